@@ -1,0 +1,78 @@
+package handshake
+
+import (
+	"fmt"
+
+	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
+
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// KeyType is the kind of a public key. The numbers are libp2p's (libp2p/specs, peer-ids).
+type KeyType uint8
+
+const (
+	RSA       KeyType = 0
+	Ed25519   KeyType = 1
+	Secp256k1 KeyType = 2
+	ECDSA     KeyType = 3
+)
+
+func (t KeyType) String() string {
+	switch t {
+	case RSA:
+		return "rsa"
+	case Ed25519:
+		return "ed25519"
+	case Secp256k1:
+		return "secp256k1"
+	case ECDSA:
+		return "ecdsa"
+	}
+	return fmt.Sprintf("key-type-%d", uint8(t))
+}
+
+// PublicKey is a node's public key. Only ed25519 keys can be made with NewEd25519Key; the other types come with the
+// libp2p wire.
+type PublicKey struct {
+	Type KeyType
+	raw  string
+}
+
+// Ed25519KeySize is the length of an ed25519 public key in bytes.
+const Ed25519KeySize = ed25519.PublicKeySize
+
+// NewEd25519Key takes the 32 bytes of an ed25519 public key.
+func NewEd25519Key(raw []byte) (PublicKey, error) {
+	if len(raw) != Ed25519KeySize {
+		return PublicKey{}, fmt.Errorf("ed25519 public key of %d bytes, want %d", len(raw), Ed25519KeySize)
+	}
+	return PublicKey{Type: Ed25519, raw: string(raw)}, nil
+}
+
+// Raw returns a copy of the key's bytes, nil for the zero key.
+func (k PublicKey) Raw() []byte { return []byte(k.raw) }
+
+// IsZero says that this is no key.
+func (k PublicKey) IsZero() bool { return k.raw == "" }
+
+// NodeID is the node id that the key has.
+func (k PublicKey) NodeID() transport.NodeID {
+	if k.IsZero() {
+		return ""
+	}
+	return transport.NodeIDFromEd25519([]byte(k.raw))
+}
+
+// PeerID is the libp2p peer id that the key has.
+func (k PublicKey) PeerID() string {
+	if k.IsZero() {
+		return ""
+	}
+	return transport.PeerIDFromEd25519([]byte(k.raw))
+}
+
+// Verify says whether sig is the key's signature of msg.
+func (k PublicKey) Verify(msg, sig []byte) bool {
+	return k.Type == Ed25519 && len(k.raw) == Ed25519KeySize && len(sig) == ed25519.SignatureSize && ed25519.Verify([]byte(k.raw), msg, sig)
+}

@@ -1,0 +1,48 @@
+package host
+
+import (
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// PeerInfo is what can be told of a peer whose link is up.
+type PeerInfo struct {
+	ID            transport.NodeID
+	PeerID        string // libp2p form, where known
+	Address       string // where we dialed it, or where it came from
+	Inbound       bool
+	Wire          string
+	Transport     string
+	Security      string
+	Muxer         string
+	Moniker       string
+	Network       string
+	Version       string
+	Channels      []byte
+	Listen        []string // what it says of itself
+	Trusted       bool
+	Score         int
+	Connected     time.Time // when the link became ready
+	Stats         muxer.Stats
+	InboxDropped  uint64 // messages dropped by full inboxes
+	ReceiveQueued int64  // bytes waiting in its inboxes
+}
+
+// UpdateStatus says what an update tells.
+type UpdateStatus uint8
+
+const (
+	PeerUp UpdateStatus = iota
+	PeerDown
+)
+
+// PeerUpdate is the latest state of a peer.
+type PeerUpdate struct {
+	ID       transport.NodeID
+	Status   UpdateStatus
+	Inbound  bool
+	Channels []byte           // that both ends serve
+	Reason   *DisconnectError // on PeerDown
+}

@@ -1,0 +1,75 @@
+package peerstore
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// Record is what is known of one peer. A Record from the store is a copy: the caller owns it.
+type Record struct {
+	ID        transport.NodeID
+	Addresses []AddressRecord // at most Limits.MaxAddresses
+	FirstSeen time.Time
+
+	Trusted       bool // persistent: always redialed, never pruned, expired or evicted
+	Unconditional bool // no limit refuses it
+	Private       bool // never advertised
+
+	Score  int16 // saturates at MinScore and MaxScore
+	Height uint64
+
+	LastConnected    time.Time // when a link last became ready
+	LastDisconnected time.Time
+	Failures         uint32    // dials of any address that failed since the last success; saturates
+	NotBefore        time.Time // no dial of any address before this
+	Quarantined      time.Time // until then neither dialed nor advertised (wrong network, and the like)
+	QuarantineReason string    // at most 128 bytes
+
+	// Busy says that the peer is being dialed or is connected: Next and NextDue leave it out, pruning keeps it. It is not persisted.
+	Busy bool
+}
+
+// AddressRecord is what is known of one address of a peer.
+type AddressRecord struct {
+	Address     transport.Address
+	Source      Source
+	FirstHeard  time.Time
+	LastHeard   time.Time
+	LastDialed  time.Time
+	LastSuccess time.Time
+	Failures    uint32    // since the last success; saturates
+	NotBefore   time.Time // no dial of this address before this
+	LastError   string    // at most 128 bytes
+}
+
+// Bounds of Score.
+const (
+	MinScore = -100
+	MaxScore = 100
+)
+
+// Tried says that an address of the peer has worked.
+func (r *Record) Tried() bool {
+	for i := range r.Addresses {
+		if !r.Addresses[i].LastSuccess.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// Target is what a ban names: exactly one of its fields is set. A single IP is a Prefix of full length.
+type Target struct {
+	ID     transport.NodeID
+	Prefix netip.Prefix
+}
+
+// Ban refuses a target.
+type Ban struct {
+	Target Target
+	Since  time.Time
+	Until  time.Time // zero: for ever
+	Reason string    // at most 256 bytes
+}

@@ -1,0 +1,79 @@
+// Package peerstore says what a store of known peers is: the whole of it in memory for speed, persisted behind.
+//
+// The in-memory engine (Book: the ordered index, selection and bans) lives here and is shared; peerstore/memory is it alone, peerstore/badger
+// adds write-behind persistence. Both pass peerstore/storetest.
+package peerstore
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// Store holds all peers that we know. In-memory calls return copies and no errors; all methods may be called
+// concurrently; none calls back under its lock except Update's fn, which must not call the store.
+type Store interface {
+	// Add learns an address from source. Its node id must be set. It reports whether anything new was learned: false for a
+	// known address (whose LastHeard is refreshed), and for one that a bound (MaxPeers, MaxAddresses) or a quarantine refuses.
+	Add(addr transport.Address, source Source, now time.Time) bool
+	// Get returns a copy of what is known of a peer.
+	Get(id transport.NodeID) (Record, bool)
+	// Update changes a known peer under the store's lock and reindexes it in O(log n). It does nothing and returns false for an
+	// unknown id: an event on an unknown id never inserts a peer. fn must be quick and must not call the store.
+	Update(id transport.NodeID, fn func(*Record)) bool
+	// Ensure is Update that inserts a record first, for configured peers and for inbound peers that have proven their key. It also goes
+	// beyond MaxPeers for a trusted record.
+	Ensure(id transport.NodeID, now time.Time, fn func(*Record))
+	// Remove forgets a peer.
+	Remove(id transport.NodeID) bool
+
+	// Next returns the best peer that may be dialed at now: one with an address whose NotBefore has passed, not skipped. Trusted peers come
+	// first, then by rank and selection. It never scans the peers that are not due.
+	Next(now time.Time, skip func(transport.NodeID) bool) (Record, bool)
+	// NextDue tells when the earliest peer that is not due yet (and not busy, see Record.Busy) becomes due.
+	NextDue(now time.Time) (time.Time, bool)
+	// Advertise returns up to limit addresses that may be told to others: verified ones (dialed with success) first, never one
+	// of a private, quarantined or banned peer, at most one a peer.
+	Advertise(limit int, now time.Time, skip func(transport.NodeID) bool) []transport.Address
+	// Range calls fn with copies, best ranked first, until it returns false; it holds no lock while fn runs.
+	Range(fn func(Record) bool)
+	Stats() Stats
+
+	// Ban refuses a target until the given time (the zero time: for ever). It is persisted before Ban returns; the error says that it could not be persisted,
+	// and the ban holds in memory all the same.
+	Ban(b Ban) error
+	// Unban lifts a ban; false says that there was none.
+	Unban(t Target) (bool, error)
+	// Banned says whether an id or an IP (either may be empty) is banned, and by which entry.
+	Banned(id transport.NodeID, ip netip.Addr, now time.Time) (Ban, bool)
+	Bans(now time.Time) []Ban
+
+	// Meta keeps small named values with the store (anchors, keys). Values are at most 64 KiB; they are persisted with the next batch.
+	Meta(key string) []byte
+	SetMeta(key string, value []byte)
+
+	// Flush returns when everything changed before the call is persisted.
+	Flush(ctx context.Context) error
+	// Run writes behind until ctx ends, then flushes and returns. A store in memory only waits for ctx.
+	Run(ctx context.Context) error
+	// Close flushes and releases files. Call it after Run has returned. It may be called twice.
+	Close() error
+}
+
+// Limits bound a store. A zero field means its default.
+type Limits struct {
+	MaxPeers     int           // 0 means 100,000; pruned by rank, never a trusted or busy peer
+	MaxAddresses int           // per peer; 0 means 8
+	Expiry       time.Duration // a learned peer unseen for so long goes; 0 means 30 days
+}
+
+// Source says who told us of an address.
+type Source struct {
+	Kind string           // "config", "pex", "inbound", "dns", "file", ...; at most 16 bytes, longer is cut
+	From transport.NodeID // the peer that told us; may be empty
+}
+
+// Stats are the store's totals.
+type Stats struct{ Known, Tried, New, Banned int }

@@ -1,0 +1,63 @@
+// Package transport moves bytes: it says how nodes are named and addressed, and what a transport
+// (TCP, in-memory, QUIC) must do. A transport knows nothing of peers, handshakes or messages.
+//
+// Implementations live in transport/tcp, transport/memory and transport/quic; every one of them passes
+// the suite in transport/transporttest.
+package transport
+
+import (
+	"context"
+	"errors"
+
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// Conn is a connection as its transport delivers it, before any handshake. It is one of two kinds:
+//
+//   - bytes, which still need to be secured and muxed: then it also implements ByteConn;
+//   - already secured and muxed (QUIC): then it also implements muxer.Session and knows its remote's key.
+//
+// Close may be called at any time, from any goroutine, more than once.
+type Conn interface {
+	LocalMultiaddr() ma.Multiaddr
+	RemoteMultiaddr() ma.Multiaddr
+	Close() error
+}
+
+// ByteConn is a Conn that carries plain bytes.
+type ByteConn = manet.Conn
+
+// Transport dials and listens. All methods may be called concurrently. A Transport owns no goroutine that
+// outlives its connections and listeners.
+type Transport interface {
+	// Name is the name that configuration uses, such as "tcp".
+	Name() string
+	// CanDial says whether addr (without a node id) is of a form that this transport dials.
+	CanDial(addr ma.Multiaddr) bool
+	// Dial connects to addr (without a node id). A host name in addr is resolved here and nowhere else. Dial
+	// returns when ctx ends, with an error that wraps ctx's.
+	Dial(ctx context.Context, addr ma.Multiaddr) (Conn, error)
+	// Listen starts to listen on addr. Port 0 (or memory address 0) asks for a free one; Listener.Addr tells it.
+	// ctx bounds Listen itself, not the life of the Listener.
+	Listen(ctx context.Context, addr ma.Multiaddr) (Listener, error)
+}
+
+// Listener accepts raw connections. One goroutine calls Accept at a time; Close may come from any other.
+type Listener interface {
+	// Accept returns the next raw connection at once: it does no handshake, so that one slow dialer never holds
+	// up the next. An error that wraps ErrListenerClosed is final; any other error is passing, and the caller
+	// tries again. Accept returns with an error that wraps ctx's when ctx ends.
+	Accept(ctx context.Context) (Conn, error)
+	// Addr is where the listener really listens, with the port that it was given.
+	Addr() ma.Multiaddr
+	// Close stops the listener, ends Accept, and may be called twice. Accepted connections stay open.
+	Close() error
+}
+
+var (
+	// ErrListenerClosed is returned by Accept after Close.
+	ErrListenerClosed = errors.New("listener closed")
+	// ErrNoTransport is returned where no transport can dial or listen on an address.
+	ErrNoTransport = errors.New("no transport for this address")
+)
