@@ -1,0 +1,72 @@
+package handshake
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+
+	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
+
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// NodeKey is an ed25519 node key that lives in this process: the Identity of most nodes. It is immutable and may be used
+// concurrently. It prints as its node id, never as the secret.
+type NodeKey struct {
+	secret  ed25519.PrivateKey // seed and public key: 64 bytes, so that signing need not derive the public half again
+	public  PublicKey
+	id      transport.NodeID
+	warning error
+}
+
+var _ Identity = (*NodeKey)(nil)
+
+// SeedSize is the length in bytes of the secret that an ed25519 key grows from.
+const SeedSize = ed25519.SeedSize
+
+// GenerateNodeKey makes a new key from the system's randomness.
+func GenerateNodeKey() (*NodeKey, error) {
+	_, secret, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("generate a node key: %w", err)
+	}
+	return newNodeKey(secret), nil
+}
+
+// NewIdentity makes the key that grows from seed: always the same one, so tests use it with seeds of their own.
+func NewIdentity(seed [SeedSize]byte) *NodeKey {
+	return newNodeKey(ed25519.NewKeyFromSeed(seed[:]))
+}
+
+func newNodeKey(secret ed25519.PrivateKey) *NodeKey {
+	public := PublicKey{Type: Ed25519, raw: string(secret[SeedSize:])}
+	return &NodeKey{secret: secret, public: public, id: public.NodeID()}
+}
+
+// PublicKey is the key's public half. It never fails.
+func (k *NodeKey) PublicKey(context.Context) (PublicKey, error) { return k.public, nil }
+
+// Sign signs msg. It never fails, and does not look at the context: it takes microseconds.
+func (k *NodeKey) Sign(_ context.Context, msg []byte) ([]byte, error) {
+	return ed25519.Sign(k.secret, msg), nil
+}
+
+// Public is PublicKey without a context.
+func (k *NodeKey) Public() PublicKey { return k.public }
+
+// ID is the node id of the key.
+func (k *NodeKey) ID() transport.NodeID { return k.id }
+
+// Warning tells of something about the key's file that its owner should mend, such as permissions that let others read it. It is nil
+// when there is nothing to say. The key works all the same; the caller logs the warning.
+func (k *NodeKey) Warning() error { return k.warning }
+
+// String is the node id.
+func (k *NodeKey) String() string { return string(k.id) }
+
+// Format prints the node id whatever the verb, so that no %#v or %x shows the secret.
+func (k *NodeKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(k.id)) }
+
+// LogValue logs the node id.
+func (k *NodeKey) LogValue() slog.Value { return slog.StringValue(string(k.id)) }
