@@ -1,0 +1,67 @@
+# Switchyard. `make` lists the targets. All that a target needs beyond Go and make it installs itself (Debian packages, as root or by sudo).
+
+SHELL       := /bin/bash
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+MODULES     := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/node_modules/*' | sort))
+FUZZTIME    ?= 10s
+NODES       ?= 5
+PKG         ?= ./...
+TIMEOUT     ?= 10m
+# RACE=1 makes `make test` use the race detector.
+RACE        ?=
+raceflag    := $(if $(RACE),-race,)
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test unit race lint floors interop bench fuzz generate clean need-cc need-protoc
+
+help: ## list the targets
+	@echo 'make TARGET, where TARGET is'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## a network of real nodes on this machine, until Ctrl-C (NODES=5)
+	./bin/switchyard demo --nodes $(NODES)
+
+build: ## bin/switchyard
+	go build -o bin/ ./cmd/...
+
+test: unit interop ## everything: unit tests, then the tests against real peers (RACE=1 for the race detector)
+
+unit: $(if $(RACE),need-cc) ## the tests of the main module (PKG=./host to choose)
+	go test $(raceflag) -timeout $(TIMEOUT) $(PKG)
+
+race: need-cc ## the tests of the main module under the race detector
+	go test -race -timeout $(TIMEOUT) $(PKG)
+
+interop: ## the tests against real peers (a module of its own)
+	@for m in $(filter-out .,$(MODULES)); do echo "--- $$m"; (cd $$m && go test -timeout $(TIMEOUT) ./...) || exit 1; done
+
+lint: floors ## gofmt, go vet, staticcheck and the floors
+	@bad=$$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$' | xargs gofmt -l); \
+	  if [ -n "$$bad" ]; then echo "not formatted (gofmt -w):"; echo "$$bad"; exit 1; fi
+	@for m in $(MODULES); do echo "--- vet and staticcheck: $$m"; (cd $$m && go vet ./... && go run $(STATICCHECK) ./...) || exit 1; done
+
+floors: ## who may import whom, which folders there are, how long a file may be
+	go test -count=1 ./internal/floors
+
+bench: ## ours beside the real peers, in one process
+	@for m in $(filter-out .,$(MODULES)); do echo "--- $$m"; (cd $$m && go test -run '^$$' -bench . -benchmem -timeout 30m ./...) || exit 1; done
+
+fuzz: ## every fuzz target of every module for FUZZTIME each (10s)
+	@.ci/fuzz $(FUZZTIME) $(MODULES)
+
+generate: need-protoc ## the Go code of the .proto files
+	@mkdir -p .cache/bin && go build -o .cache/bin/ google.golang.org/protobuf/cmd/protoc-gen-go
+	@set -e; for f in $$(git ls-files -co --exclude-standard '*.proto'); do \
+	  echo "$$f"; protoc --plugin=.cache/bin/protoc-gen-go --go_out=. --go_opt=paths=source_relative "$$f"; done
+
+clean: ## what the other targets made
+	rm -rf bin .cache
+	find . -name '*.test' -type f -delete
+	find . -name '*.prof' -type f -delete
+
+# The race detector needs a C compiler.
+need-cc:
+	@.ci/need gcc gcc libc6-dev
+
+need-protoc:
+	@.ci/need protoc protobuf-compiler

@@ -1,0 +1,105 @@
+// Package floors keeps the shape of the repository: its test says who may import whom (docs/architecture.md, "Floors"), which
+// folders there are at the top, and how long a file may be.
+package floors
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Module is the path of the main module.
+const Module = "github.com/switchyard-p2p/switchyard"
+
+// MaxLines is how long a file may be that is neither generated nor a test.
+const MaxLines = 500
+
+// topLevel are the folders that the repository has, dot-folders apart.
+var topLevel = []string{"cmd", "discovery", "docs", "handshake", "host", "internal", "modules", "muxer", "peerstore", "transport"}
+
+// builtFrom are the plug-ins that others may be built from: a wire is made of a security and a muxer.
+var builtFrom = map[string][]string{
+	"handshake/comet":  {"handshake/secretconn", "muxer/mconn"},
+	"handshake/libp2p": {"handshake/noise", "handshake/tls", "muxer/yamux"},
+}
+
+// room is what a package is: where it stands and of which kind.
+type room struct {
+	pkg    string // path below the module, such as "transport/tcp"
+	floor  int    // it imports only lower ones; see docs/architecture.md
+	plugin bool   // one of several implementations of a contract, or a service
+	suite  bool   // made for tests, such as transport/transporttest
+}
+
+// roomOf places a package; an error says that it stands nowhere.
+func roomOf(pkg string) (room, error) {
+	top, rest, below := strings.Cut(pkg, "/")
+	r := room{pkg: pkg, suite: below && strings.HasSuffix(path.Base(pkg), "test") && path.Base(pkg) != "test"}
+	switch top {
+	case "internal":
+		r.floor = 0
+	case "transport", "muxer":
+		r.floor, r.plugin = 1, below && !r.suite
+	case "handshake", "peerstore":
+		r.floor, r.plugin = 2, below && !r.suite
+	case "host":
+		r.floor, r.plugin = 3, below && !r.suite
+	case "discovery":
+		r.floor, r.plugin = 4, below && !r.suite
+	case "modules":
+		r.floor = 5
+	case "cmd":
+		r.floor = 6
+	default:
+		return r, fmt.Errorf("%s: no such floor", pkg)
+	}
+	switch {
+	case r.plugin && top == "host", pkg == "host/hosttest":
+		r.floor = 4 // services of the host, and networks of hosts
+	case r.plugin && r.floor < 3:
+		r.floor = 3
+	}
+	if r.plugin && strings.Contains(rest, "/") {
+		return r, fmt.Errorf("%s: a plug-in has no packages of its own below it; put what it needs into internal/", pkg)
+	}
+	return r, nil
+}
+
+// checkImport says why from must not import to, both in the main module; "" when it may.
+func checkImport(from, to room) string {
+	family := func(r room) string { top, _, _ := strings.Cut(r.pkg, "/"); return top }
+	switch {
+	case to.suite && !from.suite:
+		return "only tests import " + to.pkg
+	case from.plugin && to.plugin:
+		if slices.Contains(builtFrom[from.pkg], to.pkg) {
+			return ""
+		}
+		return "plug-ins never import each other"
+	case to.floor < from.floor:
+		return ""
+	case family(from) == family(to) && to.pkg == family(to) && from.pkg != to.pkg:
+		return "" // its own contract
+	case from.floor == 0 && to.floor == 0, family(from) == "modules" && family(to) == "modules", family(from) == "cmd" && family(to) == "cmd":
+		return ""
+	}
+	return fmt.Sprintf("floor %d does not import floor %d", from.floor, to.floor)
+}
+
+// checkOutside says why a package must not import something outside the module; "" when it may.
+func checkOutside(from room, imported string) string {
+	top, _, _ := strings.Cut(from.pkg, "/")
+	is := func(p string) bool { return imported == p || strings.HasPrefix(imported, p+"/") }
+	switch {
+	case from.pkg == "internal/deps": // keeps libraries in go.mod that nothing uses yet
+		return ""
+	case is("go.uber.org/fx") && top != "modules" && top != "cmd":
+		return "only modules/ and cmd/ import fx"
+	case imported == "testing" && !from.suite:
+		return "only tests and test suites import testing"
+	case is("github.com/cometbft") || is("github.com/libp2p") && !is("github.com/libp2p/go-yamux"):
+		return "the stacks of real peers are judges, in internal/interop only"
+	}
+	return ""
+}
