@@ -1,17 +1,104 @@
 package transport
 
-import ma "github.com/multiformats/go-multiaddr"
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// MaxAddressText bounds the text of an address, in bytes. The longest useful form (a host name of 253 bytes, a port, quic-v1 and
+// a peer id) has about 340.
+const MaxAddressText = 512
+
+// The wires that an address can ask for: see Address.Wire.
+const (
+	WireComet  = "comet"
+	WireLibp2p = "libp2p"
+)
 
 // Address is where a node can be reached, and who is expected there. It is an immutable, comparable value (a map key); the zero
 // Address is no address. Its text is a canonical multiaddr whose last component names the node:
 // /mconn/<40 hex> asks for the comet wire, /p2p/<peer id> for libp2p, none leaves both open.
+//
+// Two addresses are equal exactly if their texts are: parsing normalises letter case, number and IP forms and old
+// names of components. Host names are kept as names. The accepted forms are:
+//
+//	/ip4|ip6|dns|dns4|dns6/HOST/tcp/PORT[/...]             and [/mconn/<40 hex>] or [/p2p/<peer id>]
+//	/ip4|ip6|dns|dns4|dns6/HOST/udp/PORT[/quic-v1][/...]   and [/p2p/<peer id>]
+//	/memory/NUMBER, /onion3/HOST:PORT, /garlic32/HOST, /dnsaddr/HOST   and a node likewise
+//	[<40 hex>@]HOST:PORT, the same after mconn:// or tcp://
+//
+// where [/...] are further components that go-multiaddr knows (tls, ws, sni, ...), other than hosts, paths and relays.
+//
+// An Address holds one allocation of about its text's size: id is part of it, or of the same memory.
 type Address struct {
 	id   NodeID
 	text string
 }
 
-// ParseAddress reads a multiaddr, CometBFT's id@host:port, or a URL mconn://id@host:port.
-func ParseAddress(s string) (Address, error) { panic("unwritten") }
+// ParseAddress reads a multiaddr, CometBFT's id@host:port, or a URL mconn://id@host:port. Its error is an *AddressError.
+func ParseAddress(s string) (Address, error) {
+	var p parser
+	if err := p.parse(s); err != nil {
+		return Address{}, err
+	}
+	return p.address(), nil
+}
+
+// ParseListen reads where to listen: an address as ParseAddress reads it, but without a node, and with port 0 (memory
+// number 0) for a free one. Its error is an *AddressError.
+func ParseListen(s string) (ma.Multiaddr, error) {
+	p := parser{listen: true}
+	if err := p.parse(s); err != nil {
+		return nil, err
+	}
+	return p.address().Multiaddr(), nil
+}
+
+// NewAddress makes an address of a multiaddr and a node: a node id of 40 hex digits (then the address asks for the comet wire), a libp2p
+// peer id (then for libp2p), or "" (then the address keeps the node that m names, if any). When both name a node they must name the same.
+// Its error is an *AddressError.
+func NewAddress(m ma.Multiaddr, node string) (Address, error) {
+	a, err := ParseAddress(m.String())
+	if err != nil || node == "" {
+		return a, err
+	}
+	b, err := a.WithNode(node)
+	if err == nil && a.id != "" && a.id != b.id {
+		return Address{}, &AddressError{Text: a.text, Part: "node " + strconv.Quote(node), Want: "the same node as in the address"}
+	}
+	return b, err
+}
+
+// CometAddress makes the address /ip4|ip6|dns/HOST/tcp/PORT/mconn/ID out of its parts, as CometBFT tells them to its peers. host is
+// an IP address (without brackets) or a host name; an empty id leaves the node and the wire open. Its error is an *AddressError.
+func CometAddress(id NodeID, host string, port uint16) (Address, error) {
+	var p parser
+	if err := p.hostPort(string(id), host, strconv.Itoa(int(port))); err != nil {
+		err.Text = host + ":" + strconv.Itoa(int(port))
+		if id != "" {
+			err.Text = string(id) + "@" + err.Text
+		}
+		return Address{}, err
+	}
+	return p.address(), nil
+}
+
+// WithNode is the address with another node component: node is a node id of 40 hex digits (asks for the comet wire), a libp2p
+// peer id (asks for libp2p), or "" (names none). Its error is an *AddressError.
+func (a Address) WithNode(node string) (Address, error) {
+	where := a.where()
+	switch {
+	case node == "":
+		return ParseAddress(where)
+	case len(node) == 2*NodeIDSize:
+		return ParseAddress(where + "/mconn/" + node)
+	default:
+		return ParseAddress(where + "/p2p/" + node)
+	}
+}
 
 // ID is the node id expected there; "" when the address names none.
 func (a Address) ID() NodeID { return a.id }
@@ -19,8 +106,143 @@ func (a Address) ID() NodeID { return a.id }
 // String is the canonical multiaddr with the node component; "" for the zero Address.
 func (a Address) String() string { return a.text }
 
-// Multiaddr is what a transport dials: the address without the node component.
-func (a Address) Multiaddr() ma.Multiaddr { panic("unwritten") }
-
 // IsZero says that this is no address.
 func (a Address) IsZero() bool { return a.text == "" }
+
+// Wire is the wire that the address asks for: WireComet after /mconn/, WireLibp2p after /p2p/, "" when it is open.
+func (a Address) Wire() string {
+	switch {
+	case a.id == "":
+		return ""
+	case a.isMconn():
+		return WireComet
+	default:
+		return WireLibp2p
+	}
+}
+
+const mconnPart = "/mconn/"
+
+func (a Address) isMconn() bool {
+	i := len(a.text) - len(mconnPart) - 2*NodeIDSize
+	return i > 0 && a.text[i:i+len(mconnPart)] == mconnPart
+}
+
+// where is the text without the node component.
+func (a Address) where() string {
+	if a.id == "" {
+		return a.text
+	}
+	if a.isMconn() {
+		return a.text[:len(a.text)-len(mconnPart)-2*NodeIDSize]
+	}
+	return a.text[:strings.LastIndex(a.text, "/p2p/")]
+}
+
+// PeerID is the libp2p peer id that the address names, in base58; "" when it names none (or a node id of 40 hex digits).
+func (a Address) PeerID() string {
+	if a.Wire() != WireLibp2p {
+		return ""
+	}
+	return a.text[len(a.where())+len("/p2p/"):]
+}
+
+// Multiaddr is what a transport dials: the address without the node component; nil for the zero Address.
+func (a Address) Multiaddr() ma.Multiaddr {
+	if a.text == "" {
+		return nil
+	}
+	m, err := ma.NewMultiaddr(a.where())
+	if err != nil { // go-multiaddr reads every canonical text: FuzzParseAddress checks it
+		return nil
+	}
+	return m
+}
+
+// split is the first component and its value: "ip4", "1.2.3.4", and what follows.
+func (a Address) split() (kind, value, rest string) {
+	if a.text == "" {
+		return "", "", ""
+	}
+	kind, rest, _ = strings.Cut(a.text[1:], "/")
+	value, rest, _ = strings.Cut(rest, "/")
+	return kind, value, rest
+}
+
+// Host is the IP address or host name; for a memory or Tor address the value of its first component.
+func (a Address) Host() string {
+	_, host, _ := a.split()
+	return host
+}
+
+// Port is the TCP or UDP port; 0 where the address has none.
+func (a Address) Port() int {
+	kind, _, rest := a.split()
+	switch kind {
+	case "ip4", "ip6", "dns", "dns4", "dns6":
+		_, rest, _ = strings.Cut(rest, "/") // tcp or udp
+		digits, _, _ := strings.Cut(rest, "/")
+		port, _ := strconv.Atoi(digits)
+		return port
+	}
+	return 0
+}
+
+// Network is "tcp", "udp", or the name of the first component where the address has neither ("memory", "onion3").
+func (a Address) Network() string {
+	kind, _, rest := a.split()
+	switch kind {
+	case "ip4", "ip6", "dns", "dns4", "dns6":
+		network, _, _ := strings.Cut(rest, "/")
+		return network
+	}
+	return kind
+}
+
+// IP is the IP address; false where the address has a name or none.
+func (a Address) IP() (netip.Addr, bool) {
+	kind, host, _ := a.split()
+	if kind != "ip4" && kind != "ip6" {
+		return netip.Addr{}, false
+	}
+	ip, err := netip.ParseAddr(host)
+	return ip, err == nil
+}
+
+// CometString is the address as CometBFT writes it, id@host:port (host:port when the node is open): "" where
+// it is not plain TCP or asks for another wire.
+func (a Address) CometString() string {
+	wire := a.Wire()
+	kind, host, rest := a.split()
+	if wire == WireLibp2p || a.Network() != "tcp" {
+		return ""
+	}
+	rest = rest[len("tcp/"):]
+	if wire == WireComet {
+		rest = rest[:len(rest)-len(mconnPart)-2*NodeIDSize]
+	}
+	if strings.Contains(rest, "/") { // tls, ws, ...
+		return ""
+	}
+	if kind == "ip6" {
+		host = "[" + host + "]"
+	}
+	if a.id == "" {
+		return host + ":" + rest
+	}
+	return string(a.id) + "@" + host + ":" + rest
+}
+
+// MarshalText writes the canonical text.
+func (a Address) MarshalText() ([]byte, error) { return []byte(a.text), nil }
+
+// UnmarshalText reads what ParseAddress reads; an empty text is the zero Address.
+func (a *Address) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*a = Address{}
+		return nil
+	}
+	var err error
+	*a, err = ParseAddress(string(text))
+	return err
+}

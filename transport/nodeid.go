@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"github.com/mr-tron/base58"
+	ma "github.com/multiformats/go-multiaddr"
 )
 
 // NodeID names a node by its public key: one key has one node id, whichever wire it came over. For an ed25519 key it
@@ -22,6 +24,9 @@ const NodeIDSize = 20
 // {Type: Ed25519 = 1, Data: 32 bytes} (libp2p/specs, peer-ids).
 var ed25519PeerIDPrefix = []byte{0x00, 0x24, 0x08, 0x01, 0x12, 0x20}
 
+// likewise {Type: Secp256k1 = 2, Data: 33 bytes}, 37 bytes
+var secp256k1PeerIDPrefix = []byte{0x00, 0x25, 0x08, 0x02, 0x12, 0x21}
+
 // NodeIDFromEd25519 returns the node id of a 32-byte ed25519 public key.
 func NodeIDFromEd25519(key []byte) NodeID {
 	sum := sha256.Sum256(key)
@@ -35,29 +40,55 @@ func PeerIDFromEd25519(key []byte) string {
 	return base58.Encode(b)
 }
 
-// ParseNodeID reads a node id: 40 hex digits (either case), or a libp2p peer id in base58.
+// ParseNodeID reads a node id: 40 hex digits (either case), or a libp2p peer id in base58 or as a CIDv1. Its error is a *NodeIDError.
 func ParseNodeID(s string) (NodeID, error) {
 	if len(s) == 2*NodeIDSize {
 		if raw, err := hex.DecodeString(s); err == nil {
 			return NodeID(hex.EncodeToString(raw)), nil
 		}
 	}
-	const longest = 128 // characters; a peer id has at most 59 (a sha2-256 multihash 46, an ed25519 identity 52)
-	if len(s) < 8 || len(s) > longest {
-		return "", &NodeIDError{Text: s, Why: "want 40 hex digits or a libp2p peer id"}
+	raw, text, why := decodePeerID(s)
+	switch {
+	case why != "":
+		return "", &NodeIDError{Text: s, Why: why}
+	case isEd25519PeerID(raw):
+		return NodeIDFromEd25519(raw[len(ed25519PeerIDPrefix):]), nil
 	}
-	raw, err := base58.Decode(s)
-	if err != nil {
-		return "", &NodeIDError{Text: s, Why: "neither 40 hex digits nor base58"}
+	return NodeID(strings.Clone(text)), nil
+}
+
+// decodePeerID reads a libp2p peer id. It returns the multihash and its canonical text (base58; it may share
+// memory with s), or why s is none.
+func decodePeerID(s string) (raw []byte, text, why string) {
+	const longest = 128 // bytes; base58 forms have 46 to 53, CIDv1 forms up to about 85
+	if len(s) < 8 || len(s) > longest {
+		return nil, "", "want 40 hex digits or a libp2p peer id"
+	}
+	if s[0] == '1' || strings.HasPrefix(s, "Qm") {
+		b, err := base58.Decode(s)
+		if err != nil {
+			return nil, "", "neither 40 hex digits nor base58"
+		}
+		raw, text = b, s
+	} else { // a CID (libp2p/specs, peer-ids: both forms must be read)
+		c, err := ma.NewComponent("p2p", s)
+		if err != nil {
+			return nil, "", "neither 40 hex digits nor a libp2p peer id"
+		}
+		raw = c.RawValue()
+		text = base58.Encode(raw)
 	}
 	switch {
-	case len(raw) == 38 && string(raw[:6]) == string(ed25519PeerIDPrefix):
-		return NodeIDFromEd25519(raw[6:]), nil
-	case len(raw) == 34 && raw[0] == 0x12 && raw[1] == 0x20, // sha2-256: RSA and other long keys
-		len(raw) > 2 && raw[0] == 0x00 && int(raw[1]) == len(raw)-2 && len(raw) <= 44: // identity: short keys (secp256k1)
-		return NodeID(base58.Encode(raw)), nil
+	case isEd25519PeerID(raw),
+		len(raw) == 34 && raw[0] == 0x12 && raw[1] == 0x20,                 // sha2-256 of a long key (RSA, ECDSA)
+		len(raw) == 39 && string(raw[:6]) == string(secp256k1PeerIDPrefix): // the key itself
+		return raw, text, ""
 	}
-	return "", &NodeIDError{Text: s, Why: "not the multihash of a public key"}
+	return nil, "", "not the multihash of a public key"
+}
+
+func isEd25519PeerID(raw []byte) bool {
+	return len(raw) == 38 && string(raw[:6]) == string(ed25519PeerIDPrefix)
 }
 
 // IsEd25519 says whether the id is of the 40-hex form.

@@ -1,0 +1,111 @@
+package transport
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// IsLoopback says that the address leads to this machine: a loopback or unspecified IP, localhost, or a memory address.
+func (a Address) IsLoopback() bool {
+	kind, host, _ := a.split()
+	switch kind {
+	case "ip4", "ip6":
+		ip, _ := a.IP()
+		return ip.IsLoopback() || ip.IsUnspecified()
+	case "memory":
+		return true
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// IsPrivate says that the address has a meaning only within one network: private, shared and link-local IP ranges, and names below
+// .local, .internal, .lan and home.arpa.
+func (a Address) IsPrivate() bool {
+	if ip, ok := a.IP(); ok {
+		return isPrivateIP(ip)
+	}
+	_, host, _ := a.split()
+	for _, suffix := range [...]string{".local", ".internal", ".lan", ".home.arpa"} {
+		if strings.HasSuffix(host, suffix) {
+			return true
+		}
+	}
+	return false
+}
+
+// IsRoutable says that the address may be reached from anywhere: a public unicast IP, a public host name, a Tor or I2P address.
+// A name may of course still resolve to a private IP.
+func (a Address) IsRoutable() bool {
+	if a.IsZero() {
+		return false
+	}
+	if ip, ok := a.IP(); ok {
+		return isPublicIP(ip)
+	}
+	return !a.IsLoopback() && !a.IsPrivate()
+}
+
+func isPrivateIP(ip netip.Addr) bool {
+	return ip.IsPrivate() || ip.IsLinkLocalUnicast() || sharedSpace.Contains(ip)
+}
+
+// sharedSpace is what providers number their customers from behind carrier-grade NAT (RFC 6598).
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+
+// notUnicast are the special ranges of the IANA registries that no host on the Internet answers at (RFC 6890), beyond those that
+// netip knows.
+var notUnicast = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("192.0.2.0/24"),    // documentation
+	netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks
+	netip.MustParsePrefix("198.51.100.0/24"), // documentation
+	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
+	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, broadcast
+	netip.MustParsePrefix("64:ff9b:1::/48"),  // local translation
+	netip.MustParsePrefix("100::/64"),        // discard
+	netip.MustParsePrefix("2001::/23"),       // protocol assignments, Teredo
+	netip.MustParsePrefix("2001:db8::/32"),   // documentation
+	netip.MustParsePrefix("2002::/16"),       // 6to4
+	netip.MustParsePrefix("3fff::/20"),       // documentation
+	netip.MustParsePrefix("5f00::/16"),       // segment routing
+}
+
+func isPublicIP(ip netip.Addr) bool {
+	if !ip.IsGlobalUnicast() || isPrivateIP(ip) {
+		return false
+	}
+	for _, p := range notUnicast {
+		if p.Contains(ip) {
+			return false
+		}
+	}
+	return true
+}
+
+// Group is the network group of the address, by which peers are spread: the /16 of an IPv4, the /32 of an IPv6, the host name or other
+// host elsewhere. Whoever holds one address of a group can often have many.
+func (a Address) Group() string {
+	if ip, ok := a.IP(); ok {
+		return IPGroup(ip).String()
+	}
+	kind, host, _ := a.split()
+	if kind == "dns4" || kind == "dns6" || kind == "dnsaddr" {
+		kind = "dns"
+	}
+	return kind + "/" + host
+}
+
+// IPGroup is the network group of an IP: its /16 (IPv4) or /32 (IPv6).
+func IPGroup(ip netip.Addr) netip.Prefix {
+	ip = ip.Unmap()
+	bits := 32
+	if ip.Is4() {
+		bits = 16
+	}
+	p, err := ip.Prefix(bits)
+	if err != nil { // the zero Addr
+		return netip.Prefix{}
+	}
+	return p
+}
