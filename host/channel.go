@@ -2,7 +2,13 @@ package host
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
 
+	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -13,19 +19,134 @@ type Envelope struct {
 }
 
 // Channel is what a service holds to exchange whole messages with peers. All methods may be called concurrently.
-type Channel struct{}
+type Channel struct {
+	host  *Host
+	desc  muxer.Channel // with defaults
+	index int           // in Host.channels
+
+	wake    chan struct{} // capacity 1: something may have become ready
+	waiting atomic.Int32  // receivers that wait
+
+	mu      sync.Mutex
+	inboxes map[transport.NodeID]*inbox
+	ready   []*inbox // ready[first:] have messages, in the order of their turns
+	first   int
+	freed   int64 // bytes received by the service but not yet given back to the shared budget
+	down    bool  // its service has panicked: messages are dropped
+
+	dropped atomic.Uint64 // messages that did not fit an inbox
+	refused atomic.Uint64 // messages that TrySend or Broadcast could not queue
+}
+
+// Descriptor is what the channel was opened with, defaults filled in.
+func (c *Channel) Descriptor() muxer.Channel { return c.desc }
 
 // Send queues msg for a peer and waits while the peer's send queue of this channel is full. The buffer is shared, not copied: do not change it
 // afterwards. Errors: ErrNotConnected, ErrNoSuchChannel, muxer.ErrMessageTooLarge, ctx's.
 func (c *Channel) Send(ctx context.Context, to transport.NodeID, msg []byte) error {
-	panic("unwritten")
+	l := c.host.linkTo(to)
+	if l == nil {
+		return ErrNotConnected
+	}
+	if !l.serves(c.desc.ID) {
+		return ErrNoSuchChannel
+	}
+	return l.session.Send(ctx, c.desc.ID, msg)
 }
 
 // TrySend is Send that gives up at once.
-func (c *Channel) TrySend(to transport.NodeID, msg []byte) bool { panic("unwritten") }
+func (c *Channel) TrySend(to transport.NodeID, msg []byte) bool {
+	l := c.host.linkTo(to)
+	if l == nil || !l.serves(c.desc.ID) {
+		return false
+	}
+	if !l.session.TrySend(c.desc.ID, msg) {
+		c.refused.Add(1)
+		return false
+	}
+	return true
+}
 
-// Broadcast tries to send msg to every peer that serves the channel, and returns how many took it. A slow peer delays nobody: its copy is dropped and counted.
-func (c *Channel) Broadcast(msg []byte) int { panic("unwritten") }
+// Broadcast tries to send msg to every peer that serves the channel, and returns how many took it. The peers share the buffer: do not change it
+// afterwards. A slow peer delays nobody: its copy is dropped and counted.
+func (c *Channel) Broadcast(msg []byte) int {
+	n := 0
+	c.host.eachLink(func(l *link) {
+		if !l.serves(c.desc.ID) {
+			return
+		}
+		if l.session.TrySend(c.desc.ID, msg) {
+			n++
+		} else {
+			c.refused.Add(1)
+		}
+	})
+	return n
+}
 
 // Receive waits for the next message, fair over peers, in order per peer. Its error is ErrStopped or ctx's.
-func (c *Channel) Receive(ctx context.Context) (Envelope, error) { panic("unwritten") }
+func (c *Channel) Receive(ctx context.Context) (Envelope, error) {
+	if e, ok := c.next(); ok {
+		return e, nil
+	}
+	c.waiting.Add(1)
+	defer c.waiting.Add(-1)
+	for {
+		if e, ok := c.next(); ok {
+			return e, nil
+		}
+		select {
+		case <-c.wake:
+		case <-ctx.Done():
+			return Envelope{}, ctx.Err()
+		case <-c.host.stopped:
+			return Envelope{}, ErrStopped
+		}
+	}
+}
+
+// Serve calls handle for each message until ctx ends, the host stops, or handle fails. A handle that panics takes this channel
+// down (later messages are dropped and counted) and not the node: the stack is logged, and Serve returns an error.
+func (c *Channel) Serve(ctx context.Context, handle func(context.Context, Envelope) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.takeDown()
+			c.host.log.Error("a service panicked; its channel is down", slog.String("channel", c.desc.Name), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			err = fmt.Errorf("service of channel %s panicked: %v", c.desc.Name, p)
+		}
+	}()
+	for {
+		e, err := c.Receive(ctx)
+		if err != nil {
+			return err
+		}
+		if err := handle(ctx, e); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Channel) takeDown() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.down = true
+	var held int64
+	for _, ib := range c.inboxes {
+		held += ib.bytes
+		if l := ib.link; l != nil {
+			l.excess.Add(-ib.over(int64(c.desc.ReceiveQueue)))
+			l.resume()
+		}
+		ib.queue, ib.head, ib.bytes, ib.listed = nil, 0, 0, false
+	}
+	c.ready, c.first = nil, 0
+	c.host.memory.add(-held - c.freed)
+	c.freed = 0
+}
+
+func (c *Channel) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,11 +1,14 @@
-// Package host keeps a node connected: the peer manager decides, the router does, channels and streams are what services hold. It knows contracts
-// only, never a plug-in.
+// Package host keeps a node connected: the peer manager decides, the router (router.go, link.go) does, channels and streams are what
+// services hold. It knows contracts only, never a plug-in.
 package host
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,78 +19,290 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Config is what a host needs. Network, Identity and Store are required.
+// Config is what a host needs. Network, Identity, Store, a transport and a wire are required.
 type Config struct {
 	Network  string // a node of another network is refused
 	Moniker  string // non-empty ASCII; "" means "switchyard"
-	Version  string // of the software, told to peers
+	Version  string // of the software, told to peers; "" means "switchyard"
 	Identity handshake.Identity
-	Store    peerstore.Store
+	Store    peerstore.Store // the host uses it; its Run and Close are the caller's
 
 	Transports []transport.Transport // in order of preference
 	Wires      []handshake.Wire      // in order of preference
 	Gates      []handshake.Gate      // application filters, after the host's own
 
 	Listen   []ma.Multiaddr // where to listen; empty only dials
-	External []ma.Multiaddr // what to advertise instead
+	External []ma.Multiaddr // what to advertise instead of the listen addresses
 
 	Peers     PeerConfig
-	Handshake handshake.Limits
+	Handshake HandshakeConfig
 	Limits    Limits
 	Logger    *slog.Logger          // nil discards
 	Metrics   prometheus.Registerer // nil keeps none
 }
 
-// Host is a node's connections and channels. New builds and checks, Run works.
-type Host struct{}
+// Host is a node's connections and channels. New builds and checks, Run works. All methods may be called concurrently.
+type Host struct {
+	cfg      Config
+	log      *slog.Logger
+	key      handshake.PublicKey
+	self     transport.NodeID
+	peers    *PeerManager
+	upgrader *handshake.Upgrader
+	events   eventHub
+	memory   memory
 
-// New checks cfg and builds a host; it listens and dials only in Run.
-func New(ctx context.Context, cfg Config) (*Host, error) { return nil, errors.New("unwritten") }
+	mu        sync.Mutex // guards the fields below until Run; they do not change afterwards
+	running   bool
+	channels  []*Channel // in the order of their opening
+	byID      [256]*Channel
+	listeners []transport.Listener
 
-// OpenChannel gives a service its channel. It fails with ErrStarted once Run was called, and for an id that is taken.
-func (h *Host) OpenChannel(c muxer.Channel) (*Channel, error) { panic("unwritten") }
+	listening chan struct{} // closed once every listener is bound, or Run has failed
+	stopped   chan struct{} // closed when Run begins to stop
+	wg        sync.WaitGroup
+	spawnMu   sync.RWMutex // orders spawn with the beginning of the stop
 
-// Run listens, dials, accepts and moves messages until ctx ends; it returns after all its goroutines have.
-func (h *Host) Run(ctx context.Context) error { panic("unwritten") }
-
-// Listening is closed once every listen address is bound (or Run has failed).
-func (h *Host) Listening() <-chan struct{} { panic("unwritten") }
-
-// ListenAddrs are the addresses that are bound, with their real ports.
-func (h *Host) ListenAddrs() []ma.Multiaddr { panic("unwritten") }
-
-// PeerManager is the host's peer manager: Add, Ban, Peers, Scores, ...
-func (h *Host) PeerManager() *PeerManager { panic("unwritten") }
-
-// Self is our node id; PublicKey our key.
-func (h *Host) Self() transport.NodeID         { panic("unwritten") }
-func (h *Host) PublicKey() handshake.PublicKey { panic("unwritten") }
-
-// SelfAddresses are the addresses at which we can be dialed, as far as we know.
-func (h *Host) SelfAddresses() []transport.Address { panic("unwritten") }
-
-// Peers are the links that are up, in order of node id.
-func (h *Host) Peers() []PeerInfo { panic("unwritten") }
-
-// Subscribe tells of peers that come and go, starting with those that are up, until ctx ends.
-func (h *Host) Subscribe(ctx context.Context) *Subscription { panic("unwritten") }
-
-// Advertise chooses up to limit addresses to tell the peer to.
-func (h *Host) Advertise(to transport.NodeID, limit int) []transport.Address { panic("unwritten") }
-
-// Report tells what a peer did, good or bad.
-func (h *Host) Report(id transport.NodeID, b Behaviour) { panic("unwritten") }
-
-// Disconnect ends the link to a peer.
-func (h *Host) Disconnect(id transport.NodeID, code muxer.Code, reason string) { panic("unwritten") }
-
-// NeedsPeers says whether the host would dial more peers than it knows of.
-func (h *Host) NeedsPeers() bool { panic("unwritten") }
-
-// Dial connects to an address now, whatever the slots say, and returns when the link is ready, or why not.
-func (h *Host) Dial(ctx context.Context, addr transport.Address) (PeerInfo, error) {
-	panic("unwritten")
+	linkNum atomic.Uint64
+	links   sync.Map // link number -> *link: all that have passed their handshake
+	up      sync.Map // node id -> *link: those that services use
+	refused atomic.Uint64
+	pauses  atomic.Uint64
+	totals  totals
+	runCtx  atomic.Pointer[context.Context] // the context of Run, for Dial
 }
 
-// Events tells of everything that happens to connections: see Event.
-func (h *Host) Events(ctx context.Context) <-chan Event { panic("unwritten") }
+// New checks cfg and builds a host; it listens and dials only in Run. It asks the identity for its public key, which is what ctx is for.
+func New(ctx context.Context, cfg Config) (*Host, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	key, err := cfg.Identity.PublicKey(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	h := &Host{cfg: cfg, log: cfg.Logger, key: key, self: key.NodeID(), listening: make(chan struct{}), stopped: make(chan struct{})}
+	h.memory.limit = cfg.Limits.MessageMemory
+	if h.peers, err = NewPeerManager(h.self, cfg.Peers, cfg.Store); err != nil {
+		return nil, err
+	}
+	h.upgrader, err = handshake.NewUpgrader(handshake.Config{
+		Self: h.self, Wires: cfg.Wires, Local: h.localInfo, Channels: h.descriptors,
+		Gates: append([]handshake.Gate{h.gate}, cfg.Gates...), Timeout: cfg.Handshake.Timeout, Limits: cfg.Handshake.Limits, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Metrics != nil {
+		if err := cfg.Metrics.Register(&collector{h}); err != nil {
+			return nil, fmt.Errorf("metrics: %w", err)
+		}
+	}
+	return h, nil
+}
+
+// OpenChannel gives a service its channel. It fails with ErrStarted once Run was called, and for an id that is taken.
+func (h *Host) OpenChannel(desc muxer.Channel) (*Channel, error) {
+	if err := desc.Validate(); err != nil {
+		return nil, err
+	}
+	desc = desc.WithDefaults()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.running:
+		return nil, ErrStarted
+	case h.byID[desc.ID] != nil:
+		return nil, fmt.Errorf("channel 0x%02x (%s) is already open as %s", desc.ID, desc.Name, h.byID[desc.ID].desc.Name)
+	case len(h.channels) >= handshake.MaxChannels:
+		return nil, fmt.Errorf("channel 0x%02x (%s): a node has at most %d channels", desc.ID, desc.Name, handshake.MaxChannels)
+	}
+	c := &Channel{host: h, desc: desc, index: len(h.channels), wake: make(chan struct{}, 1), inboxes: map[transport.NodeID]*inbox{}}
+	h.channels = append(h.channels, c)
+	h.byID[desc.ID] = c
+	return c, nil
+}
+
+// Run listens, dials, accepts and moves messages until ctx ends; it returns after all its goroutines have. It runs once.
+func (h *Host) Run(ctx context.Context) error {
+	h.mu.Lock()
+	if h.running {
+		h.mu.Unlock()
+		return ErrStarted
+	}
+	h.running = true
+	h.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	err := h.listen(ctx)
+	h.runCtx.Store(&ctx)
+	close(h.listening)
+	if err == nil {
+		for _, ln := range h.listeners {
+			h.wg.Go(func() { h.acceptLoop(ctx, ln) })
+		}
+		h.wg.Go(func() { h.dialLoop(ctx) })
+		h.wg.Go(func() { h.evictLoop(ctx) })
+		<-ctx.Done()
+	}
+	h.spawnMu.Lock()
+	close(h.stopped)
+	h.spawnMu.Unlock()
+	cancel()
+	for _, ln := range h.listeners {
+		_ = ln.Close()
+	}
+	h.links.Range(func(_, l any) bool { // all at once: each may take a moment to say goodbye
+		h.wg.Go(func() { l.(*link).end(&DisconnectError{Code: muxer.CodeShuttingDown, Reason: "the node stops"}) })
+		return true
+	})
+	h.wg.Wait()
+	h.events.close()
+	return err
+}
+
+// listen binds every listen address, or none.
+func (h *Host) listen(ctx context.Context) error {
+	for _, m := range h.cfg.Listen {
+		err := fmt.Errorf("listen on %s: %w", m, transport.ErrNoTransport)
+		for _, t := range h.cfg.Transports {
+			if !t.CanDial(m) {
+				continue
+			}
+			var ln transport.Listener
+			if ln, err = t.Listen(ctx, m); err == nil {
+				h.mu.Lock()
+				h.listeners = append(h.listeners, ln)
+				h.mu.Unlock()
+				h.log.Info("listening", slog.String("address", ln.Addr().String()), slog.String("node_id", string(h.self)))
+			}
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Listening is closed once every listen address is bound, or Run has failed.
+func (h *Host) Listening() <-chan struct{} { return h.listening }
+
+// ListenAddrs are the addresses that are bound, with their real ports.
+func (h *Host) ListenAddrs() []ma.Multiaddr {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]ma.Multiaddr, len(h.listeners))
+	for i, ln := range h.listeners {
+		out[i] = ln.Addr()
+	}
+	return out
+}
+
+// PeerManager is the host's peer manager: Add, Ban, Status, Scores and the rest of its contract.
+func (h *Host) PeerManager() *PeerManager { return h.peers }
+
+// Self is our node id.
+func (h *Host) Self() transport.NodeID { return h.self }
+
+// PublicKey is our key.
+func (h *Host) PublicKey() handshake.PublicKey { return h.key }
+
+// Network is the name of our network.
+func (h *Host) Network() string { return h.cfg.Network }
+
+// Moniker is our name for people.
+func (h *Host) Moniker() string { return h.cfg.Moniker }
+
+// Subscribe tells of peers that come and go, starting with those that are up, until ctx ends.
+func (h *Host) Subscribe(ctx context.Context) *Subscription { return h.peers.Subscribe(ctx) }
+
+// Advertise chooses up to limit addresses to tell the peer to.
+func (h *Host) Advertise(to transport.NodeID, limit int) []transport.Address {
+	return h.peers.Advertise(to, limit)
+}
+
+// Report tells what a peer did, good or bad.
+func (h *Host) Report(id transport.NodeID, b Behaviour) {
+	if b.Severity >= Penalise {
+		h.log.Debug("peer misbehaved", slog.String("peer", string(id)), slog.String("reason", b.Reason))
+	}
+	h.peers.Report(id, b)
+}
+
+// Disconnect ends the link to a peer, if there is one.
+func (h *Host) Disconnect(id transport.NodeID, code muxer.Code, reason string) {
+	if l := h.linkTo(id); l != nil {
+		h.endLink(l.num, &DisconnectError{Code: code, Reason: reason})
+	}
+}
+
+// NeedsPeers says whether the host would dial more peers than it knows of.
+func (h *Host) NeedsPeers() bool { return h.peers.NeedsPeers() }
+
+// Dial connects to an address now, whatever the slots say, and returns when the link is ready, or why not. A peer that is connected
+// already is returned as it is.
+func (h *Host) Dial(ctx context.Context, addr transport.Address) (PeerInfo, error) {
+	run := h.runCtx.Load()
+	if run == nil {
+		return PeerInfo{}, errors.New("the host does not run yet")
+	}
+	if addr.ID() == "" {
+		return PeerInfo{}, fmt.Errorf("dial %s: the address names no node id", addr)
+	}
+	if info, ok := h.Peer(addr.ID()); ok {
+		return info, nil
+	}
+	if err := h.peers.BeginDial(addr); err != nil {
+		return PeerInfo{}, err
+	}
+	done := make(chan error, 1)
+	started := h.spawn(func() { h.dialPeer(*run, Dial{ID: addr.ID(), Addresses: []transport.Address{addr}}, done) })
+	if !started {
+		return PeerInfo{}, ErrStopped
+	}
+	select {
+	case err := <-done:
+		if err != nil {
+			return PeerInfo{}, err
+		}
+	case <-ctx.Done():
+		return PeerInfo{}, ctx.Err()
+	}
+	info, ok := h.Peer(addr.ID())
+	if !ok {
+		return PeerInfo{}, ErrNotConnected
+	}
+	return info, nil
+}
+
+// spawn starts a goroutine that Run waits for, on behalf of a caller that Run does not wait for. It says false once the host stops.
+func (h *Host) spawn(fn func()) bool {
+	h.spawnMu.RLock()
+	defer h.spawnMu.RUnlock()
+	select {
+	case <-h.stopped:
+		return false
+	default:
+		h.wg.Go(fn)
+		return true
+	}
+}
+
+func (h *Host) linkTo(id transport.NodeID) *link {
+	v, ok := h.up.Load(id)
+	if !ok {
+		return nil
+	}
+	return v.(*link)
+}
+
+func (h *Host) eachLink(fn func(*link)) {
+	h.up.Range(func(_, v any) bool {
+		fn(v.(*link))
+		return true
+	})
+}
+
+func (h *Host) channelOf(id byte) *Channel { return h.byID[id] }

@@ -4,10 +4,32 @@ import "time"
 
 // Limits bound what peers may cost. A zero field means its default.
 type Limits struct {
-	MessageMemory int64         // bytes of messages held for all peers; 0 means an eighth of the memory, at least 64 MiB
+	MessageMemory int64         // bytes of messages that wait for services, all peers; 0 means 256 MiB
 	PeerOverflow  int64         // bytes beyond its channels' ReceiveQueues that one peer may fill before its connection pauses; 0 means 1 MiB
-	Dials         int           // handshakes that we start, in flight at once; 0 means 16
-	DialTimeout   time.Duration // TCP connect; 0 means 5 s
+	Dials         int           // dials and their handshakes in flight at once; 0 means 16
+	DialTimeout   time.Duration // of the transport's connect; 0 means 5 s
 	DialStagger   time.Duration // between two addresses of one peer; 0 means 250 ms
-	Grace         time.Duration // before a link without an accept message counts as ready; 0 means 500 ms
+	Grace         time.Duration // before a link without an accept message and without a packet counts as ready; 0 means 1 s
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.MessageMemory <= 0 {
+		l.MessageMemory = 256 << 20
+	}
+	if l.PeerOverflow <= 0 {
+		l.PeerOverflow = 1 << 20
+	}
+	if l.Dials <= 0 {
+		l.Dials = 16
+	}
+	if l.DialTimeout <= 0 {
+		l.DialTimeout = 5 * time.Second
+	}
+	if l.DialStagger <= 0 {
+		l.DialStagger = 250 * time.Millisecond
+	}
+	if l.Grace <= 0 {
+		l.Grace = time.Second
+	}
+	return l
 }

@@ -43,6 +43,11 @@ type Handler interface {
 	Deliver(ctx context.Context, msgs []Message) error
 }
 
+// Liveness is implemented by a Handler that must know when the remote has accepted the link, on wires that have no message for that: a
+// session whose handler implements it sends one keep-alive when Run begins, and calls Alive once, on Run's goroutine, when the first
+// packet of any kind has arrived, before it delivers anything.
+type Liveness interface{ Alive() }
+
 // Session is the traffic of one link. All methods may be called concurrently, Run once.
 type Session interface {
 	// Send queues msg on a channel and waits while the channel's send queue is full. The session keeps msg

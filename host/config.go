@@ -1,0 +1,48 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+)
+
+// HandshakeConfig bounds the way from a raw connection to a link.
+type HandshakeConfig struct {
+	Timeout time.Duration // all stages together; 0 means 5 s
+	Limits  handshake.Limits
+}
+
+// withDefaults returns a checked copy in which every zero field has its default.
+func (c Config) withDefaults() (Config, error) {
+	if c.Moniker == "" {
+		c.Moniker = "switchyard"
+	}
+	if c.Version == "" {
+		c.Version = "switchyard"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.Limits = c.Limits.withDefaults()
+	switch {
+	case c.Network == "":
+		return c, errors.New("network: a host needs the name of its network")
+	case c.Identity == nil:
+		return c, errors.New("identity: a host needs an identity")
+	case c.Store == nil:
+		return c, errors.New("store: a host needs a peer store")
+	case len(c.Transports) == 0:
+		return c, errors.New("stack.transports: a host needs at least one transport")
+	case len(c.Wires) == 0:
+		return c, errors.New("stack.wires: a host needs at least one wire")
+	}
+	for _, r := range c.Moniker {
+		if r < 32 || r > 126 {
+			return c, fmt.Errorf("moniker %q: only printable ASCII reaches every peer", c.Moniker)
+		}
+	}
+	return c, nil
+}

@@ -1,0 +1,155 @@
+package host
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// localInfo is our node info for one connection: where the node listens on every interface, the remote is told the address at which it reached us
+// (or from which we reached it), which is one that works for it.
+func (h *Host) localInfo(conn transport.Conn) handshake.NodeInfo {
+	info := handshake.NodeInfo{
+		ID: h.self, PeerID: h.key.PeerID(), Moniker: h.cfg.Moniker, Network: h.cfg.Network, Version: h.cfg.Version,
+		P2PVersion: handshake.P2PVersion, BlockVersion: handshake.BlockVersion, Height: h.peers.SelfHeight(),
+	}
+	for _, c := range h.channels {
+		info.Channels = append(info.Channels, c.desc.ID)
+	}
+	for _, m := range h.advertised() {
+		info.Listen = append(info.Listen, specific(m, conn).String())
+	}
+	return info
+}
+
+// advertised are External or, without it, the bound addresses.
+func (h *Host) advertised() []ma.Multiaddr {
+	if len(h.cfg.External) > 0 {
+		return h.cfg.External
+	}
+	return h.ListenAddrs()
+}
+
+// specific replaces an unspecified IP (0.0.0.0, ::) with the connection's local IP.
+func specific(m ma.Multiaddr, conn transport.Conn) ma.Multiaddr {
+	if conn == nil || !manet.IsIPUnspecified(m) {
+		return m
+	}
+	local := conn.LocalMultiaddr()
+	if local == nil {
+		return m
+	}
+	ip, err := manet.ToIP(local)
+	if err != nil {
+		return m
+	}
+	first, err := manet.FromIP(ip)
+	if err != nil {
+		return m
+	}
+	_, rest := ma.SplitFirst(m)
+	return first.Encapsulate(rest)
+}
+
+// SelfAddresses are the addresses at which we can be dialed, as far as we know: External, or the bound addresses, with the machine's own
+// addresses in place of unspecified ones.
+func (h *Host) SelfAddresses() []transport.Address {
+	var out []transport.Address
+	add := func(m ma.Multiaddr) {
+		if a, err := transport.ParseAddress(m.String() + "/mconn/" + string(h.self)); err == nil && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	for _, m := range h.advertised() {
+		if !manet.IsIPUnspecified(m) {
+			add(m)
+			continue
+		}
+		if resolved, err := manet.ResolveUnspecifiedAddress(m, nil); err == nil {
+			for _, r := range resolved {
+				add(r)
+			}
+		}
+	}
+	return out
+}
+
+// gate is the host's own part of the checkpoints: bans, and refusals that need no more work.
+func (h *Host) gate(v handshake.Visitor) error {
+	switch v.At {
+	case handshake.AtAccept:
+		return h.peers.CheckAccept(ipOf(v.Remote))
+	case handshake.AtKey:
+		return h.peers.CheckKey(v.ID, ipOf(v.Remote), v.Side)
+	}
+	return nil
+}
+
+func ipOf(m ma.Multiaddr) netip.Addr {
+	if m == nil {
+		return netip.Addr{}
+	}
+	ip, err := manet.ToIP(m)
+	if err != nil {
+		return netip.Addr{}
+	}
+	a, _ := netip.AddrFromSlice(ip)
+	return a.Unmap()
+}
+
+func (h *Host) descriptors() []muxer.Channel {
+	out := make([]muxer.Channel, len(h.channels))
+	for i, c := range h.channels {
+		out[i] = c.desc
+	}
+	return out
+}
+
+// Peers are the links that are up, in order of node id.
+func (h *Host) Peers() []PeerInfo {
+	var out []PeerInfo
+	h.eachLink(func(l *link) { out = append(out, h.infoOf(l)) })
+	slices.SortFunc(out, func(a, b PeerInfo) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return out
+}
+
+// Peer is the link to one peer; false when it is not up.
+func (h *Host) Peer(id transport.NodeID) (PeerInfo, bool) {
+	l := h.linkTo(id)
+	if l == nil {
+		return PeerInfo{}, false
+	}
+	return h.infoOf(l), true
+}
+
+func (h *Host) infoOf(l *link) PeerInfo {
+	s := l.shake
+	p := PeerInfo{
+		ID: l.peer, PeerID: s.RemoteKey.PeerID(), Address: l.address(), Inbound: l.inbound(),
+		Wire: s.Wire, Transport: s.Transport, Security: s.Security, Muxer: s.Muxer,
+		Moniker: s.Remote.Moniker, Network: s.Remote.Network, Version: s.Remote.Version, Channels: l.channels(), Listen: s.Remote.Listen,
+		Stats: l.session.Stats(),
+	}
+	l.mu.Lock()
+	p.Connected = l.connected
+	l.mu.Unlock()
+	for i, c := range h.channels {
+		c.mu.Lock()
+		if ib := l.inboxes[i]; ib != nil {
+			p.InboxDropped += ib.dropped
+			p.ReceiveQueued += ib.bytes
+		}
+		c.mu.Unlock()
+	}
+	if st, ok := h.peers.Status(l.peer); ok {
+		p.Trusted, p.Score = st.Trusted, st.Score
+	}
+	return p
+}

@@ -1,0 +1,325 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// link is one link to a peer: what the handshake made, and its place in the node. One goroutine owns it (runLink); the session adds
+// its writer.
+type link struct {
+	host    *Host
+	num     uint64 // name of the link towards the peer manager
+	peer    transport.NodeID
+	session muxer.Session
+	shake   *handshake.Link
+	ip      netip.Addr
+	common  [4]uint64 // bitmap of the channels that both ends serve
+	made    time.Time
+
+	inboxes []*inbox // by Channel.index of the host's channels; entries are made at the first message
+
+	excess atomic.Int64 // bytes beyond the budgets of its inboxes
+	paused atomic.Bool  // its session waits in Deliver
+	room   chan struct{}
+
+	promoted chan struct{} // closed when a standby takes over
+	promote  sync.Once
+
+	mu        sync.Mutex
+	reason    *DisconnectError // why we ended it; the first one counts
+	ready     bool             // reported as up
+	settled   bool             // the grace is over
+	current   bool             // the one that services use, as far as the peer manager has said
+	graceWait *time.Timer
+	connected time.Time
+	dialDone  chan<- error // told once when the link is ready or has ended; may be nil
+}
+
+func (l *link) serves(ch byte) bool { return l.common[ch>>6]&(1<<(ch&63)) != 0 }
+
+func (h *Host) newLink(s *handshake.Link, ip netip.Addr) *link {
+	l := &link{host: h, num: h.linkNum.Add(1), peer: s.ID(), session: s.Session, shake: s, ip: ip, made: time.Now(),
+		room: make(chan struct{}, 1), promoted: make(chan struct{}), inboxes: make([]*inbox, len(h.channels))}
+	for _, ch := range s.Remote.Channels {
+		if h.channelOf(ch) != nil {
+			l.common[ch>>6] |= 1 << (ch & 63)
+		}
+	}
+	return l
+}
+
+func (l *link) channels() []byte {
+	var out []byte
+	for _, c := range l.host.channels {
+		if l.serves(c.desc.ID) {
+			out = append(out, c.desc.ID)
+		}
+	}
+	return out
+}
+
+// inboxOf returns the link's inbox of a channel; Channel.mu is held.
+func (l *link) inboxOf(c *Channel) *inbox {
+	ib := l.inboxes[c.index]
+	if ib == nil {
+		if ib = c.inboxes[l.peer]; ib == nil {
+			ib = &inbox{peer: l.peer}
+			c.inboxes[l.peer] = ib
+		}
+		l.inboxes[c.index] = ib
+		ib.links++
+		ib.link = l
+		l.excess.Add(ib.over(int64(c.desc.ReceiveQueue)))
+	}
+	return ib
+}
+
+// leaveInboxes lets go of the inboxes; what waits in them is still received.
+func (l *link) leaveInboxes() {
+	for i, ib := range l.inboxes {
+		if ib == nil {
+			continue
+		}
+		c := l.host.channels[i]
+		c.mu.Lock()
+		ib.links--
+		if ib.link == l {
+			ib.link = nil
+		}
+		if ib.links == 0 && ib.empty() {
+			delete(c.inboxes, ib.peer)
+		}
+		c.mu.Unlock()
+	}
+}
+
+// Alive implements muxer.Liveness: the first packet of any kind has come. On a wire without a final accept this is the proof that
+// the remote has accepted the link.
+func (l *link) Alive() { l.settle() }
+
+// settle reports the link as up (if it is the peer's current one) and ends the grace.
+func (l *link) settle() {
+	l.mu.Lock()
+	if l.settled {
+		l.mu.Unlock()
+		return
+	}
+	l.settled = true
+	if l.graceWait != nil {
+		l.graceWait.Stop()
+	}
+	l.mu.Unlock()
+	if dup := l.host.peers.Graced(l.peer, l.num); dup != 0 {
+		l.host.endLink(dup, &DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer has another link"})
+	}
+	l.report()
+}
+
+// report makes the link the one that services use and tells subscribers, once.
+func (l *link) report() {
+	l.mu.Lock()
+	if l.ready || !l.current || !l.settled {
+		l.mu.Unlock()
+		return
+	}
+	l.ready = true
+	l.connected = time.Now()
+	done := l.dialDone
+	l.dialDone = nil
+	l.mu.Unlock()
+
+	l.host.up.Store(l.peer, l) // before subscribers hear of it, so that they can send at once
+	if !l.host.peers.Ready(l.peer, l.num, l.channels()) {
+		l.host.up.CompareAndDelete(l.peer, l)
+		l.mu.Lock()
+		l.ready = false
+		l.dialDone = done
+		l.mu.Unlock()
+		return
+	}
+	l.host.emit(Event{Kind: EventUp, ID: l.peer, Address: l.address(), Inbound: l.inbound(), Duration: time.Since(l.made)})
+	if done != nil {
+		done <- nil
+	}
+}
+
+func (l *link) inbound() bool { return l.shake.Side == muxer.Listener }
+
+func (l *link) address() string {
+	if !l.shake.Dialed.IsZero() {
+		return l.shake.Dialed.String()
+	}
+	if l.shake.RemoteAddr != nil {
+		return l.shake.RemoteAddr.String()
+	}
+	return ""
+}
+
+// end closes the link for a reason of ours; Run returns soon after. The first reason counts.
+func (l *link) end(reason *DisconnectError) {
+	l.mu.Lock()
+	if l.reason == nil {
+		l.reason = reason
+	} else {
+		reason = l.reason
+	}
+	l.mu.Unlock()
+	l.promote.Do(func() { close(l.promoted) }) // a standby stops waiting
+	_ = l.session.Close(reason.Code, reason.Reason)
+}
+
+func (l *link) ended() *DisconnectError {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reason
+}
+
+// runLink owns a link from its handshake to its end.
+func (h *Host) runLink(ctx context.Context, l *link) {
+	arrival := Arrival{ID: l.peer, Side: l.shake.Side, Dialed: l.shake.Dialed, IP: l.ip, LinkID: l.num, Acked: l.shake.Acked}
+	h.links.Store(l.num, l)
+	defer h.links.Delete(l.num)
+
+	var verdict Verdict
+	var err error
+	if l.inbound() {
+		verdict, err = h.peers.Accepted(arrival)
+	} else {
+		verdict, err = h.peers.Dialed(arrival)
+	}
+	if err != nil {
+		h.refuseLink(l, asReason(err))
+		return
+	}
+	if ctx.Err() != nil { // the host stops: it may have missed this link
+		l.end(&DisconnectError{Code: muxer.CodeShuttingDown})
+	}
+	if verdict.Replaces != 0 {
+		if old := h.link(verdict.Replaces); old != nil {
+			old.demote()
+		}
+	}
+	if verdict.Standby {
+		<-l.promoted // ends by promotion, or by end(): grace, host stop, or the current link settling
+		if reason := l.ended(); reason != nil {
+			h.peers.Disconnected(l.peer, l.num, reason)
+			h.drop(l, reason)
+			return
+		}
+	}
+	l.mu.Lock()
+	l.current = true
+	if l.shake.Acked {
+		l.mu.Unlock()
+		l.settle()
+	} else {
+		if !l.settled {
+			l.graceWait = time.AfterFunc(h.cfg.Limits.Grace, l.settle)
+		}
+		l.mu.Unlock()
+		l.report()
+	}
+	err = l.session.Run(ctx, l)
+	l.mu.Lock()
+	if l.graceWait != nil {
+		l.graceWait.Stop()
+	}
+	l.mu.Unlock()
+	reason := l.ended()
+	if reason == nil {
+		reason = asReason(err)
+		if ctx.Err() != nil && !reason.Remote {
+			reason = &DisconnectError{Code: muxer.CodeShuttingDown}
+		}
+	}
+	h.up.CompareAndDelete(l.peer, l)
+	if next := h.peers.Disconnected(l.peer, l.num, reason); next != 0 {
+		if heir := h.link(next); heir != nil {
+			heir.inherit()
+		}
+	}
+	h.drop(l, reason)
+}
+
+// demote makes the current link a standby: it goes on running, but services use the other one.
+func (l *link) demote() {
+	l.mu.Lock()
+	l.current, l.ready = false, false
+	l.mu.Unlock()
+	l.host.up.CompareAndDelete(l.peer, l)
+}
+
+// inherit makes a standby the current link.
+func (l *link) inherit() {
+	l.mu.Lock()
+	l.current = true
+	l.mu.Unlock()
+	l.promote.Do(func() { close(l.promoted) })
+	l.report()
+}
+
+// drop does what every link's end needs.
+func (h *Host) drop(l *link, reason *DisconnectError) {
+	l.leaveInboxes()
+	h.totals.add(l.session.Stats())
+	l.mu.Lock()
+	done, wasReady := l.dialDone, l.ready
+	l.dialDone = nil
+	l.mu.Unlock()
+	if done != nil {
+		done <- reason
+	}
+	kind := EventDown
+	if !wasReady {
+		kind = EventRefused
+	}
+	h.emit(Event{Kind: kind, ID: l.peer, Address: l.address(), Inbound: l.inbound(), Reason: reason, Duration: time.Since(l.made)})
+}
+
+// refuseLink ends a link that the peer manager did not take.
+func (h *Host) refuseLink(l *link, reason *DisconnectError) {
+	l.end(reason)
+	_ = l.session.Run(context.Background(), l) // returns at once: the session is closed; it waits for the session's goroutines
+	h.drop(l, reason)
+}
+
+// asReason makes a DisconnectError of whatever ended a connection.
+func asReason(err error) *DisconnectError {
+	var d *DisconnectError
+	if errors.As(err, &d) {
+		return d
+	}
+	var r *handshake.Refusal
+	if errors.As(err, &r) {
+		return &DisconnectError{Code: r.Code, Remote: r.Remote, Limit: r.Limit, Reason: r.Reason}
+	}
+	var s *handshake.StageError
+	if errors.As(err, &s) {
+		return &DisconnectError{Code: s.Code, Reason: s.Error(), Err: err}
+	}
+	var c *muxer.CloseError
+	if errors.As(err, &c) {
+		return &DisconnectError{Code: c.Code, Remote: c.Remote, Reason: c.Reason, Err: c.Err}
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return &DisconnectError{Code: muxer.CodeRemoteClosed, Remote: true, Reason: "the remote hung up"}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &DisconnectError{Code: muxer.CodeTimeout, Reason: err.Error(), Err: err}
+	case errors.Is(err, context.Canceled):
+		return &DisconnectError{Code: muxer.CodeRequested, Reason: "cancelled", Err: err}
+	case err == nil:
+		return &DisconnectError{Code: muxer.CodeUnknown}
+	}
+	return &DisconnectError{Code: muxer.CodeTransport, Reason: err.Error(), Err: err}
+}

@@ -1,0 +1,93 @@
+package host
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+// totals are the counters of links that have ended.
+type totals struct {
+	mu sync.Mutex
+	muxer.Stats
+}
+
+func (t *totals) add(s muxer.Stats) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.SentBytes += s.SentBytes
+	t.ReceivedBytes += s.ReceivedBytes
+	t.SentMessages += s.SentMessages
+	t.ReceivedMessages += s.ReceivedMessages
+	t.Dropped += s.Dropped
+}
+
+// collector reads the node's counters when it is scraped, so that no message pays for a metric.
+type collector struct{ h *Host }
+
+var (
+	descPeers    = prometheus.NewDesc("switchyard_peers", "Links that are up.", []string{"direction", "wire"}, nil)
+	descBytes    = prometheus.NewDesc("switchyard_bytes_total", "Bytes over all links since the start.", []string{"direction"}, nil)
+	descMessages = prometheus.NewDesc("switchyard_messages_total", "Messages over all links since the start.", []string{"direction"}, nil)
+	descDropped  = prometheus.NewDesc("switchyard_messages_dropped_total", "Messages dropped: by a full inbox of ours, or because a peer's send queue was full.", []string{"channel", "why"}, nil)
+	descWaiting  = prometheus.NewDesc("switchyard_message_memory_bytes", "Bytes of messages that wait for services.", nil, nil)
+	descPauses   = prometheus.NewDesc("switchyard_link_pauses_total", "Times that a link was paused because a service was slow.", nil, nil)
+	descRefused  = prometheus.NewDesc("switchyard_refused_total", "Inbound connections refused or failed before they became links.", nil, nil)
+	descKnown    = prometheus.NewDesc("switchyard_known_peers", "Peers in the store.", []string{"state"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descPeers, descBytes, descMessages, descDropped, descWaiting, descPauses, descRefused, descKnown} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	h := c.h
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	type kind struct{ direction, wire string }
+	counts := map[kind]int{}
+	h.totals.mu.Lock()
+	sum := h.totals.Stats
+	h.totals.mu.Unlock()
+	h.eachLink(func(l *link) {
+		k := kind{"outbound", l.shake.Wire}
+		if l.inbound() {
+			k.direction = "inbound"
+		}
+		counts[k]++
+		s := l.session.Stats()
+		sum.SentBytes += s.SentBytes
+		sum.ReceivedBytes += s.ReceivedBytes
+		sum.SentMessages += s.SentMessages
+		sum.ReceivedMessages += s.ReceivedMessages
+	})
+	for k, n := range counts {
+		gauge(descPeers, float64(n), k.direction, k.wire)
+	}
+	counter(descBytes, sum.SentBytes, "sent")
+	counter(descBytes, sum.ReceivedBytes, "received")
+	counter(descMessages, sum.SentMessages, "sent")
+	counter(descMessages, sum.ReceivedMessages, "received")
+	for _, chn := range h.channels {
+		id := fmt.Sprintf("0x%02x", chn.desc.ID)
+		counter(descDropped, chn.dropped.Load(), id, "inbox-full")
+		counter(descDropped, chn.refused.Load(), id, "send-queue-full")
+	}
+	gauge(descWaiting, float64(h.memory.used.Load()))
+	counter(descPauses, h.pauses.Load())
+	counter(descRefused, h.refused.Load())
+	st := h.cfg.Store.Stats()
+	gauge(descKnown, float64(st.Tried), "tried")
+	gauge(descKnown, float64(st.New), "new")
+}

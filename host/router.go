@@ -1,0 +1,262 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// The router's loops. They decide nothing: the peer manager does.
+
+// acceptPause is how long an accept loop rests after an error that may pass (too many open files), so that it does not spin.
+const acceptPause = 50 * time.Millisecond
+
+// acceptLoop takes connections from a listener until it is closed. A connection's error never ends it.
+func (h *Host) acceptLoop(ctx context.Context, ln transport.Listener) {
+	for {
+		raw, err := ln.Accept(ctx)
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, transport.ErrListenerClosed) {
+				return
+			}
+			h.log.Warn("accept failed, trying again", slog.String("listener", ln.Addr().String()), slog.Any("error", err))
+			if !rest(ctx, acceptPause) {
+				return
+			}
+			continue
+		}
+		began := time.Now()
+		slot, err := h.upgrader.Reserve(raw)
+		if err != nil { // no goroutine, no cryptography, no read was spent on it
+			_ = raw.Close()
+			h.refused.Add(1)
+			h.emit(Event{Kind: EventRefused, Address: remoteText(raw), Inbound: true, Stage: handshake.StageTransport, Reason: asReason(err), Duration: time.Since(began)})
+			continue
+		}
+		h.wg.Go(func() {
+			remote := raw.RemoteMultiaddr
+			ip := remoteIP(raw)
+			shake, err := h.upgrader.Inbound(ctx, raw, slot)
+			if err != nil {
+				h.refused.Add(1)
+				h.emit(Event{Kind: EventRefused, Address: remote().String(), Inbound: true, Stage: stageOf(err), Reason: asReason(err), Duration: time.Since(began)})
+				return
+			}
+			h.handOver(ctx, h.newLink(shake, ip))
+		})
+	}
+}
+
+// handOver runs a link on a fresh goroutine, so that the stack that the handshake has grown is not kept for the life of the link.
+func (h *Host) handOver(ctx context.Context, l *link) { h.wg.Go(func() { h.runLink(ctx, l) }) }
+
+// dialLoop dials whom the peer manager names, a bounded number at once.
+func (h *Host) dialLoop(ctx context.Context) {
+	slots := make(chan struct{}, h.cfg.Limits.Dials)
+	for {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		d, err := h.peers.DialNext(ctx)
+		if err != nil {
+			return
+		}
+		h.wg.Go(func() {
+			defer func() { <-slots }()
+			h.dialPeer(ctx, d, nil)
+		})
+	}
+}
+
+// dialPeer dials a peer's addresses and tells the peer manager what came of it. done, if not nil, is told once when the link is ready or has failed.
+func (h *Host) dialPeer(ctx context.Context, d Dial, done chan<- error) {
+	began := time.Now()
+	l, failures := h.race(ctx, d)
+	if l == nil {
+		h.peers.DialFailed(d.ID, failures)
+		var last error = &DisconnectError{Code: muxer.CodeShuttingDown}
+		for _, f := range failures {
+			last = f.Err
+			h.emit(Event{Kind: EventDialFailed, ID: d.ID, Address: f.Address.String(), Stage: stageOf(f.Err), Reason: asReason(f.Err), Duration: time.Since(began)})
+		}
+		if done != nil {
+			done <- last
+		}
+		return
+	}
+	l.dialDone = done
+	h.handOver(ctx, l)
+}
+
+// DialFailure is why one address of a peer could not be dialed.
+type DialFailure struct {
+	Address transport.Address
+	Err     error
+}
+
+// race dials a peer's addresses, the next one after a small stagger or as soon as one has failed, and keeps the first that comes up (RFC 8305's idea).
+func (h *Host) race(ctx context.Context, d Dial) (*link, []DialFailure) {
+	if len(d.Addresses) == 1 { // the usual case needs no goroutine
+		l, err := h.dialAddress(ctx, d.Addresses[0])
+		if err != nil {
+			return nil, []DialFailure{{d.Addresses[0], err}}
+		}
+		return l, nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	type result struct {
+		l *link
+		f DialFailure
+	}
+	results := make(chan result, len(d.Addresses))
+	var wg sync.WaitGroup
+	stagger := time.NewTimer(0)
+	defer stagger.Stop()
+	var failures []DialFailure
+	var won *link
+	started, ended := 0, 0
+	for won == nil && ended < len(d.Addresses) {
+		due := stagger.C
+		if started == len(d.Addresses) {
+			due = nil
+		}
+		select {
+		case <-due:
+			addr := d.Addresses[started]
+			started++
+			wg.Go(func() {
+				l, err := h.dialAddress(ctx, addr)
+				results <- result{l, DialFailure{addr, err}}
+			})
+			stagger.Reset(h.cfg.Limits.DialStagger)
+		case r := <-results:
+			ended++
+			if won = r.l; won == nil {
+				failures = append(failures, r.f)
+				stagger.Reset(0)
+			}
+		}
+	}
+	cancel()
+	wg.Wait()
+	close(results)
+	for r := range results { // one that came up as well loses
+		if r.l != nil {
+			r.l.end(&DisconnectError{Code: muxer.CodeDuplicate})
+			_ = r.l.session.Run(context.Background(), r.l)
+		}
+	}
+	return won, failures
+}
+
+// dialAddress does one dial and its handshake.
+func (h *Host) dialAddress(ctx context.Context, addr transport.Address) (*link, error) {
+	m := addr.Multiaddr()
+	for _, t := range h.cfg.Transports {
+		if !t.CanDial(m) {
+			continue
+		}
+		began := time.Now()
+		dctx, cancel := context.WithTimeout(ctx, h.cfg.Limits.DialTimeout)
+		raw, err := t.Dial(dctx, m)
+		cancel()
+		if err != nil {
+			code := muxer.CodeTransport
+			if errors.Is(err, context.DeadlineExceeded) {
+				code = muxer.CodeTimeout
+			}
+			return nil, handshake.Fail(handshake.StageTransport, code, err)
+		}
+		ip := remoteIP(raw)
+		shake, err := h.upgrader.Outbound(ctx, raw, addr, time.Since(began))
+		if err != nil {
+			return nil, err
+		}
+		return h.newLink(shake, ip), nil
+	}
+	return nil, handshake.Fail(handshake.StageTransport, muxer.CodeIncompatible, fmt.Errorf("%w: %s", transport.ErrNoTransport, addr))
+}
+
+// evictLoop ends the links that the peer manager names.
+func (h *Host) evictLoop(ctx context.Context) {
+	for {
+		e, err := h.peers.EvictNext(ctx)
+		if err != nil {
+			return
+		}
+		h.endLink(e.LinkID, e.Reason)
+	}
+}
+
+// endLink ends a link without waiting for its farewell. Once the host stops, all links end anyway.
+func (h *Host) endLink(num uint64, reason *DisconnectError) {
+	if l := h.link(num); l != nil {
+		h.spawn(func() { l.end(reason) })
+	}
+}
+
+func (h *Host) link(num uint64) *link {
+	v, _ := h.links.Load(num)
+	l, _ := v.(*link)
+	return l
+}
+
+// rest waits, and says false when ctx has ended.
+func rest(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func stageOf(err error) string {
+	var s *handshake.StageError
+	if errors.As(err, &s) {
+		return s.Stage
+	}
+	var r *handshake.Refusal
+	if errors.As(err, &r) {
+		return r.Stage
+	}
+	return ""
+}
+
+// remoteIP is the remote's IP; invalid where the transport has none.
+func remoteIP(c transport.Conn) netip.Addr {
+	if r, ok := c.(interface{ RemoteIP() netip.Addr }); ok {
+		return r.RemoteIP().Unmap()
+	}
+	m := c.RemoteMultiaddr()
+	if m == nil {
+		return netip.Addr{}
+	}
+	ip, err := manet.ToIP(m)
+	if err != nil {
+		return netip.Addr{}
+	}
+	a, _ := netip.AddrFromSlice(ip)
+	return a.Unmap()
+}
+
+func remoteText(c transport.Conn) string {
+	if m := c.RemoteMultiaddr(); m != nil {
+		return m.String()
+	}
+	return ""
+}
