@@ -1,0 +1,173 @@
+package secretconn
+
+import (
+	"fmt"
+
+	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
+	"github.com/oasisprotocol/curve25519-voi/primitives/x25519"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Limits of what we read in the handshake, in bytes without the length prefix. Honest messages have 34 and 102 bytes; the room above is
+// for other encodings of the same and for fields that we do not know. (CometBFT reads up to 1 MiB of either.)
+const (
+	maxEphemeralMessage = 256
+	maxAuthMessage      = 1024
+)
+
+// Field numbers (CometBFT proto/tendermint/p2p/conn.proto, proto/tendermint/crypto/keys.proto; protobuf wrappers.proto).
+const (
+	fieldValue = 1 // BytesValue.value
+
+	fieldPubKey = 1 // AuthSigMessage.pub_key
+	fieldSig    = 2 // AuthSigMessage.sig
+
+	fieldEd25519 = 1 // PublicKey.sum.ed25519
+)
+
+// delimited finds a length-delimited message of at most limit bytes at the start of b. It returns the message and the length of all
+// of it with its prefix; a length of 0 says that b is only a part of it.
+func delimited(b []byte, limit uint64) (msg []byte, size int, err error) {
+	length, n := protowire.ConsumeVarint(b)
+	switch {
+	case n < 0 && len(b) < protowire.SizeVarint(1<<63):
+		return nil, 0, nil
+	case n < 0:
+		return nil, 0, fmt.Errorf("%w: length prefix", ErrMalformed)
+	case length > limit:
+		return nil, 0, fmt.Errorf("%w: %d bytes, at most %d", ErrOversized, length, limit)
+	case uint64(len(b)-n) < length:
+		return nil, 0, nil
+	}
+	size = n + int(length)
+	return b[n:size], size, nil
+}
+
+// ephemeralMessageSize is the length of our ephemeral message with its prefix.
+const ephemeralMessageSize = 3 + x25519.PublicKeySize
+
+// encodeEphemeral is our first flight.
+func encodeEphemeral(key *x25519.PublicKey) (msg [ephemeralMessageSize]byte) {
+	msg[0] = ephemeralMessageSize - 1
+	msg[1] = byte(protowire.EncodeTag(fieldValue, protowire.BytesType))
+	msg[2] = x25519.PublicKeySize
+	copy(msg[3:], key[:])
+	return msg
+}
+
+// decodeEphemeral reads the remote's BytesValue. (CometBFT pads or cuts a key of another length; we refuse it.)
+func decodeEphemeral(msg []byte) (key x25519.PublicKey, err error) {
+	var value []byte
+	err = eachField(msg, func(num protowire.Number, typ protowire.Type, v []byte) error {
+		if num == fieldValue {
+			if typ != protowire.BytesType {
+				return fmt.Errorf("%w: field %d has wire type %d", ErrMalformed, num, typ)
+			}
+			value = v
+		}
+		return nil
+	})
+	if err != nil {
+		return key, err
+	}
+	if len(value) != len(key) {
+		return key, fmt.Errorf("%w: ephemeral key of %d bytes, want %d", ErrMalformed, len(value), len(key))
+	}
+	copy(key[:], value)
+	return key, nil
+}
+
+// authMessageSize is the length of our auth message with its prefix.
+const authMessageSize = 1 + 2 + 2 + ed25519.PublicKeySize + 2 + ed25519.SignatureSize
+
+// encodeAuth is our AuthSigMessage with its prefix. key and sig have their right lengths.
+func encodeAuth(key, sig []byte) []byte {
+	msg := make([]byte, 0, authMessageSize)
+	msg = append(msg, authMessageSize-1)
+	msg = protowire.AppendTag(msg, fieldPubKey, protowire.BytesType)
+	msg = append(msg, 2+ed25519.PublicKeySize)
+	msg = protowire.AppendTag(msg, fieldEd25519, protowire.BytesType)
+	msg = protowire.AppendBytes(msg, key)
+	msg = protowire.AppendTag(msg, fieldSig, protowire.BytesType)
+	return protowire.AppendBytes(msg, sig)
+}
+
+// decodeAuth reads the remote's AuthSigMessage. What it returns points into msg and has its right length.
+func decodeAuth(msg []byte) (key, sig []byte, err error) {
+	var pubKey []byte
+	err = eachField(msg, func(num protowire.Number, typ protowire.Type, v []byte) error {
+		if num != fieldPubKey && num != fieldSig {
+			return nil
+		}
+		if typ != protowire.BytesType {
+			return fmt.Errorf("%w: field %d has wire type %d", ErrMalformed, num, typ)
+		}
+		dst := &pubKey
+		if num == fieldSig {
+			dst = &sig
+		}
+		if *dst != nil {
+			return fmt.Errorf("%w: field %d twice", ErrMalformed, num)
+		}
+		*dst = v
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if key, err = decodeKey(pubKey); err != nil {
+		return nil, nil, err
+	}
+	if len(sig) != ed25519.SignatureSize {
+		return nil, nil, fmt.Errorf("%w: %d bytes, want %d", ErrBadSignature, len(sig), ed25519.SignatureSize)
+	}
+	return key, sig, nil
+}
+
+// decodeKey reads a PublicKey, a oneof of which we take the ed25519 case only.
+func decodeKey(msg []byte) (key []byte, err error) {
+	if len(msg) == 0 {
+		return nil, ErrNoKey
+	}
+	err = eachField(msg, func(num protowire.Number, typ protowire.Type, v []byte) error {
+		switch {
+		case num != fieldEd25519:
+			return fmt.Errorf("%w: key type %d", ErrKeyType, num)
+		case typ != protowire.BytesType:
+			return fmt.Errorf("%w: key has wire type %d", ErrMalformed, typ)
+		case key != nil:
+			return fmt.Errorf("%w: two keys", ErrMalformed)
+		case len(v) != ed25519.PublicKeySize:
+			return fmt.Errorf("%w: ed25519 key of %d bytes, want %d", ErrMalformed, len(v), ed25519.PublicKeySize)
+		}
+		key = v
+		return nil
+	})
+	return key, err
+}
+
+// eachField calls f for every field of a protobuf message. v is the content of a length-delimited field, nil for other wire types; it
+// is never nil for a length-delimited one.
+func eachField(msg []byte, f func(num protowire.Number, typ protowire.Type, v []byte) error) error {
+	for len(msg) > 0 {
+		num, typ, n := protowire.ConsumeTag(msg)
+		if n < 0 {
+			return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
+		}
+		msg = msg[n:]
+		var v []byte
+		if typ == protowire.BytesType {
+			v, n = protowire.ConsumeBytes(msg)
+		} else {
+			n = protowire.ConsumeFieldValue(num, typ, msg)
+		}
+		if n < 0 {
+			return fmt.Errorf("%w: field %d: %w", ErrMalformed, num, protowire.ParseError(n))
+		}
+		if err := f(num, typ, v); err != nil {
+			return err
+		}
+		msg = msg[n:]
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package secretconn
+
+import (
+	"bytes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+
+	"github.com/oasisprotocol/curve25519-voi/primitives/merlin"
+	"github.com/oasisprotocol/curve25519-voi/primitives/x25519"
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// Labels of the key derivation (CometBFT p2p/conn/secret_connection.go).
+const (
+	transcriptLabel = "TENDERMINT_SECRET_CONNECTION_TRANSCRIPT_HASH"
+	lowerKeyLabel   = "EPHEMERAL_LOWER_PUBLIC_KEY"
+	upperKeyLabel   = "EPHEMERAL_UPPER_PUBLIC_KEY"
+	secretLabel     = "DH_SECRET"
+	challengeLabel  = "SECRET_CONNECTION_MAC"
+	keysInfo        = "TENDERMINT_SECRET_CONNECTION_KEY_AND_CHALLENGE_GEN"
+)
+
+const challengeSize = 32
+
+// secrets is what both ends derive from the exchange of ephemeral keys.
+type secrets struct {
+	receive, send cipher.AEAD
+	challenge     [challengeSize]byte // what both ends sign
+}
+
+// deriveSecrets runs the exchange with our ephemeral key pair and the remote's ephemeral key.
+func deriveSecrets(private *x25519.PrivateKey, local, remote *x25519.PublicKey) (*secrets, error) {
+	if *local == *remote {
+		return nil, ErrReflected
+	}
+	shared := private.DiffieHellman(remote)
+	defer clear(shared[:])
+	if shared.IsZero() { // RFC 7748, section 6.1: exactly the low-order points give zero
+		return nil, ErrLowOrderKey
+	}
+	weAreLower := bytes.Compare(local[:], remote[:]) < 0
+	s := &secrets{challenge: deriveChallenge(shared, local, remote, weAreLower)}
+
+	receiveKey, sendKey, err := deriveKeys(shared, weAreLower)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(receiveKey)
+	defer clear(sendKey)
+	if s.receive, err = chacha20poly1305.New(receiveKey); err != nil {
+		return nil, err
+	}
+	if s.send, err = chacha20poly1305.New(sendKey); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// deriveChallenge hashes the exchange as a merlin transcript.
+func deriveChallenge(shared *x25519.SharedSecret, local, remote *x25519.PublicKey, weAreLower bool) (challenge [challengeSize]byte) {
+	lower, upper := local, remote
+	if !weAreLower {
+		lower, upper = remote, local
+	}
+	t := merlin.NewTranscript(transcriptLabel)
+	t.AppendMessage(lowerKeyLabel, lower[:])
+	t.AppendMessage(upperKeyLabel, upper[:])
+	t.AppendMessage(secretLabel, shared[:])
+	t.ExtractBytes(challenge[:], challengeLabel)
+	return challenge
+}
+
+// deriveKeys expands the shared secret to a key for each direction: the first is what the end with the lower ephemeral key receives with.
+func deriveKeys(shared *x25519.SharedSecret, weAreLower bool) (receive, send []byte, err error) {
+	const size = chacha20poly1305.KeySize
+	keys, err := hkdf.Key(sha256.New, shared[:], nil, keysInfo, 2*size)
+	if err != nil {
+		return nil, nil, err
+	}
+	receive, send = keys[:size], keys[size:]
+	if !weAreLower {
+		receive, send = send, receive
+	}
+	return receive, send, nil
+}
