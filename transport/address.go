@@ -40,7 +40,8 @@ type Address struct {
 
 // ParseAddress reads a multiaddr, CometBFT's id@host:port, or a URL mconn://id@host:port. Its error is an *AddressError.
 func ParseAddress(s string) (Address, error) {
-	var p parser
+	var buf [usualText]byte
+	p := parser{out: buf[:0]}
 	if err := p.parse(s); err != nil {
 		return Address{}, err
 	}
@@ -50,7 +51,7 @@ func ParseAddress(s string) (Address, error) {
 // ParseListen reads where to listen: an address as ParseAddress reads it, but without a node, and with port 0 (memory
 // number 0) for a free one. Its error is an *AddressError.
 func ParseListen(s string) (ma.Multiaddr, error) {
-	p := parser{listen: true}
+	p := parser{listen: true, out: make([]byte, 0, usualText)}
 	if err := p.parse(s); err != nil {
 		return nil, err
 	}
@@ -75,7 +76,8 @@ func NewAddress(m ma.Multiaddr, node string) (Address, error) {
 // CometAddress makes the address /ip4|ip6|dns/HOST/tcp/PORT/mconn/ID out of its parts, as CometBFT tells them to its peers. host is
 // an IP address (without brackets) or a host name; an empty id leaves the node and the wire open. Its error is an *AddressError.
 func CometAddress(id NodeID, host string, port uint16) (Address, error) {
-	var p parser
+	var buf [usualText]byte
+	p := parser{out: buf[:0]}
 	if err := p.hostPort(string(id), host, strconv.Itoa(int(port))); err != nil {
 		err.Text = host + ":" + strconv.Itoa(int(port))
 		if id != "" {

@@ -18,17 +18,19 @@ func (e *AddressError) Error() string {
 	return fmt.Sprintf("address %.120q: %.160s: want %s", e.Text, e.Part, e.Want)
 }
 
-// parser builds the canonical text of one address in buf. It goes over the input once and allocates only the result.
+// usualText is the room that parsers begin with, in bytes: enough for most addresses.
+const usualText = 192
+
+// parser builds the canonical text of one address in out. It goes over the input once and allocates only the result.
 type parser struct {
 	listen bool // port 0 is allowed, a node is not
 	stage  stage
 	udp    bool   // the port is of UDP
 	last   string // name of the last component
 
-	buf   [192]byte // holds most addresses, so that out stays on the stack
-	out   []byte
-	idAt  int  // where the node id begins in out; 0: no node
-	hexID bool // the node id is not part of the text: it is hexSum
+	out   []byte // the canonical text
+	idAt  int    // where the node id begins in out; 0: no node
+	hexID bool   // the node id is not part of the text: it is hexSum
 	sum   [NodeIDSize]byte
 }
 
@@ -57,7 +59,6 @@ func (p *parser) address() Address {
 
 // parse reads any form.
 func (p *parser) parse(s string) error {
-	p.out = p.buf[:0]
 	var err *AddressError
 	switch {
 	case s == "":
@@ -121,9 +122,6 @@ func (p *parser) comet(s string) *AddressError {
 
 // hostPort takes the three parts of CometBFT's form; id may be empty.
 func (p *parser) hostPort(id, host, port string) *AddressError {
-	if p.out == nil {
-		p.out = p.buf[:0]
-	}
 	kind := "dns"
 	if ip, err := netip.ParseAddr(host); err == nil {
 		kind = "ip4"

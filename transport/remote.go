@@ -1,0 +1,61 @@
+package transport
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// RemoteIP is the IP address of a connection's remote, IPv4-mapped ones as IPv4; false where it has none (memory, Tor). It
+// does not allocate for connections that have a method RemoteIP() netip.Addr (the zero Addr for none), as ours do.
+func RemoteIP(c Conn) (netip.Addr, bool) {
+	if c, ok := c.(interface{ RemoteIP() netip.Addr }); ok {
+		ip := c.RemoteIP()
+		return ip, ip.IsValid()
+	}
+	return MultiaddrIP(c.RemoteMultiaddr())
+}
+
+// MultiaddrIP is the IP address that m begins with, IPv4-mapped ones as IPv4; false when it begins otherwise.
+func MultiaddrIP(m ma.Multiaddr) (netip.Addr, bool) {
+	raw, err := manet.ToIP(m)
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	ip, ok := netip.AddrFromSlice(raw)
+	return ip.Unmap(), ok
+}
+
+// TCPMultiaddr is /ip4|ip6/IP/tcp/PORT; nil when a is not valid. IPv4-mapped addresses become ip4, zones are left out.
+func TCPMultiaddr(a netip.AddrPort) ma.Multiaddr {
+	ip := a.Addr().Unmap()
+	b := make([]byte, 0, 20)
+	switch {
+	case ip.Is4():
+		v := ip.As4()
+		b = append(append(b, ma.P_IP4), v[:]...)
+	case ip.Is6():
+		v := ip.As16()
+		b = append(append(b, ma.P_IP6), v[:]...)
+	default:
+		return nil
+	}
+	b = binary.BigEndian.AppendUint16(append(b, ma.P_TCP), a.Port())
+	m, err := ma.NewMultiaddrBytes(b)
+	if err != nil { // cannot be: the bytes are of fixed form
+		return nil
+	}
+	return m
+}
+
+// AddrPortOf is the IP and port of a *net.TCPAddr or *net.UDPAddr, IPv4-mapped ones as IPv4; the zero value for others.
+func AddrPortOf(a net.Addr) netip.AddrPort {
+	if a, ok := a.(interface{ AddrPort() netip.AddrPort }); ok {
+		ap := a.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}

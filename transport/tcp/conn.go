@@ -1,0 +1,49 @@
+package tcp
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync/atomic"
+
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// Conn is a TCP connection (a transport.ByteConn). TCP_NODELAY is set: whoever writes batches its writes. The embedded
+// *net.TCPConn gives CloseWrite, SyscallConn and vectored writes (net.Buffers).
+type Conn struct {
+	*net.TCPConn
+	local, remote atomic.Pointer[ma.Multiaddr] // made when first asked for
+}
+
+var _ transport.ByteConn = (*Conn)(nil)
+
+func newConn(c *net.TCPConn) *Conn { return &Conn{TCPConn: c} }
+
+// RemoteIP is the remote's IP address, IPv4-mapped ones as IPv4. It does not allocate.
+func (c *Conn) RemoteIP() netip.Addr { return transport.AddrPortOf(c.RemoteAddr()).Addr() }
+
+// LocalMultiaddr is our end.
+func (c *Conn) LocalMultiaddr() ma.Multiaddr { return once(&c.local, c.LocalAddr()) }
+
+// RemoteMultiaddr is the remote's end.
+func (c *Conn) RemoteMultiaddr() ma.Multiaddr { return once(&c.remote, c.RemoteAddr()) }
+
+func once(p *atomic.Pointer[ma.Multiaddr], a net.Addr) ma.Multiaddr {
+	if m := p.Load(); m != nil {
+		return *m
+	}
+	m := transport.TCPMultiaddr(transport.AddrPortOf(a))
+	p.Store(&m)
+	return m
+}
+
+// Close closes the connection; further calls do nothing.
+func (c *Conn) Close() error {
+	if err := c.TCPConn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+// Package tcp is the transport over TCP: it dials and listens on /ip4|ip6|dns|dns4|dns6/HOST/tcp/PORT.
+package tcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// Config sets a Transport up. The zero Config is a useful one.
+type Config struct {
+	// Resolver finds the addresses of host names; nil means net.DefaultResolver.
+	Resolver transport.Resolver
+	// KeepAlive is how long a connection is silent before the kernel probes whether the remote is still there, and the time
+	// between probes; nine unanswered ones end the connection. 0 means 30 s, a negative value turns probes off.
+	KeepAlive time.Duration
+	// Stagger is how long a dial of a host name waits for one IP address before it tries the next beside it. 0 means 250 ms
+	// (RFC 8305, section 8).
+	Stagger time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.KeepAlive == 0 {
+		c.KeepAlive = 30 * time.Second
+	}
+	if c.Stagger <= 0 {
+		c.Stagger = 250 * time.Millisecond
+	}
+	return c
+}
+
+// Transport dials and listens over TCP. It holds no state of its own: all methods may be called concurrently.
+type Transport struct {
+	cfg Config
+}
+
+// New makes a Transport.
+func New(cfg Config) *Transport { return &Transport{cfg: cfg.withDefaults()} }
+
+// Name is "tcp".
+func (t *Transport) Name() string { return "tcp" }
+
+// CanDial says whether addr is a host and a TCP port, and nothing else.
+func (t *Transport) CanDial(addr ma.Multiaddr) bool {
+	_, ok := parse(addr)
+	return ok
+}
+
+// target is a multiaddr in parts.
+type target struct {
+	network string // "ip", "ip4", "ip6": what host may be resolved to
+	host    string // "" when ip is known
+	ip      netip.Addr
+	port    uint16
+}
+
+func parse(m ma.Multiaddr) (target, bool) {
+	if len(m) != 2 || m[1].Code() != ma.P_TCP {
+		return target{}, false
+	}
+	var t target
+	switch m[0].Code() {
+	case ma.P_IP4, ma.P_IP6:
+		ip, ok := netip.AddrFromSlice(m[0].RawValue())
+		if !ok {
+			return target{}, false
+		}
+		t.ip = ip.Unmap()
+	case ma.P_DNS:
+		t.network, t.host = "ip", m[0].Value()
+	case ma.P_DNS4:
+		t.network, t.host = "ip4", m[0].Value()
+	case ma.P_DNS6:
+		t.network, t.host = "ip6", m[0].Value()
+	default:
+		return target{}, false
+	}
+	port, err := strconv.ParseUint(m[1].Value(), 10, 16)
+	t.port = uint16(port)
+	return t, err == nil
+}
+
+// Listen starts to listen on an IP address and port. Its error is a *transport.OpError, or wraps transport.ErrNoTransport.
+func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr) (transport.Listener, error) {
+	at, ok := parse(addr)
+	if !ok {
+		return nil, &transport.OpError{Op: "listen on", Addr: addr, Err: fmt.Errorf("%w: tcp wants /ip4 or /ip6, then /tcp/PORT", transport.ErrNoTransport)}
+	}
+	if at.host != "" {
+		return nil, &transport.OpError{Op: "listen on", Addr: addr, Err: errors.New("want an IP address, not a host name")}
+	}
+	network := "tcp4"
+	if at.ip.Is6() {
+		network = "tcp6" // so that /ip4/0.0.0.0 and /ip6/:: can share a port
+	}
+	lc := net.ListenConfig{KeepAliveConfig: t.keepAlive(), KeepAlive: t.cfg.KeepAlive}
+	lc.SetMultipathTCP(false) // plain sockets: the remote would need it too, and every connection pays for it
+	l, err := lc.Listen(ctx, network, netip.AddrPortFrom(at.ip, at.port).String())
+	if err != nil {
+		return nil, transport.NewOpError(ctx, "listen on", addr, err)
+	}
+	return &listener{tcp: l.(*net.TCPListener), addr: transport.TCPMultiaddr(transport.AddrPortOf(l.Addr()))}, nil
+}
+
+func (t *Transport) keepAlive() net.KeepAliveConfig {
+	return net.KeepAliveConfig{Enable: t.cfg.KeepAlive > 0, Idle: t.cfg.KeepAlive, Interval: t.cfg.KeepAlive, Count: 9}
+}
