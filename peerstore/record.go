@@ -17,7 +17,8 @@ type Record struct {
 	Unconditional bool // no limit refuses it
 	Private       bool // never advertised
 
-	Score  int16 // saturates at MinScore and MaxScore
+	Score  int16     // saturates at MinScore and MaxScore
+	Scored time.Time // when Score was last set: readers let it decay from then on
 	Height uint64
 
 	LastConnected    time.Time // when a link last became ready
