@@ -1,6 +1,10 @@
 package handshake
 
 import (
+	"errors"
+	"log/slog"
+	"runtime/debug"
+
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
@@ -27,5 +31,43 @@ type Visitor struct {
 }
 
 // Gate decides at a checkpoint. A nil error lets the connection pass; a *Refusal says why not (any other error is
-// wrapped in one with CodeFiltered). Gates are called on the connection's goroutine, concurrently, and must not block for long.
+// wrapped in one with CodeFiltered). Gates are called concurrently, on the connection's goroutine (at AtAccept of an inbound connection: on the
+// accept loop's), and must not block for long. They do not keep Visitor.Info.
 type Gate func(Visitor) error
+
+// ask asks the gates in order; the first that refuses decides.
+func (u *Upgrader) ask(v Visitor) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			u.cfg.Logger.Error("a gate panicked", slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
+			err = &Refusal{Code: muxer.CodeFiltered, Stage: stageOf(v.At), Reason: "a gate panicked"}
+		}
+	}()
+	for _, gate := range u.cfg.Gates {
+		err := gate(v)
+		if err == nil {
+			continue
+		}
+		var r *Refusal
+		if !errors.As(err, &r) {
+			return &Refusal{Code: muxer.CodeFiltered, Stage: stageOf(v.At), Reason: err.Error()}
+		}
+		mine := *r // a gate may return one and the same value to many
+		if mine.Stage == "" {
+			mine.Stage = stageOf(v.At)
+		}
+		return &mine
+	}
+	return nil
+}
+
+// stageOf is the stage that a checkpoint ends.
+func stageOf(at Checkpoint) string {
+	switch at {
+	case AtAccept:
+		return StageTransport
+	case AtKey:
+		return StageSecurity
+	}
+	return StageInfo
+}

@@ -24,8 +24,16 @@ type Wire interface {
 	// Upgrade does the handshake on a.Conn. It calls a.CheckKey once the remote's key is proven and a.CheckInfo once its node
 	// info is known, and stops with their error when they refuse. It returns when ctx ends, which carries the deadline over all stages;
 	// the Upgrader closes the connection then, so a blocked read or write ends too. On an error the Upgrader closes the connection.
-	// Errors are *StageError or *Refusal.
+	// Errors are *StageError (CodeUnknown lets the Upgrader find the code of an error of the connection) or *Refusal.
 	Upgrade(ctx context.Context, a *Attempt) (*Link, error)
+}
+
+// SecuredWire is a Wire that also takes connections which their transport has already secured and muxed (they are a
+// muxer.Session, such as QUIC's).
+type SecuredWire interface {
+	Wire
+	// TakesSecured says whether Upgrade can work on this connection.
+	TakesSecured(transport.Conn) bool
 }
 
 // Identity signs for the node. The key may live in another process, so its methods take a context.
@@ -50,7 +58,8 @@ type Attempt struct {
 
 	u      *Upgrader
 	stages []Stage
-	last   time.Time
+	last   time.Time // when the stage before ended
+	stage  string    // the one that we are in
 }
 
 // Stage is how long one stage of a handshake took. Names: "transport", "security", "muxer", "info".
@@ -87,10 +96,3 @@ const (
 	StageMuxer     = "muxer"
 	StageInfo      = "info"
 )
-
-// Done records that a stage ended now.
-func (a *Attempt) Done(stage string) {
-	now := time.Now()
-	a.stages = append(a.stages, Stage{stage, now.Sub(a.last)})
-	a.last = now
-}

@@ -1,6 +1,11 @@
 package handshake
 
 import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -15,13 +20,18 @@ type NodeInfo struct {
 	Channels []byte // ids of the channels that it serves
 	// Protocols are stream protocols (libp2p), empty on comet.
 	Protocols []string
-	// Listen are the addresses at which it says it can be dialed, in the text form that its wire uses.
+	// Listen are the addresses at which it says it can be dialed: our own as multiaddrs; a remote's in the text form that its wire
+	// uses (host:port on comet).
 	Listen []string
 	Height uint64
 
 	// Protocol versions of CometBFT: P2P and App are ignored, Block must match.
 	P2PVersion, BlockVersion, AppVersion uint64
 	TxIndex, RPCAddress                  string
+
+	// Guest says that the remote could not say which network, versions, moniker and channels it has: a plain libp2p peer. These are
+	// not compared then; gates and the peer manager decide about guests.
+	Guest bool
 }
 
 // Limits of a node info (CometBFT p2p/node_info.go).
@@ -35,3 +45,63 @@ const (
 	P2PVersion   = 8
 	BlockVersion = 11
 )
+
+// Validate says what is wrong with a node info on its own, as a *Refusal with CodeInvalidInfo that names the field. ID and Listen are the wire's to check.
+func (n *NodeInfo) Validate() error {
+	switch {
+	case n.Version != "" && !isText(n.Version):
+		return invalid("version %.40q is not plain ASCII text", n.Version)
+	case len(n.Channels) > MaxChannels:
+		return invalid("channels: %d of them, at most %d are allowed", len(n.Channels), MaxChannels)
+	case !n.Guest && !isText(n.Moniker), n.Moniker != "" && !isText(n.Moniker):
+		return invalid("moniker %.40q is not plain, non-empty ASCII text", n.Moniker)
+	case n.TxIndex != "" && n.TxIndex != "on" && n.TxIndex != "off":
+		return invalid("tx_index %.40q is neither on nor off nor empty", n.TxIndex)
+	case n.RPCAddress != "" && !isText(n.RPCAddress):
+		return invalid("rpc_address %.40q is not plain ASCII text", n.RPCAddress)
+	}
+	for i, c := range n.Channels {
+		if bytes.IndexByte(n.Channels[:i], c) >= 0 {
+			return invalid("channels: 0x%02x is there twice", c)
+		}
+	}
+	return nil
+}
+
+// CompatibleWith says why we (n) refuse a remote with that node info, as a *Refusal: it must have our block protocol and network, and, when
+// we have channels, one of them. What a Guest cannot say is not compared.
+func (n *NodeInfo) CompatibleWith(remote *NodeInfo) error {
+	switch {
+	case remote.Guest:
+		return nil
+	case n.BlockVersion != remote.BlockVersion:
+		return &Refusal{Code: muxer.CodeIncompatible, Stage: StageInfo, Reason: fmt.Sprintf("the remote has block protocol %d, we have %d", remote.BlockVersion, n.BlockVersion)}
+	case n.Network != remote.Network:
+		return &Refusal{Code: muxer.CodeWrongNetwork, Stage: StageInfo, Reason: fmt.Sprintf("the remote is of network %.60q, we are of %.60q", remote.Network, n.Network)}
+	case len(n.Channels) == 0:
+		return nil
+	}
+	for _, c := range n.Channels {
+		if bytes.IndexByte(remote.Channels, c) >= 0 {
+			return nil
+		}
+	}
+	return &Refusal{Code: muxer.CodeIncompatible, Stage: StageInfo, Reason: fmt.Sprintf("no common channel: the remote has 0x%x, we have 0x%x", cut(remote.Channels), cut(n.Channels))}
+}
+
+func invalid(format string, args ...any) error {
+	return &Refusal{Code: muxer.CodeInvalidInfo, Stage: StageInfo, Reason: "node info: " + fmt.Sprintf(format, args...)}
+}
+
+// isText says whether s is printable ASCII and more than spaces.
+func isText(s string) bool {
+	for i := range len(s) {
+		if s[i] < 32 || s[i] > 126 {
+			return false
+		}
+	}
+	return strings.Trim(s, " ") != ""
+}
+
+// cut keeps a list of channels short enough for an error.
+func cut(channels []byte) []byte { return channels[:min(len(channels), MaxChannels)] }

@@ -2,15 +2,25 @@ package handshake
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
+// DefaultTimeout bounds all stages of a handshake together, where Config.Timeout does not say otherwise.
+const DefaultTimeout = 5 * time.Second
+
+const keyTimeout = "limits.handshake_timeout"
+
 // Config is what an Upgrader needs. Wires, Local and Channels are required.
 type Config struct {
+	// Self is our node id: a connection that reaches it is refused. "" means the ID of what Local makes.
+	Self  transport.NodeID
 	Wires []Wire // in order of preference
 	// Local makes our node info for one connection. It must not block.
 	Local func(transport.Conn) NodeInfo
@@ -22,38 +32,197 @@ type Config struct {
 	Logger   *slog.Logger // nil discards
 }
 
-// Limits bound what handshakes may cost. A zero field means its default.
-type Limits struct {
-	Handshakes      int // in flight at once, inbound; 0 means 512
-	HandshakesPerIP int // in flight at once from one IP (an IPv6 /64 counts as one); 0 means 64
-	AttemptsPerIP   int // new connections per 10 s from one IP; 0 means 200
+// Upgrader turns raw connections into links. All methods may be called concurrently. It owns no goroutine.
+type Upgrader struct {
+	cfg     Config
+	budgets *budgets
 }
-
-// Upgrader turns raw connections into links.
-type Upgrader struct{ cfg Config }
 
 // NewUpgrader checks cfg and starts nothing.
-func NewUpgrader(cfg Config) (*Upgrader, error) { return &Upgrader{cfg: cfg}, nil }
+func NewUpgrader(cfg Config) (*Upgrader, error) {
+	switch {
+	case len(cfg.Wires) == 0:
+		return nil, errors.New("stack.wires: an upgrader needs at least one wire")
+	case cfg.Local == nil:
+		return nil, errors.New("an upgrader needs Config.Local")
+	case cfg.Channels == nil:
+		return nil, errors.New("an upgrader needs Config.Channels")
+	case cfg.Timeout < 0:
+		return nil, fmt.Errorf("%s: %v is negative (0 means %v)", keyTimeout, cfg.Timeout, DefaultTimeout)
+	}
+	names := make(map[string]bool, len(cfg.Wires))
+	for _, w := range cfg.Wires {
+		if names[w.Name()] {
+			return nil, fmt.Errorf("stack.wires: %q is there twice", w.Name())
+		}
+		names[w.Name()] = true
+	}
+	limits, err := cfg.Limits.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Limits = limits
+	if cfg.Timeout == 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Upgrader{cfg: cfg, budgets: newBudgets(limits)}, nil
+}
 
-// Slot is a place in the inbound budgets.
-type Slot struct{}
+// Slot is a place in the inbound budgets. It belongs to one goroutine at a time.
+type Slot struct {
+	budgets *budgets // nil once it is given back
+	source  *source
+}
 
-// Reserve takes a place in the inbound budgets for a raw connection, before anything is read from it: it applies the gates at
-// AtAccept, the global and the per-IP budget, without blocking. A nil Slot comes with a *Refusal; the caller closes the connection.
-func (u *Upgrader) Reserve(raw transport.Conn) (*Slot, error) { panic("unwritten") }
+// Release gives the place back. Inbound does so itself; it is for a connection that never gets there. It may be called more than once.
+func (s *Slot) Release() {
+	if s == nil || s.budgets == nil {
+		return
+	}
+	s.budgets.give(s.source, time.Now())
+	s.budgets = nil
+}
 
-// Inbound does the listening side's handshake and gives the slot back. On an error the connection is closed.
+// Reserve takes a place in the inbound budgets for a raw connection, before anything is read from it: first the rate of the remote's IP, then what is in
+// flight from it and in all, then the gates at AtAccept. It does not block. A nil Slot comes with a *Refusal; the caller closes the connection.
+func (u *Upgrader) Reserve(raw transport.Conn) (*Slot, error) {
+	remote := raw.RemoteMultiaddr()
+	source, err := u.budgets.take(sourceOf(remote), time.Now())
+	if err != nil {
+		return nil, err
+	}
+	slot := &Slot{budgets: u.budgets, source: source}
+	if err := u.ask(Visitor{At: AtAccept, Side: muxer.Listener, Remote: remote}); err != nil {
+		slot.Release()
+		return nil, err
+	}
+	return slot, nil
+}
+
+// Inbound does the listening side's handshake and gives the slot back, whatever happens. Its errors are *StageError or *Refusal; the
+// connection is closed then.
 func (u *Upgrader) Inbound(ctx context.Context, raw transport.Conn, slot *Slot) (*Link, error) {
-	panic("unwritten")
+	defer slot.Release()
+	return u.upgrade(ctx, &Attempt{Conn: raw, Side: muxer.Listener}, u.recognize)
 }
 
-// Outbound does the dialing side's handshake. transportTook is recorded as the first stage. On an error the connection is closed.
+// Outbound does the dialing side's handshake. transportTook, how long the dial took, is recorded as the first stage. Its errors are *StageError or
+// *Refusal; the connection is closed then.
 func (u *Upgrader) Outbound(ctx context.Context, raw transport.Conn, addr transport.Address, transportTook time.Duration) (*Link, error) {
-	panic("unwritten")
+	a := &Attempt{Conn: raw, Side: muxer.Dialer, Dialed: addr, Want: addr.ID()}
+	a.stages = append(make([]Stage, 0, 4), Stage{StageTransport, transportTook})
+	return u.upgrade(ctx, a, func(a *Attempt) (Wire, error) {
+		if err := u.ask(Visitor{At: AtAccept, Side: a.Side, Remote: raw.RemoteMultiaddr()}); err != nil {
+			return nil, err
+		}
+		return u.wireFor(a)
+	})
 }
 
-// CheckKey passes the checkpoint after the remote's key is proven: it compares with Want, refuses ourselves, asks the gates.
-func (a *Attempt) CheckKey(key PublicKey) error { panic("unwritten") }
+// upgrade does a handshake under one deadline and closes the connection unless it succeeds.
+func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt) (Wire, error)) (link *Link, err error) {
+	raw := a.Conn
+	began := time.Now()
+	deadline := began.Add(u.cfg.Timeout)
+	shake, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	// Closing ends whatever read or write the wire is blocked in. No goroutine waits for it.
+	keep := context.AfterFunc(shake, func() { _ = raw.Close() })
+	bytes, plain := raw.(transport.ByteConn)
+	if plain {
+		// Ends a blocked read or write a little more gently than closing does. An error is that of a dead connection: the first read tells.
+		_ = bytes.SetDeadline(deadline)
+	}
+	a.u, a.last, a.stage = u, began, StageSecurity
+	defer func() {
+		if r := recover(); r != nil {
+			u.cfg.Logger.Error("a handshake panicked", slog.Any("panic", r), slog.Any("remote", raw.RemoteMultiaddr()), slog.String("stack", string(debug.Stack())))
+			link, err = nil, Fail(a.stage, muxer.CodeUnknown, fmt.Errorf("the wire panicked: %v", r))
+		}
+		if err == nil && !keep() {
+			_ = link.Session.Close(muxer.CodeTimeout, "the handshake's time was over")
+			link, err = nil, Fail(a.stage, muxer.CodeTimeout, context.Cause(shake))
+		}
+		if err != nil {
+			keep()
+			_ = raw.Close()
+			link, err = nil, u.explain(ctx, shake, a, began, err)
+		}
+	}()
 
-// CheckInfo passes the checkpoint after the remote's node info is known.
-func (a *Attempt) CheckInfo(key PublicKey, info *NodeInfo) error { panic("unwritten") }
+	wire, err := choose(a)
+	if err != nil {
+		return nil, err
+	}
+	a.Local, a.Channels = u.cfg.Local(raw), u.cfg.Channels()
+	if u.cfg.Self != "" {
+		a.Local.ID = u.cfg.Self
+	}
+	link, err = wire.Upgrade(shake, a)
+	if err != nil {
+		return nil, err
+	}
+	if link == nil || link.Session == nil {
+		return nil, Fail(a.stage, muxer.CodeUnknown, fmt.Errorf("the wire %s made no session", wire.Name()))
+	}
+	if plain {
+		_ = bytes.SetDeadline(time.Time{}) // the session sets its own
+	}
+	link.Wire, link.Side, link.Dialed, link.Stages = wire.Name(), a.Side, a.Dialed, a.stages
+	link.LocalAddr, link.RemoteAddr = raw.LocalMultiaddr(), raw.RemoteMultiaddr()
+	link.Transport = transportOf(link.RemoteAddr)
+	return link, nil
+}
+
+// recognize chooses the wire of an inbound connection by its first bytes, which the wire will read again.
+func (u *Upgrader) recognize(a *Attempt) (Wire, error) {
+	conn, ok := a.Conn.(transport.ByteConn)
+	if !ok {
+		return u.wireFor(a)
+	}
+	c, err := sniff(conn)
+	if err != nil {
+		return nil, Fail(StageSecurity, muxer.CodeUnknown, fmt.Errorf("read the first byte: %w", err))
+	}
+	for _, w := range u.cfg.Wires {
+		if w.Recognizes(c.prefix()) {
+			a.Conn = c
+			return w, nil
+		}
+	}
+	return nil, Fail(StageSecurity, muxer.CodeProtocolError, fmt.Errorf("no wire begins with the byte 0x%02x%s", c.buf[0], hint(c.prefix())))
+}
+
+// hint says what a stray client probably is.
+func hint(prefix []byte) string {
+	switch {
+	case prefix[0] == 0x16:
+		return " (this looks like plain TLS)"
+	case len(prefix) > 3 && (string(prefix[:4]) == "GET " || string(prefix[:4]) == "POST" || string(prefix[:4]) == "PRI "):
+		return " (this looks like HTTP)"
+	}
+	return ""
+}
+
+// wireFor is the first wire that can work on the connection and, when we dialed it, on its address.
+func (u *Upgrader) wireFor(a *Attempt) (Wire, error) {
+	_, plain := a.Conn.(transport.ByteConn)
+	for _, w := range u.cfg.Wires {
+		if a.Side == muxer.Dialer && !w.CanDial(a.Dialed) {
+			continue
+		}
+		if plain {
+			return w, nil
+		}
+		if s, ok := w.(SecuredWire); ok && s.TakesSecured(a.Conn) {
+			return w, nil
+		}
+	}
+	if a.Side == muxer.Dialer {
+		return nil, Fail(StageSecurity, muxer.CodeIncompatible, fmt.Errorf("none of our wires dials %s", a.Dialed))
+	}
+	return nil, Fail(StageSecurity, muxer.CodeIncompatible, fmt.Errorf("none of our wires takes a secured connection from %s", a.Conn.RemoteMultiaddr()))
+}

@@ -1,0 +1,56 @@
+package handshake
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+// nextStage tells which stage follows one that is done.
+func nextStage(stage string) string {
+	switch stage {
+	case StageTransport:
+		return StageSecurity
+	case StageSecurity:
+		return StageMuxer
+	}
+	return StageInfo
+}
+
+// Done records that a stage ended now.
+func (a *Attempt) Done(stage string) {
+	now := time.Now()
+	a.stages = append(a.stages, Stage{stage, now.Sub(a.last)})
+	a.last, a.stage = now, nextStage(stage)
+}
+
+// CheckKey passes the checkpoint after the remote's key is proven: it refuses ourselves, compares with Want, asks the gates. Its errors are *Refusal.
+func (a *Attempt) CheckKey(key PublicKey) error {
+	id := key.NodeID()
+	switch {
+	case id == "":
+		return &Refusal{Code: muxer.CodeAuthFailed, Stage: StageSecurity, Reason: "the remote proved no key"}
+	case id == a.Local.ID:
+		return &Refusal{Code: muxer.CodeSelf, Stage: StageSecurity, Reason: "we reached ourselves"}
+	case a.Want != "" && id != a.Want:
+		return &Refusal{Code: muxer.CodeWrongID, Stage: StageSecurity, Reason: fmt.Sprintf("expected node %s, found %s", a.Want, id)}
+	}
+	return a.u.ask(Visitor{At: AtKey, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), ID: id, Key: key})
+}
+
+// CheckInfo passes the checkpoint after the remote's node info is known: it validates the info, compares it with ours (network, versions,
+// channels), asks the gates. Its errors are *Refusal. key is the one that CheckKey was given.
+func (a *Attempt) CheckInfo(key PublicKey, info *NodeInfo) error {
+	id := key.NodeID()
+	if info.ID != id {
+		return &Refusal{Code: muxer.CodeInvalidInfo, Stage: StageInfo, Reason: fmt.Sprintf("node info: the id is %.60q, but the remote proved to be node %s", info.ID, id)}
+	}
+	if err := info.Validate(); err != nil {
+		return err
+	}
+	if err := a.Local.CompatibleWith(info); err != nil {
+		return err
+	}
+	return a.u.ask(Visitor{At: AtInfo, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), ID: id, Key: key, Info: info})
+}

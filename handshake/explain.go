@@ -1,0 +1,87 @@
+package handshake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+// timeoutError says that a handshake took too long. It is a context.DeadlineExceeded.
+type timeoutError struct{ text string }
+
+func (e *timeoutError) Error() string { return e.text }
+func (e *timeoutError) Unwrap() error { return context.DeadlineExceeded }
+func (e *timeoutError) Timeout() bool { return true }
+
+// explain makes what ended a handshake a *StageError or a *Refusal with the best code that we know. parent is the caller's context, shake the
+// handshake's own.
+func (u *Upgrader) explain(parent, shake context.Context, a *Attempt, began time.Time, err error) error {
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
+		return refusal
+	}
+	stage, code := a.stage, muxer.CodeUnknown
+	var failed *StageError
+	if errors.As(err, &failed) {
+		stage, code, err = failed.Stage, failed.Code, failed.Err
+	}
+	// At the end of the time, and of the caller's patience, the connection is closed under the wire, so its own error says little.
+	broken := code == muxer.CodeUnknown || code == muxer.CodeTimeout || code == muxer.CodeTransport || code == muxer.CodeRemoteClosed
+	deadline, _ := shake.Deadline()
+	switch {
+	case broken && parent.Err() != nil && !errors.Is(parent.Err(), context.DeadlineExceeded):
+		return Fail(stage, muxer.CodeRequested, fmt.Errorf("given up: %w", context.Cause(parent)))
+	case broken && (!time.Now().Before(deadline) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)):
+		text := fmt.Sprintf("not done within %v", deadline.Sub(began).Round(time.Millisecond))
+		if deadline.Sub(began) == u.cfg.Timeout {
+			text += " (" + keyTimeout + ")"
+		}
+		return Fail(stage, muxer.CodeTimeout, &timeoutError{text})
+	case code != muxer.CodeUnknown:
+		return Fail(stage, code, err)
+	}
+	return Fail(stage, CodeOf(err), err)
+}
+
+// CodeOf is the code of an error of the connection beneath a handshake or session: CodeTimeout, CodeRemoteClosed, CodeTransport, or CodeUnknown
+// when it is no such error.
+func CodeOf(err error) muxer.Code {
+	var ne net.Error
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return muxer.CodeTimeout
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return muxer.CodeRemoteClosed
+	case errors.Is(err, io.ErrClosedPipe), errors.Is(err, net.ErrClosed), errors.As(err, &ne):
+		return muxer.CodeTransport
+	}
+	return muxer.CodeUnknown
+}
+
+// transportOf names the transport that an address is of.
+func transportOf(addr ma.Multiaddr) string {
+	name := ""
+	for i := range addr {
+		switch addr[i].Code() {
+		case ma.P_QUIC_V1, ma.P_QUIC:
+			return "quic"
+		case ma.P_TCP:
+			name = "tcp"
+		case ma.P_MEMORY:
+			name = "memory"
+		}
+	}
+	if name == "" && len(addr) > 0 {
+		name = addr[len(addr)-1].Protocol().Name
+	}
+	return name
+}
