@@ -1,0 +1,208 @@
+package pex
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/internal/pexpb"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// node is what the loop asks of its node: discovery.Network without the subscription.
+type node interface {
+	Self() transport.NodeID
+	SelfAddresses() []transport.Address
+	Peers() []host.PeerInfo
+	Advertise(to transport.NodeID, limit int) []transport.Address
+	Report(id transport.NodeID, b host.Behaviour)
+	Disconnect(id transport.NodeID, code muxer.Code, reason string)
+	NeedsPeers() bool
+}
+
+// loop decides what to ask, answer and believe. One goroutine owns it; nothing in it blocks.
+type loop struct {
+	node     node
+	ch       lane
+	log      *slog.Logger
+	seed     bool
+	findings chan<- []transport.Address
+	peers    map[transport.NodeID]*peer // those that are up and serve the channel
+	quota    *quota
+	request  []byte // the bytes of a request, shared
+	jitter   func(time.Duration) time.Duration
+}
+
+// update follows a peer that came or went.
+func (l *loop) update(u host.PeerUpdate, now time.Time) {
+	delete(l.peers, u.ID) // a peer that is up again is a new link, with nothing asked or answered
+	if u.Status != host.PeerUp || !hasChannel(u.Channels) {
+		return
+	}
+	p := &peer{id: u.ID, inbound: u.Inbound, since: now}
+	for _, info := range l.node.Peers() {
+		if info.ID == u.ID {
+			p.place, p.trusted = placeOf(info), info.Trusted
+			break
+		}
+	}
+	// We chose those that we dialed, so we ask them at once. Those that dialed us may be anyone: they are asked when peers are needed.
+	p.routine = now
+	if u.Inbound && !l.seed {
+		p.routine = now.Add(routineInterval/2 + l.jitter(routineInterval))
+	}
+	l.peers[u.ID] = p
+}
+
+func hasChannel(channels []byte) bool {
+	for _, c := range channels {
+		if c == ChannelID {
+			return true
+		}
+	}
+	return false
+}
+
+// message takes one message of a peer.
+func (l *loop) message(e host.Envelope, now time.Time) {
+	p := l.peers[e.From]
+	if p == nil || p.leaving {
+		return // it has just gone, or goes
+	}
+	m, left, err := pexpb.Decode(e.Message, maxTaken)
+	switch {
+	case err != nil:
+		l.misdeed(p, err.Error())
+	case m.GetRequest() != nil:
+		l.asked(p, now)
+	default:
+		l.answered(p, m.GetResponse().GetAddresses(), left, now)
+	}
+}
+
+// asked answers a request that came in time.
+func (l *loop) asked(p *peer, now time.Time) {
+	if !p.mayAsk(now) {
+		l.misdeed(p, fmt.Sprintf("asked for addresses again within %v", requestInterval))
+		return
+	}
+	l.ch.TrySend(p.id, pexpb.EncodeResponse(l.choose(p))) // where its queue is full it reads nothing, and may ask again
+	if l.seed && p.inbound && !p.trusted {
+		p.done = now
+	}
+}
+
+// choose picks what to tell a peer: our own addresses, then those that the node allows.
+func (l *loop) choose(p *peer) []*pexpb.PexAddress {
+	var out []*pexpb.PexAddress
+	tell := func(a transport.Address) {
+		if len(out) >= maxAnswer || a.ID() == p.id {
+			return
+		}
+		if w, ok := toWire(a, p.place); ok {
+			out = append(out, w)
+		}
+	}
+	for _, a := range l.node.SelfAddresses() {
+		tell(a)
+	}
+	for _, a := range l.node.Advertise(p.id, maxAnswer) {
+		tell(a)
+	}
+	return out
+}
+
+// answered takes the addresses of a peer that we asked.
+func (l *loop) answered(p *peer, addresses []*pexpb.PexAddress, left int, now time.Time) {
+	if p.outstanding == 0 {
+		l.misdeed(p, "sent addresses that nobody asked for")
+		return
+	}
+	p.outstanding--
+	p.answeredAt = now
+	p.schedule(now, l.jitter)
+
+	batch, refused := sift(addresses, l.node.Self(), p.place)
+	allowed := l.quota.take(p.id, len(batch), now)
+	l.log.Debug("addresses", "peer", p.id.Short(), "sent", len(addresses)+left, "usable", len(batch), "taken", allowed)
+	if len(addresses) > 0 && refused == len(addresses) {
+		l.node.Report(p.id, host.Behaviour{Points: -1, Severity: host.Penalise, Reason: "none of its addresses is usable"})
+	}
+	if batch = batch[:allowed]; len(batch) == 0 {
+		return
+	}
+	select {
+	case l.findings <- batch:
+	default:
+		l.log.Warn("addresses dropped: the node is busy with earlier ones", "peer", p.id.Short(), "count", len(batch))
+	}
+}
+
+// misdeed reports what a peer did wrong: at first it only counts against it, in case its messages crossed a reconnection; a peer that goes on is cut off.
+func (l *loop) misdeed(p *peer, reason string) {
+	p.strikes++
+	b := host.Behaviour{Points: -10, Severity: host.Penalise, Reason: "pex: " + reason}
+	if p.strikes >= maxStrikes {
+		b.Severity = host.Disconnect
+		p.leaving = true
+	}
+	l.node.Report(p.id, b)
+}
+
+// act does what is due and says when to look again.
+func (l *loop) act(now time.Time) time.Time {
+	next := now.Add(needCheck)
+	need := l.node.NeedsPeers()
+	for _, p := range l.peers {
+		if p.leaving {
+			continue
+		}
+		if at := p.nextAsk(need); !at.After(now) {
+			l.ask(p, now)
+		} else if at.Before(next) {
+			next = at
+		}
+		if !l.seed {
+			continue
+		}
+		if at := p.hangUpAt(); at.IsZero() {
+			continue
+		} else if !at.After(now) {
+			l.hangUp(p)
+		} else if at.Before(next) {
+			next = at
+		}
+	}
+	return next
+}
+
+// ask sends a request.
+func (l *loop) ask(p *peer, now time.Time) {
+	if l.ch.TrySend(p.id, l.request) {
+		p.outstanding++
+	}
+	p.asks++
+	p.askedAt = now
+	p.schedule(now, l.jitter)
+}
+
+// hangUp ends a visit to or of a seed. Those that we dialed are kept while we have nobody better to dial.
+func (l *loop) hangUp(p *peer) {
+	if p.trusted || !p.inbound && l.node.NeedsPeers() {
+		return
+	}
+	p.leaving = true
+	l.node.Disconnect(p.id, muxer.CodeInquiryDone, "a seed only answers")
+}
+
+// placeOf reads where a peer is. What cannot be told counts as private: then the operator has chosen it by name.
+func placeOf(info host.PeerInfo) place {
+	p := place{memory: info.Transport == "memory", multiaddrs: info.Transport == "memory" || info.Wire == transport.WireLibp2p}
+	if a, err := transport.ParseAddress(info.Address); err == nil {
+		ip, ok := a.IP()
+		p.public = ok && isDialable(ip) && !a.IsPrivate() && !a.IsLoopback()
+	}
+	return p
+}
