@@ -1,8 +1,14 @@
 package host
 
 import (
-	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
@@ -29,6 +35,9 @@ type PeerConfig struct {
 	Quarantine        time.Duration // of a wrong-network peer; 0 means 6 h
 	// StableAfter is how long a link must live to count as a success; 0 means 10 s.
 	StableAfter time.Duration
+
+	// Seed is where random choices (jitter, eviction among equals) begin; 0 takes a random one. Tests set it.
+	Seed uint64
 }
 
 // Dial is a decision to dial one peer.
@@ -85,10 +94,283 @@ const (
 	Ban                        // and the peer is banned for a day
 )
 
-// PeerManager decides whom to dial, accept, keep and evict. See newPeerManager.
-type PeerManager struct{ _ context.Context }
+// PeerManager decides whom to dial, accept, keep and evict. It opens no socket, owns no goroutine, and does no I/O and no callback under its
+// lock; only DialNext and EvictNext wait. All methods may be called concurrently. What it knows of peers that are neither linked nor being
+// dialed is in the store alone, and whom to dial next is derived from there at each call.
+//
+// The life of a link, as the router tells it:
+//
+//	DialNext or BeginDial -> DialFailed, or Dialed -> Ready and Graced -> Disconnected
+//	Accepted -> Ready and Graced -> Disconnected
+//
+// An error from Dialed or Accepted is a refusal: it ends the dial and the link, and nothing else is called for them.
+type PeerManager struct {
+	self  transport.NodeID
+	cfg   PeerConfig
+	store peerstore.Store
 
-// NewPeerManager makes a manager over store.
-func NewPeerManager(self transport.NodeID, cfg PeerConfig, store peerstore.Store) (*PeerManager, error) {
-	panic("unwritten")
+	trusted, unconditional, private map[transport.NodeID]bool // fixed after New
+
+	dialWake, evictWake waker
+	groupSeed           maphash.Seed // secret: see grounds
+
+	mu       sync.Mutex // guards everything below; the store's lock is taken under it, never the other way round
+	rng      *rand.Rand
+	peers    map[transport.NodeID]*peerState // those that are linked or being dialed
+	links    map[uint64]*linkState
+	linked   [slotKinds]int // links that hold a slot
+	dialing  [slotKinds]int // dials that have reserved one
+	byIP     map[netip.Prefix]int
+	byGroup  map[netip.Prefix]int
+	claims   map[transport.NodeID]transport.NodeID // the victim of an upgrade -> who claims its slot
+	evictQ   []uint64                              // links whose end was asked for, in order
+	promises map[transport.NodeID]struct{}         // peers whose score may earn them an upgrade; at most maxPromises
+	anchors  []transport.NodeID                    // the outbound peers of the last run that were not tried yet in this one
+	selves   []transport.Address                   // addresses that turned out to be ours; at most maxSelves
+	height   uint64                                // ours
+	subs     map[*Subscription]struct{}
 }
+
+// Names of what the peer manager keeps in the store.
+const (
+	metaConfigured = "host/configured" // the ids whose flags came from the configuration, so that flags go when the configuration changes
+	metaAnchors    = "host/anchors"    // the outbound peers
+)
+
+// maxSelves bounds the addresses that we remember to be ours.
+const maxSelves = 64
+
+// NewPeerManager makes a manager over store, which it uses until the end. It writes the configured peers into the store: persistent peers as trusted,
+// due at once; and takes the flags from those that are not configured any more. The error names the setting that is wrong.
+func NewPeerManager(self transport.NodeID, cfg PeerConfig, store peerstore.Store) (*PeerManager, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if self == "" || store == nil {
+		return nil, errors.New("a peer manager needs its own node id and a peer store")
+	}
+	seed := cfg.Seed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	m := &PeerManager{
+		self: self, cfg: cfg, store: store,
+		trusted: map[transport.NodeID]bool{}, unconditional: map[transport.NodeID]bool{}, private: map[transport.NodeID]bool{},
+		dialWake: newWaker(), evictWake: newWaker(), groupSeed: maphash.MakeSeed(), rng: rand.New(rand.NewPCG(seed, 0)),
+		peers: map[transport.NodeID]*peerState{}, links: map[uint64]*linkState{}, byIP: map[netip.Prefix]int{}, byGroup: map[netip.Prefix]int{},
+		claims: map[transport.NodeID]transport.NodeID{}, promises: map[transport.NodeID]struct{}{}, subs: map[*Subscription]struct{}{},
+	}
+	for _, a := range cfg.Persistent {
+		m.trusted[a.ID()] = true
+	}
+	for _, id := range cfg.Unconditional {
+		m.unconditional[id] = true
+	}
+	for _, id := range cfg.Private {
+		m.private[id] = true
+	}
+	delete(m.trusted, self) // operators give one list to all their nodes
+	m.configure(time.Now())
+	m.recall()
+	return m, nil
+}
+
+// withDefaults returns a checked copy in which every zero field has its default.
+func (c PeerConfig) withDefaults() (PeerConfig, error) {
+	for _, a := range c.Persistent {
+		if a.ID() == "" {
+			return c, fmt.Errorf("peers.persistent: %s names no node id, so there is no telling whom to expect there", a)
+		}
+	}
+	if slices.Contains(c.Unconditional, "") {
+		return c, errors.New("peers.unconditional: an empty node id")
+	}
+	if slices.Contains(c.Private, "") {
+		return c, errors.New("peers.private: an empty node id")
+	}
+	counts := []struct {
+		key       string
+		n         *int
+		otherwise int
+	}{{"peers.max_outbound", &c.MaxOutbound, 8}, {"peers.max_inbound", &c.MaxInbound, 40}, {"peers.max_upgrades", &c.MaxUpgrades, 4},
+		{"limits.connections_per_ip", &c.ConnectionsPerIP, 8}, {"limits.connections_per_group", &c.ConnectionsPerGroup, 32}}
+	for i, f := range counts {
+		switch {
+		case *f.n == 0:
+			*f.n = f.otherwise
+		case *f.n < 0 && i >= 3:
+			return c, fmt.Errorf("%s: %d is not a number of connections", f.key, *f.n)
+		case *f.n < 0:
+			*f.n = 0
+		}
+	}
+	times := []struct {
+		name      string
+		d         *time.Duration
+		otherwise time.Duration
+	}{{"MinBackoff", &c.MinBackoff, time.Second}, {"MaxBackoff", &c.MaxBackoff, time.Hour}, {"MaxTrustedBackoff", &c.MaxTrustedBackoff, time.Minute},
+		{"Quarantine", &c.Quarantine, 6 * time.Hour}, {"StableAfter", &c.StableAfter, 10 * time.Second}}
+	for _, f := range times {
+		if *f.d < 0 {
+			return c, fmt.Errorf("peers: %s of %s is negative", f.name, *f.d)
+		}
+		if *f.d == 0 {
+			*f.d = f.otherwise
+		}
+	}
+	if c.MaxBackoff < c.MinBackoff || c.MaxTrustedBackoff < c.MinBackoff {
+		return c, fmt.Errorf("peers: MinBackoff of %s is above MaxBackoff (%s) or MaxTrustedBackoff (%s)", c.MinBackoff, c.MaxBackoff, c.MaxTrustedBackoff)
+	}
+	return c, nil
+}
+
+// configure brings the store's flags into line with the configuration.
+func (m *PeerManager) configure(now time.Time) {
+	known := map[transport.NodeID]bool{}
+	for _, set := range []map[transport.NodeID]bool{m.trusted, m.unconditional, m.private} {
+		for id := range set {
+			known[id] = true
+		}
+	}
+	for _, id := range splitIDs(m.store.Meta(metaConfigured)) {
+		if !known[id] {
+			m.store.Update(id, func(rec *peerstore.Record) { rec.Trusted, rec.Unconditional, rec.Private = false, false, false })
+		}
+	}
+	ids := make([]transport.NodeID, 0, len(known))
+	for id := range known {
+		ids = append(ids, id)
+		m.store.Ensure(id, now, func(rec *peerstore.Record) {
+			rec.Trusted, rec.Unconditional, rec.Private = m.trusted[id], m.unconditional[id], m.private[id]
+			if !rec.Trusted {
+				return
+			}
+			var addrs []peerstore.AddressRecord // the configured ones first: if the store keeps only so many, they stay
+			for _, a := range m.cfg.Persistent {
+				if a.ID() == id {
+					addrs = append(addrs, configured(rec, a, now))
+				}
+			}
+			for _, a := range rec.Addresses {
+				if !slices.Contains(m.cfg.Persistent, a.Address) {
+					addrs = append(addrs, a)
+				}
+			}
+			rec.Addresses = addrs
+			rec.NotBefore, rec.Quarantined = time.Time{}, time.Time{}
+		})
+	}
+	slices.Sort(ids)
+	m.store.SetMeta(metaConfigured, joinIDs(ids))
+}
+
+// configured is a configured address with what is known of it, due at once.
+func configured(rec *peerstore.Record, a transport.Address, now time.Time) peerstore.AddressRecord {
+	ar := peerstore.AddressRecord{Address: a, FirstHeard: now}
+	for _, old := range rec.Addresses {
+		if old.Address == a {
+			ar = old
+		}
+	}
+	ar.Source, ar.LastHeard, ar.NotBefore = peerstore.Source{Kind: "config"}, now, time.Time{}
+	return ar
+}
+
+// recall takes up what the last run left: the anchors, and the peers that have earned a good score.
+func (m *PeerManager) recall() {
+	m.anchors = splitIDs(m.store.Meta(metaAnchors))
+	now := time.Now()
+	looked := 0
+	m.store.Range(func(rec peerstore.Record) bool {
+		if scoreAt(&rec, now) >= upgradeMargin {
+			m.promises[rec.ID] = struct{}{}
+		}
+		looked++
+		return looked < maxPromises
+	})
+}
+
+func splitIDs(b []byte) []transport.NodeID {
+	var out []transport.NodeID
+	for line := range strings.Lines(string(b)) {
+		if id, err := transport.ParseNodeID(strings.TrimSpace(line)); err == nil {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// joinIDs writes one id a line, as many as a value in the store may hold.
+func joinIDs(ids []transport.NodeID) []byte {
+	const most = 60 << 10 // bytes; peerstore.Store.SetMeta takes 64 KiB
+	var b []byte
+	for _, id := range ids {
+		if len(b)+len(id)+1 > most {
+			break
+		}
+		b = append(append(b, id...), '\n')
+	}
+	return b
+}
+
+// Add learns an address from a source. It says whether that was new. Our own addresses and those without a node id are not learned.
+func (m *PeerManager) Add(addr transport.Address, source peerstore.Source) bool {
+	id := addr.ID()
+	if id == "" || id == m.self {
+		return false
+	}
+	now := time.Now()
+	if _, banned := m.store.Banned(id, netip.Addr{}, now); banned {
+		return false
+	}
+	m.mu.Lock()
+	ours := m.isSelf(addr)
+	m.mu.Unlock()
+	if ours || !m.store.Add(addr, source, now) {
+		return false
+	}
+	m.dialWake.wake()
+	return true
+}
+
+// isSelf says that the address is known to lead to ourselves, whatever id it names; mu is held.
+func (m *PeerManager) isSelf(addr transport.Address) bool {
+	where := addr.Multiaddr()
+	return slices.ContainsFunc(m.selves, func(a transport.Address) bool { return a == addr || a.Multiaddr().Equal(where) })
+}
+
+// Advertise chooses up to limit addresses to tell the peer to: verified ones first, none of private, quarantined or banned peers.
+func (m *PeerManager) Advertise(to transport.NodeID, limit int) []transport.Address {
+	return m.store.Advertise(limit, time.Now(), func(id transport.NodeID) bool { return id == to || id == m.self || m.private[id] })
+}
+
+// SetHeight tells how far a peer has come, or, for our own id, how far we have. Unknown ids are ignored.
+func (m *PeerManager) SetHeight(id transport.NodeID, height uint64) {
+	if id != m.self {
+		m.store.Update(id, func(rec *peerstore.Record) { rec.Height = height })
+		return
+	}
+	m.mu.Lock()
+	m.height = height
+	m.mu.Unlock()
+}
+
+// Height is the last known height of a peer, or our own; 0 when it is not known.
+func (m *PeerManager) Height(id transport.NodeID) uint64 {
+	if id == m.self {
+		return m.SelfHeight()
+	}
+	rec, _ := m.store.Get(id)
+	return rec.Height
+}
+
+// SelfHeight is our own height, as SetHeight was told.
+func (m *PeerManager) SelfHeight() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.height
+}
+
+// exempt says that no limit refuses the peer and nothing but an explicit request evicts it.
+func (m *PeerManager) exempt(id transport.NodeID) bool { return m.trusted[id] || m.unconditional[id] }

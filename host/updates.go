@@ -1,13 +1,189 @@
 package host
 
-import "context"
+import (
+	"bytes"
+	"context"
+	"sync"
+
+	"github.com/switchyard-p2p/switchyard/transport"
+)
 
 // Subscription delivers the latest state per peer, coalesced: a peer that went down and up again since the last Next is reported once (as a
-// down followed by an up if the subscriber had seen it up). A slow subscriber delays nobody and costs at most one entry a peer.
-type Subscription struct{}
+// down followed by an up if the subscriber had seen it up). A peer that came and went unseen is not reported at all. A PeerUp for a peer that
+// the subscriber has seen up says that its channels are others now. A slow subscriber delays nobody and costs at most one entry a peer.
+type Subscription struct {
+	ready waker
+	done  chan struct{} // closed by close
+	stop  func() bool   // releases the watch of Subscribe's context
 
-// Next waits for the next update. It returns an error when ctx, or the context of Subscribe, ends.
-func (s *Subscription) Next(ctx context.Context) (PeerUpdate, error) { panic("unwritten") }
+	mu      sync.Mutex // taken after PeerManager.mu where both are held
+	err     error      // why it is closed; nil while it is open
+	seen    map[transport.NodeID]bool
+	pending map[transport.NodeID]*pendingUpdate
+	order   []*pendingUpdate // those that are pending, longest waiting first
+	leave   func()           // takes the subscription off the manager's list
+}
+
+// pendingUpdate is what a subscriber has not been told of a peer yet: that it went down, that it is up, or both in this order.
+type pendingUpdate struct {
+	id       transport.NodeID
+	down, up *PeerUpdate
+}
+
+// Subscribe tells of peers that come and go until ctx ends, starting with those that are up.
+func (m *PeerManager) Subscribe(ctx context.Context) *Subscription {
+	s := &Subscription{ready: newWaker(), done: make(chan struct{}), seen: map[transport.NodeID]bool{},
+		pending: map[transport.NodeID]*pendingUpdate{}}
+	s.leave = func() {
+		m.mu.Lock()
+		delete(m.subs, s)
+		m.mu.Unlock()
+	}
+	m.mu.Lock()
+	m.subs[s] = struct{}{}
+	for _, p := range m.sortedPeers() {
+		if p.up {
+			s.put(p.update())
+		}
+	}
+	m.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() { s.close(ctx.Err()) })
+	s.mu.Lock()
+	s.stop = stop
+	s.mu.Unlock()
+	return s
+}
+
+// Next waits for the next update. It returns an error when ctx, or the context of Subscribe, ends; ErrStopped after Close.
+func (s *Subscription) Next(ctx context.Context) (PeerUpdate, error) {
+	for {
+		if u, ok, err := s.take(); ok || err != nil {
+			return u, err
+		}
+		select {
+		case <-s.ready:
+		case <-s.done:
+		case <-ctx.Done():
+			return PeerUpdate{}, ctx.Err()
+		}
+	}
+}
 
 // Close ends the subscription; it may be called twice.
-func (s *Subscription) Close() {}
+func (s *Subscription) Close() { s.close(ErrStopped) }
+
+func (s *Subscription) close(err error) {
+	s.mu.Lock()
+	if s.err != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.err = err
+	s.pending, s.order, s.seen = nil, nil, nil
+	close(s.done)
+	stop := s.stop
+	s.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	s.leave()
+}
+
+// take hands out the update that has waited longest.
+func (s *Subscription) take() (PeerUpdate, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return PeerUpdate{}, false, s.err
+	}
+	if len(s.order) == 0 {
+		return PeerUpdate{}, false, nil
+	}
+	e := s.order[0]
+	u := e.down
+	if u != nil {
+		e.down = nil
+		delete(s.seen, e.id)
+	} else {
+		u, e.up = e.up, nil
+		s.seen[e.id] = true
+	}
+	if e.up == nil {
+		s.drop(e)
+	}
+	if len(s.order) > 0 {
+		s.ready.wake() // for another caller of Next
+	}
+	return *u, true, nil
+}
+
+// put adds an update to what the subscriber is to be told. It never blocks.
+func (s *Subscription) put(u PeerUpdate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return
+	}
+	e := s.pending[u.ID]
+	switch {
+	case u.Status == PeerDown && !s.seen[u.ID]: // it came and went
+		if e != nil {
+			s.drop(e)
+		}
+		return
+	case e == nil:
+		e = &pendingUpdate{id: u.ID}
+		s.pending[u.ID] = e
+		s.order = append(s.order, e)
+	}
+	if u.Status == PeerDown {
+		e.down, e.up = &u, nil
+	} else {
+		e.up = &u
+	}
+	s.ready.wake()
+}
+
+// drop takes an entry off; it is mostly the first.
+func (s *Subscription) drop(e *pendingUpdate) {
+	delete(s.pending, e.id)
+	for i, other := range s.order {
+		if other == e {
+			copy(s.order[i:], s.order[i+1:])
+			s.order[len(s.order)-1] = nil
+			s.order = s.order[:len(s.order)-1]
+			return
+		}
+	}
+}
+
+// publish tells all subscribers; PeerManager.mu is held.
+func (m *PeerManager) publish(u PeerUpdate) {
+	for s := range m.subs {
+		s.put(u)
+	}
+}
+
+// goUp makes the peer's current link the one that subscribers know of; PeerManager.mu is held. A peer that was up already (another link of it has
+// taken over) is only mentioned again when it serves other channels now.
+func (m *PeerManager) goUp(p *peerState) {
+	l := p.current
+	if p.up && bytes.Equal(p.channels, l.channels) {
+		return
+	}
+	p.up, p.inbound, p.channels = true, l.inbound(), l.channels
+	m.publish(p.update())
+}
+
+// goDown tells subscribers that the peer is gone, if they know of it; PeerManager.mu is held.
+func (m *PeerManager) goDown(p *peerState, reason *DisconnectError) {
+	if !p.up {
+		return
+	}
+	p.up = false
+	m.publish(PeerUpdate{ID: p.id, Status: PeerDown, Inbound: p.inbound, Channels: p.channels, Reason: reason})
+}
+
+func (p *peerState) update() PeerUpdate {
+	return PeerUpdate{ID: p.id, Status: PeerUp, Inbound: p.inbound, Channels: p.channels}
+}

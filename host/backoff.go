@@ -1,0 +1,73 @@
+package host
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// gentlePause is how long a peer rests that has no place for us: it works, so this is no failure and does not grow.
+	gentlePause = 30 * time.Second
+	// shortPause is how long a peer rests that sees another link of ours which we do not have (any more).
+	shortPause = 3 * time.Second
+	// evictedPause is how long a peer rests that gave its slot to a better one, so that the two do not take turns.
+	evictedPause = 5 * time.Minute
+	// blockedPause is how long an address rests that a ban or a limit on connections per IP forbids for now.
+	blockedPause = time.Minute
+)
+
+// backoff is the pause after the given number of failures in a row: it doubles from least to most. Jitter of up to a quarter keeps peers that failed
+// together from being dialed together for ever after; it never leaves the bounds.
+func backoff(failures uint32, least, most time.Duration, rng *rand.Rand) time.Duration {
+	d := least
+	for i := uint32(1); i < failures && d < most; i++ {
+		d *= 2
+	}
+	if d >= most {
+		return max(least, most-jitter(most/4, rng))
+	}
+	return min(d+jitter(d/4, rng), most)
+}
+
+// pause is a rest of about d.
+func pause(d time.Duration, rng *rand.Rand) time.Duration { return d + jitter(d/4, rng) }
+
+func jitter(most time.Duration, rng *rand.Rand) time.Duration {
+	if most <= 0 {
+		return 0
+	}
+	return time.Duration(rng.Int64N(int64(most)))
+}
+
+// backoffFor is backoff within the bounds that hold for a peer.
+func (m *PeerManager) backoffFor(trusted bool, failures uint32) time.Duration {
+	most := m.cfg.MaxBackoff
+	if trusted {
+		most = min(most, m.cfg.MaxTrustedBackoff)
+	}
+	return backoff(failures, m.cfg.MinBackoff, most, m.rng)
+}
+
+// pauseFor is pause within the bounds that hold for a peer.
+func (m *PeerManager) pauseFor(trusted bool, d time.Duration) time.Duration {
+	most := m.cfg.MaxBackoff
+	if trusted {
+		most = min(most, m.cfg.MaxTrustedBackoff)
+	}
+	return min(pause(max(d, m.cfg.MinBackoff), m.rng), most)
+}
+
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// addSaturating counts a failure without ever wrapping around.
+func addSaturating(n *uint32) {
+	if *n != ^uint32(0) {
+		*n++
+	}
+}

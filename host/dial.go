@@ -1,0 +1,436 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+const (
+	// maxLooks bounds how many peers one decision looks at that turn out not to be dialable (banned, at a limit). They rest afterwards, so the next
+	// decision sees others.
+	maxLooks = 32
+	// Peers that we were told of are forgotten after so many dials in a row that failed: sooner if none ever worked.
+	maxFailuresUntried = 10
+	maxFailuresTried   = 20
+	triedExpiry        = 7 * 24 * time.Hour
+)
+
+// DialNext waits for a peer to dial, and reserves a slot for it. It wakes up for events (a new address, a dial that ended, a link that ended) and for the
+// end of the next backoff, for which it holds one timer. Each Dial is to be answered by DialFailed or Dialed.
+func (m *PeerManager) DialNext(ctx context.Context) (Dial, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return Dial{}, err
+		}
+		d, ok := m.TryDialNext()
+		if ok {
+			m.dialWake.wake() // there may be more, for another caller
+			return d, nil
+		}
+		var timer *time.Timer
+		var due <-chan time.Time
+		if at, ok := m.nextDue(time.Now()); ok {
+			timer = time.NewTimer(max(time.Until(at), time.Millisecond))
+			due = timer.C
+		}
+		select {
+		case <-m.dialWake:
+		case <-due:
+		case <-ctx.Done():
+		}
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+}
+
+// nextDue is when something may be dialed that may not be now, if nothing else happens before.
+func (m *PeerManager) nextDue(now time.Time) (time.Time, bool) {
+	at, ok := m.store.NextDue(now)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if up, can := m.upgradeDue(now); can && (!ok || up.Before(at)) {
+		at, ok = up, true
+	}
+	return at, ok
+}
+
+// TryDialNext is DialNext that does not wait.
+func (m *PeerManager) TryDialNext() (Dial, bool) {
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var rejected map[transport.NodeID]bool
+	for range maxLooks {
+		rec, ok := m.store.Next(now, func(id transport.NodeID) bool { return rejected[id] || m.peers[id] != nil })
+		if !ok {
+			break
+		}
+		s := slotOutbound
+		if m.trusted[rec.ID] {
+			s = slotTrusted
+		} else {
+			if m.freeOutbound() <= 0 {
+				break
+			}
+			if anchor, ok := m.anchor(now); ok {
+				rec = anchor
+			}
+		}
+		if d, ok := m.dial(&rec, s, now); ok {
+			return d, true
+		}
+		if rejected == nil {
+			rejected = map[transport.NodeID]bool{}
+		}
+		rejected[rec.ID] = true
+	}
+	if m.freeOutbound() <= 0 {
+		return m.tryUpgrade(now)
+	}
+	return Dial{}, false
+}
+
+// anchor is the next outbound peer of the last run that can be dialed: they come first after a start, so that whoever has filled our store in the
+// meantime does not decide on all our links.
+func (m *PeerManager) anchor(now time.Time) (peerstore.Record, bool) {
+	for len(m.anchors) > 0 {
+		id := m.anchors[0]
+		m.anchors = m.anchors[1:]
+		if rec, ok := m.store.Get(id); ok && m.peers[id] == nil && isDue(&rec, now) {
+			return rec, true
+		}
+	}
+	return peerstore.Record{}, false
+}
+
+// saveAnchors remembers the outbound peers; mu is held.
+func (m *PeerManager) saveAnchors() {
+	var ids []transport.NodeID
+	for _, p := range m.sortedPeers() {
+		if l := p.current; l != nil && l.slot == slotOutbound && !l.ready.IsZero() {
+			ids = append(ids, p.id)
+		}
+	}
+	m.store.SetMeta(metaAnchors, joinIDs(ids))
+}
+
+// isDue says that the peer as a whole may be dialed.
+func isDue(rec *peerstore.Record, now time.Time) bool {
+	return !rec.NotBefore.After(now) && !rec.Quarantined.After(now)
+}
+
+// dial reserves a slot for a peer, if it has an address that can be dialed now. If not, it rests for a while; mu is held.
+func (m *PeerManager) dial(rec *peerstore.Record, s slot, now time.Time) (Dial, bool) {
+	if rec.ID == m.self {
+		m.store.Remove(rec.ID)
+		return Dial{}, false
+	}
+	if _, banned := m.store.Banned(rec.ID, netip.Addr{}, now); banned {
+		until := now.Add(m.pauseFor(rec.Trusted, blockedPause))
+		m.store.Update(rec.ID, func(rec *peerstore.Record) { rec.NotBefore = later(rec.NotBefore, until) })
+		return Dial{}, false
+	}
+	if !isDue(rec, now) {
+		return Dial{}, false
+	}
+	addrs, blocked := m.dialable(rec, now)
+	if len(blocked) > 0 {
+		until := now.Add(m.pauseFor(rec.Trusted, blockedPause))
+		m.store.Update(rec.ID, func(rec *peerstore.Record) {
+			for _, addr := range blocked {
+				if a := addressOf(rec, addr); a != nil {
+					a.NotBefore = later(a.NotBefore, until)
+				}
+			}
+		})
+	}
+	if len(addrs) == 0 {
+		return Dial{}, false
+	}
+	m.startDial(rec.ID, dialState{slot: s})
+	return Dial{ID: rec.ID, Addresses: addrs, Upgrade: s == slotUpgrade}, true
+}
+
+// dialable are a peer's addresses that are due, best first, and those that are due but forbidden for now; mu is held.
+func (m *PeerManager) dialable(rec *peerstore.Record, now time.Time) (addrs, blocked []transport.Address) {
+	exempt := m.exempt(rec.ID)
+	due := make([]*peerstore.AddressRecord, 0, len(rec.Addresses))
+	for i := range rec.Addresses {
+		a := &rec.Addresses[i]
+		if a.NotBefore.After(now) {
+			continue
+		}
+		ip, hasIP := a.Address.IP()
+		banned := false
+		if hasIP {
+			_, banned = m.store.Banned("", ip, now)
+		}
+		if banned || m.isSelf(a.Address) || (hasIP && !exempt && m.checkIP(ip) != nil) {
+			blocked = append(blocked, a.Address)
+			continue
+		}
+		due = append(due, a)
+	}
+	slices.SortStableFunc(due, func(a, b *peerstore.AddressRecord) int {
+		return cmp.Or(b.LastSuccess.Compare(a.LastSuccess), cmp.Compare(a.Failures, b.Failures), b.LastHeard.Compare(a.LastHeard))
+	})
+	for _, a := range due {
+		addrs = append(addrs, a.Address)
+	}
+	return addrs, blocked
+}
+
+func addressOf(rec *peerstore.Record, addr transport.Address) *peerstore.AddressRecord {
+	if addr.IsZero() {
+		return nil
+	}
+	for i := range rec.Addresses {
+		if rec.Addresses[i].Address == addr {
+			return &rec.Addresses[i]
+		}
+	}
+	return nil
+}
+
+// BeginDial reserves a dial that an operator asks for, whatever the slots and backoffs say. It is answered by DialFailed or Dialed, like one from
+// DialNext. Errors: *DisconnectError for a banned peer, ourselves, or one that has a link or is being dialed.
+func (m *PeerManager) BeginDial(addr transport.Address) error {
+	id := addr.ID()
+	now := time.Now()
+	switch {
+	case id == "":
+		return &DisconnectError{Code: muxer.CodeWrongID, Reason: "the address names no node id"}
+	case id == m.self:
+		return &DisconnectError{Code: muxer.CodeSelf, Reason: "that is our own node id"}
+	}
+	ip, _ := addr.IP()
+	if ban, ok := m.store.Banned(id, ip, now); ok {
+		return &DisconnectError{Code: muxer.CodeBanned, Reason: ban.Reason}
+	}
+	m.store.Add(addr, peerstore.Source{Kind: "operator"}, now)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.peers[id]; p != nil {
+		switch {
+		case p.dial != nil:
+			return &DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer is being dialed already"}
+		case p.current != nil && p.current.evict == nil:
+			return &DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer has a link already"}
+		}
+	}
+	m.startDial(id, dialState{slot: slotTrusted, requested: true})
+	return nil
+}
+
+// DialFailed says that none of a dial's addresses led to a link, and why. What follows depends on the reason: an address that does not answer backs off
+// and so does its peer; a peer that has no place for us is no failure; one of another network is quarantined; an address that leads to ourselves is dropped
+// and remembered. It does nothing for a peer that is not being dialed.
+func (m *PeerManager) DialFailed(id transport.NodeID, failures []DialFailure) {
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.peers[id]
+	if p == nil || p.dial == nil {
+		return
+	}
+	if d := m.endDial(p); d.slot == slotUpgrade {
+		m.unclaim(id)
+	}
+	linked := p.current != nil
+	m.store.Update(id, func(rec *peerstore.Record) { m.recordFailures(rec, failures, linked, now) })
+	m.tidy(p)
+	m.expire(id, now)
+	m.settleUpgrades()
+	m.dialWake.wake()
+}
+
+// recordFailures writes down what came of a dial; mu and the store's lock are held.
+func (m *PeerManager) recordFailures(rec *peerstore.Record, failures []DialFailure, linked bool, now time.Time) {
+	failed := false // an address did not work
+	rest := m.cfg.MinBackoff
+	for _, f := range failures {
+		code, remote := codeOf(f.Err)
+		a := addressOf(rec, f.Address)
+		if a != nil {
+			a.LastDialed = now
+			a.LastError = cut(f.Err.Error(), maxLastError)
+		}
+		switch {
+		case code == muxer.CodeSelf:
+			m.rememberSelf(f.Address)
+			dropAddress(rec, f.Address)
+		case code == muxer.CodeWrongNetwork, code == muxer.CodeIncompatible && !errors.Is(f.Err, transport.ErrNoTransport):
+			m.quarantine(rec, cut(f.Err.Error(), maxLastError), now)
+		case code == muxer.CodeWrongID && !rec.Trusted && a != nil && a.LastSuccess.IsZero(): // somebody else lives there: never a true address
+			dropAddress(rec, f.Address)
+			failed = true
+		case remote && (code == muxer.CodeTooManyPeers || code == muxer.CodeTooManyStarts || code == muxer.CodeShuttingDown):
+			rest = max(rest, gentlePause)
+		case code == muxer.CodeDuplicate:
+			rest = max(rest, shortPause)
+		case !remote && (code == muxer.CodeShuttingDown || code == muxer.CodeRequested || code == muxer.CodeTooManyPeers || code == muxer.CodeTooManyStarts):
+			// We broke it off ourselves: that says nothing about the peer.
+		default:
+			failed = true
+			if a != nil {
+				addSaturating(&a.Failures)
+				pause := m.backoffFor(rec.Trusted, a.Failures)
+				if errors.Is(f.Err, transport.ErrNoTransport) {
+					pause = m.cfg.MaxBackoff // it will not work before a restart
+				}
+				a.NotBefore = later(a.NotBefore, now.Add(pause))
+			}
+		}
+	}
+	switch {
+	case linked: // it came to us meanwhile, so it is well
+	case failed:
+		addSaturating(&rec.Failures)
+		rec.NotBefore = later(rec.NotBefore, now.Add(m.backoffFor(rec.Trusted, rec.Failures)))
+	default:
+		rec.NotBefore = later(rec.NotBefore, now.Add(m.pauseFor(rec.Trusted, rest)))
+	}
+}
+
+// maxLastError is what peerstore.Record keeps of an error's text, in bytes.
+const maxLastError = 128
+
+// cut shortens a text to at most n bytes.
+func cut(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
+
+// codeOf finds the code in an error of a dial, and whether the remote gave it.
+func codeOf(err error) (code muxer.Code, remote bool) {
+	var d *DisconnectError
+	var r *handshake.Refusal
+	var s *handshake.StageError
+	var c *muxer.CloseError
+	switch {
+	case errors.As(err, &d):
+		return d.Code, d.Remote
+	case errors.As(err, &r):
+		return r.Code, r.Remote
+	case errors.As(err, &c):
+		return c.Code, c.Remote
+	case errors.Is(err, context.Canceled):
+		return muxer.CodeRequested, false
+	case errors.As(err, &s):
+		return s.Code, false
+	}
+	return muxer.CodeTransport, false
+}
+
+// quarantine leaves a peer of another network alone; it is not advertised either. A trusted one is tried again soon: the operator named it.
+func (m *PeerManager) quarantine(rec *peerstore.Record, reason string, now time.Time) {
+	d := m.cfg.Quarantine
+	if rec.Trusted {
+		d = min(d, m.cfg.MaxTrustedBackoff)
+	}
+	rec.Quarantined, rec.QuarantineReason = later(rec.Quarantined, now.Add(d)), reason
+}
+
+// rememberSelf keeps an address that leads to ourselves, the latest maxSelves of them; mu is held.
+func (m *PeerManager) rememberSelf(addr transport.Address) {
+	if addr.IsZero() || m.isSelf(addr) {
+		return
+	}
+	if len(m.selves) == maxSelves {
+		m.selves = slices.Delete(m.selves, 0, 1)
+	}
+	m.selves = append(m.selves, addr)
+}
+
+func dropAddress(rec *peerstore.Record, addr transport.Address) {
+	rec.Addresses = slices.DeleteFunc(rec.Addresses, func(a peerstore.AddressRecord) bool { return a.Address == addr })
+}
+
+// expire forgets a peer that we were told of and that keeps failing, or that has no address left; mu is held.
+func (m *PeerManager) expire(id transport.NodeID, now time.Time) {
+	if m.peers[id] != nil || m.exempt(id) || m.private[id] {
+		return
+	}
+	rec, ok := m.store.Get(id)
+	if !ok {
+		return
+	}
+	hopeless := rec.Failures >= maxFailuresUntried && rec.LastConnected.IsZero() ||
+		rec.Failures >= maxFailuresTried && now.Sub(rec.LastConnected) > triedExpiry
+	empty := len(rec.Addresses) == 0 && scoreAt(&rec, now) == 0 && !rec.Quarantined.After(now)
+	if hopeless || empty {
+		m.store.Remove(id)
+		delete(m.promises, id)
+	}
+}
+
+// refusedDial lets a peer rest whose link we refused ourselves after dialing it; mu is held.
+func (m *PeerManager) refusedDial(a Arrival, refusal *DisconnectError, now time.Time) {
+	rest := gentlePause
+	if refusal.Code == muxer.CodeDuplicate {
+		rest = shortPause
+	}
+	m.store.Update(a.ID, func(rec *peerstore.Record) {
+		rec.NotBefore = later(rec.NotBefore, now.Add(m.pauseFor(rec.Trusted, rest)))
+	})
+}
+
+// rest decides when a peer may be dialed again whose last link has ended; mu is held. Only a link that lived for StableAfter counts as a success.
+func (m *PeerManager) rest(l *linkState, reason *DisconnectError, now time.Time) {
+	id := l.peer.id
+	stable := !l.ready.IsZero() && now.Sub(l.ready) >= m.cfg.StableAfter
+	m.store.Update(id, func(rec *peerstore.Record) {
+		rec.LastDisconnected = now
+		if stable {
+			rec.Failures = 0
+			if a := addressOf(rec, l.dialed); a != nil {
+				a.Failures, a.NotBefore = 0, time.Time{}
+			}
+		}
+		wait := m.pauseFor(rec.Trusted, m.cfg.MinBackoff)
+		switch reason.Code {
+		case muxer.CodeWrongNetwork, muxer.CodeIncompatible:
+			m.quarantine(rec, cut(reason.Error(), maxLastError), now)
+		case muxer.CodeTooManyPeers, muxer.CodeTooManyStarts, muxer.CodeRequested:
+			wait = m.pauseFor(rec.Trusted, gentlePause)
+		case muxer.CodeEvicted, muxer.CodeInquiryDone:
+			wait = m.pauseFor(rec.Trusted, evictedPause)
+		case muxer.CodeDuplicate:
+			wait = m.pauseFor(rec.Trusted, shortPause)
+		case muxer.CodeShuttingDown:
+			if reason.Remote {
+				wait = m.pauseFor(rec.Trusted, shortPause)
+			} else {
+				wait = 0
+			}
+		case muxer.CodeProtocolError, muxer.CodeMisbehaved, muxer.CodeMessageTooBig, muxer.CodeWrongChannel, muxer.CodeAuthFailed:
+			addScore(rec, -penalty, now)
+			addSaturating(&rec.Failures)
+			wait = max(m.backoffFor(rec.Trusted, rec.Failures), m.pauseFor(rec.Trusted, gentlePause))
+		default:
+			if !stable && !l.inbound() {
+				addSaturating(&rec.Failures)
+				wait = m.backoffFor(rec.Trusted, rec.Failures)
+			}
+		}
+		if wait > 0 {
+			rec.NotBefore = later(rec.NotBefore, now.Add(wait))
+		}
+	})
+	if l.peer.dial == nil {
+		delete(m.peers, id) // so that expire sees it as idle; tidy, which follows, writes Busy
+		m.expire(id, now)
+	}
+}

@@ -1,0 +1,227 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"hash/maphash"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// EvictNext waits for a link that is to be ended. Each Eviction is to be answered by Disconnected.
+func (m *PeerManager) EvictNext(ctx context.Context) (Eviction, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return Eviction{}, err
+		}
+		if e, ok := m.TryEvictNext(); ok {
+			m.evictWake.wake() // there may be more, for another caller
+			return e, nil
+		}
+		select {
+		case <-m.evictWake:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// TryEvictNext is EvictNext that does not wait. What was asked for goes first, in order; otherwise, beyond capacity, the least protected link goes.
+func (m *PeerManager) TryEvictNext() (Eviction, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for len(m.evictQ) > 0 {
+		l := m.links[m.evictQ[0]]
+		m.evictQ = m.evictQ[1:]
+		if l != nil && l.evict != nil && !l.evicting {
+			l.evicting = true
+			return Eviction{ID: l.peer.id, LinkID: l.id, Reason: l.evict}, true
+		}
+	}
+	for _, b := range []struct {
+		slot  slot
+		limit int
+		key   string
+	}{{slotInbound, m.cfg.MaxInbound, "peers.max_inbound"}, {slotOutbound, m.cfg.MaxOutbound, "peers.max_outbound"}} {
+		if m.linked[b.slot] <= b.limit {
+			continue
+		}
+		candidates, leaving := m.evictable(b.slot)
+		if m.linked[b.slot]-leaving <= b.limit || len(candidates) == 0 {
+			continue
+		}
+		l := m.leastProtected(candidates)
+		l.evict, l.evicting = &DisconnectError{Code: muxer.CodeEvicted, Limit: b.key, Reason: "more links than there is room for"}, true
+
+		return Eviction{ID: l.peer.id, LinkID: l.id, Reason: l.evict}, true
+	}
+	return Eviction{}, false
+}
+
+// evictable are the links of a budget that may be ended for want of room, and how many more are on their way out already; mu is held. A peer with
+// a standby is left alone: it is about to lose a link anyway.
+func (m *PeerManager) evictable(s slot) (candidates []*linkState, leaving int) {
+	for _, p := range m.sortedPeers() {
+		for _, l := range []*linkState{p.current, p.standby} {
+			switch {
+			case l == nil || l.slot != s:
+			case l.evict != nil:
+				leaving++
+			case l == p.current && p.standby == nil && !m.exempt(p.id):
+				candidates = append(candidates, l)
+			}
+		}
+	}
+	return candidates, leaving
+}
+
+// leastProtected chooses at random among the links with the fewest grounds of protection.
+func (m *PeerManager) leastProtected(links []*linkState) *linkState {
+	grounds := m.grounds(links)
+	least := slices.MinFunc(links, func(a, b *linkState) int { return cmp.Compare(grounds[a], grounds[b]) })
+	n := grounds[least]
+	rest := slices.DeleteFunc(slices.Clone(links), func(l *linkState) bool { return grounds[l] > n })
+	return rest[m.rng.IntN(len(rest))]
+}
+
+// grounds counts what speaks for each of the links. On each ground the best eighth is protected, at least one: the longest-lived, those whose messages
+// services found useful, the nearest, and the oldest links of some network groups, chosen by a secret hash so that nobody can place itself there.
+// An attacker would have to win on all of them to take every slot.
+func (m *PeerManager) grounds(links []*linkState) map[*linkState]int {
+	out := make(map[*linkState]int, len(links))
+	n := max(1, len(links)/8)
+	protect := func(eligible []*linkState, better func(a, b *linkState) int) {
+		slices.SortStableFunc(eligible, better)
+		for _, l := range eligible[:min(n, len(eligible))] {
+			out[l]++
+		}
+	}
+	with := func(ok func(*linkState) bool) []*linkState {
+		return slices.DeleteFunc(slices.Clone(links), func(l *linkState) bool { return !ok(l) })
+	}
+	older := func(a, b *linkState) int { return cmp.Or(a.arrived.Compare(b.arrived), cmp.Compare(a.id, b.id)) }
+
+	protect(slices.Clone(links), older)
+	protect(with(func(l *linkState) bool { return l.useful > 0 }), func(a, b *linkState) int {
+		return cmp.Or(cmp.Compare(b.useful, a.useful), older(a, b))
+	})
+	protect(with(func(l *linkState) bool { return l.latency > 0 }), func(a, b *linkState) int {
+		return cmp.Or(cmp.Compare(a.latency, b.latency), older(a, b))
+	})
+	first := map[netip.Prefix]*linkState{}
+	for _, l := range links {
+		if _, group, ok := ipKeys(l.ip); ok {
+			if f := first[group]; f == nil || older(l, f) < 0 {
+				first[group] = l
+			}
+		}
+	}
+	groups := make(map[*linkState]uint64, len(first))
+	for group, l := range first {
+		groups[l] = maphash.Comparable(m.groupSeed, group)
+	}
+	protect(with(func(l *linkState) bool { _, ok := groups[l]; return ok }), func(a, b *linkState) int {
+		return cmp.Or(cmp.Compare(groups[a], groups[b]), older(a, b))
+	})
+	return out
+}
+
+// requestEvict asks for the end of all links of a peer; the first reason counts. It says whether there was one to end. mu is held.
+func (m *PeerManager) requestEvict(id transport.NodeID, reason *DisconnectError) bool {
+	p := m.peers[id]
+	if p == nil {
+		return false
+	}
+	asked := false
+	for _, l := range []*linkState{p.current, p.standby} {
+		if l != nil && l.evict == nil {
+			l.evict = reason
+			m.evictQ = append(m.evictQ, l.id)
+			asked = true
+		}
+	}
+	if asked {
+		m.evictWake.wake()
+	}
+	return asked
+}
+
+// Disconnect asks for the end of the link to a peer, by way of EvictNext. It says whether there was one.
+func (m *PeerManager) Disconnect(id transport.NodeID, reason *DisconnectError) bool {
+	if reason == nil {
+		reason = &DisconnectError{Code: muxer.CodeRequested}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.requestEvict(id, reason)
+}
+
+// Errored says that a peer did something that its link cannot go on after. A peer without a link is ignored.
+func (m *PeerManager) Errored(id transport.NodeID, err error) {
+	var reason *DisconnectError
+	if !errors.As(err, &reason) {
+		code, remote := codeOf(err)
+		if code == muxer.CodeTransport {
+			code = muxer.CodeProtocolError
+		}
+		reason = &DisconnectError{Code: code, Remote: remote, Err: err}
+	}
+	m.Disconnect(id, reason)
+}
+
+// SetLatency tells the round trip to a peer, one of the grounds that protect a link from eviction.
+func (m *PeerManager) SetLatency(id transport.NodeID, rtt time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.peers[id]; p != nil && p.current != nil && rtt > 0 {
+		p.current.latency = rtt
+	}
+}
+
+// Ban refuses a node id, an IP or a network until the given time (the zero time: for ever), and ends the links that match, by way of EvictNext. The error
+// says that the target is not one, or that the ban could not be written to disk; in the second case it holds in memory all the same.
+func (m *PeerManager) Ban(target peerstore.Target, until time.Time, reason string) error {
+	switch {
+	case (target.ID == "") == !target.Prefix.IsValid():
+		return errors.New("ban: name a node id, an IP or a network, one of them")
+	case target.ID == m.self:
+		return errors.New("ban: that is our own node id")
+	}
+	now := time.Now()
+	if !until.IsZero() && !until.After(now) {
+		return errors.New("ban: its end is in the past")
+	}
+	err := m.store.Ban(peerstore.Ban{Target: target, Since: now, Until: until, Reason: cut(reason, 256)})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.sortedPeers() {
+		match := p.id == target.ID
+		for _, l := range p.links() {
+			match = match || target.Prefix.IsValid() && target.Prefix.Contains(l.ip.Unmap().WithZone(""))
+		}
+		if match {
+			m.requestEvict(p.id, &DisconnectError{Code: muxer.CodeBanned, Reason: reason})
+		}
+	}
+	return err
+}
+
+// Unban lifts a ban; false says that there was none. The error is as for Ban.
+func (m *PeerManager) Unban(target peerstore.Target) (bool, error) {
+	was, err := m.store.Unban(target)
+	if was && target.ID != "" {
+		m.store.Update(target.ID, func(rec *peerstore.Record) { rec.NotBefore = time.Time{} })
+	}
+	m.dialWake.wake()
+	return was, err
+}
+
+// Banned says whether an id or an IP (either may be empty) is banned, and by which entry.
+func (m *PeerManager) Banned(id transport.NodeID, ip netip.Addr) (peerstore.Ban, bool) {
+	return m.store.Banned(id, ip, time.Now())
+}

@@ -1,0 +1,128 @@
+package host
+
+import (
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// PeerState says how far we are with a peer.
+type PeerState string
+
+const (
+	StateKnown   PeerState = "known"   // neither linked nor being dialed
+	StateDialing PeerState = "dialing" // being dialed
+	StateLinked  PeerState = "linked"  // a link has passed its handshake but does not count as up yet
+	StateUp      PeerState = "up"
+	StateLeaving PeerState = "leaving" // its link is on the way out
+)
+
+// PeerStatus is what the peer manager can tell of one peer.
+type PeerStatus struct {
+	ID            transport.NodeID
+	State         PeerState
+	Inbound       bool
+	LinkID        uint64    // 0 without a link
+	Connected     time.Time // when the link became ready
+	Upgrade       bool      // it is up or being dialed beyond full slots
+	Trusted       bool
+	Unconditional bool
+	Private       bool
+	Score         int
+	Useful        int // points that services gave this link
+	Height        uint64
+	Failures      uint32    // dials in a row
+	NotBefore     time.Time // no dial before this
+	Quarantined   time.Time
+	Reason        string // of the quarantine
+	Addresses     int
+}
+
+// Status tells of a peer; false for one that is not known.
+func (m *PeerManager) Status(id transport.NodeID) (PeerStatus, bool) {
+	rec, known := m.store.Get(id)
+	now := time.Now()
+	st := PeerStatus{ID: id, State: StateKnown, Trusted: m.trusted[id], Unconditional: m.unconditional[id], Private: m.private[id],
+		Score: scoreAt(&rec, now), Height: rec.Height, Failures: rec.Failures, NotBefore: rec.NotBefore, Quarantined: rec.Quarantined,
+		Reason: rec.QuarantineReason, Addresses: len(rec.Addresses)}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.peers[id]
+	if p == nil {
+		return st, known
+	}
+	if p.dial != nil {
+		st.State, st.Upgrade = StateDialing, p.dial.slot == slotUpgrade
+	}
+	if l := p.current; l != nil {
+		st.LinkID, st.Inbound, st.Connected, st.Useful, st.Upgrade = l.id, l.inbound(), l.ready, l.useful, l.slot == slotUpgrade
+		switch {
+		case l.evict != nil:
+			st.State = StateLeaving
+		case p.up:
+			st.State = StateUp
+		default:
+			st.State = StateLinked
+		}
+	}
+	return st, true
+}
+
+// Peers are the peers that are up, in order of node id.
+func (m *PeerManager) Peers() []transport.NodeID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []transport.NodeID
+	for _, p := range m.sortedPeers() {
+		if p.up {
+			out = append(out, p.id)
+		}
+	}
+	return out
+}
+
+// Addresses are the known addresses of a peer.
+func (m *PeerManager) Addresses(id transport.NodeID) []transport.Address {
+	rec, _ := m.store.Get(id)
+	out := make([]transport.Address, len(rec.Addresses))
+	for i, a := range rec.Addresses {
+		out[i] = a.Address
+	}
+	return out
+}
+
+// PeerCounts are the totals of the budgets. Links count from their handshake to their end.
+type PeerCounts struct {
+	Inbound, Outbound, Upgrades int
+	Trusted                     int // trusted and unconditional peers, either way, and links that an operator asked for
+	Dialing                     int // dials in flight, whatever their budget
+}
+
+// Counts are the links and dials of now.
+func (m *PeerManager) Counts() PeerCounts {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := PeerCounts{Inbound: m.linked[slotInbound], Outbound: m.linked[slotOutbound], Upgrades: m.linked[slotUpgrade], Trusted: m.linked[slotTrusted]}
+	for _, n := range m.dialing {
+		c.Dialing += n
+	}
+	return c
+}
+
+// wellKnown is how many peers per outbound slot we like to know of, so that there is a choice when one goes.
+const wellKnown = 4
+
+// NeedsPeers says whether more addresses would help: outbound slots are empty, or few peers are known.
+func (m *PeerManager) NeedsPeers() bool {
+	if m.cfg.MaxOutbound == 0 {
+		return false
+	}
+	m.mu.Lock()
+	up := m.linked[slotOutbound]
+	m.mu.Unlock()
+	return up < m.cfg.MaxOutbound || m.store.Stats().Known < wellKnown*m.cfg.MaxOutbound
+}
+
+// Known is a copy of what the store has of a peer, for people and programs that watch a node.
+func (m *PeerManager) Known(id transport.NodeID) (peerstore.Record, bool) { return m.store.Get(id) }

@@ -1,0 +1,112 @@
+package host
+
+import (
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// scoreStep is how long a score takes to come one point nearer to zero: a full score is forgotten in eight hours.
+const scoreStep = 5 * time.Minute
+
+// Points that a reported misdeed costs when the report names none.
+const (
+	penalty           = 10
+	disconnectPenalty = 25
+	banPenalty        = 100
+)
+
+// reportBan is for how long Behaviour.Severity Ban bans.
+const reportBan = 24 * time.Hour
+
+// scoreAt is a record's score now. Decay is a function of time, in whole steps: nothing has to run for it, and reading often does not round it away.
+func scoreAt(rec *peerstore.Record, now time.Time) int {
+	score, _ := decayed(rec, now)
+	return score
+}
+
+// decayed also returns the time up to which the decay is accounted for.
+func decayed(rec *peerstore.Record, now time.Time) (int, time.Time) {
+	score := min(max(int(rec.Score), peerstore.MinScore), peerstore.MaxScore)
+	passed := now.Sub(rec.Scored)
+	if rec.Scored.IsZero() || passed <= 0 || score == 0 {
+		return score, now
+	}
+	steps := min(passed/scoreStep, peerstore.MaxScore-peerstore.MinScore)
+	since := rec.Scored.Add(steps * scoreStep)
+	if score > 0 {
+		score = max(score-int(steps), 0)
+	} else {
+		score = min(score+int(steps), 0)
+	}
+	if score == 0 {
+		since = now
+	}
+	return score, since
+}
+
+// addScore adds points, saturating.
+func addScore(rec *peerstore.Record, points int, now time.Time) int {
+	const span = peerstore.MaxScore - peerstore.MinScore
+	score, since := decayed(rec, now)
+	score += min(max(points, -span), span)
+	score = min(max(score, peerstore.MinScore), peerstore.MaxScore)
+	rec.Score, rec.Scored = int16(score), since
+	return score
+}
+
+// Report tells what a peer did, good or bad. A report on an unknown peer is ignored. A ban of a trusted or unconditional peer only disconnects it:
+// no message may talk us out of the peers that the operator chose.
+func (m *PeerManager) Report(id transport.NodeID, b Behaviour) {
+	points := b.Points
+	if b.Severity > Log {
+		points = -max(points, -points)
+		if points == 0 {
+			points = -[...]int{Log: 0, Penalise: penalty, Disconnect: disconnectPenalty, Ban: banPenalty}[min(b.Severity, Ban)]
+		}
+	}
+	now := time.Now()
+	m.mu.Lock()
+	if !m.score(id, points, now) {
+		m.mu.Unlock()
+		return
+	}
+	if p := m.peers[id]; p != nil && p.current != nil && points > 0 {
+		p.current.useful = min(p.current.useful+points, 1<<30)
+	}
+	ban := b.Severity >= Ban && !m.exempt(id)
+	if b.Severity >= Disconnect && !ban {
+		m.requestEvict(id, &DisconnectError{Code: codeMisbehaved, Reason: b.Reason})
+	}
+	m.mu.Unlock()
+	if ban { // the store may write to disk: not under the lock. Where it cannot be written, the ban holds in memory.
+		_ = m.Ban(peerstore.Target{ID: id}, now.Add(reportBan), b.Reason)
+	}
+}
+
+// score adds points to a known peer's score; mu is held.
+func (m *PeerManager) score(id transport.NodeID, points int, now time.Time) bool {
+	score := 0
+	if !m.store.Update(id, func(rec *peerstore.Record) { score = addScore(rec, points, now) }) {
+		return false
+	}
+	if score >= upgradeMargin && m.promise(id) {
+		m.dialWake.wake()
+	}
+	return true
+}
+
+// Scores are the scores of the peers that are linked or being dialed. Those of others are in Status.
+func (m *PeerManager) Scores() map[transport.NodeID]int {
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make(map[transport.NodeID]int, len(m.peers))
+	for id := range m.peers {
+		if rec, ok := m.store.Get(id); ok {
+			out[id] = scoreAt(&rec, now)
+		}
+	}
+	return out
+}
