@@ -16,12 +16,13 @@ import (
 // concurrently; none calls back under its lock except Update's fn, which must not call the store.
 type Store interface {
 	// Add learns an address from source. Its node id must be set. It reports whether anything new was learned: false for a
-	// known address (whose LastHeard is refreshed), and for one that a bound (MaxPeers, MaxAddresses) or a quarantine refuses.
+	// known address (whose LastHeard is refreshed if it is older than 10 minutes), and for one that a bound (MaxPeers, MaxAddresses), a quarantine or
+	// a ban refuses (these two not for a trusted peer or a configured address).
 	Add(addr transport.Address, source Source, now time.Time) bool
 	// Get returns a copy of what is known of a peer.
 	Get(id transport.NodeID) (Record, bool)
 	// Update changes a known peer under the store's lock and reindexes it in O(log n). It does nothing and returns false for an
-	// unknown id: an event on an unknown id never inserts a peer. fn must be quick and must not call the store.
+	// unknown id: an event on an unknown id never inserts a peer. fn must be quick and must not call the store; the record is fn's only until it returns.
 	Update(id transport.NodeID, fn func(*Record)) bool
 	// Ensure is Update that inserts a record first, for configured peers and for inbound peers that have proven their key. It also goes
 	// beyond MaxPeers for a trusted record.
@@ -30,12 +31,12 @@ type Store interface {
 	Remove(id transport.NodeID) bool
 
 	// Next returns the best peer that may be dialed at now: one with an address whose NotBefore has passed, not skipped. Trusted peers come
-	// first, then by rank and selection. It never scans the peers that are not due.
+	// first, then by rank and selection. It never scans the peers that are not due, and leaves banned ones out. skip is called without a lock.
 	Next(now time.Time, skip func(transport.NodeID) bool) (Record, bool)
 	// NextDue tells when the earliest peer that is not due yet (and not busy, see Record.Busy) becomes due.
 	NextDue(now time.Time) (time.Time, bool)
 	// Advertise returns up to limit addresses that may be told to others: verified ones (dialed with success) first, never one
-	// of a private, quarantined or banned peer, at most one a peer.
+	// of a private, quarantined or banned peer, at most one a peer. skip is called without a lock.
 	Advertise(limit int, now time.Time, skip func(transport.NodeID) bool) []transport.Address
 	// Range calls fn with copies, best ranked first, until it returns false; it holds no lock while fn runs.
 	Range(fn func(Record) bool)
@@ -50,7 +51,8 @@ type Store interface {
 	Banned(id transport.NodeID, ip netip.Addr, now time.Time) (Ban, bool)
 	Bans(now time.Time) []Ban
 
-	// Meta keeps small named values with the store (anchors, keys). Values are at most 64 KiB; they are persisted with the next batch.
+	// Meta keeps small named values with the store (anchors, keys). They are persisted with the next batch. A nil value removes the key. SetMeta ignores a value
+	// beyond MaxMetaValue, a key beyond MaxMetaKey (or empty), and a new key beyond MaxMetaValues.
 	Meta(key string) []byte
 	SetMeta(key string, value []byte)
 
@@ -67,6 +69,7 @@ type Limits struct {
 	MaxPeers     int           // 0 means 100,000; pruned by rank, never a trusted or busy peer
 	MaxAddresses int           // per peer; 0 means 8
 	Expiry       time.Duration // a learned peer unseen for so long goes; 0 means 30 days
+	MaxBans      int           // 0 means 200,000; beyond it the ban that ends first makes room
 }
 
 // Source says who told us of an address.
@@ -74,6 +77,10 @@ type Source struct {
 	Kind string           // "config", "pex", "inbound", "dns", "file", ...; at most 16 bytes, longer is cut
 	From transport.NodeID // the peer that told us; may be empty
 }
+
+// SourceConfig is the Source.Kind of addresses that the operator configured. No ban or quarantine keeps them from being learned (but they are
+// not dialed as long as it holds).
+const SourceConfig = "config"
 
 // Stats are the store's totals.
 type Stats struct{ Known, Tried, New, Banned int }

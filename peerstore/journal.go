@@ -1,0 +1,211 @@
+package peerstore
+
+import (
+	"maps"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// A journal lists what has changed since it was last taken: names, not values, so it is bounded by the size of the book. It is off
+// (nil maps, nothing listed) in a book that is not persisted. The book's mutex guards it.
+type journal struct {
+	on    bool
+	peers []uint32                      // slots of changed entries, each once (entry.changed); one that was removed since is left out on taking
+	gone  map[transport.NodeID]struct{} // removed, unless known again on taking
+	bans  map[Target]struct{}
+	meta  map[string]struct{}
+
+	some, many chan struct{} // see Book.Changed
+}
+
+// manyChanges is how many changed peers ask to be written at once, not at the end of the interval.
+const manyChanges = 8192
+
+func (j *journal) peer(e *entry) {
+	if !j.on || e.changed {
+		return
+	}
+	e.changed = true
+	j.peers = append(j.peers, e.slot)
+	wake(j.some)
+	if len(j.peers) >= manyChanges {
+		wake(j.many)
+	}
+}
+
+func (j *journal) removed(e *entry) {
+	if j.on && e.stored {
+		j.gone[e.id] = struct{}{}
+		wake(j.some)
+	}
+}
+
+func (j *journal) ban(t Target) {
+	if j.on {
+		j.bans[t] = struct{}{}
+		wake(j.some)
+	}
+}
+
+func (j *journal) value(key string) {
+	if j.on {
+		j.meta[key] = struct{}{}
+		wake(j.some)
+	}
+}
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Changes are what a persistent store has to write: the values as they were when the changes were taken.
+type Changes struct {
+	Peers  []Record
+	Gone   []transport.NodeID
+	Bans   []Ban
+	Lifted []Target
+	Meta   map[string][]byte // nil: the key was removed
+}
+
+// Empty says that there is nothing to write.
+func (c *Changes) Empty() bool {
+	return len(c.Peers) == 0 && len(c.Gone) == 0 && len(c.Bans) == 0 && len(c.Lifted) == 0 && len(c.Meta) == 0
+}
+
+// Track makes the book list its changes from now on. Call it once, after the Restore calls and before anything else.
+func (b *Book) Track() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.journal = journal{
+		on:   true,
+		gone: make(map[transport.NodeID]struct{}),
+		bans: make(map[Target]struct{}),
+		meta: make(map[string]struct{}),
+		some: make(chan struct{}, 1),
+		many: make(chan struct{}, 1),
+	}
+}
+
+// Changed returns two channels that wake the writer of a tracked book: some when there is something to write, many when there is so much
+// that it should not wait for more. A wake-up may be spurious, but none is lost.
+func (b *Book) Changed() (some, many <-chan struct{}) { return b.journal.some, b.journal.many }
+
+// TakeChanges moves up to limit changed peers, and all other changes, from the journal to the caller, who writes them or gives them back with
+// GiveBack. more says that further changed peers are listed. Only one caller at a time may write what it took, or an older value could be
+// written over a newer one.
+func (b *Book) TakeChanges(limit int) (c Changes, more bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	j := &b.journal
+	n := 0
+	for ; n < len(j.peers) && len(c.Peers) < limit; n++ {
+		if e := b.slots[j.peers[n]]; e != nil && e.changed {
+			e.changed, e.stored = false, true
+			var r Record
+			e.read(&r)
+			c.Peers = append(c.Peers, r)
+		}
+	}
+	j.peers = j.peers[n:]
+	if len(j.peers) == 0 {
+		j.peers = nil
+	}
+	for id := range j.gone {
+		if b.find(id) == nil {
+			c.Gone = append(c.Gone, id)
+		}
+	}
+	for t := range j.bans {
+		if ban, ok := b.bans.get(t); ok {
+			c.Bans = append(c.Bans, ban)
+		} else {
+			c.Lifted = append(c.Lifted, t)
+		}
+	}
+	for key := range j.meta {
+		if c.Meta == nil {
+			c.Meta = make(map[string][]byte)
+		}
+		c.Meta[key] = b.meta[key]
+	}
+	empty(&j.gone)
+	empty(&j.bans)
+	empty(&j.meta)
+	return c, len(j.peers) > 0
+}
+
+// empty empties a set, and lets its memory go when it was large.
+func empty[K comparable](set *map[K]struct{}) {
+	if len(*set) > manyChanges {
+		*set = make(map[K]struct{})
+		return
+	}
+	clear(*set)
+}
+
+// GiveBack lists changes again that could not be written.
+func (b *Book) GiveBack(c Changes) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range c.Peers {
+		if e := b.find(c.Peers[i].ID); e != nil {
+			b.journal.peer(e)
+		}
+	}
+	for _, id := range c.Gone {
+		if b.journal.on {
+			b.journal.gone[id] = struct{}{}
+			wake(b.journal.some)
+		}
+	}
+	for i := range c.Bans {
+		b.journal.ban(c.Bans[i].Target)
+	}
+	for _, t := range c.Lifted {
+		b.journal.ban(t)
+	}
+	for key := range maps.Keys(c.Meta) {
+		b.journal.value(key)
+	}
+}
+
+// RestorePeer puts a record that was persisted into the book as it was, within the limits. A record that has expired at now, that is not valid or that a limit
+// refuses is left out: false. The book must not be in use yet.
+func (b *Book) RestorePeer(r *Record, now time.Time) bool {
+	if r.ID == "" || len(r.ID) > maxID {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now = nano(now)
+	e := b.find(r.ID)
+	if e == nil {
+		e = b.insert(r.ID)
+	}
+	e.write(r, b.limits.MaxAddresses, &b.kinds)
+	e.busy, e.stored = false, true
+	b.reindex(e)
+	if b.expired(e) {
+		b.remove(e)
+		return false
+	}
+	b.prune()
+	return b.find(r.ID) != nil
+}
+
+// RestoreBan puts a ban that was persisted into the book; false when it has ended, is not valid or is one too many.
+func (b *Book) RestoreBan(ban Ban, now time.Time) bool {
+	t, err := ban.Target.normal()
+	if err != nil || ban.end() <= nano(now) {
+		return false
+	}
+	ban.Target, ban.Reason = t, cut(ban.Reason, maxBanReason, "")
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, err = b.ban(ban)
+	return err == nil
+}
