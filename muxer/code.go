@@ -48,6 +48,16 @@ func (c Code) String() string {
 	return fmt.Sprintf("code-%d", uint16(c))
 }
 
+// Orderly says that a session which ends with this code first sends what is queued: the remote has done nothing wrong, and
+// the connection works.
+func (c Code) Orderly() bool {
+	switch c {
+	case CodeShuttingDown, CodeRequested, CodeTooManyPeers, CodeDuplicate, CodeSelf, CodeFiltered, CodeEvicted, CodeInquiryDone:
+		return true
+	}
+	return false
+}
+
 // CloseError is why a session ended, where that is known: the remote said so (Remote), or our end found the fault.
 type CloseError struct {
 	Code   Code

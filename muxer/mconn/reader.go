@@ -1,0 +1,341 @@
+package mconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"golang.org/x/time/rate"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+const (
+	deliverMessages = 256       // the most messages in one Deliver
+	deliverBytes    = 256 << 10 // about the most bytes in one Deliver
+	// exactAlloc is how much memory the remote's word alone can claim: a message that says it ends after so many bytes gets them
+	// in one piece. Beyond that, memory is claimed as bytes arrive.
+	exactAlloc = 16 << 10
+	// hintMax bounds what the size of a channel's last message makes us claim for its next one.
+	hintMax = 1 << 20
+)
+
+// inbound is the message of one channel that is being received.
+type inbound struct {
+	id   byte
+	max  int
+	buf  []byte
+	hint int // size of the last message that came in several packets
+}
+
+// reader takes packets apart as their bytes come, in chunks of any size. Only the reader goroutine uses it.
+type reader struct {
+	inbound []inbound
+	batch   *deliveries
+
+	header  [maxHeader]byte // a header that came in several chunks, so far
+	headers int             // its bytes
+
+	current *inbound // whose packet is being received, while left > 0
+	left    int      // bytes of payload to come
+	last    bool     // the packet ends its message
+
+	body     []byte // a packet of unusual form, so far
+	bodyLeft int    // its bytes to come; it is being received while this is not 0
+
+	ping, pong bool // came in this chunk
+}
+
+// deliveries are whole messages on their way to the handler.
+type deliveries struct {
+	msgs  []muxer.Message
+	bytes int
+}
+
+// An idle session holds none.
+var deliveryPool = sync.Pool{New: func() any { return &deliveries{msgs: make([]muxer.Message, 0, deliverMessages)} }}
+
+// readLoop reads until the session ends and says why.
+func (s *Session) readLoop(h muxer.Handler) error {
+	r := &s.read
+	for {
+		chunk, err := s.conn.Next()
+		if err != nil {
+			return s.readError(err)
+		}
+		s.receivedBytes.Add(uint64(len(chunk)))
+		if s.receiveLimit != nil {
+			if err := wait(s.ctx, s.receiveLimit, len(chunk)); err != nil {
+				return err
+			}
+		}
+		for len(chunk) > 0 && err == nil {
+			chunk, err = s.parse(chunk)
+			if r.batch != nil && (err != nil || len(chunk) > 0) { // full, or the last that we take
+				if derr := s.deliver(h); derr != nil {
+					return derr
+				}
+			}
+		}
+		if r.ping || r.pong {
+			s.heardKeepalives(r.ping, r.pong)
+			r.ping, r.pong = false, false
+		}
+		if err != nil {
+			return err
+		}
+		if r.batch != nil && (r.batch.full() || !s.conn.Buffered()) {
+			if err := s.deliver(h); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// deliver hands the batch to the handler.
+func (s *Session) deliver(h muxer.Handler) error {
+	b := s.read.batch
+	s.read.batch = nil
+	var err error
+	if s.ctx.Err() == nil { // after Close, what still comes is not ours
+		s.receivedMessages.Add(uint64(len(b.msgs)))
+		s.alive.delivering.Store(s.now())
+		err = h.Deliver(s.ctx, b.msgs)
+		s.alive.delivering.Store(0)
+	}
+	clear(b.msgs)
+	b.msgs, b.bytes = b.msgs[:0], 0
+	deliveryPool.Put(b)
+	return err
+}
+
+func (d *deliveries) full() bool { return len(d.msgs) == deliverMessages || d.bytes >= deliverBytes }
+
+func (r *reader) emit(channel byte, data []byte) {
+	if r.batch == nil {
+		r.batch = deliveryPool.Get().(*deliveries)
+	}
+	r.batch.msgs = append(r.batch.msgs, muxer.Message{Channel: channel, Data: data})
+	r.batch.bytes += len(data)
+}
+
+// parse takes packets out of p until it is used up or the batch is full, and returns what is left of p.
+func (s *Session) parse(p []byte) ([]byte, error) {
+	r := &s.read
+	for len(p) > 0 && (r.batch == nil || !r.batch.full()) {
+		switch {
+		case r.left > 0:
+			n := min(r.left, len(p))
+			if err := s.receive(p[:n]); err != nil {
+				return nil, err
+			}
+			p = p[n:]
+		case r.bodyLeft > 0:
+			n := min(r.bodyLeft, len(p))
+			if err := s.receiveBody(p[:n]); err != nil {
+				return nil, err
+			}
+			p = p[n:]
+		case r.headers > 0:
+			had := r.headers
+			r.headers += copy(r.header[had:], p)
+			h, n, err := parseHeader(r.header[:r.headers], s.cfg.MaxPacket)
+			if err != nil {
+				return nil, protocolError(err)
+			}
+			if n == 0 {
+				return nil, nil // p is used up: the buffer holds any header
+			}
+			r.headers = 0
+			p = p[n-had:]
+			if p, err = s.begin(h, p); err != nil {
+				return nil, err
+			}
+		default:
+			h, n, err := parseHeader(p, s.cfg.MaxPacket)
+			if err != nil {
+				return nil, protocolError(err)
+			}
+			if n == 0 {
+				r.headers = copy(r.header[:], p)
+				return nil, nil
+			}
+			if p, err = s.begin(h, p[n:]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return p, nil
+}
+
+// begin starts a packet. p is what has come behind its header; begin returns what it has not used.
+func (s *Session) begin(h header, p []byte) ([]byte, error) {
+	r := &s.read
+	switch h.kind {
+	case kindPing:
+		r.ping = true
+		return p, nil
+	case kindPong:
+		r.pong = true
+		return p, nil
+	case kindOther:
+		r.bodyLeft = h.data
+		return p, nil
+	}
+	if h.channel < 0 || h.channel > 255 || s.index[h.channel] < 0 {
+		return nil, &muxer.CloseError{Code: muxer.CodeWrongChannel, Reason: fmt.Sprintf("packet for channel %#x", h.channel), Err: muxer.ErrUnknownChannel}
+	}
+	c := &r.inbound[s.index[h.channel]]
+	if total := len(c.buf) + h.data; total > c.max {
+		return nil, &muxer.CloseError{Code: muxer.CodeMessageTooBig, Reason: fmt.Sprintf("channel 0x%02x takes %d bytes", c.id, c.max), Err: muxer.ErrMessageTooLarge}
+	}
+	if h.last && len(c.buf) == 0 && h.data <= len(p) { // the whole message is at hand
+		data := make([]byte, h.data)
+		copy(data, p)
+		r.emit(c.id, data)
+		return p[h.data:], nil
+	}
+	r.current, r.left, r.last = c, h.data, h.last
+	if h.data == 0 {
+		s.endPacket()
+	}
+	return p, nil
+}
+
+// receive adds the next bytes of the current packet's payload to its message.
+func (s *Session) receive(p []byte) error {
+	r := &s.read
+	c := r.current
+	if cap(c.buf)-len(c.buf) < len(p) {
+		if err := s.grow(c, len(p)); err != nil {
+			return err
+		}
+	}
+	c.buf = append(c.buf, p...)
+	if r.left -= len(p); r.left == 0 {
+		s.endPacket()
+	}
+	return nil
+}
+
+// endPacket delivers the current packet's message if that is whole.
+func (s *Session) endPacket() {
+	r := &s.read
+	c := r.current
+	r.current = nil
+	if !r.last {
+		return
+	}
+	data := c.buf
+	s.partial.Add(-int64(cap(data)))
+	c.buf = nil
+	if spare := cap(data) - len(data); spare > len(data)/4 {
+		// The inboxes count bytes, not what stands behind them unused.
+		data = append(make([]byte, 0, len(data)), data...)
+	}
+	if len(data) > s.cfg.MaxPacketPayload {
+		c.hint = min(len(data), hintMax)
+	}
+	if data == nil {
+		data = []byte{}
+	}
+	r.emit(c.id, data)
+}
+
+// grow makes room in c for n more bytes that are at hand.
+func (s *Session) grow(c *inbound, n int) error {
+	r := &s.read
+	had, whole := cap(c.buf), len(c.buf)+r.left // whole: with all of this packet
+	size := max(len(c.buf)+n, 2*had)
+	switch {
+	case r.last && whole <= exactAlloc:
+		size = whole
+	case r.last:
+		size = min(max(size, exactAlloc), whole)
+	case had == 0:
+		size = max(size, c.hint, min(4*whole, exactAlloc))
+	}
+	size = min(size, c.max)
+	if err := s.claim(size - had); err != nil {
+		return err
+	}
+	c.buf = append(make([]byte, 0, size), c.buf...)
+	return nil
+}
+
+// claim counts memory for unfinished messages.
+func (s *Session) claim(n int) error {
+	if held := s.partial.Add(int64(n)); held > int64(s.cfg.MaxPartial) {
+		s.partial.Add(-int64(n))
+		return &muxer.CloseError{Code: muxer.CodeMessageTooBig, Reason: fmt.Sprintf("unfinished messages hold more than %d bytes", s.cfg.MaxPartial)}
+	}
+	return nil
+}
+
+// receiveBody collects a packet of unusual form.
+func (s *Session) receiveBody(p []byte) error {
+	r := &s.read
+	had := cap(r.body)
+	r.body = append(r.body, p...)
+	if err := s.claim(cap(r.body) - had); err != nil {
+		return err
+	}
+	if r.bodyLeft -= len(p); r.bodyLeft > 0 {
+		return nil
+	}
+	body := r.body
+	r.body = nil
+	defer s.partial.Add(-int64(cap(body)))
+	h, data, err := decodePacket(body)
+	if err != nil {
+		return protocolError(err)
+	}
+	rest, err := s.begin(h, data)
+	if err != nil || len(rest) == 0 {
+		return err
+	}
+	return s.receive(rest)
+}
+
+// readError turns the connection's error into the session's.
+func (s *Session) readError(err error) error {
+	switch {
+	case errors.Is(err, io.EOF) && s.between():
+		return io.EOF
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true, Reason: "inside a message", Err: io.ErrUnexpectedEOF}
+	}
+	return transportError(err)
+}
+
+// between says that no message is half received.
+func (s *Session) between() bool {
+	r := &s.read
+	if r.headers > 0 || r.left > 0 || r.bodyLeft > 0 {
+		return false
+	}
+	for i := range r.inbound {
+		if len(r.inbound[i].buf) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func protocolError(err error) error {
+	return &muxer.CloseError{Code: muxer.CodeProtocolError, Err: err}
+}
+
+// wait takes n bytes from a limit, in steps that it allows.
+func wait(ctx context.Context, l *rate.Limiter, n int) error {
+	for n > 0 {
+		step := min(n, l.Burst())
+		if err := l.WaitN(ctx, step); err != nil {
+			return err
+		}
+		n -= step
+	}
+	return nil
+}

@@ -1,0 +1,348 @@
+// Package mconn is the muxer that speaks CometBFT's MConnection wire: messages of many channels, cut into packets, and
+// keep-alives, over one encrypted connection.
+//
+// A session has two goroutines. The reader is the one that calls Run: it parses packets out of whatever the connection has received
+// and hands all messages that are whole to the handler in one call. The writer sleeps until something is queued, then
+// takes a batch from the lanes, fairly by their priorities, and flushes when no more is queued: a small message
+// on an idle link leaves at once, and a busy link batches by itself. There is no flush timer.
+package mconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+// Session is one MConnection. It implements muxer.Session.
+type Session struct {
+	conn  Conn
+	cfg   Config
+	epoch time.Time          // what the times below are measured from
+	ctx   context.Context    // ends with the session; what Deliver and the rate limits wait on
+	stop  context.CancelFunc // ends ctx
+
+	index [256]int16 // channel id to lane, or -1
+	read  reader     // the reader's own
+
+	mu      sync.Mutex // guards what follows, and the lanes
+	lanes   []lane
+	fair    *muxer.Fair
+	spare   spareBlock
+	wake    sync.Cond // the writer waits on it
+	parked  bool      // the writer waits
+	running bool      // Run was called
+	ended   bool      // the connection is closed, or about to be
+	err     error     // why the session ends; Send fails with it
+	ping    bool      // a ping is due
+	pong    bool      // a pong is due
+	probe   *probe    // the ping in flight, or due
+	grace   *time.Timer
+
+	alive keepalive
+
+	sendLimit, receiveLimit *rate.Limiter // nil: no limit
+
+	sentBytes, receivedBytes       atomic.Uint64
+	sentMessages, receivedMessages atomic.Uint64
+	dropped                        atomic.Uint64
+	rtt                            atomic.Int64
+	partial                        atomic.Int64
+}
+
+var _ muxer.Session = (*Session)(nil)
+
+// New makes a session of conn, which it owns from then on, except when New fails. It starts nothing: Run does.
+func New(conn Conn, channels []muxer.Channel, cfg Config) (*Session, error) {
+	largest := 0
+	weights := make([]int, len(channels))
+	s := &Session{conn: conn, lanes: make([]lane, len(channels)), epoch: time.Now()}
+	for i := range s.index {
+		s.index[i] = -1
+	}
+	s.read.inbound = make([]inbound, len(channels))
+	for i, c := range channels {
+		if err := c.Validate(); err != nil {
+			return nil, fmt.Errorf("mconn: %w", err)
+		}
+		c = c.WithDefaults()
+		if s.index[c.ID] >= 0 {
+			return nil, fmt.Errorf("mconn: channel 0x%02x is there twice", c.ID)
+		}
+		s.index[c.ID] = int16(i)
+		s.lanes[i] = lane{id: c.ID, maxMessage: c.MaxMessage, budget: c.SendQueue}
+		s.read.inbound[i] = inbound{id: c.ID, max: c.MaxMessage}
+		weights[i] = c.Priority
+		largest = max(largest, c.MaxMessage)
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s.cfg = cfg.withDefaults(largest)
+	s.fair = muxer.NewFair(weights)
+	s.wake.L = &s.mu
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.sendLimit, s.receiveLimit = limiter(cfg.SendRate), limiter(cfg.ReceiveRate)
+	return s, nil
+}
+
+// limiter allows a burst of 50 ms' worth, so that a limited link still waits in short steps.
+func limiter(bytesPerSecond int) *rate.Limiter {
+	if bytesPerSecond == 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(bytesPerSecond), max(bytesPerSecond/20, 2048))
+}
+
+// Run implements muxer.Session.
+func (s *Session) Run(ctx context.Context, h muxer.Handler) error {
+	s.mu.Lock()
+	if s.running {
+		s.mu.Unlock()
+		return errors.New("mconn: Run was called twice")
+	}
+	s.running = true
+	err := s.err
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		s.writeLoop()
+	}()
+	cancelled := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() {
+		defer close(cancelled)
+		s.close(&muxer.CloseError{Code: muxer.CodeShuttingDown, Reason: "context ended", Err: fmt.Errorf("%w: %w", muxer.ErrClosed, context.Cause(ctx))})
+	})
+	s.alive.start(s)
+
+	s.fail(s.readLoop(h))
+	<-written
+	if !unhook() {
+		<-cancelled
+	}
+	s.alive.stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.grace != nil {
+		s.grace.Stop()
+	}
+	return s.err
+}
+
+// lane finds a channel's lane and checks msg against it.
+func (s *Session) lane(channel byte, msg []byte) (int, error) {
+	i := int(s.index[channel])
+	if i < 0 {
+		return 0, fmt.Errorf("mconn: channel 0x%02x: %w", channel, muxer.ErrUnknownChannel)
+	}
+	if limit := s.lanes[i].maxMessage; len(msg) > limit {
+		return 0, fmt.Errorf("mconn: %d bytes on channel 0x%02x, which takes %d: %w", len(msg), channel, limit, muxer.ErrMessageTooLarge)
+	}
+	return i, nil
+}
+
+// Send implements muxer.Session.
+func (s *Session) Send(ctx context.Context, channel byte, msg []byte) error {
+	i, err := s.lane(channel, msg)
+	if err != nil {
+		return err
+	}
+	l := &s.lanes[i]
+	s.mu.Lock()
+	if s.err != nil {
+		defer s.mu.Unlock()
+		return s.err
+	}
+	if l.waiting == nil && l.fits(len(msg)) {
+		s.queue(i, msg)
+		s.mu.Unlock()
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	w := waiters.Get().(*waiter)
+	w.msg, w.err, w.done = msg, nil, false
+	l.wait(w)
+	s.mu.Unlock()
+
+	select {
+	case <-w.ready:
+		err = w.err
+	case <-ctx.Done():
+		s.mu.Lock()
+		if w.done {
+			<-w.ready // the room came at the same moment: msg is queued, or the session has ended
+			err = w.err
+		} else {
+			l.leave(w)
+			err = ctx.Err()
+		}
+		s.mu.Unlock()
+	}
+	w.msg, w.err = nil, nil
+	waiters.Put(w)
+	return err
+}
+
+// TrySend implements muxer.Session.
+func (s *Session) TrySend(channel byte, msg []byte) bool {
+	i, err := s.lane(channel, msg)
+	if err != nil {
+		s.dropped.Add(1)
+		return false
+	}
+	l := &s.lanes[i]
+	s.mu.Lock()
+	ok := s.err == nil && l.waiting == nil && l.fits(len(msg))
+	if ok {
+		s.queue(i, msg)
+	}
+	s.mu.Unlock()
+	if !ok {
+		s.dropped.Add(1)
+	}
+	return ok
+}
+
+// queue appends msg to a lane and wakes the writer if it sleeps. The mutex is held.
+func (s *Session) queue(i int, msg []byte) {
+	l := &s.lanes[i]
+	if l.empty() {
+		s.fair.Add(i)
+	}
+	l.push(msg, &s.spare)
+	if s.parked {
+		s.rouse()
+	}
+}
+
+// rouse wakes the writer. The mutex is held.
+func (s *Session) rouse() {
+	s.parked = false
+	s.wake.Signal()
+}
+
+// admit queues the messages of waiting senders for which there is room now. The mutex is held.
+func (s *Session) admit(i int) {
+	l := &s.lanes[i]
+	for w := l.waiting; w != nil && l.fits(len(w.msg)); w = l.waiting {
+		l.leave(w)
+		if s.err == nil {
+			s.queue(i, w.msg)
+		}
+		w.err, w.done = s.err, true
+		w.ready <- struct{}{}
+	}
+}
+
+// Close implements muxer.Session. It does not wait: Run returns when the session has ended.
+func (s *Session) Close(code muxer.Code, reason string) error {
+	s.close(&muxer.CloseError{Code: code, Reason: reason, Err: muxer.ErrClosed})
+	return nil
+}
+
+// close ends the session from our side. The writer first sends what is queued, for at most a short grace, if the end is an orderly one.
+func (s *Session) close(why *muxer.CloseError) {
+	s.mu.Lock()
+	if s.err != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.abandon(why)
+	flush := s.running && why.Code.Orderly() && !(s.parked && s.fair.Len() == 0)
+	if flush {
+		s.grace = time.AfterFunc(s.cfg.CloseGrace, s.shut)
+	}
+	s.mu.Unlock()
+	s.stop()
+	if !flush {
+		s.shut()
+	}
+}
+
+// fail ends the session at once, for err.
+func (s *Session) fail(err error) {
+	s.mu.Lock()
+	if s.err == nil {
+		s.abandon(err)
+	}
+	s.mu.Unlock()
+	s.shut()
+}
+
+// abandon records why the session ends and lets nobody wait any longer. The mutex is held.
+func (s *Session) abandon(err error) {
+	s.err = err
+	for i := range s.lanes {
+		l := &s.lanes[i]
+		for w := l.waiting; w != nil; w = l.waiting {
+			l.leave(w)
+			w.err, w.done = err, true
+			w.ready <- struct{}{}
+		}
+	}
+	if s.probe != nil {
+		s.probe.end(0, err)
+		s.probe = nil
+	}
+}
+
+// shut closes the connection, which ends the reader and the writer.
+func (s *Session) shut() {
+	s.mu.Lock()
+	first := !s.ended
+	if first {
+		s.ended = true
+		for i := range s.lanes {
+			s.lanes[i].clear()
+			s.fair.Remove(i)
+		}
+		s.rouse()
+	}
+	s.mu.Unlock()
+	if first {
+		s.stop()
+		s.conn.Close()
+	}
+}
+
+// transportError says how the connection failed underneath us.
+func transportError(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+		return &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true, Err: err}
+	}
+	return &muxer.CloseError{Code: muxer.CodeTransport, Err: err}
+}
+
+// Stats implements muxer.Session.
+func (s *Session) Stats() muxer.Stats {
+	return muxer.Stats{
+		SentBytes:        s.sentBytes.Load(),
+		ReceivedBytes:    s.receivedBytes.Load(),
+		SentMessages:     s.sentMessages.Load(),
+		ReceivedMessages: s.receivedMessages.Load(),
+		Dropped:          s.dropped.Load(),
+		RTT:              time.Duration(s.rtt.Load()),
+	}
+}
+
+// PartialBytes is how much memory the remote's unfinished messages hold. It is at most Config.MaxPartial.
+func (s *Session) PartialBytes() int { return int(s.partial.Load()) }
+
+// now is a moment on the session's own clock; never 0.
+func (s *Session) now() int64 { return int64(time.Since(s.epoch)) + 1 }

@@ -1,0 +1,227 @@
+package mconn
+
+import (
+	"sync"
+)
+
+const (
+	batchBytes  = 64 << 10 // what the writer takes from the lanes at once
+	batchPieces = 512
+	// quantum is how much of one lane goes into a batch in a row while other lanes wait.
+	quantum = 4 << 10
+	// inlineMax is up to which size a payload is copied behind its header, so that the connection gets both in one call.
+	inlineMax   = 256
+	scratchSize = 4 << 10
+)
+
+// piece is a run of packets of one message.
+type piece struct {
+	data    []byte
+	channel byte
+	last    bool // it ends the message
+}
+
+// batch is what the writer has taken from the lanes and not yet written.
+type batch struct {
+	pieces  []piece
+	bytes   int
+	control []byte // ping and pong, before all else
+	scratch []byte // headers and small payloads on their way to the connection
+}
+
+// An idle session holds no batch.
+var batches = sync.Pool{New: func() any {
+	return &batch{pieces: make([]piece, 0, batchPieces), control: make([]byte, 0, 8), scratch: make([]byte, 0, scratchSize)}
+}}
+
+// writeLoop is the writer.
+func (s *Session) writeLoop() {
+	var b *batch
+	unflushed := false
+	for {
+		s.mu.Lock()
+		if s.idle() && !unflushed && !s.ended {
+			if s.err != nil { // closed in order, and all is sent
+				s.mu.Unlock()
+				break
+			}
+			if b != nil {
+				batches.Put(b)
+				b = nil
+			}
+			for s.idle() && s.err == nil && !s.ended {
+				s.parked = true
+				s.wake.Wait()
+			}
+			s.parked = false
+		}
+		if s.ended {
+			s.mu.Unlock()
+			break
+		}
+		if s.idle() {
+			s.mu.Unlock()
+			if unflushed {
+				unflushed = false
+				if err := s.flush(); err != nil {
+					s.fail(transportError(err))
+					break
+				}
+			}
+			continue
+		}
+		if b == nil {
+			b = batches.Get().(*batch)
+		}
+		s.take(b)
+		s.mu.Unlock()
+		if err := s.write(b); err != nil {
+			s.fail(transportError(err))
+			break
+		}
+		unflushed = true
+	}
+	if b != nil {
+		b.reset()
+		batches.Put(b)
+	}
+	s.shut()
+}
+
+// idle says that nothing is queued. The mutex is held.
+func (s *Session) idle() bool { return s.fair.Len() == 0 && !s.ping && !s.pong }
+
+// take moves what is due into the batch: keep-alives first, then the lanes by their weights. The mutex is held.
+func (s *Session) take(b *batch) {
+	if s.pong {
+		s.pong = false
+		b.control = append(b.control, pongPacket...)
+	}
+	if s.ping {
+		s.ping = false
+		b.control = append(b.control, pingPacket...)
+		s.pinged()
+	}
+	limit := batchBytes
+	if s.sendLimit != nil {
+		limit = min(limit, s.sendLimit.Burst())
+	}
+	for b.bytes < limit && len(b.pieces) < batchPieces {
+		i := s.fair.Next()
+		if i < 0 {
+			return
+		}
+		room := limit - b.bytes
+		if s.fair.Len() > 1 {
+			room = min(room, quantum)
+		}
+		before := b.bytes
+		l := &s.lanes[i]
+		l.take(b, room, s.payload(l.id), &s.spare)
+		s.fair.Spent(i, b.bytes-before)
+		if l.empty() {
+			s.fair.Remove(i)
+		}
+		if l.waiting != nil {
+			s.admit(i)
+		}
+	}
+}
+
+// payload is how much a packet of the channel carries. A CometBFT node takes no packet that is longer than its own largest one on
+// channel 1, so the longer id costs a byte of payload.
+func (s *Session) payload(channel byte) int {
+	if channel >= 0x80 {
+		return s.cfg.MaxPacketPayload - 1
+	}
+	return s.cfg.MaxPacketPayload
+}
+
+// take moves messages into the batch until about room bytes are there, at least one packet. Only a whole number of full packets
+// is cut off a message.
+func (l *lane) take(b *batch, room, payload int, spare *spareBlock) {
+	const header = 12 // about what a packet costs beside its payload
+	for room > 0 && !l.empty() && len(b.pieces) < batchPieces {
+		rest := l.peek()
+		if n := len(rest); n <= max(room, payload) {
+			b.pieces = append(b.pieces, piece{rest, l.id, true})
+			b.bytes += n + header
+			room -= n + header
+			l.pop(spare)
+			continue
+		}
+		n := max(room/payload, 1) * payload
+		b.pieces = append(b.pieces, piece{rest[:n], l.id, false})
+		b.bytes += n + header
+		l.sent += n
+		return
+	}
+}
+
+// write hands the batch to the connection and empties it.
+func (s *Session) write(b *batch) error {
+	defer b.reset()
+	if s.sendLimit != nil {
+		if err := wait(s.ctx, s.sendLimit, b.bytes); err != nil {
+			return err
+		}
+	}
+	s.alive.writing.Store(s.now())
+	defer s.alive.writing.Store(0)
+
+	buf := append(b.scratch[:0], b.control...)
+	bytes, messages := 0, 0
+	for _, p := range b.pieces {
+		payload := s.payload(p.channel)
+		for data := p.data; ; {
+			n := min(len(data), payload)
+			last := p.last && n == len(data)
+			if len(buf) > scratchSize-inlineMax-maxHeader {
+				if _, err := s.conn.Write(buf); err != nil {
+					return err
+				}
+				bytes += len(buf)
+				buf = buf[:0]
+			}
+			buf = appendHeader(buf, p.channel, last, n)
+			if n <= inlineMax {
+				buf = append(buf, data[:n]...)
+			} else {
+				if _, err := s.conn.Write(buf); err != nil {
+					return err
+				}
+				if _, err := s.conn.Write(data[:n]); err != nil {
+					return err
+				}
+				bytes += len(buf) + n
+				buf = buf[:0]
+			}
+			if data = data[n:]; len(data) == 0 {
+				break
+			}
+		}
+		if p.last {
+			messages++
+		}
+	}
+	if len(buf) > 0 {
+		if _, err := s.conn.Write(buf); err != nil {
+			return err
+		}
+	}
+	s.sentBytes.Add(uint64(bytes + len(buf)))
+	s.sentMessages.Add(uint64(messages))
+	return nil
+}
+
+func (s *Session) flush() error {
+	s.alive.writing.Store(s.now())
+	defer s.alive.writing.Store(0)
+	return s.conn.Flush()
+}
+
+// reset drops the batch's references to messages.
+func (b *batch) reset() {
+	clear(b.pieces)
+	b.pieces, b.control, b.bytes = b.pieces[:0], b.control[:0], 0
+}
