@@ -60,10 +60,15 @@ var deliveryPool = sync.Pool{New: func() any { return &deliveries{msgs: make([]m
 // readLoop reads until the session ends and says why.
 func (s *Session) readLoop(h muxer.Handler) error {
 	r := &s.read
+	waits, _ := h.(muxer.Liveness) // until the remote's first bytes
 	for {
 		chunk, err := s.conn.Next()
 		if err != nil {
 			return s.readError(err)
+		}
+		if waits != nil {
+			waits.Alive()
+			waits = nil
 		}
 		s.receivedBytes.Add(uint64(len(chunk)))
 		if s.receiveLimit != nil {
