@@ -1,0 +1,215 @@
+package modules
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// ConfigError says which key of the configuration is wrong, where it was given, and why it is refused.
+type ConfigError struct {
+	Where  string // "/home/me/.switchyard/config.toml:12" or "--set"; "" for a Config that was made in Go
+	Key    string // such as "peers.max_outbound"; "" for a fault of the file as a whole
+	Reason string
+}
+
+func (e *ConfigError) Error() string {
+	s := e.Reason
+	if key := e.Key; key != "" {
+		if strings.ContainsFunc(key, unicode.IsControl) {
+			key = strconv.Quote(key)
+		}
+		s = key + ": " + s
+	}
+	if e.Where != "" {
+		s = e.Where + ": " + s
+	}
+	return s
+}
+
+// errorAt makes a ConfigError for a key, with the place where the key, or the nearest table around it, was given.
+func (c *Config) errorAt(key, format string, args ...any) *ConfigError {
+	e := &ConfigError{Key: key, Reason: fmt.Sprintf(format, args...)}
+	for k := key; ; {
+		if w, ok := c.where[k]; ok {
+			e.Where = w
+			return e
+		}
+		i := strings.LastIndexByte(k, '.')
+		if i < 0 {
+			return e
+		}
+		k = k[:i]
+	}
+}
+
+// oneLine makes text from outside fit for a one-line message.
+func oneLine(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > 200 {
+		s = s[:200] + "..."
+	}
+	return s
+}
+
+// didYouMean returns " (did you mean X?)" when one of the candidates looks like name, else the list of what is known, else "".
+func didYouMean(name string, candidates []string) string {
+	best, bestDistance := "", 3
+	if len(name) <= 4 {
+		bestDistance = 2 // of a short name, two changes leave nothing
+	}
+	for _, c := range candidates {
+		if d := distance(strings.ToLower(name), c); d < bestDistance {
+			best, bestDistance = c, d
+		}
+	}
+	switch {
+	case best != "":
+		return fmt.Sprintf(" (did you mean %s?)", best)
+	case len(candidates) > 0:
+		return fmt.Sprintf(" (known: %s)", strings.Join(candidates, ", "))
+	}
+	return ""
+}
+
+// distance is the number of insertions, deletions, replacements and swaps of neighbours between two texts, capped for long ones.
+func distance(a, b string) int {
+	if len(a) > 64 || len(b) > 64 {
+		return 64
+	}
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		for j := range rows[i] {
+			switch {
+			case i == 0 || j == 0:
+				rows[i][j] = i + j
+			case a[i-1] == b[j-1]:
+				rows[i][j] = rows[i-1][j-1]
+			default:
+				rows[i][j] = 1 + min(rows[i-1][j-1], rows[i-1][j], rows[i][j-1])
+				if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+					rows[i][j] = min(rows[i][j], 1+rows[i-2][j-2])
+				}
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}
+
+// fieldOf finds the type of a key in a configuration struct; ok is false for a key that does not exist.
+func fieldOf(t reflect.Type, path []string) (reflect.Type, bool) {
+	for _, name := range path {
+		if t.Kind() != reflect.Struct {
+			return nil, false
+		}
+		f, ok := fieldByKey(t, name)
+		if !ok {
+			return nil, false
+		}
+		t = f.Type
+	}
+	return t, true
+}
+
+// fieldByKey finds the field of a struct that a TOML key means: by its toml tag, else by its name in snake case.
+func fieldByKey(t reflect.Type, key string) (reflect.StructField, bool) {
+	for f := range fields(t) {
+		if keyOf(f) == key {
+			return f, true
+		}
+	}
+	return reflect.StructField{}, false
+}
+
+// keysOf lists the keys of a configuration struct, sorted.
+func keysOf(t reflect.Type) []string {
+	var keys []string
+	if t.Kind() == reflect.Struct {
+		for f := range fields(t) {
+			keys = append(keys, keyOf(f))
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// fields are the exported fields that configuration may set.
+func fields(t reflect.Type) func(func(reflect.StructField) bool) {
+	return func(yield func(reflect.StructField) bool) {
+		for i := range t.NumField() {
+			switch f := t.Field(i); f.Type.Kind() {
+			case reflect.Interface, reflect.Func, reflect.Chan, reflect.Pointer: // set in Go only
+			default:
+				if f.IsExported() && keyOf(f) != "-" && !yield(f) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// keyOf is the key of a field: its toml tag, else its name in snake case (MaxPeers: max_peers; PeersPerIP: peers_per_ip).
+func keyOf(f reflect.StructField) string {
+	if tag, _, _ := strings.Cut(f.Tag.Get("toml"), ","); tag != "" {
+		return tag
+	}
+	upper := func(b byte) bool { return b >= 'A' && b <= 'Z' }
+	var s strings.Builder
+	for i := range len(f.Name) {
+		c := f.Name[i]
+		if upper(c) {
+			if i > 0 && (!upper(f.Name[i-1]) || i+1 < len(f.Name) && !upper(f.Name[i+1])) {
+				s.WriteByte('_')
+			}
+			c += 'a' - 'A'
+		}
+		s.WriteByte(c)
+	}
+	return s.String()
+}
+
+// article names the kind of value that a key wants, for messages.
+func article(t reflect.Type) string {
+	if t == reflect.TypeFor[Duration]() || t == durationType {
+		return `a duration such as "5s"`
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "a text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int64, reflect.Int32, reflect.Int16, reflect.Int8, reflect.Uint, reflect.Uint64, reflect.Uint32, reflect.Uint16, reflect.Uint8:
+		return "a whole number"
+	case reflect.Float64, reflect.Float32:
+		return "a number"
+	case reflect.Slice:
+		if k := t.Elem().Kind(); k == reflect.Map || k == reflect.Struct {
+			return "a list of tables"
+		}
+		return "a list of texts"
+	case reflect.Map, reflect.Struct:
+		return "a table"
+	}
+	return "a " + t.Kind().String()
+}
+
+// kindName names the kind of a TOML value, for messages.
+func kindName(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "nothing"
+	case string:
+		return fmt.Sprintf("the text %.40q", v)
+	case int64, float64, bool:
+		return fmt.Sprint(v)
+	case []any:
+		return "a list"
+	case map[string]any, Table:
+		return "a table"
+	}
+	return fmt.Sprintf("a %T", v)
+}

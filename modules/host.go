@@ -1,0 +1,160 @@
+package modules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.uber.org/fx"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// identityTimeout bounds how long an identity may take to tell its public key.
+const identityTimeout = 5 * time.Second
+
+// Metrics is the module of the node's own *prometheus.Registry: two nodes in a process never share counters.
+func Metrics(Config) fx.Option {
+	return fx.Module("metrics", fx.Provide(func() *prometheus.Registry {
+		r := prometheus.NewRegistry()
+		r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		return r
+	}))
+}
+
+// Host is the module of the host. It wants []transport.Transport, []handshake.Wire, handshake.Identity, peerstore.Store and *prometheus.Registry, and
+// provides *host.Host. Gates in the value group "gates" are asked after the host's own.
+func Host(c Config) fx.Option {
+	return fx.Module("host",
+		fx.Provide(func(s supervisor, in hostParts) (*host.Host, error) {
+			cfg, err := hostConfig(&c, ThisMachine())
+			if err != nil {
+				return nil, err
+			}
+			cfg.Identity, cfg.Store, cfg.Transports, cfg.Wires, cfg.Gates = in.Identity, in.Store, in.Transports, in.Wires, in.Gates
+			cfg.Logger, cfg.Metrics = in.Log.For("host"), in.Metrics
+			if err := c.canListen(cfg.Listen, in.Transports); err != nil {
+				return nil, err
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), identityTimeout)
+			defer cancel()
+			h, err := host.New(ctx, cfg)
+			if err != nil {
+				return nil, err
+			}
+			s.add(task{name: "host", run: h.Run, ready: func(ctx context.Context, ended <-chan struct{}) error {
+				return listening(ctx, h, len(cfg.Listen), ended)
+			}})
+			return h, nil
+		}),
+		fx.Invoke(func(*host.Host) {}),
+	)
+}
+
+type hostParts struct {
+	fx.In
+
+	Identity   handshake.Identity
+	Store      peerstore.Store
+	Transports []transport.Transport
+	Wires      []handshake.Wire
+	Gates      []handshake.Gate `group:"gates"`
+	Metrics    *prometheus.Registry
+	Log        logger
+}
+
+// hostConfig turns the configuration into the host's settings. The configuration's 0 means none where the host's 0 means its default.
+func hostConfig(c *Config, m Machine) (host.Config, error) {
+	l := c.Limits.Derive(m)
+	cfg := host.Config{
+		Network: c.Network, Moniker: c.Moniker, Version: c.Version,
+		Peers: host.PeerConfig{
+			MaxOutbound: orNone(c.Peers.MaxOutbound), MaxInbound: orNone(c.Peers.MaxInbound),
+			ConnectionsPerIP: l.ConnectionsPerIP, ConnectionsPerGroup: l.ConnectionsPerGroup,
+		},
+		Handshake: host.HandshakeConfig{
+			Timeout: time.Duration(l.HandshakeTimeout),
+			Limits:  handshake.Limits{Handshakes: l.Handshakes, HandshakesPerIP: l.HandshakesPerIP, AttemptsPerIP: l.AttemptsPerIP},
+		},
+		Limits: host.Limits{MessageMemory: l.MessageMemory},
+	}
+	var err error
+	parse := func(list []string, add func(string) error) {
+		for _, s := range list {
+			if err == nil {
+				err = add(s)
+			}
+		}
+	}
+	multiaddrs := func(to *[]ma.Multiaddr) func(string) error {
+		return func(s string) error {
+			a, err := transport.ParseListen(s)
+			*to = append(*to, a)
+			return err
+		}
+	}
+	ids := func(to *[]transport.NodeID) func(string) error {
+		return func(s string) error {
+			id, err := transport.ParseNodeID(s)
+			*to = append(*to, id)
+			return err
+		}
+	}
+	parse(c.Listen.Addresses, multiaddrs(&cfg.Listen))
+	parse(c.Listen.External, multiaddrs(&cfg.External))
+	parse(c.Peers.Unconditional, ids(&cfg.Peers.Unconditional))
+	parse(c.Peers.Private, ids(&cfg.Peers.Private))
+	parse(c.Peers.Persistent, func(s string) error {
+		a, err := transport.ParseAddress(s)
+		cfg.Peers.Persistent = append(cfg.Peers.Persistent, a)
+		return err
+	})
+	return cfg, err
+}
+
+// orNone turns a configured 0, which means none, into the host's way to say so.
+func orNone(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+// canListen says which listen address no transport takes.
+func (c *Config) canListen(list []ma.Multiaddr, transports []transport.Transport) error {
+next:
+	for i, m := range list {
+		for _, t := range transports {
+			if t.CanDial(m) {
+				continue next
+			}
+		}
+		return c.entryError("listen.addresses", fmt.Sprintf("listen.addresses.%d", i), "%.120q: no transport of stack.transports listens there (%s)", m, c.Stack.Transports)
+	}
+	return nil
+}
+
+// listening waits until the host has bound every address. The host also ends its wait when it could not; then its run is about to end.
+func listening(ctx context.Context, h *host.Host, want int, ended <-chan struct{}) error {
+	select {
+	case <-h.Listening():
+	case <-ctx.Done():
+		return fmt.Errorf("host: not listening yet: %w", ctx.Err())
+	}
+	if len(h.ListenAddrs()) == want {
+		return nil
+	}
+	select {
+	case <-ended: // its error says why
+		return nil
+	case <-ctx.Done():
+		return errors.New("host: could not listen, and did not say why in time")
+	}
+}

@@ -1,0 +1,68 @@
+package modules
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"strconv"
+)
+
+// Machine is what the limits follow.
+type Machine struct {
+	Memory int64 // bytes that this process may use
+	Files  int   // file descriptors that it may open
+}
+
+// Defaults where the system does not tell.
+const (
+	fallbackMemory = 2 << 30
+	fallbackFiles  = 1024
+)
+
+// ThisMachine asks the system: the smaller of the machine's memory and the limits of its control groups, and the limit of file descriptors.
+func ThisMachine() Machine {
+	m := Machine{Memory: math.MaxInt64, Files: openFiles()}
+	if data, err := os.ReadFile("/proc/meminfo"); err == nil {
+		for line := range bytes.Lines(data) {
+			f := bytes.Fields(line)
+			if len(f) >= 2 && string(f[0]) == "MemTotal:" {
+				if kib, err := strconv.ParseInt(string(f[1]), 10, 64); err == nil && kib > 0 {
+					m.Memory = min(m.Memory, kib<<10)
+				}
+			}
+		}
+	}
+	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		if data, err := os.ReadFile(file); err == nil {
+			if n, err := strconv.ParseInt(string(bytes.TrimSpace(data)), 10, 64); err == nil && n > 0 {
+				m.Memory = min(m.Memory, n)
+			}
+		}
+	}
+	if m.Memory == math.MaxInt64 {
+		m.Memory = fallbackMemory
+	}
+	return m
+}
+
+// Derive returns a copy in which every limit of 0 has its default, which follows the machine: an eighth of the file descriptors and an eighth of
+// the memory may be spent on strangers.
+func (l LimitsConfig) Derive(m Machine) LimitsConfig {
+	set := func(field *int, value int) {
+		if *field == 0 {
+			*field = value
+		}
+	}
+	set(&l.Handshakes, min(max(m.Files/8, 16), 512))
+	set(&l.HandshakesPerIP, min(max(l.Handshakes/8, 4), 64))
+	set(&l.AttemptsPerIP, 200)
+	set(&l.ConnectionsPerIP, 8)
+	set(&l.ConnectionsPerGroup, 32)
+	if l.HandshakeTimeout == 0 {
+		l.HandshakeTimeout = Default().Limits.HandshakeTimeout
+	}
+	if l.MessageMemory == 0 {
+		l.MessageMemory = max(m.Memory/8, 64<<20)
+	}
+	return l
+}

@@ -1,0 +1,340 @@
+package modules
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// maxConfigSize bounds the file, so that a wrong path (a disk image, a device) is refused instead of read.
+const maxConfigSize = 1 << 20
+
+// Load reads a configuration file over the defaults, applies sets (each "KEY=VALUE", see Set) and checks the result against the catalogue of plug-ins.
+// Errors that a user can mend are *ConfigError.
+func Load(path string, sets []string, plugins ...Plugin) (Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Config{}, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxConfigSize+1))
+	if err != nil {
+		return Config{}, err
+	}
+	if len(data) > maxConfigSize {
+		return Config{}, &ConfigError{Where: path, Reason: fmt.Sprintf("larger than %d bytes: not a configuration file", maxConfigSize)}
+	}
+	c, err := Parse(path, data)
+	if err != nil {
+		return Config{}, err
+	}
+	for _, s := range sets {
+		if err := c.Set(s); err != nil {
+			return Config{}, err
+		}
+	}
+	return c, c.Validate(plugins...)
+}
+
+// Parse reads a configuration over the defaults. name stands for the file in errors. It knows the shape of the configuration, not its meaning:
+// call Validate afterwards.
+func Parse(name string, data []byte) (Config, error) {
+	c := Default()
+	// Lists of tables replace the default ones, and go-toml would append to them.
+	c.Discovery = nil
+	if err := decode(name, data, &c); err != nil {
+		return Config{}, err
+	}
+	if c.Discovery == nil {
+		c.Discovery = Default().Discovery
+	}
+	c.where = positions(name, data)
+	return c, nil
+}
+
+// Set changes one key: "peers.max_outbound=4". The value is TOML; what is not TOML is taken as text, so that moniker=my-node works, and a single text
+// given for a list is a list of one. A table of [[discovery]] is addressed by the name of its plug-in: "discovery.pex.seed=true" changes every table that
+// uses pex, and adds one when there is none.
+func (c *Config) Set(assignment string) error {
+	key, text, ok := strings.Cut(assignment, "=")
+	key = strings.TrimSpace(key)
+	fail := func(format string, args ...any) error {
+		return &ConfigError{Where: "--set", Key: key, Reason: fmt.Sprintf(format, args...)}
+	}
+	if !ok || key == "" {
+		key = ""
+		return fail("%.60q: want KEY=VALUE, such as peers.max_outbound=4", assignment)
+	}
+	path := strings.Split(key, ".")
+	if slices.Contains(path, "") {
+		return fail("an empty part in the key")
+	}
+	value := tomlValue(text)
+	// A clone, so that a refused value leaves nothing behind.
+	next := c.Clone()
+	if next.where == nil {
+		next.where = map[string]string{}
+	}
+	if path[0] == "discovery" && len(path) > 1 {
+		if len(path) != 3 {
+			return fail("want discovery.PLUGIN.KEY, such as discovery.pex.seed=true")
+		}
+		next.setDiscovery(path[1], path[2], value)
+		*c = next
+		return nil
+	}
+	if want, known := fieldOf(reflect.TypeFor[Config](), path); known {
+		value = fit(value, text, want)
+	}
+	if path[0] == "discovery" {
+		next.Discovery = nil
+	}
+	var nested = value
+	for _, part := range slices.Backward(path) {
+		nested = map[string]any{part: nested}
+	}
+	doc, err := toml.Marshal(nested)
+	if err != nil {
+		return fail("%s", oneLine(err.Error()))
+	}
+	if err := decode("--set", doc, &next); err != nil {
+		var ce *ConfigError
+		if errors.As(err, &ce) {
+			ce.Where = "--set" // the line is of a text that the user never saw
+			ce.Key = key
+		}
+		return err
+	}
+	for k := range next.where { // what the key held is gone
+		if strings.HasPrefix(k, key+".") {
+			delete(next.where, k)
+		}
+	}
+	next.where[key] = "--set"
+	for n := 2; n < len(path); n++ { // a table that was not there before came with the key
+		if table := strings.Join(path[:n], "."); next.where[table] == "" {
+			next.where[table] = "--set"
+		}
+	}
+	*c = next
+	return nil
+}
+
+func (c *Config) setDiscovery(use, key string, value any) {
+	found := false
+	for i, t := range c.Discovery {
+		if t["use"] == use {
+			t[key], found = value, true
+			c.where["discovery."+strconv.Itoa(i)+"."+key] = "--set"
+		}
+	}
+	if !found {
+		c.where["discovery."+strconv.Itoa(len(c.Discovery))] = "--set"
+		c.Discovery = append(c.Discovery, Table{"use": use, key: value})
+	}
+}
+
+// tomlValue reads text as a TOML value, or else as a text.
+func tomlValue(text string) any {
+	var doc map[string]any
+	if err := toml.Unmarshal([]byte("v = "+text), &doc); err == nil && len(doc) == 1 {
+		return doc["v"]
+	}
+	return text
+}
+
+// fit turns a value into what the key wants, where that is plain: 123 for a text is "123", a text for a list of texts is a list of one.
+func fit(v any, text string, want reflect.Type) any {
+	if _, isText := v.(string); !isText && want.Kind() == reflect.String {
+		return text
+	}
+	if s, isText := v.(string); isText && want.Kind() == reflect.Slice && want.Elem().Kind() == reflect.String {
+		return []any{s}
+	}
+	return v
+}
+
+// decode reads a TOML document strictly into c. Errors are *ConfigError with the line and the key.
+func decode(name string, data []byte, c *Config) error {
+	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(c)
+	if err == nil {
+		return onlyTexts(name, data)
+	}
+	var unknown *toml.StrictMissingError
+	if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
+		first := unknown.Errors[0]
+		path := first.Key()
+		reason := "unknown key"
+		if parent, ok := fieldOf(reflect.TypeFor[Config](), path[:len(path)-1]); ok {
+			reason += didYouMean(path[len(path)-1], keysOf(parent))
+		}
+		if more := len(unknown.Errors) - 1; more > 0 {
+			reason += fmt.Sprintf("; %d more unknown keys follow", more)
+		}
+		return at(name, &first, reason)
+	}
+	var de *toml.DecodeError
+	if !errors.As(err, &de) {
+		return &ConfigError{Where: name, Reason: oneLine(strings.TrimPrefix(err.Error(), "toml: "))}
+	}
+	reason := oneLine(strings.TrimPrefix(de.Error(), "toml: "))
+	if want, ok := fieldOf(reflect.TypeFor[Config](), de.Key()); ok && len(de.Key()) > 0 {
+		if got, ok := valueAt(data, de.Key()); ok && !fits(got, want) {
+			reason = fmt.Sprintf("want %s, got %s", article(want), kindName(got))
+			if list, isList := got.([]any); isList && want.Kind() == reflect.Slice {
+				reason = fmt.Sprintf("want %s, but not all of its %d entries are", article(want), len(list))
+			}
+		}
+	}
+	return at(name, de, reason)
+}
+
+// onlyTexts refuses a number where a duration belongs: go-toml would take it for nanoseconds.
+func onlyTexts(name string, data []byte) error {
+	path := []string{"limits", "handshake_timeout"}
+	if v, ok := valueAt(data, path); ok && !fits(v, reflect.TypeFor[Duration]()) {
+		key := strings.Join(path, ".")
+		return &ConfigError{Where: positions(name, data)[key], Key: key, Reason: fmt.Sprintf("want %s, got %s", article(reflect.TypeFor[Duration]()), kindName(v))}
+	}
+	return nil
+}
+
+func at(name string, de *toml.DecodeError, reason string) *ConfigError {
+	line, _ := de.Position()
+	return &ConfigError{Where: name + ":" + strconv.Itoa(line), Key: strings.Join(de.Key(), "."), Reason: reason}
+}
+
+// valueAt returns the value of a key in a document that parses.
+func valueAt(data []byte, path []string) (any, bool) {
+	var doc map[string]any
+	if toml.Unmarshal(data, &doc) != nil {
+		return nil, false
+	}
+	var v any = doc
+	for _, part := range path {
+		m, ok := v.(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		if v, ok = m[part]; !ok {
+			return nil, false
+		}
+	}
+	return v, true
+}
+
+// fits says whether a TOML value is of the kind that a field wants.
+func fits(v any, want reflect.Type) bool {
+	if want == reflect.TypeFor[Duration]() || want == durationType {
+		_, ok := v.(string)
+		return ok
+	}
+	switch v := v.(type) {
+	case string:
+		return want.Kind() == reflect.String
+	case bool:
+		return want.Kind() == reflect.Bool
+	case int64:
+		return want.Kind() >= reflect.Int && want.Kind() <= reflect.Float64
+	case float64:
+		return want.Kind() == reflect.Float32 || want.Kind() == reflect.Float64
+	case []any:
+		return want.Kind() == reflect.Slice && !slices.ContainsFunc(v, func(e any) bool { return !fits(e, want.Elem()) })
+	case map[string]any:
+		return want.Kind() == reflect.Struct || want.Kind() == reflect.Map
+	}
+	return true
+}
+
+// positions finds where each key of a document stands: "peers.max_outbound" -> "config.toml:12". Entries of lists and lists of tables are keys too:
+// "peers.persistent.0", "discovery.1.seed". The document has been decoded before, so it parses.
+func positions(name string, data []byte) map[string]string {
+	where := map[string]string{}
+	var p unstable.Parser
+	p.Reset(data)
+	line := func(r unstable.Range) string {
+		return name + ":" + strconv.Itoa(1+bytes.Count(data[:min(int(r.Offset), len(data))], []byte{'\n'}))
+	}
+	var keyed func(prefix string, n *unstable.Node)
+	var valued func(key string, at string, v *unstable.Node)
+	keyed = func(prefix string, n *unstable.Node) {
+		path, first := prefix, unstable.Range{}
+		for it := n.Key(); it.Next(); {
+			if first.Length == 0 {
+				first = it.Node().Raw
+			}
+			path = join(path, string(it.Node().Data))
+		}
+		where[path] = line(first)
+		valued(path, where[path], n.Value())
+	}
+	valued = func(key, at string, v *unstable.Node) {
+		switch v.Kind {
+		case unstable.InlineTable:
+			for it := v.Children(); it.Next(); {
+				keyed(key, it.Node())
+			}
+		case unstable.Array:
+			i := 0
+			for it := v.Children(); it.Next(); {
+				e := it.Node()
+				if e.Kind == unstable.Comment {
+					continue
+				}
+				entry := join(key, strconv.Itoa(i))
+				i++
+				where[entry] = at
+				if e.Raw.Length > 0 {
+					where[entry] = line(e.Raw)
+				}
+				valued(entry, where[entry], e)
+			}
+		}
+	}
+	table := ""
+	counts := map[string]int{}
+	for p.NextExpression() {
+		e := p.Expression()
+		switch e.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			path, first := "", unstable.Range{}
+			for it := e.Key(); it.Next(); {
+				if first.Length == 0 {
+					first = it.Node().Raw
+				}
+				path = join(path, string(it.Node().Data))
+				if n, ok := counts[path]; ok && !it.IsLast() {
+					path = join(path, strconv.Itoa(n-1)) // [discovery.sub] belongs to the last [[discovery]]
+				}
+			}
+			if e.Kind == unstable.ArrayTable {
+				counts[path]++
+				if _, ok := where[path]; !ok {
+					where[path] = line(first)
+				}
+				path = join(path, strconv.Itoa(counts[path]-1))
+			}
+			table = path
+			where[table] = line(first)
+		case unstable.KeyValue:
+			keyed(table, e)
+		}
+	}
+	return where
+}
+
+func join(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "." + b
+}

@@ -1,0 +1,213 @@
+package modules
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Render writes a configuration as a commented file that Load reads back to the same values. The plug-ins are named in the comments.
+func Render(c Config, plugins ...Plugin) []byte {
+	w := &renderer{}
+	w.line("# Switchyard: the configuration of a node. Every key is optional; docs/configuration.md describes all of them.")
+	w.line("# `switchyard start --set KEY=VALUE` sets any key for one run.")
+	w.line("")
+	w.key("network", c.Network, "a node of another network is refused")
+	w.key("moniker", c.Moniker, "the name that peers see")
+
+	w.table("identity", "Who the node is. The file has the form of CometBFT's node_key.json, so an existing node's key can be used. Keep it secret.")
+	w.key("key", c.Identity.Key, "relative to this file's folder")
+	if c.Identity.Signer != "" {
+		w.key("signer", c.Identity.Signer, "")
+	}
+
+	w.table("listen", "")
+	w.key("addresses", c.Listen.Addresses, "where to listen; [] only dials")
+	w.key("external", c.Listen.External, "what to advertise instead, where the listen address is not reachable")
+
+	w.table("stack", "Names of plug-ins, in order of preference. This build has:")
+	for _, k := range []kind{kindTransport, kindWire, kindSecurity, kindMuxer} {
+		if names := namesOf(plugins, k); len(names) > 0 {
+			w.line(fmt.Sprintf("# %s: %s", k, strings.Join(names, ", ")))
+		}
+	}
+	w.key("transports", c.Stack.Transports, "")
+	w.key("wires", c.Stack.Wires, "")
+	w.key("security", c.Stack.Security, "of the wires that can choose; comet has its own")
+	w.key("muxers", c.Stack.Muxers, "of the wires that can choose; comet has its own")
+
+	w.table("peers", "Addresses are id@host:port or multiaddrs such as /ip4/1.2.3.4/tcp/26656/mconn/<id>.")
+	w.key("persistent", c.Peers.Persistent, "trusted: always redialed")
+	w.key("unconditional", c.Peers.Unconditional, "node ids that no limit refuses")
+	w.key("private", c.Peers.Private, "node ids that are never advertised")
+	w.key("guests", c.Peers.Guests, "plain libp2p peers that may be linked; 0 refuses them")
+	w.key("bootstrap", c.Peers.Bootstrap, "first addresses to try")
+	w.key("max_outbound", c.Peers.MaxOutbound, "links that we dial; 0 means none")
+	w.key("max_inbound", c.Peers.MaxInbound, "links that dial us; 0 means none")
+	w.key("max_known", c.Peers.MaxKnown, "peers that the store keeps")
+
+	w.table("limits", "0 means the default, which follows memory and file descriptors; every refusal names its key.")
+	w.key("handshakes", c.Limits.Handshakes, "in flight at once, all peers")
+	w.key("handshakes_per_ip", c.Limits.HandshakesPerIP, "in flight at once, one IP (an IPv6 /64 counts as one)")
+	w.key("attempts_per_ip", c.Limits.AttemptsPerIP, "new connections per 10 s from one IP")
+	w.key("connections_per_ip", c.Limits.ConnectionsPerIP, "links at once from one IP, loopback exempt")
+	w.key("connections_per_group", c.Limits.ConnectionsPerGroup, "links at once from one network group, loopback exempt")
+	w.key("handshake_timeout", c.Limits.HandshakeTimeout.String(), "all stages together")
+	w.key("message_memory", c.Limits.MessageMemory, "bytes of messages held for all peers")
+
+	w.line("")
+	w.line("# Sources of peers, one table each. This build has: " + strings.Join(namesOf(plugins, kindDiscovery), ", ") + ".")
+	if len(c.Discovery) == 0 {
+		w.atTop("discovery", []Table{})
+	}
+	for _, t := range c.Discovery {
+		w.line("[[discovery]]")
+		w.key("use", t["use"], "")
+		w.own(t, "use")
+	}
+
+	for _, p := range plugins {
+		if p.kind != kindService {
+			continue
+		}
+		t := c.Services[p.name]
+		on, _ := t.enabled(&c, "", p.on)
+		w.table("services."+tomlKey(p.name), "")
+		w.key("enabled", on, "")
+		w.own(t, "enabled")
+	}
+
+	w.table("store", "")
+	w.key("path", c.Store.Path, `folder of the known peers; "" keeps them in memory only`)
+
+	w.table("admin", "The admin API, for the commands status, peers and ban. It has no password: keep it on loopback.")
+	w.key("address", c.Admin.Address, `"" turns it off`)
+
+	for _, s := range []struct {
+		section string
+		tables  map[string]Table
+	}{{"transports", c.Transports}, {"wires", c.Wires}} {
+		for _, name := range sortedKeys(s.tables) {
+			w.table(s.section+"."+tomlKey(name), "")
+			w.own(s.tables[name], "")
+		}
+	}
+	return w.buf.Bytes()
+}
+
+type renderer struct {
+	buf  bytes.Buffer
+	root int // where the keys of no table end
+}
+
+func (w *renderer) line(s string) {
+	w.buf.WriteString(s)
+	w.buf.WriteByte('\n')
+}
+
+func (w *renderer) table(name, comment string) {
+	if w.root == 0 {
+		w.root = w.buf.Len()
+	}
+	w.line("")
+	if comment != "" {
+		w.line("# " + comment)
+	}
+	w.line("[" + name + "]")
+}
+
+// key writes one key; value is of a kind that the configuration has.
+func (w *renderer) key(name string, value any, comment string) {
+	s := tomlKey(name) + " = " + tomlText(value)
+	if comment != "" {
+		s = fmt.Sprintf("%-28s # %s", s, comment)
+	}
+	w.line(s)
+}
+
+// own writes the other keys of a plug-in's table.
+func (w *renderer) own(t Table, reserved string) {
+	for _, k := range sortedKeys(t) {
+		if k != reserved {
+			w.key(k, t[k], "")
+		}
+	}
+}
+
+// atTop writes a key of no table where alone it may stand: before the first table.
+func (w *renderer) atTop(name string, value any) {
+	rest := bytes.Clone(w.buf.Bytes()[w.root:])
+	w.buf.Truncate(w.root)
+	w.key(name, value, "no source of peers")
+	w.buf.Write(rest)
+}
+
+// tomlText is a value as TOML, on one line.
+func tomlText(v any) string {
+	switch v := v.(type) {
+	case string:
+		return tomlString(v)
+	case []string:
+		parts := make([]string, len(v))
+		for i, s := range v {
+			parts[i] = tomlString(s)
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	case []any:
+		parts := make([]string, len(v))
+		for i, e := range v {
+			parts[i] = tomlText(e)
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	case []Table:
+		return "[]"
+	case map[string]any:
+		parts := make([]string, 0, len(v))
+		for _, k := range sortedKeys(v) {
+			parts = append(parts, tomlKey(k)+" = "+tomlText(v[k]))
+		}
+		return "{ " + strings.Join(parts, ", ") + " }"
+	case Table:
+		return tomlText(map[string]any(v))
+	}
+	b, err := toml.Marshal(map[string]any{"v": v})
+	if err != nil {
+		return tomlString(fmt.Sprint(v))
+	}
+	return strings.TrimSpace(strings.TrimPrefix(string(b), "v = "))
+}
+
+// tomlString is a TOML basic string.
+func tomlString(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < 0x20 || r == 0x7f:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// tomlKey is one part of a key, quoted where it must be.
+func tomlKey(k string) string {
+	for _, r := range k {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-') {
+			return tomlString(k)
+		}
+	}
+	if k == "" {
+		return strconv.Quote(k)
+	}
+	return k
+}

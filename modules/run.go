@@ -1,0 +1,195 @@
+package modules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.uber.org/dig"
+	"go.uber.org/fx"
+	"go.uber.org/fx/fxevent"
+)
+
+// How long a node may take to start and to stop. What has not stopped by then is named in the error.
+const (
+	StartTimeout = 30 * time.Second
+	StopTimeout  = 15 * time.Second
+)
+
+// Failure tells of the first Run of a node that ended with an error. It is in the graph of every node, so that whoever runs the app learns why it shut down.
+type Failure struct {
+	once sync.Once
+	done chan struct{}
+	err  error
+}
+
+func newFailure() *Failure { return &Failure{done: make(chan struct{})} }
+
+// Done is closed when something has failed.
+func (f *Failure) Done() <-chan struct{} { return f.done }
+
+// Err is what failed, nil while nothing has.
+func (f *Failure) Err() error {
+	select {
+	case <-f.done:
+		return f.err
+	default:
+		return nil
+	}
+}
+
+func (f *Failure) set(err error) {
+	f.once.Do(func() {
+		f.err = err
+		close(f.done)
+	})
+}
+
+// Run builds an app of the options, starts it, waits until ctx ends or a part of it fails, and stops it: services before the host, the host before the
+// transports, the store last. It returns what failed, or nil after a clean end by ctx. Both ways are bounded by StartTimeout and StopTimeout.
+func Run(ctx context.Context, opts ...fx.Option) error {
+	var failure *Failure
+	app := fx.New(fx.Options(opts...), fx.Populate(&failure), fx.StartTimeout(StartTimeout), fx.StopTimeout(StopTimeout))
+	if err := app.Err(); err != nil {
+		return dig.RootCause(err)
+	}
+	starting, cancel := context.WithTimeout(ctx, StartTimeout)
+	defer cancel()
+	if err := app.Start(starting); err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return nil // we were asked to stop before we had begun; Start has rolled back
+		}
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-failure.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), StopTimeout)
+	defer cancel()
+	err := app.Stop(stopping)
+	if failed := failure.Err(); failed != nil {
+		return failed
+	}
+	return err
+}
+
+// supervisor ties Run methods to the lifecycle of the app.
+type supervisor struct {
+	fx.In
+
+	Lifecycle fx.Lifecycle
+	Shutdown  fx.Shutdowner
+	Failure   *Failure
+	Log       logger
+}
+
+// task is one Run in the lifecycle.
+type task struct {
+	name string
+	run  func(context.Context) error
+	// ready, if set, waits until the task does its work; start is not over before. It returns when ctx ends, or when the run has ended.
+	ready func(ctx context.Context, ended <-chan struct{}) error
+	close func() error // after the run has returned
+}
+
+// add starts t with the app and stops it with the app: later additions stop first. A run that ends by itself with an error shuts the app down with exit code 1.
+func (s supervisor) add(t task) {
+	log := s.Log.For(t.name)
+	var (
+		cancel context.CancelFunc
+		ended  chan struct{}
+		result error
+	)
+	stop := func(ctx context.Context) error {
+		began := time.Now()
+		cancel()
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			log.Error("did not stop in time", slog.Duration("waited", time.Since(began)))
+			return fmt.Errorf("%s did not stop in time: %w", t.name, ctx.Err())
+		}
+		var err error
+		if t.close != nil {
+			if err = t.close(); err != nil {
+				err = fmt.Errorf("%s: %w", t.name, err)
+			}
+		}
+		log.Debug("stopped", slog.Duration("took", time.Since(began)))
+		return err
+	}
+	s.Lifecycle.Append(fx.Hook{
+		OnStart: func(starting context.Context) error {
+			var ctx context.Context
+			ctx, cancel = context.WithCancel(context.WithoutCancel(starting))
+			ended = make(chan struct{})
+			go func() {
+				defer close(ended)
+				result = t.run(ctx)
+				if result == nil || ctx.Err() != nil {
+					return
+				}
+				result = fmt.Errorf("%s: %w", t.name, result)
+				s.Failure.set(result)
+				_ = s.Shutdown.Shutdown(fx.ExitCode(1)) // an error says that nobody waits: then Failure tells
+			}()
+			log.Debug("started")
+			if t.ready == nil {
+				return nil
+			}
+			err := t.ready(starting, ended)
+			select {
+			case <-ended:
+				if result != nil {
+					err = result
+				}
+			default:
+			}
+			if err != nil { // fx stops what started before us, not us
+				stopping, done := context.WithTimeout(context.WithoutCancel(starting), StopTimeout)
+				defer done()
+				if also := stop(stopping); also != nil {
+					err = fmt.Errorf("%w; then %w", err, also)
+				}
+			}
+			return err
+		},
+		OnStop: stop,
+	})
+}
+
+// logger is the node's logger in the graph.
+type logger struct{ *slog.Logger }
+
+// For is the logger of a part.
+func (l logger) For(part string) *slog.Logger { return l.With(slog.String("part", part)) }
+
+// Base is what every feature's module needs, given once a graph: the configuration, the logger, the failure.
+func Base(c Config) fx.Option {
+	return fx.Options(
+		fx.Supply(c, home(c.Home)),
+		fx.Provide(newFailure),
+		fx.Provide(func(in struct {
+			fx.In
+			Logger *slog.Logger `optional:"true"`
+		}) logger {
+			if in.Logger == nil {
+				return logger{slog.New(slog.DiscardHandler)}
+			}
+			return logger{in.Logger}
+		}),
+		fx.WithLogger(func(l logger) fxevent.Logger {
+			f := &fxevent.SlogLogger{Logger: l.For("fx")}
+			f.UseLogLevel(slog.LevelDebug)
+			f.UseErrorLevel(slog.LevelDebug) // the error itself is returned, and told once
+			return f
+		}),
+	)
+}
+
+// home is Config.Home in the graph.
+type home string

@@ -1,0 +1,38 @@
+package modules
+
+import (
+	"go.uber.org/fx"
+)
+
+// Services is the module of the services that the configuration enables. It wants a *host.Host; its services start after the host and stop before it.
+func Services(c Config, plugins ...Plugin) fx.Option {
+	var options []fx.Option
+	order := 0
+	for _, p := range plugins { // the catalogue's order is the order of start
+		if p.kind != kindService {
+			continue
+		}
+		at := join("services", p.name)
+		t := c.Services[p.name]
+		on, err := t.enabled(&c, at, p.on)
+		if err != nil {
+			return fx.Error(err)
+		}
+		if on {
+			options = append(options, p.option(&c, at, t, order))
+			order++
+		}
+	}
+	return fx.Module("services",
+		fx.Options(options...),
+		fx.Invoke(func(s supervisor, in struct {
+			fx.In
+			All []named[Runner] `group:"services"`
+		}) {
+			inOrder(in.All)
+			for _, n := range in.All {
+				s.add(task{name: n.name, run: n.value.Run})
+			}
+		}),
+	)
+}

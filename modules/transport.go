@@ -1,0 +1,51 @@
+package modules
+
+import (
+	"slices"
+	"strings"
+
+	"go.uber.org/fx"
+
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// Transports is the module of the transports that [stack] names. It provides []transport.Transport in that order.
+func Transports(c Config, plugins ...Plugin) fx.Option {
+	return fx.Module("transport",
+		chosen(&c, "stack.transports", kindTransport, c.Stack.Transports, c.Transports, "transports", plugins),
+		fx.Provide(func(in struct {
+			fx.In
+			All []named[transport.Transport] `group:"transports"`
+		}) []transport.Transport {
+			return inOrder(in.All)
+		}),
+	)
+}
+
+// chosen provides the plug-ins of a kind that a list of the configuration names.
+func chosen(c *Config, key string, k kind, names []string, tables map[string]Table, section string, plugins []Plugin) fx.Option {
+	var options []fx.Option
+	for i, name := range names {
+		p, ok := find(plugins, k, name)
+		if !ok {
+			return fx.Error(c.errorAt(key, "%.60q: %v", name, missing(k, name, namesOf(plugins, k))))
+		}
+		options = append(options, p.option(c, join(section, name), tables[name], i))
+	}
+	return fx.Options(options...)
+}
+
+// inOrder restores the configuration's order, which a value group does not keep.
+func inOrder[T any](group []named[T]) []T {
+	slices.SortFunc(group, func(a, b named[T]) int {
+		if a.order != b.order {
+			return a.order - b.order
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	out := make([]T, len(group))
+	for i, n := range group {
+		out[i] = n.value
+	}
+	return out
+}
