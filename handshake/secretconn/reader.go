@@ -91,7 +91,8 @@ func (r *reader) open() {
 }
 
 // fill reads once from the connection. It is called when less than a frame is left in buf and ready is used up, so there is room and
-// the buffer may change. The large buffer is held only while data comes in faster than the small one takes it.
+// the buffer may change. The large buffer is held only while data comes in faster than the small one takes it; a remote that stops within
+// a frame can make us keep one, no more.
 func (r *reader) fill() error {
 	if r.err != nil {
 		return r.err
@@ -101,13 +102,14 @@ func (r *reader) fill() error {
 	case r.filled && r.large == nil:
 		r.large = largePool.Get().(*[largeSize]byte)
 		r.buf = r.large[:]
+		r.end = copy(r.buf, rest)
 	case !r.filled && r.large != nil:
-		r.buf = r.small[:]
-	}
-	r.start, r.end = 0, copy(r.buf, rest)
-	if !r.filled && r.large != nil {
+		r.end = copy(r.small[:], rest)
 		r.release()
+	default:
+		r.end = copy(r.buf, rest)
 	}
+	r.start = 0
 	n, err := r.read()
 	r.end += n
 	r.filled = r.end == len(r.buf)
@@ -135,7 +137,7 @@ func (r *reader) read() (n int, err error) {
 	return 0, io.ErrNoProgress
 }
 
-// release gives the large buffer back. Nothing in it is needed any more.
+// release gives the large buffer back, if there is one, and goes on in the small one. Nothing in the large one is needed any more.
 func (r *reader) release() {
 	if r.large == nil {
 		return
