@@ -203,7 +203,7 @@ func (m *PeerManager) Ready(id transport.NodeID, linkID uint64, channels []byte)
 	if first {
 		l.ready = now
 		m.store.Update(id, func(rec *peerstore.Record) {
-			rec.LastConnected = now
+			rec.LastConnected, rec.Quarantined, rec.QuarantineReason = now, time.Time{}, ""
 			if a := addressOf(rec, l.dialed); a != nil {
 				a.LastSuccess, a.LastError = now, ""
 			}

@@ -15,8 +15,7 @@ import (
 )
 
 const (
-	// maxLooks bounds how many peers one decision looks at that turn out not to be dialable (banned, at a limit). They rest afterwards, so the next
-	// decision sees others.
+	// maxLooks bounds how many peers are looked at under the lock that turn out not to be dialable (banned, at a limit). They rest afterwards.
 	maxLooks = 32
 	// Peers that we were told of are forgotten after so many dials in a row that failed: sooner if none ever worked.
 	maxFailuresUntried = 10
@@ -31,15 +30,16 @@ func (m *PeerManager) DialNext(ctx context.Context) (Dial, error) {
 		if err := ctx.Err(); err != nil {
 			return Dial{}, err
 		}
-		d, ok := m.TryDialNext()
+		now := time.Now()
+		d, ok := m.tryDialNext(now)
 		if ok {
 			m.dialWake.wake() // there may be more, for another caller
 			return d, nil
 		}
 		var timer *time.Timer
 		var due <-chan time.Time
-		if at, ok := m.nextDue(time.Now()); ok {
-			timer = time.NewTimer(max(time.Until(at), time.Millisecond))
+		if at, ok := m.nextDue(now); ok { // the same now: what becomes due between two would be missed
+			timer = time.NewTimer(time.Until(at))
 			due = timer.C
 		}
 		select {
@@ -65,39 +65,43 @@ func (m *PeerManager) nextDue(now time.Time) (time.Time, bool) {
 }
 
 // TryDialNext is DialNext that does not wait.
-func (m *PeerManager) TryDialNext() (Dial, bool) {
-	now := time.Now()
+func (m *PeerManager) TryDialNext() (Dial, bool) { return m.tryDialNext(time.Now()) }
+
+func (m *PeerManager) tryDialNext(now time.Time) (Dial, bool) {
+	rejected := map[transport.NodeID]bool{}
+	for {
+		d, ok, again := m.lookForDial(now, rejected)
+		if !again {
+			return d, ok
+		}
+	}
+}
+
+// lookForDial looks at the next few peers. again says that there are more to look at.
+func (m *PeerManager) lookForDial(now time.Time, rejected map[transport.NodeID]bool) (d Dial, ok, again bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var rejected map[transport.NodeID]bool
 	for range maxLooks {
-		rec, ok := m.store.Next(now, func(id transport.NodeID) bool { return rejected[id] || m.peers[id] != nil })
-		if !ok {
-			break
-		}
-		s := slotOutbound
-		if m.trusted[rec.ID] {
-			s = slotTrusted
-		} else {
+		rec, found := m.store.Next(now, func(id transport.NodeID) bool { return rejected[id] || m.peers[id] != nil })
+		if !found || !m.trusted[rec.ID] && m.freeOutbound() <= 0 {
 			if m.freeOutbound() <= 0 {
-				break
+				d, ok = m.tryUpgrade(now)
 			}
+			return d, ok, false
+		}
+		s := slotTrusted
+		if !m.trusted[rec.ID] {
+			s = slotOutbound
 			if anchor, ok := m.anchor(now); ok {
 				rec = anchor
 			}
 		}
 		if d, ok := m.dial(&rec, s, now); ok {
-			return d, true
-		}
-		if rejected == nil {
-			rejected = map[transport.NodeID]bool{}
+			return d, true, false
 		}
 		rejected[rec.ID] = true
 	}
-	if m.freeOutbound() <= 0 {
-		return m.tryUpgrade(now)
-	}
-	return Dial{}, false
+	return Dial{}, false, true
 }
 
 // anchor is the next outbound peer of the last run that can be dialed: they come first after a start, so that whoever has filled our store in the
@@ -106,7 +110,7 @@ func (m *PeerManager) anchor(now time.Time) (peerstore.Record, bool) {
 	for len(m.anchors) > 0 {
 		id := m.anchors[0]
 		m.anchors = m.anchors[1:]
-		if rec, ok := m.store.Get(id); ok && m.peers[id] == nil && isDue(&rec, now) {
+		if rec, ok := m.store.Get(id); ok && m.peers[id] == nil && !m.trusted[id] && isDue(&rec, now) {
 			return rec, true
 		}
 	}
@@ -393,6 +397,7 @@ func (m *PeerManager) rest(l *linkState, reason *DisconnectError, now time.Time)
 	stable := !l.ready.IsZero() && now.Sub(l.ready) >= m.cfg.StableAfter
 	m.store.Update(id, func(rec *peerstore.Record) {
 		rec.LastDisconnected = now
+		addScore(rec, 0, now) // the store ranks by the plain number
 		if stable {
 			rec.Failures = 0
 			if a := addressOf(rec, l.dialed); a != nil {
