@@ -24,6 +24,8 @@ type Transport struct {
 	nextPort uint16 // the network's lock guards it
 }
 
+var errNoIP = fmt.Errorf("%w: this memory transport has no IP", transport.ErrNoTransport)
+
 // Name is "memory".
 func (t *Transport) Name() string { return "memory" }
 
@@ -48,6 +50,8 @@ func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr) (transport.Li
 		return fail(err)
 	case at.name != "":
 		return fail(errors.New("want an IP address, not a host name"))
+	case at.ip.IsValid() && !t.ip.IsValid():
+		return fail(errNoIP)
 	case at.ip.IsValid() && at.ip.IsUnspecified() && t.ip.Is4() == at.ip.Is4():
 		at.ip = t.ip
 	}
@@ -101,7 +105,7 @@ func (t *Transport) portLocked() uint16 {
 func (t *Transport) Dial(ctx context.Context, addr ma.Multiaddr) (transport.Conn, error) {
 	to, err := parse(addr)
 	if err == nil && !t.CanDial(addr) {
-		err = fmt.Errorf("%w: this memory transport has no IP", transport.ErrNoTransport)
+		err = errNoIP
 	}
 	var c *Conn
 	if err == nil {

@@ -97,6 +97,9 @@ func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr) (transport.Li
 	if at.host != "" {
 		return nil, &transport.OpError{Op: "listen on", Addr: addr, Err: errors.New("want an IP address, not a host name")}
 	}
+	if ctx.Err() != nil { // the net package does not look at it where no name is to be resolved
+		return nil, transport.NewOpError(ctx, "listen on", addr, ctx.Err())
+	}
 	network := "tcp4"
 	if at.ip.Is6() {
 		network = "tcp6" // so that /ip4/0.0.0.0 and /ip6/:: can share a port

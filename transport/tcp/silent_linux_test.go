@@ -1,0 +1,77 @@
+package tcp_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/switchyard-p2p/switchyard/transport/tcp"
+)
+
+// TestSilentAddress: an address that does not answer is given up for the next after the stagger, and its dial is ended.
+func TestSilentAddress(t *testing.T) {
+	listener, err := tcp.New(tcp.Config{}).Listen(t.Context(), listenAddr(t, "/ip4/127.0.0.1/tcp/0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	silent := fullBacklog(t, listener.Addr())
+	_, port, _ := strings.Cut(listener.Addr().String(), "/tcp/")
+	tr := tcp.New(tcp.Config{
+		Resolver: names{"half.example": {silent, netip.MustParseAddr("127.0.0.1")}},
+		Stagger:  10 * time.Millisecond,
+	})
+	c, err := tr.Dial(t.Context(), listenAddr(t, "/dns/half.example/tcp/"+port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.(*tcp.Conn).RemoteIP(); got != netip.MustParseAddr("127.0.0.1") {
+		t.Errorf("connected to %s", got)
+	}
+	c.Close()
+
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	direct := listenAddr(t, "/ip4/"+silent.String()+"/tcp/"+port)
+	if _, err := tr.Dial(ctx, direct); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Dial of a silent address: %v", err)
+	}
+}
+
+// fullBacklog makes an IP address on which a dial of addr's port gets no answer: a listener there that accepts nothing, and whose
+// queue is full.
+func fullBacklog(t *testing.T, addr ma.Multiaddr) netip.Addr {
+	t.Helper()
+	_, text, _ := strings.Cut(addr.String(), "/tcp/")
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	where := &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 3}}
+	open := func(flags int) int {
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|flags, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { syscall.Close(fd) })
+		return fd
+	}
+	listener := open(0)
+	if err := syscall.Bind(listener, where); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Listen(listener, 0); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		syscall.Connect(open(syscall.SOCK_NONBLOCK), where) // in progress, or queued
+	}
+	return netip.AddrFrom4(where.Addr)
+}
