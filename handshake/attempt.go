@@ -43,6 +43,10 @@ func (a *Attempt) CheckKey(key PublicKey) error {
 // channels), asks the gates. Its errors are *Refusal. key is the one that CheckKey was given.
 func (a *Attempt) CheckInfo(key PublicKey, info *NodeInfo) error {
 	id := key.NodeID()
+	visitor := Visitor{At: AtInfo, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), ID: id, Key: key, Info: info}
+	if a.u.cfg.Inspect != nil {
+		a.u.cfg.Inspect(visitor)
+	}
 	if info.ID != id {
 		return &Refusal{Code: muxer.CodeInvalidInfo, Stage: StageInfo, Reason: fmt.Sprintf("node info: the id is %.60q, but the remote proved to be node %s", info.ID, id)}
 	}
@@ -52,5 +56,5 @@ func (a *Attempt) CheckInfo(key PublicKey, info *NodeInfo) error {
 	if err := a.Local.CompatibleWith(info); err != nil {
 		return err
 	}
-	return a.u.ask(Visitor{At: AtInfo, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), ID: id, Key: key, Info: info})
+	return a.u.ask(visitor)
 }

@@ -27,9 +27,12 @@ type Config struct {
 	// Channels are the channels that sessions carry. Called once a connection.
 	Channels func() []muxer.Channel
 	Gates    []Gate
-	Timeout  time.Duration // all stages together; 0 means 5 s
-	Limits   Limits
-	Logger   *slog.Logger // nil discards
+	// Inspect, if set, sees every node info as it arrives, before it is judged: for diagnostics, and for crawlers that do not know the network yet.
+	// It is called concurrently, on the connection's goroutine, must not block, and may keep Visitor.Info.
+	Inspect func(Visitor)
+	Timeout time.Duration // all stages together; 0 means 5 s
+	Limits  Limits
+	Logger  *slog.Logger // nil discards
 }
 
 // Upgrader turns raw connections into links. All methods may be called concurrently. It owns no goroutine.
