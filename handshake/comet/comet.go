@@ -1,0 +1,129 @@
+// Package comet is the wire of CometBFT and Tendermint nodes (0.34 to 1.x): a secured byte connection (SecretConnection), an exchange of node
+// infos, and then MConnection's packets. Its addresses are /ip4/1.2.3.4/tcp/26656/mconn/<40 hex>, or CometBFT's own id@host:port.
+//
+// Our node info travels in the same flight as the proof of our key, one round trip earlier than CometBFT sends its own; CometBFT finds it in its
+// buffer. Neither end tells the other whether it accepts the link (there is no room for that), so a link is never Acked: a refusal shows as a
+// connection that ends at once.
+//
+// The package does not know its security and muxer; it is given both (see Config), so that tests can put others in their place.
+//
+// Facts: p2p/transport.go and p2p/node_info.go of CometBFT v0.40.0.
+package comet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// firstByte is how every dialer begins: the length of its ephemeral key message.
+const firstByte = 0x22
+
+// SecureConn is what the wire itself needs of a secured connection: to read the remote's node info from it. Read must leave bytes that it was not
+// asked for to the muxer.
+type SecureConn interface {
+	io.Reader
+	RemotePublicKey() handshake.PublicKey
+}
+
+// Config is what the wire is built from. C is the type of the secured connection that Secure makes and Mux takes, such as *secretconn.Conn. Identity,
+// Secure and Mux are required.
+type Config[C SecureConn] struct {
+	Identity handshake.Identity
+	// Secure secures a connection. It sends early right behind the proof of our key, and calls check once the remote's key is proven; its error ends
+	// the handshake and comes back wrapped or as it is. The Upgrader sets the deadline of conn, and closes it when ctx ends.
+	Secure func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte, check func(handshake.PublicKey) error) (C, error)
+	// Mux makes the session, which owns the connection from then on, and carries the given channels.
+	Mux func(C, []muxer.Channel) (muxer.Session, error)
+	// Resolver finds the IP of a host name that we advertise as our own: a CometBFT node refuses one that it cannot resolve
+	// itself. nil means the system's.
+	Resolver transport.Resolver
+}
+
+// Wire is the comet wire, a handshake.Wire.
+type Wire[C SecureConn] struct {
+	cfg   Config[C]
+	names names
+}
+
+// New checks cfg.
+func New[C SecureConn](cfg Config[C]) (*Wire[C], error) {
+	if cfg.Identity == nil || cfg.Secure == nil || cfg.Mux == nil {
+		return nil, errors.New("comet: Identity, Secure and Mux are required")
+	}
+	return &Wire[C]{cfg: cfg, names: names{resolver: cfg.Resolver}}, nil
+}
+
+// Name implements handshake.Wire.
+func (*Wire[C]) Name() string { return transport.WireComet }
+
+// Recognizes implements handshake.Wire.
+func (*Wire[C]) Recognizes(prefix []byte) bool { return len(prefix) > 0 && prefix[0] == firstByte }
+
+// CanDial implements handshake.Wire: the address names a comet node, or leaves the wire open.
+func (*Wire[C]) CanDial(addr transport.Address) bool {
+	return addr.Wire() == transport.WireComet || addr.Wire() == ""
+}
+
+// Upgrade implements handshake.Wire.
+func (w *Wire[C]) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Link, error) {
+	conn, ok := a.Conn.(transport.ByteConn)
+	if !ok {
+		return nil, handshake.Fail(handshake.StageSecurity, muxer.CodeIncompatible, errors.New("the comet wire needs a connection of plain bytes"))
+	}
+	early, err := w.ownInfo(ctx, a)
+	if err != nil {
+		return nil, handshake.Fail(handshake.StageInfo, muxer.CodeInvalidInfo, fmt.Errorf("our own %w", err))
+	}
+	secured, err := w.cfg.Secure(ctx, conn, w.cfg.Identity, early, a.CheckKey)
+	if err != nil {
+		return nil, handshake.Fail(handshake.StageSecurity, codeOr(err, muxer.CodeAuthFailed), err)
+	}
+	a.Done(handshake.StageSecurity)
+	a.Done(handshake.StageMuxer) // there is nothing to agree on: it is always MConnection
+
+	key := secured.RemotePublicKey()
+	info, err := readInfo(secured)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.CheckInfo(key, info); err != nil {
+		return nil, err
+	}
+	session, err := w.cfg.Mux(secured, common(a.Channels, info.Channels))
+	if err != nil {
+		return nil, handshake.Fail(handshake.StageMuxer, muxer.CodeIncompatible, err)
+	}
+	a.Done(handshake.StageInfo)
+	info.PeerID = key.PeerID()
+	return &handshake.Link{Session: session, Security: "secretconn", Muxer: "mconn", RemoteKey: key, Remote: *info}, nil
+}
+
+// codeOr is the code of an error of the connection beneath (CodeUnknown, with which the Upgrader finds it), or code for any other.
+func codeOr(err error, code muxer.Code) muxer.Code {
+	if handshake.CodeOf(err) != muxer.CodeUnknown {
+		return muxer.CodeUnknown
+	}
+	return code
+}
+
+// common are the channels of ours that the remote serves too: a CometBFT node ends the link at a message for any other.
+func common(ours []muxer.Channel, remote []byte) []muxer.Channel {
+	var has [256]bool
+	for _, id := range remote {
+		has[id] = true
+	}
+	both := make([]muxer.Channel, 0, len(ours))
+	for _, c := range ours {
+		if has[c.ID] {
+			both = append(both, c)
+		}
+	}
+	return both
+}
