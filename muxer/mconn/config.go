@@ -14,6 +14,7 @@ const (
 	DefaultPingInterval     = 60 * time.Second
 	DefaultPongTimeout      = 45 * time.Second
 	DefaultWriteTimeout     = 60 * time.Second
+	DefaultStallTimeout     = 10 * time.Minute
 	DefaultCloseGrace       = time.Second
 	// partialReserve is by how much the default MaxPartial is larger than the largest message.
 	partialReserve = 32 << 20
@@ -33,8 +34,9 @@ type Config struct {
 
 	// PingInterval is the time between our pings, and PongTimeout how long the remote may stay silent after one.
 	PingInterval, PongTimeout time.Duration
-	// WriteTimeout ends the session when the connection takes nothing for this long while we have something to send.
-	WriteTimeout time.Duration
+	// WriteTimeout ends the session when the connection takes nothing for this long while we have something to send, and the remote
+	// sends nothing either. A remote that sends something, if only keep-alives, has a slow service: it gets StallTimeout.
+	WriteTimeout, StallTimeout time.Duration
 	// CloseGrace is how long an orderly Close goes on sending what is queued.
 	CloseGrace time.Duration
 
@@ -61,6 +63,7 @@ func (c Config) withDefaults(largest int) Config {
 	setTime(&c.PingInterval, DefaultPingInterval)
 	setTime(&c.PongTimeout, DefaultPongTimeout)
 	setTime(&c.WriteTimeout, DefaultWriteTimeout)
+	setTime(&c.StallTimeout, DefaultStallTimeout)
 	setTime(&c.CloseGrace, DefaultCloseGrace)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -90,7 +93,7 @@ func (c Config) Validate() error {
 		v    time.Duration
 	}{
 		{"PingInterval", c.PingInterval}, {"PongTimeout", c.PongTimeout},
-		{"WriteTimeout", c.WriteTimeout}, {"CloseGrace", c.CloseGrace},
+		{"WriteTimeout", c.WriteTimeout}, {"StallTimeout", c.StallTimeout}, {"CloseGrace", c.CloseGrace},
 	} {
 		if f.v < time.Millisecond {
 			return fmt.Errorf("mconn: %s is %v, less than 1ms", f.name, f.v)

@@ -22,6 +22,8 @@ type keepalive struct {
 	nextPing int64
 	deadline int64  // by when the remote must have answered our ping
 	received uint64 // what had been received when deadline was set
+	total    uint64 // what had been received at the last look
+	heard    int64  // the last look that found more received than the one before
 }
 
 // step is the longest time between two looks. A remote that hears from us every third of its timeout (we take it to have ours)
@@ -45,14 +47,6 @@ func (k *keepalive) look(s *Session) {
 	step := int64(k.step(s))
 	next := now + step
 
-	if since := k.writing.Load(); since != 0 {
-		due := since + int64(s.cfg.WriteTimeout)
-		if now >= due {
-			s.fail(&muxer.CloseError{Code: muxer.CodeTimeout, Reason: fmt.Sprintf("the remote took nothing for %v", s.cfg.WriteTimeout)})
-			return
-		}
-		next = min(next, due)
-	}
 	since := k.delivering.Load()
 	paused := since != 0 && now-since >= step
 
@@ -60,6 +54,19 @@ func (k *keepalive) look(s *Session) {
 	if s.ended {
 		s.mu.Unlock()
 		return
+	}
+	if total := s.receivedBytes.Load(); total != k.total || since != 0 { // while we do not read we cannot hear
+		k.total, k.heard = total, now
+	}
+	if began := k.writing.Load(); began != 0 {
+		due := max(began+int64(s.cfg.WriteTimeout), k.heard+int64(max(s.cfg.WriteTimeout, s.cfg.PingInterval+k.step(s))))
+		due = min(due, began+int64(s.cfg.StallTimeout))
+		if now >= due {
+			s.mu.Unlock()
+			s.fail(&muxer.CloseError{Code: muxer.CodeTimeout, Reason: fmt.Sprintf("the remote took nothing for %v", time.Duration(now-began))})
+			return
+		}
+		next = min(next, due)
 	}
 	if paused {
 		// A ping may wait unread, so we answer unasked; and what the remote answers waits unread too.

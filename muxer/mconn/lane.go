@@ -42,7 +42,34 @@ type waiter struct {
 	prev, next *waiter
 }
 
-var waiters = sync.Pool{New: func() any { return &waiter{ready: make(chan struct{}, 1)} }}
+// freeWaiters are a session's own: a pool of all sessions would carry channels from one testing/synctest bubble into another.
+type freeWaiters struct {
+	head *waiter
+	n    int
+}
+
+// maxFreeWaiters bounds what a session keeps after a crowd of senders.
+const maxFreeWaiters = 8
+
+func (f *freeWaiters) get(msg []byte) *waiter {
+	w := f.head
+	if w == nil {
+		w = &waiter{ready: make(chan struct{}, 1)}
+	} else {
+		f.head = w.next
+		f.n--
+	}
+	w.msg, w.next, w.err, w.done = msg, nil, nil, false
+	return w
+}
+
+func (f *freeWaiters) put(w *waiter) {
+	w.msg, w.err, w.prev, w.next = nil, nil, nil, nil
+	if f.n < maxFreeWaiters {
+		w.next, f.head = f.head, w
+		f.n++
+	}
+}
 
 func (l *lane) empty() bool { return l.first == nil }
 

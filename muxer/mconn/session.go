@@ -37,6 +37,7 @@ type Session struct {
 	lanes   []lane
 	fair    *muxer.Fair
 	spare   spareBlock
+	waiters freeWaiters
 	wake    sync.Cond // the writer waits on it
 	parked  bool      // the writer waits
 	running bool      // Run was called
@@ -180,28 +181,27 @@ func (s *Session) Send(ctx context.Context, channel byte, msg []byte) error {
 		s.mu.Unlock()
 		return err
 	}
-	w := waiters.Get().(*waiter)
-	w.msg, w.err, w.done = msg, nil, false
+	w := s.waiters.get(msg)
 	l.wait(w)
 	s.mu.Unlock()
 
+	var ready bool
 	select {
 	case <-w.ready:
-		err = w.err
+		ready = true
 	case <-ctx.Done():
-		s.mu.Lock()
-		if w.done {
-			<-w.ready // the room came at the same moment: msg is queued, or the session has ended
-			err = w.err
-		} else {
-			l.leave(w)
-			err = ctx.Err()
-		}
-		s.mu.Unlock()
 	}
-	w.msg, w.err = nil, nil
-	waiters.Put(w)
-	return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.waiters.put(w)
+	if w.done { // perhaps at the same moment as ctx
+		if !ready {
+			<-w.ready
+		}
+		return w.err
+	}
+	l.leave(w)
+	return ctx.Err()
 }
 
 // TrySend implements muxer.Session.

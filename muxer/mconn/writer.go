@@ -12,6 +12,7 @@ const (
 	// inlineMax is up to which size a payload is copied behind its header, so that the connection gets both in one call.
 	inlineMax   = 256
 	scratchSize = 4 << 10
+	headerCost  = 12 // about what a packet costs beside its payload
 )
 
 // piece is a run of packets of one message.
@@ -140,19 +141,19 @@ func (s *Session) payload(channel byte) int {
 // take moves messages into the batch until about room bytes are there, at least one packet. Only a whole number of full packets
 // is cut off a message.
 func (l *lane) take(b *batch, room, payload int, spare *spareBlock) {
-	const header = 12 // about what a packet costs beside its payload
 	for room > 0 && !l.empty() && len(b.pieces) < batchPieces {
 		rest := l.peek()
 		if n := len(rest); n <= max(room, payload) {
 			b.pieces = append(b.pieces, piece{rest, l.id, true})
-			b.bytes += n + header
-			room -= n + header
+			cost := n + (n/payload+1)*headerCost
+			b.bytes += cost
+			room -= cost
 			l.pop(spare)
 			continue
 		}
 		n := max(room/payload, 1) * payload
 		b.pieces = append(b.pieces, piece{rest[:n], l.id, false})
-		b.bytes += n + header
+		b.bytes += n + n/payload*headerCost
 		l.sent += n
 		return
 	}
