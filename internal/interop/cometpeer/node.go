@@ -1,0 +1,182 @@
+package cometpeer
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/cometbft/cometbft/config"
+	"github.com/cometbft/cometbft/crypto/ed25519"
+	"github.com/cometbft/cometbft/libs/log"
+	"github.com/cometbft/cometbft/p2p"
+	"github.com/cometbft/cometbft/p2p/conn"
+	"github.com/cometbft/cometbft/p2p/pex"
+	"github.com/cometbft/cometbft/version"
+)
+
+// EchoChannel is the channel of the echo service.
+const EchoChannel = 0x7e
+
+// Config says what a node is like. The zero value but for Network is an ordinary node.
+type Config struct {
+	Network     string
+	Moniker     string
+	Seed        bool     // PEX in seed mode
+	Seeds       []string // id@host:port
+	Channels    []byte   // channels beside PEX that count and echo; nil means the echo channel
+	NoPEX       bool
+	MaxInbound  int
+	MaxOutbound int
+	PayloadSize int // bytes of a packet; 0 means the default
+	Key         *p2p.NodeKey
+	Tune        func(*config.P2PConfig)
+}
+
+// Node is a running CometBFT switch with an address book, PEX and an echo reactor.
+type Node struct {
+	Switch *p2p.Switch
+	Book   pex.AddrBook
+	Echo   *EchoReactor
+	Info   p2p.DefaultNodeInfo
+	Key    p2p.NodeKey
+	mt     *p2p.MultiplexTransport
+}
+
+// Start makes a node on a free loopback port; it is stopped with the test.
+func Start(tb testing.TB, c Config) *Node {
+	tb.Helper()
+	n, err := New(c, tb.TempDir())
+	if err != nil {
+		tb.Fatalf("start a CometBFT node: %v", err)
+	}
+	tb.Cleanup(n.Stop)
+	return n
+}
+
+// New is Start for callers that are not tests; Stop ends it.
+func New(c Config, dir string) (*Node, error) {
+	key := p2p.NodeKey{PrivKey: ed25519.GenPrivKey()}
+	if c.Key != nil {
+		key = *c.Key
+	}
+	port, err := FreePort()
+	if err != nil {
+		return nil, err
+	}
+	if c.Moniker == "" {
+		c.Moniker = "comet-" + string(key.ID()[:6])
+	}
+	if c.Channels == nil {
+		c.Channels = []byte{EchoChannel}
+	}
+	pc := config.DefaultP2PConfig()
+	pc.AddrBookStrict, pc.AllowDuplicateIP = false, true
+	pc.SendRate, pc.RecvRate = 1<<40, 1<<40
+	pc.ListenAddress = fmt.Sprintf("tcp://127.0.0.1:%d", port)
+	if c.MaxInbound != 0 {
+		pc.MaxNumInboundPeers = c.MaxInbound
+	}
+	if c.MaxOutbound != 0 {
+		pc.MaxNumOutboundPeers = c.MaxOutbound
+	}
+	if c.PayloadSize != 0 {
+		pc.MaxPacketMsgPayloadSize = c.PayloadSize
+	}
+	if c.Tune != nil {
+		c.Tune(pc)
+	}
+	info := p2p.DefaultNodeInfo{
+		ProtocolVersion: p2p.NewProtocolVersion(version.P2PProtocol, version.BlockProtocol, 0),
+		DefaultNodeID:   key.ID(), ListenAddr: fmt.Sprintf("127.0.0.1:%d", port), Network: c.Network, Version: version.TMCoreSemVer,
+		Moniker: c.Moniker, Channels: append([]byte{}, c.Channels...),
+		Other: p2p.DefaultNodeInfoOther{TxIndex: "off", RPCAddress: ""},
+	}
+	if !c.NoPEX {
+		info.Channels = append(info.Channels, pex.PexChannel)
+	}
+	mt := p2p.NewMultiplexTransport(info, key, p2p.MConnConfig(pc))
+	p2p.MultiplexTransportMaxIncomingConnections(pc.MaxNumInboundPeers + 16)(mt)
+	logger := log.NewNopLogger()
+	if os.Getenv("COMET_LOG") != "" {
+		logger = log.NewTMLogger(log.NewSyncWriter(os.Stderr)).With("node", c.Moniker)
+	}
+	sw := p2p.NewSwitch(pc, mt)
+	sw.SetLogger(logger)
+	sw.SetNodeKey(&key)
+	sw.SetNodeInfo(info)
+	n := &Node{Switch: sw, Info: info, Key: key, mt: mt}
+	n.Echo = newEchoReactor(c.Channels)
+	n.Echo.SetLogger(logger)
+	sw.AddReactor("ECHO", n.Echo)
+	n.Book = pex.NewAddrBook(filepath.Join(dir, "addrbook.json"), false)
+	n.Book.SetLogger(logger)
+	self, err := p2p.NewNetAddressString(n.Address())
+	if err != nil {
+		return nil, err
+	}
+	n.Book.AddOurAddress(self)
+	sw.SetAddrBook(n.Book)
+	if !c.NoPEX {
+		r := pex.NewReactor(n.Book, &pex.ReactorConfig{Seeds: c.Seeds, SeedMode: c.Seed, SeedDisconnectWaitPeriod: time.Minute})
+		r.SetLogger(logger)
+		sw.AddReactor("PEX", r)
+	}
+	if err := mt.Listen(*self); err != nil {
+		return nil, err
+	}
+	return n, sw.Start()
+}
+
+// Stop ends the node.
+func (n *Node) Stop() {
+	_ = n.Switch.Stop()
+	_ = n.mt.Close()
+}
+
+// Address is where the node listens, as id@host:port.
+func (n *Node) Address() string { return p2p.IDAddressString(n.Key.ID(), n.Info.ListenAddr) }
+
+// ID is the node id in hex.
+func (n *Node) ID() string { return string(n.Key.ID()) }
+
+// Peer is the switch's peer of that id, nil when there is none.
+func (n *Node) Peer(id string) p2p.Peer { return n.Switch.Peers().Get(p2p.ID(id)) }
+
+// FreePort asks the system for a free loopback port.
+func FreePort() (int, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port, nil
+}
+
+// EchoReactor answers what a peer asks and hands out what comes back to us: a message is an answer while we wait for one from that peer.
+type EchoReactor struct {
+	p2p.BaseReactor
+	channels []byte
+	Handle   func(p2p.Envelope) // set before use by tests that want the messages themselves
+}
+
+func newEchoReactor(channels []byte) *EchoReactor {
+	r := &EchoReactor{channels: channels}
+	r.BaseReactor = *p2p.NewBaseReactor("ECHO", r)
+	r.Handle = func(e p2p.Envelope) { e.Src.Send(p2p.Envelope{ChannelID: e.ChannelID, Message: e.Message}) }
+	return r
+}
+
+// GetChannels implements p2p.Reactor.
+func (r *EchoReactor) GetChannels() []*conn.ChannelDescriptor {
+	var out []*conn.ChannelDescriptor
+	for _, id := range r.channels {
+		out = append(out, &conn.ChannelDescriptor{ID: id, Priority: 1, SendQueueCapacity: 1000, RecvMessageCapacity: 22020096, MessageType: &Raw{}})
+	}
+	return out
+}
+
+// Receive implements p2p.Reactor.
+func (r *EchoReactor) Receive(e p2p.Envelope) { r.Handle(e) }
