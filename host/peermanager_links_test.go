@@ -1,0 +1,571 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sort"
+	"testing"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// Two links of one peer, in each order, with and without an ack. Ours is the lower id towards highID and the higher one towards lowID.
+func TestPeerManagerSimultaneousLinks(t *testing.T) {
+	const outbound, inbound = muxer.Dialer, muxer.Listener
+	type end struct {
+		replaces, standby, duplicate bool // the verdict on the second link
+	}
+	for name, tc := range map[string]struct {
+		id            transport.NodeID
+		first, second muxer.Side
+		acked         bool
+		want          end
+	}{
+		"comet, the preferred one second (we dialed, lower)":      {highID(1), inbound, outbound, false, end{replaces: true}},
+		"comet, the preferred one second (they dialed, lower)":    {lowID(1), outbound, inbound, false, end{replaces: true}},
+		"comet, the preferred one first (we dialed, lower)":       {highID(1), outbound, inbound, false, end{standby: true}},
+		"comet, the preferred one first (they dialed, lower)":     {lowID(1), inbound, outbound, false, end{standby: true}},
+		"comet, twice from them":                                  {lowID(1), inbound, inbound, false, end{standby: true}},
+		"with an ack, preferred second (we dialed, lower)":        {highID(1), inbound, outbound, true, end{replaces: true}},
+		"with an ack, preferred second (they dialed, lower)":      {lowID(1), outbound, inbound, true, end{replaces: true}},
+		"with an ack, preferred first (we dialed, lower)":         {highID(1), outbound, inbound, true, end{duplicate: true}},
+		"with an ack, preferred first (they dialed, lower)":       {lowID(1), inbound, outbound, true, end{duplicate: true}},
+		"with an ack, twice from them (they restarted, perhaps)":  {lowID(1), inbound, inbound, true, end{duplicate: true}},
+		"with an ack, twice from them, higher (they raced, say)":  {highID(1), inbound, inbound, true, end{duplicate: true}},
+		"comet, twice from them, higher (both stay for a moment)": {highID(1), inbound, inbound, false, end{standby: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				m := newPM(t, PeerConfig{})
+				m.learn(tc.id)
+				if tc.first == outbound || tc.second == outbound {
+					m.mustDial(tc.id)
+				}
+				arrive := func(side muxer.Side) (uint64, Verdict, error) {
+					a := m.arrival(tc.id)
+					a.Acked = tc.acked
+					if side == outbound {
+						a.Dialed = addrOf(t, tc.id, 0)
+						v, err := m.Dialed(a)
+						return a.LinkID, v, err
+					}
+					v, err := m.Accepted(a)
+					return a.LinkID, v, err
+				}
+				one, v, err := arrive(tc.first)
+				if err != nil || v != (Verdict{}) {
+					t.Fatalf("first: %+v %v", v, err)
+				}
+				if tc.acked {
+					m.Graced(tc.id, one)
+					m.Ready(tc.id, one, nil)
+				}
+				two, v, err := arrive(tc.second)
+				if tc.want.duplicate {
+					refused(t, err, muxer.CodeDuplicate, "")
+					if st, _ := m.Status(tc.id); st.LinkID != one {
+						t.Fatalf("status %+v", st)
+					}
+					return
+				}
+				if err != nil || v.Standby != tc.want.standby || (v.Replaces == one) != tc.want.replaces {
+					t.Fatalf("second: %+v %v", v, err)
+				}
+				current, standby := two, one
+				if tc.want.standby {
+					current, standby = one, two
+				}
+				if !tc.acked && m.Ready(tc.id, standby, nil) {
+					t.Fatal("the standby counts as up")
+				}
+				if _, _, err := arrive(inbound); err == nil {
+					t.Fatal("a third link was taken")
+				}
+				if got := m.Graced(tc.id, standby); got != 0 {
+					t.Fatalf("the standby's grace closes %d", got)
+				}
+				if got := m.Graced(tc.id, current); got != standby {
+					t.Fatalf("the grace closes %d, want %d", got, standby)
+				}
+				if !m.Ready(tc.id, current, nil) {
+					t.Fatal("the current link does not count as up")
+				}
+				if got := m.down(tc.id, standby, muxer.CodeDuplicate); got != 0 {
+					t.Fatalf("promotes %d", got)
+				}
+				if st, _ := m.Status(tc.id); st.LinkID != current || st.State != StateUp {
+					t.Fatalf("status %+v", st)
+				}
+			})
+		})
+	}
+}
+
+func TestPeerManagerStandbyTakesOver(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, PeerConfig{})
+		sub := m.Subscribe(t.Context())
+		defer sub.Close()
+		id := highID(1)
+		m.learn(id)
+		m.mustDial(id)
+		first, _, _ := m.accepted(id)
+		if m.Graced(id, first); !m.Ready(id, first, []byte{1}) {
+			t.Fatal("not ready")
+		}
+		second, _, err := m.dialed(id)
+		refused(t, err, muxer.CodeDuplicate, "") // settled: CometBFT would have told us by now
+		if u, err := sub.Next(t.Context()); err != nil || u.Status != PeerUp {
+			t.Fatal(u, err)
+		}
+		m.down(id, first, muxer.CodeRemoteClosed)
+		if u, err := sub.Next(t.Context()); err != nil || u.Status != PeerDown || u.Reason.Code != muxer.CodeRemoteClosed {
+			t.Fatal(u, err)
+		}
+
+		time.Sleep(time.Minute)
+		m.mustDial(id)
+		first, _, _ = m.accepted(id)
+		second, v, err := m.dialed(id)
+		if err != nil || v.Replaces != first {
+			t.Fatal(v, err)
+		}
+		if got := m.down(id, second, muxer.CodeRemoteClosed); got != first {
+			t.Fatalf("promotes %d, want %d", got, first)
+		}
+		if m.Graced(id, first) != 0 || !m.Ready(id, first, []byte{1}) {
+			t.Fatal("the promoted link does not count")
+		}
+		if u, err := sub.Next(t.Context()); err != nil || u.Status != PeerUp || !u.Inbound {
+			t.Fatal(u, err)
+		}
+		if c := m.Counts(); c != (PeerCounts{Inbound: 1}) {
+			t.Fatalf("counts %+v", c)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if u, err := sub.Next(ended); err == nil {
+			t.Fatalf("a flap: %+v", u)
+		}
+	})
+}
+
+func TestPeerManagerNewLinkReplacesOneOnItsWayOut(t *testing.T) {
+	m := newPM(t, PeerConfig{MaxInbound: 1})
+	id := lowID(1)
+	old := m.up(id)
+	_, _, err := m.accepted(id)
+	refused(t, err, muxer.CodeDuplicate, "")
+	if !m.PeerManager.Disconnect(id, &DisconnectError{Code: muxer.CodeRequested}) || m.PeerManager.Disconnect(id, nil) {
+		t.Fatal("want one request")
+	}
+	young, v, err := m.accepted(id) // the only slot is the old one's
+	if err != nil || v != (Verdict{}) {
+		t.Fatal(v, err)
+	}
+	m.mustEvict(id, old, muxer.CodeRequested)
+	if m.down(id, old, muxer.CodeRequested) != 0 {
+		t.Fatal("promotes")
+	}
+	if st, _ := m.Status(id); st.LinkID != young {
+		t.Fatalf("status %+v", st)
+	}
+	m.Graced(id, young)
+	if !m.Ready(id, young, nil) {
+		t.Fatal("not ready")
+	}
+}
+
+func TestPeerManagerRefusals(t *testing.T) {
+	t.Run("inbound slots", func(t *testing.T) {
+		a, b, c, d := lowID(1), lowID(2), lowID(3), lowID(4)
+		m := newPM(t, PeerConfig{MaxInbound: 1, Unconditional: []transport.NodeID{c}, Persistent: []transport.Address{addrOf(t, d, 0)}})
+		m.up(a)
+		_, _, err := m.accepted(b)
+		refused(t, err, muxer.CodeTooManyPeers, "peers.max_inbound")
+		r, _ := m.CheckKey(b, netip.Addr{}, muxer.Listener).(*handshake.Refusal)
+		if r == nil || r.Code != muxer.CodeTooManyPeers || r.Limit != "peers.max_inbound" || r.Stage != handshake.StageSecurity {
+			t.Fatalf("gate: %v", r)
+		}
+		for _, id := range []transport.NodeID{c, d} {
+			if err := m.CheckKey(id, netip.Addr{}, muxer.Listener); err != nil {
+				t.Fatal(err)
+			}
+			m.up(id)
+		}
+		if got := m.Counts(); got != (PeerCounts{Inbound: 1, Trusted: 2}) {
+			t.Fatalf("counts %+v", got)
+		}
+		if _, ok := m.store.Get(b); ok {
+			t.Fatal("a refused stranger is known")
+		}
+		m.noEviction()
+	})
+	t.Run("duplicates and ourselves", func(t *testing.T) {
+		m := newPM(t, PeerConfig{})
+		id := lowID(1)
+		m.up(id)
+		r, _ := m.CheckKey(id, netip.Addr{}, muxer.Listener).(*handshake.Refusal)
+		if r == nil || r.Code != muxer.CodeDuplicate {
+			t.Fatalf("gate: %v", r)
+		}
+		if r, _ = m.CheckKey(pmSelf, netip.Addr{}, muxer.Dialer).(*handshake.Refusal); r == nil || r.Code != muxer.CodeSelf {
+			t.Fatalf("gate: %v", r)
+		}
+		_, _, err := m.accepted(pmSelf)
+		refused(t, err, muxer.CodeSelf, "")
+	})
+	t.Run("connections per IP and group", func(t *testing.T) {
+		free := lowID(99)
+		m := newPM(t, PeerConfig{ConnectionsPerIP: 2, ConnectionsPerGroup: 3, Unconditional: []transport.NodeID{free}})
+		n := 0
+		from := func(ip string, id transport.NodeID) (uint64, error) {
+			a := m.arrival(id)
+			a.IP = netip.MustParseAddr(ip)
+			_, err := m.Accepted(a)
+			return a.LinkID, err
+		}
+		take := func(ip string) (transport.NodeID, uint64) {
+			t.Helper()
+			n++
+			l, err := from(ip, lowID(n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return lowID(n), l
+		}
+		refuse := func(ip, limit string) {
+			t.Helper()
+			n++
+			_, err := from(ip, lowID(n))
+			refused(t, err, muxer.CodeTooManyPeers, limit)
+			if r, _ := m.CheckKey(lowID(n), netip.MustParseAddr(ip), muxer.Listener).(*handshake.Refusal); r == nil || r.Limit != limit {
+				t.Fatalf("gate: %v", r)
+			}
+		}
+		first, l := take("1.2.3.4")
+		take("::ffff:1.2.3.4")
+		refuse("1.2.3.4", "limits.connections_per_ip")
+		take("1.2.9.9")
+		refuse("1.2.7.7", "limits.connections_per_group")
+		if _, err := from("1.2.3.4", free); err != nil {
+			t.Fatal("an unconditional peer is refused", err)
+		}
+		take("2001:db8:1:1::1")
+		take("2001:db8:1:1::2") // the same /64
+		refuse("2001:db8:1:1::3", "limits.connections_per_ip")
+		take("2001:db8:1:2::1")
+		refuse("2001:db8:7:2::1", "limits.connections_per_group")
+		for range 10 {
+			take("127.0.0.1")
+		}
+		m.down(first, l, muxer.CodeRemoteClosed)
+		refuse("1.2.3.4", "limits.connections_per_ip") // the unconditional one counts
+		m.down(free, m.PeerManager.mustLink(free), muxer.CodeRemoteClosed)
+		take("1.2.3.4")
+	})
+	t.Run("bans", func(t *testing.T) {
+		m := newPM(t, PeerConfig{})
+		id, near := lowID(1), lowID(2)
+		l := m.up(id)
+		a := m.arrival(near)
+		a.IP = netip.MustParseAddr("9.8.7.6")
+		if _, err := m.Accepted(a); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Ban(peerstore.Target{ID: id}, time.Time{}, "spam"); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Ban(peerstore.Target{Prefix: ipPrefix("9.8.0.0/16")}, time.Now().Add(time.Hour), "network"); err != nil {
+			t.Fatal(err)
+		}
+		m.mustEvict(id, l, muxer.CodeBanned)
+		m.mustEvict(near, a.LinkID, muxer.CodeBanned)
+		m.noEviction()
+		m.down(id, l, muxer.CodeBanned)
+		_, _, err := m.accepted(id)
+		refused(t, err, muxer.CodeBanned, "")
+		if r, _ := m.CheckAccept(netip.MustParseAddr("9.8.1.1")).(*handshake.Refusal); r == nil || r.Code != muxer.CodeBanned || r.Reason != "network" {
+			t.Fatalf("gate: %v", r)
+		}
+		if r, _ := m.CheckKey(id, netip.Addr{}, muxer.Listener).(*handshake.Refusal); r == nil || r.Code != muxer.CodeBanned {
+			t.Fatalf("gate: %v", r)
+		}
+		if m.Add(addrOf(t, id, 0), peerstore.Source{Kind: "pex"}) {
+			t.Fatal("learned a banned peer")
+		}
+		if was, err := m.Unban(peerstore.Target{ID: id}); !was || err != nil {
+			t.Fatal(was, err)
+		}
+		m.up(id)
+		for _, bad := range []peerstore.Target{{}, {ID: id, Prefix: ipPrefix("1.2.3.4/32")}, {ID: pmSelf}} {
+			if err := m.Ban(bad, time.Time{}, ""); err == nil {
+				t.Fatalf("banned %+v", bad)
+			}
+		}
+		if err := m.Ban(peerstore.Target{ID: id}, time.Now().Add(-1), ""); err == nil {
+			t.Fatal("banned until the past")
+		}
+	})
+}
+
+// Events on unknown ids and links change nothing.
+func TestPeerManagerIgnoresTheUnknown(t *testing.T) {
+	m := newPM(t, PeerConfig{})
+	id, known := lowID(1), lowID(2)
+	l := m.up(known)
+	m.Report(id, Behaviour{Points: 5})
+	m.Report(id, Behaviour{Severity: Ban})
+	m.Errored(id, context.Canceled)
+	m.SetHeight(id, 5)
+	m.SetLatency(id, time.Second)
+	m.DialFailed(id, []DialFailure{{Err: context.Canceled}})
+	m.DialFailed(known, nil)
+	if m.Disconnected(id, l, nil) != 0 || m.Graced(id, l) != 0 || m.Ready(id, l, nil) || m.Ready(known, 77, nil) || m.Graced(known, 77) != 0 {
+		t.Fatal("an event on an unknown link did something")
+	}
+	m.Disconnected(known, 77, nil)
+	if _, ok := m.store.Get(id); ok || m.Height(id) != 0 {
+		t.Fatal("an event inserted a peer")
+	}
+	if st, ok := m.Status(id); ok || st.State != StateKnown {
+		t.Fatalf("status %+v %v", st, ok)
+	}
+	if got := m.Peers(); len(got) != 1 || got[0] != known {
+		t.Fatalf("peers %v", got)
+	}
+	if c := m.Counts(); c != (PeerCounts{Inbound: 1}) {
+		t.Fatalf("counts %+v", c)
+	}
+	m.noEviction()
+}
+
+func (m *PeerManager) mustLink(id transport.NodeID) uint64 {
+	st, _ := m.Status(id)
+	return st.LinkID
+}
+
+// Two nodes dial each other at the same time, with random delays at every step. Both must keep the same link, the other must be closed, and neither may
+// tell its subscribers of more than one coming up. The ends play the router's part as link.go does.
+func TestPeerManagerBothEndsKeepTheSameLink(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		acked bool
+		comet bool // the higher one is a CometBFT node: it keeps what it finished first and closes the other one silently
+	}{{"with an ack", true, false}, {"without an ack", false, false}, {"CometBFT at the other end", false, true}} {
+		t.Run(tc.name, func(t *testing.T) {
+			for seed := range uint64(2000) {
+				inBubble(t, func(t *testing.T) { playSimultaneous(t, seed, tc.acked, tc.comet) })
+			}
+		})
+	}
+}
+
+type simEnd struct {
+	m        *pm // nil: a CometBFT node
+	sub      *Subscription
+	peer     transport.NodeID
+	arrived  map[uint64]bool
+	closed   map[uint64]bool // at this end
+	standby  map[uint64]bool
+	settled  map[uint64]bool
+	kept     uint64 // CometBFT: its link
+	restarts int
+}
+
+func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
+	const grace = time.Second
+	rng := rand.New(rand.NewPCG(seed, 7))
+	ids := [2]transport.NodeID{lowID(1), highID(1)}
+	var ends [2]*simEnd
+	for i := range ends {
+		e := &simEnd{peer: ids[1-i], arrived: map[uint64]bool{}, closed: map[uint64]bool{}, standby: map[uint64]bool{}, settled: map[uint64]bool{}}
+		ends[i] = e
+		if comet && i == 1 {
+			continue
+		}
+		m, err := NewPeerManager(ids[i], PeerConfig{Seed: seed + 1}, peerstore.NewBook(peerstore.Limits{}, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.m = &pm{PeerManager: m, t: t}
+		m.Add(addrOf(t, e.peer, 0), peerstore.Source{Kind: "pex"})
+		e.sub = m.Subscribe(t.Context())
+		defer e.sub.Close()
+		if _, ok := m.TryDialNext(); !ok {
+			t.Fatal("no dial")
+		}
+	}
+	// A queue of events in virtual time.
+	type event struct {
+		at time.Duration
+		do func()
+	}
+	var queue []event
+	var now time.Duration
+	after := func(d time.Duration, do func()) { queue = append(queue, event{now + d, do}) }
+	delay := func() time.Duration { return time.Duration(rng.Int64N(int64(400 * time.Millisecond))) }
+
+	var closeLink func(i int, link uint64, code muxer.Code)
+	packet := func(int, uint64) {}
+	settle := func(i int, link uint64) {
+		e := ends[i]
+		if e.closed[link] || e.settled[link] {
+			return
+		}
+		e.settled[link] = true
+		if dup := e.m.Graced(e.peer, link); dup != 0 {
+			closeLink(i, dup, muxer.CodeDuplicate)
+		}
+		e.m.Ready(e.peer, link, []byte{1})
+	}
+	run := func(i int, link uint64) { // as runLink does once the link is the current one
+		if acked {
+			settle(i, link)
+			return
+		}
+		after(grace, func() { settle(i, link) })
+		after(delay(), func() { packet(1-i, link) }) // a first packet reaches the remote
+	}
+	packet = func(i int, link uint64) { // it counts once a running session reads it
+		e := ends[i]
+		if e.m != nil && e.arrived[link] && !e.standby[link] && !e.closed[link] && rng.IntN(2) == 0 {
+			settle(i, link)
+		}
+	}
+	gone := func(i int, link uint64, code muxer.Code) { // the link has ended at this end
+		e := ends[i]
+		if e.closed[link] {
+			return
+		}
+		e.closed[link] = true
+		if !e.arrived[link] {
+			return
+		}
+		if e.m == nil {
+			if e.kept == link {
+				e.kept = 0
+			}
+			return
+		}
+		if next := e.m.Disconnected(e.peer, link, &DisconnectError{Code: code, Remote: code == muxer.CodeRemoteClosed}); next != 0 {
+			switch {
+			case e.standby[next]: // its session starts now
+				delete(e.standby, next)
+				run(i, next)
+			case e.settled[next]: // it was demoted while it ran
+				e.m.Ready(e.peer, next, []byte{1})
+			}
+		}
+	}
+	closeLink = func(i int, link uint64, code muxer.Code) {
+		gone(i, link, code)
+		remote := code
+		if !acked {
+			remote = muxer.CodeRemoteClosed
+		}
+		after(delay(), func() { gone(1-i, link, remote) })
+	}
+	arrive := func(i int, link uint64, side muxer.Side) {
+		e := ends[i]
+		e.arrived[link] = true
+		if e.m == nil {
+			if e.kept != 0 && !e.closed[e.kept] {
+				closeLink(i, link, muxer.CodeRemoteClosed)
+				return
+			}
+			e.kept = link
+			if !e.closed[link] {
+				after(delay(), func() { packet(1-i, link) })
+			}
+			return
+		}
+		a := Arrival{ID: e.peer, LinkID: link, Acked: acked}
+		var v Verdict
+		var err error
+		if side == muxer.Dialer {
+			a.Dialed = addrOf(t, e.peer, 0)
+			v, err = e.m.Dialed(a)
+		} else {
+			v, err = e.m.Accepted(a)
+		}
+		if err != nil {
+			e.closed[link] = true
+			after(delay(), func() { gone(1-i, link, muxer.CodeRemoteClosed) })
+			return
+		}
+		if e.closed[link] { // the remote was quicker: the session ends as soon as it is read
+			e.closed[link] = false
+			if v.Standby {
+				e.standby[link] = true
+			}
+			gone(i, link, muxer.CodeRemoteClosed)
+			return
+		}
+		if v.Standby {
+			e.standby[link] = true
+			return
+		}
+		run(i, link)
+	}
+	for i := range ends { // link i+1 is the one that end i dials; its handshake ends at both ends within a round trip
+		at := delay()
+		for j := range ends {
+			side := muxer.Listener
+			if i == j {
+				side = muxer.Dialer
+			}
+			after(at+delay()/2, func() { arrive(j, uint64(i+1), side) })
+		}
+	}
+	for len(queue) > 0 {
+		sort.SliceStable(queue, func(a, b int) bool { return queue[a].at < queue[b].at })
+		ev := queue[0]
+		queue = queue[1:]
+		time.Sleep(ev.at - now)
+		now = ev.at
+		ev.do()
+	}
+	if t.Failed() {
+		return
+	}
+	var kept [2]uint64
+	for i, e := range ends {
+		if e.m == nil {
+			kept[i] = e.kept
+			continue
+		}
+		st, _ := e.m.Status(e.peer)
+		kept[i] = st.LinkID
+		if st.State != StateUp {
+			t.Fatalf("seed %d: end %d: %+v", seed, i, st)
+		}
+		if c := e.m.Counts(); c.Inbound+c.Outbound != 1 || c.Dialing != 0 {
+			t.Fatalf("seed %d: end %d: %+v", seed, i, c)
+		}
+		if problem := onlyUp(e.sub); problem != "" {
+			t.Fatalf("seed %d: end %d: %s", seed, i, problem)
+		}
+	}
+	if kept[0] == 0 || kept[0] != kept[1] {
+		t.Fatalf("seed %d: the ends keep %d and %d", seed, kept[0], kept[1])
+	}
+}
+
+// onlyUp says what else than one coming up a subscriber is told.
+func onlyUp(s *Subscription) string {
+	u, ok, _ := s.take()
+	if !ok || u.Status != PeerUp {
+		return fmt.Sprintf("%+v %v", u, ok)
+	}
+	if u, ok, _ = s.take(); ok {
+		return fmt.Sprintf("then %+v", u)
+	}
+	return ""
+}
