@@ -40,6 +40,7 @@ func (r *reader) next() ([]byte, error) {
 	for len(r.ready) == 0 {
 		switch {
 		case r.err != nil:
+			r.release() // not before: until now the caller may have used data in it
 			return nil, r.err
 		case r.end-r.start >= sealedSize:
 			r.open()
@@ -94,9 +95,6 @@ func (r *reader) open() {
 // the buffer may change. The large buffer is held only while data comes in faster than the small one takes it; a remote that stops within
 // a frame can make us keep one, no more.
 func (r *reader) fill() error {
-	if r.err != nil {
-		return r.err
-	}
 	rest := r.buf[r.start:r.end]
 	switch {
 	case r.filled && r.large == nil:
