@@ -1,0 +1,271 @@
+package handshake
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	ma "github.com/multiformats/go-multiaddr"
+	"pgregory.net/rapid"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+// spent says which limit refused; "" for none.
+func spent(t interface{ Fatalf(string, ...any) }, err error) string {
+	if err == nil {
+		return ""
+	}
+	var r *Refusal
+	if !errors.As(err, &r) || r.Code != muxer.CodeTooManyStarts || r.Stage != StageTransport || r.Reason == "" {
+		t.Fatalf("%#v", err)
+	}
+	return r.Limit
+}
+
+func TestSources(t *testing.T) {
+	for _, c := range []struct{ addr, want string }{
+		{"/ip4/1.2.3.4/tcp/5", "1.2.3.4/32"},
+		{"/ip6/::ffff:1.2.3.4/tcp/5", "1.2.3.4/32"},
+		{"/ip6/2001:db8:1:2:3:4:5:6/tcp/5", "2001:db8:1:2::/64"},
+		{"/ip6/2001:db8:1:2::9/udp/5/quic-v1", "2001:db8:1:2::/64"},
+		{"/ip6zone/eth0/ip6/fe80::1/tcp/5", "fe80::/64"},
+		{"/ip4/127.0.0.1/tcp/5", "127.0.0.1/32"},
+		{"/memory/5", "invalid Prefix"},
+		{"/dns/example.org/tcp/1", "invalid Prefix"},
+	} {
+		if got := sourceOf(ma.StringCast(c.addr)).String(); got != c.want {
+			t.Errorf("%s counts as %s, want %s", c.addr, got, c.want)
+		}
+	}
+	if sourceOf(nil).IsValid() {
+		t.Error("nil")
+	}
+}
+
+// 500 silent connections from one address leave another address alone, and are refused before anything is read.
+func TestSilentFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUpgrader(t, fakeConfig(ourKey))
+		refused := 0
+		done := make(chan error, 500)
+		for range 500 {
+			_, ours := pipe("/ip4/10.0.0.66")
+			slot, err := u.Reserve(ours)
+			if err != nil {
+				if limit := spent(t, err); limit != keyHandshakesPerIP && limit != keyAttemptsPerIP {
+					t.Fatal(err)
+				}
+				if ours.Reads() != 0 {
+					t.Fatal("read from a refused connection")
+				}
+				refused++
+				ours.Close()
+				continue
+			}
+			go func() {
+				_, err := u.Inbound(t.Context(), ours, slot)
+				done <- err
+			}()
+		}
+		if refused != 500-defaultHandshakesPerIP {
+			t.Errorf("%d refused", refused)
+		}
+		synctest.Wait()
+		began := time.Now()
+		for _, ip := range []string{"/ip4/10.0.0.1", "/ip6/2001:db8::1"} {
+			remote, ours := pipe(ip)
+			talk(remote, remoteKey)
+			if _, err := inbound(u, ours); err != nil || time.Since(began) != 0 {
+				t.Errorf("%s, after %v: %v", ip, time.Since(began), err)
+			}
+		}
+		for range 500 - refused {
+			if _, code := failure(t, <-done); code != muxer.CodeTimeout {
+				t.Error(code)
+			}
+		}
+		if time.Since(began) != timeout {
+			t.Errorf("the silent ones ended after %v", time.Since(began))
+		}
+		unused(t, u)
+		// 64 + 436 attempts were made, 200 count; the window is 10 s.
+		_, ours := pipe("/ip4/10.0.0.66")
+		if _, err := u.Reserve(ours); spent(t, err) != keyAttemptsPerIP {
+			t.Errorf("after 5 s: %v", err)
+		}
+		time.Sleep(attemptWindow - timeout)
+		slot, err := u.Reserve(ours)
+		if err != nil {
+			t.Errorf("after 10 s: %v", err)
+		}
+		slot.Release()
+		slot.Release() // once is enough
+		unused(t, u)
+	})
+}
+
+func TestGlobalBudget(t *testing.T) {
+	cfg := fakeConfig(ourKey)
+	cfg.Limits = Limits{Handshakes: 3, HandshakesPerIP: 2, AttemptsPerIP: 4}
+	u := newUpgrader(t, cfg)
+	reserve := func(ip string) (*Slot, string) {
+		_, ours := pipe(ip)
+		s, err := u.Reserve(ours)
+		return s, spent(t, err)
+	}
+	a, _ := reserve("/ip6/2001:db8::1")
+	b, _ := reserve("/ip6/2001:db8::2")
+	if _, limit := reserve("/ip6/2001:db8::3"); limit != keyHandshakesPerIP {
+		t.Error(limit)
+	}
+	c, limit := reserve("/ip6/2001:db8:0:1::1")
+	if limit != "" {
+		t.Error(limit)
+	}
+	if _, limit := reserve("/ip4/1.1.1.1"); limit != keyHandshakes {
+		t.Error(limit)
+	}
+	if _, limit := reserve("/memory/1"); limit != keyHandshakes {
+		t.Error(limit)
+	}
+	a.Release()
+	d, limit := reserve("/ip6/2001:db8::4")
+	if limit != "" {
+		t.Error(limit)
+	}
+	if _, limit := reserve("/ip6/2001:db8::5"); limit != keyAttemptsPerIP {
+		t.Error(limit)
+	}
+	for _, s := range []*Slot{a, b, c, d, nil} {
+		s.Release()
+	}
+	unused(t, u)
+}
+
+func TestTrackerForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudgets(Limits{1 << 20, 4, 4})
+		check := func(most int) {
+			t.Helper()
+			if len(b.sources) > most || b.count > maxWindows || (b.count == 0) != (b.oldest == nil) || (b.oldest == nil) != (b.newest == nil) {
+				t.Fatalf("%d sources, %d windows", len(b.sources), b.count)
+			}
+		}
+		address := func(i int) netip.Prefix {
+			return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
+		}
+		for i := range 3 * maxWindows {
+			s, err := b.take(address(i), time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.give(s, time.Now())
+		}
+		check(maxWindows)
+		time.Sleep(attemptWindow)
+		held, _ := b.take(address(0), time.Now())
+		check(1)
+		time.Sleep(attemptWindow)
+		for range 4 { // its window is over, so attempts count anew
+			if s, err := b.take(address(0), time.Now()); err == nil {
+				b.give(s, time.Now())
+			}
+		}
+		if _, err := b.take(address(0), time.Now()); spent(t, err) != keyAttemptsPerIP {
+			t.Error(err)
+		}
+		time.Sleep(attemptWindow)
+		b.give(held, time.Now())
+		check(0)
+	})
+}
+
+// Random takes and gives against a plain count.
+func TestBudgetsModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		limits := Limits{rapid.IntRange(1, 6).Draw(rt, "all"), rapid.IntRange(1, 3).Draw(rt, "per"), rapid.IntRange(1, 8).Draw(rt, "rate")}
+		b := newBudgets(limits)
+		now := time.Unix(1, 0)
+		type held struct {
+			key netip.Prefix
+			s   *source
+		}
+		var taken []held
+		inFlight := map[netip.Prefix]int{}
+		attempts := map[netip.Prefix]int{}
+		since := map[netip.Prefix]time.Time{}
+		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
+			switch rapid.IntRange(0, 3).Draw(rt, "what") {
+			case 0:
+				now = now.Add(time.Duration(rapid.IntRange(1, 6).Draw(rt, "seconds")) * time.Second)
+			case 1:
+				if len(taken) > 0 {
+					i := rapid.IntRange(0, len(taken)-1).Draw(rt, "which")
+					b.give(taken[i].s, now)
+					inFlight[taken[i].key]--
+					taken = append(taken[:i], taken[i+1:]...)
+				}
+			default:
+				key := netip.MustParsePrefix(fmt.Sprintf("10.0.0.%d/32", rapid.IntRange(1, 3).Draw(rt, "ip")))
+				if began, ok := since[key]; !ok || now.Sub(began) >= attemptWindow {
+					since[key], attempts[key] = now, 0
+				}
+				want := ""
+				switch {
+				case attempts[key] >= limits.AttemptsPerIP:
+					want = keyAttemptsPerIP
+				case inFlight[key] >= limits.HandshakesPerIP:
+					want = keyHandshakesPerIP
+				case len(taken) >= limits.Handshakes:
+					want = keyHandshakes
+				}
+				if want != keyAttemptsPerIP {
+					attempts[key]++
+				}
+				s, err := b.take(key, now)
+				if got := spent(rt, err); got != want {
+					rt.Fatalf("refused by %q, want %q", got, want)
+				}
+				if err == nil {
+					taken = append(taken, held{key, s})
+					inFlight[key]++
+				}
+			}
+			if b.inFlight != len(taken) {
+				rt.Fatalf("%d in flight, want %d", b.inFlight, len(taken))
+			}
+		}
+	})
+}
+
+func BenchmarkReserve(b *testing.B) {
+	u, err := NewUpgrader(fakeConfig(ourKey))
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, ours := pipe("/memory/1")
+	flood, _ := pipe("/ip4/10.0.0.1")
+	for _, c := range []struct {
+		name string
+		conn *connWithAddr
+	}{{"taken", &connWithAddr{ours.RemoteMultiaddr()}}, {"refused", &connWithAddr{flood.LocalMultiaddr()}}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if slot, err := u.Reserve(c.conn); err == nil {
+					slot.Release()
+				}
+			}
+		})
+	}
+}
+
+type connWithAddr struct{ addr ma.Multiaddr }
+
+func (c *connWithAddr) LocalMultiaddr() ma.Multiaddr  { return c.addr }
+func (c *connWithAddr) RemoteMultiaddr() ma.Multiaddr { return c.addr }
+func (c *connWithAddr) Close() error                  { return nil }
