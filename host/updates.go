@@ -136,10 +136,13 @@ func (s *Subscription) put(u PeerUpdate) {
 		s.pending[u.ID] = e
 		s.order = append(s.order, e)
 	}
-	if u.Status == PeerDown {
-		e.down, e.up = &u, nil
-	} else {
+	switch {
+	case u.Status == PeerUp:
 		e.up = &u
+	case e.down == nil:
+		e.down, e.up = &u, nil
+	default: // what came up since was not seen: the end of the link that was seen is what counts
+		e.up = nil
 	}
 	s.ready.wake()
 }
