@@ -1,0 +1,289 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/dig"
+	"go.uber.org/fx"
+
+	"github.com/switchyard-p2p/switchyard/discovery/pex"
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/host/echo"
+	"github.com/switchyard-p2p/switchyard/modules"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// strangerNetwork is what a visitor says while it does not know the remote's network. The remote hangs up then, but not before it has told its own.
+const strangerNetwork = "switchyard-visitor"
+
+// visitFlags are the flags of the commands that visit a node without being one.
+type visitFlags struct {
+	home    home
+	network string
+	timeout time.Duration
+	json    bool
+}
+
+func (f *visitFlags) add(cmd *cobra.Command, timeout time.Duration) {
+	f.home.homeFlag(cmd)
+	cmd.Flags().Lookup("home").Usage = "use this node's key and network instead of a throw-away key"
+	cmd.Flags().StringVar(&f.network, "network", "", "the network to claim (default: that of --home, else the remote's own)")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", timeout, "how long each step may take")
+	jsonFlag(cmd, &f.json)
+}
+
+// visitor goes through a handshake the way a node does: with the transports and wires of the catalogue, but without a host.
+type visitor struct {
+	transports []transport.Transport
+	wires      []handshake.Wire
+	key        handshake.PublicKey
+	version    string
+	network    string // "" until it is known
+	throwaway  bool   // the key is made for this visit
+	timeout    time.Duration
+	channels   []muxer.Channel
+
+	// progress, if set, hears of each stage when it is over; note, of what else a person wants to know.
+	progress func(stage string, took time.Duration, what string)
+	note     func(string)
+}
+
+// visitor builds one from the flags.
+func (f *visitFlags) visitor(ctx context.Context) (*visitor, error) {
+	if f.timeout <= 0 {
+		return nil, usage("--timeout %v: want more than 0", f.timeout)
+	}
+	v := &visitor{
+		version: "switchyard/" + versionText(), network: f.network, timeout: f.timeout,
+		channels: []muxer.Channel{{ID: echo.ChannelID, Name: echo.ChannelName}, {ID: pex.ChannelID}},
+		progress: func(string, time.Duration, string) {}, note: func(string) {},
+	}
+	cfg := modules.Default()
+	var key *handshake.NodeKey
+	var err error
+	if f.home.dir != "" {
+		if key, cfg, err = f.home.key(); err != nil {
+			return nil, err
+		}
+		if v.network == "" {
+			v.network = cfg.Network
+		}
+	} else {
+		v.throwaway = true
+		if key, err = handshake.GenerateNodeKey(); err != nil {
+			return nil, err
+		}
+	}
+	return v, v.build(cfg, key)
+}
+
+// build makes the transports and wires for a key.
+func (v *visitor) build(cfg modules.Config, key *handshake.NodeKey) error {
+	v.key = key.Public()
+	app := fx.New(modules.Base(cfg), modules.Transports(cfg, plugins()...), modules.Handshake(cfg, plugins()...),
+		fx.Decorate(func() handshake.Identity { return key }), fx.Populate(&v.transports, &v.wires))
+	return dig.RootCause(app.Err())
+}
+
+// connect dials addr and goes through the handshake. Errors are *handshake.StageError or *handshake.Refusal. Where the network is not known, a first
+// handshake learns it and a second one is made as a member of it.
+func (v *visitor) connect(ctx context.Context, addr transport.Address) (*handshake.Link, error) {
+	link, info, err := v.handshake(ctx, addr)
+	var refusal *handshake.Refusal
+	if v.network != "" || info == nil || !errors.As(err, &refusal) || refusal.Remote ||
+		refusal.Code != muxer.CodeWrongNetwork && refusal.Code != muxer.CodeIncompatible {
+		return link, err
+	}
+	v.network = info.Network
+	if !slices.ContainsFunc(v.channels, func(c muxer.Channel) bool { return slices.Contains(info.Channels, c.ID) }) && len(info.Channels) > 0 {
+		v.channels = append(v.channels, muxer.Channel{ID: info.Channels[0]}) // it takes nobody without a common channel
+	}
+	v.note(fmt.Sprintf("the remote is of network %q: once more, as a member of it", clean(v.network)))
+	if v.throwaway { // the remote may hold the wrong network against the first key
+		key, err := handshake.GenerateNodeKey()
+		if err != nil {
+			return nil, err
+		}
+		if err := v.build(modules.Default(), key); err != nil {
+			return nil, err
+		}
+	}
+	link, _, err = v.handshake(ctx, addr)
+	return link, err
+}
+
+// handshake is one dial and one handshake. The node info is what the remote said, even if it or we refused.
+func (v *visitor) handshake(ctx context.Context, addr transport.Address) (*handshake.Link, *handshake.NodeInfo, error) {
+	fail := func(err error) error { return handshake.Fail(handshake.StageTransport, handshake.CodeOf(err), err) }
+	began := time.Now()
+	raw, name, err := v.dial(ctx, addr)
+	took := time.Since(began)
+	if err != nil {
+		return nil, nil, fail(err)
+	}
+	v.progress(handshake.StageTransport, took, name)
+
+	var info *handshake.NodeInfo
+	network := v.network
+	if network == "" {
+		network = strangerNetwork
+	}
+	began = time.Now()
+	u, err := handshake.NewUpgrader(handshake.Config{
+		Self: v.key.NodeID(), Wires: v.wires, Timeout: v.timeout,
+		Local: func(transport.Conn) handshake.NodeInfo {
+			n := handshake.NodeInfo{
+				ID: v.key.NodeID(), PeerID: v.key.PeerID(), Moniker: "switchyard-visitor", Network: network, Version: v.version,
+				P2PVersion: handshake.P2PVersion, BlockVersion: handshake.BlockVersion,
+			}
+			for _, c := range v.channels {
+				n.Channels = append(n.Channels, c.ID)
+			}
+			return n
+		},
+		Channels: func() []muxer.Channel { return v.channels },
+		Gates: []handshake.Gate{func(at handshake.Visitor) error {
+			if at.At == handshake.AtKey {
+				v.progress(handshake.StageSecurity, time.Since(began), "node "+string(at.ID))
+			}
+			return nil
+		}},
+		Inspect: func(at handshake.Visitor) { info = at.Info },
+	})
+	if err != nil {
+		_ = raw.Close()
+		return nil, nil, fail(err)
+	}
+	link, err := u.Outbound(ctx, raw, addr, took)
+	return link, info, err
+}
+
+// dial connects with the first transport that can.
+func (v *visitor) dial(ctx context.Context, addr transport.Address) (transport.Conn, string, error) {
+	ctx, cancel := context.WithTimeout(ctx, v.timeout)
+	defer cancel()
+	m := addr.Multiaddr()
+	for _, t := range v.transports {
+		if t.CanDial(m) {
+			conn, err := t.Dial(ctx, m)
+			return conn, t.Name(), err
+		}
+	}
+	return nil, "", fmt.Errorf("%s: %w", m, transport.ErrNoTransport)
+}
+
+// visit is a link that is up.
+type visit struct {
+	link  *handshake.Link
+	inbox chan muxer.Message // messages of the echo channel
+	ended chan struct{}
+	why   error // why the session ended; read it after ended
+}
+
+// begin runs the session of a link.
+func begin(ctx context.Context, link *handshake.Link) *visit {
+	v := &visit{link: link, inbox: make(chan muxer.Message, 1), ended: make(chan struct{})}
+	go func() {
+		defer close(v.ended)
+		v.why = link.Session.Run(ctx, v)
+	}()
+	return v
+}
+
+// Deliver implements muxer.Handler: it keeps what comes on the echo channel and ignores the rest.
+func (v *visit) Deliver(ctx context.Context, msgs []muxer.Message) error {
+	for _, m := range msgs {
+		if m.Channel != echo.ChannelID {
+			continue
+		}
+		select {
+		case v.inbox <- m:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// end says goodbye and waits for the session.
+func (v *visit) end() {
+	_ = v.link.Session.Close(muxer.CodeInquiryDone, "the visit is over")
+	for {
+		select {
+		case <-v.inbox: // nobody waits for it any more
+		case <-v.ended:
+			return
+		}
+	}
+}
+
+// settle waits whether the remote takes the link after all: a CometBFT node refuses without a word, by hanging up.
+func (v *visit) settle(ctx context.Context) error {
+	if v.link.Acked {
+		return nil
+	}
+	const grace = 300 * time.Millisecond
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-v.ended:
+		return handshake.Fail(handshake.StageInfo, muxer.CodeRemoteClosed, v.reason())
+	case <-ctx.Done():
+		return handshake.Fail(handshake.StageInfo, muxer.CodeRequested, ctx.Err())
+	}
+}
+
+// reason says for people why the session ended.
+func (v *visit) reason() error {
+	if errors.Is(v.why, io.EOF) {
+		return errors.New("the remote hung up right after the handshake, without a reason (it is full, has banned us, or already has a link with this key)")
+	}
+	return v.why
+}
+
+// failureOf is what --json tells of an error.
+type failureOf struct {
+	OK    bool   `json:"ok"`
+	Stage string `json:"stage"`
+	Error string `json:"error"`
+}
+
+// report prints a failure as JSON where that was asked for, and hands the error on.
+func (f *visitFlags) report(w io.Writer, stage string, err error) error {
+	if err == nil || !f.json {
+		return err
+	}
+	out := failureOf{Stage: stage, Error: message(err)}
+	var failed *handshake.StageError
+	var refusal *handshake.Refusal
+	switch {
+	case errors.As(err, &failed):
+		out.Stage, out.Error = failed.Stage, message(failed.Err)
+	case errors.As(err, &refusal):
+		if out.Stage = refusal.Stage; out.Stage == "" {
+			out.Stage = handshake.StageInfo
+		}
+	}
+	if jsonErr := printJSON(w, out); jsonErr != nil {
+		return jsonErr
+	}
+	return err
+}
+
+// address reads the argument of a visit.
+func address(text string) (transport.Address, error) {
+	a, err := transport.ParseAddress(text)
+	if err != nil {
+		return a, &usageError{err}
+	}
+	return a, nil
+}
