@@ -63,13 +63,14 @@ type Host struct {
 	wg        sync.WaitGroup
 	spawnMu   sync.RWMutex // orders spawn with the beginning of the stop
 
-	linkNum atomic.Uint64
-	links   sync.Map // link number -> *link: all that have passed their handshake
-	up      sync.Map // node id -> *link: those that services use
-	refused atomic.Uint64
-	pauses  atomic.Uint64
-	totals  totals
-	runCtx  atomic.Pointer[context.Context] // the context of Run, for Dial
+	linkNum   atomic.Uint64
+	links     sync.Map // link number -> *link: all that have passed their handshake
+	up        sync.Map // node id -> *link: those that services use
+	lingering sync.Map // node id -> struct{}: peers of which a duplicate is kept for a moment
+	refused   atomic.Uint64
+	pauses    atomic.Uint64
+	totals    totals
+	runCtx    atomic.Pointer[context.Context] // the context of Run, for Dial
 }
 
 // New checks cfg and builds a host; it listens and dials only in Run. It asks the identity for its public key, which is what ctx is for.

@@ -119,8 +119,11 @@ func (l *link) settle() {
 		l.graceWait.Stop()
 	}
 	l.mu.Unlock()
-	if dup := l.host.peers.Graced(l.peer, l.num); dup != 0 {
-		l.host.endLink(dup, &DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer has another link"})
+	if dup := l.host.link(l.host.peers.Graced(l.peer, l.num)); dup != nil {
+		l.host.spawn(func() {
+			l.host.linger(dup)
+			dup.end(&DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer has another link"})
+		})
 	}
 	l.report()
 }
@@ -286,8 +289,31 @@ func (h *Host) drop(l *link, reason *DisconnectError) {
 	h.emit(Event{Kind: kind, ID: l.peer, Address: l.address(), Inbound: l.inbound(), Reason: reason, Duration: time.Since(l.made)})
 }
 
+// linger keeps a duplicate open, unused, for a moment. A CometBFT node that is about to drop it too may otherwise see it end before it has, and then forgets the
+// link that it keeps as well: it removes peers from its set by their id (p2p/switch.go, stopAndRemovePeer), while that link lives on unlisted. One duplicate a
+// peer is kept so at a time; more are closed at once.
+func (h *Host) linger(l *link) {
+	if l.shake.Acked {
+		return
+	}
+	if _, busy := h.lingering.LoadOrStore(l.peer, struct{}{}); busy {
+		return
+	}
+	defer h.lingering.Delete(l.peer)
+	t := time.NewTimer(h.cfg.Limits.Grace / 2)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.promoted:
+	case <-h.stopped:
+	}
+}
+
 // refuseLink ends a link that the peer manager did not take.
 func (h *Host) refuseLink(l *link, reason *DisconnectError) {
+	if reason.Code == muxer.CodeDuplicate {
+		h.linger(l)
+	}
 	l.end(reason)
 	_ = l.session.Run(context.Background(), l) // returns at once: the session is closed; it waits for the session's goroutines
 	h.drop(l, reason)
