@@ -3,12 +3,11 @@ package memory
 import (
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"sync"
 	"syscall"
 	"time"
-
-	"net"
 )
 
 // half is one direction of a connection: a ring of bytes, of which those in front have arrived, and the others arrive at the times that their

@@ -12,6 +12,7 @@ import (
 
 	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/switchyard-p2p/switchyard/transport"
 	"github.com/switchyard-p2p/switchyard/transport/tcp"
 )
 
@@ -74,4 +75,45 @@ func fullBacklog(t *testing.T, addr ma.Multiaddr) netip.Addr {
 		syscall.Connect(open(syscall.SOCK_NONBLOCK), where) // in progress, or queued
 	}
 	return netip.AddrFrom4(where.Addr)
+}
+
+// TestNoDescriptor: without a file descriptor Accept fails, and works again when there is one.
+func TestNoDescriptor(t *testing.T) {
+	tr := tcp.New(tcp.Config{})
+	l, err := tr.Listen(t.Context(), listenAddr(t, "/ip4/127.0.0.1/tcp/0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := tr.Dial(t.Context(), l.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+
+	free, err := syscall.Dup(0) // the lowest that is free
+	if err != nil {
+		t.Fatal(err)
+	}
+	syscall.Close(free)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	low := syscall.Rlimit{Cur: uint64(free), Max: limit.Max}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	_, err = l.Accept(t.Context())
+	if restored := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); restored != nil {
+		t.Fatal(restored)
+	}
+	if !errors.Is(err, syscall.EMFILE) || errors.Is(err, transport.ErrListenerClosed) || !strings.Contains(err.Error(), "too many open files") {
+		t.Errorf("Accept without a descriptor: %v", err)
+	}
+	accepted, err := l.Accept(t.Context())
+	if err != nil {
+		t.Fatalf("Accept: %v", err)
+	}
+	accepted.Close()
 }
