@@ -53,6 +53,7 @@ func newCometPair(channels []byte) (pair, error) {
 		time.Sleep(time.Millisecond)
 	}
 	c.to = c.a.Peer(c.b.ID())
+	c.a.Echo.Swap(func(e p2p.Envelope) { c.got <- e.Message.(*cometpeer.Raw).Bytes })
 	return c, nil
 }
 
@@ -60,11 +61,11 @@ func (c *cometPair) stream(msg []byte, n int) {
 	var done sync.WaitGroup
 	done.Add(1)
 	got := 0
-	c.b.Echo.Handle = func(p2p.Envelope) {
+	c.b.Echo.Swap(func(p2p.Envelope) {
 		if got++; got == n {
 			done.Done()
 		}
-	}
+	})
 	m := &cometpeer.Raw{Bytes: msg}
 	for range n {
 		for !c.to.Send(p2p.Envelope{ChannelID: cometpeer.EchoChannel, Message: m}) {
@@ -74,11 +75,6 @@ func (c *cometPair) stream(msg []byte, n int) {
 }
 
 func (c *cometPair) roundTrip(msg []byte) {
-	if c.got == nil {
-		c.got = make(chan []byte, 1)
-	}
-	c.b.Echo.Handle = func(e p2p.Envelope) { e.Src.Send(p2p.Envelope{ChannelID: e.ChannelID, Message: e.Message}) }
-	c.a.Echo.Handle = func(e p2p.Envelope) { c.got <- e.Message.(*cometpeer.Raw).Bytes }
 	c.to.Send(p2p.Envelope{ChannelID: cometpeer.EchoChannel, Message: &cometpeer.Raw{Bytes: msg}})
 	<-c.got
 }

@@ -207,7 +207,7 @@ func measureStream(make func([]byte) (pair, error), size int, value func(perSeco
 			}
 			n *= 2
 		}
-		n = int(rate*duration.Seconds())
+		n = int(rate * duration.Seconds())
 		return counted(func() (int, float64, error) {
 			began := time.Now()
 			p.stream(msg, n)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -155,17 +156,17 @@ func FreePort() (int, error) {
 	return ln.Addr().(*net.TCPAddr).Port, nil
 }
 
-// EchoReactor answers what a peer asks and hands out what comes back to us: a message is an answer while we wait for one from that peer.
+// EchoReactor sends every message back, unless someone else is given the messages with Swap.
 type EchoReactor struct {
 	p2p.BaseReactor
 	channels []byte
-	Handle   func(p2p.Envelope) // set before use by tests that want the messages themselves
+	handle   atomic.Pointer[func(p2p.Envelope)]
 }
 
 func newEchoReactor(channels []byte) *EchoReactor {
 	r := &EchoReactor{channels: channels}
 	r.BaseReactor = *p2p.NewBaseReactor("ECHO", r)
-	r.Handle = func(e p2p.Envelope) { e.Src.Send(p2p.Envelope{ChannelID: e.ChannelID, Message: e.Message}) }
+	r.Swap(func(e p2p.Envelope) { e.Src.Send(p2p.Envelope{ChannelID: e.ChannelID, Message: e.Message}) })
 	return r
 }
 
@@ -179,4 +180,12 @@ func (r *EchoReactor) GetChannels() []*conn.ChannelDescriptor {
 }
 
 // Receive implements p2p.Reactor.
-func (r *EchoReactor) Receive(e p2p.Envelope) { r.Handle(e) }
+func (r *EchoReactor) Receive(e p2p.Envelope) { (*r.handle.Load())(e) }
+
+// Swap lets fn have the messages, and returns who had them: at first a function that sends each back.
+func (r *EchoReactor) Swap(fn func(p2p.Envelope)) (old func(p2p.Envelope)) {
+	if p := r.handle.Swap(&fn); p != nil {
+		old = *p
+	}
+	return old
+}
