@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
@@ -40,6 +41,7 @@ func Host(c Config) fx.Option {
 			}
 			cfg.Identity, cfg.Store, cfg.Transports, cfg.Wires, cfg.Gates = in.Identity, in.Store, in.Transports, in.Wires, in.Gates
 			cfg.Logger, cfg.Metrics = in.Log.For("host"), in.Metrics
+			logLimits(in.Log.For("host"), &c, cfg)
 			if err := c.canListen(cfg.Listen, in.Transports); err != nil {
 				return nil, err
 			}
@@ -117,6 +119,16 @@ func hostConfig(c *Config, m Machine) (host.Config, error) {
 		return err
 	})
 	return cfg, err
+}
+
+// logLimits tells which limits hold: where the configuration says 0, what it was derived to.
+func logLimits(log *slog.Logger, c *Config, cfg host.Config) {
+	log.Debug("limits",
+		slog.Int("peers.max_outbound", c.Peers.MaxOutbound), slog.Int("peers.max_inbound", c.Peers.MaxInbound), slog.Int("peers.max_known", c.Peers.MaxKnown),
+		slog.Int("limits.handshakes", cfg.Handshake.Limits.Handshakes), slog.Int("limits.handshakes_per_ip", cfg.Handshake.Limits.HandshakesPerIP),
+		slog.Int("limits.attempts_per_ip", cfg.Handshake.Limits.AttemptsPerIP), slog.Int("limits.connections_per_ip", cfg.Peers.ConnectionsPerIP),
+		slog.Int("limits.connections_per_group", cfg.Peers.ConnectionsPerGroup), slog.Duration("limits.handshake_timeout", cfg.Handshake.Timeout),
+		slog.Int64("limits.message_memory", cfg.Limits.MessageMemory))
 }
 
 // orNone turns a configured 0, which means none, into the host's way to say so.

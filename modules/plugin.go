@@ -93,11 +93,17 @@ func Service[C any, S Runner](name string, defaults func() C, build func(C, *hos
 	})
 }
 
-// plugin makes a catalogue entry around option, which gets the plug-in's decoded settings.
+// plugin makes a catalogue entry around option, which gets the plug-in's decoded settings. Settings with a method Validate() error are asked.
 func plugin[C any](k kind, name string, defaults func() C, reserved []string, option func(cfg C, order int) fx.Option) Plugin {
 	settings := func(c *Config, at string, t Table) (C, error) {
 		cfg := defaults()
-		return cfg, decodeTable(c, at, t, &cfg, reserved...)
+		err := decodeTable(c, at, t, &cfg, reserved...)
+		if v, ok := any(cfg).(interface{ Validate() error }); ok && err == nil {
+			if why := v.Validate(); why != nil {
+				err = c.errorAt(at, "%s", oneLine(why.Error()))
+			}
+		}
+		return cfg, err
 	}
 	return Plugin{
 		kind: k, name: name,

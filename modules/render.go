@@ -28,12 +28,13 @@ func Render(c Config, plugins ...Plugin) []byte {
 	w.key("addresses", c.Listen.Addresses, "where to listen; [] only dials")
 	w.key("external", c.Listen.External, "what to advertise instead, where the listen address is not reachable")
 
-	w.table("stack", "Names of plug-ins, in order of preference. This build has:")
+	var has []string
 	for _, k := range []kind{kindTransport, kindWire, kindSecurity, kindMuxer} {
 		if names := namesOf(plugins, k); len(names) > 0 {
-			w.line(fmt.Sprintf("# %s: %s", k, strings.Join(names, ", ")))
+			has = append(has, string(k)+" "+strings.Join(names, ", "))
 		}
 	}
+	w.table("stack", "Names of plug-ins, in order of preference. This build has: "+strings.Join(has, "; ")+".")
 	w.key("transports", c.Stack.Transports, "")
 	w.key("wires", c.Stack.Wires, "")
 	w.key("security", c.Stack.Security, "of the wires that can choose; comet has its own")

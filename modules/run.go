@@ -182,14 +182,28 @@ func Base(c Config) fx.Option {
 			}
 			return logger{in.Logger}
 		}),
-		fx.WithLogger(func(l logger) fxevent.Logger {
-			f := &fxevent.SlogLogger{Logger: l.For("fx")}
-			f.UseLogLevel(slog.LevelDebug)
-			f.UseErrorLevel(slog.LevelDebug) // the error itself is returned, and told once
-			return f
-		}),
+		fx.WithLogger(func(l logger) fxevent.Logger { return events{l.For("fx")} }),
 	)
 }
 
 // home is Config.Home in the graph.
 type home string
+
+// events logs what fx does, at debug level only: its errors are returned, and told once. Starts and stops are the supervisor's to log.
+type events struct{ log *slog.Logger }
+
+// LogEvent implements fxevent.Logger.
+func (e events) LogEvent(event fxevent.Event) {
+	switch v := event.(type) {
+	case *fxevent.Run:
+		if v.Kind == "provide" && v.ModuleName != "" {
+			e.log.Debug("built", slog.String("module", v.ModuleName), slog.String("by", v.Name), slog.Duration("took", v.Runtime), slog.Any("error", v.Err))
+		}
+	case *fxevent.Started:
+		e.log.Debug("all started", slog.Any("error", v.Err))
+	case *fxevent.RollingBack:
+		e.log.Debug("a start failed: stopping what runs", slog.Any("error", v.StartErr))
+	case *fxevent.Stopped:
+		e.log.Debug("all stopped", slog.Any("error", v.Err))
+	}
+}
