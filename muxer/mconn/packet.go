@@ -103,95 +103,67 @@ func parseHeader(b []byte, limit int) (h header, n int, err error) {
 		return other, n, nil
 	}
 
-	end := uint64(n) + size // where the packet ends in b, or would
+	end := n + int(size) // where the packet ends in b, or would
 	length, k := uvarint(b[n+1:])
-	if k < 0 {
-		return other, n, nil
-	}
-	i := n + 1 + k
-	if k == 0 {
-		if uint64(len(b)) >= end {
-			return other, n, nil
-		}
+	if k == 0 && len(b) < end {
 		return h, 0, nil
 	}
-	if uint64(i)+length != end {
+	i := n + 1 + k
+	if k <= 0 || i > end || length != uint64(end-i) {
 		return other, n, nil
 	}
 	h.kind = kindMsg
-	// Each step below looks at one field: it is there, or not there, or b ends too early to tell.
-	if uint64(i) == end {
-		return h, i, nil
-	}
-	if len(b) == i {
-		return h, 0, nil
-	}
-	if b[i] == tagChannel {
-		if len(b) < i+3 {
-			if uint64(len(b)) >= end {
-				return other, n, nil
-			}
-			// A third byte belongs to the id, or is the next field's tag; only a packet without more fields has none.
-			if len(b) < i+2 || b[i+1] >= 0x80 {
-				return h, 0, nil
-			}
-		}
+	// Each field may be there or not. At every step the packet may end (i == end), or what we have of it (i == len(b)).
+	if i < end && i < len(b) && b[i] == tagChannel {
 		switch {
+		case end < i+2:
+			return other, n, nil
+		case len(b) < i+2:
+			return h, 0, nil
 		case b[i+1] < 0x80:
 			h.channel = int(b[i+1])
 			i += 2
+		case end < i+3:
+			return other, n, nil
+		case len(b) < i+3:
+			return h, 0, nil
 		case b[i+2] < 0x80:
 			h.channel = int(b[i+1]&0x7f) | int(b[i+2])<<7
 			i += 3
 		default:
 			return other, n, nil
 		}
-		if uint64(i) >= end {
-			return headerEnd(h, other, uint64(i), end, n)
-		}
-		if len(b) <= i {
-			return h, 0, nil
-		}
 	}
-	if b[i] == tagEOF {
-		if len(b) < i+2 {
-			if uint64(i)+1 >= end {
-				return other, n, nil
-			}
+	if i < end && i < len(b) && b[i] == tagEOF {
+		switch {
+		case end < i+2:
+			return other, n, nil
+		case len(b) < i+2:
 			return h, 0, nil
-		}
-		if b[i+1] > 1 {
+		case b[i+1] > 1:
 			return other, n, nil
 		}
 		h.last = b[i+1] == 1
 		i += 2
-		if uint64(i) >= end {
-			return headerEnd(h, other, uint64(i), end, n)
-		}
-		if len(b) <= i {
-			return h, 0, nil
-		}
 	}
-	if b[i] != tagData {
+	switch {
+	case i == end:
+		return h, i, nil
+	case i == len(b):
+		return h, 0, nil
+	case b[i] != tagData:
 		return other, n, nil
 	}
 	length, k = uvarint(b[i+1:])
-	if k == 0 && uint64(len(b)) < end {
+	if k == 0 && len(b) < end {
 		return h, 0, nil
 	}
-	if k <= 0 || uint64(i)+1+uint64(k)+length != end {
+	i += 1 + k
+	if k <= 0 || i > end || length != uint64(end-i) {
 		return other, n, nil
 	}
 	h.data = int(length)
-	return h, i + 1 + k, nil
-}
-
-// headerEnd is what parseHeader returns once a field has reached the end of the packet, or has gone over it.
-func headerEnd(h, other header, at, end uint64, prefix int) (header, int, error) {
-	if at > end {
-		return other, prefix, nil
-	}
-	return h, int(at), nil
+	return h, i, nil
 }
 
 // uvarint is binary.Uvarint with the short cases inlined.

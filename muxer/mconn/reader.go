@@ -154,8 +154,13 @@ func (s *Session) parse(p []byte) ([]byte, error) {
 				return nil, nil // p is used up: the buffer holds any header
 			}
 			r.headers = 0
-			p = p[n-had:]
-			if p, err = s.begin(h, p); err != nil {
+			if n < had { // an unusual packet, and the beginning of its body
+				s.read.bodyLeft = h.data
+				err = s.receiveBody(r.header[n:had])
+			} else {
+				p, err = s.begin(h, p[n-had:])
+			}
+			if err != nil {
 				return nil, err
 			}
 		default:
