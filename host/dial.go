@@ -421,7 +421,9 @@ func (m *PeerManager) rest(l *linkState, reason *DisconnectError, now time.Time)
 				wait = 0
 			}
 		case muxer.CodeProtocolError, muxer.CodeMisbehaved, muxer.CodeMessageTooBig, muxer.CodeWrongChannel, muxer.CodeAuthFailed:
-			addScore(rec, -penalty, now)
+			if !reason.Remote && reason.Code != muxer.CodeMisbehaved { // a report has cost its points already
+				addScore(rec, -penalty, now)
+			}
 			addSaturating(&rec.Failures)
 			wait = max(m.backoffFor(rec.Trusted, rec.Failures), m.pauseFor(rec.Trusted, gentlePause))
 		default:

@@ -368,15 +368,14 @@ func TestPeerManagerBothEndsKeepTheSameLink(t *testing.T) {
 }
 
 type simEnd struct {
-	m        *pm // nil: a CometBFT node
-	sub      *Subscription
-	peer     transport.NodeID
-	arrived  map[uint64]bool
-	closed   map[uint64]bool // at this end
-	standby  map[uint64]bool
-	settled  map[uint64]bool
-	kept     uint64 // CometBFT: its link
-	restarts int
+	m       *pm // nil: a CometBFT node
+	sub     *Subscription
+	peer    transport.NodeID
+	arrived map[uint64]bool
+	closed  map[uint64]bool // at this end
+	standby map[uint64]bool
+	settled map[uint64]bool
+	kept    uint64 // CometBFT: its link
 }
 
 func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {

@@ -3,7 +3,6 @@ package host
 import (
 	"time"
 
-	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -123,6 +122,3 @@ func (m *PeerManager) NeedsPeers() bool {
 	m.mu.Unlock()
 	return up < m.cfg.MaxOutbound || m.store.Stats().Known < wellKnown*m.cfg.MaxOutbound
 }
-
-// Known is a copy of what the store has of a peer, for people and programs that watch a node.
-func (m *PeerManager) Known(id transport.NodeID) (peerstore.Record, bool) { return m.store.Get(id) }

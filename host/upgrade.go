@@ -9,10 +9,10 @@ import (
 )
 
 // An upgrade is the probe of a better peer while all outbound slots are full. It claims one worse, unprotected outbound peer, its victim, which is
-// evicted once the better one is up; no two upgrades claim the same victim. So that it comes to rest, the better one must be clearly better,
-// a victim must have had some time to prove itself, and rests for evictedPause afterwards.
+// evicted once the better one is up; no two upgrades claim the same victim. So that it comes to rest, the better one must have earned a good score and be
+// clearly above its victim, and a victim must have had some time to prove itself and rests for evictedPause afterwards.
 const (
-	upgradeMargin = 20              // points of score
+	upgradeMargin = 20              // points of score: what the better one has at least, and is above its victim
 	upgradeAge    = 2 * time.Minute // how long a victim must have been up
 	maxPromises   = 64
 )
@@ -45,11 +45,11 @@ func (m *PeerManager) tryUpgrade(now time.Time) (Dial, bool) {
 	best, bestScore := peerstore.Record{}, 0
 	for id := range m.promises {
 		rec, ok := m.store.Get(id)
-		if !ok {
+		score := scoreAt(&rec, now)
+		if !ok || score < upgradeMargin {
 			delete(m.promises, id)
 			continue
 		}
-		score := scoreAt(&rec, now)
 		better := score > bestScore || score == bestScore && (best.ID == "" || id < best.ID)
 		if m.peers[id] == nil && !m.trusted[id] && isDue(&rec, now) && better {
 			if addrs, _ := m.dialable(&rec, now); len(addrs) > 0 {
