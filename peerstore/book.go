@@ -83,6 +83,7 @@ type Book struct {
 	bans    bans
 	meta    map[string][]byte
 	kinds   kinds
+	stored  int // entries that are persisted (entry.stored)
 	journal journal
 	scratch Record          // what Update's fn sees
 	addrs   []AddressRecord // and the memory of its addresses
@@ -144,6 +145,9 @@ func (b *Book) remove(e *entry) {
 	b.slots[e.slot] = nil
 	b.free = append(b.free, e.slot)
 	b.journal.removed(e)
+	if e.stored {
+		b.stored--
+	}
 }
 
 // prune removes the worst ranked peers beyond the limit, as long as there are any that may go.

@@ -202,13 +202,13 @@ func find(addrs []known, a transport.Address) int {
 	return -1
 }
 
-// cut bounds a text in bytes, at the boundary of a character. A text equal to old is old: it shares its memory. Any other is copied,
+// cut bounds a text in bytes, at the boundary of a character, and makes it valid UTF-8. A text equal to old is old: it shares its memory. Any other is copied,
 // so that a small piece never keeps a large message alive.
 func cut(s string, limit int, old string) string {
 	if s == old {
 		return old
 	}
-	return strings.Clone(prefixOf(s, limit))
+	return strings.Clone(strings.ToValidUTF8(prefixOf(s, limit), "?"))
 }
 
 // prefixOf is the longest whole-character beginning of s of at most limit bytes.

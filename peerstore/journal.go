@@ -69,6 +69,9 @@ type Changes struct {
 	Bans   []Ban
 	Lifted []Target
 	Meta   map[string][]byte // nil: the key was removed
+
+	// Stored and Banned are how many peers and bans are persisted once this is written.
+	Stored, Banned int
 }
 
 // Empty says that there is nothing to write.
@@ -76,7 +79,7 @@ func (c *Changes) Empty() bool {
 	return len(c.Peers) == 0 && len(c.Gone) == 0 && len(c.Bans) == 0 && len(c.Lifted) == 0 && len(c.Meta) == 0
 }
 
-// Track makes the book list its changes from now on. Call it once, after the Restore calls and before anything else.
+// Track makes the book list its changes from now on. Call it once, before anything else.
 func (b *Book) Track() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -104,7 +107,11 @@ func (b *Book) TakeChanges(limit int) (c Changes, more bool) {
 	n := 0
 	for ; n < len(j.peers) && len(c.Peers) < limit; n++ {
 		if e := b.slots[j.peers[n]]; e != nil && e.changed {
-			e.changed, e.stored = false, true
+			e.changed = false
+			if !e.stored {
+				e.stored = true
+				b.stored++
+			}
 			var r Record
 			e.read(&r)
 			c.Peers = append(c.Peers, r)
@@ -132,6 +139,7 @@ func (b *Book) TakeChanges(limit int) (c Changes, more bool) {
 		}
 		c.Meta[key] = b.meta[key]
 	}
+	c.Stored, c.Banned = b.stored, b.bans.len()
 	empty(&j.gone)
 	empty(&j.bans)
 	empty(&j.meta)
@@ -173,8 +181,30 @@ func (b *Book) GiveBack(c Changes) {
 	}
 }
 
-// RestorePeer puts a record that was persisted into the book as it was, within the limits. A record that has expired at now, that is not valid or that a limit
-// refuses is left out: false. The book must not be in use yet.
+// Rewrite lists all that the book holds as changed: for a new place to persist it.
+func (b *Book) Rewrite() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stored = 0
+	for _, e := range b.slots {
+		if e != nil {
+			e.stored = false
+			b.journal.peer(e)
+		}
+	}
+	for id := range b.bans.ids {
+		b.journal.ban(Target{ID: id})
+	}
+	for p := range b.bans.nets {
+		b.journal.ban(Target{Prefix: p})
+	}
+	for key := range b.meta {
+		b.journal.value(key)
+	}
+}
+
+// RestorePeer puts a record that was persisted into the book as it was, within the limits. A record that is not valid, that has expired at now or that a limit
+// refuses is left out (and listed as gone): false. The book must not be in use yet, but for other Restore calls.
 func (b *Book) RestorePeer(r *Record, now time.Time) bool {
 	if r.ID == "" || len(r.ID) > maxID {
 		return false
@@ -186,8 +216,15 @@ func (b *Book) RestorePeer(r *Record, now time.Time) bool {
 	if e == nil {
 		e = b.insert(r.ID)
 	}
+	for i := range r.Addresses { // many are from one peer: share its memory
+		r.Addresses[i].Source.From = b.name(r.Addresses[i].Source.From)
+	}
 	e.write(r, b.limits.MaxAddresses, &b.kinds)
-	e.busy, e.stored = false, true
+	e.busy = false
+	if !e.stored {
+		e.stored = true
+		b.stored++
+	}
 	b.reindex(e)
 	if b.expired(e) {
 		b.remove(e)
@@ -208,4 +245,15 @@ func (b *Book) RestoreBan(ban Ban, now time.Time) bool {
 	defer b.mu.Unlock()
 	_, err = b.ban(ban)
 	return err == nil
+}
+
+// RestoreMeta puts a small named value that was persisted into the book; false when it is not valid or one too many.
+func (b *Book) RestoreMeta(key string, value []byte) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if key == "" || len(key) > MaxMetaKey || len(value) > MaxMetaValue || len(b.meta) >= MaxMetaValues {
+		return false
+	}
+	b.meta[key] = append([]byte{}, value...)
+	return true
 }

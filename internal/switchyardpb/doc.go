@@ -1,0 +1,2 @@
+// Package switchyardpb holds the protocol buffers of our own formats.
+package switchyardpb

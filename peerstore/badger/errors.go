@@ -1,0 +1,29 @@
+package badger
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors of Open and of what persists, wrapped in a *StoreError.
+var (
+	// ErrInUse says that another process has the store open.
+	ErrInUse = errors.New("in use by another process")
+	// ErrNotFolder says that the path, or one above it, is a file.
+	ErrNotFolder = errors.New("is a file, not a folder")
+	// ErrNewer says that a later version of this program wrote the store.
+	ErrNewer = errors.New("written by a later version of this program")
+	// ErrDiskFull says that too little space is left to write safely: see Options.MinFree.
+	ErrDiskFull = errors.New("the disk is full")
+)
+
+// StoreError says what failed, and on which store.
+type StoreError struct {
+	Op   string // "open", "write", "close", ...
+	Path string
+	Err  error
+}
+
+func (e *StoreError) Error() string { return fmt.Sprintf("peer store %s: %s: %v", e.Path, e.Op, e.Err) }
+
+func (e *StoreError) Unwrap() error { return e.Err }

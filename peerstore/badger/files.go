@@ -1,0 +1,348 @@
+package badger
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	bdb "github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/fb"
+	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/badger/v4/y"
+	"google.golang.org/protobuf/proto"
+)
+
+// This file reads the database's files without the database. Badger ends the process when it meets some kinds of damage, and drops
+// files that it cannot place; so its files are checked before it sees them, and what is left of damaged ones can be read.
+//
+// The formats are those of Badger v4, written with databaseOptions: no encryption, no compression, all values in the tree. Of its
+// files then only these matter:
+//
+//	MANIFEST   which tables there are
+//	*.sst      tables: sorted entries in blocks, each block and the index with a checksum
+//	*.mem      logs: what is not in a table yet, each entry with a checksum, zeros behind the last
+
+// found is an entry of a table or log.
+type found struct {
+	key     []byte // without its version
+	version uint64 // of several entries of one key the one with the highest version holds
+	deleted bool
+	value   []byte
+}
+
+const (
+	metaDeleted = 1 << 0 // badger/v4 value.go: bitDelete
+	metaEndTxn  = 1 << 7 // bitFinTxn
+)
+
+func makeFound(key []byte, meta byte, value []byte) (found, bool) {
+	if len(key) <= 8 || meta&metaEndTxn != 0 || bytes.HasPrefix(key, []byte("!badger!")) {
+		return found{}, false // not one of ours
+	}
+	return found{y.ParseKey(key), y.ParseTs(key), meta&metaDeleted != 0, value}, true
+}
+
+var errFormat = errors.New("not in the expected format")
+
+// readTable checks a table and calls fn (if not nil) with its entries. Damaged blocks are left out; the error says how many.
+func readTable(data []byte, fn func(found)) (err error) {
+	defer func() { // as in readBlock
+		if recover() != nil {
+			err = errFormat
+		}
+	}()
+	index, err := tableIndex(data)
+	if err != nil {
+		return err
+	}
+	bad, blocks := 0, index.OffsetsLength()
+	for i := range blocks {
+		var at fb.BlockOffset
+		if !index.Offsets(&at, i) {
+			return errFormat
+		}
+		if err := readBlock(data, uint64(at.Offset()), uint64(at.Len()), fn); err != nil {
+			bad++
+		}
+	}
+	if bad > 0 {
+		return fmt.Errorf("%d of %d blocks are damaged", bad, blocks)
+	}
+	return nil
+}
+
+// tail cuts the last n bytes off b.
+func tail(b []byte, n uint64) (rest, end []byte, ok bool) {
+	if n > uint64(len(b)) {
+		return nil, nil, false
+	}
+	return b[:uint64(len(b))-n], b[uint64(len(b))-n:], true
+}
+
+// tailLength cuts a length of 4 bytes and as many bytes before it off b.
+func tailLength(b []byte) (rest, end []byte, ok bool) {
+	b, n, ok := tail(b, 4)
+	if !ok {
+		return nil, nil, false
+	}
+	return tail(b, uint64(binary.BigEndian.Uint32(n)))
+}
+
+func verify(data, checksum []byte) (err error) {
+	defer func() { // an unknown algorithm
+		if recover() != nil {
+			err = errFormat
+		}
+	}()
+	var c pb.Checksum
+	if err := proto.Unmarshal(checksum, &c); err != nil {
+		return err
+	}
+	return y.VerifyChecksum(data, &c)
+}
+
+// tableIndex finds the index at the end of a table: index, its length, checksum of the index, its length.
+func tableIndex(data []byte) (*fb.TableIndex, error) {
+	rest, checksum, ok := tailLength(data)
+	if !ok {
+		return nil, errors.New("the index is cut off")
+	}
+	_, index, ok := tailLength(rest)
+	if !ok || len(index) == 0 {
+		return nil, errors.New("the index is cut off")
+	}
+	if err := verify(index, checksum); err != nil {
+		return nil, errors.New("the index is damaged")
+	}
+	return fb.GetRootAsTableIndex(index, 0), nil
+}
+
+// readBlock reads a block: entries, their offsets (4 bytes each), their number, checksum of all that, its length. An entry begins with how many
+// bytes its key shares with the block's first key and how many follow (2 bytes each, in the machine's order, as the offsets are).
+func readBlock(data []byte, offset, length uint64, fn func(found)) (err error) {
+	if offset+length > uint64(len(data)) {
+		return errFormat
+	}
+	body, checksum, ok := tailLength(data[offset : offset+length])
+	if !ok || verify(body, checksum) != nil {
+		return errors.New("damaged")
+	}
+	if fn == nil {
+		return nil
+	}
+	defer func() { // what the checksum covers is as it was written; this is for what was not written by Badger
+		if recover() != nil {
+			err = errFormat
+		}
+	}()
+	n := int(binary.BigEndian.Uint32(body[len(body)-4:]))
+	offsets := body[len(body)-4-4*n : len(body)-4]
+	entries := body[:len(body)-4-4*n]
+	var first []byte
+	for i := range n {
+		end := len(entries)
+		if i+1 < n {
+			end = int(binary.NativeEndian.Uint32(offsets[4*(i+1):]))
+		}
+		e := entries[binary.NativeEndian.Uint32(offsets[4*i:]):end]
+		shared, more := binary.NativeEndian.Uint16(e), binary.NativeEndian.Uint16(e[2:])
+		key := slices.Concat(first[:shared], e[4:4+more])
+		if i == 0 {
+			first = key
+		}
+		var v y.ValueStruct
+		v.Decode(e[4+more:])
+		if f, ours := makeFound(key, v.Meta, v.Value); ours {
+			fn(f)
+		}
+	}
+	return nil
+}
+
+const logHeader = 20 // key id (8 bytes, 0: not encrypted), random (12 bytes)
+
+// readLog checks a log and calls fn (if not nil) with its entries, as far as it can be read. A log that ends in the middle of an entry is not damaged:
+// the process was killed while it wrote.
+//
+// An entry is meta, user meta (a byte each), length of key, length of value, expiry (as uvarints), key, value, and the CRC-32C of all that.
+func readLog(data []byte, fn func(found)) error {
+	if len(data) == 0 {
+		return nil // made, and never written to
+	}
+	if len(data) < logHeader {
+		return errors.New("the header is cut off")
+	}
+	var damage error
+	if binary.BigEndian.Uint64(data) != 0 {
+		damage = errors.New("the header is damaged")
+	}
+	for at := logHeader; ; {
+		size, f, ours, intact := logEntry(data[at:])
+		if size == 0 {
+			if rest := bytes.TrimRight(data[at:], "\x00"); len(rest) > 0 && entriesFollow(rest) {
+				damage = fmt.Errorf("damaged from byte %d on", at)
+			}
+			return damage
+		}
+		if !intact {
+			// Its lengths may still be right; what follows tells.
+			if next, _, _, ok := logEntry(data[at+size:]); next == 0 || !ok {
+				if rest := bytes.TrimRight(data[at+size:], "\x00"); len(rest) > 0 {
+					damage = fmt.Errorf("damaged from byte %d on", at)
+				}
+				return damage
+			}
+			damage = fmt.Errorf("damaged at byte %d", at)
+		} else if ours && fn != nil {
+			fn(f)
+		}
+		at += size
+	}
+}
+
+// entriesFollow says that bytes in which no entry was found are too many to be the beginning of one that was being written.
+func entriesFollow(rest []byte) bool {
+	const longest = 256 << 10 // a key and the largest value that we write, and room
+	for at := 1; at < len(rest) && at < longest; at++ {
+		if size, _, _, ok := logEntry(rest[at:]); size > 0 && ok {
+			return true
+		}
+	}
+	return len(rest) > longest
+}
+
+// logEntry reads the entry at the beginning of data. size is 0 when there is none.
+func logEntry(data []byte) (size int, f found, ours, intact bool) {
+	if len(data) < 2 {
+		return 0, f, false, false
+	}
+	at := 2
+	var lengths [3]uint64 // key, value, expiry
+	for i := range lengths {
+		v, n := binary.Uvarint(data[at:])
+		if n <= 0 {
+			return 0, f, false, false
+		}
+		lengths[i] = v
+		at += n
+	}
+	key, value := lengths[0], lengths[1]
+	if key == 0 || key > 1<<16 || value > 1<<20 || uint64(at)+key+value+4 > uint64(len(data)) {
+		return 0, f, false, false
+	}
+	end := at + int(key+value)
+	intact = crc32.Checksum(data[:end], castagnoli) == binary.BigEndian.Uint32(data[end:])
+	f, ours = makeFound(data[at:at+int(key)], data[0], data[at+int(key):end])
+	return end + 4, f, ours, intact
+}
+
+// readManifest returns the names of the tables that belong to the database.
+func readManifest(dir string) (map[string]bool, error) {
+	f, err := os.Open(filepath.Join(dir, bdb.ManifestFilename))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	m, end, err := bdb.ReplayManifestFile(f, 0, bdb.DefaultOptions(dir).WithLogger(nil))
+	if err != nil {
+		return nil, err
+	}
+	tables := make(map[string]bool, len(m.Tables))
+	for id, t := range m.Tables {
+		tables[fmt.Sprintf("%06d.sst", id)] = true
+		if t.KeyID != 0 || t.Compression != 0 {
+			return tables, errFormat
+		}
+	}
+	if end < info.Size() {
+		return tables, fmt.Errorf("damaged from byte %d on", end)
+	}
+	return tables, nil
+}
+
+// survey is what there is in a store's folder, and what is wrong with it.
+type survey struct {
+	tables, logs []string // file names
+	orphans      []string // tables that the manifest does not name: left over from a kill, or their place in the manifest was lost
+	damage       []error
+}
+
+// surveyFolder checks all files that matter.
+func surveyFolder(dir string) (*survey, error) {
+	s := &survey{}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		switch filepath.Ext(f.Name()) {
+		case ".sst":
+			s.tables = append(s.tables, f.Name())
+		case ".mem":
+			s.logs = append(s.logs, f.Name())
+		}
+	}
+	named, err := readManifest(dir)
+	switch {
+	case err != nil && ours(err):
+		return nil, err
+	case errors.Is(err, os.ErrNotExist) && len(s.tables)+len(s.logs) == 0:
+		return s, nil // a new store
+	case err != nil:
+		s.damage = append(s.damage, fmt.Errorf("%s: %w", bdb.ManifestFilename, err))
+	}
+	for name := range named {
+		if !slices.Contains(s.tables, name) {
+			s.damage = append(s.damage, fmt.Errorf("%s: is missing", name))
+		}
+	}
+	for _, name := range s.tables {
+		orphan := !named[name]
+		if orphan {
+			s.orphans = append(s.orphans, name)
+		}
+		if err := readFile(dir, name, readTable, nil); err != nil && ours(err) {
+			return nil, err
+		} else if err != nil && !orphan {
+			s.damage = append(s.damage, err)
+		}
+	}
+	for _, name := range s.logs {
+		if err := readFile(dir, name, readLog, nil); err != nil && ours(err) {
+			return nil, err
+		} else if err != nil {
+			s.damage = append(s.damage, err)
+		}
+	}
+	return s, nil
+}
+
+func readFile(dir, name string, read func([]byte, func(found)) error, fn func(found)) error {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR, 0) // the database will want to write, too
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(f, data); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if err := read(data, fn); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package badger
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	bdb "github.com/dgraph-io/badger/v4"
+
+	"github.com/switchyard-p2p/switchyard/internal/switchyardpb"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+)
+
+// open makes the folder usable, loads what is there, and mends what has to be mended.
+func (s *Store) open() (err error) {
+	defer func() {
+		if err != nil {
+			_ = s.release()
+		}
+	}()
+	if err := s.enter(); err != nil {
+		return err
+	}
+	found, err := surveyFolder(s.path)
+	if err != nil {
+		return err
+	}
+	if len(found.damage) > 0 {
+		return s.rebuild(found, nil)
+	}
+	return s.load(found)
+}
+
+// enter makes the folder, and takes its lock.
+func (s *Store) enter() error {
+	if err := os.MkdirAll(s.path, 0o700); err != nil {
+		if errors.Is(err, syscall.ENOTDIR) {
+			if e := (*fs.PathError)(nil); errors.As(err, &e) && e.Path != s.path {
+				return fmt.Errorf("%s %w", e.Path, ErrNotFolder)
+			}
+			return ErrNotFolder
+		}
+		return err
+	}
+	lock, err := os.OpenFile(filepath.Join(s.path, "OWNER"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	s.lock = lock
+	if err := lockFile(lock); err != nil {
+		return err
+	}
+	if free := freeSpace(s.path); free < s.opts.MinFree {
+		return diskFull(free, s.opts.MinFree)
+	}
+	s.head, err = openHead(s.path)
+	return err
+}
+
+func diskFull(free, need uint64) error {
+	return fmt.Errorf("%w: %d MiB free, %d MiB needed", ErrDiskFull, free>>20, need>>20)
+}
+
+// newBook starts an empty book.
+func (s *Store) newBook() *loader {
+	s.Book = peerstore.NewBook(s.opts.Limits, s.opts.Seed)
+	s.Track()
+	return &loader{book: s.Book, now: time.Now()}
+}
+
+// load opens a database whose files are in order, and loads it.
+func (s *Store) load(found *survey) error {
+	before := s.head.read()
+	if err := s.keepOrphans(found); err != nil {
+		return err
+	}
+	if err := s.openDatabase(); err != nil {
+		if ours(err) {
+			return err
+		}
+		found.damage = append(found.damage, err)
+		return s.rebuild(found, before)
+	}
+	l := s.newBook()
+	if err := l.database(s.db); err != nil {
+		if ours(err) {
+			return err
+		}
+		found.damage = append(found.damage, err)
+		return s.rebuild(found, before)
+	}
+	missing := l.missing(nil)
+	if missing.any() && len(found.orphans) > 0 {
+		found.damage = append(found.damage, fmt.Errorf("%s: %d tables are not named", bdb.ManifestFilename, len(found.orphans)))
+		return s.rebuild(found, before)
+	}
+	s.dropOrphans()
+	if missing := l.missing(before); missing.any() || l.unreadable()+l.badAddresses > 0 {
+		s.opts.Logger.Error("The peer store had lost something; the rest is in use", append(missing.attrs(), l.attrs(s.path)...)...)
+	}
+	return s.begin(l, before)
+}
+
+// ours says that an error is to be told, not to be mended.
+func ours(err error) bool {
+	return errors.Is(err, ErrNewer) || errors.Is(err, ErrInUse) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOSPC) ||
+		errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
+}
+
+// openDatabase opens the database after removing those of its files that hold nothing, so that they cannot be damaged either.
+func (s *Store) openDatabase() (err error) {
+	files, err := os.ReadDir(s.path)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		name, drop := f.Name(), false
+		switch filepath.Ext(name) {
+		case ".vlog": // values lie in the tables: databaseOptions
+			drop = true
+		case ".mem": // made, but killed before it was written to
+			info, err := f.Info()
+			drop = err == nil && info.Size() == 0
+		default: // statistics of the value log; the list of encryption keys, of which there are none
+			drop = name == "DISCARD" || name == bdb.KeyRegistryFileName
+		}
+		if drop {
+			if err := os.Remove(filepath.Join(s.path, name)); err != nil {
+				return err
+			}
+		}
+	}
+	defer func() { // the last resort: the files have been checked
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the database panicked: %.200v", p)
+		}
+	}()
+	s.db, err = bdb.Open(databaseOptions(s.path, s.opts.Logger))
+	if err != nil {
+		s.db = nil
+	}
+	return err
+}
+
+// begin writes what makes a loaded store a current one.
+func (s *Store) begin(l *loader, before *switchyardpb.StoreTotals) error {
+	if l.totals != nil {
+		s.sequence = l.totals.Sequence
+	}
+	if before != nil {
+		s.sequence = max(s.sequence, before.Sequence)
+	}
+	batch := s.db.NewWriteBatch()
+	defer batch.Cancel()
+	for _, key := range l.drop {
+		if err := batch.Delete(key); err != nil {
+			return err
+		}
+	}
+	if l.version != schemaVersion {
+		if err := batch.Set([]byte{versionKey}, []byte{schemaVersion}); err != nil {
+			return err
+		}
+	}
+	if err := batch.Flush(); err != nil {
+		return err
+	}
+	return s.writeBatch([]peerstore.Changes{first(s.TakeChanges(0))})
+}
+
+func first[A, B any](a A, _ B) A { return a }
