@@ -13,10 +13,14 @@ const (
 	askMargin = 500 * time.Millisecond
 	// secondAsk is how soon we use the second free request. The first often comes too early: nodes that start together know nobody yet.
 	secondAsk = time.Second
+	// eagerAsks are made as soon as the peer tolerates them; after those, calmInterval is between two (CometBFT's ensurePeersPeriod).
+	eagerAsks    = 5
+	calmInterval = 30 * time.Second
 	// routineInterval is between two requests to a peer while we need no peers, to keep what we know fresh.
 	routineInterval = 5 * time.Minute
 	// patience is how long we wait for an answer before we ask again, and for the whole visit of a seed.
 	patience = time.Minute
+	never    = 100 * 365 * 24 * time.Hour
 	// maxOutstanding requests may wait for an answer.
 	maxOutstanding = 2
 	// maxStrikes is the misdeed that ends the link.
@@ -67,8 +71,8 @@ func (p *peer) mayAsk(now time.Time) bool {
 // nextAsk is when to send the next request, given whether we need peers.
 func (p *peer) nextAsk(need bool) time.Time {
 	switch {
-	case p.outstanding >= maxOutstanding:
-		return p.since.Add(1 << 62) // it does not answer
+	case p.outstanding >= maxOutstanding: // it does not answer
+		return p.since.Add(never)
 	case p.outstanding > 0:
 		return p.askedAt.Add(patience)
 	case need:
@@ -82,10 +86,13 @@ func (p *peer) nextAsk(need bool) time.Time {
 // schedule sets when the next request may go, counted from now: from the last answer (so that the delay of the network does not shorten the interval
 // that the remote sees) or from a request that is still without one.
 func (p *peer) schedule(now time.Time, jitter func(time.Duration) time.Duration) {
-	if p.asks == 1 {
+	switch {
+	case p.asks == 1:
 		p.earliest = now.Add(secondAsk + jitter(secondAsk))
-	} else {
+	case p.asks < eagerAsks:
 		p.earliest = now.Add(requestInterval + askMargin + jitter(requestInterval/2))
+	default:
+		p.earliest = now.Add(calmInterval/2 + askMargin + jitter(calmInterval))
 	}
 	p.routine = now.Add(routineInterval/2 + jitter(routineInterval))
 }

@@ -31,11 +31,14 @@ const sendTimeout = 30 * time.Second
 
 // Config are the settings of the service. A zero field means its default.
 type Config struct {
-	MaxMessage  int // bytes of the longest message; 0 means 8 MiB
-	Outstanding int // calls to one peer without a reply; 0 means 64
-	Backlog     int // bytes of answers that wait for one slow peer; 0 means 4 MiB. More are dropped
-	SlowPeers   int // peers with a backlog at once; 0 means 64. The answers of further ones are dropped when they do not fit their queue
+	MaxMessage  int `toml:"max_message"` // bytes of the longest message; 0 means 8 MiB
+	Outstanding int `toml:"outstanding"` // calls to one peer without a reply; 0 means 64
+	Backlog     int `toml:"backlog"`     // bytes of answers that wait for one slow peer; 0 means 4 MiB. More are dropped
+	SlowPeers   int `toml:"slow_peers"`  // peers with a backlog at once; 0 means 64. The answers of further ones are dropped when they do not fit their queue
 }
+
+// Default is the zero Config.
+func Default() Config { return Config{} }
 
 func (c Config) withDefaults() Config {
 	if c.MaxMessage == 0 {

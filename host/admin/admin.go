@@ -1,0 +1,267 @@
+// Package admin is the node's HTTP API for its operator: JSON below /v1/, Prometheus metrics, a health check and a page for people.
+// What it serves is a contract, see docs/admin-api.md.
+//
+// It has no password. It listens on loopback unless it is told otherwise, refuses requests that a web page of another origin sends, and requests
+// for host names that are not its own (so that no such page can make a name of its own point here).
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// DefaultAddress is where the API listens.
+const DefaultAddress = "127.0.0.1:26660"
+
+const (
+	maxBody        = 64 << 10 // bytes of a request's JSON
+	maxItem        = 1 << 20  // bytes of POST /v1/relay
+	maxConns       = 128      // connections at once
+	requestTimeout = 10 * time.Second
+	dialTimeout    = 30 * time.Second
+	eventsBeat     = 15 * time.Second // between two signs of life on an event stream
+	stopGrace      = 2 * time.Second  // for requests in flight when the node stops
+)
+
+// Config says where the API listens and what it states.
+type Config struct {
+	Address string // host:port; port 0 asks for a free one; "" means DefaultAddress
+	Version string // of the software
+	Profile bool   // serve /debug/pprof/ too
+}
+
+// Node is what the API shows and steers. Of builds it from a host; a test or another kind of node may fill it otherwise. About, Links, Watch, Peers and Store are required.
+type Node struct {
+	About   About
+	Links   Links
+	Watch   Watch
+	Peers   Peers
+	Store   Store
+	Metrics prometheus.Gatherer // nil: no /metrics
+	// Publish hands an item to the relay. nil: the node has no relay.
+	Publish func(ctx context.Context, item []byte) error
+}
+
+// About tells who the node is. *host.Host does.
+type About interface {
+	Self() transport.NodeID
+	PublicKey() handshake.PublicKey
+	Network() string
+	Moniker() string
+}
+
+// Links are the node's links. *host.Host has them.
+type Links interface {
+	Peers() []host.PeerInfo
+	Dial(context.Context, transport.Address) (host.PeerInfo, error)
+	Disconnect(transport.NodeID, muxer.Code, string)
+}
+
+// Watch tells what happens. *host.Host does.
+type Watch interface {
+	Listening() <-chan struct{}
+	ListenAddrs() []ma.Multiaddr
+	Events(context.Context) <-chan host.Event
+}
+
+// Peers decides on peers. *host.PeerManager does.
+type Peers interface {
+	Ban(target peerstore.Target, until time.Time, reason string) error
+	Unban(target peerstore.Target) (bool, error)
+	Banned(transport.NodeID, netip.Addr) (peerstore.Ban, bool)
+}
+
+// Store is what is known of peers. Every peerstore.Store is one.
+type Store interface {
+	Range(func(peerstore.Record) bool)
+	Stats() peerstore.Stats
+	Bans(now time.Time) []peerstore.Ban
+}
+
+// Of is the Node of a host and its store.
+func Of(h *host.Host, store peerstore.Store, metrics prometheus.Gatherer) Node {
+	return Node{About: h, Links: h, Watch: h, Peers: h.PeerManager(), Store: store, Metrics: metrics}
+}
+
+// Server serves the API. New builds it, Run works.
+type Server struct {
+	cfg     Config
+	node    Node
+	log     *slog.Logger
+	host    string // that the configuration names
+	started time.Time
+	handler http.Handler
+
+	listening chan struct{}
+	mu        sync.Mutex
+	addr      net.Addr // once it listens; guarded by mu
+}
+
+// New checks cfg and builds a server that listens only in Run. A nil logger discards.
+func New(cfg Config, node Node, logger *slog.Logger) (*Server, error) {
+	if node.About == nil || node.Links == nil || node.Watch == nil || node.Peers == nil || node.Store == nil {
+		return nil, errors.New("admin: About, Links, Watch, Peers and Store are required")
+	}
+	if cfg.Address == "" {
+		cfg.Address = DefaultAddress
+	}
+	name, port, err := net.SplitHostPort(cfg.Address)
+	if err != nil {
+		return nil, fmt.Errorf("admin: address %.120q: want host:port such as %s", cfg.Address, DefaultAddress)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return nil, fmt.Errorf("admin: address %.120q: %q is not a port (0 to 65535)", cfg.Address, port)
+	}
+	if logger == nil {
+		logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	s := &Server{cfg: cfg, node: node, log: logger.With("service", "admin"), host: name, started: time.Now(), listening: make(chan struct{})}
+	s.handler = s.guard(s.routes())
+	return s, nil
+}
+
+// Handler is the API without a listener, for a server of your own.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Listening is closed once Run listens.
+func (s *Server) Listening() <-chan struct{} { return s.listening }
+
+// Addr is where the API listens, with its real port; nil before Listening is closed.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addr
+}
+
+// Run listens and serves until ctx ends; it returns after all requests have. It runs once.
+func (s *Server) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Address)
+	if err != nil {
+		return fmt.Errorf("admin: %w (admin.address; \"\" turns the API off)", err)
+	}
+	if a, ok := ln.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
+		s.log.Warn("the admin API can be reached from other machines and has no password", "address", a.String())
+	}
+	s.mu.Lock()
+	s.addr = ln.Addr()
+	s.mu.Unlock()
+	close(s.listening)
+	s.log.Debug("admin API", "address", ln.Addr().String())
+
+	var requests inFlight // http.Server.Close does not wait for handlers
+	server := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !requests.begin() {
+				fail(w, http.StatusServiceUnavailable, errors.New("the node stops"))
+				return
+			}
+			defer requests.wg.Done()
+			s.handler.ServeHTTP(w, r)
+		}),
+		BaseContext:       func(net.Listener) context.Context { return ctx }, // so that event streams and dials end with us
+		ReadHeaderTimeout: requestTimeout, ReadTimeout: requestTimeout,
+		WriteTimeout: requestTimeout, // handlers that take longer say so
+		IdleTimeout:  time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(newLimited(ln, maxConns)) }()
+	select {
+	case err = <-served: // the listener failed
+		err = fmt.Errorf("admin: %w", err)
+	case <-ctx.Done():
+		grace, stop := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+		_ = server.Shutdown(grace) // what is still open after that is cut off
+		stop()
+		<-served
+		err = nil
+	}
+	cancel()
+	_ = server.Close()
+	requests.end()
+	return err
+}
+
+// inFlight counts requests until it ends, and lets none begin afterwards.
+type inFlight struct {
+	wg    sync.WaitGroup
+	mu    sync.Mutex // orders begin with end
+	ended bool
+}
+
+func (f *inFlight) begin() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.ended {
+		f.wg.Add(1)
+	}
+	return !f.ended
+}
+
+func (f *inFlight) end() {
+	f.mu.Lock()
+	f.ended = true
+	f.mu.Unlock()
+	f.wg.Wait()
+}
+
+// limited accepts so many connections at once; further ones wait in the system's queue.
+type limited struct {
+	net.Listener
+	free chan struct{}
+	done chan struct{}
+	once sync.Once
+}
+
+func newLimited(ln net.Listener, n int) *limited {
+	return &limited{Listener: ln, free: make(chan struct{}, n), done: make(chan struct{})}
+}
+
+func (l *limited) Accept() (net.Conn, error) {
+	select {
+	case l.free <- struct{}{}:
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.free
+		return nil, err
+	}
+	return &limitedConn{Conn: c, release: sync.OnceFunc(func() { <-l.free })}, nil
+}
+
+func (l *limited) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return l.Listener.Close()
+}
+
+type limitedConn struct {
+	net.Conn
+	release func()
+}
+
+func (c *limitedConn) Close() error {
+	defer c.release()
+	return c.Conn.Close()
+}

@@ -1,0 +1,219 @@
+package admin
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// maxAnswer bounds what a client reads: 10,000 known peers of 8 addresses take about 30 MB.
+const maxAnswer = 64 << 20
+
+// Client calls the admin API of a node. Its methods may be called concurrently. Errors are *APIError where the node answered,
+// and *UnreachableError where it did not.
+type Client struct {
+	address string
+	http    *http.Client
+}
+
+// NewClient makes a client for the API at address (host:port, as the node's configuration has it). It connects only when it is asked something.
+func NewClient(address string) (*Client, error) {
+	name, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("admin address %.120q: want host:port such as %s", address, DefaultAddress)
+	}
+	if ip, err := netip.ParseAddr(name); err == nil && ip.IsUnspecified() { // listens everywhere: then also here
+		name = "127.0.0.1"
+		if ip.Is6() {
+			name = "::1"
+		}
+	}
+	return &Client{address: net.JoinHostPort(name, port), http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}, nil
+}
+
+// APIError is an answer of the node that is not a success.
+type APIError struct {
+	Status  int // of HTTP
+	Message string
+	Reason  *Reason // why a dial failed, where known
+}
+
+func (e *APIError) Error() string { return e.Message }
+
+// UnreachableError says that no node answered.
+type UnreachableError struct {
+	Address string
+	Err     error
+}
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("no node answers at %s: %v (does it run, and is admin.address right?)", e.Address, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// Status tells how the node is.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	return call[Status](ctx, c, "GET", "/v1/status", nil)
+}
+
+// Peers are the links that are up.
+func (c *Client) Peers(ctx context.Context) ([]Peer, error) {
+	return call[[]Peer](ctx, c, "GET", "/v1/peers", nil)
+}
+
+// Store lists up to limit known peers, best ranked first; 0 means the node's default of 100.
+func (c *Client) Store(ctx context.Context, limit int) ([]KnownPeer, error) {
+	path := "/v1/store"
+	if limit != 0 {
+		path += "?limit=" + strconv.Itoa(limit)
+	}
+	return call[[]KnownPeer](ctx, c, "GET", path, nil)
+}
+
+// Dial makes the node connect to an address, and returns when the link is up.
+func (c *Client) Dial(ctx context.Context, address string) (Peer, error) {
+	return call[Peer](ctx, c, "POST", "/v1/dial", dialRequest{Address: address})
+}
+
+// Disconnect ends a link.
+func (c *Client) Disconnect(ctx context.Context, id transport.NodeID) error {
+	_, err := call[any](ctx, c, "POST", "/v1/disconnect", disconnectRequest{NodeID: string(id)})
+	return err
+}
+
+// Bans are the bans that hold.
+func (c *Client) Bans(ctx context.Context) ([]Ban, error) {
+	return call[[]Ban](ctx, c, "GET", "/v1/bans", nil)
+}
+
+// Ban refuses a node id, an IP address or a CIDR for so long; 0 means for ever.
+func (c *Client) Ban(ctx context.Context, target string, d time.Duration, reason string) (Ban, error) {
+	in := banRequest{Target: target, Reason: reason}
+	if d != 0 {
+		in.For = d.String()
+	}
+	return call[Ban](ctx, c, "POST", "/v1/ban", in)
+}
+
+// Unban lifts a ban.
+func (c *Client) Unban(ctx context.Context, target string) error {
+	_, err := call[any](ctx, c, "DELETE", "/v1/ban/"+url.PathEscape(target), nil)
+	return err
+}
+
+// Publish hands an item to the node's relay.
+func (c *Client) Publish(ctx context.Context, item []byte) error {
+	body, err := c.do(ctx, "POST", "/v1/relay", "application/octet-stream", bytes.NewReader(item))
+	if err == nil {
+		_ = body.Close()
+	}
+	return err
+}
+
+// Healthy says whether the node listens.
+func (c *Client) Healthy(ctx context.Context) error {
+	_, err := call[any](ctx, c, "GET", "/healthz", nil)
+	return err
+}
+
+// Events calls fn with what happens from now on, until ctx ends, the node stops, or fn returns an error. ready, where not nil, is called once the node sends.
+func (c *Client) Events(ctx context.Context, ready func(), fn func(Event) error) error {
+	body, err := c.do(ctx, "GET", "/v1/events", "", nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, maxBody)
+	for lines.Scan() {
+		if ready != nil {
+			ready()
+			ready = nil
+		}
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		if !ok {
+			continue
+		}
+		var e Event
+		if err := json.Unmarshal([]byte(data), &e); err != nil {
+			return fmt.Errorf("event: %w", err)
+		}
+		if err := fn(e); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err := lines.Err(); err != nil {
+		return &UnreachableError{c.address, err}
+	}
+	return &UnreachableError{c.address, io.EOF}
+}
+
+// call sends in as JSON (nothing for nil) and decodes the answer.
+func call[T any](ctx context.Context, c *Client, method, path string, in any) (out T, err error) {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return out, err
+		}
+		body = bytes.NewReader(b)
+	}
+	answer, err := c.do(ctx, method, path, "application/json", body)
+	if err != nil {
+		return out, err
+	}
+	defer answer.Close()
+	if err := json.NewDecoder(io.LimitReader(answer, maxAnswer)).Decode(&out); err != nil {
+		return out, fmt.Errorf("the answer of %s to %s is not what was expected: %w", c.address, path, err)
+	}
+	return out, nil
+}
+
+// do sends a request; the caller closes the body that it returns.
+func (c *Client) do(ctx context.Context, method, path, contentType string, body io.Reader) (io.ReadCloser, error) {
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+c.address+path, body)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", contentType)
+	}
+	answer, err := c.http.Do(r)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err
+		}
+		return nil, &UnreachableError{c.address, err}
+	}
+	if answer.StatusCode/100 == 2 {
+		return answer.Body, nil
+	}
+	defer answer.Body.Close()
+	var f failure
+	if err := json.NewDecoder(io.LimitReader(answer.Body, maxBody)).Decode(&f); err != nil || f.Error == "" {
+		return nil, &APIError{Status: answer.StatusCode, Message: "the admin API of " + c.address + " answered " + answer.Status}
+	}
+	return nil, &APIError{Status: answer.StatusCode, Message: f.Error, Reason: f.Reason}
+}

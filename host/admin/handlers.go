@@ -1,0 +1,257 @@
+package admin
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// The store is listed in pieces: it may hold a million peers.
+const (
+	defaultListed = 100
+	mostListed    = 10_000
+)
+
+//go:embed page.html
+var pageHTML []byte
+
+func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'")
+	_, _ = w.Write(pageHTML)
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	select {
+	case <-s.node.Watch.Listening():
+		reply(w, http.StatusOK, map[string]bool{"ok": true})
+	default:
+		fail(w, http.StatusServiceUnavailable, errors.New("the node does not listen yet"))
+	}
+}
+
+func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+	about, stats := s.node.About, s.node.Store.Stats()
+	out := Status{
+		NodeID: about.Self(), PeerID: about.PublicKey().PeerID(), Network: about.Network(), Moniker: about.Moniker(), Version: s.cfg.Version,
+		Listen: []string{}, Uptime: int64(time.Since(s.started) / time.Second), Goroutines: runtime.NumGoroutine(),
+		Store: StoreCounts{Known: stats.Known, Tried: stats.Tried, New: stats.New, Banned: stats.Banned},
+	}
+	for _, a := range s.node.Watch.ListenAddrs() {
+		out.Listen = append(out.Listen, a.String())
+	}
+	for _, p := range s.node.Links.Peers() {
+		if p.Inbound {
+			out.Peers.Inbound++
+		} else {
+			out.Peers.Outbound++
+		}
+		if p.Trusted {
+			out.Peers.Trusted++
+		}
+	}
+	reply(w, http.StatusOK, out)
+}
+
+func (s *Server) peers(w http.ResponseWriter, _ *http.Request) {
+	now, infos := time.Now(), s.node.Links.Peers()
+	out := make([]Peer, len(infos))
+	for i := range infos {
+		out[i] = peerOf(&infos[i], now)
+	}
+	reply(w, http.StatusOK, out)
+}
+
+func (s *Server) store(w http.ResponseWriter, r *http.Request) {
+	limit := defaultListed
+	if text := r.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > mostListed {
+			fail(w, http.StatusBadRequest, fmt.Errorf("limit %.20q: want a number from 1 to %d", text, mostListed))
+			return
+		}
+		limit = n
+	}
+	out := []KnownPeer{}
+	s.node.Store.Range(func(rec peerstore.Record) bool {
+		out = append(out, knownOf(&rec))
+		return len(out) < limit
+	})
+	reply(w, http.StatusOK, out)
+}
+
+func (s *Server) bans(w http.ResponseWriter, _ *http.Request) {
+	out := []Ban{}
+	for _, b := range s.node.Store.Bans(time.Now()) {
+		if len(out) == mostListed {
+			break
+		}
+		out = append(out, Ban{Target: b.Target.String(), Since: b.Since, Until: b.Until, Reason: b.Reason})
+	}
+	reply(w, http.StatusOK, out)
+}
+
+// events sends what happens from now on. A reader that lags loses events (see host.Host.Events), and one that takes nothing is cut off.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	out := http.NewResponseController(w)
+	w.Header().Set("Content-Type", "text/event-stream")
+	send := func(format string, args ...any) bool {
+		_ = out.SetWriteDeadline(time.Now().Add(requestTimeout))
+		_, err := fmt.Fprintf(w, format, args...)
+		return err == nil && out.Flush() == nil
+	}
+	happened := s.node.Watch.Events(r.Context())
+	beat := time.NewTicker(eventsBeat)
+	defer beat.Stop()
+	for ok := send(": from now on\n\n"); ok; {
+		select {
+		case e, open := <-happened:
+			if !open {
+				return
+			}
+			data, err := json.Marshal(eventOf(&e))
+			ok = err == nil && send("event: %s\ndata: %s\n\n", e.Kind, data)
+		case <-beat.C:
+			ok = send(": still here\n\n")
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+func (s *Server) dial(w http.ResponseWriter, r *http.Request) {
+	var in dialRequest
+	if !read(w, r, &in) {
+		return
+	}
+	a, err := transport.ParseAddress(in.Address)
+	if err == nil && a.ID() == "" {
+		err = fmt.Errorf("address %.200q names no node: put its id before an @, or /mconn/ID or /p2p/ID at the end", in.Address)
+	}
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(dialTimeout + requestTimeout))
+	ctx, cancel := context.WithTimeout(r.Context(), dialTimeout)
+	defer cancel()
+	info, err := s.node.Links.Dial(ctx, a)
+	if err != nil {
+		fail(w, http.StatusBadGateway, fmt.Errorf("dial %s: %w", a, err))
+		return
+	}
+	reply(w, http.StatusOK, peerOf(&info, time.Now()))
+}
+
+func (s *Server) disconnect(w http.ResponseWriter, r *http.Request) {
+	var in disconnectRequest
+	if !read(w, r, &in) {
+		return
+	}
+	id, err := transport.ParseNodeID(in.NodeID)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	for _, p := range s.node.Links.Peers() {
+		if p.ID == id {
+			s.node.Links.Disconnect(id, muxer.CodeRequested, "an operator asked for it")
+			reply(w, http.StatusOK, disconnectRequest{NodeID: string(id)})
+			return
+		}
+	}
+	fail(w, http.StatusNotFound, fmt.Errorf("%s: %w", id, host.ErrNotConnected))
+}
+
+func (s *Server) ban(w http.ResponseWriter, r *http.Request) {
+	var in banRequest
+	if !read(w, r, &in) {
+		return
+	}
+	target, err := peerstore.ParseTarget(in.Target)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	now, until := time.Now(), time.Time{}
+	if in.For != "" {
+		d, err := time.ParseDuration(in.For)
+		if err != nil || d <= 0 {
+			fail(w, http.StatusBadRequest, fmt.Errorf("for %.40q: want a duration such as 90m or 24h, or nothing for ever", in.For))
+			return
+		}
+		until = now.Add(d)
+	}
+	if err := s.node.Peers.Ban(target, until, in.Reason); err != nil {
+		ip := netip.Addr{}
+		if target.Prefix.IsValid() {
+			ip = target.Prefix.Addr()
+		}
+		if _, holds := s.node.Peers.Banned(target.ID, ip); holds { // only the disk failed
+			fail(w, http.StatusInternalServerError, fmt.Errorf("the ban holds until the node stops, but it could not be written: %w", err))
+		} else {
+			fail(w, http.StatusBadRequest, err)
+		}
+		return
+	}
+	reply(w, http.StatusOK, Ban{Target: target.String(), Since: now, Until: until, Reason: in.Reason})
+}
+
+func (s *Server) unban(w http.ResponseWriter, r *http.Request) {
+	target, err := peerstore.ParseTarget(r.PathValue("target"))
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	was, err := s.node.Peers.Unban(target)
+	switch {
+	case err != nil:
+		fail(w, http.StatusInternalServerError, fmt.Errorf("the ban is lifted until the node stops, but that could not be written: %w", err))
+	case !was:
+		fail(w, http.StatusNotFound, fmt.Errorf("%s is not banned", target))
+	default:
+		reply(w, http.StatusOK, map[string]string{"target": target.String()})
+	}
+}
+
+func (s *Server) relay(w http.ResponseWriter, r *http.Request) {
+	if s.node.Publish == nil {
+		fail(w, http.StatusNotFound, errors.New("this node has no relay"))
+		return
+	}
+	item, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxItem))
+	switch {
+	case err != nil:
+		fail(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the item: %w", err))
+	case len(item) == 0:
+		fail(w, http.StatusBadRequest, errors.New("the item is empty"))
+	default:
+		if err := s.node.Publish(r.Context(), item); err != nil {
+			fail(w, http.StatusServiceUnavailable, err)
+			return
+		}
+		reply(w, http.StatusOK, map[string]int{"bytes": len(item)})
+	}
+}
+
+// reasonIn finds the typed reason in an error.
+func reasonIn(err error) *Reason {
+	var d *host.DisconnectError
+	if errors.As(err, &d) {
+		return reasonOf(d)
+	}
+	return nil
+}

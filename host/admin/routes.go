@@ -1,0 +1,148 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// methods are the handlers of one path.
+type methods map[string]func(http.ResponseWriter, *http.Request)
+
+// routes are all paths. docs/admin-api.md describes each.
+func (s *Server) routes() http.Handler {
+	paths := map[string]methods{
+		"/{$}":                {"GET": s.page},
+		"/healthz":            {"GET": s.health},
+		"/v1/status":          {"GET": s.status},
+		"/v1/peers":           {"GET": s.peers},
+		"/v1/store":           {"GET": s.store},
+		"/v1/events":          {"GET": s.events},
+		"/v1/dial":            {"POST": s.dial},
+		"/v1/disconnect":      {"POST": s.disconnect},
+		"/v1/bans":            {"GET": s.bans},
+		"/v1/ban":             {"POST": s.ban},
+		"/v1/ban/{target...}": {"DELETE": s.unban},
+		"/v1/relay":           {"POST": s.relay},
+	}
+	if s.node.Metrics != nil {
+		metrics := promhttp.HandlerFor(s.node.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: requestTimeout / 2})
+		paths["/metrics"] = methods{"GET": metrics.ServeHTTP}
+	}
+	if s.cfg.Profile {
+		paths["/debug/pprof/"] = methods{"GET": pprof.Index}
+		paths["/debug/pprof/profile"] = methods{"GET": long(pprof.Profile)}
+		paths["/debug/pprof/trace"] = methods{"GET": long(pprof.Trace)}
+		paths["/debug/pprof/symbol"] = methods{"GET": pprof.Symbol}
+		paths["/debug/pprof/cmdline"] = methods{"GET": pprof.Cmdline}
+	}
+	mux := http.NewServeMux()
+	for path, m := range paths {
+		mux.HandleFunc(path, m.serve)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, http.StatusNotFound, fmt.Errorf("no such path: %.200q", r.URL.Path))
+	})
+	return mux
+}
+
+func (m methods) serve(w http.ResponseWriter, r *http.Request) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if fn := m[method]; fn != nil {
+		fn(w, r)
+		return
+	}
+	allowed := slices.Sorted(maps.Keys(m))
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	fail(w, http.StatusMethodNotAllowed, fmt.Errorf("%.20s is not for this path: use %s", r.Method, strings.Join(allowed, " or ")))
+}
+
+// long lets a handler write for as long as a profile takes.
+func long(fn http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(10 * time.Minute))
+		fn(w, r)
+	}
+}
+
+// guard refuses what a web page of another origin sends through its reader's browser.
+func (s *Server) guard(next http.Handler) http.Handler {
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fail(w, http.StatusForbidden, errors.New("requests from pages of another origin are refused"))
+	}))
+	guarded := origin.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		if !s.knows(r.Host) {
+			fail(w, http.StatusForbidden, fmt.Errorf("host %.100q is refused: use the IP address, localhost, or the host of admin.address", r.Host))
+			return
+		}
+		guarded.ServeHTTP(w, r)
+	})
+}
+
+// knows says whether a request may be for that host. A page that makes a name of its own point at us comes with that name; an IP
+// address it cannot fake.
+func (s *Server) knows(hostport string) bool {
+	name, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		name = strings.Trim(hostport, "[]")
+	}
+	if _, err := netip.ParseAddr(name); err == nil {
+		return true
+	}
+	name = strings.TrimSuffix(strings.ToLower(name), ".")
+	return name == "localhost" || name != "" && name == strings.ToLower(s.host)
+}
+
+// reply writes v as JSON.
+func reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v) // a client that has gone needs no answer
+}
+
+// fail writes an error, and why a link could not be made where that is known.
+func fail(w http.ResponseWriter, status int, err error) {
+	reply(w, status, failure{Error: err.Error(), Reason: reasonIn(err)})
+}
+
+// read decodes a request's JSON strictly; it answers the request itself where that fails.
+func read(w http.ResponseWriter, r *http.Request, into any) bool {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	d.DisallowUnknownFields()
+	err := d.Decode(into)
+	if err == nil {
+		if _, more := d.Token(); more != io.EOF {
+			err = errors.New("more than one JSON value")
+		}
+	}
+	var size *http.MaxBytesError
+	switch {
+	case errors.As(err, &size):
+		fail(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is longer than %d bytes", size.Limit))
+	case errors.Is(err, io.EOF):
+		fail(w, http.StatusBadRequest, errors.New("the body is empty, want a JSON object"))
+	case err != nil:
+		fail(w, http.StatusBadRequest, fmt.Errorf("the body is not the JSON that is wanted: %w", err))
+	}
+	return err == nil
+}

@@ -1,0 +1,208 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// Status is the answer of GET /v1/status.
+type Status struct {
+	NodeID     transport.NodeID `json:"node_id"`
+	PeerID     string           `json:"peer_id"`
+	Network    string           `json:"network"`
+	Moniker    string           `json:"moniker"`
+	Version    string           `json:"version"`
+	Listen     []string         `json:"listen"` // with the real ports
+	Uptime     int64            `json:"uptime_s"`
+	Peers      PeerCounts       `json:"peers"`
+	Store      StoreCounts      `json:"store"`
+	Goroutines int              `json:"goroutines"`
+}
+
+// PeerCounts are the links that are up. A trusted peer is counted by its direction too.
+type PeerCounts struct {
+	Inbound  int `json:"inbound"`
+	Outbound int `json:"outbound"`
+	Trusted  int `json:"trusted"`
+}
+
+// StoreCounts are the totals of the peer store.
+type StoreCounts struct {
+	Known  int `json:"known"`
+	Tried  int `json:"tried"`
+	New    int `json:"new"`
+	Banned int `json:"banned"`
+}
+
+// Peer is one link of GET /v1/peers, in order of node id.
+type Peer struct {
+	NodeID    transport.NodeID `json:"node_id"`
+	PeerID    string           `json:"peer_id"`
+	Address   string           `json:"address"` // where we dialed it, or where it came from
+	Direction string           `json:"direction"`
+	Wire      string           `json:"wire"`
+	Transport string           `json:"transport"`
+	Security  string           `json:"security"`
+	Muxer     string           `json:"muxer"`
+	Moniker   string           `json:"moniker"`
+	Network   string           `json:"network"`
+	Version   string           `json:"version"`
+	Channels  []int            `json:"channels"` // ids
+	Listen    []string         `json:"listen"`   // where it says that it can be dialed
+	Trusted   bool             `json:"trusted"`
+	Score     int              `json:"score"`
+	Connected float64          `json:"connected_s"`
+	Sent      uint64           `json:"sent_bytes"`
+	Received  uint64           `json:"received_bytes"`
+	RTT       float64          `json:"rtt_ms"` // 0 when none was measured yet
+
+	SentMessages     uint64 `json:"sent_messages"`
+	ReceivedMessages uint64 `json:"received_messages"`
+	SendDropped      uint64 `json:"send_dropped"`    // messages that its full send queue refused
+	ReceiveDropped   uint64 `json:"receive_dropped"` // messages that full inboxes of ours dropped
+	ReceiveQueued    int64  `json:"receive_queued_bytes"`
+}
+
+// The two directions of a link.
+const (
+	Inbound  = "inbound"
+	Outbound = "outbound"
+)
+
+func direction(inbound bool) string {
+	if inbound {
+		return Inbound
+	}
+	return Outbound
+}
+
+func peerOf(p *host.PeerInfo, now time.Time) Peer {
+	out := Peer{
+		NodeID: p.ID, PeerID: p.PeerID, Address: p.Address, Direction: direction(p.Inbound),
+		Wire: p.Wire, Transport: p.Transport, Security: p.Security, Muxer: p.Muxer,
+		Moniker: p.Moniker, Network: p.Network, Version: p.Version,
+		Channels: make([]int, len(p.Channels)), Listen: append([]string{}, p.Listen...),
+		Trusted: p.Trusted, Score: p.Score, Connected: seconds(now.Sub(p.Connected)),
+		Sent: p.Stats.SentBytes, Received: p.Stats.ReceivedBytes, RTT: millis(p.Stats.RTT),
+		SentMessages: p.Stats.SentMessages, ReceivedMessages: p.Stats.ReceivedMessages,
+		SendDropped: p.Stats.Dropped, ReceiveDropped: p.InboxDropped, ReceiveQueued: p.ReceiveQueued,
+	}
+	for i, c := range p.Channels {
+		out.Channels[i] = int(c)
+	}
+	return out
+}
+
+// KnownPeer is one peer of GET /v1/store, best ranked first. Times that never were are left out.
+type KnownPeer struct {
+	NodeID           transport.NodeID `json:"node_id"`
+	Tried            bool             `json:"tried"` // one of its addresses has worked
+	Trusted          bool             `json:"trusted"`
+	Unconditional    bool             `json:"unconditional"`
+	Private          bool             `json:"private"`
+	Score            int              `json:"score"`
+	Height           uint64           `json:"height"`
+	Failures         uint32           `json:"failures"` // dials since the last success
+	FirstSeen        time.Time        `json:"first_seen,omitzero"`
+	LastConnected    time.Time        `json:"last_connected,omitzero"`
+	LastDisconnected time.Time        `json:"last_disconnected,omitzero"`
+	NotBefore        time.Time        `json:"not_before,omitzero"` // no dial before that
+	Quarantined      time.Time        `json:"quarantined_until,omitzero"`
+	QuarantineReason string           `json:"quarantine_reason,omitempty"`
+	Addresses        []KnownAddress   `json:"addresses"`
+}
+
+// KnownAddress is one address of a known peer.
+type KnownAddress struct {
+	Address     string           `json:"address"`
+	Source      string           `json:"source"` // such as "config" or "pex"
+	From        transport.NodeID `json:"from,omitempty"`
+	Failures    uint32           `json:"failures"`
+	FirstHeard  time.Time        `json:"first_heard,omitzero"`
+	LastHeard   time.Time        `json:"last_heard,omitzero"`
+	LastDialed  time.Time        `json:"last_dialed,omitzero"`
+	LastSuccess time.Time        `json:"last_success,omitzero"`
+	NotBefore   time.Time        `json:"not_before,omitzero"`
+	LastError   string           `json:"last_error,omitempty"`
+}
+
+func knownOf(r *peerstore.Record) KnownPeer {
+	out := KnownPeer{
+		NodeID: r.ID, Tried: r.Tried(), Trusted: r.Trusted, Unconditional: r.Unconditional, Private: r.Private, Score: int(r.Score), Height: r.Height,
+		Failures: r.Failures, FirstSeen: r.FirstSeen, LastConnected: r.LastConnected, LastDisconnected: r.LastDisconnected,
+		NotBefore: r.NotBefore, Quarantined: r.Quarantined, QuarantineReason: r.QuarantineReason, Addresses: make([]KnownAddress, len(r.Addresses)),
+	}
+	for i, a := range r.Addresses {
+		out.Addresses[i] = KnownAddress{
+			Address: a.Address.String(), Source: a.Source.Kind, From: a.Source.From, Failures: a.Failures, FirstHeard: a.FirstHeard, LastHeard: a.LastHeard,
+			LastDialed: a.LastDialed, LastSuccess: a.LastSuccess, NotBefore: a.NotBefore, LastError: a.LastError,
+		}
+	}
+	return out
+}
+
+// Ban is one entry of GET /v1/bans.
+type Ban struct {
+	Target string    `json:"target"` // a node id, an IP address or a CIDR
+	Since  time.Time `json:"since,omitzero"`
+	Until  time.Time `json:"until,omitzero"` // left out: for ever
+	Reason string    `json:"reason"`
+}
+
+// Event is one message of GET /v1/events; its kind is also the name of the server-sent event.
+type Event struct {
+	Time     time.Time        `json:"time"`
+	Kind     host.EventKind   `json:"kind"`
+	NodeID   transport.NodeID `json:"node_id,omitempty"`
+	Address  string           `json:"address,omitempty"`
+	Inbound  bool             `json:"inbound"`
+	Stage    string           `json:"stage,omitempty"` // of a failed dial or a refusal
+	Reason   *Reason          `json:"reason,omitempty"`
+	Duration float64          `json:"duration_ms"` // of the dial or the handshake
+}
+
+// Reason is why a link ended or was not made.
+type Reason struct {
+	Code   string `json:"code"`
+	Remote bool   `json:"remote"`          // the remote ended or refused it
+	Limit  string `json:"limit,omitempty"` // the configuration key of the limit that refused
+	Text   string `json:"text"`            // all of it, for people
+}
+
+func eventOf(e *host.Event) Event {
+	return Event{Time: e.Time, Kind: e.Kind, NodeID: e.ID, Address: e.Address, Inbound: e.Inbound, Stage: e.Stage, Reason: reasonOf(e.Reason), Duration: millis(e.Duration)}
+}
+
+func reasonOf(r *host.DisconnectError) *Reason {
+	if r == nil {
+		return nil
+	}
+	return &Reason{Code: muxer.Code(r.Code).String(), Remote: r.Remote, Limit: r.Limit, Text: r.Error()}
+}
+
+// The bodies of requests.
+type (
+	dialRequest struct {
+		Address string `json:"address"`
+	}
+	disconnectRequest struct {
+		NodeID string `json:"node_id"`
+	}
+	banRequest struct {
+		Target string `json:"target"`
+		For    string `json:"for"` // a duration such as "24h"; empty: for ever
+		Reason string `json:"reason"`
+	}
+	// failure is the body of every answer that is not a success.
+	failure struct {
+		Error  string  `json:"error"`
+		Reason *Reason `json:"reason,omitempty"` // of a dial
+	}
+)
+
+func millis(d time.Duration) float64  { return float64(d.Microseconds()) / 1000 }
+func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
