@@ -28,6 +28,7 @@ func (a *Attempt) Done(stage string) {
 // CheckKey passes the checkpoint after the remote's key is proven: it refuses ourselves, compares with Want, asks the gates. Its errors are *Refusal.
 func (a *Attempt) CheckKey(key PublicKey) error {
 	id := key.NodeID()
+	a.key, a.id = key, id
 	switch {
 	case id == "":
 		return &Refusal{Code: muxer.CodeAuthFailed, Stage: StageSecurity, Reason: "the remote proved no key"}
@@ -42,7 +43,10 @@ func (a *Attempt) CheckKey(key PublicKey) error {
 // CheckInfo passes the checkpoint after the remote's node info is known: it validates the info, compares it with ours (network, versions,
 // channels), asks the gates. Its errors are *Refusal. key is the one that CheckKey was given.
 func (a *Attempt) CheckInfo(key PublicKey, info *NodeInfo) error {
-	id := key.NodeID()
+	id := a.id
+	if key != a.key { // a wire that did not ask CheckKey first
+		id = key.NodeID()
+	}
 	visitor := Visitor{At: AtInfo, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), ID: id, Key: key, Info: info}
 	if a.u.cfg.Inspect != nil {
 		a.u.cfg.Inspect(visitor)

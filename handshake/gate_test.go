@@ -130,6 +130,18 @@ func TestWrongIDSelfAndInfo(t *testing.T) {
 	}
 }
 
+func TestInspectSeesWhatIsRefused(t *testing.T) {
+	cfg := fakeConfig(ourKey, &fakeWire{name: "comet", first: 0x22, key: ourKey, info: func(n *NodeInfo) { n.Network = "other" }})
+	var seen Visitor
+	cfg.Inspect = func(v Visitor) { seen = v }
+	remote, ours := pipe("/ip4/10.0.0.1")
+	talk(remote, remoteKey)
+	_, err := inbound(newUpgrader(t, cfg), ours)
+	if _, code := failure(t, err); code != muxer.CodeWrongNetwork || seen.At != AtInfo || seen.Info == nil || seen.Info.Network != "other" || seen.ID != remoteKey.ID() {
+		t.Errorf("%v, saw %+v", err, seen)
+	}
+}
+
 func TestNodeInfoRules(t *testing.T) {
 	good := fakeInfo(remoteKey)
 	ours := fakeInfo(ourKey)

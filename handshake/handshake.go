@@ -60,6 +60,8 @@ type Attempt struct {
 	stages []Stage
 	last   time.Time // when the stage before ended
 	stage  string    // the one that we are in
+	key    PublicKey // that CheckKey was given, and its id
+	id     transport.NodeID
 }
 
 // Stage is how long one stage of a handshake took. Names: "transport", "security", "muxer", "info".

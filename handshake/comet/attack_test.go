@@ -364,6 +364,43 @@ func TestPacketsBehindTheInfo(t *testing.T) {
 	})
 }
 
+// brokenSigner is an identity whose key is elsewhere, and cannot be reached.
+type brokenSigner struct {
+	handshake.Identity
+	wait bool
+}
+
+func (s brokenSigner) Sign(ctx context.Context, _ []byte) ([]byte, error) {
+	if s.wait {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return nil, errors.New("the signer is away")
+}
+
+// What goes wrong with our own key is not the remote's authentication failure.
+func TestSignerFails(t *testing.T) {
+	for wait, want := range map[bool]muxer.Code{false: muxer.CodeUnknown, true: muxer.CodeTimeout} {
+		synctest.Test(t, func(t *testing.T) {
+			d, l := newNode(t, 1), newNode(t, 2)
+			var err error
+			if d.wire, err = New(Config[*secretconn.Conn]{Identity: brokenSigner{d.key, wait}, Secure: secure, Mux: mux}); err != nil {
+				t.Fatal(err)
+			}
+			dr, lr := upgrade(t, d, l, l.address(t))
+			if stage, code, _ := failure(t, dr.err); stage != handshake.StageSecurity || code != want {
+				t.Error(dr.err)
+			}
+			if !wait && !strings.Contains(dr.err.Error(), "the signer is away") {
+				t.Error(dr.err)
+			}
+			if lr.err == nil {
+				t.Error("the listener has a link")
+			}
+		})
+	}
+}
+
 func TestNeedsPlainBytes(t *testing.T) {
 	_, err := newNode(t, 1).wire.Upgrade(context.Background(), &handshake.Attempt{Conn: struct{ transport.Conn }{}})
 	if _, code, _ := failure(t, err); code != muxer.CodeIncompatible {

@@ -57,6 +57,7 @@ func New[C SecureConn](cfg Config[C]) (*Wire[C], error) {
 	if cfg.Identity == nil || cfg.Secure == nil || cfg.Mux == nil {
 		return nil, errors.New("comet: Identity, Secure and Mux are required")
 	}
+	cfg.Identity = ownIdentity{cfg.Identity}
 	return &Wire[C]{cfg: cfg, names: names{resolver: cfg.Resolver}}, nil
 }
 
@@ -93,6 +94,7 @@ func (w *Wire[C]) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake
 	if err != nil {
 		return nil, err
 	}
+	info.PeerID = key.PeerID()
 	if err := a.CheckInfo(key, info); err != nil {
 		return nil, err
 	}
@@ -101,13 +103,37 @@ func (w *Wire[C]) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake
 		return nil, handshake.Fail(handshake.StageMuxer, muxer.CodeIncompatible, err)
 	}
 	a.Done(handshake.StageInfo)
-	info.PeerID = key.PeerID()
 	return &handshake.Link{Session: session, Security: "secretconn", Muxer: "mconn", RemoteKey: key, Remote: *info}, nil
 }
 
-// codeOr is the code of an error of the connection beneath (CodeUnknown, with which the Upgrader finds it), or code for any other.
+// ownIdentity marks the errors of our own identity, for which the remote is not to blame.
+type ownIdentity struct{ handshake.Identity }
+
+type identityError struct{ error }
+
+func (e *identityError) Unwrap() error { return e.error }
+
+func (o ownIdentity) PublicKey(ctx context.Context) (handshake.PublicKey, error) {
+	key, err := o.Identity.PublicKey(ctx)
+	if err != nil {
+		err = &identityError{err}
+	}
+	return key, err
+}
+
+func (o ownIdentity) Sign(ctx context.Context, msg []byte) ([]byte, error) {
+	sig, err := o.Identity.Sign(ctx, msg)
+	if err != nil {
+		err = &identityError{err}
+	}
+	return sig, err
+}
+
+// codeOr is code, unless the error is one of the connection beneath or of our own identity: then it is CodeUnknown, with which the
+// Upgrader looks for the best one.
 func codeOr(err error, code muxer.Code) muxer.Code {
-	if handshake.CodeOf(err) != muxer.CodeUnknown {
+	var own *identityError
+	if errors.As(err, &own) || handshake.CodeOf(err) != muxer.CodeUnknown {
 		return muxer.CodeUnknown
 	}
 	return code
