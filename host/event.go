@@ -46,7 +46,7 @@ type eventHub struct {
 func (h *Host) emit(e Event) {
 	e.Time = time.Now()
 	if h.log.Enabled(context.Background(), slog.LevelDebug) {
-		h.log.Debug(string(e.Kind), slog.String("peer", string(e.ID)), slog.String("address", e.Address), slog.Bool("inbound", e.Inbound), slog.Any("reason", e.Reason))
+		h.log.Debug(string(e.Kind), slog.String("peer", string(e.ID)), slog.String("address", e.Address), slog.Bool("inbound", e.Inbound), slog.Duration("after", e.Duration), slog.Any("reason", e.Reason))
 	}
 	h.events.mu.Lock()
 	defer h.events.mu.Unlock()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"reflect"
 	"runtime"
@@ -32,7 +33,7 @@ func newCometPair(channels []byte) (pair, error) {
 			return nil, err
 		}
 		c.dirs = append(c.dirs, dir)
-		return cometpeer.New(cometpeer.Config{Network: network, NoPEX: true, Channels: channels}, dir)
+		return cometpeer.New(cometpeer.Config{Network: network, NoPEX: true, Channels: channels, IP: freshIP()}, dir)
 	}
 	var err error
 	if c.a, err = start(); err != nil {
@@ -99,12 +100,13 @@ type cometTransport struct {
 
 func newCometTransport(n int) (setups, error) {
 	t := &cometTransport{arrived: map[p2p.ID]chan p2p.Peer{}}
-	port, err := cometpeer.FreePort()
+	ip := freshIP()
+	port, err := cometpeer.FreePort(ip)
 	if err != nil {
 		return nil, err
 	}
 	key := p2p.NodeKey{PrivKey: ed25519.GenPrivKey()}
-	t.addr = *p2p.NewNetAddressIPPort([]byte{127, 0, 0, 1}, uint16(port))
+	t.addr = *p2p.NewNetAddressIPPort(net.ParseIP(ip), uint16(port))
 	t.addr.ID = key.ID()
 	mc := p2p.MConnConfig(config.DefaultP2PConfig())
 	t.listener = p2p.NewMultiplexTransport(cometInfo(key), key, mc)
@@ -174,6 +176,9 @@ type cometSwitch struct {
 	addr    *p2p.NetAddress
 	dialers []*cometpeer.Node
 	dir     string
+
+	atHub    *watch
+	atDialer []*watch
 }
 
 func newCometSwitch(n int) (setups, error) { return newCometStar(n, nil) }
@@ -186,19 +191,25 @@ func newCometStar(n int, channels []byte) (*cometSwitch, error) {
 		return nil, err
 	}
 	t := &cometSwitch{dir: dir}
-	cfg := cometpeer.Config{Network: network, NoPEX: true, MaxInbound: 1000, Channels: channels}
+	cfg := cometpeer.Config{Network: network, NoPEX: true, MaxInbound: 1000, Channels: channels, IP: freshIP()}
 	if t.hub, err = cometpeer.New(cfg, dir); err != nil {
 		return nil, err
 	}
 	if t.addr, err = p2p.NewNetAddressString(t.hub.Address()); err != nil {
 		return nil, err
 	}
+	t.atHub = newWatch()
+	t.hub.Echo.Watch(t.atHub.tell)
 	for range n {
 		d, err := cometpeer.New(cfg, dir)
 		if err != nil {
 			return nil, err
 		}
-		t.dialers = append(t.dialers, d)
+		w := newWatch()
+		w.expect(t.hub.ID())
+		t.atHub.expect(d.ID())
+		d.Echo.Watch(w.tell)
+		t.dialers, t.atDialer = append(t.dialers, d), append(t.atDialer, w)
 	}
 	return t, nil
 }
@@ -208,13 +219,11 @@ func (t *cometSwitch) setup(i int) error {
 	for d.Switch.DialPeerWithAddress(t.addr) != nil { // a quick redial may be refused for a moment
 		runtime.Gosched()
 	}
-	for t.hub.Peer(d.ID()) == nil || d.Peer(t.hub.ID()) == nil {
-		runtime.Gosched()
-	}
+	t.atHub.await(d.ID(), true)
+	t.atDialer[i].await(t.hub.ID(), true)
 	d.Switch.StopPeerGracefully(d.Peer(t.hub.ID()))
-	for t.hub.Peer(d.ID()) != nil {
-		runtime.Gosched()
-	}
+	t.atDialer[i].await(t.hub.ID(), false)
+	t.atHub.await(d.ID(), false)
 	return nil
 }
 

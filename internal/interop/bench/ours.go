@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"runtime"
+	"fmt"
+	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
@@ -28,10 +30,20 @@ func startOurs(channels []byte) (*node.Node, error) {
 	return node.New(node.Config{
 		Network: network, Channels: descs,
 		Tune: func(c *host.Config) {
+			c.Listen = []ma.Multiaddr{ma.StringCast("/ip4/" + freshIP() + "/tcp/0")}
 			c.Peers.MaxInbound, c.Peers.MaxOutbound = 1000, -1 // no dials of its own
 			c.Handshake.Limits = handshake.Limits{Handshakes: 1 << 20, HandshakesPerIP: 1 << 20, AttemptsPerIP: 1 << 30}
 		},
 	})
+}
+
+var ips atomic.Uint32
+
+// freshIP is a loopback address of its own for each listener, so that the closed connections of one measurement (each keeps its port for a minute) do not
+// get in the way of the next.
+func freshIP() string {
+	n := ips.Add(1) + uint32(os.Getpid())<<8
+	return fmt.Sprintf("127.%d.%d.%d", 1+n>>16&0x7f, n>>8&0xff, 1+n%250)
 }
 
 // ourPair is two hosts with one link between them.
@@ -69,7 +81,7 @@ func link(a, b *node.Node) error {
 		if ctx.Err() != nil {
 			return errors.New("the listening end did not become ready")
 		}
-		runtime.Gosched()
+		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -128,6 +140,12 @@ func (p *ourPair) close() {
 type ourStar struct {
 	hub     *node.Node
 	dialers []*node.Node
+
+	atHub    *watch
+	atDialer []*watch
+	ctx      context.Context
+	cancel   context.CancelFunc
+	watching sync.WaitGroup
 }
 
 func newOurSetups(n int) (setups, error) { return newOurStar(n, nil) }
@@ -139,31 +157,49 @@ func newOurStar(n int, channels []byte) (*ourStar, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &ourStar{hub: hub}
+	s := &ourStar{hub: hub, atHub: newWatch()}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.follow(hub, s.atHub)
 	for range n {
 		d, err := startOurs(channels)
 		if err != nil {
 			return nil, err
 		}
-		s.dialers = append(s.dialers, d)
+		w := newWatch()
+		w.expect(string(hub.Host.Self()))
+		s.atHub.expect(string(d.Host.Self()))
+		s.follow(d, w)
+		s.dialers, s.atDialer = append(s.dialers, d), append(s.atDialer, w)
 	}
 	return s, nil
 }
 
 func (s *ourStar) setup(i int) error {
 	d := s.dialers[i]
-	if err := link(d, s.hub); err != nil {
+	if _, err := d.Host.Dial(s.ctx, s.hub.Address()); err != nil {
 		return err
 	}
-	d.Host.Disconnect(s.hub.Host.Self(), muxer.CodeRequested, "")
-	for {
-		_, up := s.hub.Host.Peer(d.Host.Self())
-		_, down := d.Host.Peer(s.hub.Host.Self())
-		if !up && !down {
-			return nil
+	self, hub := string(d.Host.Self()), s.hub.Host.Self()
+	s.atDialer[i].await(string(hub), true)
+	s.atHub.await(self, true)
+	d.Host.Disconnect(hub, muxer.CodeRequested, "")
+	s.atDialer[i].await(string(hub), false)
+	s.atHub.await(self, false)
+	return nil
+}
+
+// follow tells w of the peers of a node that come and go.
+func (s *ourStar) follow(n *node.Node, w *watch) {
+	sub := n.Host.Subscribe(s.ctx)
+	s.watching.Go(func() {
+		for {
+			u, err := sub.Next(s.ctx)
+			if err != nil {
+				return
+			}
+			w.tell(string(u.ID), u.Status == host.PeerUp)
 		}
-		runtime.Gosched()
-	}
+	})
 }
 
 func (s *ourStar) link() error {
@@ -176,6 +212,8 @@ func (s *ourStar) link() error {
 }
 
 func (s *ourStar) close() {
+	s.cancel()
+	s.watching.Wait()
 	s.hub.Stop()
 	for _, d := range s.dialers {
 		d.Stop()
@@ -200,7 +238,7 @@ func newOurUpgrades(n int) (setups, error) {
 	u := &ourUpgrades{arrived: map[transport.NodeID]chan *handshake.Link{}, t: node.TCP()}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	var err error
-	if u.ln, err = u.t.Listen(u.ctx, ma.StringCast("/ip4/127.0.0.1/tcp/0")); err != nil {
+	if u.ln, err = u.t.Listen(u.ctx, ma.StringCast("/ip4/"+freshIP()+"/tcp/0")); err != nil {
 		return nil, err
 	}
 	limits := handshake.Limits{Handshakes: 1 << 20, HandshakesPerIP: 1 << 20, AttemptsPerIP: 1 << 30}

@@ -31,7 +31,8 @@ type Config struct {
 	NoPEX       bool
 	MaxInbound  int
 	MaxOutbound int
-	PayloadSize int // bytes of a packet; 0 means the default
+	PayloadSize int    // bytes of a packet; 0 means the default
+	IP          string // where to listen; "" means 127.0.0.1
 	Key         *p2p.NodeKey
 	Tune        func(*config.P2PConfig)
 }
@@ -63,7 +64,10 @@ func New(c Config, dir string) (*Node, error) {
 	if c.Key != nil {
 		key = *c.Key
 	}
-	port, err := FreePort()
+	if c.IP == "" {
+		c.IP = "127.0.0.1"
+	}
+	port, err := FreePort(c.IP)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +80,7 @@ func New(c Config, dir string) (*Node, error) {
 	pc := config.DefaultP2PConfig()
 	pc.AddrBookStrict, pc.AllowDuplicateIP = false, true
 	pc.SendRate, pc.RecvRate = 1<<40, 1<<40
-	pc.ListenAddress = fmt.Sprintf("tcp://127.0.0.1:%d", port)
+	pc.ListenAddress = fmt.Sprintf("tcp://%s:%d", c.IP, port)
 	if c.MaxInbound != 0 {
 		pc.MaxNumInboundPeers = c.MaxInbound
 	}
@@ -91,7 +95,7 @@ func New(c Config, dir string) (*Node, error) {
 	}
 	info := p2p.DefaultNodeInfo{
 		ProtocolVersion: p2p.NewProtocolVersion(version.P2PProtocol, version.BlockProtocol, 0),
-		DefaultNodeID:   key.ID(), ListenAddr: fmt.Sprintf("127.0.0.1:%d", port), Network: c.Network, Version: version.TMCoreSemVer,
+		DefaultNodeID:   key.ID(), ListenAddr: fmt.Sprintf("%s:%d", c.IP, port), Network: c.Network, Version: version.TMCoreSemVer,
 		Moniker: c.Moniker, Channels: append([]byte{}, c.Channels...),
 		Other: p2p.DefaultNodeInfoOther{TxIndex: "off", RPCAddress: ""},
 	}
@@ -146,9 +150,9 @@ func (n *Node) ID() string { return string(n.Key.ID()) }
 // Peer is the switch's peer of that id, nil when there is none.
 func (n *Node) Peer(id string) p2p.Peer { return n.Switch.Peers().Get(p2p.ID(id)) }
 
-// FreePort asks the system for a free loopback port.
-func FreePort() (int, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+// FreePort asks the system for a free port of an IP.
+func FreePort(ip string) (int, error) {
+	ln, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 	if err != nil {
 		return 0, err
 	}
@@ -161,6 +165,7 @@ type EchoReactor struct {
 	p2p.BaseReactor
 	channels []byte
 	handle   atomic.Pointer[func(p2p.Envelope)]
+	watch    atomic.Pointer[func(string, bool)]
 }
 
 func newEchoReactor(channels []byte) *EchoReactor {
@@ -181,6 +186,21 @@ func (r *EchoReactor) GetChannels() []*conn.ChannelDescriptor {
 
 // Receive implements p2p.Reactor.
 func (r *EchoReactor) Receive(e p2p.Envelope) { (*r.handle.Load())(e) }
+
+// AddPeer implements p2p.Reactor.
+func (r *EchoReactor) AddPeer(p p2p.Peer) { r.tell(p, true) }
+
+// RemovePeer implements p2p.Reactor.
+func (r *EchoReactor) RemovePeer(p p2p.Peer, _ any) { r.tell(p, false) }
+
+func (r *EchoReactor) tell(p p2p.Peer, up bool) {
+	if fn := r.watch.Load(); fn != nil {
+		(*fn)(string(p.ID()), up)
+	}
+}
+
+// Watch calls fn for every peer that comes or goes from now on.
+func (r *EchoReactor) Watch(fn func(id string, up bool)) { r.watch.Store(&fn) }
 
 // Swap lets fn have the messages, and returns who had them: at first a function that sends each back.
 func (r *EchoReactor) Swap(fn func(p2p.Envelope)) (old func(p2p.Envelope)) {
