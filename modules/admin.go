@@ -1,6 +1,47 @@
 package modules
 
-import "go.uber.org/fx"
+import (
+	"context"
+	"log/slog"
 
-// Admin is the module of the admin API.
-func Admin(c Config) fx.Option { return fx.Module("admin") }
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/fx"
+
+	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/host/admin"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+)
+
+// Admin is the module of the admin API, unless admin.address is empty. It wants *host.Host, peerstore.Store and *prometheus.Registry, and provides
+// *admin.Server.
+func Admin(c Config) fx.Option {
+	if c.Admin.Address == "" {
+		return fx.Options()
+	}
+	return fx.Module("admin",
+		fx.Provide(func(s supervisor, h *host.Host, store peerstore.Store, metrics *prometheus.Registry) (*admin.Server, error) {
+			log := s.Log.For("admin")
+			a, err := admin.New(adminConfig(&c), admin.Of(h, store, metrics), log)
+			if err != nil {
+				return nil, err
+			}
+			s.add(task{name: "admin", run: a.Run, ready: func(ctx context.Context, ended <-chan struct{}) error {
+				select {
+				case <-a.Listening():
+					log.Debug("listening", slog.Any("address", a.Addr()))
+					return nil
+				case <-ended: // its error says why
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}})
+			return a, nil
+		}),
+		fx.Invoke(func(*admin.Server) {}),
+	)
+}
+
+func adminConfig(c *Config) admin.Config {
+	return admin.Config{Address: c.Admin.Address, Version: c.Version, Profile: c.Admin.Pprof}
+}

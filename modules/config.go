@@ -99,6 +99,7 @@ type StoreConfig struct {
 // AdminConfig says where the admin API listens.
 type AdminConfig struct {
 	Address string `toml:"address"` // host:port; "" turns it off
+	Pprof   bool   `toml:"pprof"`   // serve profiles below /debug/pprof/ too
 }
 
 // Default is the configuration of a node that was told nothing.

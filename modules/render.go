@@ -86,6 +86,7 @@ func Render(c Config, plugins ...Plugin) []byte {
 
 	w.table("admin", "The admin API, for the commands status, peers and ban. It has no password: keep it on loopback.")
 	w.key("address", c.Admin.Address, `"" turns it off`)
+	w.key("pprof", c.Admin.Pprof, "serve profiles below /debug/pprof/ too")
 
 	for _, s := range []struct {
 		section string

@@ -2,9 +2,9 @@ package modules
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,12 +56,10 @@ func Run(ctx context.Context, opts ...fx.Option) error {
 	if err := app.Err(); err != nil {
 		return dig.RootCause(err)
 	}
-	starting, cancel := context.WithTimeout(ctx, StartTimeout)
+	// A start is short, and is never broken off halfway: what is open then would stay open.
+	starting, cancel := context.WithTimeout(context.WithoutCancel(ctx), StartTimeout)
 	defer cancel()
 	if err := app.Start(starting); err != nil {
-		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-			return nil // we were asked to stop before we had begun; Start has rolled back
-		}
 		return err
 	}
 	select {
@@ -133,7 +131,9 @@ func (s supervisor) add(t task) {
 				if result == nil || ctx.Err() != nil {
 					return
 				}
-				result = fmt.Errorf("%s: %w", t.name, result)
+				if !strings.HasPrefix(result.Error(), t.name+": ") {
+					result = fmt.Errorf("%s: %w", t.name, result)
+				}
 				s.Failure.set(result)
 				_ = s.Shutdown.Shutdown(fx.ExitCode(1)) // an error says that nobody waits: then Failure tells
 			}()
@@ -197,7 +197,7 @@ func (e events) LogEvent(event fxevent.Event) {
 	switch v := event.(type) {
 	case *fxevent.Run:
 		if v.Kind == "provide" && v.ModuleName != "" {
-			e.log.Debug("built", slog.String("module", v.ModuleName), slog.String("by", v.Name), slog.Duration("took", v.Runtime), slog.Any("error", v.Err))
+			e.log.Debug("built", slog.String("module", v.ModuleName), slog.Duration("took", v.Runtime), slog.Any("error", v.Err))
 		}
 	case *fxevent.Started:
 		e.log.Debug("all started", slog.Any("error", v.Err))

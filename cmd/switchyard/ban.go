@@ -2,9 +2,7 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"net/netip"
-	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,14 +30,12 @@ func banCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			body := map[string]string{"target": target, "reason": reason}
+			if _, err := c.Ban(cmd.Context(), target, period, reason); err != nil {
+				return err
+			}
 			until := "until it is lifted"
 			if period > 0 {
-				body["for"] = period.String()
 				until = "for " + period.String()
-			}
-			if _, err := c.call(cmd.Context(), http.MethodPost, "/v1/ban", body); err != nil {
-				return err
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), "banned", target, until)
 			return err
@@ -64,7 +60,7 @@ func unbanCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := c.call(cmd.Context(), http.MethodDelete, "/v1/ban/"+url.PathEscape(target), nil); err != nil {
+			if err := c.Unban(cmd.Context(), target); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), "unbanned", target)

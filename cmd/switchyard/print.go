@@ -140,17 +140,6 @@ func size(n uint64) string {
 // milliseconds is a duration as the JSON output has it: with microseconds.
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// short is the part of a node id that tables show; peer ids all begin alike, so theirs is the end.
-func short(id string) string {
-	switch {
-	case len(id) <= 8:
-		return id
-	case len(id) == 40:
-		return id[:8]
-	}
-	return id[len(id)-8:]
-}
-
 // isTerminal says whether a writer is a terminal, on which a table can be redrawn.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)

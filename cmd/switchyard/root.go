@@ -10,10 +10,12 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/switchyard-p2p/switchyard/modules"
+	"github.com/switchyard-p2p/switchyard/peerstore/badger"
 )
 
 // Exit codes.
@@ -36,19 +38,7 @@ func usage(format string, args ...any) error { return &usageError{fmt.Errorf(for
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
-	go func() {
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
-			return
-		}
-		<-signals // this goroutine, and the process, are about to end anyway
-		os.Exit(exitFailed)
-	}()
+	defer onSignals(cancel)()
 
 	root := newRoot()
 	root.SetArgs(args)
@@ -61,6 +51,39 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	fmt.Fprintf(stderr, "switchyard: %s\n", message(err))
 	return exitCode(err)
+}
+
+// sameSignal is how soon after the first a signal is still the same one: some that start us send it to us and to our process group.
+const sameSignal = 300 * time.Millisecond
+
+// onSignals calls cancel at the first signal and quits at the second. The function that it returns gives the signals back.
+func onSignals(cancel func()) func() {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	over := make(chan struct{})
+	go func() {
+		select {
+		case <-signals:
+		case <-over:
+			return
+		}
+		first := time.Now()
+		cancel()
+		for {
+			select {
+			case <-signals:
+				if time.Since(first) > sameSignal {
+					os.Exit(exitFailed)
+				}
+			case <-over:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(over)
+	}
 }
 
 func exitCode(err error) int {
@@ -78,7 +101,9 @@ func message(err error) string {
 	var hint string
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		hint = "another program has that port: stop it, or choose another with --set listen.addresses=... or --set admin.address=..."
+		hint = "another program has that port: stop it, or set listen.addresses or admin.address to another"
+	case errors.Is(err, badger.ErrInUse):
+		hint = "does the node run already? Then stop it, or set store.path to another folder"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		hint = "this machine does not have that address"
 	case errors.Is(err, syscall.ENOSPC):

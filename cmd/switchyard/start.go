@@ -10,6 +10,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/modules"
 )
 
@@ -40,15 +41,22 @@ func startCommand() *cobra.Command {
 }
 
 func runNode(ctx context.Context, cfg modules.Config, log *slog.Logger) error {
-	err := modules.Run(ctx, modules.Node(cfg, plugins()...), fx.Supply(log), fx.Invoke(func(lc fx.Lifecycle, h *host.Host) {
+	err := modules.Run(ctx, modules.Node(cfg, plugins()...), fx.Supply(log), fx.Invoke(func(lc fx.Lifecycle, h *host.Host, in struct {
+		fx.In
+		Admin *admin.Server `optional:"true"`
+	}) {
 		lc.Append(fx.Hook{
 			OnStart: func(context.Context) error {
 				listen := make([]string, 0, 1)
 				for _, a := range h.ListenAddrs() {
 					listen = append(listen, a.String())
 				}
+				api := "off"
+				if in.Admin != nil {
+					api = in.Admin.Addr().String()
+				}
 				log.Info("ready", slog.String("node_id", string(h.Self())), slog.String("peer_id", h.PublicKey().PeerID()), slog.String("network", cfg.Network),
-					slog.Any("listen", listen), slog.String("admin", cfg.Admin.Address), slog.String("home", cfg.Home))
+					slog.Any("listen", listen), slog.String("admin", api), slog.String("home", cfg.Home))
 				return nil
 			},
 			OnStop: func(context.Context) error {

@@ -1,54 +1,14 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/switchyard-p2p/switchyard/host/admin"
 )
-
-// statusAnswer is what GET /v1/status tells.
-type statusAnswer struct {
-	NodeID  string   `json:"node_id"`
-	PeerID  string   `json:"peer_id"`
-	Network string   `json:"network"`
-	Moniker string   `json:"moniker"`
-	Version string   `json:"version"`
-	Listen  []string `json:"listen"`
-	UptimeS float64  `json:"uptime_s"`
-	Peers   struct {
-		Inbound  int `json:"inbound"`
-		Outbound int `json:"outbound"`
-		Trusted  int `json:"trusted"`
-	} `json:"peers"`
-	Store struct {
-		Known  int `json:"known"`
-		Tried  int `json:"tried"`
-		New    int `json:"new"`
-		Banned int `json:"banned"`
-	} `json:"store"`
-	Goroutines int `json:"goroutines"`
-}
-
-// peerAnswer is one entry of GET /v1/peers.
-type peerAnswer struct {
-	NodeID     string  `json:"node_id"`
-	PeerID     string  `json:"peer_id"`
-	Address    string  `json:"address"`
-	Direction  string  `json:"direction"`
-	Wire       string  `json:"wire"`
-	Transport  string  `json:"transport"`
-	Moniker    string  `json:"moniker"`
-	Network    string  `json:"network"`
-	Trusted    bool    `json:"trusted"`
-	Score      int     `json:"score"`
-	ConnectedS float64 `json:"connected_s"`
-	Sent       uint64  `json:"sent_bytes"`
-	Received   uint64  `json:"received_bytes"`
-	RTT        float64 `json:"rtt_ms"`
-}
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
@@ -64,22 +24,21 @@ func statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var s statusAnswer
-			data, err := c.get(cmd.Context(), "/v1/status", &s)
+			s, err := c.Status(cmd.Context())
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), json.RawMessage(data))
+				return printJSON(cmd.OutOrStdout(), s)
 			}
 			printPairs(cmd.OutOrStdout(), [][2]string{
-				{"node id", s.NodeID},
+				{"node id", string(s.NodeID)},
 				{"peer id", s.PeerID},
 				{"moniker", s.Moniker},
 				{"network", s.Network},
 				{"version", s.Version},
 				{"listens on", strings.Join(s.Listen, " ")},
-				{"up", span(seconds(s.UptimeS))},
+				{"up", span(time.Duration(s.Uptime) * time.Second)},
 				{"peers", fmt.Sprintf("%d outbound, %d inbound, %d trusted", s.Peers.Outbound, s.Peers.Inbound, s.Peers.Trusted)},
 				{"store", fmt.Sprintf("%d known (%d tried, %d new), %d banned", s.Store.Known, s.Store.Tried, s.Store.New, s.Store.Banned)},
 				{"goroutines", fmt.Sprint(s.Goroutines)},
@@ -104,14 +63,13 @@ func peersCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var peers []peerAnswer
-			data, err := c.get(cmd.Context(), "/v1/peers", &peers)
+			peers, err := c.Peers(cmd.Context())
 			if err != nil {
 				return err
 			}
 			out := cmd.OutOrStdout()
 			if asJSON {
-				return printJSON(out, json.RawMessage(data))
+				return printJSON(out, peers)
 			}
 			if len(peers) == 0 {
 				_, err := fmt.Fprintln(out, "no peers")
@@ -119,15 +77,11 @@ func peersCommand() *cobra.Command {
 			}
 			t := table{heads: []string{"ID", "DIR", "MONIKER", "WIRE", ">UP", ">SENT", ">RECEIVED", ">RTT", ">SCORE", "ADDRESS"}}
 			for _, p := range peers {
-				direction := map[string]string{"inbound": "in", "outbound": "out"}[p.Direction]
+				direction := map[string]string{admin.Inbound: "in", admin.Outbound: "out"}[p.Direction]
 				if p.Trusted {
 					direction += "*"
 				}
-				id := p.NodeID
-				if id == "" {
-					id = p.PeerID
-				}
-				t.add(short(id), direction, p.Moniker, p.Wire+"/"+p.Transport, span(seconds(p.ConnectedS)), size(p.Sent), size(p.Received), rtt(p.RTT), fmt.Sprint(p.Score), bare(p.Address))
+				t.add(p.NodeID.Short(), direction, p.Moniker, p.Wire+"/"+p.Transport, span(seconds(p.Connected)), size(p.Sent), size(p.Received), rtt(p.RTT), fmt.Sprint(p.Score), bare(p.Address))
 			}
 			t.print(out)
 			plural := "s"
