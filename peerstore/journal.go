@@ -122,8 +122,12 @@ func (b *Book) TakeChanges(limit int) (c Changes, more bool) {
 		j.peers = nil
 	}
 	for id := range j.gone {
-		if b.find(id) == nil {
+		e := b.find(id)
+		if e == nil {
 			c.Gone = append(c.Gone, id)
+		} else if !e.stored { // known again, before its removal was written
+			e.stored = true
+			b.stored++
 		}
 	}
 	for t := range j.bans {

@@ -1,0 +1,89 @@
+// Package storetest proves that a peer store keeps its contract. A store's package calls Run in a test; one that persists sets Reopen too.
+package storetest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// A Factory makes the stores under test.
+type Factory struct {
+	// New makes an empty store, which t's cleanup closes.
+	New func(t testing.TB, limits peerstore.Limits) peerstore.Store
+	// Reopen closes a store that New or Reopen made and opens it again; nil for a store that keeps nothing.
+	Reopen func(t testing.TB, s peerstore.Store) peerstore.Store
+	// Ops is how many operations the model tests run; 0 means 20,000. The environment variable named by OpsEnv overrides it.
+	Ops int
+}
+
+// Run runs the whole suite.
+func Run(t *testing.T, f Factory) {
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, Factory)
+	}{
+		{"Learn", testLearn},
+		{"Update", testUpdate},
+		{"Ensure", testEnsure},
+		{"Bounds", testBounds},
+		{"MaxPeers", testMaxPeers},
+		{"MaxAddresses", testMaxAddresses},
+		{"Expiry", testExpiry},
+		{"Next", testNext},
+		{"NextDue", testNextDue},
+		{"NextCallsBack", testNextCallsBack},
+		{"Ties", testTies},
+		{"Advertise", testAdvertise},
+		{"AdvertiseLocal", testAdvertiseLocal},
+		{"Range", testRange},
+		{"Bans", testBans},
+		{"BanLimits", testBanLimits},
+		{"BannedPeers", testBannedPeers},
+		{"Meta", testMeta},
+		{"Copies", testCopies},
+		{"Concurrent", testConcurrent},
+		{"Model", testModel},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, f) })
+	}
+	if f.Reopen == nil {
+		return
+	}
+	t.Run("Reopen", func(t *testing.T) { testReopen(t, f) })
+	t.Run("ReopenModel", func(t *testing.T) { testReopenModel(t, f) })
+}
+
+// ID is the node id number n, for tests.
+func ID(n int) transport.NodeID { return transport.NodeID(fmt.Sprintf("%040x", n)) }
+
+// Address is an address of node n on a public network; several ports give several addresses. Nodes n and n+256k share no IP, and
+// nodes with the same n/256 share a /24.
+func Address(n, port int) transport.Address {
+	return parse(fmt.Sprintf("%s@%d.%d.%d.%d:%d", ID(n), 11+n>>24&0x3f, n>>16&0xff, n>>8&0xff, n&0xff, port))
+}
+
+func parse(s string) transport.Address {
+	a, err := transport.ParseAddress(s)
+	if err != nil {
+		panic(err) // a mistake in a test
+	}
+	return a
+}
+
+// Start is the time at which tests begin: now, because a store that persists compares with the clock when it opens.
+func start() time.Time { return time.Now().Round(0) }
+
+var pex = peerstore.Source{Kind: "pex"}
+
+func mustGet(t *testing.T, s peerstore.Store, id transport.NodeID) peerstore.Record {
+	t.Helper()
+	r, ok := s.Get(id)
+	if !ok {
+		t.Fatalf("%s is not known", id.Short())
+	}
+	return r
+}
