@@ -72,7 +72,7 @@ func (m *PeerManager) evictable(s slot) (candidates []*linkState, leaving int) {
 			case l == nil || l.slot != s:
 			case l.evict != nil:
 				leaving++
-			case l == p.current && p.standby == nil && !m.exempt(p.id):
+			case l == p.current && p.standby == nil:
 				candidates = append(candidates, l)
 			}
 		}

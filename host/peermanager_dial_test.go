@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -416,6 +417,16 @@ func TestPeerManagerDialNextWakes(t *testing.T) {
 			t.Fatal(err)
 		}
 		next(a, "a ban that was lifted")
+		time.Sleep(time.Minute) // b is due
+		none("no slot")
+		refusal := m.arrival(a)
+		refusal.IP = netip.MustParseAddr("6.6.6.6")
+		if err := m.Ban(peerstore.Target{Prefix: ipPrefix("6.6.6.6/32")}, time.Time{}, "test"); err != nil {
+			t.Fatal(err)
+		}
+		_, err = m.Dialed(refusal)
+		refused(t, err, muxer.CodeBanned, "")
+		next(b, "a link that was refused")
 		cancel()
 		<-done
 	})

@@ -77,6 +77,40 @@ func TestPeerManagerUpgrade(t *testing.T) {
 	})
 }
 
+// A candidate must be clearly above its victim, and the victim must have had its time, for whose end DialNext waits.
+func TestPeerManagerUpgradeMargin(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, PeerConfig{MaxOutbound: 6})
+		for i := range 6 {
+			m.learn(lowID(i))
+			m.dialUp("")
+			m.setScore(lowID(i), 15)
+		}
+		m.learn(highID(1))
+		m.setScore(highID(1), 34)
+		m.noDial()
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute) // before the scores decay
+		defer cancel()
+		if d, err := m.DialNext(ctx); err == nil {
+			t.Fatalf("dial %+v", d)
+		}
+	})
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, PeerConfig{MaxOutbound: 6})
+		for i := range 6 {
+			m.learn(lowID(i))
+			m.dialUp("")
+		}
+		m.learn(highID(1))
+		m.setScore(highID(1), 40)
+		began := time.Now()
+		d, err := m.DialNext(t.Context())
+		if err != nil || d.ID != highID(1) || !d.Upgrade || time.Since(began) != upgradeAge {
+			t.Fatalf("dial %+v %v after %s", d, err, time.Since(began))
+		}
+	})
+}
+
 // When a slot frees in another way, an upgrade becomes an ordinary link and evicts nobody.
 func TestPeerManagerUpgradeTakesAFreeSlot(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

@@ -165,6 +165,9 @@ func TestPeerManagerNewLinkReplacesOneOnItsWayOut(t *testing.T) {
 	if !m.PeerManager.Disconnect(id, &DisconnectError{Code: muxer.CodeRequested}) || m.PeerManager.Disconnect(id, nil) {
 		t.Fatal("want one request")
 	}
+	if err := m.CheckKey(id, netip.Addr{}, muxer.Listener); err != nil {
+		t.Fatal(err)
+	}
 	young, v, err := m.accepted(id) // the only slot is the old one's
 	if err != nil || v != (Verdict{}) {
 		t.Fatal(v, err)
