@@ -1,0 +1,406 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// dead peers never answer.
+func (w *model) dead(id transport.NodeID) bool { return id == w.ids[4] || id == w.ids[5] }
+
+func (w *model) stepAccept() {
+	id := w.pick()
+	if w.rng.IntN(2) == 0 { // most of what is interesting happens while there is a dial, or another link
+		if len(w.dials) > 0 {
+			ids := slices.Sorted(maps.Keys(w.dials))
+			id = ids[w.rng.IntN(len(ids))]
+		} else if l := w.anyLink(); l != nil {
+			id = l.id
+		}
+	}
+	if w.dead(id) {
+		return
+	}
+	ip, _ := w.addr(id, 0).IP()
+	switch w.rng.IntN(4) {
+	case 0:
+		ip = netip.MustParseAddr("127.0.0.1")
+	case 1:
+		ip = netip.Addr{}
+	}
+	w.arrive(id, muxer.Listener, nil, ip, transport.Address{})
+}
+
+// full says which limit on connections an IP has reached.
+func (w *model) full(ip netip.Addr) string {
+	if !ip.IsValid() || ip.IsLoopback() {
+		return ""
+	}
+	same, group := 0, 0
+	for _, l := range w.links {
+		if l.ip == ip {
+			same++
+		}
+		if l.ip.IsValid() && !l.ip.IsLoopback() && transport.IPGroup(l.ip) == transport.IPGroup(ip) {
+			group++
+		}
+	}
+	switch {
+	case same >= w.cfg.ConnectionsPerIP:
+		return "per ip"
+	case group >= w.cfg.ConnectionsPerGroup:
+		return "per group"
+	}
+	return ""
+}
+
+func (w *model) settled(l *modelLink) bool {
+	return l.graced && !l.acked || time.Since(l.arrived) >= simultaneity
+}
+
+// lowerDialed says that the lower node id dialed the link.
+func lowerDialed(l *modelLink) bool {
+	if l.side == muxer.Dialer {
+		return pmSelf < l.id
+	}
+	return l.id < pmSelf
+}
+
+func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip netip.Addr, addr transport.Address) {
+	w.next++
+	a := Arrival{ID: id, LinkID: w.next, IP: ip, Dialed: addr, Acked: w.rng.IntN(2) == 0}
+	l := &modelLink{num: w.next, id: id, side: side, acked: a.Acked, ip: ip, arrived: time.Now(), role: "current", requested: d != nil && d.requested}
+	delete(w.dials, id)
+	if d == nil && side == muxer.Listener { // an inbound link does not end a dial
+		if w.m.peers[id] != nil && w.m.peers[id].dial != nil {
+			pd := w.m.peers[id].dial
+			w.dials[id] = &modelDial{requested: pd.requested, upgrade: pd.slot == slotUpgrade, addrs: w.pending(id)}
+		}
+	}
+	c, s := w.of(id, "current"), w.of(id, "standby")
+	out, outDials := w.outbound()
+	in := w.inbound()
+	own := 0 // slots that its own leaving links give up
+	for _, o := range []*modelLink{c, s} {
+		if c != nil && c.evict && o != nil && o.side == side && !o.requested {
+			own++
+		}
+	}
+	want := ""
+	full := w.full(ip)
+	switch {
+	case w.banned(id, ip):
+		want = "banned"
+	case full != "" && !w.exempt(id) && !l.requested:
+		want = full
+	case c != nil && !c.evict && (w.settled(c) || s != nil):
+		want = "duplicate"
+	case c != nil && !c.evict && c.acked && !(l.side != c.side && lowerDialed(l)):
+		want = "duplicate"
+	case w.exempt(id) || l.requested:
+	case side == muxer.Listener && in-own >= w.cfg.MaxInbound:
+		want = "full inbound"
+	}
+	var v Verdict
+	var err error
+	if side == muxer.Dialer {
+		v, err = w.m.Dialed(a)
+	} else {
+		v, err = w.m.Accepted(a)
+	}
+	got := w.reasonOf(err)
+	if got == "full outbound" && want == "" && side == muxer.Dialer && d.upgrade && out+outDials-own >= w.cfg.MaxOutbound {
+		want = got // an upgrade whose victim has gone
+	}
+	if got != want {
+		w.fatal("link %d of %s (%v): %q (%v), want %q", l.num, id, side, got, err, want)
+	}
+	if err != nil {
+		w.did(got, "link %d of %s", l.num, id)
+		return
+	}
+	if c != nil && c.evict {
+		c.role = "leaving"
+		if s != nil {
+			s.role = "leaving"
+		}
+		c = nil
+	}
+	var wantV Verdict
+	switch {
+	case c == nil:
+	case l.side != c.side && lowerDialed(l):
+		wantV.Replaces = c.num
+		c.role = "standby"
+		w.did("replaces", "link %d of %s", l.num, id)
+	default:
+		wantV.Standby = true
+		l.role = "standby"
+		w.did("standby", "link %d of %s", l.num, id)
+	}
+	if v != wantV {
+		w.fatal("link %d of %s: verdict %+v, want %+v", l.num, id, v, wantV)
+	}
+	w.links = append(w.links, l)
+	w.did(map[muxer.Side]string{muxer.Dialer: "dialed", muxer.Listener: "accepted"}[side], "link %d of %s", l.num, id)
+}
+
+// pending are the addresses of the dial in progress: the model keeps them itself, this is only for a dial that an inbound link overlaps.
+func (w *model) pending(id transport.NodeID) []transport.Address {
+	return []transport.Address{w.addr(id, 0)}
+}
+
+func (w *model) reasonOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	var d *DisconnectError
+	if !errors.As(err, &d) {
+		w.fatal("untyped error %v", err)
+	}
+	switch {
+	case d.Code == muxer.CodeBanned:
+		return "banned"
+	case d.Code == muxer.CodeDuplicate:
+		return "duplicate"
+	case d.Limit == "peers.max_inbound":
+		return "full inbound"
+	case d.Limit == "peers.max_outbound":
+		return "full outbound"
+	case d.Limit == "limits.connections_per_ip":
+		return "per ip"
+	case d.Limit == "limits.connections_per_group":
+		return "per group"
+	}
+	return err.Error()
+}
+
+func (w *model) stepReady() {
+	l := w.anyLink()
+	if l == nil {
+		return
+	}
+	want := l.role == "current" && !l.evict
+	if got := w.m.Ready(l.id, l.num, []byte{1}); got != want {
+		w.fatal("link %d of %s ready: %v", l.num, l.id, got)
+	}
+	if !want {
+		return
+	}
+	w.did("ready", "link %d of %s", l.num, l.id)
+	if l.ready.IsZero() {
+		l.ready = time.Now()
+	}
+	w.up[l.id] = true
+	w.learnEvictions()
+}
+
+// learnEvictions takes over what the manager has asked for by itself: the victims of upgrades, and upgrades without a victim.
+func (w *model) learnEvictions() {
+	for _, num := range w.m.evictQ {
+		if slices.Contains(w.evicts, num) {
+			continue
+		}
+		w.evicts = append(w.evicts, num)
+		for _, l := range w.links {
+			if l.num != num {
+				continue
+			}
+			if w.exempt(l.id) || l.requested || l.side != muxer.Dialer || l.evict || l.ready.IsZero() {
+				w.fatal("an upgrade evicts %+v", *l)
+			}
+			l.evict, l.why = true, w.m.links[num].evict.Code
+			w.did("upgrade evicts", "link %d of %s", l.num, l.id)
+		}
+	}
+}
+
+func (w *model) stepGrace() {
+	l := w.anyLink()
+	if l == nil {
+		return
+	}
+	l.graced = true
+	var want uint64
+	if s := w.of(l.id, "standby"); l.role == "current" && s != nil {
+		want = s.num
+		s.role, s.evict, s.handed = "leaving", true, true
+		w.did("grace closes", "link %d of %s", s.num, s.id)
+	}
+	if got := w.m.Graced(l.id, l.num); got != want {
+		w.fatal("grace of link %d of %s closes %d, want %d", l.num, l.id, got, want)
+	}
+}
+
+func (w *model) stepDown() {
+	l := w.anyLink()
+	if l == nil {
+		return
+	}
+	code := []muxer.Code{muxer.CodeRemoteClosed, muxer.CodeTransport, muxer.CodeTooManyPeers, muxer.CodeProtocolError, muxer.CodeDuplicate}[w.rng.IntN(5)]
+	w.disconnect(l, code)
+}
+
+func (w *model) disconnect(l *modelLink, code muxer.Code) {
+	w.links = slices.DeleteFunc(w.links, func(o *modelLink) bool { return o == l })
+	var want uint64
+	s := w.of(l.id, "standby")
+	if l.role == "current" && s != nil {
+		if s.evict {
+			s.role = "leaving"
+		} else {
+			s.role, want = "current", s.num
+			w.did("promoted", "link %d of %s", s.num, s.id)
+		}
+	}
+	before, known := w.m.store.Get(l.id)
+	if got := w.m.Disconnected(l.id, l.num, &DisconnectError{Code: code}); got != want {
+		w.fatal("end of link %d of %s promotes %d, want %d", l.num, l.id, got, want)
+	}
+	w.did("down", "link %d of %s, %s", l.num, l.id, code)
+	if w.of(l.id, "current") == nil {
+		delete(w.up, l.id)
+	}
+	rec, still := w.m.store.Get(l.id)
+	if !still {
+		if known && w.exempt(l.id) {
+			w.fatal("%s was forgotten", l.id)
+		}
+		w.forget(l.id)
+		return
+	}
+	if w.of(l.id, "current") == nil && w.of(l.id, "leaving") == nil && known {
+		if code == muxer.CodeProtocolError {
+			w.addScore(l.id, -penalty)
+		}
+		stable := !l.ready.IsZero() && time.Since(l.ready) >= w.cfg.StableAfter
+		switch {
+		case stable && rec.Failures > 1, !stable && rec.Failures < before.Failures:
+			w.fatal("%s: stable %v, %d failures after %d", l.id, stable, rec.Failures, before.Failures)
+		case rec.NotBefore.Before(time.Now().Add(w.cfg.MinBackoff)):
+			w.fatal("%s rests %s", l.id, time.Until(rec.NotBefore))
+		}
+	}
+}
+
+func (w *model) stepEvict() {
+	e, ok := w.m.TryEvictNext()
+	var want *modelLink
+	for want == nil && len(w.evicts) > 0 {
+		for _, l := range w.links {
+			if l.num == w.evicts[0] && !l.handed {
+				want = l
+			}
+		}
+		w.evicts = w.evicts[1:]
+	}
+	if (want != nil) != ok {
+		w.fatal("eviction %+v %v, want %+v", e, ok, want) // nothing ever goes beyond capacity here
+	}
+	if !ok {
+		return
+	}
+	if e.LinkID != want.num || e.ID != want.id || e.Reason.Code != want.why {
+		w.fatal("eviction %+v, want %+v", e, *want)
+	}
+	w.did("evict "+want.why.String(), "link %d of %s", want.num, want.id)
+	want.handed = true
+	if w.rng.IntN(3) > 0 {
+		w.disconnect(want, e.Reason.Code)
+	}
+}
+
+func (w *model) request(id transport.NodeID, code muxer.Code) {
+	for _, role := range []string{"current", "standby"} {
+		if l := w.of(id, role); l != nil && !l.evict {
+			l.evict, l.why = true, code
+			w.evicts = append(w.evicts, l.num)
+		}
+	}
+}
+
+func (w *model) stepRequest() {
+	id := w.pick()
+	w.m.PeerManager.Disconnect(id, nil)
+	w.request(id, muxer.CodeRequested)
+	w.did("request", "%s", id)
+}
+
+func (w *model) stepReport() {
+	id := w.pick()
+	if w.rng.IntN(8) == 0 {
+		id = transport.NodeID(fmt.Sprintf("77%038x", w.rng.IntN(1000))) // unknown
+	}
+	_, known := w.m.store.Get(id)
+	b := Behaviour{Points: w.rng.IntN(61) - 20}
+	if w.rng.IntN(20) == 0 {
+		b.Points = []int{1 << 40, -1 << 40, 1<<63 - 1, -1 << 63}[w.rng.IntN(4)]
+	}
+	if w.rng.IntN(6) == 0 {
+		b.Severity = Severity(w.rng.IntN(4))
+	}
+	w.m.Report(id, b)
+	w.did("report", "%s %+v", id, b)
+	if !known {
+		return
+	}
+	points := b.Points
+	if b.Severity > Log && points > 0 {
+		points = -points
+	}
+	if b.Severity > Log && points == 0 {
+		points = []int{0, -penalty, -disconnectPenalty, -banPenalty}[b.Severity]
+	}
+	w.addScore(id, points)
+	switch {
+	case b.Severity == Ban && !w.exempt(id):
+		w.bans[peerstore.Target{ID: id}] = time.Now().Add(reportBan)
+		w.request(id, muxer.CodeBanned)
+	case b.Severity >= Disconnect:
+		w.request(id, muxer.CodeMisbehaved)
+	}
+}
+
+func (w *model) stepBan() {
+	target := peerstore.Target{ID: w.pick()}
+	if w.rng.IntN(4) == 0 {
+		ip, _ := w.addr(w.pick(), 0).IP()
+		target = peerstore.Target{Prefix: netip.PrefixFrom(ip, 32)}
+	}
+	if len(w.bans) > 0 && w.rng.IntN(2) == 0 { // lift one
+		targets := slices.SortedFunc(maps.Keys(w.bans), func(a, b peerstore.Target) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		target = targets[w.rng.IntN(len(targets))]
+		if _, err := w.m.Unban(target); err != nil {
+			w.fatal("%v", err)
+		}
+		delete(w.bans, target)
+		w.did("unban", "%+v", target)
+		return
+	}
+	until := time.Now().Add(time.Duration(1+w.rng.IntN(3600)) * time.Second)
+	if err := w.m.Ban(target, until, "test"); err != nil {
+		w.fatal("%v", err)
+	}
+	w.bans[target] = until
+	w.did("ban", "%+v", target)
+	ids := slices.Clone(w.ids)
+	slices.Sort(ids)
+	for _, id := range ids {
+		match := id == target.ID
+		for _, l := range w.links {
+			match = match || l.id == id && target.Prefix.IsValid() && l.ip.IsValid() && target.Prefix.Contains(l.ip)
+		}
+		if match {
+			w.request(id, muxer.CodeBanned)
+		}
+	}
+}
