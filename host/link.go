@@ -150,6 +150,9 @@ func (l *link) report() {
 		l.mu.Unlock()
 		return
 	}
+	if l.inbound() {
+		l.host.learn(l)
+	}
 	l.host.emit(Event{Kind: EventUp, ID: l.peer, Address: l.address(), Inbound: l.inbound(), Duration: time.Since(l.made)})
 	if done != nil {
 		done <- nil
