@@ -12,7 +12,7 @@ RACE        ?=
 raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit race lint floors interop bench fuzz generate clean need-cc need-protoc
+.PHONY: help run build test unit race lint floors interop bench microbench fuzz generate clean need-cc need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
@@ -43,8 +43,12 @@ lint: floors ## gofmt, go vet, staticcheck and the floors
 floors: ## who may import whom, which folders there are, how long a file may be
 	go test -count=1 ./internal/floors
 
-bench: ## ours beside the real peers, in one process
-	@for m in $(filter-out .,$(MODULES)); do echo "--- $$m"; (cd $$m && go test -run '^$$' -bench . -benchmem -timeout 30m ./...) || exit 1; done
+bench: ## ours beside the real peers, in one process (ARGS="-rounds 5 -only set-ups")
+	@cd internal/interop && go build -o ../../.cache/bin/bench ./bench
+	@.ci/quiet .cache/bin/bench $(ARGS)
+
+microbench: ## the Go benchmarks of the packages (PKG=./muxer/mconn to choose)
+	go test -run '^$$' -bench . -benchmem -timeout 30m $(PKG)
 
 fuzz: ## every fuzz target of every module for FUZZTIME each (10s)
 	@.ci/fuzz $(FUZZTIME) $(MODULES)
