@@ -13,10 +13,13 @@ import (
 	"go.uber.org/fx/fxevent"
 )
 
-// How long a node may take to start and to stop. What has not stopped by then is named in the error.
+// How long a node may take to start and to stop. What has not stopped in time is named in the error.
 const (
 	StartTimeout = 30 * time.Second
-	StopTimeout  = 15 * time.Second
+	StopTimeout  = 20 * time.Second
+	// partTimeout is how long one part may take to stop. The others are stopped all the same, so that a service that hangs does not keep the
+	// store from being flushed.
+	partTimeout = 5 * time.Second
 )
 
 // Failure tells of the first Run of a node that ended with an error. It is in the graph of every node, so that whoever runs the app learns why it shut down.
@@ -104,6 +107,8 @@ func (s supervisor) add(t task) {
 	)
 	stop := func(ctx context.Context) error {
 		began := time.Now()
+		ctx, done := context.WithTimeout(ctx, partTimeout)
+		defer done()
 		cancel()
 		select {
 		case <-ended:
