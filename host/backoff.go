@@ -1,6 +1,7 @@
 package host
 
 import (
+	"math"
 	"math/rand/v2"
 	"time"
 )
@@ -39,13 +40,28 @@ func jitter(most time.Duration, rng *rand.Rand) time.Duration {
 	return time.Duration(rng.Int64N(int64(most)))
 }
 
-// backoffFor is backoff within the bounds that hold for a peer.
-func (m *PeerManager) backoffFor(trusted bool, failures uint32) time.Duration {
+// isolatedFailures is how far failures count while we have no link at all: then the fault may well be ours (a cable, a router), and when it is mended we
+// want peers within seconds, and to know them all still. The store calls an address dead after one more.
+const isolatedFailures = 4
+
+// isolated says that there is no link to anybody; mu is held.
+func (m *PeerManager) isolated() bool { return len(m.links) == 0 }
+
+// countFailure adds a failure to those in a row and returns the backoff that follows; mu is held.
+func (m *PeerManager) countFailure(failures *uint32, trusted bool) time.Duration {
+	n := *failures
+	if m.isolated() {
+		n = min(n, isolatedFailures-1) + 1
+		*failures = max(*failures, n)
+	} else if n < math.MaxUint32 {
+		n++
+		*failures = n
+	}
 	most := m.cfg.MaxBackoff
 	if trusted {
 		most = min(most, m.cfg.MaxTrustedBackoff)
 	}
-	return backoff(failures, m.cfg.MinBackoff, most, m.rng)
+	return backoff(n, m.cfg.MinBackoff, most, m.rng)
 }
 
 // pauseFor is pause within the bounds that hold for a peer.
@@ -63,11 +79,4 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// addSaturating counts a failure without ever wrapping around.
-func addSaturating(n *uint32) {
-	if *n != ^uint32(0) {
-		*n++
-	}
 }

@@ -287,8 +287,7 @@ func (m *PeerManager) recordFailures(rec *peerstore.Record, failures []DialFailu
 		default:
 			failed = true
 			if a != nil {
-				addSaturating(&a.Failures)
-				pause := m.backoffFor(rec.Trusted, a.Failures)
+				pause := m.countFailure(&a.Failures, rec.Trusted)
 				if errors.Is(f.Err, transport.ErrNoTransport) {
 					pause = m.cfg.MaxBackoff // it will not work before a restart
 				}
@@ -299,8 +298,7 @@ func (m *PeerManager) recordFailures(rec *peerstore.Record, failures []DialFailu
 	switch {
 	case linked: // it came to us meanwhile, so it is well
 	case failed:
-		addSaturating(&rec.Failures)
-		rec.NotBefore = later(rec.NotBefore, now.Add(m.backoffFor(rec.Trusted, rec.Failures)))
+		rec.NotBefore = later(rec.NotBefore, now.Add(m.countFailure(&rec.Failures, rec.Trusted)))
 	default:
 		rec.NotBefore = later(rec.NotBefore, now.Add(m.pauseFor(rec.Trusted, rest)))
 	}
@@ -371,8 +369,8 @@ func (m *PeerManager) expire(id transport.NodeID, now time.Time) {
 	if !ok {
 		return
 	}
-	hopeless := rec.Failures >= maxFailuresUntried && rec.LastConnected.IsZero() ||
-		rec.Failures >= maxFailuresTried && now.Sub(rec.LastConnected) > triedExpiry
+	hopeless := !m.isolated() && (rec.Failures >= maxFailuresUntried && rec.LastConnected.IsZero() ||
+		rec.Failures >= maxFailuresTried && now.Sub(rec.LastConnected) > triedExpiry)
 	empty := len(rec.Addresses) == 0 && scoreAt(&rec, now) == 0 && !rec.Quarantined.After(now)
 	if hopeless || empty {
 		m.store.Remove(id)
@@ -424,12 +422,10 @@ func (m *PeerManager) rest(l *linkState, reason *DisconnectError, now time.Time)
 			if !reason.Remote && reason.Code != muxer.CodeMisbehaved { // a report has cost its points already
 				addScore(rec, -penalty, now)
 			}
-			addSaturating(&rec.Failures)
-			wait = max(m.backoffFor(rec.Trusted, rec.Failures), m.pauseFor(rec.Trusted, gentlePause))
+			wait = max(m.countFailure(&rec.Failures, rec.Trusted), m.pauseFor(rec.Trusted, gentlePause))
 		default:
 			if !stable && !l.inbound() {
-				addSaturating(&rec.Failures)
-				wait = m.backoffFor(rec.Trusted, rec.Failures)
+				wait = m.countFailure(&rec.Failures, rec.Trusted)
 			}
 		}
 		if wait > 0 {

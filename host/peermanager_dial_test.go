@@ -170,6 +170,7 @@ func TestPeerManagerBackoffBounds(t *testing.T) {
 				cfg.Persistent = []transport.Address{addrOf(t, id, 0)}
 			}
 			m := newPM(t, cfg)
+			m.up(highID(9)) // not isolated
 			if !tc.trusted {
 				m.learn(id)
 				m.store.Update(id, func(r *peerstore.Record) { r.LastConnected = time.Now() }) // worked once: it is kept
@@ -309,6 +310,7 @@ func TestPeerManagerExpiresLearnedPeers(t *testing.T) {
 		a, b := lowID(1), lowID(2)
 		m := newPM(t, PeerConfig{Persistent: []transport.Address{addrOf(t, a, 0)}})
 		m.learn(b)
+		m.up(highID(9))
 		for range maxFailuresUntried {
 			for range 2 {
 				d := m.mustDial("")
@@ -321,6 +323,41 @@ func TestPeerManagerExpiresLearnedPeers(t *testing.T) {
 		}
 		if m.mustDial(a); !m.record(a).Trusted {
 			t.Fatal("the trusted peer was lost")
+		}
+	})
+}
+
+// Without any link the fault may be ours: peers are tried often and none is forgotten, so that the node is back soon after the network is.
+func TestPeerManagerIsolated(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, PeerConfig{})
+		ids := []transport.NodeID{lowID(1), lowID(2), lowID(3)}
+		m.learn(ids...)
+		m.dialUp("")
+		for range 2 {
+			m.fail(m.mustDial("").ID, errUnreachable)
+		}
+		time.Sleep(time.Minute)
+		for id := range m.Scores() { // the one that is linked, and the dials
+			if st, _ := m.Status(id); st.LinkID != 0 {
+				m.down(id, st.LinkID, muxer.CodeTransport)
+			}
+		}
+		for range 1000 {
+			for {
+				d, ok := m.TryDialNext()
+				if !ok {
+					break
+				}
+				m.fail(d.ID, errUnreachable)
+			}
+			time.Sleep(time.Minute)
+		}
+		for _, id := range ids {
+			m.mustDial("")
+			if rec := m.record(id); rec.Failures != isolatedFailures {
+				t.Fatalf("record %+v", rec)
+			}
 		}
 	})
 }

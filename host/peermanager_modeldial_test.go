@@ -226,12 +226,17 @@ func (w *model) stepDialEnds() {
 		most = w.cfg.MaxTrustedBackoff
 	}
 	if counts && !linked {
-		if rec.Failures != before.Failures+1 {
+		want, n := before.Failures+1, before.Failures+1
+		if len(w.links) == 0 {
+			n = min(n, isolatedFailures)
+			want = max(before.Failures, n)
+		}
+		if rec.Failures != want {
 			w.fatal("%s has %d failures after %d", id, rec.Failures, before.Failures)
 		}
 		low := most * 3 / 4
-		if rec.Failures < 30 {
-			low = min(w.cfg.MinBackoff<<(rec.Failures-1), low)
+		if n < 30 {
+			low = min(w.cfg.MinBackoff<<(n-1), low)
 		}
 		if rec.NotBefore.Before(now.Add(low)) {
 			w.fatal("%s rests %s after %d failures, want %s", id, rec.NotBefore.Sub(now), rec.Failures, low)
