@@ -56,7 +56,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func (c Config) validate() error {
+// Validate says which setting is impossible.
+func (c Config) Validate() error {
 	for _, f := range []struct {
 		name  string
 		value int
@@ -91,7 +92,7 @@ type Service struct {
 
 // New opens the service's channel with open, which is the host's OpenChannel, and starts nothing. A nil logger discards.
 func New(cfg Config, open func(muxer.Channel) (*host.Channel, error), logger *slog.Logger) (*Service, error) {
-	if err := cfg.validate(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
