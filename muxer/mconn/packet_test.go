@@ -321,7 +321,7 @@ func reference(wire []byte, limit int, max map[byte]int) (msgs []muxer.Message, 
 	for len(wire) > 0 {
 		size, n := protowire.ConsumeVarint(wire)
 		if n < 0 {
-			if len(wire) < 10 {
+			if len(wire) <= 10 {
 				return msgs, pings, io.ErrUnexpectedEOF
 			}
 			return msgs, pings, errMalformed

@@ -72,9 +72,7 @@ func (s *Session) readLoop(h muxer.Handler) error {
 		}
 		s.receivedBytes.Add(uint64(len(chunk)))
 		if s.receiveLimit != nil {
-			if err := wait(s.ctx, s.receiveLimit, len(chunk)); err != nil {
-				return err
-			}
+			wait(s.ctx, s.receiveLimit, len(chunk))
 		}
 		for len(chunk) > 0 && err == nil {
 			chunk, err = s.parse(chunk)
@@ -99,16 +97,20 @@ func (s *Session) readLoop(h muxer.Handler) error {
 	}
 }
 
-// deliver hands the batch to the handler.
+// deliver hands the batch to the handler. After Close it drops what still comes, and goes on reading, so that the writer can
+// send what is queued.
 func (s *Session) deliver(h muxer.Handler) error {
 	b := s.read.batch
 	s.read.batch = nil
 	var err error
-	if s.ctx.Err() == nil { // after Close, what still comes is not ours
+	if s.ctx.Err() == nil {
 		s.receivedMessages.Add(uint64(len(b.msgs)))
 		s.alive.delivering.Store(s.now())
 		err = h.Deliver(s.ctx, b.msgs)
 		s.alive.delivering.Store(0)
+		if s.ctx.Err() != nil {
+			err = nil
+		}
 	}
 	clear(b.msgs)
 	b.msgs, b.bytes = b.msgs[:0], 0
@@ -338,14 +340,11 @@ func protocolError(err error) error {
 	return &muxer.CloseError{Code: muxer.CodeProtocolError, Err: err}
 }
 
-// wait takes n bytes from a limit, in steps that it allows.
-func wait(ctx context.Context, l *rate.Limiter, n int) error {
-	for n > 0 {
+// wait takes n bytes from a limit, in steps that it allows. A session that is closing waits no longer.
+func wait(ctx context.Context, l *rate.Limiter, n int) {
+	for n > 0 && ctx.Err() == nil {
 		step := min(n, l.Burst())
-		if err := l.WaitN(ctx, step); err != nil {
-			return err
-		}
+		l.WaitN(ctx, step)
 		n -= step
 	}
-	return nil
 }

@@ -12,9 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -43,6 +43,7 @@ type Session struct {
 	running bool      // Run was called
 	ended   bool      // the connection is closed, or about to be
 	err     error     // why the session ends; Send fails with it
+	lost    bool      // err says that the connection took no more
 	ping    bool      // a ping is due
 	pong    bool      // a pong is due
 	probe   *probe    // the ping in flight, or due
@@ -255,7 +256,8 @@ func (s *Session) admit(i int) {
 	}
 }
 
-// Close implements muxer.Session. It does not wait: Run returns when the session has ended.
+// Close implements muxer.Session. It does not wait: Run returns when the session has ended. What was queued before Run was called is not sent
+// by a Close before Run.
 func (s *Session) Close(code muxer.Code, reason string) error {
 	s.close(&muxer.CloseError{Code: code, Reason: reason, Err: muxer.ErrClosed})
 	return nil
@@ -283,11 +285,31 @@ func (s *Session) close(why *muxer.CloseError) {
 // fail ends the session at once, for err.
 func (s *Session) fail(err error) {
 	s.mu.Lock()
-	if s.err == nil {
+	switch {
+	case s.err == nil:
 		s.abandon(err)
+	case s.lost && err == io.EOF: // that is why we could not write
+		s.err = err
 	}
 	s.mu.Unlock()
 	s.shut()
+}
+
+// failWrite ends the sending half for err. The reader goes on for a moment: a remote that has hung up may have said
+// something before.
+func (s *Session) failWrite(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return
+	}
+	if s.err == nil {
+		s.lost = true
+		s.abandon(err)
+	}
+	if s.grace == nil {
+		s.grace = time.AfterFunc(s.cfg.CloseGrace, s.shut)
+	}
 }
 
 // abandon records why the session ends and lets nobody wait any longer. The mutex is held.
@@ -328,8 +350,10 @@ func (s *Session) shut() {
 
 // transportError says how the connection failed underneath us.
 func transportError(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
-		return &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true, Err: err}
+	for _, hungUp := range []error{io.EOF, io.ErrClosedPipe, syscall.EPIPE, syscall.ECONNRESET} {
+		if errors.Is(err, hungUp) {
+			return &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true, Err: err}
+		}
 	}
 	return &muxer.CloseError{Code: muxer.CodeTransport, Err: err}
 }

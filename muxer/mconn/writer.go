@@ -35,58 +35,54 @@ var batches = sync.Pool{New: func() any {
 	return &batch{pieces: make([]piece, 0, batchPieces), control: make([]byte, 0, 8), scratch: make([]byte, 0, scratchSize)}
 }}
 
-// writeLoop is the writer.
+// writeLoop is the writer: it writes batches while anything is due, flushes when nothing more is, and then sleeps.
 func (s *Session) writeLoop() {
 	var b *batch
-	unflushed := false
+	flushed := true
 	for {
 		s.mu.Lock()
-		if s.idle() && !unflushed && !s.ended {
-			if s.err != nil { // closed in order, and all is sent
-				s.mu.Unlock()
-				break
-			}
+		if flushed && s.idle() {
 			if b != nil {
 				batches.Put(b)
 				b = nil
 			}
-			for s.idle() && s.err == nil && !s.ended {
-				s.parked = true
-				s.wake.Wait()
+			s.park()
+		}
+		due := !s.idle()
+		done := s.ended || flushed && !due // closed, and all is sent that was queued
+		if due && !done {
+			if b == nil {
+				b = batches.Get().(*batch)
 			}
-			s.parked = false
+			s.take(b)
 		}
-		if s.ended {
-			s.mu.Unlock()
-			break
-		}
-		if s.idle() {
-			s.mu.Unlock()
-			if unflushed {
-				unflushed = false
-				if err := s.flush(); err != nil {
-					s.fail(transportError(err))
-					break
-				}
-			}
-			continue
-		}
-		if b == nil {
-			b = batches.Get().(*batch)
-		}
-		s.take(b)
 		s.mu.Unlock()
-		if err := s.write(b); err != nil {
-			s.fail(transportError(err))
-			break
+
+		var err error
+		switch {
+		case done:
+			s.shut()
+			return
+		case due:
+			err = s.write(b)
+		default:
+			err = s.flush()
 		}
-		unflushed = true
+		if err != nil {
+			s.failWrite(transportError(err))
+			return
+		}
+		flushed = !due
 	}
-	if b != nil {
-		b.reset()
-		batches.Put(b)
+}
+
+// park waits until something is due or the session ends. The mutex is held.
+func (s *Session) park() {
+	for s.idle() && s.err == nil {
+		s.parked = true
+		s.wake.Wait()
 	}
-	s.shut()
+	s.parked = false
 }
 
 // idle says that nothing is queued. The mutex is held.
@@ -163,9 +159,7 @@ func (l *lane) take(b *batch, room, payload int, spare *spareBlock) {
 func (s *Session) write(b *batch) error {
 	defer b.reset()
 	if s.sendLimit != nil {
-		if err := wait(s.ctx, s.sendLimit, b.bytes); err != nil {
-			return err
-		}
+		wait(s.ctx, s.sendLimit, b.bytes)
 	}
 	s.alive.writing.Store(s.now())
 	defer s.alive.writing.Store(0)

@@ -40,6 +40,7 @@ func Run(t *testing.T, traits Traits, f Factory) {
 		{"TooLargeToSend", s.testTooLargeToSend},
 		{"TooLargeToReceive", s.testTooLargeToReceive},
 		{"CloseFlushes", s.testCloseFlushes},
+		{"CloseFlushesUnderASlowHandler", s.testCloseFlushesUnderASlowHandler},
 		{"CloseOfAStuckRemote", s.testCloseOfAStuckRemote},
 		{"CloseAtOnce", s.testCloseAtOnce},
 		{"CloseTwice", s.testCloseTwice},
@@ -497,6 +498,26 @@ func (s Suite) testCloseFlushes(t *testing.T) {
 		closedBy(t, a.Send(t.Context(), 1, nil), muxer.CodeShuttingDown)
 		if b.Send(t.Context(), 1, nil) == nil || b.TrySend(1, nil) {
 			t.Error("the remote still takes messages")
+		}
+	})
+}
+
+// testCloseFlushesUnderASlowHandler closes an end whose own handler waits: that must not cost what is queued.
+func (s Suite) testCloseFlushesUnderASlowHandler(t *testing.T) {
+	s.with(t, one(muxer.Channel{ID: 1}), func(t *testing.T, a, b *end) {
+		a.inbox.Pause()
+		b.Send(t.Context(), 1, nil)
+		a.inbox.AwaitPaused()
+		for i := range 100 {
+			if err := a.Send(t.Context(), 1, fill(5000, uint64(i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a.Close(muxer.CodeShuttingDown, "bye")
+		closedBy(t, a.wait(), muxer.CodeShuttingDown)
+		b.wait()
+		if n := b.inbox.Len(); n != 100 {
+			t.Errorf("%d of 100 messages arrived", n)
 		}
 	})
 }

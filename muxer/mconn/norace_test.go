@@ -1,0 +1,5 @@
+//go:build !race
+
+package mconn
+
+const raceDetector = false
