@@ -17,7 +17,7 @@ import (
 )
 
 // modelOps is how many random operations the model test does; SWITCHYARD_MODEL_OPS sets another number.
-const modelOps = 300_000
+const modelOps = 150_000
 
 // The model test does random operations on a peer manager and on a simple reference model of it, and compares after each. The model keeps a flat list of
 // links and dials and derives everything else from it by counting; where the manager has a choice (whom to dial, whom to evict, jitter) the
