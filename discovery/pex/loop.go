@@ -30,6 +30,7 @@ type loop struct {
 	seed     bool
 	findings chan<- []transport.Address
 	peers    map[transport.NodeID]*peer // those that are up and serve the channel
+	owed     map[transport.NodeID]debt  // by those that have just gone
 	quota    *quota
 	request  []byte // the bytes of a request, shared
 	jitter   func(time.Duration) time.Duration
@@ -37,7 +38,12 @@ type loop struct {
 
 // update follows a peer that came or went.
 func (l *loop) update(u host.PeerUpdate, now time.Time) {
-	delete(l.peers, u.ID) // a peer that is up again is a new link, with nothing asked or answered
+	if p := l.peers[u.ID]; p != nil {
+		delete(l.peers, u.ID) // a peer that is up again is a new link, with nothing asked or answered
+		if p.outstanding > 0 && !p.leaving && len(l.owed) < maxDebts {
+			l.owed[u.ID] = debt{answers: p.outstanding, place: p.place, until: now.Add(debtTime)}
+		}
+	}
 	if u.Status != host.PeerUp || !hasChannel(u.Channels) {
 		return
 	}
@@ -65,14 +71,26 @@ func hasChannel(channels []byte) bool {
 	return false
 }
 
+// debt is what a peer that went has been asked for. A seed hangs up right after its answer, and the news of that may overtake the answer.
+type debt struct {
+	answers int
+	place   place
+	until   time.Time
+}
+
 // message takes one message of a peer.
 func (l *loop) message(e host.Envelope, now time.Time) {
 	p := l.peers[e.From]
-	if p == nil || p.leaving {
-		return // it has just gone, or goes
+	if p != nil && p.leaving {
+		return
 	}
 	m, left, err := pexpb.Decode(e.Message, maxTaken)
 	switch {
+	case p == nil:
+		if d, ok := l.owed[e.From]; ok && err == nil && m.GetResponse() != nil {
+			l.pay(e.From)
+			l.take(e.From, d.place, m.GetResponse().GetAddresses(), left, now)
+		}
 	case err != nil:
 		l.misdeed(p, err.Error())
 	case m.GetRequest() != nil:
@@ -116,19 +134,37 @@ func (l *loop) choose(p *peer) []*pexpb.PexAddress {
 
 // answered takes the addresses of a peer that we asked.
 func (l *loop) answered(p *peer, addresses []*pexpb.PexAddress, left int, now time.Time) {
-	if p.outstanding == 0 {
+	switch {
+	case l.owed[p.id].answers > 0: // what was under way when it went comes first
+		l.pay(p.id)
+	case p.outstanding > 0:
+		p.outstanding--
+		p.answeredAt = now
+		p.schedule(now, l.jitter)
+	default:
 		l.misdeed(p, "sent addresses that nobody asked for")
 		return
 	}
-	p.outstanding--
-	p.answeredAt = now
-	p.schedule(now, l.jitter)
+	l.take(p.id, p.place, addresses, left, now)
+}
 
-	batch, refused := sift(addresses, l.node.Self(), p.place)
-	allowed := l.quota.take(p.id, len(batch), now)
-	l.log.Debug("addresses", "peer", p.id.Short(), "sent", len(addresses)+left, "usable", len(batch), "taken", allowed)
+// pay strikes one answer off a debt.
+func (l *loop) pay(id transport.NodeID) {
+	d := l.owed[id]
+	if d.answers--; d.answers > 0 {
+		l.owed[id] = d
+	} else {
+		delete(l.owed, id)
+	}
+}
+
+// take hands over what is usable of an answer.
+func (l *loop) take(from transport.NodeID, where place, addresses []*pexpb.PexAddress, left int, now time.Time) {
+	batch, refused := sift(addresses, l.node.Self(), where)
+	allowed := l.quota.take(from, len(batch), now)
+	l.log.Debug("addresses", "peer", from.Short(), "sent", len(addresses)+left, "usable", len(batch), "taken", allowed)
 	if len(addresses) > 0 && refused == len(addresses) {
-		l.node.Report(p.id, host.Behaviour{Points: -1, Severity: host.Penalise, Reason: "none of its addresses is usable"})
+		l.node.Report(from, host.Behaviour{Points: -1, Severity: host.Penalise, Reason: "pex: none of its addresses is usable"})
 	}
 	if batch = batch[:allowed]; len(batch) == 0 {
 		return
@@ -136,7 +172,7 @@ func (l *loop) answered(p *peer, addresses []*pexpb.PexAddress, left int, now ti
 	select {
 	case l.findings <- batch:
 	default:
-		l.log.Warn("addresses dropped: the node is busy with earlier ones", "peer", p.id.Short(), "count", len(batch))
+		l.log.Warn("addresses dropped: the node is busy with earlier ones", "peer", from.Short(), "count", len(batch))
 	}
 }
 
@@ -154,6 +190,11 @@ func (l *loop) misdeed(p *peer, reason string) {
 // act does what is due and says when to look again.
 func (l *loop) act(now time.Time) time.Time {
 	next := now.Add(needCheck)
+	for id, d := range l.owed {
+		if now.After(d.until) {
+			delete(l.owed, id)
+		}
+	}
 	need := l.node.NeedsPeers()
 	for _, p := range l.peers {
 		if p.leaving {

@@ -23,6 +23,9 @@ const (
 	never    = 100 * 365 * 24 * time.Hour
 	// maxOutstanding requests may wait for an answer.
 	maxOutstanding = 2
+	// debtTime is how long the answer of a peer that went may still come out of its inbox, and maxDebts of how many such peers we know.
+	debtTime = 10 * time.Second
+	maxDebts = 256
 	// maxStrikes is the misdeed that ends the link.
 	maxStrikes = 3
 

@@ -122,7 +122,7 @@ func (s *source) run(ctx context.Context, n node, sub updates, found func(transp
 
 	l := &loop{
 		node: n, ch: s.ch, log: s.log, seed: s.cfg.Seed, findings: findings,
-		peers: make(map[transport.NodeID]*peer), quota: newQuota(), request: pexpb.EncodeRequest(),
+		peers: make(map[transport.NodeID]*peer), owed: make(map[transport.NodeID]debt), quota: newQuota(), request: pexpb.EncodeRequest(),
 		jitter: func(d time.Duration) time.Duration { return rand.N(d) },
 	}
 	timer := time.NewTimer(needCheck)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/host"
@@ -177,19 +178,23 @@ func TestBackpressure(t *testing.T) {
 }
 
 func TestNothingIsKeptOfPeersThatWent(t *testing.T) {
-	l := &loop{node: &fakeNode{w: &world{nodes: map[transport.NodeID]*fakeNode{}}, id: "self"}, peers: map[transport.NodeID]*peer{}, quota: newQuota(),
+	l := &loop{node: &fakeNode{w: &world{nodes: map[transport.NodeID]*fakeNode{}}, id: "self"}, peers: map[transport.NodeID]*peer{}, owed: map[transport.NodeID]debt{}, quota: newQuota(),
 		jitter: func(d time.Duration) time.Duration { return d / 2 }, ch: deafLane{}}
 	now := time.Now()
 	for i := range 3 * quotaPeers {
 		id := transport.NodeID(fmt.Sprintf("%040x", i))
 		l.update(host.PeerUpdate{ID: id, Status: host.PeerUp, Channels: []byte{ChannelID}}, now)
+		l.peers[id].outstanding = 1
 		l.act(now)
 		l.quota.take(id, 10, now)
 		l.update(host.PeerUpdate{ID: id, Status: host.PeerDown}, now)
 		now = now.Add(time.Millisecond)
 	}
-	if len(l.peers) != 0 || len(l.quota.spent) > quotaPeers {
-		t.Errorf("%d peers and %d accounts are kept", len(l.peers), len(l.quota.spent))
+	if len(l.peers) != 0 || len(l.quota.spent) > quotaPeers || len(l.owed) > maxDebts {
+		t.Errorf("%d peers, %d accounts and %d debts are kept", len(l.peers), len(l.quota.spent), len(l.owed))
+	}
+	if l.act(now.Add(2 * debtTime)); len(l.owed) != 0 {
+		t.Errorf("%d debts are kept for ever", len(l.owed))
 	}
 }
 
@@ -302,6 +307,46 @@ func TestSeed(t *testing.T) {
 		time.Sleep(patience)
 		if seed.isLinked(idle) {
 			t.Error("a visitor that never asks stays")
+		}
+	})
+}
+
+// A seed answers and hangs up at once; its answer is not lost, whichever the node hears of first, and does not stand in for the answer to a later request.
+func TestAnswerOfOneThatHungUp(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, seed := w.node(0, Config{}), w.bare(1)
+		a.needs = true
+		for round := range 2 {
+			w.link(a, seed)
+			time.Sleep(2 * w.delay)
+			w.cut(a, seed)
+			synctest.Wait() // a knows that it is gone
+			if round == 1 {
+				w.link(a, seed) // and is back
+				synctest.Wait()
+			}
+			w.mu.Lock()
+			a.inbox = append(a.inbox, host.Envelope{From: seed.id, Message: pexpb.EncodeResponse(wire(10*round, 10))})
+			a.inboxWake <- struct{}{}
+			w.mu.Unlock()
+			if got := len(a.knows()); got != 10*(round+1) {
+				t.Errorf("round %d: a knows %d", round, got)
+			}
+		}
+		time.Sleep(w.delay)
+		seed.say(a, pexpb.EncodeResponse(wire(20, 10))) // to the request of the new link
+		time.Sleep(2 * w.delay)
+		if a.worst() != host.Log || len(a.knows()) != 30 {
+			t.Errorf("worst report %v, knows %d", a.worst(), len(a.knows()))
+		}
+		w.cut(a, seed)
+		time.Sleep(2 * debtTime)
+		w.mu.Lock()
+		a.inbox = append(a.inbox, host.Envelope{From: seed.id, Message: pexpb.EncodeResponse(wire(30, 10))})
+		a.inboxWake <- struct{}{}
+		w.mu.Unlock()
+		if got := len(a.knows()); got != 30 {
+			t.Errorf("a stranger's addresses were taken: %d known", got)
 		}
 	})
 }
