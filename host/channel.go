@@ -138,6 +138,9 @@ func (c *Channel) takeDown() {
 			l.resume()
 		}
 		ib.queue, ib.head, ib.bytes, ib.listed = nil, 0, 0, false
+		if ib.links == 0 {
+			delete(c.inboxes, ib.peer)
+		}
 	}
 	c.ready, c.first = nil, 0
 	c.host.memory.add(-held - c.freed)

@@ -28,7 +28,7 @@ type inbox struct {
 func (ib *inbox) empty() bool { return ib.head == len(ib.queue) }
 
 func (ib *inbox) push(msg []byte) {
-	if ib.head > 0 && len(ib.queue) == cap(ib.queue) { // reuse the front before growing
+	if len(ib.queue) == cap(ib.queue) && ib.head > 0 && ib.head >= len(ib.queue)/2 { // reuse the front before growing, where that moves little
 		n := copy(ib.queue, ib.queue[ib.head:])
 		clear(ib.queue[n:])
 		ib.queue, ib.head = ib.queue[:n], 0
@@ -65,6 +65,20 @@ func (ib *inbox) over(budget int64) int64 {
 		return 0
 	}
 	return ib.bytes - budget
+}
+
+// fillBy makes l the link whose excess counts what is beyond the budget. While a duplicate is under way a peer has two links that fill one
+// inbox by turns.
+func (ib *inbox) fillBy(l *link, budget int64) {
+	if ib.link == l {
+		return
+	}
+	over := ib.over(budget)
+	if ib.link != nil {
+		ib.link.excess.Add(-over)
+	}
+	ib.link = l
+	l.excess.Add(over)
 }
 
 // deliver puts messages of one channel into the peer's inbox. It returns how many it took, and whether it stopped because budgets are spent
@@ -163,7 +177,7 @@ func (c *Channel) next() (e Envelope, ok bool) {
 	} else {
 		c.freed = 0
 	}
-	l := ib.link
+	l, contended := ib.link, ib.links > 1
 	if before > 0 && l != nil {
 		l.excess.Add(ib.over(budget) - before)
 	}
@@ -175,7 +189,9 @@ func (c *Channel) next() (e Envelope, ok bool) {
 	if release > 0 {
 		c.host.memory.add(-release)
 	}
-	if l != nil && l.paused.Load() {
+	if contended { // the one that waits may be the other one
+		c.host.memory.resumeAll()
+	} else if l != nil && l.paused.Load() {
 		l.resume()
 	}
 	if more && c.waiting.Load() > 0 {
@@ -204,12 +220,20 @@ func (m *memory) add(n int64) {
 		return
 	}
 	m.used.Add(n)
-	if n < 0 && m.tight() {
-		m.mu.Lock()
-		for l := range m.waiting {
-			l.resume()
-		}
-		m.mu.Unlock()
+	if n < 0 {
+		m.resumeAll()
+	}
+}
+
+// resumeAll lets all paused links look again.
+func (m *memory) resumeAll() {
+	if !m.tight() {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for l := range m.waiting {
+		l.resume()
 	}
 }
 

@@ -78,9 +78,8 @@ func (l *link) inboxOf(c *Channel) *inbox {
 		}
 		l.inboxes[c.index] = ib
 		ib.links++
-		ib.link = l
-		l.excess.Add(ib.over(int64(c.desc.ReceiveQueue)))
 	}
+	ib.fillBy(l, int64(c.desc.ReceiveQueue))
 	return ib
 }
 
@@ -95,11 +94,16 @@ func (l *link) leaveInboxes() {
 		ib.links--
 		if ib.link == l {
 			ib.link = nil
+			l.excess.Add(-ib.over(int64(c.desc.ReceiveQueue)))
 		}
 		if ib.links == 0 && ib.empty() {
 			delete(c.inboxes, ib.peer)
 		}
+		shared := ib.links > 0
 		c.mu.Unlock()
+		if shared { // the other link may wait for room that it has now
+			l.host.memory.resumeAll()
+		}
 	}
 }
 
@@ -115,10 +119,8 @@ func (l *link) settle() {
 		return
 	}
 	l.settled = true
-	if l.graceWait != nil {
-		l.graceWait.Stop()
-	}
 	l.mu.Unlock()
+	l.stopGrace()
 	if dup := l.host.link(l.host.peers.Graced(l.peer, l.num)); dup != nil {
 		l.host.spawn(func() {
 			l.host.linger(dup)
@@ -137,8 +139,6 @@ func (l *link) report() {
 	}
 	l.ready = true
 	l.connected = time.Now()
-	done := l.dialDone
-	l.dialDone = nil
 	l.mu.Unlock()
 
 	l.host.up.Store(l.peer, l) // before subscribers hear of it, so that they can send at once
@@ -146,7 +146,6 @@ func (l *link) report() {
 		l.host.up.CompareAndDelete(l.peer, l)
 		l.mu.Lock()
 		l.ready = false
-		l.dialDone = done
 		l.mu.Unlock()
 		return
 	}
@@ -154,8 +153,35 @@ func (l *link) report() {
 		l.host.learn(l)
 	}
 	l.host.emit(Event{Kind: EventUp, ID: l.peer, Address: l.address(), Inbound: l.inbound(), Duration: time.Since(l.made)})
+	l.tellDialer(nil)
+}
+
+// tellDialer says what came of the dial that Host.Dial waits for, if one does. The first call counts.
+func (l *link) tellDialer(err error) {
+	l.mu.Lock()
+	done := l.dialDone
+	l.dialDone = nil
+	l.mu.Unlock()
 	if done != nil {
-		done <- nil
+		done <- err
+	}
+}
+
+// startGrace lets the grace end by itself; Run waits for the timer's goroutine. l.mu is held.
+func (l *link) startGrace() {
+	l.host.wg.Add(1)
+	l.graceWait = time.AfterFunc(l.host.cfg.Limits.Grace, func() {
+		defer l.host.wg.Done()
+		l.settle()
+	})
+}
+
+// stopGrace ends the timer, if it has not fired.
+func (l *link) stopGrace() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.graceWait != nil && l.graceWait.Stop() {
+		l.host.wg.Done()
 	}
 }
 
@@ -230,17 +256,13 @@ func (h *Host) runLink(ctx context.Context, l *link) {
 		l.settle()
 	} else {
 		if !l.settled {
-			l.graceWait = time.AfterFunc(h.cfg.Limits.Grace, l.settle)
+			l.startGrace()
 		}
 		l.mu.Unlock()
 		l.report()
 	}
 	err = l.session.Run(ctx, l)
-	l.mu.Lock()
-	if l.graceWait != nil {
-		l.graceWait.Stop()
-	}
-	l.mu.Unlock()
+	l.stopGrace()
 	reason := l.ended()
 	if reason == nil {
 		reason = asReason(err)
@@ -249,7 +271,9 @@ func (h *Host) runLink(ctx context.Context, l *link) {
 		}
 	}
 	h.up.CompareAndDelete(l.peer, l)
-	if next := h.peers.Disconnected(l.peer, l.num, reason); next != 0 {
+	next := h.peers.Disconnected(l.peer, l.num, reason)
+	h.up.CompareAndDelete(l.peer, l) // a report that was under way may have put it back; from now on none can
+	if next != 0 {
 		if heir := h.link(next); heir != nil {
 			heir.inherit()
 		}
@@ -279,12 +303,9 @@ func (h *Host) drop(l *link, reason *DisconnectError) {
 	l.leaveInboxes()
 	h.totals.add(l.session.Stats())
 	l.mu.Lock()
-	done, wasReady := l.dialDone, l.ready
-	l.dialDone = nil
+	wasReady := l.ready
 	l.mu.Unlock()
-	if done != nil {
-		done <- reason
-	}
+	l.tellDialer(reason)
 	kind := EventDown
 	if !wasReady {
 		kind = EventRefused
