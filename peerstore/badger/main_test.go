@@ -1,9 +1,16 @@
 package badger
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(crashEnv); path != "" {
+		crashChild(path) // see TestKill
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}

@@ -102,6 +102,9 @@ func (s *Store) load(found *survey) error {
 	if missing := l.missing(before); missing.any() || l.unreadable()+l.badAddresses > 0 {
 		s.opts.Logger.Error("The peer store had lost something; the rest is in use", append(missing.attrs(), l.attrs(s.path)...)...)
 	}
+	if before == nil && l.totals.GetSequence() > 1 {
+		s.opts.Logger.Warn("The peer store's file "+headName+" was damaged; whether the store has lost its last changes cannot be told", "path", s.path)
+	}
 	return s.begin(l, before)
 }
 

@@ -1,0 +1,302 @@
+package badger
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/peerstore/storetest"
+)
+
+// crashEnv makes the test binary the child of TestKill: its value is the store's path.
+const crashEnv = "SWITCHYARD_CRASH_CHILD"
+
+// roundsEnv sets how many times TestKill kills and TestDamage damages.
+const roundsEnv = "SWITCHYARD_CRASH_ROUNDS"
+
+func rounds(t *testing.T, usual int) int {
+	text := os.Getenv(roundsEnv)
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s=%q: want a number", roundsEnv, text)
+	}
+	return n
+}
+
+// banBase keeps the banned nodes of TestKill apart from those that it adds: a banned one is not learned.
+const banBase = 1 << 24
+
+// crashChild works on the store until it is killed, and says on its output what the store has acknowledged.
+func crashChild(path string) {
+	s, err := Open(path, Options{Interval: 5 * time.Millisecond, Limits: peerstore.Limits{MaxPeers: 1 << 20, MaxBans: 1 << 20}})
+	if err != nil {
+		fmt.Println("error", err)
+		return
+	}
+	go func() { _ = s.Run(context.Background()) }()
+	begin := s.Stats().Known
+	fmt.Println("opened", begin)
+	r := rand.New(rand.NewPCG(uint64(os.Getpid()), 0))
+	for n := begin; ; n++ {
+		now := time.Now()
+		s.Add(storetest.Address(n, 1), peerstore.Source{Kind: "pex"}, now)
+		s.Update(storetest.ID(r.IntN(n+1)), func(r *peerstore.Record) { r.Failures++ })
+		switch r.IntN(40) {
+		case 0:
+			if err := s.Flush(context.Background()); err != nil {
+				fmt.Println("error", err)
+			}
+			fmt.Println("flushed", n)
+		case 1:
+			if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(banBase + n)}}); err != nil {
+				fmt.Println("error", err)
+			}
+			fmt.Println("banned", n)
+		case 2:
+			s.Update(storetest.ID(n), func(r *peerstore.Record) { r.Trusted = true })
+			fmt.Println("trusted", n)
+		}
+	}
+}
+
+// TestKill kills a process that works on the store, again and again. What was acknowledged is there, and nothing is reported as lost.
+func TestKill(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "peers")
+	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	flushed := -1
+	banned, trusted := make(map[int]bool), make(map[int]bool)
+	for round := range rounds(t, 20) {
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), crashEnv+"="+path)
+		out, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// Some are killed while they start, the others in the middle of their work.
+		patience := time.Duration(random.IntN(120)) * time.Millisecond
+		if round%4 > 0 {
+			patience += 60 * time.Millisecond
+		}
+		timer := time.AfterFunc(patience, func() { _ = child.Process.Kill() })
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			word, rest, _ := strings.Cut(lines.Text(), " ")
+			n, _ := strconv.Atoi(rest)
+			switch word {
+			case "opened":
+			case "flushed":
+				flushed = max(flushed, n)
+			case "banned":
+				banned[n] = true
+			case "trusted":
+				trusted[n] = true
+				flushed = max(flushed, n) // with the flag goes all that was there
+			default:
+				t.Error(lines.Text())
+			}
+		}
+		timer.Stop()
+		_ = child.Process.Kill()
+		_ = child.Wait()
+
+		log, logger := newLog()
+		s := open(t, path, Options{Logger: logger, Limits: peerstore.Limits{MaxPeers: 1 << 20, MaxBans: 1 << 20}})
+		if log.text() != "" {
+			t.Fatal(log.text())
+		}
+		for n := range flushed + 1 {
+			if _, ok := s.Get(storetest.ID(n)); !ok {
+				t.Fatalf("round %d: peer %d of %d was flushed and is lost", round, n, flushed)
+			}
+		}
+		for n := range banned {
+			if _, ok := s.Banned(storetest.ID(banBase+n), netip.Addr{}, time.Now()); !ok {
+				t.Fatalf("round %d: the ban of %d is lost", round, n)
+			}
+		}
+		for n := range trusted {
+			if r, _ := s.Get(storetest.ID(n)); !r.Trusted {
+				t.Fatalf("round %d: %d is not trusted any more", round, n)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d peers were flushed, %d banned, %d trusted", flushed+1, len(banned), len(trusted))
+}
+
+// damagedStore makes folders with a store as a kill leaves it: part in tables, part in a log.
+func damagedStore(t *testing.T) (dir string, peers, bans int) {
+	path := filepath.Join(t.TempDir(), "peers")
+	now := time.Now()
+	peers, bans = 3000, 30
+	s := open(t, path, Options{})
+	for part := range 3 {
+		for n := part * peers / 3; n < (part+1)*peers/3; n++ {
+			s.Add(storetest.Address(n, 1), peerstore.Source{Kind: "pex"}, now)
+		}
+		for n := part * bans / 3; n < (part+1)*bans/3; n++ {
+			if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(100_000 + n)}, Reason: "r"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if part < 2 {
+			if err := s.Close(); err != nil { // which makes a table
+				t.Fatal(err)
+			}
+			s = open(t, path, Options{})
+		}
+	}
+	dir = filepath.Join(t.TempDir(), "killed")
+	copyStore(t, path, dir)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir, peers, bans
+}
+
+// copyStore copies the files of a store.
+func copyStore(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// damage changes one file of the store in one way, and says which.
+func damage(t *testing.T, dir string, random *rand.Rand) string {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := files[random.IntN(len(files))].Name()
+	path := filepath.Join(dir, name)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := len(strings.TrimRight(string(data), "\x00")) // most of a log is zeros
+	if used == 0 || random.IntN(10) == 0 {
+		used = len(data)
+	}
+	if used == 0 {
+		return name + ": empty"
+	}
+	at := random.IntN(used)
+	var how string
+	switch random.IntN(7) {
+	case 0:
+		how = fmt.Sprintf("%s: removed", name)
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		return how
+	case 1:
+		how = fmt.Sprintf("%s: cut at %d of %d", name, at, used)
+		data = data[:at]
+	case 2:
+		n := min(1+random.IntN(4096), len(data)-at)
+		how = fmt.Sprintf("%s: %d zeros at %d of %d", name, n, at, used)
+		clear(data[at : at+n])
+	case 3:
+		n := min(1+random.IntN(4096), len(data)-at)
+		how = fmt.Sprintf("%s: %d random bytes at %d of %d", name, n, at, used)
+		for i := range n {
+			data[at+i] = byte(random.Uint32())
+		}
+	default:
+		bit := random.IntN(8)
+		how = fmt.Sprintf("%s: bit %d flipped at %d of %d", name, bit, at, used)
+		data[at] ^= 1 << bit
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return how
+}
+
+// TestDamage damages the files of a store in random ways. It opens, what it holds is right, and when something is missing the log says so.
+func TestDamage(t *testing.T) {
+	whole, peers, bans := damagedStore(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Log("seed", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	base := t.TempDir()
+	lossy, aside := 0, 0
+	for round := range rounds(t, 100) {
+		dir := filepath.Join(base, strconv.Itoa(round))
+		path := filepath.Join(dir, "peers")
+		copyStore(t, whole, path)
+		how := damage(t, path, random)
+		if random.IntN(4) == 0 {
+			how += ", " + damage(t, path, random)
+		}
+		if testing.Verbose() {
+			fmt.Println(round, how) // the database may end the process
+		}
+
+		log, logger := newLog()
+		s, err := Open(path, Options{Logger: logger})
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", how, err, log.text())
+		}
+		got := s.Stats()
+		if got.Known > peers || got.Banned > bans {
+			t.Fatalf("%s: %+v", how, got)
+		}
+		s.Range(func(r peerstore.Record) bool {
+			n, err := strconv.ParseInt(string(r.ID), 16, 64)
+			if err != nil || len(r.Addresses) != 1 || r.Addresses[0].Address != storetest.Address(int(n), 1) || r.Addresses[0].Source.Kind != "pex" {
+				t.Fatalf("%s: %+v", how, r)
+			}
+			return true
+		})
+		if got.Known < peers || got.Banned < bans {
+			lossy++
+			if !strings.Contains(log.text(), "missing_peers") && !strings.Contains(log.text(), "cannot be told") {
+				t.Fatalf("%s: %+v are left, and the log does not say so:\n%s", how, got, log.text())
+			}
+		}
+		if matches, _ := filepath.Glob(path + ".corrupt-*"); len(matches) > 0 {
+			aside++
+		}
+		// It goes on working, and has nothing to complain of any more.
+		s.Add(storetest.Address(200_000, 1), peerstore.Source{}, time.Now())
+		if err := s.Close(); err != nil {
+			t.Fatalf("%s: %v", how, err)
+		}
+		log, logger = newLog()
+		s = open(t, path, Options{Logger: logger})
+		if st := s.Stats(); st.Known != got.Known+1 || st.Banned != got.Banned || log.text() != "" {
+			t.Fatalf("%s: then %+v, now %+v\n%s", how, got, st, log.text())
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d lost something, %d were set aside", lossy, aside)
+}
