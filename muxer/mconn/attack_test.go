@@ -379,7 +379,7 @@ func TestSendAllocatesNothing(t *testing.T) {
 			}
 		}
 	})
-	if n > 5 {
+	if n > 5 && !raceDetector { // under the race detector, pools forget
 		t.Errorf("1000 sends made %v allocations", n)
 	}
 	s.Close(muxer.CodeRequested, "")

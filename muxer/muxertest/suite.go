@@ -767,8 +767,8 @@ func (s Suite) testEverything(t *testing.T) {
 					})
 				}
 				wg.Go(func() {
-					for n := 0; n < 2000*(round+1); n++ {
-						if len(e.inbox.Await(1)) > 0 && n%100 == 50 {
+					for n := 0; n < 300*(round+1); n++ {
+						if len(e.inbox.Await(1)) > 0 && n%40 == 20 {
 							e.inbox.Pause()
 							time.Sleep(time.Millisecond)
 							e.inbox.Resume()
@@ -778,7 +778,7 @@ func (s Suite) testEverything(t *testing.T) {
 							return
 						default:
 						}
-						if n == 1000 && i == round%2 {
+						if n == 250 && i == round%2 {
 							e.Close(muxer.Code(round), "enough")
 							return
 						}
