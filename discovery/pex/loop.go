@@ -3,6 +3,7 @@ package pex
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/host"
@@ -31,6 +32,7 @@ type loop struct {
 	findings chan<- []transport.Address
 	peers    map[transport.NodeID]*peer // those that are up and serve the channel
 	owed     map[transport.NodeID]debt  // by those that have just gone
+	early    []earlyMessage             // from those that are not up yet, as far as we have heard
 	quota    *quota
 	request  []byte // the bytes of a request, shared
 	jitter   func(time.Duration) time.Duration
@@ -60,6 +62,15 @@ func (l *loop) update(u host.PeerUpdate, now time.Time) {
 		p.routine = now.Add(routineInterval/2 + l.jitter(routineInterval))
 	}
 	l.peers[u.ID] = p
+	waited := l.early
+	l.early = nil
+	for _, m := range waited {
+		if m.From == u.ID {
+			l.message(m.Envelope, now)
+		} else {
+			l.early = append(l.early, m)
+		}
+	}
 }
 
 func hasChannel(channels []byte) bool {
@@ -78,6 +89,12 @@ type debt struct {
 	until   time.Time
 }
 
+// earlyMessage waits for the news that its sender is up: messages and news come by separate ways, and either may be first.
+type earlyMessage struct {
+	host.Envelope
+	until time.Time
+}
+
 // message takes one message of a peer.
 func (l *loop) message(e host.Envelope, now time.Time) {
 	p := l.peers[e.From]
@@ -90,6 +107,8 @@ func (l *loop) message(e host.Envelope, now time.Time) {
 		if d, ok := l.owed[e.From]; ok && err == nil && m.GetResponse() != nil {
 			l.pay(e.From)
 			l.take(e.From, d.place, m.GetResponse().GetAddresses(), left, now)
+		} else if len(l.early) < maxEarly {
+			l.early = append(l.early, earlyMessage{e, now.Add(earlyTime)})
 		}
 	case err != nil:
 		l.misdeed(p, err.Error())
@@ -195,6 +214,7 @@ func (l *loop) act(now time.Time) time.Time {
 			delete(l.owed, id)
 		}
 	}
+	l.early = slices.DeleteFunc(l.early, func(m earlyMessage) bool { return now.After(m.until) })
 	need := l.node.NeedsPeers()
 	for _, p := range l.peers {
 		if p.leaving {

@@ -18,14 +18,19 @@ const (
 	calmInterval = 30 * time.Second
 	// routineInterval is between two requests to a peer while we need no peers, to keep what we know fresh.
 	routineInterval = 5 * time.Minute
-	// patience is how long we wait for an answer before we ask again, and for the whole visit of a seed.
-	patience = time.Minute
-	never    = 100 * 365 * 24 * time.Hour
+	// answerTime is how long we wait for an answer before we ask again.
+	answerTime = 15 * time.Second
+	// visitTime is how long a seed lets a visitor stay that asks nothing, and stays with one that answers nothing.
+	visitTime = time.Minute
+	never     = 100 * 365 * 24 * time.Hour
 	// maxOutstanding requests may wait for an answer.
-	maxOutstanding = 2
+	maxOutstanding = 3
 	// debtTime is how long the answer of a peer that went may still come out of its inbox, and maxDebts of how many such peers we know.
 	debtTime = 10 * time.Second
 	maxDebts = 256
+	// earlyTime is how long a message may wait for the news that its sender is up, and maxEarly how many may.
+	earlyTime = 5 * time.Second
+	maxEarly  = 64
 	// maxStrikes is the misdeed that ends the link.
 	maxStrikes = 3
 
@@ -77,7 +82,7 @@ func (p *peer) nextAsk(need bool) time.Time {
 	case p.outstanding >= maxOutstanding: // it does not answer
 		return p.since.Add(never)
 	case p.outstanding > 0:
-		return p.askedAt.Add(patience)
+		return p.askedAt.Add(answerTime)
 	case need:
 		return p.earliest
 	case p.routine.Before(p.earliest):
@@ -104,7 +109,7 @@ func (p *peer) schedule(now time.Time, jitter func(time.Duration) time.Duration)
 func (p *peer) hangUpAt() time.Time {
 	switch {
 	case p.inbound && p.done.IsZero(), !p.inbound && p.answeredAt.IsZero():
-		return p.since.Add(patience)
+		return p.since.Add(visitTime)
 	case p.inbound && p.outstanding > 0:
 		return p.done.Add(seedWait)
 	case p.inbound:

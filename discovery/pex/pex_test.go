@@ -304,7 +304,7 @@ func TestSeed(t *testing.T) {
 		if seed.isLinked(mute) || !seed.isLinked(idle) {
 			t.Errorf("linked: mute %v, idle %v", seed.isLinked(mute), seed.isLinked(idle))
 		}
-		time.Sleep(patience)
+		time.Sleep(visitTime)
 		if seed.isLinked(idle) {
 			t.Error("a visitor that never asks stays")
 		}
@@ -347,6 +347,35 @@ func TestAnswerOfOneThatHungUp(t *testing.T) {
 		w.mu.Unlock()
 		if got := len(a.knows()); got != 30 {
 			t.Errorf("a stranger's addresses were taken: %d known", got)
+		}
+	})
+}
+
+// News of a peer and its messages come by separate ways: a message that is first waits, but not for ever.
+func TestMessageBeforeTheNews(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b, stranger := w.node(0, Config{}), w.bare(1), w.bare(2)
+		deliver := func(from *fakeNode) {
+			w.mu.Lock()
+			a.inbox = append(a.inbox, host.Envelope{From: from.id, Message: pexpb.EncodeRequest()})
+			a.inboxWake <- struct{}{}
+			w.mu.Unlock()
+			synctest.Wait()
+		}
+		for range 2 * maxEarly {
+			deliver(stranger)
+		}
+		time.Sleep(earlyTime + needCheck)
+		deliver(b)
+		w.link(b, a)
+		time.Sleep(2 * w.delay)
+		if _, responses := b.heard(); len(responses) != 1 {
+			t.Errorf("%d answers", len(responses))
+		}
+		w.link(stranger, a)
+		time.Sleep(2 * w.delay)
+		if _, responses := stranger.heard(); len(responses) != 0 || a.worst() != host.Log {
+			t.Errorf("%d answers to old requests, worst report %v", len(responses), a.worst())
 		}
 	})
 }
