@@ -66,7 +66,8 @@ func call(t *testing.T, args ...string) result {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(os.Environ(), "HOME="+t.TempDir()) // nobody's own node is touched
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), // nobody's own node is touched
+		"GORACE=atexit_sleep_ms=0")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
