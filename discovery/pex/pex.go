@@ -76,7 +76,7 @@ func newSource(cfg Config, ch lane, log *slog.Logger) *source {
 	if log == nil {
 		log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	return &source{cfg: cfg, ch: ch, log: log.With("source", "pex")}
+	return &source{cfg: cfg, ch: ch, log: log}
 }
 
 type source struct {

@@ -133,7 +133,7 @@ func New(cfg Config, node Node, logger *slog.Logger) (*Server, error) {
 	if logger == nil {
 		logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	s := &Server{cfg: cfg, node: node, log: logger.With("service", "admin"), host: name, started: time.Now(), listening: make(chan struct{})}
+	s := &Server{cfg: cfg, node: node, log: logger, host: name, started: time.Now(), listening: make(chan struct{})}
 	s.handler = s.guard(s.routes())
 	return s, nil
 }

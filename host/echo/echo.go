@@ -109,7 +109,7 @@ func newService(cfg Config, ch lane, logger *slog.Logger) *Service {
 	}
 	cfg = cfg.withDefaults()
 	return &Service{
-		cfg: cfg, ch: ch, log: logger.With("service", "echo"), slow: make(map[transport.NodeID]*backlog),
+		cfg: cfg, ch: ch, log: logger, slow: make(map[transport.NodeID]*backlog),
 		calls: calls{most: cfg.Outstanding, seed: maphash.MakeSeed(), waiting: make(map[transport.NodeID][]*call)},
 	}
 }
