@@ -1,0 +1,12 @@
+package memory
+
+import (
+	"testing"
+
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/peerstore/storetest"
+)
+
+func BenchmarkStore(b *testing.B) {
+	storetest.Bench(b, storetest.Factory{New: func(_ testing.TB, l peerstore.Limits) peerstore.Store { return New(l) }})
+}
