@@ -31,8 +31,7 @@ type fakePlugin struct {
 	Names       []string
 	Sub         struct{ DeepKey string }
 	Resolver    interface{ Lookup() } // not for files
-	unsettable  int
-	TaggedField string `toml:"other_name"`
+	TaggedField string                `toml:"other_name"`
 }
 
 func fakeDefaults() fakePlugin { return fakePlugin{Every: time.Minute} }
@@ -341,7 +340,7 @@ func FuzzParse(f *testing.F) {
 }
 
 func FuzzSet(f *testing.F) {
-	for _, s := range []string{"network=x", "peers.max_outbound=4", "discovery.pex.seed=true", "discovery=[]", "a=b", "=", "peers.persistent=['a', 'b']", "services.echo=3"} {
+	for _, s := range []string{"network=x", "peers.max_outbound=4", "discovery.pex.seed=true", "discovery=[]", "a=b", "=", "peers.persistent=['a', 'b']", "services.echo=3", "0\n0=1"} {
 		f.Add(s)
 	}
 	plugins := catalogue()
