@@ -9,8 +9,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/host"
 )
 
-// step is how often a wait looks again.
-const step = 10 * time.Millisecond
+// pause is how long a wait that began then rests before it looks again: a thousandth of what it has taken so far, so that hours take no more looks than
+// minutes.
+func pause(began time.Time) { time.Sleep(max(10*time.Millisecond, time.Since(began)/1000)) }
 
 // Await waits until missing returns "", and returns how long that took. After Options.Patience it ends the test with what is wanted, what missing
 // returned last, and the state of the nodes.
@@ -29,7 +30,7 @@ func (net *Network) wait(patience time.Duration, missing func() string) (took ti
 		if why = missing(); why == "" || time.Since(began) >= patience {
 			return time.Since(began), why
 		}
-		time.Sleep(step)
+		pause(began)
 	}
 }
 
@@ -188,7 +189,7 @@ func (net *Network) AssertHolds(wanted string, hold time.Duration, missing func(
 		if time.Since(began) >= hold {
 			return
 		}
-		time.Sleep(step)
+		pause(began)
 	}
 }
 

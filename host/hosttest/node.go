@@ -303,3 +303,6 @@ func (n *Node) Dials() []DialAttempt {
 	defer n.mu.Unlock()
 	return slices.Clone(n.dials)
 }
+
+// AddressOf is the address of the i-th node of n's network: for Options.Tune.
+func AddressOf(n *Node, i int) transport.Address { return n.net.Nodes[i].Address() }
