@@ -32,11 +32,11 @@ func (t KeyType) String() string {
 	return fmt.Sprintf("key-type-%d", uint8(t))
 }
 
-// PublicKey is a node's public key. Only ed25519 keys can be made with NewEd25519Key; the other types come with the
-// libp2p wire.
+// PublicKey is a node's public key. Our own are ed25519 (NewEd25519Key); the other types come with the libp2p wire (ParsePublicKey). Two
+// keys are equal exactly if == says so.
 type PublicKey struct {
 	Type KeyType
-	raw  string
+	raw  string // valid for Type: NewEd25519Key and NewPublicKey see to it
 }
 
 // Ed25519KeySize is the length of an ed25519 public key in bytes.
@@ -50,7 +50,7 @@ func NewEd25519Key(raw []byte) (PublicKey, error) {
 	return PublicKey{Type: Ed25519, raw: string(raw)}, nil
 }
 
-// Raw returns a copy of the key's bytes, nil for the zero key.
+// Raw returns a copy of the key's bytes, as NewPublicKey takes them; nil for the zero key.
 func (k PublicKey) Raw() []byte { return []byte(k.raw) }
 
 // IsZero says that this is no key.
@@ -61,6 +61,9 @@ func (k PublicKey) NodeID() transport.NodeID {
 	if k.IsZero() {
 		return ""
 	}
+	if k.Type != Ed25519 {
+		return transport.NodeID(k.PeerID())
+	}
 	return transport.NodeIDFromEd25519([]byte(k.raw))
 }
 
@@ -69,10 +72,17 @@ func (k PublicKey) PeerID() string {
 	if k.IsZero() {
 		return ""
 	}
+	if k.Type != Ed25519 {
+		return foreignPeerID(k)
+	}
 	return transport.PeerIDFromEd25519([]byte(k.raw))
 }
 
-// Verify says whether sig is the key's signature of msg.
+// Verify says whether sig is the key's signature of msg: of msg itself for ed25519, of its SHA-256 for the other types (RSA PKCS #1 v1.5,
+// ECDSA and secp256k1 in DER; libp2p/specs, peer-ids).
 func (k PublicKey) Verify(msg, sig []byte) bool {
-	return k.Type == Ed25519 && len(k.raw) == Ed25519KeySize && len(sig) == ed25519.SignatureSize && ed25519.Verify([]byte(k.raw), msg, sig)
+	if k.Type != Ed25519 {
+		return verifyForeign(k, msg, sig)
+	}
+	return len(k.raw) == Ed25519KeySize && len(sig) == ed25519.SignatureSize && ed25519.Verify([]byte(k.raw), msg, sig)
 }
