@@ -221,9 +221,9 @@ func (m *PeerManager) BeginDial(addr transport.Address) error {
 	if ban, ok := m.store.Banned(id, ip, now); ok {
 		return &DisconnectError{Code: muxer.CodeBanned, Reason: ban.Reason}
 	}
-	m.store.Add(addr, peerstore.Source{Kind: "operator"}, now)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.store.Add(addr, peerstore.Source{Kind: "operator"}, now) // under mu, so that DialNext does not choose it before we have
 	if p := m.peers[id]; p != nil {
 		switch {
 		case p.dial != nil:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -523,6 +524,32 @@ func TestPeerManagerBeginDial(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, m.BeginDial(addr), muxer.CodeBanned, "")
+}
+
+// The dialer that waits for peers does not snatch the address that an operator asks for, so that the operator is told of a dial that nobody else began.
+func TestPeerManagerBeginDialComesFirst(t *testing.T) {
+	m := newPM(t, PeerConfig{MaxOutbound: 1000})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	over := make(chan struct{})
+	defer close(over)
+	wg.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				m.TryDialNext()
+			}
+		}
+	})
+	for i := range 2000 {
+		id := lowID(i + 1)
+		if err := m.BeginDial(addrOf(t, id, 0)); err != nil {
+			t.Fatalf("dial %d: %v", i, err)
+		}
+		m.DialFailed(id, nil)
+	}
 }
 
 func TestPeerConfigIsChecked(t *testing.T) {
