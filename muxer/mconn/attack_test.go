@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -276,17 +277,13 @@ func TestPausedSessionSpeaks(t *testing.T) {
 
 func TestPingMeasures(t *testing.T) {
 	attack(t, []muxer.Channel{{ID: 5}}, Config{}, func(t *testing.T, v *victim) {
-		go func() {
-			b := make([]byte, 3)
-			for {
-				if _, err := io.ReadFull(v.remote, b); err != nil {
-					return
-				}
-				time.Sleep(30 * time.Millisecond)
-				v.remote.Write(pongPacket)
-			}
-		}()
 		v.remote.Write(bytes.Repeat(pongPacket, 10)) // that nobody asked for
+		synctest.Wait()
+		go func() {
+			io.ReadFull(v.remote, make([]byte, 3))
+			time.Sleep(30 * time.Millisecond)
+			v.remote.Write(pongPacket)
+		}()
 		if rtt, err := v.Ping(t.Context()); err != nil || rtt != 30*time.Millisecond || v.Stats().RTT != rtt {
 			t.Errorf("RTT %v, %v, %v", rtt, v.Stats().RTT, err)
 		}
@@ -451,4 +448,42 @@ func TestNewRefuses(t *testing.T) {
 			t.Errorf("%s was taken", name)
 		}
 	}
+}
+
+// livenessInbox counts the calls of Alive.
+type livenessInbox struct {
+	muxertest.Inbox
+	alive atomic.Int32
+}
+
+func (l *livenessInbox) Alive() { l.alive.Add(1) }
+
+func TestLiveness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, remote := muxertest.Pipe(1 << 10)
+		s, err := New(Plain(ours), []muxer.Channel{{ID: 5}}, Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var h livenessInbox
+		done := make(chan struct{})
+		go func() { defer close(done); s.Run(t.Context(), &h) }()
+		b := make([]byte, 3)
+		if _, err := io.ReadFull(remote, b); err != nil || !bytes.Equal(b, pingPacket) {
+			t.Errorf("% x, %v, want a ping at once", b, err)
+		}
+		synctest.Wait()
+		if n := h.alive.Load(); n != 0 {
+			t.Errorf("Alive was called before the remote said anything")
+		}
+		remote.Write(pongPacket)
+		remote.Write(packet(5, true, nil))
+		h.Await(1)
+		if n := h.alive.Load(); n != 1 {
+			t.Errorf("Alive was called %d times", n)
+		}
+		s.Close(muxer.CodeRequested, "")
+		<-done
+		remote.Close()
+	})
 }

@@ -43,7 +43,7 @@ type Config struct {
 	// SendRate and ReceiveRate are limits in bytes per second; 0 means none.
 	SendRate, ReceiveRate int
 
-	Logger *slog.Logger // nil discards
+	Logger *slog.Logger `toml:"-"` // told at debug level how sessions end; nil discards
 }
 
 func (c Config) withDefaults(largest int) Config {

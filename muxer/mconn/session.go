@@ -142,11 +142,13 @@ func (s *Session) Run(ctx context.Context, h muxer.Handler) error {
 	}
 	s.alive.stop()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.grace != nil {
 		s.grace.Stop()
 	}
-	return s.err
+	err = s.err
+	s.mu.Unlock()
+	s.cfg.Logger.Debug("mconn: session ended", "cause", err)
+	return err
 }
 
 // lane finds a channel's lane and checks msg against it.

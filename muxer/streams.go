@@ -1,0 +1,79 @@
+package muxer
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// StreamMuxer makes byte streams of a connection, for a wire that lets nodes choose among several. Methods may be called concurrently.
+type StreamMuxer interface {
+	// Name is the name that configuration uses, such as "yamux".
+	Name() string
+	// Protocol is the name under which it is offered, such as "/yamux/1.0.0".
+	Protocol() string
+	// New makes streams of conn, which it owns from then on.
+	New(conn net.Conn, side Side) (Streams, error)
+}
+
+// Streams is a connection that carries byte streams. All methods may be called concurrently.
+type Streams interface {
+	// Open begins a stream. It waits while the remote has not yet taken notice of many earlier ones.
+	Open(ctx context.Context) (RawStream, error)
+	// Accept waits for the next stream that the remote begins. One goroutine calls it. Its error is final, and says why the
+	// connection ended: ErrClosed, or a *CloseError.
+	Accept() (RawStream, error)
+	// Watch says who is told of what happens on the connection. Call it before anything else, once.
+	Watch(Watcher)
+	// Backlog is how many bytes that WriteReady has taken wait for the connection.
+	Backlog() int
+	// Ping measures one round trip.
+	Ping(ctx context.Context) (time.Duration, error)
+	// Bytes are what passed the connection.
+	Bytes() (sent, received uint64)
+	// Goodbye tells the remote why the connection ends, as far as the wire can, and tries for no longer than within. Data must not be
+	// written afterwards.
+	Goodbye(code Code, within time.Duration)
+	// Close closes the connection and all streams and waits for the goroutines of both. It may be called more than once.
+	Close() error
+}
+
+// Watcher is told of what happens on a connection. Its methods are called on the connection's own goroutines: they must not block and
+// not call back into the connection, except Backlog and RawStream.Ready.
+type Watcher interface {
+	// Drained says that Backlog has become less.
+	Drained()
+	// Ended says that the remote sends no more. What has arrived before can still be read, until Close. err is io.EOF, or a *CloseError.
+	Ended(err error)
+}
+
+// Ready is what can be done with a stream without waiting.
+type Ready struct {
+	Readable int  // bytes that Read has at once
+	Ended    bool // nothing comes behind them: the remote has closed its side, or reset the stream
+	Reset    bool // the stream was reset
+	Writable int  // bytes that WriteReady takes
+}
+
+// RawStream is a byte stream whose protocol is not known yet. Reads and writes may be concurrent with each other. Unlike those of the stream of a bare
+// library, concurrent writes are allowed too: each is written in one piece.
+type RawStream interface {
+	net.Conn
+	CloseWrite() error
+	// Reset ends both directions at once.
+	Reset(Code) error
+	// Ready says what can be done without waiting.
+	Ready() Ready
+	// WriteReady writes p, which is no longer than Ready().Writable, and waits for nothing but room in the connection's own short queue.
+	WriteReady(p []byte) error
+	// Watch makes f be called whenever Ready becomes more. f must not block, and not call back into the connection, except Ready.
+	Watch(f func())
+}
+
+// StreamServer is implemented by a Handler that takes the byte streams which the remote opens. Without it they are refused.
+type StreamServer interface {
+	// Serves says whether streams of that protocol are taken. It must not block.
+	Serves(protocol string) bool
+	// ServeStream takes over a stream. It has a goroutine of its own, and must return soon after ctx, which ends with the session.
+	ServeStream(ctx context.Context, s Stream)
+}

@@ -1,0 +1,370 @@
+package yamux
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+// Frames (go-yamux spec.md): version, type, flags (2 bytes), stream id (4), length (4), all big endian.
+const (
+	headerSize = 12
+
+	typeData   = 0
+	typeWindow = 1
+	typeGoAway = 3
+
+	flagSYN = 1
+	flagFIN = 4
+	flagRST = 8
+)
+
+// readBuffer is what headers and small bodies are read through. Larger bodies are read into their place.
+const readBuffer = 4 << 10
+
+// codeBase marks the length of a GO_AWAY as one of our codes, "SY" and the code, so that no number of another implementation is taken for one.
+const codeBase = 0x5359_0000
+
+// conn is the connection beneath go-yamux. It takes note of the frames that pass.
+type conn struct {
+	net.Conn
+
+	writing sync.Mutex // held while a frame is written
+
+	// The reader's own; go-yamux has one.
+	buf        [readBuffer]byte
+	from, to   int
+	body       int      // bytes of the current frame's body to come
+	arriving   *traffic // whose body that is
+	arrivingN  int
+	afterwards uint16 // flags of the frame that count once its body is there
+
+	sent, received atomic.Uint64
+	backlog        atomic.Int64
+
+	mu      sync.Mutex // guards what follows, and every traffic
+	streams map[uint32]*traffic
+	watcher muxer.Watcher
+	ended   error // why the remote sends no more
+	told    bool  // the watcher knows
+
+	release   chan struct{} // closed with the connection
+	closeOnce sync.Once
+}
+
+// traffic is what we know of one stream.
+type traffic struct {
+	readable int
+	window   int64 // bytes that the remote takes
+	paced    bool  // WriteReady is used: kept until the connection ends, and counted in the backlog
+	finIn    bool
+	finOut   bool
+	reset    bool
+	watch    func()
+}
+
+func newConn(nc net.Conn) *conn {
+	return &conn{Conn: nc, streams: map[uint32]*traffic{}, release: make(chan struct{})}
+}
+
+func (c *conn) watch(w muxer.Watcher) {
+	c.mu.Lock()
+	c.watcher = w
+	ended := c.ended
+	c.told = ended != nil
+	c.mu.Unlock()
+	if ended != nil {
+		w.Ended(ended)
+	}
+}
+
+// why is the reason for which the remote has ended the connection, as far as one was seen.
+func (c *conn) why() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended
+}
+
+// of finds the traffic of a stream, or begins it. The mutex is held.
+func (c *conn) of(id uint32) *traffic {
+	t := c.streams[id]
+	if t == nil {
+		t = &traffic{window: initialWindow}
+		c.streams[id] = t
+	}
+	return t
+}
+
+// tidy forgets a stream on which nothing more can happen. The mutex is held.
+func (c *conn) tidy(id uint32, t *traffic) {
+	if t.reset || t.finIn && t.finOut {
+		c.forget(id, t)
+	}
+}
+
+func (c *conn) forget(id uint32, t *traffic) {
+	if !t.paced && c.streams[id] == t {
+		delete(c.streams, id)
+	}
+}
+
+// Close implements net.Conn, and lets a reader go that waits at the end of the input.
+func (c *conn) Close() error {
+	c.closeOnce.Do(func() { close(c.release) })
+	return c.Conn.Close()
+}
+
+// Read implements net.Conn for go-yamux, which asks for a header, then for exactly its body.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.body > 0 {
+		n, err := c.take(p[:min(len(p), c.body)])
+		c.body -= n
+		if err != nil {
+			return n, c.end(err)
+		}
+		return n, nil
+	}
+	c.arrived() // go-yamux has put the last body into its stream's buffer
+	for {
+		if err := c.fill(headerSize); err != nil {
+			return 0, c.end(err)
+		}
+		h := c.buf[c.from : c.from+headerSize]
+		if len(p) < headerSize {
+			return 0, errors.New("yamux: a header is read in pieces")
+		}
+		c.from += headerSize
+		if err := c.received1(h); err != nil {
+			return 0, c.end(err)
+		}
+		return copy(p, h), nil
+	}
+}
+
+// received1 takes note of a header.
+func (c *conn) received1(h []byte) error {
+	kind, flags := h[1], binary.BigEndian.Uint16(h[2:])
+	id, length := binary.BigEndian.Uint32(h[4:]), binary.BigEndian.Uint32(h[8:])
+	switch kind {
+	case typeGoAway:
+		return goneAway(length)
+	case typeData, typeWindow:
+	default:
+		return nil
+	}
+	c.mu.Lock()
+	t := c.streams[id]
+	if flags&flagSYN != 0 && t == nil {
+		t = c.of(id)
+	}
+	var watch func()
+	if t != nil {
+		if kind == typeWindow {
+			if t.window += int64(length); t.window > math.MaxUint32 {
+				c.mu.Unlock()
+				return &muxer.CloseError{Code: muxer.CodeProtocolError, Reason: "yamux: a window of more than 4 GiB"}
+			}
+			watch = t.watch
+		}
+		if kind == typeData && length > 0 {
+			c.arriving, c.arrivingN, c.afterwards = t, int(length), flags
+		} else if flags&(flagFIN|flagRST) != 0 {
+			t.take(flags)
+			watch = t.watch
+			c.tidy(id, t)
+		}
+	}
+	c.mu.Unlock()
+	if kind == typeData {
+		c.body = int(length)
+	}
+	if watch != nil && !(kind == typeWindow && length == 0 && flags&(flagFIN|flagRST) == 0) {
+		watch()
+	}
+	return nil
+}
+
+func (t *traffic) take(flags uint16) {
+	t.finIn = t.finIn || flags&flagFIN != 0
+	t.reset = t.reset || flags&flagRST != 0
+}
+
+// arrived counts the body that has been read as readable.
+func (c *conn) arrived() {
+	t := c.arriving
+	if t == nil {
+		return
+	}
+	c.mu.Lock()
+	t.readable += c.arrivingN
+	t.take(c.afterwards)
+	watch := t.watch
+	c.arriving = nil
+	c.mu.Unlock()
+	if watch != nil {
+		watch()
+	}
+}
+
+// take reads buffered bytes, or straight from the connection.
+func (c *conn) take(p []byte) (int, error) {
+	if c.from < c.to {
+		n := copy(p, c.buf[c.from:c.to])
+		c.from += n
+		return n, nil
+	}
+	if len(p) >= readBuffer {
+		n, err := c.Conn.Read(p)
+		c.received.Add(uint64(n))
+		if n > 0 {
+			err = nil // it comes again
+		}
+		return n, err
+	}
+	if err := c.fill(1); err != nil {
+		return 0, err
+	}
+	return c.take(p)
+}
+
+// fill makes the buffer hold at least n bytes.
+func (c *conn) fill(n int) error {
+	for c.to-c.from < n {
+		if c.from > 0 {
+			c.to, c.from = copy(c.buf[:], c.buf[c.from:c.to]), 0
+		}
+		m, err := c.Conn.Read(c.buf[c.to:])
+		c.received.Add(uint64(m))
+		c.to += m
+		if m == 0 && err != nil {
+			if errors.Is(err, io.EOF) && c.to > 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// end takes note that nothing more comes, and waits: go-yamux would throw away what has arrived and is not read yet.
+func (c *conn) end(err error) error {
+	var ce *muxer.CloseError
+	if !errors.As(err, &ce) {
+		err = connError(err)
+	}
+	c.mu.Lock()
+	if c.ended == nil {
+		select {
+		case <-c.release: // we have closed it ourselves
+		default:
+			c.ended = err
+		}
+	}
+	w := c.watcher
+	tell := c.ended != nil && w != nil && !c.told
+	c.told = c.told || tell
+	c.mu.Unlock()
+	if tell {
+		w.Ended(err)
+	}
+	<-c.release
+	return io.EOF
+}
+
+// connError says how the connection failed beneath us.
+func connError(err error) error {
+	for _, hungUp := range []error{io.ErrUnexpectedEOF, io.ErrClosedPipe, syscall.EPIPE, syscall.ECONNRESET} {
+		if errors.Is(err, hungUp) {
+			return &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true, Err: err}
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		return io.EOF
+	}
+	return &muxer.CloseError{Code: muxer.CodeTransport, Err: err}
+}
+
+// goneAway is why the remote says that the connection ends.
+func goneAway(length uint32) error {
+	why := &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true}
+	switch {
+	case length&^0xffff == codeBase:
+		why.Code = muxer.Code(length)
+	case length == 0:
+	case length == 1:
+		why.Code, why.Reason = muxer.CodeProtocolError, "it says that we broke the protocol"
+	case length == 2:
+		why.Reason = "it has an internal error"
+	default:
+		why.Reason = fmt.Sprintf("it gave the code 0x%x", length)
+	}
+	return why
+}
+
+// Write implements net.Conn for go-yamux, which writes one frame at a time.
+func (c *conn) Write(frame []byte) (int, error) {
+	if len(frame) < headerSize {
+		return 0, errors.New("yamux: a frame without a header")
+	}
+	kind, flags, id := frame[1], binary.BigEndian.Uint16(frame[2:]), binary.BigEndian.Uint32(frame[4:])
+	paced := false
+	if kind == typeData || kind == typeWindow {
+		c.mu.Lock()
+		if flags&flagSYN != 0 {
+			c.of(id) // before the answer can come
+		}
+		if t := c.streams[id]; t != nil {
+			paced = t.paced
+			if flags&(flagFIN|flagRST) != 0 {
+				t.finOut = t.finOut || flags&flagFIN != 0
+				t.reset = t.reset || flags&flagRST != 0
+				c.tidy(id, t)
+			}
+		}
+		c.mu.Unlock()
+	}
+	c.writing.Lock()
+	n, err := c.Conn.Write(frame)
+	c.sent.Add(uint64(n))
+	c.writing.Unlock()
+	if paced && kind == typeData {
+		c.wrote(len(frame) - headerSize)
+	}
+	return n, err
+}
+
+// wrote takes n bytes off the backlog.
+func (c *conn) wrote(n int) {
+	c.backlog.Add(-int64(n))
+	c.mu.Lock()
+	w := c.watcher
+	c.mu.Unlock()
+	if w != nil {
+		w.Drained()
+	}
+}
+
+// goAway tells the remote why we end the connection. A remote that takes nothing holds us up for no longer than within.
+func (c *conn) goAway(code muxer.Code, within time.Duration) {
+	length := uint32(0)
+	if code != muxer.CodeUnknown {
+		length = codeBase | uint32(code)
+	}
+	frame := make([]byte, headerSize)
+	frame[1] = typeGoAway
+	binary.BigEndian.PutUint32(frame[8:], length)
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(within)) // also for a frame that is under way
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	n, _ := c.Conn.Write(frame) // the connection ends in any case
+	c.sent.Add(uint64(n))
+}

@@ -1,0 +1,132 @@
+package yamux
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	lib "github.com/libp2p/go-yamux/v4"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+// errReset says that a stream was reset, by either end or with its connection.
+var errReset = &muxer.CloseError{Code: muxer.CodeRemoteClosed, Reason: "the stream was reset", Err: io.ErrClosedPipe}
+
+// stream is one stream. It implements muxer.RawStream.
+type stream struct {
+	conn    *conn
+	lib     *lib.Stream
+	traffic *traffic
+
+	writing sync.Mutex // writers take turns: two at once overrun the remote's window
+}
+
+var _ muxer.RawStream = (*stream)(nil)
+
+func (c *conn) stream(s *lib.Stream) *stream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &stream{conn: c, lib: s, traffic: c.of(s.StreamID())}
+}
+
+// Read implements net.Conn.
+func (s *stream) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := s.lib.Read(p)
+	if n > 0 {
+		s.conn.mu.Lock()
+		s.traffic.readable -= n
+		s.conn.mu.Unlock()
+		if err != nil && !errors.Is(err, io.EOF) { // of the window update behind the bytes; it comes again
+			err = nil
+		}
+	}
+	return n, explainStream(err)
+}
+
+// Write implements net.Conn.
+func (s *stream) Write(p []byte) (int, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	n, err := s.lib.Write(p)
+	s.conn.mu.Lock()
+	s.traffic.window -= int64(n)
+	s.conn.mu.Unlock()
+	return n, explainStream(err)
+}
+
+// WriteReady implements muxer.RawStream.
+func (s *stream) WriteReady(p []byte) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.conn.mu.Lock()
+	s.traffic.window -= int64(len(p))
+	if !s.traffic.paced {
+		s.traffic.paced = true
+		s.conn.streams[s.lib.StreamID()] = s.traffic
+	}
+	s.conn.mu.Unlock()
+	s.conn.backlog.Add(int64(len(p)))
+	n, err := s.lib.Write(p)
+	if n < len(p) {
+		s.conn.wrote(len(p) - n)
+	}
+	return explainStream(err)
+}
+
+// Ready implements muxer.RawStream.
+func (s *stream) Ready() muxer.Ready {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	t := s.traffic
+	return muxer.Ready{Readable: t.readable, Ended: t.finIn || t.reset, Reset: t.reset, Writable: int(max(t.window, 0))}
+}
+
+// Watch implements muxer.RawStream.
+func (s *stream) Watch(f func()) {
+	s.conn.mu.Lock()
+	s.traffic.watch = f
+	s.conn.mu.Unlock()
+}
+
+// CloseWrite implements muxer.RawStream.
+func (s *stream) CloseWrite() error { return explainStream(s.lib.CloseWrite()) }
+
+// Close implements net.Conn: it ends our writing side, and takes no more of what the remote sends.
+func (s *stream) Close() error {
+	err := explainStream(s.lib.Close())
+	s.conn.mu.Lock()
+	s.conn.forget(s.lib.StreamID(), s.traffic)
+	s.conn.mu.Unlock()
+	return err
+}
+
+// Reset implements muxer.RawStream. go-yamux sends no code.
+func (s *stream) Reset(muxer.Code) error { return explainStream(s.lib.Reset()) }
+
+func (s *stream) SetDeadline(t time.Time) error      { return s.lib.SetDeadline(t) }
+func (s *stream) SetReadDeadline(t time.Time) error  { return s.lib.SetReadDeadline(t) }
+func (s *stream) SetWriteDeadline(t time.Time) error { return s.lib.SetWriteDeadline(t) }
+func (s *stream) LocalAddr() net.Addr                { return s.conn.LocalAddr() }
+func (s *stream) RemoteAddr() net.Addr               { return s.conn.RemoteAddr() }
+
+// explainStream makes go-yamux's errors those that callers of a net.Conn know.
+func explainStream(err error) error {
+	switch {
+	case err == nil, err == io.EOF:
+		return err
+	case errors.Is(err, lib.ErrTimeout):
+		return os.ErrDeadlineExceeded
+	case errors.Is(err, lib.ErrStreamReset):
+		return errReset
+	case errors.Is(err, lib.ErrStreamClosed), errors.Is(err, lib.ErrSessionShutdown):
+		return net.ErrClosed
+	}
+	return err
+}

@@ -1,0 +1,267 @@
+// Package yamux is the muxer of libp2p's TCP connections: byte streams over one encrypted connection (yamux, /yamux/1.0.0). It is
+// github.com/libp2p/go-yamux with what a node needs around it: a view of every stream's windows, so that one goroutine can serve many streams without
+// waiting for any; writers of a stream that take turns (two at once overrun the remote's window in go-yamux 4.0.2); what came before
+// the end of the connection stays readable; and the end carries its reason.
+//
+// It sees the frames that go-yamux reads and writes: each Write to the connection is one frame, and each frame is read as a header of
+// 12 bytes and its body (conn.go).
+//
+// Facts: github.com/libp2p/go-yamux/v4, spec.md.
+package yamux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	lib "github.com/libp2p/go-yamux/v4"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+// Protocol is the name of yamux in libp2p.
+const Protocol = "/yamux/1.0.0"
+
+// initialWindow is what each direction of a stream begins with. The protocol fixes it.
+const initialWindow = 256 << 10
+
+// Defaults of Config's zero fields.
+const (
+	DefaultMaxWindow      = 16 << 20
+	DefaultMaxStreams     = 1024
+	DefaultPingInterval   = 30 * time.Second
+	DefaultTimeout        = 45 * time.Second
+	DefaultMaxFrame       = 64 << 10
+	acceptBacklog         = 256
+	smallestMaxFrame      = 1 << 10
+	largestMaxWindow      = 1 << 30
+	largestMaxStreams     = 1 << 20
+	smallestPingInterval  = time.Millisecond
+	pongsThatMayBeWaiting = 32
+)
+
+// Config are the settings of a connection. The zero value of every field means its default.
+type Config struct {
+	// MaxWindow is how far a stream's receive window may grow, in bytes; it begins with 256 KiB and grows with the delay-bandwidth product.
+	MaxWindow int
+	// MaxStreams is how many streams the remote may have open at once; more are reset.
+	MaxStreams int
+	// PingInterval is the time between our pings on a connection on which nothing arrives.
+	PingInterval time.Duration
+	// Timeout ends the connection when a ping is not answered, or the connection takes no byte, for this long. go-yamux's own 10 s have dropped
+	// links that were only slow.
+	Timeout time.Duration
+	// MaxFrame is the longest frame that we send, in bytes: other streams wait for no more than that.
+	MaxFrame int
+	// Logger is told at level debug what go-yamux complains of; nil discards.
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	set := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	set(&c.MaxWindow, DefaultMaxWindow)
+	set(&c.MaxStreams, DefaultMaxStreams)
+	set(&c.MaxFrame, DefaultMaxFrame)
+	if c.PingInterval == 0 {
+		c.PingInterval = DefaultPingInterval
+	}
+	if c.Timeout == 0 {
+		c.Timeout = DefaultTimeout
+	}
+	return c
+}
+
+// Validate says which setting is impossible, if any.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	for _, f := range []struct {
+		name         string
+		v, low, high int
+	}{
+		{"MaxWindow", c.MaxWindow, initialWindow, largestMaxWindow},
+		{"MaxStreams", c.MaxStreams, 1, largestMaxStreams},
+		{"MaxFrame", c.MaxFrame, smallestMaxFrame, initialWindow},
+	} {
+		if f.v < f.low || f.v > f.high {
+			return fmt.Errorf("yamux: %s is %d, not in %d to %d", f.name, f.v, f.low, f.high)
+		}
+	}
+	if c.PingInterval < smallestPingInterval || c.Timeout < smallestPingInterval {
+		return fmt.Errorf("yamux: PingInterval is %v and Timeout %v; both must be at least %v", c.PingInterval, c.Timeout, smallestPingInterval)
+	}
+	return nil
+}
+
+// Muxer makes connections. It implements muxer.StreamMuxer.
+type Muxer struct{ cfg Config }
+
+var _ muxer.StreamMuxer = (*Muxer)(nil)
+
+// New checks cfg.
+func New(cfg Config) (*Muxer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Muxer{cfg.withDefaults()}, nil
+}
+
+// Name implements muxer.StreamMuxer.
+func (*Muxer) Name() string { return "yamux" }
+
+// Protocol implements muxer.StreamMuxer.
+func (*Muxer) Protocol() string { return Protocol }
+
+// New implements muxer.StreamMuxer.
+func (m *Muxer) New(nc net.Conn, side muxer.Side) (muxer.Streams, error) {
+	cfg := lib.DefaultConfig()
+	cfg.AcceptBacklog = acceptBacklog
+	cfg.PingBacklog = pongsThatMayBeWaiting
+	cfg.KeepAliveInterval, cfg.MeasureRTTInterval = m.cfg.PingInterval, m.cfg.PingInterval
+	cfg.ConnectionWriteTimeout = m.cfg.Timeout
+	cfg.MaxIncomingStreams = uint32(m.cfg.MaxStreams)
+	cfg.MaxStreamWindowSize = uint32(m.cfg.MaxWindow)
+	cfg.MaxMessageSize = uint32(m.cfg.MaxFrame)
+	cfg.ReadBufSize = 0 // conn buffers
+	cfg.LogOutput = io.Discard
+	if m.cfg.Logger != nil {
+		cfg.LogOutput = logWriter{m.cfg.Logger}
+	}
+	c := newConn(nc)
+	open := lib.Server
+	if side == muxer.Dialer {
+		open = lib.Client
+	}
+	s, err := open(c, cfg, nil)
+	if err != nil {
+		return nil, fmt.Errorf("yamux: %w", err)
+	}
+	return &streams{conn: c, lib: s}, nil
+}
+
+// logWriter passes go-yamux's complaints on.
+type logWriter struct{ log *slog.Logger }
+
+func (w logWriter) Write(p []byte) (int, error) {
+	w.log.Debug("yamux", slog.String("message", strings.TrimSpace(string(p))))
+	return len(p), nil
+}
+
+// streams is one connection. It implements muxer.Streams.
+type streams struct {
+	conn *conn
+	lib  *lib.Session
+
+	pings sync.Mutex // guards ping
+	ping  *ping
+	wg    sync.WaitGroup // the goroutine of the ping in flight
+
+	closed atomic.Bool
+}
+
+func (s *streams) Watch(w muxer.Watcher) { s.conn.watch(w) }
+
+func (s *streams) Open(ctx context.Context) (muxer.RawStream, error) {
+	st, err := s.lib.OpenStream(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, s.explain(err)
+	}
+	return s.conn.stream(st), nil
+}
+
+func (s *streams) Accept() (muxer.RawStream, error) {
+	st, err := s.lib.AcceptStream()
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	return s.conn.stream(st), nil
+}
+
+func (s *streams) Backlog() int { return int(s.conn.backlog.Load()) }
+
+func (s *streams) Bytes() (sent, received uint64) { return s.conn.sent.Load(), s.conn.received.Load() }
+
+func (s *streams) Goodbye(code muxer.Code, within time.Duration) { s.conn.goAway(code, within) }
+
+func (s *streams) Close() error {
+	s.closed.Store(true)
+	_ = s.lib.Close() // it closes the connection; whether that complains does not matter any more
+	s.wg.Wait()
+	return nil
+}
+
+// explain says why the connection ended, given the error that go-yamux has for it.
+func (s *streams) explain(err error) error {
+	if why := s.conn.why(); why != nil {
+		return why
+	}
+	var le *lib.Error
+	switch {
+	case s.closed.Load():
+		return muxer.ErrClosed
+	case errors.Is(err, lib.ErrKeepAliveTimeout):
+		return &muxer.CloseError{Code: muxer.CodeIdle, Reason: "a keep-alive was not answered", Err: muxer.ErrPongTimeout}
+	case errors.Is(err, lib.ErrConnectionWriteTimeout):
+		return &muxer.CloseError{Code: muxer.CodeTimeout, Reason: "the remote takes nothing", Err: err}
+	case errors.Is(err, lib.ErrRemoteGoAway), errors.Is(err, lib.ErrSessionShutdown), errors.Is(err, io.EOF):
+		return &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true, Err: err}
+	case errors.As(err, &le):
+		return &muxer.CloseError{Code: muxer.CodeProtocolError, Err: fmt.Errorf("yamux: %w", err)}
+	}
+	var ne net.Error
+	if errors.As(err, &ne) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
+		return connError(err)
+	}
+	return &muxer.CloseError{Code: muxer.CodeProtocolError, Err: fmt.Errorf("yamux: %w", err)} // its unnamed errors are all about broken frames
+}
+
+// ping is one round trip that is being measured.
+type ping struct {
+	done chan struct{}
+	rtt  time.Duration
+	err  error
+}
+
+// Ping implements muxer.Streams. Calls while a ping is in flight share its answer.
+func (s *streams) Ping(ctx context.Context) (time.Duration, error) {
+	s.pings.Lock()
+	p := s.ping
+	if p == nil {
+		if s.closed.Load() {
+			s.pings.Unlock()
+			return 0, muxer.ErrClosed
+		}
+		p = &ping{done: make(chan struct{})}
+		s.ping = p
+		s.wg.Go(func() { // it ends with the connection, or after two timeouts
+			p.rtt, p.err = s.lib.Ping()
+			s.pings.Lock()
+			s.ping = nil
+			s.pings.Unlock()
+			close(p.done)
+		})
+	}
+	s.pings.Unlock()
+	select {
+	case <-p.done:
+		if p.err != nil {
+			return 0, s.explain(p.err)
+		}
+		return p.rtt, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
