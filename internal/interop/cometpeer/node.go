@@ -1,11 +1,14 @@
 package cometpeer
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,6 +48,7 @@ type Node struct {
 	Info   p2p.DefaultNodeInfo
 	Key    p2p.NodeKey
 	mt     *p2p.MultiplexTransport
+	stop   sync.Once
 }
 
 // Start makes a node on a free loopback port; it is stopped with the test.
@@ -59,7 +63,16 @@ func Start(tb testing.TB, c Config) *Node {
 }
 
 // New is Start for callers that are not tests; Stop ends it.
-func New(c Config, dir string) (*Node, error) {
+func New(c Config, dir string) (n *Node, err error) {
+	for range 5 { // another process may take the free port before the switch does
+		if n, err = start(c, dir); !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return n, err
+}
+
+func start(c Config, dir string) (*Node, error) {
 	key := p2p.NodeKey{PrivKey: ed25519.GenPrivKey()}
 	if c.Key != nil {
 		key = *c.Key
@@ -135,10 +148,15 @@ func New(c Config, dir string) (*Node, error) {
 	return n, sw.Start()
 }
 
-// Stop ends the node.
+// Stop ends the node. It may be called twice.
 func (n *Node) Stop() {
-	_ = n.Switch.Stop()
-	_ = n.mt.Close()
+	n.stop.Do(func() {
+		_ = n.Switch.Stop()
+		_ = n.mt.Close() // panics the second time
+		if b, ok := n.Book.(interface{ Wait() }); ok {
+			b.Wait() // it writes its file once more
+		}
+	})
 }
 
 // Address is where the node listens, as id@host:port.
