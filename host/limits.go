@@ -9,7 +9,10 @@ type Limits struct {
 	Dials         int           // dials and their handshakes in flight at once; 0 means 16
 	DialTimeout   time.Duration // of the transport's connect; 0 means 5 s
 	DialStagger   time.Duration // between two addresses of one peer; 0 means 250 ms
-	Grace         time.Duration // before a link without an accept message and without a packet counts as ready; 0 means 1 s
+	// Grace is how long a link without an accept message and without any packet waits before it counts as ready all the same; 0 means 3 s. Remotes that
+	// serve the link answer our first ping within a round trip, so it ends for silent ones only. The longer it is the less often two nodes that dial each other
+	// at once over a lossy path settle on one link each.
+	Grace time.Duration
 }
 
 func (l Limits) withDefaults() Limits {
@@ -29,7 +32,7 @@ func (l Limits) withDefaults() Limits {
 		l.DialStagger = 250 * time.Millisecond
 	}
 	if l.Grace <= 0 {
-		l.Grace = time.Second
+		l.Grace = 3 * time.Second
 	}
 	return l
 }

@@ -170,10 +170,21 @@ func (l *link) tellDialer(err error) {
 // startGrace lets the grace end by itself; Run waits for the timer's goroutine. l.mu is held.
 func (l *link) startGrace() {
 	l.host.wg.Add(1)
-	l.graceWait = time.AfterFunc(l.host.cfg.Limits.Grace, func() {
+	l.graceWait = time.AfterFunc(l.grace(), func() {
 		defer l.host.wg.Done()
 		l.settle()
 	})
+}
+
+// grace is how long a link without an accept message waits for the remote's first sign of life before it counts as ready without one: the configured
+// time, and on a slow path more than a round trip, of which a handshake takes one and a half at least. Ending it before the remote can have answered is how two
+// nodes that dial each other at once would settle on one link each.
+func (l *link) grace() time.Duration {
+	var took time.Duration
+	for _, s := range l.shake.Stages {
+		took += s.Took
+	}
+	return max(l.host.cfg.Limits.Grace, 2*took)
 }
 
 // stopGrace ends the timer, if it has not fired.
@@ -313,6 +324,9 @@ func (h *Host) drop(l *link, reason *DisconnectError) {
 	h.emit(Event{Kind: kind, ID: l.peer, Address: l.address(), Inbound: l.inbound(), Reason: reason, Duration: time.Since(l.made)})
 }
 
+// lingerTime is how long a duplicate is kept.
+const lingerTime = 500 * time.Millisecond
+
 // linger keeps a duplicate open, unused, for a moment. A CometBFT node that is about to drop it too may otherwise see it end before it has, and then forgets the
 // link that it keeps as well: it removes peers from its set by their id (p2p/switch.go, stopAndRemovePeer), while that link lives on unlisted. One duplicate a
 // peer is kept so at a time; more are closed at once.
@@ -324,7 +338,7 @@ func (h *Host) linger(l *link) {
 		return
 	}
 	defer h.lingering.Delete(l.peer)
-	t := time.NewTimer(h.cfg.Limits.Grace / 2)
+	t := time.NewTimer(lingerTime)
 	defer t.Stop()
 	select {
 	case <-t.C:
