@@ -244,7 +244,7 @@ func TestDamage(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	base := t.TempDir()
 	lossy, aside := 0, 0
-	for round := range rounds(t, 100) {
+	for round := range rounds(t, 40) {
 		dir := filepath.Join(base, strconv.Itoa(round))
 		path := filepath.Join(dir, "peers")
 		copyStore(t, whole, path)

@@ -3,6 +3,7 @@ package badger
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Errors of Open and of what persists, wrapped in a *StoreError.
@@ -13,8 +14,8 @@ var (
 	ErrNotFolder = errors.New("is a file, not a folder")
 	// ErrNewer says that a later version of this program wrote the store.
 	ErrNewer = errors.New("written by a later version of this program")
-	// ErrDiskFull says that too little space is left to write safely: see Options.MinFree.
-	ErrDiskFull = errors.New("the disk is full")
+	// ErrDiskFull says that too little space is left to write safely: see Options.MinFree. It is a syscall.ENOSPC.
+	ErrDiskFull = fmt.Errorf("too little disk space: %w", syscall.ENOSPC)
 )
 
 // StoreError says what failed, and on which store.
