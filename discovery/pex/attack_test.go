@@ -216,8 +216,8 @@ func TestPoison(t *testing.T) {
 		a.needs = true
 		const hours = 3
 		next := 0
-		for begun := time.Now(); time.Since(begun) < hours*time.Hour; time.Sleep(time.Second) {
-			if time.Since(begun)%(10*time.Minute) < time.Second {
+		for begun := time.Now(); time.Since(begun) < hours*time.Hour; time.Sleep(5 * time.Second) {
+			if time.Since(begun)%(10*time.Minute) < 5*time.Second {
 				w.cut(a, b)
 				w.link(a, b)
 			}

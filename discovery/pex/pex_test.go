@@ -52,7 +52,7 @@ func TestAsksAsOftenAsCometBFTTolerates(t *testing.T) {
 			w.link(a, b)
 			count := 0
 			var last time.Time
-			for begun := time.Now(); time.Since(begun) < time.Hour; time.Sleep(100 * time.Millisecond) {
+			for begun := time.Now(); time.Since(begun) < time.Hour; time.Sleep(500 * time.Millisecond) {
 				requests, _ := b.heard()
 				for _, at := range requests {
 					if count++; count > 2 && at.Sub(last) < requestInterval {
@@ -181,7 +181,7 @@ func TestNothingIsKeptOfPeersThatWent(t *testing.T) {
 	l := &loop{node: &fakeNode{w: &world{nodes: map[transport.NodeID]*fakeNode{}}, id: "self"}, peers: map[transport.NodeID]*peer{}, owed: map[transport.NodeID]debt{}, quota: newQuota(),
 		jitter: func(d time.Duration) time.Duration { return d / 2 }, ch: deafLane{}}
 	now := time.Now()
-	for i := range 3 * quotaPeers {
+	for i := range quotaPeers + 2*maxDebts {
 		id := transport.NodeID(fmt.Sprintf("%040x", i))
 		l.update(host.PeerUpdate{ID: id, Status: host.PeerUp, Channels: []byte{ChannelID}}, now)
 		l.peers[id].outstanding = 1
