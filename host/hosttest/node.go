@@ -227,6 +227,9 @@ func (n *Node) Address() transport.Address {
 	return a
 }
 
+// Network is the network that the node belongs to.
+func (n *Node) Network() *Network { return n.net }
+
 // IP is the node's IP address.
 func (n *Node) IP() netip.Addr { return n.ip }
 
@@ -306,3 +309,6 @@ func (n *Node) Dials() []DialAttempt {
 
 // AddressOf is the address of the i-th node of n's network: for Options.Tune.
 func AddressOf(n *Node, i int) transport.Address { return n.net.Nodes[i].Address() }
+
+// Machine is the memory transport of the node, without faults and records: for connections that the test makes itself, from or to the node's IP.
+func (n *Node) Machine() *memory.Transport { return n.memory }
