@@ -607,232 +607,6 @@ func (x *PacketMsg) GetData() []byte {
 	return nil
 }
 
-// PexMessage is what the peer exchange (channel 0x00) sends.
-type PexMessage struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Types that are valid to be assigned to Sum:
-	//
-	//	*PexMessage_PexRequest
-	//	*PexMessage_PexResponse
-	Sum           isPexMessage_Sum `protobuf_oneof:"sum"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PexMessage) Reset() {
-	*x = PexMessage{}
-	mi := &file_internal_cometpb_comet_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PexMessage) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PexMessage) ProtoMessage() {}
-
-func (x *PexMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_cometpb_comet_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PexMessage.ProtoReflect.Descriptor instead.
-func (*PexMessage) Descriptor() ([]byte, []int) {
-	return file_internal_cometpb_comet_proto_rawDescGZIP(), []int{9}
-}
-
-func (x *PexMessage) GetSum() isPexMessage_Sum {
-	if x != nil {
-		return x.Sum
-	}
-	return nil
-}
-
-func (x *PexMessage) GetPexRequest() *PexRequest {
-	if x != nil {
-		if x, ok := x.Sum.(*PexMessage_PexRequest); ok {
-			return x.PexRequest
-		}
-	}
-	return nil
-}
-
-func (x *PexMessage) GetPexResponse() *PexResponse {
-	if x != nil {
-		if x, ok := x.Sum.(*PexMessage_PexResponse); ok {
-			return x.PexResponse
-		}
-	}
-	return nil
-}
-
-type isPexMessage_Sum interface {
-	isPexMessage_Sum()
-}
-
-type PexMessage_PexRequest struct {
-	PexRequest *PexRequest `protobuf:"bytes,1,opt,name=pex_request,json=pexRequest,proto3,oneof"`
-}
-
-type PexMessage_PexResponse struct {
-	PexResponse *PexResponse `protobuf:"bytes,2,opt,name=pex_response,json=pexResponse,proto3,oneof"`
-}
-
-func (*PexMessage_PexRequest) isPexMessage_Sum() {}
-
-func (*PexMessage_PexResponse) isPexMessage_Sum() {}
-
-// PexRequest asks for addresses.
-type PexRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PexRequest) Reset() {
-	*x = PexRequest{}
-	mi := &file_internal_cometpb_comet_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PexRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PexRequest) ProtoMessage() {}
-
-func (x *PexRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_cometpb_comet_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PexRequest.ProtoReflect.Descriptor instead.
-func (*PexRequest) Descriptor() ([]byte, []int) {
-	return file_internal_cometpb_comet_proto_rawDescGZIP(), []int{10}
-}
-
-// PexResponse answers a request.
-type PexResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addresses     []*PexAddress          `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PexResponse) Reset() {
-	*x = PexResponse{}
-	mi := &file_internal_cometpb_comet_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PexResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PexResponse) ProtoMessage() {}
-
-func (x *PexResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_cometpb_comet_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PexResponse.ProtoReflect.Descriptor instead.
-func (*PexResponse) Descriptor() ([]byte, []int) {
-	return file_internal_cometpb_comet_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *PexResponse) GetAddresses() []*PexAddress {
-	if x != nil {
-		return x.Addresses
-	}
-	return nil
-}
-
-// PexAddress is where a node may be reached.
-type PexAddress struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // 40 hex digits
-	Ip            string                 `protobuf:"bytes,2,opt,name=ip,proto3" json:"ip,omitempty"` // a literal address, never a name
-	Port          uint32                 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PexAddress) Reset() {
-	*x = PexAddress{}
-	mi := &file_internal_cometpb_comet_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PexAddress) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PexAddress) ProtoMessage() {}
-
-func (x *PexAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_cometpb_comet_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PexAddress.ProtoReflect.Descriptor instead.
-func (*PexAddress) Descriptor() ([]byte, []int) {
-	return file_internal_cometpb_comet_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *PexAddress) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *PexAddress) GetIp() string {
-	if x != nil {
-		return x.Ip
-	}
-	return ""
-}
-
-func (x *PexAddress) GetPort() uint32 {
-	if x != nil {
-		return x.Port
-	}
-	return 0
-}
-
 var File_internal_cometpb_comet_proto protoreflect.FileDescriptor
 
 const file_internal_cometpb_comet_proto_rawDesc = "" +
@@ -876,22 +650,7 @@ const file_internal_cometpb_comet_proto_rawDesc = "" +
 	"\n" +
 	"channel_id\x18\x01 \x01(\x05R\tchannelId\x12\x10\n" +
 	"\x03eof\x18\x02 \x01(\bR\x03eof\x12\x12\n" +
-	"\x04data\x18\x03 \x01(\fR\x04data\"\x9c\x01\n" +
-	"\n" +
-	"PexMessage\x12A\n" +
-	"\vpex_request\x18\x01 \x01(\v2\x1e.switchyard.cometpb.PexRequestH\x00R\n" +
-	"pexRequest\x12D\n" +
-	"\fpex_response\x18\x02 \x01(\v2\x1f.switchyard.cometpb.PexResponseH\x00R\vpexResponseB\x05\n" +
-	"\x03sum\"\f\n" +
-	"\n" +
-	"PexRequest\"K\n" +
-	"\vPexResponse\x12<\n" +
-	"\taddresses\x18\x01 \x03(\v2\x1e.switchyard.cometpb.PexAddressR\taddresses\"@\n" +
-	"\n" +
-	"PexAddress\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x0e\n" +
-	"\x02ip\x18\x02 \x01(\tR\x02ip\x12\x12\n" +
-	"\x04port\x18\x03 \x01(\rR\x04portB7Z5github.com/switchyard-p2p/switchyard/internal/cometpbb\x06proto3"
+	"\x04data\x18\x03 \x01(\fR\x04dataB7Z5github.com/switchyard-p2p/switchyard/internal/cometpbb\x06proto3"
 
 var (
 	file_internal_cometpb_comet_proto_rawDescOnce sync.Once
@@ -905,7 +664,7 @@ func file_internal_cometpb_comet_proto_rawDescGZIP() []byte {
 	return file_internal_cometpb_comet_proto_rawDescData
 }
 
-var file_internal_cometpb_comet_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_internal_cometpb_comet_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_internal_cometpb_comet_proto_goTypes = []any{
 	(*PublicKey)(nil),       // 0: switchyard.cometpb.PublicKey
 	(*AuthSigMessage)(nil),  // 1: switchyard.cometpb.AuthSigMessage
@@ -916,26 +675,19 @@ var file_internal_cometpb_comet_proto_goTypes = []any{
 	(*PacketPing)(nil),      // 6: switchyard.cometpb.PacketPing
 	(*PacketPong)(nil),      // 7: switchyard.cometpb.PacketPong
 	(*PacketMsg)(nil),       // 8: switchyard.cometpb.PacketMsg
-	(*PexMessage)(nil),      // 9: switchyard.cometpb.PexMessage
-	(*PexRequest)(nil),      // 10: switchyard.cometpb.PexRequest
-	(*PexResponse)(nil),     // 11: switchyard.cometpb.PexResponse
-	(*PexAddress)(nil),      // 12: switchyard.cometpb.PexAddress
 }
 var file_internal_cometpb_comet_proto_depIdxs = []int32{
-	0,  // 0: switchyard.cometpb.AuthSigMessage.pub_key:type_name -> switchyard.cometpb.PublicKey
-	2,  // 1: switchyard.cometpb.NodeInfo.protocol_version:type_name -> switchyard.cometpb.ProtocolVersion
-	4,  // 2: switchyard.cometpb.NodeInfo.other:type_name -> switchyard.cometpb.NodeInfoOther
-	6,  // 3: switchyard.cometpb.Packet.ping:type_name -> switchyard.cometpb.PacketPing
-	7,  // 4: switchyard.cometpb.Packet.pong:type_name -> switchyard.cometpb.PacketPong
-	8,  // 5: switchyard.cometpb.Packet.msg:type_name -> switchyard.cometpb.PacketMsg
-	10, // 6: switchyard.cometpb.PexMessage.pex_request:type_name -> switchyard.cometpb.PexRequest
-	11, // 7: switchyard.cometpb.PexMessage.pex_response:type_name -> switchyard.cometpb.PexResponse
-	12, // 8: switchyard.cometpb.PexResponse.addresses:type_name -> switchyard.cometpb.PexAddress
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	0, // 0: switchyard.cometpb.AuthSigMessage.pub_key:type_name -> switchyard.cometpb.PublicKey
+	2, // 1: switchyard.cometpb.NodeInfo.protocol_version:type_name -> switchyard.cometpb.ProtocolVersion
+	4, // 2: switchyard.cometpb.NodeInfo.other:type_name -> switchyard.cometpb.NodeInfoOther
+	6, // 3: switchyard.cometpb.Packet.ping:type_name -> switchyard.cometpb.PacketPing
+	7, // 4: switchyard.cometpb.Packet.pong:type_name -> switchyard.cometpb.PacketPong
+	8, // 5: switchyard.cometpb.Packet.msg:type_name -> switchyard.cometpb.PacketMsg
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_internal_cometpb_comet_proto_init() }
@@ -952,17 +704,13 @@ func file_internal_cometpb_comet_proto_init() {
 		(*Packet_Pong)(nil),
 		(*Packet_Msg)(nil),
 	}
-	file_internal_cometpb_comet_proto_msgTypes[9].OneofWrappers = []any{
-		(*PexMessage_PexRequest)(nil),
-		(*PexMessage_PexResponse)(nil),
-	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_cometpb_comet_proto_rawDesc), len(file_internal_cometpb_comet_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
