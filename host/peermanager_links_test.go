@@ -116,7 +116,7 @@ func TestPeerManagerStandbyTakesOver(t *testing.T) {
 		if m.Graced(id, first); !m.Ready(id, first, []byte{1}) {
 			t.Fatal("not ready")
 		}
-		second, _, err := m.dialed(id)
+		_, _, err := m.dialed(id)
 		refused(t, err, muxer.CodeDuplicate, "") // settled: CometBFT would have told us by now
 		if u, err := sub.Next(t.Context()); err != nil || u.Status != PeerUp {
 			t.Fatal(u, err)
