@@ -151,7 +151,7 @@ func echoes(t *testing.T, ours *node.Node, c *cometpeer.Node) {
 	// CometBFT asks, we answer.
 	back := make(chan []byte, len(payloads))
 	answer := c.Echo.Swap(func(e p2p.Envelope) { back <- e.Message.(*cometpeer.Raw).Bytes })
-	defer c.Echo.Swap(answer)
+	defer func() { c.Echo.Swap(answer) }()
 	go func() {
 		peer := c.Peer(string(ours.Key.ID()))
 		for _, p := range payloads {
