@@ -1,0 +1,22 @@
+package noise
+
+import "sync"
+
+const (
+	// smallSize is what an idle Conn keeps to receive into. With it a Conn has 2 KiB.
+	smallSize = 1664
+	// largeSize is what a busy reader borrows: two of the longest messages.
+	largeSize = 2 * (lengthSize + maxMessage)
+	// shortSize is what the writer of a short message borrows.
+	shortSize = 4 << 10
+	// sendSize is what the writer of a long one borrows: two of the longest messages.
+	sendSize = 2 * (lengthSize + maxMessage)
+)
+
+// The pools are shared by all connections. Buffers are not cleared when they return: a reader hands out only what it has read, and a
+// writer sends only what it has sealed.
+var (
+	largePool = sync.Pool{New: func() any { return new([largeSize]byte) }}
+	shortPool = sync.Pool{New: func() any { return new([shortSize]byte) }}
+	sendPool  = sync.Pool{New: func() any { return new([sendSize]byte) }}
+)

@@ -1,0 +1,6 @@
+//go:build race
+
+package noise
+
+// raceEnabled says that the pools drop what they are given now and then, as they do under the race detector.
+const raceEnabled = true

@@ -1,0 +1,191 @@
+package noise
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+)
+
+// maxEmptyMessages is how many messages without data may come in a row. Nobody has a reason to send one; a remote that sends nothing else
+// would keep us busy without ever handing out a byte.
+const maxEmptyMessages = 64
+
+// maxEmptyReads is how often in a row the connection beneath may return nothing and no error.
+const maxEmptyReads = 16
+
+// reader is the receiving half of a Conn.
+type reader struct {
+	conn net.Conn
+
+	mu         sync.Mutex
+	cipher     cipherState
+	buf        []byte           // small[:] or large[:]
+	large      *[largeSize]byte // borrowed from largePool, or nil
+	start, end int              // buf[start:end] was received and is not opened yet
+	filled     bool             // the last read filled buf to its end, so that more is probably there
+	ready      []byte           // opened data, in buf, that is not handed out yet
+	empty      int              // messages without data in a row
+	err        error            // why nothing more comes, for good
+
+	small [smallSize]byte
+}
+
+// read reads from the stream as io.Reader does. A message that fits into p is opened into it, others where they were received.
+func (r *reader) read(p []byte) (n int, err error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		switch {
+		case len(r.ready) > 0:
+			n = copy(p, r.ready)
+			r.ready = r.ready[n:]
+			return n, nil
+		case r.err != nil:
+			return 0, r.fail(r.err)
+		}
+		length, whole := r.message()
+		if !whole {
+			if err := r.fill(lengthSize + length); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		sealed := r.buf[r.start+lengthSize:][:length:length]
+		direct := length >= tagSize && length-tagSize <= len(p)
+		dst := sealed[:0]
+		if direct {
+			dst = p[:0]
+		}
+		plain, err := r.cipher.open(dst, sealed, nil)
+		if err != nil {
+			return 0, r.fail(err)
+		}
+		r.start += lengthSize + length
+		if len(plain) == 0 {
+			if r.empty++; r.empty > maxEmptyMessages {
+				return 0, r.fail(ErrEmptyMessages)
+			}
+			continue
+		}
+		r.empty = 0
+		if direct {
+			return len(plain), nil
+		}
+		r.ready = plain
+	}
+}
+
+// message returns the length of the message at buf[start:] without its prefix, 0 if even that is not there yet, and whether all of it is.
+func (r *reader) message() (length int, whole bool) {
+	got := r.buf[r.start:r.end]
+	if len(got) < lengthSize {
+		return 0, false
+	}
+	length = int(binary.BigEndian.Uint16(got))
+	return length, len(got)-lengthSize >= length
+}
+
+// fill reads once from the connection. It is called when less than a message, of need bytes in all, is left in buf and ready is used up, so
+// the buffer may change. The large buffer is held only while a message is longer than the small one takes, or data comes in faster; a
+// remote that stops within a message can make us keep one, no more.
+func (r *reader) fill(need int) error {
+	rest := r.buf[r.start:r.end]
+	switch large := need > smallSize || r.filled; {
+	case large && r.large == nil:
+		r.large = largePool.Get().(*[largeSize]byte)
+		r.buf = r.large[:]
+		r.end = copy(r.buf, rest)
+	case !large && r.large != nil:
+		r.end = copy(r.small[:], rest)
+		r.release()
+	default:
+		r.end = copy(r.buf, rest)
+	}
+	r.start = 0
+	return r.receive()
+}
+
+// receive reads once from the connection to buf[end:], where there is room.
+func (r *reader) receive() error {
+	var n int
+	var err error
+	for tries := 0; n == 0 && err == nil; tries++ {
+		if tries == maxEmptyReads {
+			err = io.ErrNoProgress
+			break
+		}
+		n, err = r.conn.Read(r.buf[r.end:])
+	}
+	r.end += n
+	r.filled = r.end == len(r.buf)
+	if n > 0 {
+		return nil // an error that came with data comes again
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return err // passing: a later deadline lets the next call go on where this one stopped
+	}
+	if err == io.EOF && r.end > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return r.fail(err)
+}
+
+// handshakeMessage reads a message of the handshake, valid until the next read. One that is too long is refused at its length.
+func (r *reader) handshakeMessage() ([]byte, error) {
+	for {
+		length, whole := r.message()
+		switch {
+		case length > maxHandshakeMessage:
+			return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrOversized, length, maxHandshakeMessage)
+		case whole:
+			msg := r.buf[r.start+lengthSize:][:length:length]
+			r.start += lengthSize + length
+			return msg, nil
+		case lengthSize+length > len(r.buf): // rare: of long RSA keys. A buffer of our own, so that silent remotes hold no large ones
+			r.buf = append(make([]byte, 0, lengthSize+length), r.buf[r.start:r.end]...)[:lengthSize+length]
+		default:
+			copy(r.buf, r.buf[r.start:r.end])
+		}
+		r.start, r.end = 0, r.end-r.start
+		if err := r.receive(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// settle ends the handshake's use of the buffer: what came behind its last message stays for read.
+func (r *reader) settle() {
+	rest := r.buf[r.start:r.end]
+	if len(rest) > smallSize { // only behind a handshake message that was longer still
+		r.large = largePool.Get().(*[largeSize]byte)
+		r.buf = r.large[:]
+	} else {
+		r.buf = r.small[:]
+	}
+	r.start, r.end = 0, copy(r.buf, rest)
+	r.filled = r.end == len(r.buf)
+}
+
+// fail ends receiving for good.
+func (r *reader) fail(err error) error {
+	r.err = err
+	r.release()
+	r.start, r.end = 0, 0
+	return err
+}
+
+// release gives the large buffer back, if there is one, and goes on in the small one. Nothing in the large one is needed any more.
+func (r *reader) release() {
+	if r.large != nil {
+		largePool.Put(r.large)
+		r.large = nil
+	}
+	r.buf = r.small[:]
+}

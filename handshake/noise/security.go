@@ -1,0 +1,224 @@
+package noise
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+// proofLife is for how long one static key is used for new connections.
+const proofLife = time.Hour
+
+// Security makes secured connections. Its methods may be called concurrently.
+type Security struct {
+	mu    sync.Mutex
+	proof *proof // the last one; never changed once it is here
+}
+
+var _ handshake.Security = (*Security)(nil)
+
+// New makes a Security. It starts nothing.
+func New() *Security { return &Security{} }
+
+// Name implements handshake.Security.
+func (*Security) Name() string { return "noise" }
+
+// Protocol implements handshake.Security.
+func (*Security) Protocol() string { return Protocol }
+
+// proof is a static key with the node key's signature of it.
+type proof struct {
+	node    handshake.PublicKey
+	static  keyPair
+	payload []byte // with key and signature
+	until   time.Time
+}
+
+// prove returns a static key that id has signed.
+func (s *Security) prove(ctx context.Context, id handshake.Identity) (*proof, error) {
+	node, err := id.PublicKey(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("our public key: %w", err)
+	}
+	now := time.Now()
+	s.mu.Lock()
+	p := s.proof
+	s.mu.Unlock()
+	if p != nil && p.node == node && now.Before(p.until) {
+		return p, nil
+	}
+	// Signing may take long, so it is not under the lock. Two connections may both come here; each uses its own.
+	static, err := newKeyPair()
+	if err != nil {
+		return nil, err
+	}
+	sig, err := id.Sign(ctx, append([]byte(sigPrefix), static.public[:]...))
+	if err != nil {
+		return nil, fmt.Errorf("sign the static key: %w", err)
+	}
+	p = &proof{node: node, static: static, payload: appendProof(nil, node, sig), until: now.Add(proofLife)}
+	s.mu.Lock()
+	s.proof = p
+	s.mu.Unlock()
+	return p, nil
+}
+
+// Secure implements handshake.Security. It starts no goroutine. ctx is passed to the identity; it does not interrupt reads and writes. The
+// connection is a *Conn.
+func (s *Security) Secure(ctx context.Context, conn net.Conn, opts handshake.Securing) (handshake.SecureConn, error) {
+	c, err := s.shake(ctx, conn, opts)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+		return nil, err
+	}
+	return c, nil
+}
+
+func (s *Security) shake(ctx context.Context, conn net.Conn, opts handshake.Securing) (*Conn, error) {
+	if n := muxersSize(opts.Muxers); n > maxOurMuxers {
+		return nil, fmt.Errorf("our list of muxers has %d bytes, at most %d", n, maxOurMuxers)
+	}
+	proof, err := s.prove(ctx, opts.Identity)
+	if err != nil {
+		return nil, err
+	}
+	h := &hand{Conn: newConn(conn), opts: opts, proof: proof}
+	defer h.wipe()
+	if h.e, err = newKeyPair(); err != nil {
+		return nil, err
+	}
+	h.s = proof.static
+	h.init()
+	if opts.Side == muxer.Dialer {
+		err = h.dial()
+	} else {
+		err = h.listen()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if opts.Side == muxer.Dialer {
+		h.split(&h.writer.cipher, &h.reader.cipher)
+	} else {
+		h.split(&h.reader.cipher, &h.writer.cipher)
+	}
+	h.reader.settle()
+	return h.Conn, nil
+}
+
+// hand is a connection in its handshake.
+type hand struct {
+	*Conn
+	xx
+	opts  handshake.Securing
+	proof *proof
+	out   []byte // the message that we write
+}
+
+func (h *hand) dial() error {
+	if err := h.send(h.writeE, nil); err != nil {
+		return fmt.Errorf("send our ephemeral key: %w", err)
+	}
+	if err := h.receive(h.readES); err != nil {
+		return fmt.Errorf("listener's proof: %w", err)
+	}
+	if err := h.check(); err != nil {
+		return err
+	}
+	if err := h.send(h.writeS, h.payload()); err != nil {
+		return fmt.Errorf("send our proof: %w", err)
+	}
+	return nil
+}
+
+func (h *hand) listen() error {
+	if _, err := h.read(h.readE); err != nil { // a payload here would be in the clear: nobody may rely on it
+		return fmt.Errorf("dialer's ephemeral key: %w", err)
+	}
+	if err := h.send(h.writeES, h.payload()); err != nil {
+		return fmt.Errorf("send our proof: %w", err)
+	}
+	if err := h.receive(h.readS); err != nil {
+		return fmt.Errorf("dialer's proof: %w", err)
+	}
+	return h.check()
+}
+
+// payload is what we tell of ourselves.
+func (h *hand) payload() []byte {
+	b := make([]byte, 0, len(h.proof.payload)+8+muxersSize(h.opts.Muxers))
+	b = append(b, h.proof.payload...)
+	if len(h.opts.Muxers) > 0 {
+		b = appendMuxers(b, h.opts.Muxers)
+	}
+	return b
+}
+
+// send writes the next handshake message.
+func (h *hand) send(write func(dst, payload []byte) ([]byte, error), payload []byte) error {
+	msg, err := write(make([]byte, lengthSize, lengthSize+2*keySize+2*tagSize+len(payload)), payload)
+	if err != nil {
+		return err
+	}
+	binary.BigEndian.PutUint16(msg, uint16(len(msg)-lengthSize))
+	_, err = h.conn.Write(msg)
+	return err
+}
+
+// read reads the next handshake message and returns its payload, valid until the next read.
+func (h *hand) read(open func(msg []byte) ([]byte, error)) ([]byte, error) {
+	msg, err := h.reader.handshakeMessage()
+	if errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("the remote hung up: %w", err)
+	} else if err != nil {
+		return nil, err
+	}
+	return open(msg)
+}
+
+// receive reads the handshake message in which the remote proves its key, and verifies the proof.
+func (h *hand) receive(open func(msg []byte) ([]byte, error)) error {
+	plain, err := h.read(open)
+	if err != nil {
+		return err
+	}
+	p, err := decodePayload(plain)
+	if err != nil {
+		return err
+	}
+	key, err := handshake.ParsePublicKey(p.key)
+	if err != nil {
+		return err
+	}
+	var signed [len(sigPrefix) + keySize]byte
+	copy(signed[copy(signed[:], sigPrefix):], h.rs[:])
+	if !key.Verify(signed[:], p.sig) {
+		return ErrBadSignature
+	}
+	h.remote = key
+	h.muxer = chooseMuxer(h.opts.Side == muxer.Dialer, h.opts.Muxers, p.muxers)
+	return nil
+}
+
+// check asks whether the remote's key is welcome.
+func (h *hand) check() error {
+	if want := h.opts.Want; want != "" {
+		if id := h.remote.NodeID(); id != want {
+			return &handshake.Refusal{Code: muxer.CodeWrongID, Stage: handshake.StageSecurity, Reason: fmt.Sprintf("expected node %s, found %s", want, id)}
+		}
+	}
+	if h.opts.CheckKey != nil {
+		return h.opts.CheckKey(h.remote)
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+package noise
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"hash"
+
+	"github.com/oasisprotocol/curve25519-voi/primitives/x25519"
+)
+
+// keyPair is an X25519 key.
+type keyPair struct {
+	private x25519.PrivateKey
+	public  x25519.PublicKey
+}
+
+func newKeyPair() (keyPair, error) {
+	public, private, err := x25519.GenerateKey(nil)
+	if err != nil {
+		return keyPair{}, fmt.Errorf("make a key: %w", err)
+	}
+	k := keyPair{*private, *public}
+	clear(private[:])
+	return k, nil
+}
+
+// symmetric is the SymmetricState of the specification: what both ends have hashed and agreed on so far.
+type symmetric struct {
+	cipher cipherState
+	ck, h  [keySize]byte
+	sha    hash.Hash
+}
+
+func (s *symmetric) init() {
+	s.sha = sha256.New()
+	copy(s.h[:], noiseName) // it has just the length of a hash
+	s.ck = s.h
+	s.mixHash(nil) // the prologue: libp2p has none
+}
+
+// hash returns SHA-256(h, data).
+func (s *symmetric) hash(data []byte) (sum [sha256.Size]byte) {
+	s.sha.Reset()
+	s.sha.Write(s.h[:])
+	s.sha.Write(data)
+	s.sha.Sum(sum[:0])
+	return sum
+}
+
+func (s *symmetric) mixHash(data []byte) { s.h = s.hash(data) }
+
+// mixDH mixes the secret that our private key and the remote's public key share into the key.
+func (s *symmetric) mixDH(private *x25519.PrivateKey, public *x25519.PublicKey) error {
+	shared := private.DiffieHellman(public)
+	defer clear(shared[:])
+	if shared.IsZero() { // RFC 7748, section 6.1: exactly the low-order points give zero
+		return ErrLowOrderKey
+	}
+	var key [keySize]byte
+	s.ck, key = hkdf2(&s.ck, shared[:])
+	s.cipher.setKey(&key)
+	clear(key[:])
+	return nil
+}
+
+// sealAndHash appends plain, sealed under the key so far, to dst.
+func (s *symmetric) sealAndHash(dst, plain []byte) ([]byte, error) {
+	out, err := s.cipher.seal(dst, plain, s.h[:])
+	if err != nil {
+		return nil, err
+	}
+	s.mixHash(out[len(dst):])
+	return out, nil
+}
+
+// openAndHash opens sealed in place.
+func (s *symmetric) openAndHash(sealed []byte) ([]byte, error) {
+	next := s.hash(sealed)
+	plain, err := s.cipher.open(sealed[:0], sealed, s.h[:])
+	if err != nil {
+		return nil, err
+	}
+	s.h = next
+	return plain, nil
+}
+
+// xx is one end's state of the handshake. The dialer calls writeE, readES and writeS, the listener readE, writeES and readS, then both split.
+// Write methods append to dst; read methods open in place and return the payload.
+type xx struct {
+	symmetric
+	e, s   keyPair          // our ephemeral and our static key
+	re, rs x25519.PublicKey // the remote's
+}
+
+// writeE writes the first message. Its payload, of which libp2p has none, is in the clear.
+func (x *xx) writeE(dst, payload []byte) ([]byte, error) {
+	x.mixHash(x.e.public[:])
+	return x.sealAndHash(append(dst, x.e.public[:]...), payload)
+}
+
+func (x *xx) readE(msg []byte) (payload []byte, err error) {
+	if len(msg) < keySize {
+		return nil, fmt.Errorf("%w: %d bytes, at least %d", ErrMalformed, len(msg), keySize)
+	}
+	copy(x.re[:], msg)
+	x.mixHash(x.re[:])
+	return x.openAndHash(msg[keySize:])
+}
+
+func (x *xx) writeES(dst, payload []byte) ([]byte, error) {
+	dst = append(dst, x.e.public[:]...)
+	x.mixHash(x.e.public[:])
+	if err := x.mixDH(&x.e.private, &x.re); err != nil { // ee
+		return nil, err
+	}
+	dst, err := x.sealAndHash(dst, x.s.public[:])
+	if err != nil {
+		return nil, err
+	}
+	if err := x.mixDH(&x.s.private, &x.re); err != nil { // es
+		return nil, err
+	}
+	return x.sealAndHash(dst, payload)
+}
+
+func (x *xx) readES(msg []byte) (payload []byte, err error) {
+	const size = keySize + keySize + tagSize
+	if len(msg) < size {
+		return nil, fmt.Errorf("%w: %d bytes, at least %d", ErrMalformed, len(msg), size)
+	}
+	copy(x.re[:], msg)
+	x.mixHash(x.re[:])
+	if err := x.mixDH(&x.e.private, &x.re); err != nil { // ee
+		return nil, err
+	}
+	if err := x.readStatic(msg[keySize:size]); err != nil {
+		return nil, err
+	}
+	if err := x.mixDH(&x.e.private, &x.rs); err != nil { // es
+		return nil, err
+	}
+	return x.openAndHash(msg[size:])
+}
+
+func (x *xx) writeS(dst, payload []byte) ([]byte, error) {
+	dst, err := x.sealAndHash(dst, x.s.public[:])
+	if err != nil {
+		return nil, err
+	}
+	if err := x.mixDH(&x.s.private, &x.re); err != nil { // se
+		return nil, err
+	}
+	return x.sealAndHash(dst, payload)
+}
+
+func (x *xx) readS(msg []byte) (payload []byte, err error) {
+	const size = keySize + tagSize
+	if len(msg) < size {
+		return nil, fmt.Errorf("%w: %d bytes, at least %d", ErrMalformed, len(msg), size)
+	}
+	if err := x.readStatic(msg[:size]); err != nil {
+		return nil, err
+	}
+	if err := x.mixDH(&x.e.private, &x.rs); err != nil { // se
+		return nil, err
+	}
+	return x.openAndHash(msg[size:])
+}
+
+func (x *xx) readStatic(sealed []byte) error {
+	static, err := x.openAndHash(sealed)
+	copy(x.rs[:], static)
+	return err
+}
+
+// split sets the keys of the two directions and forgets what they come from.
+func (x *xx) split(toListener, toDialer *cipherState) {
+	a, b := hkdf2(&x.ck, nil)
+	toListener.setKey(&a)
+	toDialer.setKey(&b)
+	clear(a[:])
+	clear(b[:])
+	x.wipe()
+}
+
+// wipe forgets all secrets of the handshake. The static key has its own life elsewhere.
+func (x *xx) wipe() {
+	clear(x.e.private[:])
+	clear(x.s.private[:])
+	clear(x.ck[:])
+	x.cipher.aead = nil
+}
