@@ -62,7 +62,7 @@ func demo(ctx context.Context, out io.Writer, count int, duration time.Duration)
 	if duration == 0 {
 		fmt.Fprint(out, " Ctrl-C ends it.")
 	}
-	fmt.Fprint(out, "\n\n")
+	fmt.Fprintln(out)
 
 	began := time.Now()
 	// The nodes outlive ctx by one look at the table.
@@ -84,6 +84,9 @@ func demo(ctx context.Context, out io.Writer, count int, duration time.Duration)
 		}
 		return nil
 	})
+	if page := nodes[0].page(running); page != "" {
+		fmt.Fprintf(out, "Live page of node 1: %s\n\n", page)
+	}
 	watch(ctx, running.Done(), out, nodes, began)
 	total, stopping := sum(nodes), time.Now()
 	stop()

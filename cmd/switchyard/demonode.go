@@ -14,6 +14,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/host/echo"
 	"github.com/switchyard-p2p/switchyard/modules"
 	"github.com/switchyard-p2p/switchyard/peerstore"
@@ -29,6 +30,7 @@ type demoNode struct {
 	host  *host.Host
 	store peerstore.Store
 	echo  *echo.Service
+	admin *admin.Server
 
 	mu    sync.Mutex // guards what follows
 	count demoState
@@ -54,7 +56,7 @@ func (n *demoNode) run(ctx context.Context, seed string) error {
 	cfg.Home, cfg.Network, cfg.Moniker = n.home, "demo", fmt.Sprintf("demo-%d", n.number)
 	cfg.Version = "switchyard/" + versionText()
 	cfg.Listen.Addresses = []string{"/ip4/127.0.0.1/tcp/0"}
-	cfg.Admin.Address = ""
+	cfg.Admin.Address = "127.0.0.1:0"
 	cfg.Services["echo"] = modules.Table{"enabled": true}
 	if seed != "" {
 		cfg.Peers.Bootstrap = []string{seed}
@@ -75,7 +77,7 @@ func (n *demoNode) run(ctx context.Context, seed string) error {
 	var calls sync.WaitGroup
 	calling, stop := context.WithCancel(ctx)
 	defer stop()
-	err := modules.Run(ctx, modules.Node(cfg, list...), fx.Populate(&n.host, &n.store), fx.Invoke(func(lc fx.Lifecycle) {
+	err := modules.Run(ctx, modules.Node(cfg, list...), fx.Populate(&n.host, &n.store, &n.admin), fx.Invoke(func(lc fx.Lifecycle) {
 		lc.Append(fx.StartStopHook(func() {
 			close(n.ready)
 			calls.Go(func() { n.call(calling) })
@@ -102,6 +104,16 @@ func (n *demoNode) address(ctx context.Context) (string, error) {
 		return a.String(), err
 	}
 	return "", errors.New("the first node does not listen")
+}
+
+// page is the URL of the node's live page, once it listens; "" when ctx ends first.
+func (n *demoNode) page(ctx context.Context) string {
+	select {
+	case <-n.ready:
+		return fmt.Sprintf("http://%s/", n.admin.Addr())
+	case <-ctx.Done():
+		return ""
+	}
 }
 
 // call sends echoes to one peer after the other until ctx ends.
