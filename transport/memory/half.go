@@ -34,6 +34,8 @@ type half struct {
 	end  notice // the writer has closed: tells the reader
 	gone notice // the reader has closed: tells the writer
 
+	unheard int // bytes written since then
+
 	noRead, noWrite             error // why this end may not be used any more: net.ErrClosed, ECONNRESET, EPIPE
 	readDeadline, writeDeadline time.Time
 	readAlarm, writeAlarm       alarm
@@ -172,11 +174,13 @@ func (h *half) write(b []byte) (int, error) {
 		}
 		if mine || !h.writing {
 			mine, h.writing = true, true
-			if h.noRead != nil { // the reader has gone, but the news is under way
-				done = len(b)
-				continue
-			}
-			if h.held < h.limit && len(h.segments)-h.first < mostSegments {
+			if h.noRead != nil { // the reader has gone, but the news is under way: nobody acknowledges, so the buffer fills up
+				if n := min(len(b)-done, h.limit-h.unheard); n > 0 {
+					h.unheard += n
+					done += n
+					continue
+				}
+			} else if h.held < h.limit && len(h.segments)-h.first < mostSegments {
 				n := h.put(b[done:])
 				h.schedule(n, now)
 				done += n
