@@ -37,7 +37,11 @@ func (a *Attempt) CheckKey(key PublicKey) error {
 	case a.Want != "" && id != a.Want:
 		return &Refusal{Code: muxer.CodeWrongID, Stage: StageSecurity, Reason: fmt.Sprintf("expected node %s, found %s", a.Want, id)}
 	}
-	return a.u.ask(Visitor{At: AtKey, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), ID: id, Key: key})
+	if err := a.u.ask(Visitor{At: AtKey, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), ID: id, Key: key}); err != nil {
+		return err
+	}
+	a.slot.prove()
+	return nil
 }
 
 // CheckInfo passes the checkpoint after the remote's node info is known: it validates the info, compares it with ours (network, versions,

@@ -9,6 +9,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // Limits bound what handshakes may cost. A zero field means its default. A refusal names the configuration key.
@@ -58,9 +59,12 @@ type budgets struct {
 	limits   Limits
 	all, per Refusal // what a spent budget answers
 	rate     Refusal
+	lost     Refusal // what a handshake ends with whose place was taken away
 
 	mu       sync.Mutex
 	inFlight int
+	taken    slots // those with a source; the others only count in inFlight
+	groups   map[netip.Prefix]*group
 	// sources holds those with a handshake in flight or a window that has not ended: at most Handshakes + maxWindows.
 	sources map[netip.Prefix]*source
 	// oldest to newest are the windows in order of their beginning; count is how many they are.
@@ -71,11 +75,19 @@ type budgets struct {
 // source is an IPv4 address or an IPv6 /64.
 type source struct {
 	key      netip.Prefix
+	group    *group
 	inFlight int
 	attempts int       // in the window
 	since    time.Time // when the window began
 	window   bool      // it is in the queue
 	next     *source   // in the queue
+}
+
+// group is a network group (transport.IPGroup) of sources.
+type group struct {
+	key      netip.Prefix
+	sources  int // in the map
+	inFlight int
 }
 
 func newBudgets(limits Limits) *budgets {
@@ -87,56 +99,133 @@ func newBudgets(limits Limits) *budgets {
 		all:     spent(keyHandshakes, "%d handshakes are in flight", limits.Handshakes),
 		per:     spent(keyHandshakesPerIP, "%d handshakes from this IP are in flight", limits.HandshakesPerIP),
 		rate:    spent(keyAttemptsPerIP, "%d connections from this IP within 10 s", limits.AttemptsPerIP),
+		lost:    spent(keyHandshakes, "%d handshakes are in flight, and this IP or its network holds the most: a newcomer was preferred", limits.Handshakes),
 		sources: make(map[netip.Prefix]*source),
+		groups:  make(map[netip.Prefix]*group),
 	}
 }
 
-// take takes a place for a connection from key, or says which budget is spent. It never waits. A zero key has no budget of its own.
-func (b *budgets) take(key netip.Prefix, now time.Time) (*source, error) {
+// take takes a place for a connection from key, or says which budget is spent. It never waits. A zero key has no budget of its own. full says
+// that only the budget of all is spent, and that takeOver may be tried.
+func (b *budgets) take(slot *Slot, key netip.Prefix, now time.Time) (full bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sweep(now)
-	var s *source
 	if key.IsValid() {
-		s = b.sources[key]
+		s := b.sources[key]
 		if s == nil {
-			s = &source{key: key}
-			b.sources[key] = s
+			s = b.add(key)
 		}
 		if !s.window {
 			b.open(s, now)
 		}
 		if s.attempts >= b.limits.AttemptsPerIP {
-			return nil, refused(b.rate)
+			return false, refused(b.rate)
 		}
 		s.attempts++
 		if s.inFlight >= b.limits.HandshakesPerIP {
-			return nil, refused(b.per)
+			return false, refused(b.per)
 		}
+		slot.source = s
 	}
 	if b.inFlight >= b.limits.Handshakes {
-		return nil, refused(b.all)
+		return key.IsValid(), refused(b.all)
 	}
-	b.inFlight++
-	if s != nil {
-		s.inFlight++
-	}
-	return s, nil
+	b.hold(slot)
+	return false, nil
 }
 
 // refused makes a Refusal that belongs to its receiver.
 func refused(r Refusal) error { return &r }
 
-// give returns a place.
-func (b *budgets) give(s *source, now time.Time) {
+// takeOver gives slot the place of another one, loser, if there is one that has more than the newcomer; ok says whether slot has a place now. The network
+// group that holds the most loses, in it the source that holds the most, of that the oldest handshake that has not proven its key. Whoever has just begun is
+// thus the last to go, so that even a flood from everywhere leaves an honest dialer the time of a few round trips. It looks at every place, of which there are
+// hundreds at most.
+func (b *budgets) takeOver(slot *Slot, now time.Time) (loser *Slot, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	mine := b.sources[slot.source.key]
+	if mine == nil { // it was forgotten since take
+		mine = b.add(slot.source.key)
+	}
+	slot.source = mine
+	defer b.forget(mine)
+	if mine.inFlight >= b.limits.HandshakesPerIP {
+		return nil, false
+	}
+	if b.inFlight < b.limits.Handshakes { // one was given back since
+		b.hold(slot)
+		return nil, true
+	}
+	for s := b.taken.oldest; s != nil; s = s.next {
+		if loser == nil || greedier(s, loser) {
+			loser = s
+		}
+	}
+	if loser == nil || !mine.hasLess(loser.source) {
+		return nil, false
+	}
+	b.hold(slot)
+	loser.cut = true
+	b.give(loser, now)
+	return loser, true
+}
+
+// hasLess says that a place of other may be given to s: its group holds fewer, or it holds fewer than another one of its group.
+func (s *source) hasLess(other *source) bool {
+	if s.group == other.group {
+		return s.inFlight < other.inFlight
+	}
+	return s.group.inFlight < other.group.inFlight
+}
+
+// greedier says that a is to lose its place before b, which is older.
+func greedier(a, b *Slot) bool {
+	switch x, y := a.source, b.source; {
+	case x.group.inFlight != y.group.inFlight:
+		return x.group.inFlight > y.group.inFlight
+	case x.inFlight != y.inFlight:
+		return x.inFlight > y.inFlight
+	}
+	return b.proven && !a.proven
+}
+
+// hold takes a place; mu is held.
+func (b *budgets) hold(slot *Slot) {
+	b.inFlight++
+	if s := slot.source; s != nil {
+		s.inFlight++
+		s.group.inFlight++
+		b.taken.push(slot)
+	}
+}
+
+// give returns a place; mu is held.
+func (b *budgets) give(slot *Slot, now time.Time) {
+	slot.over = true
 	b.inFlight--
-	if s != nil {
+	if s := slot.source; s != nil {
 		s.inFlight--
+		s.group.inFlight--
+		b.taken.remove(slot)
 		b.forget(s)
 	}
 	b.sweep(now)
+}
+
+// add begins to count a source; mu is held.
+func (b *budgets) add(key netip.Prefix) *source {
+	where := transport.IPGroup(key.Addr())
+	g := b.groups[where]
+	if g == nil {
+		g = &group{key: where}
+		b.groups[where] = g
+	}
+	g.sources++
+	s := &source{key: key, group: g}
+	b.sources[key] = s
+	return s
 }
 
 // open begins a new window of s.
@@ -175,8 +264,12 @@ func (b *budgets) sweep(now time.Time) {
 
 // forget drops a source of which nothing is left to count.
 func (b *budgets) forget(s *source) {
-	if s.inFlight == 0 && !s.window {
-		delete(b.sources, s.key)
+	if s.inFlight > 0 || s.window {
+		return
+	}
+	delete(b.sources, s.key)
+	if s.group.sources--; s.group.sources == 0 {
+		delete(b.groups, s.group.key)
 	}
 }
 

