@@ -27,6 +27,9 @@ type Streams interface {
 	Watch(Watcher)
 	// Backlog is how many bytes that WriteReady has taken wait for the connection.
 	Backlog() int
+	// Pending says that streams have arrived, before the end of what the remote sends, for which Accept was not called yet; the last one that Accept
+	// returned counts until the next call.
+	Pending() bool
 	// Ping measures one round trip.
 	Ping(ctx context.Context) (time.Duration, error)
 	// Bytes are what passed the connection.
@@ -41,7 +44,7 @@ type Streams interface {
 // Watcher is told of what happens on a connection. Its methods are called on the connection's own goroutines: they must not block and
 // not call back into the connection, except Backlog and RawStream.Ready.
 type Watcher interface {
-	// Drained says that Backlog has become less.
+	// Drained says that Backlog has become less, or Pending false.
 	Drained()
 	// Ended says that the remote sends no more. What has arrived before can still be read, until Close. err is io.EOF, or a *CloseError.
 	Ended(err error)

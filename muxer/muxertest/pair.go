@@ -15,8 +15,10 @@ type Factory func(t testing.TB, a, b []muxer.Channel) (muxer.Session, muxer.Sess
 
 // Traits are what a wire can do beyond what each one must.
 type Traits struct {
-	// CarriesCode says that the remote of a Close gets its code and reason.
-	CarriesCode bool
+	// CarriesCode says that the remote of a Close gets its code, and CarriesReason that it gets the reason too.
+	CarriesCode, CarriesReason bool
+	// AnswersAlways says that a session answers pings also while its handler waits and bytes of the link are left unread.
+	AnswersAlways bool
 }
 
 // Suite is one run of the conformance tests.

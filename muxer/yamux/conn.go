@@ -38,7 +38,7 @@ const codeBase = 0x5359_0000
 type conn struct {
 	net.Conn
 
-	writing sync.Mutex // held while a frame is written
+	writing chan struct{} // holds a value while a frame is written
 
 	// The reader's own; go-yamux has one.
 	buf        [readBuffer]byte
@@ -56,6 +56,7 @@ type conn struct {
 	watcher muxer.Watcher
 	ended   error // why the remote sends no more
 	told    bool  // the watcher knows
+	pending int   // streams of the remote that are not yet accepted
 
 	release   chan struct{} // closed with the connection
 	closeOnce sync.Once
@@ -69,11 +70,12 @@ type traffic struct {
 	finIn    bool
 	finOut   bool
 	reset    bool
+	fresh    bool // not yet accepted
 	watch    func()
 }
 
 func newConn(nc net.Conn) *conn {
-	return &conn{Conn: nc, streams: map[uint32]*traffic{}, release: make(chan struct{})}
+	return &conn{Conn: nc, streams: map[uint32]*traffic{}, release: make(chan struct{}), writing: make(chan struct{}, 1)}
 }
 
 func (c *conn) watch(w muxer.Watcher) {
@@ -165,6 +167,8 @@ func (c *conn) received1(h []byte) error {
 	t := c.streams[id]
 	if flags&flagSYN != 0 && t == nil {
 		t = c.of(id)
+		t.fresh = true
+		c.pending++
 	}
 	var watch func()
 	if t != nil {
@@ -316,7 +320,7 @@ func (c *conn) Write(frame []byte) (int, error) {
 		return 0, errors.New("yamux: a frame without a header")
 	}
 	kind, flags, id := frame[1], binary.BigEndian.Uint16(frame[2:]), binary.BigEndian.Uint32(frame[4:])
-	paced := false
+	paced, refused := false, false
 	if kind == typeData || kind == typeWindow {
 		c.mu.Lock()
 		if flags&flagSYN != 0 {
@@ -328,21 +332,42 @@ func (c *conn) Write(frame []byte) (int, error) {
 				t.finOut = t.finOut || flags&flagFIN != 0
 				t.reset = t.reset || flags&flagRST != 0
 				c.tidy(id, t)
+				if refused = t.reset && t.fresh; refused { // go-yamux has not taken it
+					t.fresh = false
+					c.pending--
+				}
 			}
 		}
 		c.mu.Unlock()
 	}
-	c.writing.Lock()
+	c.writing <- struct{}{}
 	n, err := c.Conn.Write(frame)
 	c.sent.Add(uint64(n))
-	c.writing.Unlock()
-	if paced && kind == typeData {
+	<-c.writing
+	switch {
+	case paced && kind == typeData:
 		c.wrote(len(frame) - headerSize)
+	case refused:
+		c.wrote(0)
 	}
 	return n, err
 }
 
-// wrote takes n bytes off the backlog.
+// accepted takes note that a stream was accepted, and that what there is to do at once was done.
+func (c *conn) accepted(t *traffic) {
+	if t == nil {
+		return
+	}
+	c.mu.Lock()
+	if t.fresh {
+		t.fresh = false
+		c.pending--
+	}
+	c.mu.Unlock()
+	c.wrote(0)
+}
+
+// wrote takes n bytes off the backlog, and has the watcher look again.
 func (c *conn) wrote(n int) {
 	c.backlog.Add(-int64(n))
 	c.mu.Lock()
@@ -363,8 +388,8 @@ func (c *conn) goAway(code muxer.Code, within time.Duration) {
 	frame[1] = typeGoAway
 	binary.BigEndian.PutUint32(frame[8:], length)
 	_ = c.Conn.SetWriteDeadline(time.Now().Add(within)) // also for a frame that is under way
-	c.writing.Lock()
-	defer c.writing.Unlock()
+	c.writing <- struct{}{}
+	defer func() { <-c.writing }()
 	n, _ := c.Conn.Write(frame) // the connection ends in any case
 	c.sent.Add(uint64(n))
 }

@@ -166,6 +166,7 @@ type streams struct {
 	ping  *ping
 	wg    sync.WaitGroup // the goroutine of the ping in flight
 
+	last   *traffic // of the stream that Accept returned last; its caller's goroutine owns it
 	closed atomic.Bool
 }
 
@@ -183,14 +184,24 @@ func (s *streams) Open(ctx context.Context) (muxer.RawStream, error) {
 }
 
 func (s *streams) Accept() (muxer.RawStream, error) {
+	s.conn.accepted(s.last)
+	s.last = nil
 	st, err := s.lib.AcceptStream()
 	if err != nil {
 		return nil, s.explain(err)
 	}
-	return s.conn.stream(st), nil
+	raw := s.conn.stream(st)
+	s.last = raw.traffic
+	return raw, nil
 }
 
 func (s *streams) Backlog() int { return int(s.conn.backlog.Load()) }
+
+func (s *streams) Pending() bool {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return s.conn.pending > 0
+}
 
 func (s *streams) Bytes() (sent, received uint64) { return s.conn.sent.Load(), s.conn.received.Load() }
 

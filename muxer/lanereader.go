@@ -1,0 +1,286 @@
+package muxer
+
+import (
+	"fmt"
+	"io"
+	"sync"
+)
+
+const (
+	laneChunk        = 64 << 10  // the reader reads this much at once
+	laneDeliver      = 256       // the most messages in one Deliver
+	laneDeliverBytes = 256 << 10 // about the most bytes in one Deliver
+	// laneExact is how much memory the remote's word alone can claim. Beyond that, memory is claimed as bytes arrive.
+	laneExact = 16 << 10
+)
+
+// laneReader is the message of one channel that is being received.
+type laneReader struct {
+	length int  // of the message, or as much of its length as has come
+	shift  int  // bits of the length that have come
+	body   bool // the length is whole
+	buf    []byte
+}
+
+// laneWork is what the reader borrows while it is busy.
+type laneWork struct {
+	chunk [laneChunk]byte
+	msgs  []Message
+}
+
+var laneWorks = sync.Pool{New: func() any { return &laneWork{msgs: make([]Message, 0, laneDeliver)} }}
+
+// readLoop reads until the session ends and says why.
+func (s *Lanes) readLoop(h Handler) error {
+	waits, _ := h.(Liveness)
+	for {
+		lane, look, alive, err := s.nextLane()
+		if waits != nil && (alive || lane >= 0) {
+			waits.Alive()
+			waits = nil
+		}
+		switch {
+		case err != nil:
+			return err
+		case look >= 0:
+			s.readAnswer(look)
+		case lane >= 0:
+			if err := s.readLane(lane, h); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// nextLane waits for something to do: a lane with bytes to read, a stream of ours with an answer, or the end.
+func (s *Lanes) nextLane() (read, look int, alive bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		for i := range s.lanes {
+			if s.lanes[i].look {
+				s.lanes[i].look = false
+				return -1, i, s.alive, nil
+			}
+		}
+		switch i := s.reading.Next(); {
+		case s.shutting:
+			return -1, -1, false, s.err
+		case i >= 0:
+			return i, -1, s.alive, nil
+		case s.input != nil && (s.impatient || s.naming == 0 && !s.streams.Pending()):
+			return -1, -1, false, s.inputError()
+		case s.alive:
+			s.alive = false
+			return -1, -1, true, nil
+		}
+		s.news.Wait()
+	}
+}
+
+// inputError is why the remote sends no more. The mutex is held.
+func (s *Lanes) inputError() error {
+	if s.input == io.EOF {
+		for i := range s.lanes {
+			if s.lanes[i].read.inside() {
+				return &CloseError{Code: CodeRemoteClosed, Remote: true, Reason: "inside a message", Err: io.ErrUnexpectedEOF}
+			}
+		}
+	}
+	return s.input
+}
+
+func (r *laneReader) inside() bool { return r.body || r.shift > 0 }
+
+// inChanged is called by the connection when the remote's stream of a lane has bytes to read, or has ended.
+func (s *Lanes) inChanged(i int, in RawStream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lanes[i].in != in {
+		return
+	}
+	if r := in.Ready(); r.Readable > 0 || r.Ended {
+		s.reading.Add(i)
+		s.news.Signal()
+	}
+}
+
+// attach makes a stream of the remote that of a lane; false: the lane has one.
+func (s *Lanes) attach(i int, in RawStream) bool {
+	s.mu.Lock()
+	l := &s.lanes[i]
+	if l.in != nil {
+		s.mu.Unlock()
+		return false
+	}
+	l.in = in
+	s.mu.Unlock()
+	in.Watch(func() { s.inChanged(i, in) })
+	s.inChanged(i, in)
+	return true
+}
+
+// readLane reads what a lane has, as much as one Deliver takes, and delivers it.
+func (s *Lanes) readLane(i int, h Handler) error {
+	l := &s.lanes[i]
+	w := laneWorks.Get().(*laneWork)
+	total, lost := 0, false
+	var broken error
+	for broken == nil && !lost && len(w.msgs) < laneDeliver {
+		room := laneDeliverBytes
+		if s.contended() { // a turn that takes all that a lane's window holds would leave every lane the same share
+			room = laneQuantum
+		}
+		r := l.in.Ready()
+		if r.Readable <= 0 || r.Reset || total >= room {
+			break
+		}
+		var n int
+		n, lost, broken = s.readSome(l, w, min(r.Readable, room-total))
+		total += n
+	}
+	if err := s.deliver(w, h); err != nil {
+		return err
+	}
+	if broken != nil {
+		return broken
+	}
+	return s.endTurn(i, total, lost)
+}
+
+// contended says that more than one lane waits to be read.
+func (s *Lanes) contended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reading.Len() > 1
+}
+
+// endTurn looks whether a lane has more to read, nothing for now, or has ended.
+func (s *Lanes) endTurn(i, total int, lost bool) error {
+	l := &s.lanes[i]
+	in := l.in
+	s.mu.Lock()
+	s.reading.Spent(i, max(total, 1))
+	r := in.Ready()
+	if !lost && !r.Reset && (r.Readable > 0 || !r.Ended) {
+		if r.Readable <= 0 {
+			s.reading.Remove(i)
+		}
+		s.mu.Unlock()
+		return nil
+	}
+	s.reading.Remove(i)
+	cut := !lost && !r.Reset && l.read.inside()
+	s.partial -= cap(l.read.buf)
+	l.read, l.in = laneReader{}, nil // the remote may begin another one
+	s.mu.Unlock()
+	_ = in.Close() // so that the connection forgets it
+	if cut {
+		return &CloseError{Code: CodeProtocolError, Reason: fmt.Sprintf("the stream of channel 0x%02x ended inside a message", l.id)}
+	}
+	return nil
+}
+
+// readSome reads once, at most readable bytes. lost says that the stream is gone.
+func (s *Lanes) readSome(l *lane, w *laneWork, readable int) (n int, lost bool, err error) {
+	r := &l.read
+	if missing := r.length - len(r.buf); r.body && missing >= laneChunk/16 { // straight into the message
+		want := min(missing, readable)
+		if err := s.grow(l, want); err != nil {
+			return 0, false, err
+		}
+		n, rerr := l.in.Read(r.buf[len(r.buf) : len(r.buf)+want])
+		r.buf = r.buf[:len(r.buf)+n]
+		if len(r.buf) == r.length {
+			s.emit(l, w)
+		}
+		return n, rerr != nil, nil
+	}
+	n, rerr := l.in.Read(w.chunk[:min(laneChunk, readable)])
+	return n, rerr != nil, s.parse(l, w, w.chunk[:n])
+}
+
+// parse takes messages out of p.
+func (s *Lanes) parse(l *lane, w *laneWork, p []byte) error {
+	r := &l.read
+	for len(p) > 0 {
+		if !r.body {
+			c := p[0]
+			p = p[1:]
+			r.length |= int(c&0x7f) << r.shift
+			if r.shift += 7; c&0x80 != 0 {
+				if r.shift > 28 {
+					return &CloseError{Code: CodeProtocolError, Reason: fmt.Sprintf("channel 0x%02x: the length of a message has more than five bytes", l.id)}
+				}
+				continue
+			}
+			if r.length > l.maxMessage {
+				return &CloseError{Code: CodeMessageTooBig, Reason: fmt.Sprintf("%d bytes on channel 0x%02x, which takes %d", r.length, l.id, l.maxMessage), Err: ErrMessageTooLarge}
+			}
+			r.body = true
+			if r.length <= len(p) { // the whole message is at hand
+				data := make([]byte, r.length)
+				copy(data, p)
+				p = p[r.length:]
+				w.add(l.id, data)
+				*r = laneReader{}
+			}
+			continue
+		}
+		n := min(len(p), r.length-len(r.buf))
+		if err := s.grow(l, n); err != nil {
+			return err
+		}
+		r.buf = append(r.buf, p[:n]...)
+		p = p[n:]
+		if len(r.buf) == r.length {
+			s.emit(l, w)
+		}
+	}
+	return nil
+}
+
+// grow makes room for n more bytes of a message, which are at hand.
+func (s *Lanes) grow(l *lane, n int) error {
+	r := &l.read
+	had, need := cap(r.buf), len(r.buf)+n
+	if need <= had {
+		return nil
+	}
+	size := min(max(need, 2*had, laneExact), r.length)
+	s.partial += size - had
+	if s.partial > s.cfg.MaxPartial {
+		return &CloseError{Code: CodeMessageTooBig, Reason: fmt.Sprintf("unfinished messages hold more than %d bytes", s.cfg.MaxPartial)}
+	}
+	r.buf = append(make([]byte, 0, size), r.buf...)
+	return nil
+}
+
+// emit puts the message that is whole now among those to be delivered.
+func (s *Lanes) emit(l *lane, w *laneWork) {
+	s.partial -= cap(l.read.buf)
+	w.add(l.id, l.read.buf)
+	l.read = laneReader{}
+}
+
+func (w *laneWork) add(channel byte, data []byte) {
+	w.msgs = append(w.msgs, Message{channel, data})
+}
+
+// deliver hands over what there is, and gives w back. After Close it drops what still comes.
+func (s *Lanes) deliver(w *laneWork, h Handler) error {
+	var err error
+	if len(w.msgs) > 0 && s.ctx.Err() == nil {
+		s.receivedMessages.Add(uint64(len(w.msgs)))
+		if err = h.Deliver(s.ctx, w.msgs); s.ctx.Err() != nil {
+			err = nil
+		}
+	}
+	clear(w.msgs)
+	w.msgs = w.msgs[:0]
+	if cap(w.msgs) > 4*laneDeliver { // a chunk of tiny messages
+		w.msgs = make([]Message, 0, laneDeliver)
+	}
+	laneWorks.Put(w)
+	return err
+}

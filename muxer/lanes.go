@@ -1,0 +1,436 @@
+package muxer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/internal/multistream"
+)
+
+// Defaults of LanesConfig's zero fields.
+const (
+	DefaultCloseGrace  = time.Second
+	DefaultNegotiation = 10 * time.Second
+	// laneReserve is by how much the default MaxPartial is larger than the largest message.
+	laneReserve = 32 << 20
+)
+
+// LanesConfig are the settings of a session over streams. The zero value of every field means its default.
+type LanesConfig struct {
+	// Serve are streams that the wire itself takes, from the beginning: identify, ping. Each call has a goroutine of its own, and must return soon
+	// after ctx, which ends with the session. The stream is closed behind it.
+	Serve map[string]func(ctx context.Context, s Stream)
+	// CloseGrace is how long an orderly Close goes on sending what is queued.
+	CloseGrace time.Duration
+	// Negotiation is how long the remote may take to name the protocol of a stream.
+	Negotiation time.Duration
+	// MaxPartial is how many bytes the remote's unfinished messages may hold, in all channels together; 0 means 32 MiB more than the largest
+	// MaxMessage.
+	MaxPartial int
+	Logger     *slog.Logger // nil discards
+}
+
+// Lanes is a StreamSession over byte streams. A channel is one long-lived stream in each direction, opened at the first message, with a uvarint length
+// ahead of each message; its protocol is the channel's name. All other streams are the wire's own and the applications'.
+//
+// One goroutine, Run's, reads all lanes: the connection tells which streams have bytes, so it never waits for one of them. One other writes all lanes,
+// fairly by their priorities, and never waits for one of them either: a lane whose window is full is left out until the remote makes room.
+// It keeps the connection's own queue short, so that the choice of the next lane is made late.
+type Lanes struct {
+	streams Streams
+	cfg     LanesConfig
+	log     *slog.Logger
+	ctx     context.Context // what Deliver waits on; ends with Close
+	stop    context.CancelFunc
+	life    context.Context // ends with the connection
+	end     context.CancelFunc
+	wg      sync.WaitGroup // all goroutines but Run's
+
+	mu        sync.Mutex // guards what follows, and the lanes
+	lanes     []lane
+	index     [256]int16 // channel id to lane, or -1
+	byName    map[string]int
+	set       bool // channels are known
+	writing   *Fair
+	reading   *Fair
+	wake      sync.Cond // the writer waits on it
+	news      sync.Cond // Run waits on it
+	running   bool
+	handler   Handler
+	started   chan struct{} // closed when Run begins, or the session ends before
+	naming    int           // streams of the remote whose protocol is not agreed on
+	err       error         // why the session ends; Send fails with it
+	input     error         // why the remote sends no more
+	impatient bool          // do not wait for streams without a protocol any more
+	closing   bool          // an orderly Close: send what is queued
+	saidBye   bool
+	alive     bool // the first keep-alive was answered
+	grace     *time.Timer
+	late      *time.Timer
+	shutting  bool
+	done      chan struct{} // closed when the connection is
+
+	partial                        int // Run's own: memory that unfinished messages hold
+	sentMessages, receivedMessages atomic.Uint64
+	dropped                        atomic.Uint64
+	rtt                            atomic.Int64
+}
+
+var _ StreamSession = (*Lanes)(nil)
+
+// lane is one channel. The session's mutex guards it, but for what the reader owns.
+type lane struct {
+	id         byte
+	name       string
+	maxMessage int
+	laneQueue
+
+	out     RawStream
+	answer  *multistream.Answered // nil once the remote has taken our stream
+	look    bool                  // out has news for Run: an answer, or an end
+	refused error
+
+	in   RawStream
+	read laneReader // Run's own
+}
+
+// NewLanes makes a session of streams, which it owns from then on. Streams of cfg.Serve, and OpenStream, work at once; SetChannels must be called
+// before Run, and Close and Run also when nothing was sent.
+func NewLanes(streams Streams, cfg LanesConfig) *Lanes {
+	if cfg.CloseGrace == 0 {
+		cfg.CloseGrace = DefaultCloseGrace
+	}
+	if cfg.Negotiation == 0 {
+		cfg.Negotiation = DefaultNegotiation
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Lanes{streams: streams, cfg: cfg, log: cfg.Logger, started: make(chan struct{}), done: make(chan struct{})}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.life, s.end = context.WithCancel(context.Background())
+	s.wake.L, s.news.L = &s.mu, &s.mu
+	for i := range s.index {
+		s.index[i] = -1
+	}
+	streams.Watch(lanesWatcher{s})
+	s.wg.Go(s.acceptLoop)
+	return s
+}
+
+// SetChannels says which channels the session carries: those that both ends have. Call it once, before Run and Send.
+func (s *Lanes) SetChannels(channels []Channel) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.set || s.running {
+		return errors.New("lanes: the channels are set twice, or too late")
+	}
+	weights := make([]int, len(channels))
+	lanes := make([]lane, len(channels))
+	byName := make(map[string]int, len(channels))
+	largest := 0
+	for i, c := range channels {
+		if err := c.Validate(); err != nil {
+			return fmt.Errorf("lanes: %w", err)
+		}
+		c = c.WithDefaults()
+		if _, twice := byName[c.Name]; twice || s.index[c.ID] >= 0 {
+			return fmt.Errorf("lanes: channel 0x%02x (%s) is there twice", c.ID, c.Name)
+		}
+		s.index[c.ID], byName[c.Name] = int16(i), i
+		lanes[i] = lane{id: c.ID, name: c.Name, maxMessage: c.MaxMessage, laneQueue: laneQueue{budget: c.SendQueue}}
+		weights[i] = c.Priority
+		largest = max(largest, c.MaxMessage)
+	}
+	if s.cfg.MaxPartial == 0 {
+		s.cfg.MaxPartial = largest + laneReserve
+	}
+	s.lanes, s.byName, s.set = lanes, byName, true
+	s.writing, s.reading = NewFair(weights), NewFair(weights)
+	return nil
+}
+
+// Run implements Session.
+func (s *Lanes) Run(ctx context.Context, h Handler) error {
+	s.mu.Lock()
+	if s.running || !s.set && s.err == nil {
+		s.mu.Unlock()
+		return errors.New("lanes: Run was called twice, or before SetChannels")
+	}
+	s.running, s.handler = true, h
+	ended := s.err != nil
+	s.mu.Unlock()
+	if ended {
+		<-s.done
+		s.wg.Wait()
+		return s.err
+	}
+	close(s.started)
+	s.wg.Go(s.writeLoop)
+	cancelled := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() {
+		defer close(cancelled)
+		s.close(&CloseError{Code: CodeShuttingDown, Reason: "context ended", Err: fmt.Errorf("%w: %w", ErrClosed, context.Cause(ctx))})
+	})
+	if _, ok := h.(Liveness); ok { // ask for a sign of life
+		s.wg.Go(func() {
+			if _, err := s.Ping(s.life); err == nil {
+				s.mu.Lock()
+				s.alive = true
+				s.news.Signal()
+				s.mu.Unlock()
+			}
+		})
+	}
+	s.fail(s.readLoop(h))
+	<-s.done
+	if !unhook() {
+		<-cancelled
+	}
+	s.wg.Wait()
+	return s.err
+}
+
+// lane finds a channel's lane and checks msg against it.
+func (s *Lanes) lane(channel byte, msg []byte) (int, error) {
+	i := int(s.index[channel])
+	if i < 0 {
+		return 0, fmt.Errorf("lanes: channel 0x%02x: %w", channel, ErrUnknownChannel)
+	}
+	if limit := s.lanes[i].maxMessage; len(msg) > limit {
+		return 0, fmt.Errorf("lanes: %d bytes on channel 0x%02x, which takes %d: %w", len(msg), channel, limit, ErrMessageTooLarge)
+	}
+	return i, nil
+}
+
+// Send implements Session. A channel that the remote refuses is an ErrUnknownChannel.
+func (s *Lanes) Send(ctx context.Context, channel byte, msg []byte) error {
+	i, err := s.lane(channel, msg)
+	if err != nil {
+		return err
+	}
+	l := &s.lanes[i]
+	s.mu.Lock()
+	if err := s.sendError(l); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	if l.waiting == nil && l.fits(len(msg)) {
+		s.queue(i, msg)
+		s.mu.Unlock()
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	w := &laneWaiter{msg: msg, ready: make(chan struct{})}
+	l.wait(w)
+	s.mu.Unlock()
+
+	select {
+	case <-w.ready:
+		return w.err
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w.done { // at the same moment
+		return w.err
+	}
+	l.leave(w)
+	return ctx.Err()
+}
+
+// TrySend implements Session.
+func (s *Lanes) TrySend(channel byte, msg []byte) bool {
+	i, err := s.lane(channel, msg)
+	if err != nil {
+		s.dropped.Add(1)
+		return false
+	}
+	l := &s.lanes[i]
+	s.mu.Lock()
+	ok := s.sendError(l) == nil && l.waiting == nil && l.fits(len(msg))
+	if ok {
+		s.queue(i, msg)
+	}
+	s.mu.Unlock()
+	if !ok {
+		s.dropped.Add(1)
+	}
+	return ok
+}
+
+func (s *Lanes) sendError(l *lane) error {
+	if s.err != nil {
+		return s.err
+	}
+	return l.refused
+}
+
+// queue appends msg to a lane and wakes the writer. The mutex is held.
+func (s *Lanes) queue(i int, msg []byte) {
+	l := &s.lanes[i]
+	l.push(msg)
+	s.offer(i)
+}
+
+// Close implements Session. It does not wait: Run returns when the session has ended. What was queued before Run was called is not sent by a
+// Close before Run.
+func (s *Lanes) Close(code Code, reason string) error {
+	s.close(&CloseError{Code: code, Reason: reason, Err: ErrClosed})
+	return nil
+}
+
+// close ends the session from our side.
+func (s *Lanes) close(why *CloseError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return
+	}
+	s.abandon(why)
+	s.stop()
+	var wait time.Duration
+	if s.running && why.Code.Orderly() && s.input == nil {
+		s.closing = true
+		wait = s.cfg.CloseGrace
+		s.wake.Signal()
+	}
+	s.grace = time.AfterFunc(wait, s.shut)
+}
+
+// fail ends the session at once, for err.
+func (s *Lanes) fail(err error) {
+	s.mu.Lock()
+	if s.err == nil {
+		s.abandon(err)
+	}
+	if s.grace != nil && s.grace.Stop() || s.grace == nil {
+		s.mu.Unlock()
+		s.stop()
+		s.shut()
+		return
+	}
+	s.mu.Unlock()
+}
+
+// abandon records why the session ends and lets nobody wait any longer. The mutex is held.
+func (s *Lanes) abandon(err error) {
+	s.err = err
+	for i := range s.lanes {
+		s.lanes[i].abandon(err)
+	}
+	if !s.running {
+		close(s.started)
+	}
+	s.news.Signal()
+}
+
+const goodbyeTime = 250 * time.Millisecond
+
+// shut closes the connection, which ends all goroutines.
+func (s *Lanes) shut() {
+	s.mu.Lock()
+	if s.shutting {
+		s.mu.Unlock()
+		return
+	}
+	s.shutting = true
+	if s.late != nil {
+		s.late.Stop()
+	}
+	bye := !s.saidBye && s.input == nil
+	code := CodeUnknown
+	var ce *CloseError
+	if errors.As(s.err, &ce) {
+		code = ce.Code
+	}
+	s.news.Signal()
+	s.wake.Signal()
+	s.mu.Unlock()
+	s.end()
+	if bye {
+		s.streams.Goodbye(code, goodbyeTime)
+	}
+	_ = s.streams.Close()
+	s.mu.Lock()
+	for i := range s.lanes {
+		s.lanes[i].clear()
+	}
+	s.mu.Unlock()
+	close(s.done)
+}
+
+// Ping implements Session.
+func (s *Lanes) Ping(ctx context.Context) (time.Duration, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	rtt, err := s.streams.Ping(ctx)
+	if err == nil {
+		s.rtt.Store(int64(rtt))
+		return rtt, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return 0, s.err
+	}
+	return 0, err
+}
+
+// Stats implements Session.
+func (s *Lanes) Stats() Stats {
+	sent, received := s.streams.Bytes()
+	return Stats{
+		SentBytes: sent, ReceivedBytes: received,
+		SentMessages: s.sentMessages.Load(), ReceivedMessages: s.receivedMessages.Load(),
+		Dropped: s.dropped.Load(), RTT: time.Duration(s.rtt.Load()),
+	}
+}
+
+// lanesWatcher is what the connection sees of the session.
+type lanesWatcher struct{ s *Lanes }
+
+func (w lanesWatcher) Drained() {
+	s := w.s
+	s.mu.Lock()
+	s.wake.Signal()
+	if s.input != nil {
+		s.news.Signal()
+	}
+	s.mu.Unlock()
+}
+
+func (w lanesWatcher) Ended(err error) { w.s.ended(err) }
+
+// ended takes note that the remote sends no more.
+func (s *Lanes) ended(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.input != nil {
+		return
+	}
+	if err == nil {
+		err = io.EOF
+	}
+	s.input = err
+	if !s.shutting { // a stream whose dialer never named a protocol must not hold up the end
+		s.late = time.AfterFunc(s.cfg.CloseGrace, func() {
+			s.mu.Lock()
+			s.impatient = true
+			s.news.Signal()
+			s.mu.Unlock()
+		})
+	}
+	s.news.Signal()
+	s.wake.Signal()
+}
