@@ -1,0 +1,87 @@
+package tls
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// ServerConfig is for a transport that has TLS 1.3 inside, such as QUIC. It is good for any number of connections, for as long as id is. Its
+// ALPN is exactly "libp2p". Connections from any node are let in; RemoteKey then tells which. A handshake takes the context of its
+// ClientHelloInfo to id.
+func (s *Security) ServerConfig(id handshake.Identity) *tls.Config {
+	c := base([]string{ALPN})
+	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate(hello.Context(), id) }
+	c.VerifyConnection = verifyFor("")
+	return c
+}
+
+// ClientConfig is likewise, for one connection to the node want; "" accepts any. ctx is for id only.
+func (s *Security) ClientConfig(ctx context.Context, id handshake.Identity, want transport.NodeID) (*tls.Config, error) {
+	cert, err := s.certificate(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	c := base([]string{ALPN})
+	c.Certificates = []tls.Certificate{*cert}
+	c.VerifyConnection = verifyFor(want)
+	return c, nil
+}
+
+// base is what all configurations have in common.
+func base(alpn []string) *tls.Config {
+	return &tls.Config{
+		MinVersion:                  tls.VersionTLS13,
+		NextProtos:                  alpn,
+		InsecureSkipVerify:          true, // there is no authority: VerifyConnection looks at the certificate
+		ClientAuth:                  tls.RequireAnyClientCert,
+		SessionTicketsDisabled:      true,
+		DynamicRecordSizingDisabled: true, // short first records help browsers only
+		CurvePreferences:            []tls.CurveID{tls.X25519, tls.CurveP256},
+	}
+}
+
+// verifyFor verifies the certificate, and that it is of the node want, if that is set. crypto/tls calls it before it knows whether the remote
+// has the certificate's secret key; it is not asked about resumed connections, of which there are none.
+func verifyFor(want transport.NodeID) func(tls.ConnectionState) error {
+	return func(state tls.ConnectionState) error {
+		key, err := VerifyCertificates(state.PeerCertificates, time.Now())
+		if err != nil {
+			return err
+		}
+		if want != "" && key.NodeID() != want {
+			return &handshake.Refusal{Code: muxer.CodeWrongID, Stage: handshake.StageSecurity, Reason: fmt.Sprintf("expected node %s, found %s", want, key.NodeID())}
+		}
+		return nil
+	}
+}
+
+// alpnFor is what we offer, or accept, with these muxers.
+func alpnFor(muxers []string) ([]string, error) {
+	n := 0
+	for _, m := range muxers {
+		if n += 1 + len(m); len(m) == 0 || len(m) > 255 || m == ALPN || n > maxOurALPN {
+			return nil, fmt.Errorf("our muxers cannot be offered in ALPN: %.60q", m)
+		}
+	}
+	return append(slices.Clip(slices.Clone(muxers)), ALPN), nil
+}
+
+// preferDialer makes the dialer's first muxer that we have too the one that is chosen: crypto/tls would take ours.
+func preferDialer(c *tls.Config) {
+	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		for _, offered := range hello.SupportedProtos {
+			if slices.Contains(c.NextProtos, offered) {
+				c.NextProtos = []string{offered} // c is of this connection alone
+				break
+			}
+		}
+		return nil, nil // goes on with c
+	}
+}

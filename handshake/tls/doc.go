@@ -1,0 +1,54 @@
+// Package tls secures a byte connection as libp2p nodes do under the name /tls/1.0.0: TLS 1.3 in which both ends show one self-signed
+// certificate, with an extension that carries the node key and its signature of the certificate's key. The stream muxer is agreed on in ALPN:
+// the dialer's list goes before the name "libp2p", and the dialer's order counts.
+//
+// The certificate's key lives in this process only. One certificate serves many connections, for half a day, so that a connection needs
+// neither a new key nor a signature of the node key, which may be in another process. There are no session tickets: every connection proves
+// its keys.
+//
+// Keys are agreed on with X25519 or P-256, without the post-quantum hybrid that crypto/tls would prefer: this is what the other wires have
+// (SecretConnection and Noise), and the hybrid costs about a third of a connection's set-up.
+//
+// QUIC has its TLS inside: ServerConfig, ClientConfig and RemoteKey are for such a transport.
+//
+// Facts: libp2p/specs tls.
+package tls
+
+import (
+	"encoding/asn1"
+	"errors"
+	"time"
+)
+
+const (
+	// Protocol is the name under which the security is offered in multistream-select.
+	Protocol = "/tls/1.0.0"
+	// ALPN is what a node without early muxer negotiation offers, and all that QUIC does.
+	ALPN = "libp2p"
+
+	// sigPrefix goes before the certificate's public key in what the node key signs.
+	sigPrefix = "libp2p-tls-handshake:"
+
+	// certLife is for how long one certificate is used for new connections; certBefore and certAfter are how much longer it is valid, for
+	// remotes whose clocks are wrong.
+	certLife   = 12 * time.Hour
+	certBefore = 24 * time.Hour
+	certAfter  = 365 * 24 * time.Hour
+
+	// maxOurALPN bounds our own list of muxers, in bytes.
+	maxOurALPN = 2 << 10
+)
+
+// extensionID is that of the extension with the node key.
+var extensionID = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 53594, 1, 1}
+
+// What the remote can do wrong, besides what crypto/tls finds. Errors of Secure wrap these, or an error of crypto/tls or of the connection
+// beneath; or they are what the Identity or CheckKey returned, a *handshake.KeyError, or a *handshake.Refusal of an unexpected node id.
+var (
+	// ErrCertificate says that the remote's certificate is not as the protocol demands.
+	ErrCertificate = errors.New("bad certificate")
+	// ErrBadSignature says that the certificate does not prove the node key that it names.
+	ErrBadSignature = errors.New("bad signature of the certificate's key")
+	// ErrALPN says that the remote did not agree on what follows the security.
+	ErrALPN = errors.New("no common protocol in ALPN")
+)

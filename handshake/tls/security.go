@@ -1,0 +1,84 @@
+package tls
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+// Security makes secured connections. Its methods may be called concurrently.
+type Security struct {
+	mu   sync.Mutex
+	last *certificate // never changed once it is here
+}
+
+var _ handshake.Security = (*Security)(nil)
+
+// New makes a Security. It starts nothing.
+func New() *Security { return &Security{} }
+
+// Name implements handshake.Security.
+func (*Security) Name() string { return "tls" }
+
+// Protocol implements handshake.Security.
+func (*Security) Protocol() string { return Protocol }
+
+// Secure implements handshake.Security. ctx is passed to the identity; it does not interrupt reads and writes. The connection is a *Conn.
+//
+// Want is compared before the dialer tells who it is. CheckKey is asked when the whole handshake is done, as only then the key is proven;
+// by then a dialer has told who it is. A listener that refuses does so after the dialer's handshake has succeeded: the dialer's first Read tells.
+func (s *Security) Secure(ctx context.Context, conn net.Conn, opts handshake.Securing) (handshake.SecureConn, error) {
+	c, err := s.shake(ctx, conn, opts)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+		return nil, err
+	}
+	return c, nil
+}
+
+func (s *Security) shake(ctx context.Context, conn net.Conn, opts handshake.Securing) (*Conn, error) {
+	alpn, err := alpnFor(opts.Muxers)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := s.certificate(ctx, opts.Identity)
+	if err != nil {
+		return nil, err
+	}
+	config := base(alpn)
+	config.Certificates = []tls.Certificate{*cert}
+	config.VerifyConnection = verifyFor(opts.Want)
+	c := &Conn{under: under{Conn: conn}}
+	if opts.Side == muxer.Dialer {
+		c.Conn = tls.Client(&c.under, config)
+	} else {
+		preferDialer(config)
+		c.Conn = tls.Server(&c.under, config)
+	}
+	if err := c.Conn.Handshake(); err != nil { // without ctx, which would cost a goroutine: the caller ends conn
+		return nil, err
+	}
+	state := c.Conn.ConnectionState()
+	if c.remote, err = RemoteKey(state); err != nil {
+		return nil, err
+	}
+	switch c.muxer = state.NegotiatedProtocol; c.muxer {
+	case "":
+		return nil, ErrALPN
+	case ALPN:
+		c.muxer = ""
+	}
+	if opts.CheckKey != nil {
+		if err := opts.CheckKey(c.remote); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
