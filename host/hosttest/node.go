@@ -174,7 +174,7 @@ func (n *Node) record(ctx context.Context) {
 			n.mu.Unlock()
 		}
 	})
-	events := n.Host.Events(ctx)
+	events := n.Host.Events(context.Background()) // until Run returns
 	n.wg.Go(func() {
 		for e := range events {
 			n.mu.Lock()
