@@ -1,0 +1,16 @@
+package interoplibp2p
+
+import (
+	"syscall"
+	"testing"
+	"time"
+)
+
+// cpu is the processor time that this process has used. Unlike elapsed time it hardly depends on what else the machine does.
+func cpu(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

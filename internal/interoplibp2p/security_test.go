@@ -1,0 +1,143 @@
+package interoplibp2p
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/sec"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+func each(t *testing.T, f func(t *testing.T, p pairing, side muxer.Side)) {
+	for _, p := range pairings {
+		for _, side := range sides {
+			t.Run(fmt.Sprintf("%s/%s", p.name, side), func(t *testing.T) { f(t, p, side) })
+		}
+	}
+}
+
+// Remotes of every key type prove their keys, and we ours; both ends know the same ids.
+func TestKeyTypes(t *testing.T) {
+	keys := map[string]crypto.PrivKey{
+		"ed25519": newKey(t, crypto.Ed25519, 0), "secp256k1": newKey(t, crypto.Secp256k1, 0), "ecdsa": newKey(t, crypto.ECDSA, 0),
+		"rsa 2048": newKey(t, crypto.RSA, 2048), "rsa 4096": newKey(t, crypto.RSA, 4096),
+	}
+	each(t, func(t *testing.T, p pairing, side muxer.Side) {
+		for name, key := range keys {
+			want := keyOf(t, key)
+			if id, err := peer.IDFromPrivateKey(key); err != nil || id.String() != want.PeerID() {
+				t.Errorf("%s: peer id %s, want %s", name, want.PeerID(), id)
+			}
+			var asked handshake.PublicKey
+			r := p.connect(t, setup{side: side, key: key, want: want, wantOfUs: peerIDOf(t, ourKey.Public()),
+				checkKey: func(k handshake.PublicKey) error { asked = k; return nil }})
+			if err := r.ends(); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if r.ours.RemotePublicKey() != want || asked != want || r.their.RemotePeer() != peerIDOf(t, ourKey.Public()) {
+				t.Errorf("%s: keys", name)
+			}
+		}
+	})
+}
+
+func TestWrongID(t *testing.T) {
+	key, other := newKey(t, crypto.Ed25519, 0), newKey(t, crypto.Ed25519, 0)
+	each(t, func(t *testing.T, p pairing, side muxer.Side) {
+		r := p.connect(t, setup{side: side, key: key, want: keyOf(t, other), wantOfUs: peerIDOf(t, ourKey.Public())})
+		var refusal *handshake.Refusal
+		if !errors.As(r.oursErr, &refusal) || refusal.Code != muxer.CodeWrongID {
+			t.Errorf("we: %v", r.oursErr)
+		}
+		r = p.connect(t, setup{side: side, key: key, want: keyOf(t, key), wantOfUs: peerIDOf(t, keyOf(t, other))})
+		var mismatch sec.ErrPeerIDMismatch
+		if !errors.As(r.theirErr, &mismatch) {
+			t.Errorf("go-libp2p: %v", r.theirErr)
+		}
+		// A dialer may learn of a refusal at its first read only.
+		if r.oursErr == nil {
+			if _, err := r.ours.Read(make([]byte, 1)); err == nil {
+				t.Error("we did not notice")
+			}
+		}
+	})
+}
+
+func TestEarlyMuxers(t *testing.T) {
+	key := newKey(t, crypto.Ed25519, 0)
+	each(t, func(t *testing.T, p pairing, side muxer.Side) {
+		for _, c := range []struct {
+			dialer, listener []string
+			want             string
+		}{
+			{[]string{"/yamux/1.0.0"}, []string{"/yamux/1.0.0"}, "/yamux/1.0.0"},
+			{[]string{"/a", "/b"}, []string{"/b", "/a"}, "/a"},
+			{[]string{"/c", "/b"}, []string{"/a", "/b"}, "/b"},
+			{[]string{"/a"}, []string{"/b"}, ""},
+			{nil, []string{"/a"}, ""},
+			{[]string{"/a"}, nil, ""},
+		} {
+			s := setup{side: side, key: key, wantOfUs: peerIDOf(t, ourKey.Public()), ourMuxers: c.dialer, theirMuxers: c.listener}
+			if side == muxer.Listener {
+				s.ourMuxers, s.theirMuxers = c.listener, c.dialer
+			}
+			r := p.connect(t, s)
+			if err := r.ends(); err != nil {
+				t.Fatal(err)
+			}
+			state := r.their.ConnState()
+			if r.ours.Muxer() != c.want || string(state.StreamMultiplexer) != c.want || state.UsedEarlyMuxerNegotiation != (c.want != "") {
+				t.Errorf("%v and %v: we %q, go-libp2p %q", c.dialer, c.listener, r.ours.Muxer(), state.StreamMultiplexer)
+			}
+		}
+	})
+}
+
+// Bytes come back as they were sent, whoever echoes; the end comes through as well.
+func TestEcho(t *testing.T) {
+	key := newKey(t, crypto.Ed25519, 0)
+	data := make([]byte, 16<<20)
+	rnd := rand.NewChaCha8([32]byte{5})
+	_, _ = rnd.Read(data)
+	each(t, func(t *testing.T, p pairing, side muxer.Side) {
+		for _, size := range []int{0, 1, 100, 16 << 10, 65518, 65519, 65520, 65536, 1 << 20, 16 << 20} {
+			for _, weEcho := range []bool{false, true} {
+				r := p.connect(t, setup{side: side, key: key, wantOfUs: peerIDOf(t, ourKey.Public())})
+				if err := r.ends(); err != nil {
+					t.Fatal(err)
+				}
+				near, far := io.ReadWriteCloser(r.ours), io.ReadWriteCloser(r.their)
+				if weEcho {
+					near, far = far, near
+				}
+				echoed, sent := make(chan error, 1), make(chan error, 1)
+				go func() {
+					_, err := io.CopyBuffer(struct{ io.Writer }{far}, struct{ io.Reader }{far}, make([]byte, 40000))
+					far.Close()
+					echoed <- err
+				}()
+				go func() {
+					_, err := near.Write(data[:size])
+					sent <- err
+				}()
+				got := make([]byte, size)
+				_, err := io.ReadFull(near, got)
+				if err := errors.Join(err, <-sent); err != nil || !bytes.Equal(got, data[:size]) {
+					t.Fatalf("%d bytes, we echo %v: %v", size, weEcho, err)
+				}
+				near.Close()
+				if err := <-echoed; err != nil {
+					t.Errorf("%d bytes, we echo %v: the end: %v", size, weEcho, err)
+				}
+			}
+		}
+	})
+}
