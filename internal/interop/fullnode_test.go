@@ -1,0 +1,217 @@
+package interop
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cometbft/cometbft/config"
+
+	"github.com/switchyard-p2p/switchyard/discovery/pex"
+	"github.com/switchyard-p2p/switchyard/host/admin"
+	"github.com/switchyard-p2p/switchyard/internal/interop/cometpeer"
+)
+
+// fullNode is a CometBFT node as an operator runs it: the program, with its built-in key-value application, producing blocks alone.
+type fullNode struct {
+	process *process
+	chain   string
+	id      string
+	p2p     string // host:port
+	rpc     string // URL
+}
+
+func startFullNode(t *testing.T) *fullNode {
+	t.Helper()
+	program, home := cometbftProgram(t), t.TempDir()
+	if r := call(t, program, "init", "--home", home); r.code != 0 {
+		t.Fatalf("cometbft init: %s%s", r.out, r.err)
+	}
+	n := &fullNode{}
+	data, err := os.ReadFile(filepath.Join(home, "config", "genesis.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var genesis struct {
+		ChainID string `json:"chain_id"`
+	}
+	if err := json.Unmarshal(data, &genesis); err != nil || genesis.ChainID == "" {
+		t.Fatalf("genesis: %v in %s", err, data)
+	}
+	n.chain = genesis.ChainID
+	n.id = strings.TrimSpace(call(t, program, "show-node-id", "--home", home).out)
+	for range 3 { // another process may take a free port before the node does
+		n.p2p, n.rpc = freeAddress(t), freeAddress(t)
+		c := config.DefaultConfig()
+		c.SetRoot(home)
+		c.P2P.ListenAddress, c.RPC.ListenAddress = "tcp://"+n.p2p, "tcp://"+n.rpc
+		c.P2P.AllowDuplicateIP, c.P2P.AddrBookStrict = true, false
+		c.Consensus.TimeoutCommit = 500 * time.Millisecond
+		config.WriteConfigFile(filepath.Join(home, "config", "config.toml"), c)
+		n.rpc = "http://" + n.rpc
+		n.process = launch(t, program, "start", "--home", home, "--proxy_app=kvstore")
+		if within(60*time.Second, func() bool { h, err := n.height(t); return err == nil && h > 0 || n.ended() }) && !n.ended() {
+			return n
+		}
+		n.process.kill()
+	}
+	t.Fatalf("cometbft start made no block:\n%s", n.process.out.tail())
+	return nil
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	port, err := cometpeer.FreePort("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", port)
+}
+
+func (n *fullNode) ended() bool {
+	select {
+	case <-n.process.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// get asks the node's RPC.
+func (n *fullNode) get(t *testing.T, path string, into any) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", n.rpc+path, nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return json.NewDecoder(resp.Body).Decode(into)
+}
+
+// height is that of the latest block.
+func (n *fullNode) height(t *testing.T) (int, error) {
+	var s struct {
+		Result struct {
+			SyncInfo struct {
+				Height string `json:"latest_block_height"`
+			} `json:"sync_info"`
+		} `json:"result"`
+	}
+	if err := n.get(t, "/status", &s); err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(s.Result.SyncInfo.Height)
+}
+
+// cometNetInfo is what we read of /net_info.
+type cometNetInfo struct {
+	Result struct {
+		Peers []struct {
+			NodeInfo struct {
+				ID       string `json:"id"`
+				Moniker  string `json:"moniker"`
+				Network  string `json:"network"`
+				Channels string `json:"channels"`
+				Listen   string `json:"listen_addr"`
+			} `json:"node_info"`
+			IsOutbound bool `json:"is_outbound"`
+		} `json:"peers"`
+	} `json:"result"`
+}
+
+// TestFullNode: our program joins a real CometBFT full node, which lists it and keeps it while it makes blocks; our own commands show the full node, and
+// visit it.
+func TestFullNode(t *testing.T) {
+	t.Parallel()
+	full := startFullNode(t)
+	address := full.id + "@" + full.p2p
+	ours := newYard(t, full.chain, "our-yard", fmt.Sprintf("peers.persistent=[%q]", address))
+	node := ours.start(t)
+
+	listed := func() bool {
+		var info cometNetInfo
+		if err := full.get(t, "/net_info", &info); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range info.Result.Peers {
+			i := p.NodeInfo
+			if i.ID == ours.id {
+				if i.Moniker != "our-yard" || i.Network != full.chain || !strings.EqualFold(i.Channels, fmt.Sprintf("%02x", pex.ChannelID)) || i.Listen != ours.listen {
+					t.Errorf("net_info shows %+v", p)
+				}
+				return true
+			}
+		}
+		return false
+	}
+	waitFor(t, 15*time.Second, "the full node lists ours in /net_info", listed)
+	began := time.Now()
+	before, err := full.height(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	peers := ours.peers(t)
+	if len(peers) != 1 {
+		t.Fatalf("peers: %+v", peers)
+	}
+	p := peers[0]
+	if string(p.NodeID) != full.id || p.Direction != admin.Outbound || p.Wire != "comet" || p.Transport != "tcp" || p.Security != "secretconn" || p.Muxer != "mconn" ||
+		p.Network != full.chain || p.Moniker == "" || !p.Trusted || !slices.Contains(p.Channels, int(pex.ChannelID)) || !strings.HasPrefix(p.PeerID, "12D3Koo") ||
+		!strings.HasSuffix(p.Address, "/mconn/"+full.id) || p.Sent == 0 || p.Received == 0 {
+		t.Errorf("peers: %+v", p)
+	}
+	status := ask[admin.Status](t, "status", "--json", "--home", ours.home)
+	if string(status.NodeID) != ours.id || status.Network != full.chain || status.Moniker != "our-yard" || status.Peers != (admin.PeerCounts{Outbound: 1, Trusted: 1}) || status.Store.Known < 1 {
+		t.Errorf("status: %+v", status)
+	}
+
+	dialed := ask[dialed](t, "dial", address, "--json")
+	if dialed.Info.Network != full.chain || !slices.Contains(dialed.Info.Channels, 0x20) {
+		t.Errorf("dial: %+v", dialed)
+	}
+	if trips := ask[trips](t, "ping", address, "--json", "--count", "3", "--interval", "10ms"); !trips.OK || trips.Count != 3 || trips.RTT.Min <= 0 {
+		t.Errorf("ping: %+v", trips)
+	}
+	if f := refuse(t, "echo", address, "--json"); !strings.Contains(f.Error, "no echo service (channel 0x7e)") {
+		t.Errorf("echo: %+v", f)
+	}
+
+	waitFor(t, 30*time.Second, "the link is 16 s old", func() bool { return time.Since(began) > 16*time.Second })
+	if !listed() {
+		t.Error("the full node dropped ours")
+	}
+	if peers := ours.peers(t); len(peers) != 1 || peers[0].Connected < 15 {
+		t.Errorf("the link did not stay: %+v", peers)
+	}
+	after, err := full.height(t)
+	if err != nil || after < before+5 {
+		t.Errorf("the full node made blocks %d to %d in %v: %v", before, after, time.Since(began), err)
+	}
+	t.Logf("%d blocks in %v beside our node", after-before, time.Since(began).Round(time.Millisecond))
+
+	// A link that ends is made anew, by whichever end dials first.
+	if err := ours.client.Disconnect(t.Context(), p.NodeID); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, 15*time.Second, "one of the two dials again", func() bool {
+		peers := ours.peers(t)
+		return len(peers) == 1 && peers[0].Connected < 10 && listed()
+	})
+	node.stop(t)
+	waitFor(t, 10*time.Second, "the full node sees that ours has gone", func() bool { return !listed() })
+}
