@@ -1,0 +1,139 @@
+package libp2p
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+// Protocols that every libp2p node speaks.
+const (
+	protocolIdentify = "/ipfs/id/1.0.0"
+	protocolPush     = "/ipfs/id/push/1.0.0"
+	protocolPing     = "/ipfs/ping/1.0.0"
+)
+
+const (
+	// maxMessages and maxMessage bound an identify answer: go-libp2p splits a long one into at most 10, of 8 KiB at most.
+	maxMessages = 10
+	maxMessage  = 8 << 10
+	// serveTimeout bounds how long the remote may take over an identify or a push.
+	serveTimeout = 10 * time.Second
+)
+
+// server answers the remote of one link.
+type server struct {
+	answer []byte // length and identify message
+
+	identifies, pushes, pings atomic.Int32 // streams that are served now
+	pushed                    atomic.Int32
+}
+
+// Limits of what one remote may have open at a time, and how many pushes are read of one link. go-libp2p opens one of each; js-libp2p allows itself two
+// pings.
+const (
+	maxIdentifies = 4
+	maxPushes     = 2
+	maxPings      = 8
+)
+
+func newServer(own []byte) *server {
+	return &server{answer: append(binary.AppendUvarint(nil, uint64(len(own))), own...)}
+}
+
+func (s *server) handlers() map[string]func(context.Context, muxer.Stream) {
+	return map[string]func(context.Context, muxer.Stream){
+		protocolIdentify: limited(&s.identifies, maxIdentifies, s.serveIdentify),
+		protocolPush:     limited(&s.pushes, maxPushes, s.servePush),
+		protocolPing:     limited(&s.pings, maxPings, servePing),
+	}
+}
+
+// limited resets streams of which too many are open.
+func limited(open *atomic.Int32, most int32, serve func(muxer.Stream)) func(context.Context, muxer.Stream) {
+	return func(_ context.Context, s muxer.Stream) { // a session that ends resets its streams, which ends serve
+		defer open.Add(-1)
+		if open.Add(1) > most {
+			_ = s.Reset(muxer.CodeTooManyStarts)
+			return
+		}
+		serve(s)
+	}
+}
+
+// serveIdentify says what we are, at once: go-libp2p's Connect waits for it.
+func (s *server) serveIdentify(st muxer.Stream) {
+	_ = st.SetDeadline(time.Now().Add(serveTimeout))
+	if _, err := st.Write(s.answer); err != nil {
+		_ = st.Reset(muxer.CodeUnknown)
+	}
+}
+
+// servePush reads what has changed at the remote. What it said when the link was made stays what the link tells of it, so this only keeps the remote
+// content, within the bounds of identify.
+func (s *server) servePush(st muxer.Stream) {
+	_ = st.SetDeadline(time.Now().Add(serveTimeout))
+	var m message
+	if _, err := readMessages(st, &m); err != nil {
+		_ = st.Reset(muxer.CodeProtocolError)
+		return
+	}
+	s.pushed.Add(1)
+}
+
+// identify asks the remote what it is.
+func identify(ctx context.Context, session muxer.StreamSession) (*message, error) {
+	st, err := session.OpenStream(ctx, protocolIdentify)
+	if err != nil {
+		return nil, err
+	}
+	unhook := context.AfterFunc(ctx, func() { _ = st.Reset(muxer.CodeTimeout) })
+	defer unhook()
+	_ = st.CloseWrite()
+	var m message
+	n, err := readMessages(st, &m)
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	if err == nil && n == 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		_ = st.Reset(muxer.CodeProtocolError)
+		return nil, err
+	}
+	return &m, st.Close()
+}
+
+// readMessages merges messages until the remote closes its side, and says how many there were.
+func readMessages(r io.Reader, m *message) (int, error) {
+	in := bufio.NewReaderSize(r, 1<<10)
+	for n := range maxMessages + 1 {
+		size, err := binary.ReadUvarint(in)
+		switch {
+		case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+			return n, nil
+		case err != nil:
+			return n, err
+		case n == maxMessages:
+			return n, fmt.Errorf("more than %d messages", maxMessages)
+		case size > maxMessage:
+			return n, fmt.Errorf("a message of %d bytes, at most %d are allowed", size, maxMessage)
+		}
+		buf := make([]byte, size)
+		if _, err := io.ReadFull(in, buf); err != nil {
+			return n, fmt.Errorf("inside a message: %w", err)
+		}
+		if err := m.merge(buf); err != nil {
+			return n, err
+		}
+	}
+	return maxMessages, nil
+}

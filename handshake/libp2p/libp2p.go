@@ -1,0 +1,167 @@
+// Package libp2p is the wire of libp2p nodes over byte connections: multistream-select agrees on a security (Noise, TLS), the remote's key is proven, a
+// stream muxer is agreed on (together with the security where that can, else by multistream-select again), and identify tells what the remote is. Its
+// addresses end in /p2p/<peer id>.
+//
+// A link's session carries channels and streams (muxer.Lanes). A remote that has nothing but identify is a guest (handshake.NodeInfo.Guest): nobody
+// knows of which network it is. Of our channels it is given those whose names are among its protocols.
+//
+// The package does not know its securities and muxers; it is given both (see Config).
+//
+// Facts: libp2p/specs (connections, identify, ping); go-libp2p v0.51.0 is the judge.
+package libp2p
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/internal/multistream"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// Config is what the wire is built from. Identity, at least one security and at least one muxer are required.
+type Config struct {
+	Identity   handshake.Identity
+	Securities []handshake.Security // in order of preference
+	Muxers     []muxer.StreamMuxer  // in order of preference
+	Lanes      muxer.LanesConfig    // settings of the sessions; Serve and Logger are the wire's
+	Logger     *slog.Logger         // nil discards
+}
+
+// Wire is the libp2p wire, a handshake.Wire.
+type Wire struct {
+	cfg        Config
+	securities []string // their protocols, in order of preference
+	muxers     []string
+}
+
+var _ handshake.Wire = (*Wire)(nil)
+
+// New checks cfg.
+func New(cfg Config) (*Wire, error) {
+	switch {
+	case cfg.Identity == nil:
+		return nil, errors.New("libp2p: an identity is required")
+	case len(cfg.Securities) == 0:
+		return nil, errors.New("stack.security: the libp2p wire needs at least one security")
+	case len(cfg.Muxers) == 0:
+		return nil, errors.New("stack.muxers: the libp2p wire needs at least one muxer")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	cfg.Lanes.Logger = cfg.Logger
+	w := &Wire{cfg: cfg}
+	for _, s := range cfg.Securities {
+		w.securities = append(w.securities, s.Protocol())
+	}
+	for _, m := range cfg.Muxers {
+		w.muxers = append(w.muxers, m.Protocol())
+	}
+	return w, nil
+}
+
+// Name implements handshake.Wire.
+func (*Wire) Name() string { return transport.WireLibp2p }
+
+// Recognizes implements handshake.Wire.
+func (*Wire) Recognizes(prefix []byte) bool { return len(prefix) > 0 && prefix[0] == multistream.First }
+
+// CanDial implements handshake.Wire: the address names a libp2p node, or leaves the wire open.
+func (*Wire) CanDial(addr transport.Address) bool {
+	return addr.Wire() == transport.WireLibp2p || addr.Wire() == ""
+}
+
+// Upgrade implements handshake.Wire.
+func (w *Wire) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Link, error) {
+	conn, ok := a.Conn.(transport.ByteConn)
+	if !ok {
+		return nil, handshake.Fail(handshake.StageSecurity, muxer.CodeIncompatible, errors.New("the libp2p wire needs a connection of plain bytes"))
+	}
+	secured, security, err := w.secure(ctx, conn, a)
+	if err != nil {
+		return nil, err
+	}
+	a.Done(handshake.StageSecurity)
+	mux, err := w.agreeOnMuxer(secured, a.Side)
+	if err != nil {
+		return nil, err
+	}
+	streams, err := mux.New(secured, a.Side)
+	if err != nil {
+		return nil, handshake.Fail(handshake.StageMuxer, muxer.CodeUnknown, err)
+	}
+	a.Done(handshake.StageMuxer)
+
+	link, err := w.open(ctx, a, streams, secured.RemotePublicKey())
+	if err != nil {
+		return nil, err
+	}
+	a.Done(handshake.StageInfo)
+	link.Security, link.Muxer = security, mux.Name()
+	return link, nil
+}
+
+// open makes the session, and asks the remote what it is. The remote asks us too, perhaps earlier.
+func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Streams, key handshake.PublicKey) (*handshake.Link, error) {
+	self, err := w.cfg.Identity.PublicKey(ctx)
+	if err != nil {
+		_ = streams.Close()
+		return nil, handshake.Fail(handshake.StageInfo, muxer.CodeUnknown, fmt.Errorf("our own key: %w", err))
+	}
+	cfg := w.cfg.Lanes
+	cfg.Serve = newServer(ownMessage(self, a)).handlers()
+	session := muxer.NewLanes(streams, cfg)
+	info, err := w.inquire(ctx, a, session, key)
+	if err == nil {
+		err = session.SetChannels(common(a.Channels, info))
+	}
+	if err != nil {
+		code := muxer.CodeProtocolError
+		var refusal *handshake.Refusal
+		if errors.As(err, &refusal) {
+			code = refusal.Code
+		}
+		_ = session.Close(code, err.Error())
+		_ = session.Run(ctx, nil) // it returns at once; it waits for the session's goroutines
+		return nil, err
+	}
+	return &handshake.Link{Session: session, RemoteKey: key, Remote: *info}, nil
+}
+
+// inquire learns and checks what the remote says of itself.
+func (w *Wire) inquire(ctx context.Context, a *handshake.Attempt, session *muxer.Lanes, key handshake.PublicKey) (*handshake.NodeInfo, error) {
+	m, err := identify(ctx, session)
+	if err != nil {
+		return nil, handshake.Fail(handshake.StageInfo, handshake.CodeOf(err), fmt.Errorf("identify: %w", err))
+	}
+	info, err := m.nodeInfo(key)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range common(a.Channels, info) {
+		info.Channels = append(info.Channels, c.ID)
+	}
+	if err := a.CheckInfo(key, info); err != nil {
+		return nil, err
+	}
+	return info, nil
+}
+
+// common are the channels of ours whose names are among the remote's protocols.
+func common(ours []muxer.Channel, remote *handshake.NodeInfo) []muxer.Channel {
+	has := make(map[string]bool, len(remote.Protocols))
+	for _, p := range remote.Protocols {
+		has[p] = true
+	}
+	both := make([]muxer.Channel, 0, len(ours))
+	for _, c := range ours {
+		if has[c.WithDefaults().Name] {
+			both = append(both, c)
+		}
+	}
+	return both
+}
