@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"time"
+
+	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
 const (
@@ -15,6 +17,8 @@ const (
 	evictedPause = 5 * time.Minute
 	// blockedPause is how long an address rests that a ban or a limit on connections per IP forbids for now.
 	blockedPause = time.Minute
+	// lately is how long after its last link a peer's pauses stay within MaxRecentBackoff.
+	lately = 24 * time.Hour
 )
 
 // backoff is the pause after the given number of failures in a row: it doubles from least to most. Jitter of up to a quarter keeps peers that failed
@@ -48,7 +52,7 @@ const isolatedFailures = 4
 func (m *PeerManager) isolated() bool { return len(m.links) == 0 }
 
 // countFailure adds a failure to those in a row and returns the backoff that follows; mu is held.
-func (m *PeerManager) countFailure(failures *uint32, trusted bool) time.Duration {
+func (m *PeerManager) countFailure(failures *uint32, rec *peerstore.Record) time.Duration {
 	n := *failures
 	if m.isolated() {
 		n = min(n, isolatedFailures-1) + 1
@@ -57,20 +61,24 @@ func (m *PeerManager) countFailure(failures *uint32, trusted bool) time.Duration
 		n++
 		*failures = n
 	}
-	most := m.cfg.MaxBackoff
-	if trusted {
-		most = min(most, m.cfg.MaxTrustedBackoff)
+	return backoff(n, m.cfg.MinBackoff, m.mostBackoff(rec, time.Now()), m.rng)
+}
+
+// mostBackoff is the longest pause that a peer is given: a trusted one is never left for long, and one that was connected lately is looked for often enough
+// that a network which was cut in two becomes one again soon after.
+func (m *PeerManager) mostBackoff(rec *peerstore.Record, now time.Time) time.Duration {
+	switch {
+	case rec.Trusted:
+		return min(m.cfg.MaxBackoff, m.cfg.MaxTrustedBackoff)
+	case !rec.LastConnected.IsZero() && now.Sub(rec.LastConnected) < lately:
+		return min(m.cfg.MaxBackoff, m.cfg.MaxRecentBackoff)
 	}
-	return backoff(n, m.cfg.MinBackoff, most, m.rng)
+	return m.cfg.MaxBackoff
 }
 
 // pauseFor is pause within the bounds that hold for a peer.
-func (m *PeerManager) pauseFor(trusted bool, d time.Duration) time.Duration {
-	most := m.cfg.MaxBackoff
-	if trusted {
-		most = min(most, m.cfg.MaxTrustedBackoff)
-	}
-	return min(pause(max(d, m.cfg.MinBackoff), m.rng), most)
+func (m *PeerManager) pauseFor(rec *peerstore.Record, d time.Duration) time.Duration {
+	return min(pause(max(d, m.cfg.MinBackoff), m.rng), m.mostBackoff(rec, time.Now()))
 }
 
 // later returns the later of two times.

@@ -140,7 +140,7 @@ func (m *PeerManager) dial(rec *peerstore.Record, s slot, now time.Time) (Dial, 
 		return Dial{}, false
 	}
 	if _, banned := m.store.Banned(rec.ID, netip.Addr{}, now); banned {
-		until := now.Add(m.pauseFor(rec.Trusted, blockedPause))
+		until := now.Add(m.pauseFor(rec, blockedPause))
 		m.store.Update(rec.ID, func(rec *peerstore.Record) { rec.NotBefore = later(rec.NotBefore, until) })
 		return Dial{}, false
 	}
@@ -149,7 +149,7 @@ func (m *PeerManager) dial(rec *peerstore.Record, s slot, now time.Time) (Dial, 
 	}
 	addrs, blocked := m.dialable(rec, now)
 	if len(blocked) > 0 {
-		until := now.Add(m.pauseFor(rec.Trusted, blockedPause))
+		until := now.Add(m.pauseFor(rec, blockedPause))
 		m.store.Update(rec.ID, func(rec *peerstore.Record) {
 			for _, addr := range blocked {
 				if a := addressOf(rec, addr); a != nil {
@@ -287,7 +287,7 @@ func (m *PeerManager) recordFailures(rec *peerstore.Record, failures []DialFailu
 		default:
 			failed = true
 			if a != nil {
-				pause := m.countFailure(&a.Failures, rec.Trusted)
+				pause := m.countFailure(&a.Failures, rec)
 				if errors.Is(f.Err, transport.ErrNoTransport) {
 					pause = m.cfg.MaxBackoff // it will not work before a restart
 				}
@@ -298,9 +298,9 @@ func (m *PeerManager) recordFailures(rec *peerstore.Record, failures []DialFailu
 	switch {
 	case linked: // it came to us meanwhile, so it is well
 	case failed:
-		rec.NotBefore = later(rec.NotBefore, now.Add(m.countFailure(&rec.Failures, rec.Trusted)))
+		rec.NotBefore = later(rec.NotBefore, now.Add(m.countFailure(&rec.Failures, rec)))
 	default:
-		rec.NotBefore = later(rec.NotBefore, now.Add(m.pauseFor(rec.Trusted, rest)))
+		rec.NotBefore = later(rec.NotBefore, now.Add(m.pauseFor(rec, rest)))
 	}
 }
 
@@ -385,7 +385,7 @@ func (m *PeerManager) refusedDial(a Arrival, refusal *DisconnectError, now time.
 		rest = shortPause
 	}
 	m.store.Update(a.ID, func(rec *peerstore.Record) {
-		rec.NotBefore = later(rec.NotBefore, now.Add(m.pauseFor(rec.Trusted, rest)))
+		rec.NotBefore = later(rec.NotBefore, now.Add(m.pauseFor(rec, rest)))
 	})
 }
 
@@ -402,19 +402,19 @@ func (m *PeerManager) rest(l *linkState, reason *DisconnectError, now time.Time)
 				a.Failures, a.NotBefore = 0, time.Time{}
 			}
 		}
-		wait := m.pauseFor(rec.Trusted, m.cfg.MinBackoff)
+		wait := m.pauseFor(rec, m.cfg.MinBackoff)
 		switch reason.Code {
 		case muxer.CodeWrongNetwork, muxer.CodeIncompatible:
 			m.quarantine(rec, cut(reason.Error(), maxLastError), now)
 		case muxer.CodeTooManyPeers, muxer.CodeTooManyStarts, muxer.CodeRequested:
-			wait = m.pauseFor(rec.Trusted, gentlePause)
+			wait = m.pauseFor(rec, gentlePause)
 		case muxer.CodeEvicted, muxer.CodeInquiryDone:
-			wait = m.pauseFor(rec.Trusted, evictedPause)
+			wait = m.pauseFor(rec, evictedPause)
 		case muxer.CodeDuplicate:
-			wait = m.pauseFor(rec.Trusted, shortPause)
+			wait = m.pauseFor(rec, shortPause)
 		case muxer.CodeShuttingDown:
 			if reason.Remote {
-				wait = m.pauseFor(rec.Trusted, shortPause)
+				wait = m.pauseFor(rec, shortPause)
 			} else {
 				wait = 0
 			}
@@ -422,10 +422,10 @@ func (m *PeerManager) rest(l *linkState, reason *DisconnectError, now time.Time)
 			if !reason.Remote && reason.Code != muxer.CodeMisbehaved { // a report has cost its points already
 				addScore(rec, -penalty, now)
 			}
-			wait = max(m.countFailure(&rec.Failures, rec.Trusted), m.pauseFor(rec.Trusted, gentlePause))
+			wait = max(m.countFailure(&rec.Failures, rec), m.pauseFor(rec, gentlePause))
 		default:
 			if !stable && !l.inbound() {
-				wait = m.countFailure(&rec.Failures, rec.Trusted)
+				wait = m.countFailure(&rec.Failures, rec)
 			}
 		}
 		if wait > 0 {

@@ -73,7 +73,7 @@ func TestANetworkThatWasCutInTwoHeals(t *testing.T) {
 					net.Heal()
 					healed := net.AwaitConnected()
 					t.Logf("one network %v after the heal", healed)
-					if healed > 2*time.Minute {
+					if healed > 12*time.Minute { // peers that were connected lately are looked for every 10 min at least
 						t.Errorf("the halves found each other only after %v", healed)
 					}
 					t.Logf("8 outbound links each %v later", net.AwaitOutbound(8))

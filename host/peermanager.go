@@ -32,6 +32,7 @@ type PeerConfig struct {
 	MinBackoff        time.Duration // after the first failure; 0 means 1 s
 	MaxBackoff        time.Duration // 0 means 1 h
 	MaxTrustedBackoff time.Duration // 0 means 1 min
+	MaxRecentBackoff  time.Duration // of a peer that was connected within a day; 0 means 10 min
 	Quarantine        time.Duration // of a wrong-network peer; 0 means 6 h
 	// StableAfter is how long a link must live to count as a success; 0 means 10 s.
 	StableAfter time.Duration
@@ -210,6 +211,7 @@ func (c PeerConfig) withDefaults() (PeerConfig, error) {
 		d         *time.Duration
 		otherwise time.Duration
 	}{{"MinBackoff", &c.MinBackoff, time.Second}, {"MaxBackoff", &c.MaxBackoff, time.Hour}, {"MaxTrustedBackoff", &c.MaxTrustedBackoff, time.Minute},
+		{"MaxRecentBackoff", &c.MaxRecentBackoff, 10 * time.Minute},
 		{"Quarantine", &c.Quarantine, 6 * time.Hour}, {"StableAfter", &c.StableAfter, 10 * time.Second}}
 	for _, f := range times {
 		if *f.d < 0 {

@@ -163,7 +163,8 @@ func TestPeerManagerBackoffBounds(t *testing.T) {
 	for _, tc := range []struct {
 		trusted bool
 		most    time.Duration
-	}{{false, time.Hour}, {true, time.Minute}} {
+		last    time.Duration // since the last link
+	}{{false, time.Hour, lately}, {false, 10 * time.Minute, 0}, {true, time.Minute, 0}} {
 		inBubble(t, func(t *testing.T) {
 			id := lowID(1)
 			cfg := PeerConfig{}
@@ -174,7 +175,7 @@ func TestPeerManagerBackoffBounds(t *testing.T) {
 			m.up(highID(9)) // not isolated
 			if !tc.trusted {
 				m.learn(id)
-				m.store.Update(id, func(r *peerstore.Record) { r.LastConnected = time.Now() }) // worked once: it is kept
+				m.store.Update(id, func(r *peerstore.Record) { r.LastConnected = time.Now().Add(-tc.last) }) // worked once: it is kept
 			}
 			least := time.Second
 			for n := 1; n <= maxFailuresTried-1; n++ {

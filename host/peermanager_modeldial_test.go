@@ -222,8 +222,11 @@ func (w *model) stepDialEnds() {
 		return
 	}
 	most := w.cfg.MaxBackoff
-	if rec.Trusted {
+	switch {
+	case rec.Trusted:
 		most = w.cfg.MaxTrustedBackoff
+	case !rec.LastConnected.IsZero() && now.Sub(rec.LastConnected) < 24*time.Hour:
+		most = min(most, w.m.cfg.MaxRecentBackoff)
 	}
 	if counts && !linked {
 		want, n := before.Failures+1, before.Failures+1
