@@ -208,7 +208,9 @@ func (s *streams) Bytes() (sent, received uint64) { return s.conn.sent.Load(), s
 func (s *streams) Goodbye(code muxer.Code, within time.Duration) { s.conn.goAway(code, within) }
 
 func (s *streams) Close() error {
+	s.pings.Lock() // no ping begins behind this
 	s.closed.Store(true)
+	s.pings.Unlock()
 	_ = s.lib.Close() // it closes the connection; whether that complains does not matter any more
 	s.wg.Wait()
 	return nil
