@@ -314,11 +314,11 @@ func TestProofIsKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(proofLife - 1)
+		time.Sleep(proofLife - time.Second)
 		if p, _ := s.prove(t.Context(), dialerKey); p != first {
 			t.Error("signed again within the hour")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Second)
 		second, _ := s.prove(t.Context(), dialerKey)
 		if second == first || second.static == first.static {
 			t.Error("still the same after an hour")

@@ -110,14 +110,6 @@ func (p *naivePeer) write(data []byte) error {
 	return p.raw(frame(sealed))
 }
 
-func (p *naivePeer) read() ([]byte, error) {
-	msg, err := p.frame()
-	if err != nil {
-		return nil, err
-	}
-	return p.in.Decrypt(nil, nil, msg)
-}
-
 // attack runs a handshake of ours, on side, against a peer that a script drives; the peer hangs up when the script ends.
 func attack(t *testing.T, side muxer.Side, script func(p *naivePeer) error) shaken {
 	t.Helper()

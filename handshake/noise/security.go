@@ -122,7 +122,6 @@ type hand struct {
 	xx
 	opts  handshake.Securing
 	proof *proof
-	out   []byte // the message that we write
 }
 
 func (h *hand) dial() error {

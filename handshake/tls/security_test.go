@@ -116,11 +116,11 @@ func TestCertificateIsKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(certLife - 1)
+		time.Sleep(certLife - time.Second)
 		if c, _ := s.certificate(t.Context(), dialerKey); c != first {
 			t.Error("made again within its life")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Second)
 		second, _ := s.certificate(t.Context(), dialerKey)
 		if second == first {
 			t.Error("still the same after its life")
