@@ -75,13 +75,17 @@ func appendToken(b []byte, token string) []byte {
 
 // Answered takes in the remote's answer to a Propose as its bytes come.
 type Answered struct {
-	want []byte
-	got  int
-	done bool
+	want   []byte
+	refuse []byte // what it says instead
+	got    int
+	no     bool // what has come is no beginning of want
+	done   bool
 }
 
 // NewAnswered awaits the answer to Propose(protocol).
-func NewAnswered(protocol string) *Answered { return &Answered{want: Propose(protocol)} }
+func NewAnswered(protocol string) *Answered {
+	return &Answered{want: Propose(protocol), refuse: Propose(na)}
+}
 
 // Take takes the next bytes of the answer. done says that the answer is whole; what comes behind it is not looked at. An error that wraps ErrRefused
 // says that the remote does not take the protocol.
@@ -90,14 +94,17 @@ func (a *Answered) Take(p []byte) (done bool, err error) {
 		if a.done {
 			break
 		}
-		if c != a.want[a.got] {
-			if a.got == len(header)+2 && c == byte(len(na)+1) {
-				return false, ErrRefused
-			}
+		a.no = a.no || c != a.want[a.got]
+		if a.no && (a.got >= len(a.refuse) || c != a.refuse[a.got]) {
 			return false, fmt.Errorf("the answer to a proposed protocol is neither it nor %q", na)
 		}
 		a.got++
-		a.done = a.got == len(a.want)
+		switch {
+		case a.no && a.got == len(a.refuse):
+			return false, ErrRefused
+		case !a.no && a.got == len(a.want):
+			a.done = true
+		}
 	}
 	return a.done, nil
 }

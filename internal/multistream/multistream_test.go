@@ -1,0 +1,138 @@
+package multistream
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// script is a remote that has said all that it says before.
+type script struct {
+	io.Reader
+	bytes.Buffer
+}
+
+func (s *script) Read(p []byte) (int, error) { return s.Reader.Read(p) }
+func (s *script) Close() error               { return nil }
+
+func said(b []byte) *script { return &script{Reader: bytes.NewReader(b)} }
+
+func tokens(words ...string) (b []byte) {
+	for _, w := range words {
+		b = appendToken(b, w)
+	}
+	return b
+}
+
+func TestFirst(t *testing.T) {
+	if First != 0x13 || Propose("/a")[0] != First {
+		t.Errorf("a dialer begins with %#x", First)
+	}
+}
+
+func TestSelectAndAnswer(t *testing.T) {
+	for _, c := range []struct {
+		propose, have []string
+		want          string
+	}{
+		{[]string{"/a"}, []string{"/a"}, "/a"},
+		{[]string{"/a", "/b", "/c"}, []string{"/c", "/b"}, "/b"},
+		{[]string{"/a", "/b"}, []string{"/c"}, ""},
+	} {
+		x, y := net.Pipe()
+		done := make(chan string, 1)
+		go func() {
+			p, _ := Answer(y, func(p string) bool { return slices.Contains(c.have, p) })
+			done <- p
+		}()
+		p, err := Select(x, c.propose)
+		if p != c.want || (err != nil) != (c.want == "") || err != nil && !errors.Is(err, ErrRefused) {
+			t.Errorf("%v proposed to %v: %q, %v", c.propose, c.have, p, err)
+		}
+		x.Close()
+		if got := <-done; got != c.want {
+			t.Errorf("the listener has %q", got)
+		}
+		y.Close()
+	}
+}
+
+// Dialers that send all at once, or wait for nothing, are understood, and no byte behind the choice is read.
+func TestAnswerLeavesTheRest(t *testing.T) {
+	s := said(append(tokens(header, "/x", "/a"), "data"...))
+	p, err := Answer(s, func(p string) bool { return p == "/a" })
+	rest, _ := io.ReadAll(s.Reader)
+	if p != "/a" || err != nil || string(rest) != "data" {
+		t.Errorf("%q, %v, then %q", p, err, rest)
+	}
+	if want := tokens(header, na, "/a"); !bytes.Equal(s.Bytes(), want) {
+		t.Errorf("answered %q, want %q", s.Bytes(), want)
+	}
+}
+
+func TestAnswerIsBounded(t *testing.T) {
+	endless := tokens(header)
+	for range 100_000 {
+		endless = append(endless, tokens("/no")...)
+	}
+	for name, b := range map[string][]byte{
+		"endless proposals": endless,
+		"a long proposal":   tokens(header, "/"+strings.Repeat("x", 5000)),
+		"a huge length":     append(tokens(header), 0xff, 0xff, 0xff, 0xff, 0x7f),
+		"another header":    tokens("/multistream/2.0.0", "/a"),
+		"nothing":           nil,
+	} {
+		s := said(b)
+		if _, err := Answer(s, func(p string) bool { return p == "/a" }); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+		if s.Len() > 8<<10 {
+			t.Errorf("%s: answered with %d bytes", name, s.Len())
+		}
+	}
+}
+
+func TestAnswered(t *testing.T) {
+	for name, c := range map[string]struct {
+		say     []byte
+		done    bool
+		refused bool
+		broken  bool
+	}{
+		"taken":      {append(tokens(header, "/a"), "more"...), true, false, false},
+		"refused":    {tokens(header, na), false, true, true},
+		"another":    {tokens(header, "/b"), false, false, true},
+		"not at all": {[]byte("HTTP/1.1 400"), false, false, true},
+		"half":       {tokens(header), false, false, false},
+	} {
+		for _, step := range []int{1, 3, 1000} {
+			a := NewAnswered("/a")
+			var done bool
+			var err error
+			for p := c.say; len(p) > 0 && err == nil; p = p[min(step, len(p)):] {
+				done, err = a.Take(p[:min(step, len(p))])
+			}
+			if done != c.done || errors.Is(err, ErrRefused) != c.refused || (err != nil) != c.broken {
+				t.Errorf("%s in pieces of %d: %v, %v", name, step, done, err)
+			}
+		}
+	}
+}
+
+func FuzzAnswer(f *testing.F) {
+	f.Add(tokens(header, "/a"))
+	f.Add(tokens(header, "/x", "/a"))
+	f.Add(tokens("/a"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := Answer(said(b), func(p string) bool { return p == "/a" })
+		if (err == nil) != (p == "/a") {
+			t.Errorf("%q, %v", p, err)
+		}
+		_, _ = Select(said(b), []string{"/a", "/b"})
+		_, _ = NewAnswered("/a").Take(b)
+	})
+}
