@@ -92,8 +92,6 @@ func checkOutside(from room, imported string) string {
 	top, _, _ := strings.Cut(from.pkg, "/")
 	is := func(p string) bool { return imported == p || strings.HasPrefix(imported, p+"/") }
 	switch {
-	case from.pkg == "internal/deps": // keeps libraries in go.mod that nothing uses yet
-		return ""
 	case is("go.uber.org/fx") && top != "modules" && top != "cmd":
 		return "only modules/ and cmd/ import fx"
 	case imported == "testing" && !from.suite:
