@@ -1,0 +1,198 @@
+package interop
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cometbft/cometbft/p2p"
+)
+
+// TestKilledAgainAndAgain: the program is killed (SIGKILL) at random moments: while it starts, while it learns peers from PEX and from dials, while bans are made
+// and lifted. It always starts again; every ban that was acknowledged is there, none that was lifted, and every peer that was known for longer than a write takes.
+func TestKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	const rounds = 20
+	seed, comets := startComets(t, 3)
+	ours := newYard(t, network, "killed", "peers.max_outbound=3", fmt.Sprintf("peers.bootstrap=[%q]", seed.Address()))
+	l := &ledger{yard: ours, rnd: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1)), known: map[string]bool{}, bans: map[string]bool{}}
+	for _, c := range comets { // what PEX has to tell
+		for range 300 {
+			a := l.stranger(t)
+			if err := c.Book.AddAddress(a, a); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+
+	killed := 0 // while starting
+	for round := range rounds {
+		p := ours.launch(t)
+		if round%5 == 4 { // while it starts, or right after
+			rest(time.Duration(l.rnd.Int64N(int64(300 * time.Millisecond))))
+			p.kill()
+			killed++
+			continue
+		}
+		ours.ready(t, p)
+		l.check(t, fmt.Sprintf("round %d", round))
+		l.work(t, p, 100*time.Millisecond+time.Duration(l.rnd.Int64N(int64(1500*time.Millisecond))))
+	}
+	p := ours.start(t)
+	l.check(t, "at the end")
+	waitFor(t, 20*time.Second, "connected again", func() bool {
+		peers, err := ours.client.Peers(t.Context())
+		return err == nil && len(peers) >= 3
+	})
+	p.stop(t)
+	ours.start(t)
+	l.check(t, "after an orderly stop")
+	t.Logf("killed %d times, %d of them while starting: %d peers and %d bans are there", rounds, killed, len(l.known), len(l.bans))
+	if len(l.known) < 100 || len(l.bans) < 20 {
+		t.Error("too little happened for this test to mean anything")
+	}
+}
+
+// rest waits; nothing tells that the right moment for a kill has come.
+func rest(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	<-timer.C
+}
+
+// ledger is what the killed program must not lose.
+type ledger struct {
+	*yard
+	rnd   *rand.Rand
+	known map[string]bool // peers that are on disk
+	bans  map[string]bool // acknowledged, not lifted
+	free  []string        // acknowledged, and lifted with an acknowledgement
+}
+
+// stranger is an address at which nobody answers.
+func (l *ledger) stranger(t *testing.T) *p2p.NetAddress {
+	t.Helper()
+	a, err := p2p.NewNetAddressString(fmt.Sprintf("%016x%016x%08x@127.%d.%d.%d:1", l.rnd.Uint64(), l.rnd.Uint64(), l.rnd.Uint32(), 1+l.rnd.IntN(250), l.rnd.IntN(250), 1+l.rnd.IntN(250)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// stored are the peers that the program knows now.
+func (l *ledger) stored(ctx context.Context) (map[string]bool, error) {
+	list, err := l.client.Store(ctx, 10_000)
+	ids := make(map[string]bool, len(list))
+	for _, k := range list {
+		ids[string(k.NodeID)] = true
+	}
+	return ids, err
+}
+
+// check compares what the program has after a start with what it had.
+func (l *ledger) check(t *testing.T, when string) {
+	t.Helper()
+	have, err := l.stored(t.Context())
+	if err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	lost := 0
+	for id := range l.known {
+		if !have[id] {
+			lost++
+		}
+	}
+	if lost > 0 {
+		t.Errorf("%s: %d of %d known peers are lost", when, lost, len(l.known))
+	}
+	l.known = have
+	list, err := l.client.Bans(t.Context())
+	if err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	banned := map[string]bool{}
+	for _, b := range list {
+		banned[b.Target] = true
+	}
+	for target := range l.bans {
+		if !banned[target] {
+			t.Errorf("%s: the acknowledged ban of %s is lost", when, target)
+		}
+	}
+	for _, target := range l.free {
+		if banned[target] {
+			t.Errorf("%s: the lifted ban of %s is back", when, target)
+		}
+	}
+}
+
+// work lets the program learn and makes bans until it is killed after the given time, and writes down what it must not lose.
+func (l *ledger) work(t *testing.T, p *process, life time.Duration) {
+	t.Helper()
+	// The store promises to write within 100 ms; a loaded machine gets more.
+	const written = 500 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var wg sync.WaitGroup
+	seen := map[string]time.Time{}
+	wg.Go(func() { // watches what it learns
+		for ctx.Err() == nil {
+			ids, err := l.stored(ctx)
+			now := time.Now()
+			if err != nil {
+				return
+			}
+			for id := range ids {
+				if _, ok := seen[id]; !ok {
+					seen[id] = now
+				}
+			}
+			rest(20 * time.Millisecond)
+		}
+	})
+	var dials []string
+	for range 200 {
+		dials = append(dials, p2p.IDAddressString(l.stranger(t).ID, "127.0.0.1:1"))
+	}
+	wg.Go(func() { // lets it learn by dials that fail
+		for _, a := range dials {
+			if ctx.Err() != nil {
+				return
+			}
+			_, _ = l.client.Dial(ctx, a)
+		}
+	})
+	wg.Go(func() { // makes bans, and lifts some
+		for ctx.Err() == nil {
+			target := fmt.Sprintf("10.%d.%d.%d", l.rnd.IntN(250), l.rnd.IntN(250), 1+l.rnd.IntN(250))
+			if l.rnd.IntN(2) == 0 {
+				target = fmt.Sprintf("%020x%020x", l.rnd.Uint64(), l.rnd.Uint64())
+			}
+			if _, err := l.client.Ban(ctx, target, 0, "a test"); err != nil {
+				return
+			}
+			l.bans[target] = true
+			if l.rnd.IntN(3) == 0 {
+				delete(l.bans, target) // without an acknowledgement it may be lifted or not
+				if l.client.Unban(ctx, target) != nil {
+					return
+				}
+				l.free = append(l.free, target)
+			}
+			rest(5 * time.Millisecond)
+		}
+	})
+	rest(life)
+	now := time.Now()
+	p.kill()
+	cancel()
+	wg.Wait()
+	for id, since := range seen {
+		if now.Sub(since) > written {
+			l.known[id] = true
+		}
+	}
+}
