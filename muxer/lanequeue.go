@@ -63,8 +63,8 @@ func (q *laneQueue) clear() {
 // direct is how much of a message is worth to be written from where it lies.
 const directPiece = 16 << 10
 
-// take moves up to room bytes of frames behind buf. If a long piece of a message follows, it comes back uncopied, to be written behind buf: it
-// stays valid, as nobody changes a message that was sent. messages is how many messages ended.
+// take moves up to room bytes of frames behind buf. A long piece of a message with nothing ahead of it comes back uncopied instead: it stays valid, as
+// nobody changes a message that was sent. messages is how many messages ended.
 func (q *laneQueue) take(buf []byte, room int) (out, piece []byte, messages int) {
 	for room > 0 && !q.empty() {
 		msg := q.msgs[q.head]
@@ -84,7 +84,7 @@ func (q *laneQueue) take(buf []byte, room int) (out, piece []byte, messages int)
 		}
 		rest := msg[q.sent:]
 		n := min(len(rest), room)
-		if n >= directPiece {
+		if n >= directPiece && len(buf) == 0 {
 			piece = rest[:n]
 		} else {
 			buf = append(buf, rest[:n]...)

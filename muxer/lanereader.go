@@ -12,6 +12,10 @@ const (
 	laneDeliverBytes = 256 << 10 // about the most bytes in one Deliver
 	// laneExact is how much memory the remote's word alone can claim. Beyond that, memory is claimed as bytes arrive.
 	laneExact = 16 << 10
+	// laneHint bounds what the size of a channel's last message makes us claim for its next one.
+	laneHint = 1 << 20
+	// lanePeek is how much is read ahead of a message that is likely to be long: the rest then goes straight into its place.
+	lanePeek = 64
 )
 
 // laneReader is the message of one channel that is being received.
@@ -20,6 +24,7 @@ type laneReader struct {
 	shift  int  // bits of the length that have come
 	body   bool // the length is whole
 	buf    []byte
+	hint   int // size of the last message, if that was a long one
 }
 
 // laneWork is what the reader borrows while it is busy.
@@ -196,7 +201,11 @@ func (s *Lanes) readSome(l *lane, w *laneWork, readable int) (n int, lost bool, 
 		}
 		return n, rerr != nil, nil
 	}
-	n, rerr := l.in.Read(w.chunk[:min(laneChunk, readable)])
+	chunk := laneChunk
+	if r.hint > 0 {
+		chunk = lanePeek
+	}
+	n, rerr := l.in.Read(w.chunk[:min(chunk, readable)])
 	return n, rerr != nil, s.parse(l, w, w.chunk[:n])
 }
 
@@ -247,7 +256,7 @@ func (s *Lanes) grow(l *lane, n int) error {
 	if need <= had {
 		return nil
 	}
-	size := min(max(need, 2*had, laneExact), r.length)
+	size := min(max(need, 2*had, laneExact, r.hint), r.length)
 	s.partial += size - had
 	if s.partial > s.cfg.MaxPartial {
 		return &CloseError{Code: CodeMessageTooBig, Reason: fmt.Sprintf("unfinished messages hold more than %d bytes", s.cfg.MaxPartial)}
@@ -260,7 +269,11 @@ func (s *Lanes) grow(l *lane, n int) error {
 func (s *Lanes) emit(l *lane, w *laneWork) {
 	s.partial -= cap(l.read.buf)
 	w.add(l.id, l.read.buf)
+	n := len(l.read.buf)
 	l.read = laneReader{}
+	if n >= laneExact {
+		l.read.hint = min(n, laneHint)
+	}
 }
 
 func (w *laneWork) add(channel byte, data []byte) {

@@ -117,7 +117,7 @@ func (s *Lanes) writeLane(i int, buf []byte) {
 	if len(buf) > 0 {
 		err = l.out.WriteReady(buf)
 	}
-	if len(piece) > 0 && err == nil {
+	if len(piece) > 0 { // then buf is empty
 		err = l.out.WriteReady(piece)
 	}
 	s.mu.Lock()

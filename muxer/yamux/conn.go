@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -31,6 +32,9 @@ const (
 // readBuffer is what headers and small bodies are read through. Larger bodies are read into their place.
 const readBuffer = 4 << 10
 
+// lastWords is how long we read from a connection that takes no more.
+const lastWords = time.Second
+
 // codeBase marks the length of a GO_AWAY as one of our codes, "SY" and the code, so that no number of another implementation is taken for one.
 const codeBase = 0x5359_0000
 
@@ -50,13 +54,16 @@ type conn struct {
 
 	sent, received atomic.Uint64
 	backlog        atomic.Int64
+	lost           atomic.Bool // the connection takes no more
 
 	mu      sync.Mutex // guards what follows, and every traffic
 	streams map[uint32]*traffic
 	watcher muxer.Watcher
 	ended   error // why the remote sends no more
 	told    bool  // the watcher knows
-	pending int   // streams of the remote that are not yet accepted
+	cause   error // why the connection takes no more
+	late    *time.Timer
+	pending int // streams of the remote that are not yet accepted
 
 	release   chan struct{} // closed with the connection
 	closeOnce sync.Once
@@ -121,7 +128,14 @@ func (c *conn) forget(id uint32, t *traffic) {
 
 // Close implements net.Conn, and lets a reader go that waits at the end of the input.
 func (c *conn) Close() error {
-	c.closeOnce.Do(func() { close(c.release) })
+	c.closeOnce.Do(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		close(c.release)
+		if c.late != nil {
+			c.late.Stop()
+		}
+	})
 	return c.Conn.Close()
 }
 
@@ -266,6 +280,9 @@ func (c *conn) end(err error) error {
 		err = connError(err)
 	}
 	c.mu.Lock()
+	if c.cause != nil && !errors.Is(err, io.EOF) {
+		err = c.cause
+	}
 	if c.ended == nil {
 		select {
 		case <-c.release: // we have closed it ourselves
@@ -341,16 +358,43 @@ func (c *conn) Write(frame []byte) (int, error) {
 		c.mu.Unlock()
 	}
 	c.writing <- struct{}{}
-	n, err := c.Conn.Write(frame)
-	c.sent.Add(uint64(n))
+	var err error
+	if !c.lost.Load() {
+		var n int
+		n, err = c.Conn.Write(frame)
+		c.sent.Add(uint64(n))
+	}
 	<-c.writing
+	if err != nil {
+		c.lose(err)
+	}
 	switch {
 	case paced && kind == typeData:
 		c.wrote(len(frame) - headerSize)
 	case refused:
 		c.wrote(0)
 	}
-	return n, err
+	return len(frame), nil
+}
+
+// lose takes note that the connection takes no more. go-yamux does not hear of it: it would throw away what the remote has said before it hung up. The
+// reader goes on for a moment.
+func (c *conn) lose(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lost.Swap(true) {
+		return
+	}
+	select {
+	case <-c.release:
+		return
+	default:
+	}
+	c.cause = connError(err)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.cause = &muxer.CloseError{Code: muxer.CodeTimeout, Reason: "the remote takes nothing", Err: err}
+	}
+	c.late = time.AfterFunc(lastWords, func() { _ = c.Conn.Close() })
 }
 
 // accepted takes note that a stream was accepted, and that what there is to do at once was done.
