@@ -49,7 +49,7 @@ func (noWire) Upgrade(context.Context, *handshake.Attempt) (*handshake.Link, err
 // testConfig is a host that needs no network.
 func testConfig() Config {
 	return Config{Network: "unit", Identity: testKey(0), Store: peerstore.NewBook(peerstore.Limits{}, 1),
-		Transports: []transport.Transport{noTransport{}}, Wires: []handshake.Wire{noWire{}}, Peers: PeerConfig{Seed: 1, MaxOutbound: -1}}
+		Transports: []transport.Transport{noTransport{}}, Wires: []handshake.Wire{noWire{}}, Peers: PeerConfig{Seed: 1}}
 }
 
 // newTestHost makes a host with channels; it does not run.
