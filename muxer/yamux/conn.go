@@ -150,24 +150,22 @@ func (c *conn) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	c.arrived() // go-yamux has put the last body into its stream's buffer
-	for {
-		if err := c.fill(headerSize); err != nil {
-			return 0, c.end(err)
-		}
-		h := c.buf[c.from : c.from+headerSize]
-		if len(p) < headerSize {
-			return 0, errors.New("yamux: a header is read in pieces")
-		}
-		c.from += headerSize
-		if err := c.received1(h); err != nil {
-			return 0, c.end(err)
-		}
-		return copy(p, h), nil
+	if err := c.fill(headerSize); err != nil {
+		return 0, c.end(err)
 	}
+	if len(p) < headerSize {
+		return 0, errors.New("yamux: a header is read in pieces")
+	}
+	h := c.buf[c.from : c.from+headerSize]
+	c.from += headerSize
+	if err := c.note(h); err != nil {
+		return 0, c.end(err)
+	}
+	return copy(p, h), nil
 }
 
-// received1 takes note of a header.
-func (c *conn) received1(h []byte) error {
+// note takes note of a header.
+func (c *conn) note(h []byte) error {
 	kind, flags := h[1], binary.BigEndian.Uint16(h[2:])
 	id, length := binary.BigEndian.Uint32(h[4:]), binary.BigEndian.Uint32(h[8:])
 	switch kind {
