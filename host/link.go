@@ -32,6 +32,7 @@ type link struct {
 	paused atomic.Bool  // its session waits in Deliver
 	room   chan struct{}
 
+	counted  bool          // its counters are in Host.totals, whose lock guards this
 	promoted chan struct{} // closed when a standby takes over
 	promote  sync.Once
 
@@ -312,7 +313,7 @@ func (l *link) inherit() {
 // drop does what every link's end needs.
 func (h *Host) drop(l *link, reason *DisconnectError) {
 	l.leaveInboxes()
-	h.totals.add(l.session.Stats())
+	h.totals.close(l)
 	l.mu.Lock()
 	wasReady := l.ready
 	l.mu.Unlock()
@@ -349,6 +350,9 @@ func (h *Host) linger(l *link) {
 
 // refuseLink ends a link that the peer manager did not take.
 func (h *Host) refuseLink(l *link, reason *DisconnectError) {
+	if l.inbound() {
+		h.refused.Add(1)
+	}
 	if reason.Code == muxer.CodeDuplicate {
 		h.linger(l)
 	}

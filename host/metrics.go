@@ -9,20 +9,40 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// totals are the counters of links that have ended.
+// totals are the counters of links that have ended. mu also guards link.counted, so that a scrape sees each link once: as a running one or in the totals.
 type totals struct {
 	mu sync.Mutex
 	muxer.Stats
 }
 
-func (t *totals) add(s muxer.Stats) {
+// close moves the counters of a link that has ended into the totals.
+func (t *totals) close(l *link) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.SentBytes += s.SentBytes
-	t.ReceivedBytes += s.ReceivedBytes
-	t.SentMessages += s.SentMessages
-	t.ReceivedMessages += s.ReceivedMessages
-	t.Dropped += s.Dropped
+	l.counted = true
+	addStats(&t.Stats, l.session.Stats())
+}
+
+// sum is what went over all links of a host so far.
+func (t *totals) sum(h *Host) muxer.Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sum := t.Stats
+	h.links.Range(func(_, v any) bool {
+		if l := v.(*link); !l.counted {
+			addStats(&sum, l.session.Stats())
+		}
+		return true
+	})
+	return sum
+}
+
+func addStats(sum *muxer.Stats, s muxer.Stats) {
+	sum.SentBytes += s.SentBytes
+	sum.ReceivedBytes += s.ReceivedBytes
+	sum.SentMessages += s.SentMessages
+	sum.ReceivedMessages += s.ReceivedMessages
+	sum.Dropped += s.Dropped
 }
 
 // collector reads the node's counters when it is scraped, so that no message pays for a metric.
@@ -57,20 +77,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	type kind struct{ direction, wire string }
 	counts := map[kind]int{}
-	h.totals.mu.Lock()
-	sum := h.totals.Stats
-	h.totals.mu.Unlock()
+	sum := h.totals.sum(h)
 	h.eachLink(func(l *link) {
 		k := kind{"outbound", l.shake.Wire}
 		if l.inbound() {
 			k.direction = "inbound"
 		}
 		counts[k]++
-		s := l.session.Stats()
-		sum.SentBytes += s.SentBytes
-		sum.ReceivedBytes += s.ReceivedBytes
-		sum.SentMessages += s.SentMessages
-		sum.ReceivedMessages += s.ReceivedMessages
 	})
 	for k, n := range counts {
 		gauge(descPeers, float64(n), k.direction, k.wire)

@@ -44,12 +44,11 @@ func (h *Host) acceptLoop(ctx context.Context, ln transport.Listener) {
 			continue
 		}
 		h.wg.Go(func() {
-			remote := raw.RemoteMultiaddr
 			ip := remoteIP(raw)
 			shake, err := h.upgrader.Inbound(ctx, raw, slot)
 			if err != nil {
 				h.refused.Add(1)
-				h.emit(Event{Kind: EventRefused, Address: remote().String(), Inbound: true, Stage: stageOf(err), Reason: asReason(err), Duration: time.Since(began)})
+				h.emit(Event{Kind: EventRefused, Address: remoteText(raw), Inbound: true, Stage: stageOf(err), Reason: asReason(err), Duration: time.Since(began)})
 				return
 			}
 			h.handOver(ctx, h.newLink(shake, ip))
