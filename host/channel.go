@@ -18,6 +18,10 @@ type Envelope struct {
 	Message []byte // the receiver's own
 }
 
+// Release gives the message's memory back, to be used for a later one. It is for services with many or large messages; others leave it to the
+// collector. Nobody may use Message afterwards: do not release what was sent on, or is referred to from elsewhere.
+func (e Envelope) Release() { muxer.FreeBuffer(e.Message) }
+
 // Channel is what a service holds to exchange whole messages with peers. All methods may be called concurrently.
 type Channel struct {
 	host  *Host

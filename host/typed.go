@@ -58,6 +58,7 @@ func (t Typed[T, PT]) Receive(ctx context.Context) (transport.NodeID, PT, error)
 			t.host.Report(e.From, Behaviour{Points: -10, Severity: Penalise, Reason: fmt.Sprintf("message of channel %s does not decode: %v", t.desc.Name, err)})
 			continue
 		}
+		e.Release() // what was decoded is a copy
 		return e.From, m, nil
 	}
 }

@@ -204,7 +204,7 @@ func (s *Session) begin(h header, p []byte) ([]byte, error) {
 		return nil, &muxer.CloseError{Code: muxer.CodeMessageTooBig, Reason: fmt.Sprintf("channel 0x%02x takes %d bytes", c.id, c.max), Err: muxer.ErrMessageTooLarge}
 	}
 	if h.last && len(c.buf) == 0 && h.data <= len(p) { // the whole message is at hand
-		data := make([]byte, h.data)
+		data := muxer.NewBuffer(h.data)
 		copy(data, p)
 		r.emit(c.id, data)
 		return p[h.data:], nil
@@ -245,7 +245,9 @@ func (s *Session) endPacket() {
 	c.buf = nil
 	if spare := cap(data) - len(data); spare > len(data)/4 {
 		// The inboxes count bytes, not what stands behind them unused.
-		data = append(make([]byte, 0, len(data)), data...)
+		large := data
+		data = append(muxer.NewBuffer(len(large))[:0], large...)
+		muxer.FreeBuffer(large)
 	}
 	if len(data) > s.cfg.MaxPacketPayload {
 		c.hint = min(len(data), hintMax)
@@ -269,11 +271,13 @@ func (s *Session) grow(c *inbound, n int) error {
 	case had == 0:
 		size = max(size, c.hint, min(4*whole, exactAlloc))
 	}
-	size = min(size, c.max)
+	size = muxer.BufferSize(min(size, c.max))
 	if err := s.claim(size - had); err != nil {
 		return err
 	}
-	c.buf = append(make([]byte, 0, size), c.buf...)
+	old := c.buf
+	c.buf = append(muxer.NewBuffer(size)[:0], old...)
+	muxer.FreeBuffer(old)
 	return nil
 }
 

@@ -90,9 +90,11 @@ func (p *ourPair) stream(msg []byte, n int) {
 	var done sync.WaitGroup
 	done.Go(func() {
 		for range n {
-			if _, err := p.cb.Receive(ctx); err != nil {
+			e, err := p.cb.Receive(ctx)
+			if err != nil {
 				fatal(err)
 			}
+			e.Release()
 		}
 	})
 	to := p.b.Host.Self()
