@@ -77,7 +77,8 @@ func (m *PeerManager) admit(a Arrival, l *linkState, d *dialState, now time.Time
 			return Verdict{}, refusal
 		}
 	}
-	s, refusal := m.slotFor(a, p, d)
+	redialed := p != nil && p.redialedBy(l.side, now)
+	s, refusal := m.slotFor(a, p, d, now)
 	if refusal != nil {
 		return Verdict{}, refusal
 	}
@@ -101,8 +102,12 @@ func (m *PeerManager) admit(a Arrival, l *linkState, d *dialState, now time.Time
 	switch {
 	case p.current == nil:
 		p.current = l
-	case preferred(l, p.current, m.self) == l:
-		p.current, p.standby = l, p.current
+	case redialed, preferred(l, p.current, m.self) == l:
+		old := p.current
+		if l.redial = redialed; redialed && old.slot == l.slot { // the new one has its slot; should it be ended first, the old one gets it back
+			m.setSlot(old, slotNone)
+		}
+		p.current, p.standby = l, old
 		return Verdict{Replaces: p.standby.id}, nil
 	default:
 		p.standby = l
@@ -122,6 +127,22 @@ func preferred(l, current *linkState, self transport.NodeID) *linkState {
 	return current
 }
 
+// redialAfter is how old a link must be before another one that the same remote dials takes its place. Until then it may be the other half of a
+// simultaneous dial.
+const redialAfter = 5 * time.Second
+
+// redialedBy says that a new link from the peer takes the place of its settled one: the remote would not have dialed if it still had that. It has rebooted, or
+// (CometBFT) lost track of it. The old one is kept until the new one has proven to be alive; then subscribers hear that the peer went down and is up.
+func (p *peerState) redialedBy(side muxer.Side, now time.Time) bool {
+	c := p.current
+	return side == muxer.Listener && c != nil && c.evict == nil && p.standby == nil && c.settled(now) && now.Sub(c.arrived) > redialAfter
+}
+
+// replaced is why a link ends whose place another one takes.
+func replaced() *DisconnectError {
+	return &DisconnectError{Code: muxer.CodeDuplicate, Reason: "replaced by a newer link"}
+}
+
 // checkDuplicate says whether a new link is one too many. While the remote may still be about to decline the current one, it is not: a wire without
 // an ack has no other way to tell which of two simultaneous dials both ends keep.
 func (p *peerState) checkDuplicate(l *linkState, self transport.NodeID, now time.Time) *DisconnectError {
@@ -131,6 +152,8 @@ func (p *peerState) checkDuplicate(l *linkState, self transport.NodeID, now time
 	}
 	duplicate := &DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer has another link"}
 	switch {
+	case p.redialedBy(l.side, now):
+		return nil
 	case c.settled(now), p.standby != nil:
 		return duplicate
 	case c.acked && preferred(l, c, self) == c: // the remote has accepted it and prefers it too
@@ -140,12 +163,15 @@ func (p *peerState) checkDuplicate(l *linkState, self transport.NodeID, now time
 }
 
 // slotFor chooses the budget of a new link, or refuses it with the limit that is reached; mu is held.
-func (m *PeerManager) slotFor(a Arrival, p *peerState, d *dialState) (slot, *DisconnectError) {
+func (m *PeerManager) slotFor(a Arrival, p *peerState, d *dialState, now time.Time) (slot, *DisconnectError) {
 	if m.exempt(a.ID) || (d != nil && d.requested) {
 		return slotTrusted, nil
 	}
 	own := func(s slot) int { // slots that the peer's own leaving links give up
 		n := 0
+		if p != nil && p.redialedBy(a.Side, now) && p.current.slot == s {
+			return 1
+		}
 		if p != nil && p.current != nil && p.current.evict != nil {
 			for _, l := range []*linkState{p.current, p.standby} {
 				if l != nil && l.slot == s {
@@ -209,6 +235,9 @@ func (m *PeerManager) Ready(id transport.NodeID, linkID uint64, channels []byte)
 			}
 		})
 	}
+	if first && l.redial { // the peer has not what we sent on the old link, and has perhaps forgotten all: services begin anew
+		m.goDown(l.peer, replaced())
+	}
 	m.goUp(l.peer)
 	if first && l.slot == slotUpgrade {
 		m.evictVictim(id)
@@ -258,12 +287,15 @@ func (m *PeerManager) Disconnected(id transport.NodeID, linkID uint64, reason *D
 		return 0
 	}
 	p := l.peer
-	was := p.current == l
-	outbound := l.slot == slotOutbound
+	was, held := p.current == l, l.slot
+	outbound := held == slotOutbound
 	m.removeLink(l)
 	if s := p.standby; was && s != nil && s.evict == nil {
 		p.current, p.standby = s, nil
 		promote = s.id
+		if s.slot == slotNone { // see redialedBy: it lent its slot to the one that has ended
+			m.setSlot(s, held)
+		}
 	} else if was && s != nil {
 		m.leave(s)
 	}

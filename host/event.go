@@ -26,7 +26,7 @@ type EventKind string
 
 const (
 	EventUp         EventKind = "peer-up"
-	EventDown       EventKind = "peer-down"
+	EventDown       EventKind = "peer-down" // with CodeDuplicate: a newer link of the peer goes on
 	EventDialFailed EventKind = "dial-failed"
 	EventRefused    EventKind = "refused"
 )

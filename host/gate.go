@@ -42,7 +42,7 @@ func (m *PeerManager) checkKey(id transport.NodeID, ip netip.Addr, side muxer.Si
 	defer m.mu.Unlock()
 	p := m.peers[id]
 	if p != nil {
-		if c := p.current; c != nil && c.evict == nil && c.settled(now) {
+		if c := p.current; c != nil && c.evict == nil && c.settled(now) && !p.redialedBy(side, now) {
 			return &DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer has another link"}
 		}
 	}
@@ -52,6 +52,6 @@ func (m *PeerManager) checkKey(id transport.NodeID, ip netip.Addr, side muxer.Si
 	if d := m.checkIP(ip); d != nil {
 		return d
 	}
-	_, d := m.slotFor(Arrival{ID: id, Side: side}, p, nil)
+	_, d := m.slotFor(Arrival{ID: id, Side: side}, p, nil, now)
 	return d
 }

@@ -123,9 +123,13 @@ func (l *link) settle() {
 	l.mu.Unlock()
 	l.stopGrace()
 	if dup := l.host.link(l.host.peers.Graced(l.peer, l.num)); dup != nil {
+		reason := &DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer has another link"}
+		if dup.num < l.num {
+			reason = replaced()
+		}
 		l.host.spawn(func() {
 			l.host.linger(dup)
-			dup.end(&DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer has another link"})
+			dup.end(reason)
 		})
 	}
 	l.report()
@@ -293,12 +297,11 @@ func (h *Host) runLink(ctx context.Context, l *link) {
 	h.drop(l, reason)
 }
 
-// demote makes the current link a standby: it goes on running, but services use the other one.
+// demote makes the current link a standby: it goes on running, and services go on using it, if they did, until the other one is ready.
 func (l *link) demote() {
 	l.mu.Lock()
-	l.current, l.ready = false, false
-	l.mu.Unlock()
-	l.host.up.CompareAndDelete(l.peer, l)
+	defer l.mu.Unlock()
+	l.current = false
 }
 
 // inherit makes a standby the current link.

@@ -331,6 +331,83 @@ func TestDuplicatesLinger(t *testing.T) {
 	})
 }
 
+// A link that the remote dials while we have an older one takes its place once it is alive; until then services go on with the old one, and when it ends before,
+// nobody notices.
+func TestANewerLinkReplacesAnOldOneOnceItIsAlive(t *testing.T) {
+	inLinkTest(t, func(t *testing.T, h *linkTest) {
+		old, oldSession := testLink(h.Host, 1, muxer.Listener, false)
+		handOn(h.Host, old)
+		h.hears("up " + short(1))
+		time.Sleep(redialAfter)
+		if err := h.peers.CheckKey(peerID(1), old.ip, muxer.Listener); err == nil {
+			t.Error("a link that is not old enough may be replaced")
+		}
+		time.Sleep(1)
+		if err := h.peers.CheckKey(peerID(1), old.ip, muxer.Listener); err != nil {
+			t.Errorf("the peer may not dial again: %v", err)
+		}
+		if err := h.peers.CheckKey(peerID(1), old.ip, muxer.Dialer); err == nil {
+			t.Error("we may dial a peer that is up")
+		}
+		for range 3 { // the new one ends before it is alive
+			l, s := testLink(h.Host, 1, muxer.Listener, false)
+			s.quiet = true
+			handOn(h.Host, l)
+			synctest.Wait()
+			if h.linkTo(peerID(1)) != old {
+				t.Error("services do not use the old link while the new one is unproven")
+			}
+			if c := h.peers.Counts(); c.Inbound != 1 {
+				t.Errorf("the counts are %+v", c)
+			}
+			s.hangUp(io.EOF)
+			h.hears()
+			if h.linkTo(peerID(1)) != old || h.peers.Counts().Inbound != 1 {
+				t.Error("the old link is not what it was")
+			}
+		}
+		l, s := testLink(h.Host, 1, muxer.Listener, false)
+		s.quiet = true
+		handOn(h.Host, l)
+		synctest.Wait()
+		l.Alive()
+		h.hears("down "+short(1)+" duplicate", "up "+short(1))
+		if h.linkTo(peerID(1)) != l {
+			t.Error("services do not use the new link")
+		}
+		time.Sleep(lingerTime)
+		synctest.Wait()
+		if code, reason, _ := oldSession.closed(); code != muxer.CodeDuplicate || reason != "replaced by a newer link" {
+			t.Errorf("the old link was closed with %v: %s", code, reason)
+		}
+		h.hears()
+		h.tells("peer-up", "refused remote-closed", "refused remote-closed", "refused remote-closed", "peer-up", "peer-down duplicate")
+	})
+}
+
+// The old link may end first, while the new one is unproven: then nothing can be sent until the new one is alive, which a round trip or the grace decides.
+func TestTheOldLinkMayEndWhileItIsReplaced(t *testing.T) {
+	inLinkTest(t, func(t *testing.T, h *linkTest) {
+		old, oldSession := testLink(h.Host, 1, muxer.Listener, false)
+		handOn(h.Host, old)
+		time.Sleep(redialAfter + 1)
+		h.hears("up " + short(1))
+		l, s := testLink(h.Host, 1, muxer.Listener, false)
+		s.quiet = true
+		handOn(h.Host, l)
+		synctest.Wait()
+		oldSession.hangUp(io.EOF)
+		h.hears()
+		if h.linkTo(peerID(1)) != nil {
+			t.Error("services still use the old link")
+		}
+		l.Alive()
+		h.hears("down "+short(1)+" duplicate", "up "+short(1))
+		s.hangUp(io.EOF)
+		h.hears("down " + short(1) + " remote-closed")
+	})
+}
+
 // Run waits for a grace that ends at the very moment of the stop, and a link that comes while the host stops ends too.
 func TestStoppingWaitsForLinks(t *testing.T) {
 	for range 50 {

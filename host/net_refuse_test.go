@@ -94,7 +94,7 @@ func TestReportsDisconnectAndBan(t *testing.T) {
 
 // A node of another network is no peer, is not dialed again for hours, and nobody is told of it.
 func TestAPeerOfAnotherNetworkIsQuarantined(t *testing.T) {
-	inNet(t, hosttest.Options{Nodes: 6, KnowFirst: true, Conditions: wan, Services: withPEX,
+	inNet(t, hosttest.Options{Nodes: 6, KnowFirst: true, Conditions: wan, Services: withPEX, Stopped: true,
 		Tune: func(n *hosttest.Node, c *host.Config) {
 			if n.Index == 5 {
 				c.Network = "another"
@@ -103,6 +103,8 @@ func TestAPeerOfAnotherNetworkIsQuarantined(t *testing.T) {
 		},
 	}, func(t *testing.T, net *hosttest.Network) {
 		a, stranger := net.Nodes[0], net.Nodes[5]
+		stranger.Start()
+		a.Start()
 		a.Learn(stranger)
 		e := net.AwaitEvent(a, "a dial that failed for the network", func(e host.Event) bool {
 			return e.Kind == host.EventDialFailed && e.ID == stranger.ID
@@ -110,6 +112,7 @@ func TestAPeerOfAnotherNetworkIsQuarantined(t *testing.T) {
 		if e.Reason.Code != muxer.CodeWrongNetwork || e.Stage != handshake.StageInfo {
 			t.Errorf("the dial failed in stage %q: %v", e.Stage, e.Reason)
 		}
+		net.Start() // the others
 		dials := func() int {
 			count := 0
 			for _, d := range a.Dials() {

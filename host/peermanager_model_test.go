@@ -57,7 +57,7 @@ func TestPeerManagerModel(t *testing.T) {
 		})
 	}
 	// What must have happened for the test to mean anything.
-	for _, what := range []string{"dial", "dial trusted", "upgrade", "upgrade evicts", "dialed", "accepted", "standby", "replaces", "promoted", "grace closes",
+	for _, what := range []string{"dial", "dial trusted", "upgrade", "upgrade evicts", "dialed", "accepted", "standby", "replaces", "redialed", "redial fails", "promoted", "grace closes",
 		"duplicate", "full inbound", "per ip", "per group", "banned", "evict requested", "evict banned", "quarantine", "expired", "ready", "down", "no place"} {
 		if seen[what] == 0 {
 			t.Errorf("it never happened: %s", what)
@@ -82,6 +82,7 @@ type modelLink struct {
 	role      string // "current", "standby", "leaving"
 	evict     bool   // its end was asked for
 	handed    bool   // and the router told
+	lent      bool   // a standby whose slot the link has that takes its place
 	why       muxer.Code
 }
 
@@ -182,7 +183,7 @@ func (w *model) banned(id transport.NodeID, ip netip.Addr) bool {
 // inbound and outbound count what holds a slot; outbound with the upgrades, links and dials.
 func (w *model) inbound() (n int) {
 	for _, l := range w.links {
-		if l.side == muxer.Listener && l.role != "leaving" && !w.exempt(l.id) {
+		if l.side == muxer.Listener && l.role != "leaving" && !l.lent && !w.exempt(l.id) {
 			n++
 		}
 	}
@@ -191,7 +192,7 @@ func (w *model) inbound() (n int) {
 
 func (w *model) outbound() (links, dials int) {
 	for _, l := range w.links {
-		if l.side == muxer.Dialer && l.role != "leaving" && !w.exempt(l.id) && !l.requested {
+		if l.side == muxer.Dialer && l.role != "leaving" && !l.lent && !w.exempt(l.id) && !l.requested {
 			links++
 		}
 	}

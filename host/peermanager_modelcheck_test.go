@@ -46,7 +46,7 @@ func (w *model) check() {
 		switch {
 		case l.role == "leaving":
 			leaving++
-		case w.exempt(l.id) || l.requested:
+		case (w.exempt(l.id) || l.requested) && !l.lent:
 			trusted++
 		}
 		if l.role == "current" {

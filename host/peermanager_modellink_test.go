@@ -91,9 +91,15 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	in := w.inbound()
 	own := 0 // slots that its own leaving links give up
 	for _, o := range []*modelLink{c, s} {
-		if c != nil && c.evict && o != nil && o.side == side && !o.requested {
+		if c != nil && c.evict && o != nil && o.side == side && !o.requested && !o.lent {
 			own++
 		}
+	}
+	// The remote dials although we have a link that it had taken for its only one, and not only just: it does not have that any more.
+	redialed := c != nil && s == nil && !c.evict && side == muxer.Listener && w.settled(c) && time.Since(c.arrived) > 5*time.Second
+	lends := redialed && (w.exempt(id) || !c.requested && c.side == side) // both have the same budget
+	if lends {
+		own = 1
 	}
 	want := ""
 	full := w.full(ip)
@@ -102,9 +108,9 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 		want = "banned"
 	case full != "" && !w.exempt(id) && !l.requested:
 		want = full
-	case c != nil && !c.evict && (w.settled(c) || s != nil):
+	case c != nil && !c.evict && !redialed && (w.settled(c) || s != nil):
 		want = "duplicate"
-	case c != nil && !c.evict && c.acked && !(l.side != c.side && lowerDialed(l)):
+	case c != nil && !c.evict && !redialed && c.acked && !(l.side != c.side && lowerDialed(l)):
 		want = "duplicate"
 	case w.exempt(id) || l.requested:
 	case side == muxer.Listener && in-own >= w.cfg.MaxInbound:
@@ -138,6 +144,10 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	var wantV Verdict
 	switch {
 	case c == nil:
+	case redialed:
+		wantV.Replaces = c.num
+		c.role, c.lent = "standby", lends
+		w.did("redialed", "link %d of %s", l.num, id)
 	case l.side != c.side && lowerDialed(l):
 		wantV.Replaces = c.num
 		c.role = "standby"
@@ -260,6 +270,10 @@ func (w *model) disconnect(l *modelLink, code muxer.Code) {
 		} else {
 			s.role, want = "current", s.num
 			w.did("promoted", "link %d of %s", s.num, s.id)
+			if s.lent {
+				s.lent = false
+				w.did("redial fails", "link %d of %s", l.num, l.id)
+			}
 		}
 	}
 	before, known := w.m.store.Get(l.id)

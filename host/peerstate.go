@@ -58,6 +58,7 @@ type linkState struct {
 	side   muxer.Side
 	acked  bool
 	graced bool
+	redial bool // it takes the place of a settled one: see redialedBy
 	slot   slot
 	dialed transport.Address
 	ip     netip.Addr
