@@ -181,10 +181,10 @@ func TestAcceptLoopEndsWithItsListener(t *testing.T) {
 		stop := run(t, h)
 		_ = ln.Close()
 		time.Sleep(time.Minute)
+		stop()
 		if ln.asked != 1 {
 			t.Errorf("Accept was called %d times", ln.asked)
 		}
-		stop()
 	})
 }
 
