@@ -63,6 +63,10 @@ type Host struct {
 	wg        sync.WaitGroup
 	spawnMu   sync.RWMutex // orders spawn with the beginning of the stop
 
+	// change orders what the peer manager decides on links with what the host makes of it (up, link.current), so that both always agree. It is held for
+	// moments, and taken before link.mu.
+	change sync.Mutex
+
 	linkNum   atomic.Uint64
 	links     sync.Map // link number -> *link: all that have passed their handshake
 	up        sync.Map // node id -> *link: those that services use

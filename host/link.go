@@ -137,21 +137,7 @@ func (l *link) settle() {
 
 // report makes the link the one that services use and tells subscribers, once.
 func (l *link) report() {
-	l.mu.Lock()
-	if l.ready || !l.current || !l.settled {
-		l.mu.Unlock()
-		return
-	}
-	l.ready = true
-	l.connected = time.Now()
-	l.mu.Unlock()
-
-	l.host.up.Store(l.peer, l) // before subscribers hear of it, so that they can send at once
-	if !l.host.peers.Ready(l.peer, l.num, l.channels()) {
-		l.host.up.CompareAndDelete(l.peer, l)
-		l.mu.Lock()
-		l.ready = false
-		l.mu.Unlock()
+	if !l.goUp() {
 		return
 	}
 	if l.inbound() {
@@ -159,6 +145,31 @@ func (l *link) report() {
 	}
 	l.host.emit(Event{Kind: EventUp, ID: l.peer, Address: l.address(), Inbound: l.inbound(), Duration: time.Since(l.made)})
 	l.tellDialer(nil)
+}
+
+// goUp makes the link the one that services use, if it is the peer's current one and its grace is over; false when nothing changed.
+func (l *link) goUp() bool {
+	l.host.change.Lock()
+	defer l.host.change.Unlock()
+	l.mu.Lock()
+	due := !l.ready && l.current && l.settled
+	l.mu.Unlock()
+	if !due {
+		return false
+	}
+	before, had := l.host.up.Swap(l.peer, l) // before subscribers hear of it, so that they can send at once
+	if !l.host.peers.Ready(l.peer, l.num, l.channels()) {
+		if had {
+			l.host.up.Store(l.peer, before)
+		} else {
+			l.host.up.Delete(l.peer)
+		}
+		return false
+	}
+	l.mu.Lock()
+	l.ready, l.connected = true, time.Now()
+	l.mu.Unlock()
+	return true
 }
 
 // tellDialer says what came of the dial that Host.Dial waits for, if one does. The first call counts.
@@ -238,24 +249,13 @@ func (h *Host) runLink(ctx context.Context, l *link) {
 	h.links.Store(l.num, l)
 	defer h.links.Delete(l.num)
 
-	var verdict Verdict
-	var err error
-	if l.inbound() {
-		verdict, err = h.peers.Accepted(arrival)
-	} else {
-		verdict, err = h.peers.Dialed(arrival)
-	}
+	verdict, err := h.admit(l, arrival)
 	if err != nil {
 		h.refuseLink(l, asReason(err))
 		return
 	}
 	if ctx.Err() != nil { // the host stops: it may have missed this link
 		l.end(&DisconnectError{Code: muxer.CodeShuttingDown})
-	}
-	if verdict.Replaces != 0 {
-		if old := h.link(verdict.Replaces); old != nil {
-			old.demote()
-		}
 	}
 	if verdict.Standby {
 		<-l.promoted // ends by promotion, or by end(): grace, host stop, or the current link settling
@@ -266,7 +266,6 @@ func (h *Host) runLink(ctx context.Context, l *link) {
 		}
 	}
 	l.mu.Lock()
-	l.current = true
 	if l.shake.Acked {
 		l.mu.Unlock()
 		l.settle()
@@ -286,29 +285,50 @@ func (h *Host) runLink(ctx context.Context, l *link) {
 			reason = &DisconnectError{Code: muxer.CodeShuttingDown}
 		}
 	}
-	h.up.CompareAndDelete(l.peer, l)
-	next := h.peers.Disconnected(l.peer, l.num, reason)
-	h.up.CompareAndDelete(l.peer, l) // a report that was under way may have put it back; from now on none can
-	if next != 0 {
-		if heir := h.link(next); heir != nil {
-			heir.inherit()
-		}
+	if heir := h.leave(l, reason); heir != nil {
+		heir.inherit()
 	}
 	h.drop(l, reason)
 }
 
-// demote makes the current link a standby: it goes on running, and services go on using it, if they did, until the other one is ready.
-func (l *link) demote() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.current = false
+// admit asks the peer manager for its verdict on a new link and carries it out.
+func (h *Host) admit(l *link, arrival Arrival) (verdict Verdict, err error) {
+	h.change.Lock()
+	defer h.change.Unlock()
+	if l.inbound() {
+		verdict, err = h.peers.Accepted(arrival)
+	} else {
+		verdict, err = h.peers.Dialed(arrival)
+	}
+	if err != nil || verdict.Standby {
+		return verdict, err
+	}
+	if old := h.link(verdict.Replaces); old != nil {
+		old.setCurrent(false) // it goes on running, and services go on using it, if they did, until the other one is ready
+	}
+	l.setCurrent(true)
+	return verdict, nil
 }
 
-// inherit makes a standby the current link.
-func (l *link) inherit() {
+// leave tells the peer manager that a link has ended. It returns the standby that is the peer's current link from now on, if there is one.
+func (h *Host) leave(l *link, reason *DisconnectError) (heir *link) {
+	h.change.Lock()
+	defer h.change.Unlock()
+	h.up.CompareAndDelete(l.peer, l)
+	if heir = h.link(h.peers.Disconnected(l.peer, l.num, reason)); heir != nil {
+		heir.setCurrent(true)
+	}
+	return heir
+}
+
+func (l *link) setCurrent(is bool) {
 	l.mu.Lock()
-	l.current = true
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	l.current = is
+}
+
+// inherit lets a standby that has become the current link begin its work.
+func (l *link) inherit() {
 	l.promote.Do(func() { close(l.promoted) })
 	l.report()
 }
