@@ -27,13 +27,16 @@ func wantReason(t *testing.T, err error, code muxer.Code) {
 	}
 }
 
-// TestSimultaneousDial: both ends dial at once, again and again, and always end with one link that both agree on. When two links of one peer start in the same
-// moment, CometBFT can close one and drop the other from its set, though that one lives on: it then dials again (its PEX does so within 30 s, this test
-// after a moment), and we take the new link in the place of the old one.
+// TestSimultaneousDial: both ends dial at once, again and again, and end with one link that both agree on.
+//
+// In about 1 of 150 rounds both of CometBFT's goroutines (its dial's and its listener's) take the peer for new (p2p/switch.go, addPeer: filterPeer of both comes
+// before peers.Add of either). The loser's end then removes the winner from the set, by the id that they share, while its connection lives on. CometBFT counts no
+// peer, yet answers on that link; it may not even be able to dial again, because its list of connections still holds our address (p2p/transport.go, filterConn).
+// Nothing but the end of that link helps, so that is what this test does then: afterwards there has to be one link again.
 func TestSimultaneousDial(t *testing.T) {
 	c := cometpeer.Start(t, cometpeer.Config{Network: network, Moniker: "comet", NoPEX: true})
-	redials := 0
-	defer func() { t.Logf("CometBFT lost track of the link and had to dial again in %d rounds of 20", redials) }()
+	forgotten := 0
+	defer func() { t.Logf("CometBFT forgot the link that it keeps in %d rounds of 20", forgotten) }()
 	for round := range 20 {
 		ours := node.Start(t, node.Config{Network: network, Moniker: "ours", Channels: []muxer.Channel{echoChannel}})
 		addr, err := transport.ParseAddress(c.Address())
@@ -48,39 +51,46 @@ func TestSimultaneousDial(t *testing.T) {
 		wg.Go(func() { ours.Host.PeerManager().Add(addr, peerstore.Source{Kind: "config"}) })
 		wg.Go(func() { _ = c.Switch.DialPeerWithAddress(at) })
 		wg.Wait()
-		id := transport.NodeID(c.ID())
-		agreed := func() bool {
-			_, up := ours.Host.Peer(id)
-			return up && c.Peer(string(ours.Key.ID())) != nil
-		}
-		if !within(3*time.Second, agreed) {
-			redials++
-			waitFor(t, 20*time.Second, "one link that both ends have, after CometBFT dialed again", func() bool {
-				_ = c.Switch.DialPeerWithAddress(at)
-				return agreed()
-			})
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		msg := []byte{byte(round), 1, 2, 3}
-		for { // a message proves that both mean the same link; the loser of the race may be closing
-			if err := ours.Channels[0].Send(ctx, id, msg); err == nil {
-				if e, err := ours.Channels[0].Receive(ctx); err == nil && string(e.Message) == string(msg) {
-					break
-				}
+		id, began := transport.NodeID(c.ID()), time.Now()
+		// one says that each end has one peer, the other, and that a message comes back: so both mean the same link.
+		one := func() bool {
+			if _, up := ours.Host.Peer(id); !up || c.Peer(string(ours.Key.ID())) == nil || !echoed(t, ours, id, byte(round)) {
+				return false
 			}
-			if ctx.Err() != nil {
-				t.Fatalf("round %d: no echo over the link", round)
+			return c.Switch.Peers().Size() == 1 && c.Peer(string(ours.Key.ID())) != nil && len(ours.Host.Peers()) == 1
+		}
+		if !within(3*time.Second, one) {
+			if forgotten++; forgotten > 3 {
+				t.Errorf("round %d: no agreement once more", round)
 			}
-		}
-		cancel()
-		if n := c.Switch.Peers().Size(); n != 1 {
-			t.Errorf("round %d: CometBFT has %d peers", round, n)
-		}
-		if n := len(ours.Host.Peers()); n != 1 {
-			t.Errorf("round %d: we have %d peers", round, n)
+			if _, up := ours.Host.Peer(id); !up || c.Peer(string(ours.Key.ID())) != nil {
+				t.Errorf("round %d: our end has the link: %v; CometBFT's: %v", round, up, c.Peer(string(ours.Key.ID())) != nil)
+			}
+			ours.Host.Disconnect(id, muxer.CodeDuplicate, "the remote has forgotten this link")
+			waitFor(t, 20*time.Second, "one link that both ends have, after the forgotten one has ended", one)
+			t.Logf("round %d: one link after %v", round, time.Since(began))
 		}
 		ours.Stop()
 		waitFor(t, 10*time.Second, "CometBFT sees that we have gone", func() bool { return c.Switch.Peers().Size() == 0 })
+	}
+}
+
+// echoed says whether a message to the peer comes back soon. What is left of an earlier one is thrown away.
+func echoed(t *testing.T, ours *node.Node, id transport.NodeID, b byte) bool {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	msg := []byte{b, 1, 2, 3}
+	if ours.Channels[0].Send(ctx, id, msg) != nil {
+		return false
+	}
+	for {
+		e, err := ours.Channels[0].Receive(ctx)
+		if err != nil {
+			return false
+		}
+		if string(e.Message) == string(msg) {
+			return true
+		}
 	}
 }
 
@@ -110,10 +120,12 @@ func TestReconnects(t *testing.T) {
 		if err != nil || len(e.Message) != 1 || e.Message[0] != byte(i) {
 			t.Fatalf("reconnect %d: echo %v, %v", i, e.Message, err)
 		}
+		var peer p2p.Peer // CometBFT may answer before it has the peer in its set
+		waitFor(t, 10*time.Second, "CometBFT has the peer", func() bool { peer = c.Peer(string(ours.Key.ID())); return peer != nil })
 		if i%2 == 0 {
 			ours.Host.Disconnect(id, muxer.CodeRequested, "test")
 		} else {
-			c.Switch.StopPeerGracefully(c.Peer(string(ours.Key.ID())))
+			c.Switch.StopPeerGracefully(peer)
 		}
 		waitFor(t, 10*time.Second, "both ends have let go", func() bool {
 			_, up := ours.Host.Peer(id)

@@ -26,11 +26,12 @@ func TestSilentConnections(t *testing.T) {
 		var took []time.Duration
 		for i := range connects {
 			began := time.Now()
-			if dialFrom(t, c, ours.Address().CometString()) == nil {
+			peer := dialFrom(t, c, ours.Address().CometString())
+			if peer == nil {
 				t.Fatalf("the real peer was refused at connect %d", i)
 			}
 			took = append(took, time.Since(began))
-			c.Switch.StopPeerGracefully(c.Peer(string(ours.Key.ID())))
+			c.Switch.StopPeerGracefully(peer)
 			waitFor(t, 10*time.Second, "our node sees that the peer has gone", func() bool { return len(ours.Host.Peers()) == 0 })
 		}
 		slices.Sort(took)
