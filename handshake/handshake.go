@@ -28,8 +28,17 @@ type Wire interface {
 	Upgrade(ctx context.Context, a *Attempt) (*Link, error)
 }
 
-// SecuredWire is a Wire that also takes connections which their transport has already secured and muxed (they are a
-// muxer.Session, such as QUIC's).
+// SecuredConn is a connection that its transport has already secured and muxed (QUIC). Its Close closes all streams too, and may be called more than once.
+type SecuredConn interface {
+	transport.Conn
+	muxer.Streams
+	RemotePublicKey() PublicKey
+	// Security and Muxer are the names of both in configuration and output, such as "tls" and "quic".
+	Security() string
+	Muxer() string
+}
+
+// SecuredWire is a Wire that also takes connections which their transport has already secured and muxed.
 type SecuredWire interface {
 	Wire
 	// TakesSecured says whether Upgrade can work on this connection.
@@ -83,11 +92,17 @@ type Link struct {
 	Dialed    transport.Address // zero on the listening side
 
 	LocalAddr, RemoteAddr ma.Multiaddr
-	// Acked says that both ends have told each other that they accept the link. Without it (comet has no room for such a message) the
-	// remote may still refuse silently, so the host waits for the first message or a short grace before it reports the peer.
-	Acked  bool
+	// Agree, on wires and between nodes that have room for it, is the end of the handshake: it tells the remote whether we take the link (nil) or why not,
+	// and returns the remote's verdict: nil when both take it, a *Refusal with Remote set when the remote does not, another error when the link
+	// broke before it was known. The host calls it once, after its own decision and before Session.Run; it returns when ctx ends. Told a refusal,
+	// it says so to the remote and returns without waiting long. Where it is nil (comet, guests) the remote may still refuse silently, so the host
+	// waits for the first message or a short grace before it reports the peer.
+	Agree  func(ctx context.Context, verdict *Refusal) error
 	Stages []Stage
 }
+
+// Acked says that both ends can tell each other whether they accept the link, so that neither needs to wait for signs of it.
+func (l *Link) Acked() bool { return l.Agree != nil }
 
 // ID is the remote's proven node id.
 func (l *Link) ID() transport.NodeID { return l.Remote.ID }

@@ -74,6 +74,9 @@ func NewUpgrader(cfg Config) (*Upgrader, error) {
 	return &Upgrader{cfg: cfg, budgets: newBudgets(limits)}, nil
 }
 
+// Timeout bounds all stages of a handshake together.
+func (u *Upgrader) Timeout() time.Duration { return u.cfg.Timeout }
+
 // Reserve takes a place in the inbound budgets for a raw connection, before anything is read from it: first the rate of the remote's IP, then what is in
 // flight from it and in all, then the gates at AtAccept. When only the places of all are spent, the source that holds the most loses one to a newcomer from a
 // source that holds fewer: so a few sources that are silent, or slow, never keep the others out. It does not block. A nil Slot comes with a *Refusal; the

@@ -245,17 +245,28 @@ func (l *link) ended() *DisconnectError {
 
 // runLink owns a link from its handshake to its end.
 func (h *Host) runLink(ctx context.Context, l *link) {
-	arrival := Arrival{ID: l.peer, Side: l.shake.Side, Dialed: l.shake.Dialed, IP: l.ip, LinkID: l.num, Acked: l.shake.Acked}
+	arrival := Arrival{ID: l.peer, Side: l.shake.Side, Dialed: l.shake.Dialed, IP: l.ip, LinkID: l.num, Acked: l.shake.Acked()}
 	h.links.Store(l.num, l)
 	defer h.links.Delete(l.num)
 
 	verdict, err := h.admit(l, arrival)
 	if err != nil {
+		_ = h.agree(ctx, l, asReason(err))
 		h.refuseLink(l, asReason(err))
 		return
 	}
 	if ctx.Err() != nil { // the host stops: it may have missed this link
 		l.end(&DisconnectError{Code: muxer.CodeShuttingDown})
+	}
+	if err := h.agree(ctx, l, nil); err != nil { // a standby too: for the remote it may be the one that counts
+		l.end(asReason(err))
+		_ = l.session.Run(context.Background(), l)
+		reason := l.ended()
+		if heir := h.leave(l, reason); heir != nil {
+			heir.inherit()
+		}
+		h.drop(l, reason)
+		return
 	}
 	if verdict.Standby {
 		<-l.promoted // ends by promotion, or by end(): grace, host stop, or the current link settling
@@ -266,7 +277,7 @@ func (h *Host) runLink(ctx context.Context, l *link) {
 		}
 	}
 	l.mu.Lock()
-	if l.shake.Acked {
+	if l.shake.Acked() {
 		l.mu.Unlock()
 		l.settle()
 	} else {
@@ -289,6 +300,19 @@ func (h *Host) runLink(ctx context.Context, l *link) {
 		heir.inherit()
 	}
 	h.drop(l, reason)
+}
+
+// agree ends the handshake where the wire can: each end tells the other whether it takes the link. It returns the remote's refusal, or what broke the link.
+func (h *Host) agree(ctx context.Context, l *link, reason *DisconnectError) error {
+	if l.shake.Agree == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.upgrader.Timeout())
+	defer cancel()
+	if reason == nil {
+		return l.shake.Agree(ctx, nil)
+	}
+	return l.shake.Agree(ctx, &handshake.Refusal{Code: reason.Code, Limit: reason.Limit, Reason: reason.Reason})
 }
 
 // admit asks the peer manager for its verdict on a new link and carries it out.
@@ -355,7 +379,7 @@ const lingerTime = 500 * time.Millisecond
 // link that it keeps as well: it removes peers from its set by their id (p2p/switch.go, stopAndRemovePeer), while that link lives on unlisted. One duplicate a
 // peer is kept so at a time; more are closed at once.
 func (h *Host) linger(l *link) {
-	if l.shake.Acked {
+	if l.shake.Acked() {
 		return
 	}
 	if _, busy := h.lingering.LoadOrStore(l.peer, struct{}{}); busy {

@@ -193,10 +193,21 @@ func testLink(h *Host, n int, side muxer.Side, acked bool) (*link, *fakeSession)
 		all = append(all, c.desc.ID)
 	}
 	ip := netip.AddrFrom4([4]byte{90, byte(n >> 8), byte(n), 1})
-	shake := &handshake.Link{Session: s, Wire: "fake", Transport: "fake", Security: "fake", Muxer: "fake", Side: side, RemoteKey: key, Acked: acked,
+	shake := &handshake.Link{Session: s, Wire: "fake", Transport: "fake", Security: "fake", Muxer: "fake", Side: side, RemoteKey: key,
 		Remote:     handshake.NodeInfo{ID: key.NodeID(), Network: "unit", Moniker: fmt.Sprintf("peer-%d", n), Channels: all},
 		RemoteAddr: transport.TCPMultiaddr(netip.AddrPortFrom(ip, 1000))}
+	if acked {
+		shake.Agree = agreed
+	}
 	return h.newLink(shake, ip), s
+}
+
+// agreed is the end of a handshake with a remote that takes whatever we take.
+func agreed(_ context.Context, verdict *handshake.Refusal) error {
+	if verdict != nil {
+		return verdict
+	}
+	return nil
 }
 
 // handOn lets a link live in a host that runs, as the router does.

@@ -16,7 +16,7 @@ import (
 // Conn is a connection as its transport delivers it, before any handshake. It is one of two kinds:
 //
 //   - bytes, which still need to be secured and muxed: then it also implements ByteConn;
-//   - already secured and muxed (QUIC): then it also implements muxer.Session and knows its remote's key.
+//   - already secured and muxed (QUIC): then it also implements handshake.SecuredConn, which has streams and the remote's key.
 //
 // Close may be called at any time, from any goroutine, more than once.
 type Conn interface {
@@ -53,6 +53,24 @@ type Listener interface {
 	Addr() ma.Multiaddr
 	// Close stops the listener, ends Accept, and may be called twice. Accepted connections stay open.
 	Close() error
+}
+
+// SecuringListener is a Listener whose connections are secured before Accept returns them (QUIC), so that the budgets must be asked earlier.
+type SecuringListener interface {
+	Listener
+	// Guard sets who is asked about each new connection before any cryptography is done for it. Call it once, before the first Accept. guard
+	// gets a Conn that has addresses and Close only; its error refuses the connection. The Pass is released by the listener when the connection fails
+	// before Accept returns it; after that it belongs to who got the connection, which is a PassHolder. guard does not block, and is called concurrently.
+	Guard(guard func(Conn) (Pass, error))
+}
+
+// Pass is a place in the budgets of connections that are being secured.
+type Pass interface{ Release() }
+
+// PassHolder is a Conn of a SecuringListener.
+type PassHolder interface {
+	// Pass is what Guard's function returned for this connection.
+	Pass() Pass
 }
 
 var (

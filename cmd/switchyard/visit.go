@@ -226,7 +226,7 @@ func (v *visit) end() {
 
 // settle waits whether the remote takes the link after all: a CometBFT node refuses without a word, by hanging up.
 func (v *visit) settle(ctx context.Context) error {
-	if v.link.Acked {
+	if v.link.Acked() {
 		return nil
 	}
 	const grace = 300 * time.Millisecond

@@ -216,10 +216,20 @@ func newCometStar(n int, channels []byte) (*cometSwitch, error) {
 
 func (t *cometSwitch) setup(i int) error {
 	d := t.dialers[i]
-	for d.Switch.DialPeerWithAddress(t.addr) != nil { // a quick redial may be refused for a moment
-		runtime.Gosched()
+	for {
+		for d.Switch.DialPeerWithAddress(t.addr) != nil { // a quick redial may be refused for a moment
+			runtime.Gosched()
+		}
+		if t.atHub.within(time.Second, d.ID(), true) {
+			break
+		}
+		// The hub took it for a duplicate of the link before, which it had not quite forgotten, and closed it without a word.
+		t.atDialer[i].forget(t.hub.ID())
+		if peer := d.Peer(t.hub.ID()); peer != nil {
+			d.Switch.StopPeerGracefully(peer)
+			t.atDialer[i].await(t.hub.ID(), false)
+		}
 	}
-	t.atHub.await(d.ID(), true)
 	t.atDialer[i].await(t.hub.ID(), true)
 	d.Switch.StopPeerGracefully(d.Peer(t.hub.ID()))
 	t.atDialer[i].await(t.hub.ID(), false)
