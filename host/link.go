@@ -112,6 +112,18 @@ func (l *link) leaveInboxes() {
 // the remote has accepted the link.
 func (l *link) Alive() { l.settle() }
 
+// listenerPatience is how long the listening end waits for the remote to speak before it asks. A dialer of ours asks at once; a CometBFT node says nothing
+// by itself until its next ping.
+const listenerPatience = 50 * time.Millisecond
+
+// Patience implements muxer.Liveness: the dialing end asks at once, and the listening end's answer is its sign of life; two questions would cost twice the packets.
+func (l *link) Patience() time.Duration {
+	if l.inbound() {
+		return listenerPatience
+	}
+	return 0
+}
+
 // settle reports the link as up (if it is the peer's current one) and ends the grace.
 func (l *link) settle() {
 	l.mu.Lock()

@@ -43,10 +43,13 @@ type Handler interface {
 	Deliver(ctx context.Context, msgs []Message) error
 }
 
-// Liveness is implemented by a Handler that must know when the remote has accepted the link, on wires that have no message for that: a
-// session whose handler implements it sends one keep-alive when Run begins, and calls Alive once, on Run's goroutine, when the first
-// packet of any kind has arrived, before it delivers anything.
-type Liveness interface{ Alive() }
+// Liveness is implemented by a Handler that must know when the remote has accepted the link, on wires that have no message for that: the session calls Alive
+// once, on Run's goroutine, when the first packet of any kind has arrived, before it delivers anything. If none has come within Patience after the beginning of
+// Run, it asks for one with a keep-alive; 0 asks at once.
+type Liveness interface {
+	Alive()
+	Patience() time.Duration
+}
 
 // Session is the traffic of one link. All methods may be called concurrently, Run once.
 type Session interface {

@@ -453,10 +453,47 @@ func TestNewRefuses(t *testing.T) {
 // livenessInbox counts the calls of Alive.
 type livenessInbox struct {
 	muxertest.Inbox
-	alive atomic.Int32
+	alive    atomic.Int32
+	patience time.Duration
 }
 
 func (l *livenessInbox) Alive() { l.alive.Add(1) }
+
+func (l *livenessInbox) Patience() time.Duration { return l.patience }
+
+// TestLivenessPatience: who is patient asks only a remote that says nothing.
+func TestLivenessPatience(t *testing.T) {
+	for _, spoken := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			ours, remote := muxertest.Pipe(1 << 10)
+			s, err := New(Plain(ours), []muxer.Channel{{ID: 5}}, Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := livenessInbox{patience: 50 * time.Millisecond}
+			done := make(chan struct{})
+			go func() { defer close(done); s.Run(t.Context(), &h) }()
+			began := time.Now()
+			if spoken {
+				remote.Write(pongPacket)
+			}
+			b := make([]byte, 3)
+			if _, err := io.ReadFull(remote, b); err != nil || !bytes.Equal(b, pingPacket) {
+				t.Errorf("% x, %v, want a ping", b, err)
+			}
+			want := 50 * time.Millisecond
+			if spoken {
+				want += firstMeasure
+			}
+			if took := time.Since(began); took != want {
+				t.Errorf("the ping came after %v, want %v", took, want)
+			}
+			s.Close(muxer.CodeRequested, "")
+			<-done
+			remote.Close()
+		})
+	}
+}
 
 func TestLiveness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

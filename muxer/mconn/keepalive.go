@@ -20,11 +20,15 @@ type keepalive struct {
 
 	// Guarded by the session's mutex.
 	nextPing int64
+	asking   bool   // nextPing only asks for a first sign of life
 	deadline int64  // by when the remote must have answered our ping
 	received uint64 // what had been received when deadline was set
 	total    uint64 // what had been received at the last look
 	heard    int64  // the last look that found more received than the one before
 }
+
+// firstMeasure is how soon the round trip to a remote is measured that has given its sign of life unasked.
+const firstMeasure = time.Second
 
 // step is the longest time between two looks. A remote that hears from us every third of its timeout (we take it to have ours)
 // stays calm even if one look comes late.
@@ -32,11 +36,19 @@ func (k *keepalive) step(s *Session) time.Duration {
 	return min(s.cfg.PongTimeout/3, s.cfg.PingInterval, s.cfg.WriteTimeout)
 }
 
-func (k *keepalive) start(s *Session) {
+func (k *keepalive) start(s *Session, live muxer.Liveness) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k.nextPing = s.now() + int64(s.cfg.PingInterval)
-	k.timer = time.AfterFunc(k.step(s), func() { k.look(s) })
+	first := s.cfg.PingInterval
+	if live != nil {
+		if patience := live.Patience(); patience <= 0 {
+			s.requestPing()
+		} else if patience < first {
+			first, k.asking = patience, true
+		}
+	}
+	k.nextPing = s.now() + int64(first)
+	k.timer = time.AfterFunc(min(first, k.step(s)), func() { k.look(s) })
 }
 
 func (k *keepalive) stop() { k.timer.Stop() }
@@ -87,8 +99,14 @@ func (k *keepalive) look(s *Session) {
 		}
 	}
 	if now >= k.nextPing {
-		s.requestPing()
-		k.nextPing = now + int64(s.cfg.PingInterval)
+		wait := s.cfg.PingInterval
+		if k.asking && s.receivedBytes.Load() > 0 {
+			wait = min(wait, firstMeasure) // it has spoken; the round trip is to be measured soon
+		} else {
+			s.requestPing()
+		}
+		k.asking = false
+		k.nextPing = now + int64(wait)
 	}
 	next = min(next, k.nextPing)
 	if k.deadline != 0 {

@@ -128,12 +128,8 @@ func (s *Session) Run(ctx context.Context, h muxer.Handler) error {
 		defer close(cancelled)
 		s.close(&muxer.CloseError{Code: muxer.CodeShuttingDown, Reason: "context ended", Err: fmt.Errorf("%w: %w", muxer.ErrClosed, context.Cause(ctx))})
 	})
-	s.alive.start(s)
-	if _, ok := h.(muxer.Liveness); ok { // ask for a sign of life, and give one
-		s.mu.Lock()
-		s.requestPing()
-		s.mu.Unlock()
-	}
+	live, _ := h.(muxer.Liveness)
+	s.alive.start(s, live)
 
 	s.fail(s.readLoop(h))
 	<-written
