@@ -51,6 +51,7 @@ type Host struct {
 	upgrader *handshake.Upgrader
 	events   eventHub
 	memory   memory
+	streams  streamTable
 
 	mu        sync.Mutex // guards the fields below until Run; they do not change afterwards
 	running   bool
@@ -107,7 +108,7 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	return h, nil
 }
 
-// OpenChannel gives a service its channel. It fails with ErrStarted once Run was called, and for an id that is taken.
+// OpenChannel gives a service its channel. It fails with ErrStarted once Run was called, and for an id or a name that is taken.
 func (h *Host) OpenChannel(desc muxer.Channel) (*Channel, error) {
 	if err := desc.Validate(); err != nil {
 		return nil, err
@@ -120,8 +121,15 @@ func (h *Host) OpenChannel(desc muxer.Channel) (*Channel, error) {
 		return nil, ErrStarted
 	case h.byID[desc.ID] != nil:
 		return nil, fmt.Errorf("channel 0x%02x (%s) is already open as %s", desc.ID, desc.Name, h.byID[desc.ID].desc.Name)
+	case h.streams.find(desc.Name) != nil:
+		return nil, fmt.Errorf("channel 0x%02x: %s is the name of a stream protocol that has a handler", desc.ID, desc.Name)
 	case len(h.channels) >= handshake.MaxChannels:
 		return nil, fmt.Errorf("channel 0x%02x (%s): a node has at most %d channels", desc.ID, desc.Name, handshake.MaxChannels)
+	}
+	for _, c := range h.channels {
+		if c.desc.Name == desc.Name {
+			return nil, fmt.Errorf("channel 0x%02x: channel 0x%02x has the name %s already", desc.ID, c.desc.ID, desc.Name)
+		}
 	}
 	c := &Channel{host: h, desc: desc, index: len(h.channels), wake: make(chan struct{}, 1), inboxes: map[transport.NodeID]*inbox{}}
 	h.channels = append(h.channels, c)

@@ -19,6 +19,7 @@ func (h *Host) localInfo(conn transport.Conn) handshake.NodeInfo {
 	info := handshake.NodeInfo{
 		ID: h.self, PeerID: h.key.PeerID(), Moniker: h.cfg.Moniker, Network: h.cfg.Network, Version: h.cfg.Version,
 		P2PVersion: handshake.P2PVersion, BlockVersion: handshake.BlockVersion, Height: h.peers.SelfHeight(),
+		Protocols: h.streams.protocols(),
 	}
 	for _, c := range h.channels {
 		info.Channels = append(info.Channels, c.desc.ID)
@@ -134,7 +135,7 @@ func (h *Host) infoOf(l *link) PeerInfo {
 	p := PeerInfo{
 		ID: l.peer, PeerID: s.RemoteKey.PeerID(), Address: l.address(), Inbound: l.inbound(),
 		Wire: s.Wire, Transport: s.Transport, Security: s.Security, Muxer: s.Muxer,
-		Moniker: s.Remote.Moniker, Network: s.Remote.Network, Version: s.Remote.Version, Channels: l.channels(), Listen: s.Remote.Listen,
+		Moniker: s.Remote.Moniker, Network: s.Remote.Network, Version: s.Remote.Version, Channels: l.channels(), Protocols: s.Remote.Protocols, Listen: s.Remote.Listen,
 		Stats: l.session.Stats(),
 	}
 	l.mu.Lock()

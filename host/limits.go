@@ -9,6 +9,8 @@ type Limits struct {
 	Dials         int           // dials and their handshakes in flight at once; 0 means 16
 	DialTimeout   time.Duration // of the transport's connect; 0 means 5 s
 	DialStagger   time.Duration // between two addresses of one peer; 0 means 250 ms
+	// PeerStreams and ProtocolStreams are how many streams one peer may have open with our applications at once, in all and of one protocol; 0 means 512 and 256.
+	PeerStreams, ProtocolStreams int
 	// Grace is how long a link without an accept message and without any packet waits before it counts as ready all the same; 0 means 3 s. Remotes that
 	// serve the link answer our first ping within a round trip, so it ends for silent ones only. The longer it is the less often two nodes that dial each other
 	// at once over a lossy path settle on one link each.
@@ -30,6 +32,12 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.DialStagger <= 0 {
 		l.DialStagger = 250 * time.Millisecond
+	}
+	if l.PeerStreams <= 0 {
+		l.PeerStreams = 512
+	}
+	if l.ProtocolStreams <= 0 {
+		l.ProtocolStreams = 256
 	}
 	if l.Grace <= 0 {
 		l.Grace = 3 * time.Second

@@ -26,6 +26,7 @@ type link struct {
 	common  [4]uint64 // bitmap of the channels that both ends serve
 	made    time.Time
 
+	streams linkStreams
 	inboxes []*inbox // by Channel.index of the host's channels; entries are made at the first message
 
 	excess atomic.Int64 // bytes beyond the budgets of its inboxes

@@ -56,12 +56,14 @@ var (
 	descWaiting  = prometheus.NewDesc("switchyard_message_memory_bytes", "Bytes of messages that wait for services.", nil, nil)
 	descPauses   = prometheus.NewDesc("switchyard_link_pauses_total", "Times that a link was paused because a service was slow.", nil, nil)
 	descRefused  = prometheus.NewDesc("switchyard_refused_total", "Inbound connections refused or failed before they became links.", nil, nil)
+	descStreams  = prometheus.NewDesc("switchyard_streams", "Streams that peers have open with our handlers.", []string{"protocol"}, nil)
+	descServed   = prometheus.NewDesc("switchyard_streams_total", "Streams that peers have opened with our handlers, or tried to beyond a limit.", []string{"protocol", "outcome"}, nil)
 	descKnown    = prometheus.NewDesc("switchyard_known_peers", "Peers in the store.", []string{"state"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descPeers, descBytes, descMessages, descDropped, descWaiting, descPauses, descRefused, descKnown} {
+	for _, d := range []*prometheus.Desc{descPeers, descBytes, descMessages, descDropped, descWaiting, descPauses, descRefused, descStreams, descServed, descKnown} {
 		ch <- d
 	}
 }
@@ -100,6 +102,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descWaiting, float64(h.memory.used.Load()))
 	counter(descPauses, h.pauses.Load())
 	counter(descRefused, h.refused.Load())
+	for _, s := range h.streams.all() {
+		gauge(descStreams, float64(s.open.Load()), s.protocol)
+		counter(descServed, s.served.Load(), s.protocol, "served")
+		counter(descServed, s.refused.Load(), s.protocol, "refused")
+	}
 	st := h.cfg.Store.Stats()
 	gauge(descKnown, float64(st.Tried), "tried")
 	gauge(descKnown, float64(st.New), "new")

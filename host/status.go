@@ -20,7 +20,8 @@ type PeerInfo struct {
 	Moniker       string
 	Network       string
 	Version       string
-	Channels      []byte
+	Channels      []byte   // that both ends serve
+	Protocols     []string // of streams, that it says it takes; empty on comet
 	Listen        []string // what it says of itself
 	Trusted       bool
 	Score         int

@@ -1,0 +1,200 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// ErrNoStreams says that the wire of the link to a peer carries messages only (comet), so that no stream can be opened to it.
+var ErrNoStreams = errors.New("this peer's wire has no streams")
+
+// StreamHandler serves one stream that a peer has opened. It has a goroutine of its own. ctx ends with the link, and the stream is reset then. The stream is closed
+// when the handler returns: what was written still arrives. A handler that panics takes only its stream down, with the stack logged.
+type StreamHandler func(ctx context.Context, from transport.NodeID, s muxer.Stream)
+
+const (
+	// maxStreamHandlers and maxProtocolName bound what we tell every peer about our protocols: identify has to fit into 4 KiB.
+	maxStreamHandlers = 64
+	maxProtocolName   = 128 // bytes
+)
+
+// streamService is what takes the streams of one protocol.
+type streamService struct {
+	protocol string
+	handle   StreamHandler
+
+	served, refused atomic.Uint64 // streams
+	open            atomic.Int64
+}
+
+// streamTable are the protocols of a host.
+type streamTable struct {
+	mu       sync.RWMutex
+	services map[string]*streamService
+}
+
+func (t *streamTable) find(protocol string) *streamService {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.services[protocol]
+}
+
+// protocols are the names, in order.
+func (t *streamTable) protocols() []string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return slices.Sorted(maps.Keys(t.services))
+}
+
+func (t *streamTable) all() []*streamService {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return slices.Collect(maps.Values(t.services))
+}
+
+// HandleStream lets handler serve the streams of a protocol that peers open, such as "/echo/1.0.0", before Run or while the host runs; in the second case connected peers
+// are told, where their wire can. A peer may have Limits.ProtocolStreams of them open at once, and Limits.PeerStreams of all protocols; further ones are
+// reset. It fails for a name that is taken, by another handler or a channel, and for one that no peer could be told.
+func (h *Host) HandleStream(protocol string, handler StreamHandler) error {
+	switch {
+	case handler == nil:
+		return fmt.Errorf("protocol %q: no handler", protocol)
+	case protocol == "" || len(protocol) > maxProtocolName:
+		return fmt.Errorf("protocol %.40q: a name has 1 to %d bytes", protocol, maxProtocolName)
+	}
+	for _, c := range []byte(protocol) {
+		if c <= ' ' || c > '~' {
+			return fmt.Errorf("protocol %q: a name is printable ASCII without spaces", protocol)
+		}
+	}
+	if c := h.channelNamed(protocol); c != nil {
+		return fmt.Errorf("protocol %s: that is the name of channel 0x%02x", protocol, c.desc.ID)
+	}
+	t := &h.streams
+	t.mu.Lock()
+	switch {
+	case t.services[protocol] != nil:
+		t.mu.Unlock()
+		return fmt.Errorf("protocol %s has a handler already", protocol)
+	case len(t.services) >= maxStreamHandlers:
+		t.mu.Unlock()
+		return fmt.Errorf("protocol %s: a node has handlers for at most %d protocols", protocol, maxStreamHandlers)
+	case t.services == nil:
+		t.services = map[string]*streamService{}
+	}
+	t.services[protocol] = &streamService{protocol: protocol, handle: handler}
+	t.mu.Unlock()
+	return nil
+}
+
+// RemoveStreamHandler takes no more streams of a protocol. Those that are open go on. False says that there was no handler.
+func (h *Host) RemoveStreamHandler(protocol string) bool {
+	t := &h.streams
+	t.mu.Lock()
+	_, had := t.services[protocol]
+	delete(t.services, protocol)
+	t.mu.Unlock()
+	return had
+}
+
+// channelNamed is the channel whose streams have that name; nil for none.
+func (h *Host) channelNamed(name string) *Channel {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.channels {
+		if c.desc.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// OpenStream opens a stream to a connected peer and waits until the peer has taken the protocol. The caller closes or resets it; it ends with the link. Errors:
+// ErrNotConnected, ErrNoStreams, muxer.ErrUnknownProtocol (wrapped) where the peer does not take the protocol, ctx's, or why the link ended.
+func (h *Host) OpenStream(ctx context.Context, to transport.NodeID, protocol string) (muxer.Stream, error) {
+	l := h.linkTo(to)
+	if l == nil {
+		return nil, ErrNotConnected
+	}
+	session, ok := l.session.(muxer.StreamSession)
+	if !ok {
+		return nil, fmt.Errorf("%w: it is linked over %s", ErrNoStreams, l.shake.Wire)
+	}
+	return session.OpenStream(ctx, protocol)
+}
+
+// linkStreams counts the streams that the remote of a link has open with applications.
+type linkStreams struct {
+	mu    sync.Mutex
+	total int
+	open  map[*streamService]int // made at the first stream
+}
+
+// take counts a stream in, or says which limit keeps it out.
+func (c *linkStreams) take(s *streamService, limits *Limits) (limit string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.total >= limits.PeerStreams:
+		return "limits.peer_streams"
+	case c.open[s] >= limits.ProtocolStreams:
+		return "limits.protocol_streams"
+	case c.open == nil:
+		c.open = map[*streamService]int{}
+	}
+	c.total++
+	c.open[s]++
+	return ""
+}
+
+func (c *linkStreams) give(s *streamService) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.total--
+	if c.open[s]--; c.open[s] == 0 {
+		delete(c.open, s)
+	}
+}
+
+// Serves implements muxer.StreamServer.
+func (l *link) Serves(protocol string) bool { return l.host.streams.find(protocol) != nil }
+
+// ServeStream implements muxer.StreamServer.
+func (l *link) ServeStream(ctx context.Context, s muxer.Stream) {
+	h := l.host
+	service := h.streams.find(s.Protocol())
+	if service == nil { // removed since Serves
+		_ = s.Reset(muxer.CodeIncompatible)
+		return
+	}
+	if limit := l.streams.take(service, &h.cfg.Limits); limit != "" {
+		service.refused.Add(1)
+		h.log.Debug("a stream too many", slog.String("peer", string(l.peer)), slog.String("protocol", s.Protocol()), slog.String("limit", limit))
+		_ = s.Reset(muxer.CodeTooManyStarts)
+		return
+	}
+	service.served.Add(1)
+	service.open.Add(1)
+	defer func() {
+		if p := recover(); p != nil {
+			h.log.Error("the handler of a stream panicked", slog.String("protocol", s.Protocol()), slog.String("peer", string(l.peer)),
+				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			_ = s.Reset(muxer.CodeUnknown)
+		}
+		service.open.Add(-1)
+		l.streams.give(service)
+	}()
+	l.settle() // who opens a stream has accepted the link
+	service.handle(ctx, l.peer, s)
+	_ = s.Close()
+}
