@@ -45,7 +45,9 @@ floors: ## who may import whom, which folders there are, how long a file may be
 
 bench: ## ours beside the real peers, in one process (ARGS="-rounds 5 -only set-ups")
 	@cd internal/interop && go build -o ../../.cache/bin/bench ./bench
+	@cd internal/interoplibp2p && go build -o ../../.cache/bin/bench-libp2p ./bench
 	@.ci/quiet .cache/bin/bench $(ARGS)
+	@.ci/quiet .cache/bin/bench-libp2p $(ARGS)
 
 microbench: ## the Go benchmarks of the packages (PKG=./muxer/mconn to choose)
 	go test -run '^$$' -bench . -benchmem -timeout 30m $(PKG)

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/host"
+	netw "github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	gonoise "github.com/libp2p/go-libp2p/p2p/security/noise"
+	gotls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	goquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	gotcp "github.com/libp2p/go-libp2p/p2p/transport/tcp"
+)
+
+const benchProtocol = "/bench/1.0.0"
+
+// newTheirs starts a host of go-libp2p with one transport and one security. Its resource manager has no limits that the measurements would meet, and no metrics.
+func newTheirs(via string, listen bool) (host.Host, error) {
+	limits, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(rcmgr.InfiniteLimits), rcmgr.WithMetricsDisabled())
+	if err != nil {
+		return nil, err
+	}
+	opts := []libp2p.Option{libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.ResourceManager(limits), libp2p.UserAgent("bench")}
+	addr := "/ip4/" + freshIP()
+	switch via {
+	case "noise", "tls":
+		addr += "/tcp/0"
+		opts = append(opts, libp2p.Transport(gotcp.NewTCPTransport), libp2p.Muxer(yamux.ID, yamux.DefaultTransport))
+		if via == "noise" {
+			opts = append(opts, libp2p.Security(gonoise.ID, gonoise.New))
+		} else {
+			opts = append(opts, libp2p.Security(gotls.ID, gotls.New))
+		}
+	case "quic":
+		addr += "/udp/0/quic-v1"
+		opts = append(opts, libp2p.Transport(goquic.NewTransport))
+	}
+	if !listen {
+		opts = append(opts, libp2p.NoListenAddrs)
+	} else {
+		opts = append(opts, libp2p.ListenAddrStrings(addr))
+	}
+	return libp2p.New(opts...)
+}
+
+// theirPair is two hosts with one connection between them, and one stream on it.
+type theirPair struct {
+	a, b  host.Host
+	s     netw.Stream // at a
+	far   netw.Stream // at b
+	frame int         // 0: what is written is not framed; 1: a frame at a time; larger: gathered by a bufio.Writer of that size
+	echo  sync.WaitGroup
+	on    bool
+}
+
+func newTheirPair(via string, frame int) func() (pair, error) {
+	return func() (pair, error) {
+		p := &theirPair{frame: frame}
+		var err error
+		if p.a, err = newTheirs(via, false); err != nil {
+			return nil, err
+		}
+		if p.b, err = newTheirs(via, true); err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		far := make(chan netw.Stream, 1)
+		p.b.SetStreamHandler(benchProtocol, func(s netw.Stream) { far <- s })
+		if err := p.a.Connect(ctx, peer.AddrInfo{ID: p.b.ID(), Addrs: p.b.Addrs()}); err != nil {
+			return nil, err
+		}
+		if p.s, err = p.a.NewStream(ctx, p.b.ID(), benchProtocol); err != nil {
+			return nil, err
+		}
+		if _, err := p.s.Write([]byte{1}); err != nil { // the negotiation is lazy
+			return nil, err
+		}
+		p.far = <-far
+		_, err = io.ReadFull(p.far, make([]byte, 1))
+		return p, err
+	}
+}
+
+func (p *theirPair) stream(msg []byte, n int) error {
+	return overStream(p.s, p.far, p.frame, msg, n)
+}
+
+func (p *theirPair) roundTrip(msg []byte) error {
+	if !p.on {
+		p.on = true
+		p.echo.Go(func() { _, _ = io.CopyBuffer(struct{ io.Writer }{p.far}, struct{ io.Reader }{p.far}, make([]byte, 4<<10)) })
+	}
+	return ask(p.s, msg)
+}
+
+func (p *theirPair) close() {
+	p.a.Close()
+	p.b.Close()
+	p.echo.Wait()
+}
+
+// ask sends msg and reads as much back.
+func ask(s io.ReadWriter, msg []byte) error {
+	if _, err := s.Write(msg); err != nil {
+		return err
+	}
+	var back [100]byte
+	_, err := io.ReadFull(s, back[:len(msg)])
+	return err
+}
+
+// overStream writes msg n times to a stream whose other end is far, framed or not.
+func overStream(s io.Writer, far io.Reader, frame int, msg []byte, n int) error {
+	var wg sync.WaitGroup
+	var failed error
+	wg.Go(func() {
+		if frame == 0 {
+			_, failed = io.CopyBuffer(io.Discard, struct{ io.Reader }{io.LimitReader(far, int64(n)*int64(len(msg)))}, make([]byte, 64<<10))
+			return
+		}
+		r := bufio.NewReaderSize(far, 64<<10)
+		buf := make([]byte, len(msg))
+		for range n {
+			size, err := binary.ReadUvarint(r)
+			if err == nil && size != uint64(len(msg)) {
+				err = fmt.Errorf("a message of %d bytes, expected %d", size, len(msg))
+			}
+			if err == nil {
+				_, err = io.ReadFull(r, buf)
+			}
+			if err != nil {
+				failed = err
+				return
+			}
+		}
+	})
+	err := func() error {
+		switch frame {
+		case 0:
+			for range n {
+				if _, err := s.Write(msg); err != nil {
+					return err
+				}
+			}
+			return nil
+		case 1:
+			buf := make([]byte, 0, len(msg)+binary.MaxVarintLen64)
+			for range n {
+				buf = append(binary.AppendUvarint(buf[:0], uint64(len(msg))), msg...)
+				if _, err := s.Write(buf); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		w := bufio.NewWriterSize(s, frame)
+		var head [binary.MaxVarintLen64]byte
+		for range n {
+			_, _ = w.Write(head[:binary.PutUvarint(head[:], uint64(len(msg)))])
+			if _, err := w.Write(msg); err != nil {
+				return err
+			}
+		}
+		return w.Flush()
+	}()
+	if err != nil {
+		return err
+	}
+	wg.Wait()
+	return failed
+}
+
+// theirStar is a hub and hosts that dial it.
+type theirStar struct {
+	hub      host.Host
+	dialers  []host.Host
+	atHub    *watch
+	sub      event.Subscription
+	watching sync.WaitGroup
+}
+
+func newTheirStar(via string) func(n int) (star, error) {
+	return func(n int) (star, error) {
+		hub, err := newTheirs(via, true)
+		if err != nil {
+			return nil, err
+		}
+		s := &theirStar{hub: hub, atHub: newWatch()}
+		for range n {
+			d, err := newTheirs(via, false)
+			if err != nil {
+				return nil, err
+			}
+			s.atHub.expect(string(d.ID()))
+			s.dialers = append(s.dialers, d)
+		}
+		hub.Network().Notify(&netw.NotifyBundle{DisconnectedF: func(_ netw.Network, c netw.Conn) { s.atHub.tell(string(c.RemotePeer()), false) }})
+		if s.sub, err = hub.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted)); err != nil {
+			return nil, err
+		}
+		s.watching.Go(func() {
+			for e := range s.sub.Out() {
+				s.atHub.tell(string(e.(event.EvtPeerIdentificationCompleted).Peer), true)
+			}
+		})
+		return s, nil
+	}
+}
+
+// setup returns when both ends have identified each other: Connect waits for its own end.
+func (s *theirStar) setup(i int) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := s.dialers[i].Connect(ctx, peer.AddrInfo{ID: s.hub.ID(), Addrs: s.hub.Addrs()}); err != nil {
+		return err
+	}
+	if !s.atHub.within(10*time.Second, string(s.dialers[i].ID()), true) {
+		return errors.New("the hub did not identify its peer")
+	}
+	return nil
+}
+
+func (s *theirStar) hangup(i int) error {
+	if err := s.dialers[i].Network().ClosePeer(s.hub.ID()); err != nil {
+		return err
+	}
+	if !s.atHub.within(10*time.Second, string(s.dialers[i].ID()), false) {
+		return errors.New("the hub did not notice the end")
+	}
+	return nil
+}
+
+func (s *theirStar) close() {
+	for _, d := range s.dialers {
+		d.Close()
+	}
+	s.sub.Close()
+	s.hub.Close()
+	s.watching.Wait()
+}
