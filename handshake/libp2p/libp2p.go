@@ -1,6 +1,6 @@
-// Package libp2p is the wire of libp2p nodes over byte connections: multistream-select agrees on a security (Noise, TLS), the remote's key is proven, a
-// stream muxer is agreed on (together with the security where that can, else by multistream-select again), and identify tells what the remote is. Its
-// addresses end in /p2p/<peer id>.
+// Package libp2p is the wire of libp2p nodes. Over byte connections, multistream-select agrees on a security (Noise, TLS), the remote's key is proven, a
+// stream muxer is agreed on (together with the security where that can, else by multistream-select again). Connections that their transport has secured and muxed
+// (QUIC) begin behind that. Then identify tells what the remote is. Addresses end in /p2p/<peer id>.
 //
 // A link's session carries channels and streams (muxer.Lanes). A remote that has nothing but identify is a guest (handshake.NodeInfo.Guest): nobody
 // knows of which network it is. Of our channels it is given those whose names are among its protocols.
@@ -38,7 +38,7 @@ type Wire struct {
 	muxers     []string
 }
 
-var _ handshake.Wire = (*Wire)(nil)
+var _ handshake.SecuredWire = (*Wire)(nil)
 
 // New checks cfg.
 func New(cfg Config) (*Wire, error) {
@@ -75,33 +75,50 @@ func (*Wire) CanDial(addr transport.Address) bool {
 	return addr.Wire() == transport.WireLibp2p || addr.Wire() == ""
 }
 
-// Upgrade implements handshake.Wire.
+// TakesSecured implements handshake.SecuredWire: it takes all connections that have streams and the remote's key (QUIC).
+func (*Wire) TakesSecured(c transport.Conn) bool {
+	_, ok := c.(handshake.SecuredConn)
+	return ok
+}
+
+// Upgrade implements handshake.Wire. Of a connection that its transport has secured and muxed it only checks the key.
 func (w *Wire) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Link, error) {
-	conn, ok := a.Conn.(transport.ByteConn)
-	if !ok {
-		return nil, handshake.Fail(handshake.StageSecurity, muxer.CodeIncompatible, errors.New("the libp2p wire needs a connection of plain bytes"))
-	}
-	secured, security, err := w.secure(ctx, conn, a)
-	if err != nil {
-		return nil, err
-	}
-	a.Done(handshake.StageSecurity)
-	mux, err := w.agreeOnMuxer(secured, a.Side)
-	if err != nil {
-		return nil, err
-	}
-	streams, err := mux.New(secured, a.Side)
-	if err != nil {
-		return nil, handshake.Fail(handshake.StageMuxer, muxer.CodeUnknown, err)
+	var streams muxer.Streams
+	var key handshake.PublicKey
+	var security, mux string
+	switch conn := a.Conn.(type) {
+	case handshake.SecuredConn:
+		key, security, mux = conn.RemotePublicKey(), conn.Security(), conn.Muxer()
+		if err := a.CheckKey(key); err != nil {
+			return nil, err
+		}
+		a.Done(handshake.StageSecurity)
+		streams = conn
+	case transport.ByteConn:
+		secured, name, err := w.secure(ctx, conn, a)
+		if err != nil {
+			return nil, err
+		}
+		a.Done(handshake.StageSecurity)
+		m, err := w.agreeOnMuxer(secured, a.Side)
+		if err != nil {
+			return nil, err
+		}
+		if streams, err = m.New(secured, a.Side); err != nil {
+			return nil, handshake.Fail(handshake.StageMuxer, muxer.CodeUnknown, err)
+		}
+		key, security, mux = secured.RemotePublicKey(), name, m.Name()
+	default:
+		return nil, handshake.Fail(handshake.StageSecurity, muxer.CodeIncompatible, errors.New("the libp2p wire needs a connection of bytes, or one that is secured"))
 	}
 	a.Done(handshake.StageMuxer)
 
-	link, err := w.open(ctx, a, streams, secured.RemotePublicKey())
+	link, err := w.open(ctx, a, streams, key)
 	if err != nil {
 		return nil, err
 	}
 	a.Done(handshake.StageInfo)
-	link.Security, link.Muxer = security, mux.Name()
+	link.Security, link.Muxer = security, mux
 	return link, nil
 }
 
