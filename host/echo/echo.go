@@ -1,4 +1,4 @@
-// Package echo answers every message with its own bytes: the diagnostic service of a node. It also calls the same service of others and
+// Package echo answers every message, and every stream, with its own bytes: the diagnostic service of a node. It also calls the same service of others and
 // measures the round trip.
 //
 // The message on the channel is exactly the payload, with nothing around it, so request and reply look alike. Two nodes that call each other
@@ -20,10 +20,11 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// ChannelID is the channel of the service on MConn; ChannelName its name on streams.
+// ChannelID is the channel of the service on MConn; ChannelName its name on streams, where the messages have their lengths ahead of them (bare bytes go over
+// StreamProtocol).
 const (
 	ChannelID   = 0x7e
-	ChannelName = "/echo/1.0.0"
+	ChannelName = "/echo-channel/1.0.0"
 )
 
 // sendTimeout is how long a peer may leave its answers unread.
@@ -90,7 +91,7 @@ type Service struct {
 	answered, dropped atomic.Uint64
 }
 
-// New opens the service's channel with open, which is the host's OpenChannel, and starts nothing. A nil logger discards.
+// New opens the service's channel with open, which is the host's OpenChannel, and starts nothing. See HandleStreams for streams. A nil logger discards.
 func New(cfg Config, open func(muxer.Channel) (*host.Channel, error), logger *slog.Logger) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -135,8 +136,8 @@ func (s *Service) Run(ctx context.Context) error {
 
 // Stats are counts since the start.
 type Stats struct {
-	Answered uint64 // requests whose answer was queued
-	Dropped  uint64 // requests whose sender does not read its answers
+	Answered uint64 // requests whose answer was queued, and streams that were sent back to their end
+	Dropped  uint64 // requests whose sender does not read its answers, and streams that broke
 }
 
 // Stats tells what the service did.

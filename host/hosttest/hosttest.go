@@ -1,5 +1,5 @@
 // Package hosttest builds networks of real hosts in memory, for tests: N nodes, each with its own key, IP address and store, over transport/memory and the
-// comet wire. Nodes are started, stopped, crashed and restarted, the network between them is cut, healed, delayed and lossy, and
+// comet wire, the libp2p wire or both. Nodes are started, stopped, crashed and restarted, the network between them is cut, healed, delayed and lossy, and
 // assertions say in words what is wrong.
 //
 // It is made for testing/synctest, whose clock only advances while everybody waits, so that an hour of network takes as long as its work:
@@ -54,7 +54,11 @@ type Options struct {
 	KnowFirst bool
 	// Channels are opened on every node; nil means TestChannel with the default budgets.
 	Channels []muxer.Channel
-	// Plain replaces SecretConnection by an exchange of public keys without proof or encryption, for networks so large that
+	// Speaks says which wires a node speaks, in order of preference: "comet", "libp2p". nil means comet only. It is asked at each start, and for addresses.
+	Speaks func(n *Node) []string
+	// Security is that of the libp2p wire: "noise" or "tls"; "" means noise.
+	Security string
+	// Plain replaces SecretConnection and the libp2p securities by an exchange of public keys without proof or encryption, for networks so large that
 	// cryptography counts (about 0.3 ms a link).
 	Plain bool
 	// Conditions hold between all nodes, until Delay, Lose or Memory().SetConditions changes them.

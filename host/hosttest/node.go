@@ -83,7 +83,7 @@ func (n *Node) Start() {
 
 func (n *Node) start() error {
 	o := &n.net.o
-	wire, err := n.wire()
+	wires, err := n.wires()
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (n *Node) start() error {
 	}
 	cfg := host.Config{
 		Network: o.Network, Moniker: fmt.Sprintf("n%d", n.Index), Version: "hosttest", Identity: n.Key, Store: n.Store,
-		Transports: []transport.Transport{&machine{n.memory, n}}, Wires: []handshake.Wire{wire}, Listen: []ma.Multiaddr{where},
+		Transports: []transport.Transport{&machine{n.memory, n}}, Wires: wires, Listen: []ma.Multiaddr{where},
 		Logger: o.Logger.With(slog.String("node", n.Name)),
 	}
 	cfg.Peers.Seed = o.Seed<<16 + uint64(n.Index) + 1
@@ -218,9 +218,16 @@ func (n *Node) Restart() {
 	n.Start()
 }
 
-// Address is where the node listens, with its id.
-func (n *Node) Address() transport.Address {
-	a, err := transport.CometAddress(n.ID, n.ip.String(), Port)
+// Address is where the node listens, with its id, over the wire that it likes best.
+func (n *Node) Address() transport.Address { return n.AddressOver(n.Speaks()[0]) }
+
+// AddressOver is where the node listens, with its id in the form that asks for a wire, whether it speaks that or not.
+func (n *Node) AddressOver(wire string) transport.Address {
+	id := "/mconn/" + string(n.ID)
+	if wire == transport.WireLibp2p {
+		id = "/p2p/" + n.Key.Public().PeerID()
+	}
+	a, err := transport.ParseAddress(fmt.Sprintf("/ip4/%s/tcp/%d%s", n.ip, Port, id))
 	if err != nil {
 		panic(err) // the parts are ours
 	}
@@ -233,10 +240,12 @@ func (n *Node) Network() *Network { return n.net }
 // IP is the node's IP address.
 func (n *Node) IP() netip.Addr { return n.ip }
 
-// Learn tells the node the addresses of others, as its configuration would; it dials them when it has a slot.
+// Learn tells the node the addresses of others, over all wires that they speak, as its configuration would; it dials them when it has a slot.
 func (n *Node) Learn(others ...*Node) {
 	for _, o := range others {
-		n.Host.PeerManager().Add(o.Address(), peerstore.Source{Kind: peerstore.SourceConfig})
+		for _, wire := range o.Speaks() {
+			n.Host.PeerManager().Add(o.AddressOver(wire), peerstore.Source{Kind: peerstore.SourceConfig})
+		}
 	}
 }
 

@@ -3,18 +3,74 @@ package hosttest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/handshake/comet"
+	"github.com/switchyard-p2p/switchyard/handshake/libp2p"
+	"github.com/switchyard-p2p/switchyard/handshake/noise"
 	"github.com/switchyard-p2p/switchyard/handshake/secretconn"
+	"github.com/switchyard-p2p/switchyard/handshake/tls"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/muxer/mconn"
+	"github.com/switchyard-p2p/switchyard/muxer/yamux"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// wire is the comet wire of a node.
-func (n *Node) wire() (handshake.Wire, error) {
+// Speaks are the wires of a node, in order of preference.
+func (n *Node) Speaks() []string {
+	if n.net.o.Speaks != nil {
+		return n.net.o.Speaks(n)
+	}
+	return []string{transport.WireComet}
+}
+
+// wires are the wires of a node.
+func (n *Node) wires() ([]handshake.Wire, error) {
+	var out []handshake.Wire
+	for _, name := range n.Speaks() {
+		var w handshake.Wire
+		var err error
+		switch name {
+		case transport.WireComet:
+			w, err = n.comet()
+		case transport.WireLibp2p:
+			w, err = n.libp2p()
+		default:
+			err = fmt.Errorf("hosttest: there is no wire %q", name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, w)
+	}
+	return out, nil
+}
+
+// libp2p is the libp2p wire of a node.
+func (n *Node) libp2p() (handshake.Wire, error) {
+	mux, err := yamux.New(yamux.Config{})
+	if err != nil {
+		return nil, err
+	}
+	var security handshake.Security
+	switch o := &n.net.o; {
+	case o.Plain:
+		security = plainSecurity{}
+	case o.Security == "" || o.Security == "noise":
+		security = noise.New()
+	case o.Security == "tls":
+		security = tls.New()
+	default:
+		return nil, fmt.Errorf("hosttest: there is no security %q", o.Security)
+	}
+	return libp2p.New(libp2p.Config{Identity: n.Key, Securities: []handshake.Security{security}, Muxers: []muxer.StreamMuxer{mux}})
+}
+
+// comet is the comet wire of a node.
+func (n *Node) comet() (handshake.Wire, error) {
 	cfg := n.net.o.Mconn
 	if n.net.o.Plain {
 		return comet.New(comet.Config[*plainConn]{
@@ -78,3 +134,40 @@ func plainHandshake(ctx context.Context, raw net.Conn, id handshake.Identity, ea
 	}
 	return &plainConn{Conn: mconn.Plain(raw), raw: raw, key: key}, nil
 }
+
+// plainSecurity is to the libp2p wire what plainHandshake is to the comet wire.
+type plainSecurity struct{}
+
+func (plainSecurity) Name() string     { return "plain" }
+func (plainSecurity) Protocol() string { return "/hosttest/plain" }
+
+// Secure implements handshake.Security.
+func (plainSecurity) Secure(ctx context.Context, conn net.Conn, s handshake.Securing) (handshake.SecureConn, error) {
+	own, err := s.Identity.PublicKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Write(own.Raw()); err != nil {
+		return nil, err
+	}
+	theirs := make([]byte, handshake.Ed25519KeySize)
+	if _, err := io.ReadFull(conn, theirs); err != nil {
+		return nil, err
+	}
+	key, err := handshake.NewEd25519Key(theirs)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.CheckKey(key); err != nil {
+		return nil, err
+	}
+	return &plainSecureConn{conn, key}, nil
+}
+
+type plainSecureConn struct {
+	net.Conn
+	key handshake.PublicKey
+}
+
+func (c *plainSecureConn) RemotePublicKey() handshake.PublicKey { return c.key }
+func (c *plainSecureConn) Muxer() string                        { return "" }

@@ -1,0 +1,137 @@
+package echo
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	mrand "math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// StreamProtocol is the service on byte streams: what comes is sent back until the remote closes its side, then ours is closed.
+const StreamProtocol = "/echo/1.0.0"
+
+// streamIdle is how long a stream may stand still, in either direction, before it is reset.
+const streamIdle = 2 * time.Minute
+
+// buffers are what streams copy with.
+var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// HandleStreams lets the service answer streams too; handle is the host's HandleStream. It may be called before and while the host runs, once.
+func (s *Service) HandleStreams(handle func(protocol string, h host.StreamHandler) error) error {
+	if err := handle(StreamProtocol, s.serveStream); err != nil {
+		return fmt.Errorf("echo: %w", err)
+	}
+	return nil
+}
+
+// serveStream copies a stream back. No more is read than was written before, so a remote that does not read its answer stops sending by itself.
+func (s *Service) serveStream(_ context.Context, from transport.NodeID, st muxer.Stream) {
+	buf := buffers.Get().(*[32 << 10]byte)
+	defer buffers.Put(buf)
+	for {
+		_ = st.SetDeadline(time.Now().Add(streamIdle))
+		n, err := st.Read(buf[:])
+		if n > 0 {
+			if _, werr := st.Write(buf[:n]); werr != nil {
+				err = werr
+			}
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			_ = st.CloseWrite()
+			s.answered.Add(1)
+			return
+		default:
+			s.log.Debug("a stream broke", "peer", from.Short(), "error", err)
+			s.dropped.Add(1)
+			_ = st.Reset(muxer.CodeUnknown)
+			return
+		}
+	}
+}
+
+// ErrChanged says that other bytes came back than were sent.
+var ErrChanged = errors.New("other bytes came back than were sent")
+
+// Opener opens a stream to the node that shall echo: the OpenStream of a muxer.StreamSession, or To.
+type Opener func(ctx context.Context, protocol string) (muxer.Stream, error)
+
+// To is the Opener of streams to a peer of a host.
+func To(h *host.Host, id transport.NodeID) Opener {
+	return func(ctx context.Context, protocol string) (muxer.Stream, error) {
+		return h.OpenStream(ctx, id, protocol)
+	}
+}
+
+// Stream sends size random bytes on a stream and compares what comes back while it sends, in constant memory. It returns how long that took, from the first byte
+// sent until the remote has closed its side; opening the stream is not counted. Errors: what open returns, ErrChanged, ctx's, or those of the stream.
+func Stream(ctx context.Context, open Opener, size int64) (time.Duration, error) {
+	st, err := open(ctx, StreamProtocol)
+	if err != nil {
+		return 0, fmt.Errorf("echo: %w", err)
+	}
+	unhook := context.AfterFunc(ctx, func() { _ = st.Reset(muxer.CodeTimeout) })
+	defer unhook()
+	var seed [32]byte
+	_, _ = rand.Read(seed[:]) // it never fails
+	began := time.Now()
+	sent := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(st, io.LimitReader(mrand.NewChaCha8(seed), size))
+		if err == nil {
+			err = st.CloseWrite()
+		}
+		sent <- err
+	}()
+	err = compare(st, mrand.NewChaCha8(seed), size)
+	took := time.Since(began)
+	if err != nil {
+		_ = st.Reset(muxer.CodeUnknown) // ends the sender too
+	}
+	if serr := <-sent; serr != nil && err == nil {
+		err = serr
+	}
+	_ = st.Close()
+	switch {
+	case ctx.Err() != nil:
+		return 0, fmt.Errorf("echo: %w", ctx.Err())
+	case err != nil:
+		return 0, fmt.Errorf("echo: %w", err)
+	}
+	return took, nil
+}
+
+// compare reads all of r, which is to be the first size bytes of want.
+func compare(r, want io.Reader, size int64) error {
+	got, expected := buffers.Get().(*[32 << 10]byte), buffers.Get().(*[32 << 10]byte)
+	defer buffers.Put(got)
+	defer buffers.Put(expected)
+	var at int64
+	for {
+		n, err := r.Read(got[:])
+		if at += int64(n); at > size {
+			return fmt.Errorf("%w: more than the %d bytes that were sent", ErrChanged, size)
+		}
+		_, _ = io.ReadFull(want, expected[:n]) // it never fails
+		switch {
+		case !bytes.Equal(got[:n], expected[:n]):
+			return fmt.Errorf("%w: within byte %d to %d of %d", ErrChanged, at-int64(n), at, size)
+		case errors.Is(err, io.EOF) && at == size:
+			return nil
+		case errors.Is(err, io.EOF):
+			return fmt.Errorf("%w: the remote closed its side after %d of %d bytes", ErrChanged, at, size)
+		case err != nil:
+			return err
+		}
+	}
+}
