@@ -24,8 +24,12 @@ const (
 // LanesConfig are the settings of a session over streams. The zero value of every field means its default.
 type LanesConfig struct {
 	// Serve are streams that the wire itself takes, from the beginning: identify, ping. Each call has a goroutine of its own, and must return soon
-	// after ctx, which ends with the session. The stream is closed behind it.
+	// after ctx, which ends with the session. The stream is closed behind it. The answer to the remote's proposal goes out with the first Write, or when a
+	// Read would wait.
 	Serve map[string]func(ctx context.Context, s Stream)
+	// Proposed, if set, is told of each protocol that the remote proposes for a stream, before it is looked for. It must not block, and is called
+	// concurrently.
+	Proposed func(protocol string)
 	// CloseGrace is how long an orderly Close goes on sending what is queued.
 	CloseGrace time.Duration
 	// Negotiation is how long the remote may take to name the protocol of a stream.
@@ -57,6 +61,7 @@ type Lanes struct {
 	index     [256]int16 // channel id to lane, or -1
 	byName    map[string]int
 	set       bool // channels are known
+	agreed    bool // the remote has accepted the link
 	writing   *Fair
 	reading   *Fair
 	wake      sync.Cond // the writer waits on it
@@ -156,6 +161,13 @@ func (s *Lanes) SetChannels(channels []Channel) error {
 	return nil
 }
 
+// Agreed says that the remote has accepted the link, so that Run need not ask it for a sign of life. Call it before Run.
+func (s *Lanes) Agreed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.agreed = true
+}
+
 // Run implements Session.
 func (s *Lanes) Run(ctx context.Context, h Handler) error {
 	s.mu.Lock()
@@ -164,7 +176,7 @@ func (s *Lanes) Run(ctx context.Context, h Handler) error {
 		return errors.New("lanes: Run was called twice, or before SetChannels")
 	}
 	s.running, s.handler = true, h
-	ended := s.err != nil
+	ended, agreed := s.err != nil, s.agreed
 	s.mu.Unlock()
 	if ended {
 		<-s.done
@@ -178,7 +190,7 @@ func (s *Lanes) Run(ctx context.Context, h Handler) error {
 		defer close(cancelled)
 		s.close(&CloseError{Code: CodeShuttingDown, Reason: "context ended", Err: fmt.Errorf("%w: %w", ErrClosed, context.Cause(ctx))})
 	})
-	if _, ok := h.(Liveness); ok { // ask for a sign of life
+	if _, ok := h.(Liveness); ok && !agreed { // ask for a sign of life
 		s.wg.Go(func() {
 			if _, err := s.Ping(s.life); err == nil {
 				s.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/internal/multistream"
@@ -56,6 +57,9 @@ func (s *Lanes) streamError(ctx context.Context, err error) error {
 	return err
 }
 
+// maxNaming is how many streams the remote may have open whose protocol is not agreed on. Each costs a goroutine until its time is up.
+const maxNaming = 256
+
 // acceptLoop takes the streams that the remote opens, until the connection ends.
 func (s *Lanes) acceptLoop() {
 	for {
@@ -69,8 +73,15 @@ func (s *Lanes) acceptLoop() {
 			return
 		}
 		s.mu.Lock()
-		s.naming++
+		many := s.naming >= maxNaming
+		if !many {
+			s.naming++
+		}
 		s.mu.Unlock()
+		if many {
+			_ = raw.Reset(CodeTooManyStarts)
+			continue
+		}
 		s.wg.Go(func() { s.serve(raw) })
 	}
 }
@@ -84,33 +95,82 @@ func (s *Lanes) serve(raw RawStream) {
 		}
 	}()
 	_ = raw.SetDeadline(time.Now().Add(s.cfg.Negotiation))
-	protocol, err := multistream.Answer(raw, func(p string) bool { return s.takes(raw, p) })
+	protocol, pending, err := multistream.Answer(raw, func(p string) bool { return s.takes(raw, p) })
+	own := s.cfg.Serve[protocol]
+	if err == nil && own == nil {
+		_, _ = raw.Write(pending) // the remote may have said all that it wanted, and listen no more
+	}
 	_ = raw.SetDeadline(time.Time{})
 	lane := -1
-	if own := s.cfg.Serve[protocol]; err == nil && own == nil {
+	if err == nil && own == nil {
 		if i, ok := s.byName[protocol]; ok {
 			lane = i
 		}
 	}
-	attached := err == nil && lane >= 0 && s.attach(lane, raw)
+	attached := lane >= 0 && s.attach(lane, raw)
 	s.mu.Lock()
 	s.naming--
 	s.news.Signal()
 	s.mu.Unlock()
-	switch own := s.cfg.Serve[protocol]; {
+	switch {
 	case attached:
 	case err != nil, lane >= 0: // a second stream of a channel would break its order
 		_ = raw.Reset(CodeProtocolError)
 	case own != nil:
-		own(s.life, &namedStream{raw, protocol})
-		_ = raw.Close()
+		st := &heldStream{namedStream: namedStream{raw, protocol}}
+		st.held.Store(&pending)
+		own(s.life, st)
+		_ = st.Close()
 	default:
 		s.handler.(StreamServer).ServeStream(s.life, &namedStream{raw, protocol})
 	}
 }
 
+// heldStream is a stream on which the answer to the remote's proposal goes out together with what its handler says first, or before the handler waits for
+// the remote. Until its first Write has returned, one goroutine uses it.
+type heldStream struct {
+	namedStream
+	held atomic.Pointer[[]byte]
+}
+
+// flush sends the answer. That the remote listens no more is no error: it may still have something to say.
+func (h *heldStream) flush() {
+	if held := h.held.Swap(nil); held != nil {
+		_, _ = h.namedStream.Write(*held)
+	}
+}
+
+func (h *heldStream) Write(p []byte) (int, error) {
+	held := h.held.Swap(nil)
+	if held == nil {
+		return h.namedStream.Write(p)
+	}
+	n, err := h.namedStream.Write(append(*held, p...))
+	return max(n-len(*held), 0), err
+}
+
+func (h *heldStream) Read(p []byte) (int, error) {
+	if r := h.Ready(); r.Readable == 0 && !r.Ended {
+		h.flush()
+	}
+	return h.namedStream.Read(p)
+}
+
+func (h *heldStream) CloseWrite() error {
+	h.flush()
+	return h.namedStream.CloseWrite()
+}
+
+func (h *heldStream) Close() error {
+	h.flush()
+	return h.namedStream.Close()
+}
+
 // takes says whether we take a protocol. What the wire does not take itself waits for Run, which brings the channels' and applications' handler.
 func (s *Lanes) takes(raw RawStream, protocol string) bool {
+	if s.cfg.Proposed != nil {
+		s.cfg.Proposed(protocol)
+	}
 	if s.cfg.Serve[protocol] != nil {
 		return true
 	}

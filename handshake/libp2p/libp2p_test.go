@@ -90,6 +90,13 @@ func TestLink(t *testing.T) {
 	}
 }
 
+// answer takes the first protocol that has says yes to.
+func answer(c io.ReadWriter, has func(string) bool) {
+	if _, pending, err := multistream.Answer(c, has); err == nil {
+		c.Write(pending)
+	}
+}
+
 func codeOf(err error) (string, muxer.Code) {
 	var s *handshake.StageError
 	var r *handshake.Refusal
@@ -113,17 +120,17 @@ func TestSilenceAndNonsense(t *testing.T) {
 		play  func(c io.ReadWriteCloser) // what the remote does before it falls silent
 	}{
 		{handshake.StageSecurity, func(io.ReadWriteCloser) {}},
-		{handshake.StageSecurity, func(c io.ReadWriteCloser) { multistream.Answer(c, func(string) bool { return true }) }},
+		{handshake.StageSecurity, func(c io.ReadWriteCloser) { answer(c, func(string) bool { return true }) }},
 		{handshake.StageMuxer, func(c io.ReadWriteCloser) {
-			multistream.Answer(c, func(string) bool { return true })
+			answer(c, func(string) bool { return true })
 			c.Write(keyB.Public().Raw())
 			io.ReadFull(c, make([]byte, handshake.Ed25519KeySize))
 		}},
 		{handshake.StageInfo, func(c io.ReadWriteCloser) {
-			multistream.Answer(c, func(string) bool { return true })
+			answer(c, func(string) bool { return true })
 			c.Write(keyB.Public().Raw())
 			io.ReadFull(c, make([]byte, handshake.Ed25519KeySize))
-			multistream.Answer(c, func(p string) bool { return p == mux.Protocol() })
+			answer(c, func(p string) bool { return p == mux.Protocol() })
 		}},
 	}
 	for i, step := range steps {

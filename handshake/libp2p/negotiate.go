@@ -14,13 +14,17 @@ import (
 )
 
 // agree chooses one of protocols with the remote: the dialer proposes, the listener takes the first that it has.
-func agree(rw io.ReadWriteCloser, side muxer.Side, protocols []string) (int, error) {
+func agree(rw io.ReadWriter, side muxer.Side, protocols []string) (int, error) {
 	var chosen string
 	var err error
 	if side == muxer.Dialer {
 		chosen, err = multistream.Select(rw, protocols)
 	} else {
-		chosen, err = multistream.Answer(rw, func(p string) bool { return slices.Contains(protocols, p) })
+		var pending []byte
+		chosen, pending, err = multistream.Answer(rw, func(p string) bool { return slices.Contains(protocols, p) })
+		if err == nil {
+			_, err = rw.Write(pending)
+		}
 	}
 	return slices.Index(protocols, chosen), err
 }

@@ -1,7 +1,9 @@
 // Package multistream agrees on the protocol of a connection or stream, by multistream-select 1.0 as libp2p uses it: each end sends a header, then
-// the dialer proposes protocols and the listener echoes the one that it takes, or "na". It bounds what the remote may make us read.
+// the dialer proposes protocols and the listener echoes the one that it takes, or "na". It bounds what the remote may make us read, reads no byte behind
+// the choice, and writes as seldom as it can: what a listener has to say goes out together with the first bytes of the protocol itself, if it has any.
 //
-// Facts: libp2p/specs, connections/README.md; github.com/multiformats/go-multistream does the work.
+// Facts: libp2p/specs, connections/README.md. github.com/multiformats/go-multistream, which the tests compare with, writes each word by itself and needs a
+// goroutine for a proposal.
 package multistream
 
 import (
@@ -9,61 +11,183 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	ms "github.com/multiformats/go-multistream"
 )
 
 // First is the first byte of every dialer: the length of the header.
 const First = byte(len(header) + 1)
 
 const (
-	header = ms.ProtocolID
+	header = "/multistream/1.0.0"
 	na     = "na"
-	// maxTotal is how many bytes a remote may send before it and we agree. Proposals are at most 1,024 bytes each (go-multistream's
-	// limit), and real dialers send one to three short ones.
+	// maxToken is the longest proposal (go-multistream's limit), maxTotal how many bytes a remote may send before it and we agree. Real dialers send one to
+	// three short ones.
+	maxToken = 1024
 	maxTotal = 4096
+
+	headerSize = len(header) + 2
+	naSize     = len(na) + 2
 )
 
 // ErrRefused says that the remote takes none of the protocols that we proposed.
 var ErrRefused = errors.New("the remote does not speak the protocol")
 
-// errTooLong says that the remote sent more than maxTotal bytes without coming to a choice.
-var errTooLong = fmt.Errorf("no agreement on a protocol within %d bytes", maxTotal)
+var (
+	errTooLong = fmt.Errorf("no agreement on a protocol within %d bytes", maxTotal)
+	errHeader  = fmt.Errorf("the remote does not begin with %s", header)
+	errToken   = errors.New("a word of multistream-select that is too long, or does not end in a newline")
+)
 
-// bounded lets only so many bytes be read.
-type bounded struct {
-	io.ReadWriteCloser
-	left int
+// words reads what the remote says, word by word and no further.
+type words struct {
+	r    io.Reader
+	buf  []byte // read and not yet taken
+	left int    // bytes that may still be read
 }
 
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left == 0 {
-		return 0, errTooLong
+// fill makes buf hold n bytes; it reads no more than these.
+func (w *words) fill(n int) error {
+	missing := n - len(w.buf)
+	if missing <= 0 {
+		return nil
 	}
-	n, err := b.ReadWriteCloser.Read(p[:min(len(p), b.left)])
-	b.left -= n
-	return n, err
+	if missing > w.left {
+		return errTooLong
+	}
+	at := len(w.buf)
+	w.buf = append(w.buf, make([]byte, missing)...)
+	got, err := io.ReadFull(w.r, w.buf[at:])
+	w.left -= got
+	w.buf = w.buf[:at+got]
+	if err == io.EOF && at > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// header takes the remote's header. As many bytes as surely follow are read together with it, if they have come.
+func (w *words) header(follow int) error {
+	w.buf = make([]byte, 0, 128)
+	for len(w.buf) < headerSize {
+		got, err := w.r.Read(w.buf[len(w.buf) : headerSize+follow])
+		w.left -= got
+		w.buf = w.buf[:len(w.buf)+got]
+		if got == 0 {
+			if err == nil {
+				err = io.ErrNoProgress
+			}
+			if err == io.EOF && len(w.buf) > 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	if w.buf[0] != First || string(w.buf[1:headerSize-1]) != header || w.buf[headerSize-1] != '\n' {
+		return errHeader
+	}
+	w.buf = w.buf[headerSize:]
+	return nil
+}
+
+// next takes a word.
+func (w *words) next() (string, error) {
+	size := 1
+	for {
+		if err := w.fill(size); err != nil {
+			return "", err
+		}
+		if w.buf[size-1] < 0x80 {
+			break
+		}
+		if size++; size > 2 { // two bytes are enough for maxToken
+			return "", errToken
+		}
+	}
+	length, _ := binary.Uvarint(w.buf[:size])
+	if length == 0 || length > maxToken {
+		return "", errToken
+	}
+	end := size + int(length)
+	if err := w.fill(end); err != nil {
+		return "", err
+	}
+	if w.buf[end-1] != '\n' {
+		return "", errToken
+	}
+	word := string(w.buf[size : end-1])
+	w.buf = w.buf[end:]
+	return word, nil
 }
 
 // Select proposes protocols to the remote, in order, and returns the one that it takes; an error that wraps ErrRefused when it
-// takes none. It reads nothing beyond the answer.
-func Select(rw io.ReadWriteCloser, protocols []string) (string, error) {
-	p, err := ms.SelectOneOf(protocols, &bounded{rw, maxTotal})
-	if errors.Is(err, ms.ErrNotSupported[string]{}) {
-		return "", fmt.Errorf("%w %q", ErrRefused, protocols)
+// takes none.
+func Select(rw io.ReadWriter, protocols []string) (string, error) {
+	w := words{r: rw, left: maxTotal}
+	say := appendToken(make([]byte, 0, 128), header)
+	for i, p := range protocols {
+		if _, err := rw.Write(appendToken(say, p)); err != nil {
+			return "", err
+		}
+		if i == 0 {
+			if err := w.header(min(naSize, len(p)+2)); err != nil {
+				return "", err
+			}
+		}
+		switch answer, err := w.next(); {
+		case err != nil:
+			return "", err
+		case answer == p:
+			return p, nil
+		case answer != na:
+			return "", fmt.Errorf("the remote answers %.40q to the protocol %q", answer, p)
+		}
+		say = say[:0]
 	}
-	return p, err
+	return "", fmt.Errorf("%w %q", ErrRefused, protocols)
 }
 
-// Answer reads the remote's proposals and returns the first one that has says yes to. It reads nothing beyond that.
-func Answer(rw io.ReadWriteCloser, has func(protocol string) bool) (string, error) {
-	m := ms.NewMultistreamMuxer[string]()
-	m.AddHandlerWithFunc("", has, nil)
-	p, _, err := m.Negotiate(&bounded{rw, maxTotal})
-	return p, err
+// Await reads the answer to Propose(protocol); an error that wraps ErrRefused says that the remote does not take it.
+func Await(r io.Reader, protocol string) error {
+	w := words{r: r, left: maxTotal}
+	if err := w.header(min(naSize, len(protocol)+2)); err != nil {
+		return err
+	}
+	switch answer, err := w.next(); {
+	case err != nil:
+		return err
+	case answer == na:
+		return fmt.Errorf("%w %q", ErrRefused, protocol)
+	case answer != protocol:
+		return fmt.Errorf("the remote answers %.40q to the protocol %q", answer, protocol)
+	}
+	return nil
 }
 
-// Propose is what a dialer sends that does not wait for the answer: the header and one protocol. The answer is read with an Answered.
+// Answer reads the remote's proposals and returns the first one that has says yes to. pending is what the remote is still to be told: the caller writes it
+// before it waits for the remote, best together with what it has to say itself. A remote that takes no answer is no error: it may have said all that it
+// wanted, and stopped to listen.
+func Answer(rw io.ReadWriter, has func(protocol string) bool) (protocol string, pending []byte, err error) {
+	w := words{r: rw, left: maxTotal}
+	if err := w.header(1); err != nil {
+		return "", nil, err
+	}
+	say := appendToken(make([]byte, 0, 64), header)
+	for {
+		if len(w.buf) == 0 { // the remote may wait for us
+			_, _ = rw.Write(say)
+			say = say[:0]
+		}
+		p, err := w.next()
+		if err != nil {
+			return "", nil, err
+		}
+		if has(p) {
+			return p, appendToken(say, p), nil
+		}
+		say = appendToken(say, na)
+	}
+}
+
+// Propose is what a dialer sends that does not wait for the answer: the header and one protocol. The answer is read by Await, or with an Answered.
 func Propose(protocol string) []byte {
 	return appendToken(appendToken(nil, header), protocol)
 }
