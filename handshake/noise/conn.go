@@ -40,6 +40,10 @@ func (c *Conn) Read(p []byte) (int, error) { return c.reader.read(p) }
 // error is final, os.ErrDeadlineExceeded too.
 func (c *Conn) Write(p []byte) (int, error) { return c.writer.write(p) }
 
+// WriteParts is a Write of several parts, sent together, each of which begins a message of its own. A remote of this package that reads a part with a
+// buffer that takes it all has it without a copy.
+func (c *Conn) WriteParts(parts ...[]byte) (int, error) { return c.writer.write(parts...) }
+
 // Close closes the connection beneath, which ends blocked calls.
 func (c *Conn) Close() error { return c.conn.Close() }
 

@@ -15,48 +15,62 @@ type writer struct {
 	err    error // why nothing more can be sent, for good
 }
 
-// write sends p as one message, or as several when it is long. Any error is final, a missed deadline too: some of a message may be on its way.
-func (w *writer) write(p []byte) (n int, err error) {
+// write sends the parts together: each as one message, or as several when it is long. Any error is final, a missed deadline too: some of a message
+// may be on its way.
+func (w *writer) write(parts ...[]byte) (n int, err error) {
+	size := 0
+	for _, p := range parts {
+		size += len(p) + lengthSize + tagSize
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err != nil || len(p) == 0 {
+	if w.err != nil {
 		return 0, w.err
 	}
-	if len(p) <= shortSize-lengthSize-tagSize {
+	if size <= shortSize {
 		buf := shortPool.Get().(*[shortSize]byte)
 		defer shortPool.Put(buf)
-		return w.send(buf[:], p)
+		return w.send(buf[:], parts)
 	}
 	buf := sendPool.Get().(*[sendSize]byte)
 	defer sendPool.Put(buf)
-	for n < len(p) {
-		k, err := w.send(buf[:], p[n:])
-		n += k
-		if err != nil {
+	return w.send(buf[:], parts)
+}
+
+// send seals the parts into buf, and writes that whenever it is full.
+func (w *writer) send(buf []byte, parts [][]byte) (n int, err error) {
+	end, sealed := 0, 0 // of buf, and how many bytes of the parts that is
+	for _, p := range parts {
+		for len(p) > 0 {
+			room := len(buf) - end - lengthSize - tagSize
+			if room <= 0 {
+				if err := w.flush(buf[:end]); err != nil {
+					return n, err
+				}
+				n, end, sealed = n+sealed, 0, 0
+				continue
+			}
+			k := min(len(p), MaxPlaintext, room)
+			binary.BigEndian.PutUint16(buf[end:], uint16(k+tagSize))
+			out, err := w.cipher.seal(buf[end+lengthSize:end+lengthSize], p[:k], nil)
+			if err != nil {
+				w.err = err
+				return n, err
+			}
+			end += lengthSize + len(out)
+			sealed += k
+			p = p[k:]
+		}
+	}
+	if end > 0 {
+		if err := w.flush(buf[:end]); err != nil {
 			return n, err
 		}
 	}
-	return n, nil
+	return n + sealed, nil
 }
 
-// send seals as much of p as buf takes into it, and sends that with one write. It returns how much it was.
-func (w *writer) send(buf, p []byte) (n int, err error) {
-	end := 0
-	for n < len(p) && len(buf)-end > lengthSize+tagSize {
-		k := min(len(p)-n, MaxPlaintext, len(buf)-end-lengthSize-tagSize)
-		binary.BigEndian.PutUint16(buf[end:], uint16(k+tagSize))
-		end += lengthSize
-		sealed, err := w.cipher.seal(buf[end:end], p[n:n+k], nil)
-		if err != nil {
-			w.err = err
-			return 0, err
-		}
-		end += len(sealed)
-		n += k
-	}
-	if _, err := w.conn.Write(buf[:end]); err != nil {
-		w.err = err
-		return 0, err
-	}
-	return n, nil
+func (w *writer) flush(b []byte) error {
+	_, w.err = w.conn.Write(b)
+	return w.err
 }

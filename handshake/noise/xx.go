@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash"
 
+	circl "github.com/cloudflare/circl/dh/x25519"
 	"github.com/oasisprotocol/curve25519-voi/primitives/x25519"
 )
 
@@ -51,9 +52,10 @@ func (s *symmetric) mixHash(data []byte) { s.h = s.hash(data) }
 
 // mixDH mixes the secret that our private key and the remote's public key share into the key.
 func (s *symmetric) mixDH(private *x25519.PrivateKey, public *x25519.PublicKey) error {
-	shared := private.DiffieHellman(public)
+	var shared circl.Key
 	defer clear(shared[:])
-	if shared.IsZero() { // RFC 7748, section 6.1: exactly the low-order points give zero
+	// Circl's is nearly twice as fast as the standard library's and voi's, while voi makes keys faster than both.
+	if !circl.Shared(&shared, (*circl.Key)(private), (*circl.Key)(public)) { // RFC 7748, section 6.1: low-order points give zero
 		return ErrLowOrderKey
 	}
 	var key [keySize]byte
