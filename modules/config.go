@@ -37,9 +37,11 @@ type Config struct {
 	Services map[string]Table `toml:"services"`
 	Store    StoreConfig      `toml:"store"`
 	Admin    AdminConfig      `toml:"admin"`
-	// Transports and Wires are the own keys of the plug-ins that [stack] chooses, by name.
+	// Transports, Wires, Security and Muxers are the own keys of the plug-ins that [stack] chooses, by name.
 	Transports map[string]Table `toml:"transports"`
 	Wires      map[string]Table `toml:"wires"`
+	Security   map[string]Table `toml:"security"`
+	Muxers     map[string]Table `toml:"muxers"`
 
 	// where says where each key was given ("/home/me/config.toml:12" or "--set"), for errors. Never changed after loading.
 	where map[string]string
@@ -60,7 +62,7 @@ type ListenConfig struct {
 	External  []string `toml:"external"`  // what to advertise instead
 }
 
-// StackConfig names plug-ins, in order of preference.
+// StackConfig names plug-ins, in order of preference. See Config.Fit for what becomes of a default that does not fit.
 type StackConfig struct {
 	Transports []string `toml:"transports"`
 	Wires      []string `toml:"wires"`
@@ -108,8 +110,9 @@ func Default() Config {
 		Network:  "switchyard",
 		Moniker:  "switchyard",
 		Identity: IdentityConfig{Key: "node_key.json"},
-		Listen:   ListenConfig{Addresses: []string{"/ip4/0.0.0.0/tcp/26656"}, External: []string{}},
-		Stack:    StackConfig{Transports: []string{"tcp"}, Wires: []string{"comet"}, Security: []string{}, Muxers: []string{}},
+		Listen:   ListenConfig{Addresses: []string{"/ip4/0.0.0.0/tcp/26656", "/ip4/0.0.0.0/udp/26656/quic-v1"}, External: []string{}},
+		Stack: StackConfig{Transports: []string{"tcp", "quic"}, Wires: []string{"comet", "libp2p"},
+			Security: []string{"noise", "tls"}, Muxers: []string{"yamux"}},
 		Peers: PeersConfig{Persistent: []string{}, Unconditional: []string{}, Private: []string{}, Bootstrap: []string{},
 			Guests: 16, MaxOutbound: 8, MaxInbound: 40, MaxKnown: 100_000},
 		Limits:    LimitsConfig{HandshakeTimeout: Duration(5 * time.Second)},
@@ -130,7 +133,7 @@ func (c Config) Clone() Config {
 	for i := range c.Discovery {
 		c.Discovery[i] = maps.Clone(c.Discovery[i])
 	}
-	for _, tables := range []*map[string]Table{&c.Services, &c.Transports, &c.Wires} {
+	for _, tables := range []*map[string]Table{&c.Services, &c.Transports, &c.Wires, &c.Security, &c.Muxers} {
 		*tables = maps.Clone(*tables)
 		for name, t := range *tables {
 			(*tables)[name] = maps.Clone(t)

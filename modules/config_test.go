@@ -15,6 +15,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/discovery"
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -45,10 +46,16 @@ func catalogue() []Plugin {
 	return []Plugin{
 		Transport("tcp", fakeDefaults, func(fakePlugin) (transport.Transport, error) { return nil, nil }),
 		Transport("memory", fakeDefaults, func(fakePlugin) (transport.Transport, error) { return nil, nil }),
+		SecureTransport("quic", fakeDefaults, func(fakePlugin, TransportEnv) (transport.Transport, error) { return nil, nil }),
 		Wire("comet", fakeDefaults, func(fakePlugin, handshake.Identity, *slog.Logger) (handshake.Wire, error) { return nil, nil }),
+		StreamWire("libp2p", fakeDefaults, func(fakePlugin, WireEnv) (handshake.Wire, error) { return nil, nil }),
+		Security("noise", fakeDefaults, func(fakePlugin) (handshake.Security, error) { return nil, nil }),
+		Security("tls", fakeDefaults, func(fakePlugin) (handshake.Security, error) { return nil, nil }),
+		Muxer("yamux", fakeDefaults, func(fakePlugin, *slog.Logger) (muxer.StreamMuxer, error) { return nil, nil }),
 		Discovery("pex", fakeDefaults, func(fakePlugin, discovery.Env) (discovery.Source, error) { return nil, nil }),
 		Discovery("static", fakeDefaults, func(fakePlugin, discovery.Env) (discovery.Source, error) { return nil, nil }),
 		Service("echo", fakeDefaults, func(fakePlugin, *host.Host, *slog.Logger) (fakeRunner, error) { return fakeRunner{}, nil }),
+		AbsentService("relay"),
 	}
 }
 
@@ -106,11 +113,23 @@ func TestBadConfig(t *testing.T) {
 		{"listen port", "[listen]\naddresses = [\"/ip4/0.0.0.0/tcp/77777\"]\n", "", "config.toml:2: listen.addresses: "},
 		{"listen with id", "[listen]\naddresses = [\"/ip4/0.0.0.0/tcp/1/mconn/" + testID + "\"]\n", "", "config.toml:2: listen.addresses: "},
 		{"listen twice", "[listen]\naddresses = [\"/ip4/0.0.0.0/tcp/1\", \"/ip4/0.0.0.0/tcp/1\"]\n", "", `config.toml:2: listen.addresses: "/ip4/0.0.0.0/tcp/1" is there twice`},
-		{"later transport", "[stack]\ntransports = [\"tcp\", \"quic\"]\n", "", `config.toml:2: stack.transports: "quic": this build has no such transport (known: tcp, memory)`},
-		{"later wire", "[stack]\nwires = [\"comet\", \"libp2p\"]\n", "", `config.toml:2: stack.wires: "libp2p": this build has no such wire (known: comet)`},
-		{"later security", "[stack]\nsecurity = [\"noise\"]\n", "", `config.toml:2: stack.security: "noise": this build has no security plug-in of that name (known: none)`},
+		{"other transport", "[stack]\ntransports = [\"tcp\", \"webrtc\"]\n", "", `config.toml:2: stack.transports: "webrtc": this build has no such transport (known: tcp, memory, quic)`},
+		{"other wire", "[stack]\nwires = [\"comet\", \"devp2p\"]\n", "", `config.toml:2: stack.wires: "devp2p": this build has no such wire (known: comet, libp2p)`},
+		{"other security", "[stack]\nsecurity = [\"nois\"]\n", "", `config.toml:2: stack.security: "nois": this build has no such security (did you mean noise?)`},
+		{"other muxer", "[stack]\nmuxers = [\"yamux\", \"mplex\"]\n", "", `config.toml:2: stack.muxers: "mplex": this build has no such muxer (known: yamux)`},
+		{"security twice", "[stack]\nsecurity = [\"tls\", \"tls\"]\n", "", `config.toml:2: stack.security: "tls" is there twice`},
+		{"no security", "[stack]\nsecurity = []\n", "", "config.toml:2: stack.security: empty; stack.wires has a wire that needs a security (known: noise, tls)"},
+		{"no muxer", "[stack]\nmuxers = []\n", "", "config.toml:2: stack.muxers: empty; stack.wires has a wire that needs a muxer (known: yamux)"},
+		{"security of no use", "[stack]\nwires = [\"comet\"]\nsecurity = [\n  \"tls\",\n]\n", "",
+			`config.toml:4: stack.security: "tls": no wire of stack.wires (comet) lets one choose a security; remove it, or add libp2p there`},
+		{"transport of no use", "[stack]\nwires = [\"comet\"]\ntransports = [\"quic\"]\n", "",
+			`config.toml:3: stack.transports: "quic": no wire of stack.wires (comet) takes its connections; remove it, or add libp2p there`},
+		{"wire of no use", "[stack]\nwires = [\"libp2p\", \"comet\"]\ntransports = [\"quic\"]\n", "",
+			`config.toml:2: stack.wires: "comet": it cannot use a transport of stack.transports (quic); remove it, or add tcp there`},
+		{"security table", "[security.tsl]\n", "", "config.toml:1: security.tsl: this build has no such security (did you mean tls?)"},
+		{"muxer key", "[muxers.yamux]\nmax_per_pi = 4\n", "", "config.toml:2: muxers.yamux.max_per_pi: unknown key (did you mean max_per_ip?)"},
 		{"misspelt wire", "[stack]\nwires = [\"commet\"]\n", "", `config.toml:2: stack.wires: "commet": this build has no such wire (did you mean comet?)`},
-		{"no wire", "[stack]\nwires = []\n", "", "config.toml:2: stack.wires: empty; a node needs a wire (known: comet)"},
+		{"no wire", "[stack]\nwires = []\n", "", "config.toml:2: stack.wires: empty; a node needs a wire (known: comet, libp2p)"},
 		{"persistent without id", "[peers]\npersistent = [\"/ip4/1.2.3.4/tcp/1\"]\n", "", `config.toml:2: peers.persistent: "/ip4/1.2.3.4/tcp/1": names no node id`},
 		{"bad persistent", "[peers]\npersistent = [\"" + testID[1:] + "@1.2.3.4:1\"]\n", "", `config.toml:2: peers.persistent: "`},
 		{"bad private", "[peers]\nprivate = [\"xyz\"]\n", "", `config.toml:2: peers.private: "xyz": want 40 hex digits or a libp2p peer id`},
@@ -230,7 +249,9 @@ func TestRender(t *testing.T) {
 	odd.Limits.HandshakeTimeout = Duration(1500 * time.Millisecond)
 	odd.Discovery = []Table{{"use": "static", "names": []any{"a", `b"`}, "sub": map[string]any{"deep_key": "z"}}, {"use": "pex", "seed": true, "every": "3s"}}
 	odd.Services = map[string]Table{"echo": {"enabled": true, "max_per_ip": int64(3)}}
+	odd.Services["relay"] = Table{"enabled": false, "fanout": int64(3)}
 	odd.Transports = map[string]Table{"tcp": {"every": "5s"}}
+	odd.Muxers = map[string]Table{"yamux": {"max_per_ip": int64(4)}}
 	odd.Admin.Address, odd.Store.Path = "", ""
 	none := Default()
 	none.Discovery = []Table{}
@@ -358,4 +379,58 @@ func FuzzSet(f *testing.F) {
 			t.Errorf("more than one line: %q", err)
 		}
 	})
+}
+
+// TestFit shows what becomes of the defaults where the other choices, or the catalogue, leave no use for a part of them.
+func TestFit(t *testing.T) {
+	lists := func(c Config) string {
+		return strings.Join([]string{strings.Join(c.Stack.Transports, ","), strings.Join(c.Stack.Wires, ","), strings.Join(c.Stack.Security, ","),
+			strings.Join(c.Stack.Muxers, ","), strings.Join(c.Listen.Addresses, ",")}, " ")
+	}
+	const tcp, quic = "/ip4/0.0.0.0/tcp/26656", "/ip4/0.0.0.0/udp/26656/quic-v1"
+	old := catalogue()[:2] // a build without libp2p
+	old = append(old, catalogue()[3], catalogue()[8])
+	for _, tt := range []struct {
+		name    string
+		sets    []string
+		plugins []Plugin
+		want    string
+	}{
+		{"all", nil, catalogue(), "tcp,quic comet,libp2p noise,tls yamux " + tcp + "," + quic},
+		{"comet", []string{`stack.wires=["comet"]`}, catalogue(), "tcp comet   " + tcp},
+		{"libp2p", []string{`stack.wires=["libp2p"]`}, catalogue(), "tcp,quic libp2p noise,tls yamux " + tcp + "," + quic},
+		{"QUIC", []string{`stack.transports=["quic"]`}, catalogue(), "quic libp2p noise,tls yamux " + quic},
+		{"TCP", []string{`stack.transports=["tcp"]`}, catalogue(), "tcp comet,libp2p noise,tls yamux " + tcp},
+		{"own lists stay", []string{`stack.security=["tls"]`, "listen.addresses=/ip4/1.2.3.4/tcp/1"}, catalogue(), "tcp,quic comet,libp2p tls yamux /ip4/1.2.3.4/tcp/1"},
+		{"smaller build", nil, old, "tcp comet   " + tcp},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := Default()
+			for _, s := range tt.sets {
+				if err := c.Set(s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := c.Validate(tt.plugins...); err != nil {
+				t.Error(err)
+			}
+			before := lists(c)
+			fitted := c.Fit(tt.plugins...)
+			if got := lists(fitted); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+			if again := lists(fitted.Fit(tt.plugins...)); again != tt.want || lists(c) != before {
+				t.Errorf("fitted again: %s; the original is now %s", again, lists(c))
+			}
+		})
+	}
+}
+
+// TestAbsentServices shows what is accepted of services that this build does not have.
+func TestAbsentServices(t *testing.T) {
+	for _, text := range []string{"[services.relay]\nenabled = true\n", "[services.relay]\nfanout = 3\n", "[services.relay]\nenabled = false\n", "[services.unheard]\nenabled = false\n"} {
+		if _, err := load(t, text); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
 }

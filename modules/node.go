@@ -13,11 +13,14 @@ func Node(cfg Config, plugins ...Plugin) fx.Option {
 		return fx.Error(err)
 	}
 	cfg = cfg.Clone()
+	given := cfg
+	cfg = cfg.Fit(plugins...)
 	if err := cfg.Validate(plugins...); err != nil {
 		return fx.Error(err)
 	}
 	return fx.Options(
 		Base(cfg),
+		fx.Invoke(func(log logger) { logUnused(log.For("config"), &given, &cfg) }),
 		Transports(cfg, plugins...),
 		Handshake(cfg, plugins...),
 		Store(cfg),

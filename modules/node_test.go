@@ -1,6 +1,7 @@
 package modules
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,12 +28,16 @@ import (
 	"github.com/switchyard-p2p/switchyard/discovery/static"
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/handshake/comet"
+	"github.com/switchyard-p2p/switchyard/handshake/libp2p"
+	"github.com/switchyard-p2p/switchyard/handshake/noise"
 	"github.com/switchyard-p2p/switchyard/handshake/secretconn"
+	"github.com/switchyard-p2p/switchyard/handshake/tls"
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/host/echo"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/muxer/mconn"
+	"github.com/switchyard-p2p/switchyard/muxer/yamux"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
 	"github.com/switchyard-p2p/switchyard/transport/memory"
@@ -62,6 +67,12 @@ func realPlugins(machine *memory.Transport, more ...Plugin) []Plugin {
 	return append([]Plugin{
 		t,
 		Wire("comet", zero[mconn.Config], buildComet),
+		StreamWire("libp2p", zero[struct{}], func(_ struct{}, env WireEnv) (*libp2p.Wire, error) {
+			return libp2p.New(libp2p.Config{Identity: env.Identity, Securities: env.Securities, Muxers: env.Muxers, Logger: env.Logger})
+		}),
+		Security("noise", zero[struct{}], func(struct{}) (*noise.Security, error) { return noise.New(), nil }),
+		Security("tls", zero[struct{}], func(struct{}) (*tls.Security, error) { return tls.New(), nil }),
+		Muxer("yamux", zero[yamux.Config], func(c yamux.Config, _ *slog.Logger) (*yamux.Muxer, error) { return yamux.New(c) }),
 		Discovery("pex", pex.Default, pex.New),
 		Discovery("static", static.Default, static.New),
 		Service("echo", zero[echo.Config], func(c echo.Config, h *host.Host, log *slog.Logger) (*echo.Service, error) {
@@ -136,8 +147,8 @@ func TestModulesAlone(t *testing.T) {
 	if err := app.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if len(transports) != 1 || transports[0].Name() != "tcp" || len(wires) != 1 || wires[0].Name() != "comet" || store == nil {
-		t.Errorf("got %v, %v, %v", transports, wires, store)
+	if len(transports) != 1 || transports[0].Name() != "tcp" || len(wires) != 2 || wires[0].Name() != "comet" || wires[1].Name() != "libp2p" || store == nil {
+		t.Errorf("got %v, %v, %v", transports, wires, store != nil)
 	}
 	// An identity of one's own takes the place of the key file.
 	key := handshake.NewIdentity([32]byte{1})
@@ -473,6 +484,16 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 			build(t, c, &got, Wire("other", zero[mconn.Config], func(mconn.Config, handshake.Identity, *slog.Logger) (handshake.Wire, error) { return otherWire{}, nil }))
 			return got[0].Name() + " " + got[1].Name()
 		}, "other comet"},
+		{`stack.security=["tls","noise"]`, func(t *testing.T, c Config) any {
+			var got []handshake.Security
+			build(t, c, &got)
+			return got[0].Name() + " " + got[1].Name()
+		}, "tls noise"},
+		{`stack.muxers=["other","yamux"]`, func(t *testing.T, c Config) any {
+			var got []muxer.StreamMuxer
+			build(t, c, &got, Muxer("other", zero[struct{}], func(struct{}, *slog.Logger) (otherMuxer, error) { return otherMuxer{}, nil }))
+			return got[0].Name() + " " + got[1].Name()
+		}, "other yamux"},
 		{"peers.persistent=" + testAddr, inHost(func(c host.Config) any { return c.Peers.Persistent }), []transport.Address{address}},
 		{"peers.unconditional=" + testID, inHost(func(c host.Config) any { return c.Peers.Unconditional }), []transport.NodeID{id}},
 		{"peers.private=" + testID, inHost(func(c host.Config) any { return c.Peers.Private }), []transport.NodeID{id}},
@@ -566,10 +587,29 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 			}
 			return got.PingInterval
 		}, 7 * time.Second},
+		{"muxers.yamux.max_streams=7", func(t *testing.T, c Config) any {
+			var got yamux.Config
+			spy := Muxer("yamux", zero[yamux.Config], func(c yamux.Config, _ *slog.Logger) (*yamux.Muxer, error) { got = c; return yamux.New(c) })
+			var built []muxer.StreamMuxer
+			if err := fx.New(Base(c), Handshake(c, spy), fx.Populate(&built)).Err(); err != nil {
+				t.Fatal(err)
+			}
+			return got.MaxStreams
+		}, 7},
+		{"security.tls.strict=true", func(t *testing.T, c Config) any {
+			type config struct{ Strict bool }
+			var got config
+			spy := Security("tls", zero[config], func(c config) (*tls.Security, error) { got = c; return tls.New(), nil })
+			var built []handshake.Security
+			if err := fx.New(Base(c), Handshake(c, spy), fx.Populate(&built)).Err(); err != nil {
+				t.Fatal(err)
+			}
+			return got.Strict
+		}, true},
 	}
 	covered := map[string]bool{
 		// Their consumers come with later plug-ins; naming one is refused, see TestBadConfig.
-		"identity.signer": true, "stack.security": true, "stack.muxers": true, "peers.guests": true,
+		"identity.signer": true, "peers.guests": true,
 	}
 	for _, tt := range rows {
 		key, _, _ := strings.Cut(tt.set, "=")
@@ -611,6 +651,57 @@ func parent(key string) string {
 type otherWire struct{ handshake.Wire }
 
 func (otherWire) Name() string { return "other" }
+
+type otherMuxer struct{ muxer.StreamMuxer }
+
+func (otherMuxer) Name() string     { return "other" }
+func (otherMuxer) Protocol() string { return "/other" }
+
+// TestSecuritiesAreShared shows that a security has one instance in a node, whoever asks for it, and that a transport finds those that [stack] leaves out.
+func TestSecuritiesAreShared(t *testing.T) {
+	c := quiet(t)
+	c.Stack.Transports, c.Stack.Security = []string{"tcp", "secure"}, []string{"tls"}
+	var inside, left handshake.Security
+	var failed error
+	var identity handshake.Identity
+	list := realPlugins(nil, SecureTransport("secure", zero[struct{}], func(_ struct{}, env TransportEnv) (transport.Transport, error) {
+		inside, _ = env.Security("tls")
+		left, _ = env.Security("noise")
+		_, failed = env.Security("nois")
+		identity = env.Identity
+		return namedTransport{tcp.New(tcp.Config{}), "secure"}, nil
+	}))
+	var chosen []handshake.Security
+	var id handshake.Identity
+	var transports []transport.Transport
+	if err := fx.New(Node(c, list...), fx.Populate(&chosen, &id, &transports)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if len(chosen) != 1 || chosen[0] != inside || inside.Name() != "tls" || left.Name() != "noise" || identity != id {
+		t.Errorf("the node has %v, the transport %v, %v, %v", chosen, inside, left, identity)
+	}
+	if failed == nil || failed.Error() != "this build has no such security (did you mean noise?)" {
+		t.Errorf("an unknown one: %v", failed)
+	}
+}
+
+// TestAbsentServiceWarns shows that a service which this build does not have is said to do nothing, unless it is off.
+func TestAbsentServiceWarns(t *testing.T) {
+	for text, want := range map[string]int{"": 0, "[services.relay]\nenabled = true": 1, "[services.relay]": 1, "[services.relay]\nenabled = false": 0} {
+		c, err := Parse("config.toml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Home, c.Store.Path, c.Admin.Address = t.TempDir(), "", ""
+		var log bytes.Buffer
+		if err := fx.New(Node(c, realPlugins(nil, AbsentService("relay"))...), fx.Supply(slog.New(slog.NewTextHandler(&log, nil)))).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(log.String(), "config.toml:1: services.relay: this build has no such service"); got != want {
+			t.Errorf("%q: %d warnings, want %d:\n%s", text, got, want, log.String())
+		}
+	}
+}
 
 // TestAdminAnswers shows the admin API of a whole node.
 func TestAdminAnswers(t *testing.T) {

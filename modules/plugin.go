@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"go.uber.org/fx"
 
 	"github.com/switchyard-p2p/switchyard/discovery"
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -31,6 +33,9 @@ type Plugin struct {
 	kind kind
 	name string
 	on   bool // a service that runs unless the configuration says otherwise
+	// secures is a transport whose connections are secured and muxed (QUIC); streams a wire that takes those, and chooses among securities and muxers for
+	// the others (libp2p); absent a service that this build does not have.
+	secures, streams, absent bool
 	// check decodes the plug-in's own keys, to refuse wrong ones. at is the key of their table.
 	check func(c *Config, at string, t Table) error
 	// option provides the instance to the value group of its kind. order is its place among its kind.
@@ -62,12 +67,77 @@ func Transport[C any, T transport.Transport](name string, defaults func() C, bui
 	})
 }
 
+// TransportEnv is what a transport that secures its connections needs of its node.
+type TransportEnv struct {
+	Identity handshake.Identity
+	// Security is the node's own instance of a security of the catalogue, whether [stack] names it or not. Call it in the constructor.
+	Security func(name string) (handshake.Security, error)
+	Logger   *slog.Logger
+}
+
+// SecureTransport is a transport of the catalogue whose connections are already secured and muxed, such as QUIC. Its own keys stand in [transports.NAME].
+func SecureTransport[C any, T transport.Transport](name string, defaults func() C, build func(C, TransportEnv) (T, error)) Plugin {
+	p := plugin(kindTransport, name, defaults, nil, func(cfg C, order int) fx.Option {
+		return provide("transports", func(id handshake.Identity, all securities, log logger) (named[transport.Transport], error) {
+			t, err := build(cfg, TransportEnv{Identity: id, Security: all.get, Logger: log.For(name)})
+			return named[transport.Transport]{name, order, t}, wrap(kindTransport, name, err)
+		})
+	})
+	p.secures = true
+	return p
+}
+
 // Wire is a wire of the catalogue. It gets the node's identity, with which its security proves who we are. Its own keys stand in [wires.NAME].
 func Wire[C any, W handshake.Wire](name string, defaults func() C, build func(C, handshake.Identity, *slog.Logger) (W, error)) Plugin {
 	return plugin(kindWire, name, defaults, nil, func(cfg C, order int) fx.Option {
 		return provide("wires", func(id handshake.Identity, log logger) (named[handshake.Wire], error) {
 			w, err := build(cfg, id, log.For(name))
 			return named[handshake.Wire]{name, order, w}, wrap(kindWire, name, err)
+		})
+	})
+}
+
+// WireEnv is what a wire that can choose its security and its muxer needs of its node.
+type WireEnv struct {
+	Identity   handshake.Identity
+	Securities []handshake.Security // those of stack.security, in that order
+	Muxers     []muxer.StreamMuxer  // those of stack.muxers, in that order
+	Logger     *slog.Logger
+}
+
+// StreamWire is a wire of the catalogue that is built from the securities and muxers that [stack] names, and takes the connections of a SecureTransport
+// (handshake.SecuredWire).
+// Its own keys stand in [wires.NAME].
+func StreamWire[C any, W handshake.Wire](name string, defaults func() C, build func(C, WireEnv) (W, error)) Plugin {
+	p := plugin(kindWire, name, defaults, nil, func(cfg C, order int) fx.Option {
+		return provide("wires", func(id handshake.Identity, secure []handshake.Security, mux []muxer.StreamMuxer, log logger) (named[handshake.Wire], error) {
+			w, err := build(cfg, WireEnv{Identity: id, Securities: secure, Muxers: mux, Logger: log.For(name)})
+			return named[handshake.Wire]{name, order, w}, wrap(kindWire, name, err)
+		})
+	})
+	p.streams = true
+	return p
+}
+
+// Security is a security of the catalogue. A node has one instance of it, whoever uses it. Its own keys stand in [security.NAME].
+func Security[C any, S handshake.Security](name string, defaults func() C, build func(C) (S, error)) Plugin {
+	return plugin(kindSecurity, name, defaults, nil, func(cfg C, order int) fx.Option {
+		once := sync.OnceValues(func() (handshake.Security, error) {
+			s, err := build(cfg)
+			return s, wrap(kindSecurity, name, err)
+		})
+		return provide("securities", func() named[func() (handshake.Security, error)] {
+			return named[func() (handshake.Security, error)]{name, order, once}
+		})
+	})
+}
+
+// Muxer is a stream muxer of the catalogue. Its own keys stand in [muxers.NAME].
+func Muxer[C any, M muxer.StreamMuxer](name string, defaults func() C, build func(C, *slog.Logger) (M, error)) Plugin {
+	return plugin(kindMuxer, name, defaults, nil, func(cfg C, order int) fx.Option {
+		return provide("muxers", func(log logger) (named[muxer.StreamMuxer], error) {
+			m, err := build(cfg, log.For(name))
+			return named[muxer.StreamMuxer]{name, order, m}, wrap(kindMuxer, name, err)
 		})
 	})
 }
@@ -91,6 +161,19 @@ func Service[C any, S Runner](name string, defaults func() C, build func(C, *hos
 			return named[Runner]{name, order, s}, wrap(kindService, name, err)
 		})
 	})
+}
+
+// AbsentService names a service that this build does not have although others do, so that one configuration serves all: [services.NAME] is accepted
+// with any keys, and where it is not turned off the log says that it does nothing.
+func AbsentService(name string) Plugin {
+	return Plugin{
+		kind: kindService, name: name, absent: true,
+		check: func(*Config, string, Table) error { return nil },
+		option: func(c *Config, at string, _ Table, _ int) fx.Option {
+			where := c.errorAt(at, "this build has no such service, so it does not run").Error()
+			return fx.Invoke(func(log logger) { log.For(name).Warn(where) })
+		},
+	}
 }
 
 // plugin makes a catalogue entry around option, which gets the plug-in's decoded settings. Settings with a method Validate() error are asked.

@@ -37,14 +37,14 @@ func Render(c Config, plugins ...Plugin) []byte {
 	w.table("stack", "Names of plug-ins, in order of preference. This build has: "+strings.Join(has, "; ")+".")
 	w.key("transports", c.Stack.Transports, "")
 	w.key("wires", c.Stack.Wires, "")
-	w.key("security", c.Stack.Security, "of the wires that can choose; comet has its own")
-	w.key("muxers", c.Stack.Muxers, "of the wires that can choose; comet has its own")
+	w.key("security", c.Stack.Security, "of libp2p over TCP; comet and QUIC have their own")
+	w.key("muxers", c.Stack.Muxers, "of libp2p over TCP; comet and QUIC have their own")
 
-	w.table("peers", "Addresses are id@host:port or multiaddrs such as /ip4/1.2.3.4/tcp/26656/mconn/<id>.")
+	w.table("peers", "Addresses are id@host:port or multiaddrs: /ip4/1.2.3.4/tcp/26656/mconn/<id>, .../tcp/26656/p2p/<peer id>, .../udp/26656/quic-v1/p2p/<peer id>.")
 	w.key("persistent", c.Peers.Persistent, "trusted: always redialed")
 	w.key("unconditional", c.Peers.Unconditional, "node ids that no limit refuses")
 	w.key("private", c.Peers.Private, "node ids that are never advertised")
-	w.key("guests", c.Peers.Guests, "plain libp2p peers that may be linked; 0 refuses them")
+	w.key("guests", c.Peers.Guests, "plain libp2p peers, of no known network, that may be linked; 0 refuses them")
 	w.key("bootstrap", c.Peers.Bootstrap, "first addresses to try")
 	w.key("max_outbound", c.Peers.MaxOutbound, "links that we dial; 0 means none")
 	w.key("max_inbound", c.Peers.MaxInbound, "links that dial us; 0 means none")
@@ -75,6 +75,13 @@ func Render(c Config, plugins ...Plugin) []byte {
 			continue
 		}
 		t := c.Services[p.name]
+		if p.absent {
+			if t != nil {
+				w.table("services."+tomlKey(p.name), "This build has no such service.")
+				w.own(t, "")
+			}
+			continue
+		}
 		on, _ := t.enabled(&c, "", p.on)
 		w.table("services."+tomlKey(p.name), "")
 		w.key("enabled", on, "")
@@ -91,7 +98,7 @@ func Render(c Config, plugins ...Plugin) []byte {
 	for _, s := range []struct {
 		section string
 		tables  map[string]Table
-	}{{"transports", c.Transports}, {"wires", c.Wires}} {
+	}{{"transports", c.Transports}, {"wires", c.Wires}, {"security", c.Security}, {"muxers", c.Muxers}} {
 		for _, name := range sortedKeys(s.tables) {
 			w.table(s.section+"."+tomlKey(name), "")
 			w.own(s.tables[name], "")

@@ -14,7 +14,7 @@ func Services(c Config, plugins ...Plugin) fx.Option {
 		}
 		at := join("services", p.name)
 		t := c.Services[p.name]
-		on, err := t.enabled(&c, at, p.on)
+		on, err := t.enabled(&c, at, p.on || p.absent && t != nil)
 		if err != nil {
 			return fx.Error(err)
 		}

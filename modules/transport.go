@@ -9,17 +9,19 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Transports is the module of the transports that [stack] names. It provides []transport.Transport in that order.
+// Transports is the module of the transports that [stack] names. It provides []transport.Transport in that order. Those that secure their connections
+// want what the module Handshake provides.
 func Transports(c Config, plugins ...Plugin) fx.Option {
+	c = c.Fit(plugins...)
 	return fx.Module("transport",
 		chosen(&c, "stack.transports", kindTransport, c.Stack.Transports, c.Transports, "transports", plugins),
-		fx.Provide(func(in struct {
-			fx.In
-			All []named[transport.Transport] `group:"transports"`
-		}) []transport.Transport {
-			return inOrder(in.All)
-		}),
+		fx.Provide(group[transport.Transport]("transports")),
 	)
+}
+
+// group is a constructor of the list of all values of a value group, in the configuration's order.
+func group[T any](name string) any {
+	return fx.Annotate(func(all []named[T]) []T { return inOrder(all) }, fx.ParamTags(`group:"`+name+`"`))
 }
 
 // chosen provides the plug-ins of a kind that a list of the configuration names.

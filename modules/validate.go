@@ -27,6 +27,8 @@ const (
 func (c Config) Validate(plugins ...Plugin) error { return c.validate(ThisMachine(), plugins) }
 
 func (c *Config) validate(m Machine, plugins []Plugin) error {
+	fitted := c.Fit(plugins...)
+	c = &fitted
 	checks := []func() error{
 		func() error { return c.checkName("network", c.Network) },
 		func() error { return c.checkName("moniker", c.Moniker) },
@@ -34,6 +36,7 @@ func (c *Config) validate(m Machine, plugins []Plugin) error {
 		func() error { return c.checkMultiaddrs("listen.addresses", c.Listen.Addresses) },
 		func() error { return c.checkMultiaddrs("listen.external", c.Listen.External) },
 		func() error { return c.checkStack(plugins) },
+		func() error { return c.checkUses(plugins) },
 		func() error { return c.checkPeers() },
 		func() error { return c.checkLimits(m) },
 		func() error { return c.checkAdmin() },
@@ -270,6 +273,9 @@ func (c *Config) checkPlugins(plugins []Plugin) error {
 	for _, name := range sortedKeys(c.Services) {
 		at := join("services", name)
 		p, ok := find(plugins, kindService, name)
+		if !ok && c.Services[name]["enabled"] == false { // what does not run needs no plug-in
+			continue
+		}
 		if !ok {
 			return c.errorAt(at, "this build has no service of that name%s", didYouMean(name, namesOf(plugins, kindService)))
 		}
@@ -284,7 +290,8 @@ func (c *Config) checkPlugins(plugins []Plugin) error {
 		key    string
 		kind   kind
 		tables map[string]Table
-	}{{"transports", kindTransport, c.Transports}, {"wires", kindWire, c.Wires}} {
+	}{{"transports", kindTransport, c.Transports}, {"wires", kindWire, c.Wires},
+		{"security", kindSecurity, c.Security}, {"muxers", kindMuxer, c.Muxers}} {
 		for _, name := range sortedKeys(s.tables) {
 			at := join(s.key, name)
 			p, ok := find(plugins, s.kind, name)

@@ -31,8 +31,10 @@ func TestWrongCalls(t *testing.T) {
 		{"start --home HOME --set peers.max_outbound=few", "--set: peers.max_outbound: want a whole number"},
 		{"start --home HOME --set peers.max_outbound", "want KEY=VALUE"},
 		{"start --home HOME --set peers.persistent=10.0.0.1:1", "names no node id"},
-		{"start --home HOME --set stack.wires=libp2p", `stack.wires: "libp2p": this build has no such wire (known: comet)`},
-		{`start --home HOME --set stack.transports=["tcp","quic"]`, `stack.transports: "quic": this build has no such transport (known: tcp)`},
+		{"start --home HOME --set stack.wires=libp2", `stack.wires: "libp2": this build has no such wire (did you mean libp2p?)`},
+		{`start --home HOME --set stack.transports=["tcp","webrtc"]`, `stack.transports: "webrtc": this build has no such transport (known: tcp`},
+		{"start --home HOME --set stack.security=[]", "--set: stack.security: empty; stack.wires has a wire that needs a security (known: noise, tls)"},
+		{`start --home HOME --set stack.wires=comet --set stack.muxers=["yamux","yamux"]`, `--set: stack.muxers: "yamux" is there twice`},
 		{"start --home HOME --set listen.addresses=/ip4/1.2.3.4/tcp/70000", "listen.addresses: "},
 		{"init --home HOME/x --listen /ip4/0.0.0.0/tcp", "listen.addresses: "},
 		{"init --home HOME/x --network=", "network: empty"},
@@ -102,8 +104,11 @@ func TestFailures(t *testing.T) {
 		{"config: not text", "status --home HOME", func(h string) { write(h, "config.toml", "\x00\xff\xfe") }, "config.toml:1: "},
 		{"config: too large", "start --home HOME", func(h string) { write(h, "config.toml", strings.Repeat("# x\n", 1<<19)) }, "larger than 1048576 bytes"},
 		{"config: a folder", "start --home HOME", func(h string) { _ = os.Remove(h + "/config.toml"); _ = os.Mkdir(h+"/config.toml", 0o700) }, "is a directory"},
-		{"config: wire of a later build", "start --home HOME", func(h string) { write(h, "config.toml", "[stack]\nwires = [\"comet\", \"libp2p\"]\n") },
-			`config.toml:2: stack.wires: "libp2p": this build has no such wire (known: comet)`},
+		{"config: wire of another build", "start --home HOME", func(h string) { write(h, "config.toml", "[stack]\nwires = [\"comet\", \"devp2p\"]\n") },
+			`config.toml:2: stack.wires: "devp2p": this build has no such wire (known: comet, libp2p)`},
+		{"config: security without a use", "start --home HOME", func(h string) {
+			write(h, "config.toml", "[stack]\nwires = [\"comet\"]\nsecurity = [\"tls\"]\n")
+		}, `config.toml:3: stack.security: "tls": no wire of stack.wires (comet) lets one choose a security`},
 		{"key: empty", "start --home HOME", func(h string) { write(h, "node_key.json", "") }, "node_key.json"},
 		{"key: not JSON", "start --home HOME", func(h string) { write(h, "node_key.json", "hello") }, "node_key.json"},
 		{"key: other type", "id --home HOME", func(h string) {

@@ -3,21 +3,27 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/switchyard-p2p/switchyard/discovery/pex"
 	"github.com/switchyard-p2p/switchyard/discovery/static"
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/handshake/comet"
+	"github.com/switchyard-p2p/switchyard/handshake/libp2p"
+	"github.com/switchyard-p2p/switchyard/handshake/noise"
 	"github.com/switchyard-p2p/switchyard/handshake/secretconn"
+	"github.com/switchyard-p2p/switchyard/handshake/tls"
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/echo"
 	"github.com/switchyard-p2p/switchyard/modules"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/muxer/mconn"
+	"github.com/switchyard-p2p/switchyard/muxer/yamux"
 	"github.com/switchyard-p2p/switchyard/transport/tcp"
 )
 
@@ -26,9 +32,14 @@ func plugins() []modules.Plugin {
 	return []modules.Plugin{
 		modules.Transport("tcp", zero[tcp.Config], newTCP),
 		modules.Wire("comet", zero[mconn.Config], newComet),
+		modules.StreamWire("libp2p", zero[libp2pConfig], newLibp2p),
+		modules.Security("noise", zero[struct{}], func(struct{}) (*noise.Security, error) { return noise.New(), nil }),
+		modules.Security("tls", zero[struct{}], func(struct{}) (*tls.Security, error) { return tls.New(), nil }),
+		modules.Muxer("yamux", zero[yamux.Config], newYamux),
 		modules.Discovery("pex", pex.Default, pex.New),
 		modules.Discovery("static", static.Default, static.New),
 		modules.Service("echo", zero[echo.Config], newEcho),
+		modules.AbsentService("relay"),
 	}
 }
 
@@ -40,6 +51,9 @@ func newTCP(cfg tcp.Config) (*tcp.Transport, error) { return tcp.New(cfg), nil }
 // newComet builds CometBFT's wire from its parts: SecretConnection and MConnection. [wires.comet] holds the settings of the latter.
 func newComet(cfg mconn.Config, id handshake.Identity, log *slog.Logger) (*comet.Wire[*secretconn.Conn], error) {
 	cfg.Logger = log
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
 	return comet.New(comet.Config[*secretconn.Conn]{
 		Identity: id,
 		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte, check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
@@ -49,6 +63,33 @@ func newComet(cfg mconn.Config, id handshake.Identity, log *slog.Logger) (*comet
 			return mconn.New(conn, channels, cfg)
 		},
 	})
+}
+
+// libp2pConfig are the settings of [wires.libp2p]; a zero field means its default.
+type libp2pConfig struct {
+	CloseGrace, Negotiation time.Duration
+	MaxPartial              int
+}
+
+// Validate says which setting is impossible.
+func (c libp2pConfig) Validate() error {
+	if c.CloseGrace < 0 || c.Negotiation < 0 || c.MaxPartial < 0 {
+		return errors.New("close_grace, negotiation and max_partial cannot be negative (0 means the default)")
+	}
+	return nil
+}
+
+// newLibp2p builds libp2p's wire from the securities and muxers that [stack] names.
+func newLibp2p(cfg libp2pConfig, env modules.WireEnv) (*libp2p.Wire, error) {
+	return libp2p.New(libp2p.Config{
+		Identity: env.Identity, Securities: env.Securities, Muxers: env.Muxers, Logger: env.Logger,
+		Lanes: muxer.LanesConfig{CloseGrace: cfg.CloseGrace, Negotiation: cfg.Negotiation, MaxPartial: cfg.MaxPartial},
+	})
+}
+
+func newYamux(cfg yamux.Config, log *slog.Logger) (*yamux.Muxer, error) {
+	cfg.Logger = log
+	return yamux.New(cfg)
 }
 
 func newEcho(cfg echo.Config, h *host.Host, log *slog.Logger) (*echo.Service, error) {
