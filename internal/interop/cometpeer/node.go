@@ -126,7 +126,7 @@ func start(c Config, dir string) (*Node, error) {
 	sw.SetNodeKey(&key)
 	sw.SetNodeInfo(info)
 	n := &Node{Switch: sw, Info: info, Key: key, mt: mt}
-	n.Echo = newEchoReactor(c.Channels)
+	n.Echo = NewEchoReactor(c.Channels)
 	n.Echo.SetLogger(logger)
 	sw.AddReactor("ECHO", n.Echo)
 	n.Book = pex.NewAddrBook(filepath.Join(dir, "addrbook.json"), false)
@@ -186,7 +186,8 @@ type EchoReactor struct {
 	watch    atomic.Pointer[func(string, bool)]
 }
 
-func newEchoReactor(channels []byte) *EchoReactor {
+// NewEchoReactor makes a reactor that sends back what comes on these channels.
+func NewEchoReactor(channels []byte) *EchoReactor {
 	r := &EchoReactor{channels: channels}
 	r.BaseReactor = *p2p.NewBaseReactor("ECHO", r)
 	r.Swap(func(e p2p.Envelope) { e.Src.Send(p2p.Envelope{ChannelID: e.ChannelID, Message: e.Message}) })
