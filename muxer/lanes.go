@@ -360,17 +360,17 @@ func (s *Lanes) shut() {
 		s.late.Stop()
 	}
 	bye := !s.saidBye && s.input == nil
-	code := CodeUnknown
+	code, reason := CodeUnknown, ""
 	var ce *CloseError
 	if errors.As(s.err, &ce) {
-		code = ce.Code
+		code, reason = ce.Code, ce.Reason
 	}
 	s.news.Signal()
 	s.wake.Signal()
 	s.mu.Unlock()
 	s.end()
 	if bye {
-		s.streams.Goodbye(code, goodbyeTime)
+		s.streams.Goodbye(code, reason, goodbyeTime)
 	}
 	_ = s.streams.Close()
 	s.mu.Lock()

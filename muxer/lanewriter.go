@@ -82,7 +82,7 @@ func (s *Lanes) farewell() {
 	var ce *CloseError
 	errors.As(s.err, &ce)
 	s.mu.Unlock()
-	s.streams.Goodbye(ce.Code, s.cfg.CloseGrace)
+	s.streams.Goodbye(ce.Code, ce.Reason, s.cfg.CloseGrace)
 	s.mu.Lock()
 }
 

@@ -34,9 +34,9 @@ type Streams interface {
 	Ping(ctx context.Context) (time.Duration, error)
 	// Bytes are what passed the connection.
 	Bytes() (sent, received uint64)
-	// Goodbye tells the remote why the connection ends, as far as the wire can, and tries for no longer than within. Data must not be
-	// written afterwards.
-	Goodbye(code Code, within time.Duration)
+	// Goodbye tells the remote why the connection ends, code and reason as far as the wire can carry them, and tries for no longer than within. Data must
+	// not be written afterwards.
+	Goodbye(code Code, reason string, within time.Duration)
 	// Close closes the connection and all streams and waits for the goroutines of both. It may be called more than once.
 	Close() error
 }

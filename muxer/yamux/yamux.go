@@ -205,7 +205,7 @@ func (s *streams) Pending() bool {
 
 func (s *streams) Bytes() (sent, received uint64) { return s.conn.sent.Load(), s.conn.received.Load() }
 
-func (s *streams) Goodbye(code muxer.Code, within time.Duration) { s.conn.goAway(code, within) }
+func (s *streams) Goodbye(code muxer.Code, _ string, within time.Duration) { s.conn.goAway(code, within) }
 
 func (s *streams) Close() error {
 	s.pings.Lock() // no ping begins behind this
