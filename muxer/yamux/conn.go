@@ -29,9 +29,6 @@ const (
 	flagRST = 8
 )
 
-// readBuffer is what headers and small bodies are read through. Larger bodies are read into their place.
-const readBuffer = 4 << 10
-
 // lastWords is how long we read from a connection that takes no more.
 const lastWords = time.Second
 
@@ -42,19 +39,19 @@ const codeBase = 0x5359_0000
 type conn struct {
 	net.Conn
 
-	writing chan struct{} // holds a value while a frame is written
+	out writer
 
-	// The reader's own; go-yamux has one.
-	buf        [readBuffer]byte
-	from, to   int
+	// The reader's own; go-yamux has one. There is no buffer: a secured connection has one beneath.
+	head       [headerSize]byte
+	headN      int      // bytes of it that have come
 	body       int      // bytes of the current frame's body to come
 	arriving   *traffic // whose body that is
 	arrivingN  int
 	afterwards uint16 // flags of the frame that count once its body is there
 
-	sent, received atomic.Uint64
-	backlog        atomic.Int64
-	lost           atomic.Bool // the connection takes no more
+	received atomic.Uint64
+	backlog  atomic.Int64
+	lost     atomic.Bool // the connection takes no more
 
 	mu      sync.Mutex // guards what follows, and every traffic
 	streams map[uint32]*traffic
@@ -82,7 +79,7 @@ type traffic struct {
 }
 
 func newConn(nc net.Conn) *conn {
-	return &conn{Conn: nc, streams: map[uint32]*traffic{}, release: make(chan struct{}), writing: make(chan struct{}, 1)}
+	return &conn{Conn: nc, out: newWriter(nc), streams: map[uint32]*traffic{}, release: make(chan struct{})}
 }
 
 func (c *conn) watch(w muxer.Watcher) {
@@ -142,26 +139,36 @@ func (c *conn) Close() error {
 // Read implements net.Conn for go-yamux, which asks for a header, then for exactly its body.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.body > 0 {
-		n, err := c.take(p[:min(len(p), c.body)])
+		n, err := c.Conn.Read(p[:min(len(p), c.body)])
+		c.received.Add(uint64(n))
 		c.body -= n
-		if err != nil {
-			return n, c.end(err)
+		switch {
+		case n > 0 || err == nil: // an error comes again
+			return n, nil
+		case errors.Is(err, io.EOF):
+			err = io.ErrUnexpectedEOF
 		}
-		return n, nil
-	}
-	c.arrived() // go-yamux has put the last body into its stream's buffer
-	if err := c.fill(headerSize); err != nil {
 		return 0, c.end(err)
 	}
 	if len(p) < headerSize {
 		return 0, errors.New("yamux: a header is read in pieces")
 	}
-	h := c.buf[c.from : c.from+headerSize]
-	c.from += headerSize
-	if err := c.note(h); err != nil {
+	c.arrived() // go-yamux has put the last body into its stream's buffer
+	for c.headN < headerSize {
+		n, err := c.Conn.Read(c.head[c.headN:])
+		c.received.Add(uint64(n))
+		if c.headN += n; n == 0 && err != nil {
+			if errors.Is(err, io.EOF) && c.headN > 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			return 0, c.end(err)
+		}
+	}
+	c.headN = 0
+	if err := c.note(c.head[:]); err != nil {
 		return 0, c.end(err)
 	}
-	return copy(p, h), nil
+	return copy(p, c.head[:]), nil
 }
 
 // note takes note of a header.
@@ -229,46 +236,6 @@ func (c *conn) arrived() {
 	if watch != nil {
 		watch()
 	}
-}
-
-// take reads buffered bytes, or straight from the connection.
-func (c *conn) take(p []byte) (int, error) {
-	if c.from < c.to {
-		n := copy(p, c.buf[c.from:c.to])
-		c.from += n
-		return n, nil
-	}
-	if len(p) >= readBuffer {
-		n, err := c.Conn.Read(p)
-		c.received.Add(uint64(n))
-		if n > 0 {
-			err = nil // it comes again
-		}
-		return n, err
-	}
-	if err := c.fill(1); err != nil {
-		return 0, err
-	}
-	return c.take(p)
-}
-
-// fill makes the buffer hold at least n bytes.
-func (c *conn) fill(n int) error {
-	for c.to-c.from < n {
-		if c.from > 0 {
-			c.to, c.from = copy(c.buf[:], c.buf[c.from:c.to]), 0
-		}
-		m, err := c.Conn.Read(c.buf[c.to:])
-		c.received.Add(uint64(m))
-		c.to += m
-		if m == 0 && err != nil {
-			if errors.Is(err, io.EOF) && c.to > 0 {
-				err = io.ErrUnexpectedEOF
-			}
-			return err
-		}
-	}
-	return nil
 }
 
 // end takes note that nothing more comes, and waits: go-yamux would throw away what has arrived and is not read yet.
@@ -355,16 +322,10 @@ func (c *conn) Write(frame []byte) (int, error) {
 		}
 		c.mu.Unlock()
 	}
-	c.writing <- struct{}{}
-	var err error
 	if !c.lost.Load() {
-		var n int
-		n, err = c.Conn.Write(frame)
-		c.sent.Add(uint64(n))
-	}
-	<-c.writing
-	if err != nil {
-		c.lose(err)
+		if err := c.out.write(frame, false); err != nil {
+			c.lose(err)
+		}
 	}
 	switch {
 	case paced && kind == typeData:
@@ -430,8 +391,5 @@ func (c *conn) goAway(code muxer.Code, within time.Duration) {
 	frame[1] = typeGoAway
 	binary.BigEndian.PutUint32(frame[8:], length)
 	_ = c.Conn.SetWriteDeadline(time.Now().Add(within)) // also for a frame that is under way
-	c.writing <- struct{}{}
-	defer func() { <-c.writing }()
-	n, _ := c.Conn.Write(frame) // the connection ends in any case
-	c.sent.Add(uint64(n))
+	_ = c.out.write(frame, true)                        // the connection ends in any case
 }

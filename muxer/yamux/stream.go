@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	lib "github.com/libp2p/go-yamux/v4"
@@ -22,7 +23,8 @@ type stream struct {
 	lib     *lib.Stream
 	traffic *traffic
 
-	writing sync.Mutex // writers take turns: two at once overrun the remote's window
+	writing sync.Mutex  // writers take turns: two at once overrun the remote's window
+	ended   atomic.Bool // we have closed our side
 }
 
 var _ muxer.RawStream = (*stream)(nil)
@@ -55,6 +57,7 @@ func (s *stream) Write(p []byte) (int, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	n, err := s.lib.Write(p)
+	s.conn.out.queued.Add(int64(n))
 	s.conn.mu.Lock()
 	s.traffic.window -= int64(n)
 	s.conn.mu.Unlock()
@@ -74,6 +77,7 @@ func (s *stream) WriteReady(p []byte) error {
 	s.conn.mu.Unlock()
 	s.conn.backlog.Add(int64(len(p)))
 	n, err := s.lib.Write(p)
+	s.conn.out.queued.Add(int64(n))
 	if n < len(p) {
 		s.conn.wrote(len(p) - n)
 	}
@@ -96,15 +100,27 @@ func (s *stream) Watch(f func()) {
 }
 
 // CloseWrite implements muxer.RawStream.
-func (s *stream) CloseWrite() error { return explainStream(s.lib.CloseWrite()) }
+func (s *stream) CloseWrite() error {
+	err := s.lib.CloseWrite()
+	s.closed(err)
+	return explainStream(err)
+}
+
+// closed counts the frame that go-yamux queues at the first call that closes our side.
+func (s *stream) closed(err error) {
+	if err == nil && !s.ended.Swap(true) {
+		s.conn.out.queued.Add(1)
+	}
+}
 
 // Close implements net.Conn: it ends our writing side, and takes no more of what the remote sends.
 func (s *stream) Close() error {
-	err := explainStream(s.lib.Close())
+	err := s.lib.Close()
+	s.closed(err)
 	s.conn.mu.Lock()
 	s.conn.forget(s.lib.StreamID(), s.traffic)
 	s.conn.mu.Unlock()
-	return err
+	return explainStream(err)
 }
 
 // Reset implements muxer.RawStream. go-yamux sends no code.

@@ -58,7 +58,7 @@ type Config struct {
 	// Timeout ends the connection when a ping is not answered, or the connection takes no byte, for this long. go-yamux's own 10 s have dropped
 	// links that were only slow.
 	Timeout time.Duration
-	// MaxFrame is the longest frame that we send, in bytes: other streams wait for no more than that.
+	// MaxFrame is how many bytes of a stream we send in one frame at most: other streams wait for no more than that.
 	MaxFrame int
 	// Logger is told at level debug what go-yamux complains of; nil discards.
 	Logger *slog.Logger
@@ -131,7 +131,7 @@ func (m *Muxer) New(nc net.Conn, side muxer.Side) (muxer.Streams, error) {
 	cfg.ConnectionWriteTimeout = m.cfg.Timeout
 	cfg.MaxIncomingStreams = uint32(m.cfg.MaxStreams)
 	cfg.MaxStreamWindowSize = uint32(m.cfg.MaxWindow)
-	cfg.MaxMessageSize = uint32(m.cfg.MaxFrame)
+	cfg.MaxMessageSize = uint32(m.cfg.MaxFrame + headerSize)
 	cfg.ReadBufSize = 0 // conn buffers
 	cfg.LogOutput = io.Discard
 	if m.cfg.Logger != nil {
@@ -180,6 +180,7 @@ func (s *streams) Open(ctx context.Context) (muxer.RawStream, error) {
 		}
 		return nil, s.explain(err)
 	}
+	s.conn.out.queued.Add(1)
 	return s.conn.stream(st), nil
 }
 
@@ -203,7 +204,9 @@ func (s *streams) Pending() bool {
 	return s.conn.pending > 0
 }
 
-func (s *streams) Bytes() (sent, received uint64) { return s.conn.sent.Load(), s.conn.received.Load() }
+func (s *streams) Bytes() (sent, received uint64) {
+	return s.conn.out.sent.Load(), s.conn.received.Load()
+}
 
 func (s *streams) Goodbye(code muxer.Code, _ string, within time.Duration) { s.conn.goAway(code, within) }
 
