@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -129,10 +130,53 @@ func TestNode(t *testing.T) {
 			{"dial", a.listen}, // whoever answers
 			{"dial", a.address(), "--network", "test-net"}, // the network is known
 			{"dial", "/dns/localhost/tcp/" + a.listen[strings.LastIndexByte(a.listen, ':')+1:] + "/mconn/" + a.id},
-			{"dial", a.address(), "--home", initHome(t)}, // a key and a network of one's own
+			{"dial", a.address(), "--home", initHome(t)},              // a network of one's own
+			{"dial", a.address(), "--home", initHome(t), "--own-key"}, // and a key
+			{"dial", a.address(), "--home", a.home},
 		} {
 			if out := must(t, args...); !strings.Contains(out, a.id) || !strings.Contains(out, "anna") || !strings.Contains(out, "security") {
 				t.Errorf("%v printed\n%s", args, out)
+			}
+		}
+	})
+
+	t.Run("dial libp2p", func(t *testing.T) {
+		for _, tt := range []struct{ addr, set, security string }{
+			{a.libp2p(), "", "noise"},
+			{a.libp2p(), `stack.security=["tls","noise"]`, "tls"},
+			{"/ip4/127.0.0.1/tcp/" + a.port(), "stack.wires=libp2p", "noise"},
+		} {
+			args := []string{"dial", tt.addr, "--json"}
+			if tt.set != "" {
+				args = append(args, "--home", initHome(t, "--set", tt.set))
+			}
+			var d dialResult
+			mustJSON(t, &d, args...)
+			if !d.OK || d.NodeID != a.id || d.Wire != "libp2p" || d.Transport != "tcp" || d.Security != tt.security || d.Muxer != "yamux" || len(d.Stages) != 4 ||
+				!slices.Contains(d.Info.Protocols, "/ipfs/id/1.0.0") || !strings.HasPrefix(d.Info.Version, "switchyard/") || len(d.Info.Listen) != 1 {
+				t.Errorf("%v: %+v", args, d)
+			}
+		}
+		var r roundTrips
+		if mustJSON(t, &r, "ping", a.libp2p(), "--count", "3", "--interval", "0s", "--json"); !r.OK || r.Count != 3 || r.RTT.Min <= 0 {
+			t.Errorf("ping: %+v", r)
+		}
+		for _, size := range []string{"1", "65536", "4194304"} {
+			if mustJSON(t, &r, "echo", a.libp2p(), "--count", "2", "--size", size, "--json"); !r.OK || fmt.Sprint(r.Size) != size || r.RTT.Min <= 0 {
+				t.Errorf("echo: %+v", r)
+			}
+		}
+		if r := call(t, "echo", b.libp2p()); r.code != exitFailed || !strings.Contains(r.err, "services.echo.enabled") || strings.Count(r.err, "\n") != 1 {
+			t.Errorf("a node without the service: %+v", r)
+		}
+	})
+
+	t.Run("own key", func(t *testing.T) {
+		for _, addr := range []string{a.address(), a.libp2p(), a.listen} {
+			r := call(t, "dial", addr, "--home", a.home, "--own-key", "--json")
+			var f failureOf
+			if err := jsonInto(r.out, &f); err != nil || r.code != exitFailed || f.Stage != "security" || !strings.Contains(f.Error, "--own-key") {
+				t.Errorf("%s: %+v", addr, r)
 			}
 		}
 	})

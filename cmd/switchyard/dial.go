@@ -39,13 +39,17 @@ type remoteInfo struct {
 	Listen    []string `json:"listen"`
 }
 
+const addressHelp = "ADDRESS says the wire too: id@host:port and /ip4/1.2.3.4/tcp/26656/mconn/<id> are comet, /ip4/1.2.3.4/tcp/26656/p2p/<peer id> is libp2p,\n" +
+	"and /ip4/1.2.3.4/udp/26656/quic-v1/p2p/<peer id> libp2p over QUIC. Without the id, whoever answers is accepted, and the wires are tried in turn.\n\n"
+
 func dialCommand() *cobra.Command {
 	var f visitFlags
 	cmd := &cobra.Command{
 		Use: "dial ADDRESS", Short: "Make one handshake, stage by stage, then hang up", Args: takes("ADDRESS"),
 		Long: "Make one handshake, stage by stage, then hang up.\n\n" +
-			"ADDRESS is id@host:port or a multiaddr such as /ip4/1.2.3.4/tcp/26656/mconn/<id>; without the id, whoever answers is accepted.\n" +
-			"Without --network and --home, a first handshake learns the remote's network and a second one is made as a member of it.",
+			addressHelp +
+			"Without --network and --home, a first handshake learns the remote's network and a second one is made as a member of it. A plain libp2p node\n" +
+			"has no network, and does not ask for ours.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			addr, err := address(args[0])
 			if err != nil {
@@ -96,20 +100,27 @@ func printLink(w io.Writer, l *handshake.Link) {
 		channels[i] = fmt.Sprintf("0x%02x", c)
 	}
 	pairs := [][2]string{
-		{"link", strings.Join([]string{l.Wire, l.Transport, l.Security, l.Muxer}, " / ")},
+		{"link", linkText(l)},
 		{"node id", string(l.ID())},
 		{"peer id", l.RemoteKey.PeerID()},
-		{"moniker", l.Remote.Moniker},
-		{"network", l.Remote.Network},
-		{"version", l.Remote.Version},
-		{"channels", strings.Join(channels, " ")},
 	}
+	if l.Remote.Guest {
+		pairs = append(pairs, [2]string{"guest", "a libp2p node of no known network"})
+	} else {
+		pairs = append(pairs, [][2]string{{"moniker", l.Remote.Moniker}, {"network", l.Remote.Network}, {"channels", strings.Join(channels, " ")}}...)
+	}
+	pairs = append(pairs, [2]string{"version", l.Remote.Version})
 	if len(l.Remote.Protocols) > 0 {
 		pairs = append(pairs, [2]string{"protocols", strings.Join(l.Remote.Protocols, " ")})
 	}
 	pairs = append(pairs, [2]string{"listens on", strings.Join(l.Remote.Listen, " ")})
 	fmt.Fprintln(w)
 	printPairs(w, pairs)
+}
+
+// linkText names what a link is made of.
+func linkText(l *handshake.Link) string {
+	return strings.Join([]string{l.Wire, l.Transport, l.Security, l.Muxer}, " / ")
 }
 
 func resultOf(addr string, l *handshake.Link) dialResult {

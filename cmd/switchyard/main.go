@@ -93,7 +93,11 @@ func newYamux(cfg yamux.Config, log *slog.Logger) (*yamux.Muxer, error) {
 }
 
 func newEcho(cfg echo.Config, h *host.Host, log *slog.Logger) (*echo.Service, error) {
-	return echo.New(cfg, h.OpenChannel, log)
+	s, err := echo.New(cfg, h.OpenChannel, log)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.HandleStreams(h.HandleStream)
 }
 
 // version is set by the linker in release builds (-X main.version=v1.2.3).

@@ -103,6 +103,7 @@ type node struct {
 	cmd    *exec.Cmd
 	home   string
 	id     string
+	peerID string
 	listen string // host:port
 	admin  string // host:port
 	stderr bytes.Buffer
@@ -146,11 +147,12 @@ func startNode(t *testing.T, home string, args ...string) *node {
 			var l struct {
 				Msg    string   `json:"msg"`
 				NodeID string   `json:"node_id"`
+				PeerID string   `json:"peer_id"`
 				Listen []string `json:"listen"`
 				Admin  string   `json:"admin"`
 			}
 			if json.Unmarshal(lines.Bytes(), &l) == nil && l.Msg == "ready" {
-				n.id, n.admin = l.NodeID, l.Admin
+				n.id, n.peerID, n.admin = l.NodeID, l.PeerID, l.Admin
 				if len(l.Listen) > 0 {
 					n.listen = strings.Replace(strings.TrimPrefix(l.Listen[0], "/ip4/"), "/tcp/", ":", 1)
 				}
@@ -176,6 +178,11 @@ func startNode(t *testing.T, home string, args ...string) *node {
 }
 
 func (n *node) address() string { return n.id + "@" + n.listen }
+
+func (n *node) port() string { return n.listen[strings.LastIndexByte(n.listen, ':')+1:] }
+
+// libp2p is the node's address for that wire.
+func (n *node) libp2p() string { return "/ip4/127.0.0.1/tcp/" + n.port() + "/p2p/" + n.peerID }
 
 // ask adds what a command needs to reach the node's admin API.
 func (n *node) ask(args ...string) []string {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/handshake/libp2p"
 	"github.com/switchyard-p2p/switchyard/host/echo"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
@@ -30,7 +32,10 @@ type roundTrips struct {
 	} `json:"rtt_ms"`
 }
 
-const maxCount = 1_000_000
+const (
+	maxCount = 1_000_000
+	maxEcho  = 64 << 20 // bytes
+)
 
 func pingCommand() *cobra.Command {
 	var (
@@ -39,10 +44,10 @@ func pingCommand() *cobra.Command {
 		interval time.Duration
 	)
 	cmd := &cobra.Command{
-		Use: "ping ADDRESS", Short: "Measure round trips with the wire's own keep-alive", Args: takes("ADDRESS"),
+		Use: "ping ADDRESS", Short: "Measure round trips", Args: takes("ADDRESS"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.trips(cmd, args[0], "ping", count, 0, interval, func(ctx context.Context, v *visit) (time.Duration, error) {
-				return v.link.Session.Ping(ctx)
+				return v.ping(ctx)
 			})
 		},
 	}
@@ -60,10 +65,12 @@ func echoCommand() *cobra.Command {
 		interval time.Duration
 	)
 	cmd := &cobra.Command{
-		Use: "echo ADDRESS", Short: "Send messages to the remote's echo service and compare what returns", Args: takes("ADDRESS"),
+		Use: "echo ADDRESS", Short: "Send bytes to the remote's echo service and compare what returns", Args: takes("ADDRESS"),
+		Long: "Send random bytes to the remote's echo service and compare what returns.\n\n" +
+			"A Switchyard node answers on channel 0x7e, if its services.echo.enabled is true; a libp2p node on streams of " + echo.StreamProtocol + ".",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if bytes < 1 || bytes > muxer.DefaultMaxMessage {
-				return usage("--size %d: want 1 to %d bytes", bytes, muxer.DefaultMaxMessage)
+			if bytes < 0 || bytes > maxEcho {
+				return usage("--size %d: want 0 to %d bytes", bytes, maxEcho)
 			}
 			return f.trips(cmd, args[0], "echo", count, bytes, interval, func(ctx context.Context, v *visit) (time.Duration, error) {
 				return v.echo(ctx, bytes)
@@ -101,7 +108,7 @@ func (f *visitFlags) trips(cmd *cobra.Command, to, what string, count, bytes int
 	visit := begin(ctx, link)
 	defer visit.end()
 	if !f.json {
-		fmt.Fprintf(out, "%s %s (%s) over %s\n", what, link.ID(), clean(link.Remote.Moniker), link.Wire)
+		fmt.Fprintf(out, "%s %s (%s) over %s\n", what, link.ID(), clean(cmp.Or(link.Remote.Moniker, link.Remote.Version)), linkText(link))
 	}
 	var took []time.Duration
 	for i := range count {
@@ -155,10 +162,41 @@ func (v *visit) within(ctx context.Context, timeout time.Duration, what string, 
 	return 0, err
 }
 
-// echo sends one message and waits until it is back.
+// ping is one round trip: with libp2p's ping where the remote speaks that, else with the keep-alive of the wire.
+func (v *visit) ping(ctx context.Context) (time.Duration, error) {
+	streams, ok := v.link.Session.(muxer.StreamSession)
+	if !ok {
+		return v.link.Session.Ping(ctx)
+	}
+	took, err := libp2p.Ping(ctx, streams, 1)
+	if errors.Is(err, muxer.ErrUnknownProtocol) {
+		return 0, fmt.Errorf("the remote does not answer pings: %w", err)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return took[0], nil
+}
+
+// echo sends bytes, as a message of the echo channel or on a stream, and waits until they are back.
 func (v *visit) echo(ctx context.Context, size int) (time.Duration, error) {
-	if !slices.Contains(v.link.Remote.Channels, echo.ChannelID) {
+	streams, ok := v.link.Session.(muxer.StreamSession)
+	switch {
+	case !v.link.Remote.Guest && slices.Contains(v.link.Remote.Channels, echo.ChannelID):
+		return v.echoMessage(ctx, size)
+	case !ok:
 		return 0, fmt.Errorf("the remote has no echo service (channel 0x%02x): a Switchyard node needs services.echo.enabled = true", echo.ChannelID)
+	}
+	took, err := echo.Stream(ctx, streams.OpenStream, int64(size))
+	if errors.Is(err, muxer.ErrUnknownProtocol) {
+		return 0, fmt.Errorf("the remote has no echo service (%s): a Switchyard node needs services.echo.enabled = true", echo.StreamProtocol)
+	}
+	return took, err
+}
+
+func (v *visit) echoMessage(ctx context.Context, size int) (time.Duration, error) {
+	if size == 0 {
+		return 0, errors.New("the remote echoes messages, and those have at least one byte (--size)")
 	}
 	payload := make([]byte, size)
 	_, _ = rand.Read(payload) // never fails

@@ -26,6 +26,7 @@ const strangerNetwork = "switchyard-visitor"
 // visitFlags are the flags of the commands that visit a node without being one.
 type visitFlags struct {
 	home    home
+	ownKey  bool
 	network string
 	timeout time.Duration
 	json    bool
@@ -33,7 +34,8 @@ type visitFlags struct {
 
 func (f *visitFlags) add(cmd *cobra.Command, timeout time.Duration) {
 	f.home.homeFlag(cmd)
-	cmd.Flags().Lookup("home").Usage = "use this node's key and network instead of a throw-away key"
+	cmd.Flags().Lookup("home").Usage = "claim the network of this node, and speak what it speaks"
+	cmd.Flags().BoolVar(&f.ownKey, "own-key", false, "come with the key of the node of --home instead of one that is made for this visit; that node must not run")
 	cmd.Flags().StringVar(&f.network, "network", "", "the network to claim (default: that of --home, else the remote's own)")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", timeout, "how long each step may take")
 	jsonFlag(cmd, &f.json)
@@ -45,7 +47,9 @@ type visitor struct {
 	wires      []handshake.Wire
 	key        handshake.PublicKey
 	version    string
+	cfg        modules.Config
 	network    string // "" until it is known
+	spoken     string // the wire on which the remote has told what it is; "" until it is known
 	throwaway  bool   // the key is made for this visit
 	timeout    time.Duration
 	channels   []muxer.Channel
@@ -68,36 +72,54 @@ func (f *visitFlags) visitor(ctx context.Context) (*visitor, error) {
 	cfg := modules.Default()
 	var key *handshake.NodeKey
 	var err error
-	if f.home.dir != "" {
-		if key, cfg, err = f.home.key(); err != nil {
-			return nil, err
-		}
-		if v.network == "" {
-			v.network = cfg.Network
-		}
-	} else {
+	switch {
+	case f.ownKey && f.home.dir == "":
+		return nil, usage("--own-key needs the --home of the node whose key it is")
+	case f.ownKey:
+		key, cfg, err = f.home.key()
+	default:
 		v.throwaway = true
-		if key, err = handshake.GenerateNodeKey(); err != nil {
-			return nil, err
+		if f.home.dir != "" {
+			cfg, err = f.home.config()
+		}
+		if err == nil {
+			key, err = handshake.GenerateNodeKey()
 		}
 	}
-	return v, v.build(cfg, key)
+	if err != nil {
+		return nil, err
+	}
+	if f.home.dir != "" && v.network == "" {
+		v.network = cfg.Network
+	}
+	v.cfg = cfg
+	return v, v.build(key)
 }
 
 // build makes the transports and wires for a key.
-func (v *visitor) build(cfg modules.Config, key *handshake.NodeKey) error {
+func (v *visitor) build(key *handshake.NodeKey) error {
 	v.key = key.Public()
-	app := fx.New(modules.Base(cfg), modules.Transports(cfg, plugins()...), modules.Handshake(cfg, plugins()...),
+	app := fx.New(modules.Base(v.cfg), modules.Transports(v.cfg, plugins()...), modules.Handshake(v.cfg, plugins()...),
 		fx.Decorate(func() handshake.Identity { return key }), fx.Populate(&v.transports, &v.wires))
 	return dig.RootCause(app.Err())
 }
 
-// connect dials addr and goes through the handshake. Errors are *handshake.StageError or *handshake.Refusal. Where the network is not known, a first
-// handshake learns it and a second one is made as a member of it.
+// connect dials addr and goes through the handshake, to its end: a remote that can say so has taken the link. Errors are *handshake.StageError or
+// *handshake.Refusal. Where the network is not known, a first handshake learns it and a second one is made as a member of it.
 func (v *visitor) connect(ctx context.Context, addr transport.Address) (*handshake.Link, error) {
-	link, info, err := v.handshake(ctx, addr)
+	self := &handshake.Refusal{
+		Code: muxer.CodeSelf, Stage: handshake.StageSecurity,
+		Reason: "that is the node whose key we come with (--own-key), and no node takes a link to itself; leave --own-key out",
+	}
+	if addr.ID() == v.key.NodeID() {
+		return nil, self
+	}
+	link, info, err := v.anyWire(ctx, addr)
 	var refusal *handshake.Refusal
-	if v.network != "" || info == nil || !errors.As(err, &refusal) || refusal.Remote ||
+	if errors.As(err, &refusal) && refusal.Code == muxer.CodeSelf {
+		return nil, self
+	}
+	if v.network != "" || info == nil || info.Guest || !errors.As(err, &refusal) ||
 		refusal.Code != muxer.CodeWrongNetwork && refusal.Code != muxer.CodeIncompatible {
 		return link, err
 	}
@@ -111,16 +133,53 @@ func (v *visitor) connect(ctx context.Context, addr transport.Address) (*handsha
 		if err != nil {
 			return nil, err
 		}
-		if err := v.build(modules.Default(), key); err != nil {
+		if err := v.build(key); err != nil {
 			return nil, err
 		}
 	}
-	link, _, err = v.handshake(ctx, addr)
+	link, _, err = v.anyWire(ctx, addr)
 	return link, err
 }
 
+// anyWire is handshake with the first of our wires that can dial addr. An address without a node leaves the wire open: then, where the remote does
+// not understand the first one, the others are tried, each on a connection of its own.
+func (v *visitor) anyWire(ctx context.Context, addr transport.Address) (link *handshake.Link, info *handshake.NodeInfo, err error) {
+	var wires []handshake.Wire
+	for _, w := range v.wires {
+		if w.CanDial(addr) {
+			wires = append(wires, w)
+		}
+	}
+	if len(wires) == 0 {
+		return nil, nil, handshake.Fail(handshake.StageSecurity, muxer.CodeIncompatible, fmt.Errorf("none of our wires dials %s", addr))
+	}
+	if v.spoken != "" { // a first handshake has found out
+		wires = slices.DeleteFunc(wires, func(w handshake.Wire) bool { return w.Name() != v.spoken })
+	}
+	for i, w := range wires {
+		var again error
+		link, info, again = v.handshake(ctx, addr, w)
+		if again == nil || info != nil {
+			v.spoken = w.Name()
+			return link, info, again
+		}
+		var failed *handshake.StageError
+		misunderstood := errors.As(again, &failed) && failed.Stage == handshake.StageSecurity && failed.Code != muxer.CodeTimeout && failed.Code != muxer.CodeRequested
+		if i == 0 || !misunderstood { // of several misunderstandings the first wire's is told
+			err = again
+		}
+		if !misunderstood {
+			return nil, nil, err
+		}
+		if i < len(wires)-1 {
+			v.note(fmt.Sprintf("the remote does not speak %s; now %s", w.Name(), wires[i+1].Name()))
+		}
+	}
+	return nil, nil, err
+}
+
 // handshake is one dial and one handshake. The node info is what the remote said, even if it or we refused.
-func (v *visitor) handshake(ctx context.Context, addr transport.Address) (*handshake.Link, *handshake.NodeInfo, error) {
+func (v *visitor) handshake(ctx context.Context, addr transport.Address, wire handshake.Wire) (*handshake.Link, *handshake.NodeInfo, error) {
 	fail := func(err error) error { return handshake.Fail(handshake.StageTransport, handshake.CodeOf(err), err) }
 	began := time.Now()
 	raw, name, err := v.dial(ctx, addr)
@@ -137,7 +196,7 @@ func (v *visitor) handshake(ctx context.Context, addr transport.Address) (*hands
 	}
 	began = time.Now()
 	u, err := handshake.NewUpgrader(handshake.Config{
-		Self: v.key.NodeID(), Wires: v.wires, Timeout: v.timeout,
+		Self: v.key.NodeID(), Wires: v.forConn(raw, wire), Timeout: v.timeout,
 		Local: func(transport.Conn) handshake.NodeInfo {
 			n := handshake.NodeInfo{
 				ID: v.key.NodeID(), PeerID: v.key.PeerID(), Moniker: "switchyard-visitor", Network: network, Version: v.version,
@@ -162,7 +221,37 @@ func (v *visitor) handshake(ctx context.Context, addr transport.Address) (*hands
 		return nil, nil, fail(err)
 	}
 	link, err := u.Outbound(ctx, raw, addr, took)
+	if err == nil && link.Agree != nil {
+		if err = v.agree(ctx, link); err != nil {
+			link = nil
+		}
+	}
 	return link, info, err
+}
+
+// forConn are the wires that an Upgrader may choose from: the one that is to be tried, or all for a connection that is secured already.
+func (v *visitor) forConn(raw transport.Conn, wire handshake.Wire) []handshake.Wire {
+	if _, plain := raw.(transport.ByteConn); plain {
+		return []handshake.Wire{wire}
+	}
+	return v.wires
+}
+
+// agree takes the link and hears whether the remote does. It ends a link that is not taken.
+func (v *visitor) agree(ctx context.Context, link *handshake.Link) error {
+	ctx, cancel := context.WithTimeout(ctx, v.timeout)
+	defer cancel()
+	err := link.Agree(ctx, nil)
+	if err == nil {
+		return nil
+	}
+	_ = link.Session.Close(muxer.CodeInquiryDone, "")
+	_ = link.Session.Run(context.Background(), nil) // returns at once; it waits for the session's goroutines
+	var refusal *handshake.Refusal
+	if errors.As(err, &refusal) {
+		return err
+	}
+	return handshake.Fail(handshake.StageInfo, handshake.CodeOf(err), fmt.Errorf("the remote did not say whether it takes the link: %w", err))
 }
 
 // dial connects with the first transport that can.
