@@ -4,6 +4,7 @@ SHELL       := /bin/bash
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 MODULES     := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/node_modules/*' | sort))
 FUZZTIME    ?= 10s
+JSPEER      := internal/interoplibp2p/jspeer
 NODES       ?= 5
 PKG         ?= ./...
 TIMEOUT     ?= 10m
@@ -12,7 +13,7 @@ RACE        ?=
 raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit race lint floors interop bench microbench fuzz generate clean need-cc need-protoc
+.PHONY: help run build test unit race lint floors interop bench microbench fuzz generate clean need-cc need-js need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
@@ -32,7 +33,7 @@ unit: $(if $(RACE),need-cc) ## the tests of the main module (PKG=./host to choos
 race: need-cc ## the tests of the main module under the race detector
 	go test -race -timeout $(TIMEOUT) $(PKG)
 
-interop: ## the tests against real peers (a module of its own)
+interop: need-js ## the tests against real peers (modules of their own)
 	@for m in $(filter-out .,$(MODULES)); do echo "--- $$m"; (cd $$m && go test -timeout $(TIMEOUT) ./...) || exit 1; done
 
 lint: floors ## gofmt, go vet, staticcheck and the floors
@@ -61,13 +62,19 @@ generate: need-protoc ## the Go code of the .proto files
 	  echo "$$f"; protoc --plugin=.cache/bin/protoc-gen-go --go_out=. --go_opt=paths=source_relative "$$f"; done
 
 clean: ## what the other targets made
-	rm -rf bin .cache
+	rm -rf bin .cache $(JSPEER)/node_modules
 	find . -name '*.test' -type f -delete
 	find . -name '*.prof' -type f -delete
 
 # The race detector needs a C compiler.
 need-cc:
 	@.ci/need gcc gcc libc6-dev
+
+# js-libp2p runs on Node; its packages are those of the lock file.
+need-js:
+	@.ci/need node nodejs
+	@.ci/need npm npm
+	@cd $(JSPEER) && if ! cmp -s package-lock.json node_modules/.installed; then npm ci --loglevel=error && cp package-lock.json node_modules/.installed; fi
 
 need-protoc:
 	@.ci/need protoc protobuf-compiler
