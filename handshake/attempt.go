@@ -37,7 +37,7 @@ func (a *Attempt) CheckKey(key PublicKey) error {
 	case a.Want != "" && id != a.Want:
 		return &Refusal{Code: muxer.CodeWrongID, Stage: StageSecurity, Reason: fmt.Sprintf("expected node %s, found %s", a.Want, id)}
 	}
-	if err := a.u.ask(Visitor{At: AtKey, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), ID: id, Key: key}); err != nil {
+	if err := a.u.ask(Visitor{At: AtKey, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), Wire: a.wire, ID: id, Key: key}); err != nil {
 		return err
 	}
 	a.slot.prove()
@@ -51,7 +51,7 @@ func (a *Attempt) CheckInfo(key PublicKey, info *NodeInfo) error {
 	if key != a.key { // a wire that did not ask CheckKey first
 		id = key.NodeID()
 	}
-	visitor := Visitor{At: AtInfo, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), ID: id, Key: key, Info: info}
+	visitor := Visitor{At: AtInfo, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), Wire: a.wire, ID: id, Key: key, Info: info}
 	if a.u.cfg.Inspect != nil {
 		a.u.cfg.Inspect(visitor)
 	}

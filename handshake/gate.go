@@ -25,6 +25,7 @@ type Visitor struct {
 	At     Checkpoint
 	Side   muxer.Side
 	Remote ma.Multiaddr
+	Wire   string // from AtKey on
 	ID     transport.NodeID
 	Key    PublicKey
 	Info   *NodeInfo // at AtInfo only

@@ -70,6 +70,7 @@ type Attempt struct {
 	stages []Stage
 	last   time.Time // when the stage before ended
 	stage  string    // the one that we are in
+	wire   string    // its name
 	key    PublicKey // that CheckKey was given, and its id
 	id     transport.NodeID
 }

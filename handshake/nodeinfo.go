@@ -24,6 +24,8 @@ type NodeInfo struct {
 	// uses (host:port on comet).
 	Listen []string
 	Height uint64
+	// Wires are the names of the wires that it speaks at these addresses; empty where it did not say.
+	Wires []string
 
 	// Protocol versions of CometBFT: P2P and App are ignored, Block must match.
 	P2PVersion, BlockVersion, AppVersion uint64

@@ -174,6 +174,7 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 	if err != nil {
 		return nil, err
 	}
+	a.wire = wire.Name()
 	a.Local, a.Channels = u.cfg.Local(raw), u.cfg.Channels()
 	if u.cfg.Self != "" {
 		a.Local.ID = u.cfg.Self

@@ -26,7 +26,7 @@ func (m *PeerManager) arrive(a Arrival) (Verdict, error) {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	l := &linkState{id: a.LinkID, side: a.Side, acked: a.Acked, dialed: a.Dialed, ip: a.IP, arrived: now}
+	l := &linkState{id: a.LinkID, side: a.Side, acked: a.Acked, guest: a.Guest, dialed: a.Dialed, ip: a.IP, arrived: now}
 	var d *dialState
 	if p := m.peers[a.ID]; p != nil && p.dial != nil && a.Side == muxer.Dialer {
 		ended := m.endDial(p)
@@ -78,6 +78,9 @@ func (m *PeerManager) admit(a Arrival, l *linkState, d *dialState, now time.Time
 		}
 	}
 	redialed := p != nil && p.redialedBy(l.side, now)
+	if a.Guest && (p == nil || p.current == nil || p.current.guest) {
+		m.rememberGuest(a.ID, now)
+	}
 	s, refusal := m.slotFor(a, p, d, now)
 	if refusal != nil {
 		return Verdict{}, refusal
@@ -181,6 +184,15 @@ func (m *PeerManager) slotFor(a Arrival, p *peerState, d *dialState, now time.Ti
 		}
 		return n
 	}
+	if a.Guest && a.Side == muxer.Dialer {
+		return slotNone, &DisconnectError{Code: muxer.CodeIncompatible, Reason: notOurs}
+	}
+	if a.Guest {
+		if m.linked[slotGuest]-own(slotGuest) >= m.cfg.Guests {
+			return slotNone, &DisconnectError{Code: muxer.CodeTooManyPeers, Limit: "peers.guests", Reason: "all places for guests (plain libp2p peers) are taken"}
+		}
+		return slotGuest, nil
+	}
 	if a.Side == muxer.Listener {
 		if m.linked[slotInbound]-own(slotInbound) >= m.cfg.MaxInbound {
 			return slotNone, inboundFull()
@@ -225,11 +237,18 @@ func (m *PeerManager) Ready(id transport.NodeID, linkID uint64, channels []byte)
 		return false
 	}
 	first := l.ready.IsZero()
+	if !l.guest && m.guests[id] { // it has become one of ours
+		delete(m.guests, id)
+		m.saveGuests()
+	}
 	l.channels = append([]byte(nil), channels...)
 	if first {
 		l.ready = now
 		m.store.Update(id, func(rec *peerstore.Record) {
-			rec.LastConnected, rec.Quarantined, rec.QuarantineReason = now, time.Time{}, ""
+			rec.LastConnected = now
+			if !l.guest {
+				rec.Quarantined, rec.QuarantineReason = time.Time{}, ""
+			}
 			if a := addressOf(rec, l.dialed); a != nil {
 				a.LastSuccess, a.LastError = now, ""
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // HandshakeConfig bounds the way from a raw connection to a link.
@@ -45,4 +46,20 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	return c, nil
+}
+
+// rank is PeerConfig.Rank: whether a wire and a transport of ours dial the address, and in which place they stand in our order of wires, then of transports.
+func (c *Config) rank(addr transport.Address) (int, bool) {
+	m := addr.Multiaddr()
+	for i, w := range c.Wires {
+		if !w.CanDial(addr) {
+			continue
+		}
+		for k, t := range c.Transports {
+			if t.CanDial(m) {
+				return i*len(c.Transports) + k, true
+			}
+		}
+	}
+	return 0, false
 }

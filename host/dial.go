@@ -147,17 +147,9 @@ func (m *PeerManager) dial(rec *peerstore.Record, s slot, now time.Time) (Dial, 
 	if !isDue(rec, now) {
 		return Dial{}, false
 	}
-	addrs, blocked := m.dialable(rec, now)
-	if len(blocked) > 0 {
-		until := now.Add(m.pauseFor(rec, blockedPause))
-		m.store.Update(rec.ID, func(rec *peerstore.Record) {
-			for _, addr := range blocked {
-				if a := addressOf(rec, addr); a != nil {
-					a.NotBefore = later(a.NotBefore, until)
-				}
-			}
-		})
-	}
+	addrs, blocked, alien := m.dialable(rec, now)
+	m.postpone(rec.ID, blocked, now.Add(m.pauseFor(rec, blockedPause)))
+	m.postpone(rec.ID, alien, now.Add(m.cfg.MaxBackoff)) // others may be able to, so we keep them
 	if len(addrs) == 0 {
 		return Dial{}, false
 	}
@@ -165,8 +157,22 @@ func (m *PeerManager) dial(rec *peerstore.Record, s slot, now time.Time) (Dial, 
 	return Dial{ID: rec.ID, Addresses: addrs, Upgrade: s == slotUpgrade}, true
 }
 
-// dialable are a peer's addresses that are due, best first, and those that are due but forbidden for now; mu is held.
-func (m *PeerManager) dialable(rec *peerstore.Record, now time.Time) (addrs, blocked []transport.Address) {
+// postpone lets addresses of a peer rest; mu is held.
+func (m *PeerManager) postpone(id transport.NodeID, addrs []transport.Address, until time.Time) {
+	if len(addrs) == 0 {
+		return
+	}
+	m.store.Update(id, func(rec *peerstore.Record) {
+		for _, addr := range addrs {
+			if a := addressOf(rec, addr); a != nil {
+				a.NotBefore = later(a.NotBefore, until)
+			}
+		}
+	})
+}
+
+// dialable are a peer's addresses that are due, best first, those that are due but forbidden for now, and those that our stack cannot dial; mu is held.
+func (m *PeerManager) dialable(rec *peerstore.Record, now time.Time) (addrs, blocked, alien []transport.Address) {
 	exempt := m.exempt(rec.ID)
 	due := make([]*peerstore.AddressRecord, 0, len(rec.Addresses))
 	for i := range rec.Addresses {
@@ -175,6 +181,10 @@ func (m *PeerManager) dialable(rec *peerstore.Record, now time.Time) (addrs, blo
 			continue
 		}
 		ip, hasIP := a.Address.IP()
+		if _, can := m.rank(a.Address); !can {
+			alien = append(alien, a.Address)
+			continue
+		}
 		banned := false
 		if hasIP {
 			_, banned = m.store.Banned("", ip, now)
@@ -186,12 +196,29 @@ func (m *PeerManager) dialable(rec *peerstore.Record, now time.Time) (addrs, blo
 		due = append(due, a)
 	}
 	slices.SortStableFunc(due, func(a, b *peerstore.AddressRecord) int {
-		return cmp.Or(b.LastSuccess.Compare(a.LastSuccess), cmp.Compare(a.Failures, b.Failures), b.LastHeard.Compare(a.LastHeard))
+		worked := func(a *peerstore.AddressRecord) int {
+			if a.LastSuccess.IsZero() {
+				return 1
+			}
+			return 0
+		}
+		ra, _ := m.rank(a.Address)
+		rb, _ := m.rank(b.Address)
+		return cmp.Or(cmp.Compare(worked(a), worked(b)), cmp.Compare(a.Failures, b.Failures), cmp.Compare(ra, rb),
+			b.LastSuccess.Compare(a.LastSuccess), b.LastHeard.Compare(a.LastHeard))
 	})
 	for _, a := range due {
 		addrs = append(addrs, a.Address)
 	}
-	return addrs, blocked
+	return addrs, blocked, alien
+}
+
+// rank is PeerConfig.Rank.
+func (m *PeerManager) rank(a transport.Address) (int, bool) {
+	if m.cfg.Rank == nil {
+		return 0, true
+	}
+	return m.cfg.Rank(a)
 }
 
 func addressOf(rec *peerstore.Record, addr transport.Address) *peerstore.AddressRecord {
@@ -393,6 +420,9 @@ func (m *PeerManager) refusedDial(a Arrival, refusal *DisconnectError, now time.
 func (m *PeerManager) rest(l *linkState, reason *DisconnectError, now time.Time) {
 	id := l.peer.id
 	stable := !l.ready.IsZero() && now.Sub(l.ready) >= m.cfg.StableAfter
+	if l.guest {
+		m.rememberGuest(id, now)
+	}
 	m.store.Update(id, func(rec *peerstore.Record) {
 		rec.LastDisconnected = now
 		addScore(rec, 0, now) // the store ranks by the plain number

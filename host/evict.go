@@ -47,7 +47,7 @@ func (m *PeerManager) TryEvictNext() (Eviction, bool) {
 		slot  slot
 		limit int
 		key   string
-	}{{slotInbound, m.cfg.MaxInbound, "peers.max_inbound"}, {slotOutbound, m.cfg.MaxOutbound, "peers.max_outbound"}} {
+	}{{slotInbound, m.cfg.MaxInbound, "peers.max_inbound"}, {slotOutbound, m.cfg.MaxOutbound, "peers.max_outbound"}, {slotGuest, m.cfg.Guests, "peers.guests"}} {
 		if m.linked[b.slot] <= b.limit {
 			continue
 		}

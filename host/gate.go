@@ -21,6 +21,17 @@ func (m *PeerManager) CheckAccept(ip netip.Addr) error {
 	return nil
 }
 
+// CheckID is CheckKey for wires that tell the remote why it is refused, later: it refuses only ourselves and what is banned.
+func (m *PeerManager) CheckID(id transport.NodeID, ip netip.Addr) error {
+	if id == m.self {
+		return &handshake.Refusal{Code: muxer.CodeSelf, Stage: handshake.StageSecurity, Reason: "we reached ourselves"}
+	}
+	if ban, ok := m.store.Banned(id, ip, time.Now()); ok {
+		return &handshake.Refusal{Code: muxer.CodeBanned, Stage: handshake.StageSecurity, Reason: ban.Reason}
+	}
+	return nil
+}
+
 // CheckKey is the gate once the remote's key is proven: it refuses what Dialed or Accepted would refuse anyway, before more work is done. Its error is a
 // *handshake.Refusal.
 func (m *PeerManager) CheckKey(id transport.NodeID, ip netip.Addr, side muxer.Side) error {

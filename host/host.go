@@ -90,6 +90,9 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	}
 	h := &Host{cfg: cfg, log: cfg.Logger, key: key, self: key.NodeID(), listening: make(chan struct{}), stopped: make(chan struct{})}
 	h.memory.limit = cfg.Limits.MessageMemory
+	if cfg.Peers.Rank == nil {
+		cfg.Peers.Rank = cfg.rank
+	}
 	if h.peers, err = NewPeerManager(h.self, cfg.Peers, cfg.Store); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,9 @@ func (h *Host) localInfo(conn transport.Conn) handshake.NodeInfo {
 		P2PVersion: handshake.P2PVersion, BlockVersion: handshake.BlockVersion, Height: h.peers.SelfHeight(),
 		Protocols: h.streams.protocols(),
 	}
+	for _, w := range h.cfg.Wires {
+		info.Wires = append(info.Wires, w.Name())
+	}
 	for _, c := range h.channels {
 		info.Channels = append(info.Channels, c.desc.ID)
 	}
@@ -88,6 +91,9 @@ func (h *Host) gate(v handshake.Visitor) error {
 	case handshake.AtAccept:
 		return h.peers.CheckAccept(ipOf(v.Remote))
 	case handshake.AtKey:
+		if v.Wire == transport.WireLibp2p { // its handshake has a place where the remote is told why we refuse it, and where guests are told apart
+			return h.peers.CheckID(v.ID, ipOf(v.Remote))
+		}
 		return h.peers.CheckKey(v.ID, ipOf(v.Remote), v.Side)
 	}
 	return nil
@@ -136,7 +142,7 @@ func (h *Host) infoOf(l *link) PeerInfo {
 		ID: l.peer, PeerID: s.RemoteKey.PeerID(), Address: l.address(), Inbound: l.inbound(),
 		Wire: s.Wire, Transport: s.Transport, Security: s.Security, Muxer: s.Muxer,
 		Moniker: s.Remote.Moniker, Network: s.Remote.Network, Version: s.Remote.Version, Channels: l.channels(), Protocols: s.Remote.Protocols, Listen: s.Remote.Listen,
-		Stats: l.session.Stats(),
+		Guest: s.Remote.Guest, Stats: l.session.Stats(),
 	}
 	l.mu.Lock()
 	p.Connected = l.connected

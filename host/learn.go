@@ -12,6 +12,9 @@ import (
 // learn remembers where a peer that dialed us says that it can be dialed, so that it can be found again and told to others. It is a claim until
 // a dial has proved it.
 func (h *Host) learn(l *link) {
+	if l.shake.Remote.Guest { // nobody's business
+		return
+	}
 	const most = 4 // addresses of one peer's claim
 	for i, text := range l.shake.Remote.Listen {
 		if i == most {

@@ -258,7 +258,7 @@ func (l *link) ended() *DisconnectError {
 
 // runLink owns a link from its handshake to its end.
 func (h *Host) runLink(ctx context.Context, l *link) {
-	arrival := Arrival{ID: l.peer, Side: l.shake.Side, Dialed: l.shake.Dialed, IP: l.ip, LinkID: l.num, Acked: l.shake.Acked()}
+	arrival := Arrival{ID: l.peer, Side: l.shake.Side, Dialed: l.shake.Dialed, IP: l.ip, LinkID: l.num, Acked: l.shake.Acked(), Guest: l.shake.Remote.Guest}
 	h.links.Store(l.num, l)
 	defer h.links.Delete(l.num)
 

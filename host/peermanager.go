@@ -25,6 +25,9 @@ type PeerConfig struct {
 	MaxOutbound int // links that we dialed, trusted ones apart; 0 means 8, negative means none
 	MaxInbound  int // links that dialed us, trusted and unconditional ones apart; 0 means 40, negative means none
 	MaxUpgrades int // MaxConnectedUpgrade: probes of better peers beyond full slots; 0 means 4, negative means none
+	// Guests are how many plain libp2p peers, of no known network, may be linked, trusted and unconditional ones apart; 0 means 16, negative means none. They
+	// take no other slot, are dialed only when an operator asks for it (or as persistent peers), and are never advertised.
+	Guests int
 
 	ConnectionsPerIP    int // links at once from one IP, loopback exempt; 0 means 8
 	ConnectionsPerGroup int // links at once from one network group, loopback exempt; 0 means 32
@@ -36,6 +39,9 @@ type PeerConfig struct {
 	Quarantine        time.Duration // of a wrong-network peer; 0 means 6 h
 	// StableAfter is how long a link must live to count as a success; 0 means 10 s.
 	StableAfter time.Duration
+
+	// Rank says whether our stack can dial an address, and how much we like to: lower is better. nil: all alike.
+	Rank func(transport.Address) (rank int, ok bool)
 
 	// Seed is where random choices (jitter, eviction among equals) begin; 0 takes a random one. Tests set it.
 	Seed uint64
@@ -56,6 +62,8 @@ type Arrival struct {
 	IP     netip.Addr        // of the remote; invalid where the transport has none
 	// LinkID is the caller's name for the link, unique and not 0. It is what Disconnected and verdicts refer to.
 	LinkID uint64
+	// Guest says that the remote is a plain libp2p peer (see handshake.NodeInfo).
+	Guest bool
 	// Acked says that the wire ended with an accept from both ends (see handshake.Link).
 	Acked bool
 }
@@ -128,6 +136,7 @@ type PeerManager struct {
 	promises map[transport.NodeID]struct{}         // peers whose score may earn them an upgrade; at most maxPromises
 	anchors  []transport.NodeID                    // the outbound peers of the last run that were not tried yet in this one
 	selves   []transport.Address                   // addresses that turned out to be ours; at most maxSelves
+	guests   map[transport.NodeID]bool             // the trusted and unconditional peers that are guests; others are quarantined for it
 	height   uint64                                // ours
 	subs     map[*Subscription]struct{}
 }
@@ -136,6 +145,7 @@ type PeerManager struct {
 const (
 	metaConfigured = "host/configured" // the ids whose flags came from the configuration, so that flags go when the configuration changes
 	metaAnchors    = "host/anchors"    // the outbound peers
+	metaGuests     = "host/guests"     // PeerManager.guests
 )
 
 // maxSelves bounds the addresses that we remember to be ours.
@@ -161,6 +171,7 @@ func NewPeerManager(self transport.NodeID, cfg PeerConfig, store peerstore.Store
 		dialWake: newWaker(), evictWake: newWaker(), groupSeed: maphash.MakeSeed(), rng: rand.New(rand.NewPCG(seed, 0)),
 		peers: map[transport.NodeID]*peerState{}, links: map[uint64]*linkState{}, byIP: map[netip.Prefix]int{}, byGroup: map[netip.Prefix]int{},
 		claims: map[transport.NodeID]transport.NodeID{}, promises: map[transport.NodeID]struct{}{}, subs: map[*Subscription]struct{}{},
+		guests: map[transport.NodeID]bool{},
 	}
 	for _, a := range cfg.Persistent {
 		m.trusted[a.ID()] = true
@@ -194,13 +205,13 @@ func (c PeerConfig) withDefaults() (PeerConfig, error) {
 		key       string
 		n         *int
 		otherwise int
-	}{{"peers.max_outbound", &c.MaxOutbound, 8}, {"peers.max_inbound", &c.MaxInbound, 40}, {"peers.max_upgrades", &c.MaxUpgrades, 4},
+	}{{"peers.max_outbound", &c.MaxOutbound, 8}, {"peers.max_inbound", &c.MaxInbound, 40}, {"peers.max_upgrades", &c.MaxUpgrades, 4}, {"peers.guests", &c.Guests, 16},
 		{"limits.connections_per_ip", &c.ConnectionsPerIP, 8}, {"limits.connections_per_group", &c.ConnectionsPerGroup, 32}}
-	for i, f := range counts {
+	for _, f := range counts {
 		switch {
 		case *f.n == 0:
 			*f.n = f.otherwise
-		case *f.n < 0 && i >= 3:
+		case *f.n < 0 && strings.HasPrefix(f.key, "limits."):
 			return c, fmt.Errorf("%s: %d is not a number of connections", f.key, *f.n)
 		case *f.n < 0:
 			*f.n = 0
@@ -282,6 +293,9 @@ func configured(rec *peerstore.Record, a transport.Address, now time.Time) peers
 // recall takes up what the last run left: the anchors, and the peers that have earned a good score.
 func (m *PeerManager) recall() {
 	m.anchors = splitIDs(m.store.Meta(metaAnchors))
+	for _, id := range splitIDs(m.store.Meta(metaGuests)) {
+		m.guests[id] = m.exempt(id)
+	}
 	now := time.Now()
 	looked := 0
 	m.store.Range(func(rec peerstore.Record) bool {
@@ -342,9 +356,10 @@ func (m *PeerManager) isSelf(addr transport.Address) bool {
 	return slices.ContainsFunc(m.selves, func(a transport.Address) bool { return a == addr || a.Multiaddr().Equal(where) })
 }
 
-// Advertise chooses up to limit addresses to tell the peer to: verified ones first, none of private, quarantined or banned peers.
+// Advertise chooses up to limit addresses to tell the peer to: verified ones first, none of private, quarantined or banned peers, or of guests.
 func (m *PeerManager) Advertise(to transport.NodeID, limit int) []transport.Address {
-	return m.store.Advertise(limit, time.Now(), func(id transport.NodeID) bool { return id == to || id == m.self || m.private[id] })
+	guests := m.allGuests()
+	return m.store.Advertise(limit, time.Now(), func(id transport.NodeID) bool { return id == to || id == m.self || m.private[id] || guests[id] })
 }
 
 // SetHeight tells how far a peer has come, or, for our own id, how far we have. Unknown ids are ignored.

@@ -61,7 +61,7 @@ func TestPeerManagerModel(t *testing.T) {
 		return
 	}
 	for _, what := range []string{"dial", "dial trusted", "upgrade", "upgrade evicts", "dialed", "accepted", "standby", "replaces", "redialed", "redial fails", "promoted", "grace closes",
-		"duplicate", "full inbound", "per ip", "per group", "banned", "evict requested", "evict banned", "quarantine", "expired", "ready", "down", "no place"} {
+		"duplicate", "full inbound", "full guests", "not ours", "guest", "per ip", "per group", "banned", "evict requested", "evict banned", "quarantine", "expired", "ready", "down", "no place"} {
 		if seen[what] == 0 {
 			t.Errorf("it never happened: %s", what)
 		}
@@ -77,6 +77,7 @@ type modelLink struct {
 	id        transport.NodeID
 	side      muxer.Side
 	acked     bool
+	guest     bool
 	graced    bool
 	requested bool
 	ip        netip.Addr
@@ -128,7 +129,7 @@ func newModel(t *testing.T, seed uint64) *model {
 		Persistent:    []transport.Address{w.addr(w.ids[0], 0), w.addr(w.ids[1], 0)},
 		Unconditional: []transport.NodeID{w.ids[2]},
 		Private:       []transport.NodeID{w.ids[3]},
-		MaxOutbound:   6, MaxInbound: 7, MaxUpgrades: 2, ConnectionsPerIP: 3, ConnectionsPerGroup: 6, Seed: seed,
+		MaxOutbound:   6, MaxInbound: 7, MaxUpgrades: 2, Guests: 3, ConnectionsPerIP: 3, ConnectionsPerGroup: 6, Seed: seed,
 	}
 	w.m = newPM(t, w.cfg)
 	w.cfg, _ = w.cfg.withDefaults()
@@ -186,7 +187,17 @@ func (w *model) banned(id transport.NodeID, ip netip.Addr) bool {
 // inbound and outbound count what holds a slot; outbound with the upgrades, links and dials.
 func (w *model) inbound() (n int) {
 	for _, l := range w.links {
-		if l.side == muxer.Listener && l.role != "leaving" && !l.lent && !w.exempt(l.id) {
+		if l.side == muxer.Listener && !l.guest && l.role != "leaving" && !l.lent && !w.exempt(l.id) {
+			n++
+		}
+	}
+	return n
+}
+
+// guests counts those that hold a slot.
+func (w *model) guests() (n int) {
+	for _, l := range w.links {
+		if l.guest && l.role != "leaving" && !l.lent && !w.exempt(l.id) && !l.requested {
 			n++
 		}
 	}

@@ -68,6 +68,9 @@ func (w *model) check() {
 	}
 	c := m.Counts()
 	// Upgrades are what goes beyond the outbound slots, and nothing else.
+	if c.Guests != w.guests() || c.Guests > w.cfg.Guests {
+		w.fatal("counts %+v, want %d guests", c, w.guests())
+	}
 	if c.Inbound != in || c.Trusted != trusted || c.Outbound+c.Upgrades != links || c.Dialing != len(w.dials) {
 		w.fatal("counts %+v, want inbound %d, trusted %d, outbound %d, dials %d", c, in, trusted, links, len(w.dials))
 	}
@@ -77,6 +80,15 @@ func (w *model) check() {
 	}
 	w.checkPeers()
 	w.checkViews()
+	if w.rng.IntN(32) == 0 {
+		for _, a := range m.Advertise("", 100) {
+			for _, l := range w.links {
+				if l.guest && l.id == a.ID() {
+					w.fatal("the guest %s is advertised", a.ID())
+				}
+			}
+		}
+	}
 	for id := range w.score {
 		if w.rng.IntN(16) > 0 {
 			continue

@@ -77,8 +77,8 @@ func lowerDialed(l *modelLink) bool {
 
 func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip netip.Addr, addr transport.Address) {
 	w.next++
-	a := Arrival{ID: id, LinkID: w.next, IP: ip, Dialed: addr, Acked: w.rng.IntN(2) == 0}
-	l := &modelLink{num: w.next, id: id, side: side, acked: a.Acked, ip: ip, arrived: time.Now(), role: "current", requested: d != nil && d.requested}
+	a := Arrival{ID: id, LinkID: w.next, IP: ip, Dialed: addr, Acked: w.rng.IntN(2) == 0, Guest: w.rng.IntN(10) == 0}
+	l := &modelLink{num: w.next, id: id, side: side, acked: a.Acked, guest: a.Guest, ip: ip, arrived: time.Now(), role: "current", requested: d != nil && d.requested}
 	delete(w.dials, id)
 	if d == nil && side == muxer.Listener { // an inbound link does not end a dial
 		if w.m.peers[id] != nil && w.m.peers[id].dial != nil {
@@ -91,13 +91,13 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	in := w.inbound()
 	own := 0 // slots that its own leaving links give up
 	for _, o := range []*modelLink{c, s} {
-		if c != nil && c.evict && o != nil && o.side == side && !o.requested && !o.lent {
+		if c != nil && c.evict && o != nil && o.side == side && o.guest == l.guest && !o.requested && !o.lent {
 			own++
 		}
 	}
 	// The remote dials although we have a link that it had taken for its only one, and not only just: it does not have that any more.
 	redialed := c != nil && s == nil && !c.evict && side == muxer.Listener && w.settled(c) && time.Since(c.arrived) > 5*time.Second
-	lends := redialed && (w.exempt(id) || !c.requested && c.side == side) // both have the same budget
+	lends := redialed && (w.exempt(id) || !c.requested && c.side == side && c.guest == l.guest) // both have the same budget
 	if lends {
 		own = 1
 	}
@@ -113,6 +113,11 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	case c != nil && !c.evict && !redialed && c.acked && !(l.side != c.side && lowerDialed(l)):
 		want = "duplicate"
 	case w.exempt(id) || l.requested:
+	case l.guest && side == muxer.Dialer:
+		want = "not ours"
+	case l.guest && w.guests()-own >= w.cfg.Guests:
+		want = "full guests"
+	case l.guest:
 	case side == muxer.Listener && in-own >= w.cfg.MaxInbound:
 		want = "full inbound"
 	}
@@ -129,6 +134,12 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	}
 	if got != want {
 		w.fatal("link %d of %s (%v): %q (%v), want %q", l.num, id, side, got, err, want)
+	}
+	if got == "not ours" {
+		rec, known := w.m.store.Get(id)
+		if known && len(rec.Addresses) > 0 && !rec.Quarantined.After(time.Now()) && (c == nil || c.guest) {
+			w.fatal("%s turned out to be a guest, and may be dialed again", id)
+		}
 	}
 	if err != nil {
 		w.did(got, "link %d of %s", l.num, id)
@@ -161,6 +172,9 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 		w.fatal("link %d of %s: verdict %+v, want %+v", l.num, id, v, wantV)
 	}
 	w.links = append(w.links, l)
+	if l.guest {
+		w.did("guest", "link %d of %s", l.num, id)
+	}
 	w.did(map[muxer.Side]string{muxer.Dialer: "dialed", muxer.Listener: "accepted"}[side], "link %d of %s", l.num, id)
 }
 
@@ -184,6 +198,10 @@ func (w *model) reasonOf(err error) string {
 		return "duplicate"
 	case d.Limit == "peers.max_inbound":
 		return "full inbound"
+	case d.Limit == "peers.guests":
+		return "full guests"
+	case d.Code == muxer.CodeIncompatible && d.Reason == notOurs:
+		return "not ours"
 	case d.Limit == "peers.max_outbound":
 		return "full outbound"
 	case d.Limit == "limits.connections_per_ip":

@@ -20,6 +20,7 @@ const (
 	slotOutbound             // MaxOutbound
 	slotInbound              // MaxInbound
 	slotUpgrade              // MaxUpgrades: beyond full outbound slots, until the victim has gone
+	slotGuest                // Guests
 	slotKinds
 )
 
@@ -57,6 +58,7 @@ type linkState struct {
 	peer   *peerState
 	side   muxer.Side
 	acked  bool
+	guest  bool
 	graced bool
 	redial bool // it takes the place of a settled one: see redialedBy
 	slot   slot

@@ -28,6 +28,7 @@ type PeerStatus struct {
 	Trusted       bool
 	Unconditional bool
 	Private       bool
+	Guest         bool // its link is one of a plain libp2p peer
 	Score         int
 	Useful        int // points that services gave this link
 	Height        uint64
@@ -56,6 +57,7 @@ func (m *PeerManager) Status(id transport.NodeID) (PeerStatus, bool) {
 	}
 	if l := p.current; l != nil {
 		st.LinkID, st.Inbound, st.Connected, st.Useful, st.Upgrade = l.id, l.inbound(), l.ready, l.useful, l.slot == slotUpgrade
+		st.Guest = l.guest
 		switch {
 		case l.evict != nil:
 			st.State = StateLeaving
@@ -95,6 +97,7 @@ func (m *PeerManager) Addresses(id transport.NodeID) []transport.Address {
 type PeerCounts struct {
 	Inbound, Outbound, Upgrades int
 	Trusted                     int // trusted and unconditional peers, either way, and links that an operator asked for
+	Guests                      int // plain libp2p peers, trusted ones apart
 	Dialing                     int // dials in flight, whatever their budget
 }
 
@@ -102,7 +105,7 @@ type PeerCounts struct {
 func (m *PeerManager) Counts() PeerCounts {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c := PeerCounts{Inbound: m.linked[slotInbound], Outbound: m.linked[slotOutbound], Upgrades: m.linked[slotUpgrade], Trusted: m.linked[slotTrusted]}
+	c := PeerCounts{Inbound: m.linked[slotInbound], Outbound: m.linked[slotOutbound], Upgrades: m.linked[slotUpgrade], Trusted: m.linked[slotTrusted], Guests: m.linked[slotGuest]}
 	for _, n := range m.dialing {
 		c.Dialing += n
 	}

@@ -24,6 +24,7 @@ type PeerInfo struct {
 	Protocols     []string // of streams, that it says it takes; empty on comet
 	Listen        []string // what it says of itself
 	Trusted       bool
+	Guest         bool // a plain libp2p peer: it could not say of which network it is
 	Score         int
 	Connected     time.Time // when the link became ready
 	Stats         muxer.Stats

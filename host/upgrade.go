@@ -52,7 +52,7 @@ func (m *PeerManager) tryUpgrade(now time.Time) (Dial, bool) {
 		}
 		better := score > bestScore || score == bestScore && (best.ID == "" || id < best.ID)
 		if m.peers[id] == nil && !m.trusted[id] && isDue(&rec, now) && better {
-			if addrs, _ := m.dialable(&rec, now); len(addrs) > 0 {
+			if addrs, _, _ := m.dialable(&rec, now); len(addrs) > 0 {
 				best, bestScore = rec, score
 			}
 		}

@@ -79,13 +79,18 @@ func TestStreamNotices(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer b.Host.RemoveStreamHandler(protocol)
-			_, err := echo.Stream(ctx, func(ctx context.Context, _ string) (muxer.Stream, error) { return a.Host.OpenStream(ctx, b.ID, protocol) }, 100_000)
+			_, err := echo.Stream(ctx, func(ctx context.Context, _ string) (muxer.Stream, error) {
+				return a.Host.OpenStream(ctx, b.ID, protocol)
+			}, 100_000)
 			return err
 		}
 		for name, bad := range map[string]host.StreamHandler{
-			"less":  func(_ context.Context, _ transport.NodeID, s muxer.Stream) { io.CopyN(s, s, 1000) },
-			"more":  func(_ context.Context, _ transport.NodeID, s muxer.Stream) { io.Copy(s, s); s.Write([]byte("x")) },
-			"other": func(_ context.Context, _ transport.NodeID, s muxer.Stream) { s.Write(make([]byte, 1000)); io.Copy(s, s) },
+			"less": func(_ context.Context, _ transport.NodeID, s muxer.Stream) { io.CopyN(s, s, 1000) },
+			"more": func(_ context.Context, _ transport.NodeID, s muxer.Stream) { io.Copy(s, s); s.Write([]byte("x")) },
+			"other": func(_ context.Context, _ transport.NodeID, s muxer.Stream) {
+				s.Write(make([]byte, 1000))
+				io.Copy(s, s)
+			},
 		} {
 			if err := call(t.Context(), bad); !errors.Is(err, echo.ErrChanged) {
 				t.Errorf("%s: %v", name, err)
