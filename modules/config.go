@@ -91,6 +91,8 @@ type LimitsConfig struct {
 	ConnectionsPerGroup int      `toml:"connections_per_group"` // links at once from one network group
 	HandshakeTimeout    Duration `toml:"handshake_timeout"`     // all stages together
 	MessageMemory       int64    `toml:"message_memory"`        // bytes of messages held for all peers
+	PeerStreams         int      `toml:"peer_streams"`          // streams that one peer may have open with our applications at once
+	ProtocolStreams     int      `toml:"protocol_streams"`      // of them, with one protocol
 }
 
 // StoreConfig says where peers are kept.

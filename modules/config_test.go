@@ -138,6 +138,8 @@ func TestBadConfig(t *testing.T) {
 		{"fewer known than outbound", "[peers]\nmax_known = 5\n", "", "config.toml:2: peers.max_known: 5 is less than peers.max_outbound (8)"},
 		{"negative limit", "[limits]\nhandshakes = -5\n", "", "config.toml:2: limits.handshakes: -5 is not in 0 (the default) to 100000"},
 		{"impossible limit", "[limits]\nhandshakes = 20\nhandshakes_per_ip = 30\n", "", "config.toml:3: limits.handshakes_per_ip: 30 is more than limits.handshakes (20)"},
+		{"impossible streams", "[limits]\npeer_streams = 20\nprotocol_streams = 30\n", "", "config.toml:3: limits.protocol_streams: 30 is more than limits.peer_streams (20)"},
+		{"guests", "[peers]\nguests = -1\n", "", "config.toml:2: peers.guests: -1 is not in 0 to 100000"},
 		{"little memory", "[limits]\nmessage_memory = 1000\n", "", "config.toml:2: limits.message_memory: 1000 bytes are too few"},
 		{"too much memory", "[limits]\nmessage_memory = 1000000000000000\n", "", "config.toml:2: limits.message_memory: 1000000000000000 bytes are more than this process may use"},
 		{"unknown source", "[[discovery]]\nuse = \"pex\"\n[[discovery]]\nuse = \"pax\"\n", "", `config.toml:4: discovery.1.use: "pax": this build has no such source (did you mean pex?)`},
@@ -299,7 +301,8 @@ func TestDerive(t *testing.T) {
 	if small.Handshakes != 32 || small.MessageMemory != 64<<20 || large.Handshakes != 512 || large.MessageMemory != 8<<30 {
 		t.Errorf("small machine: %+v, large machine: %+v", small, large)
 	}
-	given := LimitsConfig{Handshakes: 9, HandshakesPerIP: 2, AttemptsPerIP: 3, ConnectionsPerIP: 4, ConnectionsPerGroup: 5, HandshakeTimeout: 6, MessageMemory: 7}
+	given := LimitsConfig{Handshakes: 9, HandshakesPerIP: 2, AttemptsPerIP: 3, ConnectionsPerIP: 4, ConnectionsPerGroup: 5, HandshakeTimeout: 6, MessageMemory: 7,
+		PeerStreams: 8, ProtocolStreams: 7}
 	if got := given.Derive(ThisMachine()); got != given {
 		t.Errorf("what was given changed: %+v", got)
 	}

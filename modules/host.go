@@ -78,14 +78,14 @@ func hostConfig(c *Config, m Machine) (host.Config, error) {
 	cfg := host.Config{
 		Network: c.Network, Moniker: c.Moniker, Version: c.Version,
 		Peers: host.PeerConfig{
-			MaxOutbound: orNone(c.Peers.MaxOutbound), MaxInbound: orNone(c.Peers.MaxInbound),
+			MaxOutbound: orNone(c.Peers.MaxOutbound), MaxInbound: orNone(c.Peers.MaxInbound), Guests: orNone(c.Peers.Guests),
 			ConnectionsPerIP: l.ConnectionsPerIP, ConnectionsPerGroup: l.ConnectionsPerGroup,
 		},
 		Handshake: host.HandshakeConfig{
 			Timeout: time.Duration(l.HandshakeTimeout),
 			Limits:  handshake.Limits{Handshakes: l.Handshakes, HandshakesPerIP: l.HandshakesPerIP, AttemptsPerIP: l.AttemptsPerIP},
 		},
-		Limits: host.Limits{MessageMemory: l.MessageMemory},
+		Limits: host.Limits{MessageMemory: l.MessageMemory, PeerStreams: l.PeerStreams, ProtocolStreams: l.ProtocolStreams},
 	}
 	var err error
 	parse := func(list []string, add func(string) error) {
@@ -124,11 +124,12 @@ func hostConfig(c *Config, m Machine) (host.Config, error) {
 // logLimits tells which limits hold: where the configuration says 0, what it was derived to.
 func logLimits(log *slog.Logger, c *Config, cfg host.Config) {
 	log.Debug("limits",
-		slog.Int("peers.max_outbound", c.Peers.MaxOutbound), slog.Int("peers.max_inbound", c.Peers.MaxInbound), slog.Int("peers.max_known", c.Peers.MaxKnown),
+		slog.Int("peers.max_outbound", c.Peers.MaxOutbound), slog.Int("peers.max_inbound", c.Peers.MaxInbound), slog.Int("peers.guests", c.Peers.Guests), slog.Int("peers.max_known", c.Peers.MaxKnown),
 		slog.Int("limits.handshakes", cfg.Handshake.Limits.Handshakes), slog.Int("limits.handshakes_per_ip", cfg.Handshake.Limits.HandshakesPerIP),
 		slog.Int("limits.attempts_per_ip", cfg.Handshake.Limits.AttemptsPerIP), slog.Int("limits.connections_per_ip", cfg.Peers.ConnectionsPerIP),
 		slog.Int("limits.connections_per_group", cfg.Peers.ConnectionsPerGroup), slog.Duration("limits.handshake_timeout", cfg.Handshake.Timeout),
-		slog.Int64("limits.message_memory", cfg.Limits.MessageMemory))
+		slog.Int64("limits.message_memory", cfg.Limits.MessageMemory), slog.Int("limits.peer_streams", cfg.Limits.PeerStreams),
+		slog.Int("limits.protocol_streams", cfg.Limits.ProtocolStreams))
 }
 
 // orNone turns a configured 0, which means none, into the host's way to say so.

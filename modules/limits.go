@@ -58,6 +58,8 @@ func (l LimitsConfig) Derive(m Machine) LimitsConfig {
 	set(&l.AttemptsPerIP, 200)
 	set(&l.ConnectionsPerIP, 8)
 	set(&l.ConnectionsPerGroup, 32)
+	set(&l.PeerStreams, 512)
+	set(&l.ProtocolStreams, min(256, l.PeerStreams))
 	if l.HandshakeTimeout == 0 {
 		l.HandshakeTimeout = Default().Limits.HandshakeTimeout
 	}

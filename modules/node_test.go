@@ -507,6 +507,8 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		{"peers.max_outbound=0", inHost(func(c host.Config) any { return c.Peers.MaxOutbound }), -1}, // none, which is the host's negative
 		{"peers.max_inbound=3", inHost(func(c host.Config) any { return c.Peers.MaxInbound }), 3},
 		{"peers.max_inbound=0", inHost(func(c host.Config) any { return c.Peers.MaxInbound }), -1},
+		{"peers.guests=3", inHost(func(c host.Config) any { return c.Peers.Guests }), 3},
+		{"peers.guests=0", inHost(func(c host.Config) any { return c.Peers.Guests }), -1},
 		{"peers.max_known=9", func(t *testing.T, c Config) any {
 			var st peerstore.Store
 			build(t, c, &st)
@@ -526,6 +528,8 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		{"limits.connections_per_group=7", inHost(func(c host.Config) any { return c.Peers.ConnectionsPerGroup }), 7},
 		{"limits.handshake_timeout=7s", inHost(func(c host.Config) any { return c.Handshake.Timeout }), 7 * time.Second},
 		{"limits.message_memory=7777777", inHost(func(c host.Config) any { return c.Limits.MessageMemory }), int64(7777777)},
+		{"limits.peer_streams=7", inHost(func(c host.Config) any { return c.Limits.PeerStreams }), 7},
+		{"limits.protocol_streams=7", inHost(func(c host.Config) any { return c.Limits.ProtocolStreams }), 7},
 		{"discovery.static.addresses=" + `["` + testAddr + `"]`, func(t *testing.T, c Config) any {
 			c.Home, c.Store.Path, c.Admin.Address = t.TempDir(), "", ""
 			c.Listen.Addresses = nil
@@ -609,7 +613,7 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 	}
 	covered := map[string]bool{
 		// Their consumers come with later plug-ins; naming one is refused, see TestBadConfig.
-		"identity.signer": true, "peers.guests": true,
+		"identity.signer": true,
 	}
 	for _, tt := range rows {
 		key, _, _ := strings.Cut(tt.set, "=")

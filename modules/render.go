@@ -58,6 +58,8 @@ func Render(c Config, plugins ...Plugin) []byte {
 	w.key("connections_per_group", c.Limits.ConnectionsPerGroup, "links at once from one network group, loopback exempt")
 	w.key("handshake_timeout", c.Limits.HandshakeTimeout.String(), "all stages together")
 	w.key("message_memory", c.Limits.MessageMemory, "bytes of messages held for all peers")
+	w.key("peer_streams", c.Limits.PeerStreams, "streams that one libp2p peer may have open with our services at once")
+	w.key("protocol_streams", c.Limits.ProtocolStreams, "of them, with one protocol")
 
 	w.line("")
 	w.line("# Sources of peers, one table each. This build has: " + strings.Join(namesOf(plugins, kindDiscovery), ", ") + ".")

@@ -214,6 +214,8 @@ func (c *Config) checkLimits(m Machine) error {
 		{"limits.connections_per_ip", int64(l.ConnectionsPerIP), maxLinks},
 		{"limits.connections_per_group", int64(l.ConnectionsPerGroup), maxLinks},
 		{"limits.message_memory", l.MessageMemory, 1 << 50},
+		{"limits.peer_streams", int64(l.PeerStreams), 1_000_000},
+		{"limits.protocol_streams", int64(l.ProtocolStreams), 1_000_000},
 	} {
 		if n.value < 0 || n.value > n.hi {
 			return c.errorAt(n.key, "%d is not in 0 (the default) to %d", n.value, n.hi)
@@ -232,9 +234,12 @@ func (c *Config) checkLimits(m Machine) error {
 	if d.HandshakesPerIP > d.Handshakes {
 		return c.errorAt("limits.handshakes_per_ip", "%d is more than limits.handshakes (%d), so it could never be reached", d.HandshakesPerIP, d.Handshakes)
 	}
-	if need := c.Peers.MaxInbound + c.Peers.MaxOutbound + d.Handshakes + spareFiles; m.Files > 0 && need > m.Files {
-		return c.errorAt("peers.max_inbound", "%s, %d outbound and %d in handshakes need %d file descriptors, and this process may open %d (lower them or raise ulimit -n)",
-			plural(c.Peers.MaxInbound, "inbound link"), c.Peers.MaxOutbound, d.Handshakes, need, m.Files)
+	if d.ProtocolStreams > d.PeerStreams {
+		return c.errorAt("limits.protocol_streams", "%d is more than limits.peer_streams (%d), so it could never be reached", d.ProtocolStreams, d.PeerStreams)
+	}
+	if need := c.Peers.MaxInbound + c.Peers.MaxOutbound + c.Peers.Guests + d.Handshakes + spareFiles; m.Files > 0 && need > m.Files {
+		return c.errorAt("peers.max_inbound", "%s, %d outbound, %d guests and %d in handshakes need %d file descriptors, and this process may open %d (lower them or raise ulimit -n)",
+			plural(c.Peers.MaxInbound, "inbound link"), c.Peers.MaxOutbound, c.Peers.Guests, d.Handshakes, need, m.Files)
 	}
 	return nil
 }

@@ -59,7 +59,10 @@ func newFakeNode(t *testing.T) *fakeNode {
 		ID: idA, PeerID: "12D3KooWx", Address: "/ip4/1.2.3.4/tcp/26656/mconn/" + string(idA), Wire: "comet", Transport: "tcp", Security: "secretconn",
 		Muxer: "mconn", Moniker: "<b>alice</b>", Network: "net", Version: "0.40.0", Channels: []byte{0x00, 0x7e}, Listen: []string{"1.2.3.4:26656"}, Trusted: true, Score: 7,
 		Connected: time.Now().Add(-time.Minute), Stats: muxer.Stats{SentBytes: 10, ReceivedBytes: 20, RTT: 1500 * time.Microsecond},
-	}, {ID: idB, Inbound: true, Connected: time.Now()}}
+	}, {
+		ID: idB, Inbound: true, Connected: time.Now(), Guest: true, PeerID: "12D3KooWy", Address: "/ip4/1.2.3.5/udp/4001/quic-v1", Wire: "libp2p", Transport: "quic",
+		Security: "tls", Muxer: "quic", Version: "go-libp2p/0.51", Protocols: []string{"/ipfs/ping/1.0.0"}, Listen: []string{"/ip4/1.2.3.5/udp/4001/quic-v1"},
+	}}
 	return f
 }
 
@@ -243,14 +246,14 @@ func TestJSONKeys(t *testing.T) {
 	if got := keys(status); !slices.Equal(got, want) {
 		t.Errorf("status has %v, want %v", got, want)
 	}
-	if got, want := keys(status["peers"]), []string{"inbound", "outbound", "trusted"}; !slices.Equal(got, want) {
+	if got, want := keys(status["peers"]), []string{"guests", "inbound", "outbound", "trusted"}; !slices.Equal(got, want) {
 		t.Errorf("status.peers has %v, want %v", got, want)
 	}
 	if got, want := keys(status["store"]), []string{"banned", "known", "new", "tried"}; !slices.Equal(got, want) {
 		t.Errorf("status.store has %v, want %v", got, want)
 	}
 	peer := get("/v1/peers").([]any)[0]
-	for _, k := range []string{"node_id", "peer_id", "address", "direction", "wire", "transport", "security", "muxer", "moniker", "network", "channels", "trusted", "score",
+	for _, k := range []string{"node_id", "peer_id", "address", "direction", "wire", "transport", "security", "muxer", "moniker", "network", "channels", "protocols", "listen", "trusted", "guest", "score",
 		"connected_s", "sent_bytes", "received_bytes", "rtt_ms"} {
 		if _, ok := peer.(map[string]any)[k]; !ok {
 			t.Errorf("a peer has no %s", k)
@@ -278,7 +281,7 @@ func TestClientReadsWhatTheServerTells(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.NodeID != f.Self() || s.PeerID != f.key.PeerID() || s.Network != "net" || s.Moniker != "me" || s.Version != "v1" || len(s.Listen) != 1 ||
-		s.Peers != (PeerCounts{Inbound: 1, Outbound: 1, Trusted: 1}) || s.Store != (StoreCounts{Known: 5, Tried: 2, New: 3}) || s.Goroutines == 0 {
+		s.Peers != (PeerCounts{Inbound: 1, Outbound: 1, Trusted: 1, Guests: 1}) || s.Store != (StoreCounts{Known: 5, Tried: 2, New: 3}) || s.Goroutines == 0 {
 		t.Errorf("status %+v", s)
 	}
 	peers, err := c.Peers(ctx)
@@ -288,8 +291,12 @@ func TestClientReadsWhatTheServerTells(t *testing.T) {
 	if p := peers[0]; p.NodeID != idA || p.Direction != Outbound || p.RTT != 1.5 || p.Sent != 10 || p.Received != 20 || p.Connected < 60 || p.Moniker != "<b>alice</b>" {
 		t.Errorf("peer %+v", p)
 	}
-	if peers[1].Direction != Inbound {
-		t.Errorf("peer %+v", peers[1])
+	if p := peers[0]; p.Guest || p.Protocols == nil || len(p.Protocols) != 0 {
+		t.Errorf("a peer over comet: %+v", p)
+	}
+	if p := peers[1]; p.Direction != Inbound || !p.Guest || p.Wire != "libp2p" || p.Transport != "quic" || p.Security != "tls" || p.Muxer != "quic" ||
+		!slices.Equal(p.Protocols, []string{"/ipfs/ping/1.0.0"}) || p.Network != "" {
+		t.Errorf("a guest: %+v", p)
 	}
 	for limit, want := range map[int]int{0: 100, 7: 7, 10_000: 300} {
 		if got, err := c.Store(ctx, limit); err != nil || len(got) != want {
@@ -330,7 +337,13 @@ func TestDial(t *testing.T) {
 	if err != nil || p.NodeID != idB || p.Address != "/ip4/10.0.0.1/tcp/26656/mconn/"+string(idB) {
 		t.Errorf("%+v, %v", p, err)
 	}
-	for _, bad := range []string{"", "nonsense", "10.0.0.1:26656"} {
+	const peerID = "12D3KooWLvko4PgHEdUNMeLxQoueeDdWeX6gH62MPwmKhqfgfm5Q"
+	for _, addr := range []string{"/ip4/10.0.0.1/tcp/26656/p2p/" + peerID, "/ip4/10.0.0.1/udp/26656/quic-v1/p2p/" + peerID} {
+		if p, err := c.Dial(t.Context(), addr); err != nil || p.Address != addr || p.NodeID != "3fff8ce1b4ba4011be921f1442e1dacb80df4c63" {
+			t.Errorf("dial %s: %+v, %v", addr, p, err)
+		}
+	}
+	for _, bad := range []string{"", "nonsense", "10.0.0.1:26656", "/ip4/10.0.0.1/udp/26656/quic-v1"} {
 		if _, err := c.Dial(t.Context(), bad); statusOf(err) != 400 {
 			t.Errorf("dial %q: %v", bad, err)
 		}

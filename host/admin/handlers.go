@@ -62,6 +62,9 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 		if p.Trusted {
 			out.Peers.Trusted++
 		}
+		if p.Guest {
+			out.Peers.Guests++
+		}
 	}
 	reply(w, http.StatusOK, out)
 }

@@ -23,11 +23,12 @@ type Status struct {
 	Goroutines int              `json:"goroutines"`
 }
 
-// PeerCounts are the links that are up. A trusted peer is counted by its direction too.
+// PeerCounts are the links that are up. A trusted peer and a guest are counted by their direction too.
 type PeerCounts struct {
 	Inbound  int `json:"inbound"`
 	Outbound int `json:"outbound"`
 	Trusted  int `json:"trusted"`
+	Guests   int `json:"guests"` // plain libp2p peers, of no known network
 }
 
 // StoreCounts are the totals of the peer store.
@@ -51,9 +52,11 @@ type Peer struct {
 	Moniker   string           `json:"moniker"`
 	Network   string           `json:"network"`
 	Version   string           `json:"version"`
-	Channels  []int            `json:"channels"` // ids
-	Listen    []string         `json:"listen"`   // where it says that it can be dialed
+	Channels  []int            `json:"channels"`  // ids
+	Protocols []string         `json:"protocols"` // of streams, that it says it takes; empty on comet
+	Listen    []string         `json:"listen"`    // where it says that it can be dialed
 	Trusted   bool             `json:"trusted"`
+	Guest     bool             `json:"guest"` // a plain libp2p peer: it could not say of which network it is
 	Score     int              `json:"score"`
 	Connected float64          `json:"connected_s"`
 	Sent      uint64           `json:"sent_bytes"`
@@ -85,8 +88,8 @@ func peerOf(p *host.PeerInfo, now time.Time) Peer {
 		NodeID: p.ID, PeerID: p.PeerID, Address: p.Address, Direction: direction(p.Inbound),
 		Wire: p.Wire, Transport: p.Transport, Security: p.Security, Muxer: p.Muxer,
 		Moniker: p.Moniker, Network: p.Network, Version: p.Version,
-		Channels: make([]int, len(p.Channels)), Listen: append([]string{}, p.Listen...),
-		Trusted: p.Trusted, Score: p.Score, Connected: seconds(now.Sub(p.Connected)),
+		Channels: make([]int, len(p.Channels)), Protocols: append([]string{}, p.Protocols...), Listen: append([]string{}, p.Listen...),
+		Trusted: p.Trusted, Guest: p.Guest, Score: p.Score, Connected: seconds(now.Sub(p.Connected)),
 		Sent: p.Stats.SentBytes, Received: p.Stats.ReceivedBytes, RTT: millis(p.Stats.RTT),
 		SentMessages: p.Stats.SentMessages, ReceivedMessages: p.Stats.ReceivedMessages,
 		SendDropped: p.Stats.Dropped, ReceiveDropped: p.InboxDropped, ReceiveQueued: p.ReceiveQueued,
