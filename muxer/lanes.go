@@ -47,14 +47,16 @@ type LanesConfig struct {
 // fairly by their priorities, and never waits for one of them either: a lane whose window is full is left out until the remote makes room.
 // It keeps the connection's own queue short, so that the choice of the next lane is made late.
 type Lanes struct {
-	streams Streams
-	cfg     LanesConfig
-	log     *slog.Logger
-	ctx     context.Context // what Deliver waits on; ends with Close
-	stop    context.CancelFunc
-	life    context.Context // ends with the connection
-	end     context.CancelFunc
-	wg      sync.WaitGroup // all goroutines but Run's
+	streams    Streams
+	cfg        LanesConfig
+	log        *slog.Logger
+	ctx        context.Context // what Deliver waits on; ends with Close
+	stop       context.CancelFunc
+	life       context.Context // ends with the connection
+	end        context.CancelFunc
+	hearing    context.Context // ends when the remote sends no more
+	endHearing context.CancelFunc
+	wg         sync.WaitGroup // all goroutines but Run's
 
 	mu        sync.Mutex // guards what follows, and the lanes
 	lanes     []lane
@@ -118,6 +120,7 @@ func NewLanes(streams Streams, cfg LanesConfig) *Lanes {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Lanes{streams: streams, cfg: cfg, log: cfg.Logger, started: make(chan struct{}), done: make(chan struct{})}
+	s.hearing, s.endHearing = context.WithCancel(context.Background())
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.life, s.end = context.WithCancel(context.Background())
 	s.wake.L, s.news.L = &s.mu, &s.mu
@@ -337,6 +340,7 @@ func (s *Lanes) fail(err error) {
 // abandon records why the session ends and lets nobody wait any longer. The mutex is held.
 func (s *Lanes) abandon(err error) {
 	s.err = err
+	s.endHearing()
 	for i := range s.lanes {
 		s.lanes[i].abandon(err)
 	}
@@ -379,6 +383,24 @@ func (s *Lanes) shut() {
 	}
 	s.mu.Unlock()
 	close(s.done)
+}
+
+// Life is done when the session has ended, or the remote sends no more: what has arrived can still be read, and reads that wait for more may wait until the
+// session is closed.
+func (s *Lanes) Life() context.Context { return s.hearing }
+
+// Why is what has ended the session, or what the remote says has; err where nothing has, or nobody knows.
+func (s *Lanes) Why(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var ce *CloseError
+	switch {
+	case s.err != nil:
+		return s.err
+	case errors.As(s.input, &ce):
+		return ce
+	}
+	return err
 }
 
 // Ping implements Session.
@@ -435,6 +457,7 @@ func (s *Lanes) ended(err error) {
 		err = io.EOF
 	}
 	s.input = err
+	s.endHearing()
 	if !s.shutting { // a stream whose dialer never named a protocol must not hold up the end
 		s.late = time.AfterFunc(s.cfg.CloseGrace, func() {
 			s.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +31,7 @@ const (
 
 // server answers the remote of one link.
 type server struct {
-	answer []byte // length and identify message
+	answer func() []byte // length and identify message; made when it is asked for
 
 	identifies, pushes, pings atomic.Int32 // streams that are served now
 	pushed                    atomic.Int32
@@ -44,8 +45,11 @@ const (
 	maxPings      = 8
 )
 
-func newServer(own []byte) *server {
-	return &server{answer: append(binary.AppendUvarint(nil, uint64(len(own))), own...)}
+func newServer(own func() []byte) *server {
+	return &server{answer: sync.OnceValue(func() []byte {
+		b := own()
+		return append(binary.AppendUvarint(nil, uint64(len(b))), b...)
+	})}
 }
 
 func (s *server) handlers() map[string]func(context.Context, muxer.Stream) {
@@ -71,7 +75,7 @@ func limited(open *atomic.Int32, most int32, serve func(muxer.Stream)) func(cont
 // serveIdentify says what we are, at once: go-libp2p's Connect waits for it.
 func (s *server) serveIdentify(st muxer.Stream) {
 	_ = st.SetDeadline(time.Now().Add(serveTimeout))
-	if _, err := st.Write(s.answer); err != nil {
+	if _, err := st.Write(s.answer()); err != nil {
 		_ = st.Reset(muxer.CodeUnknown)
 	}
 }
@@ -89,13 +93,12 @@ func (s *server) servePush(st muxer.Stream) {
 }
 
 // identify asks the remote what it is.
-func identify(ctx context.Context, session muxer.StreamSession) (*message, error) {
+func identify(ctx context.Context, session *muxer.Lanes) (*message, error) {
 	st, err := session.OpenStream(ctx, protocolIdentify)
 	if err != nil {
 		return nil, err
 	}
-	unhook := context.AfterFunc(ctx, func() { _ = st.Reset(muxer.CodeTimeout) })
-	defer unhook()
+	defer while(ctx, session, st)()
 	_ = st.CloseWrite()
 	var m message
 	n, err := readMessages(st, &m)

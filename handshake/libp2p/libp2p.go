@@ -122,20 +122,17 @@ func (w *Wire) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Li
 	return link, nil
 }
 
-// open makes the session, and asks the remote what it is. The remote asks us too, perhaps earlier.
+// open makes the session, and learns what the remote is. The remote may ask us before we ask it.
 func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Streams, key handshake.PublicKey) (*handshake.Link, error) {
 	self, err := w.cfg.Identity.PublicKey(ctx)
 	if err != nil {
 		_ = streams.Close()
 		return nil, handshake.Fail(handshake.StageInfo, muxer.CodeUnknown, fmt.Errorf("our own key: %w", err))
 	}
-	cfg := w.cfg.Lanes
-	cfg.Serve = newServer(ownMessage(self, a)).handlers()
-	session := muxer.NewLanes(streams, cfg)
-	info, err := w.inquire(ctx, a, session, key)
-	if err == nil {
-		err = session.SetChannels(common(a.Channels, info))
-	}
+	m := newMeeting(a, key, newServer(func() []byte { return ownMessage(self, a) }))
+	session := m.open(streams, w.cfg.Lanes)
+	link, err := m.meet(ctx, streams, session)
+	close(m.done)
 	if err != nil {
 		code := muxer.CodeProtocolError
 		var refusal *handshake.Refusal
@@ -146,26 +143,7 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 		_ = session.Run(ctx, nil) // it returns at once; it waits for the session's goroutines
 		return nil, err
 	}
-	return &handshake.Link{Session: session, RemoteKey: key, Remote: *info}, nil
-}
-
-// inquire learns and checks what the remote says of itself.
-func (w *Wire) inquire(ctx context.Context, a *handshake.Attempt, session *muxer.Lanes, key handshake.PublicKey) (*handshake.NodeInfo, error) {
-	m, err := identify(ctx, session)
-	if err != nil {
-		return nil, handshake.Fail(handshake.StageInfo, handshake.CodeOf(err), fmt.Errorf("identify: %w", err))
-	}
-	info, err := m.nodeInfo(key)
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range common(a.Channels, info) {
-		info.Channels = append(info.Channels, c.ID)
-	}
-	if err := a.CheckInfo(key, info); err != nil {
-		return nil, err
-	}
-	return info, nil
+	return link, nil
 }
 
 // common are the channels of ours whose names are among the remote's protocols.

@@ -1,9 +1,11 @@
 package libp2p
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,8 +29,9 @@ func (*streamInbox) ServeStream(_ context.Context, s muxer.Stream) {
 
 func ends() (end, end) {
 	d := end{key: keyA, security: plain{}, channels: []muxer.Channel{{ID: 1, Name: "/one"}, {ID: 2, Name: "/two"}}}
-	l := end{key: keyB, security: plain{}, channels: []muxer.Channel{{ID: 7, Name: "/two"}, {ID: 8, Name: "/three"}}}
-	d.local.Version, l.local.Version = "dialer/1", "listener/1"
+	l := end{key: keyB, security: plain{}, channels: []muxer.Channel{{ID: 1, Name: "/uno"}, {ID: 2, Name: "/two"}, {ID: 8, Name: "/three"}}}
+	d.local = handshake.NodeInfo{Version: "dialer/1", Moniker: "dialer", Network: "net", Protocols: []string{"/echo/1.0.0"}, Listen: []string{"/ip4/10.0.0.1/tcp/5"}, Height: 7}
+	l.local = handshake.NodeInfo{Version: "listener/1", Moniker: "listener", Network: "net", Protocols: []string{"/echo/1.0.0"}, Listen: []string{"/ip4/10.0.0.2/tcp/5"}, Height: 8}
 	return d, l
 }
 
@@ -45,23 +48,26 @@ func TestLink(t *testing.T) {
 			for _, c := range []struct {
 				l     *handshake.Link
 				id    transport.NodeID
-				ver   string
-				chan1 byte
-			}{{dl, keyB.ID(), "listener/1", 2}, {ll, keyA.ID(), "dialer/1", 7}} {
-				if c.l.ID() != c.id || c.l.Remote.Version != c.ver || c.l.Security != "plain" || c.l.Muxer != "yamux" || !c.l.Remote.Guest {
+				info  handshake.NodeInfo
+				chans []byte
+			}{{dl, keyB.ID(), l.local, []byte{2, 8}}, {ll, keyA.ID(), d.local, []byte{2}}} {
+				r := c.l.Remote
+				if c.l.ID() != c.id || r.Version != c.info.Version || c.l.Security != "plain" || c.l.Muxer != "yamux" || r.Guest || !c.l.Acked() ||
+					r.Moniker != c.info.Moniker || r.Network != "net" || r.Height != c.info.Height || !slices.Equal(r.Protocols, c.info.Protocols) || !slices.Equal(r.Listen, c.info.Listen) {
 					t.Errorf("%+v", c.l)
 				}
-				if string(c.l.Remote.Channels) != string([]byte{c.chan1}) {
-					t.Errorf("common channels %v, want %v", c.l.Remote.Channels, c.chan1)
+				if !bytes.Equal(r.Channels, c.chans) {
+					t.Errorf("channels %v, want %v", r.Channels, c.chans)
 				}
 			}
+			agreeBoth(t, dl, ll)
 			var in streamInbox
 			run(t, dl, &streamInbox{})
 			run(t, ll, &in)
 			if err := dl.Session.Send(t.Context(), 2, []byte("hello")); err != nil {
 				t.Fatal(err)
 			}
-			if m := in.Await(1)[0]; m.Channel != 7 || string(m.Data) != "hello" {
+			if m := in.Await(1)[0]; m.Channel != 2 || string(m.Data) != "hello" {
 				t.Errorf("channel %d: %q", m.Channel, m.Data)
 			}
 			if err := dl.Session.Send(t.Context(), 1, nil); !errors.Is(err, muxer.ErrUnknownChannel) {

@@ -54,6 +54,7 @@ type end struct {
 	security handshake.Security
 	channels []muxer.Channel
 	local    handshake.NodeInfo
+	gate     handshake.Gate
 }
 
 func (e end) upgrader(t *testing.T) *handshake.Upgrader {
@@ -67,8 +68,12 @@ func (e end) upgrader(t *testing.T) *handshake.Upgrader {
 		t.Fatal(err)
 	}
 	e.local.ID = e.key.ID()
+	var gates []handshake.Gate
+	if e.gate != nil {
+		gates = append(gates, e.gate)
+	}
 	u, err := handshake.NewUpgrader(handshake.Config{
-		Wires: []handshake.Wire{w}, Local: func(transport.Conn) handshake.NodeInfo { return e.local }, Channels: func() []muxer.Channel { return e.channels },
+		Gates: gates, Wires: []handshake.Wire{w}, Local: func(transport.Conn) handshake.NodeInfo { return e.local }, Channels: func() []muxer.Channel { return e.channels },
 	})
 	if err != nil {
 		t.Fatal(err)

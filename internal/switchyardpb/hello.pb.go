@@ -37,6 +37,7 @@ type Hello struct {
 	Channels      []*HelloChannel        `protobuf:"bytes,8,rep,name=channels,proto3" json:"channels,omitempty"`
 	Protocols     []string               `protobuf:"bytes,9,rep,name=protocols,proto3" json:"protocols,omitempty"` // of the streams that it takes, without those of its channels
 	Listen        [][]byte               `protobuf:"bytes,10,rep,name=listen,proto3" json:"listen,omitempty"`      // multiaddrs
+	Wires         []string               `protobuf:"bytes,11,rep,name=wires,proto3" json:"wires,omitempty"`        // that it speaks there
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -137,6 +138,13 @@ func (x *Hello) GetProtocols() []string {
 func (x *Hello) GetListen() [][]byte {
 	if x != nil {
 		return x.Listen
+	}
+	return nil
+}
+
+func (x *Hello) GetWires() []string {
+	if x != nil {
+		return x.Wires
 	}
 	return nil
 }
@@ -268,7 +276,7 @@ var File_internal_switchyardpb_hello_proto protoreflect.FileDescriptor
 const file_internal_switchyardpb_hello_proto_rawDesc = "" +
 	"\n" +
 	"!internal/switchyardpb/hello.proto\x12\n" +
-	"switchyard\"\xc0\x02\n" +
+	"switchyard\"\xd6\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\tR\anetwork\x12\x18\n" +
 	"\amoniker\x18\x02 \x01(\tR\amoniker\x12\x18\n" +
@@ -282,7 +290,8 @@ const file_internal_switchyardpb_hello_proto_rawDesc = "" +
 	"\bchannels\x18\b \x03(\v2\x18.switchyard.HelloChannelR\bchannels\x12\x1c\n" +
 	"\tprotocols\x18\t \x03(\tR\tprotocols\x12\x16\n" +
 	"\x06listen\x18\n" +
-	" \x03(\fR\x06listen\"2\n" +
+	" \x03(\fR\x06listen\x12\x14\n" +
+	"\x05wires\x18\v \x03(\tR\x05wires\"2\n" +
 	"\fHelloChannel\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"l\n" +

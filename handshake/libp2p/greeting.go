@@ -1,0 +1,200 @@
+package libp2p
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/internal/multistream"
+	"github.com/switchyard-p2p/switchyard/internal/switchyardpb"
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+const (
+	// holdHello is how long the listening end waits with its hello for its verdict on the link, so that both go out in one piece. A host decides in
+	// microseconds; who only does handshakes never calls Agree.
+	holdHello = 25 * time.Millisecond
+	// lastWord is how long we wait for the remote to take notice of a refusal before the connection ends under it.
+	lastWord = 250 * time.Millisecond
+)
+
+// helloStream is what a hello goes over.
+type helloStream interface {
+	io.ReadWriteCloser
+	CloseWrite() error
+	Reset(muxer.Code) error
+	SetDeadline(time.Time) error
+}
+
+// greeting is our end of a hello stream. The dialer writes its hello together with the proposal of the protocol, the listener its own together with its
+// verdict, the dialer its verdict: one write each, and one round trip until the dialer knows all.
+type greeting struct {
+	stream  helloStream
+	in      *bufio.Reader
+	session *muxer.Lanes
+
+	mu   sync.Mutex // guards held and the order of what is written
+	held []byte     // our hello, not yet written
+
+	hello  switchyardpb.Hello // the remote's
+	theirs *handshake.Refusal // the remote's verdict, once heard; nil: it takes the link
+	heard  bool
+	agreed atomic.Bool
+	over   chan struct{} // closed when the stream is not needed any more
+}
+
+func newGreeting(st helloStream, session *muxer.Lanes) *greeting {
+	return &greeting{stream: st, in: bufio.NewReaderSize(st, 1<<10), session: session, over: make(chan struct{})}
+}
+
+// while makes reads and writes of the stream end with ctx, or soon after the session does. Call what it returns when they are done.
+func while(ctx context.Context, session *muxer.Lanes, st helloStream) (done func()) {
+	cancelled := context.AfterFunc(ctx, func() { _ = st.Reset(muxer.CodeTimeout) })
+	ended := context.AfterFunc(session.Life(), func() { _ = st.SetDeadline(time.Now()) }) // what has arrived is still read
+	return func() {
+		cancelled()
+		ended()
+	}
+}
+
+// errNoHello says that the remote is an ordinary libp2p node.
+var errNoHello = errors.New("the remote has no hello")
+
+// hail opens the hello stream, says ours, and hears the remote's.
+func hail(ctx context.Context, streams muxer.Streams, session *muxer.Lanes, own *switchyardpb.Hello) (*greeting, error) {
+	raw, err := streams.Open(ctx)
+	if err != nil {
+		return nil, session.Why(err)
+	}
+	defer while(ctx, session, raw)()
+	g := newGreeting(raw, session)
+	_, err = raw.Write(frame(multistream.Propose(protocolHello), own))
+	if err == nil {
+		err = multistream.Await(g.in, protocolHello)
+	}
+	if err != nil {
+		_ = raw.Reset(muxer.CodeUnknown)
+		var gone *muxer.CloseError
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(err, multistream.ErrRefused), session.Life().Err() == nil && (errors.As(err, &gone) || errors.Is(err, io.EOF)):
+			// go-libp2p answers "na", and resets the stream when it finds our hello where it expects another proposal; the reset may overtake the answer.
+			return nil, errNoHello
+		}
+		return nil, session.Why(err)
+	}
+	if err := readFrame(g.in, &g.hello, maxHello); err != nil {
+		_ = raw.Reset(muxer.CodeProtocolError)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, session.Why(err)
+	}
+	return g, g.peek()
+}
+
+// peek hears the remote's verdict if it has come together with its hello.
+func (g *greeting) peek() error {
+	if g.in.Buffered() == 0 {
+		return nil
+	}
+	b, _ := g.in.Peek(g.in.Buffered())
+	if size, n := binary.Uvarint(b); n <= 0 || uint64(len(b)-n) < size {
+		return nil // not all of it is here: Agree hears it
+	}
+	return g.hear()
+}
+
+// hear waits for the remote's verdict.
+func (g *greeting) hear() error {
+	if g.heard {
+		return nil
+	}
+	var m switchyardpb.HelloVerdict
+	if err := readFrame(g.in, &m, maxVerdict); err != nil {
+		return g.session.Why(err)
+	}
+	g.theirs, g.heard = refusalOf(&m), true
+	return nil
+}
+
+// flush says our hello, if that was not done yet.
+func (g *greeting) flush() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.write(nil)
+}
+
+// say tells the remote our verdict.
+func (g *greeting) say(verdict *handshake.Refusal) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.write(ownVerdict(verdict))
+}
+
+// write writes what is held, and a verdict behind it. The mutex is held.
+func (g *greeting) write(verdict *switchyardpb.HelloVerdict) error {
+	b := g.held
+	g.held = nil
+	if verdict != nil {
+		b = frame(b, verdict)
+	}
+	if len(b) == 0 {
+		return nil
+	}
+	_, err := g.stream.Write(b)
+	return err
+}
+
+// refuse tells the remote why we do not take the link, and waits a moment until it has read that: the connection ends behind it.
+func (g *greeting) refuse(ctx context.Context, r *handshake.Refusal) {
+	if g.theirs != nil { // it does not want us either, and listens no more
+		return
+	}
+	_ = g.stream.SetDeadline(time.Now().Add(lastWord))
+	defer while(ctx, g.session, g.stream)()
+	if g.say(r) != nil || g.stream.CloseWrite() != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, g.in, 2*maxVerdict)
+}
+
+// agree implements handshake.Link.Agree.
+func (g *greeting) agree(ctx context.Context, verdict *handshake.Refusal) error {
+	if g.agreed.Swap(true) {
+		return errors.New("libp2p: Agree was called twice")
+	}
+	defer g.end()
+	if verdict != nil {
+		g.refuse(ctx, verdict)
+		return nil
+	}
+	defer while(ctx, g.session, g.stream)()
+	err := g.say(nil)
+	if err == nil {
+		err = g.hear()
+	}
+	switch {
+	case err == nil && g.theirs != nil:
+		return g.theirs
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("the remote's verdict: %w", ctx.Err())
+	}
+	return fmt.Errorf("the remote's verdict: %w", g.session.Why(err))
+}
+
+// end lets go of the stream.
+func (g *greeting) end() {
+	_ = g.stream.Close()
+	close(g.over)
+}
