@@ -2,7 +2,9 @@ package tls
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
@@ -11,20 +13,30 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 )
 
-// certificate is one of ours.
-type certificate struct {
-	node  handshake.PublicKey
-	cert  *tls.Certificate
-	until time.Time
+// certificates are ours: one with an ed25519 key, for which signing and verifying together take half the time, and one with a key on P-256, for
+// remotes that do not verify the other.
+type certificates struct {
+	node          handshake.PublicKey
+	ed25519, p256 *tls.Certificate
+	until         time.Time
 }
 
-// certificate returns a certificate that id has signed.
-func (s *Security) certificate(ctx context.Context, id handshake.Identity) (*tls.Certificate, error) {
+// choose returns the certificate for a remote that verifies these signatures.
+func (c *certificates) choose(schemes []tls.SignatureScheme) *tls.Certificate {
+	if slices.Contains(schemes, tls.Ed25519) {
+		return c.ed25519
+	}
+	return c.p256
+}
+
+// certificates returns certificates that id has signed.
+func (s *Security) certificates(ctx context.Context, id handshake.Identity) (*certificates, error) {
 	node, err := id.PublicKey(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("our public key: %w", err)
@@ -34,25 +46,32 @@ func (s *Security) certificate(ctx context.Context, id handshake.Identity) (*tls
 	c := s.last
 	s.mu.Unlock()
 	if c != nil && c.node == node && now.Before(c.until) {
-		return c.cert, nil
+		return c, nil
 	}
 	// Signing may take long, so it is not under the lock. Two connections may both come here; each uses its own.
-	cert, err := newCertificate(ctx, id, node, now)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	s.last = &certificate{node, cert, now.Add(certLife)}
-	s.mu.Unlock()
-	return cert, nil
-}
-
-func newCertificate(ctx context.Context, id handshake.Identity, node handshake.PublicKey, now time.Time) (*tls.Certificate, error) {
-	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	c = &certificates{node: node, until: now.Add(certLife)}
+	_, edwards, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate's key: %w", err)
 	}
-	public, err := x509.MarshalPKIXPublicKey(&secret.PublicKey)
+	if c.ed25519, err = newCertificate(ctx, id, node, edwards, now); err != nil {
+		return nil, err
+	}
+	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate's key: %w", err)
+	}
+	if c.p256, err = newCertificate(ctx, id, node, p256, now); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.last = c
+	s.mu.Unlock()
+	return c, nil
+}
+
+func newCertificate(ctx context.Context, id handshake.Identity, node handshake.PublicKey, secret crypto.Signer, now time.Time) (*tls.Certificate, error) {
+	public, err := x509.MarshalPKIXPublicKey(secret.Public())
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate's key: %w", err)
 	}
@@ -75,7 +94,7 @@ func newCertificate(ctx context.Context, id handshake.Identity, node handshake.P
 		Subject:         pkix.Name{SerialNumber: number.String()}, // RFC 5280, section 4.1.2.4: the issuer must not be empty
 		ExtraExtensions: []pkix.Extension{{Id: extensionID, Value: value}},
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &secret.PublicKey, secret)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, secret.Public(), secret)
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}

@@ -17,19 +17,25 @@ import (
 // ClientHelloInfo to id.
 func (s *Security) ServerConfig(id handshake.Identity) *tls.Config {
 	c := base([]string{ALPN})
-	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate(hello.Context(), id) }
+	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		own, err := s.certificates(hello.Context(), id)
+		if err != nil {
+			return nil, err
+		}
+		return own.choose(hello.SignatureSchemes), nil
+	}
 	c.VerifyConnection = verifyFor("")
 	return c
 }
 
 // ClientConfig is likewise, for one connection to the node want; "" accepts any. ctx is for id only.
 func (s *Security) ClientConfig(ctx context.Context, id handshake.Identity, want transport.NodeID) (*tls.Config, error) {
-	cert, err := s.certificate(ctx, id)
+	own, err := s.certificates(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	c := base([]string{ALPN})
-	c.Certificates = []tls.Certificate{*cert}
+	show(c, own)
 	c.VerifyConnection = verifyFor(want)
 	return c, nil
 }
@@ -47,19 +53,34 @@ func base(alpn []string) *tls.Config {
 	}
 }
 
+// show makes own our certificates.
+func show(c *tls.Config, own *certificates) {
+	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return own.choose(hello.SignatureSchemes), nil
+	}
+	c.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		return own.choose(r.SignatureSchemes), nil
+	}
+}
+
 // verifyFor verifies the certificate, and that it is of the node want, if that is set. crypto/tls calls it before it knows whether the remote
 // has the certificate's secret key; it is not asked about resumed connections, of which there are none.
 func verifyFor(want transport.NodeID) func(tls.ConnectionState) error {
 	return func(state tls.ConnectionState) error {
-		key, err := VerifyCertificates(state.PeerCertificates, time.Now())
-		if err != nil {
-			return err
-		}
-		if want != "" && key.NodeID() != want {
-			return &handshake.Refusal{Code: muxer.CodeWrongID, Stage: handshake.StageSecurity, Reason: fmt.Sprintf("expected node %s, found %s", want, key.NodeID())}
-		}
-		return nil
+		_, err := verify(state, want)
+		return err
 	}
+}
+
+func verify(state tls.ConnectionState, want transport.NodeID) (handshake.PublicKey, error) {
+	key, err := VerifyCertificates(state.PeerCertificates, time.Now())
+	if err != nil || want == "" {
+		return key, err
+	}
+	if id := key.NodeID(); id != want {
+		return key, &handshake.Refusal{Code: muxer.CodeWrongID, Stage: handshake.StageSecurity, Reason: fmt.Sprintf("expected node %s, found %s", want, id)}
+	}
+	return key, nil
 }
 
 // alpnFor is what we offer, or accept, with these muxers.

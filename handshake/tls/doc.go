@@ -2,7 +2,8 @@
 // certificate, with an extension that carries the node key and its signature of the certificate's key. The stream muxer is agreed on in ALPN:
 // the dialer's list goes before the name "libp2p", and the dialer's order counts.
 //
-// The certificate's key lives in this process only. One certificate serves many connections, for half a day, so that a connection needs
+// The certificate's key lives in this process only. It is ed25519 where the remote offers to verify that, and on P-256 elsewhere:
+// the specification asks for a key that the remote can verify and that is quick to use. One certificate serves many connections, for half a day, so that a connection needs
 // neither a new key nor a signature of the node key, which may be in another process. There are no session tickets: every connection proves
 // its keys.
 //

@@ -14,7 +14,7 @@ import (
 // Security makes secured connections. Its methods may be called concurrently.
 type Security struct {
 	mu   sync.Mutex
-	last *certificate // never changed once it is here
+	last *certificates // never changed once it is here
 }
 
 var _ handshake.Security = (*Security)(nil)
@@ -48,14 +48,17 @@ func (s *Security) shake(ctx context.Context, conn net.Conn, opts handshake.Secu
 	if err != nil {
 		return nil, err
 	}
-	cert, err := s.certificate(ctx, opts.Identity)
+	own, err := s.certificates(ctx, opts.Identity)
 	if err != nil {
 		return nil, err
 	}
 	config := base(alpn)
-	config.Certificates = []tls.Certificate{*cert}
-	config.VerifyConnection = verifyFor(opts.Want)
+	show(config, own)
 	c := &Conn{under: under{Conn: conn}}
+	config.VerifyConnection = func(state tls.ConnectionState) (err error) {
+		c.remote, err = verify(state, opts.Want) // proven once the handshake is complete
+		return err
+	}
 	if opts.Side == muxer.Dialer {
 		c.Conn = tls.Client(&c.under, config)
 	} else {
@@ -65,11 +68,7 @@ func (s *Security) shake(ctx context.Context, conn net.Conn, opts handshake.Secu
 	if err := c.Conn.Handshake(); err != nil { // without ctx, which would cost a goroutine: the caller ends conn
 		return nil, err
 	}
-	state := c.Conn.ConnectionState()
-	if c.remote, err = RemoteKey(state); err != nil {
-		return nil, err
-	}
-	switch c.muxer = state.NegotiatedProtocol; c.muxer {
+	switch c.muxer = c.Conn.ConnectionState().NegotiatedProtocol; c.muxer {
 	case "":
 		return nil, ErrALPN
 	case ALPN:

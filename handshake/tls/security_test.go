@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -112,23 +113,47 @@ func (r *recorder) Write(p []byte) (int, error) {
 func TestCertificateIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New()
-		first, err := s.certificate(t.Context(), dialerKey)
+		first, err := s.certificates(t.Context(), dialerKey)
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(certLife - time.Second)
-		if c, _ := s.certificate(t.Context(), dialerKey); c != first {
+		if c, _ := s.certificates(t.Context(), dialerKey); c != first {
 			t.Error("made again within its life")
 		}
 		time.Sleep(time.Second)
-		second, _ := s.certificate(t.Context(), dialerKey)
+		second, _ := s.certificates(t.Context(), dialerKey)
 		if second == first {
 			t.Error("still the same after its life")
 		}
-		if c, _ := s.certificate(t.Context(), listenerKey); c == second {
+		if c, _ := s.certificates(t.Context(), listenerKey); c == second {
 			t.Error("another's certificate")
 		}
 	})
+}
+
+// A remote is shown a certificate that it can verify, ed25519 if it can.
+func TestCertificateForTheRemote(t *testing.T) {
+	own, err := New().certificates(t.Context(), dialerKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		schemes []tls.SignatureScheme
+		want    x509.PublicKeyAlgorithm
+	}{
+		{[]tls.SignatureScheme{tls.ECDSAWithP256AndSHA256, tls.Ed25519}, x509.Ed25519},
+		{[]tls.SignatureScheme{tls.ECDSAWithP256AndSHA256, tls.PSSWithSHA256}, x509.ECDSA},
+	} {
+		cert, err := x509.ParseCertificate(own.choose(c.schemes).Certificate[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := VerifyCertificates([]*x509.Certificate{cert}, time.Now())
+		if err != nil || key != dialerKey.Public() || cert.PublicKeyAlgorithm != c.want {
+			t.Errorf("%v: %v, %v", c.schemes, cert.PublicKeyAlgorithm, err)
+		}
+	}
 }
 
 type brokenIdentity struct{ key, sign error }
