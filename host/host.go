@@ -160,6 +160,7 @@ func (h *Host) Run(ctx context.Context) error {
 		}
 		h.wg.Go(func() { h.dialLoop(ctx) })
 		h.wg.Go(func() { h.evictLoop(ctx) })
+		h.wg.Go(func() { h.pulseLoop(ctx) })
 		<-ctx.Done()
 	}
 	h.spawnMu.Lock()

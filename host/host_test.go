@@ -67,7 +67,7 @@ func TestOurNodeInfo(t *testing.T) {
 	if len(info.Listen) != 1 || info.Listen[0] != "/ip4/1.2.3.4/tcp/1" {
 		t.Errorf("we listen on %v", info.Listen)
 	}
-	if a := h.SelfAddresses(); len(a) != 1 || a[0].ID() != h.Self() {
+	if a := h.SelfAddresses(); len(a) != 2 || a[0].ID() != h.Self() || a[1].ID() != h.Self() || a[0].Wire() == a[1].Wire() {
 		t.Errorf("our addresses are %v", a)
 	}
 

@@ -63,12 +63,17 @@ func specific(m ma.Multiaddr, conn transport.Conn) ma.Multiaddr {
 }
 
 // SelfAddresses are the addresses at which we can be dialed, as far as we know: External, or the bound addresses, with the machine's own
-// addresses in place of unspecified ones.
+// addresses in place of unspecified ones, over each of our wires that goes there, in order of preference.
 func (h *Host) SelfAddresses() []transport.Address {
 	var out []transport.Address
+	nodes := [...]string{string(h.self), h.key.PeerID()}
 	add := func(m ma.Multiaddr) {
-		if a, err := transport.ParseAddress(m.String() + "/mconn/" + string(h.self)); err == nil && !slices.Contains(out, a) {
-			out = append(out, a)
+		for _, w := range h.cfg.Wires {
+			for _, node := range nodes {
+				if a, err := transport.NewAddress(m, node); err == nil && w.CanDial(a) && !slices.Contains(out, a) {
+					out = append(out, a)
+				}
+			}
 		}
 	}
 	for _, m := range h.advertised() {

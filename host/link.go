@@ -33,6 +33,9 @@ type link struct {
 	paused atomic.Bool  // its session waits in Deliver
 	room   chan struct{}
 
+	rtt   time.Duration // as the pulse loop has seen it last; its own
+	stale int           // pulses since
+
 	counted  bool          // its counters are in Host.totals, whose lock guards this
 	promoted chan struct{} // closed when a standby takes over
 	promote  sync.Once
@@ -153,8 +156,9 @@ func (l *link) report() {
 	if !l.goUp() {
 		return
 	}
-	if l.inbound() {
-		l.host.learn(l)
+	l.host.learn(l)
+	if height := l.shake.Remote.Height; height > 0 {
+		l.host.peers.SetHeight(l.peer, height)
 	}
 	l.host.emit(Event{Kind: EventUp, ID: l.peer, Address: l.address(), Inbound: l.inbound(), Duration: time.Since(l.made)})
 	l.tellDialer(nil)

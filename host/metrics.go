@@ -49,7 +49,7 @@ func addStats(sum *muxer.Stats, s muxer.Stats) {
 type collector struct{ h *Host }
 
 var (
-	descPeers    = prometheus.NewDesc("switchyard_peers", "Links that are up.", []string{"direction", "wire"}, nil)
+	descPeers    = prometheus.NewDesc("switchyard_peers", "Links that are up.", []string{"direction", "wire", "transport", "security", "muxer"}, nil)
 	descBytes    = prometheus.NewDesc("switchyard_bytes_total", "Bytes over all links since the start.", []string{"direction"}, nil)
 	descMessages = prometheus.NewDesc("switchyard_messages_total", "Messages over all links since the start.", []string{"direction"}, nil)
 	descDropped  = prometheus.NewDesc("switchyard_messages_dropped_total", "Messages dropped: by a full inbox of ours, or because a peer's send queue was full.", []string{"channel", "why"}, nil)
@@ -77,18 +77,18 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
-	type kind struct{ direction, wire string }
+	type kind struct{ direction, wire, transport, security, muxer string }
 	counts := map[kind]int{}
 	sum := h.totals.sum(h)
 	h.eachLink(func(l *link) {
-		k := kind{"outbound", l.shake.Wire}
+		k := kind{"outbound", l.shake.Wire, l.shake.Transport, l.shake.Security, l.shake.Muxer}
 		if l.inbound() {
 			k.direction = "inbound"
 		}
 		counts[k]++
 	})
 	for k, n := range counts {
-		gauge(descPeers, float64(n), k.direction, k.wire)
+		gauge(descPeers, float64(n), k.direction, k.wire, k.transport, k.security, k.muxer)
 	}
 	counter(descBytes, sum.SentBytes, "sent")
 	counter(descBytes, sum.ReceivedBytes, "received")

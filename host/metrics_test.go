@@ -61,15 +61,15 @@ func TestMetricsTellTheTruth(t *testing.T) {
 			}
 		}
 		check(map[string]float64{
-			"peers{direction=inbound,wire=fake}":                       2,
-			"peers{direction=outbound,wire=fake}":                      1,
-			"messages_total{direction=sent}":                           5,
-			"messages_dropped_total{channel=0x70,why=send-queue-full}": 1,
-			"messages_dropped_total{channel=0x01,why=inbox-full}":      1,
-			"message_memory_bytes{}":                                   84,
-			"link_pauses_total{}":                                      0,
-			"refused_total{}":                                          0,
-			"known_peers{state=tried}":                                 0,
+			"peers{direction=inbound,muxer=fake,security=fake,transport=fake,wire=fake}":  2,
+			"peers{direction=outbound,muxer=fake,security=fake,transport=fake,wire=fake}": 1,
+			"messages_total{direction=sent}":                                              5,
+			"messages_dropped_total{channel=0x70,why=send-queue-full}":                    1,
+			"messages_dropped_total{channel=0x01,why=inbox-full}":                         1,
+			"message_memory_bytes{}":                                                      84,
+			"link_pauses_total{}":                                                         0,
+			"refused_total{}":                                                             0,
+			"known_peers{state=tried}":                                                    0,
 		})
 		dup, _ := testLink(h, 1, muxer.Listener, true)
 		dup.shake.Agree = agreed

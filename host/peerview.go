@@ -30,7 +30,8 @@ type PeerStatus struct {
 	Private       bool
 	Guest         bool // its link is one of a plain libp2p peer
 	Score         int
-	Useful        int // points that services gave this link
+	Useful        int           // points that services gave this link
+	Latency       time.Duration // the round trip on its link; 0: not known
 	Height        uint64
 	Failures      uint32    // dials in a row
 	NotBefore     time.Time // no dial before this
@@ -57,7 +58,7 @@ func (m *PeerManager) Status(id transport.NodeID) (PeerStatus, bool) {
 	}
 	if l := p.current; l != nil {
 		st.LinkID, st.Inbound, st.Connected, st.Useful, st.Upgrade = l.id, l.inbound(), l.ready, l.useful, l.slot == slotUpgrade
-		st.Guest = l.guest
+		st.Guest, st.Latency = l.guest, l.latency
 		switch {
 		case l.evict != nil:
 			st.State = StateLeaving

@@ -1,0 +1,37 @@
+package host
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// pulse is how often the peer manager is told the round trips of the links, which are one of the grounds that protect them.
+	pulse = 30 * time.Second
+	// stalePulses is after how many of them without a new measurement (on wires whose keep-alive measures nothing) we measure ourselves.
+	stalePulses  = 10
+	pulseTimeout = 10 * time.Second
+)
+
+// pulseLoop reads the round trips that sessions have measured.
+func (h *Host) pulseLoop(ctx context.Context) {
+	for rest(ctx, pulse) {
+		h.eachLink(func(l *link) {
+			rtt := l.session.Stats().RTT
+			if rtt != l.rtt {
+				l.rtt, l.stale = rtt, 0
+				h.peers.SetLatency(l.peer, rtt)
+				return
+			}
+			if l.stale++; l.stale < stalePulses {
+				return
+			}
+			l.stale = 0
+			h.wg.Go(func() {
+				ctx, cancel := context.WithTimeout(ctx, pulseTimeout)
+				defer cancel()
+				_, _ = l.session.Ping(ctx) // the next pulse reads it; a link that is dead finds out by itself
+			})
+		})
+	}
+}
