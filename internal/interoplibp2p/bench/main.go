@@ -35,6 +35,7 @@ type figure struct {
 	value  float64
 	allocs float64 // a unit
 	bytes  float64 // a unit
+	cpu    float64 // µs of processor time a unit, both ends; it hardly depends on what else the machine does
 }
 
 // measurement is a row of the table.
@@ -55,7 +56,7 @@ func main() {
 	}
 	defer profiles()()
 	w := tabwriter.NewWriter(os.Stdout, 2, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "measurement\tours\tgo-libp2p v0.51.0\tunit\tratio\tgoal\tour allocs\ttheirs\tour bytes\ttheirs\t\n")
+	fmt.Fprintf(w, "measurement\tours\tgo-libp2p v0.51.0\tunit\tratio\tgoal\tour allocs\ttheirs\tour bytes\ttheirs\tour CPU us\ttheirs\t\n")
 	for _, m := range all {
 		if !strings.Contains(m.name, *only) {
 			continue
@@ -91,7 +92,8 @@ func row(w *tabwriter.Writer, m measurement, ours, theirs []figure) {
 	if len(ours) > 0 && len(theirs) > 0 {
 		ratio = fmt.Sprintf("%.2f", o.value/t.value)
 	}
-	fmt.Fprintf(w, "%s\t%.6g\t%.6g\t%s\t%s\t%s\t%.2f\t%.2f\t%.0f\t%.0f\t\n", m.name, o.value, t.value, m.unit, ratio, m.goal, o.allocs, t.allocs, o.bytes, t.bytes)
+	fmt.Fprintf(w, "%s\t%.6g\t%.6g\t%s\t%s\t%s\t%.2f\t%.2f\t%.0f\t%.0f\t%.4g\t%.4g\t\n",
+		m.name, o.value, t.value, m.unit, ratio, m.goal, o.allocs, t.allocs, o.bytes, t.bytes, o.cpu, t.cpu)
 }
 
 func median(f []figure) figure {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -26,14 +27,25 @@ type star interface {
 	close()
 }
 
+// processorTime is what this process has used; 0 where the system does not tell.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // counted runs fn, which does some units of work, and divides what it allocated by them.
 func counted(fn func() (units int, value float64, err error)) (figure, error) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
+	used := processorTime()
 	units, value, err := fn()
+	used = processorTime() - used
 	runtime.ReadMemStats(&after)
 	n := float64(max(units, 1))
-	return figure{value: value, allocs: float64(after.Mallocs-before.Mallocs) / n, bytes: float64(after.TotalAlloc-before.TotalAlloc) / n}, err
+	return figure{value: value, cpu: float64(used.Nanoseconds()) / 1e3 / n, allocs: float64(after.Mallocs-before.Mallocs) / n, bytes: float64(after.TotalAlloc-before.TotalAlloc) / n}, err
 }
 
 // setups is how many links a second come up, and go again, with inFlight at a time.

@@ -100,7 +100,9 @@ func (p *theirPair) stream(msg []byte, n int) error {
 func (p *theirPair) roundTrip(msg []byte) error {
 	if !p.on {
 		p.on = true
-		p.echo.Go(func() { _, _ = io.CopyBuffer(struct{ io.Writer }{p.far}, struct{ io.Reader }{p.far}, make([]byte, 4<<10)) })
+		p.echo.Go(func() {
+			_, _ = io.CopyBuffer(struct{ io.Writer }{p.far}, struct{ io.Reader }{p.far}, make([]byte, 4<<10))
+		})
 	}
 	return ask(p.s, msg)
 }
