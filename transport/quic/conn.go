@@ -1,0 +1,286 @@
+package quic
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	ma "github.com/multiformats/go-multiaddr"
+	lib "github.com/quic-go/quic-go"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// Conn is a QUIC connection, secured and muxed. It is a handshake.SecuredConn and a transport.PassHolder.
+//
+// Streams of applications are quic-go's own: no goroutine and no copy is added. Streams whose readiness is asked for (a session's lanes) get a goroutine
+// that waits for input, and while there is output one that writes it. Close waits for all of them.
+type Conn struct {
+	quic    *lib.Conn
+	socket  *socket
+	key     handshake.PublicKey
+	attempt *attempt // nil when we dialed
+
+	local, remote atomic.Pointer[ma.Multiaddr] // made when first asked for
+
+	backlog atomic.Int64
+	readers sync.WaitGroup // they end with quic, without our help
+	wg      sync.WaitGroup // all other goroutines
+	over    chan struct{}  // closed when the end of quic is known to all
+	unhook  func() bool
+	once    sync.Once
+
+	mu        sync.Mutex // guards what follows
+	watcher   muxer.Watcher
+	closed    bool       // no goroutine may begin
+	bye       muxer.Code // what the remote is told
+	byeReason string
+	ended     error // why the connection ended; what has arrived before can still be read
+	told      bool  // the watcher knows
+	lanes     map[*stream]struct{}
+	stalls    *time.Timer
+	stalled   bool // stalls runs
+}
+
+var (
+	_ handshake.SecuredConn = (*Conn)(nil)
+	_ transport.PassHolder  = (*Conn)(nil)
+)
+
+// newConn takes over the caller's hold of s.
+func newConn(s *socket, q *lib.Conn, key handshake.PublicKey, a *attempt) *Conn {
+	c := &Conn{quic: q, socket: s, key: key, attempt: a, over: make(chan struct{})}
+	c.unhook = context.AfterFunc(q.Context(), c.gone)
+	return c
+}
+
+// Security implements handshake.SecuredConn.
+func (c *Conn) Security() string { return "tls" }
+
+// Muxer implements handshake.SecuredConn.
+func (c *Conn) Muxer() string { return "quic" }
+
+// RemotePublicKey is the key that the remote has proven.
+func (c *Conn) RemotePublicKey() handshake.PublicKey { return c.key }
+
+// Pass implements transport.PassHolder: it is what the guard returned, nil when we dialed or there is no guard.
+func (c *Conn) Pass() transport.Pass {
+	if c.attempt == nil {
+		return nil
+	}
+	c.attempt.mu.Lock()
+	defer c.attempt.mu.Unlock()
+	return c.attempt.place
+}
+
+// LocalMultiaddr is our end. For a connection that was dialed from a socket without an IP it is found out when first asked for.
+func (c *Conn) LocalMultiaddr() ma.Multiaddr {
+	if m := c.local.Load(); m != nil {
+		return *m
+	}
+	m := multiaddr(localAddr(c.quic.LocalAddr(), c.quic.RemoteAddr()))
+	c.local.Store(&m)
+	return m
+}
+
+// RemoteMultiaddr is the remote's end, as it was when the connection began.
+func (c *Conn) RemoteMultiaddr() ma.Multiaddr {
+	if m := c.remote.Load(); m != nil {
+		return *m
+	}
+	m := multiaddr(c.quic.RemoteAddr())
+	c.remote.Store(&m)
+	return m
+}
+
+// RemoteIP is the remote's IP address, IPv4-mapped ones as IPv4. It does not allocate.
+func (c *Conn) RemoteIP() netip.Addr { return remoteIP(c.quic.RemoteAddr()) }
+
+// Open implements muxer.Streams.
+func (c *Conn) Open(ctx context.Context) (muxer.RawStream, error) {
+	s, err := c.quic.OpenStreamSync(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, explain(err)
+	}
+	return &stream{conn: c, quic: s}, nil
+}
+
+// Accept implements muxer.Streams.
+func (c *Conn) Accept() (muxer.RawStream, error) {
+	s, err := c.quic.AcceptStream(context.Background())
+	if err != nil {
+		return nil, explain(err)
+	}
+	return &stream{conn: c, quic: s}, nil
+}
+
+// Watch implements muxer.Streams.
+func (c *Conn) Watch(w muxer.Watcher) {
+	c.mu.Lock()
+	c.watcher = w
+	err := c.ended
+	c.told = err != nil
+	c.mu.Unlock()
+	if err != nil {
+		w.Ended(err)
+	}
+}
+
+// Backlog implements muxer.Streams. What waits for the remote to read a stream does not count (laneout.go).
+func (c *Conn) Backlog() int { return int(c.backlog.Load()) }
+
+// Pending implements muxer.Streams. Streams that were not accepted are lost with the end of a connection, so none is waited for: a remote of our kind ends
+// the connection when all that it has sent was read (Goodbye).
+func (c *Conn) Pending() bool { return false }
+
+// Ping implements muxer.Streams. QUIC measures round trips all the time, with every packet that asks for an answer: keep-alives on an idle
+// connection. This is the smoothed value, and takes no time; a remote that is gone shows by the idle timeout.
+func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if err := c.why(); err != nil {
+		return 0, err
+	}
+	stats := c.quic.ConnectionStats()
+	return max(stats.SmoothedRTT, time.Microsecond), nil
+}
+
+// Bytes implements muxer.Streams: the UDP payloads of the connection.
+func (c *Conn) Bytes() (sent, received uint64) {
+	stats := c.quic.ConnectionStats()
+	return stats.BytesSent, stats.BytesReceived
+}
+
+// why is the reason for which the connection ended, nil while it is up.
+func (c *Conn) why() error {
+	c.mu.Lock()
+	err := c.ended
+	c.mu.Unlock()
+	if err == nil && c.quic.Context().Err() != nil { // gone is on its way
+		err = explain(context.Cause(c.quic.Context()))
+	}
+	return err
+}
+
+// gone is called when quic-go has ended the connection, for whatever reason.
+func (c *Conn) gone() {
+	defer close(c.over)
+	why := explain(context.Cause(c.quic.Context()))
+	c.mu.Lock()
+	c.ended = why
+	w := c.watcher
+	c.told = w != nil
+	lanes := make([]*stream, 0, len(c.lanes))
+	for s := range c.lanes {
+		lanes = append(lanes, s)
+	}
+	c.mu.Unlock()
+	for _, s := range lanes {
+		s.cut()
+	}
+	c.readers.Wait() // so that what they hold is counted
+	if w != nil {
+		w.Ended(why)
+	}
+}
+
+// Goodbye implements muxer.Streams. The end of a QUIC connection throws away what the remote has not read. So after an orderly reason the lanes are ended
+// first; a remote that has read a lane to its end ends its side too (muxer.Lanes does), and when all have, or within is over, the connection ends.
+func (c *Conn) Goodbye(code muxer.Code, reason string, within time.Duration) {
+	c.mu.Lock()
+	c.bye, c.byeReason = code, reason
+	c.mu.Unlock()
+	if code.Orderly() && within > 0 {
+		c.finishLanes(within)
+	}
+	c.hangUp()
+}
+
+// hangUp ends the connection with what Goodbye was told.
+func (c *Conn) hangUp() {
+	c.mu.Lock()
+	code, reason := c.bye, c.byeReason
+	c.mu.Unlock()
+	_ = c.quic.CloseWithError(lib.ApplicationErrorCode(toWire(code)), clip(reason))
+}
+
+// finishLanes ends our side of the lanes that were written, and waits for the remote to end its.
+func (c *Conn) finishLanes(within time.Duration) {
+	c.mu.Lock()
+	written := make([]*stream, 0, len(c.lanes))
+	for s := range c.lanes {
+		written = append(written, s)
+	}
+	c.mu.Unlock()
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	var waits []*stream
+	for _, s := range written {
+		if s.out.isUsed() {
+			s.out.finish()
+			waits = append(waits, s)
+		}
+	}
+	for _, s := range waits {
+		select {
+		case <-s.in.done:
+		case <-c.quic.Context().Done():
+			return
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+// interrupt ends the connection without waiting for anything.
+func (c *Conn) interrupt() {
+	c.spawn(&c.wg, func() {
+		_ = c.quic.CloseWithError(lib.ApplicationErrorCode(toWire(muxer.CodeTooManyStarts)), lostPlace)
+	})
+}
+
+// spawn runs f on a goroutine of the connection; false: the connection is closed.
+func (c *Conn) spawn(wg *sync.WaitGroup, f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.ended != nil {
+		return false
+	}
+	wg.Go(f)
+	return true
+}
+
+// Close implements transport.Conn: it ends the connection at once, with all streams, waits for their goroutines, and lets go of the socket.
+func (c *Conn) Close() error {
+	c.once.Do(func() {
+		c.hangUp()
+		<-c.over
+		c.mu.Lock()
+		c.closed = true
+		if c.stalls != nil && c.stalls.Stop() {
+			c.wg.Done()
+		}
+		c.mu.Unlock()
+		c.wg.Wait()
+		c.socket.release()
+	})
+	return nil
+}
+
+// drained tells the watcher that there is room again.
+func (c *Conn) drained() {
+	c.mu.Lock()
+	w := c.watcher
+	c.mu.Unlock()
+	if w != nil {
+		w.Drained()
+	}
+}

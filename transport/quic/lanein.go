@@ -1,0 +1,188 @@
+package quic
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+// laneInSize is how much of a lane's input is taken out of quic-go at once.
+const laneInSize = 64 << 10
+
+var laneChunks = sync.Pool{New: func() any { return new([laneInSize]byte) }}
+
+// laneIn is the reading half of a lane. quic-go does not tell when a stream has input, so one goroutine waits for it, and holds memory only while there is
+// some. It takes bytes out of quic-go as soon as those before are read, so quic-go's window is what limits the remote.
+type laneIn struct {
+	s    *stream
+	done chan struct{} // closed when nothing more comes
+
+	mu       sync.Mutex
+	room     sync.Cond // all is read, or the connection has ended
+	some     sync.Cond // there is something to read, or an end
+	chunk    *[laneInSize]byte
+	from, to int   // what is to be read of chunk
+	filling  bool  // run reads into chunk, behind to
+	err      error // what comes behind it
+	reset    bool
+	isCut    bool // the connection has ended
+	timer    *time.Timer
+	late     bool // the deadline has passed
+}
+
+func newLaneIn(s *stream) *laneIn {
+	l := &laneIn{s: s, done: make(chan struct{})}
+	l.room.L, l.some.L = &l.mu, &l.mu
+	return l
+}
+
+// run is the goroutine.
+func (l *laneIn) run() {
+	var one [1]byte
+	for {
+		_, err := l.s.quic.Peek(one[:]) // waits, and holds nothing
+		if err == nil {
+			err = l.fill()
+		}
+		if err != nil {
+			l.end(err)
+			return
+		}
+		l.s.changed()
+	}
+}
+
+// fill reads what there is, once there is room for it.
+func (l *laneIn) fill() error {
+	l.mu.Lock()
+	for l.to == laneInSize && !l.isCut {
+		l.room.Wait()
+	}
+	if l.isCut {
+		l.mu.Unlock()
+		return net.ErrClosed
+	}
+	if l.chunk == nil {
+		l.chunk = laneChunks.Get().(*[laneInSize]byte)
+	}
+	l.filling = true
+	chunk, at := l.chunk, l.to
+	l.mu.Unlock()
+	n, err := l.s.quic.Read(chunk[at:])
+	l.mu.Lock()
+	l.filling = false
+	l.to = at + n
+	l.tidy()
+	l.some.Broadcast()
+	l.mu.Unlock()
+	return err
+}
+
+// tidy begins anew with the chunk when all of it is read, or gives it back. mu is held.
+func (l *laneIn) tidy() {
+	if l.from < l.to || l.filling {
+		return
+	}
+	if l.from, l.to = 0, 0; l.chunk != nil {
+		laneChunks.Put(l.chunk)
+		l.chunk = nil
+	}
+	l.room.Signal()
+}
+
+// end takes note that nothing more comes.
+func (l *laneIn) end(err error) {
+	if errors.Is(err, io.EOF) {
+		var one [1]byte
+		_, _ = l.s.quic.Read(one[:]) // Peek does not make quic-go forget the stream
+	}
+	err = explainStream(err)
+	l.mu.Lock()
+	if l.err == nil {
+		var ce *muxer.CloseError
+		l.reset = err != io.EOF && l.s.conn.quic.Context().Err() == nil && (errors.As(err, &ce) || errors.Is(err, net.ErrClosed))
+		l.err = err
+	}
+	l.some.Broadcast()
+	l.mu.Unlock()
+	close(l.done)
+	l.s.tidy()
+	l.s.changed()
+}
+
+// cut ends the lane with the connection. What it holds can still be read.
+func (l *laneIn) cut() {
+	l.mu.Lock()
+	l.isCut = true
+	if l.err == nil {
+		l.err = l.s.conn.why()
+	}
+	l.room.Signal()
+	l.some.Broadcast()
+	l.mu.Unlock()
+}
+
+// read waits for something to read.
+func (l *laneIn) read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		switch {
+		case l.late:
+			return 0, os.ErrDeadlineExceeded
+		case l.from < l.to:
+			n := copy(p, l.chunk[l.from:l.to])
+			l.from += n
+			l.tidy()
+			return n, nil
+		case l.err != nil:
+			return 0, l.err
+		}
+		l.some.Wait()
+	}
+}
+
+func (l *laneIn) ready(r *muxer.Ready) {
+	l.mu.Lock()
+	r.Readable = l.to - l.from
+	r.Reset = l.reset
+	r.Ended = l.reset || l.err == io.EOF
+	l.mu.Unlock()
+}
+
+func (l *laneIn) setDeadline(t time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+	}
+	l.late = !t.IsZero() && !time.Now().Before(t)
+	if !t.IsZero() && !l.late {
+		var timer *time.Timer
+		timer = time.AfterFunc(time.Until(t), func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if l.timer == timer {
+				l.late = true
+				l.some.Broadcast()
+			}
+		})
+		l.timer = timer
+	}
+	l.some.Broadcast()
+}
+
+func (l *laneIn) isReset() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reset
+}

@@ -1,0 +1,219 @@
+// Package quic is the transport over QUIC as libp2p nodes speak it (version 1 of QUIC, ALPN "libp2p"): it dials and listens on
+// /ip4|ip6|dns|dns4|dns6/HOST/udp/PORT/quic-v1. Its connections are secured and muxed (handshake.SecuredConn): the handshake proves the remote's key
+// in a TLS certificate, and streams are QUIC's own. It is built on github.com/quic-go/quic-go; TLS comes from outside (Env.TLS).
+//
+// One UDP socket carries all of an address: its listener, the connections that it accepts, and those that are dialed from it. A dial uses the socket of a
+// listener of the same family that reaches the target, else one socket for all dials of that family. A socket is closed when nobody uses it any more.
+//
+// Who is let in is decided before any cryptography (Listener.Guard), and source addresses that may be forged hold little for a short time (admission.go).
+// How streams fit a session's lanes is said in lanein.go and laneout.go, what codes mean on the wire in code.go.
+//
+// Facts: RFC 9000, libp2p/specs (quic, tls); go-libp2p v0.51.0 is the judge.
+package quic
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	ma "github.com/multiformats/go-multiaddr"
+	lib "github.com/quic-go/quic-go"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// ALPN is the only protocol that libp2p offers in the TLS handshake of QUIC.
+const ALPN = "libp2p"
+
+// Defaults of Config's zero fields.
+const (
+	DefaultHandshakeTimeout = 5 * time.Second
+	DefaultIdleTimeout      = 45 * time.Second
+	DefaultKeepAlive        = 15 * time.Second
+	DefaultMaxStreams       = 1024
+	DefaultStreamWindow     = 512 << 10
+	DefaultMaxStreamWindow  = 16 << 20
+	DefaultMaxWindow        = 24 << 20
+	DefaultUnverified       = 32
+	DefaultStagger          = 250 * time.Millisecond
+
+	smallestWindow   = 16 << 10
+	largestWindow    = 1 << 30
+	largestStreams   = 1 << 20
+	largestTimeout   = time.Hour
+	smallestTimeout  = 10 * time.Millisecond
+	largestUnderWay  = 1 << 16
+	tokenOrigins     = 256 // remotes whose address tokens a dialer keeps; 2 of each
+	tokensOfOneNode  = 2
+	connIDSize       = 8 // go-quic's default of 4 makes collisions possible with many connections
+	windowMultiplier = 4 // the connection's first window, in first windows of streams
+)
+
+// Config are the settings of a Transport. The zero value of every field means its default.
+type Config struct {
+	// HandshakeTimeout ends a handshake in which the remote is silent for so long, and any handshake after twice that.
+	HandshakeTimeout time.Duration
+	// IdleTimeout ends a connection on which nothing arrives. The smaller one of both ends counts; go-libp2p has 30 s.
+	IdleTimeout time.Duration
+	// KeepAlive is the time between our packets on a connection on which nothing else happens, so that it is not idle; at most half of the idle timeout.
+	KeepAlive time.Duration
+	// MaxStreams is how many streams the remote may have open at once. It cannot open more.
+	MaxStreams int
+	// StreamWindow is how much of a stream the remote may send ahead of our reading, at first, in bytes. It grows up to MaxStreamWindow with the
+	// delay-bandwidth product. The connection's window begins with four times that, so that a stream which nobody reads does not hold up the others.
+	StreamWindow int
+	// MaxStreamWindow and MaxWindow bound the windows of a stream and of a connection, in bytes: the second is the most that a remote makes us hold.
+	MaxStreamWindow, MaxWindow int
+	// Unverified is how many connections from addresses that may be forged may be in their handshake at once. Beyond that, addresses are validated first,
+	// which costs the dialer a round trip (RFC 9000, section 8.1.2).
+	Unverified int
+	// Stagger is how long a dial of a host name waits for one IP address before it tries the next beside it (RFC 8305, section 8).
+	Stagger time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	number := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	span := func(v *time.Duration, d time.Duration) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	number(&c.MaxStreams, DefaultMaxStreams)
+	number(&c.MaxStreamWindow, DefaultMaxStreamWindow)
+	number(&c.MaxWindow, max(DefaultMaxWindow, c.MaxStreamWindow))
+	number(&c.StreamWindow, min(DefaultStreamWindow, c.MaxStreamWindow))
+	number(&c.Unverified, DefaultUnverified)
+	span(&c.HandshakeTimeout, DefaultHandshakeTimeout)
+	span(&c.IdleTimeout, DefaultIdleTimeout)
+	span(&c.KeepAlive, min(DefaultKeepAlive, c.IdleTimeout/3))
+	span(&c.Stagger, DefaultStagger)
+	return c
+}
+
+// Validate says which setting is impossible, if any.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	for _, f := range []struct {
+		name         string
+		v, low, high int
+	}{
+		{"MaxStreams", c.MaxStreams, 1, largestStreams},
+		{"MaxStreamWindow", c.MaxStreamWindow, smallestWindow, largestWindow},
+		{"StreamWindow", c.StreamWindow, smallestWindow, c.MaxStreamWindow},
+		{"MaxWindow", c.MaxWindow, c.MaxStreamWindow, largestWindow},
+		{"Unverified", c.Unverified, 1, largestUnderWay},
+	} {
+		if f.v < f.low || f.v > f.high {
+			return fmt.Errorf("quic: %s is %d, not in %d to %d", f.name, f.v, f.low, f.high)
+		}
+	}
+	for _, f := range []struct {
+		name string
+		v    time.Duration
+	}{
+		{"HandshakeTimeout", c.HandshakeTimeout}, {"IdleTimeout", c.IdleTimeout}, {"KeepAlive", c.KeepAlive}, {"Stagger", c.Stagger},
+	} {
+		if f.v < smallestTimeout || f.v > largestTimeout {
+			return fmt.Errorf("quic: %s is %v, not in %v to %v", f.name, f.v, smallestTimeout, largestTimeout)
+		}
+	}
+	if c.KeepAlive > c.IdleTimeout/2 {
+		return fmt.Errorf("quic: KeepAlive is %v, more than half of IdleTimeout (%v)", c.KeepAlive, c.IdleTimeout)
+	}
+	return nil
+}
+
+// TLS makes configurations of TLS 1.3 in which both ends show a libp2p certificate. *Security of handshake/tls is one.
+type TLS interface {
+	// ServerConfig is good for any number of connections; it lets in any node.
+	ServerConfig(id handshake.Identity) *tls.Config
+	// ClientConfig is for one connection to the node want; "" accepts any. ctx is for id only.
+	ClientConfig(ctx context.Context, id handshake.Identity, want transport.NodeID) (*tls.Config, error)
+}
+
+// Env is what a Transport needs of its node. Identity, TLS and RemoteKey are required.
+type Env struct {
+	Identity handshake.Identity
+	TLS      TLS
+	// RemoteKey finds the remote's key in a handshake that is complete, such as RemoteKey of handshake/tls.
+	RemoteKey func(tls.ConnectionState) (handshake.PublicKey, error)
+	// Resolver finds the addresses of host names; nil means net.DefaultResolver.
+	Resolver transport.Resolver
+	// ResetKey lets remotes learn at their next packet that this node has lost its connections, as after a crash (RFC 9000, section 10.3). Keep it
+	// secret, and the same over restarts; nil means one for this process only.
+	ResetKey *[32]byte
+	Logger   *slog.Logger // nil discards
+}
+
+// Transport dials and listens over QUIC. All methods may be called concurrently.
+type Transport struct {
+	cfg    Config
+	env    Env
+	conf   *lib.Config
+	server *tls.Config
+	reset  lib.StatelessResetKey
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	sockets map[*socket]struct{} // those that are in use
+}
+
+var _ transport.Transport = (*Transport)(nil)
+
+// New checks cfg and env, and starts nothing.
+func New(cfg Config, env Env) (*Transport, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	switch {
+	case env.Identity == nil:
+		return nil, errors.New("quic: an identity is required")
+	case env.TLS == nil || env.RemoteKey == nil:
+		return nil, errors.New("quic: Env.TLS and Env.RemoteKey are required")
+	}
+	if env.Logger == nil {
+		env.Logger = slog.New(slog.DiscardHandler)
+	}
+	cfg = cfg.withDefaults()
+	t := &Transport{cfg: cfg, env: env, log: env.Logger, sockets: map[*socket]struct{}{}}
+	t.conf = &lib.Config{
+		Versions:                       []lib.Version{lib.Version1},
+		HandshakeIdleTimeout:           cfg.HandshakeTimeout,
+		MaxIdleTimeout:                 cfg.IdleTimeout,
+		KeepAlivePeriod:                cfg.KeepAlive,
+		InitialStreamReceiveWindow:     uint64(cfg.StreamWindow),
+		MaxStreamReceiveWindow:         uint64(cfg.MaxStreamWindow),
+		InitialConnectionReceiveWindow: uint64(min(windowMultiplier*cfg.StreamWindow, cfg.MaxWindow)),
+		MaxConnectionReceiveWindow:     uint64(cfg.MaxWindow),
+		MaxIncomingStreams:             int64(cfg.MaxStreams),
+		MaxIncomingUniStreams:          -1,
+		TokenStore:                     lib.NewLRUTokenStore(tokenOrigins, tokensOfOneNode),
+	}
+	t.server = env.TLS.ServerConfig(env.Identity).Clone()
+	refuseInterrupted(t.server)
+	if env.ResetKey != nil {
+		t.reset = *env.ResetKey
+	} else {
+		_, _ = rand.Read(t.reset[:]) // never fails
+	}
+	return t, nil
+}
+
+// Name is "quic".
+func (t *Transport) Name() string { return "quic" }
+
+// CanDial says whether addr is a host, a UDP port and quic-v1, and nothing else.
+func (t *Transport) CanDial(addr ma.Multiaddr) bool {
+	_, ok := parse(addr)
+	return ok
+}
