@@ -180,6 +180,7 @@ func (g *greeting) agree(ctx context.Context, verdict *handshake.Refusal) error 
 	defer while(ctx, g.session, g.stream)()
 	err := g.say(nil)
 	if err == nil {
+		_ = g.stream.CloseWrite() // at once: it goes out together with the verdict
 		err = g.hear()
 	}
 	switch {

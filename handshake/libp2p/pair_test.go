@@ -86,6 +86,16 @@ func rawPair() (*handshaketest.Conn, *handshaketest.Conn) {
 	return handshaketest.Pipe("/ip4/10.0.0.1/tcp/1000", "/ip4/10.0.0.2/tcp/2000")
 }
 
+// address is where the listener of rawPair is, and who.
+func address(t *testing.T, key *handshake.NodeKey) transport.Address {
+	t.Helper()
+	addr, err := transport.ParseAddress("/ip4/10.0.0.2/tcp/2000/p2p/" + key.Public().PeerID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addr
+}
+
 // shake does both ends' handshakes.
 func shake(t *testing.T, dialer, listener end) (dl, ll *handshake.Link, derr, lerr error) {
 	t.Helper()
@@ -100,11 +110,7 @@ func shake(t *testing.T, dialer, listener end) (dl, ll *handshake.Link, derr, le
 		defer close(done)
 		ll, lerr = u.Inbound(t.Context(), l, slot)
 	}()
-	addr, err := transport.ParseAddress("/ip4/10.0.0.2/tcp/2000/p2p/" + listener.key.Public().PeerID())
-	if err != nil {
-		t.Fatal(err)
-	}
-	dl, derr = dialer.upgrader(t).Outbound(t.Context(), d, addr, time.Millisecond)
+	dl, derr = dialer.upgrader(t).Outbound(t.Context(), d, address(t, listener.key), time.Millisecond)
 	<-done
 	return
 }
