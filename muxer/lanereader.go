@@ -228,7 +228,7 @@ func (s *Lanes) parse(l *lane, w *laneWork, p []byte) error {
 			}
 			r.body = true
 			if r.length <= len(p) { // the whole message is at hand
-				data := make([]byte, r.length)
+				data := NewBuffer(r.length)
 				copy(data, p)
 				p = p[r.length:]
 				w.add(l.id, data)
@@ -257,11 +257,13 @@ func (s *Lanes) grow(l *lane, n int) error {
 		return nil
 	}
 	size := min(max(need, 2*had, laneExact, r.hint), r.length)
-	s.partial += size - had
+	s.partial += BufferSize(size) - had
 	if s.partial > s.cfg.MaxPartial {
 		return &CloseError{Code: CodeMessageTooBig, Reason: fmt.Sprintf("unfinished messages hold more than %d bytes", s.cfg.MaxPartial)}
 	}
-	r.buf = append(make([]byte, 0, size), r.buf...)
+	old := r.buf
+	r.buf = append(NewBuffer(size)[:0], old...)
+	FreeBuffer(old)
 	return nil
 }
 
