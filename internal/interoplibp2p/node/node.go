@@ -28,6 +28,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/peerstore/memory"
 	"github.com/switchyard-p2p/switchyard/transport"
+	"github.com/switchyard-p2p/switchyard/transport/quic"
 	"github.com/switchyard-p2p/switchyard/transport/tcp"
 )
 
@@ -87,7 +88,7 @@ func New(c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	transports, listen, err := Transports(n.Key)
+	transports, listen, err := Transports(n.Key, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -152,8 +153,13 @@ func Wires(id handshake.Identity, logger *slog.Logger) ([]handshake.Wire, error)
 }
 
 // Transports are the transports, and a free loopback address of each.
-func Transports(id handshake.Identity) ([]transport.Transport, []ma.Multiaddr, error) {
-	return []transport.Transport{tcp.New(tcp.Config{})}, []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0")}, nil
+func Transports(id handshake.Identity, logger *slog.Logger) ([]transport.Transport, []ma.Multiaddr, error) {
+	q, err := quic.New(quic.Config{}, quic.Env{Identity: id, TLS: tls.New(), RemoteKey: tls.RemoteKey, Logger: logger})
+	if err != nil {
+		return nil, nil, err
+	}
+	return []transport.Transport{tcp.New(tcp.Config{}), q},
+		[]ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0"), ma.StringCast("/ip4/127.0.0.1/udp/0/quic-v1")}, nil
 }
 
 // Stop ends the node and waits for it. It may be called twice.

@@ -1,0 +1,91 @@
+package hosts
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	p2phost "github.com/libp2p/go-libp2p/core/host"
+
+	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/gopeer"
+	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/node"
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+// TestGuests: as many plain libp2p peers are linked as the configuration has places for. The next one is refused, with the limit named; when one goes, there is
+// room again.
+func TestGuests(t *testing.T) {
+	eachStack(t, func(t *testing.T, s gopeer.Stack) {
+		const places = 3
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+		defer cancel()
+		ours := node.Start(t, node.Config{Tune: func(c *host.Config) { c.Peers.Guests = places }})
+		events := ours.Host.Events(ctx)
+		var guests []p2phost.Host
+		for range places {
+			g := gopeer.Start(t, s)
+			if err := g.Connect(ctx, ours.Info(s.Transport)); err != nil {
+				t.Fatal(err)
+			}
+			guests = append(guests, g)
+		}
+		node.Await(t, "all guests are linked", func() bool { return len(ours.Host.Peers()) == places })
+
+		excess := gopeer.Start(t, s)
+		_ = excess.Connect(ctx, ours.Info(s.Transport)) // it may believe for a moment that it is connected
+		refusal := awaitRefusal(t, ctx, events)
+		if refusal.ID != addressOf(t, excess).ID() || refusal.Reason.Code != muxer.CodeTooManyPeers || refusal.Reason.Limit != "peers.guests" || refusal.Reason.Remote {
+			t.Errorf("the excess was refused with %+v", refusal)
+		}
+		node.Await(t, "the excess has no connection", func() bool { return len(excess.Network().ConnsToPeer(ours.PeerID())) == 0 })
+		if n := len(ours.Host.Peers()); n != places {
+			t.Errorf("%d guests are linked, want %d", n, places)
+		}
+
+		if err := guests[0].Network().ClosePeer(ours.PeerID()); err != nil {
+			t.Fatal(err)
+		}
+		node.Await(t, "a guest has gone", func() bool { return len(ours.Host.Peers()) == places-1 })
+		if err := excess.Connect(ctx, ours.Info(s.Transport)); err != nil {
+			t.Fatalf("there is room, but: %v", err)
+		}
+		node.Await(t, "the next guest is linked", func() bool { _, ok := ours.Host.Peer(addressOf(t, excess).ID()); return ok })
+		st, err := excess.NewStream(ctx, ours.PeerID(), node.Echo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := echo(st, 1000); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestNoGuests: a node that wants no guests refuses every plain libp2p peer that dials it.
+func TestNoGuests(t *testing.T) {
+	p := newPair(t, gopeer.Stacks[0], node.Config{Tune: func(c *host.Config) { c.Peers.Guests = -1 }})
+	events := p.ours.Host.Events(p.ctx)
+	_ = p.theirs.Connect(p.ctx, p.ours.Info(p.stack.Transport))
+	if refusal := awaitRefusal(t, p.ctx, events); refusal.Reason.Limit != "peers.guests" {
+		t.Errorf("refused with %+v", refusal)
+	}
+	p.apart(t)
+}
+
+func awaitRefusal(t *testing.T, ctx context.Context, events <-chan host.Event) host.Event {
+	t.Helper()
+	timeout := time.NewTimer(10 * time.Second)
+	defer timeout.Stop()
+	for {
+		select {
+		case e := <-events:
+			if e.Kind == host.EventRefused {
+				return e
+			}
+		case <-timeout.C:
+			t.Fatal("nobody was refused")
+		case <-ctx.Done():
+			t.Fatal(ctx.Err())
+		}
+	}
+}
