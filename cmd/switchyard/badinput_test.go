@@ -32,7 +32,7 @@ func TestWrongCalls(t *testing.T) {
 		{"start --home HOME --set peers.max_outbound", "want KEY=VALUE"},
 		{"start --home HOME --set peers.persistent=10.0.0.1:1", "names no node id"},
 		{"start --home HOME --set stack.wires=libp2", `stack.wires: "libp2": this build has no such wire (did you mean libp2p?)`},
-		{`start --home HOME --set stack.transports=["tcp","webrtc"]`, `stack.transports: "webrtc": this build has no such transport (known: tcp`},
+		{`start --home HOME --set stack.transports=["tcp","webrtc"]`, `stack.transports: "webrtc": this build has no such transport (known: tcp, quic)`},
 		{"start --home HOME --set stack.security=[]", "--set: stack.security: empty; stack.wires has a wire that needs a security (known: noise, tls)"},
 		{`start --home HOME --set stack.wires=comet --set stack.muxers=["yamux","yamux"]`, `--set: stack.muxers: "yamux" is there twice`},
 		{"start --home HOME --set listen.addresses=/ip4/1.2.3.4/tcp/70000", "listen.addresses: "},
@@ -147,12 +147,17 @@ func TestFailures(t *testing.T) {
 
 // TestDialFailures shows what --json tells of a handshake that fails.
 func TestDialFailures(t *testing.T) {
-	n := startNode(t, initHome(t))
+	n := startNode(t, initHome(t, "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"))
 	key := handshake.NewIdentity([32]byte{3})
 	for _, tt := range []struct{ name, call, stage, want string }{
 		{"refused", "dial 127.0.0.1:1 --json", "transport", "refused"},
 		{"wrong id", "dial " + string(key.ID()) + "@" + n.listen + " --json", "security", n.id},
 		{"wrong id, libp2p", "dial /ip4/127.0.0.1/tcp/" + n.port() + "/p2p/" + key.Public().PeerID() + " --json", "security", n.id},
+		{"wrong id, QUIC", "dial " + n.listens[1] + "/p2p/" + key.Public().PeerID() + " --json", "security", n.id},
+		{"silent, QUIC", "dial /ip4/127.0.0.1/udp/1/quic-v1/p2p/" + key.Public().PeerID() + " --timeout 500ms --json", "transport", "nobody has answered within 500ms (--timeout)"},
+		{"wrong network, QUIC", "dial " + n.quic() + " --network other --json", "info", "test-net"},
+		{"wrong network, libp2p", "dial " + n.libp2p() + " --network other --json", "info", "test-net"},
+		{"QUIC at a TCP port", "dial /ip4/127.0.0.1/udp/" + n.port() + "/quic-v1 --timeout 500ms --json", "transport", "nobody has answered"},
 		{"refused, libp2p", "dial /ip4/127.0.0.1/tcp/1/p2p/" + key.Public().PeerID() + " --json", "transport", "refused"},
 		{"echo without service, libp2p", "echo " + n.libp2p() + " --json", "echo", "services.echo.enabled"},
 		{"wrong network", "dial " + n.address() + " --network other --json", "info", "test-net"},

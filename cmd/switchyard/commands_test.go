@@ -85,7 +85,7 @@ func TestDefaultHome(t *testing.T) {
 
 // TestNode runs two nodes and every command that looks at one.
 func TestNode(t *testing.T) {
-	a := startNode(t, initHome(t, "--moniker", "anna", "--set", "services.echo.enabled=true"))
+	a := startNode(t, initHome(t, "--moniker", "anna", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1", "--set", "services.echo.enabled=true"))
 	b := startNode(t, initHome(t, "--moniker", "bert"), "--set", "peers.persistent="+a.address())
 
 	t.Run("peers", func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestNode(t *testing.T) {
 			t.Errorf("a's peer: %+v", p)
 		}
 		out := must(t, b.ask("peers")...)
-		if !regexp.MustCompile(`(?m)^` + a.id[:8] + ` +out\* +anna +comet/tcp .* /ip4/127.0.0.1/tcp/\d+$`).MatchString(out) {
+		if !regexp.MustCompile(`(?m)^` + a.id[:8] + ` +out\* +anna +comet/tcp/secretconn/mconn .* /ip4/127.0.0.1/tcp/\d+$`).MatchString(out) {
 			t.Errorf("b's peers:\n%s", out)
 		}
 	})
@@ -141,29 +141,35 @@ func TestNode(t *testing.T) {
 	})
 
 	t.Run("dial libp2p", func(t *testing.T) {
-		for _, tt := range []struct{ addr, set, security string }{
-			{a.libp2p(), "", "noise"},
-			{a.libp2p(), `stack.security=["tls","noise"]`, "tls"},
-			{"/ip4/127.0.0.1/tcp/" + a.port(), "stack.wires=libp2p", "noise"},
+		for _, tt := range []struct{ addr, set, link string }{
+			{a.libp2p(), "", "libp2p tcp noise yamux"},
+			{a.libp2p(), `stack.security=["tls","noise"]`, "libp2p tcp tls yamux"},
+			{"/ip4/127.0.0.1/tcp/" + a.port(), "stack.wires=libp2p", "libp2p tcp noise yamux"},
+			{a.quic(), "", "libp2p quic tls quic"},
+			{strings.TrimSuffix(a.quic(), "/p2p/"+a.peerID), "", "libp2p quic tls quic"},
+			{a.quic(), "stack.transports=quic", "libp2p quic tls quic"},
 		} {
 			args := []string{"dial", tt.addr, "--json"}
 			if tt.set != "" {
-				args = append(args, "--home", initHome(t, "--set", tt.set))
+				args = append(args, "--home", initHome(t, "--listen", "/ip4/127.0.0.1/udp/0/quic-v1", "--set", tt.set))
 			}
 			var d dialResult
 			mustJSON(t, &d, args...)
-			if !d.OK || d.NodeID != a.id || d.Wire != "libp2p" || d.Transport != "tcp" || d.Security != tt.security || d.Muxer != "yamux" || len(d.Stages) != 4 ||
-				!slices.Contains(d.Info.Protocols, "/ipfs/id/1.0.0") || !strings.HasPrefix(d.Info.Version, "switchyard/") || len(d.Info.Listen) != 1 {
+			if link := strings.Join([]string{d.Wire, d.Transport, d.Security, d.Muxer}, " "); !d.OK || d.NodeID != a.id || d.PeerID != a.peerID || link != tt.link || len(d.Stages) != 4 ||
+				d.Info.Moniker != "anna" || d.Info.Network != "test-net" || fmt.Sprint(d.Info.Channels) != "[0 126]" || !slices.Contains(d.Info.Protocols, "/echo/1.0.0") ||
+				!strings.HasPrefix(d.Info.Version, "switchyard/") || len(d.Info.Listen) != 2 {
 				t.Errorf("%v: %+v", args, d)
 			}
 		}
-		var r roundTrips
-		if mustJSON(t, &r, "ping", a.libp2p(), "--count", "3", "--interval", "0s", "--json"); !r.OK || r.Count != 3 || r.RTT.Min <= 0 {
-			t.Errorf("ping: %+v", r)
-		}
-		for _, size := range []string{"1", "65536", "4194304"} {
-			if mustJSON(t, &r, "echo", a.libp2p(), "--count", "2", "--size", size, "--json"); !r.OK || fmt.Sprint(r.Size) != size || r.RTT.Min <= 0 {
-				t.Errorf("echo: %+v", r)
+		for _, addr := range []string{a.libp2p(), a.quic()} {
+			var r roundTrips
+			if mustJSON(t, &r, "ping", addr, "--count", "3", "--interval", "0s", "--json"); !r.OK || r.Count != 3 || r.RTT.Min <= 0 {
+				t.Errorf("ping %s: %+v", addr, r)
+			}
+			for _, size := range []string{"0", "1", "65536", "4194304", "16777216"} {
+				if mustJSON(t, &r, "echo", addr, "--count", "2", "--size", size, "--json"); !r.OK || fmt.Sprint(r.Size) != size || r.RTT.Min <= 0 {
+					t.Errorf("echo %s: %+v", addr, r)
+				}
 			}
 		}
 		if r := call(t, "echo", b.libp2p()); r.code != exitFailed || !strings.Contains(r.err, "services.echo.enabled") || strings.Count(r.err, "\n") != 1 {

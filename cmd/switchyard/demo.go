@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 const (
@@ -18,6 +20,7 @@ const (
 	demoEvery            = 250 * time.Millisecond // between two echoes of one node
 	demoDrawEvery        = 500 * time.Millisecond // on a terminal
 	demoTellEvery        = 2 * time.Second        // elsewhere
+	demoMatrix           = 32                     // nodes for whose links the table has room
 )
 
 func demoCommand() *cobra.Command {
@@ -27,9 +30,10 @@ func demoCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Run a network of real nodes on this machine", Args: takes(),
-		Long: "Run a network of real nodes over TCP on this machine, until Ctrl-C.\n\n" +
-			"Every node is whole and has its own key, folder and port. All of them know one address: that of the first. The table shows how they find\n" +
-			"each other through it (PEX), and how their echoes cross.",
+		Long: "Run a network of real nodes on this machine, until Ctrl-C.\n\n" +
+			"Every node is whole and has its own key, folder and ports. They speak different wires: the first everything, the others in turn only comet, only\n" +
+			"libp2p over TCP, only libp2p over QUIC, or everything again. All of them know one address: that of the first. The table shows how they find each\n" +
+			"other through it (PEX), over which wire each link goes, and how the echoes cross.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if nodes < demoFewest || nodes > demoMost {
 				return usage("--nodes %d: want %d to %d", nodes, demoFewest, demoMost)
@@ -58,7 +62,7 @@ func demo(ctx context.Context, out io.Writer, count int, duration time.Duration)
 		ctx, cancel = context.WithTimeout(ctx, duration)
 		defer cancel()
 	}
-	fmt.Fprintf(out, "%d nodes over TCP on 127.0.0.1. Nodes 2 to %d know one address: that of node 1.", count, count)
+	fmt.Fprintf(out, "%d nodes on 127.0.0.1. They speak different wires, and know one address: that of node 1, which speaks all.", count)
 	if duration == 0 {
 		fmt.Fprint(out, " Ctrl-C ends it.")
 	}
@@ -73,9 +77,9 @@ func demo(ctx context.Context, out io.Writer, count int, duration time.Duration)
 	for i := range nodes {
 		nodes[i] = newDemoNode(i+1, filepath.Join(dir, fmt.Sprint(i+1)))
 	}
-	group.Go(func() error { return nodes[0].run(running, "") })
+	group.Go(func() error { return nodes[0].run(running, nil) })
 	group.Go(func() error {
-		seed, err := nodes[0].address(running)
+		seed, err := nodes[0].addresses(running)
 		if err != nil {
 			return nil // node 1 says why, or we are to stop
 		}
@@ -94,7 +98,7 @@ func demo(ctx context.Context, out io.Writer, count int, duration time.Duration)
 		return err
 	}
 	fmt.Fprintf(out, "\n%d nodes stopped in %s after %s: %d links, %d of %d echoes came back byte-equal.\n",
-		count, span(time.Since(stopping)), span(stopping.Sub(began)), total.links, total.returned, total.sent)
+		count, span(time.Since(stopping)), span(stopping.Sub(began)), total.links(), total.returned, total.sent)
 	if duration > 0 && total.returned == 0 {
 		return fmt.Errorf("demo: no echo came back within %v: try a longer --duration", duration)
 	}
@@ -144,20 +148,60 @@ func watch(ctx context.Context, failed <-chan struct{}, out io.Writer, nodes []*
 	}
 }
 
-// demoTable is the table of all nodes, and the totals beneath.
+// demoTable is the table of all nodes, and the totals beneath. The last column has a letter for each node: how the link to it goes.
 func demoTable(nodes []*demoNode, up time.Duration) []string {
-	t := table{heads: []string{">NODE", "ID", ">PORT", ">OUT", ">IN", ">KNOWS", ">ECHOES", ">BACK", ">FAILED", ">RTT"}}
+	t := table{heads: []string{">NODE", "SPEAKS", "ID", ">PORT", ">PEERS", ">KNOWS", ">ECHOES", ">BACK", ">RTT"}}
+	matrix := len(nodes) <= demoMatrix
+	if matrix {
+		t.heads = append(t.heads, "LINKS")
+	}
 	for _, n := range nodes {
 		s := n.state()
-		t.add(fmt.Sprint(n.number), s.id, s.port, fmt.Sprint(s.outbound), fmt.Sprint(s.inbound), fmt.Sprint(s.known),
-			fmt.Sprint(s.sent), fmt.Sprint(s.returned), fmt.Sprint(s.failed), rtt(milliseconds(s.rtt)))
+		cells := []string{fmt.Sprint(n.number), n.kind.name, s.id, s.port, fmt.Sprint(s.peers), fmt.Sprint(s.known), fmt.Sprint(s.sent), fmt.Sprint(s.returned), rtt(milliseconds(s.rtt))}
+		if matrix {
+			cells = append(cells, demoLinks(n, nodes, s.linkTo))
+		}
+		t.add(cells...)
 	}
-	return append(t.lines(), "", demoLine(nodes, up))
+	lines := t.lines()
+	if matrix {
+		lines = append(lines, "", "LINKS to node 1, 2, ...: C comet, L libp2p over TCP, Q libp2p over QUIC, . none yet, space: no wire in common")
+	}
+	return append(lines, "", demoLine(nodes, up))
+}
+
+// demoLinks is a row of the matrix of links.
+func demoLinks(n *demoNode, nodes []*demoNode, links map[transport.NodeID]linkKind) string {
+	row := make([]byte, len(nodes))
+	for i, other := range nodes {
+		row[i] = ' '
+		if i+1 == n.number {
+			row[i] = '-'
+		} else if n.kind.meets(other.kind) {
+			row[i] = '.'
+		}
+		select {
+		case <-other.ready:
+			if k, linked := links[other.host.Self()]; linked {
+				row[i] = k.letter()
+			}
+		default:
+		}
+	}
+	return string(row)
 }
 
 // demoLine is the whole network in one line.
 func demoLine(nodes []*demoNode, up time.Duration) string {
-	total := sum(nodes)
-	return fmt.Sprintf("%7s  %d of %d nodes up, %d of %d links, %d echoes sent, %d came back, %d failed, round trip %s",
-		span(up), total.up, len(nodes), total.links, len(nodes)*(len(nodes)-1)/2, total.sent, total.returned, total.failed, rtt(milliseconds(total.rtt)))
+	total, possible := sum(nodes), 0
+	for i, a := range nodes {
+		for _, b := range nodes[:i] {
+			if a.kind.meets(b.kind) {
+				possible++
+			}
+		}
+	}
+	return fmt.Sprintf("%7s  %d of %d nodes up; %d of %d links (%d comet, %d TCP, %d QUIC); %d echoes, %d back, %d failed; round trip %s",
+		span(up), total.up, len(nodes), total.links(), possible, total.total[linkComet], total.total[linkTCP], total.total[linkQUIC],
+		total.sent, total.returned, total.failed, rtt(milliseconds(total.rtt)))
 }

@@ -3,11 +3,12 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,9 +22,38 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
+// demoKind is what a node of the demo speaks.
+type demoKind struct {
+	name              string
+	transports, wires []string
+	listen            []string
+	dials             func(address string) bool // which addresses of the first node it can use
+}
+
+const (
+	anyTCP  = "/ip4/127.0.0.1/tcp/0"
+	anyQUIC = "/ip4/127.0.0.1/udp/0/quic-v1"
+)
+
+// demoKinds are the kinds in the order in which nodes take them. The first node, through which all find each other, has to speak everything.
+var demoKinds = []demoKind{
+	{"all", []string{"tcp", "quic"}, []string{"comet", "libp2p"}, []string{anyTCP, anyQUIC}, func(a string) bool { return strings.Contains(a, "/p2p/") }},
+	{"comet", []string{"tcp"}, []string{"comet"}, []string{anyTCP}, func(a string) bool { return strings.Contains(a, "/mconn/") }},
+	{"libp2p", []string{"tcp"}, []string{"libp2p"}, []string{anyTCP}, func(a string) bool { return strings.Contains(a, "/tcp/") && strings.Contains(a, "/p2p/") }},
+	{"quic", []string{"quic"}, []string{"libp2p"}, []string{anyQUIC}, func(a string) bool { return strings.Contains(a, "/quic-v1/") }},
+}
+
+// meets says whether two kinds have a way to each other.
+func (k demoKind) meets(other demoKind) bool {
+	both := func(a, b []string, name string) bool { return slices.Contains(a, name) && slices.Contains(b, name) }
+	return both(k.wires, other.wires, "libp2p") && (both(k.transports, other.transports, "quic") || both(k.transports, other.transports, "tcp")) ||
+		both(k.wires, other.wires, "comet") && both(k.transports, other.transports, "tcp")
+}
+
 // demoNode is one node of the demo: a whole one, and a goroutine that sends echoes to its peers.
 type demoNode struct {
 	number int
+	kind   demoKind
 	home   string
 	ready  chan struct{} // closed once it listens; then the fields below stand
 
@@ -39,27 +69,62 @@ type demoNode struct {
 // demoState is what the table shows of a node, or of all together.
 type demoState struct {
 	id, port               string
-	outbound, inbound      int
+	peers                  int
+	linkTo                 map[transport.NodeID]linkKind
 	known                  int
 	sent, returned, failed int
 	rtt                    time.Duration // smoothed
-	up, links              int           // of all nodes together
+	up                     int           // of all nodes together
+	total                  [linkKinds]int
+}
+
+// links is how many links there are in all.
+func (s *demoState) links() (n int) {
+	for _, count := range s.total {
+		n += count
+	}
+	return n
+}
+
+// linkKind is how a link of the table is made.
+type linkKind int
+
+const (
+	linkComet linkKind = iota
+	linkTCP
+	linkQUIC
+	linkKinds
+)
+
+func (k linkKind) letter() byte { return "CLQ"[k] }
+
+func kindOf(p *host.PeerInfo) linkKind {
+	switch {
+	case p.Wire == transport.WireComet:
+		return linkComet
+	case p.Transport == "quic":
+		return linkQUIC
+	}
+	return linkTCP
 }
 
 func newDemoNode(number int, home string) *demoNode {
-	return &demoNode{number: number, home: home, ready: make(chan struct{})}
+	return &demoNode{number: number, kind: demoKinds[(number-1)%len(demoKinds)], home: home, ready: make(chan struct{})}
 }
 
-// run is the life of the node. seed is the only address that it is given; "" for the first node.
-func (n *demoNode) run(ctx context.Context, seed string) error {
+// run is the life of the node. seed are the addresses of the first node, none for itself; it is given the first that it can use.
+func (n *demoNode) run(ctx context.Context, seed []string) error {
 	cfg := modules.Default()
 	cfg.Home, cfg.Network, cfg.Moniker = n.home, "demo", fmt.Sprintf("demo-%d", n.number)
 	cfg.Version = "switchyard/" + versionText()
-	cfg.Listen.Addresses = []string{"/ip4/127.0.0.1/tcp/0"}
+	cfg.Listen.Addresses, cfg.Stack.Transports, cfg.Stack.Wires = n.kind.listen, n.kind.transports, n.kind.wires
+	if !slices.Contains(n.kind.wires, "libp2p") {
+		cfg.Stack.Security, cfg.Stack.Muxers = nil, nil
+	}
 	cfg.Admin.Address = "127.0.0.1:0"
 	cfg.Services["echo"] = modules.Table{"enabled": true}
-	if seed != "" {
-		cfg.Peers.Bootstrap = []string{seed}
+	if i := slices.IndexFunc(seed, n.kind.dials); i >= 0 {
+		cfg.Peers.Bootstrap = []string{seed[i]}
 	}
 	if err := os.MkdirAll(n.home, 0o700); err != nil {
 		return err
@@ -92,18 +157,22 @@ func (n *demoNode) run(ctx context.Context, seed string) error {
 	return nil
 }
 
-// address is where the node listens, once it does.
-func (n *demoNode) address(ctx context.Context) (string, error) {
+// addresses are where the node can be dialed, on every wire, once it listens.
+func (n *demoNode) addresses(ctx context.Context) ([]string, error) {
 	select {
 	case <-n.ready:
 	case <-ctx.Done():
-		return "", ctx.Err()
+		return nil, ctx.Err()
 	}
+	var all []string
 	for _, m := range n.host.ListenAddrs() {
-		a, err := transport.NewAddress(m, string(n.host.Self()))
-		return a.String(), err
+		for _, id := range []string{string(n.host.Self()), n.host.PublicKey().PeerID()} {
+			if a, err := transport.NewAddress(m, id); err == nil { // comet does not go over UDP
+				all = append(all, a.String())
+			}
+		}
 	}
-	return "", errors.New("the first node does not listen")
+	return all, nil
 }
 
 // page is the URL of the node's live page, once it listens; "" when ctx ends first.
@@ -171,16 +240,17 @@ func (n *demoNode) state() demoState {
 		return s
 	}
 	s.up, s.id, s.known = 1, n.host.Self().Short(), n.store.Stats().Known
-	for _, m := range n.host.ListenAddrs() {
-		if a, err := transport.NewAddress(m, ""); err == nil {
+	if listen := n.host.ListenAddrs(); len(listen) > 0 {
+		if a, err := transport.NewAddress(listen[0], ""); err == nil {
 			s.port = fmt.Sprint(a.Port())
 		}
 	}
+	s.linkTo = map[transport.NodeID]linkKind{}
 	for _, p := range n.host.Peers() {
-		if p.Inbound {
-			s.inbound++
-		} else {
-			s.outbound++
+		s.peers++
+		s.linkTo[p.ID] = kindOf(&p)
+		if !p.Inbound {
+			s.total[kindOf(&p)]++
 		}
 	}
 	return s
@@ -193,7 +263,9 @@ func sum(nodes []*demoNode) demoState {
 	for _, n := range nodes {
 		s := n.state()
 		total.up += s.up
-		total.links += s.outbound
+		for k, count := range s.total {
+			total.total[k] += count
+		}
 		total.sent += s.sent
 		total.returned += s.returned
 		total.failed += s.failed

@@ -3,7 +3,9 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -24,6 +26,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/muxer/mconn"
 	"github.com/switchyard-p2p/switchyard/muxer/yamux"
+	"github.com/switchyard-p2p/switchyard/transport/quic"
 	"github.com/switchyard-p2p/switchyard/transport/tcp"
 )
 
@@ -31,6 +34,7 @@ import (
 func plugins() []modules.Plugin {
 	return []modules.Plugin{
 		modules.Transport("tcp", zero[tcp.Config], newTCP),
+		modules.SecureTransport("quic", zero[quic.Config], newQUIC),
 		modules.Wire("comet", zero[mconn.Config], newComet),
 		modules.StreamWire("libp2p", zero[libp2pConfig], newLibp2p),
 		modules.Security("noise", zero[struct{}], func(struct{}) (*noise.Security, error) { return noise.New(), nil }),
@@ -47,6 +51,36 @@ func plugins() []modules.Plugin {
 func zero[C any]() (c C) { return c }
 
 func newTCP(cfg tcp.Config) (*tcp.Transport, error) { return tcp.New(cfg), nil }
+
+// newQUIC builds QUIC around the node's own TLS.
+func newQUIC(cfg quic.Config, env modules.TransportEnv) (*quic.Transport, error) {
+	s, err := env.Security("tls")
+	if err != nil {
+		return nil, err
+	}
+	secure, ok := s.(quic.TLS)
+	if !ok {
+		return nil, fmt.Errorf("the security %q has no TLS for QUIC", s.Name())
+	}
+	key, err := resetKey(env.Identity)
+	if err != nil {
+		return nil, err
+	}
+	return quic.New(cfg, quic.Env{Identity: env.Identity, TLS: secure, RemoteKey: tls.RemoteKey, ResetKey: key, Logger: env.Logger})
+}
+
+// resetKey derives a secret from the node's key that is the same after a restart. What is signed has a form that no handshake asks a signature for:
+// SecretConnection signs 32 bytes, Noise and TLS what begins with libp2p's prefixes.
+func resetKey(id handshake.Identity) (*[32]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	sig, err := id.Sign(ctx, []byte("switchyard: the key of QUIC's stateless resets, version 1"))
+	if err != nil {
+		return nil, fmt.Errorf("derive the reset key: %w", err)
+	}
+	key := sha256.Sum256(sig)
+	return &key, nil
+}
 
 // newComet builds CometBFT's wire from its parts: SecretConnection and MConnection. [wires.comet] holds the settings of the latter.
 func newComet(cfg mconn.Config, id handshake.Identity, log *slog.Logger) (*comet.Wire[*secretconn.Conn], error) {

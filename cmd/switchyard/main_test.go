@@ -99,15 +99,16 @@ func mustJSON(t *testing.T, into any, args ...string) {
 
 // node is a running `switchyard start`.
 type node struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	home   string
-	id     string
-	peerID string
-	listen string // host:port
-	admin  string // host:port
-	stderr bytes.Buffer
-	log    chan string // the whole log, once the process has ended
+	t       *testing.T
+	cmd     *exec.Cmd
+	home    string
+	id      string
+	peerID  string
+	listen  string // host:port of the first listen address
+	listens []string
+	admin   string // host:port
+	stderr  bytes.Buffer
+	log     chan string // the whole log, once the process has ended
 }
 
 // initHome makes a node's folder that listens on free ports.
@@ -153,6 +154,7 @@ func startNode(t *testing.T, home string, args ...string) *node {
 			}
 			if json.Unmarshal(lines.Bytes(), &l) == nil && l.Msg == "ready" {
 				n.id, n.peerID, n.admin = l.NodeID, l.PeerID, l.Admin
+				n.listens = l.Listen
 				if len(l.Listen) > 0 {
 					n.listen = strings.Replace(strings.TrimPrefix(l.Listen[0], "/ip4/"), "/tcp/", ":", 1)
 				}
@@ -180,6 +182,9 @@ func startNode(t *testing.T, home string, args ...string) *node {
 func (n *node) address() string { return n.id + "@" + n.listen }
 
 func (n *node) port() string { return n.listen[strings.LastIndexByte(n.listen, ':')+1:] }
+
+// quic is the node's address over QUIC, which it has to listen on second.
+func (n *node) quic() string { return n.listens[1] + "/p2p/" + n.peerID }
 
 // libp2p is the node's address for that wire.
 func (n *node) libp2p() string { return "/ip4/127.0.0.1/tcp/" + n.port() + "/p2p/" + n.peerID }

@@ -35,6 +35,8 @@ type roundTrips struct {
 const (
 	maxCount = 1_000_000
 	maxEcho  = 64 << 20 // bytes
+	// echoMessage is the longest echo message that a node takes unless it is configured otherwise.
+	echoMessage = 8 << 20
 )
 
 func pingCommand() *cobra.Command {
@@ -181,8 +183,10 @@ func (v *visit) ping(ctx context.Context) (time.Duration, error) {
 // echo sends bytes, as a message of the echo channel or on a stream, and waits until they are back.
 func (v *visit) echo(ctx context.Context, size int) (time.Duration, error) {
 	streams, ok := v.link.Session.(muxer.StreamSession)
+	message := !v.link.Remote.Guest && slices.Contains(v.link.Remote.Channels, echo.ChannelID)
+	fits := size > 0 && size <= echoMessage
 	switch {
-	case !v.link.Remote.Guest && slices.Contains(v.link.Remote.Channels, echo.ChannelID):
+	case message && (fits || !ok):
 		return v.echoMessage(ctx, size)
 	case !ok:
 		return 0, fmt.Errorf("the remote has no echo service (channel 0x%02x): a Switchyard node needs services.echo.enabled = true", echo.ChannelID)

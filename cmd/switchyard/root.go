@@ -120,7 +120,7 @@ func message(err error) string {
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "switchyard",
-		Short: "A peer-to-peer node: CometBFT's wire today, more to come",
+		Short: "A peer-to-peer node that speaks CometBFT's wire and libp2p's",
 		Long: "switchyard runs a peer-to-peer node and looks after it.\n\n" +
 			"Start with\n  switchyard demo                      a network of nodes on this machine\n" +
 			"  switchyard init && switchyard start  a node of your own",

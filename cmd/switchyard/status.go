@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -39,7 +40,7 @@ func statusCommand() *cobra.Command {
 				{"version", s.Version},
 				{"listens on", strings.Join(s.Listen, " ")},
 				{"up", span(time.Duration(s.Uptime) * time.Second)},
-				{"peers", fmt.Sprintf("%d outbound, %d inbound, %d trusted", s.Peers.Outbound, s.Peers.Inbound, s.Peers.Trusted)},
+				{"peers", fmt.Sprintf("%d outbound, %d inbound, %d trusted, %d guests", s.Peers.Outbound, s.Peers.Inbound, s.Peers.Trusted, s.Peers.Guests)},
 				{"store", fmt.Sprintf("%d known (%d tried, %d new), %d banned", s.Store.Known, s.Store.Tried, s.Store.New, s.Store.Banned)},
 				{"goroutines", fmt.Sprint(s.Goroutines)},
 			})
@@ -75,20 +76,24 @@ func peersCommand() *cobra.Command {
 				_, err := fmt.Fprintln(out, "no peers")
 				return err
 			}
-			t := table{heads: []string{"ID", "DIR", "MONIKER", "WIRE", ">UP", ">SENT", ">RECEIVED", ">RTT", ">SCORE", "ADDRESS"}}
+			t := table{heads: []string{"ID", "DIR", "MONIKER", "LINK", ">UP", ">SENT", ">RECEIVED", ">RTT", ">SCORE", "ADDRESS"}}
 			for _, p := range peers {
 				direction := map[string]string{admin.Inbound: "in", admin.Outbound: "out"}[p.Direction]
 				if p.Trusted {
 					direction += "*"
 				}
-				t.add(p.NodeID.Short(), direction, p.Moniker, p.Wire+"/"+p.Transport, span(seconds(p.Connected)), size(p.Sent), size(p.Received), rtt(p.RTT), fmt.Sprint(p.Score), bare(p.Address))
+				if p.Guest {
+					direction += "g"
+				}
+				link := strings.Join([]string{p.Wire, p.Transport, p.Security, p.Muxer}, "/")
+				t.add(p.NodeID.Short(), direction, cmp.Or(p.Moniker, p.Version), link, span(seconds(p.Connected)), size(p.Sent), size(p.Received), rtt(p.RTT), fmt.Sprint(p.Score), bare(p.Address))
 			}
 			t.print(out)
 			plural := "s"
 			if len(peers) == 1 {
 				plural = ""
 			}
-			_, err = fmt.Fprintf(out, "\n%d peer%s; * trusted\n", len(peers), plural)
+			_, err = fmt.Fprintf(out, "\n%d peer%s; * trusted, g guest (a plain libp2p peer)\n", len(peers), plural)
 			return err
 		},
 	}

@@ -66,7 +66,7 @@ func (f *visitFlags) visitor(ctx context.Context) (*visitor, error) {
 	}
 	v := &visitor{
 		version: "switchyard/" + versionText(), network: f.network, timeout: f.timeout,
-		channels: []muxer.Channel{{ID: echo.ChannelID, Name: echo.ChannelName}, {ID: pex.ChannelID}},
+		channels: []muxer.Channel{{ID: echo.ChannelID, Name: echo.ChannelName}, {ID: pex.ChannelID, Name: "/pex/1.0.0"}},
 		progress: func(string, time.Duration, string) {}, note: func(string) {},
 	}
 	cfg := modules.Default()
@@ -180,7 +180,13 @@ func (v *visitor) anyWire(ctx context.Context, addr transport.Address) (link *ha
 
 // handshake is one dial and one handshake. The node info is what the remote said, even if it or we refused.
 func (v *visitor) handshake(ctx context.Context, addr transport.Address, wire handshake.Wire) (*handshake.Link, *handshake.NodeInfo, error) {
-	fail := func(err error) error { return handshake.Fail(handshake.StageTransport, handshake.CodeOf(err), err) }
+	fail := func(err error) error {
+		var closed *muxer.CloseError // of a transport that secures its connections
+		if errors.As(err, &closed) && closed.Code == muxer.CodeAuthFailed {
+			return handshake.Fail(handshake.StageSecurity, closed.Code, err)
+		}
+		return handshake.Fail(handshake.StageTransport, handshake.CodeOf(err), err)
+	}
 	began := time.Now()
 	raw, name, err := v.dial(ctx, addr)
 	took := time.Since(began)
@@ -262,6 +268,9 @@ func (v *visitor) dial(ctx context.Context, addr transport.Address) (transport.C
 	for _, t := range v.transports {
 		if t.CanDial(m) {
 			conn, err := t.Dial(ctx, m)
+			if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				err = fmt.Errorf("dial %s: nobody has answered within %v (--timeout): %w", m, v.timeout, context.DeadlineExceeded)
+			}
 			return conn, t.Name(), err
 		}
 	}
