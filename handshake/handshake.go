@@ -98,8 +98,14 @@ type Link struct {
 	// broke before it was known. The host calls it once, after its own decision and before Session.Run; it returns when ctx ends. Told a refusal,
 	// it says so to the remote and returns without waiting long. Where it is nil (comet, guests) the remote may still refuse silently, so the host
 	// waits for the first message or a short grace before it reports the peer.
-	Agree  func(ctx context.Context, verdict *Refusal) error
-	Stages []Stage
+	Agree func(ctx context.Context, verdict *Refusal) error
+	// Push, on wires that can (libp2p), tells the remote what our node info says from now on of Listen and Protocols; nil elsewhere. It may be called at any time,
+	// and returns when the remote has taken the message, or ctx ends. A remote that takes no pushes is an error that wraps muxer.ErrUnknownProtocol.
+	Push func(ctx context.Context, local NodeInfo) error
+	// Changes, on the same wires, sets who is told when the remote says that its Listen or Protocols have changed: f gets Remote with what is new. Call it once.
+	// f is called by one goroutine at a time, also within Changes when something has changed before; it must not block, and there is a bound on how often it is called.
+	Changes func(f func(NodeInfo))
+	Stages  []Stage
 }
 
 // Acked says that both ends can tell each other whether they accept the link, so that neither needs to wait for signs of it.

@@ -150,7 +150,7 @@ func (h *heldStream) Write(p []byte) (int, error) {
 }
 
 func (h *heldStream) Read(p []byte) (int, error) {
-	if r := h.Ready(); r.Readable == 0 && !r.Ended {
+	if r := h.Ready(); r.Readable <= 0 && !r.Ended { // what was read may not be counted yet
 		h.flush()
 	}
 	return h.namedStream.Read(p)

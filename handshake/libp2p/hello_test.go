@@ -150,7 +150,7 @@ func TestAgreeUnanswered(t *testing.T) {
 				switch {
 				case !hangsUp && (!errors.Is(err, context.DeadlineExceeded) || took != time.Second):
 					t.Errorf("%v after %v", err, took)
-				case hangsUp && (!errors.As(err, &ce) || ce.Code != muxer.CodeBanned || !ce.Remote || took > holdHello):
+				case hangsUp && (!errors.As(err, &ce) || ce.Code != muxer.CodeBanned && ce.Code != muxer.CodeRemoteClosed || !ce.Remote || took > holdHello):
 					t.Errorf("%v after %v", err, took)
 				}
 				if err := link.Agree(t.Context(), nil); err == nil {

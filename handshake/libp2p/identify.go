@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -31,26 +31,19 @@ const (
 
 // server answers the remote of one link.
 type server struct {
-	answer func() []byte // length and identify message; made when it is asked for
+	self    *self
+	remote  handshake.PublicKey
+	changes changes
 
 	identifies, pushes, pings atomic.Int32 // streams that are served now
-	pushed                    atomic.Int32
 }
 
-// Limits of what one remote may have open at a time, and how many pushes are read of one link. go-libp2p opens one of each; js-libp2p allows itself two
-// pings.
+// Limits of what one remote may have open at a time. go-libp2p opens one of each; js-libp2p allows itself two pings.
 const (
 	maxIdentifies = 4
 	maxPushes     = 2
 	maxPings      = 8
 )
-
-func newServer(own func() []byte) *server {
-	return &server{answer: sync.OnceValue(func() []byte {
-		b := own()
-		return append(binary.AppendUvarint(nil, uint64(len(b))), b...)
-	})}
-}
 
 func (s *server) handlers() map[string]func(context.Context, muxer.Stream) {
 	return map[string]func(context.Context, muxer.Stream){
@@ -75,21 +68,9 @@ func limited(open *atomic.Int32, most int32, serve func(muxer.Stream)) func(cont
 // serveIdentify says what we are, at once: go-libp2p's Connect waits for it.
 func (s *server) serveIdentify(st muxer.Stream) {
 	_ = st.SetDeadline(time.Now().Add(serveTimeout))
-	if _, err := st.Write(s.answer()); err != nil {
+	if _, err := st.Write(s.self.message()); err != nil {
 		_ = st.Reset(muxer.CodeUnknown)
 	}
-}
-
-// servePush reads what has changed at the remote. What it said when the link was made stays what the link tells of it, so this only keeps the remote
-// content, within the bounds of identify.
-func (s *server) servePush(st muxer.Stream) {
-	_ = st.SetDeadline(time.Now().Add(serveTimeout))
-	var m message
-	if _, err := readMessages(st, &m); err != nil {
-		_ = st.Reset(muxer.CodeProtocolError)
-		return
-	}
-	s.pushed.Add(1)
 }
 
 // identify asks the remote what it is.

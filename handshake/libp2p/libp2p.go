@@ -129,7 +129,7 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 		_ = streams.Close()
 		return nil, handshake.Fail(handshake.StageInfo, muxer.CodeUnknown, fmt.Errorf("our own key: %w", err))
 	}
-	m := newMeeting(a, key, newServer(func() []byte { return ownMessage(self, a) }))
+	m := newMeeting(a, key, &server{self: newSelf(self, a), remote: key})
 	session := m.open(streams, w.cfg.Lanes)
 	link, err := m.meet(ctx, streams, session)
 	close(m.done)
@@ -143,6 +143,8 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 		_ = session.Run(ctx, nil) // it returns at once; it waits for the session's goroutines
 		return nil, err
 	}
+	m.server.changes.begin(link.Remote)
+	link.Changes, link.Push = m.server.changes.tell, m.server.push(session)
 	return link, nil
 }
 

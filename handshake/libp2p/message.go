@@ -2,10 +2,12 @@ package libp2p
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	ma "github.com/multiformats/go-multiaddr"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -147,22 +149,37 @@ func printable(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// ownMessage is what we say of ourselves to the remote of an attempt, at most maxOwnMessage bytes.
-func ownMessage(self handshake.PublicKey, a *handshake.Attempt) []byte {
-	m := message{publicKey: self.AppendProto(nil), agent: a.Local.Version}
-	if o := a.Conn.RemoteMultiaddr(); o != nil {
-		m.observed = o.Bytes()
+// self is what we say of ourselves to the remote of one link.
+type self struct {
+	key      handshake.PublicKey
+	channels []muxer.Channel
+	observed ma.Multiaddr // the remote's address, as we see it
+	local    atomic.Pointer[handshake.NodeInfo]
+}
+
+func newSelf(key handshake.PublicKey, a *handshake.Attempt) *self {
+	s := &self{key: key, channels: a.Channels, observed: a.Conn.RemoteMultiaddr()}
+	s.local.Store(&a.Local)
+	return s
+}
+
+// message is the identify message, at most maxOwnMessage bytes, with its length ahead.
+func (s *self) message() []byte {
+	local := s.local.Load()
+	m := message{publicKey: s.key.AppendProto(nil), agent: local.Version}
+	if s.observed != nil {
+		m.observed = s.observed.Bytes()
 	}
-	m.protocols = append(m.protocols, protocolIdentify, protocolPush, protocolPing)
-	for _, c := range a.Channels {
+	m.protocols = append(m.protocols, protocolIdentify, protocolPush, protocolPing, protocolHello)
+	for _, c := range s.channels {
 		m.protocols = append(m.protocols, c.WithDefaults().Name)
 	}
-	for _, p := range a.Local.Protocols {
+	for _, p := range local.Protocols {
 		if !slices.Contains(m.protocols, p) {
 			m.protocols = append(m.protocols, p)
 		}
 	}
-	for _, text := range a.Local.Listen {
+	for _, text := range local.Listen {
 		if l, err := ma.NewMultiaddr(text); err == nil {
 			m.listenAddrs = append(m.listenAddrs, l.Bytes())
 		}
@@ -176,5 +193,5 @@ func ownMessage(self handshake.PublicKey, a *handshake.Attempt) []byte {
 		}
 		b = m.append(b[:0])
 	}
-	return b
+	return append(binary.AppendUvarint(nil, uint64(len(b))), b...)
 }

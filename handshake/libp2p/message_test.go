@@ -22,14 +22,14 @@ func TestOwnMessage(t *testing.T) {
 	a := &handshake.Attempt{Conn: conn, Channels: []muxer.Channel{{ID: 1, Name: "/one"}, {ID: 0x7e}}}
 	a.Local.Version, a.Local.Protocols, a.Local.Listen = "us/1", []string{"/echo/1.0.0", "/one"}, []string{"/ip4/1.2.3.4/tcp/5", "nonsense"}
 	var m message
-	if err := m.merge(ownMessage(keyA.Public(), a)); err != nil {
+	if _, err := readMessages(bytes.NewReader(newSelf(keyA.Public(), a).message()), &m); err != nil {
 		t.Fatal(err)
 	}
 	info, err := m.nodeInfo(keyA.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{protocolIdentify, protocolPush, protocolPing, "/one", "/channel/0x7e/1.0.0", "/echo/1.0.0"}; !slices.Equal(info.Protocols, want) {
+	if want := []string{protocolIdentify, protocolPush, protocolPing, protocolHello, "/one", "/channel/0x7e/1.0.0", "/echo/1.0.0"}; !slices.Equal(info.Protocols, want) {
 		t.Errorf("protocols %q, want %q", info.Protocols, want)
 	}
 	if info.Version != "us/1" || !slices.Equal(info.Listen, []string{"/ip4/1.2.3.4/tcp/5"}) || info.ID != keyA.ID() || !info.Guest {
@@ -46,7 +46,7 @@ func TestOwnMessage(t *testing.T) {
 		a.Local.Protocols = append(a.Local.Protocols, fmt.Sprintf("/protocol/%d", i))
 		a.Local.Listen = append(a.Local.Listen, fmt.Sprintf("/dns/%s.example.org/tcp/%d", strings.Repeat("x", 60), i+1))
 	}
-	if n := len(ownMessage(keyA.Public(), a)); n > maxOwnMessage || n < maxOwnMessage/2 {
+	if n := len(newSelf(keyA.Public(), a).message()); n > maxOwnMessage+2 || n < maxOwnMessage/2 {
 		t.Errorf("a message of %d bytes", n)
 	}
 }

@@ -1,0 +1,133 @@
+package libp2p
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+// Limits of the pushes that we read of one link: so many at once, and one in an interval after that. A node pushes when its addresses or protocols change;
+// more than that is a flood, which costs its sender a reset stream each.
+const (
+	pushBurst    = 8
+	pushInterval = 5 * time.Second
+)
+
+// changes is what a remote says of itself, as its pushes change it.
+type changes struct {
+	mu     sync.Mutex // guards what follows
+	remote handshake.NodeInfo
+	news   bool
+	told   func(handshake.NodeInfo)
+	spent  int       // pushes that count against the burst
+	since  time.Time // until when they were paid back
+
+	telling sync.Mutex // one call at a time
+}
+
+// begin sets what is known from the handshake.
+func (c *changes) begin(remote handshake.NodeInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	listen, protocols := c.remote.Listen, c.remote.Protocols
+	c.remote = remote
+	if c.news { // a push came before
+		c.merge(listen, protocols)
+	}
+}
+
+// allow says whether one more push may be read now.
+func (c *changes) allow(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if back := int(now.Sub(c.since) / pushInterval); back >= c.spent {
+		c.spent, c.since = 0, now
+	} else if back > 0 {
+		c.spent -= back
+		c.since = c.since.Add(time.Duration(back) * pushInterval)
+	}
+	if c.spent >= pushBurst {
+		return false
+	}
+	c.spent++
+	return true
+}
+
+// merge takes over what a push says; what it leaves out stays. The mutex is held.
+func (c *changes) merge(listen, protocols []string) {
+	if len(listen) > 0 {
+		c.remote.Listen = listen
+	}
+	if len(protocols) > 0 {
+		c.remote.Protocols = protocols
+	}
+	c.news = true
+}
+
+// tell implements handshake.Link.Changes.
+func (c *changes) tell(f func(handshake.NodeInfo)) {
+	c.mu.Lock()
+	c.told = f
+	c.mu.Unlock()
+	c.pass()
+}
+
+// pass tells what is new, if somebody wants to know.
+func (c *changes) pass() {
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	c.mu.Lock()
+	f, remote := c.told, c.remote
+	due := c.news && f != nil
+	c.news = c.news && !due
+	c.mu.Unlock()
+	if due {
+		f(remote)
+	}
+}
+
+// servePush reads what has changed at the remote, within the bounds of identify.
+func (s *server) servePush(st muxer.Stream) {
+	if !s.changes.allow(time.Now()) {
+		_ = st.Reset(muxer.CodeTooManyStarts)
+		return
+	}
+	_ = st.SetDeadline(time.Now().Add(serveTimeout))
+	var m message
+	_, err := readMessages(st, &m)
+	var info *handshake.NodeInfo
+	if err == nil {
+		info, err = m.nodeInfo(s.remote)
+	}
+	if err != nil {
+		_ = st.Reset(muxer.CodeProtocolError)
+		return
+	}
+	s.changes.mu.Lock()
+	s.changes.merge(info.Listen, info.Protocols)
+	s.changes.mu.Unlock()
+	s.changes.pass()
+}
+
+// push implements handshake.Link.Push.
+func (s *server) push(session muxer.StreamSession) func(context.Context, handshake.NodeInfo) error {
+	return func(ctx context.Context, local handshake.NodeInfo) error {
+		s.self.local.Store(&local)
+		st, err := session.OpenStream(ctx, protocolPush)
+		if err != nil {
+			return err
+		}
+		defer context.AfterFunc(ctx, func() { _ = st.Reset(muxer.CodeTimeout) })()
+		if _, err := st.Write(s.self.message()); err != nil {
+			_ = st.Reset(muxer.CodeUnknown)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return err
+		}
+		return st.Close()
+	}
+}
