@@ -23,6 +23,9 @@ const acceptPause = 50 * time.Millisecond
 
 // acceptLoop takes connections from a listener until it is closed. A connection's error never ends it.
 func (h *Host) acceptLoop(ctx context.Context, ln transport.Listener) {
+	if s, ok := ln.(transport.SecuringListener); ok { // its cryptography comes before Accept, so the budgets are asked earlier
+		s.Guard(func(raw transport.Conn) (transport.Pass, error) { return h.reserve(raw) })
+	}
 	for {
 		raw, err := ln.Accept(ctx)
 		if err != nil {
@@ -36,12 +39,12 @@ func (h *Host) acceptLoop(ctx context.Context, ln transport.Listener) {
 			continue
 		}
 		began := time.Now()
-		slot, err := h.upgrader.Reserve(raw)
-		if err != nil { // no goroutine, no cryptography, no read was spent on it
-			_ = raw.Close()
-			h.refused.Add(1)
-			h.emit(Event{Kind: EventRefused, Address: remoteText(raw), Inbound: true, Stage: handshake.StageTransport, Reason: asReason(err), Duration: time.Since(began)})
-			continue
+		slot, guarded := passOf(raw)
+		if !guarded {
+			if slot, err = h.reserve(raw); err != nil { // no goroutine, no cryptography, no read was spent on it
+				_ = raw.Close()
+				continue
+			}
 		}
 		h.wg.Go(func() {
 			ip := remoteIP(raw)
@@ -54,6 +57,27 @@ func (h *Host) acceptLoop(ctx context.Context, ln transport.Listener) {
 			h.handOver(ctx, h.newLink(shake, ip))
 		})
 	}
+}
+
+// reserve takes a place in the budgets for a connection that arrives, and tells of a refusal.
+func (h *Host) reserve(raw transport.Conn) (*handshake.Slot, error) {
+	began := time.Now()
+	slot, err := h.upgrader.Reserve(raw)
+	if err != nil {
+		h.refused.Add(1)
+		h.emit(Event{Kind: EventRefused, Address: remoteText(raw), Inbound: true, Stage: handshake.StageTransport, Reason: asReason(err), Duration: time.Since(began)})
+		return nil, err
+	}
+	return slot, nil
+}
+
+// passOf is the place that a connection was given before its cryptography; false if its listener does not ask so early.
+func passOf(raw transport.Conn) (*handshake.Slot, bool) {
+	if p, ok := raw.(transport.PassHolder); ok {
+		slot, ok := p.Pass().(*handshake.Slot)
+		return slot, ok && slot != nil
+	}
+	return nil, false
 }
 
 // handOver runs a link on a fresh goroutine, so that the stack that the handshake has grown is not kept for the life of the link.

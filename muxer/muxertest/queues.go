@@ -82,7 +82,11 @@ func stuff(t *testing.T, e *end, channel byte, size int) int {
 	for {
 		synctest.Wait() // the writer has taken what it can
 		if !e.TrySend(channel, make([]byte, size)) {
-			return n
+			time.Sleep(10 * time.Millisecond) // virtual: a wire may pace what it sends
+			synctest.Wait()
+			if !e.TrySend(channel, make([]byte, size)) {
+				return n
+			}
 		}
 		if n++; n > 1<<20 {
 			t.Fatal("a queue that nobody reads never gets full")
