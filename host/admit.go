@@ -138,7 +138,11 @@ const redialAfter = 5 * time.Second
 // (CometBFT) lost track of it. The old one is kept until the new one has proven to be alive; then subscribers hear that the peer went down and is up.
 func (p *peerState) redialedBy(side muxer.Side, now time.Time) bool {
 	c := p.current
-	return side == muxer.Listener && c != nil && c.evict == nil && p.standby == nil && c.settled(now) && now.Sub(c.arrived) > redialAfter
+	after := redialAfter
+	if c != nil && c.acked { // dials may take as long as they like: both ends agree on one
+		after = simultaneity
+	}
+	return side == muxer.Listener && c != nil && c.evict == nil && p.standby == nil && c.settled(now) && now.Sub(c.arrived) > after
 }
 
 // replaced is why a link ends whose place another one takes.
@@ -146,8 +150,11 @@ func replaced() *DisconnectError {
 	return &DisconnectError{Code: muxer.CodeDuplicate, Reason: "replaced by a newer link"}
 }
 
-// checkDuplicate says whether a new link is one too many. While the remote may still be about to decline the current one, it is not: a wire without
-// an ack has no other way to tell which of two simultaneous dials both ends keep.
+// checkDuplicate says whether a new link is one too many. While the remote may still be about to decline the current one, it is not.
+//
+// Which of two simultaneous dials both ends keep: where the ends can tell each other whether they take a link, the lower node id decides. It takes the first that
+// comes and refuses the second; the higher one takes what it gets, so the two never take different ones, and no link is given up that was in use. On a wire without
+// that (comet) both take both, and keep the one that the lower id dialed: see preferred.
 func (p *peerState) checkDuplicate(l *linkState, self transport.NodeID, now time.Time) *DisconnectError {
 	c := p.current
 	if c == nil || c.evict != nil {
@@ -159,7 +166,7 @@ func (p *peerState) checkDuplicate(l *linkState, self transport.NodeID, now time
 		return nil
 	case c.settled(now), p.standby != nil:
 		return duplicate
-	case c.acked && preferred(l, c, self) == c: // the remote has accepted it and prefers it too
+	case c.acked && l.acked && self < p.id:
 		return duplicate
 	}
 	return nil

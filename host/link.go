@@ -382,11 +382,14 @@ func (h *Host) drop(l *link, reason *DisconnectError) {
 	wasReady := l.ready
 	l.mu.Unlock()
 	l.tellDialer(reason)
-	kind := EventDown
+	e := Event{Kind: EventDown, ID: l.peer, Address: l.address(), Inbound: l.inbound(), Reason: reason, Duration: time.Since(l.made)}
 	if !wasReady {
-		kind = EventRefused
+		e.Kind, e.Stage = EventRefused, handshake.StageInfo
+		if !l.inbound() && reason.Remote {
+			e.Kind = EventDialFailed
+		}
 	}
-	h.emit(Event{Kind: kind, ID: l.peer, Address: l.address(), Inbound: l.inbound(), Reason: reason, Duration: time.Since(l.made)})
+	h.emit(e)
 }
 
 // lingerTime is how long a duplicate is kept.

@@ -87,7 +87,7 @@ func TestReportsDisconnectAndBan(t *testing.T) {
 			t.Errorf("the link of the banned peer ended for %v", u.Reason)
 		}
 		net.AwaitLink(a, bad) // it may come again
-		net.AssertNoPeer(a, worse, 23*time.Hour)
+		net.AssertNoPeer(a, worse, 5*time.Hour)
 		net.AwaitLink(a, bad)
 	})
 }
@@ -126,7 +126,7 @@ func TestAPeerOfAnotherNetworkIsQuarantined(t *testing.T) {
 		if n := dials(); n != 1 {
 			t.Errorf("the stranger was dialed %d times within 5 hours", n)
 		}
-		time.Sleep(3 * time.Hour)
+		time.Sleep(2 * time.Hour)
 		if n := dials(); n != 2 {
 			t.Errorf("the stranger was dialed %d times within 8 hours, want one dial after the quarantine", n)
 		}

@@ -67,7 +67,7 @@ func TestPersistentPeersAreNeverEvicted(t *testing.T) {
 			net.AwaitLink(a, b)
 		}
 		net.AwaitPeers(a, 5)
-		net.AssertHolds("the persistent peers are up", time.Hour, func() string {
+		net.AssertHolds("the persistent peers are up", 20*time.Minute, func() string {
 			for _, b := range trusted {
 				if !a.Has(b) {
 					return b.Name + " is not."

@@ -36,7 +36,9 @@ type simEnd struct {
 	closed  map[uint64]bool // at this end
 	standby map[uint64]bool
 	settled map[uint64]bool
-	kept    uint64 // CometBFT: its link
+	said    map[uint64]bool // with an ack: it has accepted the link
+	heard   map[uint64]bool // and so has the remote
+	kept    uint64          // CometBFT: its link
 }
 
 func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
@@ -45,7 +47,8 @@ func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
 	ids := [2]transport.NodeID{lowID(1), highID(1)}
 	var ends [2]*simEnd
 	for i := range ends {
-		e := &simEnd{peer: ids[1-i], arrived: map[uint64]bool{}, closed: map[uint64]bool{}, standby: map[uint64]bool{}, settled: map[uint64]bool{}}
+		e := &simEnd{peer: ids[1-i], arrived: map[uint64]bool{}, closed: map[uint64]bool{}, standby: map[uint64]bool{}, settled: map[uint64]bool{},
+			said: map[uint64]bool{}, heard: map[uint64]bool{}}
 		ends[i] = e
 		if comet && i == 1 {
 			continue
@@ -87,7 +90,9 @@ func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
 	}
 	run := func(i int, link uint64) { // as runLink does once the link is the current one
 		if acked {
-			settle(i, link)
+			if ends[i].said[link] && ends[i].heard[link] {
+				settle(i, link)
+			}
 			return
 		}
 		after(grace, func() { settle(i, link) })
@@ -167,6 +172,16 @@ func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
 			}
 			gone(i, link, muxer.CodeRemoteClosed)
 			return
+		}
+		if acked {
+			e.said[link] = true
+			after(delay(), func() {
+				o := ends[1-i]
+				o.heard[link] = true
+				if o.said[link] && !o.standby[link] {
+					run(1-i, link)
+				}
+			})
 		}
 		if v.Standby {
 			e.standby[link] = true

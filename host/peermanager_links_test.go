@@ -17,6 +17,7 @@ func TestPeerManagerSimultaneousLinks(t *testing.T) {
 	const outbound, inbound = muxer.Dialer, muxer.Listener
 	type end struct {
 		replaces, standby, duplicate bool // the verdict on the second link
+		settled                      bool // the remote has accepted the first
 	}
 	for name, tc := range map[string]struct {
 		id            transport.NodeID
@@ -29,12 +30,13 @@ func TestPeerManagerSimultaneousLinks(t *testing.T) {
 		"comet, the preferred one first (we dialed, lower)":       {highID(1), outbound, inbound, false, end{standby: true}},
 		"comet, the preferred one first (they dialed, lower)":     {lowID(1), inbound, outbound, false, end{standby: true}},
 		"comet, twice from them":                                  {lowID(1), inbound, inbound, false, end{standby: true}},
-		"with an ack, preferred second (we dialed, lower)":        {highID(1), inbound, outbound, true, end{replaces: true}},
-		"with an ack, preferred second (they dialed, lower)":      {lowID(1), outbound, inbound, true, end{replaces: true}},
-		"with an ack, preferred first (we dialed, lower)":         {highID(1), outbound, inbound, true, end{duplicate: true}},
-		"with an ack, preferred first (they dialed, lower)":       {lowID(1), inbound, outbound, true, end{duplicate: true}},
-		"with an ack, twice from them (they restarted, perhaps)":  {lowID(1), inbound, inbound, true, end{duplicate: true}},
-		"with an ack, twice from them, higher (they raced, say)":  {highID(1), inbound, inbound, true, end{duplicate: true}},
+		"with an ack, we decide (we dialed second)":               {highID(1), inbound, outbound, true, end{duplicate: true}},
+		"with an ack, we decide (we dialed first)":                {highID(1), outbound, inbound, true, end{duplicate: true}},
+		"with an ack, we decide, twice from them":                 {highID(1), inbound, inbound, true, end{duplicate: true}},
+		"with an ack, they decide (they dialed second)":           {lowID(1), outbound, inbound, true, end{replaces: true}},
+		"with an ack, they decide (they dialed first)":            {lowID(1), inbound, outbound, true, end{standby: true}},
+		"with an ack, they decide, twice from them":               {lowID(1), inbound, inbound, true, end{standby: true}},
+		"with an ack, they have decided":                          {lowID(1), outbound, inbound, true, end{duplicate: true, settled: true}},
 		"comet, twice from them, higher (both stay for a moment)": {highID(1), inbound, inbound, false, end{standby: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +61,7 @@ func TestPeerManagerSimultaneousLinks(t *testing.T) {
 				if err != nil || v != (Verdict{}) {
 					t.Fatalf("first: %+v %v", v, err)
 				}
-				if tc.acked {
+				if tc.want.settled {
 					m.Graced(tc.id, one)
 					m.Ready(tc.id, one, nil)
 				}

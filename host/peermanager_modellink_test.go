@@ -64,7 +64,7 @@ func (w *model) full(ip netip.Addr) string {
 }
 
 func (w *model) settled(l *modelLink) bool {
-	return l.graced && !l.acked || time.Since(l.arrived) >= simultaneity
+	return l.graced || time.Since(l.arrived) >= simultaneity
 }
 
 // lowerDialed says that the lower node id dialed the link.
@@ -96,7 +96,7 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 		}
 	}
 	// The remote dials although we have a link that it had taken for its only one, and not only just: it does not have that any more.
-	redialed := c != nil && s == nil && !c.evict && side == muxer.Listener && w.settled(c) && time.Since(c.arrived) > 5*time.Second
+	redialed := c != nil && s == nil && !c.evict && side == muxer.Listener && w.settled(c) && time.Since(c.arrived) > map[bool]time.Duration{false: 5 * time.Second, true: 15 * time.Second}[c.acked]
 	lends := redialed && (w.exempt(id) || !c.requested && c.side == side && c.guest == l.guest) // both have the same budget
 	if lends {
 		own = 1
@@ -110,7 +110,7 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 		want = full
 	case c != nil && !c.evict && !redialed && (w.settled(c) || s != nil):
 		want = "duplicate"
-	case c != nil && !c.evict && !redialed && c.acked && !(l.side != c.side && lowerDialed(l)):
+	case c != nil && !c.evict && !redialed && c.acked && l.acked && pmSelf < id:
 		want = "duplicate"
 	case w.exempt(id) || l.requested:
 	case l.guest && side == muxer.Dialer:

@@ -24,8 +24,8 @@ const (
 	slotKinds
 )
 
-// simultaneity is how long after a link's arrival another one of the peer is taken for the other half of a simultaneous dial, where the wire has
-// an ack. It is longer than a dial and its handshake may take, so both ends see both links within it.
+// simultaneity is how long after a link's arrival another one of the peer may be the other half of a simultaneous dial, and no new attempt of a remote that
+// has lost the first. It is longer than a dial and its handshake may take, so both ends see both links within it.
 const simultaneity = 15 * time.Second
 
 // codeMisbehaved is what reports end links with.
@@ -59,7 +59,7 @@ type linkState struct {
 	side   muxer.Side
 	acked  bool
 	guest  bool
-	graced bool
+	graced bool // the remote has accepted it: it said so, or used the link; or the time for a refusal is over
 	redial bool // it takes the place of a settled one: see redialedBy
 	slot   slot
 	dialed transport.Address
@@ -79,10 +79,7 @@ func (l *linkState) inbound() bool { return l.side == muxer.Listener }
 
 // settled says that the remote is known to have taken this link for its only one, so that another one is a duplicate.
 func (l *linkState) settled(now time.Time) bool {
-	if l.graced && !l.acked {
-		return true
-	}
-	return now.Sub(l.arrived) >= simultaneity
+	return l.graced || now.Sub(l.arrived) >= simultaneity
 }
 
 // links are all links of the peer, the current one first.
