@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// laneBatch is what the writer takes from one lane at once: with its header of 12 bytes a frame of 64 KiB.
-	laneBatch = 64<<10 - 12
+	// laneBatch is what the writer takes from one lane at once: with the headers that come before it 64 KiB, in one message of Noise.
+	laneBatch = 64<<10 - 64
 	// laneQuantum is how much of one lane is written in a row while other lanes wait.
 	laneQuantum = 16 << 10
 	// laneBacklog is how much may wait for the connection. What is beyond that is not yet chosen.

@@ -208,7 +208,9 @@ func (s *streams) Bytes() (sent, received uint64) {
 	return s.conn.out.sent.Load(), s.conn.received.Load()
 }
 
-func (s *streams) Goodbye(code muxer.Code, _ string, within time.Duration) { s.conn.goAway(code, within) }
+func (s *streams) Goodbye(code muxer.Code, _ string, within time.Duration) {
+	s.conn.goAway(code, within)
+}
 
 func (s *streams) Close() error {
 	s.pings.Lock() // no ping begins behind this
