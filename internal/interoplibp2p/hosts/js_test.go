@@ -73,12 +73,11 @@ func (p *jsPair) apart(t *testing.T) {
 	p.do(t, "gone", nil, nil)
 }
 
-// TestJSLibp2p: a node of js-libp2p over TCP, Noise and yamux, whoever dials.
-func TestJSLibp2p(t *testing.T) {
-	t.Parallel()
+// meetJS lets a node of ours meet one of js-libp2p over TCP, Noise and yamux, whoever dials.
+func meetJS(t *testing.T, ours *node.Node) {
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	t.Cleanup(cancel)
-	p := &jsPair{ours: node.Start(t, node.Config{}), theirs: jspeer.Start(t, "../jspeer"), ctx: ctx}
+	p := &jsPair{ours: ours, theirs: jspeer.Start(t, "../jspeer"), ctx: ctx}
 	p.us = p.ours.PeerID().String()
 	var err error
 	if p.them, err = transport.ParseAddress(p.theirs.Listen[0]); err != nil {

@@ -34,9 +34,15 @@ type pair struct {
 
 func newPair(t *testing.T, s gopeer.Stack, c node.Config, more ...libp2p.Option) *pair {
 	t.Helper()
+	return pairWith(t, s, node.Start(t, c), more...)
+}
+
+// pairWith makes a pair with a node that runs already.
+func pairWith(t *testing.T, s gopeer.Stack, ours *node.Node, more ...libp2p.Option) *pair {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	t.Cleanup(cancel)
-	return &pair{stack: s, ours: node.Start(t, c), theirs: gopeer.Start(t, s, more...), ctx: ctx}
+	return &pair{stack: s, ours: ours, theirs: gopeer.Start(t, s, more...), ctx: ctx}
 }
 
 // address is where we dial the host of go-libp2p.

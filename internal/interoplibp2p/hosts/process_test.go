@@ -208,4 +208,4 @@ func (y *yard) start(t *testing.T) {
 func tail(b []byte) []byte { return b[max(0, len(b)-4000):] }
 
 // programListens are the addresses of the program: a free port of each transport.
-var programListens = []string{"/ip4/127.0.0.1/tcp/0"}
+var programListens = []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"}
