@@ -21,6 +21,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/peerstore/memory"
 	"github.com/switchyard-p2p/switchyard/transport"
+	"github.com/switchyard-p2p/switchyard/transport/quic"
 	"github.com/switchyard-p2p/switchyard/transport/tcp"
 )
 
@@ -45,20 +46,31 @@ func newOurs(via string, listen bool) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	securities := map[string]handshake.Security{"noise": noise.New(), "tls": tls.New()}
-	c := wire.Config{Identity: key, Muxers: []muxer.StreamMuxer{mux}, Securities: []handshake.Security{securities[via]}}
+	secure := tls.New()
+	c := wire.Config{Identity: key, Muxers: []muxer.StreamMuxer{mux}, Securities: []handshake.Security{secure}}
+	if via == "noise" {
+		c.Securities[0] = noise.New()
+	}
 	w, err := wire.New(c)
 	if err != nil {
 		return nil, err
 	}
+	var carrier transport.Transport = tcp.New(tcp.Config{})
+	port := "/tcp/0"
+	if via == "quic" {
+		port = "/udp/0/quic-v1"
+		if carrier, err = quic.New(quic.Config{}, quic.Env{Identity: key, TLS: secure, RemoteKey: tls.RemoteKey}); err != nil {
+			return nil, err
+		}
+	}
 	cfg := host.Config{
 		Network: network, Moniker: "bench", Version: "bench", Identity: key, Store: memory.New(peerstore.Limits{}),
-		Transports: []transport.Transport{tcp.New(tcp.Config{})}, Wires: []handshake.Wire{w},
+		Transports: []transport.Transport{carrier}, Wires: []handshake.Wire{w},
 		Peers:     host.PeerConfig{MaxInbound: 1000, MaxOutbound: -1}, // no dials of its own
 		Handshake: host.HandshakeConfig{Limits: handshake.Limits{Handshakes: 1 << 20, HandshakesPerIP: 1 << 20, AttemptsPerIP: 1 << 30}},
 	}
 	if listen {
-		cfg.Listen = []ma.Multiaddr{ma.StringCast("/ip4/" + freshIP() + "/tcp/0")}
+		cfg.Listen = []ma.Multiaddr{ma.StringCast("/ip4/" + freshIP() + port)}
 	}
 	n := &node{key: key}
 	if n.Host, err = host.New(context.Background(), cfg); err != nil {

@@ -3,81 +3,50 @@ package main
 import (
 	"context"
 	"io"
-	"net"
 	"sync"
+	"time"
 
-	"github.com/switchyard-p2p/switchyard/handshake"
-	"github.com/switchyard-p2p/switchyard/handshake/noise"
-	"github.com/switchyard-p2p/switchyard/handshake/tls"
 	"github.com/switchyard-p2p/switchyard/muxer"
-	"github.com/switchyard-p2p/switchyard/muxer/yamux"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// ourStreams is one byte stream between two ends of ours, without hosts.
+// ourStreams is one byte stream of an application between two hosts of ours.
 type ourStreams struct {
-	conns   [2]muxer.Streams
-	s, far  muxer.RawStream
-	echoing sync.WaitGroup
-	on      bool
+	ourPair
+	s, far muxer.Stream
+	taken  chan struct{} // closed when the far end's handler may return
+	echo   sync.WaitGroup
+	on     bool
 }
-
-type nobody struct{}
-
-func (nobody) Drained()    {}
-func (nobody) Ended(error) {}
 
 func newOurStreams(via string) func() (pair, error) {
 	return func() (pair, error) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		p := &ourStreams{taken: make(chan struct{})}
+		far := make(chan muxer.Stream, 1)
+		var err error
+		if p.a, err = newOurs(via, false); err != nil {
+			return nil, err
+		}
+		if p.b, err = newOurs(via, true); err != nil {
+			return nil, err
+		}
+		err = p.b.HandleStream(benchProtocol, func(_ context.Context, _ transport.NodeID, s muxer.Stream) {
+			far <- s
+			<-p.taken
+		})
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close()
-		var raw [2]net.Conn
-		if raw[0], err = net.Dial("tcp", l.Addr().String()); err != nil {
+		if err := link(p.a, p.b); err != nil {
 			return nil, err
 		}
-		if raw[1], err = l.Accept(); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if p.s, err = p.a.OpenStream(ctx, p.b.Self(), benchProtocol); err != nil {
 			return nil, err
 		}
-		p := &ourStreams{}
-		mux, err := yamux.New(yamux.Config{})
-		if err != nil {
-			return nil, err
-		}
-		var wg sync.WaitGroup
-		var errs [2]error
-		for i, side := range []muxer.Side{muxer.Dialer, muxer.Listener} {
-			wg.Go(func() {
-				var sec handshake.Security = noise.New()
-				if via == "tls" {
-					sec = tls.New()
-				}
-				key, err := handshake.GenerateNodeKey()
-				if err != nil {
-					errs[i] = err
-					return
-				}
-				c, err := sec.Secure(context.Background(), raw[i], handshake.Securing{Side: side, Identity: key, Muxers: []string{mux.Protocol()}})
-				if err != nil {
-					errs[i] = err
-					return
-				}
-				p.conns[i], errs[i] = mux.New(c, side)
-			})
-		}
-		wg.Wait()
-		for i, err := range errs {
-			if err != nil {
-				return nil, err
-			}
-			p.conns[i].Watch(nobody{})
-		}
-		if p.s, err = p.conns[0].Open(context.Background()); err != nil {
-			return nil, err
-		}
-		p.far, err = p.conns[1].Accept()
-		return p, err
+		p.far = <-far
+		return p, nil
 	}
 }
 
@@ -86,7 +55,7 @@ func (p *ourStreams) stream(msg []byte, n int) error { return overStream(p.s, p.
 func (p *ourStreams) roundTrip(msg []byte) error {
 	if !p.on {
 		p.on = true
-		p.echoing.Go(func() {
+		p.echo.Go(func() {
 			_, _ = io.CopyBuffer(struct{ io.Writer }{p.far}, struct{ io.Reader }{p.far}, make([]byte, 4<<10))
 		})
 	}
@@ -94,7 +63,8 @@ func (p *ourStreams) roundTrip(msg []byte) error {
 }
 
 func (p *ourStreams) close() {
-	p.conns[0].Close()
-	p.conns[1].Close()
-	p.echoing.Wait()
+	close(p.taken)
+	p.a.close()
+	p.b.close()
+	p.echo.Wait()
 }
