@@ -16,6 +16,11 @@ import (
 // localInfo is our node info for one connection: where the node listens on every interface, the remote is told the address at which it reached us
 // (or from which we reached it), which is one that works for it.
 func (h *Host) localInfo(conn transport.Conn) handshake.NodeInfo {
+	return h.infoAt(conn.LocalMultiaddr())
+}
+
+// infoAt is localInfo for a connection with that local address.
+func (h *Host) infoAt(local ma.Multiaddr) handshake.NodeInfo {
 	info := handshake.NodeInfo{
 		ID: h.self, PeerID: h.key.PeerID(), Moniker: h.cfg.Moniker, Network: h.cfg.Network, Version: h.cfg.Version,
 		P2PVersion: handshake.P2PVersion, BlockVersion: handshake.BlockVersion, Height: h.peers.SelfHeight(),
@@ -28,7 +33,7 @@ func (h *Host) localInfo(conn transport.Conn) handshake.NodeInfo {
 		info.Channels = append(info.Channels, c.desc.ID)
 	}
 	for _, m := range h.advertised() {
-		info.Listen = append(info.Listen, specific(m, conn).String())
+		info.Listen = append(info.Listen, specific(m, local).String())
 	}
 	return info
 }
@@ -42,12 +47,8 @@ func (h *Host) advertised() []ma.Multiaddr {
 }
 
 // specific replaces an unspecified IP (0.0.0.0, ::) with the connection's local IP.
-func specific(m ma.Multiaddr, conn transport.Conn) ma.Multiaddr {
-	if conn == nil || !manet.IsIPUnspecified(m) {
-		return m
-	}
-	local := conn.LocalMultiaddr()
-	if local == nil {
+func specific(m, local ma.Multiaddr) ma.Multiaddr {
+	if local == nil || !manet.IsIPUnspecified(m) {
 		return m
 	}
 	ip, err := manet.ToIP(local)
@@ -142,11 +143,11 @@ func (h *Host) Peer(id transport.NodeID) (PeerInfo, bool) {
 }
 
 func (h *Host) infoOf(l *link) PeerInfo {
-	s := l.shake
+	s, remote := l.shake, l.remote.Load()
 	p := PeerInfo{
 		ID: l.peer, PeerID: s.RemoteKey.PeerID(), Address: l.address(), Inbound: l.inbound(),
 		Wire: s.Wire, Transport: s.Transport, Security: s.Security, Muxer: s.Muxer,
-		Moniker: s.Remote.Moniker, Network: s.Remote.Network, Version: s.Remote.Version, Channels: l.channels(), Protocols: s.Remote.Protocols, Listen: s.Remote.Listen,
+		Moniker: s.Remote.Moniker, Network: s.Remote.Network, Version: s.Remote.Version, Channels: l.channels(), Protocols: remote.Protocols, Listen: remote.Listen,
 		Guest: s.Remote.Guest, Stats: l.session.Stats(),
 	}
 	l.mu.Lock()

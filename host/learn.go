@@ -18,7 +18,7 @@ const maxClaims = 8
 // learn remembers where a peer says that it can be dialed, over which wires, so that it can be found again and told to others. It is a claim until a
 // dial has proved it. Of a peer that we dialed over comet we know all that it could say. Guests are not our network's business.
 func (h *Host) learn(l *link) {
-	remote := &l.shake.Remote
+	remote := l.remote.Load()
 	if remote.Guest || !l.inbound() && !l.shake.Acked() {
 		return
 	}

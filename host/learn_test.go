@@ -50,7 +50,9 @@ func TestLearnWhatPeersClaim(t *testing.T) {
 		}
 		l, _ := testLink(h, 1, side, c.acked)
 		l.shake.Wire = transport.WireComet
-		l.shake.Remote.Listen, l.shake.Remote.Wires, l.shake.Remote.Guest = c.listen, c.wires, c.guest
+		info := l.shake.Remote
+		info.Listen, info.Wires, info.Guest = c.listen, c.wires, c.guest
+		l.remote.Store(&info)
 		if c.from != "" {
 			l.ip = netip.MustParseAddr(c.from)
 		}

@@ -22,11 +22,15 @@ type link struct {
 	peer    transport.NodeID
 	session muxer.Session
 	shake   *handshake.Link
+	remote  atomic.Pointer[handshake.NodeInfo] // what the remote says of itself now
+	ctx     context.Context                    // ends with the link
+	over    context.CancelFunc
 	ip      netip.Addr
 	common  [4]uint64 // bitmap of the channels that both ends serve
 	made    time.Time
 
 	streams linkStreams
+	push    pushState
 	inboxes []*inbox // by Channel.index of the host's channels; entries are made at the first message
 
 	excess atomic.Int64 // bytes beyond the budgets of its inboxes
@@ -55,6 +59,8 @@ func (l *link) serves(ch byte) bool { return l.common[ch>>6]&(1<<(ch&63)) != 0 }
 func (h *Host) newLink(s *handshake.Link, ip netip.Addr) *link {
 	l := &link{host: h, num: h.linkNum.Add(1), peer: s.ID(), session: s.Session, shake: s, ip: ip, made: time.Now(),
 		room: make(chan struct{}, 1), promoted: make(chan struct{}), inboxes: make([]*inbox, len(h.channels))}
+	l.remote.Store(&s.Remote)
+	l.ctx, l.over = context.WithCancel(context.Background())
 	for _, ch := range s.Remote.Channels {
 		if h.channelOf(ch) != nil {
 			l.common[ch>>6] |= 1 << (ch & 63)
@@ -304,6 +310,7 @@ func (h *Host) runLink(ctx context.Context, l *link) {
 		l.mu.Unlock()
 		l.report()
 	}
+	l.followChanges()
 	err = l.session.Run(ctx, l)
 	l.stopGrace()
 	reason := l.ended()
@@ -376,6 +383,7 @@ func (l *link) inherit() {
 
 // drop does what every link's end needs.
 func (h *Host) drop(l *link, reason *DisconnectError) {
+	l.over()
 	l.leaveInboxes()
 	h.totals.close(l)
 	l.mu.Lock()

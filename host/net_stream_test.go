@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -246,6 +247,22 @@ func TestProtocolsAreTold(t *testing.T) {
 		}
 		if !has(a, b, "/early") || !has(b, a, "/early") || has(a, b, "/late") {
 			t.Error("a protocol that was there before the handshake was not told")
+		}
+		nothing := func(context.Context, transport.NodeID, muxer.Stream) {}
+		for i := range 20 { // more than the remote takes pushes, were they not put together
+			handle(t, a, fmt.Sprintf("/late/%d", i), nothing)
+			time.Sleep(30 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		if !has(b, a, "/late/0") || !has(b, a, "/late/19") || !has(b, a, "/early") {
+			t.Error("new protocols were not told")
+		}
+		for i := range 20 {
+			a.Host.RemoveStreamHandler(fmt.Sprintf("/late/%d", i))
+		}
+		time.Sleep(time.Minute)
+		if has(b, a, "/late") || !has(b, a, "/early") {
+			t.Error("removed protocols were not told")
 		}
 	})
 }

@@ -154,7 +154,7 @@ func TestAcceptLoop(t *testing.T) {
 				limits = append(limits, fmt.Sprintf("%s %s %s %s", e.Address, e.Stage, e.Reason.Code, e.Reason.Limit))
 			}
 		}
-		want := "[/ip4/66.0.0.2/tcp/1000 transport filtered  /ip4/90.0.0.3/tcp/1000  duplicate  /ip4/90.0.0.3/tcp/1000 transport too-many-handshakes limits.attempts_per_ip]"
+		want := "[/ip4/66.0.0.2/tcp/1000 transport filtered  /ip4/90.0.0.3/tcp/1000 security duplicate  /ip4/90.0.0.3/tcp/1000 transport too-many-handshakes limits.attempts_per_ip]"
 		if got := fmt.Sprint(limits); got != want {
 			t.Errorf("refused: %s, want %s", got, want)
 		}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -41,6 +42,14 @@ type streamService struct {
 type streamTable struct {
 	mu       sync.RWMutex
 	services map[string]*streamService
+	changed  time.Time // the last time
+}
+
+// changedSince says whether the protocols have changed since then.
+func (t *streamTable) changedSince(then time.Time) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.changed.After(then)
 }
 
 func (t *streamTable) find(protocol string) *streamService {
@@ -93,7 +102,9 @@ func (h *Host) HandleStream(protocol string, handler StreamHandler) error {
 		t.services = map[string]*streamService{}
 	}
 	t.services[protocol] = &streamService{protocol: protocol, handle: handler}
+	t.changed = time.Now()
 	t.mu.Unlock()
+	h.protocolsChanged()
 	return nil
 }
 
@@ -103,7 +114,11 @@ func (h *Host) RemoveStreamHandler(protocol string) bool {
 	t.mu.Lock()
 	_, had := t.services[protocol]
 	delete(t.services, protocol)
+	t.changed = time.Now()
 	t.mu.Unlock()
+	if had {
+		h.protocolsChanged()
+	}
 	return had
 }
 
