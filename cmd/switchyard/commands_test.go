@@ -83,6 +83,61 @@ func TestDefaultHome(t *testing.T) {
 	}
 }
 
+// TestWholeConfig shows that a configuration with every table that this project has ever named is understood.
+func TestWholeConfig(t *testing.T) {
+	const text = `
+network = "my-net"             # a node of another network is refused
+moniker = "node-1"
+[identity]
+key = "node_key.json"
+[listen]
+addresses = ["/ip4/0.0.0.0/tcp/26656", "/ip4/0.0.0.0/udp/26656/quic-v1"]
+external  = []
+[stack]
+transports = ["tcp", "quic"]
+wires      = ["comet", "libp2p"]
+security   = ["noise", "tls"]
+muxers     = ["yamux"]
+[peers]
+persistent    = []
+unconditional = []
+private       = []
+guests        = 16
+bootstrap     = []
+max_outbound  = 8
+max_inbound   = 40
+max_known     = 100000
+[limits]
+handshakes          = 0
+handshakes_per_ip   = 0
+attempts_per_ip     = 0
+connections_per_ip  = 0
+connections_per_group = 0
+handshake_timeout   = "5s"
+message_memory      = 0
+[[discovery]]
+use = "pex"
+seed = false
+[services.echo]
+enabled = false
+[services.relay]
+enabled = true
+[store]
+path = "data/peers"
+[admin]
+address = "127.0.0.1:26660"
+`
+	home := initHome(t)
+	if err := os.WriteFile(filepath.Join(home, "config.toml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := startNode(t, home, "--set", `listen.addresses=["/ip4/127.0.0.1/tcp/0","/ip4/127.0.0.1/udp/0/quic-v1"]`, "--set", "admin.address=127.0.0.1:0")
+	log, code := n.stop(syscall.SIGTERM)
+	if code != exitDone || len(n.listens) != 2 || strings.Count(log, `"level":"WARN"`) != 1 || !strings.Contains(log, "config.toml:36: services.relay: this build has no such service") {
+		t.Errorf("exit code %d, listens on %v, log:\n%s", code, n.listens, log)
+	}
+}
+
 // TestNode runs two nodes and every command that looks at one.
 func TestNode(t *testing.T) {
 	a := startNode(t, initHome(t, "--moniker", "anna", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1", "--set", "services.echo.enabled=true"))

@@ -32,6 +32,7 @@ func TestMixedNetwork(t *testing.T) {
 	start := func(kind demoKind, seed []string) *mixedNode {
 		home := t.TempDir()
 		args := []string{"init", "--home", home, "--network", "mixed", "--moniker", kind.name, "--set", "admin.address=127.0.0.1:0", "--set", "services.echo.enabled=true",
+			"--set", "peers.max_outbound=11", // every node may dial all others
 			"--set", "stack.transports=" + list(kind.transports), "--set", "stack.wires=" + list(kind.wires)}
 		for _, l := range kind.listen {
 			args = append(args, "--listen", l)
