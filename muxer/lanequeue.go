@@ -60,6 +60,18 @@ func (q *laneQueue) clear() {
 	q.msgs, q.head, q.queued = nil, 0, 0
 }
 
+// takeWhole takes the first message in one piece. It counts as queued until sentWhole.
+func (q *laneQueue) takeWhole() []byte {
+	msg := q.msgs[q.head]
+	q.pop()
+	q.queued += len(msg) + laneEntryCost
+	return msg
+}
+
+func (q *laneQueue) sentWhole(msg []byte) {
+	q.queued = max(q.queued-len(msg)-laneEntryCost, 0) // the queue may have been cleared
+}
+
 // direct is how much of a message is worth to be written from where it lies.
 const directPiece = 16 << 10
 

@@ -40,7 +40,7 @@ func (s *Lanes) readLoop(h Handler) error {
 	waits, _ := h.(Liveness)
 	for {
 		lane, look, alive, err := s.nextLane()
-		if waits != nil && (alive || lane >= 0) {
+		if waits != nil && (alive || lane != -1) {
 			waits.Alive()
 			waits = nil
 		}
@@ -49,6 +49,10 @@ func (s *Lanes) readLoop(h Handler) error {
 			return err
 		case look >= 0:
 			s.readAnswer(look)
+		case lane == wholeMessages:
+			if err := s.deliverWhole(h); err != nil {
+				return err
+			}
 		case lane >= 0:
 			if err := s.readLane(lane, h); err != nil {
 				return err
@@ -57,7 +61,10 @@ func (s *Lanes) readLoop(h Handler) error {
 	}
 }
 
-// nextLane waits for something to do: a lane with bytes to read, a stream of ours with an answer, or the end.
+// wholeMessages is what nextLane returns in place of a lane when messages have come singly.
+const wholeMessages = -2
+
+// nextLane waits for something to do: a lane with bytes to read, messages that have come singly, a stream of ours with an answer, or the end.
 func (s *Lanes) nextLane() (read, look int, alive bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,9 +78,11 @@ func (s *Lanes) nextLane() (read, look int, alive bool, err error) {
 		switch i := s.reading.Next(); {
 		case s.shutting:
 			return -1, -1, false, s.err
+		case len(s.single.whole) > 0: // few, however many the remote has sent
+			return wholeMessages, -1, s.alive, nil
 		case i >= 0:
 			return i, -1, s.alive, nil
-		case s.input != nil && (s.impatient || s.naming == 0 && !s.streams.Pending()):
+		case s.input != nil && (s.impatient || s.naming == 0 && s.single.reading == 0 && !s.streams.Pending()):
 			return -1, -1, false, s.inputError()
 		case s.alive:
 			s.alive = false

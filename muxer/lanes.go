@@ -1,6 +1,7 @@
 package muxer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ type LanesConfig struct {
 	// Proposed, if set, is told of each protocol that the remote proposes for a stream, before it is looked for. It must not block, and is called
 	// concurrently.
 	Proposed func(protocol string)
+	// Single, if set, is the protocol of streams that carry one message of a channel each (lanesingle.go); "" for none. They are taken beside those of
+	// the channel's own name.
+	Single func(Channel) string
 	// CloseGrace is how long an orderly Close goes on sending what is queued.
 	CloseGrace time.Duration
 	// Negotiation is how long the remote may take to name the protocol of a stream.
@@ -68,6 +72,7 @@ type Lanes struct {
 	reading   *Fair
 	wake      sync.Cond // the writer waits on it
 	news      sync.Cond // Run waits on it
+	single    singles
 	running   bool
 	handler   Handler
 	started   chan struct{} // closed when Run begins, or the session ends before
@@ -95,6 +100,7 @@ var _ StreamSession = (*Lanes)(nil)
 type lane struct {
 	id         byte
 	name       string
+	single     string // the protocol when we send its messages one a stream; else ""
 	maxMessage int
 	laneQueue
 
@@ -132,8 +138,9 @@ func NewLanes(streams Streams, cfg LanesConfig) *Lanes {
 	return s
 }
 
-// SetChannels says which channels the session carries: those that both ends have. Call it once, before Run and Send.
-func (s *Lanes) SetChannels(channels []Channel) error {
+// SetChannels says which channels the session carries: those that both ends have. singly are the ids of those whose messages we send one a stream, because the
+// remote knows no others. Call it once, before Run and Send.
+func (s *Lanes) SetChannels(channels []Channel, singly ...byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.set || s.running {
@@ -142,6 +149,7 @@ func (s *Lanes) SetChannels(channels []Channel) error {
 	weights := make([]int, len(channels))
 	lanes := make([]lane, len(channels))
 	byName := make(map[string]int, len(channels))
+	names := make(map[string]int, len(channels))
 	largest := 0
 	for i, c := range channels {
 		if err := c.Validate(); err != nil {
@@ -153,6 +161,13 @@ func (s *Lanes) SetChannels(channels []Channel) error {
 		}
 		s.index[c.ID], byName[c.Name] = int16(i), i
 		lanes[i] = lane{id: c.ID, name: c.Name, maxMessage: c.MaxMessage, laneQueue: laneQueue{budget: c.SendQueue}}
+		if s.cfg.Single != nil {
+			if name := s.cfg.Single(c); name != "" {
+				if names[name] = i; bytes.IndexByte(singly, c.ID) >= 0 {
+					lanes[i].single = name
+				}
+			}
+		}
 		weights[i] = c.Priority
 		largest = max(largest, c.MaxMessage)
 	}
@@ -160,6 +175,9 @@ func (s *Lanes) SetChannels(channels []Channel) error {
 		s.cfg.MaxPartial = largest + laneReserve
 	}
 	s.lanes, s.byName, s.set = lanes, byName, true
+	if len(names) > 0 {
+		s.single = singles{names: names, queue: NewFair(weights), slots: make(chan struct{}, maxSingles)}
+	}
 	s.writing, s.reading = NewFair(weights), NewFair(weights)
 	return nil
 }
@@ -188,6 +206,13 @@ func (s *Lanes) Run(ctx context.Context, h Handler) error {
 	}
 	close(s.started)
 	s.wg.Go(s.writeLoop)
+	s.mu.Lock()
+	for i := range s.lanes {
+		if s.lanes[i].single != "" {
+			s.offerSingle(i)
+		}
+	}
+	s.mu.Unlock()
 	cancelled := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() {
 		defer close(cancelled)

@@ -101,19 +101,26 @@ func (s *Lanes) serve(raw RawStream) {
 		_, _ = raw.Write(pending) // the remote may have said all that it wanted, and listen no more
 	}
 	_ = raw.SetDeadline(time.Time{})
-	lane := -1
+	lane, single := -1, -1
 	if err == nil && own == nil {
 		if i, ok := s.byName[protocol]; ok {
 			lane = i
+		} else if i, ok := s.single.names[protocol]; ok {
+			single = i
 		}
 	}
 	attached := lane >= 0 && s.attach(lane, raw)
 	s.mu.Lock()
 	s.naming--
+	if single >= 0 {
+		s.single.reading++
+	}
 	s.news.Signal()
 	s.mu.Unlock()
 	switch {
 	case attached:
+	case single >= 0:
+		s.receiveSingle(single, raw)
 	case err != nil, lane >= 0: // a second stream of a channel would break its order
 		_ = raw.Reset(CodeProtocolError)
 	case own != nil:
@@ -179,6 +186,9 @@ func (s *Lanes) takes(raw RawStream, protocol string) bool {
 	_ = raw.SetDeadline(time.Now().Add(s.cfg.Negotiation))
 	s.mu.Lock()
 	_, isLane := s.byName[protocol]
+	if !isLane {
+		_, isLane = s.single.names[protocol]
+	}
 	h, running := s.handler, s.running && s.err == nil
 	s.mu.Unlock()
 	if isLane {

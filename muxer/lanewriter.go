@@ -26,6 +26,10 @@ var laneBuffers = sync.Pool{New: func() any {
 // offer lets a lane take part in the choice of the next one, if it has something to send and the remote takes it. The mutex is held.
 func (s *Lanes) offer(i int) {
 	l := &s.lanes[i]
+	if l.single != "" {
+		s.offerSingle(i)
+		return
+	}
 	if l.empty() || l.refused != nil || l.out != nil && l.out.Ready().Writable == 0 {
 		return
 	}
@@ -72,7 +76,7 @@ func (s *Lanes) flushed() bool {
 			return false
 		}
 	}
-	return s.streams.Backlog() == 0
+	return s.single.workers == 0 && s.streams.Backlog() == 0
 }
 
 // farewell tells the remote that the session ends. It closes the connection when it has read all that was sent; the grace bounds the wait. The
@@ -160,6 +164,9 @@ func (s *Lanes) refuse(i int, err error) {
 	s.dropped.Add(uint64(len(l.msgs) - l.head))
 	l.laneQueue.clear()
 	s.writing.Remove(i)
+	if l.single != "" {
+		s.single.queue.Remove(i)
+	}
 	if s.err == nil && s.input == nil {
 		s.log.Debug("a channel is refused", slog.String("channel", l.name), slog.Any("error", err))
 	}

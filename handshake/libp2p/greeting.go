@@ -23,6 +23,8 @@ const (
 	holdHello = 25 * time.Millisecond
 	// lastWord is how long we wait for the remote to take notice of a refusal before the connection ends under it.
 	lastWord = 250 * time.Millisecond
+	// lastRead is how long what the remote has said before it hung up may be on its way to us.
+	lastRead = 50 * time.Millisecond
 )
 
 // helloStream is what a hello goes over.
@@ -57,7 +59,7 @@ func newGreeting(st helloStream, session *muxer.Lanes) *greeting {
 // while makes reads and writes of the stream end with ctx, or soon after the session does. Call what it returns when they are done.
 func while(ctx context.Context, session *muxer.Lanes, st helloStream) (done func()) {
 	cancelled := context.AfterFunc(ctx, func() { _ = st.Reset(muxer.CodeTimeout) })
-	ended := context.AfterFunc(session.Life(), func() { _ = st.SetDeadline(time.Now()) }) // what has arrived is still read
+	ended := context.AfterFunc(session.Life(), func() { _ = st.SetDeadline(time.Now().Add(lastRead)) })
 	return func() {
 		cancelled()
 		ended()
@@ -154,17 +156,24 @@ func (g *greeting) write(verdict *switchyardpb.HelloVerdict) error {
 	return err
 }
 
-// refuse tells the remote why we do not take the link, and waits a moment until it has read that: the connection ends behind it.
+// refuse tells the remote why we do not take the link, and waits a moment until it has read that and hangs up: the connection ends behind it.
 func (g *greeting) refuse(ctx context.Context, r *handshake.Refusal) {
 	if g.theirs != nil { // it does not want us either, and listens no more
 		return
 	}
 	_ = g.stream.SetDeadline(time.Now().Add(lastWord))
 	defer while(ctx, g.session, g.stream)()
-	if g.say(r) != nil || g.stream.CloseWrite() != nil {
+	if g.say(r) != nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, g.in, 2*maxVerdict)
+	_ = g.stream.CloseWrite()
+	t := time.NewTimer(lastWord)
+	defer t.Stop()
+	select {
+	case <-g.session.Life().Done():
+	case <-ctx.Done():
+	case <-t.C:
+	}
 }
 
 // agree implements handshake.Link.Agree.

@@ -105,7 +105,11 @@ func TestAgreeRefused(t *testing.T) {
 				refuser, other = dl, ll
 			}
 			done := make(chan error, 1)
-			go func() { done <- other.Agree(t.Context(), nil) }()
+			go func() {
+				err := other.Agree(t.Context(), nil)
+				leave(other)
+				done <- err
+			}()
 			began := time.Now()
 			if err := refuser.Agree(t.Context(), refusal); err != nil || time.Since(began) > lastWord {
 				t.Errorf("%v after %v", err, time.Since(began))
@@ -116,7 +120,6 @@ func TestAgreeRefused(t *testing.T) {
 			if !errors.As(err, &r) || !r.Remote || r.Code != refusal.Code || r.Limit != refusal.Limit || !strings.HasPrefix(r.Reason, "?[31mfull") || len(r.Reason) != maxReason {
 				t.Errorf("%+v", err)
 			}
-			leave(other)
 		})
 	}
 }
@@ -150,7 +153,7 @@ func TestAgreeUnanswered(t *testing.T) {
 				switch {
 				case !hangsUp && (!errors.Is(err, context.DeadlineExceeded) || took != time.Second):
 					t.Errorf("%v after %v", err, took)
-				case hangsUp && (!errors.As(err, &ce) || ce.Code != muxer.CodeBanned && ce.Code != muxer.CodeRemoteClosed || !ce.Remote || took > holdHello):
+				case hangsUp && (!errors.As(err, &ce) || ce.Code != muxer.CodeBanned && ce.Code != muxer.CodeRemoteClosed || !ce.Remote || took > holdHello+lastRead):
 					t.Errorf("%v after %v", err, took)
 				}
 				if err := link.Agree(t.Context(), nil); err == nil {

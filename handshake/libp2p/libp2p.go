@@ -1,9 +1,12 @@
 // Package libp2p is the wire of libp2p nodes. Over byte connections, multistream-select agrees on a security (Noise, TLS), the remote's key is proven, a
 // stream muxer is agreed on (together with the security where that can, else by multistream-select again). Connections that their transport has secured and muxed
-// (QUIC) begin behind that. Then identify tells what the remote is. Addresses end in /p2p/<peer id>.
+// (QUIC) begin behind that. Addresses end in /p2p/<peer id>.
 //
-// A link's session carries channels and streams (muxer.Lanes). A remote that has nothing but identify is a guest (handshake.NodeInfo.Guest): nobody
-// knows of which network it is. Of our channels it is given those whose names are among its protocols.
+// Two Switchyard nodes then say hello on a stream of their own: each tells its network, channels, height and more, and in the end whether it takes the link, or
+// why not (Link.Agree). A remote that has no hello is asked to identify itself and is a guest (handshake.NodeInfo.Guest): nobody knows of which network it
+// is. Of our channels it is given those whose names are among its protocols, or CometBFT's names for them, under which each message is a stream.
+//
+// A link's session carries channels and streams (muxer.Lanes).
 //
 // The package does not know its securities and muxers; it is given both (see Config).
 //
@@ -27,7 +30,7 @@ type Config struct {
 	Identity   handshake.Identity
 	Securities []handshake.Security // in order of preference
 	Muxers     []muxer.StreamMuxer  // in order of preference
-	Lanes      muxer.LanesConfig    // settings of the sessions; Serve and Logger are the wire's
+	Lanes      muxer.LanesConfig    // settings of the sessions; Serve, Proposed, Single and Logger are the wire's
 	Logger     *slog.Logger         // nil discards
 }
 
@@ -53,7 +56,7 @@ func New(cfg Config) (*Wire, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	cfg.Lanes.Logger = cfg.Logger
+	cfg.Lanes.Logger, cfg.Lanes.Single = cfg.Logger, cometName
 	w := &Wire{cfg: cfg}
 	for _, s := range cfg.Securities {
 		w.securities = append(w.securities, s.Protocol())
@@ -148,17 +151,27 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 	return link, nil
 }
 
-// common are the channels of ours whose names are among the remote's protocols.
-func common(ours []muxer.Channel, remote *handshake.NodeInfo) []muxer.Channel {
-	has := make(map[string]bool, len(remote.Protocols))
-	for _, p := range remote.Protocols {
+// cometName is the protocol under which CometBFT's libp2p mode carries the messages of a channel, one a stream (cometbft lp2p/stream.go).
+func cometName(c muxer.Channel) string {
+	return fmt.Sprintf("/p2p/cometbft/1.0.0/channel/0x%02x", c.ID)
+}
+
+// common are the channels of ours that a guest has: those whose name, or CometBFT's name for them, is among its protocols. singly are the ids of those of
+// which it has only the latter.
+func common(ours []muxer.Channel, guest *handshake.NodeInfo) (both []muxer.Channel, singly []byte) {
+	has := make(map[string]bool, len(guest.Protocols))
+	for _, p := range guest.Protocols {
 		has[p] = true
 	}
-	both := make([]muxer.Channel, 0, len(ours))
 	for _, c := range ours {
-		if has[c.WithDefaults().Name] {
-			both = append(both, c)
+		switch {
+		case has[c.WithDefaults().Name]:
+		case has[cometName(c)]:
+			singly = append(singly, c.ID)
+		default:
+			continue
 		}
+		both = append(both, c)
 	}
-	return both
+	return both, singly
 }

@@ -206,14 +206,14 @@ func (m *meeting) guest(session *muxer.Lanes, who *message, err error) (*handsha
 	if err != nil {
 		return nil, err
 	}
-	both := common(m.a.Channels, info)
+	both, singly := common(m.a.Channels, info)
 	for _, c := range both {
 		info.Channels = append(info.Channels, c.ID)
 	}
 	if err := m.a.CheckInfo(m.key, info); err != nil {
 		return nil, err
 	}
-	if err := session.SetChannels(both); err != nil {
+	if err := session.SetChannels(both, singly...); err != nil {
 		return nil, err
 	}
 	return &handshake.Link{Session: session, RemoteKey: m.key, Remote: *info}, nil

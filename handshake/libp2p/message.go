@@ -172,7 +172,7 @@ func (s *self) message() []byte {
 	}
 	m.protocols = append(m.protocols, protocolIdentify, protocolPush, protocolPing, protocolHello)
 	for _, c := range s.channels {
-		m.protocols = append(m.protocols, c.WithDefaults().Name)
+		m.protocols = append(m.protocols, c.WithDefaults().Name, cometName(c))
 	}
 	for _, p := range local.Protocols {
 		if !slices.Contains(m.protocols, p) {

@@ -29,7 +29,7 @@ func TestOwnMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{protocolIdentify, protocolPush, protocolPing, protocolHello, "/one", "/channel/0x7e/1.0.0", "/echo/1.0.0"}; !slices.Equal(info.Protocols, want) {
+	if want := []string{protocolIdentify, protocolPush, protocolPing, protocolHello, "/one", "/p2p/cometbft/1.0.0/channel/0x01", "/channel/0x7e/1.0.0", "/p2p/cometbft/1.0.0/channel/0x7e", "/echo/1.0.0"}; !slices.Equal(info.Protocols, want) {
 		t.Errorf("protocols %q, want %q", info.Protocols, want)
 	}
 	if info.Version != "us/1" || !slices.Equal(info.Listen, []string{"/ip4/1.2.3.4/tcp/5"}) || info.ID != keyA.ID() || !info.Guest {
