@@ -1,10 +1,12 @@
 package tls
 
 import (
+	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,10 +48,22 @@ func VerifyCertificates(certs []*x509.Certificate, now time.Time) (handshake.Pub
 	if !key.Verify(append([]byte(sigPrefix), cert.RawSubjectPublicKeyInfo...), sig) {
 		return handshake.PublicKey{}, ErrBadSignature
 	}
-	if err := cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature); err != nil {
+	if err := checkSelfSigned(cert); err != nil {
 		return handshake.PublicKey{}, fmt.Errorf("%w: not self-signed: %w", ErrCertificate, err)
 	}
 	return key, nil
+}
+
+func checkSelfSigned(cert *x509.Certificate) error {
+	raw, ok := cert.PublicKey.(ed25519.PublicKey)
+	if !ok || cert.SignatureAlgorithm != x509.PureEd25519 {
+		return cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature)
+	}
+	key, err := handshake.NewEd25519Key(raw) // it verifies faster than the standard library
+	if err == nil && !key.Verify(cert.RawTBSCertificate, cert.Signature) {
+		err = errors.New("wrong signature")
+	}
+	return err
 }
 
 // extension reads the node key and its signature from a certificate. (The parser of certificates refuses one that has an extension twice.)

@@ -73,7 +73,7 @@ func (f *forged) make(tb testing.TB) tls.Certificate {
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{SerialNumber: "1"},
 		NotBefore: time.Now().Add(f.from), NotAfter: time.Now().Add(f.till), ExtraExtensions: extensions,
 	}
-	if f.signer != nil {
+	if _, ok := f.signer.(*ecdsa.PrivateKey); ok {
 		template.SignatureAlgorithm = x509.ECDSAWithSHA256
 	}
 	signer := f.signer
@@ -122,6 +122,10 @@ func TestCertificates(t *testing.T) {
 	unknown := pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}
 	known := unknown
 	known.Critical = false
+	edwards := make([]ed25519.PrivateKey, 2)
+	for i := range edwards {
+		_, edwards[i], _ = ed25519.GenerateKey(nil)
+	}
 	for name, tc := range map[string]struct {
 		change func(f *forged)
 		want   error
@@ -154,6 +158,9 @@ func TestCertificates(t *testing.T) {
 		"signature of another key":   {func(f *forged) { s := f.sign; f.sign = func(b []byte) []byte { return s(b[1:]) } }, ErrBadSignature},
 		"signature without a prefix": {func(f *forged) { f.sign = func(b []byte) []byte { s, _ := dialerKey.Sign(t.Context(), b); return s } }, ErrBadSignature},
 		"not self-signed":            {func(f *forged) { f.signer = other }, ErrCertificate},
+		"not self-signed, ed25519":   {func(f *forged) { f.secret, f.signer = edwards[0], edwards[1] }, ErrCertificate},
+		"ed25519 signed by ecdsa":    {func(f *forged) { f.secret, f.signer = edwards[0], other }, ErrCertificate},
+		"ed25519":                    {func(f *forged) { f.secret = edwards[0] }, nil},
 	} {
 		f := honest(t)
 		tc.change(f)
