@@ -14,9 +14,11 @@ import (
 // Source finds peers.
 type Source interface {
 	// Run looks for peers until ctx ends, and returns after its goroutines have. An error other than ctx's ends the node's start, or is
-	// logged and the source restarted after a pause if it ran before. found may be called from several goroutines and may block: that is
-	// the backpressure.
-	Run(ctx context.Context, n Network, found func(transport.Address)) error
+	// logged and the source restarted after a pause if it ran before.
+	//
+	// found takes an address, and the peer that told of it: "" where none did (a file, a name server, a multicast). The address book gives each source, and each
+	// peer that tells, only its share. found may be called from several goroutines and may block: that is the backpressure.
+	Run(ctx context.Context, n Network, found func(addr transport.Address, from transport.NodeID)) error
 }
 
 // Network is what a source may ask of its node. *host.Host implements it.

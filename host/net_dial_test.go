@@ -79,8 +79,8 @@ func TestDialRacesThePeersAddresses(t *testing.T) {
 				Services: func(n *hosttest.Node) ([]hosttest.Service, error) {
 					if n.Index == 0 { // it knows both addresses before it dials any
 						found := n.Found("test")
-						found(at(t, hosttest.AddressOf(n, 1).ID(), n.Network().Nodes[2]))
-						found(hosttest.AddressOf(n, 1))
+						found(at(t, hosttest.AddressOf(n, 1).ID(), n.Network().Nodes[2]), "")
+						found(hosttest.AddressOf(n, 1), "")
 					}
 					return nil, nil
 				},
@@ -127,8 +127,8 @@ func TestDialKeepsOneOfTwoAddressesThatWork(t *testing.T) {
 					if err != nil {
 						return nil, err
 					}
-					n.Found("test")(b)
-					n.Found("test")(second)
+					n.Found("test")(b, "")
+					n.Found("test")(second, "")
 				}
 				return nil, nil
 			},

@@ -148,7 +148,7 @@ func TestADeadAddressIsDialedAtGrowingIntervals(t *testing.T) {
 		a.Start()
 		b.Start()
 		a.Dial(b) // so that the fault is the peer's, not ours
-		a.Found("test")(dead.Address())
+		a.Found("test")(dead.Address(), "")
 		time.Sleep(24 * time.Hour)
 		var at []time.Time
 		for _, d := range a.Dials() {

@@ -69,7 +69,9 @@ func bootstrap(c *Config, h *host.Host) error {
 // keepRunning runs a source until ctx ends. An error at its start is returned, and so ends the node; a later one is logged, and the source runs again
 // after a rest. A source that ends without an error is done.
 func keepRunning(ctx context.Context, name string, s discovery.Source, h *host.Host, log *slog.Logger) error {
-	found := func(a transport.Address) { h.PeerManager().Add(a, peerstore.Source{Kind: name}) }
+	found := func(a transport.Address, from transport.NodeID) {
+		h.PeerManager().Add(a, peerstore.Source{Kind: name, From: from})
+	}
 	began, rest := time.Now(), sourceRestMin
 	for {
 		began1 := time.Now()

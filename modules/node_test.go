@@ -349,9 +349,9 @@ func TestCatalogueMistakes(t *testing.T) {
 	}
 }
 
-type sourceFunc func(ctx context.Context, n discovery.Network, found func(transport.Address)) error
+type sourceFunc func(ctx context.Context, n discovery.Network, found func(transport.Address, transport.NodeID)) error
 
-func (f sourceFunc) Run(ctx context.Context, n discovery.Network, found func(transport.Address)) error {
+func (f sourceFunc) Run(ctx context.Context, n discovery.Network, found func(transport.Address, transport.NodeID)) error {
 	return f(ctx, n, found)
 }
 
@@ -361,7 +361,7 @@ func TestSourceRestarts(t *testing.T) {
 		machine := memory.NewNetwork(memory.Config{}).NewTransport(memory.HostConfig{IP: netip.MustParseAddr("127.0.0.1")})
 		runs, lives := 0, time.Duration(0)
 		flaky := Discovery("flaky", zero[struct{}], func(struct{}, discovery.Env) (discovery.Source, error) {
-			return sourceFunc(func(ctx context.Context, n discovery.Network, found func(transport.Address)) error {
+			return sourceFunc(func(ctx context.Context, n discovery.Network, found func(transport.Address, transport.NodeID)) error {
 				runs++
 				select {
 				case <-time.After(lives):

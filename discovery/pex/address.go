@@ -9,14 +9,14 @@ import (
 
 // maxPerID and maxPerIP bound how many addresses of one answer may point at one node, or at one routable IP: an answer shall not turn us on a victim.
 const (
-	maxPerID = 2
+	maxPerID = 6 // over two wires and two transports, and IPs of both versions
 	maxPerIP = 8
 )
 
 // place is where a peer is, as far as it decides which addresses make sense between us.
 type place struct {
 	public     bool // on the open network: it has no use for addresses of private ones, and they are none of its business
-	multiaddrs bool // its wire carries whole multiaddrs; the comet wire has only IP addresses and TCP ports
+	multiaddrs bool // it reads multiaddrs, and not only what CometBFT has: IP addresses and TCP ports of nodes that speak comet
 	memory     bool // in this process
 }
 
@@ -37,7 +37,7 @@ func sift(in []*pexpb.PexAddress, self transport.NodeID, from place) (out []tran
 	perID := make(map[transport.NodeID]int)
 	perIP := make(map[netip.Addr]int)
 	for _, w := range in {
-		a, ok := fromWire(w, from)
+		a, ok := fromWire(w)
 		if ok && a.ID() == self { // CometBFT tells us our own address too: no fault
 			continue
 		}
@@ -54,8 +54,8 @@ func sift(in []*pexpb.PexAddress, self transport.NodeID, from place) (out []tran
 }
 
 // fromWire reads one address. It never resolves anything.
-func fromWire(w *pexpb.PexAddress, from place) (transport.Address, bool) {
-	if text := w.GetMultiaddr(); text != "" && from.multiaddrs {
+func fromWire(w *pexpb.PexAddress) (transport.Address, bool) {
+	if text := w.GetMultiaddr(); text != "" {
 		a, err := transport.ParseAddress(text)
 		return a, err == nil && a.ID() != ""
 	}
@@ -67,7 +67,7 @@ func fromWire(w *pexpb.PexAddress, from place) (transport.Address, bool) {
 	return a, err == nil && a.ID().IsEd25519()
 }
 
-// toWire writes an address for a peer at that place; false where its wire cannot carry it.
+// toWire writes an address for a peer at that place; false where that cannot read it.
 func toWire(a transport.Address, to place) (*pexpb.PexAddress, bool) {
 	if a.ID() == "" || !to.fits(a) {
 		return nil, false

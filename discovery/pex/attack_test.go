@@ -148,7 +148,8 @@ func TestSift(t *testing.T) {
 		{"short id", public, &pexpb.PexAddress{Id: id(1)[1:], Ip: "8.8.8.8", Port: 1}, false, true},
 		{"id is no hex", public, &pexpb.PexAddress{Id: strings.Repeat("g", 40), Ip: "8.8.8.8", Port: 1}, false, true},
 		{"long id", public, &pexpb.PexAddress{Id: strings.Repeat("a", 1000), Ip: "8.8.8.8", Port: 1}, false, true},
-		{"multiaddr on the comet wire", public, &pexpb.PexAddress{Multiaddr: "/ip4/8.8.8.8/tcp/1/mconn/" + id(1)}, false, true},
+		{"multiaddr on the comet wire", public, &pexpb.PexAddress{Multiaddr: "/ip4/8.8.8.8/tcp/1/mconn/" + id(1)}, true, false},
+		{"multiaddr without a node", public, &pexpb.PexAddress{Multiaddr: "/ip4/8.8.8.8/tcp/1"}, false, true},
 	} {
 		out, refused := sift([]*pexpb.PexAddress{c.in}, self, c.from)
 		if (len(out) == 1) != c.taken || (refused == 1) != c.atFault {
@@ -253,10 +254,11 @@ func TestWhatWeTell(t *testing.T) {
 			parse("/ip4/8.8.4.4/udp/1/quic-v1/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"), parse(id(6) + "@[2606:4700::1]:26656"),
 		}
 		a.start(Config{})
-		ask := func(n int, ip string) (ips []string) {
+		comets := []byte{0x0a, 0x00} // CometBFT's request
+		ask := func(n int, ip string, request []byte) (ips []string) {
 			b := w.at(n, ip)
 			w.link(b, a)
-			b.say(a, pexpb.EncodeRequest())
+			b.say(a, request)
 			time.Sleep(3 * w.delay)
 			_, responses := b.heard()
 			if len(responses) != 1 {
@@ -266,7 +268,11 @@ func TestWhatWeTell(t *testing.T) {
 				if addr.Id == string(b.id) {
 					t.Error("told it its own address")
 				}
-				if addr.Multiaddr != "" || addr.Port == 0 {
+				if addr.Multiaddr != "" {
+					ips = append(ips, addr.Multiaddr)
+					continue
+				}
+				if addr.Port == 0 {
 					t.Errorf("told %v", addr)
 				}
 				ips = append(ips, addr.Ip)
@@ -274,16 +280,20 @@ func TestWhatWeTell(t *testing.T) {
 			w.cut(a, b)
 			return ips
 		}
-		if got, want := fmt.Sprint(ask(1, "9.9.9.9")), "[8.8.8.8 2606:4700::1]"; got != want {
+		if got, want := fmt.Sprint(ask(1, "9.9.9.9", comets)), "[8.8.8.8 2606:4700::1]"; got != want {
 			t.Errorf("told a public peer %s, want %s", got, want)
 		}
-		if got, want := fmt.Sprint(ask(2, "10.9.9.9")), "[10.0.0.1 8.8.8.8 192.168.0.1 2606:4700::1]"; got != want {
+		if got, want := fmt.Sprint(ask(2, "10.9.9.9", comets)), "[10.0.0.1 8.8.8.8 192.168.0.1 2606:4700::1]"; got != want {
 			t.Errorf("told a private peer %s, want %s", got, want)
+		}
+		quic := a.known[4].String()
+		if got, want := fmt.Sprint(ask(3, "9.9.9.8", pexpb.EncodeRequest())), "[8.8.8.8 "+quic+" 2606:4700::1]"; got != want {
+			t.Errorf("told one of ours over comet %s, want %s", got, want)
 		}
 		for i := range 300 {
 			a.known = append(a.known, parse(fmt.Sprintf("%040x@9.0.%d.%d:26656", 2000+i, i/250, i%250)))
 		}
-		if got := ask(3, "10.9.9.9"); len(got) != maxAnswer-3+1 { // of the first hundred, three cannot be told, and one more is ours
+		if got := ask(4, "10.9.9.9", comets); len(got) != maxAnswer {
 			t.Errorf("told %d", len(got))
 		}
 	})

@@ -263,7 +263,10 @@ func (f *fakeNode) outbound() (n int) {
 }
 
 // found keeps an address and, where slots are free, dials it.
-func (f *fakeNode) found(a transport.Address) {
+func (f *fakeNode) found(a transport.Address, from transport.NodeID) {
+	if from == "" || from == f.id {
+		f.w.t.Errorf("%s was told of %s by %q", f.id, a, from)
+	}
 	f.w.mu.Lock()
 	block := f.block
 	f.w.mu.Unlock()

@@ -29,7 +29,7 @@ type loop struct {
 	ch       lane
 	log      *slog.Logger
 	seed     bool
-	findings chan<- []transport.Address
+	findings chan<- finding
 	peers    map[transport.NodeID]*peer // those that are up and serve the channel
 	owed     map[transport.NodeID]debt  // by those that have just gone
 	early    []earlyMessage             // from those that are not up yet, as far as we have heard
@@ -82,6 +82,12 @@ func hasChannel(channels []byte) bool {
 	return false
 }
 
+// finding is what one peer told us.
+type finding struct {
+	from      transport.NodeID
+	addresses []transport.Address
+}
+
 // debt is what a peer that went has been asked for. A seed hangs up right after its answer, and the news of that may overtake the answer.
 type debt struct {
 	answers int
@@ -113,6 +119,7 @@ func (l *loop) message(e host.Envelope, now time.Time) {
 	case err != nil:
 		l.misdeed(p, err.Error())
 	case m.GetRequest() != nil:
+		p.place.multiaddrs = p.place.multiaddrs || m.GetRequest().GetMultiaddrs()
 		l.asked(p, now)
 	default:
 		l.answered(p, m.GetResponse().GetAddresses(), left, now)
@@ -145,7 +152,7 @@ func (l *loop) choose(p *peer) []*pexpb.PexAddress {
 	for _, a := range l.node.SelfAddresses() {
 		tell(a)
 	}
-	for _, a := range l.node.Advertise(p.id, maxAnswer) {
+	for _, a := range l.node.Advertise(p.id, 2*maxAnswer) { // some of them it may not be able to use
 		tell(a)
 	}
 	return out
@@ -189,7 +196,7 @@ func (l *loop) take(from transport.NodeID, where place, addresses []*pexpb.PexAd
 		return
 	}
 	select {
-	case l.findings <- batch:
+	case l.findings <- finding{from, batch}:
 	default:
 		l.log.Warn("addresses dropped: the node is busy with earlier ones", "peer", from.Short(), "count", len(batch))
 	}

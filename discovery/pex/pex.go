@@ -1,4 +1,5 @@
-// Package pex finds peers by asking those that we have: peer exchange with CometBFT's messages on channel 0x00.
+// Package pex finds peers by asking those that we have: peer exchange with CometBFT's messages on channel 0x00, which is a stream on wires that have those. Nodes
+// of ours mark their requests, and are told multiaddrs too: so a network may mix wires, and a node that speaks several tells each of what it can use.
 //
 // What it promises: it answers only what was asked, at a bounded rate, with addresses that the node allows to be told; it takes
 // addresses only from a peer that it asked, and only so many; it never asks a peer more often than CometBFT tolerates (two requests are
@@ -86,13 +87,13 @@ type source struct {
 }
 
 // Run asks and answers until ctx ends.
-func (s *source) Run(ctx context.Context, n discovery.Network, found func(transport.Address)) error {
+func (s *source) Run(ctx context.Context, n discovery.Network, found func(transport.Address, transport.NodeID)) error {
 	return s.run(ctx, n, n.Subscribe(ctx), found)
 }
 
 // run starts the three goroutines that wait (for updates, for messages, for the node to take addresses) and loops. The loop
 // goroutine owns all state.
-func (s *source) run(ctx context.Context, n node, sub updates, found func(transport.Address)) error {
+func (s *source) run(ctx context.Context, n node, sub updates, found func(transport.Address, transport.NodeID)) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -103,16 +104,16 @@ func (s *source) run(ctx context.Context, n node, sub updates, found func(transp
 	wg.Go(func() { stop(pump(ctx, sub.Next, changes)) })
 	messages := make(chan host.Envelope)
 	wg.Go(func() { stop(pump(ctx, s.ch.Receive, messages)) })
-	findings := make(chan []transport.Address, maxWaiting)
+	findings := make(chan finding, maxWaiting)
 	wg.Go(func() {
 		for {
 			select {
-			case batch := <-findings:
-				for _, a := range batch {
+			case f := <-findings:
+				for _, a := range f.addresses {
 					if ctx.Err() != nil {
 						return
 					}
-					found(a)
+					found(a, f.from)
 				}
 			case <-ctx.Done():
 				return

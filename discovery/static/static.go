@@ -38,12 +38,12 @@ func New(cfg Config, _ discovery.Env) (discovery.Source, error) {
 type source struct{ addresses []transport.Address }
 
 // Run hands the addresses over, then waits until ctx ends: what is known stays known, and retries are the host's.
-func (s *source) Run(ctx context.Context, _ discovery.Network, found func(transport.Address)) error {
+func (s *source) Run(ctx context.Context, _ discovery.Network, found func(transport.Address, transport.NodeID)) error {
 	for _, a := range s.addresses {
 		if ctx.Err() != nil {
 			break
 		}
-		found(a)
+		found(a, "")
 	}
 	<-ctx.Done()
 	return nil

@@ -23,7 +23,7 @@ func TestHandsOverAndWaits(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	var got []string
-	err = s.Run(ctx, nil, func(a transport.Address) {
+	err = s.Run(ctx, nil, func(a transport.Address, _ transport.NodeID) {
 		if got = append(got, a.String()); len(got) == 2 {
 			stop()
 		}
@@ -41,7 +41,7 @@ func TestStopsBetweenAddresses(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	count := 0
-	if err := s.Run(ctx, nil, func(transport.Address) { count++; stop() }); err != nil || count != 1 {
+	if err := s.Run(ctx, nil, func(transport.Address, transport.NodeID) { count++; stop() }); err != nil || count != 1 {
 		t.Errorf("%d found, %v", count, err)
 	}
 }

@@ -250,9 +250,11 @@ func (n *Node) Learn(others ...*Node) {
 }
 
 // Found is what a discovery source of the given kind tells its findings. It may be called concurrently.
-func (n *Node) Found(kind string) func(transport.Address) {
+func (n *Node) Found(kind string) func(transport.Address, transport.NodeID) {
 	h := n.Host
-	return func(a transport.Address) { h.PeerManager().Add(a, peerstore.Source{Kind: kind}) }
+	return func(a transport.Address, from transport.NodeID) {
+		h.PeerManager().Add(a, peerstore.Source{Kind: kind, From: from})
+	}
 }
 
 // Dial connects to another node now, and fails the test if that does not work.

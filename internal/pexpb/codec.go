@@ -14,6 +14,8 @@ const (
 	fieldRequest   = 1
 	fieldResponse  = 2
 	fieldAddresses = 1
+	// fieldMultiaddrs is of a request.
+	fieldMultiaddrs = 16
 )
 
 var (
@@ -23,9 +25,9 @@ var (
 	ErrTwice = errors.New("pex message: more than one request or response")
 )
 
-// EncodeRequest returns the bytes of a request.
+// EncodeRequest returns the bytes of a request, which asks for multiaddrs too.
 func EncodeRequest() []byte {
-	return encode(&PexMessage{Sum: &PexMessage_Request{Request: &PexRequest{}}})
+	return encode(&PexMessage{Sum: &PexMessage_Request{Request: &PexRequest{Multiaddrs: true}}})
 }
 
 // EncodeResponse returns the bytes of a response.
@@ -67,8 +69,12 @@ func Decode(msg []byte, maxAddresses int) (m *PexMessage, left int, err error) {
 	case known > 1:
 		return nil, 0, ErrTwice
 	case which == fieldRequest:
-		err := eachField(body, func(protowire.Number, []byte, bool) error { return nil })
-		return &PexMessage{Sum: &PexMessage_Request{Request: &PexRequest{}}}, 0, err
+		request := &PexRequest{}
+		err := eachField(body, func(num protowire.Number, _ []byte, bytes bool) error {
+			request.Multiaddrs = request.Multiaddrs || num == fieldMultiaddrs && !bytes // there is no reason to send it as false
+			return nil
+		})
+		return &PexMessage{Sum: &PexMessage_Request{Request: request}}, 0, err
 	}
 	response := &PexResponse{}
 	err = eachField(body, func(num protowire.Number, val []byte, bytes bool) error {

@@ -21,8 +21,8 @@ func addresses(n int) []*PexAddress {
 
 // The bytes that CometBFT v0.40.0 gives for the same messages.
 func TestBytesAreCometBFTs(t *testing.T) {
-	if got := hex.EncodeToString(EncodeRequest()); got != "0a00" {
-		t.Errorf("request %s, want 0a00", got)
+	if got := hex.EncodeToString(EncodeRequest()); got != "0a03800101" { // CometBFT's is 0a00; it passes over the field that ours has
+		t.Errorf("request %s, want 0a03800101", got)
 	}
 	got := hex.EncodeToString(EncodeResponse([]*PexAddress{{Id: strings.Repeat("ab", 20), Ip: "1.2.3.4", Port: 26656}}))
 	want := "1239" + "0a37" + "0a28" + strings.Repeat("6162", 20) + "1207" + "312e322e332e34" + "18a0d001"
@@ -51,8 +51,14 @@ func TestDecodeKeepsOnlySoMany(t *testing.T) {
 		}
 	}
 	m, _, err := Decode(EncodeRequest(), 250)
-	if err != nil || m.GetRequest() == nil {
+	if err != nil || m.GetRequest() == nil || !m.GetRequest().GetMultiaddrs() {
 		t.Errorf("request decoded as %v, %v", m, err)
+	}
+	for _, comets := range [][]byte{{0x0a, 0x00}, {0x0a, 0x04, 0x82, 0x01, 0x01, 'x'}} {
+		m, _, err = Decode(comets, 250)
+		if err != nil || m.GetRequest() == nil || m.GetRequest().GetMultiaddrs() {
+			t.Errorf("request %x decoded as %v, %v", comets, m, err)
+		}
 	}
 }
 

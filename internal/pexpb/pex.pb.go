@@ -109,7 +109,9 @@ func (*PexMessage_Response) isPexMessage_Sum() {}
 
 // PexRequest asks for addresses.
 type PexRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The asker reads multiaddrs. CometBFT passes over fields that it does not know.
+	Multiaddrs    bool `protobuf:"varint,16,opt,name=multiaddrs,proto3" json:"multiaddrs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -142,6 +144,13 @@ func (x *PexRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use PexRequest.ProtoReflect.Descriptor instead.
 func (*PexRequest) Descriptor() ([]byte, []int) {
 	return file_internal_pexpb_pex_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PexRequest) GetMultiaddrs() bool {
+	if x != nil {
+		return x.Multiaddrs
+	}
+	return false
 }
 
 // PexResponse answers with some. CometBFT sends up to 250, we up to 100.
@@ -195,7 +204,7 @@ type PexAddress struct {
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`      // 40 hex digits
 	Ip    string                 `protobuf:"bytes,2,opt,name=ip,proto3" json:"ip,omitempty"`      // an IP address; CometBFT refuses a host name here
 	Port  uint32                 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"` // 1 to 65535
-	// Never sent on the comet wire over IP: an address without an ip makes CometBFT hang up.
+	// Only sent to who has asked for multiaddrs: an address without an ip makes CometBFT hang up.
 	Multiaddr     string `protobuf:"bytes,16,opt,name=multiaddr,proto3" json:"multiaddr,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -268,9 +277,12 @@ const file_internal_pexpb_pex_proto_rawDesc = "" +
 	"PexMessage\x126\n" +
 	"\arequest\x18\x01 \x01(\v2\x1a.switchyard.pex.PexRequestH\x00R\arequest\x129\n" +
 	"\bresponse\x18\x02 \x01(\v2\x1b.switchyard.pex.PexResponseH\x00R\bresponseB\x05\n" +
-	"\x03sum\"\f\n" +
+	"\x03sum\",\n" +
 	"\n" +
-	"PexRequest\"G\n" +
+	"PexRequest\x12\x1e\n" +
+	"\n" +
+	"multiaddrs\x18\x10 \x01(\bR\n" +
+	"multiaddrs\"G\n" +
 	"\vPexResponse\x128\n" +
 	"\taddresses\x18\x01 \x03(\v2\x1a.switchyard.pex.PexAddressR\taddresses\"^\n" +
 	"\n" +

@@ -150,7 +150,9 @@ func New(c Config) (*Node, error) {
 	n.done.Go(func() { n.ended = n.Host.Run(ctx) })
 	if source != nil {
 		n.done.Go(func() {
-			_ = source.Run(ctx, n.Host, func(a transport.Address) { n.Host.PeerManager().Add(a, peerstore.Source{Kind: "pex"}) })
+			_ = source.Run(ctx, n.Host, func(a transport.Address, from transport.NodeID) {
+				n.Host.PeerManager().Add(a, peerstore.Source{Kind: "pex", From: from})
+			})
 		})
 	}
 	<-n.Host.Listening()
