@@ -14,8 +14,6 @@ const (
 	fieldRequest   = 1
 	fieldResponse  = 2
 	fieldAddresses = 1
-	// fieldMultiaddrs is of a request.
-	fieldMultiaddrs = 16
 )
 
 var (
@@ -70,11 +68,10 @@ func Decode(msg []byte, maxAddresses int) (m *PexMessage, left int, err error) {
 		return nil, 0, ErrTwice
 	case which == fieldRequest:
 		request := &PexRequest{}
-		err := eachField(body, func(num protowire.Number, _ []byte, bytes bool) error {
-			request.Multiaddrs = request.Multiaddrs || num == fieldMultiaddrs && !bytes // there is no reason to send it as false
-			return nil
-		})
-		return &PexMessage{Sum: &PexMessage_Request{Request: request}}, 0, err
+		if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(body, request); err != nil {
+			return nil, 0, fmt.Errorf("pex request: %w", err)
+		}
+		return &PexMessage{Sum: &PexMessage_Request{Request: request}}, 0, nil
 	}
 	response := &PexResponse{}
 	err = eachField(body, func(num protowire.Number, val []byte, bytes bool) error {
@@ -107,6 +104,9 @@ func eachField(b []byte, fn func(num protowire.Number, val []byte, bytes bool) e
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
 			return fmt.Errorf("pex message: %w", protowire.ParseError(n))
+		}
+		if num > protowire.MaxValidNumber {
+			return fmt.Errorf("pex message: field number %d is above the largest, %d", num, protowire.MaxValidNumber)
 		}
 		b = b[n:]
 		var val []byte

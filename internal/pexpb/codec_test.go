@@ -113,6 +113,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(EncodeResponse(addresses(3)))
 	f.Add(EncodeResponse([]*PexAddress{{Multiaddr: "/memory/1"}, {Ip: "name.example", Port: 1 << 31}}))
 	f.Add([]byte{0x12, 0x02, 0x08, 0x01})
+	f.Add([]byte{0x0a, 0x07, 0x85, 0x01, 1, 2, 3, 4, 0})    // multiaddrs as another type
+	f.Add([]byte{0x0a, 0x06, 0x80, 0x01, 1, 0x80, 0x01, 0}) // multiaddrs twice
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		const most = 4
 		m, left, err := Decode(msg, most)
