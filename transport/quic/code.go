@@ -76,6 +76,9 @@ func clip(reason string) string {
 
 // explain says why a connection ended, given quic-go's error.
 func explain(err error) error {
+	if err == nil {
+		return nil
+	}
 	var app *lib.ApplicationError
 	var tr *lib.TransportError
 	var idle *lib.IdleTimeoutError
@@ -83,8 +86,6 @@ func explain(err error) error {
 	var reset *lib.StatelessResetError
 	var version *lib.VersionNegotiationError
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &app) && app.Remote:
 		return &muxer.CloseError{Code: fromWire(uint64(app.ErrorCode)), Remote: true, Reason: clip(app.ErrorMessage), Err: net.ErrClosed}
 	case errors.As(err, &app):
@@ -114,11 +115,12 @@ func explain(err error) error {
 
 // explainStream makes an error of a stream one that callers of a net.Conn know.
 func explainStream(err error) error {
+	if err == nil || err == io.EOF { // before the variables, which are on the heap: this is called for every read and write
+		return err
+	}
 	var s *lib.StreamError
 	var timeout net.Error
 	switch {
-	case err == nil, err == io.EOF:
-		return err
 	case errors.As(err, &s):
 		if !s.Remote {
 			return net.ErrClosed

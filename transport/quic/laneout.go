@@ -69,11 +69,14 @@ func newLaneOut(s *stream) *laneOut {
 func (l *laneOut) ready(r *muxer.Ready) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var se *lib.StreamError
-	if errors.As(l.err, &se) {
-		r.Reset, r.Ended = true, true
+	if l.err != nil { // se is on the heap, and this is called for every message
+		var se *lib.StreamError
+		if errors.As(l.err, &se) {
+			r.Reset, r.Ended = true, true
+		}
+		return
 	}
-	if l.err == nil && !l.ending && !l.stalled {
+	if !l.ending && !l.stalled {
 		r.Writable = max(laneOutSize-l.queued, 0)
 	}
 }
