@@ -82,7 +82,7 @@ func (m *PeerManager) lookForDial(now time.Time, rejected map[transport.NodeID]b
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for range maxLooks {
-		rec, found := m.store.Next(now, func(id transport.NodeID) bool { return rejected[id] || m.peers[id] != nil })
+		rec, found := m.store.Next(now, peerstore.Query{Skip: func(id transport.NodeID) bool { return rejected[id] || m.peers[id] != nil }})
 		if !found || !m.trusted[rec.ID] && m.freeOutbound() <= 0 {
 			if m.freeOutbound() <= 0 {
 				d, ok = m.tryUpgrade(now)

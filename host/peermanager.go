@@ -342,6 +342,9 @@ func (m *PeerManager) Add(addr transport.Address, source peerstore.Source) bool 
 	}
 	m.mu.Lock()
 	ours := m.isSelf(addr)
+	if p := m.peers[source.From]; p != nil && p.current != nil && !source.IP.IsValid() {
+		source.IP = p.current.ip
+	}
 	m.mu.Unlock()
 	if ours || !m.store.Add(addr, source, now) {
 		return false

@@ -209,7 +209,7 @@ func (b *Book) Add(addr transport.Address, source Source, now time.Time) bool {
 			return false
 		}
 	}
-	k := known{addr: addr, kind: b.kinds.of(source.Kind), from: b.name(source.From), firstHeard: at, lastHeard: at}
+	k := known{addr: addr, kind: b.kinds.of(source.Kind), from: b.name(source.From), ip: source.IP, firstHeard: at, lastHeard: at}
 	if source.Kind != SourceConfig && (e == nil || !e.trusted) {
 		if b.bans.endOfID(id) > at || b.bans.endOf(addr) > at || e != nil && e.quarantined > at {
 			return false
@@ -335,84 +335,6 @@ func (b *Book) Remove(id transport.NodeID) bool {
 		b.remove(e)
 	}
 	return e != nil
-}
-
-// Next returns the best peer that may be dialed at now: see Store. It costs O(log n) for each peer that is skipped.
-func (b *Book) Next(now time.Time, skip func(transport.NodeID) bool) (Record, bool) {
-	var batch [8]candidate
-	var after *item
-	for {
-		// skip is asked without the lock, a few peers at a time.
-		found := b.candidates(now, after, batch[:0])
-		for i := range found {
-			if skip != nil && skip(found[i].id) {
-				continue
-			}
-			if r, ok := b.dialable(found[i].id); ok {
-				return r, true
-			}
-		}
-		if len(found) == 0 {
-			return Record{}, false
-		}
-		last := found[len(found)-1].item
-		after = &last
-	}
-}
-
-type candidate struct {
-	item item
-	id   transport.NodeID
-}
-
-// candidates appends the best peers that may be dialed at now, behind the given one, up to the capacity of out.
-func (b *Book) candidates(now time.Time, after *item, out []candidate) []candidate {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.turn(now)
-	for more := true; more && len(out) == 0; {
-		more = b.fill(after, &out) || b.advance()
-	}
-	return out
-}
-
-// fill looks at no more peers than out has room for. It says whether it took out some that are not to be dialed, so that others may
-// come up in their places.
-func (b *Book) fill(after *item, out *[]candidate) (again bool) {
-	var stale [8]uint32
-	n := 0
-	b.ready.each(after, func(i item) bool {
-		e := b.slots[i.slot]
-		// A network may have been banned since it was indexed, and the time may have gone back.
-		if len(b.bans.nets) > 0 && b.dueAt(e) > b.now || e.due > b.now || b.expired(e) {
-			stale[n] = i.slot
-			n++
-		} else {
-			*out = append(*out, candidate{i, e.id})
-		}
-		return n < len(stale) && len(*out) < cap(*out)
-	})
-	for _, slot := range stale[:n] {
-		e := b.slots[slot]
-		if b.expired(e) {
-			b.remove(e)
-			continue
-		}
-		b.reindex(e)
-	}
-	return n > 0
-}
-
-func (b *Book) dialable(id transport.NodeID) (Record, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	e := b.find(id)
-	if e == nil || e.place != ready || e.due > b.now {
-		return Record{}, false
-	}
-	var r Record
-	e.read(&r)
-	return r, true
 }
 
 // NextDue tells when the next peer that is neither due nor busy becomes due: see Store.

@@ -37,7 +37,7 @@ func TestNextPrefersTrustedThenRank(t *testing.T) {
 	b.Update(testID(5), func(r *Record) { r.Score = 200 })
 	want := []int{5, 4}
 	for _, n := range want {
-		r, ok := b.Next(t0, nil)
+		r, ok := b.Next(t0, Query{})
 		if !ok || r.ID != testID(n) {
 			t.Fatalf("got %v, want %d", r.ID, n)
 		}
@@ -46,12 +46,12 @@ func TestNextPrefersTrustedThenRank(t *testing.T) {
 	if due, ok := b.NextDue(t0); !ok || !due.Equal(t0.Add(time.Minute)) {
 		t.Fatal(due, ok)
 	}
-	r, _ := b.Next(t0.Add(time.Minute), nil)
+	r, _ := b.Next(t0.Add(time.Minute), Query{})
 	if r.ID != testID(3) {
 		t.Fatal(r.ID)
 	}
 	skipped := 0
-	if _, ok := b.Next(t0, func(transport.NodeID) bool { skipped++; return true }); ok || skipped != 7 {
+	if _, ok := b.Next(t0, Query{Skip: func(transport.NodeID) bool { skipped++; return true }}); ok || skipped != 7 {
 		t.Fatal("skipped", skipped)
 	}
 }

@@ -2,6 +2,7 @@ package peerstore
 
 import (
 	"math"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -47,6 +48,7 @@ type known struct {
 	addr                                          transport.Address
 	kind                                          string
 	from                                          transport.NodeID
+	ip                                            netip.Addr
 	lastError                                     string
 	firstHeard, lastHeard, lastDialed, lastWorked int64
 	notBefore                                     int64
@@ -126,7 +128,7 @@ func (e *entry) read(r *Record) {
 	for i := range e.addrs {
 		k := &e.addrs[i]
 		addrs = append(addrs, AddressRecord{
-			Address: k.addr, Source: Source{Kind: k.kind, From: k.from},
+			Address: k.addr, Source: Source{Kind: k.kind, From: k.from, IP: k.ip},
 			FirstHeard: stamp(k.firstHeard), LastHeard: stamp(k.lastHeard),
 			LastDialed: stamp(k.lastDialed), LastSuccess: stamp(k.lastWorked),
 			Failures: k.failures, NotBefore: stamp(k.notBefore), LastError: k.lastError,
@@ -164,7 +166,7 @@ func (e *entry) write(r *Record, maxAddresses int, kinds *kinds) {
 			old = e.addrs[i].lastError
 		}
 		k := known{
-			addr: a.Address, kind: kinds.of(a.Source.Kind), from: a.Source.From,
+			addr: a.Address, kind: kinds.of(a.Source.Kind), from: a.Source.From, ip: a.Source.IP,
 			firstHeard: nano(a.FirstHeard), lastHeard: nano(a.LastHeard),
 			lastDialed: nano(a.LastDialed), lastWorked: nano(a.LastSuccess),
 			failures: a.Failures, notBefore: nano(a.NotBefore), lastError: cut(a.LastError, maxReason, old),

@@ -30,9 +30,16 @@ type Store interface {
 	// Remove forgets a peer.
 	Remove(id transport.NodeID) bool
 
-	// Next returns the best peer that may be dialed at now: one with an address whose NotBefore has passed, not skipped. Trusted peers come
-	// first, then by rank and selection. It never scans the peers that are not due, and leaves banned ones out. skip is called without a lock.
-	Next(now time.Time, skip func(transport.NodeID) bool) (Record, bool)
+	// Next chooses a peer that may be dialed at now: one with an address whose NotBefore has passed, as q asks. Trusted peers come
+	// first. The others come from the tried and the new table, half and half while both have some, at random, weighted by how lately they worked
+	// and how often dials failed since; those with an unusual port seldom, those that cannot be routed last. It leaves banned ones out, and never
+	// scans the peers that are not due.
+	Next(now time.Time, q Query) (Record, bool)
+	// Feeler chooses a peer for a short dial that only tests an address: first a tried peer whose place another one claims that worked (it keeps the place if
+	// it answers, and loses it if it does not, or is not tested for a while); else one of the new table. The dial is reported like any other, with Update.
+	Feeler(now time.Time, q Query) (Record, bool)
+	// Groups tells the network group of addresses, as the store does it.
+	Groups() *Groups
 	// NextDue tells when the earliest peer that is not due yet (and not busy, see Record.Busy) becomes due.
 	NextDue(now time.Time) (time.Time, bool)
 	// Advertise returns up to limit addresses that may be told to others: verified ones (dialed with success) first, never one
@@ -70,12 +77,14 @@ type Limits struct {
 	MaxAddresses int           // per peer; 0 means 8
 	Expiry       time.Duration // a learned peer unseen for so long goes; 0 means 30 days
 	MaxBans      int           // 0 means 200,000; beyond it the ban that ends first makes room
+	Groups       *Groups       // how addresses are grouped; nil knows no autonomous systems: see ReadGroups
 }
 
 // Source says who told us of an address.
 type Source struct {
 	Kind string           // "config", "pex", "inbound", "dns", "file", ...; at most 16 bytes, longer is cut
 	From transport.NodeID // the peer that told us; may be empty
+	IP   netip.Addr       // the IP at which that peer is linked to us; the zero Addr when there is none. What it tells of private networks is kept only if it is in one
 }
 
 // SourceConfig is the Source.Kind of addresses that the operator configured. No ban or quarantine keeps them from being learned (but they are

@@ -186,6 +186,7 @@ type StoredAddress struct {
 	Failures      uint32                 `protobuf:"varint,8,opt,name=failures,proto3" json:"failures,omitempty"`
 	NotBefore     uint64                 `protobuf:"fixed64,9,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
 	LastError     string                 `protobuf:"bytes,10,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	FromIp        []byte                 `protobuf:"bytes,11,opt,name=from_ip,json=fromIp,proto3" json:"from_ip,omitempty"` // where that node was linked from: 4 or 16 bytes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -288,6 +289,13 @@ func (x *StoredAddress) GetLastError() string {
 		return x.LastError
 	}
 	return ""
+}
+
+func (x *StoredAddress) GetFromIp() []byte {
+	if x != nil {
+		return x.FromIp
+	}
+	return nil
 }
 
 // StoredBan is a ban. Its target is the key.
@@ -436,7 +444,7 @@ const file_internal_switchyardpb_peerstore_proto_rawDesc = "" +
 	"\n" +
 	"not_before\x18\f \x01(\x06R\tnotBefore\x12 \n" +
 	"\vquarantined\x18\r \x01(\x06R\vquarantined\x12+\n" +
-	"\x11quarantine_reason\x18\x0e \x01(\tR\x10quarantineReason\"\xb3\x02\n" +
+	"\x11quarantine_reason\x18\x0e \x01(\tR\x10quarantineReason\"\xcc\x02\n" +
 	"\rStoredAddress\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x12\n" +
@@ -453,7 +461,8 @@ const file_internal_switchyardpb_peerstore_proto_rawDesc = "" +
 	"not_before\x18\t \x01(\x06R\tnotBefore\x12\x1d\n" +
 	"\n" +
 	"last_error\x18\n" +
-	" \x01(\tR\tlastError\"O\n" +
+	" \x01(\tR\tlastError\x12\x17\n" +
+	"\afrom_ip\x18\v \x01(\fR\x06fromIp\"O\n" +
 	"\tStoredBan\x12\x14\n" +
 	"\x05since\x18\x01 \x01(\x06R\x05since\x12\x14\n" +
 	"\x05until\x18\x02 \x01(\x06R\x05until\x12\x16\n" +

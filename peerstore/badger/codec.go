@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -105,6 +106,7 @@ func encodePeer(r *peerstore.Record) ([]byte, error) {
 		if a.Source.From != "" {
 			s.From = appendNode(nil, a.Source.From)
 		}
+		s.FromIp = a.Source.IP.AsSlice()
 		p.Addresses[i] = s
 	}
 	return proto.Marshal(p)
@@ -139,8 +141,9 @@ func decodePeer(key, value []byte) (r peerstore.Record, bad int, err error) {
 			bad++
 			continue
 		}
+		ip, _ := netip.AddrFromSlice(s.FromIp)
 		r.Addresses = append(r.Addresses, peerstore.AddressRecord{
-			Address: addr, Source: peerstore.Source{Kind: s.Source, From: from},
+			Address: addr, Source: peerstore.Source{Kind: s.Source, From: from, IP: ip},
 			FirstHeard: unstamp(s.FirstHeard), LastHeard: unstamp(s.LastHeard),
 			LastDialed: unstamp(s.LastDialed), LastSuccess: unstamp(s.LastSuccess),
 			Failures: s.Failures, NotBefore: unstamp(s.NotBefore), LastError: s.LastError,

@@ -139,7 +139,7 @@ func testBanLimits(t *testing.T, f Factory) {
 		t.Fatal("a ban that is there already:", err)
 	}
 	// What has ended is cleared away in time.
-	if s.Next(now.Add(2*time.Hour), nil); s.Stats().Banned != 2 {
+	if s.Next(now.Add(2*time.Hour), peerstore.Query{}); s.Stats().Banned != 2 {
 		t.Fatal(s.Stats())
 	}
 }
@@ -164,7 +164,7 @@ func testBannedPeers(t *testing.T, f Factory) {
 	reachable := func(at time.Time) (n int) {
 		told := len(s.Advertise(100, at, nil))
 		for {
-			r, ok := s.Next(at, nil)
+			r, ok := s.Next(at, peerstore.Query{})
 			if !ok {
 				break
 			}

@@ -150,7 +150,7 @@ func testBounds(t *testing.T, f Factory) {
 	if a := r.Addresses[0]; len(a.Source.Kind) != 16 || len(a.Source.From) > 128 {
 		t.Fatalf("%+v", a.Source)
 	}
-	if _, ok := s.Next(now.AddDate(100, 0, 0), nil); ok {
+	if _, ok := s.Next(now.AddDate(100, 0, 0), peerstore.Query{}); ok {
 		t.Fatal("dialable before the year 9999")
 	}
 }
@@ -236,7 +236,7 @@ func testExpiry(t *testing.T, f Factory) {
 	s.Update(ID(0), func(r *peerstore.Record) { r.Trusted = true })
 	s.Update(ID(1), func(r *peerstore.Record) { r.Busy = true })
 	s.Add(Address(2, 1), pex, now.Add(30*time.Minute)) // heard of again
-	s.Next(now.Add(70*time.Minute), nil)
+	s.Next(now.Add(70*time.Minute), peerstore.Query{})
 	for n, want := range []bool{true, true, true, false} {
 		if _, ok := s.Get(ID(n)); ok != want {
 			t.Fatalf("peer %d known: %v", n, ok)
@@ -283,7 +283,7 @@ func testCopies(t *testing.T, f Factory) {
 	s.Add(Address(1, 1), pex, now)
 	r := mustGet(t, s, ID(1))
 	r.Addresses[0].Failures = 9
-	n, _ := s.Next(now, nil)
+	n, _ := s.Next(now, peerstore.Query{})
 	n.Addresses[0].Failures = 9
 	s.Range(func(r peerstore.Record) bool { r.Addresses[0].Failures = 9; return true })
 	own := []peerstore.AddressRecord{{Address: Address(1, 2)}}
@@ -314,7 +314,7 @@ func testConcurrent(t *testing.T, f Factory) {
 				case 0, 1, 2:
 					s.Add(Address(n, 1+m.IntN(3)), pex, at)
 				case 3:
-					if r, ok := s.Next(at, func(id transport.NodeID) bool { _, known := s.Get(id); return !known }); ok {
+					if r, ok := s.Next(at, peerstore.Query{Skip: func(id transport.NodeID) bool { _, known := s.Get(id); return !known }}); ok {
 						s.Update(r.ID, func(r *peerstore.Record) { r.Busy = true })
 						s.Update(r.ID, func(r *peerstore.Record) { r.Busy, r.NotBefore = false, at.Add(time.Second); r.Failures++ })
 					}

@@ -75,7 +75,7 @@ func Bench(b *testing.B, f Factory) {
 			s := fill(b)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, ok := s.Next(now, nil); !ok {
+				if _, ok := s.Next(now, peerstore.Query{}); !ok {
 					b.Fatal("nobody")
 				}
 			}
@@ -84,7 +84,7 @@ func Bench(b *testing.B, f Factory) {
 			s := fill(b)
 			b.ReportAllocs()
 			for at := now; b.Loop(); at = at.Add(time.Microsecond) {
-				r, ok := s.Next(at, nil)
+				r, ok := s.Next(at, peerstore.Query{})
 				if !ok {
 					at = at.Add(time.Second)
 					continue

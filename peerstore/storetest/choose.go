@@ -11,7 +11,7 @@ import (
 
 func testNext(t *testing.T, f Factory) {
 	s, now := f.New(t, peerstore.Limits{}), start()
-	if _, ok := s.Next(now, nil); ok {
+	if _, ok := s.Next(now, peerstore.Query{}); ok {
 		t.Fatal("a peer out of nothing")
 	}
 	later := now.Add(time.Minute)
@@ -31,23 +31,23 @@ func testNext(t *testing.T, f Factory) {
 	set(10, func(r *peerstore.Record) { r.Trusted, r.Addresses[0].NotBefore = true, later })
 	s.Ensure(ID(11), now, func(r *peerstore.Record) { r.Trusted = true }) // no address
 	for _, want := range []int{6, 5, 4, 3, 2, 1} {
-		r, ok := s.Next(now, nil)
+		r, ok := s.Next(now, peerstore.Query{})
 		if !ok || r.ID != ID(want) {
 			t.Fatalf("got %q, want peer %d", r.ID, want)
 		}
 		s.Update(r.ID, func(r *peerstore.Record) { r.Busy = true })
 	}
-	if r, ok := s.Next(now, nil); ok {
+	if r, ok := s.Next(now, peerstore.Query{}); ok {
 		t.Fatal("nobody is due, but", r.ID)
 	}
 	for range 3 {
-		r, ok := s.Next(later, nil)
+		r, ok := s.Next(later, peerstore.Query{})
 		if !ok || r.ID != ID(8) && r.ID != ID(9) && r.ID != ID(10) {
 			t.Fatal(r.ID, ok)
 		}
 		s.Update(r.ID, func(r *peerstore.Record) { r.Busy = true })
 	}
-	if _, ok := s.Next(later, nil); ok {
+	if _, ok := s.Next(later, peerstore.Query{}); ok {
 		t.Fatal("one too many")
 	}
 
@@ -56,14 +56,14 @@ func testNext(t *testing.T, f Factory) {
 		r.Busy, r.Addresses[0].NotBefore = false, later.Add(time.Hour)
 		r.Addresses = append(r.Addresses, peerstore.AddressRecord{Address: Address(10, 2), NotBefore: later.Add(time.Minute)})
 	})
-	if _, ok := s.Next(later, nil); ok {
+	if _, ok := s.Next(later, peerstore.Query{}); ok {
 		t.Fatal("before any address is due")
 	}
-	if r, ok := s.Next(later.Add(time.Minute), nil); !ok || r.ID != ID(10) {
+	if r, ok := s.Next(later.Add(time.Minute), peerstore.Query{}); !ok || r.ID != ID(10) {
 		t.Fatal("not when its second address is due")
 	}
 	// The clock may be set back: nobody is dialed before his time.
-	if _, ok := s.Next(later, nil); ok {
+	if _, ok := s.Next(later, peerstore.Query{}); ok {
 		t.Fatal("not due any more")
 	}
 	if due, ok := s.NextDue(later); !ok || !due.Equal(later.Add(time.Minute)) {
@@ -87,11 +87,11 @@ func testNextDue(t *testing.T, f Factory) {
 		if want := now.Add(time.Duration(n+1) * time.Second); !ok || !due.Equal(want) {
 			t.Fatalf("%d: %v %v, want %v", n, due, ok, want)
 		}
-		if _, ok := s.Next(due.Add(-1), nil); ok {
+		if _, ok := s.Next(due.Add(-1), peerstore.Query{}); ok {
 			t.Fatal("due before its time")
 		}
 		at = due
-		r, ok := s.Next(at, nil)
+		r, ok := s.Next(at, peerstore.Query{})
 		if !ok {
 			t.Fatal("nobody is due at", n)
 		}
@@ -114,7 +114,7 @@ func testNextCallsBack(t *testing.T, f Factory) {
 		_, ok := s.Get(id)
 		return ok
 	}
-	if _, ok := s.Next(now, skip); ok || len(asked) != 50 {
+	if _, ok := s.Next(now, peerstore.Query{Skip: skip}); ok || len(asked) != 50 {
 		t.Fatal("asked of", len(asked))
 	}
 	if got := s.Advertise(50, now, skip); len(got) != 0 {
@@ -136,7 +136,7 @@ func testTies(t *testing.T, f Factory) {
 		for n := range 30 {
 			s.Add(Address(n, 1), pex, now)
 		}
-		r, _ := s.Next(now, nil)
+		r, _ := s.Next(now, peerstore.Query{})
 		firsts[r.ID] = true
 	}
 	if len(firsts) < 3 {

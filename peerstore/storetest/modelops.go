@@ -199,7 +199,7 @@ func (m *model) next() {
 		skip = func(id transport.NodeID) bool { return id[len(id)-1:] == rest }
 		m.op += " but *" + string(rest)
 	}
-	got, ok := m.s.Next(m.now, skip)
+	got, ok := m.s.Next(m.now, peerstore.Query{Skip: skip})
 	m.forgetExpired()
 	var best *peerstore.Record
 	for id, r := range m.peers {
@@ -234,7 +234,7 @@ func (m *model) forgetExpired() {
 func (m *model) nextDue() {
 	m.op = "NextDue"
 	// A ban of a network finds its peers when they come up in Next, so NextDue may be early, and right only when nobody is due.
-	if _, ok := m.s.Next(m.now, nil); ok && m.netBan {
+	if _, ok := m.s.Next(m.now, peerstore.Query{}); ok && m.netBan {
 		return
 	}
 	m.forgetExpired()

@@ -1,0 +1,197 @@
+package peerstore
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"golang.org/x/net/publicsuffix"
+
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// Group is a network group: what one owner easily holds many addresses of. Groups are compared with ==; the zero Group is none.
+//
+//	public IPv4        its /16, or its autonomous system where a map names one
+//	public IPv6        its /32, or its autonomous system; where an IPv4 is embedded (6to4, NAT64, Teredo), that one's group
+//	private IP         the IP (IPv6: its /64): such addresses are learned only where they have a meaning, and there all share a /16
+//	loopback           the IP and the port
+//	onion, garlic      one of 16 by the first bits of the name: names cost nothing
+//	host name          the part that is registered (example.co.uk of a.b.example.co.uk)
+//	memory             the number
+type Group struct {
+	kind  groupKind
+	value uint64
+}
+
+type groupKind uint8
+
+const (
+	noGroup groupKind = iota
+	ip4Group
+	ip6Group
+	asGroup
+	localGroup
+	hiddenGroup
+	nameGroup
+	memoryGroup
+	nodeGroup // a source of which only the node id is known
+	kindGroup // a source of which only the kind is known
+)
+
+// IsZero says that this is no group.
+func (g Group) IsZero() bool { return g == Group{} }
+
+// String is for logs and tables. Names are shown by a short hash.
+func (g Group) String() string {
+	v := g.value
+	switch g.kind {
+	case noGroup:
+		return "none"
+	case ip4Group:
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(v >> 8), byte(v)}), 16).String()
+	case ip6Group:
+		return netip.PrefixFrom(netip.AddrFrom16([16]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}), 32).String()
+	case asGroup:
+		return fmt.Sprintf("AS%d", v)
+	case memoryGroup:
+		return fmt.Sprintf("memory/%d", v)
+	case hiddenGroup:
+		return fmt.Sprintf("hidden/%x", v)
+	case localGroup:
+		return fmt.Sprintf("local/%x", v)
+	case nodeGroup:
+		return fmt.Sprintf("node/%x", v)
+	case kindGroup:
+		return fmt.Sprintf("source/%x", v)
+	}
+	return fmt.Sprintf("name/%x", v)
+}
+
+// Groups tells the network group of addresses. A nil *Groups knows no autonomous systems. It is immutable.
+type Groups struct{ systems *systems }
+
+// Of is the group of an address.
+func (g *Groups) Of(a transport.Address) Group {
+	if ip, ok := a.IP(); ok {
+		return g.ofIP(ip, a.Port())
+	}
+	if a.IsZero() {
+		return Group{}
+	}
+	host := a.Host()
+	switch network := a.Network(); network {
+	case "memory":
+		return Group{memoryGroup, hash64("", host)}
+	case "onion", "onion3", "garlic32", "garlic64":
+		return Group{hiddenGroup, uint64(base32Bits(host))}
+	}
+	return Group{nameGroup, hash64("name", registered(host))}
+}
+
+// OfIP is the group of a public or private IP; none for the zero Addr.
+func (g *Groups) OfIP(ip netip.Addr) Group { return g.ofIP(ip, 0) }
+
+func (g *Groups) ofIP(ip netip.Addr, port int) Group {
+	ip = ip.Unmap().WithZone("")
+	switch {
+	case !ip.IsValid():
+		return Group{}
+	case ip.IsLoopback() || ip.IsUnspecified():
+		raw := ip.As16()
+		return Group{localGroup, 1<<48 | uint64(raw[12])<<49 | uint64(raw[13])<<40 | uint64(raw[14])<<32 | uint64(raw[15])<<24 | uint64(port)}
+	case ip.Is4():
+		return g.of4(ip)
+	}
+	raw := ip.As16()
+	if ip.IsPrivate() || ip.IsLinkLocalUnicast() {
+		return Group{localGroup, binary.BigEndian.Uint64(raw[:8])} // begins with f, so that it is not one of the others
+	}
+	if inner, ok := embedded(raw); ok {
+		return g.of4(inner)
+	}
+	if g != nil {
+		if as, ok := g.systems.find(ip); ok {
+			return Group{asGroup, uint64(as)}
+		}
+	}
+	return Group{ip6Group, uint64(binary.BigEndian.Uint32(raw[:4]))}
+}
+
+func (g *Groups) of4(ip netip.Addr) Group {
+	raw := ip.As4()
+	v := uint64(binary.BigEndian.Uint32(raw[:]))
+	if ip.IsPrivate() || ip.IsLinkLocalUnicast() || v>>22 == 100<<2|1 { // 100.64.0.0/10, RFC 6598
+		return Group{localGroup, v}
+	}
+	if g != nil {
+		if as, ok := g.systems.find(ip); ok {
+			return Group{asGroup, uint64(as)}
+		}
+	}
+	return Group{ip4Group, v >> 16}
+}
+
+// embedded is the IPv4 address that an IPv6 address leads to: NAT64 (RFC 6052), 6to4 (RFC 3056), Teredo (RFC 4380). Whoever has that one has them all.
+func embedded(raw [16]byte) (netip.Addr, bool) {
+	switch {
+	case [12]byte(raw[:12]) == [12]byte{0x00, 0x64, 0xff, 0x9b}:
+		return netip.AddrFrom4([4]byte(raw[12:])), true
+	case raw[0] == 0x20 && raw[1] == 0x02:
+		return netip.AddrFrom4([4]byte(raw[2:6])), true
+	case [4]byte(raw[:4]) == [4]byte{0x20, 0x01}:
+		return netip.AddrFrom4([4]byte{^raw[12], ^raw[13], ^raw[14], ^raw[15]}), true
+	}
+	return netip.Addr{}, false
+}
+
+// base32Bits are the first 4 bits that the first letter of a base32 name stands for.
+func base32Bits(name string) byte {
+	if name == "" {
+		return 0
+	}
+	switch c := name[0] | 0x20; {
+	case 'a' <= c && c <= 'z':
+		return (c - 'a') >> 1
+	case '2' <= name[0] && name[0] <= '7':
+		return (name[0] - '2' + 26) >> 1
+	}
+	return 0
+}
+
+// registered is the part of a host name that somebody has registered: one label below a public suffix. Suffixes that private owners run are
+// not public here: their names cost nothing.
+func registered(host string) string {
+	suffix, official := publicsuffix.PublicSuffix(host)
+	for !official {
+		_, parent, ok := strings.Cut(suffix, ".")
+		if !ok {
+			break
+		}
+		suffix, official = publicsuffix.PublicSuffix(parent)
+	}
+	if len(suffix) >= len(host) {
+		return host
+	}
+	rest := host[:len(host)-len(suffix)-1]
+	return host[strings.LastIndexByte(rest, '.')+1:]
+}
+
+// hash64 is the same in every process, and nobody can choose names that collide.
+func hash64(kind, name string) uint64 {
+	sum := sha256.Sum256([]byte(kind + "/" + name))
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// OfSource is the group of who told us: of the IP that it was linked from, else of its node id, else of the source's kind.
+func (g *Groups) OfSource(s Source) Group {
+	switch {
+	case s.IP.IsValid():
+		return g.OfIP(s.IP)
+	case s.From != "":
+		return Group{nodeGroup, hash64("node", string(s.From))}
+	}
+	return Group{kindGroup, hash64("kind", prefixOf(s.Kind, maxKind))}
+}
