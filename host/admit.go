@@ -81,10 +81,11 @@ func (m *PeerManager) admit(a Arrival, l *linkState, d *dialState, now time.Time
 	if a.Guest && (p == nil || p.current == nil || p.current.guest) {
 		m.rememberGuest(a.ID, now)
 	}
-	s, refusal := m.slotFor(a, p, d, now)
+	s, bid, refusal := m.slotFor(a, p, d, now)
 	if refusal != nil {
 		return Verdict{}, refusal
 	}
+	l.bid = bid
 	if l.slot = s; s != slotUpgrade && d != nil && d.slot == slotUpgrade {
 		m.unclaim(a.ID)
 	}
@@ -172,10 +173,11 @@ func (p *peerState) checkDuplicate(l *linkState, self transport.NodeID, now time
 	return nil
 }
 
-// slotFor chooses the budget of a new link, or refuses it with the limit that is reached; mu is held.
-func (m *PeerManager) slotFor(a Arrival, p *peerState, d *dialState, now time.Time) (slot, *DisconnectError) {
+// slotFor chooses the budget of a new link, or refuses it with the limit that is reached; mu is held. Where the budget of those that dial us is full and somebody would
+// make room for this one, that is slotEntry, and bid is the budget.
+func (m *PeerManager) slotFor(a Arrival, p *peerState, d *dialState, now time.Time) (s, bid slot, refusal *DisconnectError) {
 	if m.exempt(a.ID) || (d != nil && d.requested) {
-		return slotTrusted, nil
+		return slotTrusted, 0, nil
 	}
 	own := func(s slot) int { // slots that the peer's own leaving links give up
 		n := 0
@@ -191,32 +193,35 @@ func (m *PeerManager) slotFor(a Arrival, p *peerState, d *dialState, now time.Ti
 		}
 		return n
 	}
-	if a.Guest && a.Side == muxer.Dialer {
-		return slotNone, &DisconnectError{Code: muxer.CodeIncompatible, Reason: notOurs}
-	}
-	if a.Guest {
-		if m.linked[slotGuest]-own(slotGuest) >= m.cfg.Guests {
-			return slotNone, &DisconnectError{Code: muxer.CodeTooManyPeers, Limit: "peers.guests", Reason: "all places for guests (plain libp2p peers) are taken"}
-		}
-		return slotGuest, nil
-	}
 	if a.Side == muxer.Listener {
-		if m.linked[slotInbound]-own(slotInbound) >= m.cfg.MaxInbound {
-			return slotNone, inboundFull()
+		s := slotInbound
+		if a.Guest {
+			s = slotGuest
 		}
-		return slotInbound, nil
+		switch {
+		case m.linked[s]-own(s) < m.limitOf(s):
+			return s, 0, nil
+		case (p == nil || p.current == nil) && m.mayEnter(s, a.IP):
+			return slotEntry, s, nil
+		}
+		return slotNone, 0, fullUp(s)
 	}
-	if m.freeOutbound()+own(slotOutbound) > 0 {
-		return slotOutbound, nil
+	switch {
+	case a.Guest:
+		return slotNone, 0, &DisconnectError{Code: muxer.CodeIncompatible, Reason: notOurs}
+	case m.freeOutbound()+own(slotOutbound) > 0:
+		return slotOutbound, 0, nil
+	case d != nil && d.slot == slotUpgrade && m.reclaim(a.ID):
+		return slotUpgrade, 0, nil
 	}
-	if d != nil && d.slot == slotUpgrade && m.reclaim(a.ID) {
-		return slotUpgrade, nil
-	}
-	return slotNone, &DisconnectError{Code: muxer.CodeTooManyPeers, Limit: "peers.max_outbound", Reason: "all outbound slots are taken"}
+	return slotNone, 0, fullUp(slotOutbound)
 }
 
-func inboundFull() *DisconnectError {
-	return &DisconnectError{Code: muxer.CodeTooManyPeers, Limit: "peers.max_inbound", Reason: "all inbound slots are taken"}
+// fullUp refuses a link because its budget has no room.
+func fullUp(s slot) *DisconnectError {
+	reason := map[slot]string{slotInbound: "all inbound slots are taken", slotOutbound: "all outbound slots are taken",
+		slotGuest: "all places for guests (plain libp2p peers) are taken"}[s]
+	return &DisconnectError{Code: muxer.CodeTooManyPeers, Limit: limitKeys[s], Reason: reason}
 }
 
 // checkIP refuses a link when its IP or network group has as many as it may; mu is held.
@@ -244,6 +249,10 @@ func (m *PeerManager) Ready(id transport.NodeID, linkID uint64, channels []byte)
 		return false
 	}
 	first := l.ready.IsZero()
+	if l.slot == slotEntry && first && !m.enter(l) {
+		m.requestEvict(id, fullUp(l.bid))
+		return false
+	}
 	if !l.guest && m.guests[id] { // it has become one of ours
 		delete(m.guests, id)
 		m.saveGuests()

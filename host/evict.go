@@ -1,10 +1,9 @@
 package host
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"hash/maphash"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -31,7 +30,7 @@ func (m *PeerManager) EvictNext(ctx context.Context) (Eviction, error) {
 	}
 }
 
-// TryEvictNext is EvictNext that does not wait. What was asked for goes first, in order; otherwise, beyond capacity, the least protected link goes.
+// TryEvictNext is EvictNext that does not wait. What was asked for goes first, in order; otherwise, beyond capacity, one that is not protected goes.
 func (m *PeerManager) TryEvictNext() (Eviction, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -43,24 +42,38 @@ func (m *PeerManager) TryEvictNext() (Eviction, bool) {
 			return Eviction{ID: l.peer.id, LinkID: l.id, Reason: l.evict}, true
 		}
 	}
-	for _, b := range []struct {
-		slot  slot
-		limit int
-		key   string
-	}{{slotInbound, m.cfg.MaxInbound, "peers.max_inbound"}, {slotOutbound, m.cfg.MaxOutbound, "peers.max_outbound"}, {slotGuest, m.cfg.Guests, "peers.guests"}} {
-		if m.linked[b.slot] <= b.limit {
+	for _, b := range [...]slot{slotInbound, slotOutbound, slotGuest} {
+		if m.linked[b] <= m.limitOf(b) {
 			continue
 		}
-		candidates, leaving := m.evictable(b.slot)
-		if m.linked[b.slot]-leaving <= b.limit || len(candidates) == 0 {
+		candidates, leaving := m.evictable(b)
+		if m.linked[b]-leaving <= m.limitOf(b) || len(candidates) == 0 {
 			continue
 		}
-		l := m.leastProtected(candidates)
-		l.evict, l.evicting = &DisconnectError{Code: muxer.CodeEvicted, Limit: b.key, Reason: "more links than there is room for"}, true
-
+		l := m.crowdedOut(b, 0)
+		if l == nil { // all are protected
+			l = slices.MaxFunc(candidates, older)
+		}
+		l.evict, l.evicting = &DisconnectError{Code: muxer.CodeEvicted, Limit: limitKeys[b], Reason: "more links than there is room for"}, true
 		return Eviction{ID: l.peer.id, LinkID: l.id, Reason: l.evict}, true
 	}
 	return Eviction{}, false
+}
+
+// limitKeys are the configuration keys of the budgets.
+var limitKeys = [slotKinds]string{slotInbound: "peers.max_inbound", slotOutbound: "peers.max_outbound", slotGuest: "peers.guests"}
+
+// limitOf is how many links a budget has room for.
+func (m *PeerManager) limitOf(s slot) int {
+	switch s {
+	case slotInbound:
+		return m.cfg.MaxInbound
+	case slotOutbound:
+		return m.cfg.MaxOutbound
+	case slotGuest:
+		return m.cfg.Guests
+	}
+	return math.MaxInt
 }
 
 // evictable are the links of a budget that may be ended for want of room, and how many more are on their way out already; mu is held. A peer with
@@ -78,57 +91,6 @@ func (m *PeerManager) evictable(s slot) (candidates []*linkState, leaving int) {
 		}
 	}
 	return candidates, leaving
-}
-
-// leastProtected chooses at random among the links with the fewest grounds of protection.
-func (m *PeerManager) leastProtected(links []*linkState) *linkState {
-	grounds := m.grounds(links)
-	least := slices.MinFunc(links, func(a, b *linkState) int { return cmp.Compare(grounds[a], grounds[b]) })
-	n := grounds[least]
-	rest := slices.DeleteFunc(slices.Clone(links), func(l *linkState) bool { return grounds[l] > n })
-	return rest[m.rng.IntN(len(rest))]
-}
-
-// grounds counts what speaks for each of the links. On each ground the best eighth is protected, at least one: the longest-lived, those whose messages
-// services found useful, the nearest, and the oldest links of some network groups, chosen by a secret hash so that nobody can place itself there.
-// An attacker would have to win on all of them to take every slot.
-func (m *PeerManager) grounds(links []*linkState) map[*linkState]int {
-	out := make(map[*linkState]int, len(links))
-	n := max(1, len(links)/8)
-	protect := func(eligible []*linkState, better func(a, b *linkState) int) {
-		slices.SortStableFunc(eligible, better)
-		for _, l := range eligible[:min(n, len(eligible))] {
-			out[l]++
-		}
-	}
-	with := func(ok func(*linkState) bool) []*linkState {
-		return slices.DeleteFunc(slices.Clone(links), func(l *linkState) bool { return !ok(l) })
-	}
-	older := func(a, b *linkState) int { return cmp.Or(a.arrived.Compare(b.arrived), cmp.Compare(a.id, b.id)) }
-
-	protect(slices.Clone(links), older)
-	protect(with(func(l *linkState) bool { return l.useful > 0 }), func(a, b *linkState) int {
-		return cmp.Or(cmp.Compare(b.useful, a.useful), older(a, b))
-	})
-	protect(with(func(l *linkState) bool { return l.latency > 0 }), func(a, b *linkState) int {
-		return cmp.Or(cmp.Compare(a.latency, b.latency), older(a, b))
-	})
-	first := map[netip.Prefix]*linkState{}
-	for _, l := range links {
-		if _, group, ok := ipKeys(l.ip); ok {
-			if f := first[group]; f == nil || older(l, f) < 0 {
-				first[group] = l
-			}
-		}
-	}
-	groups := make(map[*linkState]uint64, len(first))
-	for group, l := range first {
-		groups[l] = maphash.Comparable(m.groupSeed, group)
-	}
-	protect(with(func(l *linkState) bool { _, ok := groups[l]; return ok }), func(a, b *linkState) int {
-		return cmp.Or(cmp.Compare(groups[a], groups[b]), older(a, b))
-	})
-	return out
 }
 
 // requestEvict asks for the end of all links of a peer; the first reason counts. It says whether there was one to end. mu is held.

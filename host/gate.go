@@ -63,6 +63,6 @@ func (m *PeerManager) checkKey(id transport.NodeID, ip netip.Addr, side muxer.Si
 	if d := m.checkIP(ip); d != nil {
 		return d
 	}
-	_, d := m.slotFor(Arrival{ID: id, Side: side}, p, nil, now)
+	_, _, d := m.slotFor(Arrival{ID: id, Side: side, IP: ip}, p, nil, now)
 	return d
 }

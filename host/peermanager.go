@@ -1,9 +1,9 @@
 package host
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -24,7 +24,9 @@ type PeerConfig struct {
 
 	MaxOutbound int // links that we dialed, trusted ones apart; 0 means 8, negative means none
 	MaxInbound  int // links that dialed us, trusted and unconditional ones apart; 0 means 40, negative means none
-	MaxUpgrades int // MaxConnectedUpgrade: probes of better peers beyond full slots; 0 means 4, negative means none
+	// MaxUpgrades (MaxConnectedUpgrade) are links beyond full slots, either way: probes of better peers, and peers that dial us and for which one of a more crowded
+	// network group is to make room. 0 means 4, negative means none.
+	MaxUpgrades int
 	// Guests are how many plain libp2p peers, of no known network, may be linked, trusted and unconditional ones apart; 0 means 16, negative means none. They
 	// take no other slot, are dialed only when an operator asks for it (or as persistent peers), and are never advertised.
 	Guests int
@@ -121,7 +123,7 @@ type PeerManager struct {
 	trusted, unconditional, private map[transport.NodeID]bool // fixed after New
 
 	dialWake, evictWake waker
-	groupSeed           maphash.Seed // secret: see grounds
+	groupKey            [16]byte // secret: see lotOf
 
 	mu       sync.Mutex // guards everything below; the store's lock is taken under it, never the other way round
 	rng      *rand.Rand
@@ -168,7 +170,7 @@ func NewPeerManager(self transport.NodeID, cfg PeerConfig, store peerstore.Store
 	m := &PeerManager{
 		self: self, cfg: cfg, store: store,
 		trusted: map[transport.NodeID]bool{}, unconditional: map[transport.NodeID]bool{}, private: map[transport.NodeID]bool{},
-		dialWake: newWaker(), evictWake: newWaker(), groupSeed: maphash.MakeSeed(), rng: rand.New(rand.NewPCG(seed, 0)),
+		dialWake: newWaker(), evictWake: newWaker(), rng: rand.New(rand.NewPCG(seed, 0)),
 		peers: map[transport.NodeID]*peerState{}, links: map[uint64]*linkState{}, byIP: map[netip.Prefix]int{}, byGroup: map[netip.Prefix]int{},
 		claims: map[transport.NodeID]transport.NodeID{}, promises: map[transport.NodeID]struct{}{}, subs: map[*Subscription]struct{}{},
 		guests: map[transport.NodeID]bool{},
@@ -182,6 +184,12 @@ func NewPeerManager(self transport.NodeID, cfg PeerConfig, store peerstore.Store
 	for _, id := range cfg.Private {
 		m.private[id] = true
 	}
+	key := m.rng.Uint64 // repeatable, for tests
+	if cfg.Seed == 0 {
+		key = rand.Uint64
+	}
+	binary.LittleEndian.PutUint64(m.groupKey[:], key())
+	binary.LittleEndian.PutUint64(m.groupKey[8:], key())
 	delete(m.trusted, self) // operators give one list to all their nodes
 	m.configure(time.Now())
 	m.recall()

@@ -54,8 +54,8 @@ func (w *model) check() {
 		}
 		ml := m.links[l.num]
 		if ml == nil || ml.peer.id != l.id || (ml == ml.peer.current) != (l.role == "current") || (ml == ml.peer.standby) != (l.role == "standby") ||
-			(ml.evict != nil) != l.evict || ml.evicting != l.handed {
-			w.fatal("link %+v is %+v", *l, ml)
+			(ml.evict != nil) != l.evict || ml.evicting != l.handed || (ml.slot == slotEntry) != l.entry {
+			w.fatal("link %+v is %+v", *l, *ml)
 		}
 	}
 	if len(m.links) != len(w.links) {
@@ -68,14 +68,19 @@ func (w *model) check() {
 	}
 	c := m.Counts()
 	// Upgrades are what goes beyond the outbound slots, and nothing else.
-	if c.Guests != w.guests() || c.Guests > w.cfg.Guests {
-		w.fatal("counts %+v, want %d guests", c, w.guests())
+	guests := w.guests()
+	if c.Guests != min(guests, w.cfg.Guests) {
+		w.fatal("counts %+v, want %d guests", c, guests)
 	}
-	if c.Inbound != in || c.Trusted != trusted || c.Outbound+c.Upgrades != links || c.Dialing != len(w.dials) {
+	entries := max(0, guests-w.cfg.Guests) + max(0, in-w.cfg.MaxInbound)
+	if entries != m.linked[slotEntry] || entries > w.cfg.MaxUpgrades {
+		w.fatal("%d entries, want %d: %d in, %d guests", m.linked[slotEntry], entries, in, guests)
+	}
+	if c.Inbound != min(in, w.cfg.MaxInbound) || c.Trusted != trusted || c.Outbound+c.Upgrades-entries != links || c.Dialing != len(w.dials) {
 		w.fatal("counts %+v, want inbound %d, trusted %d, outbound %d, dials %d", c, in, trusted, links, len(w.dials))
 	}
 	upgrades := m.linked[slotUpgrade] + m.dialing[slotUpgrade]
-	if upgrades != max(0, links+dials-w.cfg.MaxOutbound) || upgrades > w.cfg.MaxUpgrades || in > w.cfg.MaxInbound {
+	if upgrades != max(0, links+dials-w.cfg.MaxOutbound) || upgrades > w.cfg.MaxUpgrades {
 		w.fatal("%d upgrades, %d links and %d dials out, %d in", upgrades, links, dials, in)
 	}
 	w.checkPeers()

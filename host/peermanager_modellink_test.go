@@ -91,13 +91,13 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	in := w.inbound()
 	own := 0 // slots that its own leaving links give up
 	for _, o := range []*modelLink{c, s} {
-		if c != nil && c.evict && o != nil && o.side == side && o.guest == l.guest && !o.requested && !o.lent {
+		if c != nil && c.evict && o != nil && o.side == side && o.guest == l.guest && !o.requested && !o.lent && !o.entry {
 			own++
 		}
 	}
 	// The remote dials although we have a link that it had taken for its only one, and not only just: it does not have that any more.
 	redialed := c != nil && s == nil && !c.evict && side == muxer.Listener && w.settled(c) && time.Since(c.arrived) > map[bool]time.Duration{false: 5 * time.Second, true: 15 * time.Second}[c.acked]
-	lends := redialed && (w.exempt(id) || !c.requested && c.side == side && c.guest == l.guest) // both have the same budget
+	lends := redialed && !c.entry && (w.exempt(id) || !c.requested && c.side == side && c.guest == l.guest) // both have the same budget
 	if lends {
 		own = 1
 	}
@@ -115,11 +115,17 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	case w.exempt(id) || l.requested:
 	case l.guest && side == muxer.Dialer:
 		want = "not ours"
-	case l.guest && w.guests()-own >= w.cfg.Guests:
-		want = "full guests"
-	case l.guest:
-	case side == muxer.Listener && in-own >= w.cfg.MaxInbound:
-		want = "full inbound"
+	case side == muxer.Listener:
+		full := in-w.entries(false)-own >= w.cfg.MaxInbound
+		if l.guest {
+			full = w.guests()-w.entries(true)-own >= w.cfg.Guests
+		}
+		switch {
+		case full && c == nil && w.entries(true)+w.entries(false) < w.cfg.MaxUpgrades && len(w.open(l.guest, w.crowd(l.guest, groupOf(ip))+1)) > 0:
+			l.entry = true
+		case full:
+			want = map[bool]string{true: "full guests", false: "full inbound"}[l.guest]
+		}
 	}
 	var v Verdict
 	var err error
@@ -143,12 +149,13 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	}
 	if err != nil {
 		w.did(got, "link %d of %s", l.num, id)
+		w.settleEntries()
 		return
 	}
 	if c != nil && c.evict {
-		c.role = "leaving"
+		c.role, c.entry = "leaving", false
 		if s != nil {
-			s.role = "leaving"
+			s.role, s.entry = "leaving", false
 		}
 		c = nil
 	}
@@ -172,6 +179,10 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 		w.fatal("link %d of %s: verdict %+v, want %+v", l.num, id, v, wantV)
 	}
 	w.links = append(w.links, l)
+	w.settleEntries()
+	if l.entry {
+		w.did("enters", "link %d of %s", l.num, id)
+	}
 	if l.guest {
 		w.did("guest", "link %d of %s", l.num, id)
 	}
@@ -213,11 +224,21 @@ func (w *model) reasonOf(err error) string {
 }
 
 func (w *model) stepReady() {
-	l := w.anyLink()
-	if l == nil {
-		return
+	if l := w.anyLink(); l != nil {
+		w.ready(l)
 	}
+}
+
+func (w *model) ready(l *modelLink) {
 	want := l.role == "current" && !l.evict
+	var open []*modelLink
+	if want && l.entry && l.ready.IsZero() {
+		if open = w.open(l.guest, w.crowd(l.guest, groupOf(l.ip))); len(open) == 0 {
+			want = false
+			w.request(l.id, muxer.CodeTooManyPeers)
+			w.did("entered too late", "link %d of %s", l.num, l.id)
+		}
+	}
 	if got := w.m.Ready(l.id, l.num, []byte{1}); got != want {
 		w.fatal("link %d of %s ready: %v", l.num, l.id, got)
 	}
@@ -229,11 +250,18 @@ func (w *model) stepReady() {
 		l.ready = time.Now()
 	}
 	w.up[l.id] = true
-	w.learnEvictions()
+	w.learnEvictions(open)
 }
 
-// learnEvictions takes over what the manager has asked for by itself: the victims of upgrades, and upgrades without a victim.
-func (w *model) learnEvictions() {
+// learnEvictions takes over what the manager has asked for by itself: the victims of upgrades, and upgrades without a victim; or one of those who may have to make
+// room for an entry.
+func (w *model) learnEvictions(open []*modelLink) {
+	asked := len(w.evicts)
+	defer func() {
+		if open != nil && len(w.evicts) != asked+1 {
+			w.fatal("%d links were asked to make room for an entry", len(w.evicts)-asked)
+		}
+	}()
 	for _, num := range w.m.evictQ {
 		if slices.Contains(w.evicts, num) {
 			continue
@@ -241,6 +269,14 @@ func (w *model) learnEvictions() {
 		w.evicts = append(w.evicts, num)
 		for _, l := range w.links {
 			if l.num != num {
+				continue
+			}
+			if open != nil {
+				if !slices.Contains(open, l) {
+					w.fatal("it evicts %+v, which is not among those that may be", *l)
+				}
+				l.evict, l.why = true, w.m.links[num].evict.Code
+				w.did("enters and evicts", "link %d of %s", l.num, l.id)
 				continue
 			}
 			if w.exempt(l.id) || l.requested || l.side != muxer.Dialer || l.evict || l.ready.IsZero() {
@@ -262,16 +298,18 @@ func (w *model) stepGrace() {
 	if s := w.of(l.id, "standby"); l.role == "current" && s != nil {
 		want = s.num
 		s.role, s.evict, s.handed = "leaving", true, true
+		s.entry = false
 		w.did("grace closes", "link %d of %s", s.num, s.id)
 	}
 	if got := w.m.Graced(l.id, l.num); got != want {
 		w.fatal("grace of link %d of %s closes %d, want %d", l.num, l.id, got, want)
 	}
+	w.settleEntries()
 }
 
 func (w *model) stepDown() {
 	l := w.anyLink()
-	if l == nil {
+	if l == nil || w.calm && w.rng.IntN(8) > 0 {
 		return
 	}
 	code := []muxer.Code{muxer.CodeRemoteClosed, muxer.CodeTransport, muxer.CodeTooManyPeers, muxer.CodeProtocolError, muxer.CodeDuplicate}[w.rng.IntN(5)]
@@ -284,12 +322,12 @@ func (w *model) disconnect(l *modelLink, code muxer.Code) {
 	s := w.of(l.id, "standby")
 	if l.role == "current" && s != nil {
 		if s.evict {
-			s.role = "leaving"
+			s.role, s.entry = "leaving", false
 		} else {
 			s.role, want = "current", s.num
 			w.did("promoted", "link %d of %s", s.num, s.id)
 			if s.lent {
-				s.lent = false
+				s.lent, s.entry = false, l.entry
 				w.did("redial fails", "link %d of %s", l.num, l.id)
 			}
 		}
@@ -299,6 +337,7 @@ func (w *model) disconnect(l *modelLink, code muxer.Code) {
 		w.fatal("end of link %d of %s promotes %d, want %d", l.num, l.id, got, want)
 	}
 	w.did("down", "link %d of %s, %s", l.num, l.id, code)
+	w.settleEntries()
 	if w.of(l.id, "current") == nil {
 		delete(w.up, l.id)
 	}
@@ -374,6 +413,9 @@ func (w *model) stepReport() {
 	}
 	_, known := w.m.store.Get(id)
 	b := Behaviour{Points: w.rng.IntN(61) - 20}
+	if w.calm && w.m.peers[id] == nil {
+		b.Points = 60 // may earn it an upgrade
+	}
 	if w.rng.IntN(20) == 0 {
 		b.Points = []int{1 << 40, -1 << 40, 1<<63 - 1, -1 << 63}[w.rng.IntN(4)]
 	}
@@ -393,6 +435,13 @@ func (w *model) stepReport() {
 		points = []int{0, -penalty, -disconnectPenalty, -banPenalty}[b.Severity]
 	}
 	w.addScore(id, points)
+	if l := w.of(id, "current"); l != nil {
+		l.useful = min(l.useful+max(points, 0), 1<<30)
+		if w.rng.IntN(2) == 0 {
+			l.latency = time.Duration(1+w.rng.IntN(5)) * time.Millisecond
+			w.m.SetLatency(id, l.latency)
+		}
+	}
 	switch {
 	case b.Severity == Ban && !w.exempt(id):
 		w.bans[peerstore.Target{ID: id}] = time.Now().Add(reportBan)

@@ -21,6 +21,7 @@ const (
 	slotInbound              // MaxInbound
 	slotUpgrade              // MaxUpgrades: beyond full outbound slots, until the victim has gone
 	slotGuest                // Guests
+	slotEntry                // MaxUpgrades: beyond a full budget of those that dial us, until somebody has made room
 	slotKinds
 )
 
@@ -62,8 +63,11 @@ type linkState struct {
 	graced bool // the remote has accepted it: it said so, or used the link; or the time for a refusal is over
 	redial bool // it takes the place of a settled one: see redialedBy
 	slot   slot
+	bid    slot // in slotEntry: the budget that it waits for
 	dialed transport.Address
 	ip     netip.Addr
+	group  netip.Prefix // of ip: see groupOf
+	lot    uint64       // of group: see lotOf
 
 	arrived  time.Time
 	ready    time.Time // zero: not yet
@@ -132,6 +136,8 @@ func (m *PeerManager) tidy(p *peerState) {
 // addLink counts a link in; mu is held.
 func (m *PeerManager) addLink(l *linkState) {
 	m.links[l.id] = l
+	l.group = groupOf(l.ip)
+	l.lot = m.lotOf(l.group)
 	m.linked[l.slot]++
 	if ip, group, ok := ipKeys(l.ip); ok {
 		m.byIP[ip]++

@@ -24,7 +24,7 @@ type PeerStatus struct {
 	Inbound       bool
 	LinkID        uint64    // 0 without a link
 	Connected     time.Time // when the link became ready
-	Upgrade       bool      // it is up or being dialed beyond full slots
+	Upgrade       bool      // it is linked or being dialed beyond full slots
 	Trusted       bool
 	Unconditional bool
 	Private       bool
@@ -57,7 +57,7 @@ func (m *PeerManager) Status(id transport.NodeID) (PeerStatus, bool) {
 		st.State, st.Upgrade = StateDialing, p.dial.slot == slotUpgrade
 	}
 	if l := p.current; l != nil {
-		st.LinkID, st.Inbound, st.Connected, st.Useful, st.Upgrade = l.id, l.inbound(), l.ready, l.useful, l.slot == slotUpgrade
+		st.LinkID, st.Inbound, st.Connected, st.Useful, st.Upgrade = l.id, l.inbound(), l.ready, l.useful, l.slot == slotUpgrade || l.slot == slotEntry
 		st.Guest, st.Latency = l.guest, l.latency
 		switch {
 		case l.evict != nil:
@@ -96,17 +96,18 @@ func (m *PeerManager) Addresses(id transport.NodeID) []transport.Address {
 
 // PeerCounts are the totals of the budgets. Links count from their handshake to their end.
 type PeerCounts struct {
-	Inbound, Outbound, Upgrades int
-	Trusted                     int // trusted and unconditional peers, either way, and links that an operator asked for
-	Guests                      int // plain libp2p peers, trusted ones apart
-	Dialing                     int // dials in flight, whatever their budget
+	Inbound, Outbound int
+	Upgrades          int // beyond full budgets, either way, until somebody has made room
+	Trusted           int // trusted and unconditional peers, either way, and links that an operator asked for
+	Guests            int // plain libp2p peers, trusted ones apart
+	Dialing           int // dials in flight, whatever their budget
 }
 
 // Counts are the links and dials of now.
 func (m *PeerManager) Counts() PeerCounts {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c := PeerCounts{Inbound: m.linked[slotInbound], Outbound: m.linked[slotOutbound], Upgrades: m.linked[slotUpgrade], Trusted: m.linked[slotTrusted], Guests: m.linked[slotGuest]}
+	c := PeerCounts{Inbound: m.linked[slotInbound], Outbound: m.linked[slotOutbound], Upgrades: m.linked[slotUpgrade] + m.linked[slotEntry], Trusted: m.linked[slotTrusted], Guests: m.linked[slotGuest]}
 	for _, n := range m.dialing {
 		c.Dialing += n
 	}

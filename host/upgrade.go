@@ -89,12 +89,12 @@ func (m *PeerManager) upgradeDue(now time.Time) (at time.Time, ok bool) {
 // victim is the worst outbound peer that no ground protects, that no other upgrade claims, and that is clearly worse than score; mu is held.
 func (m *PeerManager) victim(score int, now time.Time) (transport.NodeID, bool) {
 	links, _ := m.evictable(slotOutbound)
-	grounds := m.grounds(links)
+	safe := m.protected(links)
 	var worst transport.NodeID
 	worstScore := score - upgradeMargin
 	for _, l := range links {
 		id := l.peer.id
-		if _, claimed := m.claims[id]; claimed || grounds[l] > 0 || l.ready.IsZero() || now.Sub(l.ready) < upgradeAge {
+		if _, claimed := m.claims[id]; claimed || safe[l] || l.ready.IsZero() || now.Sub(l.ready) < upgradeAge {
 			continue
 		}
 		rec, _ := m.store.Get(id)
@@ -141,11 +141,12 @@ func (m *PeerManager) evictVictim(claimer transport.NodeID) {
 		}
 		return
 	}
-	m.requestEvict(claimer, &DisconnectError{Code: muxer.CodeTooManyPeers, Limit: "peers.max_outbound", Reason: "all outbound slots are taken"})
+	m.requestEvict(claimer, fullUp(slotOutbound))
 }
 
-// settleUpgrades gives free outbound slots to the upgrades, which thereby become ordinary links and dials; mu is held.
+// settleUpgrades gives free slots to those that wait for one; free outbound slots to the upgrades, which thereby become ordinary links and dials; mu is held.
 func (m *PeerManager) settleUpgrades() {
+	m.settleEntries()
 	if m.linked[slotUpgrade]+m.dialing[slotUpgrade] == 0 || m.freeOutbound() <= 0 {
 		return
 	}
