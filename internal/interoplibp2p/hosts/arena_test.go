@@ -1,0 +1,276 @@
+package hosts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	p2phost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/handshake/noise"
+	"github.com/switchyard-p2p/switchyard/host/admin"
+	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/gopeer"
+	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/node"
+	"github.com/switchyard-p2p/switchyard/internal/multistream"
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+// arenaTimeout is the handshake timeout of the program under attack.
+const arenaTimeout = 3 * time.Second
+
+// arena is a running program of ours, and those who attack it.
+type arena struct {
+	*yard
+	client *admin.Client
+	honest []p2phost.Host // one of each stack, which come and go
+
+	mu    sync.Mutex
+	lastI int
+	conns []io.Closer
+}
+
+func newArena(t *testing.T) *arena {
+	a := &arena{yard: newYard(t, "services.echo.enabled=true", "admin.pprof=true", "limits.handshake_timeout="+strconv.Quote(arenaTimeout.String()),
+		"limits.attempts_per_ip=10000", "peers.guests=24")}
+	a.start(t)
+	var err error
+	if a.client, err = admin.NewClient(a.admin); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range gopeer.Stacks {
+		a.honest = append(a.honest, gopeer.Start(t, s))
+	}
+	return a
+}
+
+func (a *arena) info(transport string) peer.AddrInfo {
+	return peer.AddrInfo{ID: a.peerID, Addrs: []ma.Multiaddr{a.listen[transport]}}
+}
+
+func (a *arena) hostPort(t *testing.T, transport string) string {
+	t.Helper()
+	_, at, err := manet.DialArgs(a.listen["tcp"])
+	if transport == "quic" {
+		at2, _ := ma.SplitLast(a.listen["quic"]) // without quic-v1
+		_, at, err = manet.DialArgs(at2)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+// ip is one that no attacker has used, so that one attack does not spend the next one's budgets.
+func (a *arena) ip() net.IP {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lastI++
+	return net.IPv4(127, 1, byte(1+a.lastI/250), byte(2+a.lastI%250))
+}
+
+// keep closes c when the attack is over.
+func (a *arena) keep(c io.Closer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.conns = append(a.conns, c)
+}
+
+// dial connects over TCP.
+func (a *arena) dial(t *testing.T) net.Conn {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: a.ip()}, Timeout: 5 * time.Second}
+	conn, err := d.Dial("tcp", a.hostPort(t, "tcp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	a.keep(conn)
+	return conn
+}
+
+// proposed is a connection on which a security is agreed on.
+func (a *arena) proposed(t *testing.T, security string) net.Conn {
+	t.Helper()
+	c := a.dial(t)
+	if _, err := multistream.Select(c, []string{security}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// secured is a connection that has proven a fresh key, by Noise, and settled on yamux.
+func (a *arena) secured(t *testing.T) net.Conn {
+	t.Helper()
+	key, err := handshake.GenerateNodeKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := noise.New().Secure(t.Context(), a.proposed(t, "/noise"), handshake.Securing{Side: muxer.Dialer, Identity: key, Muxers: []string{"/yamux/1.0.0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// attacker is a host of go-libp2p that is closed when the attack is over.
+func (a *arena) attacker(t *testing.T, s gopeer.Stack) p2phost.Host {
+	t.Helper()
+	return gopeer.Start(t, s)
+}
+
+// hangUp ends all attackers' connections.
+func (a *arena) hangUp() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range a.conns {
+		_ = c.Close()
+	}
+	a.conns = nil
+}
+
+// hangsUp waits until the program ends the connection, which has to be within the bound.
+func hangsUp(t *testing.T, what string, c net.Conn, bound time.Duration) {
+	t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(bound))
+	if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%s: not cut off within %v", what, bound)
+	}
+}
+
+// lists says whether the program has a link to a peer.
+func (a *arena) lists(t *testing.T, id string) bool {
+	t.Helper()
+	peers, err := a.client.Peers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range peers {
+		if p.PeerID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// serves says how long an honest host of each stack needs to connect and to have bytes echoed.
+func (a *arena) serves(t *testing.T, when string) (worst time.Duration) {
+	t.Helper()
+	for i, h := range a.honest {
+		s := gopeer.Stacks[i]
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		err := h.Connect(ctx, a.info(s.Transport))
+		if err == nil {
+			err = echoOf(ctx, h, a.peerID)
+		}
+		cancel()
+		if err != nil {
+			t.Errorf("%s: an honest peer over %s: %v", when, s.Name, err)
+		}
+		worst = max(worst, time.Since(began))
+		_ = h.Network().ClosePeer(a.peerID)
+		node.Await(t, when+": the program sees that the honest peer has gone", func() bool { return !a.lists(t, h.ID().String()) })
+	}
+	return worst
+}
+
+func echoOf(ctx context.Context, h p2phost.Host, id peer.ID) error {
+	st, err := h.NewStream(ctx, id, node.Echo)
+	if err != nil {
+		return err
+	}
+	_ = st.SetDeadline(time.Now().Add(10 * time.Second))
+	return echo(st, 10_000)
+}
+
+// usage is what the program uses, after a garbage collection.
+type usage struct {
+	goroutines int
+	heap       int // bytes in use
+	files      int
+}
+
+var metricLine = regexp.MustCompile(`(?m)^(go_memstats_heap_inuse_bytes|process_open_fds|go_goroutines) (\S+)$`)
+
+func (a *arena) usage(t *testing.T) (u usage) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
+	get := func(path string) string {
+		resp, err := client.Get("http://" + a.admin + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s: %.200s (%v)", path, resp.Status, b, err)
+		}
+		return string(b)
+	}
+	get("/debug/pprof/heap?gc=1")
+	for _, m := range metricLine.FindAllStringSubmatch(get("/metrics"), -1) {
+		v, err := strconv.ParseFloat(m[2], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch m[1] {
+		case "go_memstats_heap_inuse_bytes":
+			u.heap = int(v)
+		case "process_open_fds":
+			u.files = int(v)
+		case "go_goroutines":
+			u.goroutines = int(v)
+		}
+	}
+	if u.heap == 0 || u.goroutines == 0 {
+		t.Fatalf("no metrics: %+v", u)
+	}
+	return u
+}
+
+func (u usage) String() string {
+	return fmt.Sprintf("%d goroutines, %.1f MiB, %d files", u.goroutines, float64(u.heap)/(1<<20), u.files)
+}
+
+// TestAttacks plays the attacks against the real program, over TCP and QUIC. Honest hosts of go-libp2p are served beside each, and afterwards the program has to be as
+// small as it was.
+func TestAttacks(t *testing.T) {
+	t.Parallel()
+	a := newArena(t)
+	a.serves(t, "at the start")
+	start := a.usage(t)
+	t.Logf("at the start: %v", start)
+	for _, attack := range attacks {
+		t.Run(attack.name, func(t *testing.T) {
+			t.Cleanup(a.hangUp)
+			attack.run(t, a)
+			t.Logf("honest peers are served within %v", a.serves(t, "under attack").Round(time.Millisecond))
+		})
+		var now usage
+		began, quiet := time.Now(), false
+		for !quiet && time.Since(began) < 20*time.Second {
+			now = a.usage(t)
+			if quiet = now.goroutines <= start.goroutines+4 && now.files <= start.files+4 && now.heap <= start.heap+16<<20; !quiet {
+				time.Sleep(50 * time.Millisecond)
+			}
+		}
+		t.Logf("after %q: quiet within %v", attack.name, time.Since(began).Round(time.Millisecond))
+		if !quiet {
+			t.Errorf("after %q the program keeps %v, at the start %v", attack.name, now, start)
+		}
+	}
+	a.serves(t, "at the end")
+}

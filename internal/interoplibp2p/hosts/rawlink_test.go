@@ -1,0 +1,157 @@
+package hosts
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Frames of yamux: types and flags (hashicorp/yamux, spec.md).
+const (
+	frameData   = 0
+	frameWindow = 1
+	framePing   = 2
+	frameGoAway = 3
+
+	flagSYN = 1
+	flagACK = 2
+	flagFIN = 4
+	flagRST = 8
+)
+
+// frame is a yamux frame. length is what the header says, whatever the body is.
+func frame(kind byte, flags uint16, stream, length uint32, body []byte) []byte {
+	b := make([]byte, 12, 12+len(body))
+	b[1] = kind
+	binary.BigEndian.PutUint16(b[2:], flags)
+	binary.BigEndian.PutUint32(b[4:], stream)
+	binary.BigEndian.PutUint32(b[8:], length)
+	return append(b, body...)
+}
+
+func dataFrame(flags uint16, stream uint32, body []byte) []byte {
+	return frame(frameData, flags, stream, uint32(len(body)), body)
+}
+
+// lines is what multistream-select makes of protocols.
+func lines(protocols ...string) (b []byte) {
+	for _, p := range append([]string{"/multistream/1.0.0"}, protocols...) {
+		b = protowire.AppendVarint(b, uint64(len(p)+1))
+		b = append(append(b, p...), '\n')
+	}
+	return b
+}
+
+// rawLink is a link to the program whose frames are written by hand.
+type rawLink struct {
+	net.Conn
+	ended chan struct{} // closed when the program has ended it
+
+	mu       sync.Mutex
+	received map[uint32]int    // bytes, by stream
+	flags    map[uint32]uint16 // of all frames, by stream
+}
+
+// linked is a connection that is past its handshake: it answers the program's identify, as a host without any protocol, and
+// its pings, and does nothing else by itself but read.
+func (a *arena) linked(t *testing.T) *rawLink {
+	t.Helper()
+	before, err := a.client.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &rawLink{Conn: a.secured(t), ended: make(chan struct{}), received: map[uint32]int{}, flags: map[uint32]uint16{}}
+	go l.read()
+	for began := time.Now(); ; {
+		now, err := a.client.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now.Peers.Inbound > before.Peers.Inbound {
+			return l
+		}
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("the attacker was not linked")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (l *rawLink) read() {
+	defer close(l.ended)
+	var head [12]byte
+	for {
+		if _, err := io.ReadFull(l.Conn, head[:]); err != nil {
+			return
+		}
+		stream, length, flags := binary.BigEndian.Uint32(head[4:]), binary.BigEndian.Uint32(head[8:]), binary.BigEndian.Uint16(head[2:])
+		l.mu.Lock()
+		l.flags[stream] |= flags
+		first := head[1] == frameData && stream%2 == 0 && l.received[stream] == 0 && length > 0
+		if head[1] == frameData {
+			l.received[stream] += int(length)
+		}
+		l.mu.Unlock()
+		if head[1] == framePing && flags&flagSYN != 0 {
+			l.send(frame(framePing, flagACK, 0, length, nil))
+		}
+		if head[1] == frameData {
+			if _, err := io.CopyN(io.Discard, l.Conn, int64(length)); err != nil {
+				return
+			}
+		}
+		if first { // nothing but identify is ever opened to a host without protocols
+			answer := lines("/ipfs/id/1.0.0")
+			who := protowire.AppendTag(nil, 6, protowire.BytesType)
+			who = protowire.AppendString(who, "attacker")
+			answer = append(protowire.AppendVarint(answer, uint64(len(who))), who...)
+			l.send(dataFrame(flagACK|flagFIN, stream, answer))
+		}
+	}
+}
+
+// send says false once the program has hung up.
+func (l *rawLink) send(frames ...[]byte) bool {
+	for _, f := range frames {
+		if _, err := l.Write(f); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// cutOff waits until the program ends the link.
+func (l *rawLink) cutOff(t *testing.T, what string, bound time.Duration) {
+	t.Helper()
+	timer := time.NewTimer(bound)
+	defer timer.Stop()
+	select {
+	case <-l.ended:
+	case <-timer.C:
+		t.Errorf("%s: not cut off within %v", what, bound)
+	}
+}
+
+// isReset waits until the program resets one stream, or ends the link.
+func (l *rawLink) isReset(t *testing.T, what string, stream uint32, bound time.Duration) {
+	t.Helper()
+	for began := time.Now(); time.Since(began) < bound; time.Sleep(5 * time.Millisecond) {
+		l.mu.Lock()
+		reset := l.flags[stream]&flagRST != 0
+		l.mu.Unlock()
+		select {
+		case <-l.ended:
+			return
+		default:
+			if reset {
+				return
+			}
+		}
+	}
+	t.Errorf("%s: not reset within %v", what, bound)
+}
