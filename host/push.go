@@ -14,8 +14,10 @@ import (
 const (
 	// pushDelay lets changes that come together go out together.
 	pushDelay = 100 * time.Millisecond
-	// pushPause is between two attempts, and between two pushes: remotes take only so many. pushAttempts bounds those for one change.
+	// pushPause is between two attempts, and between two pushes after the first pushEarly of a link: remotes take only so many (go-libp2p: 10, and then one in
+	// 5 s, from all of a /24 together). pushAttempts bounds those for one change.
 	pushPause    = 6 * time.Second
+	pushEarly    = 3
 	pushAttempts = 5
 	pushTimeout  = 5 * time.Second
 )
@@ -25,6 +27,7 @@ type pushState struct {
 	mu   sync.Mutex
 	due  bool
 	busy bool // a goroutine is at it
+	done int  // pushes that have succeeded
 }
 
 // protocolsChanged tells all peers whose wire can that what we say of ourselves is another now.
@@ -92,6 +95,11 @@ func (l *link) pushLoop() {
 		switch {
 		case err == nil:
 			failures = 0
+			p.mu.Lock()
+			if p.done++; p.done < pushEarly {
+				pause = pushDelay
+			}
+			p.mu.Unlock()
 		case errors.Is(err, muxer.ErrUnknownProtocol):
 		default:
 			h.log.Debug("a push failed", slog.String("peer", string(l.peer)), slog.Any("error", err))
