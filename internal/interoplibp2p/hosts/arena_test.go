@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -153,16 +155,61 @@ func hangsUp(t *testing.T, what string, c net.Conn, bound time.Duration) {
 // lists says whether the program has a link to a peer.
 func (a *arena) lists(t *testing.T, id string) bool {
 	t.Helper()
+	return a.peer(t, id).PeerID != ""
+}
+
+// peer is what the program says of a peer; zero when there is no link.
+func (a *arena) peer(t *testing.T, id string) admin.Peer {
+	t.Helper()
 	peers, err := a.client.Peers(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range peers {
 		if p.PeerID == id {
-			return true
+			return p
 		}
 	}
-	return false
+	return admin.Peer{}
+}
+
+// watch collects what the program tells of those whom it refuses, from now on. The function that it returns waits for the next one with such words.
+func (a *arena) watch(t *testing.T) (refused func(words string)) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var mu sync.Mutex
+	var heard []string
+	ready, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = a.client.Events(ctx, func() { close(ready) }, func(e admin.Event) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if e.Reason != nil {
+				heard = append(heard, e.Reason.Text)
+			}
+			return nil
+		})
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	<-ready
+	return func(words string) {
+		t.Helper()
+		var all []string
+		for range 1000 {
+			mu.Lock()
+			all = slices.Clone(heard)
+			mu.Unlock()
+			if i := slices.IndexFunc(all, func(s string) bool { return strings.Contains(s, words) }); i >= 0 {
+				mu.Lock()
+				heard = slices.Delete(heard, 0, i+1)
+				mu.Unlock()
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		t.Errorf("the program does not tell of %q, but of %q", words, all)
+	}
 }
 
 // serves says how long an honest host of each stack needs to connect and to have bytes echoed.

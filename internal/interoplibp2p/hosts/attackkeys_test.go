@@ -14,7 +14,6 @@ import (
 	"io"
 	"math/big"
 	"net"
-	"sync"
 	"testing"
 	"time"
 
@@ -39,36 +38,43 @@ func newHugeKey(bits int) *hugeKey {
 func (k *hugeKey) Type() pb.KeyType                 { return pb.KeyType_RSA }
 func (k *hugeKey) Raw() ([]byte, error)             { return x509.MarshalPKIXPublicKey(&k.public) }
 func (k *hugeKey) Equals(crypto.Key) bool           { return false }
-func (k *hugeKey) Sign([]byte) ([]byte, error)      { return make([]byte, k.public.Size()), nil }
+func (k *hugeKey) Sign([]byte) ([]byte, error)      { return make([]byte, 10), nil }
 func (k *hugeKey) Verify(_, _ []byte) (bool, error) { return true, nil }
 func (k *hugeKey) GetPublic() crypto.PubKey         { return k }
 
-// hugeKeys: a key that is too long is refused before anything is computed with it.
+// hugeKeys: a key that is too long is refused for that, before anything is computed with it.
 func hugeKeys(t *testing.T, a *arena) {
-	for _, bits := range []int{8200, 16384, 400_000} {
+	refused := a.watch(t)
+	for _, c := range []struct {
+		bits  int
+		noise string
+		tls   string
+	}{
+		{8200, "rsa key of 8200 bits", "rsa key of 8200 bits"}, {16384, "public key: 2091 bytes, at most", "public key: 2091 bytes, at most"},
+		{400_000, "oversized handshake message: 50126 bytes", "public key: 50044 bytes, at most"},
+	} {
+		bits := c.bits
 		key := newHugeKey(bits)
-		began := time.Now()
-		c := a.proposed(t, "/noise")
-		theirs, err := gonoise.New(gonoise.ID, key, nil)
+		conn := a.proposed(t, "/noise")
+		noise, err := gonoise.New(gonoise.ID, key, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := theirs.SecureOutbound(t.Context(), c, a.peerID); err == nil {
-			hangsUp(t, fmt.Sprintf("an RSA key of %d bits, noise", bits), c, time.Second)
+		if _, err := noise.SecureOutbound(t.Context(), conn, a.peerID); err != nil { // it hears nothing of us after its key
+			t.Fatal(err)
 		}
-		if bits < 100_000 { // such a certificate is not made at all
-			c = a.proposed(t, "/tls/1.0.0")
-			theirs, err := gotls.New(gotls.ID, key, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := theirs.SecureOutbound(t.Context(), c, a.peerID); err == nil {
-				hangsUp(t, fmt.Sprintf("an RSA key of %d bits, tls", bits), c, time.Second)
-			}
+		hangsUp(t, fmt.Sprintf("an RSA key of %d bits, noise", bits), conn, arenaTimeout-time.Second)
+		refused(c.noise)
+		conn = a.proposed(t, "/tls/1.0.0")
+		tls, err := gotls.New(gotls.ID, key, nil)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if took := time.Since(began); took > time.Second {
-			t.Errorf("an RSA key of %d bits was refused after %v", bits, took)
+		if _, err := tls.SecureOutbound(t.Context(), conn, a.peerID); err != nil {
+			t.Fatal(err)
 		}
+		hangsUp(t, fmt.Sprintf("an RSA key of %d bits, tls", bits), conn, arenaTimeout-time.Second)
+		refused(c.tls)
 	}
 }
 
@@ -220,92 +226,3 @@ func (a *arena) overQUIC(t *testing.T, conf *tls.Config) error {
 type quicConn struct{ *lib.Conn }
 
 func (c quicConn) Close() error { return c.CloseWithError(0, "") }
-
-// silence: who stops at any step is cut off when the handshake's time is over, and delays nobody meanwhile.
-func silence(t *testing.T, a *arena) {
-	const each = 4
-	var wg sync.WaitGroup
-	silent := func(what string, c net.Conn) {
-		wg.Go(func() { hangsUp(t, "silent after "+what, c, arenaTimeout+time.Second) })
-	}
-	for range each {
-		for what, first := range map[string][]byte{
-			"nothing": nil, "one byte": {0x13}, "multistream's header": lines(), "half a proposal": lines("/noise")[:24], "a refused proposal": lines("/nonsense"),
-			"noise was proposed": lines("/noise"), "half a Noise message": append(lines("/noise"), 0, 32, 1, 2, 3), "the first Noise message": append(append(lines("/noise"), 0, 32), make([]byte, 32)...),
-			"tls was proposed": lines("/tls/1.0.0"), "half a ClientHello": append(lines("/tls/1.0.0"), 0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc),
-		} {
-			c := a.dial(t)
-			_, _ = c.Write(first)
-			silent(what, c)
-		}
-		silent("noise", a.secured(t)) // identify is not answered
-	}
-	quiet := &lib.Config{MaxIdleTimeout: time.Minute}
-	identity, _, err := crypto.GenerateKeyPair(crypto.Ed25519, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := gotls.NewIdentity(identity)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range each {
-		conf, _ := id.ConfigForPeer(a.peerID)
-		conf.NextProtos = []string{"libp2p"}
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		conn, err := lib.DialAddr(ctx, a.hostPort(t, "quic"), conf, quiet)
-		cancel()
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.keep(quicConn{conn})
-		wg.Go(func() {
-			select {
-			case <-conn.Context().Done():
-			case <-time.After(arenaTimeout + time.Second):
-				t.Error("silent after QUIC's handshake: not cut off")
-			}
-		})
-	}
-	a.silentDatagrams(t)
-	t.Logf("meanwhile honest peers are served within %v", a.serves(t, "beside silent peers").Round(time.Millisecond))
-	wg.Wait()
-}
-
-// silentDatagrams begins QUIC handshakes that are not gone on with.
-func (a *arena) silentDatagrams(t *testing.T) {
-	t.Helper()
-	for range 20 {
-		pc, err := net.ListenUDP("udp4", &net.UDPAddr{IP: a.ip()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		to, err := net.ResolveUDPAddr("udp4", a.hostPort(t, "quic"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-		_, err = lib.Dial(ctx, &mute{PacketConn: pc, left: 1}, to, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"libp2p"}}, &lib.Config{})
-		cancel()
-		if err == nil {
-			t.Error("a handshake of one datagram succeeded")
-		}
-		_ = pc.Close()
-	}
-}
-
-// mute sends a few datagrams, and loses the rest.
-type mute struct {
-	net.PacketConn
-	mu   sync.Mutex
-	left int
-}
-
-func (m *mute) WriteTo(p []byte, to net.Addr) (int, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.left--; m.left < 0 {
-		return len(p), nil
-	}
-	return m.PacketConn.WriteTo(p, to)
-}

@@ -54,6 +54,7 @@ type rawLink struct {
 
 	mu       sync.Mutex
 	received map[uint32]int    // bytes, by stream
+	windows  map[uint32]int    // bytes that the program still takes, by stream, less those of new streams
 	flags    map[uint32]uint16 // of all frames, by stream
 }
 
@@ -65,7 +66,7 @@ func (a *arena) linked(t *testing.T) *rawLink {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &rawLink{Conn: a.secured(t), ended: make(chan struct{}), received: map[uint32]int{}, flags: map[uint32]uint16{}}
+	l := &rawLink{Conn: a.secured(t), ended: make(chan struct{}), received: map[uint32]int{}, windows: map[uint32]int{}, flags: map[uint32]uint16{}}
 	go l.read()
 	for began := time.Now(); ; {
 		now, err := a.client.Status(t.Context())
@@ -93,8 +94,11 @@ func (l *rawLink) read() {
 		l.mu.Lock()
 		l.flags[stream] |= flags
 		first := head[1] == frameData && stream%2 == 0 && l.received[stream] == 0 && length > 0
-		if head[1] == frameData {
+		switch head[1] {
+		case frameData:
 			l.received[stream] += int(length)
+		case frameWindow:
+			l.windows[stream] += int(length)
 		}
 		l.mu.Unlock()
 		if head[1] == framePing && flags&flagSYN != 0 {
@@ -113,6 +117,19 @@ func (l *rawLink) read() {
 			l.send(dataFrame(flagACK|flagFIN, stream, answer))
 		}
 	}
+}
+
+// allowed is how much more the program takes on a stream.
+func (l *rawLink) allowed(stream uint32) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return yamuxWindow + l.windows[stream]
+}
+
+func (l *rawLink) spend(stream uint32, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.windows[stream] -= n
 }
 
 // send says false once the program has hung up.
@@ -135,23 +152,4 @@ func (l *rawLink) cutOff(t *testing.T, what string, bound time.Duration) {
 	case <-timer.C:
 		t.Errorf("%s: not cut off within %v", what, bound)
 	}
-}
-
-// isReset waits until the program resets one stream, or ends the link.
-func (l *rawLink) isReset(t *testing.T, what string, stream uint32, bound time.Duration) {
-	t.Helper()
-	for began := time.Now(); time.Since(began) < bound; time.Sleep(5 * time.Millisecond) {
-		l.mu.Lock()
-		reset := l.flags[stream]&flagRST != 0
-		l.mu.Unlock()
-		select {
-		case <-l.ended:
-			return
-		default:
-			if reset {
-				return
-			}
-		}
-	}
-	t.Errorf("%s: not reset within %v", what, bound)
 }
