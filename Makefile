@@ -13,7 +13,7 @@ RACE        ?=
 raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit race lint floors interop bench microbench fuzz generate clean need-cc need-js need-protoc
+.PHONY: help run build test unit race lint floors interop bench bench-store microbench fuzz generate clean need-cc need-js need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
@@ -44,11 +44,16 @@ lint: floors ## gofmt, go vet, staticcheck and the floors
 floors: ## who may import whom, which folders there are, how long a file may be
 	go test -count=1 ./internal/floors
 
-bench: ## ours beside the real peers, in one process (ARGS="-rounds 5 -only set-ups")
+bench: bench-store ## ours beside the real peers, in one process (ARGS="-rounds 5 -only set-ups")
 	@cd internal/interop && go build -o ../../.cache/bin/bench ./bench
 	@cd internal/interoplibp2p && go build -o ../../.cache/bin/bench-libp2p ./bench
 	@.ci/quiet .cache/bin/bench $(ARGS)
 	@.ci/quiet .cache/bin/bench-libp2p $(ARGS)
+
+bench-store: ## our peer store beside others (ARGS="-rounds 5 -only store", STORE="-sizes 1000,10000")
+	@cd internal/benchstore && go build -o ../../.cache/bin/bench-store .
+	@cd internal/benchstore/tendermint && go build -o ../../../.cache/bin/bench-tendermint .
+	@.cache/bin/bench-store -tendermint .cache/bin/bench-tendermint $(ARGS) $(STORE)
 
 microbench: ## the Go benchmarks of the packages (PKG=./muxer/mconn to choose)
 	go test -run '^$$' -bench . -benchmem -timeout 30m $(PKG)
