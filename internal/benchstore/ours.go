@@ -69,14 +69,14 @@ func (o *ours) add(i int) {
 }
 
 func (o *ours) pick() bool {
-	_, ok := o.store.Next(time.Now(), nil)
+	_, ok := o.store.Next(time.Now(), peerstore.Query{})
 	return ok
 }
 
 // fail is what a manager does with the store when a dial fails, and nothing else.
 func (o *ours) fail() bool {
 	now := time.Now()
-	r, ok := o.store.Next(now, nil)
+	r, ok := o.store.Next(now, peerstore.Query{})
 	if !ok {
 		return false
 	}
