@@ -13,7 +13,7 @@ RACE        ?=
 raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit race lint floors interop bench bench-store microbench fuzz generate clean need-cc need-js need-protoc
+.PHONY: help run build test unit race lint floors interop compat bench bench-store microbench fuzz generate clean need-cc need-js need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
@@ -35,6 +35,10 @@ race: need-cc ## the tests of the main module under the race detector
 
 interop: need-js ## the tests against real peers (modules of their own)
 	@for m in $(filter-out .,$(MODULES)); do echo "--- $$m"; (cd $$m && go test -timeout $(TIMEOUT) ./...) || exit 1; done
+
+compat: ## our program beside other releases: CometBFT 0.34, 0.38 and 1.0, and kubo (it builds them: some minutes)
+	cd internal/interop && go vet -tags compat . && go test -tags compat -run TestReleases -timeout 30m -v .
+	cd internal/interoplibp2p && go vet -tags compat ./hosts && go test -tags compat -run TestKubo -timeout 30m -v ./hosts
 
 lint: floors ## gofmt, go vet, staticcheck and the floors
 	@bad=$$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$' | xargs gofmt -l); \

@@ -29,9 +29,9 @@ type fullNode struct {
 	rpc     string // URL
 }
 
-func startFullNode(t *testing.T) *fullNode {
+func startFullNode(t *testing.T, program string) *fullNode {
 	t.Helper()
-	program, home := cometbftProgram(t), t.TempDir()
+	home := t.TempDir()
 	if r := call(t, program, "init", "--home", home); r.code != 0 {
 		t.Fatalf("cometbft init: %s%s", r.out, r.err)
 	}
@@ -133,11 +133,16 @@ type cometNetInfo struct {
 	} `json:"result"`
 }
 
-// TestFullNode: our program joins a real CometBFT full node, which lists it and keeps it while it makes blocks; our own commands show the full node, and
-// visit it.
+// TestFullNode: our program beside a full node of the release that this module requires.
 func TestFullNode(t *testing.T) {
 	t.Parallel()
-	full := startFullNode(t)
+	testFullNode(t, cometbftProgram(t))
+}
+
+// testFullNode: our program joins a real CometBFT full node, which lists it and keeps it while it makes blocks; our own commands show the full node, and
+// visit it.
+func testFullNode(t *testing.T, program string) {
+	full := startFullNode(t, program)
 	address := full.id + "@" + full.p2p
 	ours := newYard(t, full.chain, "our-yard", fmt.Sprintf("peers.persistent=[%q]", address))
 	node := ours.start(t)

@@ -1,0 +1,172 @@
+//go:build compat
+
+package hosts
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/host/admin"
+	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/node"
+)
+
+const kuboVersion = "v0.43.0"
+
+// kubo is the program of IPFS, with a repository of its own. Building it takes minutes, so `make compat` runs what needs it.
+type kubo struct {
+	program, repo string
+	id            string
+	listen        map[string]string // by transport
+}
+
+// call runs one command of it.
+func (k *kubo) call(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	defer cancel()
+	out, err := k.command(ctx, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("ipfs %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (k *kubo) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, k.program, args...)
+	cmd.Env = append(os.Environ(), "IPFS_PATH="+k.repo, "IPFS_TELEMETRY=off")
+	return cmd
+}
+
+// startKubo runs a daemon that knows nobody, on loopback, until the test ends.
+func startKubo(t *testing.T) *kubo {
+	t.Helper()
+	dir, err := filepath.Abs(filepath.Join("..", "..", "..", ".cache", "compat", "kubo-"+kuboVersion))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &kubo{program: filepath.Join(dir, "ipfs"), repo: t.TempDir(), listen: map[string]string{}}
+	if _, err := os.Stat(k.program); err != nil {
+		cmd := exec.Command("go", "install", "-ldflags", "-s -w", "github.com/ipfs/kubo/cmd/ipfs@"+kuboVersion)
+		cmd.Env = append(os.Environ(), "GOBIN="+dir)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("build kubo: %v\n%s", err, out)
+		}
+	}
+	k.call(t, "init", "--profile=test")
+	k.call(t, "bootstrap", "rm", "--all")
+	_, port, err := net.SplitHostPort(freeAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.listen["tcp"], k.listen["quic"] = "/ip4/127.0.0.1/tcp/"+port, "/ip4/127.0.0.1/udp/"+port+"/quic-v1"
+	k.call(t, "config", "--json", "Addresses.Swarm", fmt.Sprintf("[%q,%q]", k.listen["tcp"], k.listen["quic"]))
+	k.call(t, "config", "--json", "AutoTLS.Enabled", "false")
+	k.id = k.call(t, "config", "Identity.PeerID")
+
+	daemon := k.command(context.Background(), "daemon")
+	out, err := daemon.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	daemon.Stderr = daemon.Stdout
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer // read it once ended is closed
+	ready, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for lines := bufio.NewScanner(io.TeeReader(out, &log)); lines.Scan(); {
+			if lines.Text() == "Daemon is ready" {
+				close(ready)
+			}
+		}
+		_ = daemon.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = daemon.Process.Signal(syscall.SIGTERM)
+		late := time.AfterFunc(20*time.Second, func() { _ = daemon.Process.Kill() })
+		<-ended
+		late.Stop()
+		if t.Failed() {
+			t.Logf("kubo wrote:\n%s", tail(log.Bytes()))
+		}
+	})
+	select {
+	case <-ready:
+		return k
+	case <-ended:
+		t.Fatalf("kubo ended at once:\n%s", tail(log.Bytes()))
+	case <-time.After(testTimeout):
+		t.Fatal("kubo is not ready")
+	}
+	return nil
+}
+
+// TestKubo: our program and kubo find, ping and keep each other over TCP and over QUIC, whoever dials.
+func TestKubo(t *testing.T) {
+	k := startKubo(t)
+	for name, listen := range k.listen {
+		t.Run("visit over "+name, func(t *testing.T) {
+			address := listen + "/p2p/" + k.id
+			d := ask[dialed](t, "dial", address, "--json")
+			if !d.OK || d.PeerID != k.id || d.Transport != name || !strings.HasPrefix(d.Info.Version, "kubo/") || !slices.Contains(d.Info.Protocols, "/ipfs/bitswap/1.2.0") {
+				t.Errorf("dial: %+v", d)
+			}
+			if r := ask[trips](t, "ping", address, "--json", "--count", "3", "--interval", "0s"); !r.OK || r.Count != 3 {
+				t.Errorf("ping: %+v", r)
+			}
+		})
+	}
+	for name, want := range map[string]admin.Peer{
+		"tcp":  {Transport: "tcp", Security: "tls", Muxer: "yamux"}, // it prefers TLS
+		"quic": {Transport: "quic", Security: "tls", Muxer: "quic"},
+	} {
+		t.Run("visited over "+name, func(t *testing.T) {
+			y := newYard(t)
+			y.start(t)
+			k.call(t, "swarm", "connect", y.listen[name].String()+"/p2p/"+y.peerID.String())
+			if out := k.call(t, "ping", "-n", "3", y.peerID.String()); strings.Count(out, "Pong received") != 3 {
+				t.Errorf("ipfs ping: %s", out)
+			}
+			if out := k.call(t, "id", y.peerID.String()); !strings.Contains(out, "switchyard/") || !strings.Contains(out, "/ipfs/ping/1.0.0") {
+				t.Errorf("ipfs id: %s", out)
+			}
+			var p admin.Peer
+			node.Await(t, "the link is 7 s old", func() bool {
+				peers := ask[[]admin.Peer](t, "peers", "--json", "--home", y.home)
+				if len(peers) != 1 {
+					t.Fatalf("the program lists %+v", peers)
+				}
+				p = peers[0]
+				return p.Connected > 7
+			})
+			if p.PeerID != k.id || !p.Guest || p.Direction != admin.Inbound || p.Transport != want.Transport || p.Security != want.Security || p.Muxer != want.Muxer {
+				t.Errorf("the program lists %+v", p)
+			}
+		})
+	}
+	t.Run("dialed by a running node", func(t *testing.T) {
+		y := newYard(t, fmt.Sprintf("peers.persistent=[%q]", k.listen["quic"]+"/p2p/"+k.id))
+		y.start(t)
+		node.Await(t, "the program holds a link to kubo", func() bool {
+			peers := ask[[]admin.Peer](t, "peers", "--json", "--home", y.home)
+			return len(peers) == 1 && peers[0].PeerID == k.id && peers[0].Direction == admin.Outbound && peers[0].Trusted
+		})
+		if out := k.call(t, "swarm", "peers"); !strings.Contains(out, y.peerID.String()) {
+			t.Errorf("ipfs swarm peers: %s", out)
+		}
+	})
+}
