@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/switchyard-p2p/switchyard/internal/progress"
 )
 
 var (
@@ -70,11 +72,11 @@ func main() {
 				if gaveUp[k.name] || k.visit != nil && *other == "" || n > k.most || *books != "" && !k.ours && !strings.Contains(k.name, *books) {
 					continue
 				}
-				progress("%d peers, round %d of %d: %s", n, round+1, *rounds, k.name)
+				progress.Show("%d peers, round %d of %d: %s", n, round+1, *rounds, k.name)
 				runtime.GC()
 				figures, err := visit(k, n)
 				if err == errBudget {
-					progress("")
+					progress.End()
 					fmt.Fprintf(os.Stderr, "%s takes longer than %v to learn %d peers: left out from there on\n", k.name, *budget, n)
 					gaveUp[k.name] = true
 					continue
@@ -86,7 +88,7 @@ func main() {
 			}
 		}
 	}
-	progress("")
+	progress.End()
 	all := r.medians()
 	table(os.Stdout, all, counts)
 	for _, out := range []struct {
@@ -107,12 +109,6 @@ func main() {
 			fatal(err)
 		}
 	}
-}
-
-// progress shows one line, over the last one.
-func progress(format string, args ...any) {
-	line := fmt.Sprintf(format, args...)
-	fmt.Fprintf(os.Stderr, "\r%-90s\r%s", "", line)
 }
 
 func fatal(err error) {

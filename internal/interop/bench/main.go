@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"text/tabwriter"
 	"time"
+
+	"github.com/switchyard-p2p/switchyard/internal/progress"
 )
 
 const network = "bench-net"
@@ -94,7 +96,7 @@ func main() {
 		}
 		ours, theirs := []figure{}, []figure{}
 		for r := range *rounds { // in turn, so that a drift of the machine hits both
-			fmt.Fprintf(os.Stderr, "\r%-40s round %d of %d ", m.name, r+1, *rounds)
+			progress.Show("%-40s round %d of %d", m.name, r+1, *rounds)
 			f, err := run(m.ours)
 			if err != nil {
 				fatal(fmt.Errorf("%s: %w", m.name, err))
@@ -115,7 +117,7 @@ func main() {
 		t := median(theirs)
 		fmt.Fprintf(w, "%s\t%.6g\t%.6g\t%s\t%.2f\t%s\t%.2f\t%.2f\t%.0f\t%.0f\t\n", m.name, o.value, t.value, m.unit, o.value/t.value, m.goal, o.allocs, t.allocs, o.bytes, t.bytes)
 	}
-	fmt.Fprint(os.Stderr, "\r", strings.Repeat(" ", 60), "\r")
+	progress.End()
 	_ = w.Flush()
 }
 

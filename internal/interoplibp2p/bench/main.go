@@ -13,6 +13,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/switchyard-p2p/switchyard/internal/progress"
 )
 
 const network = "bench-net"
@@ -63,7 +65,7 @@ func main() {
 		}
 		var ours, theirs []figure
 		for r := range *rounds { // in turn, so that a drift of the machine hits both
-			fmt.Fprintf(os.Stderr, "\r%-60s round %d of %d ", m.name, r+1, *rounds)
+			progress.Show("%-60s round %d of %d", m.name, r+1, *rounds)
 			for _, side := range []struct {
 				name string
 				run  func() (figure, error)
@@ -82,7 +84,7 @@ func main() {
 		}
 		row(w, m, ours, theirs)
 	}
-	fmt.Fprint(os.Stderr, "\r", strings.Repeat(" ", 80), "\r")
+	progress.End()
 	_ = w.Flush()
 }
 
