@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -20,14 +19,16 @@ const (
 	DefaultNegotiation = 10 * time.Second
 	// laneReserve is by how much the default MaxPartial is larger than the largest message.
 	laneReserve = 32 << 20
+	// maxLanes is one less than there are ids, so that an index fits into a byte.
+	maxLanes = 255
 )
 
 // LanesConfig are the settings of a session over streams. The zero value of every field means its default.
 type LanesConfig struct {
-	// Serve are streams that the wire itself takes, from the beginning: identify, ping. Each call has a goroutine of its own, and must return soon
-	// after ctx, which ends with the session. The stream is closed behind it. The answer to the remote's proposal goes out with the first Write, or when a
-	// Read would wait.
-	Serve map[string]func(ctx context.Context, s Stream)
+	// Serve, if set, finds what takes the streams of a protocol that the wire itself takes, from the beginning: identify, ping; nil for others. It must not
+	// block. Each call of what it returns has a goroutine of its own, and must return soon after ctx, which ends with the session. The stream is closed behind
+	// it. The answer to the remote's proposal goes out with the first Write, or when a Read would wait.
+	Serve func(protocol string) func(ctx context.Context, s Stream)
 	// Proposed, if set, is told of each protocol that the remote proposes for a stream, before it is looked for. It must not block, and is called
 	// concurrently.
 	Proposed func(protocol string)
@@ -47,8 +48,8 @@ type LanesConfig struct {
 // Lanes is a StreamSession over byte streams. A channel is one long-lived stream in each direction, opened at the first message, with a uvarint length
 // ahead of each message; its protocol is the channel's name. All other streams are the wire's own and the applications'.
 //
-// One goroutine, Run's, reads all lanes: the connection tells which streams have bytes, so it never waits for one of them. One other writes all lanes,
-// fairly by their priorities, and never waits for one of them either: a lane whose window is full is left out until the remote makes room.
+// One goroutine, Run's, reads all lanes: the connection tells which streams have bytes, so it never waits for one of them. One other, while there is
+// something to write, writes all lanes, fairly by their priorities, and never waits for one of them either: a lane whose window is full is left out until the remote makes room.
 // It keeps the connection's own queue short, so that the choice of the next lane is made late.
 type Lanes struct {
 	streams    Streams
@@ -64,13 +65,14 @@ type Lanes struct {
 
 	mu        sync.Mutex // guards what follows, and the lanes
 	lanes     []lane
-	index     [256]int16 // channel id to lane, or -1
+	index     [256]uint8 // channel id to lane and 1, or 0
 	byName    map[string]int
 	set       bool // channels are known
 	agreed    bool // the remote has accepted the link
 	writing   *Fair
 	reading   *Fair
 	wake      sync.Cond // the writer waits on it
+	writer    writerState
 	news      sync.Cond // Run waits on it
 	single    singles
 	running   bool
@@ -122,6 +124,9 @@ func NewLanes(streams Streams, cfg LanesConfig) *Lanes {
 	if cfg.Negotiation == 0 {
 		cfg.Negotiation = DefaultNegotiation
 	}
+	if cfg.Serve == nil {
+		cfg.Serve = func(string) func(context.Context, Stream) { return nil }
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -130,11 +135,12 @@ func NewLanes(streams Streams, cfg LanesConfig) *Lanes {
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.life, s.end = context.WithCancel(context.Background())
 	s.wake.L, s.news.L = &s.mu, &s.mu
-	for i := range s.index {
-		s.index[i] = -1
-	}
 	streams.Watch(lanesWatcher{s})
-	s.wg.Go(s.acceptLoop)
+	if a, ok := streams.(Announcer); ok {
+		a.Announce(s.accepted)
+	} else {
+		s.wg.Go(s.acceptLoop)
+	}
 	return s
 }
 
@@ -146,6 +152,9 @@ func (s *Lanes) SetChannels(channels []Channel, singly ...byte) error {
 	if s.set || s.running {
 		return errors.New("lanes: the channels are set twice, or too late")
 	}
+	if len(channels) > maxLanes {
+		return fmt.Errorf("lanes: %d channels, at most %d", len(channels), maxLanes)
+	}
 	weights := make([]int, len(channels))
 	lanes := make([]lane, len(channels))
 	byName := make(map[string]int, len(channels))
@@ -156,10 +165,10 @@ func (s *Lanes) SetChannels(channels []Channel, singly ...byte) error {
 			return fmt.Errorf("lanes: %w", err)
 		}
 		c = c.WithDefaults()
-		if _, twice := byName[c.Name]; twice || s.index[c.ID] >= 0 {
+		if _, twice := byName[c.Name]; twice || s.index[c.ID] > 0 {
 			return fmt.Errorf("lanes: channel 0x%02x (%s) is there twice", c.ID, c.Name)
 		}
-		s.index[c.ID], byName[c.Name] = int16(i), i
+		s.index[c.ID], byName[c.Name] = uint8(i+1), i
 		lanes[i] = lane{id: c.ID, name: c.Name, maxMessage: c.MaxMessage, laneQueue: laneQueue{budget: c.SendQueue}}
 		if s.cfg.Single != nil {
 			if name := s.cfg.Single(c); name != "" {
@@ -205,12 +214,9 @@ func (s *Lanes) Run(ctx context.Context, h Handler) error {
 		return s.err
 	}
 	close(s.started)
-	s.wg.Go(s.writeLoop)
 	s.mu.Lock()
 	for i := range s.lanes {
-		if s.lanes[i].single != "" {
-			s.offerSingle(i)
-		}
+		s.offer(i)
 	}
 	s.mu.Unlock()
 	cancelled := make(chan struct{})
@@ -239,7 +245,7 @@ func (s *Lanes) Run(ctx context.Context, h Handler) error {
 
 // lane finds a channel's lane and checks msg against it.
 func (s *Lanes) lane(channel byte, msg []byte) (int, error) {
-	i := int(s.index[channel])
+	i := int(s.index[channel]) - 1
 	if i < 0 {
 		return 0, fmt.Errorf("lanes: channel 0x%02x: %w", channel, ErrUnknownChannel)
 	}
@@ -342,7 +348,7 @@ func (s *Lanes) close(why *CloseError) {
 	if s.running && why.Code.Orderly() && s.input == nil {
 		s.closing = true
 		wait = s.cfg.CloseGrace
-		s.wake.Signal()
+		s.wakeWriter()
 	}
 	s.grace = time.AfterFunc(wait, s.shut)
 }
@@ -387,6 +393,9 @@ func (s *Lanes) shut() {
 	s.shutting = true
 	if s.late != nil {
 		s.late.Stop()
+	}
+	if s.writer.rest != nil {
+		s.writer.rest.Stop()
 	}
 	bye := !s.saidBye && s.input == nil
 	code, reason := CodeUnknown, ""
@@ -454,43 +463,4 @@ func (s *Lanes) Stats() Stats {
 		SentMessages: s.sentMessages.Load(), ReceivedMessages: s.receivedMessages.Load(),
 		Dropped: s.dropped.Load(), RTT: time.Duration(s.rtt.Load()),
 	}
-}
-
-// lanesWatcher is what the connection sees of the session.
-type lanesWatcher struct{ s *Lanes }
-
-func (w lanesWatcher) Drained() {
-	s := w.s
-	s.mu.Lock()
-	s.wake.Signal()
-	if s.input != nil {
-		s.news.Signal()
-	}
-	s.mu.Unlock()
-}
-
-func (w lanesWatcher) Ended(err error) { w.s.ended(err) }
-
-// ended takes note that the remote sends no more.
-func (s *Lanes) ended(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.input != nil {
-		return
-	}
-	if err == nil {
-		err = io.EOF
-	}
-	s.input = err
-	s.endHearing()
-	if !s.shutting { // a stream whose dialer never named a protocol must not hold up the end
-		s.late = time.AfterFunc(s.cfg.CloseGrace, func() {
-			s.mu.Lock()
-			s.impatient = true
-			s.news.Signal()
-			s.mu.Unlock()
-		})
-	}
-	s.news.Signal()
-	s.wake.Signal()
 }

@@ -72,18 +72,23 @@ func (s *Lanes) acceptLoop() {
 			s.mu.Unlock()
 			return
 		}
-		s.mu.Lock()
-		many := s.naming >= maxNaming
-		if !many {
-			s.naming++
-		}
-		s.mu.Unlock()
-		if many {
-			_ = raw.Reset(CodeTooManyStarts)
-			continue
-		}
-		s.wg.Go(func() { s.serve(raw) })
+		s.accepted(raw)
 	}
+}
+
+// accepted takes a stream that the remote has opened.
+func (s *Lanes) accepted(raw RawStream) {
+	s.mu.Lock()
+	many := s.naming >= maxNaming
+	if !many {
+		s.naming++
+	}
+	s.mu.Unlock()
+	if many {
+		_ = raw.Reset(CodeTooManyStarts)
+		return
+	}
+	s.wg.Go(func() { s.serve(raw) })
 }
 
 // serve agrees on the protocol of a stream and hands it to whom it is for.
@@ -96,7 +101,7 @@ func (s *Lanes) serve(raw RawStream) {
 	}()
 	_ = raw.SetDeadline(time.Now().Add(s.cfg.Negotiation))
 	protocol, pending, err := multistream.Answer(raw, func(p string) bool { return s.takes(raw, p) })
-	own := s.cfg.Serve[protocol]
+	own := s.cfg.Serve(protocol)
 	if err == nil && own == nil {
 		_, _ = raw.Write(pending) // the remote may have said all that it wanted, and listen no more
 	}
@@ -178,7 +183,7 @@ func (s *Lanes) takes(raw RawStream, protocol string) bool {
 	if s.cfg.Proposed != nil {
 		s.cfg.Proposed(protocol)
 	}
-	if s.cfg.Serve[protocol] != nil {
+	if s.cfg.Serve(protocol) != nil {
 		return true
 	}
 	_ = raw.SetDeadline(time.Time{}) // the wait is ours, not the remote's

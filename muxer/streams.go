@@ -28,7 +28,7 @@ type Streams interface {
 	// Backlog is how many bytes that WriteReady has taken wait for the connection.
 	Backlog() int
 	// Pending says that streams have arrived, before the end of what the remote sends, for which Accept was not called yet; the last one that Accept
-	// returned counts until the next call.
+	// returned counts until the next call, and one that was announced until that call has returned.
 	Pending() bool
 	// Ping measures one round trip.
 	Ping(ctx context.Context) (time.Duration, error)
@@ -39,6 +39,13 @@ type Streams interface {
 	Goodbye(code Code, reason string, within time.Duration)
 	// Close closes the connection and all streams and waits for the goroutines of both. It may be called more than once.
 	Close() error
+}
+
+// Announcer is implemented by Streams that hand over the streams which the remote begins, so that nobody has to wait in Accept.
+type Announcer interface {
+	// Announce makes f be called with each of them, one at a time, on a goroutine of the connection. f must not block for long. Call it once, behind Watch, and
+	// never Accept then. How the connection ends, Watcher.Ended tells.
+	Announce(f func(RawStream))
 }
 
 // Watcher is told of what happens on a connection. Its methods are called on the connection's own goroutines: they must not block and

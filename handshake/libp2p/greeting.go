@@ -25,6 +25,8 @@ const (
 	lastWord = 250 * time.Millisecond
 	// lastRead is how long what the remote has said before it hung up may be on its way to us.
 	lastRead = 50 * time.Millisecond
+	// helloBuffer is what most hellos fit into.
+	helloBuffer = 512
 )
 
 // helloStream is what a hello goes over.
@@ -45,15 +47,15 @@ type greeting struct {
 	mu   sync.Mutex // guards held and the order of what is written
 	held []byte     // our hello, not yet written
 
-	hello  switchyardpb.Hello // the remote's
-	theirs *handshake.Refusal // the remote's verdict, once heard; nil: it takes the link
+	hello  *switchyardpb.Hello // the remote's; nil once it was taken over
+	theirs *handshake.Refusal  // the remote's verdict, once heard; nil: it takes the link
 	heard  bool
 	agreed atomic.Bool
 	over   chan struct{} // closed when the stream is not needed any more
 }
 
 func newGreeting(st helloStream, session *muxer.Lanes) *greeting {
-	return &greeting{stream: st, in: bufio.NewReaderSize(st, 1<<10), session: session, over: make(chan struct{})}
+	return &greeting{stream: st, in: bufio.NewReaderSize(st, helloBuffer), session: session, hello: new(switchyardpb.Hello), over: make(chan struct{})}
 }
 
 // while makes reads and writes of the stream end with ctx, or soon after the session does. Call what it returns when they are done.
@@ -93,7 +95,7 @@ func hail(ctx context.Context, streams muxer.Streams, session *muxer.Lanes, own 
 		}
 		return nil, session.Why(err)
 	}
-	if err := readFrame(g.in, &g.hello, maxHello); err != nil {
+	if err := readFrame(g.in, g.hello, maxHello); err != nil {
 		_ = raw.Reset(muxer.CodeProtocolError)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -203,8 +205,11 @@ func (g *greeting) agree(ctx context.Context, verdict *handshake.Refusal) error 
 	return fmt.Errorf("the remote's verdict: %w", g.session.Why(err))
 }
 
-// end lets go of the stream.
+// end lets go of the stream, and of all that the link, which keeps its Agree, does not need any more.
 func (g *greeting) end() {
 	_ = g.stream.Close()
+	g.mu.Lock()
+	g.held, g.stream, g.in, g.session = nil, nil, nil, nil
+	g.mu.Unlock()
 	close(g.over)
 }

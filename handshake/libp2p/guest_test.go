@@ -70,7 +70,7 @@ func (n plainNode) begin(t *testing.T, raw *handshaketest.Conn, side muxer.Side)
 	for p, f := range n.serve {
 		serve[p] = f
 	}
-	session := muxer.NewLanes(streams, muxer.LanesConfig{Serve: serve})
+	session := muxer.NewLanes(streams, muxer.LanesConfig{Serve: func(p string) func(context.Context, muxer.Stream) { return serve[p] }})
 	if err := session.SetChannels(nil); err != nil {
 		t.Fatal(err)
 	}

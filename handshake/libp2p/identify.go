@@ -33,7 +33,9 @@ const (
 type server struct {
 	self    *self
 	remote  handshake.PublicKey
+	listens bool // the remote has dialed us, and says hello if it has one
 	changes changes
+	meeting atomic.Pointer[meeting] // of the listening end, until it is over; what it needs is not kept for the life of the link
 
 	identifies, pushes, pings atomic.Int32 // streams that are served now
 }
@@ -45,12 +47,37 @@ const (
 	maxPings      = 8
 )
 
-func (s *server) handlers() map[string]func(context.Context, muxer.Stream) {
-	return map[string]func(context.Context, muxer.Stream){
-		protocolIdentify: limited(&s.identifies, maxIdentifies, s.serveIdentify),
-		protocolPush:     limited(&s.pushes, maxPushes, s.servePush),
-		protocolPing:     limited(&s.pings, maxPings, servePing),
+// find implements muxer.LanesConfig.Serve.
+func (s *server) find(protocol string) func(context.Context, muxer.Stream) {
+	switch protocol {
+	case protocolIdentify:
+		return limited(&s.identifies, maxIdentifies, s.serveIdentify)
+	case protocolPush:
+		return limited(&s.pushes, maxPushes, s.servePush)
+	case protocolPing:
+		return limited(&s.pings, maxPings, servePing)
+	case protocolHello:
+		if s.listens {
+			return s.serveHello
+		}
 	}
+	return nil
+}
+
+// proposed implements muxer.LanesConfig.Proposed.
+func (s *server) proposed(protocol string) {
+	if m := s.meeting.Load(); m != nil {
+		m.proposed(protocol)
+	}
+}
+
+// serveHello takes the remote's hello, if it comes in time.
+func (s *server) serveHello(ctx context.Context, st muxer.Stream) {
+	if m := s.meeting.Load(); m != nil {
+		m.serveHello(ctx, st)
+		return
+	}
+	_ = st.Reset(muxer.CodeProtocolError)
 }
 
 // limited resets streams of which too many are open.

@@ -135,6 +135,7 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 	m := newMeeting(a, key, &server{self: newSelf(self, a), remote: key})
 	session := m.open(streams, w.cfg.Lanes)
 	link, err := m.meet(ctx, streams, session)
+	m.server.meeting.Store(nil)
 	close(m.done)
 	if err != nil {
 		code := muxer.CodeProtocolError

@@ -48,10 +48,11 @@ func newMeeting(a *handshake.Attempt, key handshake.PublicKey, s *server) *meeti
 
 // open makes the session.
 func (m *meeting) open(streams muxer.Streams, cfg muxer.LanesConfig) *muxer.Lanes {
-	cfg.Serve = m.server.handlers()
+	cfg.Serve = m.server.find
 	if m.a.Side == muxer.Listener {
-		cfg.Serve[protocolHello] = m.serveHello
-		cfg.Proposed = m.proposed
+		m.server.listens = true
+		m.server.meeting.Store(m)
+		cfg.Proposed = m.server.proposed
 	}
 	return muxer.NewLanes(streams, cfg)
 }
@@ -134,7 +135,7 @@ func (m *meeting) serveHello(ctx context.Context, st muxer.Stream) {
 	}
 	g := newGreeting(st, nil)
 	_ = st.SetDeadline(time.Now().Add(serveTimeout))
-	err := readFrame(g.in, &g.hello, maxHello)
+	err := readFrame(g.in, g.hello, maxHello)
 	_ = st.SetDeadline(time.Time{})
 	if err == nil {
 		g.held = frame(nil, ownHello(m.a))
@@ -175,7 +176,7 @@ func (m *meeting) arrived(ctx context.Context, session *muxer.Lanes, h arrival) 
 // greeted makes a link to one of our own nodes.
 func (m *meeting) greeted(ctx context.Context, session *muxer.Lanes, g *greeting) (*handshake.Link, error) {
 	g.session = session
-	info, both, err := helloInfo(&g.hello, m.key, m.a.Channels)
+	info, both, err := helloInfo(g.hello, m.key, m.a.Channels)
 	if err == nil {
 		err = m.a.CheckInfo(m.key, info)
 	}
@@ -193,7 +194,7 @@ func (m *meeting) greeted(ctx context.Context, session *muxer.Lanes, g *greeting
 		return nil, err
 	}
 	session.Agreed()
-	g.hello.Reset() // info has it
+	g.hello = nil // info has it
 	return &handshake.Link{Session: session, RemoteKey: m.key, Remote: *info, Agree: g.agree}, nil
 }
 

@@ -159,7 +159,8 @@ type self struct {
 
 func newSelf(key handshake.PublicKey, a *handshake.Attempt) *self {
 	s := &self{key: key, channels: a.Channels, observed: a.Conn.RemoteMultiaddr()}
-	s.local.Store(&a.Local)
+	local := a.Local // a copy, so that the attempt is not kept
+	s.local.Store(&local)
 	return s
 }
 

@@ -3,12 +3,12 @@ package noise
 import "sync"
 
 const (
-	// smallSize is what an idle Conn keeps to receive into. With it a Conn has 2 KiB.
-	smallSize = 1664
+	// smallSize is what an idle Conn keeps to receive into: room for keep-alives, and for most messages of the handshake.
+	smallSize = 448
 	// largeSize is what a busy reader borrows: the longest message and the short ones that come with it, such as the header of a frame. (Twice as much
 	// made no difference that could be measured.)
 	largeSize = lengthSize + maxMessage + 4<<10
-	// shortSize is what the writer of a short message borrows.
+	// shortSize is what the reader and the writer of short messages borrow.
 	shortSize = 4 << 10
 	// sendSize is what the writer of a long one borrows: two of the longest messages.
 	sendSize = 2 * (lengthSize + maxMessage)

@@ -23,10 +23,12 @@ type reader struct {
 
 	mu         sync.Mutex
 	cipher     cipherState
-	buf        []byte           // small[:] or large[:]
+	buf        []byte           // small[:], short[:] or large[:]
+	short      *[shortSize]byte // borrowed from shortPool, or nil
 	large      *[largeSize]byte // borrowed from largePool, or nil
 	start, end int              // buf[start:end] was received and is not opened yet
 	filled     bool             // the last read filled buf to its end, so that more is probably there
+	long       bool             // the last message was longer than the small buffer
 	ready      []byte           // opened data, in buf, that is not handed out yet
 	empty      int              // messages without data in a row
 	err        error            // why nothing more comes, for good
@@ -68,6 +70,7 @@ func (r *reader) read(p []byte) (n int, err error) {
 			return 0, r.fail(err)
 		}
 		r.start += lengthSize + length
+		r.long = lengthSize+length > smallSize
 		if len(plain) == 0 {
 			if r.empty++; r.empty > maxEmptyMessages {
 				return 0, r.fail(ErrEmptyMessages)
@@ -93,23 +96,45 @@ func (r *reader) message() (length int, whole bool) {
 }
 
 // fill reads once from the connection. It is called when less than a message, of need bytes in all, is left in buf and ready is used up, so
-// the buffer may change. The large buffer is held only while a message is longer than the small one takes, or data comes in faster; a
+// the buffer may change. A larger one than the small one is held only while messages are longer than that takes, or data comes in faster; a
 // remote that stops within a message can make us keep one, no more.
 func (r *reader) fill(need int) error {
-	rest := r.buf[r.start:r.end]
-	switch large := need > smallSize || r.filled; {
-	case large && r.large == nil:
-		r.large = largePool.Get().(*[largeSize]byte)
-		r.buf = r.large[:]
-		r.end = copy(r.buf, rest)
-	case !large && r.large != nil:
-		r.end = copy(r.small[:], rest)
-		r.release()
-	default:
-		r.end = copy(r.buf, rest)
+	size := smallSize
+	switch {
+	case need > shortSize, r.filled && r.short != nil, r.filled && r.large != nil:
+		size = largeSize
+	case need > smallSize, r.filled, r.long:
+		size = shortSize
 	}
-	r.start = 0
+	r.resize(size)
 	return r.receive()
+}
+
+// resize goes on in the buffer of that size, which takes what is left in the one before.
+func (r *reader) resize(size int) {
+	rest := r.buf[r.start:r.end]
+	short, large := r.short, r.large
+	switch size {
+	case smallSize:
+		r.buf, r.short, r.large = r.small[:], nil, nil
+	case shortSize:
+		if short == nil {
+			r.short = shortPool.Get().(*[shortSize]byte)
+		}
+		r.buf, r.large = r.short[:], nil
+	default:
+		if large == nil {
+			r.large = largePool.Get().(*[largeSize]byte)
+		}
+		r.buf, r.short = r.large[:], nil
+	}
+	r.start, r.end = 0, copy(r.buf, rest)
+	if short != nil && r.short == nil {
+		shortPool.Put(short)
+	}
+	if large != nil && r.large == nil {
+		largePool.Put(large)
+	}
 }
 
 // receive reads once from the connection to buf[end:], where there is room.
@@ -162,30 +187,21 @@ func (r *reader) handshakeMessage() ([]byte, error) {
 
 // settle ends the handshake's use of the buffer: what came behind its last message stays for read.
 func (r *reader) settle() {
-	rest := r.buf[r.start:r.end]
-	if len(rest) > smallSize { // only behind a handshake message that was longer still
-		r.large = largePool.Get().(*[largeSize]byte)
-		r.buf = r.large[:]
-	} else {
-		r.buf = r.small[:]
+	switch n := r.end - r.start; {
+	case n <= smallSize:
+		r.resize(smallSize)
+	case n <= shortSize: // only behind a handshake message that was longer still
+		r.resize(shortSize)
+	default:
+		r.resize(largeSize)
 	}
-	r.start, r.end = 0, copy(r.buf, rest)
 	r.filled = r.end == len(r.buf)
 }
 
-// fail ends receiving for good.
+// fail ends receiving for good. Nothing in the buffer is needed any more.
 func (r *reader) fail(err error) error {
 	r.err = err
-	r.release()
 	r.start, r.end = 0, 0
+	r.resize(smallSize)
 	return err
-}
-
-// release gives the large buffer back, if there is one, and goes on in the small one. Nothing in the large one is needed any more.
-func (r *reader) release() {
-	if r.large != nil {
-		largePool.Put(r.large)
-		r.large = nil
-	}
-	r.buf = r.small[:]
 }

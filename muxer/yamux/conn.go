@@ -48,6 +48,7 @@ type conn struct {
 	arriving   *traffic // whose body that is
 	arrivingN  int
 	afterwards uint16 // flags of the frame that count once its body is there
+	arrivals   bool   // the remote has begun streams that its owner was not told of
 
 	received atomic.Uint64
 	backlog  atomic.Int64
@@ -61,6 +62,8 @@ type conn struct {
 	cause   error // why the connection takes no more
 	late    *time.Timer
 	pending int // streams of the remote that are not yet accepted
+	owner   *streams
+	over    bool // closed
 
 	release   chan struct{} // closed with the connection
 	closeOnce sync.Once
@@ -123,17 +126,49 @@ func (c *conn) forget(id uint32, t *traffic) {
 	}
 }
 
+// begin makes s the one that is told of streams, and why go-yamux ends the connection.
+func (c *conn) begin(s *streams) {
+	c.mu.Lock()
+	c.owner = s
+	over := c.over
+	c.mu.Unlock()
+	if over { // before there was a session to ask
+		c.failed(s)
+	}
+}
+
 // Close implements net.Conn, and lets a reader go that waits at the end of the input.
 func (c *conn) Close() error {
 	c.closeOnce.Do(func() {
 		c.mu.Lock()
-		defer c.mu.Unlock()
 		close(c.release)
 		if c.late != nil {
 			c.late.Stop()
 		}
+		c.over = true
+		s := c.owner
+		c.mu.Unlock()
+		if s != nil && !s.closed.Load() { // go-yamux does it: the remote broke the protocol, or is silent
+			c.failed(s)
+		}
 	})
 	return c.Conn.Close()
+}
+
+// failed takes note that go-yamux has ended the connection by itself.
+func (c *conn) failed(s *streams) {
+	err := s.failed()
+	c.mu.Lock()
+	if c.ended == nil {
+		c.ended = err
+	}
+	err, w := c.ended, c.watcher
+	tell := w != nil && !c.told
+	c.told = c.told || tell
+	c.mu.Unlock()
+	if tell {
+		w.Ended(err)
+	}
 }
 
 // Read implements net.Conn for go-yamux, which asks for a header, then for exactly its body.
@@ -154,6 +189,9 @@ func (c *conn) Read(p []byte) (int, error) {
 		return 0, errors.New("yamux: a header is read in pieces")
 	}
 	c.arrived() // go-yamux has put the last body into its stream's buffer
+	if c.arrivals {
+		c.announce()
+	}
 	for c.headN < headerSize {
 		n, err := c.Conn.Read(c.head[c.headN:])
 		c.received.Add(uint64(n))
@@ -188,6 +226,7 @@ func (c *conn) note(h []byte) error {
 		t = c.of(id)
 		t.fresh = true
 		c.pending++
+		c.arrivals = true
 	}
 	var watch func()
 	if t != nil {
@@ -219,6 +258,17 @@ func (c *conn) note(h []byte) error {
 func (t *traffic) take(flags uint16) {
 	t.finIn = t.finIn || flags&flagFIN != 0
 	t.reset = t.reset || flags&flagRST != 0
+}
+
+// announce tells of the streams that go-yamux has ready to be accepted.
+func (c *conn) announce() {
+	c.mu.Lock()
+	s := c.owner
+	c.mu.Unlock()
+	if s != nil { // else Announce looks
+		c.arrivals = false
+		s.arrived()
+	}
 }
 
 // arrived counts the body that has been read as readable.

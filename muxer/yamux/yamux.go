@@ -146,7 +146,7 @@ func (m *Muxer) New(nc net.Conn, side muxer.Side) (muxer.Streams, error) {
 	if err != nil {
 		return nil, fmt.Errorf("yamux: %w", err)
 	}
-	return &streams{conn: c, lib: s}, nil
+	return newStreams(c, s), nil
 }
 
 // logWriter passes go-yamux's complaints on.
@@ -164,13 +164,64 @@ type streams struct {
 
 	pings sync.Mutex // guards ping
 	ping  *ping
-	wg    sync.WaitGroup // the goroutine of the ping in flight
+	wg    sync.WaitGroup // the goroutines of the ping in flight and of acceptAll
 
 	last   *traffic // of the stream that Accept returned last; its caller's goroutine owns it
 	closed atomic.Bool
+
+	accepts   sync.Mutex // guards what follows
+	announce  func(muxer.RawStream)
+	accepting bool // acceptAll runs
+}
+
+var _ muxer.Announcer = (*streams)(nil)
+
+func newStreams(c *conn, session *lib.Session) *streams {
+	s := &streams{conn: c, lib: session}
+	c.begin(s)
+	return s
 }
 
 func (s *streams) Watch(w muxer.Watcher) { s.conn.watch(w) }
+
+// Announce implements muxer.Announcer.
+func (s *streams) Announce(f func(muxer.RawStream)) {
+	s.accepts.Lock()
+	s.announce = f
+	s.accepts.Unlock()
+	if s.Pending() {
+		s.arrived()
+	}
+}
+
+// arrived is called when the remote has begun a stream.
+func (s *streams) arrived() {
+	s.accepts.Lock()
+	defer s.accepts.Unlock()
+	if s.announce != nil && !s.accepting && !s.closed.Load() {
+		s.accepting = true
+		s.wg.Go(s.acceptAll)
+	}
+}
+
+// acceptAll announces what has arrived. go-yamux may have refused a stream that we count as pending: then it waits for the next one.
+func (s *streams) acceptAll() {
+	for {
+		s.accepts.Lock()
+		if s.accepting = s.Pending(); !s.accepting {
+			s.accepts.Unlock()
+			return
+		}
+		s.accepts.Unlock()
+		st, err := s.lib.AcceptStream()
+		if err != nil {
+			return
+		}
+		raw := s.conn.stream(st)
+		s.announce(raw)
+		s.conn.accepted(raw.traffic)
+	}
+}
 
 func (s *streams) Open(ctx context.Context) (muxer.RawStream, error) {
 	st, err := s.lib.OpenStream(ctx)
@@ -213,8 +264,10 @@ func (s *streams) Goodbye(code muxer.Code, _ string, within time.Duration) {
 }
 
 func (s *streams) Close() error {
-	s.pings.Lock() // no ping begins behind this
+	s.pings.Lock() // nothing begins behind this
+	s.accepts.Lock()
 	s.closed.Store(true)
+	s.accepts.Unlock()
 	s.pings.Unlock()
 	_ = s.lib.Close() // it closes the connection; whether that complains does not matter any more
 	s.wg.Wait()
@@ -244,6 +297,12 @@ func (s *streams) explain(err error) error {
 		return connError(err)
 	}
 	return &muxer.CloseError{Code: muxer.CodeProtocolError, Err: fmt.Errorf("yamux: %w", err)} // its unnamed errors are all about broken frames
+}
+
+// failed says why go-yamux has ended the connection by itself.
+func (s *streams) failed() error {
+	_, err := s.lib.OpenStream(context.Background()) // it does not wait: the session is over
+	return s.explain(err)
 }
 
 // ping is one round trip that is being measured.
