@@ -26,6 +26,9 @@ func (m *PeerManager) arrive(a Arrival) (Verdict, error) {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if d := m.feelerOf(a); d != nil {
+		return Verdict{}, m.feelerUp(a, now)
+	}
 	l := &linkState{id: a.LinkID, side: a.Side, acked: a.Acked, guest: a.Guest, dialed: a.Dialed, ip: a.IP, arrived: now}
 	var d *dialState
 	if p := m.peers[a.ID]; p != nil && p.dial != nil && a.Side == muxer.Dialer {

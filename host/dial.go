@@ -58,8 +58,10 @@ func (m *PeerManager) nextDue(now time.Time) (time.Time, bool) {
 	at, ok := m.store.NextDue(now)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if up, can := m.upgradeDue(now); can && (!ok || up.Before(at)) {
-		at, ok = up, true
+	for _, due := range []func(time.Time) (time.Time, bool){m.upgradeDue, m.feelerDue, m.churnDue} {
+		if t, can := due(now); can && (!ok || t.Before(at)) {
+			at, ok = t, true
+		}
 	}
 	return at, ok
 }
@@ -81,20 +83,21 @@ func (m *PeerManager) tryDialNext(now time.Time) (Dial, bool) {
 func (m *PeerManager) lookForDial(now time.Time, rejected map[transport.NodeID]bool) (d Dial, ok, again bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if d, ok := m.dialAnchor(now); ok {
+		return d, true, false
+	}
+	q := m.query(rejected)
 	for range maxLooks {
-		rec, found := m.store.Next(now, peerstore.Query{Skip: func(id transport.NodeID) bool { return rejected[id] || m.peers[id] != nil }})
+		rec, found := m.store.Next(now, q)
 		if !found || !m.trusted[rec.ID] && m.freeOutbound() <= 0 {
 			if m.freeOutbound() <= 0 {
-				d, ok = m.tryUpgrade(now)
+				d, ok = m.dialBeyond(now)
 			}
 			return d, ok, false
 		}
 		s := slotTrusted
 		if !m.trusted[rec.ID] {
 			s = slotOutbound
-			if anchor, ok := m.anchor(now); ok {
-				rec = anchor
-			}
 		}
 		if d, ok := m.dial(&rec, s, now); ok {
 			return d, true, false
@@ -102,30 +105,6 @@ func (m *PeerManager) lookForDial(now time.Time, rejected map[transport.NodeID]b
 		rejected[rec.ID] = true
 	}
 	return Dial{}, false, true
-}
-
-// anchor is the next outbound peer of the last run that can be dialed: they come first after a start, so that whoever has filled our store in the
-// meantime does not decide on all our links.
-func (m *PeerManager) anchor(now time.Time) (peerstore.Record, bool) {
-	for len(m.anchors) > 0 {
-		id := m.anchors[0]
-		m.anchors = m.anchors[1:]
-		if rec, ok := m.store.Get(id); ok && m.peers[id] == nil && !m.trusted[id] && isDue(&rec, now) {
-			return rec, true
-		}
-	}
-	return peerstore.Record{}, false
-}
-
-// saveAnchors remembers the outbound peers; mu is held.
-func (m *PeerManager) saveAnchors() {
-	var ids []transport.NodeID
-	for _, p := range m.sortedPeers() {
-		if l := p.current; l != nil && l.slot == slotOutbound && !l.ready.IsZero() {
-			ids = append(ids, p.id)
-		}
-	}
-	m.store.SetMeta(metaAnchors, joinIDs(ids))
 }
 
 // isDue says that the peer as a whole may be dialed.
@@ -153,8 +132,8 @@ func (m *PeerManager) dial(rec *peerstore.Record, s slot, now time.Time) (Dial, 
 	if len(addrs) == 0 {
 		return Dial{}, false
 	}
-	m.startDial(rec.ID, dialState{slot: s})
-	return Dial{ID: rec.ID, Addresses: addrs, Upgrade: s == slotUpgrade}, true
+	m.startDial(rec.ID, dialState{slot: s, group: m.groups.Of(addrs[0])})
+	return Dial{ID: rec.ID, Addresses: addrs, Upgrade: s == slotUpgrade, Feeler: s == slotFeeler}, true
 }
 
 // postpone lets addresses of a peer rest; mu is held.
@@ -274,11 +253,18 @@ func (m *PeerManager) DialFailed(id transport.NodeID, failures []DialFailure) {
 	if p == nil || p.dial == nil {
 		return
 	}
-	if d := m.endDial(p); d.slot == slotUpgrade {
+	d := m.endDial(p)
+	if d.slot == slotUpgrade {
 		m.unclaim(id)
 	}
 	linked := p.current != nil
-	m.store.Update(id, func(rec *peerstore.Record) { m.recordFailures(rec, failures, linked, now) })
+	m.store.Update(id, func(rec *peerstore.Record) {
+		m.recordFailures(rec, failures, linked, now)
+		if d.slot == slotFeeler {
+			m.tally.FeelersFailed++
+			m.felt(rec, failures, now)
+		}
+	})
 	m.tidy(p)
 	m.expire(id, now)
 	m.settleUpgrades()

@@ -29,6 +29,7 @@ const (
 	EventDown       EventKind = "peer-down" // with CodeDuplicate: a newer link of the peer goes on
 	EventDialFailed EventKind = "dial-failed"
 	EventRefused    EventKind = "refused"
+	EventFeeler     EventKind = "feeler" // a short dial has shown that an address works
 )
 
 const (

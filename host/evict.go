@@ -54,10 +54,34 @@ func (m *PeerManager) TryEvictNext() (Eviction, bool) {
 		if l == nil { // all are protected
 			l = slices.MaxFunc(candidates, older)
 		}
-		l.evict, l.evicting = &DisconnectError{Code: muxer.CodeEvicted, Limit: limitKeys[b], Reason: "more links than there is room for"}, true
+		l.evict, l.evicting = &DisconnectError{Code: muxer.CodeEvicted, Limit: limitKeys[b], Reason: whyCapacity}, true
+		m.tally.Evicted[causeOf(l.evict)]++
 		return Eviction{ID: l.peer.id, LinkID: l.id, Reason: l.evict}, true
 	}
 	return Eviction{}, false
+}
+
+// Why links end for others, in words.
+const (
+	whyCrowded  = "a peer of a less crowded network group took the place"
+	whyUpgrade  = "a better peer took the slot"
+	whyChurn    = "its turn to make room for another peer"
+	whyCapacity = "more links than there is room for"
+)
+
+// causeOf is why a link was ended, in a word.
+func causeOf(reason *DisconnectError) string {
+	switch reason.Reason {
+	case whyCrowded:
+		return "crowded"
+	case whyUpgrade:
+		return "upgrade"
+	case whyChurn:
+		return "churn"
+	case whyCapacity:
+		return "capacity"
+	}
+	return reason.Code.String()
 }
 
 // limitKeys are the configuration keys of the budgets.
@@ -100,6 +124,11 @@ func (m *PeerManager) requestEvict(id transport.NodeID, reason *DisconnectError)
 		return false
 	}
 	asked := false
+	defer func() {
+		if asked {
+			m.tally.Evicted[causeOf(reason)]++
+		}
+	}()
 	for _, l := range []*linkState{p.current, p.standby} {
 		if l != nil && l.evict == nil {
 			l.evict = reason

@@ -395,6 +395,8 @@ func (h *Host) drop(l *link, reason *DisconnectError) {
 		e.Kind, e.Stage = EventRefused, handshake.StageInfo
 		if !l.inbound() && reason.Remote {
 			e.Kind = EventDialFailed
+		} else if !l.inbound() && reason.Code == muxer.CodeInquiryDone {
+			e.Kind = EventFeeler
 		}
 	}
 	h.emit(e)

@@ -58,12 +58,15 @@ var (
 	descRefused  = prometheus.NewDesc("switchyard_refused_total", "Inbound connections refused or failed before they became links.", nil, nil)
 	descStreams  = prometheus.NewDesc("switchyard_streams", "Streams that peers have open with our handlers.", []string{"protocol"}, nil)
 	descServed   = prometheus.NewDesc("switchyard_streams_total", "Streams that peers have opened with our handlers, or tried to beyond a limit.", []string{"protocol", "outcome"}, nil)
+	descFeelers  = prometheus.NewDesc("switchyard_feelers_total", "Short dials that only tested an address.", []string{"outcome"}, nil)
+	descEvicted  = prometheus.NewDesc("switchyard_evictions_total", "Links that the peer manager ended, by cause.", []string{"cause"}, nil)
+	descBans     = prometheus.NewDesc("switchyard_bans", "Bans that hold.", nil, nil)
 	descKnown    = prometheus.NewDesc("switchyard_known_peers", "Peers in the store.", []string{"state"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descPeers, descBytes, descMessages, descDropped, descWaiting, descPauses, descRefused, descStreams, descServed, descKnown} {
+	for _, d := range []*prometheus.Desc{descPeers, descBytes, descMessages, descDropped, descWaiting, descPauses, descRefused, descStreams, descServed, descFeelers, descEvicted, descBans, descKnown} {
 		ch <- d
 	}
 }
@@ -107,7 +110,14 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		counter(descServed, s.served.Load(), s.protocol, "served")
 		counter(descServed, s.refused.Load(), s.protocol, "refused")
 	}
+	tally := h.peers.Tally()
+	counter(descFeelers, tally.FeelersWorked, "worked")
+	counter(descFeelers, tally.FeelersFailed, "failed")
+	for cause, n := range tally.Evicted {
+		counter(descEvicted, n, cause)
+	}
 	st := h.cfg.Store.Stats()
 	gauge(descKnown, float64(st.Tried), "tried")
 	gauge(descKnown, float64(st.New), "new")
+	gauge(descBans, float64(st.Banned))
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -27,6 +28,16 @@ type PeerConfig struct {
 	// MaxUpgrades (MaxConnectedUpgrade) are links beyond full slots, either way: probes of better peers, and peers that dial us and for which one of a more crowded
 	// network group is to make room. 0 means 4, negative means none.
 	MaxUpgrades int
+	// OutboundPerGroup is how many outbound links one network group gets while there are peers of other groups to dial; 0 means 1, negative means any number.
+	OutboundPerGroup int
+	// Anchors are how many of the longest-lived outbound peers are dialed first after a restart; 0 means 2, negative means none.
+	Anchors int
+	// Feelers is about how long it takes from one short dial to the next while all outbound slots are full: they find out which addresses work. 0 means 2
+	// minutes, negative means never.
+	Feelers time.Duration
+	// Churn is about how often an outbound peer that nothing protects gives its slot to another one while all are full, so that whoever has gathered our slots does
+	// not keep them; 0 means 1 hour, negative means never.
+	Churn time.Duration
 	// Guests are how many plain libp2p peers, of no known network, may be linked, trusted and unconditional ones apart; 0 means 16, negative means none. They
 	// take no other slot, are dialed only when an operator asks for it (or as persistent peers), and are never advertised.
 	Guests int
@@ -54,6 +65,7 @@ type Dial struct {
 	ID        transport.NodeID
 	Addresses []transport.Address // those that are due, best first
 	Upgrade   bool                // a probe beyond full slots
+	Feeler    bool                // only to test an address: Dialed will record that it works and refuse the link
 }
 
 // Arrival tells the peer manager of a link that has passed its handshake.
@@ -124,6 +136,7 @@ type PeerManager struct {
 
 	dialWake, evictWake waker
 	groupKey            [16]byte // secret: see lotOf
+	groups              *peerstore.Groups
 
 	mu       sync.Mutex // guards everything below; the store's lock is taken under it, never the other way round
 	rng      *rand.Rand
@@ -136,11 +149,16 @@ type PeerManager struct {
 	claims   map[transport.NodeID]transport.NodeID // the victim of an upgrade -> who claims its slot
 	evictQ   []uint64                              // links whose end was asked for, in order
 	promises map[transport.NodeID]struct{}         // peers whose score may earn them an upgrade; at most maxPromises
-	anchors  []transport.NodeID                    // the outbound peers of the last run that were not tried yet in this one
+	anchors  []transport.NodeID                    // those of the last run that were not tried yet in this one
+	saved    []transport.NodeID                    // the anchors as the store has them
+	feelerAt time.Time                             // when the next feeler is due
+	churnAt  time.Time                             // when the next outbound peer is due to be exchanged
+	churner  transport.NodeID                      // who is to take its place: one of the claims
 	selves   []transport.Address                   // addresses that turned out to be ours; at most maxSelves
 	guests   map[transport.NodeID]bool             // the trusted and unconditional peers that are guests; others are quarantined for it
 	height   uint64                                // ours
 	subs     map[*Subscription]struct{}
+	tally    PeerTally
 }
 
 // Names of what the peer manager keeps in the store.
@@ -168,12 +186,12 @@ func NewPeerManager(self transport.NodeID, cfg PeerConfig, store peerstore.Store
 		seed = rand.Uint64()
 	}
 	m := &PeerManager{
-		self: self, cfg: cfg, store: store,
+		self: self, cfg: cfg, store: store, groups: store.Groups(),
 		trusted: map[transport.NodeID]bool{}, unconditional: map[transport.NodeID]bool{}, private: map[transport.NodeID]bool{},
 		dialWake: newWaker(), evictWake: newWaker(), rng: rand.New(rand.NewPCG(seed, 0)),
 		peers: map[transport.NodeID]*peerState{}, links: map[uint64]*linkState{}, byIP: map[netip.Prefix]int{}, byGroup: map[netip.Prefix]int{},
 		claims: map[transport.NodeID]transport.NodeID{}, promises: map[transport.NodeID]struct{}{}, subs: map[*Subscription]struct{}{},
-		guests: map[transport.NodeID]bool{},
+		guests: map[transport.NodeID]bool{}, tally: PeerTally{Evicted: map[string]uint64{}},
 	}
 	for _, a := range cfg.Persistent {
 		m.trusted[a.ID()] = true
@@ -213,7 +231,7 @@ func (c PeerConfig) withDefaults() (PeerConfig, error) {
 		key       string
 		n         *int
 		otherwise int
-	}{{"peers.max_outbound", &c.MaxOutbound, 8}, {"peers.max_inbound", &c.MaxInbound, 40}, {"peers.max_upgrades", &c.MaxUpgrades, 4}, {"peers.guests", &c.Guests, 16},
+	}{{"peers.max_outbound", &c.MaxOutbound, 8}, {"peers.max_inbound", &c.MaxInbound, 40}, {"peers.max_upgrades", &c.MaxUpgrades, 4}, {"peers.guests", &c.Guests, 16}, {"peers.anchors", &c.Anchors, 2},
 		{"limits.connections_per_ip", &c.ConnectionsPerIP, 8}, {"limits.connections_per_group", &c.ConnectionsPerGroup, 32}}
 	for _, f := range counts {
 		switch {
@@ -223,6 +241,20 @@ func (c PeerConfig) withDefaults() (PeerConfig, error) {
 			return c, fmt.Errorf("%s: %d is not a number of connections", f.key, *f.n)
 		case *f.n < 0:
 			*f.n = 0
+		}
+	}
+	if c.OutboundPerGroup == 0 {
+		c.OutboundPerGroup = 1
+	}
+	if c.OutboundPerGroup < 0 {
+		c.OutboundPerGroup = math.MaxInt
+	}
+	for _, f := range []struct {
+		every     *time.Duration
+		otherwise time.Duration
+	}{{&c.Feelers, 2 * time.Minute}, {&c.Churn, time.Hour}} {
+		if *f.every == 0 {
+			*f.every = f.otherwise
 		}
 	}
 	times := []struct {
@@ -300,11 +332,13 @@ func configured(rec *peerstore.Record, a transport.Address, now time.Time) peers
 
 // recall takes up what the last run left: the anchors, and the peers that have earned a good score.
 func (m *PeerManager) recall() {
-	m.anchors = splitIDs(m.store.Meta(metaAnchors))
+	m.saved = splitIDs(m.store.Meta(metaAnchors))
+	m.anchors = slices.Clone(m.saved[:min(len(m.saved), m.cfg.Anchors)])
 	for _, id := range splitIDs(m.store.Meta(metaGuests)) {
 		m.guests[id] = m.exempt(id)
 	}
 	now := time.Now()
+	m.feelerAt, m.churnAt = now.Add(m.about(m.cfg.Feelers)), now.Add(m.about(m.cfg.Churn))
 	looked := 0
 	m.store.Range(func(rec peerstore.Record) bool {
 		if scoreAt(&rec, now) >= upgradeMargin {

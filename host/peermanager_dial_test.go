@@ -474,7 +474,7 @@ func TestPeerManagerDialNextWakes(t *testing.T) {
 func TestPeerManagerAnchorsComeFirst(t *testing.T) {
 	book := peerstore.NewBook(peerstore.Limits{}, 1)
 	build := func() *pm {
-		m, err := NewPeerManager(pmSelf, PeerConfig{MaxOutbound: 3, Seed: 1}, book)
+		m, err := NewPeerManager(pmSelf, PeerConfig{MaxOutbound: 3, Anchors: 3, Seed: 1}, book)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -60,7 +60,7 @@ func TestPeerManagerModel(t *testing.T) {
 	if testing.Short() { // too few operations for the rare ones
 		return
 	}
-	for _, what := range []string{"dial", "dial trusted", "upgrade", "upgrade evicts", "dialed", "accepted", "standby", "replaces", "redialed", "redial fails", "promoted", "grace closes",
+	for _, what := range []string{"dial", "dial trusted", "feeler", "feeler works", "churn", "churn evicts", "upgrade", "upgrade evicts", "dialed", "accepted", "standby", "replaces", "redialed", "redial fails", "promoted", "grace closes",
 		"duplicate", "full inbound", "full guests", "enters", "enters and evicts", "entered too late", "entry gets a free slot", "not ours", "guest", "per ip", "per group", "banned", "evict requested", "evict banned", "quarantine", "expired", "ready", "down", "no place"} {
 		if seen[what] == 0 {
 			t.Errorf("it never happened: %s", what)
@@ -94,8 +94,8 @@ type modelLink struct {
 }
 
 type modelDial struct {
-	requested, upgrade bool
-	addrs              []transport.Address
+	requested, upgrade, feeler bool
+	addrs                      []transport.Address
 }
 
 type model struct {
@@ -111,7 +111,9 @@ type model struct {
 
 	links  []*modelLink
 	dials  map[transport.NodeID]*modelDial
-	evicts []uint64 // asked for, in order
+	felt   time.Time // when the last feeler was dialed
+	turned time.Time // and the last churn
+	evicts []uint64  // asked for, in order
 	bans   map[peerstore.Target]time.Time
 	score  map[transport.NodeID]int // with since: decays step by step
 	since  map[transport.NodeID]time.Time
@@ -133,7 +135,7 @@ func newModel(t *testing.T, seed uint64) *model {
 		Persistent:    []transport.Address{w.addr(w.ids[0], 0), w.addr(w.ids[1], 0)},
 		Unconditional: []transport.NodeID{w.ids[2]},
 		Private:       []transport.NodeID{w.ids[3]},
-		MaxOutbound:   6, MaxInbound: 7, MaxUpgrades: 2, Guests: 3, ConnectionsPerIP: 3, ConnectionsPerGroup: 6, Seed: seed,
+		MaxOutbound:   6, MaxInbound: 7, MaxUpgrades: 2, Guests: 3, Feelers: 2 * time.Minute, Churn: 5 * time.Minute, ConnectionsPerIP: 3, ConnectionsPerGroup: 6, Seed: seed,
 	}
 	w.m = newPM(t, w.cfg)
 	w.cfg, _ = w.cfg.withDefaults()
@@ -215,7 +217,7 @@ func (w *model) outbound() (links, dials int) {
 		}
 	}
 	for id, d := range w.dials {
-		if !d.requested && !w.trusted(id) {
+		if !d.requested && !d.feeler && !w.trusted(id) {
 			dials++
 		}
 	}

@@ -106,6 +106,23 @@ func (w *model) stepDial() {
 	switch {
 	case w.trusted(d.ID):
 		w.did("dial trusted", "%s", d.ID)
+	case d.Feeler:
+		for id, other := range w.dials {
+			if other.feeler {
+				w.fatal("feelers to %s and %s at once", id, d.ID)
+			}
+		}
+		if free > 0 || now.Sub(w.felt) < w.cfg.Feelers/2 {
+			w.fatal("feeler %s %s after the one before, with %d free slots", d.ID, now.Sub(w.felt), free)
+		}
+		w.felt = now
+		w.did("feeler", "%s", d.ID)
+	case d.Upgrade && d.ID == w.m.churner:
+		if free > 0 || dials > 0 || links != w.cfg.MaxOutbound || now.Sub(w.turned) < w.cfg.Churn/2 || len(w.m.claims) != 1 {
+			w.fatal("churn %s %s after the one before, with %d links and %d dials", d.ID, now.Sub(w.turned), links, dials)
+		}
+		w.turned = now
+		w.did("churn", "%s", d.ID)
 	case d.Upgrade:
 		if free > 0 || links+dials >= w.cfg.MaxOutbound+w.cfg.MaxUpgrades {
 			w.fatal("upgrade %s with %d free slots, %d links and %d dials", d.ID, free, links, dials)
@@ -133,7 +150,7 @@ func (w *model) stepDial() {
 			}
 		}
 	}
-	w.dials[d.ID] = &modelDial{upgrade: d.Upgrade, addrs: d.Addresses}
+	w.dials[d.ID] = &modelDial{upgrade: d.Upgrade, feeler: d.Feeler, addrs: d.Addresses}
 	if d.Upgrade && w.rng.IntN(2) == 0 && !w.dead(d.ID) { // left to chance, something comes in between most of them
 		ip, _ := d.Addresses[0].IP()
 		w.arrive(d.ID, muxer.Dialer, w.dials[d.ID], ip, d.Addresses[0])

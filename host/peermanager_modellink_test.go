@@ -83,8 +83,12 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	if d == nil && side == muxer.Listener { // an inbound link does not end a dial
 		if w.m.peers[id] != nil && w.m.peers[id].dial != nil {
 			pd := w.m.peers[id].dial
-			w.dials[id] = &modelDial{requested: pd.requested, upgrade: pd.slot == slotUpgrade, addrs: w.pending(id)}
+			w.dials[id] = &modelDial{requested: pd.requested, upgrade: pd.slot == slotUpgrade, feeler: pd.slot == slotFeeler, addrs: w.pending(id)}
 		}
+	}
+	if d != nil && d.feeler {
+		w.feel(a)
+		return
 	}
 	c, s := w.of(id, "current"), w.of(id, "standby")
 	out, outDials := w.outbound()
@@ -121,7 +125,7 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 			full = w.guests()-w.entries(true)-own >= w.cfg.Guests
 		}
 		switch {
-		case full && c == nil && w.entries(true)+w.entries(false) < w.cfg.MaxUpgrades && len(w.open(l.guest, w.crowd(l.guest, groupOf(ip))+1)) > 0:
+		case full && c == nil && w.entries(true)+w.entries(false) < w.cfg.MaxUpgrades && len(w.open(l.guest, w.crowd(l.guest, w.m.groupOf(ip))+1)) > 0:
 			l.entry = true
 		case full:
 			want = map[bool]string{true: "full guests", false: "full inbound"}[l.guest]
@@ -189,6 +193,29 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	w.did(map[muxer.Side]string{muxer.Dialer: "dialed", muxer.Listener: "accepted"}[side], "link %d of %s", l.num, id)
 }
 
+// feel ends a feeler that has found its peer.
+func (w *model) feel(a Arrival) {
+	want := muxer.CodeInquiryDone
+	if w.banned(a.ID, a.IP) {
+		want = muxer.CodeBanned
+	}
+	_, err := w.m.Dialed(a)
+	var d *DisconnectError
+	if !errors.As(err, &d) || d.Code != want {
+		w.fatal("feeler to %s: %v, want %s", a.ID, err, want)
+	}
+	rec, known := w.m.store.Get(a.ID)
+	for _, r := range rec.Addresses {
+		if works := r.LastSuccess.Equal(time.Now()); r.Address == a.Dialed && works != (want == muxer.CodeInquiryDone && !a.Guest) {
+			w.fatal("%s has worked: %v, guest %v, %s", r.Address, works, a.Guest, want)
+		}
+	}
+	if known && a.Guest && len(rec.Addresses) > 0 && w.of(a.ID, "current") == nil && !w.exempt(a.ID) && !rec.Quarantined.After(time.Now()) {
+		w.fatal("%s turned out to be a guest, and may be dialed again", a.ID)
+	}
+	w.did("feeler works", "%s", a.ID)
+}
+
 // pending are the addresses of the dial in progress: the model keeps them itself, this is only for a dial that an inbound link overlaps.
 func (w *model) pending(id transport.NodeID) []transport.Address {
 	return []transport.Address{w.addr(id, 0)}
@@ -233,7 +260,7 @@ func (w *model) ready(l *modelLink) {
 	want := l.role == "current" && !l.evict
 	var open []*modelLink
 	if want && l.entry && l.ready.IsZero() {
-		if open = w.open(l.guest, w.crowd(l.guest, groupOf(l.ip))); len(open) == 0 {
+		if open = w.open(l.guest, w.crowd(l.guest, w.m.groupOf(l.ip))); len(open) == 0 {
 			want = false
 			w.request(l.id, muxer.CodeTooManyPeers)
 			w.did("entered too late", "link %d of %s", l.num, l.id)
@@ -283,7 +310,11 @@ func (w *model) learnEvictions(open []*modelLink) {
 				w.fatal("an upgrade evicts %+v", *l)
 			}
 			l.evict, l.why = true, w.m.links[num].evict.Code
-			w.did("upgrade evicts", "link %d of %s", l.num, l.id)
+			what := "upgrade evicts"
+			if w.m.links[num].evict.Reason == whyChurn {
+				what = "churn evicts"
+			}
+			w.did(what, "link %d of %s", l.num, l.id)
 		}
 	}
 }

@@ -1,12 +1,12 @@
 package host
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
 // The reference for who has to make room when a budget of those that dial us is full.
@@ -26,9 +26,9 @@ func (w *model) entries(guest bool) (n int) {
 }
 
 // crowd is how many links of a network group a budget has, those that are to end apart.
-func (w *model) crowd(guest bool, group netip.Prefix) (n int) {
+func (w *model) crowd(guest bool, group peerstore.Group) (n int) {
 	for _, l := range w.links {
-		if w.bids(l, guest) && !l.evict && groupOf(l.ip) == group {
+		if w.bids(l, guest) && !l.evict && w.m.groupOf(l.ip) == group {
 			n++
 		}
 	}
@@ -77,17 +77,17 @@ func (w *model) open(guest bool, atLeast int) []*modelLink {
 		}
 		return int64(time.Hour - l.latency)
 	})
-	byLot := map[netip.Prefix][]*modelLink{}
-	var groups []netip.Prefix
+	byLot := map[peerstore.Group][]*modelLink{}
+	var groups []peerstore.Group
 	for _, l := range w.without(candidates, safe) {
-		if g := groupOf(l.ip); g.IsValid() {
+		if g := w.m.groupOf(l.ip); !g.IsZero() {
 			if byLot[g] == nil {
 				groups = append(groups, g)
 			}
 			byLot[g] = append(byLot[g], l)
 		}
 	}
-	slices.SortFunc(groups, func(a, b netip.Prefix) int {
+	slices.SortFunc(groups, func(a, b peerstore.Group) int {
 		if w.m.lotOf(a) < w.m.lotOf(b) {
 			return -1
 		}
@@ -99,7 +99,7 @@ func (w *model) open(guest bool, atLeast int) []*modelLink {
 	var open []*modelLink
 	most := atLeast
 	for _, l := range w.without(candidates, safe) {
-		switch n := w.crowd(guest, groupOf(l.ip)); {
+		switch n := w.crowd(guest, w.m.groupOf(l.ip)); {
 		case n <= atLeast || n < most:
 		case n > most:
 			most, open = n, []*modelLink{l}

@@ -52,6 +52,12 @@ func newPM(t testing.TB, cfg PeerConfig) *pm {
 	if cfg.Seed == 0 {
 		cfg.Seed = 1
 	}
+	if cfg.Feelers == 0 { // tests ask for them
+		cfg.Feelers = -1
+	}
+	if cfg.Churn == 0 {
+		cfg.Churn = -1
+	}
 	book := peerstore.NewBook(peerstore.Limits{}, 1)
 	m, err := NewPeerManager(pmSelf, cfg, book)
 	if err != nil {

@@ -22,6 +22,7 @@ const (
 	slotUpgrade              // MaxUpgrades: beyond full outbound slots, until the victim has gone
 	slotGuest                // Guests
 	slotEntry                // MaxUpgrades: beyond a full budget of those that dial us, until somebody has made room
+	slotFeeler               // one short dial at a time that only tests an address
 	slotKinds
 )
 
@@ -50,7 +51,8 @@ type peerState struct {
 // dialState is a dial in progress.
 type dialState struct {
 	slot      slot
-	requested bool // an operator asked for it
+	group     peerstore.Group // of the first address
+	requested bool            // an operator asked for it
 }
 
 // linkState is a link that has passed its handshake.
@@ -66,8 +68,9 @@ type linkState struct {
 	bid    slot // in slotEntry: the budget that it waits for
 	dialed transport.Address
 	ip     netip.Addr
-	group  netip.Prefix // of ip: see groupOf
-	lot    uint64       // of group: see lotOf
+	group  peerstore.Group // of ip: see groupOf
+	lot    uint64          // of group: see lotOf
+	named  peerstore.Group // of dialed
 
 	arrived  time.Time
 	ready    time.Time // zero: not yet
@@ -136,8 +139,11 @@ func (m *PeerManager) tidy(p *peerState) {
 // addLink counts a link in; mu is held.
 func (m *PeerManager) addLink(l *linkState) {
 	m.links[l.id] = l
-	l.group = groupOf(l.ip)
+	l.group = m.groupOf(l.ip)
 	l.lot = m.lotOf(l.group)
+	if !l.dialed.IsZero() {
+		l.named = m.groups.Of(l.dialed)
+	}
 	m.linked[l.slot]++
 	if ip, group, ok := ipKeys(l.ip); ok {
 		m.byIP[ip]++

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"maps"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -112,6 +113,21 @@ func (m *PeerManager) Counts() PeerCounts {
 		c.Dialing += n
 	}
 	return c
+}
+
+// PeerTally counts what the peer manager has done since its start.
+type PeerTally struct {
+	FeelersWorked, FeelersFailed uint64            // short dials that tested an address
+	Evicted                      map[string]uint64 // links that it asked to end, by cause: "crowded", "upgrade", "churn", "capacity", or the code of the reason
+}
+
+// Tally is what was done since the start.
+func (m *PeerManager) Tally() PeerTally {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.tally
+	t.Evicted = maps.Clone(t.Evicted)
+	return t
 }
 
 // wellKnown is how many peers per outbound slot we like to know of, so that there is a choice when one goes.

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
 // What protects a link from making room for another one. The grounds are asked in this order, and each protects the best of those that none before it has:
@@ -40,7 +41,7 @@ func (m *PeerManager) protected(links []*linkState) map[*linkState]bool {
 	protect(otherShare, func(l *linkState) bool { return l.latency > 0 }, func(a, b *linkState) int {
 		return cmp.Compare(latencyRank(a), latencyRank(b))
 	})
-	seen := map[netip.Prefix]bool{}
+	seen := map[peerstore.Group]bool{}
 	protect(otherShare, func(l *linkState) bool { // the first of each group that comes is its oldest
 		first := l.lot != 0 && !seen[l.group]
 		seen[l.group] = true
@@ -57,24 +58,25 @@ func older(a, b *linkState) int {
 func latencyRank(l *linkState) uint64 { return uint64(l.latency - 1) }
 
 // lotOf is the secret number of a network group, by which some groups are protected: nobody can place himself there. Links without a group have 0.
-func (m *PeerManager) lotOf(group netip.Prefix) uint64 {
-	if !group.IsValid() {
+func (m *PeerManager) lotOf(group peerstore.Group) uint64 {
+	if group.IsZero() {
 		return 0
 	}
-	text, _ := group.MarshalBinary()
-	sum := sha256.Sum256(append(m.groupKey[:], text...))
+	sum := sha256.Sum256(append(m.groupKey[:], group.String()...))
 	return max(1, binary.BigEndian.Uint64(sum[:]))
 }
 
-// groupOf is the network group that an IP counts in; the zero Prefix for loopback and for none: those are one crowd.
-func groupOf(ip netip.Addr) netip.Prefix {
-	_, group, _ := ipKeys(ip)
-	return group
+// groupOf is the network group that an IP counts in; the zero Group for loopback and for none: those are one crowd.
+func (m *PeerManager) groupOf(ip netip.Addr) peerstore.Group {
+	if ip.Unmap().IsLoopback() {
+		return peerstore.Group{}
+	}
+	return m.groups.OfIP(ip)
 }
 
 // crowds are how many links of a budget each network group has, with those that wait to get into it and without those on their way out; mu is held.
-func (m *PeerManager) crowds(s slot) map[netip.Prefix]int {
-	out := map[netip.Prefix]int{}
+func (m *PeerManager) crowds(s slot) map[peerstore.Group]int {
+	out := map[peerstore.Group]int{}
 	for _, l := range m.links {
 		if (l.slot == s || l.slot == slotEntry && l.bid == s) && l.evict == nil {
 			out[l.group]++
@@ -121,7 +123,7 @@ func (m *PeerManager) mayEnter(s slot, ip netip.Addr) bool {
 	if m.linked[slotEntry] >= m.cfg.MaxUpgrades {
 		return false
 	}
-	return m.crowdedOut(s, m.crowds(s)[groupOf(ip)]+1) != nil
+	return m.crowdedOut(s, m.crowds(s)[m.groupOf(ip)]+1) != nil
 }
 
 // enter finds a place for a link that has come in beyond a full budget, now that it is up: a free one, or that of a link which has to go. false says that there is
@@ -135,7 +137,7 @@ func (m *PeerManager) enter(l *linkState) bool {
 	if victim == nil {
 		return false
 	}
-	m.requestEvict(victim.peer.id, &DisconnectError{Code: muxer.CodeEvicted, Limit: limitKeys[l.bid], Reason: "a peer of a less crowded network group took the place"})
+	m.requestEvict(victim.peer.id, &DisconnectError{Code: muxer.CodeEvicted, Limit: limitKeys[l.bid], Reason: whyCrowded})
 	return true
 }
 

@@ -112,6 +112,9 @@ func (m *PeerManager) unclaim(claimer transport.NodeID) {
 			delete(m.claims, victim)
 		}
 	}
+	if m.churner == claimer {
+		m.churner = ""
+	}
 }
 
 // reclaim makes sure that a peer's upgrade has a victim that is still there, or finds it another; mu is held.
@@ -133,10 +136,14 @@ func (m *PeerManager) reclaim(claimer transport.NodeID) bool {
 
 // evictVictim asks for the end of the victim, now that the upgrade is up; mu is held. When no victim is left, the upgrade itself goes.
 func (m *PeerManager) evictVictim(claimer transport.NodeID) {
+	reason := whyUpgrade
+	if m.churner == claimer {
+		reason = whyChurn
+	}
 	if m.reclaim(claimer) {
 		for victim, by := range m.claims {
 			if by == claimer {
-				m.requestEvict(victim, &DisconnectError{Code: muxer.CodeEvicted, Reason: "a better peer took the slot"})
+				m.requestEvict(victim, &DisconnectError{Code: muxer.CodeEvicted, Reason: reason})
 			}
 		}
 		return
