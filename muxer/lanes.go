@@ -224,18 +224,11 @@ func (s *Lanes) Run(ctx context.Context, h Handler) error {
 		defer close(cancelled)
 		s.close(&CloseError{Code: CodeShuttingDown, Reason: "context ended", Err: fmt.Errorf("%w: %w", ErrClosed, context.Cause(ctx))})
 	})
-	if _, ok := h.(Liveness); ok && !agreed { // ask for a sign of life
-		s.wg.Go(func() {
-			if _, err := s.Ping(s.life); err == nil {
-				s.mu.Lock()
-				s.alive = true
-				s.news.Signal()
-				s.mu.Unlock()
-			}
-		})
-	}
+	_, asks := h.(Liveness)
+	unasked := s.firstPing(asks && !agreed)
 	s.fail(s.readLoop(h))
 	<-s.done
+	unasked()
 	if !unhook() {
 		<-cancelled
 	}
@@ -435,24 +428,6 @@ func (s *Lanes) Why(err error) error {
 		return ce
 	}
 	return err
-}
-
-// Ping implements Session.
-func (s *Lanes) Ping(ctx context.Context) (time.Duration, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
-	rtt, err := s.streams.Ping(ctx)
-	if err == nil {
-		s.rtt.Store(int64(rtt))
-		return rtt, nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err != nil {
-		return 0, s.err
-	}
-	return 0, err
 }
 
 // Stats implements Session.

@@ -11,34 +11,28 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// testPriority keeps two lanes full and looks at the shares that arrive.
+// testPriority fills two lanes and looks at the shares that arrive as long as neither is empty.
 func (s Suite) testPriority(t *testing.T) {
-	channels := []muxer.Channel{{ID: 1, Priority: 1, SendQueue: 512 << 10}, {ID: 2, Priority: 4, SendQueue: 512 << 10}}
+	channels := []muxer.Channel{{ID: 1, Priority: 1, SendQueue: 16 << 20}, {ID: 2, Priority: 4, SendQueue: 32 << 20}}
 	s.with(t, channels, func(t *testing.T, a, b *end) {
-		ctx, cancel := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
 		b.inbox.Pause()
 		for _, c := range channels {
-			for range 8 { // the lane is refilled as soon as there is room
-				wg.Go(func() {
-					msg := make([]byte, 8<<10)
-					for a.Send(ctx, c.ID, msg) == nil {
-					}
-				})
+			for range c.SendQueue / 2 / (8 << 10) { // a message may count for more than its bytes
+				if err := a.Send(t.Context(), c.ID, make([]byte, 8<<10)); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		synctest.Wait()
 		b.inbox.Resume()
 		var got [3]int
-		for total := 0; total < 64<<20; {
+		for total := 0; total < 14<<20; {
 			for _, m := range b.inbox.Await(1) {
 				if total += len(m.Data); total > 4<<20 { // what was under way before both lanes were full does not count
 					got[m.Channel] += len(m.Data)
 				}
 			}
 		}
-		cancel()
-		wg.Wait()
 		if ratio := float64(got[2]) / float64(got[1]); ratio < 3.4 || ratio > 4.6 {
 			t.Errorf("priorities 1 and 4 got %d and %d bytes, a ratio of %.2f", got[1], got[2], ratio)
 		}
