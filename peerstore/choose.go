@@ -115,4 +115,3 @@ func (b *Book) dialable(id transport.NodeID) (Record, bool) {
 	e.read(&r)
 	return r, true
 }
-
