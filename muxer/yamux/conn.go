@@ -32,12 +32,16 @@ const (
 // lastWords is how long we read from a connection that takes no more.
 const lastWords = time.Second
 
+// unreadOfOne is what a connection may hold unread whatever all of them hold.
+const unreadOfOne = 1 << 20
+
 // codeBase marks the length of a GO_AWAY as one of our codes, "SY" and the code, so that no number of another implementation is taken for one.
 const codeBase = 0x5359_0000
 
 // conn is the connection beneath go-yamux. It takes note of the frames that pass.
 type conn struct {
 	net.Conn
+	muxer *Muxer
 
 	out writer
 
@@ -64,6 +68,7 @@ type conn struct {
 	pending int // streams of the remote that are not yet accepted
 	owner   *streams
 	over    bool // closed
+	unread  int  // bytes that have arrived and nobody has read, until closed
 
 	release   chan struct{} // closed with the connection
 	closeOnce sync.Once
@@ -78,11 +83,12 @@ type traffic struct {
 	finOut   bool
 	reset    bool
 	fresh    bool // not yet accepted
+	dropped  bool // nobody reads what arrives
 	watch    func()
 }
 
-func newConn(nc net.Conn) *conn {
-	return &conn{Conn: nc, out: newWriter(nc), streams: map[uint32]*traffic{}, release: make(chan struct{})}
+func newConn(nc net.Conn, m *Muxer) *conn {
+	return &conn{Conn: nc, muxer: m, out: newWriter(nc), streams: map[uint32]*traffic{}, release: make(chan struct{})}
 }
 
 func (c *conn) watch(w muxer.Watcher) {
@@ -142,6 +148,7 @@ func (c *conn) Close() error {
 	c.closeOnce.Do(func() {
 		c.mu.Lock()
 		close(c.release)
+		c.hold(-c.unread) // the streams' buffers go with it
 		if c.late != nil {
 			c.late.Stop()
 		}
@@ -222,6 +229,11 @@ func (c *conn) note(h []byte) error {
 	}
 	c.mu.Lock()
 	t := c.streams[id]
+	if kind == typeData && c.unread+int(length) > unreadOfOne && c.muxer.unread.Load()+int64(length) > int64(c.muxer.cfg.MaxUnread) {
+		held := c.unread
+		c.mu.Unlock()
+		return &muxer.CloseError{Code: muxer.CodeOverflow, Reason: fmt.Sprintf("yamux: nobody has read %d bytes, and all connections hold as many as they may (%d)", held, c.muxer.cfg.MaxUnread)}
+	}
 	if flags&flagSYN != 0 && t == nil {
 		t = c.of(id)
 		t.fresh = true
@@ -240,7 +252,7 @@ func (c *conn) note(h []byte) error {
 		if kind == typeData && length > 0 {
 			c.arriving, c.arrivingN, c.afterwards = t, int(length), flags
 		} else if flags&(flagFIN|flagRST) != 0 {
-			t.take(flags)
+			c.take(t, flags)
 			watch = t.watch
 			c.tidy(id, t)
 		}
@@ -255,9 +267,39 @@ func (c *conn) note(h []byte) error {
 	return nil
 }
 
-func (t *traffic) take(flags uint16) {
+// take takes note of the remote's end of a stream. The mutex is held.
+func (c *conn) take(t *traffic, flags uint16) {
 	t.finIn = t.finIn || flags&flagFIN != 0
-	t.reset = t.reset || flags&flagRST != 0
+	if flags&flagRST != 0 {
+		t.reset = true
+		c.drop(t)
+	}
+}
+
+// hold counts n bytes more as unread. The mutex is held.
+func (c *conn) hold(n int) {
+	if c.over {
+		return
+	}
+	c.unread += n
+	c.muxer.unread.Add(int64(n))
+}
+
+// drop takes note that nobody reads what a stream has or will get. The mutex is held.
+func (c *conn) drop(t *traffic) {
+	if !t.dropped {
+		t.dropped = true
+		c.hold(-t.readable)
+		t.readable = 0
+	}
+}
+
+// consumed takes note that n bytes of a stream were read. The mutex is held.
+func (c *conn) consumed(t *traffic, n int) {
+	if !t.dropped {
+		t.readable -= n
+		c.hold(-n)
+	}
 }
 
 // announce tells of the streams that go-yamux has ready to be accepted.
@@ -278,8 +320,11 @@ func (c *conn) arrived() {
 		return
 	}
 	c.mu.Lock()
-	t.readable += c.arrivingN
-	t.take(c.afterwards)
+	if !t.dropped {
+		t.readable += c.arrivingN
+		c.hold(c.arrivingN)
+	}
+	c.take(t, c.afterwards)
 	watch := t.watch
 	c.arriving = nil
 	c.mu.Unlock()
@@ -362,7 +407,10 @@ func (c *conn) Write(frame []byte) (int, error) {
 			paced = t.paced
 			if flags&(flagFIN|flagRST) != 0 {
 				t.finOut = t.finOut || flags&flagFIN != 0
-				t.reset = t.reset || flags&flagRST != 0
+				if flags&flagRST != 0 {
+					t.reset = true
+					c.drop(t)
+				}
 				c.tidy(id, t)
 				if refused = t.reset && t.fresh; refused { // go-yamux has not taken it
 					t.fresh = false

@@ -43,7 +43,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.lib.Read(p)
 	if n > 0 {
 		s.conn.mu.Lock()
-		s.traffic.readable -= n
+		s.conn.consumed(s.traffic, n)
 		s.conn.mu.Unlock()
 		if err != nil && !errors.Is(err, io.EOF) { // of the window update behind the bytes; it comes again
 			err = nil
@@ -118,6 +118,7 @@ func (s *stream) Close() error {
 	err := s.lib.Close()
 	s.closed(err)
 	s.conn.mu.Lock()
+	s.conn.drop(s.traffic)
 	s.conn.forget(s.lib.StreamID(), s.traffic)
 	s.conn.mu.Unlock()
 	return explainStream(err)

@@ -36,6 +36,7 @@ const initialWindow = 256 << 10
 const (
 	DefaultMaxWindow      = 16 << 20
 	DefaultMaxStreams     = 1024
+	DefaultMaxUnread      = 128 << 20
 	DefaultPingInterval   = 30 * time.Second
 	DefaultTimeout        = 45 * time.Second
 	DefaultMaxFrame       = 64 << 10
@@ -43,6 +44,7 @@ const (
 	smallestMaxFrame      = 1 << 10
 	largestMaxWindow      = 1 << 30
 	largestMaxStreams     = 1 << 20
+	largestMaxUnread      = 1 << 40
 	smallestPingInterval  = time.Millisecond
 	pongsThatMayBeWaiting = 32
 )
@@ -53,6 +55,10 @@ type Config struct {
 	MaxWindow int
 	// MaxStreams is how many streams the remote may have open at once; more are reset.
 	MaxStreams int
+	// MaxUnread is how many bytes that nobody has read yet all connections of this Muxer may hold together. Yamux has no window for a whole connection: with
+	// MaxStreams streams of 256 KiB and more, each remote could make us hold hundreds of MiB. Beyond it, a connection that has more to bring and holds more than
+	// 1 MiB ends.
+	MaxUnread int
 	// PingInterval is the time between our pings on a connection on which nothing arrives.
 	PingInterval time.Duration
 	// Timeout ends the connection when a ping is not answered, or the connection takes no byte, for this long. go-yamux's own 10 s have dropped
@@ -72,6 +78,7 @@ func (c Config) withDefaults() Config {
 	}
 	set(&c.MaxWindow, DefaultMaxWindow)
 	set(&c.MaxStreams, DefaultMaxStreams)
+	set(&c.MaxUnread, DefaultMaxUnread)
 	set(&c.MaxFrame, DefaultMaxFrame)
 	if c.PingInterval == 0 {
 		c.PingInterval = DefaultPingInterval
@@ -91,6 +98,7 @@ func (c Config) Validate() error {
 	}{
 		{"MaxWindow", c.MaxWindow, initialWindow, largestMaxWindow},
 		{"MaxStreams", c.MaxStreams, 1, largestMaxStreams},
+		{"MaxUnread", c.MaxUnread, unreadOfOne, largestMaxUnread},
 		{"MaxFrame", c.MaxFrame, smallestMaxFrame, initialWindow},
 	} {
 		if f.v < f.low || f.v > f.high {
@@ -104,7 +112,10 @@ func (c Config) Validate() error {
 }
 
 // Muxer makes connections. It implements muxer.StreamMuxer.
-type Muxer struct{ cfg Config }
+type Muxer struct {
+	cfg    Config
+	unread atomic.Int64 // of all connections
+}
 
 var _ muxer.StreamMuxer = (*Muxer)(nil)
 
@@ -113,7 +124,7 @@ func New(cfg Config) (*Muxer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Muxer{cfg.withDefaults()}, nil
+	return &Muxer{cfg: cfg.withDefaults()}, nil
 }
 
 // Name implements muxer.StreamMuxer.
@@ -137,7 +148,7 @@ func (m *Muxer) New(nc net.Conn, side muxer.Side) (muxer.Streams, error) {
 	if m.cfg.Logger != nil {
 		cfg.LogOutput = logWriter{m.cfg.Logger}
 	}
-	c := newConn(nc)
+	c := newConn(nc, m)
 	open := lib.Server
 	if side == muxer.Dialer {
 		open = lib.Client

@@ -113,8 +113,8 @@ func (a *arena) proposed(t *testing.T, security string) net.Conn {
 	return c
 }
 
-// secured is a connection that has proven a fresh key, by Noise, and settled on yamux.
-func (a *arena) secured(t *testing.T) net.Conn {
+// secured is a connection that has proven a fresh key, by Noise, and settled on yamux; and the peer id of that key.
+func (a *arena) secured(t *testing.T) (net.Conn, string) {
 	t.Helper()
 	key, err := handshake.GenerateNodeKey()
 	if err != nil {
@@ -124,7 +124,7 @@ func (a *arena) secured(t *testing.T) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return c, key.Public().PeerID()
 }
 
 // attacker is a host of go-libp2p that is closed when the attack is over.

@@ -78,7 +78,8 @@ func silence(t *testing.T, a *arena) {
 			_, _ = c.Write(first)
 			silent(what, c)
 		}
-		silent("noise", a.secured(t)) // identify is not answered
+		c, _ := a.secured(t)
+		silent("noise", c) // identify is not answered
 	}
 	quiet := &lib.Config{MaxIdleTimeout: time.Minute}
 	identity, _, err := crypto.GenerateKeyPair(crypto.Ed25519, 0)

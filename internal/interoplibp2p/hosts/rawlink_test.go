@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/node"
 )
 
 // Frames of yamux: types and flags (hashicorp/yamux, spec.md).
@@ -53,34 +55,19 @@ type rawLink struct {
 	ended chan struct{} // closed when the program has ended it
 
 	mu       sync.Mutex
-	received map[uint32]int    // bytes, by stream
-	windows  map[uint32]int    // bytes that the program still takes, by stream, less those of new streams
-	flags    map[uint32]uint16 // of all frames, by stream
+	received map[uint32]int // bytes, by stream
+	windows  map[uint32]int // bytes that the program still takes, by stream, less those of new streams
 }
 
 // linked is a connection that is past its handshake: it answers the program's identify, as a host without any protocol, and
 // its pings, and does nothing else by itself but read.
 func (a *arena) linked(t *testing.T) *rawLink {
 	t.Helper()
-	before, err := a.client.Status(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &rawLink{Conn: a.secured(t), ended: make(chan struct{}), received: map[uint32]int{}, windows: map[uint32]int{}, flags: map[uint32]uint16{}}
+	conn, id := a.secured(t)
+	l := &rawLink{Conn: conn, ended: make(chan struct{}), received: map[uint32]int{}, windows: map[uint32]int{}}
 	go l.read()
-	for began := time.Now(); ; {
-		now, err := a.client.Status(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if now.Peers.Inbound > before.Peers.Inbound {
-			return l
-		}
-		if time.Since(began) > 10*time.Second {
-			t.Fatal("the attacker was not linked")
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	node.Await(t, "the attacker is linked", func() bool { return a.lists(t, id) })
+	return l
 }
 
 func (l *rawLink) read() {
@@ -92,7 +79,6 @@ func (l *rawLink) read() {
 		}
 		stream, length, flags := binary.BigEndian.Uint32(head[4:]), binary.BigEndian.Uint32(head[8:]), binary.BigEndian.Uint16(head[2:])
 		l.mu.Lock()
-		l.flags[stream] |= flags
 		first := head[1] == frameData && stream%2 == 0 && l.received[stream] == 0 && length > 0
 		switch head[1] {
 		case frameData:
