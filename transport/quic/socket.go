@@ -76,7 +76,12 @@ func (t *Transport) open(at netip.AddrPort) (*socket, error) {
 		return nil, err
 	}
 	local := udp.LocalAddr().(*net.UDPAddr).AddrPort()
-	s := t.newSocket(udp, netip.AddrPortFrom(local.Addr().Unmap(), local.Port()))
+	fast, err := fastUDP(udp)
+	if err != nil {
+		_ = udp.Close()
+		return nil, err
+	}
+	s := t.newSocket(fast, netip.AddrPortFrom(local.Addr().Unmap(), local.Port()))
 	s.holders = 1
 	t.sockets[s] = struct{}{}
 	return s, nil
