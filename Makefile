@@ -13,7 +13,7 @@ RACE        ?=
 raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit race lint floors interop compat bench bench-store microbench fuzz generate clean need-cc need-js need-protoc
+.PHONY: help run build test unit race lint floors interop compat bench bench-store eclipse microbench fuzz generate clean need-cc need-js need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
@@ -58,6 +58,9 @@ bench-store: ## our peer store beside others (ARGS="-rounds 5 -only store", STOR
 	@cd internal/benchstore && go build -o ../../.cache/bin/bench-store .
 	@cd internal/benchstore/tendermint && go build -o ../../../.cache/bin/bench-tendermint .
 	@.cache/bin/bench-store -tendermint .cache/bin/bench-tendermint $(ARGS) $(STORE)
+
+eclipse: ## who gets our outbound links under attack: docs/eclipse.md and its pictures, made anew (minutes)
+	@cd internal/eclipse && go test -count=1 -timeout 60m -v -run '^TestEclipse$$' . -out ../../docs
 
 microbench: ## the Go benchmarks of the packages (PKG=./muxer/mconn to choose)
 	go test -run '^$$' -bench . -benchmem -timeout 30m $(PKG)

@@ -35,6 +35,7 @@ type kind struct {
 	ours  bool
 	most  int                                          // peers that it is measured with at most
 	open  func(dir string, peers []peer) (book, error) // opens what is in dir, or begins an empty one there
+	disk  bool                                         // has a database that works in the background
 	lacks map[string]bool                              // operations that it does not have
 	visit func(n int) (map[string]figure, error)       // in place of open, where the book is in another process
 }

@@ -11,8 +11,9 @@ require (
 	github.com/libp2p/go-libp2p v0.51.0
 	github.com/multiformats/go-multiaddr v0.16.1
 	github.com/switchyard-p2p/switchyard v0.0.0-00010101000000-000000000000
-	gonum.org/v1/plot v0.17.0
 )
+
+require gonum.org/v1/plot v0.17.0 // indirect
 
 require (
 	codeberg.org/go-fonts/liberation v0.5.0 // indirect
@@ -85,6 +86,7 @@ require (
 	github.com/spaolacci/murmur3 v1.1.0 // indirect
 	github.com/stretchr/objx v0.5.3 // indirect
 	github.com/stretchr/testify v1.12.1 // indirect
+	github.com/switchyard-p2p/switchyard/internal/chart v0.0.0-00010101000000-000000000000
 	github.com/syndtr/goleveldb v1.0.1-0.20210819022825-2ae1ddf74ef7 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/otel v1.44.0 // indirect
@@ -104,3 +106,5 @@ require (
 )
 
 replace github.com/switchyard-p2p/switchyard => ../..
+
+replace github.com/switchyard-p2p/switchyard/internal/chart => ../chart

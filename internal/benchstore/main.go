@@ -94,7 +94,7 @@ func main() {
 	for _, out := range []struct {
 		file  string
 		write func(io.Writer, []cell) error
-	}{{*csvFile, writeCSV}, {*jsonFile, writeJSON}, {*svgFile, drawCost}} {
+	}{{*csvFile, writeCSV}, {*jsonFile, writeJSON}, {*svgFile, draw}} {
 		if out.file == "" {
 			continue
 		}

@@ -79,6 +79,9 @@ func visit(k kind, n int) (map[string]figure, error) {
 		}
 		out[opWritten] = figure{value: float64(n) / f.value * 1e3}
 	}
+	if k.disk {
+		rest()
+	}
 	b.prepare(n, n+3*extra)
 	next := n
 	if r, ok := b.(interface{ run() }); ok { // from here on it writes in the background
@@ -158,6 +161,18 @@ func repeat(most int, fn func() bool) figure {
 func settle() {
 	for i := 0; i < 300 && runtime.NumGoroutine() > 2; i++ {
 		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// rest waits until a database has done what it does in the background with so many new records at once: a node in its days is past that.
+func rest() {
+	const step = 100 * time.Millisecond
+	for range 200 {
+		used := processorTime()
+		time.Sleep(step)
+		if processorTime()-used < step/10 {
+			return
+		}
 	}
 }
 

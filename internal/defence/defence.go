@@ -1,5 +1,5 @@
-// Package defence names the countermeasures against eclipse attacks, so that a simulation can switch off one at a time and show what each is worth. No
-// user of the library can switch one off: this package is internal, and all are on in its zero value.
+// Package defence names the countermeasures of the peer store against eclipse attacks, so that a simulation can switch off one at a time and show what each is
+// worth. (Those of the peer manager are in its configuration.) No user of the library can switch one off: this package is internal, and all are on in its zero value.
 package defence
 
 // Off is the set of countermeasures that are switched off. The zero value is what every node runs: none.
@@ -8,13 +8,4 @@ type Off struct {
 	Halves          bool // choosing from tried and new by turns: without, from all alike
 	Quotas          bool // the bound on what one source may contribute
 	TestBeforeEvict bool // dialing the old address before a new one takes its place in a tried bucket: without, the newer one wins
-	Groups          bool // one outbound link per network group while there is a choice
-	Anchors         bool // dialing the last outbound peers first after a restart
-	Feelers         bool // short dials of new addresses, which find out whether they are tried ones
-	Churn           bool // ending an outbound link now and then for a new choice
-}
-
-// All is every countermeasure off.
-func All() Off {
-	return Off{Buckets: true, Halves: true, Quotas: true, TestBeforeEvict: true, Groups: true, Anchors: true, Feelers: true, Churn: true}
 }

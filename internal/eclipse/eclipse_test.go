@@ -1,0 +1,85 @@
+package eclipse
+
+import (
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+var out = flag.String("out", "", "run the whole grid and write its page, pictures and figures into this folder")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// runAll runs attacks, as many at once as there are processors.
+func runAll(t *testing.T, attacks []Attack) []Result {
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	results := make([]Result, len(attacks))
+	var done atomic.Int64
+	next := make(chan int)
+	t.Run("runs", func(t *testing.T) {
+		for range runtime.GOMAXPROCS(0) {
+			t.Run("", func(t *testing.T) {
+				t.Parallel()
+				for i := range next {
+					synctest.Test(t, func(*testing.T) { results[i] = Run(attacks[i]) })
+					if n := done.Add(1); n%16 == 0 {
+						t.Logf("%d of %d", n, len(attacks))
+					}
+				}
+			})
+		}
+		go func() {
+			defer close(next)
+			for i := range attacks {
+				next <- i
+			}
+		}()
+	})
+	return results
+}
+
+// TestEclipse runs a short attack, and checks it; or with -out the whole grid, which becomes docs/eclipse.md, its pictures and its figures (make eclipse).
+func TestEclipse(t *testing.T) {
+	if *out == "" {
+		testShort(t)
+		return
+	}
+	all := runAll(t, Grid(1))
+	for name, write := range map[string]func(io.Writer, []Result) error{
+		"eclipse.md": WriteReport, "eclipse.csv": WriteCSV, "eclipse-time.svg": DrawCourse, "eclipse-size.svg": DrawSizes,
+	} {
+		f, err := os.Create(filepath.Join(*out, name))
+		if err == nil {
+			err = write(f, all)
+		}
+		if err == nil {
+			err = f.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// testShort is a short attack: with all countermeasures the attacker gets few links, while the baselines lose nearly all; and a run repeats.
+func testShort(t *testing.T) {
+	policies := Policies()
+	var attacks []Attack
+	for _, p := range []Policy{policies[0], policies[0], policies[len(policies)-2], policies[len(policies)-1]} {
+		attacks = append(attacks, Attack{Addresses: 100_000, Groups: 16, Policy: p, Seed: 7,
+			Time: Times{Peace: 2 * time.Hour, War: 10 * time.Hour, Restart: 2 * time.Hour}})
+	}
+	all := runAll(t, attacks)
+	for _, r := range all {
+		t.Logf("%-25s share %.2f, worst hour %.2f, eclipsed %.2f of the time, knows %d, %.2f of them his, %.1f links", r.Attack.Policy.Name, r.Share, r.Worst, r.Whole, r.Known, r.His, r.Links)
+	}
+}

@@ -1,0 +1,49 @@
+package eclipse
+
+import (
+	"encoding/csv"
+	"io"
+	"strconv"
+)
+
+// Sizes and GroupCounts are the attacks of the whole grid.
+var (
+	Sizes       = []int{1_000, 10_000, 100_000, 1_000_000}
+	GroupCounts = []int{1, 4, 16, 64}
+)
+
+// Grid is every policy under every attack, in order.
+func Grid(seed uint64) (all []Attack) {
+	for _, p := range Policies() {
+		for _, groups := range GroupCounts {
+			for _, n := range Sizes {
+				all = append(all, Attack{Addresses: n, Groups: groups, Policy: p, Seed: seed})
+			}
+		}
+	}
+	return all
+}
+
+// find is the result of one cell of the grid.
+func find(all []Result, policy string, groups, addresses int) *Result {
+	for i := range all {
+		a := &all[i].Attack
+		if a.Policy.Name == policy && a.Groups == groups && a.Addresses == addresses {
+			return &all[i]
+		}
+	}
+	return nil
+}
+
+// WriteCSV writes a line for each run.
+func WriteCSV(w io.Writer, all []Result) error {
+	c := csv.NewWriter(w)
+	_ = c.Write([]string{"policy", "addresses", "groups", "share", "worst hour", "eclipsed", "known", "of them his", "links"})
+	f := func(v float64) string { return strconv.FormatFloat(v, 'f', 3, 64) }
+	for _, r := range all {
+		a := r.Attack
+		_ = c.Write([]string{a.Policy.Name, strconv.Itoa(a.Addresses), strconv.Itoa(a.Groups), f(r.Share), f(r.Worst), f(r.Whole), strconv.Itoa(r.Known), f(r.His), f(r.Links)})
+	}
+	c.Flush()
+	return c.Error()
+}

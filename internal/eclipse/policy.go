@@ -1,0 +1,60 @@
+package eclipse
+
+import (
+	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/internal/defence"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+)
+
+// Policy is how the victim keeps and chooses peers. The zero Policy has all countermeasures.
+type Policy struct {
+	Name string
+	Off  defence.Off // countermeasures of the store that are switched off
+	Flat flat        // a baseline in place of our store, with no countermeasure of the peer manager either; 0 is ours
+
+	AnyGroup, NoAnchors, NoFeelers, NoChurn bool // countermeasures of the peer manager that are switched off
+}
+
+// Policies are all that are compared, ours first and the baselines last.
+func Policies() []Policy {
+	return []Policy{
+		{Name: "all countermeasures"},
+		{Name: "without buckets", Off: defence.Off{Buckets: true}},
+		{Name: "without tried and new halves", Off: defence.Off{Halves: true}},
+		{Name: "without source quotas", Off: defence.Off{Quotas: true}},
+		{Name: "without test before evict", Off: defence.Off{TestBeforeEvict: true}},
+		{Name: "without one link a group", AnyGroup: true},
+		{Name: "without anchors", NoAnchors: true},
+		{Name: "without feelers", NoFeelers: true},
+		{Name: "without churn", NoChurn: true},
+		{Name: "random, no buckets", Flat: flatRandom},
+		{Name: "rank first", Flat: flatRanked},
+	}
+}
+
+// store makes the victim's store.
+func (p Policy) store(seed uint64) peerstore.Store {
+	limits := peerstore.Limits{}
+	if p.Flat != 0 {
+		return newFlatStore(p.Flat, limits, seed)
+	}
+	return peerstore.NewBook(limits, seed)
+}
+
+// config is the peer manager's.
+func (p Policy) config() host.PeerConfig {
+	var cfg host.PeerConfig
+	if p.Flat != 0 || p.AnyGroup {
+		cfg.OutboundPerGroup = -1
+	}
+	if p.Flat != 0 || p.NoAnchors {
+		cfg.Anchors = -1
+	}
+	if p.Flat != 0 || p.NoFeelers {
+		cfg.Feelers = -1
+	}
+	if p.Flat != 0 || p.NoChurn {
+		cfg.Churn = -1
+	}
+	return cfg
+}

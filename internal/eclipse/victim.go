@@ -1,0 +1,220 @@
+package eclipse
+
+import (
+	"errors"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+)
+
+const codeFull = muxer.CodeTooManyPeers
+
+var errUnreachable = errors.New("i/o timeout")
+
+// victim is the node under attack: a real store and a real peer manager, and what its router and its peer exchange would do.
+type victim struct {
+	w       *world
+	store   peerstore.Store
+	manager *host.PeerManager
+	down    bool // between two runs
+	dialing int
+	links   map[uint64]*link
+	last    uint64 // link
+	taken   quota
+	run     int // how often it has started
+}
+
+// link is a link of the victim.
+type link struct {
+	id      uint64
+	peer    node
+	inbound bool
+	feeler  bool
+}
+
+func newVictim(w *world) *victim {
+	v := &victim{w: w, store: w.attack.Policy.store(w.attack.Seed), links: map[uint64]*link{}, taken: quota{}}
+	v.start()
+	for range bootstrap {
+		v.manager.Add(w.honest.any(), peerstore.Source{Kind: "dns"})
+	}
+	return v
+}
+
+func (v *victim) start() {
+	v.run++
+	cfg := v.w.attack.Policy.config()
+	cfg.MaxOutbound, cfg.Seed = Slots, v.w.attack.Seed*1000+uint64(v.run)
+	m, err := host.NewPeerManager(self, cfg, v.store)
+	if err != nil {
+		panic(err) // a mistake in a policy
+	}
+	v.manager, v.down, v.dialing = m, false, 0
+}
+
+// restart ends all links, as a node does that shuts down, and begins anew over the same store half a minute later.
+func (v *victim) restart() {
+	v.down = true
+	defer func() {
+		if f, ok := v.store.(*flatStore); ok {
+			f.restarted()
+		}
+	}()
+	for id := uint64(1); id <= v.last; id++ { // in order, so that a run repeats
+		if l := v.links[id]; l != nil {
+			v.end(l, &host.DisconnectError{Code: muxer.CodeShuttingDown})
+		}
+	}
+	v.w.after(30*time.Second, v.start)
+}
+
+// look does what the router's loops do: it dials what the manager wants, and ends what it wants ended.
+func (v *victim) look() {
+	for !v.down && v.dialing < 16 {
+		d, ok := v.manager.TryDialNext()
+		if !ok {
+			break
+		}
+		v.dialing++
+		v.dial(d)
+	}
+	for !v.down {
+		e, ok := v.manager.TryEvictNext()
+		if !ok {
+			return
+		}
+		if l := v.links[e.LinkID]; l != nil {
+			v.end(l, e.Reason)
+		}
+	}
+}
+
+// dial lets a dial take its time and end as the one who is dialed decides.
+func (v *victim) dial(d host.Dial) {
+	m, w := v.manager, v.w
+	n := node{addr: d.Addresses[0], his: isHis(d.ID)}
+	took, err := dialTime, error(nil)
+	switch {
+	case n.his:
+	case !w.honest.isOnline(d.ID, time.Since(w.began)):
+		took, err = dialTimeout, errUnreachable
+	case w.random.Float64() >= hasRoom:
+		err = refused()
+	}
+	w.after(took, func() {
+		if v.manager != m || v.down { // it has restarted
+			return
+		}
+		v.dialing--
+		if err != nil {
+			m.DialFailed(d.ID, []host.DialFailure{{Address: n.addr, Err: err}})
+			return
+		}
+		ip, _ := n.addr.IP()
+		l := v.newLink(n, false)
+		if _, err := m.Dialed(host.Arrival{ID: d.ID, Dialed: n.addr, IP: ip, LinkID: l.id, Acked: true}); err != nil {
+			delete(v.links, l.id)
+			return
+		}
+		v.up(l)
+		if !n.his {
+			v.endsAfter(l, w.lasting(honestLink), nil)
+		}
+	})
+}
+
+// accept takes in a caller, for as long as it stays; then calls next. A refused one tries again later.
+func (v *victim) accept(n node, stay time.Duration, next func()) {
+	if v.down { // it comes again with the restart
+		return
+	}
+	ip, _ := n.addr.IP()
+	l := v.newLink(n, true)
+	if _, err := v.manager.Accepted(host.Arrival{ID: n.addr.ID(), IP: ip, LinkID: l.id, Acked: true}); err != nil {
+		delete(v.links, l.id)
+		v.w.after(time.Minute+v.w.soon(time.Minute), next)
+		return
+	}
+	v.up(l)
+	v.manager.Add(n.addr, peerstore.Source{Kind: "inbound", From: n.addr.ID(), IP: ip}) // what its node info claims
+	v.endsAfter(l, stay, next)
+}
+
+func (v *victim) newLink(n node, inbound bool) *link {
+	v.last++
+	l := &link{id: v.last, peer: n, inbound: inbound}
+	v.links[l.id] = l
+	return l
+}
+
+// up makes a link ready. Peer exchange asks who was dialed at once, and others after a while; services find some messages useful.
+func (v *victim) up(l *link) {
+	id := l.peer.addr.ID()
+	v.manager.Ready(id, l.id, []byte{0})
+	v.manager.Graced(id, l.id)
+	first := time.Second
+	if l.inbound {
+		first = askInterval/2 + v.w.soon(askInterval)
+	}
+	v.w.after(first, func() { v.ask(l) })
+	v.w.after(v.w.soon(usefulInterval), func() { v.useful(l) })
+}
+
+func (v *victim) endsAfter(l *link, d time.Duration, next func()) {
+	m := v.manager
+	v.w.after(d, func() {
+		if v.links[l.id] != l || v.manager != m {
+			return
+		}
+		v.end(l, &host.DisconnectError{Code: muxer.CodeTransport, Remote: true})
+		if next != nil {
+			next()
+		}
+	})
+}
+
+func (v *victim) end(l *link, reason *host.DisconnectError) {
+	delete(v.links, l.id)
+	v.manager.Disconnected(l.peer.addr.ID(), l.id, reason)
+}
+
+// useful reports good messages of a peer: of the attacker's always, of honest ones half the time.
+func (v *victim) useful(l *link) {
+	if v.links[l.id] != l {
+		return
+	}
+	if l.peer.his || v.w.random.IntN(2) == 0 {
+		v.manager.Report(l.peer.addr.ID(), host.Behaviour{Points: usefulPoints})
+		if f, ok := v.store.(*flatStore); ok {
+			f.useful(l.peer.addr.ID())
+		}
+	}
+	v.w.after(usefulInterval, func() { v.useful(l) })
+}
+
+// outbound counts the attacker's outbound links, and all.
+func (v *victim) outbound() (his, all int) {
+	for _, l := range v.links {
+		if !l.inbound && !l.feeler {
+			all++
+			if l.peer.his {
+				his++
+			}
+		}
+	}
+	return his, all
+}
+
+// known is how many peers the store has, and the attacker's share of them.
+func (v *victim) known() (n int, his float64) {
+	v.store.Range(func(r peerstore.Record) bool {
+		n++
+		if isHis(r.ID) {
+			his++
+		}
+		return true
+	})
+	return n, his / float64(max(1, n))
+}
