@@ -55,7 +55,6 @@ type conn struct {
 	arrivals   bool   // the remote has begun streams that its owner was not told of
 
 	received atomic.Uint64
-	backlog  atomic.Int64
 	lost     atomic.Bool // the connection takes no more
 
 	mu      sync.Mutex // guards what follows, and every traffic
@@ -74,21 +73,8 @@ type conn struct {
 	closeOnce sync.Once
 }
 
-// traffic is what we know of one stream.
-type traffic struct {
-	readable int
-	window   int64 // bytes that the remote takes
-	paced    bool  // WriteReady is used: kept until the connection ends, and counted in the backlog
-	finIn    bool
-	finOut   bool
-	reset    bool
-	fresh    bool // not yet accepted
-	dropped  bool // nobody reads what arrives
-	watch    func()
-}
-
 func newConn(nc net.Conn, m *Muxer) *conn {
-	return &conn{Conn: nc, muxer: m, out: newWriter(nc), streams: map[uint32]*traffic{}, release: make(chan struct{})}
+	return &conn{Conn: nc, muxer: m, out: newWriter(nc, m.cfg.Timeout), streams: map[uint32]*traffic{}, release: make(chan struct{})}
 }
 
 func (c *conn) watch(w muxer.Watcher) {
@@ -107,29 +93,6 @@ func (c *conn) why() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ended
-}
-
-// of finds the traffic of a stream, or begins it. The mutex is held.
-func (c *conn) of(id uint32) *traffic {
-	t := c.streams[id]
-	if t == nil {
-		t = &traffic{window: initialWindow}
-		c.streams[id] = t
-	}
-	return t
-}
-
-// tidy forgets a stream on which nothing more can happen. The mutex is held.
-func (c *conn) tidy(id uint32, t *traffic) {
-	if t.reset || t.finIn && t.finOut {
-		c.forget(id, t)
-	}
-}
-
-func (c *conn) forget(id uint32, t *traffic) {
-	if !t.paced && c.streams[id] == t {
-		delete(c.streams, id)
-	}
 }
 
 // begin makes s the one that is told of streams, and why go-yamux ends the connection.
@@ -236,7 +199,7 @@ func (c *conn) note(h []byte) error {
 	}
 	if flags&flagSYN != 0 && t == nil {
 		t = c.of(id)
-		t.fresh = true
+		t.fresh, t.begun = true, true // begun: nobody else has it yet
 		c.pending++
 		c.arrivals = true
 	}
@@ -265,41 +228,6 @@ func (c *conn) note(h []byte) error {
 		watch()
 	}
 	return nil
-}
-
-// take takes note of the remote's end of a stream. The mutex is held.
-func (c *conn) take(t *traffic, flags uint16) {
-	t.finIn = t.finIn || flags&flagFIN != 0
-	if flags&flagRST != 0 {
-		t.reset = true
-		c.drop(t)
-	}
-}
-
-// hold counts n bytes more as unread. The mutex is held.
-func (c *conn) hold(n int) {
-	if c.over {
-		return
-	}
-	c.unread += n
-	c.muxer.unread.Add(int64(n))
-}
-
-// drop takes note that nobody reads what a stream has or will get. The mutex is held.
-func (c *conn) drop(t *traffic) {
-	if !t.dropped {
-		t.dropped = true
-		c.hold(-t.readable)
-		t.readable = 0
-	}
-}
-
-// consumed takes note that n bytes of a stream were read. The mutex is held.
-func (c *conn) consumed(t *traffic, n int) {
-	if !t.dropped {
-		t.readable -= n
-		c.hold(-n)
-	}
 }
 
 // announce tells of the streams that go-yamux has ready to be accepted.
@@ -397,42 +325,66 @@ func (c *conn) Write(frame []byte) (int, error) {
 		return 0, errors.New("yamux: a frame without a header")
 	}
 	kind, flags, id := frame[1], binary.BigEndian.Uint16(frame[2:]), binary.BigEndian.Uint32(frame[4:])
-	paced, refused := false, false
+	refused := false
+	var begins *traffic
 	if kind == typeData || kind == typeWindow {
 		c.mu.Lock()
 		if flags&flagSYN != 0 {
-			c.of(id) // before the answer can come
+			begins = c.of(id) // before the answer can come
 		}
-		if t := c.streams[id]; t != nil {
-			paced = t.paced
-			if flags&(flagFIN|flagRST) != 0 {
-				t.finOut = t.finOut || flags&flagFIN != 0
-				if flags&flagRST != 0 {
-					t.reset = true
-					c.drop(t)
-				}
-				c.tidy(id, t)
-				if refused = t.reset && t.fresh; refused { // go-yamux has not taken it
-					t.fresh = false
-					c.pending--
-				}
+		if t := c.streams[id]; t != nil && flags&(flagFIN|flagRST) != 0 {
+			t.finOut = t.finOut || flags&flagFIN != 0
+			if flags&flagRST != 0 {
+				t.reset = true
+				c.drop(t)
+			}
+			c.tidy(id, t)
+			if refused = t.reset && t.fresh; refused { // go-yamux has not taken it
+				t.fresh = false
+				c.pending--
 			}
 		}
 		c.mu.Unlock()
 	}
 	if !c.lost.Load() {
-		if err := c.out.write(frame, false); err != nil {
+		if err := c.out.write(frame, begins); err != nil {
 			c.lose(err)
 		}
 	}
-	switch {
-	case paced && kind == typeData:
-		c.wrote(len(frame) - headerSize)
-	case refused:
-		c.wrote(0)
+	if refused {
+		c.drained()
 	}
 	return len(frame), nil
 }
+
+// writeReady writes p as frames of the stream. A connection that takes no more is no error, as for go-yamux.
+func (c *conn) writeReady(t *traffic, id uint32, p []byte) error {
+	for len(p) > 0 {
+		n := min(len(p), c.muxer.cfg.MaxFrame)
+		c.mu.Lock()
+		reset := t.reset
+		t.window -= int64(n)
+		if !t.paced {
+			t.paced = true
+			c.streams[id] = t
+		}
+		c.mu.Unlock()
+		switch {
+		case reset:
+			return errReset
+		case c.lost.Load():
+			return nil
+		}
+		if err := c.out.data(t, id, p[:n]); err != nil {
+			c.lose(err)
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// SetWriteDeadline implements net.Conn for go-yamux: the writer sets its own.
+func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 
 // lose takes note that the connection takes no more. go-yamux does not hear of it: it would throw away what the remote has said before it hung up. The
 // reader goes on for a moment.
@@ -465,12 +417,11 @@ func (c *conn) accepted(t *traffic) {
 		c.pending--
 	}
 	c.mu.Unlock()
-	c.wrote(0)
+	c.drained()
 }
 
-// wrote takes n bytes off the backlog, and has the watcher look again.
-func (c *conn) wrote(n int) {
-	c.backlog.Add(-int64(n))
+// drained has the watcher look again.
+func (c *conn) drained() {
 	c.mu.Lock()
 	w := c.watcher
 	c.mu.Unlock()
@@ -488,6 +439,5 @@ func (c *conn) goAway(code muxer.Code, within time.Duration) {
 	frame := make([]byte, headerSize)
 	frame[1] = typeGoAway
 	binary.BigEndian.PutUint32(frame[8:], length)
-	_ = c.Conn.SetWriteDeadline(time.Now().Add(within)) // also for a frame that is under way
-	_ = c.out.write(frame, true)                        // the connection ends in any case
+	_ = c.out.last(frame, within) // the connection ends in any case
 }

@@ -64,24 +64,11 @@ func (s *stream) Write(p []byte) (int, error) {
 	return n, explainStream(err)
 }
 
-// WriteReady implements muxer.RawStream.
+// WriteReady implements muxer.RawStream. It does not pass go-yamux, so Write must not be used on the same stream.
 func (s *stream) WriteReady(p []byte) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	s.conn.mu.Lock()
-	s.traffic.window -= int64(len(p))
-	if !s.traffic.paced {
-		s.traffic.paced = true
-		s.conn.streams[s.lib.StreamID()] = s.traffic
-	}
-	s.conn.mu.Unlock()
-	s.conn.backlog.Add(int64(len(p)))
-	n, err := s.lib.Write(p)
-	s.conn.out.queued.Add(int64(n))
-	if n < len(p) {
-		s.conn.wrote(len(p) - n)
-	}
-	return explainStream(err)
+	return s.conn.writeReady(s.traffic, s.lib.StreamID(), p)
 }
 
 // Ready implements muxer.RawStream.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -21,26 +22,37 @@ type parts interface {
 
 // writer writes frames. go-yamux makes a write, and so mostly a system call, of each. This one puts a short frame off while it is certain that
 // another one comes at once: one that go-yamux has taken into its queue already. So nothing ever waits for longer than it takes to get there.
+//
+// What WriteReady takes does not pass go-yamux: it is framed and written here.
 type writer struct {
-	conn  net.Conn
-	parts parts // nil: conn does not know parts
-	sent  atomic.Uint64
+	conn    net.Conn
+	parts   parts         // nil: conn does not know parts
+	timeout time.Duration // how long a write may take
+	sent    atomic.Uint64
 
 	// queued is what go-yamux has queued for certain, passed is what of that kind came by: bytes of data, and 1 for a frame that opens or closes a
 	// stream. queued is counted behind the call that queues, so it may be less than passed, and is never too much.
 	queued atomic.Int64
 
-	turn   chan struct{} // holds a value while a frame is written; guards what follows
+	turn   chan struct{} // holds a value while a frame is written; guards what follows, and traffic.begun
 	passed int64
 	held   *[gatherSize]byte // borrowed, or nil
 	heldN  int
+	header [headerSize]byte // of a frame of ours, all else of which is zero
+
+	deadlines sync.Mutex // guards what follows
+	deadline  time.Time  // that the connection has
+	final     bool       // it is not moved any more
 }
 
-var gatherPool = sync.Pool{New: func() any { return new([gatherSize]byte) }}
+var (
+	gatherPool = sync.Pool{New: func() any { return new([gatherSize]byte) }}
+	framePool  = sync.Pool{New: func() any { return new([]byte) }}
+)
 
-func newWriter(nc net.Conn) writer {
+func newWriter(nc net.Conn, timeout time.Duration) writer {
 	p, _ := nc.(parts)
-	return writer{conn: nc, parts: p, turn: make(chan struct{}, 1)}
+	return writer{conn: nc, parts: p, timeout: timeout, turn: make(chan struct{}, 1)}
 }
 
 // weight is what a frame of go-yamux counts in queued and passed.
@@ -55,42 +67,87 @@ func weight(frame []byte) int64 {
 	return 0
 }
 
-// write takes over a frame. Nothing is put off when it is the last one.
-func (w *writer) write(frame []byte, last bool) error {
+// write takes over a frame of go-yamux. t is the traffic of its stream if it begins one, else nil.
+func (w *writer) write(frame []byte, t *traffic) error {
 	w.turn <- struct{}{}
 	defer func() { <-w.turn }()
 	w.passed += weight(frame)
-	if w.heldN+len(frame) <= gatherSize {
-		more := !last && w.queued.Load() > w.passed
-		if !more && w.heldN == 0 {
-			return w.count(w.conn.Write(frame))
+	if t != nil {
+		if t.begun && len(frame) == headerSize {
+			return w.flush()
 		}
-		if w.held == nil {
-			w.held = gatherPool.Get().(*[gatherSize]byte)
-		}
-		w.heldN += copy(w.held[w.heldN:], frame)
+		t.begun = true
+	}
+	return w.put(frame[:headerSize], frame[headerSize:], w.queued.Load() > w.passed)
+}
+
+// data writes a piece of a stream.
+func (w *writer) data(t *traffic, id uint32, p []byte) error {
+	w.turn <- struct{}{}
+	defer func() { <-w.turn }()
+	w.header[3] = 0
+	if !t.begun {
+		t.begun = true
+		w.header[3] = flagSYN
+	}
+	binary.BigEndian.PutUint32(w.header[4:], id)
+	binary.BigEndian.PutUint32(w.header[8:], uint32(len(p)))
+	return w.put(w.header[:], p, false)
+}
+
+// put writes a frame, or puts it off when more is to come at once. The turn is ours.
+func (w *writer) put(header, body []byte, more bool) error {
+	if w.heldN+headerSize+len(body) <= gatherSize {
+		w.hold(header)
+		w.hold(body)
 		if more {
 			return nil
 		}
 		return w.flush()
 	}
-	if w.parts != nil && len(frame) >= directSize {
-		if w.heldN+headerSize > gatherSize {
-			if err := w.flush(); err != nil {
-				return err
-			}
-		}
+	w.extend()
+	if w.parts != nil && len(body) >= directSize {
 		if w.heldN == 0 {
-			return w.count(w.parts.WriteParts(frame[:headerSize], frame[headerSize:]))
+			return w.count(w.parts.WriteParts(header, body))
 		}
-		before := w.held[:w.heldN]
 		defer w.release()
-		return w.count(w.parts.WriteParts(before, frame[:headerSize], frame[headerSize:]))
+		return w.count(w.parts.WriteParts(w.held[:w.heldN], header, body))
 	}
 	if err := w.flush(); err != nil {
 		return err
 	}
-	return w.count(w.conn.Write(frame))
+	whole := framePool.Get().(*[]byte)
+	defer framePool.Put(whole)
+	*whole = append(append((*whole)[:0], header...), body...)
+	return w.count(w.conn.Write(*whole))
+}
+
+// last writes the last frame of the connection, and lets a frame that is under way, too, take no longer than within.
+func (w *writer) last(frame []byte, within time.Duration) error {
+	w.deadlines.Lock()
+	w.final = true
+	_ = w.conn.SetWriteDeadline(time.Now().Add(within))
+	w.deadlines.Unlock()
+	w.turn <- struct{}{}
+	defer func() { <-w.turn }()
+	return w.put(frame, nil, false)
+}
+
+func (w *writer) hold(p []byte) {
+	if w.held == nil {
+		w.held = gatherPool.Get().(*[gatherSize]byte)
+	}
+	w.heldN += copy(w.held[w.heldN:], p)
+}
+
+// extend moves the deadline of the connection when half of its time is over: that costs more than looking at the clock.
+func (w *writer) extend() {
+	w.deadlines.Lock()
+	defer w.deadlines.Unlock()
+	if now := time.Now(); !w.final && w.deadline.Sub(now) < w.timeout/2 {
+		w.deadline = now.Add(w.timeout)
+		_ = w.conn.SetWriteDeadline(w.deadline) // an error is that of a dead connection: the write tells
+	}
 }
 
 // flush writes what was put off. The turn is ours.
@@ -98,6 +155,7 @@ func (w *writer) flush() error {
 	if w.heldN == 0 {
 		return nil
 	}
+	w.extend()
 	defer w.release()
 	return w.count(w.conn.Write(w.held[:w.heldN]))
 }

@@ -1,0 +1,73 @@
+package yamux
+
+// traffic is what we know of one stream.
+type traffic struct {
+	readable int
+	window   int64 // bytes that the remote takes
+	begun    bool  // the remote was told of it, or has begun it; the writer's turn guards it
+	paced    bool  // WriteReady is used: kept until the connection ends
+	finIn    bool
+	finOut   bool
+	reset    bool
+	fresh    bool // not yet accepted
+	dropped  bool // nobody reads what arrives
+	watch    func()
+}
+
+// of finds the traffic of a stream, or begins it. The mutex is held.
+func (c *conn) of(id uint32) *traffic {
+	t := c.streams[id]
+	if t == nil {
+		t = &traffic{window: initialWindow}
+		c.streams[id] = t
+	}
+	return t
+}
+
+// tidy forgets a stream on which nothing more can happen. The mutex is held.
+func (c *conn) tidy(id uint32, t *traffic) {
+	if t.reset || t.finIn && t.finOut {
+		c.forget(id, t)
+	}
+}
+
+func (c *conn) forget(id uint32, t *traffic) {
+	if !t.paced && c.streams[id] == t {
+		delete(c.streams, id)
+	}
+}
+
+// take takes note of the remote's end of a stream. The mutex is held.
+func (c *conn) take(t *traffic, flags uint16) {
+	t.finIn = t.finIn || flags&flagFIN != 0
+	if flags&flagRST != 0 {
+		t.reset = true
+		c.drop(t)
+	}
+}
+
+// hold counts n bytes more as unread. The mutex is held.
+func (c *conn) hold(n int) {
+	if c.over {
+		return
+	}
+	c.unread += n
+	c.muxer.unread.Add(int64(n))
+}
+
+// drop takes note that nobody reads what a stream has or will get. The mutex is held.
+func (c *conn) drop(t *traffic) {
+	if !t.dropped {
+		t.dropped = true
+		c.hold(-t.readable)
+		t.readable = 0
+	}
+}
+
+// consumed takes note that n bytes of a stream were read. The mutex is held.
+func (c *conn) consumed(t *traffic, n int) {
+	if !t.dropped {
+		t.readable -= n
+		c.hold(-n)
+	}
+}
