@@ -205,6 +205,11 @@ func (m *PeerManager) Ban(target peerstore.Target, until time.Time, reason strin
 // Unban lifts a ban; false says that there was none. The error is as for Ban.
 func (m *PeerManager) Unban(target peerstore.Target) (bool, error) {
 	was, err := m.store.Unban(target)
+	m.mu.Lock()
+	if m.offences.drop(target) {
+		m.saveOffences(time.Now())
+	}
+	m.mu.Unlock()
 	if was && target.ID != "" {
 		m.store.Update(target.ID, func(rec *peerstore.Record) { rec.NotBefore = time.Time{} })
 	}

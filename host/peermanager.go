@@ -114,7 +114,7 @@ const (
 	Log        Severity = iota // nothing but a debug line
 	Penalise                   // the score goes down
 	Disconnect                 // and the link ends
-	Ban                        // and the peer is banned for a day
+	Ban                        // and the peer is banned, for a day at first
 )
 
 // PeerManager decides whom to dial, accept, keep and evict. It opens no socket, owns no goroutine, and does no I/O and no callback under its
@@ -159,6 +159,7 @@ type PeerManager struct {
 	height   uint64                                // ours
 	subs     map[*Subscription]struct{}
 	tally    PeerTally
+	offences offences
 }
 
 // Names of what the peer manager keeps in the store.
@@ -166,6 +167,7 @@ const (
 	metaConfigured = "host/configured" // the ids whose flags came from the configuration, so that flags go when the configuration changes
 	metaAnchors    = "host/anchors"    // the outbound peers
 	metaGuests     = "host/guests"     // PeerManager.guests
+	metaOffences   = "host/offences"   // PeerManager.offences
 )
 
 // maxSelves bounds the addresses that we remember to be ours.
@@ -191,7 +193,7 @@ func NewPeerManager(self transport.NodeID, cfg PeerConfig, store peerstore.Store
 		dialWake: newWaker(), evictWake: newWaker(), rng: rand.New(rand.NewPCG(seed, 0)),
 		peers: map[transport.NodeID]*peerState{}, links: map[uint64]*linkState{}, byIP: map[netip.Prefix]int{}, byGroup: map[netip.Prefix]int{},
 		claims: map[transport.NodeID]transport.NodeID{}, promises: map[transport.NodeID]struct{}{}, subs: map[*Subscription]struct{}{},
-		guests: map[transport.NodeID]bool{}, tally: PeerTally{Evicted: map[string]uint64{}},
+		guests: map[transport.NodeID]bool{}, tally: PeerTally{Evicted: map[string]uint64{}}, offences: offences{},
 	}
 	for _, a := range cfg.Persistent {
 		m.trusted[a.ID()] = true
@@ -338,6 +340,7 @@ func (m *PeerManager) recall() {
 		m.guests[id] = m.exempt(id)
 	}
 	now := time.Now()
+	m.offences = readOffences(m.store.Meta(metaOffences), now)
 	m.feelerAt, m.churnAt = now.Add(m.about(m.cfg.Feelers)), now.Add(m.about(m.cfg.Churn))
 	looked := 0
 	m.store.Range(func(rec peerstore.Record) bool {

@@ -355,8 +355,8 @@ func TestPeerManagerEvictNextWakes(t *testing.T) {
 
 func TestPeerManagerScore(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		m := newPM(t, PeerConfig{})
 		id := lowID(1)
+		m := newPM(t, PeerConfig{Unconditional: []transport.NodeID{id}}) // never banned
 		m.up(id)
 		score := func() int { return m.Scores()[id] }
 		report := func(points int, s Severity) { m.Report(id, Behaviour{Points: points, Severity: s}) }
@@ -373,7 +373,6 @@ func TestPeerManagerScore(t *testing.T) {
 				t.Fatalf("after %+v the score is %d", step, score())
 			}
 		}
-		m.noEviction() // no score evicts on its own
 		for i := range 100 {
 			time.Sleep(scoreStep / 2)
 			if score() != 100-i {
@@ -395,6 +394,16 @@ func TestPeerManagerScore(t *testing.T) {
 			t.Fatalf("status %+v", st)
 		}
 	})
+}
+
+// No score ends a link on its own.
+func TestPeerManagerScoreEvictsNobody(t *testing.T) {
+	m := newPM(t, PeerConfig{})
+	m.up(lowID(1))
+	for range 100 {
+		m.Report(lowID(1), Behaviour{Points: -100})
+	}
+	m.noEviction()
 }
 
 func TestPeerManagerHeights(t *testing.T) {

@@ -61,7 +61,7 @@ func TestPeerManagerModel(t *testing.T) {
 		return
 	}
 	for _, what := range []string{"dial", "dial trusted", "feeler", "feeler works", "churn", "churn evicts", "upgrade", "upgrade evicts", "dialed", "accepted", "standby", "replaces", "redialed", "redial fails", "promoted", "grace closes",
-		"duplicate", "full inbound", "full guests", "enters", "enters and evicts", "entered too late", "entry gets a free slot", "not ours", "guest", "per ip", "per group", "banned", "evict requested", "evict banned", "quarantine", "expired", "ready", "down", "no place"} {
+		"duplicate", "full inbound", "full guests", "enters", "enters and evicts", "entered too late", "entry gets a free slot", "not ours", "guest", "per ip", "per group", "banned", "banned for its misdeeds", "IP banned for misdeeds", "no ban of a trusted IP", "evict requested", "evict banned", "quarantine", "expired", "ready", "down", "no place"} {
 		if seen[what] == 0 {
 			t.Errorf("it never happened: %s", what)
 		}
@@ -93,6 +93,12 @@ type modelLink struct {
 	why       muxer.Code
 }
 
+// modelSin is what counts against a peer or an IP.
+type modelSin struct {
+	points, bans int
+	since, until time.Time
+}
+
 type modelDial struct {
 	requested, upgrade, feeler bool
 	addrs                      []transport.Address
@@ -117,6 +123,7 @@ type model struct {
 	bans   map[peerstore.Target]time.Time
 	score  map[transport.NodeID]int // with since: decays step by step
 	since  map[transport.NodeID]time.Time
+	sins   map[string]modelSin
 	up     map[transport.NodeID]bool
 	next   uint64
 
@@ -127,7 +134,7 @@ type model struct {
 func newModel(t *testing.T, seed uint64) *model {
 	w := &model{t: t, calm: seed%3 == 0, rng: rand.New(rand.NewPCG(seed, 3)), seen: map[string]int{}, dials: map[transport.NodeID]*modelDial{},
 		bans: map[peerstore.Target]time.Time{}, score: map[transport.NodeID]int{}, since: map[transport.NodeID]time.Time{},
-		up: map[transport.NodeID]bool{}, fastView: map[transport.NodeID]bool{}, slowView: map[transport.NodeID]bool{}}
+		sins: map[string]modelSin{}, up: map[transport.NodeID]bool{}, fastView: map[transport.NodeID]bool{}, slowView: map[transport.NodeID]bool{}}
 	for i := range 14 {
 		w.ids = append(w.ids, lowID(i), highID(i))
 	}

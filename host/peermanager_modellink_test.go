@@ -31,11 +31,13 @@ func (w *model) stepAccept() {
 		return
 	}
 	ip, _ := w.addr(id, 0).IP()
-	switch w.rng.IntN(4) {
+	switch w.rng.IntN(5) {
 	case 0:
 		ip = netip.MustParseAddr("127.0.0.1")
 	case 1:
 		ip = netip.Addr{}
+	case 2: // where many come from
+		ip = netip.AddrFrom4([4]byte{9, 9, 9, byte(w.rng.IntN(2))})
 	}
 	w.arrive(id, muxer.Listener, nil, ip, transport.Address{})
 }
@@ -442,7 +444,6 @@ func (w *model) stepReport() {
 	if w.rng.IntN(8) == 0 {
 		id = transport.NodeID(fmt.Sprintf("77%038x", w.rng.IntN(1000))) // unknown
 	}
-	_, known := w.m.store.Get(id)
 	b := Behaviour{Points: w.rng.IntN(61) - 20}
 	if w.calm && w.m.peers[id] == nil {
 		b.Points = 60 // may earn it an upgrade
@@ -453,6 +454,24 @@ func (w *model) stepReport() {
 	if w.rng.IntN(6) == 0 {
 		b.Severity = Severity(w.rng.IntN(4))
 	}
+	w.report(id, b)
+	if w.rng.IntN(40) == 0 { // all that come from one IP misbehave
+		ip := netip.AddrFrom4([4]byte{9, 9, 9, byte(w.rng.IntN(2))})
+		for range 6 {
+			if id := w.pick(); !w.dead(id) {
+				w.arrive(id, muxer.Listener, nil, ip, transport.Address{})
+			}
+		}
+		for _, other := range slices.Clone(w.links) {
+			if other.ip == ip {
+				w.report(other.id, Behaviour{Severity: Ban})
+			}
+		}
+	}
+}
+
+func (w *model) report(id transport.NodeID, b Behaviour) {
+	_, known := w.m.store.Get(id)
 	w.m.Report(id, b)
 	w.did("report", "%s %+v", id, b)
 	if !known {
@@ -473,13 +492,81 @@ func (w *model) stepReport() {
 			w.m.SetLatency(id, l.latency)
 		}
 	}
+	if b.Severity > Log {
+		w.misdeed(id, -max(points, -1000), b.Severity)
+	}
+}
+
+// misdeed is the reference for what misdeeds lead to.
+func (w *model) misdeed(id transport.NodeID, points int, s Severity) {
+	if w.sins[string(id)].until.After(time.Now()) {
+		return
+	}
+	sum := w.sin(string(id), points)
 	switch {
-	case b.Severity == Ban && !w.exempt(id):
-		w.bans[peerstore.Target{ID: id}] = time.Now().Add(reportBan)
-		w.request(id, muxer.CodeBanned)
-	case b.Severity >= Disconnect:
+	case !w.exempt(id) && (s == Ban || sum >= banAt):
+		l := w.of(id, "current")
+		w.sentence(peerstore.Target{ID: id}, 24*time.Hour)
+		w.did("banned for its misdeeds", "%s", id)
+		if l == nil || !l.ip.IsValid() || l.ip.IsLoopback() {
+			return
+		}
+		for _, exempt := range w.ids[:3] {
+			ips := []netip.Addr{}
+			if rec, ok := w.m.store.Get(exempt); ok {
+				for _, a := range rec.Addresses {
+					ip, _ := a.Address.IP()
+					ips = append(ips, ip)
+				}
+			}
+			if c := w.of(exempt, "current"); c != nil {
+				ips = append(ips, c.ip)
+			}
+			if slices.Contains(ips, l.ip) {
+				w.did("no ban of a trusted IP", "%s", l.ip)
+				return
+			}
+		}
+		if net := netip.PrefixFrom(l.ip, 32); w.sin(net.String(), ipPoints) >= banAt {
+			w.sentence(peerstore.Target{Prefix: net}, time.Hour)
+			w.did("IP banned for misdeeds", "%s", l.ip)
+		}
+	case s >= Disconnect, sum >= disconnectAt:
 		w.request(id, muxer.CodeMisbehaved)
 	}
+}
+
+// sin adds points, which go one at a time.
+func (w *model) sin(key string, points int) int {
+	s := w.sins[key]
+	for s.points > 0 && time.Since(s.since) >= scoreStep {
+		s.points--
+		s.since = s.since.Add(scoreStep)
+	}
+	if s.points == 0 {
+		s.since = time.Now()
+	}
+	s.points = min(s.points+points, banAt)
+	w.sins[key] = s
+	return s.points
+}
+
+// sentence bans a target, each time for twice as long, and ends the links that match.
+func (w *model) sentence(t peerstore.Target, length time.Duration) {
+	key := string(t.ID)
+	if key == "" {
+		key = t.Prefix.String()
+	}
+	s := w.sins[key]
+	if time.Since(s.until) > 30*24*time.Hour {
+		s.bans = 0
+	}
+	for range s.bans {
+		length = min(2*length, 30*24*time.Hour)
+	}
+	s.points, s.bans, s.until = 0, s.bans+1, time.Now().Add(length)
+	w.sins[key], w.bans[t] = s, s.until
+	w.requestAll(t)
 }
 
 func (w *model) stepBan() {
@@ -495,6 +582,10 @@ func (w *model) stepBan() {
 			w.fatal("%v", err)
 		}
 		delete(w.bans, target)
+		delete(w.sins, string(target.ID))
+		if target.ID == "" {
+			delete(w.sins, target.Prefix.String())
+		}
 		w.did("unban", "%+v", target)
 		return
 	}
@@ -504,6 +595,11 @@ func (w *model) stepBan() {
 	}
 	w.bans[target] = until
 	w.did("ban", "%+v", target)
+	w.requestAll(target)
+}
+
+// requestAll asks for the end of all links that a ban matches.
+func (w *model) requestAll(target peerstore.Target) {
 	ids := slices.Clone(w.ids)
 	slices.Sort(ids)
 	for _, id := range ids {

@@ -31,6 +31,7 @@ type PeerStatus struct {
 	Private       bool
 	Guest         bool // its link is one of a plain libp2p peer
 	Score         int
+	Misdeeds      int           // points of its misdeeds that are not forgotten yet
 	Useful        int           // points that services gave this link
 	Latency       time.Duration // the round trip on its link; 0: not known
 	Height        uint64
@@ -50,6 +51,9 @@ func (m *PeerManager) Status(id transport.NodeID) (PeerStatus, bool) {
 		Reason: rec.QuarantineReason, Addresses: len(rec.Addresses)}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if o := m.offences[string(id)]; o != nil {
+		st.Misdeeds, _ = decay(o.points, o.since, now)
+	}
 	p := m.peers[id]
 	if p == nil {
 		return st, known

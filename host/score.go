@@ -17,9 +17,6 @@ const (
 	banPenalty        = 100
 )
 
-// reportBan is for how long Behaviour.Severity Ban bans.
-const reportBan = 24 * time.Hour
-
 // scoreAt is a record's score now. Decay is a function of time, in whole steps: nothing has to run for it, and reading often does not round it away.
 func scoreAt(rec *peerstore.Record, now time.Time) int {
 	score, _ := decayed(rec, now)
@@ -28,22 +25,26 @@ func scoreAt(rec *peerstore.Record, now time.Time) int {
 
 // decayed also returns the time up to which the decay is accounted for.
 func decayed(rec *peerstore.Record, now time.Time) (int, time.Time) {
-	score := min(max(int(rec.Score), peerstore.MinScore), peerstore.MaxScore)
-	passed := now.Sub(rec.Scored)
-	if rec.Scored.IsZero() || passed <= 0 || score == 0 {
-		return score, now
+	return decay(min(max(int(rec.Score), peerstore.MinScore), peerstore.MaxScore), rec.Scored, now)
+}
+
+// decay brings points nearer to zero, one for each scoreStep since the given time.
+func decay(points int, since, now time.Time) (int, time.Time) {
+	passed := now.Sub(since)
+	if since.IsZero() || passed <= 0 || points == 0 {
+		return points, now
 	}
 	steps := min(passed/scoreStep, peerstore.MaxScore-peerstore.MinScore)
-	since := rec.Scored.Add(steps * scoreStep)
-	if score > 0 {
-		score = max(score-int(steps), 0)
+	since = since.Add(steps * scoreStep)
+	if points > 0 {
+		points = max(points-int(steps), 0)
 	} else {
-		score = min(score+int(steps), 0)
+		points = min(points+int(steps), 0)
 	}
-	if score == 0 {
+	if points == 0 {
 		since = now
 	}
-	return score, since
+	return points, since
 }
 
 // addScore adds points, saturating.
@@ -56,10 +57,10 @@ func addScore(rec *peerstore.Record, points int, now time.Time) int {
 	return score
 }
 
-// Report tells what a peer did, good or bad. A report on an unknown peer is ignored. A ban of a trusted or unconditional peer only disconnects it:
-// no message may talk us out of the peers that the operator chose.
+// Report tells what a peer did, good or bad. A report on an unknown peer is ignored. Misdeeds add up (see offences): no good deeds outweigh them. A trusted or
+// unconditional peer is never banned for them, only disconnected: no message may talk us out of the peers that the operator chose.
 func (m *PeerManager) Report(id transport.NodeID, b Behaviour) {
-	points := b.Points
+	points := min(max(b.Points, -1000), 1000) // beyond what any score or threshold can tell apart
 	if b.Severity > Log {
 		points = -max(points, -points)
 		if points == 0 {
@@ -75,13 +76,13 @@ func (m *PeerManager) Report(id transport.NodeID, b Behaviour) {
 	if p := m.peers[id]; p != nil && p.current != nil && points > 0 {
 		p.current.useful = min(p.current.useful+points, 1<<30)
 	}
-	ban := b.Severity >= Ban && !m.exempt(id)
-	if b.Severity >= Disconnect && !ban {
-		m.requestEvict(id, &DisconnectError{Code: codeMisbehaved, Reason: b.Reason})
+	var bans []peerstore.Ban
+	if b.Severity > Log {
+		bans = m.misdeed(id, -points, b, now)
 	}
 	m.mu.Unlock()
-	if ban { // the store may write to disk: not under the lock. Where it cannot be written, the ban holds in memory.
-		_ = m.Ban(peerstore.Target{ID: id}, now.Add(reportBan), b.Reason)
+	for _, ban := range bans { // the store may write to disk: not under the lock. Where it cannot be written, the ban holds in memory.
+		_ = m.Ban(ban.Target, ban.Until, ban.Reason)
 	}
 }
 
