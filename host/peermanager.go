@@ -400,6 +400,9 @@ func (m *PeerManager) Add(addr transport.Address, source peerstore.Source) bool 
 
 // isSelf says that the address is known to lead to ourselves, whatever id it names; mu is held.
 func (m *PeerManager) isSelf(addr transport.Address) bool {
+	if len(m.selves) == 0 {
+		return false
+	}
 	where := addr.Multiaddr()
 	return slices.ContainsFunc(m.selves, func(a transport.Address) bool { return a == addr || a.Multiaddr().Equal(where) })
 }
