@@ -261,7 +261,6 @@ func (m *PeerManager) DialFailed(id transport.NodeID, failures []DialFailure) {
 	m.store.Update(id, func(rec *peerstore.Record) {
 		m.recordFailures(rec, failures, linked, now)
 		if d.slot == slotFeeler {
-			m.tally.FeelersFailed++
 			m.felt(rec, failures, now)
 		}
 	})

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
@@ -94,15 +95,23 @@ func (m *PeerManager) feelerUp(a Arrival, now time.Time) *DisconnectError {
 	return reason
 }
 
-// felt looks at a feeler that failed. A peer that has worked before, has proven its key and then hung up is there and has no room for us (the comet wire cannot say
-// so): it keeps its place among the tried ones.
+// felt looks at a feeler that brought no link. A remote that says in words that it has no room has proven its key and told its node info before (the libp2p wire): its
+// address works. On the comet wire it can only hang up, once the keys are proven: that keeps a peer that has worked before among the tried ones.
 func (m *PeerManager) felt(rec *peerstore.Record, failures []DialFailure, now time.Time) {
+	worked := false
 	for _, f := range failures {
-		code, remote := codeOf(f.Err)
-		full := remote && (code == muxer.CodeTooManyPeers || code == muxer.CodeTooManyStarts || code == muxer.CodeDuplicate)
+		var r *handshake.Refusal
+		full := errors.As(f.Err, &r) && r.Remote && r.Stage == handshake.StageInfo && (r.Code == muxer.CodeTooManyPeers || r.Code == muxer.CodeDuplicate)
+		code, _ := codeOf(f.Err)
 		hungUp := stageOf(f.Err) == handshake.StageInfo && (code == muxer.CodeRemoteClosed || code == muxer.CodeTransport)
-		if a := addressOf(rec, f.Address); a != nil && !a.LastSuccess.IsZero() && (full || hungUp) {
+		if a := addressOf(rec, f.Address); a != nil && (full || hungUp && !a.LastSuccess.IsZero()) {
 			a.LastSuccess = now
+			worked = true
 		}
+	}
+	if worked {
+		m.tally.FeelersWorked++
+	} else {
+		m.tally.FeelersFailed++
 	}
 }

@@ -72,6 +72,8 @@ type Options struct {
 	//	src, err := pex.New(pex.Config{}, discovery.Env{OpenChannel: n.Host.OpenChannel})
 	//	return []hosttest.Service{func(ctx context.Context) error { return src.Run(ctx, n.Host, n.Found("pex")) }}, err
 	Services func(n *Node) ([]Service, error)
+	// IP is the address of the i-th node; nil puts each into a network group of its own.
+	IP func(i int) netip.Addr
 	// Stopped leaves it to the test to start the nodes.
 	Stopped bool
 	// Patience bounds each wait; 0 means 5 minutes.
@@ -130,6 +132,9 @@ func (net *Network) add(i int) *Node {
 		Index: i, Name: fmt.Sprintf("node %d", i), Key: handshake.NewIdentity(seed), Store: store.New(peerstore.Limits{}),
 		net: net, ip: netip.AddrFrom4([4]byte{byte(80 + i>>8), byte(i), 0, 1}), // each in its own network group
 		conns: map[*conn]struct{}{},
+	}
+	if net.o.IP != nil {
+		n.ip = net.o.IP(i)
 	}
 	n.ID = n.Key.ID()
 	n.memory = net.mem.NewTransport(memory.HostConfig{IP: n.ip})
