@@ -16,7 +16,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// modelOps is how many random operations the model test does; SWITCHYARD_MODEL_OPS sets another number.
+// modelOps is how many random operations the model test does; SWITCHYARD_MODEL_OPS sets another number, SWITCHYARD_MODEL_SEED where the choices begin (a
+// failure tells its seed: with that and 1 operation, the failing run is the only one).
 const modelOps = 150_000
 
 // The model test does random operations on a peer manager and on a simple reference model of it, and compares after each. The model keeps a flat list of
@@ -34,11 +35,19 @@ func TestPeerManagerModel(t *testing.T) {
 		}
 		total = n
 	}
+	from := 1
+	if s := os.Getenv("SWITCHYARD_MODEL_SEED"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from = n
+	}
 	const perRun = 5000
 	seen := map[string]int{}
-	for seed := range (total + perRun - 1) / perRun {
+	for run := range (total + perRun - 1) / perRun {
 		inBubble(t, func(t *testing.T) {
-			w := newModel(t, uint64(seed)+1)
+			w := newModel(t, uint64(from+run))
 			defer func() {
 				if t.Failed() {
 					for _, line := range w.log {
@@ -46,7 +55,7 @@ func TestPeerManagerModel(t *testing.T) {
 					}
 				}
 			}()
-			for w.ops < min(perRun, total) {
+			for w.ops < perRun {
 				w.ops++
 				w.step()
 				w.check()
@@ -160,7 +169,7 @@ func (w *model) addr(id transport.NodeID, n int) transport.Address {
 
 func (w *model) fatal(format string, args ...any) {
 	w.t.Helper()
-	w.t.Fatalf("operation %d: %s", w.ops, fmt.Sprintf(format, args...))
+	w.t.Fatalf("seed %d, operation %d: %s", w.cfg.Seed, w.ops, fmt.Sprintf(format, args...))
 }
 
 func (w *model) did(what, format string, args ...any) {

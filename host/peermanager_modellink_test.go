@@ -486,7 +486,7 @@ func (w *model) report(id transport.NodeID, b Behaviour) {
 	}
 	w.addScore(id, points)
 	if l := w.of(id, "current"); l != nil {
-		l.useful = min(l.useful+max(points, 0), 1<<30)
+		l.useful = min(l.useful+min(max(points, 0), 1000), 1<<30)
 		if w.rng.IntN(2) == 0 {
 			l.latency = time.Duration(1+w.rng.IntN(5)) * time.Millisecond
 			w.m.SetLatency(id, l.latency)

@@ -80,6 +80,12 @@ type PeersConfig struct {
 	MaxOutbound   int      `toml:"max_outbound"`  // links that we dial, persistent ones apart; 0 means none
 	MaxInbound    int      `toml:"max_inbound"`   // links that dial us, persistent and unconditional ones apart; 0 means none
 	MaxKnown      int      `toml:"max_known"`     // peers that the store keeps
+
+	OutboundPerGroup int      `toml:"outbound_per_group"` // links that we dial in one network group while there is a choice; 0 means any number
+	Anchors          int      `toml:"anchors"`            // the longest-lived peers that we dialed, to dial first after a restart; 0 means none
+	FeelerInterval   Duration `toml:"feeler_interval"`    // about how often an address is tested while all outbound slots are full; 0 means never
+	ChurnInterval    Duration `toml:"churn_interval"`     // about how often an unprotected outbound peer is exchanged while all slots are full; 0 means never
+	ASMap            string   `toml:"as_map"`             // file of CIDRs and their autonomous systems, which then are the network groups; "" means none
 }
 
 // LimitsConfig bounds what strangers may cost. 0 means the default, which follows the machine: see Derive.
@@ -116,7 +122,8 @@ func Default() Config {
 		Stack: StackConfig{Transports: []string{"tcp", "quic"}, Wires: []string{"comet", "libp2p"},
 			Security: []string{"noise", "tls"}, Muxers: []string{"yamux"}},
 		Peers: PeersConfig{Persistent: []string{}, Unconditional: []string{}, Private: []string{}, Bootstrap: []string{},
-			Guests: 16, MaxOutbound: 8, MaxInbound: 40, MaxKnown: 100_000},
+			Guests: 16, MaxOutbound: 8, MaxInbound: 40, MaxKnown: 100_000,
+			OutboundPerGroup: 1, Anchors: 2, FeelerInterval: Duration(2 * time.Minute), ChurnInterval: Duration(time.Hour)},
 		Limits:    LimitsConfig{HandshakeTimeout: Duration(5 * time.Second)},
 		Discovery: []Table{{"use": "pex"}},
 		Services:  map[string]Table{},

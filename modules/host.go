@@ -79,6 +79,8 @@ func hostConfig(c *Config, m Machine) (host.Config, error) {
 		Network: c.Network, Moniker: c.Moniker, Version: c.Version,
 		Peers: host.PeerConfig{
 			MaxOutbound: orNone(c.Peers.MaxOutbound), MaxInbound: orNone(c.Peers.MaxInbound), Guests: orNone(c.Peers.Guests),
+			OutboundPerGroup: orNone(c.Peers.OutboundPerGroup), Anchors: orNone(c.Peers.Anchors),
+			Feelers: time.Duration(orNone(c.Peers.FeelerInterval)), Churn: time.Duration(orNone(c.Peers.ChurnInterval)),
 			ConnectionsPerIP: l.ConnectionsPerIP, ConnectionsPerGroup: l.ConnectionsPerGroup,
 		},
 		Handshake: host.HandshakeConfig{
@@ -133,7 +135,7 @@ func logLimits(log *slog.Logger, c *Config, cfg host.Config) {
 }
 
 // orNone turns a configured 0, which means none, into the host's way to say so.
-func orNone(n int) int {
+func orNone[T int | Duration](n T) T {
 	if n == 0 {
 		return -1
 	}

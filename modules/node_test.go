@@ -450,6 +450,10 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	systems := filepath.Join(t.TempDir(), "systems")
+	if err := os.WriteFile(systems, []byte("192.0.2.0/24 AS64496\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	rows := []struct {
 		set  string
 		at   func(*testing.T, Config) any
@@ -521,6 +525,19 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 			}
 			return st.Stats().Known
 		}, 9},
+		{"peers.outbound_per_group=3", inHost(func(c host.Config) any { return c.Peers.OutboundPerGroup }), 3},
+		{"peers.outbound_per_group=0", inHost(func(c host.Config) any { return c.Peers.OutboundPerGroup }), -1},
+		{"peers.anchors=5", inHost(func(c host.Config) any { return c.Peers.Anchors }), 5},
+		{"peers.anchors=0", inHost(func(c host.Config) any { return c.Peers.Anchors }), -1},
+		{"peers.feeler_interval=7s", inHost(func(c host.Config) any { return c.Peers.Feelers }), 7 * time.Second},
+		{"peers.feeler_interval=0s", inHost(func(c host.Config) any { return c.Peers.Feelers }), time.Duration(-1)},
+		{"peers.churn_interval=7m", inHost(func(c host.Config) any { return c.Peers.Churn }), 7 * time.Minute},
+		{"peers.churn_interval=0s", inHost(func(c host.Config) any { return c.Peers.Churn }), time.Duration(-1)},
+		{"peers.as_map=" + systems, func(t *testing.T, c Config) any {
+			var st peerstore.Store
+			build(t, c, &st)
+			return st.Groups().OfIP(netip.MustParseAddr("192.0.2.7")).String()
+		}, "AS64496"},
 		{"limits.handshakes=77", inHost(func(c host.Config) any { return c.Handshake.Limits.Handshakes }), 77},
 		{"limits.handshakes_per_ip=7", inHost(func(c host.Config) any { return c.Handshake.Limits.HandshakesPerIP }), 7},
 		{"limits.attempts_per_ip=7", inHost(func(c host.Config) any { return c.Handshake.Limits.AttemptsPerIP }), 7},

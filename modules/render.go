@@ -49,6 +49,11 @@ func Render(c Config, plugins ...Plugin) []byte {
 	w.key("max_outbound", c.Peers.MaxOutbound, "links that we dial; 0 means none")
 	w.key("max_inbound", c.Peers.MaxInbound, "links that dial us; 0 means none")
 	w.key("max_known", c.Peers.MaxKnown, "peers that the store keeps")
+	w.key("outbound_per_group", c.Peers.OutboundPerGroup, "links that we dial in one network group while there is a choice; 0 means any number")
+	w.key("anchors", c.Peers.Anchors, "the longest-lived peers that we dialed, to dial first after a restart; 0 means none")
+	w.key("feeler_interval", c.Peers.FeelerInterval.String(), "about how often an address is tested while all outbound slots are full; 0s means never")
+	w.key("churn_interval", c.Peers.ChurnInterval.String(), "about how often an unprotected outbound peer is exchanged while all slots are full; 0s means never")
+	w.key("as_map", c.Peers.ASMap, "file of CIDRs and their autonomous systems, which then are the network groups")
 
 	w.table("limits", "0 means the default, which follows memory and file descriptors; every refusal names its key.")
 	w.key("handshakes", c.Limits.Handshakes, "in flight at once, all peers")

@@ -3,6 +3,7 @@ package modules
 import (
 	"fmt"
 	"log/slog"
+	"os"
 
 	"go.uber.org/fx"
 
@@ -36,11 +37,32 @@ func Store(c Config) fx.Option {
 }
 
 func openStore(c *Config, log *slog.Logger) (peerstore.Store, error) {
-	limits := peerstore.Limits{MaxPeers: c.Peers.MaxKnown}
+	groups, err := openGroups(c)
+	if err != nil {
+		return nil, err
+	}
+	limits := peerstore.Limits{MaxPeers: c.Peers.MaxKnown, Groups: groups}
 	if c.Store.Path == "" {
 		return memory.New(limits), nil
 	}
 	return badger.Open(c.Path(c.Store.Path), badger.Options{Limits: limits, Logger: log})
+}
+
+// openGroups reads the map of autonomous systems, if there is one.
+func openGroups(c *Config) (*peerstore.Groups, error) {
+	if c.Peers.ASMap == "" {
+		return nil, nil
+	}
+	f, err := os.Open(c.Path(c.Peers.ASMap))
+	if err != nil {
+		return nil, c.errorAt("peers.as_map", "%v", err)
+	}
+	defer f.Close()
+	groups, err := peerstore.ReadGroups(f)
+	if err != nil {
+		return nil, c.errorAt("peers.as_map", "%s: %v", f.Name(), err)
+	}
+	return groups, nil
 }
 
 // closer is an fx.ErrorHandler: it runs when the app could not be built.

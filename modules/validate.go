@@ -19,6 +19,9 @@ const (
 	maxLinks    = 100_000
 	spareFiles  = 32 // file descriptors that are kept for the store, the admin API and the like
 	minDeadline = 100 * time.Millisecond
+	minInterval = time.Second
+	maxInterval = 30 * 24 * time.Hour
+	maxAnchors  = 100
 	maxDeadline = 10 * time.Minute
 )
 
@@ -191,9 +194,19 @@ func (c *Config) checkPeers() error {
 		{"peers.max_outbound", c.Peers.MaxOutbound, 0, maxLinks},
 		{"peers.max_inbound", c.Peers.MaxInbound, 0, maxLinks},
 		{"peers.max_known", c.Peers.MaxKnown, 1, maxKnown},
+		{"peers.outbound_per_group", c.Peers.OutboundPerGroup, 0, maxLinks},
+		{"peers.anchors", c.Peers.Anchors, 0, maxAnchors},
 	} {
 		if n.value < n.lo || n.value > n.hi {
 			return c.errorAt(n.key, "%d is not in %d to %d", n.value, n.lo, n.hi)
+		}
+	}
+	for _, d := range []struct {
+		key   string
+		value Duration
+	}{{"peers.feeler_interval", c.Peers.FeelerInterval}, {"peers.churn_interval", c.Peers.ChurnInterval}} {
+		if v := time.Duration(d.value); v != 0 && (v < minInterval || v > maxInterval) {
+			return c.errorAt(d.key, "%v is neither 0s (never) nor in %v to %v", v, minInterval, maxInterval)
 		}
 	}
 	if c.Peers.MaxKnown < c.Peers.MaxOutbound {

@@ -107,6 +107,11 @@ bootstrap     = []
 max_outbound  = 8
 max_inbound   = 40
 max_known     = 100000
+outbound_per_group = 1
+anchors = 2
+feeler_interval = "2m"
+churn_interval = "1h"
+as_map = ""
 [limits]
 handshakes          = 0
 handshakes_per_ip   = 0
@@ -133,7 +138,7 @@ address = "127.0.0.1:26660"
 	}
 	n := startNode(t, home, "--set", `listen.addresses=["/ip4/127.0.0.1/tcp/0","/ip4/127.0.0.1/udp/0/quic-v1"]`, "--set", "admin.address=127.0.0.1:0")
 	log, code := n.stop(syscall.SIGTERM)
-	if code != exitDone || len(n.listens) != 2 || strings.Count(log, `"level":"WARN"`) != 1 || !strings.Contains(log, "config.toml:36: services.relay: this build has no such service") {
+	if code != exitDone || len(n.listens) != 2 || strings.Count(log, `"level":"WARN"`) != 1 || !strings.Contains(log, "config.toml:41: services.relay: this build has no such service") {
 		t.Errorf("exit code %d, listens on %v, log:\n%s", code, n.listens, log)
 	}
 }
