@@ -20,6 +20,7 @@ func Policies() []Policy {
 	return []Policy{
 		{Name: "all countermeasures"},
 		{Name: "without buckets", Off: defence.Off{Buckets: true}},
+		{Name: "without groups alike", Off: defence.Off{Crowds: true}},
 		{Name: "without tried and new halves", Off: defence.Off{Halves: true}},
 		{Name: "without source quotas", Off: defence.Off{Quotas: true}},
 		{Name: "without test before evict", Off: defence.Off{TestBeforeEvict: true}},

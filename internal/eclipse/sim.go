@@ -27,7 +27,7 @@ type Attack struct {
 // Times are the times of a run. A zero field means its default.
 type Times struct {
 	Peace   time.Duration // before the attacker comes; 0 means 6 h
-	War     time.Duration // with the attacker; 0 means 24 h
+	War     time.Duration // with the attacker; 0 means 16 h
 	Restart time.Duration // between two restarts that the attacker forces; 0 means 4 h
 	Sample  time.Duration // 0 means 30 min
 }
@@ -39,7 +39,7 @@ func (t Times) withDefaults() Times {
 		}
 	}
 	def(&t.Peace, 6*time.Hour)
-	def(&t.War, 24*time.Hour)
+	def(&t.War, 16*time.Hour)
 	def(&t.Restart, 4*time.Hour)
 	def(&t.Sample, 30*time.Minute)
 	return t
@@ -70,7 +70,7 @@ func Run(a Attack) Result {
 	for at := t.Peace + t.Sample/2; at < t.Peace+t.War; at += t.Sample { // between the restarts
 		w.at(at, func() {
 			his, all := w.victim.outbound()
-			shares = append(shares, float64(his)/Slots)
+			shares = append(shares, float64(his)/float64(max(all, 1)))
 			links = append(links, float64(all))
 			if his == all && all > 0 {
 				w.eclipsed++
