@@ -36,6 +36,9 @@ func sniff(conn transport.ByteConn) (*sniffedConn, error) {
 // prefix is what was read.
 func (c *sniffedConn) prefix() []byte { return c.buf[:c.to] }
 
+// Buffered is how many bytes were read that are still to be read again.
+func (c *sniffedConn) Buffered() int { return c.to - c.from }
+
 func (c *sniffedConn) Read(p []byte) (int, error) {
 	if c.from < c.to {
 		n := copy(p, c.buf[c.from:c.to])

@@ -2,8 +2,10 @@ package tls
 
 import (
 	"crypto/tls"
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 )
@@ -14,7 +16,8 @@ type Conn struct {
 	under  under
 	remote handshake.PublicKey
 	muxer  string
-	write  sync.Mutex // held from the first record of a write to the last
+	ended  atomic.Bool // the remote has hung up
+	write  sync.Mutex  // held from the first record of a write to the last
 }
 
 var _ handshake.SecureConn = (*Conn)(nil)
@@ -40,8 +43,22 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Close tells the remote and ends the connection. A remote that does not read can delay it, for at most 5 s (crypto/tls).
-func (c *Conn) Close() error { return c.Conn.Close() }
+// Read implements net.Conn.
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == io.EOF {
+		c.ended.Store(true)
+	}
+	return n, err
+}
+
+// Close tells the remote, unless it has hung up itself, and ends the connection. A remote that does not read can delay it, for at most 5 s (crypto/tls).
+func (c *Conn) Close() error {
+	if c.ended.Load() {
+		return c.under.Close()
+	}
+	return c.Conn.Close()
+}
 
 const (
 	maxRecord = 16 << 10 // data in one record (RFC 8446, section 5.1)

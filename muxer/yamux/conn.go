@@ -22,6 +22,7 @@ const (
 
 	typeData   = 0
 	typeWindow = 1
+	typePing   = 2
 	typeGoAway = 3
 
 	flagSYN = 1

@@ -13,6 +13,9 @@ const (
 	gatherSize = 8 << 10
 	// directSize is the length from which on a frame's body is a part of its own, where the connection knows parts.
 	directSize = 16 << 10
+	// pingDelay is how long go-yamux's first ping may wait for another frame to go with. It measures the round trip, and a session begins by opening a stream,
+	// or by answering to one.
+	pingDelay = 50 * time.Millisecond
 )
 
 // parts is a connection that may send several parts as one, so that a receiver finds each where it wants it, without a copy (handshake/noise).
@@ -39,6 +42,8 @@ type writer struct {
 	held   *[gatherSize]byte // borrowed, or nil
 	heldN  int
 	header [headerSize]byte // of a frame of ours, all else of which is zero
+
+	late *time.Timer // set with go-yamux's first ping: when that is written even if no other frame has come
 
 	deadlines sync.Mutex // guards what follows
 	deadline  time.Time  // that the connection has
@@ -72,6 +77,11 @@ func (w *writer) write(frame []byte, t *traffic) error {
 	w.turn <- struct{}{}
 	defer func() { <-w.turn }()
 	w.passed += weight(frame)
+	if frame[1] == typePing && frame[3] == flagSYN && w.late == nil {
+		w.hold(frame)
+		w.late = time.AfterFunc(pingDelay, w.ping)
+		return nil
+	}
 	if t != nil {
 		if t.begun && len(frame) == headerSize {
 			return w.flush()
@@ -122,6 +132,20 @@ func (w *writer) put(header, body []byte, more bool) error {
 	return w.count(w.conn.Write(*whole))
 }
 
+// ping writes go-yamux's first ping.
+func (w *writer) ping() {
+	w.turn <- struct{}{}
+	defer func() { <-w.turn }()
+	_ = w.flush() // the next write tells
+}
+
+// end is called when the connection is closed.
+func (w *writer) end() {
+	w.turn <- struct{}{}
+	defer func() { <-w.turn }()
+	_ = w.flush() // it fails, and gives the buffer back
+}
+
 // last writes the last frame of the connection, and lets a frame that is under way, too, take no longer than within.
 func (w *writer) last(frame []byte, within time.Duration) error {
 	w.deadlines.Lock()
@@ -154,6 +178,9 @@ func (w *writer) extend() {
 func (w *writer) flush() error {
 	if w.heldN == 0 {
 		return nil
+	}
+	if w.late != nil {
+		w.late.Stop()
 	}
 	w.extend()
 	defer w.release()

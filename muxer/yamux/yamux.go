@@ -283,6 +283,7 @@ func (s *streams) Close() error {
 	s.pings.Unlock()
 	_ = s.lib.Close() // it closes the connection; whether that complains does not matter any more
 	s.wg.Wait()
+	s.conn.out.end()
 	return nil
 }
 
