@@ -19,42 +19,46 @@ const (
 )
 
 // reshare puts e into the set that it belongs to now.
-func (b *Book) reshare(e *entry) {
-	to, global := unshared, false
-	if !e.private && e.quarantined <= b.now && b.bans.endOfID(e.id) <= b.now {
-		if k := b.toShare(e); k != nil {
-			wide := k.addr.IsRoutable()
-			switch {
-			case k.lastWorked != 0 && wide:
-				to = provedWide
-				_, global = k.addr.IP()
-			case k.lastWorked != 0:
-				to = provedNear
-			case wide:
-				to = claimedWide
-			default:
-				to = claimedNear
-			}
-		}
-	}
-	if global != e.global {
-		e.global = global
-		b.global += sign(global)
+func (b *Book) reshare(slot uint32, e *entry) {
+	to, wideIP := b.shareOf(e)
+	if wideIP != e.is(global) {
+		e.setFlag(global, wideIP)
+		b.global += sign(wideIP)
 	}
 	if to == e.share {
 		return
 	}
 	b.leaveShare(e)
 	if to != unshared {
-		e.share, e.sharePo = to, uint32(len(b.shared[to]))
-		b.shared[to] = append(b.shared[to], e.slot)
+		e.share, e.sharePos = to, uint32(len(b.shared[to]))
+		b.shared[to] = append(b.shared[to], slot)
 	}
+}
+
+// shareOf is the set that e belongs to, and whether its address to share works and has a public IP.
+func (b *Book) shareOf(e *entry) (to share, wideIP bool) {
+	if e.is(private) || b.quarantined(e) > b.now || b.banOfNode(e) > b.now {
+		return unshared, false
+	}
+	k, wide := b.toShare(e)
+	switch {
+	case k == nil:
+		return unshared, false
+	case k.lastWorked != 0 && wide:
+		_, wideIP = b.ipOf(k)
+		return provedWide, wideIP
+	case k.lastWorked != 0:
+		return provedNear, false
+	case wide:
+		return claimedWide, false
+	}
+	return claimedNear, false
 }
 
 func (b *Book) unshare(e *entry) {
 	b.leaveShare(e)
-	if e.global {
-		e.global = false
+	if e.is(global) {
+		e.flags &^= global
 		b.global--
 	}
 }
@@ -65,59 +69,63 @@ func (b *Book) leaveShare(e *entry) {
 		return
 	}
 	set := b.shared[e.share]
-	last := len(set) - 1
-	b.swapShared(set, int(e.sharePo), last)
-	b.shared[e.share] = set[:last]
+	end := len(set) - 1
+	set[e.sharePos] = set[end]
+	b.at(set[end]).sharePos = e.sharePos
+	b.shared[e.share] = set[:end]
 	e.share = unshared
-}
-
-func (b *Book) swapShared(set []uint32, i, j int) {
-	set[i], set[j] = set[j], set[i]
-	b.slots[set[i]].sharePo, b.slots[set[j]].sharePo = uint32(i), uint32(j)
 }
 
 // toShare is the address of e to tell to others: neither dead nor banned; one that works before one that may; a routable one
 // before a local one; the one that worked last. nil when there is none.
-func (b *Book) toShare(e *entry) *known {
-	var best *known
-	bestWide := false
-	for i := range e.addrs {
-		k := &e.addrs[i]
-		if k.dead() || b.bans.endOf(k.addr) > b.now {
+func (b *Book) toShare(e *entry) (best *known, wide bool) {
+	for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
+		if k.dead() || b.banOf(k) > b.now {
 			continue
 		}
-		wide := k.addr.IsRoutable()
+		w := e.is(routable)
+		if w && (e.first.next != 0) { // of several, each may or may not be
+			w = b.isWide(k)
+		}
 		switch {
 		case best == nil:
 		case (k.lastWorked != 0) != (best.lastWorked != 0):
 			if k.lastWorked == 0 {
 				continue
 			}
-		case wide != bestWide:
-			if !wide {
+		case w != wide:
+			if !w {
 				continue
 			}
 		case !k.better(best):
 			continue
 		}
-		best, bestWide = k, wide
+		best, wide = k, w
 	}
-	return best
+	return best, wide
+}
+
+func (b *Book) isWide(k *known) bool {
+	if k.other != 0 {
+		return b.others.at(k.other - 1).IsRoutable()
+	}
+	ip, _ := b.ipOf(k)
+	return transport.IsPublicIP(ip)
 }
 
 // Advertise returns up to limit addresses that may be told to others, at most one a peer: see Store. Peers whose address was dialed with success come first, in
 // random order; then the others. Addresses that cannot be routed are told only while no verified peer has a public IP: then the
-// network is a local one (a test, a laboratory).
+// network is a local one (a test, a laboratory). The texts of the addresses share memory.
 //
-// It shuffles only as far as it draws, so it costs O(limit), whatever the size of the book.
+// It costs O(limit), whatever the size of the book: it steps through the set from a random place in strides of random length, and so meets everybody once, in an
+// order that differs each time.
 func (b *Book) Advertise(limit int, now time.Time, skip func(transport.NodeID) bool) []transport.Address {
 	if limit <= 0 {
 		return nil
 	}
 	b.mu.Lock()
 	b.turn(now)
-	sets := [...]share{provedWide, claimedWide}
-	order := sets[:]
+	order := []share{provedWide, claimedWide}
 	if b.global == 0 {
 		order = []share{provedWide, provedNear, claimedWide, claimedNear}
 	}
@@ -128,51 +136,104 @@ func (b *Book) Advertise(limit int, now time.Time, skip func(transport.NodeID) b
 	b.mu.Unlock()
 
 	out := make([]transport.Address, 0, min(limit, total))
-	var drawn []transport.Address
 	var seen map[transport.NodeID]struct{} // from the second draw on: the sets may have changed since the first
 	for _, s := range order {
-		for from, more := 0, true; more && len(out) < limit; {
-			if len(out) > 0 && seen == nil {
+		tour := tour{set: s}
+		for more := true; more && len(out) < limit; {
+			if seen == nil && len(out) > 0 {
 				seen = make(map[transport.NodeID]struct{}, limit)
 				for _, a := range out {
 					seen[a.ID()] = struct{}{}
 				}
 			}
-			const spare = 4 // a few are skipped as a rule: the one who asks, for instance
-			drawn, from, more = b.draw(drawn[:0], s, from, limit-len(out)+spare)
-			for _, a := range drawn {
-				if _, twice := seen[a.ID()]; twice || len(out) == limit || skip != nil && skip(a.ID()) {
+			from := len(out)
+			out, more = b.draft(out, &tour, limit-len(out))
+			kept := out[:from]
+			for _, a := range out[from:] {
+				if _, twice := seen[a.ID()]; twice || skip != nil && skip(a.ID()) {
 					continue
 				}
 				if seen != nil {
 					seen[a.ID()] = struct{}{}
 				}
-				out = append(out, a)
+				kept = append(kept, a)
 			}
+			out = kept
 		}
 	}
 	return out
 }
 
-// draw takes up to want random addresses of the set from its places from on, and tells where to go on and whether there is more.
-func (b *Book) draw(out []transport.Address, s share, from, want int) ([]transport.Address, int, bool) {
+// tour is a walk through a set of shareable peers.
+type tour struct {
+	set            share
+	size           int // of the set when it began; 0: it has not
+	at, step, done int
+}
+
+// draft appends the addresses of up to want more peers of the tour. It says whether the tour goes on.
+func (b *Book) draft(out []transport.Address, t *tour, want int) (_ []transport.Address, more bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for len(out) < want && from < len(b.shared[s]) {
-		set := b.shared[s]
-		b.swapShared(set, from, from+b.random.IntN(len(set)-from))
-		e := b.slots[set[from]]
-		if len(b.bans.nets) > 0 { // its network may have been banned since it was put here
-			if b.reindex(e); e.share != s {
-				continue // another one took its place
+	if t.size == 0 {
+		t.begin(len(b.shared[t.set]), b.random.IntN)
+	}
+	var room [128]uint32
+	var packed [len(room)]transport.Packed
+	for want > 0 && t.done < t.size {
+		// In steps of their own, so that the reads of memory that is far apart do not wait for each other.
+		set := b.shared[t.set]
+		slots := room[:0]
+		for ; len(slots) < min(want, len(room)) && t.done < t.size; t.done++ {
+			if t.at < len(set) {
+				slots = append(slots, set[t.at])
+			}
+			if t.at += t.step; t.at >= t.size {
+				t.at -= t.size
 			}
 		}
-		if len(e.addrs) == 1 { // the usual case: reshare has found it good
-			out = append(out, e.addrs[0].addr)
-		} else {
-			out = append(out, b.toShare(e).addr)
+		n := 0
+		for _, slot := range slots {
+			e := b.at(slot)
+			if len(b.bans.nets) > 0 { // its network may have been banned since it was put here
+				if b.reindex(slot, e); e.share != t.set {
+					continue
+				}
+			}
+			k := &e.first
+			if k.next != 0 {
+				k, _ = b.toShare(e)
+			}
+			if k.other != 0 {
+				out = append(transport.Unpack(out, packed[:n]...), *b.others.at(k.other - 1))
+				want -= n + 1
+				n = 0
+				continue
+			}
+			packed[n] = transport.Packed{Node: e.key, IP: k.ip, Port: k.port}
+			n++
 		}
-		from++
+		out = transport.Unpack(out, packed[:n]...)
+		want -= n
 	}
-	return out, from, from < len(b.shared[s])
+	return out, t.done < t.size
+}
+
+// begin chooses where the tour begins and its stride, which has no divisor in common with the size, so that it meets everybody.
+func (t *tour) begin(size int, random func(int) int) {
+	if t.size = size; size == 0 {
+		return
+	}
+	t.at, t.step = random(size), 1+random(size)
+	for gcd(t.step, size) != 1 {
+		t.step = 1 + random(size)
+	}
+	t.step %= size
+}
+
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
 }

@@ -19,6 +19,8 @@ const maxBanReason = 256
 type bans struct {
 	ids  map[transport.NodeID]Ban
 	nets map[netip.Prefix]Ban
+	// byKey is when the bans of ids end.
+	byKey map[nodeKey]int64
 	// lengths counts the banned networks of each prefix length, for IPv4 and IPv6.
 	lengths [2][129]int
 	// ends orders the bans that end by their ends, so that they go in time and the limit can take the next to end.
@@ -45,9 +47,10 @@ func (a banEnd) less(o banEnd) bool {
 
 func newBans() bans {
 	return bans{
-		ids:  make(map[transport.NodeID]Ban),
-		nets: make(map[netip.Prefix]Ban),
-		ends: btree.NewG(degree, banEnd.less),
+		ids:   make(map[transport.NodeID]Ban),
+		nets:  make(map[netip.Prefix]Ban),
+		byKey: make(map[nodeKey]int64),
+		ends:  btree.NewG(degree, banEnd.less),
 	}
 }
 
@@ -66,6 +69,7 @@ func (s *bans) put(ban Ban) {
 	s.drop(ban.Target)
 	if ban.Target.ID != "" {
 		s.ids[ban.Target.ID] = ban
+		s.byKey[keyOf(ban.Target.ID)] = ban.end()
 	} else {
 		s.nets[ban.Target.Prefix] = ban
 		*s.length(ban.Target.Prefix)++
@@ -82,6 +86,7 @@ func (s *bans) drop(t Target) bool {
 	}
 	if t.ID != "" {
 		delete(s.ids, t.ID)
+		delete(s.byKey, keyOf(t.ID))
 	} else {
 		delete(s.nets, t.Prefix)
 		*s.length(t.Prefix)--
@@ -157,6 +162,30 @@ func (s *bans) endOfID(id transport.NodeID) int64 {
 	return 0
 }
 
+// banOf is when the bans of the IP of k have ended; 0 when there is none.
+func (b *Book) banOf(k *known) int64 {
+	if len(b.bans.nets) == 0 {
+		return 0
+	}
+	if ip, ok := b.ipOf(k); ok {
+		if ban, ok := b.bans.ip(ip, 0); ok {
+			return ban.end()
+		}
+	}
+	return 0
+}
+
+// banOfNode is when the ban of e has ended; 0 when there is none.
+func (b *Book) banOfNode(e *entry) int64 {
+	if len(b.bans.ids) == 0 {
+		return 0
+	}
+	if ban, ok := b.bans.byKey[e.nodeKey()]; ok {
+		return ban
+	}
+	return 0
+}
+
 // Ban refuses a target: see Store. Its errors are a *TargetError and ErrTooManyBans. A ban of a target that is banned already replaces it.
 func (b *Book) Ban(ban Ban) error {
 	target, err := ban.Target.normal()
@@ -164,7 +193,7 @@ func (b *Book) Ban(ban Ban) error {
 		return err
 	}
 	ban.Target = target
-	ban.Reason = cut(ban.Reason, maxBanReason, "")
+	ban.Reason = cut(ban.Reason, maxBanReason)
 	b.mu.Lock()
 	eased, err := b.ban(ban)
 	if err == nil {
@@ -192,9 +221,9 @@ func (b *Book) ban(ban Ban) (eased bool, err error) {
 		eased = next.target.ID == ""
 	}
 	b.bans.put(ban)
-	if e := b.find(ban.Target.ID); e != nil {
-		b.reindex(e)
-	} // Peers of a banned network are found when they come up: see fill and draw.
+	if slot, e := b.find(ban.Target.ID); ban.Target.ID != "" && e != nil {
+		b.reindex(slot, e)
+	} // Peers of a banned network are found when they come up: see ready and Advertise.
 	return eased, nil
 }
 
@@ -204,8 +233,8 @@ func (b *Book) lift(t Target) bool {
 		return false
 	}
 	b.journal.ban(t)
-	if e := b.find(t.ID); e != nil {
-		b.reindex(e)
+	if slot, e := b.find(t.ID); t.ID != "" && e != nil {
+		b.reindex(slot, e)
 	}
 	return true
 }
@@ -228,13 +257,13 @@ func (b *Book) Unban(t Target) (bool, error) {
 // unpark finds again what a network's ban had put off. It works in steps, as there may be very many.
 func (b *Book) unpark() {
 	b.mu.Lock()
-	parked := slices.Collect(maps.Keys(b.parked))
+	parked := slices.Sorted(maps.Keys(b.parked)) // in an order that does not change from run to run
 	b.mu.Unlock()
 	for slots := range slices.Chunk(parked, maxMoves) {
 		b.mu.Lock()
 		for _, slot := range slots {
 			if _, still := b.parked[slot]; still {
-				b.reindex(b.slots[slot])
+				b.reindex(slot, b.at(slot))
 			}
 		}
 		b.mu.Unlock()
@@ -284,3 +313,6 @@ func (b *Book) endBans() {
 		b.lift(first.target)
 	}
 }
+
+// degree of the tree of ends: nodes of 63 to 127 items.
+const degree = 64

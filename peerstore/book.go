@@ -2,12 +2,11 @@ package peerstore
 
 import (
 	"context"
+	"encoding/binary"
+	"hash/maphash"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/google/btree"
 
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -36,13 +35,6 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// Bounds of the small named values.
-const (
-	MaxMetaKey    = 128      // bytes
-	MaxMetaValue  = 64 << 10 // bytes
-	MaxMetaValues = 1024
-)
-
 // heardGrain is how old LastHeard must be before it is refreshed. Peers tell us of the same addresses all the time, and each
 // refresh has to be persisted.
 const heardGrain = 10 * time.Minute
@@ -50,63 +42,86 @@ const heardGrain = 10 * time.Minute
 // Book is the store in memory: every method of Store (of which Flush, Run and Close have nothing to do), and what a persistent store needs beneath
 // it (Track, TakeChanges, the Restore calls).
 //
-// One mutex guards all of it. A peer is in these indexes, by its slot:
+// One mutex guards all of it. A peer has a slot, a number in entries, by which these indexes know it:
 //
-//	peers    by node id
-//	all      by rank, those that pruning spares above the rest: for Range and pruning
+//	ids      by node id
+//	tables   the buckets of the new and the tried table: what a group may fill
+//	sets     by rank, those that may be dialed now apart: for Next, pruning and Range
 //	waiting  by the time when it may be dialed, if that is still to come
-//	ready    by rank (see selection), if it may be dialed now
 //	shared   in one of a few sets from which Advertise draws
 //
-// Every change of a peer is followed by reindex, which moves it where it belongs now in O(log n); nothing is ever sorted or scanned as a
-// whole. What changes with time alone (peers that become due or expire, bans that end) is done in bounded steps by the calls that bring
+// Every change of a peer is followed by reindex, which moves it where it belongs now, most of it in O(1), waiting in O(log n); nothing is ever sorted or
+// scanned as a whole. What changes with time alone (peers that become due or expire, bans that end) is done in bounded steps by the calls that bring
 // the time.
 type Book struct {
 	limits Limits
 
 	mu     sync.Mutex
 	now    int64      // the time that the last call brought
-	random *rand.Rand // breaks ties
-	peers  map[transport.NodeID]uint32
-	slots  []*entry // nil: free
-	free   []uint32
-	hand   int // the next slot that sweep looks at
+	random *rand.Rand // all choices come from it
+	key    sipKey     // places peers in buckets
 
-	all     *btree.BTreeG[item]
-	waiting *btree.BTreeG[item]
-	ready   selection
-	parked  map[uint32]struct{} // peers whose due time was put off by the ban of a network
-	shared  [shares][]uint32
-	tried   int // peers that have worked
-	global  int // peers whose address to share works and has a public IP
+	ids     ids
+	entries slab[entry]
+	extras  slab[extra]
+	more    slab[known]
+	others  slab[transport.Address]
+	names   map[uint32]transport.NodeID // of slots whose id is not of the 40-hex form
+	sources sources
+	texts   texts
+	hand    uint32 // the next slot that sweep looks at
+
+	tables   [2]buckets // new, tried
+	contests []contest
+	ofKind   [maxKinds + 2]int // peers of the new table by source.kind, plus one
+	sets     [sets]set
+	drawn    [4]int // the weight of those that may be dialed: new and tried that cannot be routed, and those that can
+	waiting  waiting
+	parked   map[uint32]struct{} // peers whose due time was put off by the ban of a network
+	shared   [shares][]uint32
+	tried    int // peers in the tried table
+	global   int // peers whose address to share works and has a public IP
 
 	bans    bans
 	meta    map[string][]byte
-	kinds   kinds
-	stored  int // entries that are persisted (entry.stored)
+	stored  int // entries that are persisted
 	journal journal
 	scratch Record          // what Update's fn sees
-	addrs   []AddressRecord // and the memory of its addresses
+	addrs   []AddressRecord // the memory of its addresses
+	before  []AddressRecord // and these as they were
 }
 
-// NewBook makes an empty book. seed sets the order of peers that are equal; 0 draws a seed.
+// metaKey is the name under which the buckets' key is kept.
+const metaKey = "peerstore/key"
+
+// NewBook makes an empty book. All random choices follow from seed, and so does the buckets' key until one is restored; 0 draws a seed.
 func NewBook(limits Limits, seed uint64) *Book {
 	second := seed
 	if seed == 0 {
 		seed, second = rand.Uint64(), rand.Uint64()
 	}
-	return &Book{
-		limits:  limits.withDefaults(),
-		random:  rand.New(rand.NewPCG(seed, second)),
-		peers:   make(map[transport.NodeID]uint32),
-		all:     newTree(),
-		waiting: newTree(),
-		ready:   newByRank(),
-		parked:  make(map[uint32]struct{}),
-		bans:    newBans(),
-		meta:    make(map[string][]byte),
+	limits = limits.withDefaults()
+	b := &Book{
+		limits: limits,
+		random: rand.New(rand.NewPCG(seed, second)),
+		ids:    ids{seed: maphash.MakeSeed()},
+		names:  make(map[uint32]transport.NodeID),
+		texts:  texts{seed: maphash.MakeSeed()},
+		tables: [2]buckets{newBuckets(newPlaces * limits.MaxPeers), newBuckets(limits.MaxPeers / triedPlaces)},
+		parked: make(map[uint32]struct{}),
+		bans:   newBans(),
+		meta:   make(map[string][]byte),
 	}
+	b.key = sipKey{b.random.Uint64(), b.random.Uint64()}
+	if second != seed { // not one that somebody asked for: then the key is a secret, which PCG would not keep
+		b.key = sipKey{rand.Uint64(), rand.Uint64()} // of the runtime's ChaCha8
+	}
+	b.meta[metaKey] = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, b.key[0]), b.key[1])
+	return b
 }
+
+// at is the entry of a slot.
+func (b *Book) at(slot uint32) *entry { return b.entries.at(slot) }
 
 // turn brings the time, and does a bounded share of what time alone changes. Times may go back: callers' times arrive a little
 // out of order, and clocks are set. Next finds those peers that are not due any more.
@@ -115,144 +130,156 @@ func (b *Book) turn(now time.Time) {
 	b.endBans()
 	b.sweep()
 	b.advance()
+	if len(b.contests) > 0 {
+		b.judge()
+	}
 }
 
-func (b *Book) find(id transport.NodeID) *entry {
-	if slot, ok := b.peers[id]; ok {
-		return b.slots[slot]
+func (b *Book) find(id transport.NodeID) (uint32, *entry) {
+	k := keyOf(id)
+	return b.findKey(&k)
+}
+
+func (b *Book) findKey(k *nodeKey) (uint32, *entry) {
+	slot, ok := b.ids.find(k, func(slot uint32) bool {
+		e := b.at(slot)
+		return e.key == k.raw && e.is(named) == k.named
+	})
+	if !ok {
+		return 0, nil
 	}
-	return nil
+	return slot, b.at(slot)
 }
 
 // insert makes an entry with no address. The caller fills it and calls reindex.
-func (b *Book) insert(id transport.NodeID) *entry {
-	e := &entry{id: id, firstSeen: b.now}
-	if n := len(b.free); n > 0 {
-		e.slot = b.free[n-1]
-		b.free = b.free[:n-1]
-		b.slots[e.slot] = e
-	} else {
-		e.slot = uint32(len(b.slots))
-		b.slots = append(b.slots, e)
-	}
-	b.peers[id] = e.slot
-	return e
+func (b *Book) insert(id transport.NodeID) (uint32, *entry) {
+	k := keyOf(id)
+	return b.insertKey(&k, id)
 }
 
-func (b *Book) remove(e *entry) {
-	b.unindex(e)
-	delete(b.peers, e.id)
-	b.slots[e.slot] = nil
-	b.free = append(b.free, e.slot)
-	b.journal.removed(e)
-	if e.stored {
+func (b *Book) insertKey(k *nodeKey, id transport.NodeID) (uint32, *entry) {
+	slot := b.entries.take()
+	e := b.at(slot)
+	e.key, e.firstSeen, e.flags = k.raw, b.now, live
+	if k.named {
+		e.flags |= named
+		b.names[slot] = transport.NodeID([]byte(id))
+	}
+	b.ids.put(k, slot)
+	return slot, e
+}
+
+func (b *Book) remove(slot uint32, e *entry) {
+	b.journal.removed(slot, e, b)
+	b.exit(e)
+	b.toTable(e, Any)
+	b.ofKind[e.kind]--
+	if e.set != noSet {
+		b.leave(slot, e)
+	}
+	b.unshare(e)
+	if e.is(parked) {
+		delete(b.parked, slot)
+	}
+	b.dropAddresses(e)
+	b.dropExtra(e)
+	if e.is(stored) {
 		b.stored--
 	}
+	k := e.nodeKey()
+	b.ids.drop(&k, slot)
+	delete(b.names, slot)
+	b.entries.give(slot)
 }
 
-// prune removes the worst ranked peers beyond the limit, as long as there are any that may go.
+// known is how many peers there are.
+func (b *Book) known() int { return b.ids.n }
+
+// prune removes peers beyond the limit, as long as there are any that may go: the lowest level first, new ones before tried ones; of a few of these the one
+// in the fullest bucket, so that who floods the book pushes out his own.
 func (b *Book) prune() {
-	for len(b.peers) > b.limits.MaxPeers {
-		last, ok := b.all.Min()
-		if !ok || last.key&keptBit != 0 {
+	for b.known() > b.limits.MaxPeers {
+		slot, ok := b.victim(Any, New)
+		if !ok {
+			slot, ok = b.victim(Tried, Tried)
+		}
+		if !ok {
 			return
 		}
-		b.remove(b.slots[last.slot])
+		b.remove(slot, b.at(slot))
 	}
+}
+
+// victim chooses who of the tables from and to must go.
+func (b *Book) victim(from, to Table) (uint32, bool) {
+	for level := range levels {
+		total := 0
+		var among [4]setID
+		n := 0
+		for table := from; table <= to; table++ {
+			for _, far := range [...]bool{false, true} {
+				among[n] = learnedSet(false, table, far, level)
+				total += len(b.sets[among[n]].slots)
+				n++
+			}
+		}
+		if total == 0 {
+			continue
+		}
+		victim, most := uint32(0), -1
+		for range min(victimLooks, total) {
+			at := b.random.IntN(total)
+			i := 0
+			for at >= len(b.sets[among[i]].slots) {
+				at -= len(b.sets[among[i]].slots)
+				i++
+			}
+			slot := b.sets[among[i]].slots[at]
+			crowd := bucketSize // without an address, or a place
+			if e := b.at(slot); e.cell != 0 {
+				crowd = int(b.tableOf(e.table).used[(e.cell-1)/bucketSize])
+			}
+			if crowd > most {
+				victim, most = slot, crowd
+			}
+		}
+		return victim, true
+	}
+	return 0, false
 }
 
 // expired says that a learned peer was neither seen nor heard of for too long.
 func (b *Book) expired(e *entry) bool {
-	if e.rank&keptBit != 0 {
+	limit := b.now - int64(b.limits.Expiry)
+	if e.firstSeen > limit || e.first.lastHeard > limit || e.is(kept|busy) {
 		return false
 	}
-	seen := max(e.firstSeen, e.lastConnected, e.lastDisconnected)
-	for i := range e.addrs {
-		seen = max(seen, e.addrs[i].lastHeard, e.addrs[i].lastWorked)
+	if e.extra != 0 {
+		if x := b.extras.at(e.extra - 1); max(x.lastConnected, x.lastDisconnected) > limit {
+			return false
+		}
 	}
-	return seen <= b.now-int64(b.limits.Expiry)
+	for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
+		if max(k.lastHeard, k.lastWorked) > limit {
+			return false
+		}
+	}
+	return true
 }
 
 // sweepStep is how many slots one call looks at for expired peers: a hand goes around the book, so no index by age is needed.
 const sweepStep = 4
 
 func (b *Book) sweep() {
-	for range min(sweepStep, len(b.slots)) {
-		if b.hand >= len(b.slots) {
+	for range min(sweepStep, b.entries.next) {
+		if b.hand >= b.entries.next {
 			b.hand = 0
 		}
-		if e := b.slots[b.hand]; e != nil && b.expired(e) {
-			b.remove(e)
+		if e := b.at(b.hand); e.is(live) && b.expired(e) {
+			b.remove(b.hand, e)
 		}
 		b.hand++
 	}
-}
-
-// Add learns an address: see Store.
-func (b *Book) Add(addr transport.Address, source Source, now time.Time) bool {
-	id := addr.ID()
-	if id == "" || len(id) > maxID {
-		return false
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.turn(now)
-	at := nano(now)
-
-	e := b.find(id)
-	if e != nil {
-		if i := find(e.addrs, addr); i >= 0 {
-			if k := &e.addrs[i]; at-k.lastHeard >= int64(heardGrain) {
-				k.lastHeard = at
-				b.journal.peer(e)
-			}
-			return false
-		}
-	}
-	k := known{addr: addr, kind: b.kinds.of(source.Kind), from: b.name(source.From), ip: source.IP, firstHeard: at, lastHeard: at}
-	if source.Kind != SourceConfig && (e == nil || !e.trusted) {
-		if b.bans.endOfID(id) > at || b.bans.endOf(addr) > at || e != nil && e.quarantined > at {
-			return false
-		}
-	}
-	if e == nil {
-		return b.addPeer(id, k)
-	}
-	if len(e.addrs) < b.limits.MaxAddresses {
-		e.addrs = append(grow(e.addrs, 0, b.limits.MaxAddresses), k)
-	} else if w := worst(e.addrs); k.better(&e.addrs[w]) {
-		e.addrs[w] = k
-	} else {
-		return false
-	}
-	b.reindex(e)
-	b.journal.peer(e)
-	return true
-}
-
-// addPeer inserts a peer with one address, and the worst ranked one goes when the book is full; that may be the new one, and equals
-// share the places by chance.
-func (b *Book) addPeer(id transport.NodeID, k known) bool {
-	e := b.insert(id)
-	e.addrs = []known{k}
-	b.reindex(e)
-	b.prune()
-	if b.slots[e.slot] != e {
-		return false
-	}
-	b.journal.peer(e)
-	return true
-}
-
-// name is a node id that shares the memory of the peer's own, if it is known.
-func (b *Book) name(id transport.NodeID) transport.NodeID {
-	if len(id) > maxID {
-		return ""
-	}
-	if e := b.find(id); e != nil {
-		return e.id
-	}
-	return transport.NodeID(strings.Clone(string(id)))
 }
 
 // Get returns a copy of what is known of a peer.
@@ -260,142 +287,33 @@ func (b *Book) Get(id transport.NodeID) (Record, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var r Record
-	e := b.find(id)
+	slot, e := b.find(id)
 	if e != nil {
-		e.read(&r)
+		b.read(slot, e, &r)
 	}
 	return r, e != nil
-}
-
-// Update changes a known peer: see Store.
-func (b *Book) Update(id transport.NodeID, fn func(*Record)) bool {
-	known, _ := b.Change(id, fn)
-	return known
-}
-
-// Change is Update that also says whether a flag that has to be persisted at once (Trusted, Unconditional, Private) changed.
-func (b *Book) Change(id transport.NodeID, fn func(*Record)) (known, flags bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	e := b.find(id)
-	if e == nil {
-		return false, false
-	}
-	return true, b.change(e, fn)
-}
-
-// change lets fn change a copy of the entry, and takes the copy over.
-func (b *Book) change(e *entry, fn func(*Record)) (flags bool) {
-	r := &b.scratch
-	r.Addresses = b.addrs
-	e.read(r)
-	b.addrs = r.Addresses
-	fn(r)
-	flags = e.trusted != r.Trusted || e.unconditional != r.Unconditional || e.private != r.Private
-	e.write(r, b.limits.MaxAddresses, &b.kinds)
-	clear(b.addrs) // which may not be what fn left in r; it keeps no text alive
-	*r = Record{}
-	b.reindex(e)
-	b.journal.peer(e)
-	b.prune()
-	return flags
-}
-
-// Ensure is Update that inserts an unknown peer first: see Store.
-func (b *Book) Ensure(id transport.NodeID, now time.Time, fn func(*Record)) {
-	b.EnsureChange(id, now, fn)
-}
-
-// EnsureChange is Ensure that also says whether a flag that has to be persisted at once changed.
-func (b *Book) EnsureChange(id transport.NodeID, now time.Time, fn func(*Record)) (flags bool) {
-	if id == "" || len(id) > maxID {
-		return false
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.turn(now)
-	e := b.find(id)
-	if e == nil {
-		e = b.insert(id)
-		defer func() { // fn may panic, and no entry may stay out of the indexes
-			if e.rank == 0 {
-				b.reindex(e)
-			}
-		}()
-	}
-	return b.change(e, fn)
 }
 
 // Remove forgets a peer.
 func (b *Book) Remove(id transport.NodeID) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e := b.find(id)
+	slot, e := b.find(id)
 	if e != nil {
-		b.remove(e)
+		b.remove(slot, e)
 	}
 	return e != nil
-}
-
-// NextDue tells when the next peer that is neither due nor busy becomes due: see Store.
-func (b *Book) NextDue(now time.Time) (time.Time, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var due time.Time
-	found := false
-	b.waiting.AscendGreaterOrEqual(item{key: uint64(nano(now)) + 1}, func(i item) bool {
-		due, found = stamp(int64(i.key)), true
-		return false
-	})
-	return due, found
-}
-
-// Range calls fn with copies, best ranked first: see Store. Connected peers come before all but the trusted ones. A peer whose rank changes meanwhile may be
-// seen twice or not at all.
-func (b *Book) Range(fn func(Record) bool) {
-	page := make([]Record, 0, 64)
-	var after *item
-	for {
-		page, after = b.page(page[:0], after)
-		for i := range page {
-			if !fn(page[i]) {
-				return
-			}
-		}
-		if len(page) < cap(page) {
-			return
-		}
-	}
-}
-
-func (b *Book) page(out []Record, after *item) ([]Record, *item) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	last := after
-	visit := func(i item) bool {
-		if after != nil && i == *after {
-			return true
-		}
-		var r Record
-		b.slots[i.slot].read(&r)
-		out = append(out, r)
-		last = &i
-		return len(out) < cap(out)
-	}
-	if after == nil {
-		b.all.Descend(visit)
-	} else {
-		b.all.DescendLessOrEqual(*after, visit)
-	}
-	return out, last
 }
 
 // Stats are the book's totals. Bans that have ended count until they are cleared away.
 func (b *Book) Stats() Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Stats{Known: len(b.peers), Tried: b.tried, New: len(b.peers) - b.tried, Banned: b.bans.len()}
+	return Stats{Known: b.known(), Tried: b.tried, New: b.known() - b.tried, Banned: b.bans.len()}
 }
+
+// Groups tells the network group of addresses.
+func (b *Book) Groups() *Groups { return b.limits.Groups }
 
 // Flush has nothing to do.
 func (b *Book) Flush(context.Context) error { return nil }

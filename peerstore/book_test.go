@@ -24,34 +24,3 @@ func testAddr(t testing.TB, n int) transport.Address {
 	}
 	return a
 }
-
-func TestNextPrefersTrustedThenRank(t *testing.T) {
-	b := NewBook(Limits{}, 1)
-	for n := range 10 {
-		if !b.Add(testAddr(t, n), Source{Kind: "pex"}, t0) {
-			t.Fatal("not new", n)
-		}
-	}
-	b.Update(testID(3), func(r *Record) { r.Trusted = true; r.NotBefore = t0.Add(time.Minute) })
-	b.Update(testID(4), func(r *Record) { r.Addresses[0].LastSuccess = t0 })
-	b.Update(testID(5), func(r *Record) { r.Score = 200 })
-	want := []int{5, 4}
-	for _, n := range want {
-		r, ok := b.Next(t0, Query{})
-		if !ok || r.ID != testID(n) {
-			t.Fatalf("got %v, want %d", r.ID, n)
-		}
-		b.Update(r.ID, func(r *Record) { r.Busy = true })
-	}
-	if due, ok := b.NextDue(t0); !ok || !due.Equal(t0.Add(time.Minute)) {
-		t.Fatal(due, ok)
-	}
-	r, _ := b.Next(t0.Add(time.Minute), Query{})
-	if r.ID != testID(3) {
-		t.Fatal(r.ID)
-	}
-	skipped := 0
-	if _, ok := b.Next(t0, Query{Skip: func(transport.NodeID) bool { skipped++; return true }}); ok || skipped != 7 {
-		t.Fatal("skipped", skipped)
-	}
-}

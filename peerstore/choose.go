@@ -6,112 +6,341 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Groups tells the network group of addresses.
-func (b *Book) Groups() *Groups { return b.limits.Groups }
+// maxDraws is how often Next draws before it looks at everybody who is due, one after the other.
+const maxDraws = 16
 
-// Next chooses a peer that may be dialed at now: see Store.
+// maxStale bounds how many out of date peers are mended while the lock is held.
+const maxStale = 256
+
+// Next chooses a peer that may be dialed at now: see Store. As a rule the first draw is good, in O(1). Only if nearly all who are due are skipped or avoided
+// it walks through them, a few under the lock at a time.
 func (b *Book) Next(now time.Time, q Query) (Record, bool) {
-	if r, ok := b.next(now, q); ok || q.Avoid == nil {
-		return r, ok
+	var r Record
+	if q.Table == Any && b.nextTrusted(now, &q, &r) {
+		return r, true
 	}
-	q.Avoid = nil
-	return b.next(now, q)
+	for range maxDraws {
+		group, ok := b.draw(now, q.Table, &r)
+		if !ok {
+			return Record{}, false
+		}
+		if (q.Skip == nil || !q.Skip(r.ID)) && (q.Avoid == nil || !q.Avoid(group)) {
+			return r, true
+		}
+		r.Addresses = r.Addresses[:0] // nobody has it
+	}
+	return b.walk(now, &q)
 }
 
 // Feeler chooses a peer to test: see Store.
 func (b *Book) Feeler(now time.Time, q Query) (Record, bool) {
+	b.mu.Lock()
+	b.turn(now)
+	var tests []candidate
+	for i := range b.contests {
+		c := &b.contests[i]
+		if e := b.same(c.incumbent, &c.incumbentKey); e != nil && b.isDue(e) && b.ready(c.incumbent, e) {
+			tests = append(tests, candidate{c.incumbent, c.incumbentKey, b.idOf(c.incumbent, e)})
+		}
+	}
+	b.mu.Unlock()
+	for i := range tests {
+		if q.Skip != nil && q.Skip(tests[i].id) {
+			continue
+		}
+		if r, ok := b.still(&tests[i]); ok {
+			return r, true
+		}
+	}
 	q.Table = New
 	return b.Next(now, q)
 }
 
-func (b *Book) next(now time.Time, q Query) (Record, bool) {
-	var batch [8]candidate
-	var after *item
-	for {
-		// Skip and Avoid are asked without the lock, a few peers at a time.
-		found := b.candidates(now, after, batch[:0])
-		for i := range found {
-			if q.Skip != nil && q.Skip(found[i].id) {
-				continue
-			}
-			if r, ok := b.dialable(found[i].id); ok && b.wanted(&r, q, now) {
-				return r, true
-			}
-		}
-		if len(found) == 0 {
-			return Record{}, false
-		}
-		last := found[len(found)-1].item
-		after = &last
-	}
+// candidate is a peer that may be dialed, as long as the lock is not held.
+type candidate struct {
+	slot uint32
+	key  nodeKey
+	id   transport.NodeID
 }
 
-func (b *Book) wanted(r *Record, q Query, now time.Time) bool {
-	if q.Table != Any && (r.Trusted || r.Tried() != (q.Table == Tried)) {
-		return false
+// still reads a candidate that may still be dialed.
+func (b *Book) still(c *candidate) (r Record, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.same(c.slot, &c.key)
+	if e == nil || !b.isDue(e) || e.due > b.now {
+		return r, false
 	}
-	if q.Avoid == nil || r.Trusted {
-		return true
-	}
-	for i := range r.Addresses {
-		if a := &r.Addresses[i]; !a.NotBefore.After(now) {
-			return !q.Avoid(b.limits.Groups.Of(a.Address))
+	b.read(c.slot, e, &r)
+	return r, true
+}
+
+// nextTrusted chooses among the trusted peers that are due, of which there are a few.
+func (b *Book) nextTrusted(now time.Time, q *Query, r *Record) bool {
+	b.mu.Lock()
+	b.turn(now)
+	var all []candidate
+	s := &b.sets[trustedSet]
+	for i := 0; i < s.due; i++ {
+		slot := s.slots[i]
+		if e := b.at(slot); b.ready(slot, e) {
+			all = append(all, candidate{slot, e.nodeKey(), b.idOf(slot, e)})
+		} else {
+			i--
 		}
+	}
+	b.random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	b.mu.Unlock()
+	for i := range all {
+		if q.Skip != nil && q.Skip(all[i].id) {
+			continue
+		}
+		var ok bool
+		if *r, ok = b.still(&all[i]); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// ready says that e, which is among those that may be dialed, is there rightly. If not (a network was banned since, the time has gone back, or it has
+// expired or aged), it is brought to where it belongs.
+func (b *Book) ready(slot uint32, e *entry) bool {
+	switch {
+	case b.expired(e):
+		b.remove(slot, e)
+		return false
+	case e.due > b.now, len(b.bans.nets) > 0 && b.dueAt(slot, e) > b.now, b.setOf(e) != e.set:
+		b.reindex(slot, e)
+		return b.isDue(e) && e.set == trustedSet
 	}
 	return true
 }
 
-type candidate struct {
-	item item
-	id   transport.NodeID
+// draw chooses at random, by weight. group is that of the best address that is due.
+func (b *Book) draw(now time.Time, t Table, r *Record) (group Group, ok bool) {
+	for again := true; again; {
+		if group, ok, again = b.tryDraw(now, t, r); ok {
+			return group, true
+		}
+	}
+	return group, false
 }
 
-// candidates appends the best peers that may be dialed at now, behind the given one, up to the capacity of out.
-func (b *Book) candidates(now time.Time, after *item, out []candidate) []candidate {
+func (b *Book) tryDraw(now time.Time, t Table, r *Record) (group Group, ok, again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.turn(now)
-	for more := true; more && len(out) == 0; {
-		more = b.fill(after, &out) || b.advance()
+	for range maxStale {
+		slot, ok := b.choose(t)
+		if !ok {
+			if b.advance() {
+				continue
+			}
+			return group, false, false
+		}
+		if e := b.at(slot); b.ready(slot, e) {
+			b.read(slot, e, r)
+			return b.groupOf(b.bestDue(e)), true, false
+		}
 	}
-	return out
+	return group, false, true
 }
 
-// fill looks at no more peers than out has room for. It says whether it took out some that are not to be dialed, so that others may
-// come up in their places.
-func (b *Book) fill(after *item, out *[]candidate) (again bool) {
-	var stale [8]uint32
-	n := 0
-	b.ready.each(after, func(i item) bool {
-		e := b.slots[i.slot]
-		// A network may have been banned since it was indexed, and the time may have gone back.
-		if len(b.bans.nets) > 0 && b.dueAt(e) > b.now || e.due > b.now || b.expired(e) {
-			stale[n] = i.slot
-			n++
-		} else {
-			*out = append(*out, candidate{i, e.id})
+// choose draws a slot: routable peers before the others, the tables half and half, a level by its weight, and anybody of it.
+func (b *Book) choose(t Table) (uint32, bool) {
+	for far := 1; far >= 0; far-- {
+		fresh, tried := b.drawn[2*far], b.drawn[2*far+1]
+		if t == Tried {
+			fresh = 0
 		}
-		return n < len(stale) && len(*out) < cap(*out)
-	})
-	for _, slot := range stale[:n] {
-		e := b.slots[slot]
-		if b.expired(e) {
-			b.remove(e)
+		if t == New {
+			tried = 0
+		}
+		if fresh+tried == 0 {
 			continue
 		}
-		b.reindex(e)
+		table := New
+		switch {
+		case fresh == 0:
+			table = Tried
+		case tried == 0:
+		case b.limits.Without.Halves:
+			if b.random.IntN(fresh+tried) >= fresh {
+				table = Tried
+			}
+		case b.random.Uint64()&1 == 0:
+			table = Tried
+		}
+		total := fresh
+		if table == Tried {
+			total = tried
+		}
+		at := b.random.IntN(total)
+		for level := topLevel; level >= 0; level-- {
+			for _, spared := range [...]bool{false, true} {
+				s := &b.sets[learnedSet(spared, table, far == 1, level)]
+				if at < s.due<<level {
+					return s.slots[at>>level], true
+				}
+				at -= s.due << level
+			}
+		}
 	}
-	return n > 0
+	return 0, false
 }
 
-func (b *Book) dialable(id transport.NodeID) (Record, bool) {
+// bestDue is the address by which e is due that is dialed first.
+func (b *Book) bestDue(e *entry) *known {
+	best := &e.first
+	for k := b.nextOf(best); k != nil; k = b.nextOf(k) {
+		if due := k.notBefore <= b.now; due != (best.notBefore <= b.now) {
+			if due {
+				best = k
+			}
+		} else if k.better(best) {
+			best = k
+		}
+	}
+	return best
+}
+
+// walk looks at all learned peers that are due, those that cannot be routed last, and takes the first that is neither skipped nor avoided, else the first
+// that is not skipped.
+func (b *Book) walk(now time.Time, q *Query) (Record, bool) {
+	var avoided candidate
+	found := false
+	first := New
+	if b.coin() {
+		first = Tried
+	}
+	for _, far := range [...]bool{true, false} {
+		for _, table := range [...]Table{first, New + Tried - first} {
+			if q.Table != Any && q.Table != table {
+				continue
+			}
+			for level := topLevel; level >= 0; level-- {
+				for _, spared := range [...]bool{false, true} {
+					if r, ok := b.walkSet(now, q, learnedSet(spared, table, far, level), &avoided, &found); ok {
+						return r, true
+					}
+				}
+			}
+		}
+	}
+	if found {
+		return b.still(&avoided)
+	}
+	return Record{}, false
+}
+
+func (b *Book) coin() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e := b.find(id)
-	if e == nil || e.place != ready || e.due > b.now {
-		return Record{}, false
+	return b.random.Uint64()&1 == 0
+}
+
+// page is how many peers walk looks at under the lock.
+const page = 32
+
+func (b *Book) walkSet(now time.Time, q *Query, id setID, avoided *candidate, found *bool) (Record, bool) {
+	var list [page]candidate
+	var groups [page]Group
+	for from := 0; ; {
+		n := 0
+		b.mu.Lock()
+		b.now = nano(now)
+		s := &b.sets[id]
+		for ; from < s.due && n < page; from++ {
+			slot := s.slots[from]
+			e := b.at(slot)
+			if !b.ready(slot, e) {
+				from-- // another one stands here now
+				continue
+			}
+			list[n] = candidate{slot, e.nodeKey(), b.idOf(slot, e)}
+			groups[n] = b.groupOf(b.bestDue(e))
+			n++
+		}
+		b.mu.Unlock()
+		if n == 0 {
+			return Record{}, false
+		}
+		for i := range n {
+			switch {
+			case q.Skip != nil && q.Skip(list[i].id):
+			case q.Avoid != nil && q.Avoid(groups[i]):
+				if !*found {
+					*avoided, *found = list[i], true
+				}
+			default:
+				if r, ok := b.still(&list[i]); ok {
+					return r, true
+				}
+			}
+		}
 	}
-	var r Record
-	e.read(&r)
-	return r, true
+}
+
+// NextDue tells when the next peer that is neither due nor busy becomes due: see Store.
+func (b *Book) NextDue(now time.Time) (time.Time, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now = nano(now)
+	for {
+		first, ok := b.waiting.min()
+		switch {
+		case !ok:
+			return time.Time{}, false
+		case b.stale(first):
+			b.waiting.drop(0)
+		case first.due > b.now:
+			return stamp(first.due), true
+		case !b.advance():
+			continue
+		}
+	}
+}
+
+// Range calls fn with copies, best ranked first (trusted, linked, then by level): see Store. A peer whose rank changes meanwhile may be seen twice or not at all.
+func (b *Book) Range(fn func(Record) bool) {
+	page := make([]Record, 0, 64)
+	visit := func(id setID) bool {
+		for from := 0; ; from += len(page) {
+			if page = b.page(page[:0], id, from); len(page) == 0 {
+				return true
+			}
+			for i := range page {
+				if !fn(page[i]) {
+					return false
+				}
+			}
+		}
+	}
+	if !visit(trustedSet) || !visit(heldSet) {
+		return
+	}
+	for level := topLevel; level >= 0; level-- {
+		for _, spared := range [...]bool{true, false} {
+			for _, far := range [...]bool{true, false} {
+				for table := range Tried + 1 {
+					if !visit(learnedSet(spared, Tried-table, far, level)) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+func (b *Book) page(out []Record, id setID, from int) []Record {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	slots := b.sets[id].slots
+	for ; from < len(slots) && len(out) < cap(out); from++ {
+		var r Record
+		b.read(slots[from], b.at(slots[from]), &r)
+		out = append(out, r)
+	}
+	return out
 }

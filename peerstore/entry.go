@@ -16,43 +16,77 @@ const (
 	maxReason = 128 // LastError, QuarantineReason
 )
 
-// entry is a Record as the book holds it: times as nanoseconds (0 for the zero time), and its places in the indexes.
-// The places are derived from the record by reindex, and from nothing else.
+// entry is a Record as the book holds it: 160 bytes without pointers, times as nanoseconds (0 for the zero time). What most peers never have is
+// aside in Book.extras, addresses beyond the first in Book.more.
 type entry struct {
-	id    transport.NodeID
-	addrs []known
-	why   string // quarantine reason
-
-	firstSeen, lastConnected, lastDisconnected int64
-	notBefore, quarantined, scored             int64
-	height                                     uint64
-	failures                                   uint32
-	score                                      int16
-	trusted, unconditional, private, busy      bool
-
-	// Derived.
-	changed bool   // is listed in the journal
-	stored  bool   // was taken from the journal or restored, so its removal is to be told
-	tried   bool   // counted in book.tried
-	global  bool   // counted in book.global
-	place   place  // which of waiting and ready it is in
-	share   share  // which set of shareable peers it is in
-	sharePo uint32 // and where
-	slot    uint32 // of book.slots
-	rank    uint64 // its key in book.all
-	due     int64  // its key in book.waiting: when it may be dialed; never when it may not
+	key                  [transport.NodeIDSize]byte // nodeKey.raw
+	score                int8
+	table                Table // Any: in neither
+	share                share // which set of shareable peers it is in
+	kind                 uint8 // the kind of source it is counted for, plus one; 0: for none
+	flags                flags
+	set                  setID // which set of peers it is in
+	failures             uint32
+	pos                  uint32 // its place in the set
+	sharePos             uint32 // its place in the set of shareable peers
+	cell                 uint32 // its place in the buckets of its table, plus one; 0: in none
+	extra                uint32 // its number in Book.extras, plus one
+	notBefore, firstSeen int64
+	due                  int64 // when it may be dialed; never when it may not
+	first                known
 }
 
-// known is an AddressRecord as the book holds it.
+type flags uint16
+
+const (
+	live  flags = 1 << iota // the slot is in use
+	named                   // nodeKey.named
+	trusted
+	unconditional
+	private
+	busy
+
+	changed   // is listed in the journal
+	stored    // was taken from the journal or restored, so its removal is to be told
+	global    // counted in Book.global
+	parked    // is listed in Book.parked
+	routable  // an address may be reached from anywhere
+	usualPort // an address has one of the usual ports, or none
+	moved     // the address that its bucket follows from may have changed
+	worked    // an address has worked since its table was last chosen
+	contested // is in one of Book.contests
+	kept      = trusted | unconditional
+)
+
+func (e *entry) is(f flags) bool { return e.flags&f != 0 }
+
+func (e *entry) setFlag(f flags, on bool) {
+	if on {
+		e.flags |= f
+	} else {
+		e.flags &^= f
+	}
+}
+
+func (e *entry) nodeKey() nodeKey { return nodeKey{e.key, e.is(named)} }
+
+// extra is what peers have that were dialed, linked or reported.
+type extra struct {
+	scored, lastConnected, lastDisconnected, quarantined int64
+	height                                               uint64
+	why                                                  uint32 // Book.texts: the quarantine's reason
+}
+
+// known is an AddressRecord as the book holds it: 80 bytes without pointers.
 type known struct {
-	addr                                          transport.Address
-	kind                                          string
-	from                                          transport.NodeID
-	ip                                            netip.Addr
-	lastError                                     string
-	firstHeard, lastHeard, lastDialed, lastWorked int64
-	notBefore                                     int64
-	failures                                      uint32
+	ip                                                       [16]byte // with port: a transport.Packed of the peer's id, unless other is set
+	firstHeard, lastHeard, lastDialed, lastWorked, notBefore int64
+	source                                                   uint32 // Book.sources; 0: there is no address here
+	lastError                                                uint32 // Book.texts
+	other                                                    uint32 // its number in Book.others, plus one: an address of another form
+	next                                                     uint32 // the number of the peer's next address in Book.more, plus one
+	failures                                                 uint32
+	port                                                     uint16
 }
 
 // deadAfter is how many dials of an address must fail in a row until it counts as dead: it is not told to others any more and is the
@@ -85,32 +119,18 @@ func (k *known) class() int {
 	return 2
 }
 
-// worst is the index of the address that is least worth keeping.
-func worst(addrs []known) int {
-	w := 0
-	for i := range addrs {
-		if addrs[w].better(&addrs[i]) {
-			w = i
-		}
-	}
-	return w
-}
-
 // never is later than every time: for what has no end.
 const never = math.MaxInt64
 
 // nano is t in nanoseconds since 1970, as far as they reach; 0 for the zero time.
 func nano(t time.Time) int64 {
-	switch {
+	switch s := t.Unix(); {
+	case s >= 1 && s < never/int64(time.Second)-1:
+		return t.UnixNano()
+	case s >= 1:
+		return never
 	case t.IsZero():
 		return 0
-	case t.Year() > 2261:
-		return never
-	case t.Year() < 1970:
-		return 1
-	}
-	if n := t.UnixNano(); n > 0 {
-		return n
 	}
 	return 1
 }
@@ -122,94 +142,180 @@ func stamp(n int64) time.Time {
 	return time.Unix(0, n)
 }
 
-// read copies e into r, reusing r's addresses.
-func (e *entry) read(r *Record) {
-	addrs := r.Addresses[:0]
-	for i := range e.addrs {
-		k := &e.addrs[i]
-		addrs = append(addrs, AddressRecord{
-			Address: k.addr, Source: Source{Kind: k.kind, From: k.from, IP: k.ip},
-			FirstHeard: stamp(k.firstHeard), LastHeard: stamp(k.lastHeard),
-			LastDialed: stamp(k.lastDialed), LastSuccess: stamp(k.lastWorked),
-			Failures: k.failures, NotBefore: stamp(k.notBefore), LastError: k.lastError,
-		})
-	}
-	*r = Record{
-		ID: e.id, Addresses: addrs, FirstSeen: stamp(e.firstSeen),
-		Trusted: e.trusted, Unconditional: e.unconditional, Private: e.private,
-		Score: e.score, Scored: stamp(e.scored), Height: e.height,
-		LastConnected: stamp(e.lastConnected), LastDisconnected: stamp(e.lastDisconnected),
-		Failures: e.failures, NotBefore: stamp(e.notBefore),
-		Quarantined: stamp(e.quarantined), QuarantineReason: e.why,
-		Busy: e.busy,
+// addresses calls fn with the peer's addresses in order, until it returns false. fn may not add or remove any.
+func (b *Book) addresses(e *entry, fn func(*known) bool) {
+	for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
+		if !fn(k) {
+			return
+		}
 	}
 }
 
-// write copies r into e within the bounds: addresses of other nodes and repeated ones are left out, the least useful beyond
-// maxAddresses go, texts are cut, the score saturates. The id stays.
-func (e *entry) write(r *Record, maxAddresses int, kinds *kinds) {
-	e.firstSeen, e.lastConnected, e.lastDisconnected = nano(r.FirstSeen), nano(r.LastConnected), nano(r.LastDisconnected)
-	e.notBefore, e.quarantined, e.scored = nano(r.NotBefore), nano(r.Quarantined), nano(r.Scored)
-	e.trusted, e.unconditional, e.private, e.busy = r.Trusted, r.Unconditional, r.Private, r.Busy
-	e.height, e.failures = r.Height, r.Failures
-	e.score = min(max(r.Score, MinScore), MaxScore)
-	e.why = cut(r.QuarantineReason, maxReason, e.why)
-
-	addrs := e.addrs[:0:len(e.addrs)] // as long as no address is added, the memory is used again
-	for i := range r.Addresses {
-		a := &r.Addresses[i]
-		if a.Address.IsZero() || a.Address.ID() != e.id || find(addrs, a.Address) >= 0 {
-			continue
-		}
-		old := "" // reading and writing go in step, so an unchanged text keeps its memory
-		if i < len(e.addrs) {
-			old = e.addrs[i].lastError
-		}
-		k := known{
-			addr: a.Address, kind: kinds.of(a.Source.Kind), from: a.Source.From, ip: a.Source.IP,
-			firstHeard: nano(a.FirstHeard), lastHeard: nano(a.LastHeard),
-			lastDialed: nano(a.LastDialed), lastWorked: nano(a.LastSuccess),
-			failures: a.Failures, notBefore: nano(a.NotBefore), lastError: cut(a.LastError, maxReason, old),
-		}
-		if len(k.from) > maxID {
-			k.from = ""
-		}
-		if len(addrs) < maxAddresses {
-			addrs = grow(addrs, len(r.Addresses), maxAddresses)
-			addrs = append(addrs, k)
-		} else if w := worst(addrs); k.better(&addrs[w]) {
-			addrs[w] = k
-		}
+// firstOf and nextOf walk the peer's addresses; nil behind the last.
+func (b *Book) firstOf(e *entry) *known {
+	if e.first.source == 0 {
+		return nil
 	}
-	clear(e.addrs[min(len(addrs), len(e.addrs)):]) // what was dropped must not keep its text alive
-	e.addrs = addrs
+	return &e.first
 }
 
-// grow makes room for one more, without the slack that append would leave: most peers have one address for good.
-func grow(addrs []known, want, limit int) []known {
-	if len(addrs) < cap(addrs) {
-		return addrs
+func (b *Book) nextOf(k *known) *known {
+	if k.next == 0 {
+		return nil
 	}
-	more := make([]known, len(addrs), max(len(addrs)+1, min(want, limit)))
-	copy(more, addrs)
-	return more
+	return b.more.at(k.next - 1)
 }
 
-func find(addrs []known, a transport.Address) int {
-	for i := range addrs {
-		if addrs[i].addr == a {
-			return i
+// lastWorked is when any address last worked.
+func (b *Book) lastWorked(e *entry) int64 {
+	var last int64
+	for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
+		last = max(last, k.lastWorked)
+	}
+	return last
+}
+
+func (b *Book) quarantined(e *entry) int64 {
+	if e.extra == 0 {
+		return 0
+	}
+	return b.extras.at(e.extra - 1).quarantined
+}
+
+// address makes the Address of k, which is e's.
+func (b *Book) address(e *entry, k *known) transport.Address {
+	if k.other != 0 {
+		return *b.others.at(k.other - 1)
+	}
+	var one [1]transport.Address
+	return transport.Unpack(one[:0], transport.Packed{Node: e.key, IP: k.ip, Port: k.port})[0]
+}
+
+// ipOf is the IP of k; false where it has a name or none.
+func (b *Book) ipOf(k *known) (netip.Addr, bool) {
+	if k.other != 0 {
+		return b.others.at(k.other - 1).IP()
+	}
+	return netip.AddrFrom16(k.ip).Unmap(), true
+}
+
+// groupOf is the network group of k.
+func (b *Book) groupOf(k *known) Group {
+	if k.other != 0 {
+		return b.limits.Groups.Of(*b.others.at(k.other - 1))
+	}
+	return b.limits.Groups.ofIP(netip.AddrFrom16(k.ip), int(k.port))
+}
+
+// location is where an address leads, in fixed size: a short form of it that the buckets hash, and that says whether k leads to a.
+type location struct {
+	packed transport.Packed
+	other  bool
+}
+
+func locate(a transport.Address) location {
+	p, ok := a.Pack()
+	return location{p, !ok}
+}
+
+// leads says that k is the address a, at the location l, of e's.
+func (b *Book) leads(k *known, a transport.Address, l *location) bool {
+	if k.other != 0 {
+		return l.other && *b.others.at(k.other - 1) == a
+	}
+	return !l.other && k.ip == l.packed.IP && k.port == l.packed.Port
+}
+
+// findAddress is the peer's record of an address; nil when it has none.
+func (b *Book) findAddress(e *entry, a transport.Address, l *location) *known {
+	for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
+		if b.leads(k, a, l) {
+			return k
 		}
 	}
-	return -1
+	return nil
 }
 
-// cut bounds a text in bytes, at the boundary of a character, and makes it valid UTF-8. A text equal to old is old: it shares its memory. Any other is copied,
-// so that a small piece never keeps a large message alive.
-func cut(s string, limit int, old string) string {
-	if s == old {
-		return old
+// setAddress fills in where k leads. An address of another form takes a place in Book.others, which drop gives back.
+func (b *Book) setAddress(k *known, a transport.Address, l *location) {
+	if !l.other {
+		k.ip, k.port = l.packed.IP, l.packed.Port
+		return
 	}
+	k.other = b.others.take() + 1
+	*b.others.at(k.other - 1) = a
+}
+
+// drop releases what k holds elsewhere, and clears all of it but the link to the next.
+func (b *Book) drop(k *known) {
+	b.sources.release(k.source)
+	b.texts.release(k.lastError)
+	if k.other != 0 {
+		b.others.give(k.other - 1)
+	}
+	*k = known{next: k.next}
+}
+
+// addAddress adds k behind the peer's addresses.
+func (b *Book) addAddress(e *entry, k known) {
+	if e.first.source == 0 {
+		e.first = k
+		return
+	}
+	end := &e.first
+	for end.next != 0 {
+		end = b.more.at(end.next - 1)
+	}
+	n := b.more.take()
+	*b.more.at(n) = k
+	end.next = n + 1
+}
+
+// dropAddresses forgets all addresses of e.
+func (b *Book) dropAddresses(e *entry) {
+	if e.first.source == 0 {
+		return
+	}
+	b.drop(&e.first)
+	for next := e.first.next; next != 0; {
+		n := next - 1
+		k := b.more.at(n)
+		next = k.next
+		b.drop(k)
+		b.more.give(n)
+	}
+	e.first = known{}
+}
+
+// describe keeps in e's flags what follows from its addresses alone.
+func (b *Book) describe(e *entry) {
+	e.flags &^= routable | usualPort
+	for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
+		var port int
+		var far bool
+		if k.other != 0 {
+			a := b.others.at(k.other - 1)
+			port, far = a.Port(), a.IsRoutable()
+		} else {
+			port, far = int(k.port), transport.IsPublicIP(netip.AddrFrom16(k.ip).Unmap())
+		}
+		e.flags |= pick(far, routable)
+		e.flags |= pick(port == 0 || isUsual(port), usualPort)
+	}
+}
+
+func pick(on bool, f flags) flags {
+	if on {
+		return f
+	}
+	return 0
+}
+
+// isUsual says that nodes listen at a port as a rule: CometBFT's and go-libp2p's.
+func isUsual(port int) bool { return port == 26656 || port == 4001 }
+
+// cut bounds a text in bytes, at the boundary of a character, and makes it valid UTF-8. It is copied, so that a small piece never keeps a large message alive.
+func cut(s string, limit int) string {
 	return strings.Clone(strings.ToValidUTF8(prefixOf(s, limit), "?"))
 }
 
@@ -222,25 +328,4 @@ func prefixOf(s string, limit int) string {
 		limit--
 	}
 	return s[:limit]
-}
-
-// kinds keeps one copy of each Source.Kind: there are a handful, told by millions of addresses.
-type kinds struct{ seen map[string]string }
-
-// maxKinds bounds the copies kept. Kinds are named by our own code, never by a remote.
-const maxKinds = 64
-
-func (k *kinds) of(s string) string {
-	s = prefixOf(s, maxKind)
-	if one, ok := k.seen[s]; ok {
-		return one
-	}
-	s = strings.Clone(s)
-	if len(k.seen) < maxKinds {
-		if k.seen == nil {
-			k.seen = make(map[string]string)
-		}
-		k.seen[s] = s
-	}
-	return s
 }

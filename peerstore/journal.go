@@ -22,21 +22,21 @@ type journal struct {
 // manyChanges is how many changed peers ask to be written at once, not at the end of the interval.
 const manyChanges = 8192
 
-func (j *journal) peer(e *entry) {
-	if !j.on || e.changed {
+func (j *journal) peer(slot uint32, e *entry) {
+	if !j.on || e.is(changed) {
 		return
 	}
-	e.changed = true
-	j.peers = append(j.peers, e.slot)
+	e.flags |= changed
+	j.peers = append(j.peers, slot)
 	wake(j.some)
 	if len(j.peers) >= manyChanges {
 		wake(j.many)
 	}
 }
 
-func (j *journal) removed(e *entry) {
-	if j.on && e.stored {
-		j.gone[e.id] = struct{}{}
+func (j *journal) removed(slot uint32, e *entry, b *Book) {
+	if j.on && e.is(stored) {
+		j.gone[b.idOf(slot, e)] = struct{}{}
 		wake(j.some)
 	}
 }
@@ -91,6 +91,7 @@ func (b *Book) Track() {
 		some: make(chan struct{}, 1),
 		many: make(chan struct{}, 1),
 	}
+	b.journal.value(metaKey) // unless one is restored
 }
 
 // Changed returns two channels that wake the writer of a tracked book: some when there is something to write, many when there is so much
@@ -106,14 +107,11 @@ func (b *Book) TakeChanges(limit int) (c Changes, more bool) {
 	j := &b.journal
 	n := 0
 	for ; n < len(j.peers) && len(c.Peers) < limit; n++ {
-		if e := b.slots[j.peers[n]]; e != nil && e.changed {
-			e.changed = false
-			if !e.stored {
-				e.stored = true
-				b.stored++
-			}
+		if e := b.at(j.peers[n]); e.is(live) && e.is(changed) {
+			e.flags &^= changed
+			b.store(e)
 			var r Record
-			e.read(&r)
+			b.read(j.peers[n], e, &r)
 			c.Peers = append(c.Peers, r)
 		}
 	}
@@ -122,12 +120,10 @@ func (b *Book) TakeChanges(limit int) (c Changes, more bool) {
 		j.peers = nil
 	}
 	for id := range j.gone {
-		e := b.find(id)
-		if e == nil {
+		if _, e := b.find(id); e == nil {
 			c.Gone = append(c.Gone, id)
-		} else if !e.stored { // known again, before its removal was written
-			e.stored = true
-			b.stored++
+		} else { // known again, before its removal was written
+			b.store(e)
 		}
 	}
 	for t := range j.bans {
@@ -150,6 +146,14 @@ func (b *Book) TakeChanges(limit int) (c Changes, more bool) {
 	return c, len(j.peers) > 0
 }
 
+// store notes that e is persisted.
+func (b *Book) store(e *entry) {
+	if !e.is(stored) {
+		e.flags |= stored
+		b.stored++
+	}
+}
+
 // empty empties a set, and lets its memory go when it was large.
 func empty[K comparable](set *map[K]struct{}) {
 	if len(*set) > manyChanges {
@@ -164,8 +168,8 @@ func (b *Book) GiveBack(c Changes) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i := range c.Peers {
-		if e := b.find(c.Peers[i].ID); e != nil {
-			b.journal.peer(e)
+		if slot, e := b.find(c.Peers[i].ID); e != nil {
+			b.journal.peer(slot, e)
 		}
 	}
 	for _, id := range c.Gone {
@@ -190,10 +194,10 @@ func (b *Book) Rewrite() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.stored = 0
-	for _, e := range b.slots {
-		if e != nil {
-			e.stored = false
-			b.journal.peer(e)
+	for slot := range b.entries.next {
+		if e := b.at(slot); e.is(live) {
+			e.flags &^= stored
+			b.journal.peer(slot, e)
 		}
 	}
 	for id := range b.bans.ids {
@@ -216,26 +220,30 @@ func (b *Book) RestorePeer(r *Record, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.now = nano(now)
-	e := b.find(r.ID)
-	if e == nil {
-		e = b.insert(r.ID)
+	if slot, e := b.find(r.ID); e != nil {
+		b.remove(slot, e)
 	}
-	for i := range r.Addresses { // many are from one peer: share its memory
-		r.Addresses[i].Source.From = b.name(r.Addresses[i].Source.From)
+	slot, e := b.insert(r.ID)
+	r.Busy = false
+	b.write(e, r, nil)
+	b.store(e)
+	e.flags &^= worked | moved
+	if !b.expired(e) && b.resume(slot, e, r.InTried) {
+		b.reindex(slot, e)
+		b.prune()
+	} else {
+		b.remove(slot, e)
 	}
-	e.write(r, b.limits.MaxAddresses, &b.kinds)
-	e.busy = false
-	if !e.stored {
-		e.stored = true
-		b.stored++
+	_, e = b.find(r.ID)
+	return e != nil
+}
+
+// resume places e where it was. It does so without a contest, and nobody else has to go for it.
+func (b *Book) resume(slot uint32, e *entry, wasTried bool) bool {
+	if e.is(kept) || e.first.source == 0 || e.cell != 0 {
+		return true
 	}
-	b.reindex(e)
-	if b.expired(e) {
-		b.remove(e)
-		return false
-	}
-	b.prune()
-	return b.find(r.ID) != nil
+	return wasTried && b.lastWorked(e) != 0 && b.enter(slot, e, Tried) || b.enterNew(slot, e, false)
 }
 
 // RestoreBan puts a ban that was persisted into the book; false when it has ended, is not valid or is one too many.
@@ -244,7 +252,7 @@ func (b *Book) RestoreBan(ban Ban, now time.Time) bool {
 	if err != nil || ban.end() <= nano(now) {
 		return false
 	}
-	ban.Target, ban.Reason = t, cut(ban.Reason, maxBanReason, "")
+	ban.Target, ban.Reason = t, cut(ban.Reason, maxBanReason)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, err = b.ban(ban)
@@ -257,6 +265,12 @@ func (b *Book) RestoreMeta(key string, value []byte) bool {
 	defer b.mu.Unlock()
 	if key == "" || len(key) > MaxMetaKey || len(value) > MaxMetaValue || len(b.meta) >= MaxMetaValues {
 		return false
+	}
+	if key == metaKey {
+		if !b.useKey(value) {
+			return false
+		}
+		delete(b.journal.meta, key)
 	}
 	b.meta[key] = append([]byte{}, value...)
 	return true

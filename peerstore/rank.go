@@ -1,54 +1,120 @@
 package peerstore
 
-// A rank orders peers, the greatest first. It is one number, so that an index compares whole ranks at once, from its highest bits:
-//
-//	1 bit   kept: trusted, unconditional or busy, which pruning spares (in book.all only)
-//	1 bit   trusted
-//	10 bits quality: see below
-//	32 bits the minute of the last success
-//	20 bits chance, drawn anew whenever the rest changes: equals are ordered at random
-//
-// Quality is the score, and successWorth for a peer that was reached, less failureCost for each dial that failed since. So a peer that
-// worked stays before a new one after one failure, draws level after two, and is behind it after three; however long ago
-// it worked, it does not hold up the new ones for ever.
+import "time"
+
+// A learned peer's level says how likely it is to be dialed: each level doubles the weight. Old Tendermint ordered peers strictly by such a rank, so that
+// whoever made himself look best was dialed first, always; a weight leaves everybody a chance.
 const (
-	keptBit    = 1 << 63
-	trustedBit = 1 << 62
+	middleLevel = 13
+	topLevel    = levels - 1
 
-	qualityShift = 52
-	minuteShift  = 20
-	chanceMask   = 1<<minuteShift - 1
-
-	successWorth    = 10
-	failureCost     = 5
-	countedFailures = 50
-	qualityZero     = 512 // quality lies in -100-50*5 .. 100+10
+	daySuccess  = 2  // worked within a day
+	weekSuccess = 1  // within a week
+	mostFailed  = 8  // each failed dial since the last success halves the weight, so many times
+	scoreLevel  = 25 // points of score that double the weight
+	oddPort     = -3 // a new peer at an unusual port: some tell of other services' ports, so that we attack these
 )
 
-// rankOf is the rank of e with no chance in it.
-func rankOf(e *entry) uint64 {
-	var rank uint64
-	if e.trusted || e.unconditional || e.busy {
-		rank |= keptBit
+const day = int64(24 * time.Hour)
+
+// levelOf is e's level at the book's time.
+func (b *Book) levelOf(e *entry) int {
+	level := middleLevel - int(min(e.failures, mostFailed)) + int(e.score)/scoreLevel
+	if last := b.lastWorked(e); last != 0 {
+		switch age := b.now - last; {
+		case age < day:
+			level += daySuccess
+		case age < 7*day:
+			level += weekSuccess
+		}
+	} else if !e.is(usualPort) {
+		level += oddPort
 	}
-	if e.trusted {
-		rank |= trustedBit
-	}
-	quality := qualityZero + int(e.score) - failureCost*int(min(e.failures, countedFailures))
-	worked := e.lastWorked()
-	if worked != 0 {
-		quality += successWorth
-	}
-	const minute = 60e9
-	minutes := min(uint64(worked)/minute, 1<<32-1)
-	return rank | uint64(quality)<<qualityShift | minutes<<minuteShift
+	return min(max(level, 0), topLevel)
 }
 
-// lastWorked is when any address last worked.
-func (e *entry) lastWorked() int64 {
-	var last int64
-	for i := range e.addrs {
-		last = max(last, e.addrs[i].lastWorked)
+// setOf is the set that e belongs to now.
+func (b *Book) setOf(e *entry) setID {
+	switch {
+	case e.is(trusted):
+		return trustedSet
+	case e.is(busy):
+		return heldSet
 	}
-	return last
+	return learnedSet(e.is(unconditional), e.table, e.is(routable), b.levelOf(e))
+}
+
+// reindex brings the places of e in the indexes up to date with its fields. Everything that changes an entry ends here. It may forget other peers,
+// never e.
+func (b *Book) reindex(slot uint32, e *entry) {
+	b.retable(slot, e)
+	due := b.dueAt(slot, e)
+	id, ready := b.setOf(e), due <= b.now
+	was := e.set != noSet && b.isDue(e)
+	if id != e.set {
+		if e.set != noSet {
+			b.leave(slot, e)
+		}
+		b.join(slot, e, id, ready)
+	} else if ready && !was {
+		b.makeDue(slot, e)
+	} else if !ready && was {
+		b.makeUndue(slot, e)
+	}
+	old := e.due
+	e.due = due
+	if !ready && due != never && (was || due != old) {
+		b.waiting.push(dueItem{due, slot}, b.stale)
+	}
+	b.reshare(slot, e)
+}
+
+// stale says that an item of the waiting peers is out of date.
+func (b *Book) stale(i dueItem) bool {
+	e := b.at(i.slot)
+	return !e.is(live) || e.due != i.due || e.set == noSet || b.isDue(e)
+}
+
+// dueAt is when e may be dialed: never when it is busy, has no address or is banned for ever.
+func (b *Book) dueAt(slot uint32, e *entry) int64 {
+	if e.is(parked) {
+		e.flags &^= parked
+		delete(b.parked, slot)
+	}
+	if e.is(busy) || e.first.source == 0 {
+		return never
+	}
+	first := int64(never)
+	park := false
+	for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
+		at := k.notBefore
+		if end := b.banOf(k); end > at {
+			at, park = end, true
+		}
+		first = min(first, at)
+	}
+	if park { // an end of these bans before their time must find it again
+		e.flags |= parked
+		b.parked[slot] = struct{}{}
+	}
+	return max(first, e.notBefore, b.quarantined(e), b.banOfNode(e))
+}
+
+// maxMoves bounds what one call moves, so that no caller waits long when a great many peers become due at once.
+const maxMoves = 2048
+
+// advance moves peers that are due at b.now to those that may be dialed. It says whether there were any.
+func (b *Book) advance() (some bool) {
+	for range maxMoves {
+		first, ok := b.waiting.min()
+		if !ok || first.due > b.now {
+			break
+		}
+		b.waiting.drop(0)
+		if !b.stale(first) {
+			b.reindex(first.slot, b.at(first.slot))
+			some = true
+		}
+	}
+	return some
 }

@@ -30,6 +30,9 @@ type Record struct {
 
 	// Busy says that the peer is being dialed or is connected: Next and NextDue leave it out, pruning keeps it. It is not persisted.
 	Busy bool
+
+	// InTried says that the peer is in the tried table (see Table). The store alone decides that.
+	InTried bool
 }
 
 // AddressRecord is what is known of one address of a peer.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/switchyard-p2p/switchyard/internal/defence"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -45,7 +46,7 @@ type Store interface {
 	// Advertise returns up to limit addresses that may be told to others: verified ones (dialed with success) first, never one
 	// of a private, quarantined or banned peer, at most one a peer. skip is called without a lock.
 	Advertise(limit int, now time.Time, skip func(transport.NodeID) bool) []transport.Address
-	// Range calls fn with copies, best ranked first, until it returns false; it holds no lock while fn runs.
+	// Range calls fn with copies, best ranked first (score, failures and successes count roughly), until it returns false; it holds no lock while fn runs.
 	Range(fn func(Record) bool)
 	Stats() Stats
 
@@ -77,7 +78,9 @@ type Limits struct {
 	MaxAddresses int           // per peer; 0 means 8
 	Expiry       time.Duration // a learned peer unseen for so long goes; 0 means 30 days
 	MaxBans      int           // 0 means 200,000; beyond it the ban that ends first makes room
-	Groups       *Groups       // how addresses are grouped; nil knows no autonomous systems: see ReadGroups
+	// Without is for simulations in this module: nobody else can name its type. Zero switches nothing off.
+	Without defence.Off
+	Groups  *Groups // how addresses are grouped; nil knows no autonomous systems: see ReadGroups
 }
 
 // Source says who told us of an address.

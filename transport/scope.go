@@ -40,7 +40,7 @@ func (a Address) IsRoutable() bool {
 		return false
 	}
 	if ip, ok := a.IP(); ok {
-		return isPublicIP(ip)
+		return IsPublicIP(ip)
 	}
 	return !a.IsLoopback() && !a.IsPrivate()
 }
@@ -71,7 +71,8 @@ var notUnicast = []netip.Prefix{
 	netip.MustParsePrefix("5f00::/16"),       // segment routing
 }
 
-func isPublicIP(ip netip.Addr) bool {
+// IsPublicIP says that an IP may be reached from anywhere: a unicast address outside of the private and special ranges.
+func IsPublicIP(ip netip.Addr) bool {
 	if !ip.IsGlobalUnicast() || isPrivateIP(ip) {
 		return false
 	}

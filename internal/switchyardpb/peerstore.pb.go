@@ -41,6 +41,7 @@ type StoredPeer struct {
 	NotBefore        uint64                 `protobuf:"fixed64,12,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
 	Quarantined      uint64                 `protobuf:"fixed64,13,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
 	QuarantineReason string                 `protobuf:"bytes,14,opt,name=quarantine_reason,json=quarantineReason,proto3" json:"quarantine_reason,omitempty"`
+	InTried          bool                   `protobuf:"varint,15,opt,name=in_tried,json=inTried,proto3" json:"in_tried,omitempty"` // is in the tried table
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -171,6 +172,13 @@ func (x *StoredPeer) GetQuarantineReason() string {
 		return x.QuarantineReason
 	}
 	return ""
+}
+
+func (x *StoredPeer) GetInTried() bool {
+	if x != nil {
+		return x.InTried
+	}
+	return false
 }
 
 // StoredAddress is an address of a peer.
@@ -425,7 +433,7 @@ var File_internal_switchyardpb_peerstore_proto protoreflect.FileDescriptor
 const file_internal_switchyardpb_peerstore_proto_rawDesc = "" +
 	"\n" +
 	"%internal/switchyardpb/peerstore.proto\x12\n" +
-	"switchyard\"\xe2\x03\n" +
+	"switchyard\"\xfd\x03\n" +
 	"\n" +
 	"StoredPeer\x127\n" +
 	"\taddresses\x18\x01 \x03(\v2\x19.switchyard.StoredAddressR\taddresses\x12\x1d\n" +
@@ -444,7 +452,8 @@ const file_internal_switchyardpb_peerstore_proto_rawDesc = "" +
 	"\n" +
 	"not_before\x18\f \x01(\x06R\tnotBefore\x12 \n" +
 	"\vquarantined\x18\r \x01(\x06R\vquarantined\x12+\n" +
-	"\x11quarantine_reason\x18\x0e \x01(\tR\x10quarantineReason\"\xcc\x02\n" +
+	"\x11quarantine_reason\x18\x0e \x01(\tR\x10quarantineReason\x12\x19\n" +
+	"\bin_tried\x18\x0f \x01(\bR\ainTried\"\xcc\x02\n" +
 	"\rStoredAddress\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x12\n" +

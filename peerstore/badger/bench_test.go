@@ -15,7 +15,7 @@ func benchLimits(size int) peerstore.Limits { return peerstore.Limits{MaxPeers: 
 func benchFill(b *testing.B, s *Store, size int) {
 	now := time.Now()
 	for n := range size {
-		s.Add(storetest.Address(n, 1), peerstore.Source{Kind: "pex", From: storetest.ID(n / 100)}, now)
+		s.Add(storetest.Address(n, 1), storetest.Told(n), now)
 	}
 }
 

@@ -93,6 +93,7 @@ func encodePeer(r *peerstore.Record) ([]byte, error) {
 		LastConnected: stamp(r.LastConnected), LastDisconnected: stamp(r.LastDisconnected),
 		Failures: r.Failures, NotBefore: stamp(r.NotBefore),
 		Quarantined: stamp(r.Quarantined), QuarantineReason: strings.ToValidUTF8(r.QuarantineReason, "?"),
+		InTried:   r.InTried,
 		Addresses: make([]*switchyardpb.StoredAddress, len(r.Addresses)),
 	}
 	for i := range r.Addresses {
@@ -132,6 +133,7 @@ func decodePeer(key, value []byte) (r peerstore.Record, bad int, err error) {
 		LastConnected: unstamp(p.LastConnected), LastDisconnected: unstamp(p.LastDisconnected),
 		Failures: p.Failures, NotBefore: unstamp(p.NotBefore),
 		Quarantined: unstamp(p.Quarantined), QuarantineReason: p.QuarantineReason,
+		InTried:   p.InTried,
 		Addresses: make([]peerstore.AddressRecord, 0, len(p.Addresses)),
 	}
 	for _, s := range p.Addresses {

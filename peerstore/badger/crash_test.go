@@ -52,7 +52,7 @@ func crashChild(path string) {
 	r := rand.New(rand.NewPCG(uint64(os.Getpid()), 0))
 	for n := begin; ; n++ {
 		now := time.Now()
-		s.Add(storetest.Address(n, 1), peerstore.Source{Kind: "pex"}, now)
+		s.Add(storetest.Address(n, 1), storetest.Told(n), now)
 		s.Update(storetest.ID(r.IntN(n+1)), func(r *peerstore.Record) { r.Failures++ })
 		switch r.IntN(40) {
 		case 0:
@@ -150,7 +150,7 @@ func damagedStore(t *testing.T) (dir string, peers, bans int) {
 	s := open(t, path, Options{})
 	for part := range 3 {
 		for n := part * peers / 3; n < (part+1)*peers/3; n++ {
-			s.Add(storetest.Address(n, 1), peerstore.Source{Kind: "pex"}, now)
+			s.Add(storetest.Address(n, 1), storetest.Told(n), now)
 		}
 		for n := part * bans / 3; n < (part+1)*bans/3; n++ {
 			if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(100_000 + n)}, Reason: "r"}); err != nil {

@@ -72,7 +72,7 @@ func FuzzFiles(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "peers")
 	s := open(f, path, Options{})
 	for n := range 5 {
-		s.Add(storetest.Address(n, 1), peerstore.Source{Kind: "pex"}, time.Now())
+		s.Add(storetest.Address(n, 1), storetest.Told(n), time.Now())
 	}
 	if err := s.Flush(f.Context()); err != nil {
 		f.Fatal(err)

@@ -103,13 +103,19 @@ func (l *loader) database(db *bdb.DB) error {
 	if err := l.readVersion(db); err != nil {
 		return err
 	}
+	// The small values first: the key that places peers is among them.
+	if err := db.View(func(txn *bdb.Txn) error { return l.readMeta(txn) }); err != nil {
+		return err
+	}
 	pages := make(chan []pair, loadWorkers)
 	var g errgroup.Group
 	for range loadWorkers {
 		g.Go(func() error {
 			for page := range pages {
 				for _, p := range page {
-					l.add(p.key, p.value)
+					if p.key[0] != metaKey {
+						l.add(p.key, p.value)
+					}
 				}
 			}
 			return nil
@@ -120,6 +126,20 @@ func (l *loader) database(db *bdb.DB) error {
 		return db.View(func(txn *bdb.Txn) error { return readAll(txn, pages) })
 	})
 	return g.Wait()
+}
+
+func (l *loader) readMeta(txn *bdb.Txn) error {
+	opts := bdb.DefaultIteratorOptions
+	opts.PrefetchValues, opts.Prefix = false, []byte{metaKey}
+	it := txn.NewIterator(opts)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		item := it.Item()
+		if err := item.Value(func(value []byte) error { l.add(item.KeyCopy(nil), value); return nil }); err != nil {
+			return fmt.Errorf("read %.16x: %w", item.Key(), err)
+		}
+	}
+	return nil
 }
 
 func readAll(txn *bdb.Txn, pages chan<- []pair) error {

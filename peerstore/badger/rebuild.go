@@ -175,9 +175,11 @@ func (l *loader) files(dir string) error {
 			}
 		}
 	}
-	for key, f := range latest {
-		if !f.deleted {
-			l.add([]byte(key), f.value)
+	for _, small := range [...]bool{true, false} { // the key that places peers is a small value
+		for key, f := range latest {
+			if !f.deleted && (key[0] == metaKey) == small {
+				l.add([]byte(key), f.value)
+			}
 		}
 	}
 	return nil

@@ -169,7 +169,7 @@ func TestDamagedValues(t *testing.T) {
 	s := open(t, path, Options{})
 	now := time.Now()
 	for n := range 10 {
-		s.Add(storetest.Address(n, 1), peerstore.Source{Kind: "pex"}, now)
+		s.Add(storetest.Address(n, 1), storetest.Told(n), now)
 	}
 	if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(50)}}); err != nil {
 		t.Fatal(err)
@@ -212,7 +212,7 @@ func TestWriteBehind(t *testing.T) {
 	go func() { done <- s.Run(ctx) }()
 	now := time.Now()
 	for n := range 20_000 {
-		s.Add(storetest.Address(n, 1), peerstore.Source{Kind: "pex"}, now)
+		s.Add(storetest.Address(n, 1), storetest.Told(n), now)
 	}
 	key := appendNode([]byte{peerKey}, storetest.ID(19_999))
 	for written := false; !written; {

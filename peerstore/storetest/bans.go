@@ -149,13 +149,13 @@ func testBannedPeers(t *testing.T, f Factory) {
 	s, now := f.New(t, peerstore.Limits{}), start()
 	hour := now.Add(time.Hour)
 	for n := range 6 {
-		s.Add(Address(n<<8, 1), pex, now) // a /24 each
+		s.Add(Address(n<<6, 1), pex, now) // a /24 each
 	}
 	for _, b := range []peerstore.Ban{
 		{Target: peerstore.Target{ID: ID(0)}},
-		{Target: peerstore.Target{ID: ID(1 << 8)}, Until: hour},
-		{Target: target(t, "11.0.2.0/24")},
-		{Target: target(t, "11.0.3.0/24"), Until: hour},
+		{Target: peerstore.Target{ID: ID(1 << 6)}, Until: hour},
+		{Target: target(t, "11.2.0.0/24")},
+		{Target: target(t, "11.3.0.0/24"), Until: hour},
 	} {
 		if err := s.Ban(b); err != nil {
 			t.Fatal(err)
@@ -180,7 +180,7 @@ func testBannedPeers(t *testing.T, f Factory) {
 	if n := reachable(now); n != 2 {
 		t.Fatal("reachable:", n)
 	}
-	for _, a := range []transport.Address{Address(0, 2), Address(2<<8+1, 1), Address(3<<8+1, 1)} {
+	for _, a := range []transport.Address{Address(0, 2), Address(2<<6+1<<22, 1), Address(3<<6+1<<22, 1)} {
 		if s.Add(a, pex, now) {
 			t.Fatal("learned", a)
 		}
@@ -188,7 +188,7 @@ func testBannedPeers(t *testing.T, f Factory) {
 			t.Fatal("a configured address was refused:", a)
 		}
 	}
-	for _, n := range []int{2<<8 + 1, 3<<8 + 1} {
+	for _, n := range []int{2<<6 + 1<<22, 3<<6 + 1<<22} {
 		s.Remove(ID(n))
 	}
 	if due, ok := s.NextDue(now); !ok || !due.Equal(hour) {
@@ -197,7 +197,7 @@ func testBannedPeers(t *testing.T, f Factory) {
 	if n := reachable(hour); n != 4 {
 		t.Fatal("after an hour, reachable:", n)
 	}
-	for _, tg := range []peerstore.Target{{ID: ID(0)}, target(t, "11.0.2.0/24")} {
+	for _, tg := range []peerstore.Target{{ID: ID(0)}, target(t, "11.2.0.0/24")} {
 		if was, err := s.Unban(tg); !was || err != nil {
 			t.Fatal(was, err)
 		}

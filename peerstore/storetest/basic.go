@@ -168,7 +168,7 @@ func testMaxPeers(t *testing.T, f Factory) {
 	mark(3, func(r *peerstore.Record) { r.Score = -100 })
 	mark(4, func(r *peerstore.Record) { r.Failures = 10 })
 	mark(5, func(r *peerstore.Record) { r.Addresses[0].LastSuccess = now })
-	for i, gone := range []int{3, 4} {
+	for i, gone := range []int{4, 3} {
 		if !s.Add(Address(1000+i, 1), pex, now) {
 			t.Fatal("no room was made")
 		}

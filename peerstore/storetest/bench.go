@@ -34,8 +34,8 @@ func Bench(b *testing.B, f Factory) {
 		}
 		fill := func(b *testing.B) peerstore.Store {
 			s := f.New(b, limits)
-			for _, a := range addrs {
-				s.Add(a, pex, now)
+			for n, a := range addrs {
+				s.Add(a, Told(n), now)
 			}
 			return s
 		}
@@ -53,13 +53,13 @@ func Bench(b *testing.B, f Factory) {
 					s = fill(b)
 					b.StartTimer()
 				}
-				s.Add(fresh[n%size], pex, now)
+				s.Add(fresh[n%size], Told(size+n%size), now)
 			}
 		})
 		b.Run(fmt.Sprintf("Full/%d", size), func(b *testing.B) { // the worst one goes for each that comes
 			s := f.New(b, peerstore.Limits{MaxPeers: size})
-			for _, a := range addrs {
-				s.Add(a, pex, now)
+			for n, a := range addrs {
+				s.Add(a, Told(n), now)
 			}
 			fresh := make([]transport.Address, min(b.N, size))
 			for n := range fresh {
@@ -68,7 +68,7 @@ func Bench(b *testing.B, f Factory) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for n := range b.N {
-				s.Add(fresh[n%size], pex, now)
+				s.Add(fresh[n%size], Told(size+n%size), now)
 			}
 		})
 		b.Run(fmt.Sprintf("Next/%d", size), func(b *testing.B) {
@@ -113,7 +113,7 @@ func Bench(b *testing.B, f Factory) {
 			for range b.N {
 				before := heap()
 				for n := range size { // the texts of the addresses count, too
-					s.Add(Address(n, 1), pex, now)
+					s.Add(Address(n, 1), Told(n), now)
 				}
 				b.ReportMetric(float64(heap()-before)/float64(size), "B/peer")
 				runtime.KeepAlive(s)

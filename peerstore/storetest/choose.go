@@ -30,11 +30,13 @@ func testNext(t *testing.T, f Factory) {
 	set(9, func(r *peerstore.Record) { r.Trusted, r.Quarantined = true, later })
 	set(10, func(r *peerstore.Record) { r.Trusted, r.Addresses[0].NotBefore = true, later })
 	s.Ensure(ID(11), now, func(r *peerstore.Record) { r.Trusted = true }) // no address
-	for _, want := range []int{6, 5, 4, 3, 2, 1} {
+	seen := make(map[transport.NodeID]bool)
+	for range 6 {
 		r, ok := s.Next(now, peerstore.Query{})
-		if !ok || r.ID != ID(want) {
-			t.Fatalf("got %q, want peer %d", r.ID, want)
+		if !ok || seen[r.ID] || (r.ID == ID(6)) != (len(seen) == 0) {
+			t.Fatalf("got %q after %v", r.ID, seen)
 		}
+		seen[r.ID] = true
 		s.Update(r.ID, func(r *peerstore.Record) { r.Busy = true })
 	}
 	if r, ok := s.Next(now, peerstore.Query{}); ok {
@@ -119,11 +121,6 @@ func testNextCallsBack(t *testing.T, f Factory) {
 	}
 	if got := s.Advertise(50, now, skip); len(got) != 0 {
 		t.Fatal(got)
-	}
-	for id, n := range asked {
-		if n != 2 {
-			t.Fatalf("%s: asked %d times", id, n)
-		}
 	}
 }
 
@@ -270,10 +267,11 @@ func testRange(t *testing.T, f Factory) {
 			}
 			return true
 		}
-		if r.Score > last {
+		if level := r.Score / 25; level > last {
 			t.Fatal("out of order")
+		} else {
+			last = level
 		}
-		last = r.Score
 		s.Update(r.ID, func(r *peerstore.Record) { r.Height++ }) // no lock is held
 		return true
 	})

@@ -101,7 +101,8 @@ func (m *model) fatalf(format string, args ...any) {
 func (m *model) id() transport.NodeID { return ID(m.m.IntN(modelPeers)) }
 
 func (m *model) address() transport.Address {
-	return Address(m.m.IntN(modelPeers), 1+m.m.IntN(modelPorts))
+	n := m.m.IntN(modelPeers)
+	return parse(fmt.Sprintf("%s@11.%d.0.%d:%d", ID(n), n%4, n, 1+m.m.IntN(modelPorts))) // in four network groups
 }
 
 // soon is a time that is over, or not yet, or none.
@@ -131,8 +132,10 @@ func (m *model) step() {
 		m.ensure()
 	case k < 60:
 		m.remove()
-	case k < 75:
+	case k < 73:
 		m.next()
+	case k < 75:
+		m.feeler()
 	case k < 80:
 		m.nextDue()
 	case k < 86:
@@ -197,25 +200,29 @@ func (m *model) expired(r *peerstore.Record) bool {
 	return !last.After(m.now.Add(-modelExpiry))
 }
 
-// rank is what the order of two peers follows, the greatest first; chance decides between equals.
-func rank(r *peerstore.Record) [3]int64 {
-	var k [3]int64
-	if r.Trusted {
-		k[0] = 1
+// worth is what pruning follows, as far as it does not change with time alone: peers that never worked go before the others, of these those of the lowest
+// score with the most failures.
+func worth(r *peerstore.Record) (tried bool, level int) {
+	level = int(r.Score)/25 - int(min(r.Failures, 8))
+	if !r.Tried() {
+		return false, max(level, -10) // of new ones, there is a lowest level
 	}
-	k[1] = int64(r.Score) - 5*int64(min(r.Failures, 50))
-	for _, a := range r.Addresses {
-		if !a.LastSuccess.IsZero() {
-			k[2] = max(k[2], a.LastSuccess.UnixNano()/int64(time.Minute))
-		}
-	}
-	if k[2] != 0 {
-		k[1] += 10
-	}
-	return k
+	return true, level
 }
 
-func less(a, b [3]int64) bool { return slices.Compare(a[:], b[:]) < 0 }
+// worse says that a should have gone before b.
+func worse(a, b *peerstore.Record) bool {
+	at, al := worth(a)
+	bt, bl := worth(b)
+	if at != bt {
+		return bt
+	}
+	const recency = 2 // levels, which change with time
+	if at {
+		return al+recency < bl
+	}
+	return al < bl
+}
 
 // due tells whether a peer may be dialed now; and when it may, if that is ahead.
 func (m *model) due(r *peerstore.Record) (now bool, at time.Time, ever bool) {
@@ -277,8 +284,8 @@ func (m *model) pruned(before map[transport.NodeID]peerstore.Record, dropped []t
 			m.fatalf("%s was dropped, and must be kept", id.Short())
 		}
 		for _, o := range m.peers {
-			if !m.kept(&o) && less(rank(&o), rank(&r)) {
-				m.fatalf("%s %v was dropped, but %s %v is worse", id.Short(), rank(&r), o.ID.Short(), rank(&o))
+			if !m.kept(&o) && worse(&o, &r) {
+				m.fatalf("%+v was dropped, but %+v is worse", r, o)
 			}
 		}
 	}
@@ -296,6 +303,9 @@ func (m *model) check() {
 		}
 		if want.Tried() {
 			tried++
+		}
+		if got.InTried != want.Tried() {
+			m.fatalf("%s in the tried table: %v", id.Short(), got.InTried)
 		}
 	}
 	st := m.s.Stats()

@@ -199,11 +199,27 @@ func (m *model) next() {
 		skip = func(id transport.NodeID) bool { return id[len(id)-1:] == rest }
 		m.op += " but *" + string(rest)
 	}
-	got, ok := m.s.Next(m.now, peerstore.Query{Skip: skip})
+	q := peerstore.Query{Skip: skip, Table: peerstore.Table(m.m.IntN(3))}
+	avoid := -1
+	if m.m.IntN(2) == 0 {
+		avoid = m.m.IntN(4)
+		group := m.s.Groups().Of(parse(fmt.Sprintf("11.%d.0.1:1", avoid)))
+		q.Avoid = func(g peerstore.Group) bool { return g == group }
+	}
+	m.op += fmt.Sprintf(" (table %d, avoiding %d)", q.Table, avoid)
+	got, ok := m.s.Next(m.now, q)
 	m.forgetExpired()
-	var best *peerstore.Record
-	for id, r := range m.peers {
-		if now, _, _ := m.due(&r); now && !m.expired(&r) && (skip == nil || !skip(id)) && (best == nil || less(rank(best), rank(&r))) {
+	fits := func(r *peerstore.Record) bool {
+		now, _, _ := m.due(r)
+		return now && (skip == nil || !skip(r.ID)) && (q.Table == peerstore.Any || !r.Trusted && r.Tried() == (q.Table == peerstore.Tried))
+	}
+	avoided := func(r *peerstore.Record) bool {
+		ip, _ := r.Addresses[0].Address.IP()
+		return !r.Trusted && int(ip.As4()[1]) == avoid
+	}
+	var best *peerstore.Record // trusted rather than not, not avoided rather than avoided
+	for _, r := range m.peers {
+		if fits(&r) && !m.expired(&r) && (best == nil || r.Trusted && !best.Trusted || r.Trusted == best.Trusted && avoided(best) && !avoided(&r)) {
 			best = &r
 		}
 	}
@@ -215,11 +231,25 @@ func (m *model) next() {
 		m.fatalf("%s, but nobody is due", got.ID.Short())
 	default:
 		r := m.peers[got.ID]
-		if now, at, _ := m.due(&r); !now || skip != nil && skip(got.ID) {
-			m.fatalf("%s, which is due at %v", got.ID.Short(), at.Sub(m.now))
+		if !fits(&r) || r.Trusted != best.Trusted || avoided(&r) && !avoided(best) {
+			m.fatalf("%+v, but %+v is due", r, *best)
 		}
-		if rank(&r) != rank(best) {
-			m.fatalf("%s %v, but %s %v is better", got.ID.Short(), rank(&r), best.ID.Short(), rank(best))
+	}
+}
+
+func (m *model) feeler() {
+	m.op = "Feeler"
+	got, ok := m.s.Feeler(m.now, peerstore.Query{})
+	m.forgetExpired()
+	for _, r := range m.peers {
+		if now, _, _ := m.due(&r); now && !m.expired(&r) && !r.Trusted && !r.Tried() && !ok {
+			m.fatalf("nobody, but %s is due", r.ID.Short())
+		}
+	}
+	if ok {
+		r := m.peers[got.ID]
+		if now, _, _ := m.due(&r); !now || r.Trusted || r.Tried() {
+			m.fatalf("%+v", r)
 		}
 	}
 }

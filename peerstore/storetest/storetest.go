@@ -60,10 +60,16 @@ func Run(t *testing.T, f Factory) {
 // ID is the node id number n, for tests.
 func ID(n int) transport.NodeID { return transport.NodeID(fmt.Sprintf("%040x", n)) }
 
-// Address is an address of node n on a public network; several ports give several addresses. Nodes n and n+256k share no IP, and
-// nodes with the same n/256 share a /24.
+// Address is an address of node n on a public network; several ports give several addresses. The nodes are spread over 16,384 network groups: those
+// with the same n%16384 share one. No two nodes below 4 million share an IP.
 func Address(n, port int) transport.Address {
-	return parse(fmt.Sprintf("%s@%d.%d.%d.%d:%d", ID(n), 11+n>>24&0x3f, n>>16&0xff, n>>8&0xff, n&0xff, port))
+	return parse(fmt.Sprintf("%s@%d.%d.%d.%d:%d", ID(n), 11+n&0x3f, n>>6&0xff, n>>14&0xff, n>>22&0xff, port))
+}
+
+// Told is who told of node n: each of many nodes, spread over the network groups, tells of 100.
+func Told(n int) peerstore.Source {
+	ip, _ := Address(n/100, 1).IP()
+	return peerstore.Source{Kind: "pex", From: ID(n / 100), IP: ip}
 }
 
 func parse(s string) transport.Address {

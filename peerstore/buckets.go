@@ -1,0 +1,210 @@
+package peerstore
+
+import (
+	"encoding/binary"
+)
+
+// Learned peers with an address are in one of two tables: new ones of which we were told, tried ones that were dialed with success. Each table is made of
+// buckets of bucketSize places. Which bucket a peer belongs to follows from a secret key, its address's network group, and (in the new table) the network group
+// of who told us, so that whoever controls few groups reaches few buckets, and cannot know which:
+//
+//	new    one source group reaches 1/32 of the buckets, one address group told by one source group 1/4096 (at least one bucket)
+//	tried  one address group reaches 1/32 of the buckets
+//
+// The new table has places for twice MaxPeers, the tried table for half as many, so the numbers of buckets follow MaxPeers: with 100,000 peers there are 3,125
+// and 782, of which a source group fills 98 (6,272 places), an address group 25 (1,600 places) of the tried ones.
+//
+// In a full bucket the new peer takes the place of a worse one, if a random look finds one; else it is not learned. A bucket of the tried table never gives a
+// place away without a test: see contest.
+const (
+	bucketSize    = 64
+	newPlaces     = 2 // times MaxPeers
+	triedPlaces   = 2 // MaxPeers divided by it
+	sourceShare   = 32
+	pairShare     = 4096
+	groupShare    = 32
+	fewestBuckets = 64
+	victimLooks   = 8 // how many peers are compared when one has to go
+)
+
+// buckets is one table.
+type buckets struct {
+	used  []uint8 // places taken of each bucket; they come first
+	cells []*[bucketSize]uint32
+}
+
+func newBuckets(places int) buckets {
+	n := max((places+bucketSize-1)/bucketSize, fewestBuckets)
+	return buckets{make([]uint8, n), make([]*[bucketSize]uint32, n)}
+}
+
+func (t *buckets) full(bucket int) bool { return t.used[bucket] == bucketSize }
+
+// put places a slot in a bucket that is not full, and returns its cell.
+func (t *buckets) put(bucket int, slot uint32) (cell uint32) {
+	if t.cells[bucket] == nil {
+		t.cells[bucket] = new([bucketSize]uint32)
+	}
+	i := t.used[bucket]
+	t.cells[bucket][i] = slot
+	t.used[bucket]++
+	return uint32(bucket*bucketSize) + uint32(i)
+}
+
+// take frees a cell, by moving the bucket's last peer there. It returns that one.
+func (t *buckets) take(cell uint32) (last uint32) {
+	bucket := cell / bucketSize
+	t.used[bucket]--
+	last = t.cells[bucket][t.used[bucket]]
+	t.cells[bucket][cell%bucketSize] = last
+	return last
+}
+
+func (b *Book) tableOf(t Table) *buckets { return &b.tables[t-1] }
+
+// The words that the key hashes first, so that no two uses of it give the same.
+const (
+	sipAddress = iota + 1
+	sipPair
+	sipNew
+	sipTried
+)
+
+// bucketOf is the bucket of a table that e belongs to: by its first address in the new table, and in the tried table by the one that worked last.
+func (b *Book) bucketOf(e *entry, t Table) int {
+	k := &e.first
+	n := len(b.tableOf(t).used)
+	if t == Tried {
+		for o := b.nextOf(k); o != nil; o = b.nextOf(o) {
+			if o.lastWorked > k.lastWorked {
+				k = o
+			}
+		}
+	}
+	group := b.groupOf(k)
+	where := b.hashOf(k)
+	if t == Tried {
+		turn := below(where, max(n/groupShare, 1))
+		return below(b.key.of(sipTried, uint64(group.kind), group.value, uint64(turn)), n)
+	}
+	source := b.sources.at(k.source).group
+	turn := below(where, max(n/pairShare, 1))
+	pair := b.key.of(sipPair, uint64(group.kind)<<8|uint64(source.kind), group.value, source.value, uint64(turn))
+	return below(b.key.of(sipNew, uint64(source.kind), source.value, uint64(below(pair, max(n/sourceShare, 1)))), n)
+}
+
+// hashOf hashes where k leads: nodes at one place share a bucket.
+func (b *Book) hashOf(k *known) uint64 {
+	if k.other != 0 {
+		return b.key.of(sipAddress, hash64("", b.others.at(k.other-1).Host()), uint64(b.others.at(k.other-1).Port()))
+	}
+	return b.key.of(sipAddress, binary.BigEndian.Uint64(k.ip[:8]), binary.BigEndian.Uint64(k.ip[8:]), uint64(k.port))
+}
+
+// enter places e in its bucket of the table, if that has room.
+func (b *Book) enter(slot uint32, e *entry, t Table) bool {
+	table, bucket := b.tableOf(t), 0
+	if !b.limits.Without.Buckets {
+		if bucket = b.bucketOf(e, t); table.full(bucket) {
+			return false
+		}
+		e.cell = table.put(bucket, slot) + 1
+	}
+	b.toTable(e, t)
+	return true
+}
+
+// exit takes e out of its bucket.
+func (b *Book) exit(e *entry) {
+	if e.cell == 0 {
+		return
+	}
+	last := b.tableOf(e.table).take(e.cell - 1)
+	b.at(last).cell = e.cell
+	e.cell = 0
+}
+
+// enterNew places e in its bucket of the new table. In a full one it takes the place of a worse peer, if there is one among a few, and with force of any that is
+// not busy; else it has no place: false.
+func (b *Book) enterNew(slot uint32, e *entry, force bool) bool {
+	if b.enter(slot, e, New) {
+		return true
+	}
+	bucket := b.bucketOf(e, New)
+	cells := b.tableOf(New).cells[bucket]
+	least := b.levelOf(e)
+	victim, found := uint32(0), false
+	for i := range bucketSize {
+		if i == victimLooks && (!force || found) {
+			break
+		}
+		other := cells[b.random.IntN(bucketSize)]
+		if i >= victimLooks {
+			other = cells[i] // some have been looked at
+		}
+		o := b.at(other)
+		if o.set < firstSet { // busy, or on its way
+			continue
+		}
+		if level := o.set.level(); level < least || force && !found {
+			victim, found, least = other, true, level
+		}
+	}
+	if !found {
+		return false
+	}
+	b.remove(victim, b.at(victim))
+	return b.enter(slot, e, New)
+}
+
+// retable brings e to the table and bucket that it belongs to. Trusted and unconditional peers have a table, by whether they have worked, and no bucket. A
+// learned peer without a place (all others in its bucket are busy) asks again at its next change.
+func (b *Book) retable(slot uint32, e *entry) {
+	has := b.lastWorked(e) != 0
+	switch {
+	case e.first.source == 0:
+		b.exit(e)
+		b.toTable(e, Any)
+	case e.is(kept):
+		b.exit(e)
+		if has {
+			b.toTable(e, Tried)
+		} else {
+			b.toTable(e, New)
+		}
+	default:
+		b.retableLearned(slot, e, has)
+	}
+	e.flags &^= moved | worked
+	b.count(e)
+}
+
+func (b *Book) retableLearned(slot uint32, e *entry, has bool) {
+	if e.is(moved) || e.table == Tried && !has {
+		b.exit(e)
+	}
+	if e.table == Tried && (!has || e.cell == 0 && !b.enter(slot, e, Tried)) {
+		b.toTable(e, Any)
+	}
+	if e.table != Tried && has && (e.is(worked) || e.table == Any) && b.promote(slot, e) {
+		return
+	}
+	if e.table != Tried && e.cell == 0 && !b.enterNew(slot, e, true) {
+		b.toTable(e, New)
+	}
+}
+
+// toTable notes which table e is in.
+func (b *Book) toTable(e *entry, t Table) {
+	if (t == Tried) != (e.table == Tried) {
+		b.tried += sign(t == Tried)
+	}
+	e.table = t
+}
+
+func sign(up bool) int {
+	if up {
+		return 1
+	}
+	return -1
+}

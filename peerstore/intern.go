@@ -1,0 +1,130 @@
+package peerstore
+
+import (
+	"hash/maphash"
+	"strings"
+
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// sources keeps one copy of each Source, however many addresses it told us of. Numbers begin with 1.
+type sources struct {
+	index map[Source]uint32
+	all   slab[source]
+	kinds map[string]uint8 // the numbers of kinds; see kindOf
+
+	last   Source // the one asked for last: addresses come in batches
+	lastAt uint32
+}
+
+type source struct {
+	Source
+	group Group
+	kind  uint8
+	refs  uint32
+}
+
+// maxKinds bounds the kinds that are told apart by quotas. Kinds are named by our own code, never by a remote.
+const maxKinds = 64
+
+func (s *sources) at(i uint32) *source { return s.all.at(i - 1) }
+
+// hold finds or adds a source, and counts one more address of it.
+func (s *sources) hold(src Source, groups *Groups) uint32 {
+	if s.lastAt == 0 || s.last != src {
+		s.last, s.lastAt = src, s.add(src, groups)
+	}
+	s.at(s.lastAt).refs++
+	return s.lastAt
+}
+
+func (s *sources) add(src Source, groups *Groups) uint32 {
+	src.Kind = prefixOf(src.Kind, maxKind)
+	src.IP = src.IP.Unmap().WithZone("")
+	if len(src.From) > maxID {
+		src.From = ""
+	}
+	if i, ok := s.index[src]; ok {
+		return i
+	}
+	if s.index == nil {
+		s.index, s.kinds = make(map[Source]uint32), make(map[string]uint8)
+	}
+	src.Kind = strings.Clone(src.Kind)
+	src.From = transport.NodeID(strings.Clone(string(src.From)))
+	i := s.all.take() + 1
+	*s.at(i) = source{Source: src, group: groups.OfSource(src), kind: s.kindOf(src.Kind)}
+	s.index[src] = i
+	return i
+}
+
+// kindOf numbers the kinds from 1; beyond maxKinds they share 0.
+func (s *sources) kindOf(kind string) uint8 {
+	n, ok := s.kinds[kind]
+	if !ok && len(s.kinds) < maxKinds {
+		n = uint8(len(s.kinds) + 1)
+		s.kinds[kind] = n
+	}
+	return n
+}
+
+func (s *sources) release(i uint32) {
+	one := s.at(i)
+	if one.refs--; one.refs > 0 {
+		return
+	}
+	if s.lastAt == i {
+		s.last, s.lastAt = Source{}, 0
+	}
+	delete(s.index, one.Source)
+	s.all.give(i - 1)
+}
+
+// texts keeps error texts; equal ones share memory as a rule. Number 0 is the empty text.
+type texts struct {
+	seed   maphash.Seed
+	all    slab[text]
+	recent [256]uint32
+}
+
+type text struct {
+	string
+	refs uint32
+}
+
+func (t *texts) get(i uint32) string {
+	if i == 0 {
+		return ""
+	}
+	return t.all.at(i - 1).string
+}
+
+// hold keeps a text of at most maxReason bytes, and counts one more use of it.
+func (t *texts) hold(s string) uint32 {
+	if s == "" {
+		return 0
+	}
+	recent := &t.recent[maphash.String(t.seed, s)%uint64(len(t.recent))]
+	if i := *recent; i != 0 && t.all.at(i-1).string == s {
+		t.all.at(i-1).refs++
+		return i
+	}
+	clean := cut(s, maxReason)
+	i := t.all.take() + 1
+	*t.all.at(i - 1) = text{clean, 1}
+	if clean == s {
+		*recent = i
+	}
+	return i
+}
+
+func (t *texts) release(i uint32) {
+	if i == 0 {
+		return
+	}
+	if one := t.all.at(i - 1); one.refs > 1 {
+		one.refs--
+	} else {
+		t.all.give(i - 1)
+	}
+}

@@ -1,0 +1,111 @@
+package peerstore
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// Add learns an address: see Store.
+func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
+	id := addr.ID()
+	if id == "" || len(id) > maxID {
+		return false
+	}
+	l := locate(addr)
+	k := nodeKey{raw: l.packed.Node}
+	if l.other {
+		k = keyOf(id)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.turn(now)
+
+	slot, e := b.findKey(&k)
+	if e != nil {
+		if k := b.findAddress(e, addr, &l); k != nil {
+			if b.now-k.lastHeard >= int64(heardGrain) {
+				k.lastHeard = b.now
+				b.journal.peer(slot, e)
+			}
+			return false
+		}
+	}
+	if from.Kind != SourceConfig && (e == nil || !e.is(trusted)) && b.unwanted(e, id, addr, &from) {
+		return false
+	}
+	one := known{firstHeard: b.now, lastHeard: b.now, source: b.sources.hold(from, b.limits.Groups)}
+	b.setAddress(&one, addr, &l)
+	fresh := e == nil
+	if fresh {
+		if !b.withinQuota(one.source) {
+			b.drop(&one)
+			return false
+		}
+		slot, e = b.insertKey(&k, id)
+	} else if e.first.source != 0 {
+		return b.addFurther(slot, e, one)
+	}
+	e.first = one
+	b.describe(e)
+	if !e.is(kept) && !b.enterNew(slot, e, e.is(busy) || from.Kind == SourceConfig) {
+		if fresh {
+			b.remove(slot, e)
+		} else {
+			b.dropAddresses(e)
+		}
+		return false
+	}
+	b.reindex(slot, e)
+	if fresh {
+		b.prune()
+		if b.same(slot, &k) == nil { // it was the one to go
+			return false
+		}
+	}
+	b.journal.peer(slot, e)
+	return true
+}
+
+// addFurther gives a peer that has addresses one more, in the place of a worse one if it has as many as it may.
+func (b *Book) addFurther(slot uint32, e *entry, one known) bool {
+	worst, n := &e.first, 0
+	for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
+		if worst.better(k) {
+			worst = k
+		}
+		n++
+	}
+	switch {
+	case n < b.limits.MaxAddresses:
+		b.addAddress(e, one)
+	case one.better(worst):
+		b.drop(worst)
+		one.next = worst.next
+		*worst = one
+		e.flags |= pick(worst == &e.first, moved)
+	default:
+		b.drop(&one)
+		return false
+	}
+	b.describe(e)
+	b.reindex(slot, e)
+	b.journal.peer(slot, e)
+	return true
+}
+
+// unwanted says that an address is not to be learned: for a ban, a quarantine, or because it means nothing here.
+func (b *Book) unwanted(e *entry, id transport.NodeID, addr transport.Address, from *Source) bool {
+	return b.bans.endOfID(id) > b.now || b.bans.endOf(addr) > b.now || e != nil && b.quarantined(e) > b.now || foreign(addr, from.IP)
+}
+
+// foreign says that an address has a meaning only in a network that the one who told of it is not in: a private one told from a public IP, one of our own machine
+// told from another one.
+func foreign(a transport.Address, teller netip.Addr) bool {
+	teller = teller.Unmap()
+	if !teller.IsValid() || teller.IsLoopback() || a.IsRoutable() {
+		return false
+	}
+	return transport.IsPublicIP(teller) || a.IsLoopback()
+}

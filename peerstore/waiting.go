@@ -1,0 +1,82 @@
+package peerstore
+
+// waiting orders peers that may be dialed later by when: a heap of four children a node. A peer that becomes due at another time is pushed again, and
+// its old item is left to be dropped when it is met (stale says so); with each push a few items are looked at, so those that are left never outnumber the others
+// by much.
+type waiting struct {
+	items []dueItem
+	hand  int
+}
+
+type dueItem struct {
+	due  int64
+	slot uint32
+}
+
+func (w *waiting) push(i dueItem, stale func(dueItem) bool) {
+	w.items = append(w.items, i)
+	w.up(len(w.items) - 1)
+	for range 2 {
+		if w.hand++; w.hand >= len(w.items) {
+			w.hand = 0
+		}
+		if stale(w.items[w.hand]) {
+			w.drop(w.hand)
+			if len(w.items) == 0 {
+				return
+			}
+		}
+	}
+}
+
+func (w *waiting) min() (dueItem, bool) {
+	if len(w.items) == 0 {
+		return dueItem{}, false
+	}
+	return w.items[0], true
+}
+
+func (w *waiting) drop(i int) {
+	last := len(w.items) - 1
+	w.items[i] = w.items[last]
+	w.items = w.items[:last]
+	if i < last {
+		w.down(i)
+		w.up(i)
+	}
+}
+
+func (w *waiting) up(i int) {
+	item := w.items[i]
+	for i > 0 {
+		parent := (i - 1) / 4
+		if w.items[parent].due <= item.due {
+			break
+		}
+		w.items[i] = w.items[parent]
+		i = parent
+	}
+	w.items[i] = item
+}
+
+func (w *waiting) down(i int) {
+	item := w.items[i]
+	for {
+		first := 4*i + 1
+		if first >= len(w.items) {
+			break
+		}
+		least := first
+		for c := first + 1; c < min(first+4, len(w.items)); c++ {
+			if w.items[c].due < w.items[least].due {
+				least = c
+			}
+		}
+		if w.items[least].due >= item.due {
+			break
+		}
+		w.items[i] = w.items[least]
+		i = least
+	}
+	w.items[i] = item
+}

@@ -1,0 +1,88 @@
+package transport
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestPack(t *testing.T) {
+	id := strings.Repeat("0f", 20)
+	for _, s := range []string{"1.2.3.4:5", "255.255.255.255:65535", "0.0.0.0:1", "[2001:db8::1]:26656", "[::1]:80", "[2001:db8:1111:2222:3333:4444:5555:6666]:65535"} {
+		a, err := ParseAddress(id + "@" + s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, ok := a.Pack()
+		if !ok {
+			t.Fatal(a, "cannot be packed")
+		}
+		if got := Unpack(nil, p, p, p); len(got) != 3 || got[0] != a || got[1] != a || got[2] != a || got[2].ID() != a.ID() {
+			t.Fatal(got, "of", a)
+		}
+		if raw, ok := a.ID().Bytes(); !ok || NodeIDFromBytes(raw) != a.ID() {
+			t.Fatal(raw)
+		}
+	}
+	for _, s := range []string{"/ip4/1.2.3.4/tcp/5", "/ip4/1.2.3.4/tcp/5/tls/mconn/" + id, "/dns/a.example/tcp/5/mconn/" + id,
+		"/ip4/1.2.3.4/tcp/4001/p2p/12D3KooWLRPJAA5o6g3sJ7j5EJcyDg8KW8qJ1YVdZ3SbYQ2VgVvD", "/memory/7/mconn/" + id} {
+		a, err := ParseAddress(s)
+		if err != nil {
+			continue // a form that nobody packs
+		}
+		if _, ok := a.Pack(); ok {
+			t.Error(s, "was packed")
+		}
+	}
+	if _, ok := NodeID(strings.ToUpper(id)).Bytes(); ok {
+		t.Error("upper case")
+	}
+	if _, ok := (Address{}).Pack(); ok {
+		t.Error("no address")
+	}
+}
+
+// FuzzPack wants every address that can be packed back as it was.
+func FuzzPack(f *testing.F) {
+	id := strings.Repeat("0f", 20)
+	for _, s := range []string{id + "@1.2.3.4:5", id + "@[2001:db8::1]:5", "/ip4/1.2.3.4/tcp/1/ws/mconn/" + id, "/ip6/::ffff:1.2.3.4/tcp/1/mconn/" + id} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		a, err := ParseAddress(s)
+		if err != nil {
+			return
+		}
+		if p, ok := a.Pack(); ok {
+			if got := Unpack(nil, p)[0]; got != a {
+				t.Fatalf("%q became %q", a, got)
+			}
+		}
+	})
+}
+
+func BenchmarkPack(b *testing.B) {
+	a, _ := ParseAddress(strings.Repeat("0f", 20) + "@201.202.203.204:26656")
+	p, _ := a.Pack()
+	b.Run("pack", func(b *testing.B) {
+		for b.Loop() {
+			a.Pack()
+		}
+	})
+	ps := make([]Packed, 100)
+	for i := range ps {
+		ps[i] = p
+	}
+	b.Run("unpack100", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			Unpack(make([]Address, 0, 100), ps...)
+		}
+	})
+	b.Run("unpack1", func(b *testing.B) {
+		b.ReportAllocs()
+		var out [1]Address
+		for b.Loop() {
+			Unpack(out[:0], p)
+		}
+	})
+}
