@@ -115,7 +115,7 @@ func TestPeerManagerFeelers(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		m := newPM(t, PeerConfig{MaxOutbound: 2, Feelers: time.Minute})
 		m.learn(lowID(0), lowID(1))
-		_, first := m.dialUp("")
+		peer, first := m.dialUp("")
 		m.dialUp("")
 		for i := range 4 {
 			m.learn(highID(i))
@@ -161,7 +161,7 @@ func TestPeerManagerFeelers(t *testing.T) {
 		if tally := m.Tally(); tally.FeelersWorked != 1 || tally.FeelersFailed != 1 {
 			t.Fatalf("tally %+v", tally)
 		}
-		m.down(lowID(0), first, muxer.CodeRemoteClosed) // with a free slot, peers are dialed for good
+		m.down(peer, first, muxer.CodeRemoteClosed) // with a free slot, peers are dialed for good
 		time.Sleep(time.Minute)
 		if d := m.mustDial(""); d.Feeler {
 			t.Fatalf("dial %+v", d)

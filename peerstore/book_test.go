@@ -2,8 +2,6 @@ package peerstore
 
 import (
 	"encoding/hex"
-	"fmt"
-	"testing"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -15,12 +13,4 @@ func testID(n int) transport.NodeID {
 	var raw [20]byte
 	raw[0], raw[1], raw[2], raw[3] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
 	return transport.NodeID(hex.EncodeToString(raw[:]))
-}
-
-func testAddr(t testing.TB, n int) transport.Address {
-	a, err := transport.ParseAddress(fmt.Sprintf("%s@%d.%d.%d.%d:26656", testID(n), 11+n>>24&0x3f, n>>16&255, n>>8&255, n&255))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
 }

@@ -142,15 +142,6 @@ func stamp(n int64) time.Time {
 	return time.Unix(0, n)
 }
 
-// addresses calls fn with the peer's addresses in order, until it returns false. fn may not add or remove any.
-func (b *Book) addresses(e *entry, fn func(*known) bool) {
-	for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
-		if !fn(k) {
-			return
-		}
-	}
-}
-
 // firstOf and nextOf walk the peer's addresses; nil behind the last.
 func (b *Book) firstOf(e *entry) *known {
 	if e.first.source == 0 {
