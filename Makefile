@@ -59,8 +59,8 @@ bench-store: ## our peer store beside others (ARGS="-rounds 5 -only store", STOR
 	@cd internal/benchstore/tendermint && go build -o ../../../.cache/bin/bench-tendermint .
 	@.cache/bin/bench-store -tendermint .cache/bin/bench-tendermint $(ARGS) $(STORE)
 
-eclipse: ## who gets our outbound links under attack: docs/eclipse.md and its pictures, made anew (minutes)
-	@cd internal/eclipse && go test -count=1 -timeout 60m -v -run '^TestEclipse$$' . -out ../../docs
+eclipse: ## who gets our outbound links under attack: docs/eclipse.md and its pictures, made anew, in minutes (ARGS="-seeds 1")
+	@cd internal/eclipse && go test -count=1 -timeout 60m -v -run '^TestEclipse$$' . -out ../../docs $(ARGS)
 
 microbench: ## the Go benchmarks of the packages (PKG=./muxer/mconn to choose)
 	go test -run '^$$' -bench . -benchmem -timeout 30m $(PKG)

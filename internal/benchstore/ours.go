@@ -32,8 +32,8 @@ func openOurs(store peerstore.Store, peers []peer) (*ours, error) {
 	return &ours{store: store, manager: m, peers: peers, now: time.Now(), stop: func() error { return nil }}, err
 }
 
-// limits leave room for all peers that a visit brings.
-func limits(peers []peer) peerstore.Limits { return peerstore.Limits{MaxPeers: len(peers) + 1} }
+// limits leave room for all peers that a visit brings, of one kind of source, which may have three quarters of the places.
+func limits(peers []peer) peerstore.Limits { return peerstore.Limits{MaxPeers: 2 * len(peers)} }
 
 func openMemory(_ string, peers []peer) (book, error) {
 	return openOurs(memory.New(limits(peers)), peers)

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	attackInbound = 8            // of the victim's inbound places that he takes
+	attackInbound = 8             // of the victim's inbound places that he takes
 	attackVisit   = 6 * time.Hour // after which such a caller comes again under another name, with a new allowance
 	attackAnswer  = 250           // addresses in an answer of his: what the victim looks at
 )

@@ -15,7 +15,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-var out = flag.String("out", "", "run the whole grid and write its page, pictures and figures into this folder")
+var (
+	out   = flag.String("out", "", "run the whole grid and write its page, pictures and figures into this folder")
+	seeds = flag.Int("seeds", 3, "runs of each cell of the grid")
+)
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -53,9 +56,9 @@ func TestEclipse(t *testing.T) {
 		testShort(t)
 		return
 	}
-	all := runAll(t, Grid(1))
+	all := Merge(runAll(t, Grid(*seeds)), *seeds)
 	for name, write := range map[string]func(io.Writer, []Result) error{
-		"eclipse.md": WriteReport, "eclipse.csv": WriteCSV, "eclipse-time.svg": DrawCourse, "eclipse-size.svg": DrawSizes,
+		"eclipse.md": func(w io.Writer, all []Result) error { return WriteReport(w, all, *seeds) }, "eclipse.csv": WriteCSV, "eclipse-time.svg": DrawCourse, "eclipse-size.svg": DrawSizes,
 	} {
 		f, err := os.Create(filepath.Join(*out, name))
 		if err == nil {

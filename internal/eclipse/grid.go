@@ -12,16 +12,39 @@ var (
 	GroupCounts = []int{1, 4, 16, 64}
 )
 
-// Grid is every policy under every attack, in order.
-func Grid(seed uint64) (all []Attack) {
+// Grid is every policy under every attack, with so many seeds, in order.
+func Grid(seeds int) (all []Attack) {
 	for _, p := range Policies() {
 		for _, groups := range GroupCounts {
 			for _, n := range Sizes {
-				all = append(all, Attack{Addresses: n, Groups: groups, Policy: p, Seed: seed})
+				for seed := range seeds {
+					all = append(all, Attack{Addresses: n, Groups: groups, Policy: p, Seed: uint64(seed + 1)})
+				}
 			}
 		}
 	}
 	return all
+}
+
+// Merge takes the mean of each so many results: the runs of one attack with different seeds.
+func Merge(all []Result, seeds int) (merged []Result) {
+	for ; len(all) >= seeds; all = all[seeds:] {
+		m := Result{Attack: all[0].Attack, Shares: make([]float64, len(all[0].Shares))}
+		for _, r := range all[:seeds] {
+			for i, s := range r.Shares {
+				m.Shares[i] += s / float64(seeds)
+			}
+			for _, f := range []struct {
+				sum *float64
+				v   float64
+			}{{&m.Share, r.Share}, {&m.Worst, r.Worst}, {&m.Whole, r.Whole}, {&m.His, r.His}, {&m.Links, r.Links}} {
+				*f.sum += f.v / float64(seeds)
+			}
+			m.Known += r.Known / seeds
+		}
+		merged = append(merged, m)
+	}
+	return merged
 }
 
 // find is the result of one cell of the grid.

@@ -13,7 +13,7 @@ import (
 var reportText string
 
 // WriteReport writes docs/eclipse.md: what is simulated, and the tables.
-func WriteReport(w io.Writer, all []Result) error {
+func WriteReport(w io.Writer, all []Result, seeds int) error {
 	t, err := template.New("report").Parse(reportText)
 	if err != nil {
 		return err
@@ -21,7 +21,7 @@ func WriteReport(w io.Writer, all []Result) error {
 	times := Times{}.withDefaults()
 	hours := func(d time.Duration) string { return fmt.Sprint(int(d.Hours())) }
 	return t.Execute(w, map[string]any{
-		"Tables": tables(all), "Peace": hours(times.Peace), "War": hours(times.War), "Restart": hours(times.Restart), "Slots": Slots,
+		"Tables": tables(all), "Seeds": plural(seeds, "seed"), "Peace": hours(times.Peace), "War": hours(times.War), "Restart": hours(times.Restart), "Slots": Slots,
 		"Nodes": honestNodes, "Groups": honestGroups, "Online": percent(online), "Room": percent(hasRoom), "Lasts": hours(honestLink),
 		"Poisoned": percent(poisoned), "Callers": attackInbound, "Visit": hours(attackVisit), "Answer": attackAnswer, "Honest": honestInbound,
 	})
