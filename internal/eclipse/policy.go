@@ -35,7 +35,7 @@ func Policies() []Policy {
 
 // store makes the victim's store.
 func (p Policy) store(seed uint64) peerstore.Store {
-	limits := peerstore.Limits{}
+	limits := peerstore.Limits{Without: p.Off}
 	if p.Flat != 0 {
 		return newFlatStore(p.Flat, limits, seed)
 	}
