@@ -276,6 +276,7 @@ func (m *PeerManager) Ready(id transport.NodeID, linkID uint64, channels []byte)
 	if first && l.redial { // the peer has not what we sent on the old link, and has perhaps forgotten all: services begin anew
 		m.goDown(l.peer, replaced())
 	}
+	l.peer.using = l
 	m.goUp(l.peer)
 	if first && l.slot == slotUpgrade {
 		m.evictVictim(id)
@@ -337,11 +338,11 @@ func (m *PeerManager) Disconnected(id transport.NodeID, linkID uint64, reason *D
 	} else if was && s != nil {
 		m.leave(s)
 	}
-	if p.current == nil {
+	if p.current == nil && p.using == nil {
 		m.goDown(p, reason)
-		if len(p.leaving) == 0 {
-			m.rest(l, reason, now)
-		}
+	}
+	if p.current == nil && len(p.leaving) == 0 {
+		m.rest(l, reason, now)
 	}
 	if outbound && reason.Code != muxer.CodeShuttingDown {
 		m.saveAnchors()

@@ -3,10 +3,12 @@ package host
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
 // totals are the counters of links that have ended. mu also guards link.counted, so that a scrape sees each link once: as a running one or in the totals.
@@ -116,7 +118,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for cause, n := range tally.Evicted {
 		counter(descEvicted, n, cause)
 	}
-	st := h.cfg.Store.Stats()
+	st := peerstore.Totals(h.cfg.Store, time.Now())
 	gauge(descKnown, float64(st.Tried), "tried")
 	gauge(descKnown, float64(st.New), "new")
 	gauge(descBans, float64(st.Banned))

@@ -133,7 +133,8 @@ type model struct {
 	score  map[transport.NodeID]int // with since: decays step by step
 	since  map[transport.NodeID]time.Time
 	sins   map[string]modelSin
-	up     map[transport.NodeID]bool
+	up     map[transport.NodeID]bool   // what subscribers are told
+	using  map[transport.NodeID]uint64 // the link that services use
 	next   uint64
 
 	fast, slow         *Subscription
@@ -143,7 +144,7 @@ type model struct {
 func newModel(t *testing.T, seed uint64) *model {
 	w := &model{t: t, calm: seed%3 == 0, rng: rand.New(rand.NewPCG(seed, 3)), seen: map[string]int{}, dials: map[transport.NodeID]*modelDial{},
 		bans: map[peerstore.Target]time.Time{}, score: map[transport.NodeID]int{}, since: map[transport.NodeID]time.Time{},
-		sins: map[string]modelSin{}, up: map[transport.NodeID]bool{}, fastView: map[transport.NodeID]bool{}, slowView: map[transport.NodeID]bool{}}
+		sins: map[string]modelSin{}, up: map[transport.NodeID]bool{}, using: map[transport.NodeID]uint64{}, fastView: map[transport.NodeID]bool{}, slowView: map[transport.NodeID]bool{}}
 	for i := range 14 {
 		w.ids = append(w.ids, lowID(i), highID(i))
 	}

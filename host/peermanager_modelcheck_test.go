@@ -152,7 +152,7 @@ func (w *model) checkPeers() {
 			w.fatal("a state of %s", id)
 		}
 	}
-	want := slices.Sorted(maps.Keys(w.up))
+	want := slices.Sorted(maps.Keys(w.using))
 	if got := m.Peers(); !slices.Equal(got, want) {
 		w.fatal("peers %v, want %v", got, want)
 	}

@@ -278,7 +278,7 @@ func (w *model) ready(l *modelLink) {
 	if l.ready.IsZero() {
 		l.ready = time.Now()
 	}
-	w.up[l.id] = true
+	w.up[l.id], w.using[l.id] = true, l.num
 	w.learnEvictions(open)
 }
 
@@ -371,7 +371,10 @@ func (w *model) disconnect(l *modelLink, code muxer.Code) {
 	}
 	w.did("down", "link %d of %s, %s", l.num, l.id, code)
 	w.settleEntries()
-	if w.of(l.id, "current") == nil {
+	if w.using[l.id] == l.num {
+		delete(w.using, l.id)
+	}
+	if w.of(l.id, "current") == nil && w.using[l.id] == 0 {
 		delete(w.up, l.id)
 	}
 	rec, still := w.m.store.Get(l.id)

@@ -40,6 +40,7 @@ type peerState struct {
 	current *linkState   // the link that is used
 	standby *linkState   // another one that takes over if the remote declines the current one
 	leaving []*linkState // those whose place was taken while they were on their way out
+	using   *linkState   // the one that services use: the last that became ready; nil before that and after its end
 	busy    bool         // Record.Busy as the store has it
 
 	// What subscribers know.
@@ -157,6 +158,9 @@ func (m *PeerManager) removeLink(l *linkState) {
 	m.setSlot(l, slotNone)
 	m.linked[slotNone]--
 	delete(m.links, l.id)
+	if p.using == l {
+		p.using = nil
+	}
 	switch l {
 	case p.current:
 		p.current = nil

@@ -61,13 +61,17 @@ func (m *PeerManager) Status(id transport.NodeID) (PeerStatus, bool) {
 	if p.dial != nil {
 		st.State, st.Upgrade = StateDialing, p.dial.slot == slotUpgrade
 	}
-	if l := p.current; l != nil {
+	l := p.using
+	if l == nil {
+		l = p.current
+	}
+	if l != nil {
 		st.LinkID, st.Inbound, st.Connected, st.Useful, st.Upgrade = l.id, l.inbound(), l.ready, l.useful, l.slot == slotUpgrade || l.slot == slotEntry
 		st.Guest, st.Latency = l.guest, l.latency
 		switch {
 		case l.evict != nil:
 			st.State = StateLeaving
-		case p.up:
+		case l == p.using:
 			st.State = StateUp
 		default:
 			st.State = StateLinked
@@ -76,13 +80,13 @@ func (m *PeerManager) Status(id transport.NodeID) (PeerStatus, bool) {
 	return st, true
 }
 
-// Peers are the peers that are up, in order of node id.
+// Peers are the peers whose link services can use, in order of node id.
 func (m *PeerManager) Peers() []transport.NodeID {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []transport.NodeID
 	for _, p := range m.sortedPeers() {
-		if p.up {
+		if p.using != nil {
 			out = append(out, p.id)
 		}
 	}

@@ -44,7 +44,7 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
-	about, stats := s.node.About, s.node.Store.Stats()
+	about, stats := s.node.About, peerstore.Totals(s.node.Store, time.Now())
 	out := Status{
 		NodeID: about.Self(), PeerID: about.PublicKey().PeerID(), Network: about.Network(), Moniker: about.Moniker(), Version: s.cfg.Version,
 		Listen: []string{}, Uptime: int64(time.Since(s.started) / time.Second), Goroutines: runtime.NumGoroutine(),
