@@ -132,7 +132,8 @@ func (m *PeerManager) tryChurn(now time.Time) (Dial, bool) {
 
 // churns says that an outbound peer may be exchanged: all slots are taken by links, and nothing else goes on beyond them; mu is held.
 func (m *PeerManager) churns() bool {
-	return m.cfg.Churn > 0 && m.cfg.MaxOutbound > 0 && m.linked[slotOutbound] >= m.cfg.MaxOutbound && len(m.claims) == 0 && m.freeUpgrades() > 0
+	return m.cfg.Churn > 0 && m.cfg.MaxOutbound > 0 && m.linked[slotOutbound] >= m.cfg.MaxOutbound &&
+		m.cfg.MaxUpgrades > 0 && m.freeUpgrades() == m.cfg.MaxUpgrades
 }
 
 // churnDue is when the next outbound peer is to be exchanged; mu is held.
