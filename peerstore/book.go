@@ -75,7 +75,8 @@ type Book struct {
 	contests []contest
 	ofKind   [maxKinds + 2]int // peers of the new table by source.kind, plus one
 	sets     [sets]set
-	drawn    [4]int // the weight of those that may be dialed: new and tried that cannot be routed, and those that can
+	drawn    [4]int    // the weight of those that may be dialed: new and tried that cannot be routed, and those that can
+	crowds   [4]crowds // and who they are, by network group
 	waiting  waiting
 	parked   map[uint32]struct{} // peers whose due time was put off by the ban of a network
 	shared   [shares][]uint32

@@ -147,7 +147,7 @@ func (b *Book) tryDraw(now time.Time, t Table, r *Record) (group Group, ok, agai
 	return group, false, true
 }
 
-// choose draws a slot: routable peers before the others, the tables half and half, a level by its weight, and anybody of it.
+// choose draws a slot: routable peers before the others, the tables half and half, a network group, and one of its better peers.
 func (b *Book) choose(t Table) (uint32, bool) {
 	for far := 1; far >= 0; far-- {
 		fresh, tried := b.drawn[2*far], b.drawn[2*far+1]
@@ -175,6 +175,9 @@ func (b *Book) choose(t Table) (uint32, bool) {
 		total := fresh
 		if table == Tried {
 			total = tried
+		}
+		if !b.limits.Without.Crowds {
+			return b.chooseOf(2*far + int(table-New)), true
 		}
 		at := b.random.IntN(total)
 		for level := topLevel; level >= 0; level-- {

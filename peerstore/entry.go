@@ -16,7 +16,7 @@ const (
 	maxReason = 128 // LastError, QuarantineReason
 )
 
-// entry is a Record as the book holds it: 160 bytes without pointers, times as nanoseconds (0 for the zero time). What most peers never have is
+// entry is a Record as the book holds it: 168 bytes without pointers, times as nanoseconds (0 for the zero time). What most peers never have is
 // aside in Book.extras, addresses beyond the first in Book.more.
 type entry struct {
 	key                  [transport.NodeIDSize]byte // nodeKey.raw
@@ -28,6 +28,7 @@ type entry struct {
 	set                  setID // which set of peers it is in
 	failures             uint32
 	pos                  uint32 // its place in the set
+	crowd, crowdPos      uint32 // its group in Book.crowds and its place there, while it may be dialed
 	sharePos             uint32 // its place in the set of shareable peers
 	cell                 uint32 // its place in the buckets of its table, plus one; 0: in none
 	extra                uint32 // its number in Book.extras, plus one

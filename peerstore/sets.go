@@ -81,9 +81,11 @@ func (b *Book) makeDue(slot uint32, e *entry) {
 	b.exchange(s, slot, e, s.due)
 	s.due++
 	b.weigh(e.set, 1)
+	b.joinCrowd(slot, e)
 }
 
 func (b *Book) makeUndue(slot uint32, e *entry) {
+	b.leaveCrowd(e)
 	s := &b.sets[e.set]
 	s.due--
 	b.exchange(s, slot, e, s.due)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -82,7 +83,24 @@ func testShort(t *testing.T) {
 			Time: Times{Peace: 2 * time.Hour, War: 10 * time.Hour, Restart: 2 * time.Hour}})
 	}
 	all := runAll(t, attacks)
-	for _, r := range all {
+	for i, r := range all {
 		t.Logf("%-25s share %.2f, worst hour %.2f, eclipsed %.2f of the time, knows %d, %.2f of them his, %.1f links", r.Attack.Policy.Name, r.Share, r.Worst, r.Whole, r.Known, r.His, r.Links)
+		switch baseline := i >= 2; {
+		case r.Links < Slots-1:
+			t.Errorf("%s: only %.1f outbound links", r.Attack.Policy.Name, r.Links)
+		case baseline && r.Share < lostShare:
+			t.Errorf("%s: the attack is too weak to show anything: the attacker has %.2f of the links", r.Attack.Policy.Name, r.Share)
+		case !baseline && (r.Share > heldShare || r.Whole > 0):
+			t.Errorf("with all countermeasures the attacker has %.2f of the links, more than %.2f, and all of them %.2f of the time", r.Share, heldShare, r.Whole)
+		}
+	}
+	if !slices.Equal(all[0].Shares, all[1].Shares) {
+		t.Error("a run does not repeat")
 	}
 }
+
+// What an attacker with 100,000 addresses in 16 groups may have of the links with all countermeasures, and what he has of the baselines' links at least.
+const (
+	heldShare = 0.35
+	lostShare = 0.85
+)

@@ -1,0 +1,110 @@
+package peerstore
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// crowdAddress is an address of node n in the network group 20.group.
+func crowdAddress(t *testing.T, n, group int) transport.Address {
+	t.Helper()
+	a, err := transport.CometAddress(transport.NodeID(fmt.Sprintf("%040x", n)), fmt.Sprintf("20.%d.%d.%d", group, n>>8&255, n&255), 26656)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// Whoever has nearly all addresses, in one group of eleven, is chosen about one time in eleven; without the countermeasure nearly always.
+func TestNextTakesGroupsAlike(t *testing.T) {
+	for _, off := range []bool{false, true} {
+		limits := Limits{MaxPeers: 10_000}
+		limits.Without.Crowds, limits.Without.Buckets, limits.Without.Quotas = off, true, true
+		b := NewBook(limits, 1)
+		now := time.Now()
+		for n := range 1000 {
+			b.Add(crowdAddress(t, n, 200), Source{Kind: "pex"}, now)
+		}
+		for n := range 10 {
+			b.Add(crowdAddress(t, 1000+n, n), Source{Kind: "pex"}, now)
+		}
+		const picks = 2000
+		his := 0
+		for range picks {
+			r, ok := b.Next(now, Query{})
+			if !ok {
+				t.Fatal("nobody")
+			}
+			if ip, _ := r.Addresses[0].Address.IP(); ip.As4()[1] == 200 {
+				his++
+			}
+		}
+		if share := float64(his) / picks; off != (share > 0.9) || !off && (share < 0.05 || share > 0.15) {
+			t.Errorf("switched off %v: chosen in %.2f of the picks", off, share)
+		}
+	}
+}
+
+// The crowds hold those that may be dialed now, all of them and nobody else, whatever happens to peers.
+func TestCrowdsAreConsistent(t *testing.T) {
+	b := NewBook(Limits{MaxPeers: 500}, 1)
+	random := rand.New(rand.NewPCG(1, 1))
+	now := time.Now()
+	for range 20_000 {
+		now = now.Add(time.Duration(random.IntN(1000)) * time.Millisecond)
+		n := random.IntN(1000)
+		id := transport.NodeID(fmt.Sprintf("%040x", n))
+		switch random.IntN(8) {
+		case 0:
+			b.Remove(id)
+		case 1, 2:
+			b.Update(id, func(r *Record) {
+				r.Busy = !r.Busy
+				if len(r.Addresses) > 0 && random.IntN(2) == 0 {
+					r.Addresses[0].LastSuccess = now
+				}
+			})
+		case 3:
+			b.Update(id, func(r *Record) { r.NotBefore, r.Failures = now.Add(time.Minute), r.Failures+1 })
+		case 4:
+			b.Next(now, Query{})
+		default:
+			b.Add(crowdAddress(t, n, n%37), Source{Kind: "pex"}, now)
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	want := 0
+	for id := range b.sets {
+		if which, ok := setID(id).weighed(); ok {
+			s := &b.sets[id]
+			want += s.due
+			for _, slot := range s.slots[:s.due] {
+				if e := b.at(slot); b.crowds[which].all[e.crowd].slots[e.crowdPos] != slot {
+					t.Fatal("a peer does not stand where its entry says")
+				}
+			}
+		}
+	}
+	have := 0
+	for which := range b.crowds {
+		c := &b.crowds[which]
+		if len(c.some) != len(c.at) {
+			t.Errorf("%d groups listed, %d known", len(c.some), len(c.at))
+		}
+		for pos, id := range c.some {
+			of := &c.all[id]
+			if int(of.pos) != pos || len(of.slots) == 0 || c.at[of.group] != id {
+				t.Errorf("group %v is listed wrongly", of.group)
+			}
+			have += len(of.slots)
+		}
+	}
+	if have != want || want == 0 {
+		t.Errorf("%d peers in crowds, %d may be dialed", have, want)
+	}
+}
