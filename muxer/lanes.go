@@ -19,8 +19,6 @@ const (
 	DefaultNegotiation = 10 * time.Second
 	// laneReserve is by how much the default MaxPartial is larger than the largest message.
 	laneReserve = 32 << 20
-	// maxLanes is one less than there are ids, so that an index fits into a byte.
-	maxLanes = 255
 )
 
 // LanesConfig are the settings of a session over streams. The zero value of every field means its default.
@@ -65,10 +63,9 @@ type Lanes struct {
 
 	mu        sync.Mutex // guards what follows, and the lanes
 	lanes     []lane
-	index     [256]uint8 // channel id to lane and 1, or 0
-	byName    map[string]int
-	set       bool // channels are known
-	agreed    bool // the remote has accepted the link
+	ids       []byte // of the lanes' channels
+	set       bool   // channels are known
+	agreed    bool   // the remote has accepted the link
 	writing   *Fair
 	reading   *Fair
 	wake      sync.Cond // the writer waits on it
@@ -102,7 +99,8 @@ var _ StreamSession = (*Lanes)(nil)
 type lane struct {
 	id         byte
 	name       string
-	single     string // the protocol when we send its messages one a stream; else ""
+	single     string // the protocol of streams that carry one message each, or ""
+	singly     bool   // we send that way
 	maxMessage int
 	laneQueue
 
@@ -152,30 +150,25 @@ func (s *Lanes) SetChannels(channels []Channel, singly ...byte) error {
 	if s.set || s.running {
 		return errors.New("lanes: the channels are set twice, or too late")
 	}
-	if len(channels) > maxLanes {
-		return fmt.Errorf("lanes: %d channels, at most %d", len(channels), maxLanes)
-	}
 	weights := make([]int, len(channels))
 	lanes := make([]lane, len(channels))
-	byName := make(map[string]int, len(channels))
-	names := make(map[string]int, len(channels))
-	largest := 0
+	ids := make([]byte, 0, len(channels))
+	singles, sendsSingly, largest := false, false, 0
 	for i, c := range channels {
 		if err := c.Validate(); err != nil {
 			return fmt.Errorf("lanes: %w", err)
 		}
 		c = c.WithDefaults()
-		if _, twice := byName[c.Name]; twice || s.index[c.ID] > 0 {
+		if findLane(lanes[:i], c.Name) >= 0 || bytes.IndexByte(ids, c.ID) >= 0 {
 			return fmt.Errorf("lanes: channel 0x%02x (%s) is there twice", c.ID, c.Name)
 		}
-		s.index[c.ID], byName[c.Name] = uint8(i+1), i
+		ids = append(ids, c.ID)
 		lanes[i] = lane{id: c.ID, name: c.Name, maxMessage: c.MaxMessage, laneQueue: laneQueue{budget: c.SendQueue}}
 		if s.cfg.Single != nil {
-			if name := s.cfg.Single(c); name != "" {
-				if names[name] = i; bytes.IndexByte(singly, c.ID) >= 0 {
-					lanes[i].single = name
-				}
-			}
+			lanes[i].single = s.cfg.Single(c)
+			lanes[i].singly = lanes[i].single != "" && bytes.IndexByte(singly, c.ID) >= 0
+			singles = singles || lanes[i].single != ""
+			sendsSingly = sendsSingly || lanes[i].singly
 		}
 		weights[i] = c.Priority
 		largest = max(largest, c.MaxMessage)
@@ -183,12 +176,25 @@ func (s *Lanes) SetChannels(channels []Channel, singly ...byte) error {
 	if s.cfg.MaxPartial == 0 {
 		s.cfg.MaxPartial = largest + laneReserve
 	}
-	s.lanes, s.byName, s.set = lanes, byName, true
-	if len(names) > 0 {
-		s.single = singles{names: names, queue: NewFair(weights), slots: make(chan struct{}, maxSingles)}
+	s.lanes, s.ids, s.set = lanes, ids, true
+	if singles {
+		s.single.slots = make(chan struct{}, maxSingles)
+	}
+	if sendsSingly {
+		s.single.queue = NewFair(weights)
 	}
 	s.writing, s.reading = NewFair(weights), NewFair(weights)
 	return nil
+}
+
+// findLane finds the lane of that name; -1 if there is none.
+func findLane(lanes []lane, name string) int {
+	for i := range lanes {
+		if lanes[i].name == name {
+			return i
+		}
+	}
+	return -1
 }
 
 // Agreed says that the remote has accepted the link, so that Run need not ask it for a sign of life. Call it before Run.
@@ -238,7 +244,7 @@ func (s *Lanes) Run(ctx context.Context, h Handler) error {
 
 // lane finds a channel's lane and checks msg against it.
 func (s *Lanes) lane(channel byte, msg []byte) (int, error) {
-	i := int(s.index[channel]) - 1
+	i := bytes.IndexByte(s.ids, channel)
 	if i < 0 {
 		return 0, fmt.Errorf("lanes: channel 0x%02x: %w", channel, ErrUnknownChannel)
 	}

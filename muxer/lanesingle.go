@@ -27,8 +27,6 @@ const (
 
 // singles is what a session has of them. The session's mutex guards it, but for turn and slots.
 type singles struct {
-	names map[string]int // protocol to lane; set with the channels
-
 	turn    sync.Mutex // held from the choice of a message until its stream is open: streams are opened in the order of the queues
 	queue   *Fair      // lanes with something to send singly
 	workers int        // goroutines that send

@@ -99,20 +99,16 @@ func (s *Lanes) serve(raw RawStream) {
 			_ = raw.Reset(CodeUnknown)
 		}
 	}()
-	_ = raw.SetDeadline(time.Now().Add(s.cfg.Negotiation))
+	_ = raw.SetReadDeadline(time.Now().Add(s.cfg.Negotiation)) // what we say fits into any window
 	protocol, pending, err := multistream.Answer(raw, func(p string) bool { return s.takes(raw, p) })
 	own := s.cfg.Serve(protocol)
 	if err == nil && own == nil {
 		_, _ = raw.Write(pending) // the remote may have said all that it wanted, and listen no more
 	}
-	_ = raw.SetDeadline(time.Time{})
+	_ = raw.SetReadDeadline(time.Time{})
 	lane, single := -1, -1
 	if err == nil && own == nil {
-		if i, ok := s.byName[protocol]; ok {
-			lane = i
-		} else if i, ok := s.single.names[protocol]; ok {
-			single = i
-		}
+		lane, single = s.laneOf(protocol)
 	}
 	attached := lane >= 0 && s.attach(lane, raw)
 	s.mu.Lock()
@@ -136,6 +132,19 @@ func (s *Lanes) serve(raw RawStream) {
 	default:
 		s.handler.(StreamServer).ServeStream(s.life, &namedStream{raw, protocol})
 	}
+}
+
+// laneOf says for which lane streams of a protocol are: long-lived ones, or such as carry one message each; -1 for none. The channels are set.
+func (s *Lanes) laneOf(protocol string) (lane, single int) {
+	if i := findLane(s.lanes, protocol); i >= 0 {
+		return i, -1
+	}
+	for i := range s.lanes {
+		if l := &s.lanes[i]; l.single != "" && l.single == protocol {
+			return -1, i
+		}
+	}
+	return -1, -1
 }
 
 // heldStream is a stream on which the answer to the remote's proposal goes out together with what its handler says first, or before the handler waits for
@@ -186,17 +195,14 @@ func (s *Lanes) takes(raw RawStream, protocol string) bool {
 	if s.cfg.Serve(protocol) != nil {
 		return true
 	}
-	_ = raw.SetDeadline(time.Time{}) // the wait is ours, not the remote's
+	_ = raw.SetReadDeadline(time.Time{}) // the wait is ours, not the remote's
 	<-s.started
-	_ = raw.SetDeadline(time.Now().Add(s.cfg.Negotiation))
+	_ = raw.SetReadDeadline(time.Now().Add(s.cfg.Negotiation))
 	s.mu.Lock()
-	_, isLane := s.byName[protocol]
-	if !isLane {
-		_, isLane = s.single.names[protocol]
-	}
+	lane, single := s.laneOf(protocol)
 	h, running := s.handler, s.running && s.err == nil
 	s.mu.Unlock()
-	if isLane {
+	if lane >= 0 || single >= 0 {
 		return true
 	}
 	server, ok := h.(StreamServer)

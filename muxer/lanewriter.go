@@ -27,7 +27,7 @@ var laneBuffers = sync.Pool{New: func() any {
 // offer lets a lane take part in the choice of the next one, if it has something to send and the remote takes it. The mutex is held.
 func (s *Lanes) offer(i int) {
 	l := &s.lanes[i]
-	if l.single != "" {
+	if l.singly {
 		s.offerSingle(i)
 		return
 	}
@@ -216,7 +216,7 @@ func (s *Lanes) refuse(i int, err error) {
 	s.dropped.Add(uint64(len(l.msgs) - l.head))
 	l.laneQueue.clear()
 	s.writing.Remove(i)
-	if l.single != "" {
+	if l.singly {
 		s.single.queue.Remove(i)
 	}
 	if s.err == nil && s.input == nil {

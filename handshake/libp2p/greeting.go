@@ -26,7 +26,7 @@ const (
 	// lastRead is how long what the remote has said before it hung up may be on its way to us.
 	lastRead = 50 * time.Millisecond
 	// helloBuffer is what most hellos fit into.
-	helloBuffer = 512
+	helloBuffer = 1 << 10
 )
 
 // helloStream is what a hello goes over.
@@ -36,6 +36,8 @@ type helloStream interface {
 	Reset(muxer.Code) error
 	SetDeadline(time.Time) error
 }
+
+var helloReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, helloBuffer) }}
 
 // greeting is our end of a hello stream. The dialer writes its hello together with the proposal of the protocol, the listener its own together with its
 // verdict, the dialer its verdict: one write each, and one round trip until the dialer knows all.
@@ -55,7 +57,9 @@ type greeting struct {
 }
 
 func newGreeting(st helloStream, session *muxer.Lanes) *greeting {
-	return &greeting{stream: st, in: bufio.NewReaderSize(st, helloBuffer), session: session, hello: new(switchyardpb.Hello), over: make(chan struct{})}
+	in := helloReaders.Get().(*bufio.Reader)
+	in.Reset(st)
+	return &greeting{stream: st, in: in, session: session, hello: new(switchyardpb.Hello), over: make(chan struct{})}
 }
 
 // while makes reads and writes of the stream end with ctx, or soon after the session does. Call what it returns when they are done.
@@ -188,7 +192,9 @@ func (g *greeting) agree(ctx context.Context, verdict *handshake.Refusal) error 
 		g.refuse(ctx, verdict)
 		return nil
 	}
-	defer while(ctx, g.session, g.stream)()
+	if !g.heard { // else nothing waits for the remote
+		defer while(ctx, g.session, g.stream)()
+	}
 	err := g.say(nil)
 	if err == nil {
 		_ = g.stream.CloseWrite() // at once: it goes out together with the verdict
@@ -208,6 +214,8 @@ func (g *greeting) agree(ctx context.Context, verdict *handshake.Refusal) error 
 // end lets go of the stream, and of all that the link, which keeps its Agree, does not need any more.
 func (g *greeting) end() {
 	_ = g.stream.Close()
+	g.in.Reset(nil)
+	helloReaders.Put(g.in)
 	g.mu.Lock()
 	g.held, g.stream, g.in, g.session = nil, nil, nil, nil
 	g.mu.Unlock()

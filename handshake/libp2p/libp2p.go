@@ -135,8 +135,7 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 	m := newMeeting(a, key, &server{self: newSelf(self, a), remote: key})
 	session := m.open(streams, w.cfg.Lanes)
 	link, err := m.meet(ctx, streams, session)
-	m.server.meeting.Store(nil)
-	close(m.done)
+	m.over()
 	if err != nil {
 		code := muxer.CodeProtocolError
 		var refusal *handshake.Refusal
@@ -154,7 +153,8 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 
 // cometName is the protocol under which CometBFT's libp2p mode carries the messages of a channel, one a stream (cometbft lp2p/stream.go).
 func cometName(c muxer.Channel) string {
-	return fmt.Sprintf("/p2p/cometbft/1.0.0/channel/0x%02x", c.ID)
+	const digits = "0123456789abcdef"
+	return "/p2p/cometbft/1.0.0/channel/0x" + string([]byte{digits[c.ID>>4], digits[c.ID&15]})
 }
 
 // common are the channels of ours that a guest has: those whose name, or CometBFT's name for them, is among its protocols. singly are the ids of those of

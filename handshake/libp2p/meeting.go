@@ -29,7 +29,8 @@ type meeting struct {
 	key    handshake.PublicKey
 	server *server
 
-	first  sync.Once
+	first sync.Once
+	// The listening end's only.
 	others chan struct{} // closed when the remote's first stream is no hello
 	hellos chan arrival  // unbuffered: the remote's hello
 	taken  atomic.Bool   // the remote has opened a hello
@@ -43,7 +44,11 @@ type arrival struct {
 }
 
 func newMeeting(a *handshake.Attempt, key handshake.PublicKey, s *server) *meeting {
-	return &meeting{a: a, key: key, server: s, others: make(chan struct{}), hellos: make(chan arrival), done: make(chan struct{})}
+	m := &meeting{a: a, key: key, server: s}
+	if a.Side == muxer.Listener {
+		m.others, m.hellos, m.done = make(chan struct{}), make(chan arrival), make(chan struct{})
+	}
+	return m
 }
 
 // open makes the session.
@@ -55,6 +60,14 @@ func (m *meeting) open(streams muxer.Streams, cfg muxer.LanesConfig) *muxer.Lane
 		cfg.Proposed = m.server.proposed
 	}
 	return muxer.NewLanes(streams, cfg)
+}
+
+// over ends the meeting: a hello that comes now is too late.
+func (m *meeting) over() {
+	m.server.meeting.Store(nil)
+	if m.done != nil {
+		close(m.done)
+	}
 }
 
 // proposed is told of every protocol that the remote proposes.
@@ -134,9 +147,9 @@ func (m *meeting) serveHello(ctx context.Context, st muxer.Stream) {
 		return
 	}
 	g := newGreeting(st, nil)
-	_ = st.SetDeadline(time.Now().Add(serveTimeout))
+	_ = st.SetReadDeadline(time.Now().Add(serveTimeout))
 	err := readFrame(g.in, g.hello, maxHello)
-	_ = st.SetDeadline(time.Time{})
+	_ = st.SetReadDeadline(time.Time{})
 	if err == nil {
 		g.held = frame(nil, ownHello(m.a))
 	}

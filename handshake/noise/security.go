@@ -165,7 +165,9 @@ func (h *hand) payload() []byte {
 
 // send writes the next handshake message.
 func (h *hand) send(write func(dst, payload []byte) ([]byte, error), payload []byte) error {
-	msg, err := write(make([]byte, lengthSize, lengthSize+2*keySize+2*tagSize+len(payload)), payload)
+	buf := shortPool.Get().(*[shortSize]byte)
+	defer shortPool.Put(buf)
+	msg, err := write(buf[:lengthSize], payload) // one that is longer is moved elsewhere
 	if err != nil {
 		return err
 	}

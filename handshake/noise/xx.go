@@ -3,7 +3,6 @@ package noise
 import (
 	"crypto/sha256"
 	"fmt"
-	"hash"
 
 	circl "github.com/cloudflare/circl/dh/x25519"
 	"github.com/oasisprotocol/curve25519-voi/primitives/x25519"
@@ -29,23 +28,19 @@ func newKeyPair() (keyPair, error) {
 type symmetric struct {
 	cipher cipherState
 	ck, h  [keySize]byte
-	sha    hash.Hash
 }
 
 func (s *symmetric) init() {
-	s.sha = sha256.New()
 	copy(s.h[:], noiseName) // it has just the length of a hash
 	s.ck = s.h
 	s.mixHash(nil) // the prologue: libp2p has none
 }
 
 // hash returns SHA-256(h, data).
-func (s *symmetric) hash(data []byte) (sum [sha256.Size]byte) {
-	s.sha.Reset()
-	s.sha.Write(s.h[:])
-	s.sha.Write(data)
-	s.sha.Sum(sum[:0])
-	return sum
+func (s *symmetric) hash(data []byte) [sha256.Size]byte {
+	var buf [smallSize]byte // most of what is hashed is short, and then nothing is allocated
+	b := append(append(buf[:0], s.h[:]...), data...)
+	return sha256.Sum256(b)
 }
 
 func (s *symmetric) mixHash(data []byte) { s.h = s.hash(data) }
