@@ -90,6 +90,10 @@ func explainDial(err error) error {
 	if errors.As(err, &refusal) {
 		return refusal
 	}
+	var idle *lib.IdleTimeoutError
+	if errors.As(err, &idle) { // nothing has come from there, or nothing any more
+		return &muxer.CloseError{Code: muxer.CodeTimeout, Reason: "the remote does not answer", Err: err}
+	}
 	err = explain(err)
 	var ce *muxer.CloseError
 	if errors.As(err, &ce) && ce.Err != nil {

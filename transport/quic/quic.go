@@ -59,7 +59,8 @@ const (
 type Config struct {
 	// HandshakeTimeout ends a handshake in which the remote is silent for so long, and any handshake after twice that.
 	HandshakeTimeout time.Duration
-	// IdleTimeout ends a connection on which nothing arrives. The smaller one of both ends counts; go-libp2p has 30 s.
+	// IdleTimeout ends a connection on which nothing arrives, counted from our first packet that is not answered: after at most IdleTimeout and KeepAlive
+	// together. The smaller one of both ends counts; go-libp2p has 30 s.
 	IdleTimeout time.Duration
 	// KeepAlive is the time between our packets on a connection on which nothing else happens, so that it is not idle; at most half of the idle timeout.
 	KeepAlive time.Duration
