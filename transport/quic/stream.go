@@ -3,6 +3,7 @@ package quic
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	lib "github.com/quic-go/quic-go"
@@ -15,6 +16,9 @@ import (
 type stream struct {
 	conn *Conn
 	quic *lib.Stream
+
+	writing sync.Mutex  // held while quic-go's Write runs for one of ours
+	closed  atomic.Bool // by Close
 
 	mu  sync.Mutex // guards what in and out point to, and changes
 	in  *laneIn
@@ -102,12 +106,20 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, explainStream(err)
 }
 
-// Write implements net.Conn. Concurrent writes take turns, each in one piece (quic-go sees to that).
+// Write implements net.Conn. Concurrent writes take turns, each in one piece.
 func (s *stream) Write(p []byte) (int, error) {
 	if _, out := s.lane(); out != nil {
 		return out.write(p)
 	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.closed.Load() {
+		return 0, net.ErrClosed
+	}
 	n, err := s.quic.Write(p)
+	if err != nil && s.closed.Load() {
+		return n, net.ErrClosed
+	}
 	return n, explainStream(err)
 }
 
@@ -151,6 +163,12 @@ func (s *stream) closeWrite() error {
 
 // Close implements net.Conn: it ends our writing side, and takes no more of what the remote sends.
 func (s *stream) Close() error {
+	if _, out := s.lane(); out == nil { // interrupts a Write that waits, which quic-go's Close does not
+		s.closed.Store(true)
+		_ = s.quic.SetWriteDeadline(time.Unix(1, 0))
+		s.writing.Lock()
+		defer s.writing.Unlock()
+	}
 	err := s.CloseWrite()
 	s.quic.CancelRead(0)
 	return err
@@ -180,7 +198,12 @@ func (s *stream) SetReadDeadline(t time.Time) error {
 }
 
 // SetWriteDeadline implements net.Conn.
-func (s *stream) SetWriteDeadline(t time.Time) error { return s.quic.SetWriteDeadline(t) }
+func (s *stream) SetWriteDeadline(t time.Time) error {
+	if s.closed.Load() {
+		return nil
+	}
+	return s.quic.SetWriteDeadline(t)
+}
 
 // LocalAddr implements net.Conn.
 func (s *stream) LocalAddr() net.Addr { return s.conn.quic.LocalAddr() }
