@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -355,6 +356,14 @@ func (m *PeerManager) quarantine(rec *peerstore.Record, reason string, now time.
 		d = min(d, m.cfg.MaxTrustedBackoff)
 	}
 	rec.Quarantined, rec.QuarantineReason = later(rec.Quarantined, now.Add(d)), reason
+}
+
+// WrongNetwork says that a peer has proven its key and named another network. It is quarantined; an unknown one is ignored.
+func (m *PeerManager) WrongNetwork(id transport.NodeID, network string) {
+	now := time.Now()
+	m.store.Update(id, func(rec *peerstore.Record) {
+		m.quarantine(rec, cut(fmt.Sprintf("it is of network %.60q", network), maxLastError), now)
+	})
 }
 
 // rememberSelf keeps an address that leads to ourselves, the latest maxSelves of them; mu is held.

@@ -14,6 +14,9 @@ import (
 // it with such that do not. The store says whom to test: tried peers whose place another one claims, else new ones. Once the handshake has proven
 // the key and told the node info, the address counts as one that works, and the link is refused with CodeInquiryDone before anybody hears of it.
 
+// contestHaste is how many times faster feelers follow each other while tried peers have to show that they still work.
+const contestHaste = 4
+
 // dialBeyond finds something to dial while all outbound slots are full; mu is held.
 func (m *PeerManager) dialBeyond(now time.Time) (Dial, bool) {
 	for _, try := range []func(time.Time) (Dial, bool){m.tryUpgrade, m.tryChurn, m.tryFeeler} {
@@ -37,6 +40,9 @@ func (m *PeerManager) tryFeeler(now time.Time) (Dial, bool) {
 			break
 		}
 		if d, ok := m.dial(&rec, slotFeeler, now); ok {
+			if rec.InTried { // others may wait for their test, and lose their place without one
+				m.feelerAt = now.Add(m.about(m.cfg.Feelers / contestHaste))
+			}
 			return d, true
 		}
 		rejected[rec.ID] = true

@@ -97,7 +97,7 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 		return nil, err
 	}
 	h.upgrader, err = handshake.NewUpgrader(handshake.Config{
-		Self: h.self, Wires: cfg.Wires, Local: h.localInfo, Channels: h.descriptors,
+		Self: h.self, Wires: cfg.Wires, Local: h.localInfo, Channels: h.descriptors, Inspect: h.inspect,
 		Gates: append([]handshake.Gate{h.gate}, cfg.Gates...), Timeout: cfg.Handshake.Timeout, Limits: cfg.Handshake.Limits, Logger: cfg.Logger,
 	})
 	if err != nil {

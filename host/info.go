@@ -105,6 +105,13 @@ func (h *Host) gate(v handshake.Visitor) error {
 	return nil
 }
 
+// inspect sees what each remote says of itself before it is judged: one that dials us and is of another network is nobody for us to dial.
+func (h *Host) inspect(v handshake.Visitor) {
+	if v.Side == muxer.Listener && !v.Info.Guest && v.Info.ID == v.ID && v.Info.Network != h.cfg.Network {
+		h.peers.WrongNetwork(v.ID, v.Info.Network)
+	}
+}
+
 func ipOf(m ma.Multiaddr) netip.Addr {
 	if m == nil {
 		return netip.Addr{}

@@ -74,6 +74,39 @@ func TestFeelersTestAddressesUnseen(t *testing.T) {
 	}
 }
 
+// A node of another network that dials us is quarantined, as one that we dial: nobody dials it, or tells others of it.
+func TestAForeignerThatDialsUsIsQuarantined(t *testing.T) {
+	for _, wire := range []string{transport.WireComet, transport.WireLibp2p} {
+		t.Run(wire, func(t *testing.T) {
+			inNet(t, hosttest.Options{Conditions: wan, Speaks: func(*hosttest.Node) []string { return []string{wire} },
+				Tune: func(n *hosttest.Node, c *host.Config) {
+					if n.Index == 0 {
+						c.Peers.MaxOutbound = -1
+					} else {
+						c.Network = "another"
+					}
+				},
+			}, func(t *testing.T, net *hosttest.Network) {
+				a, foreigner := net.Nodes[0], net.Nodes[1]
+				a.Learn(foreigner)
+				if len(a.Host.Advertise("", 10)) == 0 {
+					t.Fatal("it is not advertised in the first place")
+				}
+				foreigner.Learn(a)
+				net.Await("it is quarantined", func() string {
+					if st, _ := a.Host.PeerManager().Status(foreigner.ID); !st.Quarantined.After(time.Now()) || st.Reason == "" {
+						return "It is not."
+					}
+					return ""
+				})
+				if told := a.Host.Advertise("", 10); len(told) != 0 {
+					t.Errorf("it tells others of %v", told)
+				}
+			})
+		})
+	}
+}
+
 // After a restart the anchors are dialed before anybody else, however many addresses somebody has told meanwhile.
 func TestAnchorsAreDialedFirst(t *testing.T) {
 	inNet(t, hosttest.Options{Nodes: 12, Conditions: wan, Tune: func(n *hosttest.Node, c *host.Config) {

@@ -24,7 +24,7 @@ func TestPeerManagerConcurrentUse(t *testing.T) {
 			ids[i] = highID(i)
 		}
 	}
-	m := newPM(t, PeerConfig{Persistent: []transport.Address{addrOf(t, ids[0], 0)}, MaxOutbound: 8, MaxInbound: 16,
+	m := newPM(t, PeerConfig{Persistent: []transport.Address{addrOf(t, ids[0], 0)}, MaxOutbound: 8, MaxInbound: 16, Feelers: time.Millisecond, Churn: 10 * time.Millisecond, OutboundPerGroup: 2, ConnectionsPerIP: 1000, ConnectionsPerGroup: 1000,
 		MinBackoff: time.Microsecond, MaxBackoff: time.Millisecond, MaxTrustedBackoff: time.Millisecond, StableAfter: time.Nanosecond})
 	ctx, cancel := context.WithCancel(t.Context())
 	var workers, loops sync.WaitGroup
@@ -43,6 +43,9 @@ func TestPeerManagerConcurrentUse(t *testing.T) {
 	arrive := func(rng *rand.Rand, id transport.NodeID, outbound bool) {
 		a := Arrival{ID: id, LinkID: names.Add(1), Acked: rng.IntN(2) == 0}
 		a.IP, _ = addrOf(t, id, 0).IP()
+		if !outbound && rng.IntN(2) == 0 { // a crowd
+			a.IP = netip.AddrFrom4([4]byte{9, 9, byte(rng.IntN(256)), byte(rng.IntN(256))})
+		}
 		var err error
 		if outbound {
 			a.Dialed = addrOf(t, id, 0)
@@ -114,9 +117,10 @@ func TestPeerManagerConcurrentUse(t *testing.T) {
 				case 3:
 					m.Add(addrOf(t, id, rng.IntN(3)), peerstore.Source{Kind: "pex"})
 				case 4:
-					m.Report(id, Behaviour{Points: rng.IntN(40) - 10, Severity: Severity(rng.IntN(3))})
+					m.Report(id, Behaviour{Points: rng.IntN(40) - 10, Severity: Severity(rng.IntN(4))})
 				case 5:
 					m.Peers()
+					m.Tally()
 					m.Scores()
 					m.Status(id)
 					m.Counts()
