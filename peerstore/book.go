@@ -70,6 +70,7 @@ type Book struct {
 	sources sources
 	texts   texts
 	hand    uint32 // the next slot that sweep looks at
+	swept   int64  // when it last did
 
 	tables   [2]buckets // new, tried
 	contests []contest
@@ -268,10 +269,17 @@ func (b *Book) expired(e *entry) bool {
 	return true
 }
 
-// sweepStep is how many slots one call looks at for expired peers: a hand goes around the book, so no index by age is needed.
-const sweepStep = 4
+// sweepStep is how many slots one call looks at for expired peers, at most every sweepEvery: a hand goes around the book, so no index by age is needed.
+const (
+	sweepStep  = 4
+	sweepEvery = int64(time.Millisecond)
+)
 
 func (b *Book) sweep() {
+	if since := b.now - b.swept; since >= 0 && since < sweepEvery {
+		return
+	}
+	b.swept = b.now
 	for range min(sweepStep, b.entries.next) {
 		if b.hand >= b.entries.next {
 			b.hand = 0

@@ -20,7 +20,7 @@ func (b *Book) Next(now time.Time, q Query) (Record, bool) {
 		return r, true
 	}
 	for range maxDraws {
-		group, ok := b.draw(now, q.Table, &r)
+		group, ok := b.draw(now, &q, &r)
 		if !ok {
 			return Record{}, false
 		}
@@ -79,8 +79,12 @@ func (b *Book) still(c *candidate) (r Record, ok bool) {
 func (b *Book) nextTrusted(now time.Time, q *Query, r *Record) bool {
 	b.mu.Lock()
 	b.turn(now)
-	var all []candidate
 	s := &b.sets[trustedSet]
+	if s.due == 0 {
+		b.mu.Unlock()
+		return false
+	}
+	var all []candidate
 	for i := 0; i < s.due; i++ {
 		slot := s.slots[i]
 		if e := b.at(slot); b.ready(slot, e) {
@@ -118,9 +122,9 @@ func (b *Book) ready(slot uint32, e *entry) bool {
 }
 
 // draw chooses at random, by weight. group is that of the best address that is due.
-func (b *Book) draw(now time.Time, t Table, r *Record) (group Group, ok bool) {
+func (b *Book) draw(now time.Time, q *Query, r *Record) (group Group, ok bool) {
 	for again := true; again; {
-		if group, ok, again = b.tryDraw(now, t, r); ok {
+		if group, ok, again = b.tryDraw(now, q.Table, r); ok {
 			return group, true
 		}
 	}
@@ -130,7 +134,9 @@ func (b *Book) draw(now time.Time, t Table, r *Record) (group Group, ok bool) {
 func (b *Book) tryDraw(now time.Time, t Table, r *Record) (group Group, ok, again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.turn(now)
+	if t != Any { // else nextTrusted has brought the time
+		b.turn(now)
+	}
 	for range maxStale {
 		slot, ok := b.choose(t)
 		if !ok {

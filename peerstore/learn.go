@@ -32,7 +32,7 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 			return false
 		}
 	}
-	if from.Kind != SourceConfig && (e == nil || !e.is(trusted)) && b.unwanted(e, id, addr, &from) {
+	if from.Kind != SourceConfig && (e == nil || !e.is(trusted)) && b.unwanted(e, id, addr, &l, &from) {
 		return false
 	}
 	one := known{firstHeard: b.now, lastHeard: b.now, source: b.sources.hold(from, b.limits.Groups)}
@@ -96,15 +96,18 @@ func (b *Book) addFurther(slot uint32, e *entry, one known) bool {
 }
 
 // unwanted says that an address is not to be learned: for a ban, a quarantine, or because it means nothing here.
-func (b *Book) unwanted(e *entry, id transport.NodeID, addr transport.Address, from *Source) bool {
-	return b.bans.endOfID(id) > b.now || b.bans.endOf(addr) > b.now || e != nil && b.quarantined(e) > b.now || foreign(addr, from.IP)
+func (b *Book) unwanted(e *entry, id transport.NodeID, addr transport.Address, l *location, from *Source) bool {
+	return b.bans.endOfID(id) > b.now || b.bans.endOf(addr) > b.now || e != nil && b.quarantined(e) > b.now || foreign(addr, l, from.IP)
 }
 
 // foreign says that an address has a meaning only in a network that the one who told of it is not in: a private one told from a public IP, one of our own machine
 // told from another one.
-func foreign(a transport.Address, teller netip.Addr) bool {
+func foreign(a transport.Address, l *location, teller netip.Addr) bool {
 	teller = teller.Unmap()
-	if !teller.IsValid() || teller.IsLoopback() || a.IsRoutable() {
+	if !teller.IsValid() || teller.IsLoopback() {
+		return false
+	}
+	if !l.other && transport.IsPublicIP(netip.AddrFrom16(l.packed.IP).Unmap()) || l.other && a.IsRoutable() {
 		return false
 	}
 	return transport.IsPublicIP(teller) || a.IsLoopback()

@@ -77,7 +77,7 @@ func IsPublicIP(ip netip.Addr) bool {
 		return false
 	}
 	for _, p := range notUnicast {
-		if p.Contains(ip) {
+		if p.Addr().Is4() == ip.Is4() && p.Contains(ip) {
 			return false
 		}
 	}
