@@ -136,8 +136,8 @@ func checkBook(b *Book) error {
 	return nil
 }
 
-// crowd is a world in which buckets overflow: many peers in few groups, told by few.
-type crowd struct {
+// stress is a world in which buckets overflow: many peers in few groups, told by few.
+type stress struct {
 	b       *Book
 	r       *rand.Rand
 	now     time.Time
@@ -145,7 +145,7 @@ type crowd struct {
 	trusted map[transport.NodeID]bool
 }
 
-func (c *crowd) address(n int) transport.Address {
+func (c *stress) address(n int) transport.Address {
 	text := fmt.Sprintf("%s@%d.1.%d.%d:26656", testID(n), 11+n%5, n>>8&255, n&255)
 	switch n % 16 {
 	case 1:
@@ -162,7 +162,7 @@ func (c *crowd) address(n int) transport.Address {
 	return a
 }
 
-func (c *crowd) step(t *testing.T) {
+func (c *stress) step(t *testing.T) {
 	c.now = c.now.Add(time.Duration(c.r.IntN(4000)) * time.Millisecond)
 	if c.r.IntN(20_000) == 0 {
 		c.now = c.now.Add(8 * 24 * time.Hour)
@@ -256,7 +256,7 @@ func TestInvariants(t *testing.T) {
 		seed                uint64
 	}{{60, 40, 1, 1}, {6000, 4000, 1000, 2}, {20_000, 100_000, 5000, 3}} {
 		t.Run(strconv.Itoa(world.peers), func(t *testing.T) {
-			c := &crowd{
+			c := &stress{
 				b: NewBook(Limits{MaxPeers: world.limit, MaxAddresses: 3}, world.seed), r: rand.New(rand.NewPCG(world.seed, 1)),
 				now: t0, peers: world.peers, trusted: make(map[transport.NodeID]bool),
 			}
