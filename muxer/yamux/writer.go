@@ -18,7 +18,8 @@ const (
 	pingDelay = 50 * time.Millisecond
 )
 
-// parts is a connection that may send several parts as one, so that a receiver finds each where it wants it, without a copy (handshake/noise).
+// parts is a connection that sends several parts together (handshake/tls), best so that a receiver finds each where it wants it, without a copy
+// (handshake/noise).
 type parts interface {
 	WriteParts(parts ...[]byte) (int, error)
 }
