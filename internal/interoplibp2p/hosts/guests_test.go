@@ -89,3 +89,30 @@ func awaitRefusal(t *testing.T, ctx context.Context, events <-chan host.Event) h
 		}
 	}
 }
+
+// TestAttempts: an IP may begin only so many connections in a while, over each transport; the next one is refused before any cryptography, with the limit named, and those
+// that are linked stay.
+func TestAttempts(t *testing.T) {
+	eachStack(t, func(t *testing.T, s gopeer.Stack) {
+		const attempts = 4
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+		defer cancel()
+		ours := node.Start(t, node.Config{Tune: func(c *host.Config) { c.Handshake.Limits.AttemptsPerIP = attempts }})
+		events := ours.Host.Events(ctx)
+		for range attempts {
+			if err := gopeer.Start(t, s).Connect(ctx, ours.Info(s.Transport)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		node.Await(t, "all are linked", func() bool { return len(ours.Host.Peers()) == attempts })
+		if err := gopeer.Start(t, s).Connect(ctx, ours.Info(s.Transport)); err == nil {
+			t.Error("one more is connected")
+		}
+		if refusal := awaitRefusal(t, ctx, events); refusal.Reason.Limit != "limits.attempts_per_ip" || refusal.Reason.Code != muxer.CodeTooManyStarts || refusal.ID != "" {
+			t.Errorf("refused with %+v", refusal)
+		}
+		if n := len(ours.Host.Peers()); n != attempts {
+			t.Errorf("%d are linked, want %d", n, attempts)
+		}
+	})
+}
