@@ -4,6 +4,7 @@ import (
 	"context"
 	cryptotls "crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -310,4 +311,62 @@ func TestOneSocket(t *testing.T) {
 		la.Close()
 		lb.Close()
 	}
+}
+
+// What a remote can make us hold of streams that nobody reads is bounded for the whole connection; when they are reset, the connection works on.
+func TestUnread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most, streams = 1 << 20, 50
+		near, far := simulated(t, Config{MaxWindow: most, MaxStreamWindow: most / 4, StreamWindow: 64 << 10})
+		defer near.Close()
+		defer far.Close()
+		var sent atomic.Int64
+		var wg sync.WaitGroup
+		for range streams {
+			wg.Go(func() {
+				st, err := near.Open(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				st.SetWriteDeadline(time.Now().Add(10 * time.Second))
+				n, err := st.Write(make([]byte, most))
+				if err == nil {
+					t.Error("a stream that nobody reads has taken everything")
+				}
+				sent.Add(int64(n))
+				st.Reset(0)
+			})
+		}
+		wg.Wait()
+		if n := sent.Load(); n > most || n < 64<<10 {
+			t.Errorf("%d bytes were taken, with a window of %d", n, most)
+		}
+		st, err := near.Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Reset(0)
+		wg.Go(func() {
+			if _, err := st.Write(make([]byte, most)); err != nil {
+				t.Error(err)
+			}
+			st.CloseWrite()
+		})
+		for {
+			got, err := far.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := io.Copy(io.Discard, got)
+			got.Reset(0)
+			if err == nil {
+				if n != most {
+					t.Errorf("%d bytes came, want %d", n, most)
+				}
+				break
+			}
+		}
+		wg.Wait()
+	})
 }
