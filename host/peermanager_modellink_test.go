@@ -308,7 +308,7 @@ func (w *model) learnEvictions(open []*modelLink) {
 				w.did("enters and evicts", "link %d of %s", l.num, l.id)
 				continue
 			}
-			if w.exempt(l.id) || l.requested || l.side != muxer.Dialer || l.evict || l.ready.IsZero() {
+			if w.exempt(l.id) || l.evict || l.role == "current" && (l.requested || l.side != muxer.Dialer || l.ready.IsZero()) {
 				w.fatal("an upgrade evicts %+v", *l)
 			}
 			l.evict, l.why = true, w.m.links[num].evict.Code

@@ -70,7 +70,6 @@ type linkState struct {
 	dialed transport.Address
 	ip     netip.Addr
 	group  peerstore.Group // of ip: see groupOf
-	lot    uint64          // of group: see lotOf
 	named  peerstore.Group // of dialed
 
 	arrived  time.Time
@@ -141,7 +140,6 @@ func (m *PeerManager) tidy(p *peerState) {
 func (m *PeerManager) addLink(l *linkState) {
 	m.links[l.id] = l
 	l.group = m.groupOf(l.ip)
-	l.lot = m.lotOf(l.group)
 	if !l.dialed.IsZero() {
 		l.named = m.groups.Of(l.dialed)
 	}

@@ -41,12 +41,17 @@ func (m *PeerManager) protected(links []*linkState) map[*linkState]bool {
 	protect(otherShare, func(l *linkState) bool { return l.latency > 0 }, func(a, b *linkState) int {
 		return cmp.Compare(latencyRank(a), latencyRank(b))
 	})
-	seen := map[peerstore.Group]bool{}
+	lots := map[peerstore.Group]uint64{}
+	for _, l := range rest {
+		if _, drawn := lots[l.group]; !drawn && !l.group.IsZero() {
+			lots[l.group] = m.lotOf(l.group)
+		}
+	}
 	protect(otherShare, func(l *linkState) bool { // the first of each group that comes is its oldest
-		first := l.lot != 0 && !seen[l.group]
-		seen[l.group] = true
+		_, first := lots[l.group]
+		delete(lots, l.group)
 		return first
-	}, func(a, b *linkState) int { return cmp.Compare(a.lot, b.lot) })
+	}, func(a, b *linkState) int { return cmp.Compare(lots[a.group], lots[b.group]) })
 	return out
 }
 
@@ -57,13 +62,10 @@ func older(a, b *linkState) int {
 // latencyRank puts those that were never measured last.
 func latencyRank(l *linkState) uint64 { return uint64(l.latency - 1) }
 
-// lotOf is the secret number of a network group, by which some groups are protected: nobody can place himself there. Links without a group have 0.
+// lotOf is the secret number of a network group, by which some groups are protected: nobody can place himself there.
 func (m *PeerManager) lotOf(group peerstore.Group) uint64 {
-	if group.IsZero() {
-		return 0
-	}
 	sum := sha256.Sum256(append(m.groupKey[:], group.String()...))
-	return max(1, binary.BigEndian.Uint64(sum[:]))
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // groupOf is the network group that an IP counts in; the zero Group for loopback and for none: those are one crowd.
