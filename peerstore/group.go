@@ -185,10 +185,10 @@ func hash64(kind, name string) uint64 {
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// OfSource is the group of who told us: of the IP that it was linked from, else of its node id, else of the source's kind.
+// OfSource is the group of who told us: of the IP that it was linked from, else (and on loopback) of its node id, else of the source's kind.
 func (g *Groups) OfSource(s Source) Group {
 	switch {
-	case s.IP.IsValid():
+	case s.IP.IsValid() && (s.From == "" || !s.IP.Unmap().IsLoopback()): // a local network of many nodes has one loopback IP
 		return g.OfIP(s.IP)
 	case s.From != "":
 		return Group{nodeGroup, hash64("node", string(s.From))}

@@ -47,6 +47,9 @@ func (b *Book) setOf(e *entry) setID {
 // reindex brings the places of e in the indexes up to date with its fields. Everything that changes an entry ends here. It may forget other peers,
 // never e.
 func (b *Book) reindex(slot uint32, e *entry) {
+	if e.is(moved) && e.set != noSet && b.isDue(e) { // its network group may be another one
+		b.makeUndue(slot, e)
+	}
 	b.retable(slot, e)
 	due := b.dueAt(slot, e)
 	id, ready := b.setOf(e), due <= b.now

@@ -1,0 +1,178 @@
+package transfer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/peerstore/storetest"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var now = time.Date(2026, 5, 6, 7, 8, 9, 10, time.UTC)
+
+func filled(t testing.TB, peers int) *peerstore.Book {
+	t.Helper()
+	s := peerstore.NewBook(peerstore.Limits{}, 1)
+	for n := range peers {
+		if !s.Add(storetest.Address(n, 26656), storetest.Told(n), now.Add(-time.Hour)) {
+			t.Fatal("not learned:", n)
+		}
+		s.Add(storetest.Address(n, 1+n%3), peerstore.Source{Kind: "inbound"}, now.Add(-time.Hour))
+		s.Update(storetest.ID(n), func(r *peerstore.Record) {
+			r.Score, r.Scored, r.Height, r.Private = int16(n%50), now.Add(-time.Minute), uint64(n), n%7 == 0
+			if n%3 == 0 {
+				r.LastConnected, r.LastDisconnected = now.Add(-time.Hour), now.Add(-time.Minute)
+				r.Addresses[0].LastSuccess, r.Addresses[0].LastDialed = now.Add(-time.Hour), now.Add(-time.Hour)
+			} else if n%3 == 1 {
+				r.Failures, r.NotBefore = 2, now.Add(time.Minute)
+				r.Addresses[1].Failures, r.Addresses[1].LastDialed, r.Addresses[1].LastError = 2, now.Add(-time.Second), "refused <\"ü\">"
+			}
+			if n%11 == 0 {
+				r.Quarantined, r.QuarantineReason = now.Add(time.Hour), "wrong network"
+			}
+		})
+	}
+	for _, b := range []string{string(storetest.ID(9999)), "192.0.2.1", "2001:db8::/32"} {
+		target, err := peerstore.ParseTarget(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Ban(peerstore.Ban{Target: target, Since: now, Until: now.Add(time.Hour), Reason: "r"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// TestThereAndBack wants a store to come out of an export and import as it was, and a second import to change nothing.
+func TestThereAndBack(t *testing.T) {
+	const peers = 300
+	s := filled(t, peers)
+	var file bytes.Buffer
+	if err := Export(&file, s, now); err != nil {
+		t.Fatal(err)
+	}
+	other := peerstore.NewBook(peerstore.Limits{}, 2)
+	got, err := Import(bytes.NewReader(file.Bytes()), other, now)
+	if want := (Imported{Peers: peers, Addresses: 2 * peers, Bans: 3}); err != nil || got != want {
+		t.Fatalf("%+v %v, want %+v", got, err, want)
+	}
+	for n := range peers {
+		a, _ := s.Get(storetest.ID(n))
+		b, _ := other.Get(storetest.ID(n))
+		if !storetest.Equal(a, b) {
+			t.Fatalf("%+v\nbecame\n%+v", a, b)
+		}
+	}
+	again, err := Import(bytes.NewReader(file.Bytes()), other, now)
+	if want := (Imported{Peers: peers, Bans: 3}); err != nil || again != want {
+		t.Fatalf("%+v %v, want %+v", again, err, want)
+	}
+	var file2 bytes.Buffer
+	if err := Export(&file2, other, now); err != nil {
+		t.Fatal(err)
+	}
+	if len(file2.Bytes()) != file.Len() {
+		t.Fatal("a second export differs")
+	}
+}
+
+// A part of a file as CometBFT writes it.
+const addrbook = `{
+	"key": "8f26b4b4b1fa6ee5e5b4ed1d",
+	"addrs": [
+		{"addr": {"id": "%[1]s", "ip": "9.1.2.3", "port": 26656}, "src": {"id": "%[2]s", "ip": "9.9.9.9", "port": 26656},
+		 "buckets": [55], "attempts": 0, "bucket_type": 2, "last_attempt": "2026-05-01T00:00:00Z", "last_success": "2026-05-01T00:00:00Z", "last_ban_time": "0001-01-01T00:00:00Z"},
+		{"addr": {"id": "%[2]s", "ip": "2600:1::2", "port": 1}, "src": {"id": "%[2]s", "ip": "2600:1::2", "port": 1},
+		 "buckets": [1, 2], "attempts": 3, "bucket_type": 1, "last_attempt": "2026-05-02T00:00:00.5+02:00", "last_success": "0001-01-01T00:00:00Z", "last_ban_time": "2026-05-06T08:00:00Z"},
+		{"addr": {"id": "", "ip": "1.1.1.1", "port": 1}},
+		{"addr": {"id": "%[1]s", "ip": "1.1.1.1", "port": 70000}},
+		null, 7
+	]}`
+
+func TestAddrBook(t *testing.T) {
+	s := peerstore.NewBook(peerstore.Limits{}, 1)
+	got, err := Import(strings.NewReader(fmt.Sprintf(addrbook, storetest.ID(1), storetest.ID(2))), s, now)
+	if want := (Imported{Peers: 2, Addresses: 2, Bad: 4}); err != nil || got != want {
+		t.Fatalf("%+v %v, want %+v", got, err, want)
+	}
+	r, _ := s.Get(storetest.ID(1))
+	if a := r.Addresses[0]; a.Address.CometString() != string(storetest.ID(1))+"@9.1.2.3:26656" || !r.InTried || a.Source.From != storetest.ID(2) ||
+		a.Source.IP.String() != "9.9.9.9" || a.LastSuccess.Day() != 1 {
+		t.Fatalf("%+v", r)
+	}
+	r, _ = s.Get(storetest.ID(2))
+	if a := r.Addresses[0]; r.InTried || a.Failures != 3 || r.Failures != 3 || !a.LastSuccess.IsZero() || a.NotBefore.Hour() != 8 || a.Source.From != "" {
+		t.Fatalf("%+v", r)
+	}
+}
+
+func TestImportRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		``: "EOF", `[]`: ErrForm.Error(), `{}`: ErrForm.Error(), `{"peers": {}}`: ErrForm.Error(), `{"peers": [{}`: "EOF", `{"version": 2, "peers": []}`: "version 2",
+		`{"peers": [], "bans": 7}`: ErrForm.Error(), `null`: ErrForm.Error(),
+	} {
+		_, err := Import(strings.NewReader(text), peerstore.NewBook(peerstore.Limits{}, 1), now)
+		if err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(want)) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+	s := peerstore.NewBook(peerstore.Limits{}, 1)
+	got, err := Import(strings.NewReader(`{"peers": null, "more": {"a": [1]}, "bans": [{"target": "x"}, {"target": "9.9.9.9", "until": "2020-01-01T00:00:00Z"}]}`), s, now)
+	if err != nil || got != (Imported{Bad: 1}) || s.Stats().Banned != 0 {
+		t.Fatalf("%+v %v", got, err)
+	}
+	if err := Export(failing{}, filled(t, 1000), now); !errors.Is(err, errFull) {
+		t.Fatal(err)
+	}
+}
+
+var errFull = errors.New("full")
+
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, errFull }
+
+// FuzzImport wants no text to break a store, and what was taken to be exported and taken again.
+func FuzzImport(f *testing.F) {
+	var file bytes.Buffer
+	if err := Export(&file, filled(f, 3), now); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(file.Bytes())
+	f.Add([]byte(fmt.Sprintf(addrbook, storetest.ID(1), storetest.ID(2))))
+	f.Add([]byte(`{"peers":[{"id":"x","addresses":[{"address":"/memory/7"}]}],"bans":[{"target":"::/0"}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		s := peerstore.NewBook(peerstore.Limits{MaxPeers: 100}, 1)
+		got, err := Import(bytes.NewReader(text), s, now)
+		if err != nil {
+			return
+		}
+		if st := s.Stats(); st.Known > got.Peers || st.Banned > got.Bans {
+			t.Fatalf("%+v of %+v", st, got)
+		}
+		var file bytes.Buffer
+		if err := Export(&file, s, now); err != nil {
+			t.Skip(err) // a time beyond year 9999
+		}
+		again := peerstore.NewBook(peerstore.Limits{MaxPeers: 100}, 1)
+		if _, err := Import(&file, again, now); err != nil {
+			t.Fatal(err)
+		}
+		s.Range(func(r peerstore.Record) bool {
+			if _, ok := again.Get(r.ID); !ok && !r.Quarantined.After(now) && transport.NodeID(r.ID) != "" && s.Stats().Banned == 0 {
+				t.Fatalf("lost %+v", r)
+			}
+			return true
+		})
+	})
+}
