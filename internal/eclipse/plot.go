@@ -31,23 +31,27 @@ func DrawCourse(w io.Writer, all []Result) error {
 	return c.Write(w)
 }
 
-// DrawSizes draws the share against the number of addresses, for all countermeasures and for the baselines, with few and with many groups.
+// DrawSizes draws the share against the number of addresses, for all countermeasures with few and with many groups, and for the baselines.
 func DrawSizes(w io.Writer, all []Result) error {
 	c := newChart("The attacker's share in the second half of the attack", "addresses of the attacker")
 	c.LogX = true
-	policies := Policies()
-	for i, policy := range []Policy{policies[0], policies[len(policies)-2], policies[len(policies)-1]} {
-		for _, groups := range []int{1, 16, 64} {
-			l := chart.Line{Name: policy.Name + ", " + plural(groups, "group"), Dots: true, Bold: i == 0}
-			for _, n := range Sizes {
-				if r := find(all, policy.Name, groups, n); r != nil {
-					l.Points = append(l.Points, chart.Point{X: float64(n), Y: 100 * r.Share})
-				}
-			}
-			if len(l.Points) > 0 {
-				c.Lines = append(c.Lines, l)
+	line := func(name string, policy Policy, groups int, bold bool) {
+		l := chart.Line{Name: name, Dots: true, Bold: bold}
+		for _, n := range Sizes {
+			if r := find(all, policy.Name, groups, n); r != nil {
+				l.Points = append(l.Points, chart.Point{X: float64(n), Y: 100 * r.Share})
 			}
 		}
+		if len(l.Points) > 0 {
+			c.Lines = append(c.Lines, l)
+		}
+	}
+	policies := Policies()
+	for _, groups := range GroupCounts {
+		line(policies[0].Name+", "+plural(groups, "group"), policies[0], groups, true)
+	}
+	for _, baseline := range policies[len(policies)-2:] {
+		line(baseline.Name, baseline, drawnGroups, false) // groups are nothing to it
 	}
 	return c.Write(w)
 }
