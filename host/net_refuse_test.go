@@ -94,15 +94,15 @@ func TestReportsDisconnectAndBan(t *testing.T) {
 
 // A node of another network is no peer, is not dialed again for hours, and nobody is told of it.
 func TestAPeerOfAnotherNetworkIsQuarantined(t *testing.T) {
-	inNet(t, hosttest.Options{Nodes: 6, KnowFirst: true, Conditions: wan, Services: withPEX, Stopped: true,
+	inNet(t, hosttest.Options{Nodes: 4, KnowFirst: true, Conditions: wan, Services: withPEX, Stopped: true,
 		Tune: func(n *hosttest.Node, c *host.Config) {
-			if n.Index == 5 {
+			if n.Index == 3 {
 				c.Network = "another"
 				c.Peers.MaxOutbound = -1
 			}
 		},
 	}, func(t *testing.T, net *hosttest.Network) {
-		a, stranger := net.Nodes[0], net.Nodes[5]
+		a, stranger := net.Nodes[0], net.Nodes[3]
 		stranger.Start()
 		a.Start()
 		a.Learn(stranger)
@@ -130,7 +130,7 @@ func TestAPeerOfAnotherNetworkIsQuarantined(t *testing.T) {
 		if n := dials(); n != 2 {
 			t.Errorf("the stranger was dialed %d times within 8 hours, want one dial after the quarantine", n)
 		}
-		for _, n := range net.Nodes[1:5] {
+		for _, n := range net.Nodes[1:3] {
 			if _, ok := n.Store.Get(stranger.ID); ok {
 				t.Errorf("%s was told of the stranger", n.Name)
 			}
