@@ -21,7 +21,7 @@ func TestPeerManagerBothEndsKeepTheSameLink(t *testing.T) {
 		comet bool // the higher one is a CometBFT node: it keeps what it finished first and closes the other one silently
 	}{{"with an ack", true, false}, {"without an ack", false, false}, {"CometBFT at the other end", false, true}} {
 		t.Run(tc.name, func(t *testing.T) {
-			for seed := range uint64(2000) {
+			for seed := range uint64(700) {
 				inBubble(t, func(t *testing.T) { playSimultaneous(t, seed, tc.acked, tc.comet) })
 			}
 		})
