@@ -8,7 +8,7 @@ import (
 // buckets of bucketSize places. Which bucket a peer belongs to follows from a secret key, its address's network group, and (in the new table) the network group
 // of who told us, so that whoever controls few groups reaches few buckets, and cannot know which:
 //
-//	new    one source group reaches 1/32 of the buckets, one address group told by one source group 1/4096 (at least one bucket)
+//	new    one source group reaches 1/32 of the buckets (at least 8), one address group told by one source group 1/4096 (at least one bucket)
 //	tried  one address group reaches 1/32 of the buckets
 //
 // The new table has places for twice MaxPeers, the tried table for half as many, so the numbers of buckets follow MaxPeers: with 100,000 peers there are 3,125
@@ -24,6 +24,7 @@ const (
 	pairShare     = 4096
 	groupShare    = 32
 	fewestBuckets = 64
+	fewestReach   = 8 // buckets that a source group reaches in a small table, so that a small network is learned from few
 	victimLooks   = 8 // how many peers are compared when one has to go
 )
 
@@ -90,7 +91,7 @@ func (b *Book) bucketOf(e *entry, t Table) int {
 	source := b.sources.at(k.source).group
 	turn := below(where, max(n/pairShare, 1))
 	pair := b.key.of(sipPair, uint64(group.kind)<<8|uint64(source.kind), group.value, source.value, uint64(turn))
-	return below(b.key.of(sipNew, uint64(source.kind), source.value, uint64(below(pair, max(n/sourceShare, 1)))), n)
+	return below(b.key.of(sipNew, uint64(source.kind), source.value, uint64(below(pair, max(n/sourceShare, fewestReach)))), n)
 }
 
 // hashOf hashes where k leads: nodes at one place share a bucket.
