@@ -22,7 +22,7 @@ import (
 var (
 	rounds   = flag.Int("rounds", 3, "rounds of each measurement; medians are printed")
 	duration = flag.Duration("time", 300*time.Millisecond, "time of each measurement in a round")
-	budget   = flag.Duration("budget", time.Minute, "the longest that a book may take to learn all peers of a size; if it takes longer, larger sizes are left out too")
+	budget   = flag.Duration("budget", time.Minute, "the most processor time that a book may take to learn all peers of a size; if it takes more, larger sizes are left out too")
 	only     = flag.String("only", "", "run only measurements whose name (\"store: add\", for instance) contains this")
 	books    = flag.String("books", "", "run only books whose name contains this, beside ours")
 	sizes    = flag.String("sizes", "1000,10000,100000,1000000", "numbers of peers")

@@ -60,9 +60,9 @@ func visit(k kind, n int) (map[string]figure, error) {
 	out := map[string]figure{}
 	before := heap()
 	b.prepare(0, n)
-	began := time.Now()
+	began, used := time.Now(), processorTime()
 	for i := range n {
-		if b.add(i); i%1000 == 0 && time.Since(began) > *budget {
+		if b.add(i); i%1000 == 0 && (processorTime()-used > *budget || time.Since(began) > 5**budget) {
 			_ = b.close()
 			return nil, errBudget
 		}
@@ -167,11 +167,12 @@ func settle() {
 // rest waits until a database has done what it does in the background with so many new records at once: a node in its days is past that.
 func rest() {
 	const step = 100 * time.Millisecond
-	for range 200 {
+	quiet := 0
+	for i := 0; i < 300 && quiet < 5; i++ {
 		used := processorTime()
 		time.Sleep(step)
-		if processorTime()-used < step/10 {
-			return
+		if quiet++; processorTime()-used > step/10 {
+			quiet = 0
 		}
 	}
 }
