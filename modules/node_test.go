@@ -576,7 +576,7 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		}, true},
 		{"store.path=here/peers", func(t *testing.T, c Config) any {
 			c.Home = t.TempDir()
-			st, err := openStore(&c, slog.New(slog.DiscardHandler))
+			st, err := OpenStore(&c, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -24,7 +24,7 @@ func Store(c Config) fx.Option {
 		})),
 		fx.Module("store",
 			fx.Provide(func(s supervisor) (peerstore.Store, error) {
-				st, err := openStore(&c, s.Log.For("store"))
+				st, err := OpenStore(&c, s.Log.For("store"))
 				if err != nil {
 					return nil, fmt.Errorf("store: %w", err)
 				}
@@ -36,7 +36,8 @@ func Store(c Config) fx.Option {
 	)
 }
 
-func openStore(c *Config, log *slog.Logger) (peerstore.Store, error) {
+// OpenStore opens the peer store that a configuration names, for programs that only look at it: while a node runs, it is in use. The caller runs and closes it.
+func OpenStore(c *Config, log *slog.Logger) (peerstore.Store, error) {
 	groups, err := openGroups(c)
 	if err != nil {
 		return nil, err

@@ -143,7 +143,7 @@ func newRoot() *cobra.Command {
 		return usage("%w; %s --help lists the flags", err, cmd.CommandPath())
 	})
 	root.AddCommand(initCommand(), startCommand(), idCommand(), statusCommand(), peersCommand(), dialCommand(), pingCommand(), echoCommand(),
-		banCommand(), unbanCommand(), demoCommand(), versionCommand(), completionCommand())
+		banCommand(), unbanCommand(), storeCommand(), demoCommand(), versionCommand(), completionCommand())
 	return root
 }
 
