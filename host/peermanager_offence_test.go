@@ -193,3 +193,29 @@ func TestPeerManagerOffencesAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// What is read of the store is bounded, whatever is there, and is written again as it was read.
+func FuzzReadOffences(f *testing.F) {
+	f.Add([]byte(`{"1000000000000000000000000000000000000001":{"p":40,"s":1795000000,"b":2,"u":1795000000},"7.7.7.7/32":{"p":34,"s":1795000000}}`))
+	f.Add([]byte(`{"x":{"p":-1,"s":-9223372036854775808,"b":1000000,"u":9223372036854775807}}`))
+	f.Add([]byte(`[]`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		now := time.Unix(1795000100, 0)
+		m := &PeerManager{store: peerstore.NewBook(peerstore.Limits{}, 1), offences: readOffences(b, now)}
+		if len(m.offences) > maxOffences {
+			t.Fatalf("%d are kept", len(m.offences))
+		}
+		for key, o := range m.offences {
+			if o.points < 0 || o.points > banAt || o.bans < 0 {
+				t.Fatalf("%q: %+v", key, *o)
+			}
+			if end := m.offences.add(key, 10, now).ban(firstBan, now); end.Sub(now) > longestBan || end.Sub(now) < firstBan {
+				t.Fatalf("%q is banned for %s", key, end.Sub(now))
+			}
+		}
+		m.saveOffences(now)
+		if again := readOffences(m.store.Meta(metaOffences), now); len(b) < 10_000 && len(again) != len(m.offences) {
+			t.Fatalf("%d of %d are read again", len(again), len(m.offences))
+		}
+	})
+}
