@@ -115,7 +115,7 @@ type node struct {
 	service *counter
 }
 
-func (w way) node(t *testing.T, serves bool) *node {
+func (w way) node(t *testing.T, serves bool, tune ...func(*host.Config)) *node {
 	t.Helper()
 	key, err := handshake.GenerateNodeKey()
 	if err != nil {
@@ -129,8 +129,12 @@ func (w way) node(t *testing.T, serves bool) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := host.New(t.Context(), host.Config{Network: "service", Identity: key, Store: store.New(peerstore.Limits{}), Transports: []transport.Transport{tr},
-		Wires: []handshake.Wire{wire}, Listen: []ma.Multiaddr{ma.StringCast(w.listen)}})
+	cfg := host.Config{Network: "service", Identity: key, Store: store.New(peerstore.Limits{}), Transports: []transport.Transport{tr},
+		Wires: []handshake.Wire{wire}, Listen: []ma.Multiaddr{ma.StringCast(w.listen)}}
+	for _, fn := range tune {
+		fn(&cfg)
+	}
+	h, err := host.New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
