@@ -126,7 +126,8 @@ const (
 //	DialNext or BeginDial -> DialFailed, or Dialed -> Ready and Graced -> Disconnected
 //	Accepted -> Ready and Graced -> Disconnected
 //
-// An error from Dialed or Accepted is a refusal: it ends the dial and the link, and nothing else is called for them.
+// An error from Dialed or Accepted is a refusal: it ends the dial and the link, and nothing else is called for them. That is how a feeler (Dial.Feeler) ends that has
+// found its peer, too.
 type PeerManager struct {
 	self  transport.NodeID
 	cfg   PeerConfig
