@@ -84,6 +84,8 @@ func testModel(t *testing.T, f Factory) {
 			m.step()
 			if total <= 100_000 || n%8 == 0 { // what a step did it compares itself; a long test looks at all the rest less often
 				m.check()
+			} else {
+				m.forgetExpired()
 			}
 			if n%10 == 0 {
 				m.banned()
