@@ -174,9 +174,7 @@ func TestBusyHost(t *testing.T) {
 				}
 			}})
 			linked := p.connect(t)
-			if n := len(linked.Protocols); n < 55 {
-				t.Errorf("of the host's protocols we know %d", n)
-			}
+			node.Await(t, "we know the host's protocols", func() bool { return len(p.await(t).Protocols) >= 55 }) // it may tell of the last ones by a push
 			busy.Wait()
 			select {
 			case f := <-taken:
