@@ -11,9 +11,9 @@ type slab[T any] struct {
 }
 
 const (
-	firstChunk = 8                       // the first two chunks, then each is twice as large as the one before
+	firstChunk = 2                       // the first two chunks, then each is twice as large as the one before
 	chunkSize  = firstChunk << lowChunks // all from this number on
-	lowChunks  = 5
+	lowChunks  = 7
 )
 
 func (s *slab[T]) at(i uint32) *T {
