@@ -48,11 +48,12 @@ lint: floors ## gofmt, go vet, staticcheck and the floors
 floors: ## who may import whom, which folders there are, how long a file may be
 	go test -count=1 ./internal/floors
 
-bench: bench-store ## ours beside the real peers, in one process (ARGS="-rounds 5 -only set-ups")
+bench: ## ours beside the real peers, in one process (ARGS="-rounds 5 -only set-ups")
 	@cd internal/interop && go build -o ../../.cache/bin/bench ./bench
 	@cd internal/interoplibp2p && go build -o ../../.cache/bin/bench-libp2p ./bench
 	@.ci/quiet .cache/bin/bench $(ARGS)
 	@.ci/quiet .cache/bin/bench-libp2p $(ARGS)
+	@$(MAKE) --no-print-directory bench-store
 
 bench-store: ## our peer store beside others (ARGS="-rounds 5 -only store", STORE="-sizes 1000,10000")
 	@cd internal/benchstore && go build -o ../../.cache/bin/bench-store .
