@@ -20,7 +20,10 @@ type decoder struct {
 	err   error
 }
 
-var errWireType = errors.New("a field has the wrong wire type")
+var (
+	errWireType    = errors.New("a field has the wrong wire type")
+	errFieldNumber = errors.New("a field number is above the largest")
+)
 
 // next steps to the next field; false says that the end, or an error, is reached.
 func (d *decoder) next() bool {
@@ -29,6 +32,10 @@ func (d *decoder) next() bool {
 	}
 	field, typ, n := protowire.ConsumeTag(d.b)
 	if !d.skip(n) {
+		return false
+	}
+	if field > protowire.MaxValidNumber {
+		d.err = errFieldNumber
 		return false
 	}
 	d.field, d.typ, d.value, d.str, d.num = field, typ, nil, "", 0

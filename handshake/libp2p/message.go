@@ -81,6 +81,9 @@ func (m *message) merge(b []byte) error {
 		if n < 0 {
 			return fmt.Errorf("%w: %w", errMessage, protowire.ParseError(n))
 		}
+		if field > protowire.MaxValidNumber {
+			return fmt.Errorf("%w: field number %d is above the largest", errMessage, field)
+		}
 		b = b[n:]
 		if kind != protowire.BytesType {
 			if n = protowire.ConsumeFieldValue(field, kind, b); n < 0 {

@@ -110,6 +110,9 @@ func eachBytes(msg []byte, f func(num protowire.Number, v []byte) error) error {
 		if n < 0 {
 			return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
 		}
+		if num > protowire.MaxValidNumber {
+			return fmt.Errorf("%w: field number %d is above the largest", ErrMalformed, num)
+		}
 		msg = msg[n:]
 		if typ != protowire.BytesType {
 			if n = protowire.ConsumeFieldValue(num, typ, msg); n < 0 {

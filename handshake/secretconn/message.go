@@ -154,6 +154,9 @@ func eachField(msg []byte, f func(num protowire.Number, typ protowire.Type, v []
 		if n < 0 {
 			return fmt.Errorf("%w: %w", ErrMalformed, protowire.ParseError(n))
 		}
+		if num > protowire.MaxValidNumber {
+			return fmt.Errorf("%w: field number %d is above the largest", ErrMalformed, num)
+		}
 		msg = msg[n:]
 		var v []byte
 		if typ == protowire.BytesType {

@@ -235,6 +235,9 @@ func eachField(b []byte, f func(protowire.Number, protowire.Type, []byte) error)
 		if n < 0 {
 			return fmt.Errorf("%w: %w", errMalformed, protowire.ParseError(n))
 		}
+		if num > protowire.MaxValidNumber {
+			return fmt.Errorf("%w: field number %d is above the largest", errMalformed, num)
+		}
 		b = b[n:]
 		n = protowire.ConsumeFieldValue(num, typ, b)
 		if n < 0 {
