@@ -30,9 +30,15 @@ func MultiaddrIP(m ma.Multiaddr) (netip.Addr, bool) {
 }
 
 // TCPMultiaddr is /ip4|ip6/IP/tcp/PORT; nil when a is not valid. IPv4-mapped addresses become ip4, zones are left out.
-func TCPMultiaddr(a netip.AddrPort) ma.Multiaddr {
+func TCPMultiaddr(a netip.AddrPort) ma.Multiaddr { return portMultiaddr(a, ma.P_TCP) }
+
+// QUICMultiaddr is /ip4|ip6/IP/udp/PORT/quic-v1, as TCPMultiaddr.
+func QUICMultiaddr(a netip.AddrPort) ma.Multiaddr { return portMultiaddr(a, ma.P_UDP, ma.P_QUIC_V1) }
+
+// portMultiaddr is an IP, a port of the protocol, and protocols without a value.
+func portMultiaddr(a netip.AddrPort, of int, behind ...int) ma.Multiaddr {
 	ip := a.Addr().Unmap()
-	b := make([]byte, 0, 20)
+	b := make([]byte, 0, 24)
 	switch {
 	case ip.Is4():
 		v := ip.As4()
@@ -43,7 +49,11 @@ func TCPMultiaddr(a netip.AddrPort) ma.Multiaddr {
 	default:
 		return nil
 	}
-	b = binary.BigEndian.AppendUint16(append(b, ma.P_TCP), a.Port())
+	b = binary.AppendUvarint(b, uint64(of))
+	b = binary.BigEndian.AppendUint16(b, a.Port())
+	for _, code := range behind {
+		b = binary.AppendUvarint(b, uint64(code))
+	}
 	m, err := ma.NewMultiaddrBytes(b)
 	if err != nil { // cannot be: the bytes are of fixed form
 		return nil

@@ -91,6 +91,9 @@ func TestTCPMultiaddr(t *testing.T) {
 		if m.String() != want {
 			t.Errorf("%s is %s", in, m)
 		}
+		if q := QUICMultiaddr(ap); q.String() != strings.Replace(want, "/tcp/", "/udp/", 1)+"/quic-v1" {
+			t.Errorf("%s is %s", in, q)
+		}
 		if ip, ok := MultiaddrIP(m); !ok || ip != ap.Addr().Unmap().WithZone("") {
 			t.Errorf("the IP of %s is %s", m, ip)
 		}

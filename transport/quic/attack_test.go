@@ -155,7 +155,7 @@ func (c *oneWay) WriteTo(p []byte, to net.Addr) (int, error) {
 
 func mustUDP(m ma.Multiaddr) *net.UDPAddr {
 	to, _ := parse(m)
-	return net.UDPAddrFromAddrPort(netip.AddrPortFrom(to.ip, to.port))
+	return net.UDPAddrFromAddrPort(to.AddrPort())
 }
 
 // A source's first connection costs no extra round trip; those that follow within a while must show that their address is theirs (Retry).

@@ -182,7 +182,7 @@ func TestGarbage(t *testing.T) {
 			defer raw.Close()
 			l := raw.(*listener)
 			to, _ := parse(l.Addr())
-			c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to.ip, to.port)))
+			c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to.AddrPort()))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -49,12 +49,12 @@ func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr) (transport.Li
 	switch {
 	case !ok:
 		return nil, &transport.OpError{Op: "listen on", Addr: addr, Err: fmt.Errorf("%w: quic wants /ip4 or /ip6, then /udp/PORT/quic-v1", transport.ErrNoTransport)}
-	case at.host != "":
+	case at.Host != "":
 		return nil, &transport.OpError{Op: "listen on", Addr: addr, Err: errors.New("want an IP address, not a host name")}
 	case ctx.Err() != nil:
 		return nil, transport.NewOpError(ctx, "listen on", addr, ctx.Err())
 	}
-	s, err := t.bind(netip.AddrPortFrom(at.ip, at.port))
+	s, err := t.bind(at.AddrPort())
 	if err != nil {
 		return nil, transport.NewOpError(ctx, "listen on", addr, err)
 	}

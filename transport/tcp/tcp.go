@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
-	"strconv"
 	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
@@ -54,39 +52,7 @@ func (t *Transport) CanDial(addr ma.Multiaddr) bool {
 	return ok
 }
 
-// target is a multiaddr in parts.
-type target struct {
-	network string // "ip", "ip4", "ip6": what host may be resolved to
-	host    string // "" when ip is known
-	ip      netip.Addr
-	port    uint16
-}
-
-func parse(m ma.Multiaddr) (target, bool) {
-	if len(m) != 2 || m[1].Code() != ma.P_TCP {
-		return target{}, false
-	}
-	var t target
-	switch m[0].Code() {
-	case ma.P_IP4, ma.P_IP6:
-		ip, ok := netip.AddrFromSlice(m[0].RawValue())
-		if !ok {
-			return target{}, false
-		}
-		t.ip = ip.Unmap()
-	case ma.P_DNS:
-		t.network, t.host = "ip", m[0].Value()
-	case ma.P_DNS4:
-		t.network, t.host = "ip4", m[0].Value()
-	case ma.P_DNS6:
-		t.network, t.host = "ip6", m[0].Value()
-	default:
-		return target{}, false
-	}
-	port, err := strconv.ParseUint(m[1].Value(), 10, 16)
-	t.port = uint16(port)
-	return t, err == nil
-}
+func parse(m ma.Multiaddr) (transport.Target, bool) { return transport.ParseTarget(m, ma.P_TCP) }
 
 // Listen starts to listen on an IP address and port. Its error is a *transport.OpError, or wraps transport.ErrNoTransport.
 func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr) (transport.Listener, error) {
@@ -94,19 +60,19 @@ func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr) (transport.Li
 	if !ok {
 		return nil, &transport.OpError{Op: "listen on", Addr: addr, Err: fmt.Errorf("%w: tcp wants /ip4 or /ip6, then /tcp/PORT", transport.ErrNoTransport)}
 	}
-	if at.host != "" {
+	if at.Host != "" {
 		return nil, &transport.OpError{Op: "listen on", Addr: addr, Err: errors.New("want an IP address, not a host name")}
 	}
 	if ctx.Err() != nil { // the net package does not look at it where no name is to be resolved
 		return nil, transport.NewOpError(ctx, "listen on", addr, ctx.Err())
 	}
 	network := "tcp4"
-	if at.ip.Is6() {
+	if at.IP.Is6() {
 		network = "tcp6" // so that /ip4/0.0.0.0 and /ip6/:: can share a port
 	}
 	lc := net.ListenConfig{KeepAliveConfig: t.keepAlive(), KeepAlive: t.cfg.KeepAlive}
 	lc.SetMultipathTCP(false) // plain sockets: the remote would need it too, and every connection pays for it
-	l, err := lc.Listen(ctx, network, netip.AddrPortFrom(at.ip, at.port).String())
+	l, err := lc.Listen(ctx, network, at.AddrPort().String())
 	if err != nil {
 		return nil, transport.NewOpError(ctx, "listen on", addr, err)
 	}
