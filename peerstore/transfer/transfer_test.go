@@ -162,7 +162,7 @@ func FuzzImport(f *testing.F) {
 		}
 		var file bytes.Buffer
 		if err := Export(&file, s, now); err != nil {
-			t.Skip(err) // a time beyond year 9999
+			return // a time beyond the year 9999
 		}
 		again := peerstore.NewBook(peerstore.Limits{MaxPeers: 100}, 1)
 		if _, err := Import(&file, again, now); err != nil {

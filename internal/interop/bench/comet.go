@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"net"
 	"os"
 	"reflect"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,8 +15,12 @@ import (
 	"github.com/cometbft/cometbft/p2p"
 	"github.com/cometbft/cometbft/version"
 
+	"github.com/switchyard-p2p/switchyard/internal/beside"
 	"github.com/switchyard-p2p/switchyard/internal/interop/cometpeer"
 )
+
+// patience is how long a peer may take to add or to drop another.
+const patience = 10 * time.Second
 
 // cometPair is two real switches with one link between them.
 type cometPair struct {
@@ -25,7 +31,7 @@ type cometPair struct {
 	got  chan []byte // what a receives, in round trips
 }
 
-func newCometPair(channels []byte) (pair, error) {
+func newCometPair() (beside.Pair, error) {
 	c := &cometPair{got: make(chan []byte, 1)}
 	start := func() (*cometpeer.Node, error) {
 		dir, err := os.MkdirTemp("", "bench")
@@ -33,7 +39,7 @@ func newCometPair(channels []byte) (pair, error) {
 			return nil, err
 		}
 		c.dirs = append(c.dirs, dir)
-		return cometpeer.New(cometpeer.Config{Network: network, NoPEX: true, Channels: channels, IP: freshIP()}, dir)
+		return cometpeer.New(cometpeer.Config{Network: network, NoPEX: true, IP: beside.FreshIP()}, dir)
 	}
 	var err error
 	if c.a, err = start(); err != nil {
@@ -58,7 +64,7 @@ func newCometPair(channels []byte) (pair, error) {
 	return c, nil
 }
 
-func (c *cometPair) stream(msg []byte, n int) {
+func (c *cometPair) Stream(msg []byte, n int) error {
 	var done sync.WaitGroup
 	done.Add(1)
 	got := 0
@@ -73,14 +79,16 @@ func (c *cometPair) stream(msg []byte, n int) {
 		}
 	}
 	done.Wait()
+	return nil
 }
 
-func (c *cometPair) roundTrip(msg []byte) {
+func (c *cometPair) RoundTrip(msg []byte) error {
 	c.to.Send(p2p.Envelope{ChannelID: cometpeer.EchoChannel, Message: &cometpeer.Raw{Bytes: msg}})
 	<-c.got
+	return nil
 }
 
-func (c *cometPair) close() {
+func (c *cometPair) Close() {
 	c.a.Stop()
 	c.b.Stop()
 	for _, d := range c.dirs {
@@ -96,11 +104,12 @@ type cometTransport struct {
 	ids      []p2p.ID
 	arrived  map[p2p.ID]chan p2p.Peer
 	loop     sync.WaitGroup
+	peers    [][2]p2p.Peer // by dialer: both ends of its link
 }
 
-func newCometTransport(n int) (setups, error) {
-	t := &cometTransport{arrived: map[p2p.ID]chan p2p.Peer{}}
-	ip := freshIP()
+func newCometTransport(n int) (beside.Star, error) {
+	t := &cometTransport{peers: make([][2]p2p.Peer, n), arrived: map[p2p.ID]chan p2p.Peer{}}
+	ip := beside.FreshIP()
 	port, err := cometpeer.FreePort(ip)
 	if err != nil {
 		return nil, err
@@ -146,18 +155,22 @@ func (t *cometTransport) call(mt *p2p.MultiplexTransport, method string, args ..
 	return out[0].Interface().(p2p.Peer), nil
 }
 
-func (t *cometTransport) setup(i int) error {
+func (t *cometTransport) Setup(i int) error {
 	p, err := t.call(t.dialers[i], "Dial", t.addr)
 	if err != nil {
 		return err
 	}
-	q := <-t.arrived[t.ids[i]]
-	t.dialers[i].Cleanup(p)
-	t.listener.Cleanup(q)
+	t.peers[i] = [2]p2p.Peer{p, <-t.arrived[t.ids[i]]}
 	return nil
 }
 
-func (t *cometTransport) close() {
+func (t *cometTransport) Hangup(i int) error {
+	t.dialers[i].Cleanup(t.peers[i][0])
+	t.listener.Cleanup(t.peers[i][1])
+	return nil
+}
+
+func (t *cometTransport) Close() {
 	_ = t.listener.Close()
 	t.loop.Wait()
 }
@@ -170,86 +183,80 @@ func cometInfo(key p2p.NodeKey) p2p.DefaultNodeInfo {
 	}
 }
 
-// cometSwitch measures set-ups through whole switches: until both have added the peer.
-type cometSwitch struct {
+// cometStar is a hub and nodes that dial it, whole switches: linked when both have added the peer.
+type cometStar struct {
 	hub     *cometpeer.Node
 	addr    *p2p.NetAddress
 	dialers []*cometpeer.Node
 	dir     string
 
-	atHub    *watch
-	atDialer []*watch
+	atHub    *beside.Watch
+	atDialer []*beside.Watch
 }
 
-func newCometSwitch(n int) (setups, error) { return newCometStar(n, nil) }
-
-func newCometIdle(n int, channels []byte) (idle, error) { return newCometStar(n, channels) }
-
-func newCometStar(n int, channels []byte) (*cometSwitch, error) {
-	dir, err := os.MkdirTemp("", "bench")
-	if err != nil {
-		return nil, err
-	}
-	t := &cometSwitch{dir: dir}
-	cfg := cometpeer.Config{Network: network, NoPEX: true, MaxInbound: 1000, Channels: channels, IP: freshIP()}
-	if t.hub, err = cometpeer.New(cfg, dir); err != nil {
-		return nil, err
-	}
-	if t.addr, err = p2p.NewNetAddressString(t.hub.Address()); err != nil {
-		return nil, err
-	}
-	t.atHub = newWatch()
-	t.hub.Echo.Watch(t.atHub.tell)
-	for range n {
-		d, err := cometpeer.New(cfg, dir)
+// newCometStar makes hubs whose nodes have these channels.
+func newCometStar(channels []byte) func(n int) (beside.Star, error) {
+	return func(n int) (beside.Star, error) {
+		dir, err := os.MkdirTemp("", "bench")
 		if err != nil {
 			return nil, err
 		}
-		w := newWatch()
-		w.expect(t.hub.ID())
-		t.atHub.expect(d.ID())
-		d.Echo.Watch(w.tell)
-		t.dialers, t.atDialer = append(t.dialers, d), append(t.atDialer, w)
+		t := &cometStar{dir: dir, atHub: beside.NewWatch()}
+		cfg := cometpeer.Config{Network: network, NoPEX: true, MaxInbound: 1000, Channels: slices.Clone(channels), IP: beside.FreshIP()}
+		if t.hub, err = cometpeer.New(cfg, dir); err != nil {
+			return nil, err
+		}
+		if t.addr, err = p2p.NewNetAddressString(t.hub.Address()); err != nil {
+			return nil, err
+		}
+		t.hub.Echo.Watch(t.atHub.Tell)
+		for range n {
+			d, err := cometpeer.New(cfg, dir)
+			if err != nil {
+				return nil, err
+			}
+			w := beside.NewWatch()
+			w.Expect(t.hub.ID())
+			t.atHub.Expect(d.ID())
+			d.Echo.Watch(w.Tell)
+			t.dialers, t.atDialer = append(t.dialers, d), append(t.atDialer, w)
+		}
+		return t, nil
 	}
-	return t, nil
 }
 
-func (t *cometSwitch) setup(i int) error {
+func (t *cometStar) Setup(i int) error {
 	d := t.dialers[i]
 	for {
 		for d.Switch.DialPeerWithAddress(t.addr) != nil { // a quick redial may be refused for a moment
 			runtime.Gosched()
 		}
-		if t.atHub.within(time.Second, d.ID(), true) {
+		if t.atHub.Within(time.Second, d.ID(), true) {
 			break
 		}
 		// The hub took it for a duplicate of the link before, which it had not quite forgotten, and closed it without a word.
-		t.atDialer[i].forget(t.hub.ID())
+		t.atDialer[i].Forget(t.hub.ID())
 		if peer := d.Peer(t.hub.ID()); peer != nil {
 			d.Switch.StopPeerGracefully(peer)
-			t.atDialer[i].await(t.hub.ID(), false)
+			t.atDialer[i].Within(patience, t.hub.ID(), false)
 		}
 	}
-	t.atDialer[i].await(t.hub.ID(), true)
+	if !t.atDialer[i].Within(patience, t.hub.ID(), true) {
+		return errors.New("the dialer did not add its peer")
+	}
+	return nil
+}
+
+func (t *cometStar) Hangup(i int) error {
+	d := t.dialers[i]
 	d.Switch.StopPeerGracefully(d.Peer(t.hub.ID()))
-	t.atDialer[i].await(t.hub.ID(), false)
-	t.atHub.await(d.ID(), false)
-	return nil
-}
-
-func (t *cometSwitch) link() error {
-	for _, d := range t.dialers {
-		if err := d.Switch.DialPeerWithAddress(t.addr); err != nil {
-			return err
-		}
-		for t.hub.Peer(d.ID()) == nil || d.Peer(t.hub.ID()) == nil {
-			time.Sleep(time.Millisecond)
-		}
+	if !t.atDialer[i].Within(patience, t.hub.ID(), false) || !t.atHub.Within(patience, d.ID(), false) {
+		return errors.New("not both ends have let go of the peer")
 	}
 	return nil
 }
 
-func (t *cometSwitch) close() {
+func (t *cometStar) Close() {
 	t.hub.Stop()
 	for _, d := range t.dialers {
 		d.Stop()

@@ -6,43 +6,36 @@ import (
 	"sync"
 	"time"
 
+	"github.com/switchyard-p2p/switchyard/host/hosttest"
+	"github.com/switchyard-p2p/switchyard/internal/beside"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // ourStreams is one byte stream of an application between two hosts of ours.
 type ourStreams struct {
-	ourPair
+	hosts  *hosttest.Pair
 	s, far muxer.Stream
 	taken  chan struct{} // closed when the far end's handler may return
 	echo   sync.WaitGroup
 	on     bool
 }
 
-func newOurStreams(via string) func() (pair, error) {
-	return func() (pair, error) {
+func newOurStreams(via string) func() (beside.Pair, error) {
+	return func() (beside.Pair, error) {
 		p := &ourStreams{taken: make(chan struct{})}
 		far := make(chan muxer.Stream, 1)
 		var err error
-		if p.a, err = newOurs(via, false); err != nil {
-			return nil, err
-		}
-		if p.b, err = newOurs(via, true); err != nil {
-			return nil, err
-		}
-		err = p.b.HandleStream(benchProtocol, func(_ context.Context, _ transport.NodeID, s muxer.Stream) {
+		p.hosts, err = linkOurs(via, func(_ context.Context, _ transport.NodeID, s muxer.Stream) {
 			far <- s
 			<-p.taken
 		})
 		if err != nil {
 			return nil, err
 		}
-		if err := link(p.a, p.b); err != nil {
-			return nil, err
-		}
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		if p.s, err = p.a.OpenStream(ctx, p.b.Self(), benchProtocol); err != nil {
+		if p.s, err = p.hosts.A.OpenStream(ctx, p.hosts.B.Self(), benchProtocol); err != nil {
 			return nil, err
 		}
 		p.far = <-far
@@ -50,21 +43,23 @@ func newOurStreams(via string) func() (pair, error) {
 	}
 }
 
-func (p *ourStreams) stream(msg []byte, n int) error { return overStream(p.s, p.far, 0, msg, n) }
+func (p *ourStreams) Stream(msg []byte, n int) error { return overStream(p.s, p.far, 0, msg, n) }
 
-func (p *ourStreams) roundTrip(msg []byte) error {
+func (p *ourStreams) RoundTrip(msg []byte) error {
 	if !p.on {
 		p.on = true
-		p.echo.Go(func() {
-			_, _ = io.CopyBuffer(struct{ io.Writer }{p.far}, struct{ io.Reader }{p.far}, make([]byte, 4<<10))
-		})
+		p.echo.Go(func() { sendBack(p.far) })
 	}
 	return ask(p.s, msg)
 }
 
-func (p *ourStreams) close() {
+func (p *ourStreams) Close() {
 	close(p.taken)
-	p.a.close()
-	p.b.close()
+	p.hosts.Close()
 	p.echo.Wait()
+}
+
+// sendBack writes to a stream what it reads from it, until it ends.
+func sendBack(s io.ReadWriter) {
+	_, _ = io.CopyBuffer(struct{ io.Writer }{s}, struct{ io.Reader }{s}, make([]byte, 4<<10))
 }

@@ -21,6 +21,8 @@ import (
 	gotls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	goquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	gotcp "github.com/libp2p/go-libp2p/p2p/transport/tcp"
+
+	"github.com/switchyard-p2p/switchyard/internal/beside"
 )
 
 const benchProtocol = "/bench/1.0.0"
@@ -32,7 +34,7 @@ func newTheirs(via string, listen bool) (host.Host, error) {
 		return nil, err
 	}
 	opts := []libp2p.Option{libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.ResourceManager(limits), libp2p.UserAgent("bench")}
-	addr := "/ip4/" + freshIP()
+	addr := "/ip4/" + beside.FreshIP()
 	switch via {
 	case "noise", "tls":
 		addr += "/tcp/0"
@@ -64,8 +66,8 @@ type theirPair struct {
 	on    bool
 }
 
-func newTheirPair(via string, frame int) func() (pair, error) {
-	return func() (pair, error) {
+func newTheirPair(via string, frame int) func() (beside.Pair, error) {
+	return func() (beside.Pair, error) {
 		p := &theirPair{frame: frame}
 		var err error
 		if p.a, err = newTheirs(via, false); err != nil {
@@ -93,21 +95,19 @@ func newTheirPair(via string, frame int) func() (pair, error) {
 	}
 }
 
-func (p *theirPair) stream(msg []byte, n int) error {
+func (p *theirPair) Stream(msg []byte, n int) error {
 	return overStream(p.s, p.far, p.frame, msg, n)
 }
 
-func (p *theirPair) roundTrip(msg []byte) error {
+func (p *theirPair) RoundTrip(msg []byte) error {
 	if !p.on {
 		p.on = true
-		p.echo.Go(func() {
-			_, _ = io.CopyBuffer(struct{ io.Writer }{p.far}, struct{ io.Reader }{p.far}, make([]byte, 4<<10))
-		})
+		p.echo.Go(func() { sendBack(p.far) })
 	}
 	return ask(p.s, msg)
 }
 
-func (p *theirPair) close() {
+func (p *theirPair) Close() {
 	p.a.Close()
 	p.b.Close()
 	p.echo.Wait()
@@ -188,63 +188,63 @@ func overStream(s io.Writer, far io.Reader, frame int, msg []byte, n int) error 
 type theirStar struct {
 	hub      host.Host
 	dialers  []host.Host
-	atHub    *watch
+	atHub    *beside.Watch
 	sub      event.Subscription
 	watching sync.WaitGroup
 }
 
-func newTheirStar(via string) func(n int) (star, error) {
-	return func(n int) (star, error) {
+func newTheirStar(via string) func(n int) (beside.Star, error) {
+	return func(n int) (beside.Star, error) {
 		hub, err := newTheirs(via, true)
 		if err != nil {
 			return nil, err
 		}
-		s := &theirStar{hub: hub, atHub: newWatch()}
+		s := &theirStar{hub: hub, atHub: beside.NewWatch()}
 		for range n {
 			d, err := newTheirs(via, false)
 			if err != nil {
 				return nil, err
 			}
-			s.atHub.expect(string(d.ID()))
+			s.atHub.Expect(string(d.ID()))
 			s.dialers = append(s.dialers, d)
 		}
-		hub.Network().Notify(&netw.NotifyBundle{DisconnectedF: func(_ netw.Network, c netw.Conn) { s.atHub.tell(string(c.RemotePeer()), false) }})
+		hub.Network().Notify(&netw.NotifyBundle{DisconnectedF: func(_ netw.Network, c netw.Conn) { s.atHub.Tell(string(c.RemotePeer()), false) }})
 		if s.sub, err = hub.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted)); err != nil {
 			return nil, err
 		}
 		s.watching.Go(func() {
 			for e := range s.sub.Out() {
-				s.atHub.tell(string(e.(event.EvtPeerIdentificationCompleted).Peer), true)
+				s.atHub.Tell(string(e.(event.EvtPeerIdentificationCompleted).Peer), true)
 			}
 		})
 		return s, nil
 	}
 }
 
-// setup returns when both ends have identified each other: Connect waits for its own end.
-func (s *theirStar) setup(i int) error {
+// Setup returns when both ends have identified each other: Connect waits for its own end.
+func (s *theirStar) Setup(i int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if err := s.dialers[i].Connect(ctx, peer.AddrInfo{ID: s.hub.ID(), Addrs: s.hub.Addrs()}); err != nil {
 		return err
 	}
-	if !s.atHub.within(10*time.Second, string(s.dialers[i].ID()), true) {
+	if !s.atHub.Within(10*time.Second, string(s.dialers[i].ID()), true) {
 		return errors.New("the hub did not identify its peer")
 	}
 	return nil
 }
 
-func (s *theirStar) hangup(i int) error {
+func (s *theirStar) Hangup(i int) error {
 	if err := s.dialers[i].Network().ClosePeer(s.hub.ID()); err != nil {
 		return err
 	}
-	if !s.atHub.within(10*time.Second, string(s.dialers[i].ID()), false) {
+	if !s.atHub.Within(10*time.Second, string(s.dialers[i].ID()), false) {
 		return errors.New("the hub did not notice the end")
 	}
 	return nil
 }
 
-func (s *theirStar) close() {
+func (s *theirStar) Close() {
 	for _, d := range s.dialers {
 		d.Close()
 	}

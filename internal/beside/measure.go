@@ -1,0 +1,227 @@
+package beside
+
+import (
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// InFlight is how many set-ups are under way at a time.
+const InFlight = 16
+
+// restingLinks is over how many links what an idle one holds is taken.
+const restingLinks = 100
+
+// Pair is two linked nodes of one kind, and what is measured between them.
+type Pair interface {
+	// Stream sends msg n times from one end to the other and returns when all has arrived.
+	Stream(msg []byte, n int) error
+	// RoundTrip sends msg and returns when the answer is here.
+	RoundTrip(msg []byte) error
+	Close()
+}
+
+// Star is a hub and nodes that dial it. They run, and are not linked yet.
+type Star interface {
+	// Setup links node i and the hub, and returns when both are ready.
+	Setup(i int) error
+	// Hangup ends that link, and returns when both ends know.
+	Hangup(i int) error
+	Close()
+}
+
+// Setups is how many links a second come up, and go again, with InFlight at a time.
+func Setups(open func(n int) (Star, error)) Measure {
+	return func(d time.Duration) (Figure, error) {
+		s, err := open(InFlight)
+		if err != nil {
+			return Figure{}, err
+		}
+		defer s.Close()
+		cycle := func(i int) error {
+			if err := s.Setup(i); err != nil {
+				return err
+			}
+			return s.Hangup(i)
+		}
+		for i := range InFlight { // warm
+			if err := cycle(i); err != nil {
+				return Figure{}, err
+			}
+		}
+		return counted(func() (int, float64, error) {
+			var n atomic.Int64
+			var wg sync.WaitGroup
+			var failed atomic.Pointer[error]
+			began := time.Now()
+			for i := range InFlight {
+				wg.Go(func() {
+					for time.Since(began) < d && failed.Load() == nil {
+						if err := cycle(i); err != nil {
+							failed.Store(&err)
+							return
+						}
+						n.Add(1)
+					}
+				})
+			}
+			wg.Wait()
+			took := time.Since(began)
+			if err := failed.Load(); err != nil {
+				return 0, 0, *err
+			}
+			return int(n.Load()), float64(n.Load()) / took.Seconds(), nil
+		})
+	}
+}
+
+// Readiness is the time, in ms, until both ends are ready, one link after another.
+func Readiness(open func(n int) (Star, error)) Measure {
+	return func(d time.Duration) (Figure, error) {
+		s, err := open(1)
+		if err != nil {
+			return Figure{}, err
+		}
+		defer s.Close()
+		var took []time.Duration
+		for began := time.Now(); len(took) < 20 || time.Since(began) < d; {
+			t := time.Now()
+			if err := s.Setup(0); err != nil {
+				return Figure{}, err
+			}
+			took = append(took, time.Since(t))
+			if err := s.Hangup(0); err != nil {
+				return Figure{}, err
+			}
+		}
+		return Figure{Value: float64(quantile(took, 0.5).Nanoseconds()) / 1e6}, nil
+	}
+}
+
+// Rate is how many messages of size bytes a second get through, or how many MB.
+func Rate(open func() (Pair, error), size int, megabytes bool) Measure {
+	return func(d time.Duration) (Figure, error) {
+		p, err := open()
+		if err != nil {
+			return Figure{}, err
+		}
+		defer p.Close()
+		msg := payload(size)
+		n := 1000
+		var perSecond float64
+		for { // warm up, and find how many take about the wanted time
+			began := time.Now()
+			if err := p.Stream(msg, n); err != nil {
+				return Figure{}, err
+			}
+			took := time.Since(began)
+			perSecond = float64(n) / took.Seconds()
+			if took > d/8 {
+				break
+			}
+			n *= 2
+		}
+		n = max(int(perSecond*d.Seconds()), 1)
+		return counted(func() (int, float64, error) {
+			began := time.Now()
+			err := p.Stream(msg, n)
+			perSecond := float64(n) / time.Since(began).Seconds()
+			if megabytes {
+				perSecond *= float64(size) / 1e6
+			}
+			return n, perSecond, err
+		})
+	}
+}
+
+// RoundTrips is a quantile, in µs, of round trips of 100 B on an idle link.
+func RoundTrips(open func() (Pair, error), q float64) Measure {
+	return func(d time.Duration) (Figure, error) {
+		p, err := open()
+		if err != nil {
+			return Figure{}, err
+		}
+		defer p.Close()
+		msg := payload(100)
+		began := time.Now()
+		for n := 0; n < 1000 && time.Since(began) < d/4; n++ { // warm
+			if err := p.RoundTrip(msg); err != nil {
+				return Figure{}, err
+			}
+		}
+		return counted(func() (int, float64, error) {
+			took := make([]time.Duration, 0, 1<<18)
+			for began := time.Now(); len(took) == 0 || time.Since(began) < d && len(took) < cap(took); {
+				t := time.Now()
+				if err := p.RoundTrip(msg); err != nil {
+					return 0, 0, err
+				}
+				took = append(took, time.Since(t))
+			}
+			return len(took), float64(quantile(took, q).Nanoseconds()) / 1000, nil
+		})
+	}
+}
+
+// AtRest is what one end of an idle link holds: heap and stacks in bytes, or goroutines. What the first link alone brings, as all share it, is not counted.
+func AtRest(open func(n int) (Star, error), goroutines bool) Measure {
+	return func(time.Duration) (Figure, error) {
+		use := func() (float64, float64) {
+			for range 4 {
+				runtime.GC()
+				time.Sleep(50 * time.Millisecond)
+			}
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return float64(m.HeapAlloc + m.StackInuse), float64(runtime.NumGoroutine())
+		}
+		s, err := open(restingLinks + 1)
+		if err != nil {
+			return Figure{}, err
+		}
+		defer s.Close()
+		if err := s.Setup(0); err != nil {
+			return Figure{}, err
+		}
+		bytes, routines := use()
+		for i := range restingLinks {
+			if err := s.Setup(i + 1); err != nil {
+				return Figure{}, err
+			}
+		}
+		time.Sleep(500 * time.Millisecond) // what ends soon after a set-up has ended
+		bytes2, routines2 := use()
+		if goroutines {
+			return Figure{Value: (routines2 - routines) / (2 * restingLinks)}, nil
+		}
+		return Figure{Value: (bytes2 - bytes) / (2 * restingLinks)}, nil
+	}
+}
+
+// counted runs fn, which does some units of work, and divides what it took by them.
+func counted(fn func() (units int, value float64, err error)) (Figure, error) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	used := processorTime()
+	units, value, err := fn()
+	used = processorTime() - used
+	runtime.ReadMemStats(&after)
+	n := float64(max(units, 1))
+	return Figure{Value: value, CPU: float64(used.Nanoseconds()) / 1e3 / n, Allocs: float64(after.Mallocs-before.Mallocs) / n, Bytes: float64(after.TotalAlloc-before.TotalAlloc) / n}, err
+}
+
+// quantile sorts d.
+func quantile(d []time.Duration, q float64) time.Duration {
+	slices.Sort(d)
+	return d[int(float64(len(d)-1)*q)]
+}
+
+func payload(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i * 7)
+	}
+	return b
+}
