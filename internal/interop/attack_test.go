@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/switchyard-p2p/switchyard/internal/interop/cometpeer"
+	"github.com/switchyard-p2p/switchyard/internal/programtest"
 )
 
 const echoID = int64(cometpeer.EchoChannel)
@@ -69,7 +70,7 @@ var attacks = []struct {
 		secretHangsUp(t, "a node info of 2^62 bytes", c, 2*time.Second)
 	}},
 	{"a length, then a stall", func(t *testing.T, a *arena) {
-		before := a.usage(t)
+		before := a.Usage(t)
 		for range 16 {
 			say(a.link(t), protowire.AppendVarint(nil, 4<<20))
 		}
@@ -77,7 +78,7 @@ var attacks = []struct {
 			p := packetOf(echoID, true, make([]byte, 4<<20))
 			say(a.link(t), p[:20])
 		}
-		if after := a.usage(t); after.heap > before.heap+16<<20 {
+		if after := a.Usage(t); after.Heap > before.Heap+16<<20 {
 			t.Errorf("32 lengths of 4 MiB took the memory from %v to %v", before, after)
 		}
 		c := a.link(t)
@@ -85,7 +86,7 @@ var attacks = []struct {
 		secretHangsUp(t, "a packet of 2^62 bytes", c, 2*time.Second)
 	}},
 	{"half a message on each channel, held", func(t *testing.T, a *arena) {
-		before := a.usage(t)
+		before := a.Usage(t)
 		const held, peers = 7 << 20, 8 // the echo channel takes messages of up to 8 MiB
 		piece := make([]byte, 64<<10)
 		for range peers {
@@ -97,9 +98,9 @@ var attacks = []struct {
 			}
 			say(c, packetOf(0, false, piece[:60<<10]))
 		}
-		now := a.usage(t)
+		now := a.Usage(t)
 		t.Logf("%d peers hold 7 MiB of half messages each: %v, before %v", peers, now, before)
-		if now.heap > before.heap+3*peers*held {
+		if now.Heap > before.Heap+3*peers*held {
 			t.Error("that takes more than three times their size")
 		}
 		c := a.link(t)
@@ -165,7 +166,7 @@ var attacks = []struct {
 		secretHangsUp(t, "1,000 requests", c, 3*time.Second)
 	}},
 	{"slow readers", func(t *testing.T, a *arena) {
-		before := a.usage(t)
+		before := a.Usage(t)
 		request := packetOf(echoID, true, make([]byte, 1<<20))
 		var wg sync.WaitGroup
 		for range 4 {
@@ -181,9 +182,9 @@ var attacks = []struct {
 			})
 		}
 		wg.Wait()
-		after := a.usage(t)
+		after := a.Usage(t)
 		t.Logf("4 slow readers: %v, before %v", after, before)
-		if after.heap > before.heap+4*40<<20 {
+		if after.Heap > before.Heap+4*40<<20 {
 			t.Error("answers that nobody reads hold too much memory")
 		}
 	}},
@@ -193,7 +194,7 @@ var attacks = []struct {
 		}
 	}},
 	{"inbound flood", func(t *testing.T, a *arena) {
-		f := startFlood(t, a.listen, 8, 64, func(c net.Conn) { _, _ = c.Write([]byte{0x22}) })
+		f := startFlood(t, a.TCP(t), 8, 64, func(c net.Conn) { _, _ = c.Write([]byte{0x22}) })
 		waitFor(t, 10*time.Second, "500 connections that begin a handshake", func() bool { return f.open.Load() >= 500 })
 	}},
 }
@@ -202,7 +203,7 @@ var attacks = []struct {
 func TestAttacks(t *testing.T) {
 	a := newArena(t)
 	a.serves(t, "at the start")
-	start := a.usage(t)
+	start := a.Usage(t)
 	t.Logf("at the start: %v", start)
 	for _, attack := range attacks {
 		ok := t.Run(attack.name, func(t *testing.T) {
@@ -211,10 +212,10 @@ func TestAttacks(t *testing.T) {
 			t.Logf("an honest peer is served within %v", a.serves(t, "under attack"))
 		})
 		a.serves(t, "after "+attack.name)
-		var now usage
+		var now programtest.Usage
 		if !within(20*time.Second, func() bool {
-			now = a.usage(t)
-			return now.goroutines <= start.goroutines+4 && now.files <= start.files+4 && now.heap <= start.heap+16<<20
+			now = a.Usage(t)
+			return now.Settled(start)
 		}) {
 			t.Errorf("after %q the node keeps %v, at the start %v", attack.name, now, start)
 		}

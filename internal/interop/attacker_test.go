@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
-	"regexp"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -37,7 +34,7 @@ type arena struct {
 
 func newArena(t *testing.T) *arena {
 	a := &arena{yard: newYard(t, network, "attacked", "services.echo.enabled=true", "admin.pprof=true"), t: t, answered: make(chan []byte, 1)}
-	a.start(t)
+	a.Start(t)
 	a.real = cometpeer.Start(t, cometpeer.Config{Network: network, Moniker: "honest", NoPEX: true})
 	a.real.Echo.Swap(func(e p2p.Envelope) {
 		select {
@@ -56,7 +53,7 @@ func (a *arena) dial(t *testing.T) net.Conn {
 	ip := net.IPv4(127, 0, byte(1+a.lastI/250), byte(2+a.lastI%250))
 	a.mu.Unlock()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: ip}, Timeout: 5 * time.Second}
-	conn, err := d.Dial("tcp", a.listen)
+	conn, err := d.Dial("tcp", a.TCP(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +209,7 @@ func secretHangsUp(t *testing.T, what string, c *secretconn.Conn, bound time.Dur
 func (a *arena) serves(t *testing.T, when string) time.Duration {
 	t.Helper()
 	began := time.Now()
-	peer := dialFrom(t, a.real, a.address())
+	peer := dialFrom(t, a.real, a.Address(t))
 	if peer == nil {
 		t.Fatalf("%s: the honest peer was refused", when)
 	}
@@ -243,53 +240,4 @@ func (a *arena) serves(t *testing.T, when string) time.Duration {
 		return true
 	})
 	return took
-}
-
-// usage is what the node uses, after a garbage collection.
-type usage struct {
-	goroutines int
-	heap       int // bytes in use
-	files      int
-}
-
-var metricLine = regexp.MustCompile(`(?m)^(go_memstats_heap_inuse_bytes|process_open_fds|go_goroutines) (\S+)$`)
-
-func (a *arena) usage(t *testing.T) (u usage) {
-	t.Helper()
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
-	get := func(path string) string {
-		resp, err := client.Get("http://" + a.admin + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		b, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != 200 {
-			t.Fatalf("%s: %s: %.200s (%v)", path, resp.Status, b, err)
-		}
-		return string(b)
-	}
-	get("/debug/pprof/heap?gc=1")
-	for _, m := range metricLine.FindAllStringSubmatch(get("/metrics"), -1) {
-		v, err := strconv.ParseFloat(m[2], 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch m[1] {
-		case "go_memstats_heap_inuse_bytes":
-			u.heap = int(v)
-		case "process_open_fds":
-			u.files = int(v)
-		case "go_goroutines":
-			u.goroutines = int(v)
-		}
-	}
-	if u.heap == 0 || u.goroutines == 0 {
-		t.Fatalf("no metrics: %+v", u)
-	}
-	return u
-}
-
-func (u usage) String() string {
-	return fmt.Sprintf("%d goroutines, %.1f MiB, %d files", u.goroutines, float64(u.heap)/(1<<20), u.files)
 }

@@ -17,12 +17,12 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/discovery/pex"
 	"github.com/switchyard-p2p/switchyard/host/admin"
-	"github.com/switchyard-p2p/switchyard/internal/interop/cometpeer"
+	"github.com/switchyard-p2p/switchyard/internal/programtest"
 )
 
 // fullNode is a CometBFT node as an operator runs it: the program, with its built-in key-value application, producing blocks alone.
 type fullNode struct {
-	process *process
+	process *programtest.Process
 	chain   string
 	id      string
 	p2p     string // host:port
@@ -32,8 +32,8 @@ type fullNode struct {
 func startFullNode(t *testing.T, program string) *fullNode {
 	t.Helper()
 	home := t.TempDir()
-	if r := call(t, program, "init", "--home", home); r.code != 0 {
-		t.Fatalf("cometbft init: %s%s", r.out, r.err)
+	if r := programtest.Call(t, program, "init", "--home", home); r.Code != 0 {
+		t.Fatalf("cometbft init: %s%s", r.Out, r.Err)
 	}
 	n := &fullNode{}
 	data, err := os.ReadFile(filepath.Join(home, "config", "genesis.json"))
@@ -47,9 +47,9 @@ func startFullNode(t *testing.T, program string) *fullNode {
 		t.Fatalf("genesis: %v in %s", err, data)
 	}
 	n.chain = genesis.ChainID
-	n.id = strings.TrimSpace(call(t, program, "show-node-id", "--home", home).out)
+	n.id = strings.TrimSpace(programtest.Call(t, program, "show-node-id", "--home", home).Out)
 	for range 3 { // another process may take a free port before the node does
-		n.p2p, n.rpc = freeAddress(t), freeAddress(t)
+		n.p2p, n.rpc = programtest.FreeAddress(t), programtest.FreeAddress(t)
 		c := config.DefaultConfig()
 		c.SetRoot(home)
 		c.P2P.ListenAddress, c.RPC.ListenAddress = "tcp://"+n.p2p, "tcp://"+n.rpc
@@ -57,28 +57,19 @@ func startFullNode(t *testing.T, program string) *fullNode {
 		c.Consensus.TimeoutCommit = 500 * time.Millisecond
 		config.WriteConfigFile(filepath.Join(home, "config", "config.toml"), c)
 		n.rpc = "http://" + n.rpc
-		n.process = launch(t, program, "start", "--home", home, "--proxy_app=kvstore")
+		n.process = programtest.Launch(t, program, "start", "--home", home, "--proxy_app=kvstore")
 		if within(60*time.Second, func() bool { h, err := n.height(t); return err == nil && h > 0 || n.ended() }) && !n.ended() {
 			return n
 		}
-		n.process.kill()
+		n.process.Kill()
 	}
-	t.Fatalf("cometbft start made no block:\n%s", n.process.out.tail())
+	t.Fatalf("cometbft start made no block:\n%s", n.process.Tail())
 	return nil
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	port, err := cometpeer.FreePort("127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 
 func (n *fullNode) ended() bool {
 	select {
-	case <-n.process.done:
+	case <-n.process.Done:
 		return true
 	default:
 		return false
@@ -145,7 +136,7 @@ func testFullNode(t *testing.T, program string) {
 	full := startFullNode(t, program)
 	address := full.id + "@" + full.p2p
 	ours := newYard(t, full.chain, "our-yard", fmt.Sprintf("peers.persistent=[%q]", address))
-	node := ours.start(t)
+	node := ours.Start(t)
 
 	listed := func() bool {
 		var info cometNetInfo
@@ -154,8 +145,8 @@ func testFullNode(t *testing.T, program string) {
 		}
 		for _, p := range info.Result.Peers {
 			i := p.NodeInfo
-			if i.ID == ours.id {
-				if i.Moniker != "our-yard" || i.Network != full.chain || !strings.EqualFold(i.Channels, fmt.Sprintf("%02x", pex.ChannelID)) || i.Listen != ours.listen {
+			if i.ID == ours.NodeID {
+				if i.Moniker != "our-yard" || i.Network != full.chain || !strings.EqualFold(i.Channels, fmt.Sprintf("%02x", pex.ChannelID)) || i.Listen != ours.TCP(t) {
 					t.Errorf("net_info shows %+v", p)
 				}
 				return true
@@ -180,16 +171,16 @@ func testFullNode(t *testing.T, program string) {
 		!strings.HasSuffix(p.Address, "/mconn/"+full.id) || p.Sent == 0 || p.Received == 0 {
 		t.Errorf("peers: %+v", p)
 	}
-	status := ask[admin.Status](t, "status", "--json", "--home", ours.home)
-	if string(status.NodeID) != ours.id || status.Network != full.chain || status.Moniker != "our-yard" || status.Peers != (admin.PeerCounts{Outbound: 1, Trusted: 1}) || status.Store.Known < 1 {
+	status := ask[admin.Status](t, "status", "--json", "--home", ours.Home)
+	if string(status.NodeID) != ours.NodeID || status.Network != full.chain || status.Moniker != "our-yard" || status.Peers != (admin.PeerCounts{Outbound: 1, Trusted: 1}) || status.Store.Known < 1 {
 		t.Errorf("status: %+v", status)
 	}
 
-	dialed := ask[dialed](t, "dial", address, "--json")
+	dialed := ask[programtest.Dialed](t, "dial", address, "--json")
 	if dialed.Info.Network != full.chain || !slices.Contains(dialed.Info.Channels, 0x20) {
 		t.Errorf("dial: %+v", dialed)
 	}
-	if trips := ask[trips](t, "ping", address, "--json", "--count", "3", "--interval", "10ms"); !trips.OK || trips.Count != 3 || trips.RTT.Min <= 0 {
+	if trips := ask[programtest.Trips](t, "ping", address, "--json", "--count", "3", "--interval", "10ms"); !trips.OK || trips.Count != 3 || trips.RTT.Min <= 0 {
 		t.Errorf("ping: %+v", trips)
 	}
 	if f := refuse(t, "echo", address, "--json"); !strings.Contains(f.Error, "no echo service (channel 0x7e)") {
@@ -217,6 +208,6 @@ func testFullNode(t *testing.T, program string) {
 		peers := ours.peers(t)
 		return len(peers) == 1 && peers[0].Connected < 10 && listed()
 	})
-	node.stop(t)
+	node.Stop(t)
 	waitFor(t, 10*time.Second, "the full node sees that ours has gone", func() bool { return !listed() })
 }

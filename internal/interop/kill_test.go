@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/cometbft/cometbft/p2p"
+
+	"github.com/switchyard-p2p/switchyard/internal/programtest"
 )
 
 // TestKilledAgainAndAgain: the program is killed (SIGKILL) at random moments: while it starts, while it learns peers from PEX and from dials, while bans are made
@@ -32,25 +34,25 @@ func TestKilledAgainAndAgain(t *testing.T) {
 
 	killed := 0 // while starting
 	for round := range rounds {
-		p := ours.launch(t)
+		p := ours.Launch(t)
 		if round%5 == 4 { // while it starts, or right after
 			rest(time.Duration(l.rnd.Int64N(int64(300 * time.Millisecond))))
-			p.kill()
+			p.Kill()
 			killed++
 			continue
 		}
-		ours.ready(t, p)
+		ours.Ready(t, p)
 		l.check(t, fmt.Sprintf("round %d", round))
 		l.work(t, p, 100*time.Millisecond+time.Duration(l.rnd.Int64N(int64(1500*time.Millisecond))))
 	}
-	p := ours.start(t)
+	p := ours.Start(t)
 	l.check(t, "at the end")
 	waitFor(t, 20*time.Second, "connected again", func() bool {
 		peers, err := ours.client.Peers(t.Context())
 		return err == nil && len(peers) >= 3
 	})
-	p.stop(t)
-	ours.start(t)
+	p.Stop(t)
+	ours.Start(t)
 	l.check(t, "after an orderly stop")
 	t.Logf("killed %d times, %d of them while starting: %d peers and %d bans are there", rounds, killed, len(l.known), len(l.bans))
 	if len(l.known) < 100 || len(l.bans) < 20 {
@@ -137,7 +139,7 @@ func (l *ledger) check(t *testing.T, when string) {
 }
 
 // work lets the program learn and makes bans until it is killed after the given time, and writes down what it must not lose.
-func (l *ledger) work(t *testing.T, p *process, life time.Duration) {
+func (l *ledger) work(t *testing.T, p *programtest.Process, life time.Duration) {
 	t.Helper()
 	// The store promises to write within 100 ms; a loaded machine gets more.
 	const written = 500 * time.Millisecond
@@ -194,7 +196,7 @@ func (l *ledger) work(t *testing.T, p *process, life time.Duration) {
 	})
 	rest(life)
 	now := time.Now()
-	p.kill()
+	p.Kill()
 	cancel()
 	wg.Wait()
 	for id, since := range seen {

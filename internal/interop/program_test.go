@@ -13,44 +13,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/discovery/pex"
 	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/internal/interop/cometpeer"
+	"github.com/switchyard-p2p/switchyard/internal/programtest"
 )
-
-// dialed is what dial --json prints.
-type dialed struct {
-	OK        bool   `json:"ok"`
-	Address   string `json:"address"`
-	NodeID    string `json:"node_id"`
-	PeerID    string `json:"peer_id"`
-	Wire      string `json:"wire"`
-	Transport string `json:"transport"`
-	Security  string `json:"security"`
-	Muxer     string `json:"muxer"`
-	Stages    []struct {
-		Name string   `json:"name"`
-		MS   *float64 `json:"ms"`
-	} `json:"stages"`
-	Info struct {
-		Moniker   string   `json:"moniker"`
-		Network   string   `json:"network"`
-		Version   string   `json:"version"`
-		Channels  []int    `json:"channels"`
-		Protocols []string `json:"protocols"`
-		Listen    []string `json:"listen"`
-	} `json:"info"`
-}
-
-// trips is what ping --json and echo --json print.
-type trips struct {
-	OK    bool `json:"ok"`
-	Size  int  `json:"size"`
-	Count int  `json:"count"`
-	RTT   struct {
-		Min float64 `json:"min"`
-		P50 float64 `json:"p50"`
-		P99 float64 `json:"p99"`
-		Max float64 `json:"max"`
-	} `json:"rtt_ms"`
-}
 
 // TestProgramVisits: dial, ping and echo of the real program against a real CometBFT switch.
 func TestProgramVisits(t *testing.T) {
@@ -60,18 +24,11 @@ func TestProgramVisits(t *testing.T) {
 
 	for _, form := range forms {
 		for _, args := range [][]string{nil, {"--network", network}} {
-			d := ask[dialed](t, append([]string{"dial", form, "--json"}, args...)...)
+			d := ask[programtest.Dialed](t, append([]string{"dial", form, "--json"}, args...)...)
 			if !d.OK || d.NodeID != c.ID() || !strings.HasPrefix(d.PeerID, "12D3Koo") || d.Wire != "comet" || d.Transport != "tcp" || d.Security != "secretconn" || d.Muxer != "mconn" {
 				t.Errorf("dial %s: %+v", form, d)
 			}
-			var stages []string
-			for _, s := range d.Stages {
-				if s.MS == nil || *s.MS < 0 || *s.MS > 5000 {
-					t.Errorf("dial %s: stage %s took %v", form, s.Name, s.MS)
-				}
-				stages = append(stages, s.Name)
-			}
-			if !slices.Equal(stages, []string{"transport", "security", "muxer", "info"}) {
+			if stages := d.StageNames(t); !slices.Equal(stages, []string{"transport", "security", "muxer", "info"}) {
 				t.Errorf("dial %s: stages %v", form, stages)
 			}
 			i := d.Info
@@ -83,13 +40,13 @@ func TestProgramVisits(t *testing.T) {
 		}
 	}
 
-	if p := ask[trips](t, "ping", c.Address(), "--json", "--count", "20", "--interval", "0s"); !p.OK || p.Count != 20 || !ordered(p) {
+	if p := ask[programtest.Trips](t, "ping", c.Address(), "--json", "--count", "20", "--interval", "0s"); !p.OK || p.Count != 20 || !p.Ordered() {
 		t.Errorf("ping: %+v", p)
 	}
 	for _, size := range []int{1, 2, 1023, 1024, 1025, 65536, 1 << 20, 4 << 20} {
 		count := max(2, min(20, (1<<20)/size))
-		e := ask[trips](t, "echo", c.Address(), "--json", "--size", fmt.Sprint(size), "--count", fmt.Sprint(count))
-		if !e.OK || e.Size != size || e.Count != count || !ordered(e) {
+		e := ask[programtest.Trips](t, "echo", c.Address(), "--json", "--size", fmt.Sprint(size), "--count", fmt.Sprint(count))
+		if !e.OK || e.Size != size || e.Count != count || !e.Ordered() {
 			t.Errorf("echo of %d bytes: %+v", size, e)
 		}
 	}
@@ -102,7 +59,7 @@ func TestProgramVisits(t *testing.T) {
 	if f := refuse(t, "dial", wrong+"@"+c.Info.ListenAddr, "--network", network, "--json"); f.Stage != "security" || !strings.Contains(f.Error, c.ID()) || !strings.Contains(f.Error, wrong) {
 		t.Errorf("another node: %+v", f)
 	}
-	closed := freeAddress(t)
+	closed := programtest.FreeAddress(t)
 	for _, command := range []string{"dial", "ping", "echo"} {
 		if f := refuse(t, command, wrong+"@"+closed, "--json"); f.Stage != "transport" || !strings.Contains(f.Error, "refused") {
 			t.Errorf("%s of a closed port: %+v", command, f)
@@ -130,25 +87,21 @@ func portOf(t *testing.T, address string) string {
 	return port
 }
 
-func ordered(r trips) bool {
-	return r.RTT.Min > 0 && r.RTT.Min <= r.RTT.P50 && r.RTT.P50 <= r.RTT.P99 && r.RTT.P99 <= r.RTT.Max
-}
-
 // TestProgramJoins: the real program joins a network of real CometBFT switches through its seed, is steered by its commands, and finds the network again
 // after a restart without the seed.
 func TestProgramJoins(t *testing.T) {
 	t.Parallel()
 	seed, comets := startComets(t, 5)
 	ours := newYard(t, network, "the-program", "services.echo.enabled=true")
-	p := ours.start(t, fmt.Sprintf("peers.bootstrap=[%q]", seed.Address()))
-	if r := call(t, switchyardProgram(t), "start", "--home", ours.home, "--set", "admin.address="+freeAddress(t)); r.code != 1 || strings.Count(r.err, "\n") != 1 || !strings.Contains(r.err, "in use") {
-		t.Errorf("a second node of the same folder: code %d, %q", r.code, r.err)
+	p := ours.Start(t, fmt.Sprintf("peers.bootstrap=[%q]", seed.Address()))
+	if r := programtest.Call(t, switchyardProgram(t), "start", "--home", ours.Home, "--set", "admin.address="+programtest.FreeAddress(t)); r.Code != 1 || strings.Count(r.Err, "\n") != 1 || !strings.Contains(r.Err, "in use") {
+		t.Errorf("a second node of the same folder: code %d, %q", r.Code, r.Err)
 	}
 	joined := func(want int) func() bool {
 		return func() bool { return len(ours.peers(t)) == want }
 	}
 	waitFor(t, 20*time.Second, "joined all", joined(len(comets)))
-	status := ask[admin.Status](t, "status", "--json", "--home", ours.home)
+	status := ask[admin.Status](t, "status", "--json", "--home", ours.Home)
 	if status.Peers.Inbound+status.Peers.Outbound != len(comets) || status.Store.Known < len(comets) || len(status.Listen) != 1 || status.Goroutines < 1 {
 		t.Errorf("status: %+v", status)
 	}
@@ -161,33 +114,33 @@ func TestProgramJoins(t *testing.T) {
 	}
 	visitOurs(t, ours)
 	banned(t, ours, comets[1])
-	p.stop(t)
+	p.Stop(t)
 
 	seed.Stop()
-	p = ours.start(t)
+	p = ours.Start(t)
 	began := time.Now()
 	left := len(comets) - 2 // one is banned, one has gone
 	waitFor(t, 20*time.Second, "joined those that are left", joined(left))
 	t.Logf("found %d peers again after %v", left, time.Since(began).Round(time.Millisecond))
-	if comets[1].Peer(ours.id) != nil {
+	if comets[1].Peer(ours.NodeID) != nil {
 		t.Error("the banned peer is connected after the restart")
 	}
-	p.stop(t)
+	p.Stop(t)
 }
 
 // visitOurs visits our own running node as a CometBFT peer would: its echo service answers.
 func visitOurs(t *testing.T, ours *yard) {
 	t.Helper()
-	if d := ask[dialed](t, "dial", ours.address(), "--json"); d.NodeID != ours.id || d.Info.Moniker != "the-program" {
+	if d := ask[programtest.Dialed](t, "dial", ours.Address(t), "--json"); d.NodeID != ours.NodeID || d.Info.Moniker != "the-program" {
 		t.Errorf("dial: %+v", d)
 	}
-	if e := ask[trips](t, "echo", ours.address(), "--json", "--size", "100000", "--count", "5"); e.Count != 5 {
+	if e := ask[programtest.Trips](t, "echo", ours.Address(t), "--json", "--size", "100000", "--count", "5"); e.Count != 5 {
 		t.Errorf("echo: %+v", e)
 	}
 	c := cometpeer.Start(t, cometpeer.Config{Network: network, Moniker: "caller", NoPEX: true})
 	answers := make(chan []byte, 1)
 	c.Echo.Swap(func(e p2p.Envelope) { answers <- e.Message.(*cometpeer.Raw).Bytes })
-	peer := dialFrom(t, c, ours.address())
+	peer := dialFrom(t, c, ours.Address(t))
 	if peer == nil || !peer.Send(p2p.Envelope{ChannelID: cometpeer.EchoChannel, Message: &cometpeer.Raw{Bytes: []byte("from a real switch")}}) {
 		t.Fatal("a CometBFT switch could not send to our program")
 	}
@@ -225,23 +178,23 @@ func banned(t *testing.T, ours *yard, c *cometpeer.Node) {
 	}
 	ban := func() {
 		t.Helper()
-		if r := call(t, program, "ban", c.ID(), "--reason", "a test", "--home", ours.home); r.code != 0 {
+		if r := programtest.Call(t, program, "ban", c.ID(), "--reason", "a test", "--home", ours.Home); r.Code != 0 {
 			t.Fatalf("ban: %+v", r)
 		}
-		waitFor(t, 10*time.Second, "the banned peer's link ends", func() bool { return !has() && c.Peer(ours.id) == nil })
+		waitFor(t, 10*time.Second, "the banned peer's link ends", func() bool { return !has() && c.Peer(ours.NodeID) == nil })
 	}
 	ban()
 	if _, err := ours.client.Dial(t.Context(), c.Address()); err == nil || !strings.Contains(err.Error(), "banned") {
 		t.Errorf("a dial to the banned peer: %v", err)
 	}
 	for range 3 {
-		dialFrom(t, c, ours.address())
-		waitFor(t, 10*time.Second, "the banned peer's dial is refused", func() bool { return c.Peer(ours.id) == nil })
+		dialFrom(t, c, ours.Address(t))
+		waitFor(t, 10*time.Second, "the banned peer's dial is refused", func() bool { return c.Peer(ours.NodeID) == nil })
 	}
 	if has() {
 		t.Error("the banned peer is back")
 	}
-	if r := call(t, program, "unban", c.ID(), "--home", ours.home); r.code != 0 {
+	if r := programtest.Call(t, program, "unban", c.ID(), "--home", ours.Home); r.Code != 0 {
 		t.Fatalf("unban: %+v", r)
 	}
 	waitFor(t, 10*time.Second, "the peer is back after the ban", func() bool {

@@ -3,12 +3,9 @@ package hosts
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +24,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/gopeer"
 	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/node"
 	"github.com/switchyard-p2p/switchyard/internal/multistream"
+	"github.com/switchyard-p2p/switchyard/internal/programtest"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -49,7 +47,7 @@ func newArena(t *testing.T) *arena {
 		"limits.attempts_per_ip=10000", "peers.guests=24")}
 	a.start(t)
 	var err error
-	if a.client, err = admin.NewClient(a.admin); err != nil {
+	if a.client, err = admin.NewClient(a.Admin); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range gopeer.Stacks {
@@ -59,14 +57,14 @@ func newArena(t *testing.T) *arena {
 }
 
 func (a *arena) info(transport string) peer.AddrInfo {
-	return peer.AddrInfo{ID: a.peerID, Addrs: []ma.Multiaddr{a.listen[transport]}}
+	return peer.AddrInfo{ID: a.peerID, Addrs: []ma.Multiaddr{a.Listen[transport]}}
 }
 
 func (a *arena) hostPort(t *testing.T, transport string) string {
 	t.Helper()
-	_, at, err := manet.DialArgs(a.listen["tcp"])
+	_, at, err := manet.DialArgs(a.Listen["tcp"])
 	if transport == "quic" {
-		at2, _ := ma.SplitLast(a.listen["quic"]) // without quic-v1
+		at2, _ := ma.SplitLast(a.Listen["quic"]) // without quic-v1
 		_, at, err = manet.DialArgs(at2)
 	}
 	if err != nil {
@@ -243,62 +241,13 @@ func echoOf(ctx context.Context, h p2phost.Host, id peer.ID) error {
 	return echo(st, 10_000)
 }
 
-// usage is what the program uses, after a garbage collection.
-type usage struct {
-	goroutines int
-	heap       int // bytes in use
-	files      int
-}
-
-var metricLine = regexp.MustCompile(`(?m)^(go_memstats_heap_inuse_bytes|process_open_fds|go_goroutines) (\S+)$`)
-
-func (a *arena) usage(t *testing.T) (u usage) {
-	t.Helper()
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
-	get := func(path string) string {
-		resp, err := client.Get("http://" + a.admin + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		b, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %s: %.200s (%v)", path, resp.Status, b, err)
-		}
-		return string(b)
-	}
-	get("/debug/pprof/heap?gc=1")
-	for _, m := range metricLine.FindAllStringSubmatch(get("/metrics"), -1) {
-		v, err := strconv.ParseFloat(m[2], 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch m[1] {
-		case "go_memstats_heap_inuse_bytes":
-			u.heap = int(v)
-		case "process_open_fds":
-			u.files = int(v)
-		case "go_goroutines":
-			u.goroutines = int(v)
-		}
-	}
-	if u.heap == 0 || u.goroutines == 0 {
-		t.Fatalf("no metrics: %+v", u)
-	}
-	return u
-}
-
-func (u usage) String() string {
-	return fmt.Sprintf("%d goroutines, %.1f MiB, %d files", u.goroutines, float64(u.heap)/(1<<20), u.files)
-}
-
 // TestAttacks plays the attacks against the real program, over TCP and QUIC. Honest hosts of go-libp2p are served beside each, and afterwards the program has to be as
 // small as it was.
 func TestAttacks(t *testing.T) {
 	t.Parallel()
 	a := newArena(t)
 	a.serves(t, "at the start")
-	start := a.usage(t)
+	start := a.Usage(t)
 	t.Logf("at the start: %v", start)
 	for _, attack := range attacks {
 		t.Run(attack.name, func(t *testing.T) {
@@ -306,11 +255,11 @@ func TestAttacks(t *testing.T) {
 			attack.run(t, a)
 			t.Logf("honest peers are served within %v", a.serves(t, "under attack").Round(time.Millisecond))
 		})
-		var now usage
+		var now programtest.Usage
 		began, quiet := time.Now(), false
 		for !quiet && time.Since(began) < 20*time.Second {
-			now = a.usage(t)
-			if quiet = now.goroutines <= start.goroutines+4 && now.files <= start.files+4 && now.heap <= start.heap+16<<20; !quiet {
+			now = a.Usage(t)
+			if quiet = now.Settled(start); !quiet {
 				time.Sleep(50 * time.Millisecond)
 			}
 		}

@@ -48,7 +48,7 @@ func identifyAnswers(t *testing.T, a *arena) {
 			_ = s.Reset()
 		}
 	}
-	before := a.usage(t)
+	before := a.Usage(t)
 	var wg sync.WaitGroup
 	for name, answer := range map[string]func(network.Stream){
 		"2^62 bytes announced": say(protowire.AppendVarint(nil, 1<<62)),
@@ -103,7 +103,7 @@ func identifyAnswers(t *testing.T, a *arena) {
 		}
 	}
 	wg.Wait()
-	if after := a.usage(t); after.heap > before.heap+8<<20 {
+	if after := a.Usage(t); after.Heap > before.Heap+8<<20 {
 		t.Errorf("the answers took the program from %v to %v", before, after)
 	}
 }
@@ -168,7 +168,7 @@ func foreignRecords(t *testing.T, a *arena) {
 
 // excess: of very many protocols and addresses a bounded number is kept, and the peer stays.
 func excess(t *testing.T, a *arena) {
-	before := a.usage(t)
+	before := a.Usage(t)
 	var answer []byte
 	for m := range 10 {
 		var body []byte
@@ -203,7 +203,7 @@ func excess(t *testing.T, a *arena) {
 			_ = h.Close()
 		}
 	}
-	if after := a.usage(t); after.heap > before.heap+4<<20 {
+	if after := a.Usage(t); after.Heap > before.Heap+4<<20 {
 		t.Errorf("4 such peers took the program from %v to %v", before, after)
 	}
 }
@@ -211,7 +211,7 @@ func excess(t *testing.T, a *arena) {
 // pushFlood: of many identify pushes a few are read, whatever is in them; the others cost their sender a reset stream each.
 func pushFlood(t *testing.T, a *arena) {
 	const each, burst = 100, 8
-	before := a.usage(t)
+	before := a.Usage(t)
 	var large []byte
 	for range 10 {
 		large = append(large, delimited(field(3, bytes.Repeat([]byte("/x"), 120)))...)
@@ -257,7 +257,7 @@ func pushFlood(t *testing.T, a *arena) {
 			wg.Wait()
 		}
 	}
-	if after := a.usage(t); after.heap > before.heap+8<<20 {
+	if after := a.Usage(t); after.Heap > before.Heap+8<<20 {
 		t.Errorf("pushes took the program from %v to %v", before, after)
 	}
 }

@@ -45,7 +45,7 @@ func yamuxWindows(t *testing.T, a *arena) {
 // unreadData: who sends what the windows allow on all its streams, and takes no answer, so that nobody can read it, makes us hold a bounded amount.
 func unreadData(t *testing.T, a *arena) {
 	const links, streams, bound = 3, 250, 128 << 20 // yamux.DefaultMaxUnread
-	before := a.usage(t)
+	before := a.Usage(t)
 	var all []*rawLink
 	for range links {
 		l := a.linked(t)
@@ -68,9 +68,9 @@ func unreadData(t *testing.T, a *arena) {
 			}
 		}
 	}
-	after := a.usage(t)
+	after := a.Usage(t)
 	t.Logf("%d links of %d streams took %d MiB: %v, before %v", links, streams, sent>>20, after, before)
-	if after.heap > before.heap+bound+bound/2 { // buffers are larger than what is in them
+	if after.Heap > before.Heap+bound+bound/2 { // buffers are larger than what is in them
 		t.Error("that is too much")
 	}
 }
@@ -88,7 +88,7 @@ func yamuxFrames(t *testing.T, a *arena) {
 		l.send(f)
 		l.cutOff(t, name, 2*time.Second)
 	}
-	before := a.usage(t)
+	before := a.Usage(t)
 	for _, flood := range [][]byte{
 		bytes.Repeat(frame(framePing, flagSYN, 0, 7, nil), 1000), bytes.Repeat(frame(framePing, flagACK, 0, 7, nil), 1000),
 		bytes.Repeat(dataFrame(0, 4001, make([]byte, 100)), 100), // of an unknown stream
@@ -102,7 +102,7 @@ func yamuxFrames(t *testing.T, a *arena) {
 			}
 		}
 	}
-	if after := a.usage(t); after.heap > before.heap+16<<20 || after.goroutines > before.goroutines+600 {
+	if after := a.Usage(t); after.Heap > before.Heap+16<<20 || after.Goroutines > before.Goroutines+600 {
 		t.Errorf("floods of frames took the program from %v to %v", before, after)
 	}
 }
@@ -126,7 +126,7 @@ func streamFloods(t *testing.T, a *arena) {
 			t.Fatal(err)
 		}
 		node.Await(t, "the attacker is linked", func() bool { return a.lists(t, h.ID().String()) })
-		before := a.usage(t)
+		before := a.Usage(t)
 		conn := h.Network().ConnsToPeer(a.peerID)[0]
 		var wg sync.WaitGroup
 		var mu sync.Mutex
@@ -153,12 +153,12 @@ func streamFloods(t *testing.T, a *arena) {
 			})
 		}
 		wg.Wait()
-		after := a.usage(t)
+		after := a.Usage(t)
 		t.Logf("%s: %d streams were opened and not closed: %v, before %v", s.Name, held, after, before)
 		if held < 600 {
 			t.Errorf("%s: no more than %d streams could be opened", s.Name, held)
 		}
-		if after.heap > before.heap+24<<20 || after.goroutines > before.goroutines+1100 { // 512 in use, 256 that say nothing yet
+		if after.Heap > before.Heap+24<<20 || after.Goroutines > before.Goroutines+1100 { // 512 in use, 256 that say nothing yet
 			t.Errorf("%s: that is too much", s.Name)
 		}
 	}

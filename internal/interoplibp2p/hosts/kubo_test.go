@@ -3,23 +3,19 @@
 package hosts
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/node"
+	"github.com/switchyard-p2p/switchyard/internal/programtest"
 )
 
 const kuboVersion = "v0.43.0"
@@ -66,7 +62,7 @@ func startKubo(t *testing.T) *kubo {
 	}
 	k.call(t, "init", "--profile=test")
 	k.call(t, "bootstrap", "rm", "--all")
-	_, port, err := net.SplitHostPort(freeAddress(t))
+	_, port, err := net.SplitHostPort(programtest.FreeAddress(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,44 +71,17 @@ func startKubo(t *testing.T) *kubo {
 	k.call(t, "config", "--json", "AutoTLS.Enabled", "false")
 	k.id = k.call(t, "config", "Identity.PeerID")
 
-	daemon := k.command(context.Background(), "daemon")
-	out, err := daemon.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	daemon := programtest.LaunchCommand(t, k.command(context.Background(), "daemon"))
+	if !daemon.Await(t, testTimeout, "the daemon is ready", func(line string) bool { return line == "Daemon is ready" }) {
+		t.Fatalf("kubo ended at once:\n%s", daemon.Tail())
 	}
-	daemon.Stderr = daemon.Stdout
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer // read it once ended is closed
-	ready, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for lines := bufio.NewScanner(io.TeeReader(out, &log)); lines.Scan(); {
-			if lines.Text() == "Daemon is ready" {
-				close(ready)
-			}
-		}
-		_ = daemon.Wait()
-	}()
 	t.Cleanup(func() {
-		_ = daemon.Process.Signal(syscall.SIGTERM)
-		late := time.AfterFunc(20*time.Second, func() { _ = daemon.Process.Kill() })
-		<-ended
-		late.Stop()
+		daemon.Stop(t)
 		if t.Failed() {
-			t.Logf("kubo wrote:\n%s", tail(log.Bytes()))
+			t.Logf("kubo wrote:\n%s", daemon.Tail())
 		}
 	})
-	select {
-	case <-ready:
-		return k
-	case <-ended:
-		t.Fatalf("kubo ended at once:\n%s", tail(log.Bytes()))
-	case <-time.After(testTimeout):
-		t.Fatal("kubo is not ready")
-	}
-	return nil
+	return k
 }
 
 // TestKubo: our program and kubo find, ping and keep each other over TCP and over QUIC, whoever dials.
@@ -121,11 +90,11 @@ func TestKubo(t *testing.T) {
 	for name, listen := range k.listen {
 		t.Run("visit over "+name, func(t *testing.T) {
 			address := listen + "/p2p/" + k.id
-			d := ask[dialed](t, "dial", address, "--json")
+			d := ask[programtest.Dialed](t, "dial", address, "--json")
 			if !d.OK || d.PeerID != k.id || d.Transport != name || !strings.HasPrefix(d.Info.Version, "kubo/") || !slices.Contains(d.Info.Protocols, "/ipfs/bitswap/1.2.0") {
 				t.Errorf("dial: %+v", d)
 			}
-			if r := ask[trips](t, "ping", address, "--json", "--count", "3", "--interval", "0s"); !r.OK || r.Count != 3 {
+			if r := ask[programtest.Trips](t, "ping", address, "--json", "--count", "3", "--interval", "0s"); !r.OK || r.Count != 3 {
 				t.Errorf("ping: %+v", r)
 			}
 		})
@@ -137,7 +106,7 @@ func TestKubo(t *testing.T) {
 		t.Run("visited over "+name, func(t *testing.T) {
 			y := newYard(t)
 			y.start(t)
-			k.call(t, "swarm", "connect", y.listen[name].String()+"/p2p/"+y.peerID.String())
+			k.call(t, "swarm", "connect", y.Listen[name].String()+"/p2p/"+y.peerID.String())
 			if out := k.call(t, "ping", "-n", "3", y.peerID.String()); strings.Count(out, "Pong received") != 3 {
 				t.Errorf("ipfs ping: %s", out)
 			}
@@ -146,7 +115,7 @@ func TestKubo(t *testing.T) {
 			}
 			var p admin.Peer
 			node.Await(t, "the link is 7 s old", func() bool {
-				peers := ask[[]admin.Peer](t, "peers", "--json", "--home", y.home)
+				peers := ask[[]admin.Peer](t, "peers", "--json", "--home", y.Home)
 				if len(peers) != 1 {
 					t.Fatalf("the program lists %+v", peers)
 				}
@@ -162,7 +131,7 @@ func TestKubo(t *testing.T) {
 		y := newYard(t, fmt.Sprintf("peers.persistent=[%q]", k.listen["quic"]+"/p2p/"+k.id))
 		y.start(t)
 		node.Await(t, "the program holds a link to kubo", func() bool {
-			peers := ask[[]admin.Peer](t, "peers", "--json", "--home", y.home)
+			peers := ask[[]admin.Peer](t, "peers", "--json", "--home", y.Home)
 			return len(peers) == 1 && peers[0].PeerID == k.id && peers[0].Direction == admin.Outbound && peers[0].Trusted
 		})
 		if out := k.call(t, "swarm", "peers"); !strings.Contains(out, y.peerID.String()) {

@@ -10,7 +10,7 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		program.remove()
+		programs.Remove()
 		os.Exit(code)
 	}))
 }

@@ -3,7 +3,6 @@ package hosts
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -16,48 +15,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/gopeer"
 	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/jspeer"
 	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/node"
+	"github.com/switchyard-p2p/switchyard/internal/programtest"
 )
-
-// dialed is what dial --json prints.
-type dialed struct {
-	OK        bool   `json:"ok"`
-	Address   string `json:"address"`
-	NodeID    string `json:"node_id"`
-	PeerID    string `json:"peer_id"`
-	Wire      string `json:"wire"`
-	Transport string `json:"transport"`
-	Security  string `json:"security"`
-	Muxer     string `json:"muxer"`
-	Stages    []struct {
-		Name string   `json:"name"`
-		MS   *float64 `json:"ms"`
-	} `json:"stages"`
-	Info struct {
-		Moniker   string   `json:"moniker"`
-		Network   string   `json:"network"`
-		Version   string   `json:"version"`
-		Channels  []int    `json:"channels"`
-		Protocols []string `json:"protocols"`
-		Listen    []string `json:"listen"`
-	} `json:"info"`
-}
-
-// trips is what ping --json and echo --json print.
-type trips struct {
-	OK    bool `json:"ok"`
-	Size  int  `json:"size"`
-	Count int  `json:"count"`
-	RTT   struct {
-		Min float64 `json:"min"`
-		P50 float64 `json:"p50"`
-		P99 float64 `json:"p99"`
-		Max float64 `json:"max"`
-	} `json:"rtt_ms"`
-}
-
-func (r trips) ordered() bool {
-	return r.RTT.Min > 0 && r.RTT.Min <= r.RTT.P50 && r.RTT.P50 <= r.RTT.P99 && r.RTT.P99 <= r.RTT.Max
-}
 
 // TestProgramVisits: dial, ping and echo of the real program against real hosts of go-libp2p, over every stack.
 func TestProgramVisits(t *testing.T) {
@@ -66,29 +25,22 @@ func TestProgramVisits(t *testing.T) {
 		theirs := gopeer.Start(t, s)
 		address := theirs.Addrs()[0].String() + "/p2p/" + theirs.ID().String()
 		for _, form := range []string{address, theirs.Addrs()[0].String()} {
-			d := ask[dialed](t, "dial", form, "--json")
+			d := ask[programtest.Dialed](t, "dial", form, "--json")
 			if !d.OK || d.PeerID != theirs.ID().String() || d.Wire != "libp2p" || d.Transport != s.Transport || d.Security != s.Security || d.Muxer != s.Muxer {
 				t.Errorf("dial %s: %+v", form, d)
 			}
 			if d.Info.Version != gopeer.Agent || !slices.Contains(d.Info.Protocols, node.Echo) || !slices.Contains(d.Info.Listen, theirs.Addrs()[0].String()) || len(d.Info.Channels) != 0 {
 				t.Errorf("dial %s: info %+v", form, d.Info)
 			}
-			var stages []string
-			for _, st := range d.Stages {
-				if st.MS == nil || *st.MS < 0 || *st.MS > 5000 {
-					t.Errorf("dial %s: stage %s took %v", form, st.Name, st.MS)
-				}
-				stages = append(stages, st.Name)
-			}
-			if len(stages) < 2 || stages[0] != "transport" || stages[len(stages)-1] != "info" {
+			if stages := d.StageNames(t); len(stages) < 2 || stages[0] != "transport" || stages[len(stages)-1] != "info" {
 				t.Errorf("dial %s: stages %v", form, stages)
 			}
 		}
-		if r := ask[trips](t, "ping", address, "--json", "--count", "10", "--interval", "0s"); !r.OK || r.Count != 10 || !r.ordered() {
+		if r := ask[programtest.Trips](t, "ping", address, "--json", "--count", "10", "--interval", "0s"); !r.OK || r.Count != 10 || !r.Ordered() {
 			t.Errorf("ping: %+v", r)
 		}
 		for _, size := range []int{0, 1, 65536, 16 << 20} {
-			if r := ask[trips](t, "echo", address, "--json", "--size", fmt.Sprint(size), "--count", "2"); !r.OK || r.Size != size || r.Count != 2 || !r.ordered() {
+			if r := ask[programtest.Trips](t, "echo", address, "--json", "--size", fmt.Sprint(size), "--count", "2"); !r.OK || r.Size != size || r.Count != 2 || !r.Ordered() {
 				t.Errorf("echo of %d bytes: %+v", size, r)
 			}
 		}
@@ -123,7 +75,7 @@ func TestProgramIsVisited(t *testing.T) {
 	seen := func(id string, want admin.Peer) {
 		t.Helper()
 		node.Await(t, "the program lists "+id, func() bool {
-			for _, p := range ask[[]admin.Peer](t, "peers", "--json", "--home", y.home) {
+			for _, p := range ask[[]admin.Peer](t, "peers", "--json", "--home", y.Home) {
 				if p.PeerID != id {
 					continue
 				}
@@ -137,7 +89,7 @@ func TestProgramIsVisited(t *testing.T) {
 	}
 	eachStack(t, func(t *testing.T, s gopeer.Stack) {
 		theirs := gopeer.Start(t, s)
-		us := peer.AddrInfo{ID: y.peerID, Addrs: []ma.Multiaddr{y.listen[s.Transport]}}
+		us := peer.AddrInfo{ID: y.peerID, Addrs: []ma.Multiaddr{y.Listen[s.Transport]}}
 		if err := theirs.Connect(ctx, us); err != nil {
 			t.Fatal(err)
 		}
@@ -164,43 +116,32 @@ func TestProgramIsVisited(t *testing.T) {
 		}
 		// The program visits itself over the same stack.
 		if s.Name != "tcp-tls" { // it prefers Noise
-			address := y.listen[s.Transport].String() + "/p2p/" + y.peerID.String()
-			if d := ask[dialed](t, "dial", address, "--json"); !d.OK || d.PeerID != y.peerID.String() || d.Info.Network != yardNetwork || d.Transport != s.Transport || d.Security != s.Security {
+			address := y.Listen[s.Transport].String() + "/p2p/" + y.peerID.String()
+			if d := ask[programtest.Dialed](t, "dial", address, "--json"); !d.OK || d.PeerID != y.peerID.String() || d.Info.Network != yardNetwork || d.Transport != s.Transport || d.Security != s.Security {
 				t.Errorf("the program dials itself: %+v", d)
 			}
-			if r := ask[trips](t, "echo", address, "--json", "--size", "100000"); !r.OK {
+			if r := ask[programtest.Trips](t, "echo", address, "--json", "--size", "100000"); !r.OK {
 				t.Errorf("the program's echo by itself: %+v", r)
 			}
 		}
 	})
 	t.Run("js-libp2p", func(t *testing.T) {
 		theirs := jspeer.Start(t, "../jspeer")
-		us := jspeer.Args{"peer": y.peerID.String(), "address": y.listen["tcp"].String() + "/p2p/" + y.peerID.String(), "size": 1 << 20}
+		us := jspeer.Args{"peer": y.peerID.String(), "address": y.Listen["tcp"].String() + "/p2p/" + y.peerID.String(), "size": 1 << 20}
 		for _, what := range []string{"dial", "identified", "ping", "echo"} {
 			if err := theirs.Do(ctx, what, us, nil); err != nil {
 				t.Error(err)
 			}
 		}
 		seen(theirs.ID, admin.Peer{Transport: "tcp", Security: "noise", Muxer: "yamux", Version: jsAgent})
-		if d := ask[dialed](t, "dial", theirs.Listen[0], "--json"); !d.OK || d.PeerID != theirs.ID || d.Security != "noise" || d.Info.Version != jsAgent {
+		if d := ask[programtest.Dialed](t, "dial", theirs.Listen[0], "--json"); !d.OK || d.PeerID != theirs.ID || d.Security != "noise" || d.Info.Version != jsAgent {
 			t.Errorf("the program dials js-libp2p: %+v", d)
 		}
-		if r := ask[trips](t, "ping", theirs.Listen[0], "--json", "--count", "3", "--interval", "0s"); !r.OK {
+		if r := ask[programtest.Trips](t, "ping", theirs.Listen[0], "--json", "--count", "3", "--interval", "0s"); !r.OK {
 			t.Errorf("ping: %+v", r)
 		}
-		if r := ask[trips](t, "echo", theirs.Listen[0], "--json", "--size", "1000000", "--count", "3"); !r.OK {
+		if r := ask[programtest.Trips](t, "echo", theirs.Listen[0], "--json", "--size", "1000000", "--count", "3"); !r.OK {
 			t.Errorf("echo: %+v", r)
 		}
 	})
-}
-
-// freeAddress is a loopback address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -1,4 +1,4 @@
-package interop
+package programtest
 
 import (
 	"os/exec"
