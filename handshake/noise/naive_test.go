@@ -125,7 +125,7 @@ func attackWith(t *testing.T, side muxer.Side, script func(p *naivePeer) error, 
 	}
 	change(&opts)
 	for _, c := range []*handshaketest.Conn{a, b} {
-		c.SetDeadline(time.Now().Add(testTimeout))
+		c.SetDeadline(time.Now().Add(handshaketest.Timeout))
 	}
 	done := make(chan error, 1)
 	go func() {

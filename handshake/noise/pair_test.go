@@ -5,15 +5,11 @@ import (
 	"errors"
 	"net"
 	"testing"
-	"time"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
-
-// testTimeout bounds what a broken test may take; no test waits for it.
-const testTimeout = 20 * time.Second
 
 var (
 	dialerKey   = handshake.NewIdentity([handshake.SeedSize]byte{1})
@@ -22,27 +18,6 @@ var (
 
 func memPipe() (dialer, listener *handshaketest.Conn) {
 	return handshaketest.Pipe("/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.2/tcp/2")
-}
-
-// tcpPair returns both ends of a loopback connection, closed when the test ends.
-func tcpPair(tb testing.TB) (a, b net.Conn) {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	if a, err = net.Dial("tcp", l.Addr().String()); err != nil {
-		tb.Fatal(err)
-	}
-	if b, err = l.Accept(); err != nil {
-		tb.Fatal(err)
-	}
-	for _, c := range []net.Conn{a, b} {
-		tb.Cleanup(func() { c.Close() })
-		c.SetDeadline(time.Now().Add(testTimeout))
-	}
-	return a, b
 }
 
 func dialing() handshake.Securing {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -111,7 +112,7 @@ func TestMuxers(t *testing.T) {
 
 // Whatever the sizes of writes and reads, what arrives is what was sent, both ways at once, over TCP.
 func TestStream(t *testing.T) {
-	x, y := tcpPair(t)
+	x, y := handshaketest.TCPPair(t)
 	cx, cy := securedPair(t, x, y)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	data := make([]byte, 3<<20)
@@ -287,7 +288,7 @@ func TestNonceExhausted(t *testing.T) {
 }
 
 func TestNoAllocations(t *testing.T) {
-	x, y := tcpPair(t)
+	x, y := handshaketest.TCPPair(t)
 	cx, cy := securedPair(t, x, y)
 	for _, n := range []int{1, 100, 5000, 200_000} {
 		p, q := make([]byte, n), make([]byte, n)

@@ -11,14 +11,16 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
 )
 
 // attack runs a handshake of ours against a naivePeer that a script drives; the peer hangs up when the script ends.
 func attack(t *testing.T, script func(*naivePeer) error) (*Conn, error) {
 	t.Helper()
 	a, b := memPipe()
-	a.SetDeadline(time.Now().Add(testTimeout))
-	b.SetDeadline(time.Now().Add(testTimeout))
+	a.SetDeadline(time.Now().Add(handshaketest.Timeout))
+	b.SetDeadline(time.Now().Add(handshaketest.Timeout))
 	done := make(chan error, 1)
 	go func() {
 		done <- script(newNaivePeer(b))

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
 )
 
 func FuzzEphemeralMessage(f *testing.F) {
@@ -171,7 +173,7 @@ func FuzzHandshake(f *testing.F) {
 	f.Add([]byte("\x13/multistream/1.0.0\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		a, b := memPipe()
-		a.SetDeadline(time.Now().Add(testTimeout))
+		a.SetDeadline(time.Now().Add(handshaketest.Timeout))
 		b.Write(data)
 		b.CloseWrite()
 		if c, err := Handshake(context.Background(), a, testKey(1), Options{}); err == nil {

@@ -11,10 +11,11 @@ import (
 	"testing/iotest"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
 )
 
 func TestHandshake(t *testing.T) {
-	a, b := tcpPair(t)
+	a, b := handshaketest.TCPPair(t)
 	ra, rb := shakeBoth(a, b, Options{EarlyData: []byte("from a")}, Options{EarlyData: []byte("from b")})
 	if ra.err != nil || rb.err != nil {
 		t.Fatal(ra.err, rb.err)

@@ -5,34 +5,9 @@ import (
 	"errors"
 	"net"
 	"testing"
-	"time"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 )
-
-// testTimeout bounds what a broken test may take; no test waits for it.
-const testTimeout = 20 * time.Second
-
-// tcpPair returns both ends of a loopback connection, closed when the test ends.
-func tcpPair(tb testing.TB) (a, b net.Conn) {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	if a, err = net.Dial("tcp", l.Addr().String()); err != nil {
-		tb.Fatal(err)
-	}
-	if b, err = l.Accept(); err != nil {
-		tb.Fatal(err)
-	}
-	for _, c := range []net.Conn{a, b} {
-		tb.Cleanup(func() { c.Close() })
-		c.SetDeadline(time.Now().Add(testTimeout))
-	}
-	return a, b
-}
 
 // testKey returns the key that grows from a seed.
 func testKey(seed byte) *handshake.NodeKey {

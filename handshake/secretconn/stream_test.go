@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
 )
 
 // naiveStream returns a Conn of ours and the reference peer at its other end, after the handshake.
@@ -41,7 +43,7 @@ func naiveStream(tb testing.TB) (*Conn, *naivePeer) {
 
 // TestStream sends writes of many sizes both ways over TCP and compares the streams.
 func TestStream(t *testing.T) {
-	x, y := tcpPair(t)
+	x, y := handshaketest.TCPPair(t)
 	cx, cy := securedPair(t, x, y)
 	rng := rand.New(rand.NewPCG(1, 2))
 	data := make([]byte, 3<<20)
@@ -317,7 +319,7 @@ func TestReadDeadline(t *testing.T) {
 
 // TestWriteDeadline fills the connection until a write ends at its deadline, and goes on from there once the remote reads.
 func TestWriteDeadline(t *testing.T) {
-	x, y := tcpPair(t)
+	x, y := handshaketest.TCPPair(t)
 	cx, cy := securedPair(t, x, y)
 	data := make([]byte, 32<<20) // more than the sockets' buffers
 	for i := range data {
@@ -344,7 +346,7 @@ func TestWriteDeadline(t *testing.T) {
 		}
 		done <- nil
 	}()
-	cx.SetWriteDeadline(time.Now().Add(testTimeout))
+	cx.SetWriteDeadline(time.Now().Add(handshaketest.Timeout))
 	if m, err := cx.Write(data[n:]); err != nil || m != len(data)-n {
 		t.Error(m, err)
 	}
@@ -359,7 +361,7 @@ func TestWriteDeadline(t *testing.T) {
 // TestClose closes under a reader and a writer that are busy, or wait.
 func TestClose(t *testing.T) {
 	for _, remoteReads := range []bool{true, false} {
-		x, y := tcpPair(t)
+		x, y := handshaketest.TCPPair(t)
 		cx, cy := securedPair(t, x, y)
 		var wg sync.WaitGroup
 		started := make(chan struct{}, 1)

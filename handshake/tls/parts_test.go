@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+
+	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
 )
 
 // countedConn counts what is written to it.
@@ -22,7 +24,7 @@ func (c *countedConn) Write(p []byte) (int, error) {
 
 // Parts arrive as one stream, sent in one piece as long as they fit into it, in records that are full but for the last one.
 func TestParts(t *testing.T) {
-	x, y := tcpPair(t)
+	x, y := handshaketest.TCPPair(t)
 	under := &countedConn{Conn: x}
 	dialer, listener := securedPair(t, under, y)
 	for _, sizes := range [][]int{{0}, {1}, {12, 1}, {12, 65472}, {40, 12, 65472}, {maxRecord, 5, maxRecord - 5, 2 * maxRecord}, {5, 3*maxRecord + 7, 9}} {
@@ -50,7 +52,7 @@ func TestParts(t *testing.T) {
 
 // Who has hung up is told nothing any more.
 func TestNoAlertBehindTheEnd(t *testing.T) {
-	x, y := tcpPair(t)
+	x, y := handshaketest.TCPPair(t)
 	under := &countedConn{Conn: y}
 	dialer, listener := securedPair(t, x, under)
 	if err := dialer.Close(); err != nil {

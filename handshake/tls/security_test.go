@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -234,7 +235,7 @@ func TestConfigs(t *testing.T) {
 
 // Whatever the sizes of writes and reads, what arrives is what was sent, both ways at once, over TCP.
 func TestStream(t *testing.T) {
-	x, y := tcpPair(t)
+	x, y := handshaketest.TCPPair(t)
 	cx, cy := securedPair(t, x, y)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	data := make([]byte, 3<<20)

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -216,8 +217,8 @@ func against(t *testing.T, side muxer.Side, change func(*tls.Config)) shaken {
 func againstWith(t *testing.T, opts handshake.Securing, change func(*tls.Config)) shaken {
 	t.Helper()
 	a, b := memPipe()
-	a.SetDeadline(time.Now().Add(testTimeout))
-	b.SetDeadline(time.Now().Add(testTimeout))
+	a.SetDeadline(time.Now().Add(handshaketest.Timeout))
+	b.SetDeadline(time.Now().Add(handshaketest.Timeout))
 	config := &tls.Config{
 		InsecureSkipVerify: true, ClientAuth: tls.RequireAnyClientCert, NextProtos: []string{"/yamux/1.0.0", ALPN},
 		Certificates: []tls.Certificate{honest(t).make(t)},
