@@ -52,7 +52,7 @@ const isolatedFailures = 4
 func (m *PeerManager) isolated() bool { return len(m.links) == 0 }
 
 // countFailure adds a failure to those in a row and returns the backoff that follows; mu is held.
-func (m *PeerManager) countFailure(failures *uint32, rec *peerstore.Record) time.Duration {
+func (m *PeerManager) countFailure(failures *uint32, rec *peerstore.Record, now time.Time) time.Duration {
 	n := *failures
 	if m.isolated() {
 		n = min(n, isolatedFailures-1) + 1
@@ -61,7 +61,7 @@ func (m *PeerManager) countFailure(failures *uint32, rec *peerstore.Record) time
 		n++
 		*failures = n
 	}
-	return backoff(n, m.cfg.MinBackoff, m.mostBackoff(rec, time.Now()), m.rng)
+	return backoff(n, m.cfg.MinBackoff, m.mostBackoff(rec, now), m.rng)
 }
 
 // mostBackoff is the longest pause that a peer is given: a trusted one is never left for long, and one that was connected lately is looked for often enough
@@ -77,8 +77,8 @@ func (m *PeerManager) mostBackoff(rec *peerstore.Record, now time.Time) time.Dur
 }
 
 // pauseFor is pause within the bounds that hold for a peer.
-func (m *PeerManager) pauseFor(rec *peerstore.Record, d time.Duration) time.Duration {
-	return min(pause(max(d, m.cfg.MinBackoff), m.rng), m.mostBackoff(rec, time.Now()))
+func (m *PeerManager) pauseFor(rec *peerstore.Record, d time.Duration, now time.Time) time.Duration {
+	return min(pause(max(d, m.cfg.MinBackoff), m.rng), m.mostBackoff(rec, now))
 }
 
 // later returns the later of two times.

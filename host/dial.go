@@ -71,17 +71,27 @@ func (m *PeerManager) nextDue(now time.Time) (time.Time, bool) {
 func (m *PeerManager) TryDialNext() (Dial, bool) { return m.tryDialNext(time.Now()) }
 
 func (m *PeerManager) tryDialNext(now time.Time) (Dial, bool) {
-	rejected := map[transport.NodeID]bool{}
+	rejected := rejects{}
 	for {
-		d, ok, again := m.lookForDial(now, rejected)
+		d, ok, again := m.lookForDial(now, &rejected)
 		if !again {
 			return d, ok
 		}
 	}
 }
 
+// rejects are peers that one search for a dial has looked at in vain.
+type rejects struct{ ids map[transport.NodeID]bool }
+
+func (r *rejects) add(id transport.NodeID) {
+	if r.ids == nil { // as a rule the first look finds one
+		r.ids = map[transport.NodeID]bool{}
+	}
+	r.ids[id] = true
+}
+
 // lookForDial looks at the next few peers. again says that there are more to look at.
-func (m *PeerManager) lookForDial(now time.Time, rejected map[transport.NodeID]bool) (d Dial, ok, again bool) {
+func (m *PeerManager) lookForDial(now time.Time, rejected *rejects) (d Dial, ok, again bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if d, ok := m.dialAnchor(now); ok {
@@ -103,7 +113,7 @@ func (m *PeerManager) lookForDial(now time.Time, rejected map[transport.NodeID]b
 		if d, ok := m.dial(&rec, s, now); ok {
 			return d, true, false
 		}
-		rejected[rec.ID] = true
+		rejected.add(rec.ID)
 	}
 	return Dial{}, false, true
 }
@@ -120,7 +130,7 @@ func (m *PeerManager) dial(rec *peerstore.Record, s slot, now time.Time) (Dial, 
 		return Dial{}, false
 	}
 	if _, banned := m.store.Banned(rec.ID, netip.Addr{}, now); banned {
-		until := now.Add(m.pauseFor(rec, blockedPause))
+		until := now.Add(m.pauseFor(rec, blockedPause, now))
 		m.store.Update(rec.ID, func(rec *peerstore.Record) { rec.NotBefore = later(rec.NotBefore, until) })
 		return Dial{}, false
 	}
@@ -128,8 +138,12 @@ func (m *PeerManager) dial(rec *peerstore.Record, s slot, now time.Time) (Dial, 
 		return Dial{}, false
 	}
 	addrs, blocked, alien := m.dialable(rec, now)
-	m.postpone(rec.ID, blocked, now.Add(m.pauseFor(rec, blockedPause)))
-	m.postpone(rec.ID, alien, now.Add(m.cfg.MaxBackoff)) // others may be able to, so we keep them
+	if len(blocked) > 0 {
+		m.postpone(rec.ID, blocked, now.Add(m.pauseFor(rec, blockedPause, now)))
+	}
+	if len(alien) > 0 {
+		m.postpone(rec.ID, alien, now.Add(m.cfg.MaxBackoff)) // others may be able to, so we keep them
+	}
 	if len(addrs) == 0 {
 		return Dial{}, false
 	}
@@ -139,9 +153,6 @@ func (m *PeerManager) dial(rec *peerstore.Record, s slot, now time.Time) (Dial, 
 
 // postpone lets addresses of a peer rest; mu is held.
 func (m *PeerManager) postpone(id transport.NodeID, addrs []transport.Address, until time.Time) {
-	if len(addrs) == 0 {
-		return
-	}
 	m.store.Update(id, func(rec *peerstore.Record) {
 		for _, addr := range addrs {
 			if a := addressOf(rec, addr); a != nil {
@@ -154,17 +165,18 @@ func (m *PeerManager) postpone(id transport.NodeID, addrs []transport.Address, u
 // dialable are a peer's addresses that are due, best first, those that are due but forbidden for now, and those that our stack cannot dial; mu is held.
 func (m *PeerManager) dialable(rec *peerstore.Record, now time.Time) (addrs, blocked, alien []transport.Address) {
 	exempt := m.exempt(rec.ID)
-	due := make([]*peerstore.AddressRecord, 0, len(rec.Addresses))
+	var room [peerstore.DefaultMaxAddresses]*peerstore.AddressRecord // so that nothing is allocated, as a rule
+	due := room[:0]
 	for i := range rec.Addresses {
 		a := &rec.Addresses[i]
 		if a.NotBefore.After(now) {
 			continue
 		}
-		ip, hasIP := a.Address.IP()
 		if _, can := m.rank(a.Address); !can {
 			alien = append(alien, a.Address)
 			continue
 		}
+		ip, hasIP := a.Address.IP()
 		banned := false
 		if hasIP {
 			_, banned = m.store.Banned("", ip, now)
@@ -174,6 +186,9 @@ func (m *PeerManager) dialable(rec *peerstore.Record, now time.Time) (addrs, blo
 			continue
 		}
 		due = append(due, a)
+	}
+	if len(due) == 0 {
+		return nil, blocked, alien
 	}
 	slices.SortStableFunc(due, func(a, b *peerstore.AddressRecord) int {
 		worked := func(a *peerstore.AddressRecord) int {
@@ -187,8 +202,9 @@ func (m *PeerManager) dialable(rec *peerstore.Record, now time.Time) (addrs, blo
 		return cmp.Or(cmp.Compare(worked(a), worked(b)), cmp.Compare(a.Failures, b.Failures), cmp.Compare(ra, rb),
 			b.LastSuccess.Compare(a.LastSuccess), b.LastHeard.Compare(a.LastHeard))
 	})
-	for _, a := range due {
-		addrs = append(addrs, a.Address)
+	addrs = make([]transport.Address, len(due))
+	for i, a := range due {
+		addrs[i] = a.Address
 	}
 	return addrs, blocked, alien
 }
@@ -259,16 +275,44 @@ func (m *PeerManager) DialFailed(id transport.NodeID, failures []DialFailure) {
 		m.unclaim(id)
 	}
 	linked := p.current != nil
-	m.store.Update(id, func(rec *peerstore.Record) {
+	m.update(p, func(rec *peerstore.Record) {
 		m.recordFailures(rec, failures, linked, now)
 		if d.slot == slotFeeler {
 			m.felt(rec, failures, now)
 		}
-	})
+	}, now)
 	m.tidy(p)
-	m.expire(id, now)
 	m.settleUpgrades()
 	m.dialWake.wake()
+}
+
+// update changes what is known of a peer whose dial or link has ended, and in the same step what is to be changed because it is not busy any more: it forgets a peer
+// that we were told of and that keeps failing, or that has no address left; mu is held.
+func (m *PeerManager) update(p *peerState, fn func(*peerstore.Record), now time.Time) {
+	idle, hopeless := p.idle(), false
+	m.store.Update(p.id, func(rec *peerstore.Record) {
+		fn(rec)
+		if idle {
+			rec.Busy, hopeless = false, m.hopeless(rec, now)
+		}
+	})
+	if idle {
+		p.busy = false
+	}
+	if hopeless {
+		m.store.Remove(p.id)
+		delete(m.promises, p.id)
+	}
+}
+
+// hopeless says that an idle peer is to be forgotten; mu is held.
+func (m *PeerManager) hopeless(rec *peerstore.Record, now time.Time) bool {
+	if m.exempt(rec.ID) || m.private[rec.ID] {
+		return false
+	}
+	failed := !m.isolated() && (rec.Failures >= maxFailuresUntried && rec.LastConnected.IsZero() ||
+		rec.Failures >= maxFailuresTried && now.Sub(rec.LastConnected) > triedExpiry)
+	return failed || len(rec.Addresses) == 0 && scoreAt(rec, now) == 0 && !rec.Quarantined.After(now)
 }
 
 // recordFailures writes down what came of a dial; mu and the store's lock are held.
@@ -300,7 +344,7 @@ func (m *PeerManager) recordFailures(rec *peerstore.Record, failures []DialFailu
 		default:
 			failed = true
 			if a != nil {
-				pause := m.countFailure(&a.Failures, rec)
+				pause := m.countFailure(&a.Failures, rec, now)
 				if errors.Is(f.Err, transport.ErrNoTransport) {
 					pause = m.cfg.MaxBackoff // it will not work before a restart
 				}
@@ -311,9 +355,9 @@ func (m *PeerManager) recordFailures(rec *peerstore.Record, failures []DialFailu
 	switch {
 	case linked: // it came to us meanwhile, so it is well
 	case failed:
-		rec.NotBefore = later(rec.NotBefore, now.Add(m.countFailure(&rec.Failures, rec)))
+		rec.NotBefore = later(rec.NotBefore, now.Add(m.countFailure(&rec.Failures, rec, now)))
 	default:
-		rec.NotBefore = later(rec.NotBefore, now.Add(m.pauseFor(rec, rest)))
+		rec.NotBefore = later(rec.NotBefore, now.Add(m.pauseFor(rec, rest, now)))
 	}
 }
 
@@ -330,20 +374,19 @@ func cut(s string, n int) string {
 
 // codeOf finds the code in an error of a dial, and whether the remote gave it.
 func codeOf(err error) (code muxer.Code, remote bool) {
-	var d *DisconnectError
-	var r *handshake.Refusal
-	var s *handshake.StageError
-	var c *muxer.CloseError
-	switch {
-	case errors.As(err, &d):
+	if d, ok := errors.AsType[*DisconnectError](err); ok {
 		return d.Code, d.Remote
-	case errors.As(err, &r):
+	}
+	if r, ok := errors.AsType[*handshake.Refusal](err); ok {
 		return r.Code, r.Remote
-	case errors.As(err, &c):
+	}
+	if c, ok := errors.AsType[*muxer.CloseError](err); ok {
 		return c.Code, c.Remote
-	case errors.Is(err, context.Canceled):
+	}
+	if errors.Is(err, context.Canceled) {
 		return muxer.CodeRequested, false
-	case errors.As(err, &s):
+	}
+	if s, ok := errors.AsType[*handshake.StageError](err); ok {
 		return s.Code, false
 	}
 	return muxer.CodeTransport, false
@@ -381,24 +424,6 @@ func dropAddress(rec *peerstore.Record, addr transport.Address) {
 	rec.Addresses = slices.DeleteFunc(rec.Addresses, func(a peerstore.AddressRecord) bool { return a.Address == addr })
 }
 
-// expire forgets a peer that we were told of and that keeps failing, or that has no address left; mu is held.
-func (m *PeerManager) expire(id transport.NodeID, now time.Time) {
-	if m.peers[id] != nil || m.exempt(id) || m.private[id] {
-		return
-	}
-	rec, ok := m.store.Get(id)
-	if !ok {
-		return
-	}
-	hopeless := !m.isolated() && (rec.Failures >= maxFailuresUntried && rec.LastConnected.IsZero() ||
-		rec.Failures >= maxFailuresTried && now.Sub(rec.LastConnected) > triedExpiry)
-	empty := len(rec.Addresses) == 0 && scoreAt(&rec, now) == 0 && !rec.Quarantined.After(now)
-	if hopeless || empty {
-		m.store.Remove(id)
-		delete(m.promises, id)
-	}
-}
-
 // refusedDial lets a peer rest whose link we refused ourselves after dialing it; mu is held.
 func (m *PeerManager) refusedDial(a Arrival, refusal *DisconnectError, now time.Time) {
 	rest := gentlePause
@@ -406,7 +431,7 @@ func (m *PeerManager) refusedDial(a Arrival, refusal *DisconnectError, now time.
 		rest = shortPause
 	}
 	m.store.Update(a.ID, func(rec *peerstore.Record) {
-		rec.NotBefore = later(rec.NotBefore, now.Add(m.pauseFor(rec, rest)))
+		rec.NotBefore = later(rec.NotBefore, now.Add(m.pauseFor(rec, rest, now)))
 	})
 }
 
@@ -417,7 +442,7 @@ func (m *PeerManager) rest(l *linkState, reason *DisconnectError, now time.Time)
 	if l.guest {
 		m.rememberGuest(id, now)
 	}
-	m.store.Update(id, func(rec *peerstore.Record) {
+	m.update(l.peer, func(rec *peerstore.Record) {
 		rec.LastDisconnected = now
 		addScore(rec, 0, now) // the store ranks by the plain number
 		if stable {
@@ -426,19 +451,19 @@ func (m *PeerManager) rest(l *linkState, reason *DisconnectError, now time.Time)
 				a.Failures, a.NotBefore = 0, time.Time{}
 			}
 		}
-		wait := m.pauseFor(rec, m.cfg.MinBackoff)
+		wait := m.pauseFor(rec, m.cfg.MinBackoff, now)
 		switch reason.Code {
 		case muxer.CodeWrongNetwork, muxer.CodeIncompatible:
 			m.quarantine(rec, cut(reason.Error(), maxLastError), now)
 		case muxer.CodeTooManyPeers, muxer.CodeTooManyStarts, muxer.CodeRequested:
-			wait = m.pauseFor(rec, gentlePause)
+			wait = m.pauseFor(rec, gentlePause, now)
 		case muxer.CodeEvicted, muxer.CodeInquiryDone:
-			wait = m.pauseFor(rec, evictedPause)
+			wait = m.pauseFor(rec, evictedPause, now)
 		case muxer.CodeDuplicate:
-			wait = m.pauseFor(rec, shortPause)
+			wait = m.pauseFor(rec, shortPause, now)
 		case muxer.CodeShuttingDown:
 			if reason.Remote {
-				wait = m.pauseFor(rec, shortPause)
+				wait = m.pauseFor(rec, shortPause, now)
 			} else {
 				wait = 0
 			}
@@ -446,18 +471,14 @@ func (m *PeerManager) rest(l *linkState, reason *DisconnectError, now time.Time)
 			if !reason.Remote && reason.Code != muxer.CodeMisbehaved { // a report has cost its points already
 				addScore(rec, -penalty, now)
 			}
-			wait = max(m.countFailure(&rec.Failures, rec), m.pauseFor(rec, gentlePause))
+			wait = max(m.countFailure(&rec.Failures, rec, now), m.pauseFor(rec, gentlePause, now))
 		default:
 			if !stable && !l.inbound() {
-				wait = m.countFailure(&rec.Failures, rec)
+				wait = m.countFailure(&rec.Failures, rec, now)
 			}
 		}
 		if wait > 0 {
 			rec.NotBefore = later(rec.NotBefore, now.Add(wait))
 		}
-	})
-	if l.peer.dial == nil {
-		delete(m.peers, id) // so that expire sees it as idle; tidy, which follows, writes Busy
-		m.expire(id, now)
-	}
+	}, now)
 }

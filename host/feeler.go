@@ -7,7 +7,6 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
-	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // A feeler is a short dial that only tests an address, while all outbound slots are full: so the store knows at any time enough addresses that work, and nobody fills
@@ -33,9 +32,9 @@ func (m *PeerManager) tryFeeler(now time.Time) (Dial, bool) {
 		return Dial{}, false
 	}
 	m.feelerAt = now.Add(m.about(m.cfg.Feelers))
-	rejected := map[transport.NodeID]bool{}
+	rejected := rejects{}
 	for range maxLooks {
-		rec, ok := m.store.Feeler(now, peerstore.Query{Skip: m.query(rejected).Skip})
+		rec, ok := m.store.Feeler(now, peerstore.Query{Skip: m.query(&rejected).Skip})
 		if !ok {
 			break
 		}
@@ -45,7 +44,7 @@ func (m *PeerManager) tryFeeler(now time.Time) (Dial, bool) {
 			}
 			return d, true
 		}
-		rejected[rec.ID] = true
+		rejected.add(rec.ID)
 	}
 	return Dial{}, false
 }
@@ -81,7 +80,7 @@ func (m *PeerManager) feelerUp(a Arrival, now time.Time) *DisconnectError {
 		reason = &DisconnectError{Code: muxer.CodeBanned, Reason: ban.Reason}
 	}
 	m.store.Update(a.ID, func(rec *peerstore.Record) {
-		rec.NotBefore = later(rec.NotBefore, now.Add(m.pauseFor(rec, shortPause)))
+		rec.NotBefore = later(rec.NotBefore, now.Add(m.pauseFor(rec, shortPause, now)))
 		addr := addressOf(rec, a.Dialed)
 		if addr == nil || reason.Code == muxer.CodeBanned {
 			return
@@ -106,8 +105,8 @@ func (m *PeerManager) feelerUp(a Arrival, now time.Time) *DisconnectError {
 func (m *PeerManager) felt(rec *peerstore.Record, failures []DialFailure, now time.Time) {
 	worked := false
 	for _, f := range failures {
-		var r *handshake.Refusal
-		full := errors.As(f.Err, &r) && r.Remote && r.Stage == handshake.StageInfo && (r.Code == muxer.CodeTooManyPeers || r.Code == muxer.CodeDuplicate)
+		r, refused := errors.AsType[*handshake.Refusal](f.Err)
+		full := refused && r.Remote && r.Stage == handshake.StageInfo && (r.Code == muxer.CodeTooManyPeers || r.Code == muxer.CodeDuplicate)
 		code, _ := codeOf(f.Err)
 		hungUp := stageOf(f.Err) == handshake.StageInfo && (code == muxer.CodeRemoteClosed || code == muxer.CodeTransport)
 		if a := addressOf(rec, f.Address); a != nil && (full || hungUp && !a.LastSuccess.IsZero()) {

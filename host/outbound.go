@@ -13,8 +13,8 @@ import (
 
 // query asks the store for peers that are neither linked nor being dialed nor rejected, of network groups that have room for another outbound link; mu is held
 // while the store asks back.
-func (m *PeerManager) query(rejected map[transport.NodeID]bool) peerstore.Query {
-	q := peerstore.Query{Skip: func(id transport.NodeID) bool { return rejected[id] || m.peers[id] != nil }}
+func (m *PeerManager) query(rejected *rejects) peerstore.Query {
+	q := peerstore.Query{Skip: func(id transport.NodeID) bool { return rejected.ids[id] || m.peers[id] != nil }}
 	if m.freeOutbound() <= 0 && !m.churns() || m.cfg.OutboundPerGroup > len(m.peers) { // nobody to choose, or no group can be full
 		return q
 	}
@@ -97,7 +97,7 @@ func (m *PeerManager) tryChurn(now time.Time) (Dial, bool) {
 		return Dial{}, false
 	}
 	m.churnAt = now.Add(m.about(m.cfg.Churn))
-	rec, ok := m.store.Next(now, m.query(nil))
+	rec, ok := m.store.Next(now, m.query(&rejects{}))
 	if !ok || m.trusted[rec.ID] || m.guests[rec.ID] {
 		return Dial{}, false
 	}

@@ -412,45 +412,7 @@ func (m *PeerManager) isSelf(addr transport.Address) bool {
 // dialed over several wires or transports one address of each is among them, where it is as good as the first.
 func (m *PeerManager) Advertise(to transport.NodeID, limit int) []transport.Address {
 	guests := m.allGuests()
-	first := m.store.Advertise(limit, time.Now(), func(id transport.NodeID) bool { return id == to || id == m.self || m.private[id] || guests[id] })
-	out := make([]transport.Address, 0, min(2*len(first), limit))
-	for _, a := range first {
-		if len(out) < limit {
-			out = append(out, a)
-		}
-		rec, _ := m.store.Get(a.ID())
-		if len(rec.Addresses) < 2 {
-			continue
-		}
-		out = append(out, m.others(&rec, a, limit-len(out))...)
-	}
-	return out
-}
-
-// others are up to limit addresses of a peer that may be told beside a: over other wires or transports, and no worse than that.
-func (m *PeerManager) others(rec *peerstore.Record, a transport.Address, limit int) []transport.Address {
-	worked := false
-	for i := range rec.Addresses {
-		worked = worked || rec.Addresses[i].Address == a && !rec.Addresses[i].LastSuccess.IsZero()
-	}
-	var out []transport.Address
-	ways := map[[2]string]bool{{a.Wire(), a.Network()}: true}
-	for i := range rec.Addresses {
-		r := &rec.Addresses[i]
-		way := [2]string{r.Address.Wire(), r.Address.Network()}
-		said := r.Source.Kind == "inbound" || r.Source.Kind == "peer" // by the peer itself, of which an address works
-		if ways[way] || len(out) >= limit || r.Failures > 0 || r.Address.IsRoutable() != a.IsRoutable() || worked && r.LastSuccess.IsZero() && !said {
-			continue
-		}
-		if ip, ok := r.Address.IP(); ok {
-			if _, banned := m.store.Banned("", ip, time.Now()); banned {
-				continue
-			}
-		}
-		ways[way] = true
-		out = append(out, r.Address)
-	}
-	return out
+	return m.store.Advertise(limit, time.Now(), func(id transport.NodeID) bool { return id == to || id == m.self || m.private[id] || guests[id] })
 }
 
 // SetHeight tells how far a peer has come, or, for our own id, how far we have. Unknown ids are ignored.

@@ -37,6 +37,7 @@ const codeMisbehaved = muxer.CodeMisbehaved
 type peerState struct {
 	id      transport.NodeID
 	dial    *dialState   // nil while it is not being dialed
+	dialing dialState    // the memory of dial
 	current *linkState   // the link that is used
 	standby *linkState   // another one that takes over if the remote declines the current one
 	leaving []*linkState // those whose place was taken while they were on their way out
@@ -128,7 +129,7 @@ func (m *PeerManager) sortedPeers() []*peerState {
 // tidy brings Record.Busy up to date and forgets an idle peer; mu is held. It ends every change of a peer.
 func (m *PeerManager) tidy(p *peerState) {
 	if busy := !p.idle(); busy != p.busy {
-		m.store.Update(p.id, func(rec *peerstore.Record) { rec.Busy = busy })
+		m.store.SetBusy(p.id, busy)
 		p.busy = busy
 	}
 	if p.idle() {
@@ -203,9 +204,11 @@ func (m *PeerManager) leave(l *linkState) {
 
 // startDial reserves a slot for a dial; mu is held.
 func (m *PeerManager) startDial(id transport.NodeID, d dialState) {
-	m.peer(id).dial = &d
+	p := m.peer(id)
+	p.dialing = d
+	p.dial = &p.dialing
 	m.dialing[d.slot]++
-	m.tidy(m.peers[id])
+	m.tidy(p)
 }
 
 // endDial gives the dial's slot back. It keeps the claim of an upgrade, which the caller passes on to the link or drops; mu is held.

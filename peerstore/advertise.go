@@ -1,6 +1,7 @@
 package peerstore
 
 import (
+	"slices"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -113,7 +114,7 @@ func (b *Book) isWide(k *known) bool {
 	return transport.IsPublicIP(ip)
 }
 
-// Advertise returns up to limit addresses that may be told to others, at most one a peer: see Store. Peers whose address was dialed with success come first, in
+// Advertise returns up to limit addresses that may be told to others: see Store. Peers whose address was dialed with success come first, in
 // random order; then the others. Addresses that cannot be routed are told only while no verified peer has a public IP: then the
 // network is a local one (a test, a laboratory). The texts of the addresses share memory.
 //
@@ -147,16 +148,21 @@ func (b *Book) Advertise(limit int, now time.Time, skip func(transport.NodeID) b
 				}
 			}
 			from := len(out)
-			out, more = b.draft(out, &tour, limit-len(out))
+			out, more = b.draft(out, &tour, limit)
 			kept := out[:from]
+			var id transport.NodeID // of the peer whose addresses are looked at; they stand together
+			told := false
 			for _, a := range out[from:] {
-				if _, twice := seen[a.ID()]; twice || skip != nil && skip(a.ID()) {
-					continue
+				if a.ID() != id {
+					id = a.ID()
+					_, twice := seen[id]
+					if told = !twice && (skip == nil || !skip(id)); told && seen != nil {
+						seen[id] = struct{}{}
+					}
 				}
-				if seen != nil {
-					seen[a.ID()] = struct{}{}
+				if told {
+					kept = append(kept, a)
 				}
-				kept = append(kept, a)
 			}
 			out = kept
 		}
@@ -166,57 +172,92 @@ func (b *Book) Advertise(limit int, now time.Time, skip func(transport.NodeID) b
 
 // tour is a walk through a set of shareable peers.
 type tour struct {
-	set            share
-	size           int // of the set when it began; 0: it has not
-	at, step, done int
+	set               share
+	size              int // of the set when it began; 0: it has not
+	start, step, done int
 }
 
-// draft appends the addresses of up to want more peers of the tour. It says whether the tour goes on.
-func (b *Book) draft(out []transport.Address, t *tour, want int) (_ []transport.Address, more bool) {
+// at is the place of the n-th peer of a tour.
+func (t *tour) at(n int) int { return int((int64(t.start) + int64(n)*int64(t.step)) % int64(t.size)) }
+
+// draft appends addresses of further peers of the tour, until there are limit in all. It says whether the tour goes on.
+func (b *Book) draft(out []transport.Address, t *tour, limit int) (_ []transport.Address, more bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if t.size == 0 {
 		t.begin(len(b.shared[t.set]), b.random.IntN)
 	}
-	var room [128]uint32
-	var packed [len(room)]transport.Packed
-	for want > 0 && t.done < t.size {
+	var slots [128]uint32
+	var packed [len(slots)]transport.Packed
+	for len(out) < limit && t.done < t.size {
 		// In steps of their own, so that the reads of memory that is far apart do not wait for each other.
 		set := b.shared[t.set]
-		slots := room[:0]
-		for ; len(slots) < min(want, len(room)) && t.done < t.size; t.done++ {
-			if t.at < len(set) {
-				slots = append(slots, set[t.at])
+		page := slots[:min(limit-len(out), len(slots), t.size-t.done)]
+		for i, at := 0, t.at(t.done); i < len(page); i++ {
+			page[i] = noSlot
+			if at < len(set) {
+				page[i] = set[at]
 			}
-			if t.at += t.step; t.at >= t.size {
-				t.at -= t.size
+			if at += t.step; at >= t.size {
+				at -= t.size
 			}
 		}
 		n := 0
-		for _, slot := range slots {
+		for _, slot := range page {
+			if len(out)+n >= limit { // some had several addresses; the rest of the page is for the next time
+				break
+			}
+			t.done++
+			if slot == noSlot {
+				continue
+			}
 			e := b.at(slot)
 			if len(b.bans.nets) > 0 { // its network may have been banned since it was put here
 				if b.reindex(slot, e); e.share != t.set {
 					continue
 				}
 			}
-			k := &e.first
-			if k.next != 0 {
-				k, _ = b.toShare(e)
-			}
-			if k.other != 0 {
-				out = append(transport.Unpack(out, packed[:n]...), *b.others.at(k.other - 1))
-				want -= n + 1
-				n = 0
+			if k := &e.first; k.next == 0 && k.other == 0 { // as most are
+				packed[n] = transport.Packed{Node: e.key, IP: k.ip, Port: k.port}
+				n++
 				continue
 			}
-			packed[n] = transport.Packed{Node: e.key, IP: k.ip, Port: k.port}
-			n++
+			out = transport.Unpack(out, packed[:n]...)
+			n = 0
+			out = b.ways(out, e, limit)
 		}
 		out = transport.Unpack(out, packed[:n]...)
-		want -= n
 	}
 	return out, t.done < t.size
+}
+
+// noSlot is none that any peer has.
+const noSlot = ^uint32(0)
+
+// ways appends the address of e to share, and those beside it that may be told: over other wires or transports, and no worse. out grows to at most limit.
+func (b *Book) ways(out []transport.Address, e *entry, limit int) []transport.Address {
+	best, wide := b.toShare(e)
+	if best == nil {
+		return out
+	}
+	from := len(out)
+	out = append(out, b.address(e, best))
+	for k := b.firstOf(e); k != nil && len(out) < limit; k = b.nextOf(k) {
+		if k == best || k.failures > 0 || k.lastWorked == 0 && best.lastWorked != 0 && !b.saidItself(k) || b.banOf(k) > b.now || (e.is(routable) && b.isWide(k)) != wide {
+			continue
+		}
+		a := b.address(e, k)
+		if !slices.ContainsFunc(out[from:], func(o transport.Address) bool { return o.Wire() == a.Wire() && o.Network() == a.Network() }) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// saidItself says that the peer has told us of the address itself, once it was linked: an address of it works then.
+func (b *Book) saidItself(k *known) bool {
+	kind := b.sources.at(k.source).Kind
+	return kind == "inbound" || kind == "peer"
 }
 
 // begin chooses where the tour begins and its stride, which has no divisor in common with the size, so that it meets everybody.
@@ -224,7 +265,7 @@ func (t *tour) begin(size int, random func(int) int) {
 	if t.size = size; size == 0 {
 		return
 	}
-	t.at, t.step = random(size), 1+random(size)
+	t.start, t.step = random(size), 1+random(size)
 	for gcd(t.step, size) != 1 {
 		t.step = 1 + random(size)
 	}

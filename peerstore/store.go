@@ -25,6 +25,8 @@ type Store interface {
 	// Update changes a known peer under the store's lock and reindexes it in O(log n). It does nothing and returns false for an
 	// unknown id: an event on an unknown id never inserts a peer. fn must be quick and must not call the store; the record is fn's only until it returns.
 	Update(id transport.NodeID, fn func(*Record)) bool
+	// SetBusy sets Record.Busy of a known peer, for less work than Update; false for an unknown id.
+	SetBusy(id transport.NodeID, busy bool) bool
 	// Ensure is Update that inserts a record first, for configured peers and for inbound peers that have proven their key. It also goes
 	// beyond MaxPeers for a trusted record.
 	Ensure(id transport.NodeID, now time.Time, fn func(*Record))
@@ -44,7 +46,8 @@ type Store interface {
 	// NextDue tells when the earliest peer that is not due yet (and not busy, see Record.Busy) becomes due.
 	NextDue(now time.Time) (time.Time, bool)
 	// Advertise returns up to limit addresses that may be told to others: verified ones (dialed with success) first, never one
-	// of a private, quarantined or banned peer, at most one a peer. skip is called without a lock.
+	// of a private, quarantined or banned peer. Of a peer that can be dialed over several wires or transports it is one address of each (as far as they are as
+	// good as the first), one behind the other. skip is called without a lock.
 	Advertise(limit int, now time.Time, skip func(transport.NodeID) bool) []transport.Address
 	// Range calls fn with copies, best ranked first (score, failures and successes count roughly), until it returns false; it holds no lock while fn runs.
 	Range(fn func(Record) bool)

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -78,51 +79,63 @@ func (a Address) Pack() (p Packed, ok bool) {
 
 // Unpack appends the addresses to dst. Their texts share one allocation, which lives as long as any of them.
 func Unpack(dst []Address, ps ...Packed) []Address {
-	const ip4Text = 80 // at most 77 bytes; an IPv6 text may be longer
-	var text strings.Builder
-	text.Grow(len(ps) * ip4Text)
-	var room [ip4Text]byte
+	const usual = 77 // an IPv4 text has no more; an IPv6 text may be longer
+	var all strings.Builder
+	all.Grow(len(ps) * usual)
+	var room [mostText]byte
 	for i := range ps {
-		at := text.Len()
-		text.Write(ps[i].appendText(room[:0]))
-		one := text.String()[at:]
+		at := all.Len()
+		all.Write(room[:ps[i].text(&room)])
+		one := all.String()[at:]
 		dst = append(dst, Address{id: NodeID(one[len(one)-2*NodeIDSize:]), text: one})
 	}
 	return dst
 }
 
-func (p *Packed) appendText(b []byte) []byte {
+// mostText is more than the longest text of a Packed.
+const mostText = 128
+
+// text writes the canonical text and says how long it is.
+func (p *Packed) text(b *[mostText]byte) int {
+	n := len("/ip4/")
 	if [12]byte(p.IP[:12]) == mapped4 {
-		b = append(b, "/ip4/"...)
-		for i := 12; i < 16; i++ {
-			if i > 12 {
-				b = append(b, '.')
+		copy(b[:], "/ip4/")
+		for _, v := range p.IP[12:] {
+			b[n] = '0' + v/100
+			if v >= 100 {
+				n++
 			}
-			b = appendByte(b, p.IP[i])
+			b[n] = '0' + v/10%10
+			if v >= 10 {
+				n++
+			}
+			b[n] = '0' + v%10
+			n++
+			b[n] = '.'
+			n++
 		}
+		n--
 	} else {
-		b = netip.AddrFrom16(p.IP).AppendTo(append(b, "/ip6/"...))
+		copy(b[:], "/ip6/")
+		n = len(netip.AddrFrom16(p.IP).AppendTo(b[:n]))
 	}
-	b = strconv.AppendUint(append(b, "/tcp/"...), uint64(p.Port), 10)
-	return appendHex(append(b, mconnPart...), p.Node[:])
+	n += copy(b[n:], "/tcp/")
+	n = len(strconv.AppendUint(b[:n], uint64(p.Port), 10))
+	n += copy(b[n:], mconnPart)
+	putHex((*[2 * NodeIDSize]byte)(b[n:]), &p.Node)
+	return n + 2*NodeIDSize
 }
 
-func appendByte(b []byte, v byte) []byte {
-	switch {
-	case v >= 100:
-		return append(b, '0'+v/100, '0'+v/10%10, '0'+v%10)
-	case v >= 10:
-		return append(b, '0'+v/10, '0'+v%10)
+// putHex spells four bytes at once.
+func putHex(b *[2 * NodeIDSize]byte, raw *[NodeIDSize]byte) {
+	for i := 0; i < NodeIDSize; i += 4 {
+		v := uint64(binary.BigEndian.Uint32(raw[i:]))
+		v = (v | v<<16) & 0x0000ffff0000ffff // half a byte in each byte
+		v = (v | v<<8) & 0x00ff00ff00ff00ff
+		v = (v | v<<4) & 0x0f0f0f0f0f0f0f0f
+		letters := (v + 0x0606060606060606) >> 4 & 0x0101010101010101 // 1 for what is above 9
+		binary.BigEndian.PutUint64(b[2*i:], v+0x3030303030303030+letters*('a'-'0'-10))
 	}
-	return append(b, '0'+v)
-}
-
-func appendHex(b []byte, raw []byte) []byte {
-	const digits = "0123456789abcdef"
-	for _, c := range raw {
-		b = append(b, digits[c>>4], digits[c&15])
-	}
-	return b
 }
 
 // Bytes is what an id of 40 hex digits spells; false for any other.
@@ -154,5 +167,6 @@ func unhex(c byte) byte {
 // NodeIDFromBytes is the id of 40 hex digits that spells raw.
 func NodeIDFromBytes(raw [NodeIDSize]byte) NodeID {
 	var b [2 * NodeIDSize]byte
-	return NodeID(appendHex(b[:0], raw[:]))
+	putHex(&b, &raw)
+	return NodeID(b[:])
 }

@@ -39,6 +39,8 @@ func Run(t *testing.T, f Factory) {
 		{"Ties", testTies},
 		{"Advertise", testAdvertise},
 		{"AdvertiseLocal", testAdvertiseLocal},
+		{"AdvertiseWays", testAdvertiseWays},
+		{"Busy", testBusy},
 		{"Range", testRange},
 		{"Bans", testBans},
 		{"BanLimits", testBanLimits},

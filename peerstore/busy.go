@@ -1,0 +1,23 @@
+package peerstore
+
+import "github.com/switchyard-p2p/switchyard/transport"
+
+// SetBusy marks a peer as being dialed or connected, or not any more: see Store. It is Update for Record.Busy alone, without a copy of the record; and
+// nothing has to be persisted for it.
+func (b *Book) SetBusy(id transport.NodeID, on bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	slot, e := b.find(id)
+	if e == nil {
+		return false
+	}
+	if e.is(busy) != on {
+		e.setFlag(busy, on)
+		b.reindex(slot, e)
+		if e.is(contested) {
+			b.judge()
+		}
+		b.prune()
+	}
+	return true
+}
