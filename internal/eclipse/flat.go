@@ -150,6 +150,11 @@ func (s *flatStore) Update(id transport.NodeID, fn func(*peerstore.Record)) bool
 	return p != nil
 }
 
+// SetBusy is Store's.
+func (s *flatStore) SetBusy(id transport.NodeID, busy bool) bool {
+	return s.Update(id, func(r *peerstore.Record) { r.Busy = busy })
+}
+
 func (s *flatStore) Ensure(id transport.NodeID, now time.Time, fn func(*peerstore.Record)) {
 	if s.peers[id] == nil {
 		s.insert(peerstore.Record{ID: id, FirstSeen: now})
