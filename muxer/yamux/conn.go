@@ -26,6 +26,7 @@ const (
 	typeGoAway = 3
 
 	flagSYN = 1
+	flagACK = 2
 	flagFIN = 4
 	flagRST = 8
 )
@@ -65,7 +66,8 @@ type conn struct {
 	told    bool  // the watcher knows
 	cause   error // why the connection takes no more
 	late    *time.Timer
-	pending int // streams of the remote that are not yet accepted
+	pending int           // streams of the remote that are not yet accepted
+	rtt     time.Duration // of go-yamux's pings; 0: not yet known
 	owner   *streams
 	over    bool // closed
 	unread  int  // bytes that have arrived and nobody has read, until closed
@@ -148,13 +150,10 @@ func (c *conn) Read(p []byte) (int, error) {
 		n, err := c.Conn.Read(p[:min(len(p), c.body)])
 		c.received.Add(uint64(n))
 		c.body -= n
-		switch {
-		case n > 0 || err == nil: // an error comes again
+		if n > 0 || err == nil { // an error comes again
 			return n, nil
-		case errors.Is(err, io.EOF):
-			err = io.ErrUnexpectedEOF
 		}
-		return 0, c.end(err)
+		return 0, c.end(cutShort(err))
 	}
 	if len(p) < headerSize {
 		return 0, errors.New("yamux: a header is read in pieces")
@@ -163,40 +162,75 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.arrivals {
 		c.announce()
 	}
+	for {
+		if err := c.readHeader(); err != nil {
+			return 0, c.end(err)
+		}
+		skip, err := c.note(c.head[:])
+		if err != nil {
+			return 0, c.end(err)
+		}
+		if skip == 0 {
+			return copy(p, c.head[:]), nil
+		}
+		n, err := io.CopyN(io.Discard, c.Conn, skip)
+		c.received.Add(uint64(n))
+		if err != nil {
+			return 0, c.end(cutShort(err))
+		}
+	}
+}
+
+// readHeader reads the next header into head.
+func (c *conn) readHeader() error {
 	for c.headN < headerSize {
 		n, err := c.Conn.Read(c.head[c.headN:])
 		c.received.Add(uint64(n))
 		if c.headN += n; n == 0 && err != nil {
-			if errors.Is(err, io.EOF) && c.headN > 0 {
-				err = io.ErrUnexpectedEOF
+			if c.headN > 0 {
+				err = cutShort(err)
 			}
-			return 0, c.end(err)
+			return err
 		}
 	}
 	c.headN = 0
-	if err := c.note(c.head[:]); err != nil {
-		return 0, c.end(err)
-	}
-	return copy(p, c.head[:]), nil
+	return nil
 }
 
-// note takes note of a header.
-func (c *conn) note(h []byte) error {
+// cutShort is err inside a frame.
+func cutShort(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// note takes note of a header. skip is the length of its body if that is of a stream which is over, for us: go-yamux need not see it.
+func (c *conn) note(h []byte) (skip int64, err error) {
 	kind, flags := h[1], binary.BigEndian.Uint16(h[2:])
 	id, length := binary.BigEndian.Uint32(h[4:]), binary.BigEndian.Uint32(h[8:])
 	switch kind {
 	case typeGoAway:
-		return goneAway(length)
+		return 0, goneAway(length)
 	case typeData, typeWindow:
+	case typePing:
+		if flags&flagACK != 0 {
+			c.measured(c.out.answered())
+		}
+		return 0, nil
 	default:
-		return nil
+		return 0, nil
 	}
 	c.mu.Lock()
 	t := c.streams[id]
+	if t == nil && kind == typeData && flags&flagSYN == 0 {
+		c.mu.Unlock()
+		return int64(length), nil
+	}
 	if kind == typeData && c.unread+int(length) > unreadOfOne && c.muxer.unread.Load()+int64(length) > int64(c.muxer.cfg.MaxUnread) {
 		held := c.unread
 		c.mu.Unlock()
-		return &muxer.CloseError{Code: muxer.CodeOverflow, Reason: fmt.Sprintf("yamux: nobody has read %d bytes, and all connections hold as many as they may (%d)", held, c.muxer.cfg.MaxUnread)}
+		return 0, &muxer.CloseError{Code: muxer.CodeOverflow, Reason: fmt.Sprintf("yamux: nobody has read %d bytes, and all connections hold as many as they may (%d)", held, c.muxer.cfg.MaxUnread)}
 	}
 	if flags&flagSYN != 0 && t == nil {
 		t = c.of(id)
@@ -206,10 +240,16 @@ func (c *conn) note(h []byte) error {
 	}
 	var watch func()
 	if t != nil {
+		if kind == typeData {
+			if err := t.in.take(length); err != nil {
+				c.mu.Unlock()
+				return 0, err
+			}
+		}
 		if kind == typeWindow {
 			if t.window += int64(length); t.window > math.MaxUint32 {
 				c.mu.Unlock()
-				return &muxer.CloseError{Code: muxer.CodeProtocolError, Reason: "yamux: a window of more than 4 GiB"}
+				return 0, &muxer.CloseError{Code: muxer.CodeProtocolError, Reason: "yamux: a window of more than 4 GiB"}
 			}
 			watch = t.watch
 		}
@@ -228,7 +268,7 @@ func (c *conn) note(h []byte) error {
 	if watch != nil && !(kind == typeWindow && length == 0 && flags&(flagFIN|flagRST) == 0) {
 		watch()
 	}
-	return nil
+	return 0, nil
 }
 
 // announce tells of the streams that go-yamux has ready to be accepted.
@@ -326,6 +366,12 @@ func (c *conn) Write(frame []byte) (int, error) {
 		return 0, errors.New("yamux: a frame without a header")
 	}
 	kind, flags, id := frame[1], binary.BigEndian.Uint16(frame[2:]), binary.BigEndian.Uint32(frame[4:])
+	if kind == typeWindow { // windows are ours
+		if flags == 0 {
+			return len(frame), nil
+		}
+		clear(frame[8:headerSize]) // go-yamux has made the frame for this one call
+	}
 	refused := false
 	var begins *traffic
 	if kind == typeData || kind == typeWindow {

@@ -43,9 +43,12 @@ func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.lib.Read(p)
 	if n > 0 {
 		s.conn.mu.Lock()
-		s.conn.consumed(s.traffic, n)
+		more := s.conn.consumed(s.traffic, n)
 		s.conn.mu.Unlock()
-		if err != nil && !errors.Is(err, io.EOF) { // of the window update behind the bytes; it comes again
+		if more > 0 {
+			s.conn.grant(s.lib.StreamID(), more)
+		}
+		if err != nil && !errors.Is(err, io.EOF) { // of go-yamux's window update behind the bytes
 			err = nil
 		}
 	}

@@ -3,9 +3,10 @@ package yamux
 // traffic is what we know of one stream.
 type traffic struct {
 	readable int
-	window   int64 // bytes that the remote takes
-	begun    bool  // the remote was told of it, or has begun it; the writer's turn guards it
-	paced    bool  // WriteReady is used: kept until the connection ends
+	in       window // of what the remote sends
+	window   int64  // bytes that the remote takes
+	begun    bool   // the remote was told of it, or has begun it; the writer's turn guards it
+	paced    bool   // WriteReady is used: kept until the connection ends
 	finIn    bool
 	finOut   bool
 	reset    bool
@@ -18,7 +19,7 @@ type traffic struct {
 func (c *conn) of(id uint32) *traffic {
 	t := c.streams[id]
 	if t == nil {
-		t = &traffic{window: initialWindow}
+		t = &traffic{in: newWindow(), window: initialWindow}
 		c.streams[id] = t
 	}
 	return t
@@ -64,10 +65,15 @@ func (c *conn) drop(t *traffic) {
 	}
 }
 
-// consumed takes note that n bytes of a stream were read. The mutex is held.
-func (c *conn) consumed(t *traffic, n int) {
-	if !t.dropped {
-		t.readable -= n
-		c.hold(-n)
+// consumed takes note that n bytes of a stream were read, and says how many more the remote may send for that. The mutex is held.
+func (c *conn) consumed(t *traffic, n int) (more uint32) {
+	if t.dropped {
+		return 0
 	}
+	t.readable -= n
+	c.hold(-n)
+	if t.finIn {
+		return 0
+	}
+	return t.in.give(uint32(n), c.rtt, uint32(c.muxer.cfg.MaxWindow))
 }

@@ -44,11 +44,17 @@ type writer struct {
 	heldN  int
 	header [headerSize]byte // of a frame of ours, all else of which is zero
 
-	late *time.Timer // set with go-yamux's first ping: when that is written even if no other frame has come
+	late    *time.Timer // set with go-yamux's first ping: when that is written even if no other frame has come
+	pinging bool        // a ping is among what is held
+
+	grants  sync.Mutex  // guards granted
+	granted []byte      // frames that grant windows, which nobody has written yet
+	owing   atomic.Bool // there are some
 
 	deadlines sync.Mutex // guards what follows
 	deadline  time.Time  // that the connection has
 	final     bool       // it is not moved any more
+	pinged    time.Time  // when go-yamux's last ping was written; zero: it was answered
 }
 
 var (
@@ -76,8 +82,11 @@ func weight(frame []byte) int64 {
 // write takes over a frame of go-yamux. t is the traffic of its stream if it begins one, else nil.
 func (w *writer) write(frame []byte, t *traffic) error {
 	w.turn <- struct{}{}
-	defer func() { <-w.turn }()
+	defer w.done()
 	w.passed += weight(frame)
+	if frame[1] == typePing && frame[3] == flagSYN {
+		w.pinging = true
+	}
 	if frame[1] == typePing && frame[3] == flagSYN && w.late == nil {
 		w.hold(frame)
 		w.late = time.AfterFunc(pingDelay, w.ping)
@@ -95,7 +104,7 @@ func (w *writer) write(frame []byte, t *traffic) error {
 // data writes a piece of a stream.
 func (w *writer) data(t *traffic, id uint32, p []byte) error {
 	w.turn <- struct{}{}
-	defer func() { <-w.turn }()
+	defer w.done()
 	w.header[3] = 0
 	if !t.begun {
 		t.begun = true
@@ -106,8 +115,56 @@ func (w *writer) data(t *traffic, id uint32, p []byte) error {
 	return w.put(w.header[:], p, false)
 }
 
+// grant tells the remote that it may send n bytes more of a stream. It does not wait for others that write.
+func (w *writer) grant(id, n uint32) {
+	var frame [headerSize]byte
+	frame[1] = typeWindow
+	binary.BigEndian.PutUint32(frame[4:], id)
+	binary.BigEndian.PutUint32(frame[8:], n)
+	w.grants.Lock()
+	w.granted = append(w.granted, frame[:]...)
+	w.owing.Store(true)
+	w.grants.Unlock()
+	w.settle()
+}
+
+// done gives the turn back.
+func (w *writer) done() {
+	<-w.turn
+	w.settle()
+}
+
+// settle writes what is granted, unless somebody has the turn: then he does.
+func (w *writer) settle() {
+	for w.owing.Load() {
+		select {
+		case w.turn <- struct{}{}:
+			w.collect()
+			_ = w.flush() // the next write tells
+			<-w.turn
+		default:
+			return
+		}
+	}
+}
+
+// collect holds what is granted, as far as there is room. The turn is ours.
+func (w *writer) collect() {
+	w.grants.Lock()
+	defer w.grants.Unlock()
+	n := min(len(w.granted), (gatherSize-w.heldN)/headerSize*headerSize)
+	if n > 0 {
+		w.hold(w.granted[:n])
+		w.granted = append(w.granted[:0], w.granted[n:]...)
+	}
+	w.owing.Store(len(w.granted) > 0)
+}
+
 // put writes a frame, or puts it off when more is to come at once. The turn is ours.
 func (w *writer) put(header, body []byte, more bool) error {
+	if w.owing.Load() {
+		w.collect()
+	}
 	if w.heldN+headerSize+len(body) <= gatherSize {
 		w.hold(header)
 		w.hold(body)
@@ -136,14 +193,14 @@ func (w *writer) put(header, body []byte, more bool) error {
 // ping writes go-yamux's first ping.
 func (w *writer) ping() {
 	w.turn <- struct{}{}
-	defer func() { <-w.turn }()
+	defer w.done()
 	_ = w.flush() // the next write tells
 }
 
 // end is called when the connection is closed.
 func (w *writer) end() {
 	w.turn <- struct{}{}
-	defer func() { <-w.turn }()
+	defer w.done()
 	_ = w.flush() // it fails, and gives the buffer back
 }
 
@@ -154,7 +211,7 @@ func (w *writer) last(frame []byte, within time.Duration) error {
 	_ = w.conn.SetWriteDeadline(time.Now().Add(within))
 	w.deadlines.Unlock()
 	w.turn <- struct{}{}
-	defer func() { <-w.turn }()
+	defer w.done()
 	return w.put(frame, nil, false)
 }
 
@@ -165,14 +222,31 @@ func (w *writer) hold(p []byte) {
 	w.heldN += copy(w.held[w.heldN:], p)
 }
 
-// extend moves the deadline of the connection when half of its time is over: that costs more than looking at the clock.
+// extend is called before what is held is written, with the turn. It moves the deadline of the connection when half of its time is over: that costs more than
+// looking at the clock.
 func (w *writer) extend() {
 	w.deadlines.Lock()
 	defer w.deadlines.Unlock()
-	if now := time.Now(); !w.final && w.deadline.Sub(now) < w.timeout/2 {
+	now := time.Now()
+	if w.pinging {
+		w.pinging, w.pinged = false, now
+	}
+	if !w.final && w.deadline.Sub(now) < w.timeout/2 {
 		w.deadline = now.Add(w.timeout)
 		_ = w.conn.SetWriteDeadline(w.deadline) // an error is that of a dead connection: the write tells
 	}
+}
+
+// answered is how long go-yamux's last ping took, now that an answer has come; 0 if there was one before.
+func (w *writer) answered() time.Duration {
+	w.deadlines.Lock()
+	defer w.deadlines.Unlock()
+	if w.pinged.IsZero() {
+		return 0
+	}
+	took := time.Since(w.pinged)
+	w.pinged = time.Time{}
+	return took
 }
 
 // flush writes what was put off. The turn is ours.

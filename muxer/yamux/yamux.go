@@ -141,7 +141,8 @@ func (m *Muxer) New(nc net.Conn, side muxer.Side) (muxer.Streams, error) {
 	cfg.KeepAliveInterval, cfg.MeasureRTTInterval = m.cfg.PingInterval, m.cfg.PingInterval
 	cfg.ConnectionWriteTimeout = m.cfg.Timeout
 	cfg.MaxIncomingStreams = uint32(m.cfg.MaxStreams)
-	cfg.MaxStreamWindowSize = uint32(m.cfg.MaxWindow)
+	cfg.InitialStreamWindowSize = 2 * uint32(m.cfg.MaxWindow) // see window.go
+	cfg.MaxStreamWindowSize = cfg.InitialStreamWindowSize
 	cfg.MaxMessageSize = uint32(m.cfg.MaxFrame + headerSize)
 	cfg.ReadBufSize = 0 // conn buffers
 	cfg.LogOutput = io.Discard
