@@ -140,6 +140,29 @@ func TestStreamFlood(t *testing.T) {
 	})
 }
 
+// A stream that is over before it was accepted leaves nothing behind once it is.
+func TestOverBeforeAccept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		remote, s, in, _ := startSender(t, Config{})
+		for id := uint32(3); id < 20; id += 2 {
+			remote.Write(open(id, 'x'))
+			remote.Write(frame(typeWindow, flagRST, id, 0))
+		}
+		time.Sleep(time.Second) // virtual
+		for range 9 {
+			if st, err := s.Accept(); err != nil || !st.Ready().Reset {
+				t.Fatalf("%v, or not reset", err)
+			}
+		}
+		in.conn.accepted(s.(*streams).last) // as the next Accept does
+		in.conn.mu.Lock()
+		defer in.conn.mu.Unlock()
+		if in.conn.pending != 0 || len(in.conn.streams) != 1 {
+			t.Errorf("%d streams wait, %d are kept, want 0 and 1", in.conn.pending, len(in.conn.streams))
+		}
+	})
+}
+
 // A second stream of a channel is refused; after the end of the first one it is taken.
 func TestSecondStream(t *testing.T) {
 	attack(t, channelOne, func(t *testing.T, v *victim) {

@@ -258,7 +258,7 @@ func (c *conn) note(h []byte) (skip int64, err error) {
 		} else if flags&(flagFIN|flagRST) != 0 {
 			c.take(t, flags)
 			watch = t.watch
-			c.tidy(id, t)
+			c.tidy(t)
 		}
 	}
 	c.mu.Unlock()
@@ -385,10 +385,9 @@ func (c *conn) Write(frame []byte) (int, error) {
 				t.reset = true
 				c.drop(t)
 			}
-			c.tidy(id, t)
+			c.tidy(t)
 			if refused = t.reset && t.fresh; refused { // go-yamux has not taken it
-				t.fresh = false
-				c.pending--
+				c.known(t)
 			}
 		}
 		c.mu.Unlock()
@@ -405,7 +404,7 @@ func (c *conn) Write(frame []byte) (int, error) {
 }
 
 // writeReady writes p as frames of the stream. A connection that takes no more is no error, as for go-yamux.
-func (c *conn) writeReady(t *traffic, id uint32, p []byte) error {
+func (c *conn) writeReady(t *traffic, p []byte) error {
 	for len(p) > 0 {
 		n := min(len(p), c.muxer.cfg.MaxFrame)
 		c.mu.Lock()
@@ -413,7 +412,7 @@ func (c *conn) writeReady(t *traffic, id uint32, p []byte) error {
 		t.window -= int64(n)
 		if !t.paced {
 			t.paced = true
-			c.streams[id] = t
+			c.streams[t.id] = t
 		}
 		c.mu.Unlock()
 		switch {
@@ -422,7 +421,7 @@ func (c *conn) writeReady(t *traffic, id uint32, p []byte) error {
 		case c.lost.Load():
 			return nil
 		}
-		if err := c.out.data(t, id, p[:n]); err != nil {
+		if err := c.out.data(t, p[:n]); err != nil {
 			c.lose(err)
 		}
 		p = p[n:]
@@ -459,10 +458,7 @@ func (c *conn) accepted(t *traffic) {
 		return
 	}
 	c.mu.Lock()
-	if t.fresh {
-		t.fresh = false
-		c.pending--
-	}
+	c.known(t)
 	c.mu.Unlock()
 	c.drained()
 }

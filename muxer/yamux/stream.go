@@ -46,7 +46,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		more := s.conn.consumed(s.traffic, n)
 		s.conn.mu.Unlock()
 		if more > 0 {
-			s.conn.grant(s.lib.StreamID(), more)
+			s.conn.grant(s.traffic.id, more)
 		}
 		if err != nil && !errors.Is(err, io.EOF) { // of go-yamux's window update behind the bytes
 			err = nil
@@ -71,7 +71,7 @@ func (s *stream) Write(p []byte) (int, error) {
 func (s *stream) WriteReady(p []byte) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	return s.conn.writeReady(s.traffic, s.lib.StreamID(), p)
+	return s.conn.writeReady(s.traffic, p)
 }
 
 // Ready implements muxer.RawStream.
@@ -109,7 +109,7 @@ func (s *stream) Close() error {
 	s.closed(err)
 	s.conn.mu.Lock()
 	s.conn.drop(s.traffic)
-	s.conn.forget(s.lib.StreamID(), s.traffic)
+	s.conn.forget(s.traffic)
 	s.conn.mu.Unlock()
 	return explainStream(err)
 }

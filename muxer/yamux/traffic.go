@@ -2,6 +2,7 @@ package yamux
 
 // traffic is what we know of one stream.
 type traffic struct {
+	id       uint32
 	readable int
 	in       window // of what the remote sends
 	window   int64  // bytes that the remote takes
@@ -19,22 +20,31 @@ type traffic struct {
 func (c *conn) of(id uint32) *traffic {
 	t := c.streams[id]
 	if t == nil {
-		t = &traffic{in: newWindow(), window: initialWindow}
+		t = &traffic{id: id, in: newWindow(), window: initialWindow}
 		c.streams[id] = t
 	}
 	return t
 }
 
 // tidy forgets a stream on which nothing more can happen. The mutex is held.
-func (c *conn) tidy(id uint32, t *traffic) {
-	if t.reset || t.finIn && t.finOut {
-		c.forget(id, t)
+func (c *conn) tidy(t *traffic) {
+	if !t.fresh && (t.reset || t.finIn && t.finOut) {
+		c.forget(t)
 	}
 }
 
-func (c *conn) forget(id uint32, t *traffic) {
-	if !t.paced && c.streams[id] == t {
-		delete(c.streams, id)
+func (c *conn) forget(t *traffic) {
+	if !t.paced && c.streams[t.id] == t {
+		delete(c.streams, t.id)
+	}
+}
+
+// known takes note that a stream of the remote was accepted, or refused by go-yamux. The mutex is held.
+func (c *conn) known(t *traffic) {
+	if t.fresh {
+		t.fresh = false
+		c.pending--
+		c.tidy(t)
 	}
 }
 

@@ -102,7 +102,7 @@ func (w *writer) write(frame []byte, t *traffic) error {
 }
 
 // data writes a piece of a stream.
-func (w *writer) data(t *traffic, id uint32, p []byte) error {
+func (w *writer) data(t *traffic, p []byte) error {
 	w.turn <- struct{}{}
 	defer w.done()
 	w.header[3] = 0
@@ -110,7 +110,7 @@ func (w *writer) data(t *traffic, id uint32, p []byte) error {
 		t.begun = true
 		w.header[3] = flagSYN
 	}
-	binary.BigEndian.PutUint32(w.header[4:], id)
+	binary.BigEndian.PutUint32(w.header[4:], t.id)
 	binary.BigEndian.PutUint32(w.header[8:], uint32(len(p)))
 	return w.put(w.header[:], p, false)
 }
