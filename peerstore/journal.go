@@ -2,6 +2,7 @@ package peerstore
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -15,8 +16,17 @@ type journal struct {
 	gone  map[transport.NodeID]struct{} // removed, unless known again on taking
 	bans  map[Target]struct{}
 	meta  map[string]struct{}
+	taken taken
 
 	some, many chan struct{} // see Book.Changed
+}
+
+// taken names what was taken from the journal and is not written yet.
+type taken struct {
+	peers []uint32 // slots
+	gone  []transport.NodeID
+	bans  []Target
+	meta  []string
 }
 
 // manyChanges is how many changed peers ask to be written at once, not at the end of the interval.
@@ -98,21 +108,21 @@ func (b *Book) Track() {
 // that it should not wait for more. A wake-up may be spurious, but none is lost.
 func (b *Book) Changed() (some, many <-chan struct{}) { return b.journal.some, b.journal.many }
 
-// TakeChanges moves up to limit changed peers, and all other changes, from the journal to the caller, who writes them or gives them back with
-// GiveBack. more says that further changed peers are listed. Only one caller at a time may write what it took, or an older value could be
-// written over a newer one.
-func (b *Book) TakeChanges(limit int) (c Changes, more bool) {
+// TakeChanges moves up to limit changed peers, and all other changes, from the journal to c, whose memory it uses again. more says that further changed peers are listed.
+// Only one caller at a time may write what it took, or an older value could be written over a newer one. It takes as often as it likes, and then calls Written,
+// or GiveBack with all that it took.
+func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	c.reset()
 	j := &b.journal
 	n := 0
 	for ; n < len(j.peers) && len(c.Peers) < limit; n++ {
 		if e := b.at(j.peers[n]); e.is(live) && e.is(changed) {
 			e.flags &^= changed
 			b.store(e)
-			var r Record
-			b.read(j.peers[n], e, &r)
-			c.Peers = append(c.Peers, r)
+			b.read(j.peers[n], e, c.next())
+			j.taken.peers = append(j.taken.peers, j.peers[n])
 		}
 	}
 	j.peers = j.peers[n:]
@@ -140,10 +150,26 @@ func (b *Book) TakeChanges(limit int) (c Changes, more bool) {
 		c.Meta[key] = b.meta[key]
 	}
 	c.Stored, c.Banned = b.stored, b.bans.len()
+	j.taken.gone = append(j.taken.gone, c.Gone...)
+	j.taken.bans = slices.AppendSeq(j.taken.bans, maps.Keys(j.bans))
+	j.taken.meta = slices.AppendSeq(j.taken.meta, maps.Keys(j.meta))
 	empty(&j.gone)
 	empty(&j.bans)
 	empty(&j.meta)
-	return c, len(j.peers) > 0
+	return len(j.peers) > 0
+}
+
+// reset empties c for a new use.
+func (c *Changes) reset() { *c = Changes{Peers: c.Peers[:0]} }
+
+// next is one more of c's peers, whose Addresses may have memory.
+func (c *Changes) next() *Record {
+	if n := len(c.Peers); n < cap(c.Peers) {
+		c.Peers = c.Peers[:n+1]
+	} else {
+		c.Peers = append(c.Peers, Record{})
+	}
+	return &c.Peers[len(c.Peers)-1]
 }
 
 // store notes that e is persisted.
@@ -163,30 +189,34 @@ func empty[K comparable](set *map[K]struct{}) {
 	clear(*set)
 }
 
-// GiveBack lists changes again that could not be written.
-func (b *Book) GiveBack(c Changes) {
+// Written says that all that was taken is written.
+func (b *Book) Written() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i := range c.Peers {
-		if slot, e := b.find(c.Peers[i].ID); e != nil {
-			b.journal.peer(slot, e)
+	b.journal.taken = taken{}
+}
+
+// GiveBack lists all that was taken since the last Written again, as it could not be written.
+func (b *Book) GiveBack() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	j := &b.journal
+	for _, slot := range j.taken.peers {
+		if e := b.at(slot); e.is(live) { // another one may be there now, which then is written once more than it must be
+			j.peer(slot, e)
 		}
 	}
-	for _, id := range c.Gone {
-		if b.journal.on {
-			b.journal.gone[id] = struct{}{}
-			wake(b.journal.some)
-		}
+	for _, id := range j.taken.gone {
+		j.gone[id] = struct{}{}
 	}
-	for i := range c.Bans {
-		b.journal.ban(c.Bans[i].Target)
+	for _, t := range j.taken.bans {
+		j.ban(t)
 	}
-	for _, t := range c.Lifted {
-		b.journal.ban(t)
+	for _, key := range j.taken.meta {
+		j.value(key)
 	}
-	for key := range maps.Keys(c.Meta) {
-		b.journal.value(key)
-	}
+	wake(j.some)
+	j.taken = taken{}
 }
 
 // Rewrite lists all that the book holds as changed: for a new place to persist it.
@@ -211,19 +241,28 @@ func (b *Book) Rewrite() {
 	}
 }
 
-// RestorePeer puts a record that was persisted into the book as it was, within the limits. A record that is not valid, that has expired at now or that a limit
-// refuses is left out (and listed as gone): false. The book must not be in use yet, but for other Restore calls.
-func (b *Book) RestorePeer(r *Record, now time.Time) bool {
-	if r.ID == "" || len(r.ID) > maxID {
-		return false
+// RestorePeers puts records that were persisted into the book as they were, within the limits. A record that is not valid, that has expired at now or that a limit
+// refuses is left out (and listed as gone). The book must not be in use yet, but for other Restore calls. It keeps nothing of the records' memory but texts.
+func (b *Book) RestorePeers(rs []Record, now time.Time) {
+	keys := make([]nodeKey, len(rs))
+	for i := range rs {
+		keys[i] = keyOf(rs[i].ID)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.now = nano(now)
-	if slot, e := b.find(r.ID); e != nil {
+	for i := range rs {
+		if n := len(rs[i].ID); 0 < n && n <= maxID {
+			b.restore(&rs[i], &keys[i])
+		}
+	}
+}
+
+func (b *Book) restore(r *Record, k *nodeKey) {
+	if slot, e := b.findKey(k); e != nil {
 		b.remove(slot, e)
 	}
-	slot, e := b.insert(r.ID)
+	slot, e := b.insertKey(k, r.ID)
 	r.Busy = false
 	b.write(e, r, nil)
 	b.store(e)
@@ -234,8 +273,6 @@ func (b *Book) RestorePeer(r *Record, now time.Time) bool {
 	} else {
 		b.remove(slot, e)
 	}
-	_, e = b.find(r.ID)
-	return e != nil
 }
 
 // resume places e where it was. It does so without a contest, and nobody else has to go for it.

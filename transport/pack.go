@@ -92,6 +92,13 @@ func Unpack(dst []Address, ps ...Packed) []Address {
 	return dst
 }
 
+// Address is the address that was packed.
+func (p *Packed) Address() Address {
+	var room [mostText]byte
+	text := string(room[:p.text(&room)])
+	return Address{id: NodeID(text[len(text)-2*NodeIDSize:]), text: text}
+}
+
 // mostText is more than the longest text of a Packed.
 const mostText = 128
 
@@ -126,16 +133,30 @@ func (p *Packed) text(b *[mostText]byte) int {
 	return n + 2*NodeIDSize
 }
 
-// putHex spells four bytes at once.
 func putHex(b *[2 * NodeIDSize]byte, raw *[NodeIDSize]byte) {
 	for i := 0; i < NodeIDSize; i += 4 {
-		v := uint64(binary.BigEndian.Uint32(raw[i:]))
-		v = (v | v<<16) & 0x0000ffff0000ffff // half a byte in each byte
-		v = (v | v<<8) & 0x00ff00ff00ff00ff
-		v = (v | v<<4) & 0x0f0f0f0f0f0f0f0f
-		letters := (v + 0x0606060606060606) >> 4 & 0x0101010101010101 // 1 for what is above 9
-		binary.BigEndian.PutUint64(b[2*i:], v+0x3030303030303030+letters*('a'-'0'-10))
+		binary.BigEndian.PutUint64(b[2*i:], hex8(binary.BigEndian.Uint32(raw[i:])))
 	}
+}
+
+// hex8 are the 8 digits that spell v, the first one in the highest byte.
+func hex8(v uint32) uint64 {
+	const each = 0x0101010101010101 // times what every byte shall have
+	x := uint64(v)
+	x = (x | x<<16) & 0x0000ffff0000ffff // half a byte in each byte
+	x = (x | x<<8) & 0x00ff00ff00ff00ff
+	x = (x | x<<4) & (0x0f * each)
+	letters := (x + 6*each) >> 4 & each // 1 for what is above 9
+	return x + '0'*each + letters*('a'-10-'0')
+}
+
+// unhex8 undoes hex8; what it gives for other bytes means nothing.
+func unhex8(x uint64) uint32 {
+	const each = 0x0101010101010101
+	x = x&(0x0f*each) + (x>>6&each)*9
+	x = (x | x>>4) & 0x00ff00ff00ff00ff
+	x = (x | x>>8) & 0x0000ffff0000ffff
+	return uint32(x | x>>16)
 }
 
 // Bytes is what an id of 40 hex digits spells; false for any other.
@@ -143,25 +164,19 @@ func (id NodeID) Bytes() (raw [NodeIDSize]byte, ok bool) {
 	if len(id) != 2*NodeIDSize {
 		return raw, false
 	}
-	for i := range raw {
-		hi, lo := unhex(id[2*i]), unhex(id[2*i+1])
-		if hi|lo > 15 {
-			return raw, false
-		}
-		raw[i] = hi<<4 | lo
+	var wrong uint64
+	for i := 0; i < NodeIDSize; i += 4 {
+		s := id[2*i : 2*i+8]
+		digits := uint64(s[0])<<56 | uint64(s[1])<<48 | uint64(s[2])<<40 | uint64(s[3])<<32 |
+			uint64(s[4])<<24 | uint64(s[5])<<16 | uint64(s[6])<<8 | uint64(s[7])
+		v := unhex8(digits)
+		wrong |= hex8(v) ^ digits // digits of another kind are not spelled so
+		binary.BigEndian.PutUint32(raw[i:], v)
+	}
+	if wrong != 0 {
+		return [NodeIDSize]byte{}, false
 	}
 	return raw, true
-}
-
-// unhex is the value of a lower-case digit; 255 for anything else.
-func unhex(c byte) byte {
-	if d := c - '0'; d <= 9 {
-		return d
-	}
-	if d := c - 'a'; d <= 5 {
-		return d + 10
-	}
-	return 255
 }
 
 // NodeIDFromBytes is the id of 40 hex digits that spells raw.

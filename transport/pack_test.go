@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"encoding/hex"
 	"strings"
 	"testing"
 )
@@ -16,7 +17,7 @@ func TestPack(t *testing.T) {
 		if !ok {
 			t.Fatal(a, "cannot be packed")
 		}
-		if got := Unpack(nil, p, p, p); len(got) != 3 || got[0] != a || got[1] != a || got[2] != a || got[2].ID() != a.ID() {
+		if got := Unpack(nil, p, p, p); len(got) != 3 || p.Address() != a || got[0] != a || got[1] != a || got[2] != a || got[2].ID() != a.ID() {
 			t.Fatal(got, "of", a)
 		}
 		if raw, ok := a.ID().Bytes(); !ok || NodeIDFromBytes(raw) != a.ID() {
@@ -83,6 +84,21 @@ func BenchmarkPack(b *testing.B) {
 		var out [1]Address
 		for b.Loop() {
 			Unpack(out[:0], p)
+		}
+	})
+}
+
+// FuzzNodeIDBytes wants exactly the ids of 40 lower-case hex digits read, and spelled again as they were.
+func FuzzNodeIDBytes(f *testing.F) {
+	for _, s := range []string{strings.Repeat("0f", 20), strings.Repeat("9a", 20), strings.Repeat("0F", 20), strings.Repeat("g0", 20), strings.Repeat("/:", 20), "`" + strings.Repeat("0", 39), ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		want, err := hex.DecodeString(s)
+		hexID := err == nil && len(want) == NodeIDSize && s == strings.ToLower(s)
+		raw, ok := NodeID(s).Bytes()
+		if ok != hexID || ok && (string(raw[:]) != string(want) || NodeIDFromBytes(raw) != NodeID(s)) {
+			t.Fatalf("%q: %x %v, want %x %v", s, raw, ok, want, hexID)
 		}
 	})
 }

@@ -1,7 +1,9 @@
 package badger
 
 import (
+	"bytes"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -13,7 +15,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
-// A loader puts entries into the book and counts what it met. Its add may be called by several goroutines.
+// A loader puts entries into the book and counts what it met.
 type loader struct {
 	book *peerstore.Book
 	now  time.Time
@@ -34,69 +36,112 @@ type loaded struct {
 	drop         [][]byte                  // keys of what cannot be read or does not hold any more
 }
 
+// add adds what another one met.
+func (l *loaded) add(o *loaded) {
+	l.peers += o.peers
+	l.bans += o.bans
+	l.badPeers += o.badPeers
+	l.badBans += o.badBans
+	l.badMeta += o.badMeta
+	l.badAddresses += o.badAddresses
+	l.version = max(l.version, o.version)
+	if o.totals != nil {
+		l.totals = o.totals
+	}
+	l.drop = append(l.drop, o.drop...)
+}
+
 // unreadable is how many values could not be read.
 func (l *loaded) unreadable() int { return l.badPeers + l.badBans + l.badMeta }
 
-func (l *loader) add(key, value []byte) {
-	var peers, bans, badPeers, badBans, badMeta, badAddresses int
+// worker is one of a loader's goroutines. It gives the book many peers at a time.
+type worker struct {
+	*loader
+	met   loaded
+	peers []peerstore.Record
+}
+
+// batchSize is how many peers a worker gives the book at a time.
+const batchSize = 256
+
+// add takes an entry; it keeps nothing of key and value.
+func (w *worker) add(key, value []byte) {
 	drop := false
 	switch key[0] {
 	case peerKey:
-		peers = 1
-		r, bad, err := decodePeer(key[1:], value)
-		badAddresses = bad
-		if err != nil {
-			badPeers, drop = 1, true
-		} else {
-			l.book.RestorePeer(&r, l.now)
+		w.met.peers++
+		bad, err := decodePeer(w.next(), key[1:], value)
+		w.met.badAddresses += bad
+		if drop = err != nil; drop {
+			w.met.badPeers++
+			w.peers = w.peers[:len(w.peers)-1]
 		}
 	case banKey:
-		bans = 1
+		w.met.bans++
 		ban, err := decodeBan(key[1:], value)
 		if err != nil {
-			badBans, drop = 1, true
-		} else {
-			drop = !l.book.RestoreBan(ban, l.now)
+			w.met.badBans++
 		}
+		drop = err != nil || !w.book.RestoreBan(ban, w.now)
 	case metaKey:
-		if !l.book.RestoreMeta(string(key[1:]), value) {
-			badMeta, drop = 1, true
+		if drop = !w.book.RestoreMeta(string(key[1:]), value); drop {
+			w.met.badMeta++
 		}
 	case versionKey:
 		if len(value) == 1 {
-			l.mu.Lock()
-			l.version = int(value[0])
-			l.mu.Unlock()
+			w.met.version = int(value[0])
 		}
-		return
 	case totalsKey:
 		var t switchyardpb.StoreTotals
 		if proto.Unmarshal(value, &t) == nil {
-			l.mu.Lock()
-			l.totals = &t
-			l.mu.Unlock()
+			w.met.totals = &t
 		}
-		return
-	default:
-		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.peers += peers
-	l.bans += bans
-	l.badPeers += badPeers
-	l.badBans += badBans
-	l.badMeta += badMeta
-	l.badAddresses += badAddresses
 	if drop {
-		l.drop = append(l.drop, append([]byte(nil), key...))
+		w.met.drop = append(w.met.drop, append([]byte(nil), key...))
 	}
 }
 
-// loadWorkers decode while one goroutine reads.
-const loadWorkers = 2
+// next is the place of one more peer.
+func (w *worker) next() *peerstore.Record {
+	switch n := len(w.peers); {
+	case n == batchSize:
+		w.book.RestorePeers(w.peers, w.now)
+		w.peers = w.peers[:1]
+	case n < cap(w.peers):
+		w.peers = w.peers[:n+1]
+	default:
+		w.peers = append(w.peers, peerstore.Record{})
+	}
+	return &w.peers[len(w.peers)-1]
+}
 
-type pair struct{ key, value []byte }
+// end gives the book the last peers, and tells the loader what was met.
+func (w *worker) end() {
+	w.book.RestorePeers(w.peers, w.now)
+	w.peers = w.peers[:0]
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.loaded.add(&w.met)
+	w.met = loaded{}
+}
+
+// span is a part of all keys: from (inclusive) to to (exclusive; nil: all that follow).
+type span struct{ from, to []byte }
+
+// spans are parts that can be read at the same time. Nearly all keys are of nodes whose ids are hashes: their first digits say where to cut.
+func spans() []span {
+	const parts = 16
+	var all []span
+	var from []byte
+	for i := range parts {
+		to := []byte{peerKey, hexNode, byte(i * 256 / parts)}
+		all = append(all, span{from, to})
+		from = to
+	}
+	last := []byte{peerKey, textNode}
+	return append(all, span{from, last}, span{last, nil})
+}
 
 // database reads all of the database. It stops early at a version that it does not know.
 func (l *loader) database(db *bdb.DB) error {
@@ -104,65 +149,54 @@ func (l *loader) database(db *bdb.DB) error {
 		return err
 	}
 	// The small values first: the key that places peers is among them.
-	if err := db.View(func(txn *bdb.Txn) error { return l.readMeta(txn) }); err != nil {
+	first := worker{loader: l}
+	if err := first.read(db, span{[]byte{metaKey}, []byte{metaKey + 1}}); err != nil {
 		return err
 	}
-	pages := make(chan []pair, loadWorkers)
+	first.end()
+	todo := make(chan span, len(spans()))
+	for _, s := range spans() {
+		todo <- s
+	}
+	close(todo)
 	var g errgroup.Group
-	for range loadWorkers {
+	for range runtime.GOMAXPROCS(0) {
 		g.Go(func() error {
-			for page := range pages {
-				for _, p := range page {
-					if p.key[0] != metaKey {
-						l.add(p.key, p.value)
-					}
+			w := worker{loader: l}
+			defer w.end()
+			for s := range todo {
+				if err := w.read(db, s); err != nil {
+					return err
 				}
 			}
 			return nil
 		})
 	}
-	g.Go(func() error {
-		defer close(pages)
-		return db.View(func(txn *bdb.Txn) error { return readAll(txn, pages) })
-	})
 	return g.Wait()
 }
 
-func (l *loader) readMeta(txn *bdb.Txn) error {
-	opts := bdb.DefaultIteratorOptions
-	opts.PrefetchValues, opts.Prefix = false, []byte{metaKey}
-	it := txn.NewIterator(opts)
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		item := it.Item()
-		if err := item.Value(func(value []byte) error { l.add(item.KeyCopy(nil), value); return nil }); err != nil {
-			return fmt.Errorf("read %.16x: %w", item.Key(), err)
+// read takes all entries of a span. Of the small values it takes any only if the span begins with them.
+func (w *worker) read(db *bdb.DB, s span) error {
+	return db.View(func(txn *bdb.Txn) error {
+		opts := bdb.DefaultIteratorOptions
+		opts.PrefetchValues = false // values lie beside the keys
+		it := txn.NewIterator(opts)
+		defer it.Close()
+		for it.Seek(s.from); it.Valid(); it.Next() {
+			item := it.Item()
+			key := item.Key()
+			if s.to != nil && bytes.Compare(key, s.to) >= 0 {
+				return nil
+			}
+			if key[0] == metaKey && (len(s.from) == 0 || s.from[0] != metaKey) {
+				continue
+			}
+			if err := item.Value(func(value []byte) error { w.add(key, value); return nil }); err != nil {
+				return fmt.Errorf("read %.16x: %w", key, err)
+			}
 		}
-	}
-	return nil
-}
-
-func readAll(txn *bdb.Txn, pages chan<- []pair) error {
-	opts := bdb.DefaultIteratorOptions
-	opts.PrefetchValues = false // values lie beside the keys
-	it := txn.NewIterator(opts)
-	defer it.Close()
-	const pageSize = 256
-	page := make([]pair, 0, pageSize)
-	for it.Rewind(); it.Valid(); it.Next() {
-		item := it.Item()
-		value, err := item.ValueCopy(nil)
-		if err != nil {
-			return fmt.Errorf("read %.16x: %w", item.Key(), err)
-		}
-		page = append(page, pair{item.KeyCopy(nil), value})
-		if len(page) == pageSize {
-			pages <- page
-			page = make([]pair, 0, pageSize)
-		}
-	}
-	pages <- page
-	return nil
+		return nil
+	})
 }
 
 func (l *loader) readVersion(db *bdb.DB) error {

@@ -172,7 +172,6 @@ func (s *Store) begin(l *loader, before *switchyardpb.StoreTotals) error {
 	if err := batch.Flush(); err != nil {
 		return err
 	}
-	return s.writeBatch([]peerstore.Changes{first(s.TakeChanges(0))})
+	_, _, err := s.writeBatch(0, true)
+	return err
 }
-
-func first[A, B any](a A, _ B) A { return a }

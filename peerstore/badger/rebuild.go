@@ -175,10 +175,12 @@ func (l *loader) files(dir string) error {
 			}
 		}
 	}
+	w := worker{loader: l}
+	defer w.end()
 	for _, small := range [...]bool{true, false} { // the key that places peers is a small value
 		for key, f := range latest {
 			if !f.deleted && (key[0] == metaKey) == small {
-				l.add([]byte(key), f.value)
+				w.add([]byte(key), f.value)
 			}
 		}
 	}

@@ -43,85 +43,87 @@ func (s *Store) persist(ctx context.Context, op string, limit int, sync bool) er
 // maxBatch bounds one batch in peers, so that what has to be given back after a failure stays small.
 const maxBatch = 64 * chunk
 
-// write moves changes from the book to the database, a batch at a time.
+// write moves changes from the book to the database, a batch at a time: up to limit peers, and all else.
 func (s *Store) write(limit int) error {
-	for more := true; more; {
-		var taken []peerstore.Changes
-		for peers := 0; more && peers < maxBatch; {
-			var c peerstore.Changes
-			c, more = s.TakeChanges(min(limit, chunk))
-			if !c.Empty() {
-				taken = append(taken, c)
-			}
-			peers += len(c.Peers)
-			limit -= len(c.Peers)
-			if limit <= 0 {
-				more = false
-			}
-		}
-		if len(taken) == 0 {
-			return nil
-		}
-		if err := s.writeBatch(taken); err != nil {
-			for _, c := range taken {
-				s.GiveBack(c)
-			}
+	for more := true; more && limit >= 0; {
+		n, rest, err := s.writeBatch(min(limit, maxBatch), false)
+		if err != nil {
 			return err
 		}
+		limit -= n
+		more = rest && limit > 0
 	}
 	return nil
 }
 
-func (s *Store) writeBatch(taken []peerstore.Changes) error {
+// writeBatch writes up to limit changed peers, and all other changes; with totals, those are written even if there is nothing else. It says how many peers
+// it wrote, and whether there are more. What it cannot write it gives back.
+func (s *Store) writeBatch(limit int, totals bool) (peers int, more bool, err error) {
 	if free := freeSpace(s.path); free < s.opts.MinFree {
-		return diskFull(free, s.opts.MinFree)
+		return 0, false, diskFull(free, s.opts.MinFree)
 	}
-	batch := s.db.NewWriteBatch()
-	defer batch.Cancel()
-	for i := range taken {
-		if err := putChanges(batch, &taken[i]); err != nil {
-			return err
+	defer func() {
+		if err != nil {
+			s.GiveBack()
+		} else {
+			s.Written()
+		}
+	}()
+	w := writer{batch: s.db.NewWriteBatch()}
+	defer w.batch.Cancel()
+	var c peerstore.Changes
+	for more = true; more && (peers == 0 || peers < limit); totals = true {
+		more = s.TakeChanges(min(limit-peers, chunk), &c)
+		if c.Empty() && !totals {
+			return 0, false, nil
+		}
+		if err := w.changes(&c); err != nil {
+			return 0, false, err
+		}
+		if peers += len(c.Peers); limit == 0 {
+			break
 		}
 	}
-	last := &taken[len(taken)-1]
-	totals := &switchyardpb.StoreTotals{
-		Sequence: s.sequence + 1,
-		Peers:    uint64(last.Stored),
-		Bans:     uint64(last.Banned),
-	}
-	value, err := proto.Marshal(totals)
+	now := &switchyardpb.StoreTotals{Sequence: s.sequence + 1, Peers: uint64(c.Stored), Bans: uint64(c.Banned)}
+	value, err := proto.Marshal(now)
 	if err != nil {
-		return err
+		return 0, false, err
 	}
-	if err := batch.Set([]byte{totalsKey}, value); err != nil {
-		return err
+	if err := w.batch.Set([]byte{totalsKey}, value); err != nil {
+		return 0, false, err
 	}
-	if err := batch.Flush(); err != nil {
-		return err
+	if err := w.batch.Flush(); err != nil {
+		return 0, false, err
 	}
 	s.sequence++
-	return s.head.write(totals)
+	return peers, more, s.head.write(now)
 }
 
-// putChanges adds the changes to the batch. A peer that is removed in one part and known again in a later one comes out right, as
-// later entries of a batch prevail.
-func putChanges(batch *bdb.WriteBatch, c *peerstore.Changes) error {
+// writer adds changes to a batch. A peer that is removed in one part and known again in a later one comes out right, as later entries of a batch prevail.
+type writer struct {
+	batch *bdb.WriteBatch
+	room  []byte // memory for keys and values, which the batch keeps
+}
+
+// Many keys and values share a piece of memory, of which none takes more than a quarter as a rule.
+const (
+	firstRoom = 1 << 10
+	mostRoom  = 32 << 10
+)
+
+func (w *writer) changes(c *peerstore.Changes) error {
 	for _, id := range c.Gone {
-		if err := batch.Delete(appendNode([]byte{peerKey}, id)); err != nil {
+		if err := w.batch.Delete(appendNode([]byte{peerKey}, id)); err != nil {
 			return err
 		}
 	}
 	for i := range c.Peers {
-		value, err := encodePeer(&c.Peers[i])
-		if err != nil {
-			return err
-		}
-		if err := batch.Set(appendNode([]byte{peerKey}, c.Peers[i].ID), value); err != nil {
+		if err := w.peer(&c.Peers[i]); err != nil {
 			return err
 		}
 	}
 	for _, t := range c.Lifted {
-		if err := batch.Delete(nameKey(banKey, t.String())); err != nil {
+		if err := w.batch.Delete(nameKey(banKey, t.String())); err != nil {
 			return err
 		}
 	}
@@ -130,20 +132,32 @@ func putChanges(batch *bdb.WriteBatch, c *peerstore.Changes) error {
 		if err != nil {
 			return err
 		}
-		if err := batch.Set(nameKey(banKey, c.Bans[i].Target.String()), value); err != nil {
+		if err := w.batch.Set(nameKey(banKey, c.Bans[i].Target.String()), value); err != nil {
 			return err
 		}
 	}
 	for key, value := range c.Meta {
 		var err error
 		if value == nil {
-			err = batch.Delete(nameKey(metaKey, key))
+			err = w.batch.Delete(nameKey(metaKey, key))
 		} else {
-			err = batch.Set(nameKey(metaKey, key), value)
+			err = w.batch.Set(nameKey(metaKey, key), value)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (w *writer) peer(r *peerstore.Record) error {
+	if cap(w.room)-len(w.room) < cap(w.room)/4 || w.room == nil {
+		w.room = make([]byte, 0, min(max(2*cap(w.room), firstRoom), mostRoom))
+	}
+	at := len(w.room)
+	w.room = appendNode(append(w.room, peerKey), r.ID)
+	value := len(w.room)
+	w.room = appendPeer(w.room, r)
+	end := len(w.room)
+	return w.batch.Set(w.room[at:value:value], w.room[value:end:end])
 }

@@ -1,0 +1,143 @@
+package badger
+
+import (
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/switchyard-p2p/switchyard/peerstore"
+)
+
+// The tags of StoredPeer and StoredAddress (internal/switchyardpb/peerstore.proto): field number and wire type.
+const (
+	varint  = uint64(protowire.VarintType)
+	fixed64 = uint64(protowire.Fixed64Type)
+	length  = uint64(protowire.BytesType)
+
+	peerAddress          = 1<<3 | length
+	peerFirstSeen        = 2<<3 | fixed64
+	peerTrusted          = 3<<3 | varint
+	peerUnconditional    = 4<<3 | varint
+	peerPrivate          = 5<<3 | varint
+	peerScore            = 6<<3 | varint
+	peerScored           = 7<<3 | fixed64
+	peerHeight           = 8<<3 | varint
+	peerLastConnected    = 9<<3 | fixed64
+	peerLastDisconnected = 10<<3 | fixed64
+	peerFailures         = 11<<3 | varint
+	peerNotBefore        = 12<<3 | fixed64
+	peerQuarantined      = 13<<3 | fixed64
+	peerQuarantineReason = 14<<3 | length
+	peerInTried          = 15<<3 | varint
+
+	addrText        = 1<<3 | length
+	addrSource      = 2<<3 | length
+	addrFrom        = 3<<3 | length
+	addrFirstHeard  = 4<<3 | fixed64
+	addrLastHeard   = 5<<3 | fixed64
+	addrLastDialed  = 6<<3 | fixed64
+	addrLastSuccess = 7<<3 | fixed64
+	addrFailures    = 8<<3 | varint
+	addrNotBefore   = 9<<3 | fixed64
+	addrLastError   = 10<<3 | length
+	addrFromIP      = 11<<3 | length
+	addrIP          = 12<<3 | length
+	addrPort        = 13<<3 | varint
+)
+
+// encoder appends fields as proto.Marshal does: those that are zero are left out. Writing is most of what a persistent store costs, so no message is
+// built first.
+type encoder []byte
+
+func (b *encoder) number(tag, v uint64) {
+	if v != 0 {
+		*b = protowire.AppendVarint(protowire.AppendVarint(*b, tag), v)
+	}
+}
+
+func (b *encoder) time(tag, v uint64) {
+	if v != 0 {
+		*b = protowire.AppendFixed64(protowire.AppendVarint(*b, tag), v)
+	}
+}
+
+func (b *encoder) bool(tag uint64, v bool) {
+	if v {
+		b.number(tag, 1)
+	}
+}
+
+func (b *encoder) bytes(tag uint64, v []byte) {
+	if len(v) > 0 {
+		*b = protowire.AppendBytes(protowire.AppendVarint(*b, tag), v)
+	}
+}
+
+func (b *encoder) text(tag uint64, v string) {
+	if v != "" {
+		*b = protowire.AppendString(protowire.AppendVarint(*b, tag), strings.ToValidUTF8(v, "?"))
+	}
+}
+
+// appendPeer appends a StoredPeer.
+func appendPeer(dst []byte, r *peerstore.Record) []byte {
+	b := encoder(dst)
+	var room [256]byte
+	for i := range r.Addresses {
+		address := appendAddress(room[:0], &r.Addresses[i])
+		b = protowire.AppendBytes(protowire.AppendVarint(b, peerAddress), address)
+	}
+	b.time(peerFirstSeen, stamp(r.FirstSeen))
+	b.bool(peerTrusted, r.Trusted)
+	b.bool(peerUnconditional, r.Unconditional)
+	b.bool(peerPrivate, r.Private)
+	b.number(peerScore, protowire.EncodeZigZag(int64(r.Score)))
+	b.time(peerScored, stamp(r.Scored))
+	b.number(peerHeight, r.Height)
+	b.time(peerLastConnected, stamp(r.LastConnected))
+	b.time(peerLastDisconnected, stamp(r.LastDisconnected))
+	b.number(peerFailures, uint64(r.Failures))
+	b.time(peerNotBefore, stamp(r.NotBefore))
+	b.time(peerQuarantined, stamp(r.Quarantined))
+	b.text(peerQuarantineReason, r.QuarantineReason)
+	b.bool(peerInTried, r.InTried)
+	return b
+}
+
+// appendAddress appends a StoredAddress.
+func appendAddress(dst []byte, a *peerstore.AddressRecord) []byte {
+	b := encoder(dst)
+	if p, ok := a.Address.Pack(); ok {
+		if ip := p.IP[:]; string(ip[:12]) == mapped4 {
+			b.bytes(addrIP, ip[12:])
+		} else {
+			b.bytes(addrIP, ip)
+		}
+		b.number(addrPort, uint64(p.Port))
+	} else {
+		b.text(addrText, a.Address.String())
+	}
+	b.text(addrSource, a.Source.Kind)
+	if a.Source.From != "" {
+		var room [64]byte
+		b.bytes(addrFrom, appendNode(room[:0], a.Source.From))
+	}
+	b.time(addrFirstHeard, stamp(a.FirstHeard))
+	b.time(addrLastHeard, stamp(a.LastHeard))
+	b.time(addrLastDialed, stamp(a.LastDialed))
+	b.time(addrLastSuccess, stamp(a.LastSuccess))
+	b.number(addrFailures, uint64(a.Failures))
+	b.time(addrNotBefore, stamp(a.NotBefore))
+	b.text(addrLastError, a.LastError)
+	if ip := a.Source.IP; ip.Is4() {
+		raw := ip.As4()
+		b.bytes(addrFromIP, raw[:])
+	} else if ip.IsValid() {
+		raw := ip.As16()
+		b.bytes(addrFromIP, raw[:])
+	}
+	return b
+}
+
+// mapped4 begins the 16 bytes of an IPv4 address.
+const mapped4 = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff"
