@@ -82,7 +82,7 @@ func (s *Lanes) nextLane() (read, look int, alive bool, err error) {
 			return wholeMessages, -1, s.alive, nil
 		case i >= 0:
 			return i, -1, s.alive, nil
-		case s.input != nil && (s.impatient || s.naming == 0 && s.single.reading == 0 && !s.streams.Pending()):
+		case s.input != nil && s.naming == 0 && s.single.reading == 0 && !s.streams.Pending():
 			return -1, -1, false, s.inputError()
 		case s.alive:
 			s.alive = false

@@ -25,7 +25,7 @@ const (
 type LanesConfig struct {
 	// Serve, if set, finds what takes the streams of a protocol that the wire itself takes, from the beginning: identify, ping; nil for others. It must not
 	// block. Each call of what it returns has a goroutine of its own, and must return soon after ctx, which ends with the session. The stream is closed behind
-	// it. The answer to the remote's proposal goes out with the first Write, or when a Read would wait.
+	// it. Its read deadline is that of the negotiation. The answer to the remote's proposal goes out with the first Write, or when a Read would wait.
 	Serve func(protocol string) func(ctx context.Context, s Stream)
 	// Proposed, if set, is told of each protocol that the remote proposes for a stream, before it is looked for. It must not block, and is called
 	// concurrently.
@@ -61,31 +61,29 @@ type Lanes struct {
 	endHearing context.CancelFunc
 	wg         sync.WaitGroup // all goroutines but Run's
 
-	mu        sync.Mutex // guards what follows, and the lanes
-	lanes     []lane
-	ids       []byte // of the lanes' channels
-	set       bool   // channels are known
-	agreed    bool   // the remote has accepted the link
-	writing   *Fair
-	reading   *Fair
-	wake      sync.Cond // the writer waits on it
-	writer    writerState
-	news      sync.Cond // Run waits on it
-	single    singles
-	running   bool
-	handler   Handler
-	started   chan struct{} // closed when Run begins, or the session ends before
-	naming    int           // streams of the remote whose protocol is not agreed on
-	err       error         // why the session ends; Send fails with it
-	input     error         // why the remote sends no more
-	impatient bool          // do not wait for streams without a protocol any more
-	closing   bool          // an orderly Close: send what is queued
-	saidBye   bool
-	alive     bool // the first keep-alive was answered
-	grace     *time.Timer
-	late      *time.Timer
-	shutting  bool
-	done      chan struct{} // closed when the connection is
+	mu       sync.Mutex // guards what follows, and the lanes
+	lanes    []lane
+	ids      []byte // of the lanes' channels
+	set      bool   // channels are known
+	agreed   bool   // the remote has accepted the link
+	writing  *Fair
+	reading  *Fair
+	wake     sync.Cond // the writer waits on it
+	writer   writerState
+	news     sync.Cond // Run waits on it
+	single   singles
+	running  bool
+	handler  Handler
+	started  chan struct{} // closed when Run begins, or the session ends before
+	naming   int           // streams of the remote whose protocol is not agreed on
+	err      error         // why the session ends; Send fails with it
+	input    error         // why the remote sends no more
+	closing  bool          // an orderly Close: send what is queued
+	saidBye  bool
+	alive    bool // the first keep-alive was answered
+	grace    *time.Timer
+	shutting bool
+	done     chan struct{} // closed when the connection is
 
 	partial                        int // Run's own: memory that unfinished messages hold
 	sentMessages, receivedMessages atomic.Uint64
@@ -390,9 +388,6 @@ func (s *Lanes) shut() {
 		return
 	}
 	s.shutting = true
-	if s.late != nil {
-		s.late.Stop()
-	}
 	if s.writer.rest != nil {
 		s.writer.rest.Stop()
 	}
@@ -418,8 +413,7 @@ func (s *Lanes) shut() {
 	close(s.done)
 }
 
-// Life is done when the session has ended, or the remote sends no more: what has arrived can still be read, and reads that wait for more may wait until the
-// session is closed.
+// Life is done when the session has ended, or the remote sends no more: what has arrived can still be read.
 func (s *Lanes) Life() context.Context { return s.hearing }
 
 // Why is what has ended the session, or what the remote says has; err where nothing has, or nobody knows.

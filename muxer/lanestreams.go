@@ -66,10 +66,6 @@ func (s *Lanes) acceptLoop() {
 		raw, err := s.streams.Accept()
 		if err != nil {
 			s.ended(err) // if nothing else has said so
-			s.mu.Lock()
-			s.impatient = true // what is left of the streams is lost
-			s.news.Signal()
-			s.mu.Unlock()
 			return
 		}
 		s.accepted(raw)
@@ -105,9 +101,9 @@ func (s *Lanes) serve(raw RawStream) {
 	if err == nil && own == nil {
 		_, _ = raw.Write(pending) // the remote may have said all that it wanted, and listen no more
 	}
-	_ = raw.SetReadDeadline(time.Time{})
 	lane, single := -1, -1
 	if err == nil && own == nil {
+		_ = raw.SetReadDeadline(time.Time{})
 		lane, single = s.laneOf(protocol)
 	}
 	attached := lane >= 0 && s.attach(lane, raw)

@@ -1,9 +1,6 @@
 package muxer
 
-import (
-	"io"
-	"time"
-)
+import "io"
 
 // lanesWatcher is what the connection sees of the session.
 type lanesWatcher struct{ s *Lanes }
@@ -32,14 +29,6 @@ func (s *Lanes) ended(err error) {
 	}
 	s.input = err
 	s.endHearing()
-	if !s.shutting { // a stream whose dialer never named a protocol must not hold up the end
-		s.late = time.AfterFunc(s.cfg.CloseGrace, func() {
-			s.mu.Lock()
-			s.impatient = true
-			s.news.Signal()
-			s.mu.Unlock()
-		})
-	}
 	s.news.Signal()
 	s.wake.Signal()
 }

@@ -53,7 +53,8 @@ type Announcer interface {
 type Watcher interface {
 	// Drained says that Backlog has become less, or Pending false.
 	Drained()
-	// Ended says that the remote sends no more. What has arrived before can still be read, until Close. err is io.EOF, or a *CloseError.
+	// Ended says that the remote sends no more. What has arrived before can still be read, until Close; a Read that finds nothing ends soon after, whatever its
+	// deadline, with an error that is not io.EOF. err is io.EOF, or a *CloseError.
 	Ended(err error)
 }
 

@@ -23,8 +23,6 @@ const (
 	holdHello = 25 * time.Millisecond
 	// lastWord is how long we wait for the remote to take notice of a refusal before the connection ends under it.
 	lastWord = 250 * time.Millisecond
-	// lastRead is how long what the remote has said before it hung up may be on its way to us.
-	lastRead = 50 * time.Millisecond
 	// helloBuffer is what most hellos fit into.
 	helloBuffer = 1 << 10
 )
@@ -62,26 +60,15 @@ func newGreeting(st helloStream, session *muxer.Lanes) *greeting {
 	return &greeting{stream: st, in: in, session: session, hello: new(switchyardpb.Hello), over: make(chan struct{})}
 }
 
-// while makes reads and writes of the stream end with ctx, or soon after the session does. Call what it returns when they are done.
-func while(ctx context.Context, session *muxer.Lanes, st helloStream) (done func()) {
-	cancelled := context.AfterFunc(ctx, func() { _ = st.Reset(muxer.CodeTimeout) })
-	ended := context.AfterFunc(session.Life(), func() { _ = st.SetDeadline(time.Now().Add(lastRead)) })
-	return func() {
-		cancelled()
-		ended()
-	}
-}
-
 // errNoHello says that the remote is an ordinary libp2p node.
 var errNoHello = errors.New("the remote has no hello")
 
-// hail opens the hello stream, says ours, and hears the remote's.
+// hail opens the hello stream, says ours, and hears the remote's. The end of ctx ends the connection, and so what is waited for here (handshake.Upgrader).
 func hail(ctx context.Context, streams muxer.Streams, session *muxer.Lanes, own *switchyardpb.Hello) (*greeting, error) {
 	raw, err := streams.Open(ctx)
 	if err != nil {
 		return nil, session.Why(err)
 	}
-	defer while(ctx, session, raw)()
 	g := newGreeting(raw, session)
 	_, err = raw.Write(frame(multistream.Propose(protocolHello), own))
 	if err == nil {
@@ -168,7 +155,6 @@ func (g *greeting) refuse(ctx context.Context, r *handshake.Refusal) {
 		return
 	}
 	_ = g.stream.SetDeadline(time.Now().Add(lastWord))
-	defer while(ctx, g.session, g.stream)()
 	if g.say(r) != nil {
 		return
 	}
@@ -188,12 +174,13 @@ func (g *greeting) agree(ctx context.Context, verdict *handshake.Refusal) error 
 		return errors.New("libp2p: Agree was called twice")
 	}
 	defer g.end()
+	st := g.stream
 	if verdict != nil {
 		g.refuse(ctx, verdict)
 		return nil
 	}
 	if !g.heard { // else nothing waits for the remote
-		defer while(ctx, g.session, g.stream)()
+		defer context.AfterFunc(ctx, func() { _ = st.Reset(muxer.CodeTimeout) })()
 	}
 	err := g.say(nil)
 	if err == nil {

@@ -106,7 +106,7 @@ func identify(ctx context.Context, session *muxer.Lanes) (*message, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer while(ctx, session, st)()
+	defer context.AfterFunc(ctx, func() { _ = st.Reset(muxer.CodeTimeout) })()
 	_ = st.CloseWrite()
 	var m message
 	n, err := readMessages(st, &m)

@@ -147,9 +147,7 @@ func (m *meeting) serveHello(ctx context.Context, st muxer.Stream) {
 		return
 	}
 	g := newGreeting(st, nil)
-	_ = st.SetReadDeadline(time.Now().Add(serveTimeout))
 	err := readFrame(g.in, g.hello, maxHello)
-	_ = st.SetReadDeadline(time.Time{})
 	if err == nil {
 		g.held = frame(nil, ownHello(m.a))
 	}

@@ -132,6 +132,7 @@ func (c *conn) Close() error {
 func (c *conn) failed(s *streams) {
 	err := s.failed()
 	c.mu.Lock()
+	c.pending = 0 // go-yamux hands out none any more
 	if c.ended == nil {
 		c.ended = err
 	}
@@ -248,6 +249,10 @@ func (c *conn) note(h []byte) (skip int64, err error) {
 		}
 		if kind == typeWindow {
 			if t.window += int64(length); t.window > math.MaxUint32 {
+				if flags&flagSYN != 0 && t.fresh { // go-yamux does not get to see it
+					c.arrivals = false
+					c.known(t)
+				}
 				c.mu.Unlock()
 				return 0, &muxer.CloseError{Code: muxer.CodeProtocolError, Reason: "yamux: a window of more than 4 GiB"}
 			}
@@ -324,7 +329,11 @@ func (c *conn) end(err error) error {
 	c.told = c.told || tell
 	c.mu.Unlock()
 	if tell {
-		w.Ended(err)
+		w.Ended(err) // first, so that whoever waits in a read finds out why it ends
+	}
+	c.letGo()
+	if c.arrivals { // begun by a frame whose body has not come
+		c.announce()
 	}
 	<-c.release
 	return io.EOF
@@ -385,10 +394,10 @@ func (c *conn) Write(frame []byte) (int, error) {
 				t.reset = true
 				c.drop(t)
 			}
-			c.tidy(t)
 			if refused = t.reset && t.fresh; refused { // go-yamux has not taken it
 				c.known(t)
 			}
+			c.tidy(t)
 		}
 		c.mu.Unlock()
 	}

@@ -32,7 +32,26 @@ var _ muxer.RawStream = (*stream)(nil)
 func (c *conn) stream(s *lib.Stream) *stream {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return &stream{conn: c, lib: s, traffic: c.of(s.StreamID())}
+	t := c.of(s.StreamID())
+	t.lib = s
+	if c.ended != nil {
+		_ = s.SetReadDeadline(longAgo)
+	}
+	return &stream{conn: c, lib: s, traffic: t}
+}
+
+// letGo ends the reads that wait for what the remote cannot send any more. What has arrived can still be read.
+func (c *conn) letGo() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended == nil { // we have closed the connection, and go-yamux the streams
+		return
+	}
+	for _, t := range c.streams {
+		if t.lib != nil {
+			_ = t.lib.SetReadDeadline(longAgo)
+		}
+	}
 }
 
 // Read implements net.Conn.
@@ -50,6 +69,13 @@ func (s *stream) Read(p []byte) (int, error) {
 		}
 		if err != nil && !errors.Is(err, io.EOF) { // of go-yamux's window update behind the bytes
 			err = nil
+		}
+	}
+	if errors.Is(err, lib.ErrTimeout) {
+		if why := s.conn.why(); why == io.EOF {
+			err = io.ErrUnexpectedEOF
+		} else if why != nil {
+			err = why
 		}
 	}
 	return n, explainStream(err)
@@ -117,11 +143,25 @@ func (s *stream) Close() error {
 // Reset implements muxer.RawStream. go-yamux sends no code.
 func (s *stream) Reset(muxer.Code) error { return explainStream(s.lib.Reset()) }
 
-func (s *stream) SetDeadline(t time.Time) error      { return s.lib.SetDeadline(t) }
-func (s *stream) SetReadDeadline(t time.Time) error  { return s.lib.SetReadDeadline(t) }
+func (s *stream) SetDeadline(t time.Time) error {
+	_ = s.SetReadDeadline(t)
+	return s.lib.SetWriteDeadline(t)
+}
+
+// SetReadDeadline implements net.Conn. Once the remote sends no more, no read waits.
+func (s *stream) SetReadDeadline(t time.Time) error {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	if s.conn.ended != nil {
+		return nil
+	}
+	return s.lib.SetReadDeadline(t)
+}
+
 func (s *stream) SetWriteDeadline(t time.Time) error { return s.lib.SetWriteDeadline(t) }
-func (s *stream) LocalAddr() net.Addr                { return s.conn.LocalAddr() }
-func (s *stream) RemoteAddr() net.Addr               { return s.conn.RemoteAddr() }
+
+func (s *stream) LocalAddr() net.Addr  { return s.conn.LocalAddr() }
+func (s *stream) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
 
 // explainStream makes go-yamux's errors those that callers of a net.Conn know.
 func explainStream(err error) error {

@@ -1,8 +1,18 @@
 package yamux
 
+import (
+	"time"
+
+	lib "github.com/libp2p/go-yamux/v4"
+)
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
 // traffic is what we know of one stream.
 type traffic struct {
 	id       uint32
+	lib      *lib.Stream // nil until it is accepted
 	readable int
 	in       window // of what the remote sends
 	window   int64  // bytes that the remote takes
