@@ -169,6 +169,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 		skip, err := c.note(c.head[:])
 		if err != nil {
+			c.unseen(c.head[:])
 			return 0, c.end(err)
 		}
 		if skip == 0 {
@@ -249,10 +250,6 @@ func (c *conn) note(h []byte) (skip int64, err error) {
 		}
 		if kind == typeWindow {
 			if t.window += int64(length); t.window > math.MaxUint32 {
-				if flags&flagSYN != 0 && t.fresh { // go-yamux does not get to see it
-					c.arrivals = false
-					c.known(t)
-				}
 				c.mu.Unlock()
 				return 0, &muxer.CloseError{Code: muxer.CodeProtocolError, Reason: "yamux: a window of more than 4 GiB"}
 			}
@@ -274,6 +271,16 @@ func (c *conn) note(h []byte) (skip int64, err error) {
 		watch()
 	}
 	return 0, nil
+}
+
+// unseen takes note that go-yamux does not get to see a header.
+func (c *conn) unseen(h []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t := c.streams[binary.BigEndian.Uint32(h[4:])]; t != nil && c.arrivals {
+		c.arrivals = false
+		c.known(t)
+	}
 }
 
 // announce tells of the streams that go-yamux has ready to be accepted.
