@@ -42,18 +42,25 @@ func (b *Book) shareOf(e *entry) (to share, wideIP bool) {
 		return unshared, false
 	}
 	k, wide := b.toShare(e)
+	if to = shareFor(k, wide); to == provedWide {
+		_, wideIP = b.ipOf(k)
+	}
+	return to, wideIP
+}
+
+// shareFor is the set of a peer whose address to share is k: see toShare.
+func shareFor(k *known, wide bool) share {
 	switch {
 	case k == nil:
-		return unshared, false
+		return unshared
 	case k.lastWorked != 0 && wide:
-		_, wideIP = b.ipOf(k)
-		return provedWide, wideIP
+		return provedWide
 	case k.lastWorked != 0:
-		return provedNear, false
+		return provedNear
 	case wide:
-		return claimedWide, false
+		return claimedWide
 	}
-	return claimedNear, false
+	return claimedNear
 }
 
 func (b *Book) unshare(e *entry) {
@@ -224,7 +231,7 @@ func (b *Book) draft(out []transport.Address, t *tour, limit int) (_ []transport
 			}
 			out = transport.Unpack(out, packed[:n]...)
 			n = 0
-			out = b.ways(out, e, limit)
+			out = b.ways(out, slot, e, limit)
 		}
 		out = transport.Unpack(out, packed[:n]...)
 	}
@@ -235,9 +242,10 @@ func (b *Book) draft(out []transport.Address, t *tour, limit int) (_ []transport
 const noSlot = ^uint32(0)
 
 // ways appends the address of e to share, and those beside it that may be told: over other wires or transports, and no worse. out grows to at most limit.
-func (b *Book) ways(out []transport.Address, e *entry, limit int) []transport.Address {
+func (b *Book) ways(out []transport.Address, slot uint32, e *entry, limit int) []transport.Address {
 	best, wide := b.toShare(e)
-	if best == nil {
+	if shareFor(best, wide) != e.share { // the ban of a network has ended since it was put there
+		b.reshare(slot, e)
 		return out
 	}
 	from := len(out)

@@ -203,7 +203,7 @@ func (b *Book) choose(t Table) (uint32, bool) {
 func (b *Book) bestDue(e *entry) *known {
 	best := &e.first
 	for k := b.nextOf(best); k != nil; k = b.nextOf(k) {
-		if due := k.notBefore <= b.now; due != (best.notBefore <= b.now) {
+		if due := b.mayDial(k); due != b.mayDial(best) {
 			if due {
 				best = k
 			}
@@ -213,6 +213,9 @@ func (b *Book) bestDue(e *entry) *known {
 	}
 	return best
 }
+
+// mayDial says that k has neither to rest nor is banned.
+func (b *Book) mayDial(k *known) bool { return k.notBefore <= b.now && b.banOf(k) <= b.now }
 
 // walk looks at all learned peers that are due, those that cannot be routed last, and takes the first that is neither skipped nor avoided, else the first
 // that is not skipped.

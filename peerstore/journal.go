@@ -23,7 +23,8 @@ type journal struct {
 
 // taken names what was taken from the journal and is not written yet.
 type taken struct {
-	peers []uint32 // slots
+	peers []uint32  // slots
+	fresh []nodeKey // of these, those that were not persisted before
 	gone  []transport.NodeID
 	bans  []Target
 	meta  []string
@@ -120,8 +121,14 @@ func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
 	for ; n < len(j.peers) && len(c.Peers) < limit; n++ {
 		if e := b.at(j.peers[n]); e.is(live) && e.is(changed) {
 			e.flags &^= changed
-			b.store(e)
-			b.read(j.peers[n], e, c.next())
+			r := c.next()
+			b.read(j.peers[n], e, r)
+			if !e.is(stored) {
+				if _, again := j.gone[r.ID]; !again {
+					j.taken.fresh = append(j.taken.fresh, e.nodeKey())
+				}
+				b.store(e)
+			}
 			j.taken.peers = append(j.taken.peers, j.peers[n])
 		}
 	}
@@ -201,6 +208,7 @@ func (b *Book) GiveBack() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	j := &b.journal
+	b.unstore(j.taken.fresh)
 	for _, slot := range j.taken.peers {
 		if e := b.at(slot); e.is(live) { // another one may be there now, which then is written once more than it must be
 			j.peer(slot, e)
@@ -217,6 +225,26 @@ func (b *Book) GiveBack() {
 	}
 	wake(j.some)
 	j.taken = taken{}
+}
+
+// unstore notes that peers are not persisted after all.
+func (b *Book) unstore(keys []nodeKey) {
+	if len(keys) == 0 {
+		return
+	}
+	not := make(map[nodeKey]struct{}, len(keys))
+	for _, k := range keys {
+		not[k] = struct{}{}
+		if _, e := b.findKey(&k); e != nil && e.is(stored) {
+			e.flags &^= stored
+			b.stored--
+		}
+	}
+	for id := range b.journal.gone {
+		if _, ok := not[keyOf(id)]; ok {
+			delete(b.journal.gone, id)
+		}
+	}
 }
 
 // Rewrite lists all that the book holds as changed: for a new place to persist it.

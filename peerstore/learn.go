@@ -84,7 +84,7 @@ func (b *Book) addFurther(slot uint32, e *entry, one known) bool {
 		b.drop(worst)
 		one.next = worst.next
 		*worst = one
-		e.flags |= pick(worst == &e.first, moved)
+		e.flags |= moved
 	default:
 		b.drop(&one)
 		return false

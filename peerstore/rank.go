@@ -47,21 +47,22 @@ func (b *Book) setOf(e *entry) setID {
 // reindex brings the places of e in the indexes up to date with its fields. Everything that changes an entry ends here. It may forget other peers,
 // never e.
 func (b *Book) reindex(slot uint32, e *entry) {
-	if e.is(moved) && e.set != noSet && b.isDue(e) { // its network group may be another one
+	was := e.set != noSet && b.isDue(e)
+	if e.is(moved) && was { // its network group may be another one
 		b.makeUndue(slot, e)
 	}
 	b.retable(slot, e)
 	due := b.dueAt(slot, e)
 	id, ready := b.setOf(e), due <= b.now
-	was := e.set != noSet && b.isDue(e)
+	stands := e.set != noSet && b.isDue(e)
 	if id != e.set {
 		if e.set != noSet {
 			b.leave(slot, e)
 		}
 		b.join(slot, e, id, ready)
-	} else if ready && !was {
+	} else if ready && !stands {
 		b.makeDue(slot, e)
-	} else if !ready && was {
+	} else if !ready && stands {
 		b.makeUndue(slot, e)
 	}
 	old := e.due

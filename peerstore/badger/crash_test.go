@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/switchyard-p2p/switchyard/internal/longtest"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/peerstore/storetest"
 )
@@ -21,20 +22,7 @@ import (
 // crashEnv makes the test binary the child of TestKill: its value is the store's path.
 const crashEnv = "SWITCHYARD_CRASH_CHILD"
 
-// roundsEnv sets how many times TestKill kills and TestDamage damages.
-const roundsEnv = "SWITCHYARD_CRASH_ROUNDS"
-
-func rounds(t *testing.T, usual int) int {
-	text := os.Getenv(roundsEnv)
-	if text == "" {
-		return usual
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("%s=%q: want a number", roundsEnv, text)
-	}
-	return n
-}
+func rounds(t *testing.T, usual int) int { return longtest.Count(t, longtest.Rounds, usual) }
 
 // banBase keeps the banned nodes of TestKill apart from those that it adds: a banned one is not learned.
 const banBase = 1 << 24
@@ -176,7 +164,7 @@ func damagedStore(t *testing.T) (dir string, peers, bans int) {
 }
 
 // copyStore copies the files of a store.
-func copyStore(t *testing.T, from, to string) {
+func copyStore(t testing.TB, from, to string) {
 	t.Helper()
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	bdb "github.com/dgraph-io/badger/v4"
 
@@ -69,7 +68,7 @@ func diskFull(free, need uint64) error {
 func (s *Store) newBook() *loader {
 	s.Book = peerstore.NewBook(s.opts.Limits, s.opts.Seed)
 	s.Track()
-	return &loader{book: s.Book, now: time.Now()}
+	return &loader{book: s.Book, now: s.opts.now()}
 }
 
 // load opens a database whose files are in order, and loads it.

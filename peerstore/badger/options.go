@@ -26,6 +26,8 @@ type Options struct {
 	GCInterval time.Duration
 	// Seed sets the order of equal peers; 0 draws one.
 	Seed uint64
+
+	now func() time.Time // when the store is opened; tests set it
 }
 
 func (o Options) withDefaults() Options {
@@ -40,6 +42,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.GCInterval <= 0 {
 		o.GCInterval = 10 * time.Minute
+	}
+	if o.now == nil {
+		o.now = time.Now
 	}
 	return o
 }

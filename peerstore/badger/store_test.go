@@ -31,19 +31,45 @@ func open(t testing.TB, path string, opts Options) *Store {
 }
 
 func TestStore(t *testing.T) {
+	reopen := func(t testing.TB, old *Store, now time.Time) peerstore.Store {
+		opts := old.opts
+		opts.Seed++
+		opts.now = func() time.Time { return now }
+		return open(t, old.path, opts)
+	}
 	storetest.Run(t, storetest.Factory{
-		Ops: 2000, // each ban waits for the disk
-		New: func(t testing.TB, l peerstore.Limits) peerstore.Store {
-			return open(t, filepath.Join(t.TempDir(), "data", "peers"), Options{Limits: l})
+		Ops: 4000, // each ban waits for the disk
+		New: func(t testing.TB, l peerstore.Limits, seed uint64) peerstore.Store {
+			return open(t, filepath.Join(t.TempDir(), "data", "peers"), Options{Limits: l, Seed: seed})
 		},
-		Reopen: func(t testing.TB, s peerstore.Store) peerstore.Store {
+		ReopenEvery: 500, // it takes as long as hundreds of operations
+		Reopen: func(t testing.TB, s peerstore.Store, now time.Time) peerstore.Store {
 			old := s.(*Store)
 			if err := old.Close(); err != nil {
 				t.Fatal(err)
 			}
-			return open(t, old.path, old.opts)
+			return reopen(t, old, now)
+		},
+		Crash: func(t testing.TB, s peerstore.Store, now time.Time) peerstore.Store {
+			old := s.(*Store)
+			left := filepath.Join(t.TempDir(), "peers")
+			copyStore(t, old.path, left) // what a kill would leave: nobody writes now
+			old.abandon()
+			if err := os.RemoveAll(old.path); err != nil {
+				t.Fatal(err)
+			}
+			old.path = left
+			return reopen(t, old, now)
 		},
 	})
+}
+
+// abandon releases the files without writing what has changed.
+func (s *Store) abandon() {
+	s.writing <- struct{}{}
+	s.closed = true
+	_ = s.release()
+	<-s.writing
 }
 
 // logged collects log lines.

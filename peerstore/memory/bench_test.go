@@ -8,5 +8,5 @@ import (
 )
 
 func BenchmarkStore(b *testing.B) {
-	storetest.Bench(b, storetest.Factory{New: func(_ testing.TB, l peerstore.Limits) peerstore.Store { return New(l) }})
+	storetest.Bench(b, storetest.Factory{New: func(_ testing.TB, l peerstore.Limits, _ uint64) peerstore.Store { return New(l) }})
 }

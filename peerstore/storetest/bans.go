@@ -21,7 +21,7 @@ func target(t *testing.T, text string) peerstore.Target {
 }
 
 func testBans(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{}), start()
+	s, now := f.make(t, peerstore.Limits{}), start()
 	hour := now.Add(time.Hour)
 	for text, until := range map[string]time.Time{
 		string(ID(1)):         {},
@@ -115,7 +115,7 @@ func testBans(t *testing.T, f Factory) {
 }
 
 func testBanLimits(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{MaxBans: 3}), start()
+	s, now := f.make(t, peerstore.Limits{MaxBans: 3}), start()
 	ban := func(n int, until time.Time) error {
 		return s.Ban(peerstore.Ban{Target: peerstore.Target{ID: ID(n)}, Until: until})
 	}
@@ -146,7 +146,7 @@ func testBanLimits(t *testing.T, f Factory) {
 
 // testBannedPeers wants banned peers neither learned, dialed nor told of, and all of that again afterwards.
 func testBannedPeers(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{}), start()
+	s, now := f.make(t, peerstore.Limits{}), start()
 	hour := now.Add(time.Hour)
 	for n := range 6 {
 		s.Add(Address(n<<6, 1), pex, now) // a /24 each

@@ -13,7 +13,7 @@ import (
 )
 
 func testLearn(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{}), start()
+	s, now := f.make(t, peerstore.Limits{}), start()
 	from := peerstore.Source{Kind: "a kind that is longer than sixteen bytes", From: ID(9)}
 	if !s.Add(Address(1, 1), from, now) {
 		t.Fatal("a new address was not new")
@@ -63,7 +63,7 @@ func testLearn(t *testing.T, f Factory) {
 }
 
 func testUpdate(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{}), start()
+	s, now := f.make(t, peerstore.Limits{}), start()
 	if s.Update(ID(1), func(*peerstore.Record) { t.Error("called") }) {
 		t.Fatal("an update of an unknown peer said true")
 	}
@@ -103,7 +103,7 @@ func testUpdate(t *testing.T, f Factory) {
 }
 
 func testEnsure(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{MaxPeers: 2}), start()
+	s, now := f.make(t, peerstore.Limits{MaxPeers: 2}), start()
 	for n := range 5 {
 		s.Ensure(ID(n), now, func(r *peerstore.Record) {
 			if r.ID != ID(n) || !r.FirstSeen.Equal(now) {
@@ -123,7 +123,7 @@ func testEnsure(t *testing.T, f Factory) {
 }
 
 func testBounds(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{}), start()
+	s, now := f.make(t, peerstore.Limits{}), start()
 	s.Add(Address(1, 1), pex, now)
 	for _, score := range []int16{32767, -32768} {
 		s.Update(ID(1), func(r *peerstore.Record) { r.Score = score })
@@ -157,7 +157,7 @@ func testBounds(t *testing.T, f Factory) {
 
 func testMaxPeers(t *testing.T, f Factory) {
 	const most = 50
-	s, now := f.New(t, peerstore.Limits{MaxPeers: most}), start()
+	s, now := f.make(t, peerstore.Limits{MaxPeers: most}), start()
 	for n := range most {
 		s.Add(Address(n, 1), pex, now)
 	}
@@ -195,7 +195,7 @@ func testMaxPeers(t *testing.T, f Factory) {
 }
 
 func testMaxAddresses(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{MaxAddresses: 3}), start()
+	s, now := f.make(t, peerstore.Limits{MaxAddresses: 3}), start()
 	for port := 1; port <= 3; port++ {
 		if !s.Add(Address(1, port), pex, now) {
 			t.Fatal(port)
@@ -229,7 +229,7 @@ func testMaxAddresses(t *testing.T, f Factory) {
 }
 
 func testExpiry(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{Expiry: time.Hour}), start()
+	s, now := f.make(t, peerstore.Limits{Expiry: time.Hour}), start()
 	for n := range 4 {
 		s.Add(Address(n, 1), pex, now)
 	}
@@ -245,7 +245,7 @@ func testExpiry(t *testing.T, f Factory) {
 }
 
 func testMeta(t *testing.T, f Factory) {
-	s := f.New(t, peerstore.Limits{})
+	s := f.make(t, peerstore.Limits{})
 	value := []byte("value")
 	s.SetMeta("a", value)
 	value[0] = 'x'
@@ -279,7 +279,7 @@ func testMeta(t *testing.T, f Factory) {
 }
 
 func testCopies(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{}), start()
+	s, now := f.make(t, peerstore.Limits{}), start()
 	s.Add(Address(1, 1), pex, now)
 	r := mustGet(t, s, ID(1))
 	r.Addresses[0].Failures = 9
@@ -300,7 +300,7 @@ func testCopies(t *testing.T, f Factory) {
 
 // testConcurrent is for the race detector, and for deadlocks.
 func testConcurrent(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{MaxPeers: 200}), start()
+	s, now := f.make(t, peerstore.Limits{MaxPeers: 200}), start()
 	var wg sync.WaitGroup
 	const workers, steps = 8, 1500
 	for w := range workers {

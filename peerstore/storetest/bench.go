@@ -33,7 +33,7 @@ func Bench(b *testing.B, f Factory) {
 			addrs[n] = Address(n, 1)
 		}
 		fill := func(b *testing.B) peerstore.Store {
-			s := f.New(b, limits)
+			s := f.make(b, limits)
 			for n, a := range addrs {
 				s.Add(a, Told(n), now)
 			}
@@ -57,7 +57,7 @@ func Bench(b *testing.B, f Factory) {
 			}
 		})
 		b.Run(fmt.Sprintf("Full/%d", size), func(b *testing.B) { // the worst one goes for each that comes
-			s := f.New(b, peerstore.Limits{MaxPeers: size})
+			s := f.make(b, peerstore.Limits{MaxPeers: size})
 			for n, a := range addrs {
 				s.Add(a, Told(n), now)
 			}
@@ -109,7 +109,7 @@ func Bench(b *testing.B, f Factory) {
 			}
 		})
 		b.Run(fmt.Sprintf("Memory/%d", size), func(b *testing.B) {
-			s := f.New(b, limits)
+			s := f.make(b, limits)
 			for range b.N {
 				before := heap()
 				for n := range size { // the texts of the addresses count, too
@@ -118,7 +118,7 @@ func Bench(b *testing.B, f Factory) {
 				b.ReportMetric(float64(heap()-before)/float64(size), "B/peer")
 				runtime.KeepAlive(s)
 				b.StopTimer()
-				s = f.New(b, limits)
+				s = f.make(b, limits)
 				b.StartTimer()
 			}
 		})

@@ -10,7 +10,7 @@ import (
 )
 
 func testNext(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{}), start()
+	s, now := f.make(t, peerstore.Limits{}), start()
 	if _, ok := s.Next(now, peerstore.Query{}); ok {
 		t.Fatal("a peer out of nothing")
 	}
@@ -74,7 +74,7 @@ func testNext(t *testing.T, f Factory) {
 }
 
 func testNextDue(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{}), start()
+	s, now := f.make(t, peerstore.Limits{}), start()
 	if _, ok := s.NextDue(now); ok {
 		t.Fatal("due out of nothing")
 	}
@@ -105,7 +105,7 @@ func testNextDue(t *testing.T, f Factory) {
 }
 
 func testNextCallsBack(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{}), start()
+	s, now := f.make(t, peerstore.Limits{}), start()
 	for n := range 50 {
 		s.Add(Address(n, 1), pex, now)
 	}
@@ -129,7 +129,7 @@ func testTies(t *testing.T, f Factory) {
 	now := start()
 	firsts := make(map[transport.NodeID]bool)
 	for range 10 {
-		s := f.New(t, peerstore.Limits{})
+		s := f.make(t, peerstore.Limits{})
 		for n := range 30 {
 			s.Add(Address(n, 1), pex, now)
 		}
@@ -142,7 +142,7 @@ func testTies(t *testing.T, f Factory) {
 }
 
 func testAdvertise(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{}), start()
+	s, now := f.make(t, peerstore.Limits{}), start()
 	const peers = 40
 	for n := range peers {
 		s.Add(Address(n, 1), pex, now)
@@ -212,7 +212,7 @@ func testAdvertise(t *testing.T, f Factory) {
 }
 
 func testAdvertiseLocal(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{}), start()
+	s, now := f.make(t, peerstore.Limits{}), start()
 	local := func(n int) transport.Address { return parse(fmt.Sprintf("%s@127.0.0.1:%d", ID(n), 1000+n)) }
 	for n := range 10 {
 		s.Add(local(n), pex, now)
@@ -246,7 +246,7 @@ func testAdvertiseLocal(t *testing.T, f Factory) {
 }
 
 func testRange(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{}), start()
+	s, now := f.make(t, peerstore.Limits{}), start()
 	const peers = 300
 	for n := range peers {
 		s.Add(Address(n, 1), pex, now)

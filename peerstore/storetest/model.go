@@ -2,112 +2,132 @@ package storetest
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net/netip"
-	"os"
+	"maps"
 	"slices"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/switchyard-p2p/switchyard/internal/longtest"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// OpsEnv names the environment variable that sets how many operations the model tests run.
-const OpsEnv = "SWITCHYARD_MODEL_OPS"
-
-func operations(t testing.TB, f Factory) int {
-	text := os.Getenv(OpsEnv)
-	switch {
-	case text != "":
-	case f.Ops > 0:
-		return f.Ops
-	default:
-		return 20_000
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("%s=%q: want a number of operations", OpsEnv, text)
-	}
-	return n
-}
-
-type mix struct{ *rand.Rand }
-
-func newMix(seed uint64) mix { return mix{rand.New(rand.NewPCG(seed, seed))} }
-
-// The model's world is small, so that everything meets everything.
-const (
-	modelPeers   = 40
-	modelPorts   = 5
-	modelMaxPeer = 25
-	modelMaxAddr = 3
-	modelExpiry  = 24 * time.Hour
-)
-
-// model is the contract in its plainest form: maps, and scans of them.
+// model is the contract in its plainest form: maps, and scans of them. A test does random operations to a store and to the model, and compares what both say; then
+// whether both know the same.
 type model struct {
-	t     testing.TB
-	s     peerstore.Store
-	m     mix
-	now   time.Time
-	op    string
-	peers map[transport.NodeID]peerstore.Record
+	t    testing.TB
+	f    Factory
+	w    *world
+	seed uint64
+	s    peerstore.Store
+	m    mix
+	now  time.Time
+	// brought is the last time that the store was told.
+	brought time.Time
+	step    int
+	op      string
+
+	peers map[transport.NodeID]*peerstore.Record // replaced, never changed
 	bans  map[peerstore.Target]peerstore.Ban
 	meta  map[string]string
-	// hidden are peers that were quarantined or banned at some time: the store may tell of them later than it could.
+	// hidden are peers that a ban or a quarantine held back, and that have not changed since: the store may tell of them later than it could.
 	hidden map[transport.NodeID]bool
-	netBan bool // a network was ever banned: NextDue may then be early
+	// linked are peers that are being dialed, or were dialed with success and not hung up on.
+	linked []transport.NodeID
+	seen   map[string]int // what happened how often
+
+	// What a crash may leave of a peer or a small value: its state when it was last persisted, or any that it had since. nil and "" stand for none.
+	saved       map[transport.NodeID]*peerstore.Record
+	since       map[transport.NodeID][]*peerstore.Record
+	savedValues map[string]string
+	sinceValues map[string][]string
 }
 
-func newModel(t testing.TB, s peerstore.Store, seed uint64, now time.Time) *model {
-	return &model{
-		t: t, s: s, m: newMix(seed), now: now,
-		peers:  make(map[transport.NodeID]peerstore.Record),
+// modelStart is when a model's time begins. What happens in a run follows from the world, its seed and the store alone.
+var modelStart = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+
+// RunModel runs the model test alone, as Run does among others.
+func RunModel(t *testing.T, f Factory) { t.Run("Model", func(t *testing.T) { testModel(t, f) }) }
+
+// testModel plays in all worlds.
+func testModel(t *testing.T, f Factory) {
+	usual := f.Ops
+	if usual == 0 {
+		usual = 30_000
+	}
+	if testing.Short() {
+		usual /= 3
+	}
+	ops := longtest.Count(t, longtest.Ops, usual)
+	for i := range worlds {
+		w := &worlds[i]
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			seen := make(map[string]int)
+			one, asked := longtest.OnlySeed(t)
+			left, seed := ops*w.part/10, uint64(1)
+			if asked {
+				left, seed = w.run, one
+			}
+			for ; left > 0; seed++ {
+				t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+					play(t, f, w, seed, min(left, w.run), seen)
+				})
+				if t.Failed() {
+					return
+				}
+				left -= w.run
+			}
+			for _, what := range slices.Sorted(maps.Keys(seen)) {
+				t.Logf("%9d %s", seen[what], what)
+			}
+		})
+	}
+}
+
+// play does one run of operations.
+func play(t *testing.T, f Factory, w *world, seed uint64, ops int, seen map[string]int) {
+	m := &model{
+		t: t, f: f, w: w, seed: seed, s: f.New(t, w.limits, seed), m: newMix(seed), now: modelStart, brought: modelStart, seen: seen,
+		peers:  make(map[transport.NodeID]*peerstore.Record),
 		bans:   make(map[peerstore.Target]peerstore.Ban),
 		meta:   make(map[string]string),
 		hidden: make(map[transport.NodeID]bool),
 	}
-}
-
-var modelLimits = peerstore.Limits{MaxPeers: modelMaxPeer, MaxAddresses: modelMaxAddr, Expiry: modelExpiry, MaxBans: 1000}
-
-// testModel does random operations to the store and to the model, and compares them after each.
-func testModel(t *testing.T, f Factory) {
-	ops := operations(t, f)
-	total := ops
-	const run = 20_000 // operations on one store
-	for seed := uint64(1); ops > 0; seed++ {
-		m := newModel(t, f.New(t, modelLimits), seed, start())
-		for n := range min(ops, run) {
-			m.step()
-			if total <= 100_000 || n%8 == 0 { // what a step did it compares itself; a long test looks at all the rest less often
-				m.check()
-			} else {
-				m.forgetExpired()
-			}
-			if n%10 == 0 {
-				m.banned()
-			}
-			if n%50 == 0 {
-				m.checkBans()
-			}
-		}
-		ops -= run
+	m.flushed()
+	for m.step = range ops {
+		m.do()
+		m.check(m.step%w.every == 0 || m.step == ops-1)
+	}
+	m.op = "Close"
+	if err := m.s.Close(); err != nil {
+		m.fatalf("%v", err)
 	}
 }
 
 func (m *model) fatalf(format string, args ...any) {
 	m.t.Helper()
-	m.t.Fatalf("after %s: %s", m.op, fmt.Sprintf(format, args...))
+	m.t.Fatalf("%s world, seed %d, operation %d, after %s: %s\nagain: %s=%d go test -run '/Model/%s'", m.w.name, m.seed, m.step, m.op, fmt.Sprintf(format, args...),
+		longtest.Seed, m.seed, m.w.name)
 }
 
-func (m *model) id() transport.NodeID { return ID(m.m.IntN(modelPeers)) }
+func (m *model) did(what string) { m.seen[what]++ }
+
+func (m *model) node() int { return m.m.IntN(m.w.peers) }
+
+// id is a node, mostly one that is known.
+func (m *model) id() transport.NodeID {
+	id, _, _ := nodeOf(m.node())
+	return id
+}
 
 func (m *model) address() transport.Address {
-	n := m.m.IntN(modelPeers)
-	return parse(fmt.Sprintf("%s@11.%d.0.%d:%d", ID(n), n%4, n, 1+m.m.IntN(modelPorts))) // in four network groups
+	k := m.m.IntN(modelAddresses)
+	if m.w.crowded {
+		k = min(k, m.m.IntN(modelAddresses))
+	}
+	return m.w.addressOf(m.node(), k)
 }
 
 // soon is a time that is over, or not yet, or none.
@@ -121,201 +141,111 @@ func (m *model) soon() time.Time {
 	return m.now.Add(time.Duration(m.m.IntN(100)) * time.Second)
 }
 
-func (m *model) step() {
-	switch k := m.m.IntN(100); {
-	case k < 3:
-		m.now = m.now.Add(time.Duration(m.m.IntN(6)) * time.Hour)
-	default:
-		m.now = m.now.Add(time.Duration(m.m.IntN(20)) * time.Second)
+// set takes over what a peer has become.
+func (m *model) set(r *peerstore.Record) {
+	m.peers[r.ID] = r
+	m.since[r.ID] = append(m.since[r.ID], r)
+	now := m.now
+	m.now = m.brought // Update brings no time
+	if m.barred(r) {
+		m.hidden[r.ID] = true
+	} else {
+		delete(m.hidden, r.ID)
 	}
-	switch k := m.m.IntN(100); {
-	case k < 30:
-		m.add()
-	case k < 50:
-		m.update()
-	case k < 56:
-		m.ensure()
-	case k < 60:
-		m.remove()
-	case k < 73:
-		m.next()
-	case k < 75:
-		m.feeler()
-	case k < 80:
-		m.nextDue()
-	case k < 86:
-		m.advertise()
-	case k < 91:
-		m.ban()
-	case k < 95:
-		m.unban()
-	case k < 97:
-		m.banned()
-	default:
-		key := "key" + strconv.Itoa(m.m.IntN(4))
-		m.op = "SetMeta " + key
-		if m.m.IntN(3) == 0 {
-			m.s.SetMeta(key, nil)
-			delete(m.meta, key)
-		} else {
-			value := strconv.Itoa(m.m.Int())
-			m.s.SetMeta(key, []byte(value))
-			m.meta[key] = value
-		}
+	m.now = now
+}
+
+// drop takes a peer out of the model.
+func (m *model) drop(id transport.NodeID) {
+	if _, ok := m.peers[id]; ok {
+		delete(m.peers, id)
+		delete(m.hidden, id)
+		m.since[id] = append(m.since[id], nil)
 	}
 }
 
-func (m *model) banEnd(id transport.NodeID, ip netip.Addr) (end time.Time, forever, banned bool) {
-	for t, b := range m.bans {
-		if t.ID != "" && t.ID != id || t.ID == "" && !t.Prefix.Contains(ip) || !b.Until.IsZero() && !b.Until.After(m.now) {
-			continue
-		}
-		banned = true
-		forever = forever || b.Until.IsZero()
-		if b.Until.After(end) {
-			end = b.Until
-		}
+// settle takes out of the model whom the store has let go in this operation, and checks that it might.
+func (m *model) settle() {
+	m.t.Helper()
+	if m.s.Stats().Known == len(m.peers) {
+		return
 	}
-	return end, forever, banned
-}
-
-func (m *model) bannedID(id transport.NodeID) bool {
-	_, _, banned := m.banEnd(id, netip.Addr{})
-	return banned
-}
-
-func (m *model) bannedAddr(a transport.Address) bool {
-	ip, _ := a.IP()
-	_, _, banned := m.banEnd("", ip)
-	return banned
-}
-
-func (m *model) kept(r *peerstore.Record) bool { return r.Trusted || r.Unconditional || r.Busy }
-
-// expired peers may be there or not: they go when the store comes across them.
-func (m *model) expired(r *peerstore.Record) bool {
-	if m.kept(r) {
-		return false
-	}
-	seen := []time.Time{r.FirstSeen, r.LastConnected, r.LastDisconnected}
-	for _, a := range r.Addresses {
-		seen = append(seen, a.LastHeard, a.LastSuccess)
-	}
-	last := slices.MaxFunc(seen, time.Time.Compare)
-	return !last.After(m.now.Add(-modelExpiry))
-}
-
-// worth is what pruning follows, as far as it does not change with time alone: peers that never worked go before the others, of these those of the lowest
-// score with the most failures.
-func worth(r *peerstore.Record) (tried bool, level int) {
-	level = int(r.Score)/25 - int(min(r.Failures, 8))
-	if !r.Tried() {
-		return false, max(level, -10) // of new ones, there is a lowest level
-	}
-	return true, level
-}
-
-// worse says that a should have gone before b.
-func worse(a, b *peerstore.Record) bool {
-	at, al := worth(a)
-	bt, bl := worth(b)
-	if at != bt {
-		return bt
-	}
-	const recency = 2 // levels, which change with time
-	if at {
-		return al+recency < bl
-	}
-	return al < bl
-}
-
-// due tells whether a peer may be dialed now; and when it may, if that is ahead.
-func (m *model) due(r *peerstore.Record) (now bool, at time.Time, ever bool) {
-	if r.Busy || len(r.Addresses) == 0 {
-		return false, at, false
-	}
-	for _, a := range r.Addresses {
-		ip, _ := a.Address.IP()
-		end, forever, _ := m.banEnd("", ip)
-		if forever {
-			continue
-		}
-		first := a.NotBefore
-		if end.After(first) {
-			first = end
-		}
-		if !ever || first.Before(at) {
-			at = first
-		}
-		ever = true
-	}
-	end, forever, _ := m.banEnd(r.ID, netip.Addr{})
-	if forever || !ever {
-		return false, at, false
-	}
-	for _, other := range []time.Time{end, r.NotBefore, r.Quarantined} {
-		if other.After(at) {
-			at = other
-		}
-	}
-	return !at.After(m.now), at, true
-}
-
-// forget takes out of the model the expired peers that the store has let go, and says which known peers the store has dropped otherwise.
-func (m *model) forget() (dropped []transport.NodeID) {
+	var gone []*peerstore.Record
 	for id, r := range m.peers {
 		if _, ok := m.s.Get(id); ok {
 			continue
 		}
-		if !m.expired(&r) {
-			dropped = append(dropped, id)
+		if m.expired(r) {
+			m.drop(id)
+			m.did("expired")
+			continue
 		}
-		delete(m.peers, id)
+		gone = append(gone, r)
 	}
-	return dropped
-}
-
-// pruned checks that what the store dropped had to go, and was the worst.
-func (m *model) pruned(before map[transport.NodeID]peerstore.Record, dropped []transport.NodeID) {
-	if len(dropped) == 0 {
+	if len(gone) == 0 {
 		return
 	}
-	if len(dropped) > 1 && len(m.peers) < modelMaxPeer || len(m.peers)+len(dropped) <= modelMaxPeer {
-		m.fatalf("%d peers were dropped without need, %d are left", len(dropped), len(m.peers))
-	}
-	for _, id := range dropped {
-		r := before[id]
-		if m.kept(&r) {
-			m.fatalf("%s was dropped, and must be kept", id.Short())
+	before := len(m.peers)
+	for _, r := range gone {
+		m.drop(r.ID)
+		if m.kept(r) {
+			m.fatalf("%s was dropped, and must be kept: %+v", r.ID.Short(), *r)
 		}
+	}
+	switch over := before - m.w.limits.MaxPeers; {
+	case over > 0 && len(gone) <= over:
+		m.did("pruned")
+	case m.w.crowded && m.overfull():
+		m.did("displaced")
+		return
+	default:
+		m.fatalf("%d peers of %d were dropped without need: %+v", len(gone), before, *gone[0])
+	}
+	if m.w.crowded {
+		return
+	}
+	for _, r := range gone {
 		for _, o := range m.peers {
-			if !m.kept(&o) && worse(&o, &r) {
-				m.fatalf("%+v was dropped, but %+v is worse", r, o)
+			if !m.kept(o) && worse(o, r) {
+				m.fatalf("%+v was dropped, but %+v is worse", *r, *o)
 			}
 		}
 	}
 }
 
-// check compares the store with the model.
-func (m *model) check() {
+// overfull says that a bucket, or the share of a source, may be full: both hold at least this many.
+func (m *model) overfull() bool { return len(m.peers) >= 64 }
+
+// check compares the store with the model: all of it, or a few peers.
+func (m *model) check(all bool) {
 	m.t.Helper()
-	m.forgetExpired()
-	tried := 0
-	for id, want := range m.peers {
-		got, _ := m.s.Get(id)
-		if !Equal(got, want) {
-			m.fatalf("%s is\n%+v, want\n%+v", id.Short(), got, want)
-		}
-		if want.Tried() {
-			tried++
-		}
-		if got.InTried != want.Tried() {
-			m.fatalf("%s in the tried table: %v", id.Short(), got.InTried)
+	m.settle()
+	if m.f.Check != nil && (all || m.w.every < 100 && m.step%5 == 0) { // in a small world after each operation
+		if err := m.f.Check(m.s); err != nil {
+			m.fatalf("%v", err)
 		}
 	}
 	st := m.s.Stats()
-	if st.Known != len(m.peers) || st.Tried != tried || st.New != st.Known-tried {
-		m.fatalf("%+v, want %d known, %d tried", st, len(m.peers), tried)
+	if st.Known != len(m.peers) || st.New != st.Known-st.Tried {
+		m.fatalf("%+v, want %d known", st, len(m.peers))
+	}
+	if !all {
+		for range 3 {
+			m.look(m.id())
+		}
+		return
+	}
+	met, tried := 0, 0
+	m.s.Range(func(r peerstore.Record) bool {
+		met++
+		if r.InTried {
+			tried++
+		}
+		m.compare(&r)
+		return true
+	})
+	if met != len(m.peers) || tried != st.Tried {
+		m.fatalf("Range tells of %d peers, %d of them tried; %+v", met, tried, st)
 	}
 	for key := range 4 {
 		k := "key" + strconv.Itoa(key)
@@ -323,26 +253,53 @@ func (m *model) check() {
 			m.fatalf("%s is %q, want %q", k, got, m.meta[k])
 		}
 	}
+	m.checkBans()
+}
+
+// look compares one peer.
+func (m *model) look(id transport.NodeID) {
+	m.t.Helper()
+	r, ok := m.s.Get(id)
+	if _, want := m.peers[id]; ok != want {
+		m.fatalf("%s is known: %v, want %v", id.Short(), ok, want)
+	}
+	if ok {
+		m.compare(&r)
+	}
+}
+
+func (m *model) compare(got *peerstore.Record) {
+	m.t.Helper()
+	want := m.peers[got.ID]
+	if want == nil {
+		m.fatalf("%s is known: %+v", got.ID.Short(), *got)
+	}
+	if !Equal(*got, *want) {
+		m.fatalf("%s is\n%+v, want\n%+v", got.ID.Short(), *got, *want)
+	}
+	if has := want.Tried(); got.InTried && !has || !got.InTried && has && !(m.w.crowded && m.overfull()) {
+		m.fatalf("%s in the tried table: %v", got.ID.Short(), got.InTried)
+	}
 }
 
 // checkBans compares the bans that hold.
 func (m *model) checkBans() {
 	m.t.Helper()
-	held := make(map[peerstore.Target]peerstore.Ban)
-	for t, b := range m.bans {
-		if b.Until.IsZero() || b.Until.After(m.now) {
-			held[t] = b
+	held := 0
+	for _, b := range m.bans {
+		if m.holds(&b) {
+			held++
 		}
 	}
 	got := m.s.Bans(m.now)
 	for _, b := range got {
-		want, ok := held[b.Target]
+		want, ok := m.bans[b.Target]
 		if !ok || !b.Until.Equal(want.Until) || !b.Since.Equal(want.Since) || b.Reason != want.Reason {
 			m.fatalf("ban %+v, want %+v", b, want)
 		}
 	}
-	if len(got) != len(held) {
-		m.fatalf("%d bans, want %d", len(got), len(held))
+	if len(got) != held || held > m.w.limits.MaxBans {
+		m.fatalf("%d bans, want %d", len(got), held)
 	}
 }
 

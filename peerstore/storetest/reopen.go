@@ -24,7 +24,7 @@ func snapshot(s peerstore.Store) (map[transport.NodeID]peerstore.Record, peersto
 
 func testReopen(t *testing.T, f Factory) {
 	limits := peerstore.Limits{MaxPeers: 10_000}
-	s, now := f.New(t, limits), start()
+	s, now := f.make(t, limits), start()
 	for n := range 3000 {
 		s.Add(Address(n, 1+n%5), peerstore.Source{Kind: fmt.Sprint("kind", n%3), From: ID(n / 2)}, now.Add(-time.Duration(n)*time.Second))
 		s.Update(ID(n), func(r *peerstore.Record) {
@@ -80,7 +80,7 @@ func testReopen(t *testing.T, f Factory) {
 				t.Fatal(err)
 			}
 		}
-		s = f.Reopen(t, s)
+		s = f.Reopen(t, s, time.Now())
 		got, gotStats := snapshot(s)
 		if gotStats != stats {
 			t.Fatalf("%+v, want %+v", gotStats, stats)
@@ -103,50 +103,4 @@ func testReopen(t *testing.T, f Factory) {
 	if err := s.Close(); err != nil {
 		t.Fatal("a second Close:", err)
 	}
-}
-
-// testReopenModel is the model test with a reopening now and then.
-func testReopenModel(t *testing.T, f Factory) {
-	ops := min(operations(t, f), 100_000)
-	s := f.New(t, modelLimits)
-	m := newModel(t, s, 7, start())
-	real := time.Now()
-	m.now = real.Add(-20 * time.Hour) // the store compares with the clock when it opens
-	for n := range ops {
-		if m.now.After(real) {
-			m.now = real.Add(-20 * time.Hour) // the clock is set back: nothing of before that is told
-			m.restart(f.New(t, modelLimits))
-		}
-		m.step()
-		m.check()
-		if n%500 == 499 {
-			m.op = "reopening"
-			m.s = f.Reopen(t, m.s)
-			m.reopened(time.Now())
-			m.check()
-			m.checkBans()
-		}
-	}
-}
-
-// restart begins anew with another store.
-func (m *model) restart(s peerstore.Store) {
-	n := newModel(m.t, s, m.m.Uint64(), m.now)
-	*m = *n
-}
-
-// reopened takes out of the model what opening at the given time leaves out.
-func (m *model) reopened(at time.Time) {
-	for id, r := range m.peers {
-		r.Busy = false
-		m.peers[id] = r
-	}
-	for t, b := range m.bans {
-		if !b.Until.IsZero() && !b.Until.After(at) {
-			delete(m.bans, t)
-		}
-	}
-	m.now, at = at, m.now
-	m.forgetExpired() // at the time of opening
-	m.now = at
 }

@@ -10,14 +10,27 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// A Factory makes the stores under test.
+// A Factory makes the stores under test. What is nil is not tested.
 type Factory struct {
-	// New makes an empty store, which t's cleanup closes.
-	New func(t testing.TB, limits peerstore.Limits) peerstore.Store
-	// Reopen closes a store that New or Reopen made and opens it again; nil for a store that keeps nothing.
-	Reopen func(t testing.TB, s peerstore.Store) peerstore.Store
-	// Ops is how many operations the model tests run; 0 means 20,000. The environment variable named by OpsEnv overrides it.
+	// New makes an empty store, which t's cleanup closes. Its random choices follow from seed; 0 draws one.
+	New func(t testing.TB, limits peerstore.Limits, seed uint64) peerstore.Store
+	// Reopen closes a store that New, Reopen or Crash made and opens it again, at the given time; nil for a store that keeps nothing.
+	Reopen func(t testing.TB, s peerstore.Store, now time.Time) peerstore.Store
+	// Crash is Reopen for a store that is killed.
+	Crash func(t testing.TB, s peerstore.Store, now time.Time) peerstore.Store
+	// ReopenEvery is how many operations of the model test there are between two of Reopen and Crash, on average, if more than the test would take.
+	ReopenEvery int
+	// Copy makes another store of what s tells of itself, by exporting and importing it.
+	Copy func(t testing.TB, s peerstore.Store, limits peerstore.Limits, now time.Time) peerstore.Store
+	// Check looks at what a store can say of its own consistency.
+	Check func(s peerstore.Store) error
+	// Ops is how many operations the model test runs; 0 means 30,000. SWITCHYARD_MODEL_OPS overrides it: see internal/longtest.
 	Ops int
+}
+
+// make is New for tests that leave everything else to it.
+func (f Factory) make(t testing.TB, limits peerstore.Limits) peerstore.Store {
+	return f.New(t, limits, 0)
 }
 
 // Run runs the whole suite.
@@ -56,7 +69,6 @@ func Run(t *testing.T, f Factory) {
 		return
 	}
 	t.Run("Reopen", func(t *testing.T) { testReopen(t, f) })
-	t.Run("ReopenModel", func(t *testing.T) { testReopenModel(t, f) })
 }
 
 // ID is the node id number n, for tests.

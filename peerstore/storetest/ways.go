@@ -15,8 +15,10 @@ const libp2pID = "12D3KooWLRPJAA5o6g3sJ7j5EJcyDg8KW8qJ1YVdZ3SbYQ2VgVvD"
 
 // testAdvertiseWays: of a peer that several wires or transports lead to, one address of each is told, if it is as good as the first.
 func testAdvertiseWays(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{}), start()
-	of := func(where string) transport.Address { return parse(fmt.Sprintf("/ip4/11.2.3.4/%s/p2p/%s", where, libp2pID)) }
+	s, now := f.make(t, peerstore.Limits{}), start()
+	of := func(where string) transport.Address {
+		return parse(fmt.Sprintf("/ip4/11.2.3.4/%s/p2p/%s", where, libp2pID))
+	}
 	tcp, quic, other, local := of("tcp/4001"), of("udp/4001/quic-v1"), of("tcp/4002"), parse("/ip4/192.168.1.1/udp/4001/quic-v1/p2p/"+libp2pID)
 	comet, err := parse("/ip4/11.2.3.4/tcp/26656").WithNode(string(tcp.ID()))
 	if err != nil {
@@ -95,7 +97,7 @@ func testAdvertiseWays(t *testing.T, f Factory) {
 
 // testBusy: SetBusy is Update for one field.
 func testBusy(t *testing.T, f Factory) {
-	s, now := f.New(t, peerstore.Limits{MaxPeers: 1}), start()
+	s, now := f.make(t, peerstore.Limits{MaxPeers: 1}), start()
 	if s.SetBusy(ID(1), true) {
 		t.Fatal("an unknown peer")
 	}

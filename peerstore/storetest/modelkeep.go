@@ -1,0 +1,145 @@
+package storetest
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// The operations of the model test on what outlasts a store.
+
+func (m *model) flush() {
+	m.op = "Flush"
+	if err := m.s.Flush(context.Background()); err != nil {
+		m.fatalf("%v", err)
+	}
+	m.flushed()
+}
+
+// flushed notes that all is persisted as it is.
+func (m *model) flushed() {
+	m.saved, m.savedValues = maps.Clone(m.peers), maps.Clone(m.meta)
+	m.since, m.sinceValues = make(map[transport.NodeID][]*peerstore.Record), make(map[string][]string)
+}
+
+// flagged notes that a flag of the operator's changed, which is persisted at once.
+func (m *model) flagged(old, r *peerstore.Record) {
+	if r.Trusted != old.Trusted || r.Unconditional != old.Unconditional || r.Private != old.Private {
+		m.saved[r.ID] = m.peers[r.ID]
+		delete(m.since, r.ID)
+	}
+}
+
+// reopen closes the store and opens it again, or lets it end as a kill would, and checks that all is there that has to be.
+func (m *model) reopen() {
+	m.brought = m.now
+	if m.f.Crash != nil && m.m.IntN(2) == 0 {
+		m.op = "a crash"
+		m.s = m.f.Crash(m.t, m.s, m.now)
+		m.crashed()
+	} else {
+		m.op = "reopening"
+		m.s = m.f.Reopen(m.t, m.s, m.now)
+	}
+	m.did(m.op)
+	m.linked = nil
+	clear(m.hidden)
+	for id, r := range m.peers {
+		r = idle(r)
+		m.peers[id] = r
+		if m.barred(r) {
+			m.hidden[id] = true
+		}
+	}
+	m.check(true)
+	m.flushed()
+	if m.f.Copy != nil && m.m.IntN(8) == 0 {
+		m.op = "a copy"
+		m.copied()
+		m.did(m.op)
+	}
+}
+
+// idle is a record as it is after a start.
+func idle(r *peerstore.Record) *peerstore.Record {
+	if r == nil || !r.Busy {
+		return r
+	}
+	c := *r
+	c.Busy = false
+	return &c
+}
+
+// crashed takes over what a crash has left: of each peer and value a state that it had since it was last persisted. Bans are exact.
+func (m *model) crashed() {
+	ids := maps.Clone(m.saved)
+	for id := range m.since {
+		ids[id] = nil
+	}
+	for id := range ids {
+		states := append([]*peerstore.Record{m.saved[id]}, m.since[id]...)
+		got, ok := m.s.Get(id)
+		if !ok {
+			if !slices.ContainsFunc(states, func(r *peerstore.Record) bool { return r == nil || m.expired(idle(r)) }) {
+				m.peers[id] = states[0] // check says whether it might go
+				continue
+			}
+			delete(m.peers, id)
+			continue
+		}
+		at := slices.IndexFunc(states, func(r *peerstore.Record) bool { return r != nil && Equal(*idle(r), got) })
+		if at < 0 {
+			m.fatalf("%s is\n%+v, flushed as\n%+v", id.Short(), got, m.saved[id])
+		}
+		m.peers[id] = states[at]
+	}
+	for key := range 4 {
+		k := "key" + strconv.Itoa(key)
+		got := string(m.s.Meta(k))
+		if got != m.savedValues[k] && !slices.Contains(m.sinceValues[k], got) {
+			m.fatalf("%s is %q, flushed as %q", k, got, m.savedValues[k])
+		}
+		delete(m.meta, k)
+		if got != "" {
+			m.meta[k] = got
+		}
+	}
+}
+
+// copied compares the store with one that was made of what it tells of itself.
+func (m *model) copied() {
+	other := m.f.Copy(m.t, m.s, m.w.limits, m.now)
+	if got, want := len(other.Bans(m.now)), len(m.s.Bans(m.now)); got != want {
+		m.fatalf("%d bans of %d", got, want)
+	}
+	for _, b := range other.Bans(m.now) {
+		if want := m.bans[b.Target]; want.Reason != b.Reason || !want.Until.Equal(b.Until) {
+			m.fatalf("%+v, want %+v", b, want)
+		}
+	}
+	for id, r := range m.peers {
+		learned := *r
+		learned.Trusted, learned.Unconditional = false, false
+		if len(r.Addresses) == 0 || m.expired(&learned) || len(m.peers) > m.w.limits.MaxPeers || m.w.crowded ||
+			slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool { return foreign(a.Address, a.Source.IP) }) {
+			continue // it need not be taken
+		}
+		got, ok := other.Get(id)
+		if !ok || got.Score != r.Score || got.Height != r.Height || got.Private != r.Private || !got.Quarantined.Equal(r.Quarantined) || got.Trusted ||
+			!got.FirstSeen.Equal(r.FirstSeen) || len(got.Addresses) != len(r.Addresses) {
+			m.fatalf("%+v, want %+v", got, *r)
+		}
+		for i, a := range got.Addresses {
+			if o := r.Addresses[i]; a.Address != o.Address || a.Source != o.Source || !a.LastSuccess.Equal(o.LastSuccess) {
+				m.fatalf("%+v, want %+v", a, o)
+			}
+		}
+	}
+	if err := other.Close(); err != nil {
+		m.fatalf("%v", err)
+	}
+}
