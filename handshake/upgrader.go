@@ -179,6 +179,7 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 	if u.cfg.Self != "" {
 		a.Local.ID = u.cfg.Self
 	}
+	growStack(0)
 	link, err = wire.Upgrade(shake, a)
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// link is one link to a peer: what the handshake made, and its place in the node. One goroutine owns it (runLink); the session adds
+// link is one link to a peer: what the handshake made, and its place in the node. One goroutine owns it (handOver, then runLink); the session adds
 // its writer.
 type link struct {
 	host    *Host
@@ -266,39 +266,34 @@ func (l *link) ended() *DisconnectError {
 	return l.reason
 }
 
-// runLink owns a link from its handshake to its end.
-func (h *Host) runLink(ctx context.Context, l *link) {
+// handOver begins a link on the goroutine of its handshake, whose stack has grown for that, and leaves it to a fresh one, which keeps a small stack for as long as
+// the link lives.
+func (h *Host) handOver(ctx context.Context, l *link) {
 	arrival := Arrival{ID: l.peer, Side: l.shake.Side, Dialed: l.shake.Dialed, IP: l.ip, LinkID: l.num, Acked: l.shake.Acked(), Guest: l.shake.Remote.Guest}
 	h.links.Store(l.num, l)
-	defer h.links.Delete(l.num)
-
 	verdict, err := h.admit(l, arrival)
 	if err != nil {
-		_ = h.agree(ctx, l, asReason(err))
-		h.refuseLink(l, asReason(err))
+		h.wg.Go(func() {
+			defer h.links.Delete(l.num)
+			_ = h.agree(ctx, l, asReason(err))
+			h.refuseLink(l, asReason(err))
+		})
 		return
 	}
 	if ctx.Err() != nil { // the host stops: it may have missed this link
 		l.end(&DisconnectError{Code: muxer.CodeShuttingDown})
 	}
-	if err := h.agree(ctx, l, nil); err != nil { // a standby too: for the remote it may be the one that counts
-		l.end(asReason(err))
-		_ = l.session.Run(context.Background(), l)
-		reason := l.ended()
-		if heir := h.leave(l, reason); heir != nil {
-			heir.inherit()
-		}
-		h.drop(l, reason)
-		return
+	if err = h.agree(ctx, l, nil); err == nil && !verdict.Standby { // a standby agrees too: for the remote it may be the one that counts
+		l.begin()
 	}
-	if verdict.Standby {
-		<-l.promoted // ends by promotion, or by end(): grace, host stop, or the current link settling
-		if reason := l.ended(); reason != nil {
-			h.peers.Disconnected(l.peer, l.num, reason)
-			h.drop(l, reason)
-			return
-		}
-	}
+	h.wg.Go(func() {
+		defer h.links.Delete(l.num)
+		h.runLink(ctx, l, verdict.Standby, err)
+	})
+}
+
+// begin reports a link as up, or lets its grace begin.
+func (l *link) begin() {
 	l.mu.Lock()
 	if l.shake.Acked() {
 		l.mu.Unlock()
@@ -311,7 +306,30 @@ func (h *Host) runLink(ctx context.Context, l *link) {
 		l.report()
 	}
 	l.followChanges()
-	err = l.session.Run(ctx, l)
+}
+
+// runLink owns a link until its end. refused is why both ends have not agreed on it, if they have not.
+func (h *Host) runLink(ctx context.Context, l *link, standby bool, refused error) {
+	if refused != nil {
+		l.end(asReason(refused))
+		_ = l.session.Run(context.Background(), l)
+		reason := l.ended()
+		if heir := h.leave(l, reason); heir != nil {
+			heir.inherit()
+		}
+		h.drop(l, reason)
+		return
+	}
+	if standby {
+		<-l.promoted // ends by promotion, or by end(): grace, host stop, or the current link settling
+		if reason := l.ended(); reason != nil {
+			h.peers.Disconnected(l.peer, l.num, reason)
+			h.drop(l, reason)
+			return
+		}
+		l.begin()
+	}
+	err := l.session.Run(ctx, l)
 	l.stopGrace()
 	reason := l.ended()
 	if reason == nil {

@@ -80,9 +80,6 @@ func passOf(raw transport.Conn) (*handshake.Slot, bool) {
 	return nil, false
 }
 
-// handOver runs a link on a fresh goroutine, so that the stack that the handshake has grown is not kept for the life of the link.
-func (h *Host) handOver(ctx context.Context, l *link) { h.wg.Go(func() { h.runLink(ctx, l) }) }
-
 // dialLoop dials whom the peer manager names, a bounded number at once.
 func (h *Host) dialLoop(ctx context.Context) {
 	slots := make(chan struct{}, h.cfg.Limits.Dials)

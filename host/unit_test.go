@@ -211,4 +211,4 @@ func agreed(_ context.Context, verdict *handshake.Refusal) error {
 }
 
 // handOn lets a link live in a host that runs, as the router does.
-func handOn(h *Host, l *link) { h.handOver(*h.runCtx.Load(), l) }
+func handOn(h *Host, l *link) { h.wg.Go(func() { h.handOver(*h.runCtx.Load(), l) }) }
