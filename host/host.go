@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -175,6 +176,11 @@ func (h *Host) Run(ctx context.Context) error {
 		return true
 	})
 	h.wg.Wait()
+	for _, t := range h.cfg.Transports {
+		if c, ok := t.(io.Closer); ok {
+			_ = c.Close() // it keeps nothing that matters any more
+		}
+	}
 	h.events.close()
 	return err
 }

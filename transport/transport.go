@@ -29,7 +29,8 @@ type Conn interface {
 type ByteConn = manet.Conn
 
 // Transport dials and listens. All methods may be called concurrently. A Transport owns no goroutine that
-// outlives its connections and listeners.
+// outlives its connections and listeners, unless it is an io.Closer: then it may keep what later dials can
+// use, and Close, which whoever uses it calls once all those are closed, lets go of that.
 type Transport interface {
 	// Name is the name that configuration uses, such as "tcp".
 	Name() string

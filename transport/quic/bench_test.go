@@ -41,7 +41,19 @@ func newOurs(b *testing.B) *ours {
 	return &ours{l, tls.New()}
 }
 
-func (o *ours) conns(b *testing.B) (x, y *Conn) {
+// ourEnd is a dialing end, and the transport that has dialed it.
+type ourEnd struct {
+	*Conn
+	tr *Transport
+}
+
+func (e *ourEnd) Close() error {
+	err := e.Conn.Close()
+	_ = e.tr.Close()
+	return err
+}
+
+func (o *ours) conns(b *testing.B) (x *ourEnd, y *Conn) {
 	tr, err := New(Config{}, Env{Identity: dialerKey, TLS: o.tls, RemoteKey: tls.RemoteKey})
 	if err != nil {
 		b.Fatal(err)
@@ -54,7 +66,7 @@ func (o *ours) conns(b *testing.B) (x, y *Conn) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return c.(*Conn), a.(*Conn)
+	return &ourEnd{c.(*Conn), tr}, a.(*Conn)
 }
 
 func (o *ours) connect(b *testing.B) [2]io.Closer {

@@ -405,6 +405,7 @@ func TestWrongID(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer tr.Close()
 	_, err = tr.Dial(t.Context(), l.Addr())
 	var refusal *handshake.Refusal
 	if !errors.As(err, &refusal) || refusal.Code != muxer.CodeWrongID {

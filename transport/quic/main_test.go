@@ -48,6 +48,7 @@ func newTransport(t testing.TB, cfg Config, id handshake.Identity) *Transport {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { tr.Close() })
 	return tr
 }
 

@@ -3,7 +3,8 @@
 // in a TLS certificate, and streams are QUIC's own. It is built on github.com/quic-go/quic-go; TLS comes from outside (Env.TLS).
 //
 // One UDP socket carries all of an address: its listener, the connections that it accepts, and those that are dialed from it. A dial uses the socket of a
-// listener of the same family that reaches the target, else one socket for all dials of that family. A socket is closed when nobody uses it any more.
+// listener of the same family that reaches the target, else one socket for all dials of that family. A socket is closed when
+// nobody uses it any more; one that was opened for dials a little later (Transport.Close).
 //
 // Who is let in is decided before any cryptography (Listener.Guard), and source addresses that may be forged hold little for a short time (admission.go).
 // How streams fit a session's lanes is said in lanein.go and laneout.go, what codes mean on the wire in code.go, how packets are read in udp_linux.go.
@@ -165,8 +166,10 @@ type Transport struct {
 	reset  lib.StatelessResetKey
 	log    *slog.Logger
 
-	mu      sync.Mutex
-	sockets map[*socket]struct{} // those that are in use
+	mu      sync.Mutex           // guards what follows
+	sockets map[*socket]struct{} // those that are open
+	closed  bool
+	timers  sync.WaitGroup // of sockets that nobody uses
 }
 
 var _ transport.Transport = (*Transport)(nil)

@@ -6,11 +6,15 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	lib "github.com/quic-go/quic-go"
 )
 
-// socket is a UDP socket and what quic-go does with it. Listeners, connections and dials hold it; the last one to let go closes it.
+// linger is how long a socket that was opened for a dial stays open when nobody uses it any more: a node that only dials would else open one for each.
+const linger = 10 * time.Second
+
+// socket is a UDP socket and what quic-go does with it. Listeners, connections and dials hold it; when the last one lets go it is closed, or soon after.
 type socket struct {
 	t    *Transport
 	udp  net.PacketConn
@@ -21,7 +25,10 @@ type socket struct {
 
 	broken atomic.Bool // quic-go has given it up after an error of the socket
 
-	holders int // Transport.mu guards it
+	// Transport.mu guards what follows.
+	holders int
+	dials   bool        // it was opened for dials, so it stays for a while when nobody holds it: see release
+	unused  *time.Timer // set, if not fired, while nobody holds it
 }
 
 func (t *Transport) newSocket(udp net.PacketConn, at netip.AddrPort) *socket {
@@ -62,7 +69,7 @@ func (t *Transport) bind(at netip.AddrPort) (*socket, error) {
 			if s.listener.Load() != nil {
 				return nil, syscall.EADDRINUSE
 			}
-			s.holders++
+			s.take()
 			return s, nil
 		}
 	}
@@ -98,14 +105,18 @@ func (t *Transport) reach(to netip.Addr) (*socket, error) {
 		}
 	}
 	if best != nil {
-		best.holders++
+		best.take()
 		return best, nil
 	}
 	any := netip.IPv4Unspecified()
 	if to.Is6() {
 		any = netip.IPv6Unspecified()
 	}
-	return t.open(netip.AddrPortFrom(any, 0))
+	s, err := t.open(netip.AddrPortFrom(any, 0))
+	if err == nil {
+		s.dials = true
+	}
+	return s, err
 }
 
 // suits says whether packets to that address can be sent from the socket: it is not bound to an IP, or to one of the same kind.
@@ -131,17 +142,76 @@ func (s *socket) hold() {
 	s.t.mu.Unlock()
 }
 
-// release lets go of the socket, and closes it when nobody holds it any more.
+// take holds a socket that nobody may hold any more. Transport.mu is held.
+func (s *socket) take() {
+	s.holders++
+	if s.unused != nil && s.unused.Stop() {
+		s.t.timers.Done()
+	}
+}
+
+// release lets go of the socket. If nobody holds it any more, it is closed; one that was opened for dials only if nobody takes it for a while.
 func (s *socket) release() {
 	s.t.mu.Lock()
 	s.holders--
 	last := s.holders == 0
+	if last && s.dials && !s.t.closed && !s.broken.Load() {
+		last = false
+		s.t.timers.Add(1)
+		if s.unused == nil {
+			s.unused = time.AfterFunc(linger, s.expire)
+		} else {
+			s.unused.Reset(linger)
+		}
+	}
 	if last {
 		delete(s.t.sockets, s)
 	}
 	s.t.mu.Unlock()
 	if last {
-		_ = s.quic.Close() // it waits for its goroutines, which read from udp
-		_ = s.udp.Close()
+		s.close()
 	}
+}
+
+// expire closes the socket if nobody has taken it in the meantime.
+func (s *socket) expire() {
+	defer s.t.timers.Done()
+	s.t.mu.Lock()
+	_, open := s.t.sockets[s]
+	last := open && s.holders == 0
+	if last {
+		delete(s.t.sockets, s)
+	}
+	s.t.mu.Unlock()
+	if last {
+		s.close()
+	}
+}
+
+func (s *socket) close() {
+	_ = s.quic.Close() // it waits for its goroutines, which read from udp
+	_ = s.udp.Close()
+}
+
+// Close lets go of the sockets that are kept for later dials, and has none kept from now on. What is in use stays open. It implements io.Closer, and may be
+// called more than once.
+func (t *Transport) Close() error {
+	var unused []*socket
+	t.mu.Lock()
+	t.closed = true
+	for s := range t.sockets {
+		if s.holders == 0 {
+			if s.unused.Stop() {
+				t.timers.Done()
+			}
+			delete(t.sockets, s)
+			unused = append(unused, s)
+		}
+	}
+	t.mu.Unlock()
+	for _, s := range unused {
+		s.close()
+	}
+	t.timers.Wait()
+	return nil
 }
