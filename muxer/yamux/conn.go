@@ -10,7 +10,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
@@ -36,9 +35,6 @@ const lastWords = time.Second
 
 // unreadOfOne is what a connection may hold unread whatever all of them hold.
 const unreadOfOne = 1 << 20
-
-// codeBase marks the length of a GO_AWAY as one of our codes, "SY" and the code, so that no number of another implementation is taken for one.
-const codeBase = 0x5359_0000
 
 // conn is the connection beneath go-yamux. It takes note of the frames that pass.
 type conn struct {
@@ -199,14 +195,6 @@ func (c *conn) readHeader() error {
 	return nil
 }
 
-// cutShort is err inside a frame.
-func cutShort(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
 // note takes note of a header. skip is the length of its body if that is of a stream which is over, for us: go-yamux need not see it.
 func (c *conn) note(h []byte) (skip int64, err error) {
 	kind, flags := h[1], binary.BigEndian.Uint16(h[2:])
@@ -344,36 +332,6 @@ func (c *conn) end(err error) error {
 	}
 	<-c.release
 	return io.EOF
-}
-
-// connError says how the connection failed beneath us.
-func connError(err error) error {
-	for _, hungUp := range []error{io.ErrUnexpectedEOF, io.ErrClosedPipe, syscall.EPIPE, syscall.ECONNRESET} {
-		if errors.Is(err, hungUp) {
-			return &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true, Err: err}
-		}
-	}
-	if errors.Is(err, io.EOF) {
-		return io.EOF
-	}
-	return &muxer.CloseError{Code: muxer.CodeTransport, Err: err}
-}
-
-// goneAway is why the remote says that the connection ends.
-func goneAway(length uint32) error {
-	why := &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true}
-	switch {
-	case length&^0xffff == codeBase:
-		why.Code = muxer.Code(length)
-	case length == 0:
-	case length == 1:
-		why.Code, why.Reason = muxer.CodeProtocolError, "it says that we broke the protocol"
-	case length == 2:
-		why.Reason = "it has an internal error"
-	default:
-		why.Reason = fmt.Sprintf("it gave the code 0x%x", length)
-	}
-	return why
 }
 
 // Write implements net.Conn for go-yamux, which writes one frame at a time.
