@@ -138,8 +138,21 @@ func (v *visitor) connect(ctx context.Context, addr transport.Address) (*handsha
 		}
 	}
 	link, _, err = v.anyWire(ctx, addr)
+	var failed *handshake.StageError
+	if errors.As(err, &failed) && failed.Stage == handshake.StageSecurity { // it has just spoken with us: some take one connection at a time of an IP (Tendermint 0.35: one in 100 ms)
+		v.note(fmt.Sprintf("the remote hung up; once more in %v", secondTry))
+		select {
+		case <-time.After(secondTry):
+		case <-ctx.Done():
+			return nil, err
+		}
+		link, _, err = v.anyWire(ctx, addr)
+	}
 	return link, err
 }
+
+// secondTry is the pause before a remote that has hung up on a second connection gets a third.
+const secondTry = 500 * time.Millisecond
 
 // anyWire is handshake with the first of our wires that can dial addr. An address without a node leaves the wire open: then, where the remote does
 // not understand the first one, the others are tried, each on a connection of its own.
