@@ -221,6 +221,7 @@ func (b *Book) ban(ban Ban) (eased bool, err error) {
 		eased = next.target.ID == ""
 	}
 	b.bans.put(ban)
+	b.banned.Store(int64(b.bans.len()))
 	if slot, e := b.find(ban.Target.ID); ban.Target.ID != "" && e != nil {
 		b.reindex(slot, e)
 	} // Peers of a banned network are found when they come up: see ready and Advertise.
@@ -232,6 +233,7 @@ func (b *Book) lift(t Target) bool {
 	if !b.bans.drop(t) {
 		return false
 	}
+	b.banned.Store(int64(b.bans.len()))
 	b.journal.ban(t)
 	if slot, e := b.find(t.ID); t.ID != "" && e != nil {
 		b.reindex(slot, e)
@@ -272,6 +274,9 @@ func (b *Book) unpark() {
 
 // Banned says whether a node or an IP is banned: see Store. Where several bans hold, it tells the one that ends last.
 func (b *Book) Banned(id transport.NodeID, ip netip.Addr, now time.Time) (Ban, bool) {
+	if b.banned.Load() == 0 {
+		return Ban{}, false
+	}
 	at := nano(now)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -305,6 +310,9 @@ func (b *Book) Bans(now time.Time) []Ban {
 const maxEnds = 16
 
 func (b *Book) endBans() {
+	if b.bans.len() == 0 {
+		return
+	}
 	for range maxEnds {
 		first, ok := b.bans.ends.Min()
 		if !ok || first.at > b.now {

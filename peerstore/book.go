@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -23,6 +24,7 @@ func (l Limits) withDefaults() Limits {
 	if l.MaxPeers <= 0 {
 		l.MaxPeers = DefaultMaxPeers
 	}
+	l.MaxPeers = min(l.MaxPeers, mostPeers)
 	if l.MaxAddresses <= 0 {
 		l.MaxAddresses = DefaultMaxAddresses
 	}
@@ -34,6 +36,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	return l
 }
+
+// mostPeers is what Limits.MaxPeers may be at most, so that slots fit in a member.
+const mostPeers = 1 << (slotBits - 1)
 
 // heardGrain is how old LastHeard must be before it is refreshed. Peers tell us of the same addresses all the time, and each
 // refresh has to be persisted.
@@ -85,6 +90,7 @@ type Book struct {
 	global   int // peers whose address to share works and has a public IP
 
 	bans    bans
+	banned  atomic.Int64 // how many there are, for those who do not hold the lock
 	meta    map[string][]byte
 	stored  int // entries that are persisted
 	journal journal
@@ -104,19 +110,23 @@ func NewBook(limits Limits, seed uint64) *Book {
 	}
 	limits = limits.withDefaults()
 	b := &Book{
-		limits: limits,
-		random: rand.New(rand.NewPCG(seed, second)),
-		ids:    ids{seed: maphash.MakeSeed()},
-		names:  make(map[uint32]transport.NodeID),
-		texts:  texts{seed: maphash.MakeSeed()},
-		tables: [2]buckets{newBuckets(newPlaces * limits.MaxPeers), newBuckets(limits.MaxPeers / triedPlaces)},
-		parked: make(map[uint32]struct{}),
-		bans:   newBans(),
-		meta:   make(map[string][]byte),
+		limits:  limits,
+		random:  rand.New(rand.NewPCG(seed, second)),
+		ids:     ids{seed: maphash.MakeSeed()},
+		names:   make(map[uint32]transport.NodeID),
+		texts:   texts{seed: maphash.MakeSeed()},
+		sources: sources{seed: maphash.MakeSeed()},
+		tables:  [2]buckets{newBuckets(newPlaces * limits.MaxPeers), newBuckets(limits.MaxPeers / triedPlaces)},
+		parked:  make(map[uint32]struct{}),
+		bans:    newBans(),
+		meta:    make(map[string][]byte),
 	}
 	b.key = sipKey{b.random.Uint64(), b.random.Uint64()}
 	if second != seed { // not one that somebody asked for: then the key is a secret, which PCG would not keep
 		b.key = sipKey{rand.Uint64(), rand.Uint64()} // of the runtime's ChaCha8
+	}
+	for i := range b.crowds {
+		b.crowds[i].key = sipKey{b.random.Uint64(), b.random.Uint64()}
 	}
 	b.meta[metaKey] = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, b.key[0]), b.key[1])
 	return b

@@ -83,23 +83,25 @@ func (b *Book) bucketOf(e *entry, t Table) int {
 		}
 	}
 	group := b.groupOf(k)
-	where := b.hashOf(k)
 	if t == Tried {
-		turn := below(where, max(n/groupShare, 1))
+		turn := b.turnOf(k, n/groupShare)
 		return below(b.key.of(sipTried, uint64(group.kind), group.value, uint64(turn)), n)
 	}
 	source := b.sources.at(k.source).group
-	turn := below(where, max(n/pairShare, 1))
+	turn := b.turnOf(k, n/pairShare)
 	pair := b.key.of(sipPair, uint64(group.kind)<<8|uint64(source.kind), group.value, source.value, uint64(turn))
 	return below(b.key.of(sipNew, uint64(source.kind), source.value, uint64(below(pair, max(n/sourceShare, fewestReach)))), n)
 }
 
-// hashOf hashes where k leads: nodes at one place share a bucket.
-func (b *Book) hashOf(k *known) uint64 {
-	if k.other != 0 {
-		return b.key.of(sipAddress, hash64("", b.others.at(k.other-1).Host()), uint64(b.others.at(k.other-1).Port()))
+// turnOf chooses one of the buckets of a group by where k leads: nodes at one place share a bucket.
+func (b *Book) turnOf(k *known, buckets int) int {
+	if buckets <= 1 {
+		return 0
 	}
-	return b.key.of(sipAddress, binary.BigEndian.Uint64(k.ip[:8]), binary.BigEndian.Uint64(k.ip[8:]), uint64(k.port))
+	if k.other != 0 {
+		return below(b.key.of(sipAddress, hash64("", b.others.at(k.other-1).Host()), uint64(b.others.at(k.other-1).Port())), buckets)
+	}
+	return below(b.key.of(sipAddress, binary.BigEndian.Uint64(k.ip[:8]), binary.BigEndian.Uint64(k.ip[8:]), uint64(k.port)), buckets)
 }
 
 // enter places e in its bucket of the table, if that has room.

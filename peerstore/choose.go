@@ -14,21 +14,36 @@ const maxStale = 256
 
 // Next chooses a peer that may be dialed at now: see Store. As a rule the first draw is good, in O(1). Only if nearly all who are due are skipped or avoided
 // it walks through them, a few under the lock at a time.
-func (b *Book) Next(now time.Time, q Query) (Record, bool) {
-	var r Record
-	if q.Table == Any && b.nextTrusted(now, &q, &r) {
-		return r, true
+func (b *Book) Next(now time.Time, q Query) (r Record, ok bool) {
+	b.mu.Lock()
+	b.turn(now)
+	if q.Table == Any && b.sets[trustedSet].due > 0 {
+		trusted := b.dueTrusted()
+		b.mu.Unlock()
+		if r, ok = b.firstOfThese(trusted, &q); ok {
+			return r, true
+		}
+		b.mu.Lock()
 	}
 	for range maxDraws {
-		group, ok := b.draw(now, &q, &r)
-		if !ok {
+		slot, e := b.draw(q.Table)
+		if e == nil {
+			b.mu.Unlock()
 			return Record{}, false
 		}
+		b.read(slot, e, &r)
+		var group Group
+		if q.Avoid != nil {
+			group = b.groupOf(b.bestDue(e))
+		}
+		b.mu.Unlock()
 		if (q.Skip == nil || !q.Skip(r.ID)) && (q.Avoid == nil || !q.Avoid(group)) {
 			return r, true
 		}
 		r.Addresses = r.Addresses[:0] // nobody has it
+		b.mu.Lock()
 	}
+	b.mu.Unlock()
 	return b.walk(now, &q)
 }
 
@@ -44,13 +59,8 @@ func (b *Book) Feeler(now time.Time, q Query) (Record, bool) {
 		}
 	}
 	b.mu.Unlock()
-	for i := range tests {
-		if q.Skip != nil && q.Skip(tests[i].id) {
-			continue
-		}
-		if r, ok := b.still(&tests[i]); ok {
-			return r, true
-		}
+	if r, ok := b.firstOfThese(tests, &q); ok {
+		return r, true
 	}
 	q.Table = New
 	return b.Next(now, q)
@@ -75,15 +85,9 @@ func (b *Book) still(c *candidate) (r Record, ok bool) {
 	return r, true
 }
 
-// nextTrusted chooses among the trusted peers that are due, of which there are a few.
-func (b *Book) nextTrusted(now time.Time, q *Query, r *Record) bool {
-	b.mu.Lock()
-	b.turn(now)
+// dueTrusted are the trusted peers that are due, of which there are a few, in random order.
+func (b *Book) dueTrusted() []candidate {
 	s := &b.sets[trustedSet]
-	if s.due == 0 {
-		b.mu.Unlock()
-		return false
-	}
 	var all []candidate
 	for i := 0; i < s.due; i++ {
 		slot := s.slots[i]
@@ -94,17 +98,20 @@ func (b *Book) nextTrusted(now time.Time, q *Query, r *Record) bool {
 		}
 	}
 	b.random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	b.mu.Unlock()
-	for i := range all {
-		if q.Skip != nil && q.Skip(all[i].id) {
+	return all
+}
+
+// firstOfThese reads the first that is not skipped and may still be dialed.
+func (b *Book) firstOfThese(list []candidate, q *Query) (r Record, ok bool) {
+	for i := range list {
+		if q.Skip != nil && q.Skip(list[i].id) {
 			continue
 		}
-		var ok bool
-		if *r, ok = b.still(&all[i]); ok {
-			return true
+		if r, ok = b.still(&list[i]); ok {
+			return r, true
 		}
 	}
-	return false
+	return r, false
 }
 
 // ready says that e, which is among those that may be dialed, is there rightly. If not (a network was banned since, the time has gone back, or it has
@@ -121,39 +128,27 @@ func (b *Book) ready(slot uint32, e *entry) bool {
 	return true
 }
 
-// draw chooses at random, by weight. group is that of the best address that is due.
-func (b *Book) draw(now time.Time, q *Query, r *Record) (group Group, ok bool) {
-	for again := true; again; {
-		if group, ok, again = b.tryDraw(now, q.Table, r); ok {
-			return group, true
-		}
-	}
-	return group, false
-}
-
-func (b *Book) tryDraw(now time.Time, t Table, r *Record) (group Group, ok, again bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if t != Any { // else nextTrusted has brought the time
-		b.turn(now)
-	}
-	for range maxStale {
+// draw chooses at random, by weight; nil when nobody is due. Where a great many stand among those that are due and are not any more, it lets others have the lock
+// now and then while it mends that.
+func (b *Book) draw(t Table) (uint32, *entry) {
+	for n := 1; ; n++ {
 		slot, ok := b.choose(t)
-		if !ok {
-			if b.advance() {
-				continue
-			}
-			return group, false, false
+		if !ok && !b.advance() {
+			return 0, nil
 		}
-		if e := b.at(slot); b.ready(slot, e) {
-			b.read(slot, e, r)
-			return b.groupOf(b.bestDue(e)), true, false
+		if ok {
+			if e := b.at(slot); b.ready(slot, e) {
+				return slot, e
+			}
+		}
+		if n%maxStale == 0 {
+			b.mu.Unlock()
+			b.mu.Lock()
 		}
 	}
-	return group, false, true
 }
 
-// choose draws a slot: routable peers before the others, the tables half and half, a network group, and one of its better peers.
+// choose draws a slot of those among the due: routable peers before the others, the tables half and half, a network group, and one of its better peers.
 func (b *Book) choose(t Table) (uint32, bool) {
 	for far := 1; far >= 0; far-- {
 		fresh, tried := b.drawn[2*far], b.drawn[2*far+1]

@@ -1,10 +1,13 @@
 package peerstore
 
+import "math/bits"
+
 // crowds are the peers of one table that may be dialed now, by network group. Next draws a group first, all groups alike, and then one of its peers: so what counts is
 // how many groups somebody has, not how many addresses. (In a simulated attack by 90 % of the book from 16 groups of 400 that is the difference between a few
 // and nearly all of the outbound links: docs/eclipse.md.)
 type crowds struct {
-	at   map[Group]uint32 // in all
+	key  sipKey // secret, as remotes choose the groups
+	at   cells  // in all, by group
 	all  []crowd
 	free []uint32 // of all
 	some []uint32 // of all: those that have a peer, in no order
@@ -12,61 +15,96 @@ type crowds struct {
 
 // crowd are the peers of one group.
 type crowd struct {
-	group Group
-	pos   uint32   // in crowds.some
-	slots []uint32 // in no order
+	group   Group
+	members []member // in no order
+	pos     uint32   // in crowds.some
 }
+
+// member is a peer's level and slot in one number, so that peers are compared without a look at their entries, which lie far apart in memory.
+type member uint32
+
+const slotBits = 27
+
+func memberOf(slot uint32, level int) member { return member(level<<slotBits) | member(slot) }
+
+func (m member) slot() uint32 { return uint32(m) & (1<<slotBits - 1) }
+func (m member) level() int   { return int(m >> slotBits) }
 
 // crowdLooks is how many peers of a group Next compares by their level: the best of them is taken.
 const crowdLooks = 4
 
-// add puts a slot into the crowd of its group, and returns which that is and where it stands there.
-func (c *crowds) add(g Group, slot uint32) (id, pos uint32) {
-	id, ok := c.at[g]
+// tag hashes a group.
+func (c *crowds) tag(g Group) uint32 {
+	hi, lo := bits.Mul64(g.value^c.key[0], c.key[1]+uint64(g.kind)<<1|1)
+	return uint32(hi ^ lo)
+}
+
+func (c *crowds) find(g Group) (id uint32, ok bool) {
+	return c.at.find(c.tag(g), func(id uint32) bool { return c.all[id].group == g })
+}
+
+// take makes a crowd of a group that has none.
+func (c *crowds) take(g Group) (id uint32) {
+	if n := len(c.free); n > 0 {
+		id = c.free[n-1]
+		c.free = c.free[:n-1]
+	} else {
+		id = uint32(len(c.all))
+		c.all = append(c.all, crowd{})
+	}
+	c.at.put(c.tag(g), id)
+	of := &c.all[id]
+	of.group, of.pos = g, uint32(len(c.some))
+	c.some = append(c.some, id)
+	return id
+}
+
+// give lets a crowd without peers go.
+func (c *crowds) give(id uint32) {
+	of := &c.all[id]
+	end := len(c.some) - 1
+	other := c.some[end]
+	c.some[of.pos], c.all[other].pos = other, of.pos
+	c.some = c.some[:end]
+	c.at.drop(c.tag(of.group), id)
+	of.members = of.members[:0] // which it uses again
+	if cap(of.members) > 8 {
+		of.members = nil
+	}
+	c.free = append(c.free, id)
+}
+
+// add puts a peer into the crowd of its group, and returns which that is and where it stands there.
+func (c *crowds) add(g Group, m member) (id, pos uint32) {
+	id, ok := c.find(g)
 	if !ok {
-		if n := len(c.free); n > 0 {
-			id = c.free[n-1]
-			c.free = c.free[:n-1]
-		} else {
-			id = uint32(len(c.all))
-			c.all = append(c.all, crowd{})
-		}
-		if c.at == nil {
-			c.at = make(map[Group]uint32)
-		}
-		c.at[g] = id
-		c.all[id] = crowd{group: g, pos: uint32(len(c.some))}
-		c.some = append(c.some, id)
+		id = c.take(g)
 	}
 	of := &c.all[id]
-	of.slots = append(of.slots, slot)
-	return id, uint32(len(of.slots) - 1)
+	of.members = append(of.members, m)
+	return id, uint32(len(of.members) - 1)
 }
 
 // remove takes away who stands at a place of a crowd, and returns who stands there now.
 func (c *crowds) remove(id, pos uint32) (moved uint32, some bool) {
 	of := &c.all[id]
-	last := uint32(len(of.slots) - 1)
-	moved = of.slots[last]
-	of.slots[pos] = moved
-	of.slots = of.slots[:last]
-	if last > 0 {
-		return moved, pos != last
+	last := uint32(len(of.members) - 1)
+	of.members[pos] = of.members[last]
+	of.members = of.members[:last]
+	if last == 0 {
+		c.give(id)
+		return 0, false
 	}
-	end := len(c.some) - 1
-	other := c.some[end]
-	c.some[of.pos], c.all[other].pos = other, of.pos
-	c.some = c.some[:end]
-	delete(c.at, of.group)
-	c.free = append(c.free, id)
-	of.slots = nil
-	return moved, false
+	if pos == last {
+		return 0, false
+	}
+	return of.members[pos].slot(), true
 }
 
 // joinCrowd puts e, which may be dialed now, into the crowd of its group: that of the address by which it will be.
 func (b *Book) joinCrowd(slot uint32, e *entry) {
 	if which, ok := e.set.weighed(); ok {
-		e.crowd, e.crowdPos = b.crowds[which].add(b.groupOf(b.bestDue(e)), slot)
+		e.crowd, e.crowdPos = b.crowds[which].add(b.groupOf(b.bestDue(e)), memberOf(slot, e.set.level()))
 	}
 }
 
@@ -81,12 +119,12 @@ func (b *Book) leaveCrowd(e *entry) {
 // chooseOf draws a peer of a table that has some.
 func (b *Book) chooseOf(which int) uint32 {
 	c := &b.crowds[which]
-	slots := c.all[c.some[b.random.IntN(len(c.some))]].slots
-	best := slots[b.random.IntN(len(slots))]
-	for range min(crowdLooks, len(slots)) - 1 {
-		if o := slots[b.random.IntN(len(slots))]; b.at(o).set.level() > b.at(best).set.level() {
+	members := c.all[c.some[b.random.IntN(len(c.some))]].members
+	best := members[b.random.IntN(len(members))]
+	for range min(crowdLooks, len(members)) - 1 {
+		if o := members[b.random.IntN(len(members))]; o.level() > best.level() {
 			best = o
 		}
 	}
-	return best
+	return best.slot()
 }

@@ -19,6 +19,7 @@ const (
 // entry is a Record as the book holds it: 168 bytes without pointers, times as nanoseconds (0 for the zero time). What most peers never have is
 // aside in Book.extras, addresses beyond the first in Book.more.
 type entry struct {
+	first                known
 	key                  [transport.NodeIDSize]byte // nodeKey.raw
 	score                int8
 	table                Table // Any: in neither
@@ -34,7 +35,6 @@ type entry struct {
 	extra                uint32 // its number in Book.extras, plus one
 	notBefore, firstSeen int64
 	due                  int64 // when it may be dialed; never when it may not
-	first                known
 }
 
 type flags uint16
@@ -80,13 +80,13 @@ type extra struct {
 
 // known is an AddressRecord as the book holds it: 80 bytes without pointers.
 type known struct {
-	ip                                                       [16]byte // with port: a transport.Packed of the peer's id, unless other is set
 	firstHeard, lastHeard, lastDialed, lastWorked, notBefore int64
 	source                                                   uint32 // Book.sources; 0: there is no address here
 	lastError                                                uint32 // Book.texts
 	other                                                    uint32 // its number in Book.others, plus one: an address of another form
 	next                                                     uint32 // the number of the peer's next address in Book.more, plus one
 	failures                                                 uint32
+	ip                                                       [16]byte // with port: a transport.Packed of the peer's id, unless other is set
 	port                                                     uint16
 }
 
@@ -179,8 +179,8 @@ func (b *Book) address(e *entry, k *known) transport.Address {
 	if k.other != 0 {
 		return *b.others.at(k.other - 1)
 	}
-	var one [1]transport.Address
-	return transport.Unpack(one[:0], transport.Packed{Node: e.key, IP: k.ip, Port: k.port})[0]
+	packed := transport.Packed{Node: e.key, IP: k.ip, Port: k.port}
+	return packed.Address()
 }
 
 // ipOf is the IP of k; false where it has a name or none.

@@ -9,7 +9,8 @@ import (
 
 // sources keeps one copy of each Source, however many addresses it told us of. Numbers begin with 1.
 type sources struct {
-	index map[Source]uint32
+	seed  maphash.Seed
+	index cells
 	all   slab[source]
 	kinds map[string]uint8 // the numbers of kinds; see kindOf
 
@@ -44,18 +45,25 @@ func (s *sources) add(src Source, groups *Groups) uint32 {
 	if len(src.From) > maxID {
 		src.From = ""
 	}
-	if i, ok := s.index[src]; ok {
+	tag := s.tag(&src)
+	if i, ok := s.index.find(tag, func(i uint32) bool { return s.at(i).Source == src }); ok {
 		return i
 	}
-	if s.index == nil {
-		s.index, s.kinds = make(map[Source]uint32), make(map[string]uint8)
+	if s.kinds == nil {
+		s.kinds = make(map[string]uint8)
 	}
 	src.Kind = strings.Clone(src.Kind)
 	src.From = transport.NodeID(strings.Clone(string(src.From)))
 	i := s.all.take() + 1
 	*s.at(i) = source{Source: src, group: groups.OfSource(src), kind: s.kindOf(src.Kind)}
-	s.index[src] = i
+	s.index.put(tag, i)
 	return i
+}
+
+// tag hashes a source.
+func (s *sources) tag(src *Source) uint32 {
+	ip := src.IP.As16()
+	return uint32(maphash.String(s.seed, string(src.From)) + 3*maphash.String(s.seed, src.Kind) + 5*maphash.Bytes(s.seed, ip[:]))
 }
 
 // kindOf numbers the kinds from 1; beyond maxKinds they share 0.
@@ -76,7 +84,7 @@ func (s *sources) release(i uint32) {
 	if s.lastAt == i {
 		s.last, s.lastAt = Source{}, 0
 	}
-	delete(s.index, one.Source)
+	s.index.drop(s.tag(&one.Source), i)
 	s.all.give(i - 1)
 }
 

@@ -115,13 +115,13 @@ func checkBook(b *Book) error {
 	}
 	for which := range b.crowds {
 		c := &b.crowds[which]
-		if len(c.some) != len(c.at) || len(c.some)+len(c.free) != len(c.all) {
-			return fmt.Errorf("%d groups listed, %d known, %d free, of %d", len(c.some), len(c.at), len(c.free), len(c.all))
+		if len(c.some) != c.at.n || len(c.some)+len(c.free) != len(c.all) {
+			return fmt.Errorf("%d groups listed, %d known, %d free, of %d", len(c.some), c.at.n, len(c.free), len(c.all))
 		}
 		for pos, id := range c.some {
 			of := &c.all[id]
-			crowded -= len(of.slots)
-			if int(of.pos) != pos || len(of.slots) == 0 || c.at[of.group] != id {
+			crowded -= len(of.members)
+			if found, ok := c.find(of.group); int(of.pos) != pos || len(of.members) == 0 || !ok || found != id {
 				return fmt.Errorf("the group %v is listed wrongly", of.group)
 			}
 		}
@@ -163,8 +163,8 @@ func checkBook(b *Book) error {
 			return fmt.Errorf("source %d is used %d times, not %d", at, refs, b.sources.at(uint32(at)).refs)
 		}
 	}
-	if len(b.sources.index) != used {
-		return fmt.Errorf("%d sources are kept, %d are used", len(b.sources.index), used)
+	if b.sources.index.n != used {
+		return fmt.Errorf("%d sources are kept, %d are used", b.sources.index.n, used)
 	}
 	return nil
 }
@@ -172,7 +172,7 @@ func checkBook(b *Book) error {
 // checkCrowd compares the place of a peer that may be dialed in the index by network group with what it follows from: the group is that of one of its addresses, and
 // the index knows it there.
 func checkCrowd(b *Book, c *crowds, slot uint32, e *entry) error {
-	if int(e.crowd) >= len(c.all) || int(e.crowdPos) >= len(c.all[e.crowd].slots) || c.all[e.crowd].slots[e.crowdPos] != slot {
+	if int(e.crowd) >= len(c.all) || int(e.crowdPos) >= len(c.all[e.crowd].members) || c.all[e.crowd].members[e.crowdPos] != memberOf(slot, e.set.level()) {
 		return fmt.Errorf("slot %d does not stand in its crowd", slot)
 	}
 	for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
@@ -226,8 +226,8 @@ func (c *stress) step(t *testing.T) {
 			src.IP = netip.AddrFrom4([4]byte{byte(20 + c.r.IntN(6)), 1, 1, 1})
 		}
 		c.b.Add(c.address(n), src, c.now)
-	case k < 50: // a second address, of the same network
-		a, err := c.address(n + 16*c.peers).WithNode(string(id))
+	case k < 50: // a further address, of another network as a rule
+		a, err := c.address(n + 16*(c.peers+1)*(1+c.r.IntN(5))).WithNode(string(id))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -84,7 +84,7 @@ func (b *Book) addFurther(slot uint32, e *entry, one known) bool {
 		b.drop(worst)
 		one.next = worst.next
 		*worst = one
-		e.flags |= moved
+		e.flags |= moved // and so may its network group
 	default:
 		b.drop(&one)
 		return false

@@ -61,6 +61,8 @@ type Store interface {
 	// Banned says whether an id or an IP (either may be empty) is banned, and by which entry.
 	Banned(id transport.NodeID, ip netip.Addr, now time.Time) (Ban, bool)
 	Bans(now time.Time) []Ban
+	// ClearBans lets bans go that have ended at now; Stats counts them until then. They also go with time by themselves.
+	ClearBans(now time.Time)
 
 	// Meta keeps small named values with the store (anchors, keys). They are persisted with the next batch. A nil value removes the key. SetMeta ignores a value
 	// beyond MaxMetaValue, a key beyond MaxMetaKey (or empty), and a new key beyond MaxMetaValues.
@@ -77,7 +79,7 @@ type Store interface {
 
 // Limits bound a store. A zero field means its default.
 type Limits struct {
-	MaxPeers     int           // 0 means 100,000; pruned by rank, never a trusted or busy peer
+	MaxPeers     int           // 0 means 100,000; at most 64 million; pruned by rank, never a trusted or busy peer
 	MaxAddresses int           // per peer; 0 means 8
 	Expiry       time.Duration // a learned peer unseen for so long goes; 0 means 30 days
 	MaxBans      int           // 0 means 200,000; beyond it the ban that ends first makes room

@@ -6,35 +6,44 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// read copies e into r, reusing r's addresses.
+// read copies e into r, reusing r's addresses. It sets fields one by one: a whole record is copied twice otherwise.
 func (b *Book) read(slot uint32, e *entry, r *Record) {
-	addrs := r.Addresses[:0]
+	n := 0
 	for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
-		from := b.sources.at(k.source)
-		addrs = append(addrs, AddressRecord{
-			Address: b.address(e, k), Source: from.Source,
-			FirstHeard: stamp(k.firstHeard), LastHeard: stamp(k.lastHeard),
-			LastDialed: stamp(k.lastDialed), LastSuccess: stamp(k.lastWorked),
-			Failures: k.failures, NotBefore: stamp(k.notBefore), LastError: b.texts.get(k.lastError),
-		})
+		n++
 	}
-	*r = Record{
-		Addresses: addrs, FirstSeen: stamp(e.firstSeen),
-		Trusted: e.is(trusted), Unconditional: e.is(unconditional), Private: e.is(private),
-		Score: int16(e.score), Failures: e.failures, NotBefore: stamp(e.notBefore),
-		Busy: e.is(busy), InTried: e.table == Tried,
+	if cap(r.Addresses) < n {
+		r.Addresses = make([]AddressRecord, n)
 	}
-	if len(addrs) > 0 {
-		r.ID = addrs[0].Address.ID()
+	r.Addresses = r.Addresses[:n]
+	k := b.firstOf(e)
+	for i := range r.Addresses {
+		b.readKnown(e, k, &r.Addresses[i])
+		k = b.nextOf(k)
+	}
+	if n > 0 {
+		r.ID = r.Addresses[0].Address.ID()
 	} else {
 		r.ID = b.idOf(slot, e)
 	}
+	r.FirstSeen, r.NotBefore = stamp(e.firstSeen), stamp(e.notBefore)
+	r.Trusted, r.Unconditional, r.Private = e.is(trusted), e.is(unconditional), e.is(private)
+	r.Score, r.Failures = int16(e.score), e.failures
+	r.Busy, r.InTried = e.is(busy), e.table == Tried
+	var x extra
 	if e.extra != 0 {
-		x := b.extras.at(e.extra - 1)
-		r.Scored, r.Height = stamp(x.scored), x.height
-		r.LastConnected, r.LastDisconnected = stamp(x.lastConnected), stamp(x.lastDisconnected)
-		r.Quarantined, r.QuarantineReason = stamp(x.quarantined), b.texts.get(x.why)
+		x = *b.extras.at(e.extra - 1)
 	}
+	r.Scored, r.Height = stamp(x.scored), x.height
+	r.LastConnected, r.LastDisconnected = stamp(x.lastConnected), stamp(x.lastDisconnected)
+	r.Quarantined, r.QuarantineReason = stamp(x.quarantined), b.texts.get(x.why)
+}
+
+func (b *Book) readKnown(e *entry, k *known, a *AddressRecord) {
+	a.Address, a.Source = b.address(e, k), b.sources.at(k.source).Source
+	a.FirstHeard, a.LastHeard = stamp(k.firstHeard), stamp(k.lastHeard)
+	a.LastDialed, a.LastSuccess = stamp(k.lastDialed), stamp(k.lastWorked)
+	a.Failures, a.NotBefore, a.LastError = k.failures, stamp(k.notBefore), b.texts.get(k.lastError)
 }
 
 // idOf is the node id of e.

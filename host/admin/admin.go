@@ -93,6 +93,7 @@ type Peers interface {
 type Store interface {
 	Range(func(peerstore.Record) bool)
 	Stats() peerstore.Stats
+	ClearBans(now time.Time)
 	Bans(now time.Time) []peerstore.Ban
 }
 

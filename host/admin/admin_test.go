@@ -129,6 +129,8 @@ func (f *fakeNode) Bans(time.Time) []peerstore.Ban {
 	return slices.Clone(f.bans)
 }
 
+func (f *fakeNode) ClearBans(time.Time) {}
+
 func (f *fakeNode) Stats() peerstore.Stats {
 	return peerstore.Stats{Known: 5, Tried: 2, New: 3, Banned: len(f.Bans(time.Now()))}
 }
