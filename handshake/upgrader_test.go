@@ -220,7 +220,7 @@ func TestFirstByte(t *testing.T) {
 
 // What was sniffed is read again, byte for byte, whatever the sizes of the reads.
 func TestSniffReplays(t *testing.T) {
-	text := strings.Repeat("0123456789abcdef", 20)
+	text := strings.Repeat("0123456789abcdef", 80)
 	for _, first := range []int{1, 2, 35, sniffSize, sniffSize + 1, 200} {
 		for _, size := range []int{1, 3, 64, 65, 500} {
 			remote, ours := pipe("/ip4/10.0.0.1")

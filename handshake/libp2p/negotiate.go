@@ -41,64 +41,39 @@ func negotiationCode(err error) muxer.Code {
 	}
 }
 
-// eagerConn is a connection in whose first write something is said ahead, and on which, where await is set, the answer to that is awaited in the first read.
-// One goroutine does both first.
-type eagerConn struct {
-	transport.ByteConn
-	say   []byte
-	await string
-}
-
-func (c *eagerConn) Write(p []byte) (int, error) {
-	if c.say == nil {
-		return c.ByteConn.Write(p)
-	}
-	ahead := len(c.say)
-	n, err := c.ByteConn.Write(append(c.say, p...))
-	c.say = nil
-	return max(n-ahead, 0), err
-}
-
-func (c *eagerConn) Read(p []byte) (int, error) {
-	if c.await != "" {
-		if err := multistream.Await(c.ByteConn, c.await); err != nil {
-			return 0, err
-		}
-		c.await = ""
-	}
-	return c.ByteConn.Read(p)
-}
-
 // agreeOnSecurity says which security the connection is for, and what to secure. A dialer that has only one begins it together with its proposal: if the
 // remote does not have it, there is nothing else to try. A listener whose dialer has done so answers together with the first message of the security.
-func (w *Wire) agreeOnSecurity(conn transport.ByteConn, side muxer.Side) (int, transport.ByteConn, error) {
+func (w *Wire) agreeOnSecurity(conn transport.ByteConn, side muxer.Side) (int, *thriftyConn, error) {
 	if side == muxer.Dialer {
 		if len(w.securities) == 1 {
-			return 0, &eagerConn{conn, multistream.Propose(w.securities[0]), w.securities[0]}, nil
+			return 0, newThriftyConn(conn, multistream.Propose(w.securities[0]), w.securities[0]), nil
 		}
 		i, err := agree(conn, side, w.securities)
-		return i, conn, err
+		return i, newThriftyConn(conn, nil, ""), err
 	}
 	chosen, pending, err := multistream.Answer(conn, func(p string) bool { return slices.Contains(w.securities, p) })
 	if err != nil {
 		return 0, nil, err
 	}
 	i := slices.Index(w.securities, chosen)
-	if b, ok := conn.(interface{ Buffered() int }); ok && b.Buffered() > 0 {
-		return i, &eagerConn{ByteConn: conn, say: pending}, nil
+	if b, ok := conn.(interface{ Buffered() int }); !ok || b.Buffered() == 0 { // the dialer waits
+		_, err = conn.Write(pending)
+		pending = nil
 	}
-	_, err = conn.Write(pending)
-	return i, conn, err
+	return i, newThriftyConn(conn, pending, ""), err
 }
 
 // secure agrees on a security and secures the connection.
 func (w *Wire) secure(ctx context.Context, conn transport.ByteConn, a *handshake.Attempt) (handshake.SecureConn, string, error) {
-	i, conn, err := w.agreeOnSecurity(conn, a.Side)
+	i, thrifty, err := w.agreeOnSecurity(conn, a.Side)
 	if err != nil {
 		return nil, "", handshake.Fail(handshake.StageSecurity, negotiationCode(err), fmt.Errorf("agree on a security: %w", err))
 	}
 	s := w.cfg.Securities[i]
-	secured, err := s.Secure(ctx, conn, handshake.Securing{Side: a.Side, Identity: w.cfg.Identity, Want: a.Want, Muxers: w.muxers, CheckKey: a.CheckKey})
+	secured, err := s.Secure(ctx, thrifty, handshake.Securing{Side: a.Side, Identity: w.cfg.Identity, Want: a.Want, Muxers: w.muxers, CheckKey: a.CheckKey})
+	if err != nil {
+		_ = thrifty.flush() // what it told the remote of that
+	}
 	if errors.Is(err, multistream.ErrRefused) {
 		return nil, "", handshake.Fail(handshake.StageSecurity, negotiationCode(err), fmt.Errorf("agree on a security: %w", err))
 	}
@@ -109,6 +84,7 @@ func (w *Wire) secure(ctx context.Context, conn transport.ByteConn, a *handshake
 		}
 		return nil, "", handshake.Fail(handshake.StageSecurity, code, fmt.Errorf("%s: %w", s.Name(), err))
 	}
+	thrifty.secured()
 	return secured, s.Name(), nil
 }
 
