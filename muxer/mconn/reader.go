@@ -59,7 +59,6 @@ var deliveryPool = sync.Pool{New: func() any { return &deliveries{msgs: make([]m
 
 // readLoop reads until the session ends and says why.
 func (s *Session) readLoop(h muxer.Handler) error {
-	r := &s.read
 	waits, _ := h.(muxer.Liveness) // until the remote's first bytes
 	for {
 		chunk, err := s.conn.Next()
@@ -70,31 +69,38 @@ func (s *Session) readLoop(h muxer.Handler) error {
 			waits.Alive()
 			waits = nil
 		}
-		s.receivedBytes.Add(uint64(len(chunk)))
-		if s.receiveLimit != nil {
-			wait(s.ctx, s.receiveLimit, len(chunk))
-		}
-		for len(chunk) > 0 && err == nil {
-			chunk, err = s.parse(chunk)
-			if r.batch != nil && (err != nil || len(chunk) > 0) { // full, or the last that we take
-				if derr := s.deliver(h); derr != nil {
-					return derr
-				}
-			}
-		}
-		if r.ping || r.pong {
-			s.heardKeepalives(r.ping, r.pong)
-			r.ping, r.pong = false, false
-		}
-		if err != nil {
+		if err := s.arrived(chunk, h); err != nil {
 			return err
 		}
-		if r.batch != nil && (r.batch.full() || !s.conn.Buffered()) {
-			if err := s.deliver(h); err != nil {
-				return err
+	}
+}
+
+// arrived takes what was read, and hands whole messages to h when there is a batch of them, or nothing more to read at once.
+func (s *Session) arrived(chunk []byte, h muxer.Handler) (err error) {
+	r := &s.read
+	s.receivedBytes.Add(uint64(len(chunk)))
+	if s.receiveLimit != nil {
+		wait(s.ctx, s.receiveLimit, len(chunk))
+	}
+	for len(chunk) > 0 && err == nil {
+		chunk, err = s.parse(chunk)
+		if r.batch != nil && (err != nil || len(chunk) > 0) { // full, or the last that we take
+			if derr := s.deliver(h); derr != nil {
+				return derr
 			}
 		}
 	}
+	if r.ping || r.pong {
+		s.heardKeepalives(r.ping, r.pong)
+		r.ping, r.pong = false, false
+	}
+	if err != nil {
+		return err
+	}
+	if r.batch != nil && (r.batch.full() || !s.conn.Buffered()) {
+		return s.deliver(h)
+	}
+	return nil
 }
 
 // deliver hands the batch to the handler. After Close it drops what still comes, and goes on reading, so that the writer can
