@@ -1,134 +1,18 @@
 package badger
 
 import (
-	"bufio"
-	"context"
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/switchyard-p2p/switchyard/internal/longtest"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/peerstore/storetest"
 )
-
-// crashEnv makes the test binary the child of TestKill: its value is the store's path.
-const crashEnv = "SWITCHYARD_CRASH_CHILD"
-
-func rounds(t *testing.T, usual int) int { return longtest.Count(t, longtest.Rounds, usual) }
-
-// banBase keeps the banned nodes of TestKill apart from those that it adds: a banned one is not learned.
-const banBase = 1 << 24
-
-// crashChild works on the store until it is killed, and says on its output what the store has acknowledged.
-func crashChild(path string) {
-	s, err := Open(path, Options{Interval: 5 * time.Millisecond, Limits: peerstore.Limits{MaxPeers: 1 << 20, MaxBans: 1 << 20}})
-	if err != nil {
-		fmt.Println("error", err)
-		return
-	}
-	go func() { _ = s.Run(context.Background()) }()
-	begin := s.Stats().Known
-	fmt.Println("opened", begin)
-	r := rand.New(rand.NewPCG(uint64(os.Getpid()), 0))
-	for n := begin; ; n++ {
-		now := time.Now()
-		s.Add(storetest.Address(n, 1), storetest.Told(n), now)
-		s.Update(storetest.ID(r.IntN(n+1)), func(r *peerstore.Record) { r.Failures++ })
-		switch r.IntN(40) {
-		case 0:
-			if err := s.Flush(context.Background()); err != nil {
-				fmt.Println("error", err)
-			}
-			fmt.Println("flushed", n)
-		case 1:
-			if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(banBase + n)}}); err != nil {
-				fmt.Println("error", err)
-			}
-			fmt.Println("banned", n)
-		case 2:
-			s.Update(storetest.ID(n), func(r *peerstore.Record) { r.Trusted = true })
-			fmt.Println("trusted", n)
-		}
-	}
-}
-
-// TestKill kills a process that works on the store, again and again. What was acknowledged is there, and nothing is reported as lost.
-func TestKill(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "peers")
-	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
-	flushed := -1
-	banned, trusted := make(map[int]bool), make(map[int]bool)
-	for round := range rounds(t, 20) {
-		child := exec.Command(os.Args[0])
-		child.Env = append(os.Environ(), crashEnv+"="+path)
-		out, err := child.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		// Some are killed while they start, the others in the middle of their work.
-		patience := time.Duration(random.IntN(120)) * time.Millisecond
-		if round%4 > 0 {
-			patience += 60 * time.Millisecond
-		}
-		timer := time.AfterFunc(patience, func() { _ = child.Process.Kill() })
-		lines := bufio.NewScanner(out)
-		for lines.Scan() {
-			word, rest, _ := strings.Cut(lines.Text(), " ")
-			n, _ := strconv.Atoi(rest)
-			switch word {
-			case "opened":
-			case "flushed":
-				flushed = max(flushed, n)
-			case "banned":
-				banned[n] = true
-			case "trusted":
-				trusted[n] = true
-				flushed = max(flushed, n) // with the flag goes all that was there
-			default:
-				t.Error(lines.Text())
-			}
-		}
-		timer.Stop()
-		_ = child.Process.Kill()
-		_ = child.Wait()
-
-		log, logger := newLog()
-		s := open(t, path, Options{Logger: logger, Limits: peerstore.Limits{MaxPeers: 1 << 20, MaxBans: 1 << 20}})
-		if log.text() != "" {
-			t.Fatal(log.text())
-		}
-		for n := range flushed + 1 {
-			if _, ok := s.Get(storetest.ID(n)); !ok {
-				t.Fatalf("round %d: peer %d of %d was flushed and is lost", round, n, flushed)
-			}
-		}
-		for n := range banned {
-			if _, ok := s.Banned(storetest.ID(banBase+n), netip.Addr{}, time.Now()); !ok {
-				t.Fatalf("round %d: the ban of %d is lost", round, n)
-			}
-		}
-		for n := range trusted {
-			if r, _ := s.Get(storetest.ID(n)); !r.Trusted {
-				t.Fatalf("round %d: %d is not trusted any more", round, n)
-			}
-		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("%d peers were flushed, %d banned, %d trusted", flushed+1, len(banned), len(trusted))
-}
 
 // damagedStore makes folders with a store as a kill leaves it: part in tables, part in a log.
 func damagedStore(t *testing.T) (dir string, peers, bans int) {
@@ -227,9 +111,7 @@ func damage(t *testing.T, dir string, random *rand.Rand) string {
 // TestDamage damages the files of a store in random ways. It opens, what it holds is right, and when something is missing the log says so.
 func TestDamage(t *testing.T) {
 	whole, peers, bans := damagedStore(t)
-	seed := uint64(time.Now().UnixNano())
-	t.Log("seed", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := seeded(t)
 	base := t.TempDir()
 	lossy, aside := 0, 0
 	for round := range rounds(t, 40) {
