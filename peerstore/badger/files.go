@@ -38,6 +38,7 @@ type found struct {
 
 const (
 	metaDeleted = 1 << 0 // badger/v4 value.go: bitDelete
+	metaTxn     = 1 << 6 // bitTxn
 	metaEndTxn  = 1 << 7 // bitFinTxn
 )
 
@@ -167,8 +168,8 @@ func readBlock(data []byte, offset, length uint64, fn func(found)) (err error) {
 
 const logHeader = 20 // key id (8 bytes, 0: not encrypted), random (12 bytes)
 
-// readLog checks a log and calls fn (if not nil) with its entries, as far as it can be read. A log that ends in the middle of an entry is not damaged:
-// the process was killed while it wrote.
+// readLog checks a log and calls fn (if not nil) with its entries; where it is damaged it goes on with the next entry that is whole. errTorn says that the log
+// ends in the middle of a batch: as a rule the process was killed while it wrote.
 //
 // An entry is meta, user meta (a byte each), length of key, length of value, expiry (as uvarints), key, value, and the CRC-32C of all that.
 func readLog(data []byte, fn func(found)) error {
@@ -182,49 +183,64 @@ func readLog(data []byte, fn func(found)) error {
 	if binary.BigEndian.Uint64(data) != 0 {
 		damage = errors.New("the header is damaged")
 	}
+	batch := false                       // it has begun, and has not ended
+	data = bytes.TrimRight(data, "\x00") // what is cut off the last entry reads as zeros
 	for at := logHeader; ; {
-		size, f, ours, intact := logEntry(data[at:])
-		if size == 0 {
-			if rest := bytes.TrimRight(data[at:], "\x00"); len(rest) > 0 && entriesFollow(rest) {
-				damage = fmt.Errorf("damaged from byte %d on", at)
+		size, f, ours, intact := logEntry(data, at)
+		if intact {
+			if ours && fn != nil {
+				fn(f)
+			}
+			batch = data[at]&metaEndTxn == 0 && (batch || data[at]&metaTxn != 0)
+			at += size
+			continue
+		}
+		next := 0
+		if at < len(data) {
+			batch = true
+			next = nextEntry(data, at+1)
+		}
+		if next == 0 && len(data)-at <= longestEntry {
+			if damage == nil && batch {
+				damage = errTorn
 			}
 			return damage
 		}
-		if !intact {
-			// Its lengths may still be right; what follows tells.
-			if next, _, _, ok := logEntry(data[at+size:]); next == 0 || !ok {
-				if rest := bytes.TrimRight(data[at+size:], "\x00"); len(rest) > 0 {
-					damage = fmt.Errorf("damaged from byte %d on", at)
-				}
-				return damage
+		damage = fmt.Errorf("damaged at byte %d", at)
+		if next == 0 {
+			return damage
+		}
+		at = next
+	}
+}
+
+var errTorn = errors.New("ends in the middle of a batch")
+
+// longestEntry is a key and the largest value that we write, and room.
+const longestEntry = 256 << 10
+
+// nextEntry finds the next entry that is whole; 0 when there is none. It may look into the middle of a damaged one, but nothing there can be taken for an entry: the
+// version at the end of each key is no UTF-8, which all texts of remotes are.
+func nextEntry(data []byte, from int) int {
+	for at := from; at < len(data); at++ {
+		if data[at]&^(metaDeleted|metaTxn|metaEndTxn) == 0 {
+			if _, _, _, intact := logEntry(data, at); intact {
+				return at
 			}
-			damage = fmt.Errorf("damaged at byte %d", at)
-		} else if ours && fn != nil {
-			fn(f)
-		}
-		at += size
-	}
-}
-
-// entriesFollow says that bytes in which no entry was found are too many to be the beginning of one that was being written.
-func entriesFollow(rest []byte) bool {
-	const longest = 256 << 10 // a key and the largest value that we write, and room
-	for at := 1; at < len(rest) && at < longest; at++ {
-		if size, _, _, ok := logEntry(rest[at:]); size > 0 && ok {
-			return true
 		}
 	}
-	return len(rest) > longest
+	return 0
 }
 
-// logEntry reads the entry at the beginning of data. size is 0 when there is none.
-func logEntry(data []byte) (size int, f found, ours, intact bool) {
-	if len(data) < 2 {
-		return 0, f, false, false
-	}
-	at := 2
+// logEntry reads the entry that begins at a byte, behind which there are but zeros once data ends.
+func logEntry(data []byte, at int) (size int, f found, ours, intact bool) {
+	begin := at
+	at += 2
 	var lengths [3]uint64 // key, value, expiry
 	for i := range lengths {
+		if at >= len(data) {
+			return 0, f, false, false
+		}
 		v, n := binary.Uvarint(data[at:])
 		if n <= 0 {
 			return 0, f, false, false
@@ -233,13 +249,15 @@ func logEntry(data []byte) (size int, f found, ours, intact bool) {
 		at += n
 	}
 	key, value := lengths[0], lengths[1]
-	if key == 0 || key > 1<<16 || value > 1<<20 || uint64(at)+key+value+4 > uint64(len(data)) {
+	if key == 0 || key > 1<<16 || value > 1<<20 || uint64(at)+key+value > uint64(len(data)) {
 		return 0, f, false, false
 	}
 	end := at + int(key+value)
-	intact = crc32.Checksum(data[:end], castagnoli) == binary.BigEndian.Uint32(data[end:])
-	f, ours = makeFound(data[at:at+int(key)], data[0], data[at+int(key):end])
-	return end + 4, f, ours, intact
+	var sum [4]byte
+	copy(sum[:], data[end:])
+	intact = crc32.Checksum(data[begin:end], castagnoli) == binary.BigEndian.Uint32(sum[:])
+	f, ours = makeFound(data[at:at+int(key)], data[begin], data[at+int(key):end])
+	return end + 4 - begin, f, ours, intact
 }
 
 // readManifest returns the names of the tables that belong to the database.
@@ -274,6 +292,7 @@ func readManifest(dir string) (map[string]bool, error) {
 type survey struct {
 	tables, logs []string // file names
 	orphans      []string // tables that the manifest does not name: left over from a kill, or their place in the manifest was lost
+	torn         []string // logs that end in the middle of a batch, which the database then drops: it was not acknowledged, unless the head knows of it
 	damage       []error
 }
 
@@ -320,6 +339,8 @@ func surveyFolder(dir string) (*survey, error) {
 	for _, name := range s.logs {
 		if err := readFile(dir, name, readLog, nil); err != nil && ours(err) {
 			return nil, err
+		} else if errors.Is(err, errTorn) {
+			s.torn = append(s.torn, name)
 		} else if err != nil {
 			s.damage = append(s.damage, err)
 		}

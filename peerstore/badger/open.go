@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	bdb "github.com/dgraph-io/badger/v4"
@@ -92,9 +93,8 @@ func (s *Store) load(found *survey) error {
 		found.damage = append(found.damage, err)
 		return s.rebuild(found, before)
 	}
-	missing := l.missing(nil)
-	if missing.any() && len(found.orphans) > 0 {
-		found.damage = append(found.damage, fmt.Errorf("%s: %d tables are not named", bdb.ManifestFilename, len(found.orphans)))
+	if (l.missing(nil).any() || l.missing(before).batches > 0) && s.keptOrphans() {
+		found.damage = append(found.damage, fmt.Errorf("the database left out %d tables and %d ends of logs that held something", len(found.orphans), len(found.torn)))
 		return s.rebuild(found, before)
 	}
 	s.dropOrphans()
@@ -107,10 +107,17 @@ func (s *Store) load(found *survey) error {
 	return s.begin(l, before)
 }
 
-// ours says that an error is to be told, not to be mended.
+// ours says that an error is to be told, not to be mended: what the machine does not let us do now is no damage.
 func ours(err error) bool {
-	return errors.Is(err, ErrNewer) || errors.Is(err, ErrInUse) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOSPC) ||
-		errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
+	if errors.Is(err, ErrNewer) || errors.Is(err, ErrInUse) || errors.Is(err, fs.ErrPermission) {
+		return true
+	}
+	var errno syscall.Errno
+	return errors.As(err, &errno) && slices.Contains(refusals, errno)
+}
+
+var refusals = []syscall.Errno{
+	syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EBUSY, syscall.ENOLCK,
 }
 
 // openDatabase opens the database after removing those of its files that hold nothing, so that they cannot be damaged either.

@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"os"
@@ -127,12 +128,12 @@ func (s *Store) setAsideWithin(stamp string) (string, error) {
 	return within, nil
 }
 
-// orphanFolder keeps tables that the manifest does not name until it is clear that nothing is missing: the database removes them when it
-// opens, which is right unless the manifest has lost its end.
+// orphanFolder keeps what the database removes when it opens, until it is clear that nothing is missing: tables that the manifest does not name, which is right unless the
+// manifest has lost its end; and the ends of logs that no batch ends, which is right unless the mark of its end was lost.
 const orphanFolder = "orphans"
 
 func (s *Store) keepOrphans(found *survey) error {
-	if len(found.orphans) == 0 {
+	if len(found.orphans)+len(found.torn) == 0 {
 		return nil
 	}
 	dir := filepath.Join(s.path, orphanFolder)
@@ -144,7 +145,22 @@ func (s *Store) keepOrphans(found *survey) error {
 			s.opts.Logger.Debug("Keeping a table of the peer store", "err", err) // no links here; it was a precaution
 		}
 	}
+	for _, name := range found.torn {
+		data, err := os.ReadFile(filepath.Join(s.path, name))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), bytes.TrimRight(data, "\x00"), 0o600); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// keptOrphans says that there are any, maybe of a start that was killed.
+func (s *Store) keptOrphans() bool {
+	files, _ := os.ReadDir(filepath.Join(s.path, orphanFolder))
+	return len(files) > 0
 }
 
 func (s *Store) dropOrphans() { _ = os.RemoveAll(filepath.Join(s.path, orphanFolder)) }
