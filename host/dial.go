@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -275,12 +274,10 @@ func (m *PeerManager) DialFailed(id transport.NodeID, failures []DialFailure) {
 		m.unclaim(id)
 	}
 	linked := p.current != nil
-	m.update(p, func(rec *peerstore.Record) {
-		m.recordFailures(rec, failures, linked, now)
-		if d.slot == slotFeeler {
-			m.felt(rec, failures, now)
-		}
-	}, now)
+	if d.slot == slotFeeler {
+		m.felt(failures)
+	}
+	m.update(p, func(rec *peerstore.Record) { m.recordFailures(rec, failures, linked, now) }, now)
 	m.tidy(p)
 	m.settleUpgrades()
 	m.dialWake.wake()
@@ -310,8 +307,11 @@ func (m *PeerManager) hopeless(rec *peerstore.Record, now time.Time) bool {
 	if m.exempt(rec.ID) || m.private[rec.ID] {
 		return false
 	}
-	failed := !m.isolated() && (rec.Failures >= maxFailuresUntried && rec.LastConnected.IsZero() ||
-		rec.Failures >= maxFailuresTried && now.Sub(rec.LastConnected) > triedExpiry)
+	well := rec.LastConnected
+	for i := range rec.Addresses {
+		well = later(well, rec.Addresses[i].LastSuccess)
+	}
+	failed := !m.isolated() && (rec.Failures >= maxFailuresUntried && well.IsZero() || rec.Failures >= maxFailuresTried && now.Sub(well) > triedExpiry)
 	return failed || len(rec.Addresses) == 0 && scoreAt(rec, now) == 0 && !rec.Quarantined.After(now)
 }
 
@@ -325,6 +325,9 @@ func (m *PeerManager) recordFailures(rec *peerstore.Record, failures []DialFailu
 		if a != nil {
 			a.LastDialed = now
 			a.LastError = cut(f.Err.Error(), maxLastError)
+			if answered(f.Err) {
+				a.LastSuccess, a.Failures = now, 0
+			}
 		}
 		switch {
 		case code == muxer.CodeSelf:
@@ -343,7 +346,7 @@ func (m *PeerManager) recordFailures(rec *peerstore.Record, failures []DialFailu
 			// We broke it off ourselves: that says nothing about the peer.
 		default:
 			failed = true
-			if a != nil {
+			if a != nil && !answered(f.Err) {
 				pause := m.countFailure(&a.Failures, rec, now)
 				if errors.Is(f.Err, transport.ErrNoTransport) {
 					pause = m.cfg.MaxBackoff // it will not work before a restart
@@ -359,37 +362,6 @@ func (m *PeerManager) recordFailures(rec *peerstore.Record, failures []DialFailu
 	default:
 		rec.NotBefore = later(rec.NotBefore, now.Add(m.pauseFor(rec, rest, now)))
 	}
-}
-
-// maxLastError is what peerstore.Record keeps of an error's text, in bytes.
-const maxLastError = 128
-
-// cut shortens a text to at most n bytes.
-func cut(s string, n int) string {
-	if len(s) > n {
-		return s[:n]
-	}
-	return s
-}
-
-// codeOf finds the code in an error of a dial, and whether the remote gave it.
-func codeOf(err error) (code muxer.Code, remote bool) {
-	if d, ok := errors.AsType[*DisconnectError](err); ok {
-		return d.Code, d.Remote
-	}
-	if r, ok := errors.AsType[*handshake.Refusal](err); ok {
-		return r.Code, r.Remote
-	}
-	if c, ok := errors.AsType[*muxer.CloseError](err); ok {
-		return c.Code, c.Remote
-	}
-	if errors.Is(err, context.Canceled) {
-		return muxer.CodeRequested, false
-	}
-	if s, ok := errors.AsType[*handshake.StageError](err); ok {
-		return s.Code, false
-	}
-	return muxer.CodeTransport, false
 }
 
 // quarantine leaves a peer of another network alone; it is not advertised either. A trusted one is tried again soon: the operator named it.

@@ -1,10 +1,9 @@
 package host
 
 import (
-	"errors"
+	"slices"
 	"time"
 
-	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
@@ -100,21 +99,9 @@ func (m *PeerManager) feelerUp(a Arrival, now time.Time) *DisconnectError {
 	return reason
 }
 
-// felt looks at a feeler that brought no link. A remote that says in words that it has no room has proven its key and told its node info before (the libp2p wire): its
-// address works. On the comet wire it can only hang up, once the keys are proven: that keeps a peer that has worked before among the tried ones.
-func (m *PeerManager) felt(rec *peerstore.Record, failures []DialFailure, now time.Time) {
-	worked := false
-	for _, f := range failures {
-		r, refused := errors.AsType[*handshake.Refusal](f.Err)
-		full := refused && r.Remote && r.Stage == handshake.StageInfo && (r.Code == muxer.CodeTooManyPeers || r.Code == muxer.CodeDuplicate)
-		code, _ := codeOf(f.Err)
-		hungUp := stageOf(f.Err) == handshake.StageInfo && (code == muxer.CodeRemoteClosed || code == muxer.CodeTransport)
-		if a := addressOf(rec, f.Address); a != nil && (full || hungUp && !a.LastSuccess.IsZero()) {
-			a.LastSuccess = now
-			worked = true
-		}
-	}
-	if worked {
+// felt counts a feeler that brought no link; mu is held.
+func (m *PeerManager) felt(failures []DialFailure) {
+	if slices.ContainsFunc(failures, func(f DialFailure) bool { return answered(f.Err) }) {
 		m.tally.FeelersWorked++
 	} else {
 		m.tally.FeelersFailed++

@@ -8,7 +8,7 @@ package eclipse
 import (
 	"time"
 
-	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -99,7 +99,7 @@ func mean(v []float64) float64 {
 // self is the victim's node id.
 const self = transport.NodeID("ffffffffffffffffffffffffffffffffffffffff")
 
-// refused is what a node answers that has no place for us, as the victim's router would tell it.
+// refused is what a node answers that has no place for us, as the victim's router would tell it: in words, once both have told each other who they are.
 func refused() error {
-	return &host.DisconnectError{Code: codeFull, Remote: true, Reason: "all inbound slots are taken"}
+	return &handshake.Refusal{Code: codeFull, Stage: handshake.StageInfo, Remote: true, Reason: "all inbound slots are taken"}
 }
