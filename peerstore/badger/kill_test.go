@@ -181,7 +181,7 @@ func (l *ledger) note(line string) error {
 	case "trusted":
 		l.trusted[node] = true
 	case "removing":
-		l.removed[node] = l.removed[node]
+		l.mayGo(node)
 	case "removed":
 		l.removed[node] = true
 	default:
@@ -189,6 +189,13 @@ func (l *ledger) note(line string) error {
 	}
 	l.next[w] = max(l.next[w], n+1)
 	return nil
+}
+
+// mayGo notes that a peer may be gone.
+func (l *ledger) mayGo(node int) {
+	if !l.removed[node] {
+		l.removed[node] = false
+	}
 }
 
 // check compares the store with what was acknowledged.
@@ -237,7 +244,7 @@ func (l *ledger) check(s *Store) error {
 		for n := l.flushed[w]; n < l.next[w]; n++ {
 			node := crashNode(w, n)
 			if _, ok := s.Get(storetest.ID(node)); !ok {
-				l.removed[node] = l.removed[node]
+				l.mayGo(node)
 			}
 		}
 	}

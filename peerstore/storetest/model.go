@@ -166,7 +166,6 @@ func (m *model) drop(id transport.NodeID) {
 
 // settle takes out of the model whom the store has let go in this operation, and checks that it might.
 func (m *model) settle() {
-	m.t.Helper()
 	if m.s.Stats().Known == len(m.peers) {
 		return
 	}
@@ -218,9 +217,8 @@ func (m *model) overfull() bool { return len(m.peers) >= 64 }
 
 // check compares the store with the model: all of it, or a few peers.
 func (m *model) check(all bool) {
-	m.t.Helper()
 	m.settle()
-	if m.f.Check != nil && (all || m.w.every < 100 && m.step%5 == 0) { // in a small world after each operation
+	if m.f.Check != nil && (all || m.step%m.w.index == 0) {
 		if err := m.f.Check(m.s); err != nil {
 			m.fatalf("%v", err)
 		}
@@ -258,7 +256,6 @@ func (m *model) check(all bool) {
 
 // look compares one peer.
 func (m *model) look(id transport.NodeID) {
-	m.t.Helper()
 	r, ok := m.s.Get(id)
 	if _, want := m.peers[id]; ok != want {
 		m.fatalf("%s is known: %v, want %v", id.Short(), ok, want)
@@ -269,7 +266,6 @@ func (m *model) look(id transport.NodeID) {
 }
 
 func (m *model) compare(got *peerstore.Record) {
-	m.t.Helper()
 	want := m.peers[got.ID]
 	if want == nil {
 		m.fatalf("%s is known: %+v", got.ID.Short(), *got)
@@ -284,7 +280,6 @@ func (m *model) compare(got *peerstore.Record) {
 
 // checkBans compares the bans that hold.
 func (m *model) checkBans() {
-	m.t.Helper()
 	held := 0
 	for _, b := range m.bans {
 		if m.holds(&b) {

@@ -333,7 +333,6 @@ func (m *model) tabled(r *peerstore.Record) peerstore.Table {
 }
 
 func (m *model) checkNext(got *peerstore.Record, ok bool, q *peerstore.Query) {
-	m.t.Helper()
 	fits := func(r *peerstore.Record) bool {
 		return m.dueNow(r) && (q.Skip == nil || !q.Skip(r.ID)) && (q.Table == peerstore.Any || !r.Trusted && m.tabled(r) == q.Table)
 	}
@@ -377,7 +376,7 @@ func (m *model) setBusy(id transport.NodeID, on bool) {
 	if got := m.s.SetBusy(id, on); got != (old != nil) {
 		m.fatalf("SetBusy said %v", got)
 	}
-	if old != nil {
+	if old != nil && old.Busy != on {
 		r := *old
 		r.Busy = on
 		m.set(&r)
@@ -395,7 +394,7 @@ func (m *model) feel() {
 		r := m.peers[got.ID]
 		claimed := false
 		for _, o := range m.peers {
-			claimed = claimed || !m.kept(o) && o.Tried() && m.tabled(o) == peerstore.New
+			claimed = claimed || !o.Trusted && !o.Unconditional && o.Tried() && m.tabled(o) == peerstore.New
 		}
 		if !m.w.crowded || !claimed || !m.dueNow(r) || m.kept(r) {
 			m.fatalf("%+v", *r)
@@ -558,7 +557,6 @@ func (m *model) advertise() {
 
 // checkWay checks a further address of a peer that was told of, behind the others: it leads there another way, and is as good as the best.
 func (m *model) checkWay(r *peerstore.Record, told []transport.Address, a transport.Address) {
-	m.t.Helper()
 	best := m.toShare(r)
 	for _, o := range told {
 		if o.ID() == a.ID() && o.Wire() == a.Wire() && o.Network() == a.Network() {

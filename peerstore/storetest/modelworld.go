@@ -23,6 +23,7 @@ type world struct {
 	run     int  // operations on one store
 	reopen  int  // operations between two times that the store is opened again, on average
 	every   int  // operations between looks at the whole store; in between those peers are looked at whom an operation concerns, and a few others
+	index   int  // and between looks at the store's indexes, see Factory.Check
 	part    int  // in ten of all operations
 	crowded bool // groups and sources have more peers than they may, so that only the store can tell whom it has no place for: the model then checks that it might
 }
@@ -30,13 +31,13 @@ type world struct {
 var worlds = []world{
 	{
 		name: "small", limits: peerstore.Limits{MaxPeers: 25, MaxAddresses: 3, Expiry: 24 * time.Hour, MaxBans: 8},
-		peers: 40, groups: 4, run: 10_000, every: 1, reopen: 200, part: 7,
+		peers: 40, groups: 4, run: 10_000, every: 4, index: 1, reopen: 200, part: 7,
 	}, {
 		name: "crowded", limits: peerstore.Limits{MaxPeers: 420, MaxAddresses: 3, Expiry: 90 * 24 * time.Hour, MaxBans: 30},
-		peers: 450, groups: 2, run: 20_000, every: 25, reopen: 2000, part: 2, crowded: true,
+		peers: 450, groups: 2, run: 20_000, every: 25, index: 5, reopen: 2000, part: 2, crowded: true,
 	}, {
 		name: "large", limits: peerstore.Limits{MaxPeers: 5000, MaxAddresses: 4, Expiry: 90 * 24 * time.Hour, MaxBans: 300},
-		peers: 7000, groups: 60, run: 100_000, every: 10_000, reopen: 10_000, part: 1, crowded: true,
+		peers: 7000, groups: 60, run: 100_000, every: 10_000, index: 10_000, reopen: 10_000, part: 1, crowded: true,
 	},
 }
 
