@@ -36,7 +36,7 @@ race: need-cc ## the tests of the main module under the race detector
 interop: need-js ## the tests against real peers (modules of their own)
 	@for m in $(filter-out .,$(MODULES)); do echo "--- $$m"; (cd $$m && go test -timeout $(TIMEOUT) ./...) || exit 1; done
 
-compat: ## our program beside other releases: CometBFT 0.34, 0.38 and 1.0, and kubo (it builds them: some minutes)
+compat: ## our program beside other releases: CometBFT 0.34, 0.37, 0.38 and 1.0, and kubo (it builds them: some minutes)
 	cd internal/interop && go vet -tags compat . && go test -tags compat -run TestReleases -timeout 30m -v .
 	cd internal/interoplibp2p && go vet -tags compat ./hosts && go test -tags compat -run TestKubo -timeout 30m -v ./hosts
 

@@ -16,6 +16,7 @@ var releases = []struct {
 	drop    []string // replacements in its go.mod that module proxies do not serve any more; what they replace serves as well
 }{
 	{"v0.34.35", []string{"github.com/adlio/schema@v1.3.6", "github.com/go-kit/kit@v0.13.0", "github.com/spf13/afero@v1.11.0"}},
+	{"v0.37.15", nil},
 	{"v0.38.26", nil},
 	{"v1.0.1", nil},
 }
