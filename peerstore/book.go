@@ -331,6 +331,9 @@ func (b *Book) Stats() Stats {
 	return Stats{Known: b.known(), Tried: b.tried, New: b.known() - b.tried, Banned: b.bans.len()}
 }
 
+// Limits are those of the book, with the defaults in place of zeros.
+func (b *Book) Limits() Limits { return b.limits }
+
 // Groups tells the network group of addresses.
 func (b *Book) Groups() *Groups { return b.limits.Groups }
 

@@ -55,10 +55,3 @@ func (s *ids) drop(k *nodeKey, slot uint32) {
 	shard.drop(tag, slot)
 	s.n--
 }
-
-// reserve makes room for n keys in all.
-func (s *ids) reserve(n int) {
-	for i := range s.shards {
-		s.shards[i].reserve(n/idShards + n/idShards/8)
-	}
-}

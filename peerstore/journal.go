@@ -247,14 +247,16 @@ func (b *Book) unstore(keys []nodeKey) {
 	}
 }
 
-// Rewrite lists all that the book holds as changed: for a new place to persist it.
-func (b *Book) Rewrite() {
+// Rewrite lists all that the book holds as changed: for another place to persist it (anew), or to write it in another form.
+func (b *Book) Rewrite(anew bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.stored = 0
+	if anew {
+		b.stored = 0
+	}
 	for slot := range b.entries.next {
 		if e := b.at(slot); e.is(live) {
-			e.flags &^= stored
+			e.setFlag(stored, e.is(stored) && !anew)
 			b.journal.peer(slot, e)
 		}
 	}

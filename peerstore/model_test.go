@@ -37,7 +37,7 @@ func TestModel(t *testing.T) {
 				clear(j.peers)
 				clear(j.bans)
 				clear(j.meta)
-				j.Rewrite()
+				j.Rewrite(true)
 				j.write(everything)
 			}
 			return j.open(now)

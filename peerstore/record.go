@@ -35,6 +35,26 @@ type Record struct {
 	InTried bool
 }
 
+// LastSeen is when the peer was last linked, dialed with success or heard of: if that is Limits.Expiry ago the store forgets it, unless it is trusted,
+// unconditional or busy.
+func (r *Record) LastSeen() time.Time {
+	last := r.FirstSeen
+	for _, t := range [...]time.Time{r.LastConnected, r.LastDisconnected} {
+		last = later(last, t)
+	}
+	for i := range r.Addresses {
+		last = later(last, later(r.Addresses[i].LastHeard, r.Addresses[i].LastSuccess))
+	}
+	return last
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 // AddressRecord is what is known of one address of a peer.
 type AddressRecord struct {
 	Address     transport.Address

@@ -389,6 +389,8 @@ type StoreTotals struct {
 	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"` // of the batch
 	Peers         uint64                 `protobuf:"varint,2,opt,name=peers,proto3" json:"peers,omitempty"`
 	Bans          uint64                 `protobuf:"varint,3,opt,name=bans,proto3" json:"bans,omitempty"`
+	Written       uint64                 `protobuf:"fixed64,4,opt,name=written,proto3" json:"written,omitempty"` // when
+	Expiry        uint64                 `protobuf:"varint,5,opt,name=expiry,proto3" json:"expiry,omitempty"`    // of learned peers then, in seconds
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -444,6 +446,20 @@ func (x *StoreTotals) GetBans() uint64 {
 	return 0
 }
 
+func (x *StoreTotals) GetWritten() uint64 {
+	if x != nil {
+		return x.Written
+	}
+	return 0
+}
+
+func (x *StoreTotals) GetExpiry() uint64 {
+	if x != nil {
+		return x.Expiry
+	}
+	return 0
+}
+
 var File_internal_switchyardpb_peerstore_proto protoreflect.FileDescriptor
 
 const file_internal_switchyardpb_peerstore_proto_rawDesc = "" +
@@ -493,11 +509,13 @@ const file_internal_switchyardpb_peerstore_proto_rawDesc = "" +
 	"\tStoredBan\x12\x14\n" +
 	"\x05since\x18\x01 \x01(\x06R\x05since\x12\x14\n" +
 	"\x05until\x18\x02 \x01(\x06R\x05until\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"S\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x85\x01\n" +
 	"\vStoreTotals\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x14\n" +
 	"\x05peers\x18\x02 \x01(\x04R\x05peers\x12\x12\n" +
-	"\x04bans\x18\x03 \x01(\x04R\x04bansB<Z:github.com/switchyard-p2p/switchyard/internal/switchyardpbb\x06proto3"
+	"\x04bans\x18\x03 \x01(\x04R\x04bans\x12\x18\n" +
+	"\awritten\x18\x04 \x01(\x06R\awritten\x12\x16\n" +
+	"\x06expiry\x18\x05 \x01(\x04R\x06expiryB<Z:github.com/switchyard-p2p/switchyard/internal/switchyardpbb\x06proto3"
 
 var (
 	file_internal_switchyardpb_peerstore_proto_rawDescOnce sync.Once

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
 
 	bdb "github.com/dgraph-io/badger/v4"
 
@@ -103,6 +104,9 @@ func (s *Store) load(found *survey) error {
 	}
 	if before == nil && l.totals.GetSequence() > 1 {
 		s.opts.Logger.Warn("The peer store's file "+headName+" was damaged; whether the store has lost its last changes cannot be told", "path", s.path)
+	}
+	if was := time.Duration(l.totals.GetExpiry()) * time.Second; was > 0 && was < s.Book.Limits().Expiry {
+		s.Rewrite(false) // the database would let go of peers that the book keeps
 	}
 	return s.begin(l, before)
 }

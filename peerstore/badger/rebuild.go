@@ -23,14 +23,15 @@ func (m missing) attrs() []any {
 	return []any{slog.Int64("missing_peers", m.peers), slog.Int64("missing_bans", m.bans), slog.Int64("missing_batches", m.batches)}
 }
 
-// missing compares what was met with the database's own totals and with those of its head (nil: unknown).
-func (l *loaded) missing(head *switchyardpb.StoreTotals) (m missing) {
+// missing compares what was met with the database's own totals and with those of its head (nil: unknown). When nothing was written for longer than grace, the
+// database has let go by itself of what has expired, and there is nothing to compare.
+func (l *loader) missing(head *switchyardpb.StoreTotals) (m missing) {
 	totals := l.totals
 	if head != nil && head.Sequence > totals.GetSequence() {
 		m.batches = int64(head.Sequence - totals.GetSequence())
 		totals = head
 	}
-	if totals == nil {
+	if totals == nil || l.totals.GetWritten() != 0 && l.now.Sub(unstamp(l.totals.Written)) >= grace {
 		return m
 	}
 	m.peers = max(int64(totals.Peers)-int64(l.peers), 0)
@@ -78,7 +79,7 @@ func (s *Store) rebuild(damaged *survey, before *switchyardpb.StoreTotals) error
 		return err
 	}
 	l.drop, l.version = nil, 0
-	s.Rewrite()
+	s.Rewrite(true)
 	if err := s.begin(l, before); err != nil { // this writes the bans, too
 		return err
 	}

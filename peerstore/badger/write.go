@@ -3,6 +3,7 @@ package badger
 import (
 	"context"
 	"math"
+	"time"
 
 	bdb "github.com/dgraph-io/badger/v4"
 	"google.golang.org/protobuf/proto"
@@ -69,7 +70,7 @@ func (s *Store) writeBatch(limit int, totals bool) (peers int, more bool, err er
 			s.Written()
 		}
 	}()
-	w := writer{batch: s.db.NewWriteBatch()}
+	w := writer{batch: s.db.NewWriteBatch(), now: time.Now(), expiry: s.Book.Limits().Expiry}
 	defer w.batch.Cancel()
 	var c peerstore.Changes
 	for more = true; more && (peers == 0 || peers < limit); totals = true {
@@ -84,7 +85,10 @@ func (s *Store) writeBatch(limit int, totals bool) (peers int, more bool, err er
 			break
 		}
 	}
-	now := &switchyardpb.StoreTotals{Sequence: s.sequence + 1, Peers: uint64(c.Stored), Bans: uint64(c.Banned)}
+	now := &switchyardpb.StoreTotals{
+		Sequence: s.sequence + 1, Peers: uint64(c.Stored), Bans: uint64(c.Banned),
+		Written: stamp(w.now), Expiry: uint64(w.expiry / time.Second),
+	}
 	value, err := proto.Marshal(now)
 	if err != nil {
 		return 0, false, err
@@ -101,8 +105,30 @@ func (s *Store) writeBatch(limit int, totals bool) (peers int, more bool, err er
 
 // writer adds changes to a batch. A peer that is removed in one part and known again in a later one comes out right, as later entries of a batch prevail.
 type writer struct {
-	batch *bdb.WriteBatch
-	room  []byte // memory for keys and values, which the batch keeps
+	batch  *bdb.WriteBatch
+	now    time.Time
+	expiry time.Duration // of learned peers
+	room   []byte        // memory for keys and values, which the batch keeps
+}
+
+// grace is for how long after its end the database keeps what ends by itself: a peer that was not seen for Limits.Expiry, a ban with an end. While a store is in use,
+// or is opened within that time, it is the book that lets go of them, and counts them right. What lies unused for longer shrinks by itself, at the next compaction.
+const grace = 30 * 24 * time.Hour
+
+// put adds a key and value. Some time after end (never, if that is the zero time) the database lets go of them by itself.
+func (w *writer) put(key, value []byte, end time.Time) error {
+	e := bdb.NewEntry(key, value)
+	if !end.IsZero() {
+		e.ExpiresAt = uint64(later(end, w.now).Add(grace).Unix())
+	}
+	return w.batch.SetEntry(e)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // Many keys and values share a piece of memory, of which none takes more than a quarter as a rule.
@@ -132,7 +158,7 @@ func (w *writer) changes(c *peerstore.Changes) error {
 		if err != nil {
 			return err
 		}
-		if err := w.batch.Set(nameKey(banKey, c.Bans[i].Target.String()), value); err != nil {
+		if err := w.put(nameKey(banKey, c.Bans[i].Target.String()), value, c.Bans[i].Until); err != nil {
 			return err
 		}
 	}
@@ -158,6 +184,10 @@ func (w *writer) peer(r *peerstore.Record) error {
 	w.room = appendNode(append(w.room, peerKey), r.ID)
 	value := len(w.room)
 	w.room = appendPeer(w.room, r)
-	end := len(w.room)
-	return w.batch.Set(w.room[at:value:value], w.room[value:end:end])
+	last := len(w.room)
+	var end time.Time
+	if !r.Trusted && !r.Unconditional && !r.Busy { // these the book never forgets, and it writes them again when they are so no longer
+		end = r.LastSeen().Add(w.expiry)
+	}
+	return w.put(w.room[at:value:value], w.room[value:last:last], end)
 }
