@@ -24,7 +24,7 @@ func (s *Security) ServerConfig(id handshake.Identity) *tls.Config {
 		}
 		return own.choose(hello.SignatureSchemes), nil
 	}
-	c.VerifyConnection = verifyFor("")
+	c.VerifyConnection = s.verifyFor("")
 	return c
 }
 
@@ -36,7 +36,7 @@ func (s *Security) ClientConfig(ctx context.Context, id handshake.Identity, want
 	}
 	c := base([]string{ALPN})
 	show(c, own)
-	c.VerifyConnection = verifyFor(want)
+	c.VerifyConnection = s.verifyFor(want)
 	return c, nil
 }
 
@@ -65,15 +65,15 @@ func show(c *tls.Config, own *certificates) {
 
 // verifyFor verifies the certificate, and that it is of the node want, if that is set. crypto/tls calls it before it knows whether the remote
 // has the certificate's secret key; it is not asked about resumed connections, of which there are none.
-func verifyFor(want transport.NodeID) func(tls.ConnectionState) error {
+func (s *Security) verifyFor(want transport.NodeID) func(tls.ConnectionState) error {
 	return func(state tls.ConnectionState) error {
-		_, err := verify(state, want)
+		_, err := s.verify(state, want)
 		return err
 	}
 }
 
-func verify(state tls.ConnectionState, want transport.NodeID) (handshake.PublicKey, error) {
-	key, err := VerifyCertificates(state.PeerCertificates, time.Now())
+func (s *Security) verify(state tls.ConnectionState, want transport.NodeID) (handshake.PublicKey, error) {
+	key, err := verifyCertificates(state.PeerCertificates, time.Now(), &s.known)
 	if err != nil || want == "" {
 		return key, err
 	}

@@ -13,8 +13,9 @@ import (
 
 // Security makes secured connections. Its methods may be called concurrently.
 type Security struct {
-	mu   sync.Mutex
-	last *certificates // never changed once it is here
+	mu    sync.Mutex    // guards last
+	last  *certificates // never changed once it is here
+	known known
 }
 
 var _ handshake.Security = (*Security)(nil)
@@ -56,7 +57,7 @@ func (s *Security) shake(ctx context.Context, conn net.Conn, opts handshake.Secu
 	show(config, own)
 	c := &Conn{under: under{Conn: conn}}
 	config.VerifyConnection = func(state tls.ConnectionState) (err error) {
-		c.remote, err = verify(state, opts.Want) // proven once the handshake is complete
+		c.remote, err = s.verify(state, opts.Want) // proven once the handshake is complete
 		return err
 	}
 	if opts.Side == muxer.Dialer {

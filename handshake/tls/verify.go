@@ -23,6 +23,11 @@ type signedKey struct {
 // with the extension of libp2p, whose signature is right, and no other critical one. That the remote has the certificate's secret key is
 // for crypto/tls to verify.
 func VerifyCertificates(certs []*x509.Certificate, now time.Time) (handshake.PublicKey, error) {
+	return verifyCertificates(certs, now, new(known))
+}
+
+// verifyCertificates likewise. The signatures of a certificate that is known are not verified again.
+func verifyCertificates(certs []*x509.Certificate, now time.Time, seen *known) (handshake.PublicKey, error) {
 	if len(certs) != 1 {
 		return handshake.PublicKey{}, fmt.Errorf("%w: %d certificates, want exactly one", ErrCertificate, len(certs))
 	}
@@ -45,11 +50,17 @@ func VerifyCertificates(certs []*x509.Certificate, now time.Time) (handshake.Pub
 	if err != nil {
 		return handshake.PublicKey{}, err
 	}
-	if !key.Verify(append([]byte(sigPrefix), cert.RawSubjectPublicKeyInfo...), sig) {
-		return handshake.PublicKey{}, ErrBadSignature
-	}
-	if err := checkSelfSigned(cert); err != nil {
-		return handshake.PublicKey{}, fmt.Errorf("%w: not self-signed: %w", ErrCertificate, err)
+	err = seen.verified(cert.Raw, func() error {
+		if !key.Verify(append([]byte(sigPrefix), cert.RawSubjectPublicKeyInfo...), sig) {
+			return ErrBadSignature
+		}
+		if err := checkSelfSigned(cert); err != nil {
+			return fmt.Errorf("%w: not self-signed: %w", ErrCertificate, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return handshake.PublicKey{}, err
 	}
 	return key, nil
 }
