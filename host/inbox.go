@@ -284,6 +284,21 @@ func (l *link) Deliver(ctx context.Context, msgs []muxer.Message) error {
 	return nil
 }
 
+// DeliverNow implements muxer.PromptHandler. What a channel has no room for, and what ends the link, is left to Deliver.
+func (l *link) DeliverNow(msgs []muxer.Message) (taken int) {
+	for taken < len(msgs) {
+		c := l.host.channelOf(msgs[taken].Channel)
+		if c == nil {
+			break
+		}
+		if n, err := c.deliver(l, msgs[taken:taken+1]); err != nil || n == 0 {
+			break
+		}
+		taken++
+	}
+	return taken
+}
+
 // pause waits for room. It registers first and looks again, so that no wake-up is lost.
 func (l *link) pause(ctx context.Context, c *Channel, run []muxer.Message) error {
 	l.paused.Store(true)

@@ -38,11 +38,15 @@ var laneWorks = sync.Pool{New: func() any { return &laneWork{msgs: make([]Messag
 // readLoop reads until the session ends and says why.
 func (s *Lanes) readLoop(h Handler) error {
 	waits, _ := h.(Liveness)
+	if waits == nil {
+		s.beginPrompt(h)
+	}
 	for {
 		lane, look, alive, err := s.nextLane()
 		if waits != nil && (alive || lane != -1) {
 			waits.Alive()
 			waits = nil
+			s.beginPrompt(h)
 		}
 		switch {
 		case err != nil:
@@ -53,6 +57,10 @@ func (s *Lanes) readLoop(h Handler) error {
 			if err := s.deliverWhole(h); err != nil {
 				return err
 			}
+		case lane == promptRest:
+			if err := s.deliverRest(h); err != nil {
+				return err
+			}
 		case lane >= 0:
 			if err := s.readLane(lane, h); err != nil {
 				return err
@@ -61,14 +69,22 @@ func (s *Lanes) readLoop(h Handler) error {
 	}
 }
 
-// wholeMessages is what nextLane returns in place of a lane when messages have come singly.
-const wholeMessages = -2
+// What nextLane returns in place of a lane: messages have come singly, or there is something left by readNow.
+const (
+	wholeMessages = -2
+	promptRest    = -3
+)
 
 // nextLane waits for something to do: a lane with bytes to read, messages that have come singly, a stream of ours with an answer, or the end.
 func (s *Lanes) nextLane() (read, look int, alive bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
+		if s.prompt.busy {
+			s.prompt.woken = true
+			s.news.Wait()
+			continue
+		}
 		for i := range s.lanes {
 			if s.lanes[i].look {
 				s.lanes[i].look = false
@@ -78,6 +94,8 @@ func (s *Lanes) nextLane() (read, look int, alive bool, err error) {
 		switch i := s.reading.Next(); {
 		case s.shutting:
 			return -1, -1, false, s.err
+		case s.prompt.rest != nil || s.prompt.broken != nil:
+			return promptRest, -1, s.alive, nil
 		case len(s.single.whole) > 0: // few, however many the remote has sent
 			return wholeMessages, -1, s.alive, nil
 		case i >= 0:
@@ -88,7 +106,9 @@ func (s *Lanes) nextLane() (read, look int, alive bool, err error) {
 			s.alive = false
 			return -1, -1, true, nil
 		}
+		s.prompt.resting = true
 		s.news.Wait()
+		s.prompt.resting = false
 	}
 }
 
@@ -109,13 +129,19 @@ func (r *laneReader) inside() bool { return r.body || r.shift > 0 }
 // inChanged is called by the connection when the remote's stream of a lane has bytes to read, or has ended.
 func (s *Lanes) inChanged(i int, in RawStream) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.lanes[i].in != in {
+		s.mu.Unlock()
 		return
 	}
-	if r := in.Ready(); r.Readable > 0 || r.Ended {
+	r := in.Ready()
+	now := s.takePrompt(in, r)
+	if now == nil && (r.Readable > 0 || r.Ended) {
 		s.reading.Add(i)
 		s.news.Signal()
+	}
+	s.mu.Unlock()
+	if now != nil {
+		s.readNow(i, in, now)
 	}
 }
 
@@ -300,11 +326,16 @@ func (s *Lanes) deliver(w *laneWork, h Handler) error {
 			err = nil
 		}
 	}
+	w.giveBack()
+	return err
+}
+
+// giveBack returns what was borrowed.
+func (w *laneWork) giveBack() {
 	clear(w.msgs)
 	w.msgs = w.msgs[:0]
 	if cap(w.msgs) > 4*laneDeliver { // a chunk of tiny messages
 		w.msgs = make([]Message, 0, laneDeliver)
 	}
 	laneWorks.Put(w)
-	return err
 }

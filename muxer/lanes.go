@@ -72,6 +72,7 @@ type Lanes struct {
 	writer   writerState
 	news     sync.Cond // Run waits on it
 	single   singles
+	prompt   promptness
 	running  bool
 	handler  Handler
 	started  chan struct{} // closed when Run begins, or the session ends before

@@ -43,6 +43,14 @@ type Handler interface {
 	Deliver(ctx context.Context, msgs []Message) error
 }
 
+// PromptHandler is implemented by a Handler that can take messages over without waiting. A session that has little to hand over may do that on the goroutine on
+// which it arrives, which saves waking another one.
+type PromptHandler interface {
+	// DeliverNow is Deliver that never waits: it takes over the first of msgs, as many as there is room for, and says how many. The others are delivered
+	// again, by Deliver. It may be called on any goroutine, but not while Deliver or another DeliverNow runs.
+	DeliverNow(msgs []Message) (taken int)
+}
+
 // Liveness is implemented by a Handler that must know when the remote has accepted the link, on wires that have no message for that: the session calls Alive
 // once, on Run's goroutine, when the first packet of any kind has arrived, before it delivers anything. If none has come within Patience after the beginning of
 // Run, it asks for one with a keep-alive; 0 asks at once.

@@ -81,6 +81,12 @@ type RawStream interface {
 	Watch(f func())
 }
 
+// PromptStream is implemented by a RawStream that can also be read by the function that watches it, on the goroutine that calls that.
+type PromptStream interface {
+	// ReadNow reads some of what is there, and waits for nothing; 0 says that Read has to be used.
+	ReadNow(p []byte) int
+}
+
 // StreamServer is implemented by a Handler that takes the byte streams which the remote opens. Without it they are refused.
 type StreamServer interface {
 	// Serves says whether streams of that protocol are taken. It must not block.

@@ -56,6 +56,18 @@ func (b *Inbox) Deliver(ctx context.Context, msgs []muxer.Message) error {
 	return nil
 }
 
+// DeliverNow implements muxer.PromptHandler. It takes a half at a time, so that a session has to deliver the rest, and leaves to Deliver what OnDeliver is to see.
+func (b *Inbox) DeliverNow(msgs []muxer.Message) int {
+	defer b.locked()()
+	if b.paused != nil || b.OnDeliver != nil {
+		return 0
+	}
+	n := (len(msgs) + 1) / 2
+	b.msgs = append(b.msgs, msgs[:n]...)
+	b.cond.Broadcast()
+	return n
+}
+
 // Pause makes Deliver wait until Resume.
 func (b *Inbox) Pause() {
 	defer b.locked()()

@@ -342,6 +342,7 @@ func (c *conn) Write(frame []byte) (int, error) {
 	kind, flags, id := frame[1], binary.BigEndian.Uint16(frame[2:]), binary.BigEndian.Uint32(frame[4:])
 	if kind == typeWindow { // windows are ours
 		if flags == 0 {
+			c.said(id)
 			return len(frame), nil
 		}
 		clear(frame[8:headerSize]) // go-yamux has made the frame for this one call

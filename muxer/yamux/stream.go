@@ -27,7 +27,10 @@ type stream struct {
 	ended   atomic.Bool // we have closed our side
 }
 
-var _ muxer.RawStream = (*stream)(nil)
+var (
+	_ muxer.RawStream    = (*stream)(nil)
+	_ muxer.PromptStream = (*stream)(nil)
+)
 
 func (c *conn) stream(s *lib.Stream) *stream {
 	c.mu.Lock()
@@ -79,6 +82,21 @@ func (s *stream) Read(p []byte) (int, error) {
 		}
 	}
 	return n, explainStream(err)
+}
+
+// ReadNow implements muxer.PromptStream. The connection's reader must not wait for its writer, as a read does that has something to say of a window, be it ours or
+// go-yamux's.
+func (s *stream) ReadNow(p []byte) int {
+	c, t := s.conn, s.traffic
+	c.mu.Lock()
+	n := min(len(p), t.readable)
+	ok := n > 0 && !t.reset && int(t.in.read)+n < int(t.in.size)/2 && t.unsaid+n < c.muxer.cfg.MaxWindow/2
+	c.mu.Unlock()
+	if !ok {
+		return 0
+	}
+	n, _ = s.Read(p[:n]) // an error comes again
+	return n
 }
 
 // Write implements net.Conn.

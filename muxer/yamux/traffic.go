@@ -15,6 +15,7 @@ type traffic struct {
 	lib      *lib.Stream // nil until it is accepted
 	readable int
 	in       window // of what the remote sends
+	unsaid   int    // bytes that were read since go-yamux had something to say of its window
 	window   int64  // bytes that the remote takes
 	begun    bool   // the remote was told of it, or has begun it; the writer's turn guards it
 	paced    bool   // WriteReady is used: kept until the connection ends
@@ -85,12 +86,22 @@ func (c *conn) drop(t *traffic) {
 	}
 }
 
+// said takes note that go-yamux tells of a window, which it does when half of it, that is Config.MaxWindow, was read.
+func (c *conn) said(id uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t := c.streams[id]; t != nil {
+		t.unsaid = 0
+	}
+}
+
 // consumed takes note that n bytes of a stream were read, and says how many more the remote may send for that. The mutex is held.
 func (c *conn) consumed(t *traffic, n int) (more uint32) {
 	if t.dropped {
 		return 0
 	}
 	t.readable -= n
+	t.unsaid += n
 	c.hold(-n)
 	if t.finIn {
 		return 0
