@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("SWITCHYARD_TEST_HANG") != "" {
 		hang()
 	}
+	if plan := os.Getenv("SWITCHYARD_TEST_DISK"); plan != "" {
+		fillDisk(plan)
+	}
 	dir, err := os.MkdirTemp("", "switchyard-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -122,8 +125,13 @@ func initHome(t *testing.T, args ...string) string {
 // startNode runs a node until the test ends, or until stop.
 func startNode(t *testing.T, home string, args ...string) *node {
 	t.Helper()
-	n := &node{t: t, home: home, log: make(chan string, 1)}
-	n.cmd = exec.Command(program, append([]string{"start", "--home", home, "--log-format", "json"}, args...)...)
+	return startCommandNode(t, home, exec.Command(program, append([]string{"start", "--home", home, "--log-format", "json"}, args...)...))
+}
+
+// startCommandNode is startNode with a command of its own.
+func startCommandNode(t *testing.T, home string, cmd *exec.Cmd) *node {
+	t.Helper()
+	n := &node{t: t, home: home, cmd: cmd, log: make(chan string, 1)}
 	n.cmd.Stderr = &n.stderr
 	stdout, err := n.cmd.StdoutPipe()
 	if err != nil {

@@ -12,5 +12,9 @@ func TestMain(m *testing.M) {
 		crashChild(path) // see TestKill
 		os.Exit(1)
 	}
+	if path := os.Getenv(quotaEnv); path != "" {
+		quotaChild(path)
+		os.Exit(0)
+	}
 	goleak.VerifyTestMain(m)
 }

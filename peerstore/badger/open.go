@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -138,8 +139,8 @@ func (s *Store) openDatabase() (err error) {
 		case ".mem": // made, but killed before it was written to
 			info, err := f.Info()
 			drop = err == nil && info.Size() == 0
-		default: // statistics of the value log; the list of encryption keys, of which there are none
-			drop = name == "DISCARD" || name == bdb.KeyRegistryFileName
+		default: // statistics of the value log; the list of encryption keys, of which there are none; what mayWrite left when it was killed
+			drop = name == "DISCARD" || name == bdb.KeyRegistryFileName || strings.HasPrefix(name, probe)
 		}
 		if drop {
 			if err := os.Remove(filepath.Join(s.path, name)); err != nil {

@@ -49,11 +49,14 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// memTable is the size of the database's table in memory, in bytes; its log is mapped with twice as many.
+const memTable = 8 << 20
+
 // databaseOptions keep the database small: its defaults are made for servers and take hundreds of megabytes. All is read once, at
 // the start, and only written from then on, so there is nothing to cache and no key to look up.
 func databaseOptions(dir string, log *slog.Logger) bdb.Options {
 	return bdb.DefaultOptions(dir).
-		WithMemTableSize(8 << 20).
+		WithMemTableSize(memTable).
 		WithNumMemtables(2).
 		WithValueThreshold(128 << 10). // above the largest value, so that all values lie in the tree
 		WithValueLogFileSize(1 << 20). // nothing but its header is in there

@@ -2,6 +2,7 @@ package badger
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -56,6 +57,9 @@ func (s *Store) rebuild(damaged *survey, before *switchyardpb.StoreTotals) error
 		_ = s.db.Close() // it may be unable to; what matters is read from the files
 		s.db = nil
 	}
+	if err := s.mayWrite(); err != nil {
+		return err
+	}
 	l := s.newBook()
 	if err := l.files(s.path); err != nil {
 		return err
@@ -87,6 +91,28 @@ func (s *Store) rebuild(damaged *survey, before *switchyardpb.StoreTotals) error
 		return err
 	}
 	return s.db.Sync()
+}
+
+// probe begins the name of mayWrite's file.
+const probe = "probe-"
+
+// mayWrite says why no new store could be written here: then the old one is left as it is, whatever the database says of it. It does not always tell us what the machine has
+// told it.
+func (s *Store) mayWrite() (err error) {
+	f, err := os.CreateTemp(s.path, probe)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}()
+	if err := f.Truncate(2 * memTable); err != nil { // as large as its log
+		return err
+	}
+	if _, err := f.Write(make([]byte, 1<<20)); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 // setAside moves the store to a free name beside it, or below it where that cannot be.
