@@ -193,6 +193,7 @@ func TestABetterPeerTakesTheSlotOfAWorseOne(t *testing.T) {
 		net.AwaitNoPeers(a)
 		a.Learn(rest...)
 		net.AwaitOutbound(6, a)
+		time.Sleep(31 * time.Minute) // they have had their time
 		better.Start()
 		began := time.Now()
 		net.AwaitLink(a, better)

@@ -90,8 +90,11 @@ func (m *PeerManager) saveAnchors() {
 	}
 }
 
+// churnAge is how long an outbound peer must have been up to be exchanged: one that has just come is no gain to lose.
+const churnAge = 2 * time.Minute
+
 // tryChurn begins to exchange an outbound peer if that is due: another one is dialed beyond the slots, as for an upgrade, and once it is up an unprotected
-// one gives way, by chance. So there are never fewer links for it; mu is held.
+// one gives way, by chance, whatever its score: who wants our slots has a good one. So there are never fewer links for it; mu is held.
 func (m *PeerManager) tryChurn(now time.Time) (Dial, bool) {
 	if !m.churns() || m.churnAt.After(now) {
 		return Dial{}, false
@@ -104,12 +107,8 @@ func (m *PeerManager) tryChurn(now time.Time) (Dial, bool) {
 	links, _ := m.evictable(slotOutbound)
 	safe, full := m.protected(links), m.outboundGroups()
 	addrs, _, _ := m.dialable(&rec, now)
-	least := scoreAt(&rec, now) + upgradeMargin // who has it would come back by an upgrade
 	links = slices.DeleteFunc(links, func(l *linkState) bool {
-		if safe[l] || l.ready.IsZero() || now.Sub(l.ready) < upgradeAge {
-			return true
-		}
-		if old, _ := m.store.Get(l.peer.id); scoreAt(&old, now) >= least {
+		if safe[l] || l.ready.IsZero() || now.Sub(l.ready) < churnAge {
 			return true
 		}
 		// The newcomer makes no group more crowded than it may be: if its group has its share, one of that gives way.

@@ -84,16 +84,16 @@ func TestPeerManagerUpgradeMargin(t *testing.T) {
 		for i := range 6 {
 			m.learn(lowID(i))
 			m.dialUp("")
+		}
+		time.Sleep(upgradeAge)
+		for i := range 6 {
 			m.setScore(lowID(i), 15)
 		}
 		m.learn(highID(1))
 		m.setScore(highID(1), 34)
 		m.noDial()
-		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute) // before the scores decay
-		defer cancel()
-		if d, err := m.DialNext(ctx); err == nil {
-			t.Fatalf("dial %+v", d)
-		}
+		m.setScore(highID(1), 35)
+		m.mustDial(highID(1))
 	})
 	inBubble(t, func(t *testing.T) {
 		m := newPM(t, PeerConfig{MaxOutbound: 6})
@@ -109,6 +109,70 @@ func TestPeerManagerUpgradeMargin(t *testing.T) {
 			t.Fatalf("dial %+v %v after %s", d, err, time.Since(began))
 		}
 	})
+}
+
+// Nobody who is of use makes place for somebody who is of more use, but who has misbehaved does.
+func TestPeerManagerUpgradeSparesTheUseful(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, PeerConfig{MaxOutbound: 8})
+		for i := range 8 {
+			m.learn(lowID(i))
+			m.dialUp("")
+			m.Report(lowID(i), Behaviour{Points: 1})
+		}
+		m.learn(highID(1))
+		m.setScore(highID(1), 100)
+		time.Sleep(upgradeAge)
+		m.noDial()
+		m.setScore(lowID(5), -1)
+		m.setScore(highID(1), 100)
+		m.mustDial(highID(1))
+		if m.claims[lowID(5)] != highID(1) {
+			t.Fatalf("claims %v", m.claims)
+		}
+	})
+}
+
+// Whoever dials us earns no outbound slot by that, however useful it is; on a link that we dialed it does.
+func TestPeerManagerCreditOfThoseThatDialUs(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, PeerConfig{MaxOutbound: 8})
+		for i := range 8 {
+			m.learn(lowID(i))
+			m.dialUp("")
+		}
+		time.Sleep(upgradeAge)
+		caller := highID(1)
+		link := m.up(caller)
+		for range 100 {
+			m.Report(caller, Behaviour{Points: 5})
+		}
+		if st, _ := m.Status(caller); st.Useful != 500 || st.Score != upgradeMargin-1 {
+			t.Fatalf("status %+v", st)
+		}
+		m.down(caller, link, muxer.CodeRemoteClosed)
+		m.learn(caller)
+		time.Sleep(10 * time.Second)
+		m.noDial()
+		m.Report(caller, Behaviour{Points: -30}) // and what is bad counts in full
+		m.up(caller)
+		m.Report(caller, Behaviour{Points: -5})
+		if st, _ := m.Status(caller); st.Score != upgradeMargin-1-35 {
+			t.Fatalf("status %+v", st)
+		}
+		m.setScore(caller, 50)
+		m.Report(caller, Behaviour{Points: 5}) // what it has earned where we dialed it stays
+		if st, _ := m.Status(caller); st.Score != 50 {
+			t.Fatalf("status %+v", st)
+		}
+	})
+	m := newPM(t, PeerConfig{})
+	m.learn(lowID(1))
+	m.dialUp("")
+	m.Report(lowID(1), Behaviour{Points: 50})
+	if st, _ := m.Status(lowID(1)); st.Score != 50 {
+		t.Fatalf("status %+v", st)
+	}
 }
 
 // When a slot frees in another way, an upgrade becomes an ordinary link and evicts nobody.
@@ -357,7 +421,8 @@ func TestPeerManagerScore(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		id := lowID(1)
 		m := newPM(t, PeerConfig{Unconditional: []transport.NodeID{id}}) // never banned
-		m.up(id)
+		m.learn(id)
+		m.dialUp("")
 		score := func() int { return m.Scores()[id] }
 		report := func(points int, s Severity) { m.Report(id, Behaviour{Points: points, Severity: s}) }
 		const maxInt = int(^uint(0) >> 1)

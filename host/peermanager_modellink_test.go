@@ -487,8 +487,13 @@ func (w *model) report(id transport.NodeID, b Behaviour) {
 	if b.Severity > Log && points == 0 {
 		points = []int{0, -penalty, -disconnectPenalty, -banPenalty}[b.Severity]
 	}
-	w.addScore(id, points)
-	if l := w.of(id, "current"); l != nil {
+	l := w.of(id, "current")
+	if l != nil && l.side == muxer.Listener {
+		w.addScore(id, min(points, max(0, upgradeMargin-1-w.scoreOf(id))))
+	} else {
+		w.addScore(id, points)
+	}
+	if l != nil {
 		l.useful = min(l.useful+min(max(points, 0), 1000), 1<<30)
 		if w.rng.IntN(2) == 0 {
 			l.latency = time.Duration(1+w.rng.IntN(5)) * time.Millisecond

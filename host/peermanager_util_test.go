@@ -178,7 +178,9 @@ func (m *pm) record(id transport.NodeID) peerstore.Record {
 func (m *pm) setScore(id transport.NodeID, score int) {
 	m.t.Helper()
 	rec := m.record(id)
-	m.Report(id, Behaviour{Points: score - scoreAt(&rec, time.Now())})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.score(id, score-scoreAt(&rec, time.Now()), time.Now())
 }
 
 // refused checks the code and the limit of a refusal.

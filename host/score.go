@@ -69,11 +69,16 @@ func (m *PeerManager) Report(id transport.NodeID, b Behaviour) {
 	}
 	now := time.Now()
 	m.mu.Lock()
-	if !m.score(id, points, now) {
+	p := m.peers[id]
+	credit := points
+	if p != nil && p.current != nil && p.current.inbound() {
+		credit = m.creditOf(id, points, now)
+	}
+	if !m.score(id, credit, now) {
 		m.mu.Unlock()
 		return
 	}
-	if p := m.peers[id]; p != nil && p.current != nil && points > 0 {
+	if p != nil && p.current != nil && points > 0 {
 		p.current.useful = min(p.current.useful+points, 1<<30)
 	}
 	var bans []peerstore.Ban
@@ -84,6 +89,13 @@ func (m *PeerManager) Report(id transport.NodeID, b Behaviour) {
 	for _, ban := range bans { // the store may write to disk: not under the lock. Where it cannot be written, the ban holds in memory.
 		_ = m.Ban(ban.Target, ban.Until, ban.Reason)
 	}
+}
+
+// creditOf is what good deeds count for the score of a peer that dialed us: they protect its link, and raise its score to just below what earns an outbound slot. That it has to earn
+// on links that we dialed: else many that dial us could prepare their places among those that we dial. mu is held.
+func (m *PeerManager) creditOf(id transport.NodeID, points int, now time.Time) int {
+	rec, _ := m.store.Get(id)
+	return min(points, max(0, upgradeMargin-1-scoreAt(&rec, now)))
 }
 
 // score adds points to a known peer's score; mu is held.

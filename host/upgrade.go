@@ -9,11 +9,14 @@ import (
 )
 
 // An upgrade is the probe of a better peer while all outbound slots are full. It claims one worse, unprotected outbound peer, its victim, which is
-// evicted once the better one is up; no two upgrades claim the same victim. So that it comes to rest, the better one must have earned a good score and be
-// clearly above its victim, and a victim must have had some time to prove itself and rests for evictedPause afterwards.
+// evicted once the better one is up; no two upgrades claim the same victim.
+//
+// Whoever wants our slots can afford to be useful, always, so being more useful takes nobody's place: a victim is a peer that has done nothing useful in all the time of its
+// link, or whose score is below zero. And the better one must have earned its score on links that we dialed (see creditOf) and be clearly above its victim. A victim rests for
+// evictedPause afterwards. So upgrades come to rest, too.
 const (
-	upgradeMargin = 20              // points of score: what the better one has at least, and is above its victim
-	upgradeAge    = 2 * time.Minute // how long a victim must have been up
+	upgradeMargin = 20               // points of score: what the better one has at least, and is above its victim
+	upgradeAge    = 30 * time.Minute // how long a victim must have been up: services need some time to see what it is good for
 	maxPromises   = 64
 )
 
@@ -86,7 +89,7 @@ func (m *PeerManager) upgradeDue(now time.Time) (at time.Time, ok bool) {
 	return at, ok
 }
 
-// victim is the worst outbound peer that no ground protects, that no other upgrade claims, and that is clearly worse than score; mu is held.
+// victim is the worst outbound peer that no ground protects, that no other upgrade claims, that is of no use, and that is clearly worse than score; mu is held.
 func (m *PeerManager) victim(score int, now time.Time) (transport.NodeID, bool) {
 	links, _ := m.evictable(slotOutbound)
 	safe := m.protected(links)
@@ -98,7 +101,11 @@ func (m *PeerManager) victim(score int, now time.Time) (transport.NodeID, bool) 
 			continue
 		}
 		rec, _ := m.store.Get(id)
-		if s := scoreAt(&rec, now); s < worstScore || s == worstScore && worst == "" {
+		s := scoreAt(&rec, now)
+		if l.useful > 0 && s >= 0 {
+			continue
+		}
+		if s < worstScore || s == worstScore && worst == "" {
 			worst, worstScore = id, s
 		}
 	}
