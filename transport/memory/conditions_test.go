@@ -17,6 +17,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/transport"
 	"github.com/switchyard-p2p/switchyard/transport/memory"
+	"github.com/switchyard-p2p/switchyard/transport/transporttest"
 )
 
 // net2 is a network of transports, each with a listener.
@@ -32,7 +33,7 @@ func build(t *testing.T, hosts int, cfg memory.Config) *net2 {
 	n := &net2{T: t, Network: memory.NewNetwork(cfg)}
 	for i := range hosts {
 		host := n.NewTransport(memory.HostConfig{IP: netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)})})
-		l, err := host.Listen(t.Context(), listenAddr(t, "/ip4/0.0.0.0/tcp/26656"))
+		l, err := host.Listen(t.Context(), transporttest.Address(t, "/ip4/0.0.0.0/tcp/26656"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +43,7 @@ func build(t *testing.T, hosts int, cfg memory.Config) *net2 {
 }
 
 func (n *net2) dial(ctx context.Context, from, to int) (*memory.Conn, error) {
-	c, err := n.hosts[from].Dial(ctx, listenAddr(n.T, "/ip4/"+n.hosts[to].IP().String()+"/tcp/26656"))
+	c, err := n.hosts[from].Dial(ctx, transporttest.Address(n.T, "/ip4/"+n.hosts[to].IP().String()+"/tcp/26656"))
 	if err != nil {
 		return nil, err
 	}
@@ -391,7 +392,7 @@ func TestOutsideBubble(t *testing.T) {
 	a, b := network.NewTransport(memory.HostConfig{}), network.NewTransport(memory.HostConfig{})
 	for range 3 {
 		synctest.Test(t, func(t *testing.T) {
-			l, err := b.Listen(t.Context(), listenAddr(t, "/memory/0"))
+			l, err := b.Listen(t.Context(), transporttest.Address(t, "/memory/0"))
 			if err != nil {
 				t.Fatal(err)
 			}

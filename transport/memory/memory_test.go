@@ -4,24 +4,13 @@ import (
 	"net/netip"
 	"testing"
 
-	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/goleak"
 
-	"github.com/switchyard-p2p/switchyard/transport"
 	"github.com/switchyard-p2p/switchyard/transport/memory"
 	"github.com/switchyard-p2p/switchyard/transport/transporttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func listenAddr(t testing.TB, s string) ma.Multiaddr {
-	t.Helper()
-	m, err := transport.ParseListen(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
 
 func TestSuite(t *testing.T) {
 	for _, kind := range []struct {
@@ -42,7 +31,7 @@ func TestSuite(t *testing.T) {
 				n := memory.NewNetwork(memory.Config{Seed: 1, Conditions: kind.conditions})
 				dialer := n.NewTransport(memory.HostConfig{IP: kind.dialer})
 				away := n.NewTransport(memory.HostConfig{})
-				hangs, err := away.Listen(t.Context(), listenAddr(t, "/memory/77"))
+				hangs, err := away.Listen(t.Context(), transporttest.Address(t, "/memory/77"))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -51,8 +40,8 @@ func TestSuite(t *testing.T) {
 				return transporttest.Env{
 					Dialer:   dialer,
 					Listener: n.NewTransport(memory.HostConfig{IP: kind.listener}),
-					Listen:   listenAddr(t, kind.listen),
-					Foreign:  listenAddr(t, kind.foreign),
+					Listen:   transporttest.Address(t, kind.listen),
+					Foreign:  transporttest.Address(t, kind.foreign),
 					Hangs:    hangs.Addr(),
 				}
 			})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/transport"
 	"github.com/switchyard-p2p/switchyard/transport/memory"
+	"github.com/switchyard-p2p/switchyard/transport/transporttest"
 )
 
 func TestIdentity(t *testing.T) {
@@ -53,7 +54,7 @@ func TestRefusals(t *testing.T) {
 		{plain, "/ip4/10.0.0.2/tcp/26656", transport.ErrNoTransport},
 		{plain, "/ip4/10.0.0.2/udp/26656", transport.ErrNoTransport},
 	} {
-		_, err := test.from.Dial(t.Context(), listenAddr(t, test.addr))
+		_, err := test.from.Dial(t.Context(), transporttest.Address(t, test.addr))
 		if !errors.Is(err, test.want) || !strings.Contains(err.Error(), "dial "+test.addr+": ") {
 			t.Errorf("Dial(%s): %v; want %v", test.addr, err, test.want)
 		}
@@ -68,7 +69,7 @@ func TestRefusals(t *testing.T) {
 		{n.hosts[0], "/ip6/::/tcp/1", syscall.EADDRNOTAVAIL},
 		{plain, "/ip4/0.0.0.0/tcp/1", transport.ErrNoTransport},
 	} {
-		_, err := test.at.Listen(t.Context(), listenAddr(t, test.addr))
+		_, err := test.at.Listen(t.Context(), transporttest.Address(t, test.addr))
 		if !errors.Is(err, test.want) || !strings.Contains(err.Error(), "listen on "+test.addr+": ") {
 			t.Errorf("Listen(%s): %v; want %v", test.addr, err, test.want)
 		}
@@ -79,12 +80,12 @@ func TestRefusals(t *testing.T) {
 func TestNames(t *testing.T) {
 	n := build(t, 2, memory.Config{})
 	n.AddName("two.example", netip.MustParseAddr("10.0.0.9"), n.hosts[1].IP())
-	c, err := n.hosts[0].Dial(t.Context(), listenAddr(t, "/dns4/two.example/tcp/26656"))
+	c, err := n.hosts[0].Dial(t.Context(), transporttest.Address(t, "/dns4/two.example/tcp/26656"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, addr := range []string{"/dns/three.example/tcp/1", "/dns6/two.example/tcp/26656"} {
-		if _, err := n.hosts[0].Dial(t.Context(), listenAddr(t, addr)); err == nil || !strings.Contains(err.Error(), "no address") {
+		if _, err := n.hosts[0].Dial(t.Context(), transporttest.Address(t, addr)); err == nil || !strings.Contains(err.Error(), "no address") {
 			t.Errorf("Dial(%s): %v", addr, err)
 		}
 	}
@@ -168,7 +169,7 @@ func TestPipe(t *testing.T) {
 func BenchmarkSetup(b *testing.B) {
 	n := memory.NewNetwork(memory.Config{})
 	dialer := n.NewTransport(memory.HostConfig{})
-	l, err := n.NewTransport(memory.HostConfig{}).Listen(b.Context(), listenAddr(b, "/memory/0"))
+	l, err := n.NewTransport(memory.HostConfig{}).Listen(b.Context(), transporttest.Address(b, "/memory/0"))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/handshake/tls"
 	"github.com/switchyard-p2p/switchyard/transport"
+	"github.com/switchyard-p2p/switchyard/transport/transporttest"
 )
 
 // internet is a network in memory with a listener on it.
@@ -72,7 +73,7 @@ func onInternet(t *testing.T, cfg Config, f func(t *testing.T, n *internet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		n := &internet{t: t, tls: &countingTLS{TLS: tls.New()}}
-		tr, err := New(cfg, Env{Identity: listenerKey, TLS: n.tls, RemoteKey: tls.RemoteKey, Resolver: names{}})
+		tr, err := New(cfg, Env{Identity: listenerKey, TLS: n.tls, RemoteKey: tls.RemoteKey, Resolver: transporttest.Names{}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -295,11 +296,11 @@ func TestOneSocket(t *testing.T) {
 	defer cancel()
 	for _, at := range []string{"/ip4/127.0.0.1/udp/0/quic-v1", "/ip6/::1/udp/0/quic-v1"} {
 		a, b := newTransport(t, Config{}, dialerKey), newTransport(t, Config{}, listenerKey)
-		la, err := a.Listen(ctx, addr(t, at))
+		la, err := a.Listen(ctx, transporttest.Address(t, at))
 		if err != nil {
 			t.Fatal(err)
 		}
-		lb, err := b.Listen(ctx, addr(t, at))
+		lb, err := b.Listen(ctx, transporttest.Address(t, at))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/handshake/tls"
 	"github.com/switchyard-p2p/switchyard/transport"
+	"github.com/switchyard-p2p/switchyard/transport/transporttest"
 )
 
 // The benchmarks run ours beside quic-go alone, with the same certificates and settings. What they report is both ends' together, but for idle connections.
@@ -33,7 +34,7 @@ type ours struct {
 }
 
 func newOurs(b *testing.B) *ours {
-	l, err := newTransport(b, Config{}, listenerKey).Listen(context.Background(), addr(b, "/ip4/127.0.0.1/udp/0/quic-v1"))
+	l, err := newTransport(b, Config{}, listenerKey).Listen(context.Background(), transporttest.Address(b, "/ip4/127.0.0.1/udp/0/quic-v1"))
 	if err != nil {
 		b.Fatal(err)
 	}

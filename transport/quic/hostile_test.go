@@ -27,6 +27,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake/tls"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
+	"github.com/switchyard-p2p/switchyard/transport/transporttest"
 )
 
 // muted is a socket in memory whose owner falls silent after a number of datagrams.
@@ -175,7 +176,7 @@ func (w endWatcher) Ended(err error) { w <- err }
 func TestGarbage(t *testing.T) {
 	for _, at := range []string{"/ip4/127.0.0.1/udp/0/quic-v1", "/ip6/::1/udp/0/quic-v1"} {
 		t.Run(at[:4], func(t *testing.T) {
-			raw, err := newTransport(t, Config{}, listenerKey).Listen(t.Context(), addr(t, at))
+			raw, err := newTransport(t, Config{}, listenerKey).Listen(t.Context(), transporttest.Address(t, at))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -358,7 +359,7 @@ func TestCertificateTricks(t *testing.T) {
 			evil := &lib.Transport{Conn: udp}
 			defer udp.Close()
 			defer evil.Close()
-			raw, err := newTransport(t, Config{}, listenerKey).Listen(ctx, addr(t, "/ip4/127.0.0.1/udp/0/quic-v1"))
+			raw, err := newTransport(t, Config{}, listenerKey).Listen(ctx, transporttest.Address(t, "/ip4/127.0.0.1/udp/0/quic-v1"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -396,7 +397,7 @@ func TestCertificateTricks(t *testing.T) {
 
 // TestWrongID dials a node whose configuration of TLS expects another one.
 func TestWrongID(t *testing.T) {
-	l, err := newTransport(t, Config{}, listenerKey).Listen(t.Context(), addr(t, "/ip4/127.0.0.1/udp/0/quic-v1"))
+	l, err := newTransport(t, Config{}, listenerKey).Listen(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/udp/0/quic-v1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -424,7 +425,7 @@ func (s strict) ClientConfig(ctx context.Context, id handshake.Identity, _ trans
 func TestCloseReasons(t *testing.T) {
 	long := strings.Repeat("long ", 200)
 	for _, at := range []string{"/ip4/127.0.0.1/udp/0/quic-v1", "/ip6/::1/udp/0/quic-v1"} {
-		l, err := newTransport(t, Config{}, listenerKey).Listen(t.Context(), addr(t, at))
+		l, err := newTransport(t, Config{}, listenerKey).Listen(t.Context(), transporttest.Address(t, at))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,16 +2,15 @@ package quic
 
 import (
 	"context"
-	"net/netip"
 	"testing"
 	"time"
 
-	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/goleak"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/handshake/tls"
 	"github.com/switchyard-p2p/switchyard/transport"
+	"github.com/switchyard-p2p/switchyard/transport/transporttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,20 +30,9 @@ func publicOf(id handshake.Identity) handshake.PublicKey {
 	return k
 }
 
-// names answers from a table; a name that is not in it hangs until the context ends.
-type names map[string][]netip.Addr
-
-func (n names) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
-	if ips, ok := n[host]; ok {
-		return ips, nil
-	}
-	<-ctx.Done()
-	return nil, ctx.Err()
-}
-
 func newTransport(t testing.TB, cfg Config, id handshake.Identity) *Transport {
 	t.Helper()
-	tr, err := New(cfg, Env{Identity: id, TLS: tls.New(), RemoteKey: tls.RemoteKey, Resolver: names{}})
+	tr, err := New(cfg, Env{Identity: id, TLS: tls.New(), RemoteKey: tls.RemoteKey, Resolver: transporttest.Names{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,21 +40,12 @@ func newTransport(t testing.TB, cfg Config, id handshake.Identity) *Transport {
 	return tr
 }
 
-func addr(t testing.TB, s string) ma.Multiaddr {
-	t.Helper()
-	m, err := transport.ParseListen(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
 // pair makes a connection over loopback: the dialing end, and the accepted one.
 func pair(t testing.TB, cfg Config) (*Conn, *Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	l, err := newTransport(t, cfg, listenerKey).Listen(ctx, addr(t, "/ip4/127.0.0.1/udp/0/quic-v1"))
+	l, err := newTransport(t, cfg, listenerKey).Listen(ctx, transporttest.Address(t, "/ip4/127.0.0.1/udp/0/quic-v1"))
 	if err != nil {
 		t.Fatal(err)
 	}

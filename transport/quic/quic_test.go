@@ -13,9 +13,9 @@ func TestSuite(t *testing.T) {
 			transporttest.Run(t, func(t *testing.T) transporttest.Env {
 				return transporttest.Env{
 					Dialer: newTransport(t, Config{}, dialerKey), Listener: newTransport(t, Config{}, listenerKey),
-					Listen:  addr(t, listen),
-					Foreign: addr(t, "/ip4/127.0.0.1/tcp/4001"),
-					Hangs:   addr(t, "/dns/no-answer.example/udp/1/quic-v1"),
+					Listen:  transporttest.Address(t, listen),
+					Foreign: transporttest.Address(t, "/ip4/127.0.0.1/tcp/4001"),
+					Hangs:   transporttest.Address(t, "/dns/no-answer.example/udp/1/quic-v1"),
 				}
 			})
 		})

@@ -14,11 +14,12 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/transport"
 	"github.com/switchyard-p2p/switchyard/transport/tcp"
+	"github.com/switchyard-p2p/switchyard/transport/transporttest"
 )
 
 // TestSilentAddress: an address that does not answer is given up for the next after the stagger, and its dial is ended.
 func TestSilentAddress(t *testing.T) {
-	listener, err := tcp.New(tcp.Config{}).Listen(t.Context(), listenAddr(t, "/ip4/127.0.0.1/tcp/0"))
+	listener, err := tcp.New(tcp.Config{}).Listen(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/tcp/0"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,10 +27,10 @@ func TestSilentAddress(t *testing.T) {
 	silent := fullBacklog(t, listener.Addr())
 	_, port, _ := strings.Cut(listener.Addr().String(), "/tcp/")
 	tr := tcp.New(tcp.Config{
-		Resolver: names{"half.example": {silent, netip.MustParseAddr("127.0.0.1")}},
+		Resolver: transporttest.Names{"half.example": {silent, netip.MustParseAddr("127.0.0.1")}},
 		Stagger:  10 * time.Millisecond,
 	})
-	c, err := tr.Dial(t.Context(), listenAddr(t, "/dns/half.example/tcp/"+port))
+	c, err := tr.Dial(t.Context(), transporttest.Address(t, "/dns/half.example/tcp/"+port))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +41,7 @@ func TestSilentAddress(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 	defer cancel()
-	direct := listenAddr(t, "/ip4/"+silent.String()+"/tcp/"+port)
+	direct := transporttest.Address(t, "/ip4/"+silent.String()+"/tcp/"+port)
 	if _, err := tr.Dial(ctx, direct); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Dial of a silent address: %v", err)
 	}
@@ -80,7 +81,7 @@ func fullBacklog(t *testing.T, addr ma.Multiaddr) netip.Addr {
 // TestNoDescriptor: without a file descriptor Accept fails, and works again when there is one.
 func TestNoDescriptor(t *testing.T) {
 	tr := tcp.New(tcp.Config{})
-	l, err := tr.Listen(t.Context(), listenAddr(t, "/ip4/127.0.0.1/tcp/0"))
+	l, err := tr.Listen(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/tcp/0"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,52 +1,29 @@
 package tcp_test
 
 import (
-	"context"
 	"net"
 	"net/netip"
 	"strings"
 	"testing"
 
-	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/goleak"
 
-	"github.com/switchyard-p2p/switchyard/transport"
 	"github.com/switchyard-p2p/switchyard/transport/tcp"
 	"github.com/switchyard-p2p/switchyard/transport/transporttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func listenAddr(t testing.TB, s string) ma.Multiaddr {
-	t.Helper()
-	m, err := transport.ParseListen(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
-// names answers from a table; a name that is not in it hangs until the context ends.
-type names map[string][]netip.Addr
-
-func (n names) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
-	if ips, ok := n[host]; ok {
-		return ips, nil
-	}
-	<-ctx.Done()
-	return nil, ctx.Err()
-}
-
 func TestSuite(t *testing.T) {
 	for _, listen := range []string{"/ip4/127.0.0.1/tcp/0", "/ip6/::1/tcp/0"} {
 		t.Run(strings.Split(listen, "/")[1], func(t *testing.T) {
 			transporttest.Run(t, func(t *testing.T) transporttest.Env {
-				tr := tcp.New(tcp.Config{Resolver: names{}})
+				tr := tcp.New(tcp.Config{Resolver: transporttest.Names{}})
 				return transporttest.Env{
 					Dialer: tr, Listener: tr,
-					Listen:  listenAddr(t, listen),
-					Foreign: listenAddr(t, "/ip4/127.0.0.1/udp/4001/quic-v1"),
-					Hangs:   listenAddr(t, "/dns/no-answer.example/tcp/1"),
+					Listen:  transporttest.Address(t, listen),
+					Foreign: transporttest.Address(t, "/ip4/127.0.0.1/udp/4001/quic-v1"),
+					Hangs:   transporttest.Address(t, "/dns/no-answer.example/tcp/1"),
 				}
 			})
 		})
@@ -55,13 +32,13 @@ func TestSuite(t *testing.T) {
 
 // TestNames dials host names: several addresses, of which only some answer.
 func TestNames(t *testing.T) {
-	listener, err := tcp.New(tcp.Config{}).Listen(t.Context(), listenAddr(t, "/ip4/127.0.0.1/tcp/0"))
+	listener, err := tcp.New(tcp.Config{}).Listen(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/tcp/0"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
 	_, port, _ := strings.Cut(listener.Addr().String(), "/tcp/")
-	tr := tcp.New(tcp.Config{Resolver: names{
+	tr := tcp.New(tcp.Config{Resolver: transporttest.Names{
 		"good.example":  {netip.MustParseAddr("127.0.0.1")},
 		"mixed.example": {netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("::1"), netip.MustParseAddr("::ffff:127.0.0.1")},
 		"bad.example":   {netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("::1")},
@@ -77,7 +54,7 @@ func TestNames(t *testing.T) {
 		{"/dns/bad.example/tcp/", "::1: connection refused; 127.0.0.2: connection refused"},
 		{"/dns/none.example/tcp/", "resolve \"none.example\": no ip address"},
 	} {
-		addr := listenAddr(t, test.addr+port)
+		addr := transporttest.Address(t, test.addr+port)
 		c, err := tr.Dial(t.Context(), addr)
 		if err == nil {
 			if test.want != "" {
@@ -104,18 +81,18 @@ func TestKeepsItsForm(t *testing.T) {
 		"/dns6/a.example/tcp/1": true, "/ip4/1.2.3.4/tcp/1/tls/ws": false, "/ip4/1.2.3.4/udp/1": false, "/memory/1": false,
 		"/dnsaddr/a.example": false,
 	} {
-		if got := tr.CanDial(listenAddr(t, addr)); got != want {
+		if got := tr.CanDial(transporttest.Address(t, addr)); got != want {
 			t.Errorf("CanDial(%s) is %v", addr, got)
 		}
 	}
-	if _, err := tr.Dial(t.Context(), listenAddr(t, "/ip4/127.0.0.1/tcp/0")); err == nil {
+	if _, err := tr.Dial(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/tcp/0")); err == nil {
 		t.Error("port 0 was dialed")
 	}
-	_, err := tr.Listen(t.Context(), listenAddr(t, "/dns/localhost/tcp/0"))
+	_, err := tr.Listen(t.Context(), transporttest.Address(t, "/dns/localhost/tcp/0"))
 	if err == nil || !strings.Contains(err.Error(), "listen on /dns/localhost/tcp/0: want an IP address") {
 		t.Errorf("Listen on a name: %v", err)
 	}
-	_, err = tr.Listen(t.Context(), listenAddr(t, "/ip4/192.0.2.1/tcp/0"))
+	_, err = tr.Listen(t.Context(), transporttest.Address(t, "/ip4/192.0.2.1/tcp/0"))
 	if err == nil || !strings.Contains(err.Error(), "listen on /ip4/192.0.2.1/tcp/0: cannot assign requested address") {
 		t.Errorf("Listen on another's address: %v", err)
 	}
@@ -124,13 +101,13 @@ func TestKeepsItsForm(t *testing.T) {
 // TestBothFamilies: /ip4/0.0.0.0 and /ip6/:: share a port.
 func TestBothFamilies(t *testing.T) {
 	tr := tcp.New(tcp.Config{})
-	four, err := tr.Listen(t.Context(), listenAddr(t, "/ip4/0.0.0.0/tcp/0"))
+	four, err := tr.Listen(t.Context(), transporttest.Address(t, "/ip4/0.0.0.0/tcp/0"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer four.Close()
 	_, port, _ := strings.Cut(four.Addr().String(), "/tcp/")
-	six, err := tr.Listen(t.Context(), listenAddr(t, "/ip6/::/tcp/"+port))
+	six, err := tr.Listen(t.Context(), transporttest.Address(t, "/ip6/::/tcp/"+port))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +130,7 @@ func TestConnIsTCP(t *testing.T) {
 
 func BenchmarkSetup(b *testing.B) {
 	tr := tcp.New(tcp.Config{})
-	l, err := tr.Listen(b.Context(), listenAddr(b, "/ip4/127.0.0.1/tcp/0"))
+	l, err := tr.Listen(b.Context(), transporttest.Address(b, "/ip4/127.0.0.1/tcp/0"))
 	if err != nil {
 		b.Fatal(err)
 	}
