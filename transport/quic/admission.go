@@ -151,7 +151,8 @@ func (l *listener) admit(ctx context.Context, info *lib.ClientInfo) (context.Con
 	defer a.mu.Unlock()
 	a.unhook = context.AfterFunc(ctx, a.gone)
 	if a.doubt {
-		a.late = time.AfterFunc(unverifiedTime, func() { _ = a.Close() })
+		l.attempts.Add(1) // until expire has run, or finish has stopped the timer
+		a.late = time.AfterFunc(unverifiedTime, a.expire)
 	}
 	return ctx, nil
 }
@@ -171,8 +172,8 @@ func (a *attempt) finish() bool {
 	if a.over || a.passed {
 		return false
 	}
-	if a.late != nil {
-		a.late.Stop()
+	if a.late != nil && a.late.Stop() {
+		a.l.attempts.Done()
 	}
 	a.l.leave(a)
 	return true
@@ -247,20 +248,35 @@ func (a *attempt) release() {
 func (a *attempt) Close() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case a.passed:
+	if a.passed {
 		a.became.interrupt()
-	case a.finish():
-		a.over = true
-		q := a.conn
-		a.l.attempts.Go(func() { // gone has not been here yet, so that nobody has waited for attempts
-			a.release()
-			if q != nil {
-				_ = q.CloseWithError(lib.ApplicationErrorCode(toWire(muxer.CodeTooManyStarts)), lostPlace)
-			}
-		})
+	} else {
+		a.interrupt()
 	}
 	return nil
+}
+
+// expire is called when an attempt from an address that may be forged has taken long enough.
+func (a *attempt) expire() {
+	defer a.l.attempts.Done()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.interrupt() // unless it has passed just now
+}
+
+// interrupt ends the attempt, if it has not ended, without waiting. mu is held.
+func (a *attempt) interrupt() {
+	if !a.finish() {
+		return
+	}
+	a.over = true
+	q := a.conn
+	a.l.attempts.Go(func() { // gone has not been here yet, so that nobody has waited for attempts
+		a.release()
+		if q != nil {
+			_ = q.CloseWithError(lib.ApplicationErrorCode(toWire(muxer.CodeTooManyStarts)), lostPlace)
+		}
+	})
 }
 
 // LocalMultiaddr implements transport.Conn.

@@ -31,7 +31,6 @@ type Conn struct {
 	readers sync.WaitGroup // they end with quic, without our help
 	wg      sync.WaitGroup // all other goroutines
 	over    chan struct{}  // closed when the end of quic is known to all
-	unhook  func() bool
 	once    sync.Once
 
 	mu        sync.Mutex // guards what follows
@@ -54,7 +53,7 @@ var (
 // newConn takes over the caller's hold of s.
 func newConn(s *socket, q *lib.Conn, key handshake.PublicKey, a *attempt) *Conn {
 	c := &Conn{quic: q, socket: s, key: key, attempt: a, over: make(chan struct{})}
-	c.unhook = context.AfterFunc(q.Context(), c.gone)
+	context.AfterFunc(q.Context(), c.gone) // Close waits for it
 	return c
 }
 

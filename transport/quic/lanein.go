@@ -33,6 +33,7 @@ type laneIn struct {
 	isCut    bool // the connection has ended
 	timer    *time.Timer
 	late     bool // the deadline has passed
+	over     bool // run has ended: no deadline counts any more
 }
 
 func newLaneIn(s *stream) *laneIn {
@@ -108,6 +109,8 @@ func (l *laneIn) end(err error) {
 		l.reset = err != io.EOF && l.s.conn.quic.Context().Err() == nil && (errors.As(err, &ce) || errors.Is(err, net.ErrClosed))
 		l.err = err
 	}
+	l.over = true
+	l.stopTimer()
 	l.some.Broadcast()
 	l.mu.Unlock()
 	close(l.done)
@@ -161,12 +164,9 @@ func (l *laneIn) ready(r *muxer.Ready) {
 func (l *laneIn) setDeadline(t time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.timer != nil {
-		l.timer.Stop()
-		l.timer = nil
-	}
+	l.stopTimer()
 	l.late = !t.IsZero() && !time.Now().Before(t)
-	if !t.IsZero() && !l.late {
+	if !t.IsZero() && !l.late && !l.over {
 		var timer *time.Timer
 		timer = time.AfterFunc(time.Until(t), func() {
 			l.mu.Lock()
@@ -179,6 +179,14 @@ func (l *laneIn) setDeadline(t time.Time) {
 		l.timer = timer
 	}
 	l.some.Broadcast()
+}
+
+// stopTimer is called with mu held.
+func (l *laneIn) stopTimer() {
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+	}
 }
 
 func (l *laneIn) isReset() bool {
