@@ -17,6 +17,9 @@ const (
 	banPenalty        = 100
 )
 
+// Score is the score of a peer as the store has it, at a time: what it has earned fades.
+func Score(rec *peerstore.Record, at time.Time) int { return scoreAt(rec, at) }
+
 // scoreAt is a record's score now. Decay is a function of time, in whole steps: nothing has to run for it, and reading often does not round it away.
 func scoreAt(rec *peerstore.Record, now time.Time) int {
 	score, _ := decayed(rec, now)

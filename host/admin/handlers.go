@@ -88,9 +88,9 @@ func (s *Server) store(w http.ResponseWriter, r *http.Request) {
 		}
 		limit = n
 	}
-	out := []KnownPeer{}
+	now, out := time.Now(), []KnownPeer{}
 	s.node.Store.Range(func(rec peerstore.Record) bool {
-		out = append(out, knownOf(&rec))
+		out = append(out, knownOf(&rec, now))
 		return len(out) < limit
 	})
 	reply(w, http.StatusOK, out)

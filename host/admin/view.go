@@ -133,9 +133,9 @@ type KnownAddress struct {
 	LastError   string           `json:"last_error,omitempty"`
 }
 
-func knownOf(r *peerstore.Record) KnownPeer {
+func knownOf(r *peerstore.Record, now time.Time) KnownPeer {
 	out := KnownPeer{
-		NodeID: r.ID, Tried: r.Tried(), Trusted: r.Trusted, Unconditional: r.Unconditional, Private: r.Private, Score: int(r.Score), Height: r.Height,
+		NodeID: r.ID, Tried: r.Tried(), Trusted: r.Trusted, Unconditional: r.Unconditional, Private: r.Private, Score: host.Score(r, now), Height: r.Height,
 		Failures: r.Failures, FirstSeen: r.FirstSeen, LastConnected: r.LastConnected, LastDisconnected: r.LastDisconnected,
 		NotBefore: r.NotBefore, Quarantined: r.Quarantined, QuarantineReason: r.QuarantineReason, Addresses: make([]KnownAddress, len(r.Addresses)),
 	}

@@ -1,0 +1,181 @@
+package admin_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/host/admin"
+	"github.com/switchyard-p2p/switchyard/host/hosttest"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// What the API answers is what the router has, and its answers agree with each other, while nodes come and go, are banned, praised and blamed. (That the router, the peer manager and
+// the store agree at each moment, in the middle of things too, is shown in package host.)
+func TestAnswersAgreeUnderChurn(t *testing.T) {
+	const nodes, rounds = 8, 150
+	synctest.Test(t, func(t *testing.T) {
+		registries := make([]*prometheus.Registry, nodes)
+		net := hosttest.New(t, hosttest.Options{Nodes: nodes, KnowFirst: true, Plain: true,
+			Speaks: func(*hosttest.Node) []string { return []string{transport.WireComet, transport.WireLibp2p} },
+			Tune: func(n *hosttest.Node, c *host.Config) {
+				registries[n.Index] = prometheus.NewRegistry()
+				c.Metrics = registries[n.Index]
+				c.Peers.MaxOutbound, c.Peers.MaxInbound, c.Peers.Feelers = 3, 3, 20*time.Second
+				if n.Index == 1 {
+					c.Peers.Persistent = []transport.Address{hosttest.AddressOf(n, 4)}
+				}
+			}})
+		rng := rand.New(rand.NewPCG(3, 3))
+		seen := map[string]int{}
+		for round := range rounds {
+			n, o := net.Nodes[rng.IntN(nodes)], net.Nodes[rng.IntN(nodes)]
+			switch what := rng.IntN(8); {
+			case !n.Running():
+				n.Start()
+			case what == 0:
+				n.Stop()
+			case what == 1:
+				_ = n.Host.PeerManager().Ban(peerstore.Target{ID: o.ID}, time.Now().Add(time.Minute), "a test")
+			case what == 2:
+				_ = n.Host.PeerManager().Ban(peerstore.Target{Prefix: netip.PrefixFrom(o.IP(), 32)}, time.Now().Add(time.Minute), "a test")
+			case what == 3:
+				n.Host.Report(o.ID, host.Behaviour{Points: 30})
+			case what == 4:
+				n.Host.Report(o.ID, host.Behaviour{Severity: host.Disconnect, Reason: "a test"})
+			default:
+				n.Learn(net.Nodes...)
+			}
+			time.Sleep(time.Duration(rng.Int64N(int64(10 * time.Second))))
+			synctest.Wait()
+			for i, n := range net.Nodes {
+				if !n.Running() {
+					continue
+				}
+				if why := disagreement(t, n, registries[i], seen); why != "" {
+					t.Fatalf("round %d: %s: %s\n%s", round, n.Name, why, net)
+				}
+			}
+		}
+		for _, what := range []string{"inbound", "outbound", "trusted", "tried", "new", "banned", "score", "faded"} {
+			if seen[what] == 0 {
+				t.Errorf("it never happened: %s", what)
+			}
+		}
+	})
+}
+
+// disagreement is the first one between the answers of a node, or with what its host has; "" for none.
+func disagreement(t *testing.T, n *hosttest.Node, metrics *prometheus.Registry, seen map[string]int) string {
+	server, err := admin.New(admin.Config{}, admin.Of(n.Host, n.Store, metrics), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(path string, into any) string {
+		t.Helper()
+		w := httptest.NewRecorder()
+		server.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost"+path, nil))
+		if w.Code != http.StatusOK {
+			t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+		}
+		body := w.Body.String()
+		if into != nil {
+			if err := json.Unmarshal([]byte(body), into); err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+		}
+		return body
+	}
+	var status admin.Status
+	var peers []admin.Peer
+	var known []admin.KnownPeer
+	var bans []admin.Ban
+	get("/v1/status", &status)
+	get("/v1/peers", &peers)
+	get("/v1/store?limit=1000", &known)
+	get("/v1/bans", &bans)
+
+	infos := n.Host.Peers()
+	if len(infos) != len(peers) {
+		return fmt.Sprintf("%d peers are up, /v1/peers has %d", len(infos), len(peers))
+	}
+	var counts admin.PeerCounts
+	scores := map[transport.NodeID]int{}
+	for i, p := range peers {
+		if in := p.Direction == admin.Inbound; p.NodeID != infos[i].ID || in != infos[i].Inbound || p.Trusted != infos[i].Trusted || p.Score != infos[i].Score {
+			return fmt.Sprintf("/v1/peers has %+v of %+v", p, infos[i])
+		} else if in {
+			counts.Inbound++
+		} else {
+			counts.Outbound++
+		}
+		if p.Trusted {
+			counts.Trusted++
+		}
+		scores[p.NodeID] = p.Score
+	}
+	if status.Peers != counts {
+		return fmt.Sprintf("/v1/status counts %+v, /v1/peers has %+v", status.Peers, counts)
+	}
+	store := admin.StoreCounts{Known: len(known), Banned: len(bans)}
+	for _, k := range known {
+		if k.Tried {
+			store.Tried++
+		} else {
+			store.New++
+		}
+		if score, up := scores[k.NodeID]; up && score != k.Score {
+			return fmt.Sprintf("%s has a score of %d in /v1/peers, %d in /v1/store", k.NodeID, score, k.Score)
+		}
+		if s, ok := n.Host.PeerManager().Status(k.NodeID); !ok || s.Score != k.Score || s.Failures != k.Failures || s.Addresses != len(k.Addresses) || s.Trusted != k.Trusted {
+			return fmt.Sprintf("/v1/store has %+v of %+v", k, s)
+		}
+		if k.Score != 0 {
+			seen["score"]++
+		}
+		if rec, _ := n.Store.Get(k.NodeID); int(rec.Score) != k.Score {
+			seen["faded"]++
+		}
+	}
+	if status.Store != store {
+		return fmt.Sprintf("/v1/status counts %+v, /v1/store and /v1/bans have %+v", status.Store, store)
+	}
+	want := map[string]int{
+		`switchyard_peers{direction="inbound"}`: counts.Inbound, `switchyard_peers{direction="outbound"}`: counts.Outbound,
+		`switchyard_known_peers{state="tried"}`: store.Tried, `switchyard_known_peers{state="new"}`: store.New, `switchyard_bans`: store.Banned,
+	}
+	got := map[string]int{}
+	for lines := bufio.NewScanner(strings.NewReader(get("/metrics", nil))); lines.Scan(); {
+		key, value, _ := strings.Cut(lines.Text(), " ")
+		if _, asked := want[key]; asked || strings.HasPrefix(key, "switchyard_peers{") {
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				t.Fatal(lines.Text())
+			}
+			name, _, _ := strings.Cut(key, "\",")
+			got[strings.TrimSuffix(name, "\"}")] += n
+		}
+	}
+	for key, n := range want {
+		if got[strings.TrimSuffix(key, "\"}")] != n {
+			return fmt.Sprintf("the metric %s is %d, want %d (%v)", key, got[strings.TrimSuffix(key, "\"}")], n, got)
+		}
+	}
+	for what, n := range map[string]int{"inbound": counts.Inbound, "outbound": counts.Outbound, "trusted": counts.Trusted, "tried": store.Tried, "new": store.New, "banned": store.Banned} {
+		seen[what] += n
+	}
+	return ""
+}
