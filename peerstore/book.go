@@ -260,47 +260,6 @@ func (b *Book) victim(from, to Table) (uint32, bool) {
 	return 0, false
 }
 
-// expired says that a learned peer was neither seen nor heard of for too long.
-func (b *Book) expired(e *entry) bool {
-	limit := b.now - int64(b.limits.Expiry)
-	if e.firstSeen > limit || e.first.lastHeard > limit || e.is(kept|busy) {
-		return false
-	}
-	if e.extra != 0 {
-		if x := b.extras.at(e.extra - 1); max(x.lastConnected, x.lastDisconnected) > limit {
-			return false
-		}
-	}
-	for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
-		if max(k.lastHeard, k.lastWorked) > limit {
-			return false
-		}
-	}
-	return true
-}
-
-// sweepStep is how many slots one call looks at for expired peers, at most every sweepEvery: a hand goes around the book, so no index by age is needed.
-const (
-	sweepStep  = 4
-	sweepEvery = int64(time.Millisecond)
-)
-
-func (b *Book) sweep() {
-	if since := b.now - b.swept; since >= 0 && since < sweepEvery {
-		return
-	}
-	b.swept = b.now
-	for range min(sweepStep, b.entries.next) {
-		if b.hand >= b.entries.next {
-			b.hand = 0
-		}
-		if e := b.at(b.hand); e.is(live) && b.expired(e) {
-			b.remove(b.hand, e)
-		}
-		b.hand++
-	}
-}
-
 // Get returns a copy of what is known of a peer.
 func (b *Book) Get(id transport.NodeID) (Record, bool) {
 	b.mu.Lock()

@@ -81,7 +81,7 @@ type Store interface {
 type Limits struct {
 	MaxPeers     int           // 0 means 100,000; at most 64 million; pruned by rank, never a trusted or busy peer
 	MaxAddresses int           // per peer; 0 means 8
-	Expiry       time.Duration // a learned peer unseen for so long goes; 0 means 30 days
+	Expiry       time.Duration // a learned peer unseen for so long goes; 0 means 30 days. One of which nothing answers goes earlier: after 10 failed dials if it never worked, after 20 and a week if it did
 	MaxBans      int           // 0 means 200,000; beyond it the ban that ends first makes room
 	// Without is for simulations in this module: nobody else can name its type. Zero switches nothing off.
 	Without defence.Off

@@ -49,8 +49,24 @@ func (m *model) kept(r *peerstore.Record) bool { return r.Trusted || r.Unconditi
 
 // expired peers may be there or not: they go when the store comes across them.
 func (m *model) expired(r *peerstore.Record) bool {
+	return !m.kept(r) && (m.unseen(r) || m.hopeless(r))
+}
+
+// hopeless peers are those of which no address answers any more.
+func (m *model) hopeless(r *peerstore.Record) bool {
+	return r.Failures >= 10 && !r.Private && len(r.Addresses) > 0 && !slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
+		last := a.LastSuccess
+		if r.LastConnected.After(last) {
+			last = r.LastConnected
+		}
+		lately := !last.IsZero() && (a.Failures < 20 || m.now.Sub(last) < 7*24*time.Hour)
+		return a.Failures < 10 || lately || a.Source.Kind == peerstore.SourceConfig
+	})
+}
+
+func (m *model) unseen(r *peerstore.Record) bool {
 	limit := m.now.Add(-m.w.limits.Expiry)
-	if m.kept(r) || r.FirstSeen.After(limit) || r.LastConnected.After(limit) || r.LastDisconnected.After(limit) {
+	if r.FirstSeen.After(limit) || r.LastConnected.After(limit) || r.LastDisconnected.After(limit) {
 		return false
 	}
 	return !slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool { return a.LastHeard.After(limit) || a.LastSuccess.After(limit) })
