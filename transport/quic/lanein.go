@@ -142,15 +142,33 @@ func (l *laneIn) read(p []byte) (int, error) {
 		case l.late:
 			return 0, os.ErrDeadlineExceeded
 		case l.from < l.to:
-			n := copy(p, l.chunk[l.from:l.to])
-			l.from += n
-			l.tidy()
-			return n, nil
+			return l.take(p), nil
 		case l.err != nil:
 			return 0, l.err
 		}
 		l.some.Wait()
 	}
+}
+
+// readNow reads what there is.
+func (l *laneIn) readNow(p []byte) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.late {
+		return 0
+	}
+	return l.take(p)
+}
+
+// take is called with mu held.
+func (l *laneIn) take(p []byte) int {
+	if l.from == l.to {
+		return 0
+	}
+	n := copy(p, l.chunk[l.from:l.to])
+	l.from += n
+	l.tidy()
+	return n
 }
 
 func (l *laneIn) ready(r *muxer.Ready) {

@@ -26,7 +26,10 @@ type stream struct {
 	f   func()
 }
 
-var _ muxer.RawStream = (*stream)(nil)
+var (
+	_ muxer.RawStream    = (*stream)(nil)
+	_ muxer.PromptStream = (*stream)(nil)
+)
 
 // Watch implements muxer.RawStream. It must not be called while Read waits.
 func (s *stream) Watch(f func()) {
@@ -104,6 +107,15 @@ func (s *stream) Read(p []byte) (int, error) {
 	}
 	n, err := s.quic.Read(p)
 	return n, explainStream(err)
+}
+
+// ReadNow implements muxer.PromptStream. The goroutine is the lane's own.
+func (s *stream) ReadNow(p []byte) int {
+	in, _ := s.lane()
+	if in == nil {
+		return 0
+	}
+	return in.readNow(p)
 }
 
 // Write implements net.Conn. Concurrent writes take turns, each in one piece.
