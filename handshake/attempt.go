@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // nextStage tells which stage follows one that is done.
@@ -44,13 +45,18 @@ func (a *Attempt) CheckKey(key PublicKey) error {
 	return nil
 }
 
+// IDOf is the node id of the remote's key.
+func (a *Attempt) IDOf(key PublicKey) transport.NodeID {
+	if key != a.key { // CheckKey was not asked
+		return key.NodeID()
+	}
+	return a.id
+}
+
 // CheckInfo passes the checkpoint after the remote's node info is known: it validates the info, compares it with ours (network, versions,
 // channels), asks the gates. Its errors are *Refusal. key is the one that CheckKey was given.
 func (a *Attempt) CheckInfo(key PublicKey, info *NodeInfo) error {
-	id := a.id
-	if key != a.key { // a wire that did not ask CheckKey first
-		id = key.NodeID()
-	}
+	id := a.IDOf(key)
 	visitor := Visitor{At: AtInfo, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), Wire: a.wire, ID: id, Key: key, Info: info}
 	if a.u.cfg.Inspect != nil {
 		a.u.cfg.Inspect(visitor)

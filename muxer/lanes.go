@@ -50,16 +50,15 @@ type LanesConfig struct {
 // something to write, writes all lanes, fairly by their priorities, and never waits for one of them either: a lane whose window is full is left out until the remote makes room.
 // It keeps the connection's own queue short, so that the choice of the next lane is made late.
 type Lanes struct {
-	streams    Streams
-	cfg        LanesConfig
-	log        *slog.Logger
-	ctx        context.Context // what Deliver waits on; ends with Close
-	stop       context.CancelFunc
-	life       context.Context // ends with the connection
-	end        context.CancelFunc
-	hearing    context.Context // ends when the remote sends no more
-	endHearing context.CancelFunc
-	wg         sync.WaitGroup // all goroutines but Run's
+	streams Streams
+	cfg     LanesConfig
+	log     *slog.Logger
+	ctx     context.Context // what Deliver waits on; ends with Close
+	stop    context.CancelFunc
+	life    context.Context // ends with the connection
+	end     context.CancelFunc
+	deaf    chan struct{}  // closed when the remote sends no more
+	wg      sync.WaitGroup // all goroutines but Run's
 
 	mu       sync.Mutex // guards what follows, and the lanes
 	lanes    []lane
@@ -127,8 +126,7 @@ func NewLanes(streams Streams, cfg LanesConfig) *Lanes {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Lanes{streams: streams, cfg: cfg, log: cfg.Logger, started: make(chan struct{}), done: make(chan struct{})}
-	s.hearing, s.endHearing = context.WithCancel(context.Background())
+	s := &Lanes{streams: streams, cfg: cfg, log: cfg.Logger, started: make(chan struct{}), done: make(chan struct{}), deaf: make(chan struct{})}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.life, s.end = context.WithCancel(context.Background())
 	s.wake.L, s.news.L = &s.mu, &s.mu
@@ -414,8 +412,17 @@ func (s *Lanes) shut() {
 	close(s.done)
 }
 
-// Life is done when the session has ended, or the remote sends no more: what has arrived can still be read.
-func (s *Lanes) Life() context.Context { return s.hearing }
+// Over is closed when the session has ended, or the remote sends no more: what has arrived can still be read.
+func (s *Lanes) Over() <-chan struct{} { return s.deaf }
+
+// endHearing closes deaf. The mutex is held.
+func (s *Lanes) endHearing() {
+	select {
+	case <-s.deaf:
+	default:
+		close(s.deaf)
+	}
+}
 
 // Why is what has ended the session, or what the remote says has; err where nothing has, or nobody knows.
 func (s *Lanes) Why(err error) error {

@@ -33,6 +33,14 @@ func NodeIDFromEd25519(key []byte) NodeID {
 	return NodeID(hex.EncodeToString(sum[:NodeIDSize]))
 }
 
+// IsNodeIDOf says whether id is the node id of a 32-byte ed25519 public key. It does not allocate.
+func IsNodeIDOf(key []byte, id NodeID) bool {
+	sum := sha256.Sum256(key)
+	var text [2 * NodeIDSize]byte
+	hex.Encode(text[:], sum[:NodeIDSize])
+	return string(text[:]) == string(id)
+}
+
 // PeerIDFromEd25519 returns the libp2p peer id (base58, "12D3Koo...") of a 32-byte ed25519 public key.
 func PeerIDFromEd25519(key []byte) string {
 	b := make([]byte, 0, len(ed25519PeerIDPrefix)+len(key))

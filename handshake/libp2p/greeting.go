@@ -77,10 +77,16 @@ func hail(ctx context.Context, streams muxer.Streams, session *muxer.Lanes, own 
 	if err != nil {
 		_ = raw.Reset(muxer.CodeUnknown)
 		var gone *muxer.CloseError
+		up := true
+		select {
+		case <-session.Over():
+			up = false
+		default:
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case errors.Is(err, multistream.ErrRefused), session.Life().Err() == nil && (errors.As(err, &gone) || errors.Is(err, io.EOF)):
+		case errors.Is(err, multistream.ErrRefused), up && (errors.As(err, &gone) || errors.Is(err, io.EOF)):
 			// go-libp2p answers "na", and resets the stream when it finds our hello where it expects another proposal; the reset may overtake the answer.
 			return nil, errNoHello
 		}
@@ -162,7 +168,7 @@ func (g *greeting) refuse(ctx context.Context, r *handshake.Refusal) {
 	t := time.NewTimer(lastWord)
 	defer t.Stop()
 	select {
-	case <-g.session.Life().Done():
+	case <-g.session.Over():
 	case <-ctx.Done():
 	case <-t.C:
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/internal/switchyardpb"
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // protocolHello is what our own nodes open first: each end says what it is, and then whether it takes the link. All messages have their length ahead, as a
@@ -95,36 +96,36 @@ func ownHello(a *handshake.Attempt) *switchyardpb.Hello {
 	return m
 }
 
-// helloInfo is what the remote says as a node info of the node that has proved to have key, and our channels that it has too.
+// helloInfo makes info what the remote says, as a node info of the node id that has proved to have key, and returns our channels that it has too.
 //
 // Two nodes have a channel in common if both call it by the same id and the same name: the name is what travels, the id what services and
 // other wires know it by, and a channel of which only one agrees is another one. NodeInfo.Channels are those in common, and those
 // whose id we do not have; an id that means something else to the remote is left out.
-func helloInfo(m *switchyardpb.Hello, key handshake.PublicKey, ours []muxer.Channel) (*handshake.NodeInfo, []muxer.Channel, error) {
+func helloInfo(m *switchyardpb.Hello, key handshake.PublicKey, id transport.NodeID, ours []muxer.Channel, info *handshake.NodeInfo) ([]muxer.Channel, error) {
 	switch {
 	case len(m.Network) > maxName || m.Network != "" && printable(m.Network) != m.Network:
-		return nil, nil, invalid("network %.40q is not plain text of at most %d bytes", m.Network, maxName)
+		return nil, invalid("network %.40q is not plain text of at most %d bytes", m.Network, maxName)
 	case len(m.Channels) > handshake.MaxChannels:
-		return nil, nil, invalid("%d channels, at most %d are allowed", len(m.Channels), handshake.MaxChannels)
+		return nil, invalid("%d channels, at most %d are allowed", len(m.Channels), handshake.MaxChannels)
 	case len(m.Protocols) > maxProtocols:
-		return nil, nil, invalid("%d protocols, at most %d are allowed", len(m.Protocols), maxProtocols)
+		return nil, invalid("%d protocols, at most %d are allowed", len(m.Protocols), maxProtocols)
 	case len(m.Listen) > maxListenAddrs:
-		return nil, nil, invalid("%d listen addresses, at most %d are allowed", len(m.Listen), maxListenAddrs)
+		return nil, invalid("%d listen addresses, at most %d are allowed", len(m.Listen), maxListenAddrs)
 	case len(m.Wires) > maxWires || slices.ContainsFunc(m.Wires, func(s string) bool { return !isName(s) }):
-		return nil, nil, invalid("%d wires, at most %d, in plain text, are allowed", len(m.Wires), maxWires)
+		return nil, invalid("%d wires, at most %d, in plain text, are allowed", len(m.Wires), maxWires)
 	}
-	info := &handshake.NodeInfo{
-		ID: key.NodeID(), PeerID: key.PeerID(), Network: m.Network, Moniker: m.Moniker, Version: m.Version, Height: m.Height,
+	*info = handshake.NodeInfo{
+		ID: id, PeerID: key.PeerID(), Network: m.Network, Moniker: m.Moniker, Version: m.Version, Height: m.Height,
 		BlockVersion: m.BlockVersion, P2PVersion: m.P2PVersion, AppVersion: m.AppVersion, Wires: m.Wires,
 	}
 	var both []muxer.Channel
 	for i, c := range m.Channels {
 		if c.Id > 255 || !isName(c.Name) {
-			return nil, nil, invalid("channel %d (%.40q) has no possible id and name", c.Id, c.Name)
+			return nil, invalid("channel %d (%.40q) has no possible id and name", c.Id, c.Name)
 		}
 		for _, d := range m.Channels[:i] {
 			if c.Id == d.Id || c.Name == d.Name {
-				return nil, nil, invalid("channel 0x%02x (%.40q) is there twice", c.Id, c.Name)
+				return nil, invalid("channel 0x%02x (%.40q) is there twice", c.Id, c.Name)
 			}
 		}
 		at := slices.IndexFunc(ours, func(o muxer.Channel) bool { return o.ID == byte(c.Id) })
@@ -137,19 +138,19 @@ func helloInfo(m *switchyardpb.Hello, key handshake.PublicKey, ours []muxer.Chan
 	}
 	for _, p := range m.Protocols {
 		if !isName(p) {
-			return nil, nil, invalid("protocol %.40q is not plain text of at most %d bytes", p, maxName)
+			return nil, invalid("protocol %.40q is not plain text of at most %d bytes", p, maxName)
 		}
 	}
 	info.Protocols = m.Protocols
 	for _, raw := range m.Listen {
 		if len(raw) > maxListenAddr {
-			return nil, nil, invalid("a listen address of %d bytes, at most %d are allowed", len(raw), maxListenAddr)
+			return nil, invalid("a listen address of %d bytes, at most %d are allowed", len(raw), maxListenAddr)
 		}
 		if addr, err := ma.NewMultiaddrBytes(raw); err == nil && len(addr) > 0 { // of a kind that we do not know: no reason to refuse the node
 			info.Listen = append(info.Listen, addr.String())
 		}
 	}
-	return info, both, nil
+	return both, nil
 }
 
 func isName(s string) bool { return s != "" && len(s) <= maxName && printable(s) == s }

@@ -28,10 +28,11 @@ func FuzzHello(f *testing.F) {
 		if err := readFrame(bytes.NewReader(b), &m, maxHello); err != nil {
 			return
 		}
-		info, both, err := helloInfo(&m, keyA.Public(), fuzzChannels)
+		info := new(handshake.NodeInfo)
+		both, err := helloInfo(&m, keyA.Public(), keyA.ID(), fuzzChannels, info)
 		if err != nil {
-			if info != nil || both != nil {
-				t.Fatalf("%+v, %v beside %v", info, both, err)
+			if both != nil {
+				t.Fatalf("%v beside %v", both, err)
 			}
 			return
 		}

@@ -146,7 +146,7 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 		_ = session.Run(ctx, nil) // it returns at once; it waits for the session's goroutines
 		return nil, err
 	}
-	m.server.changes.begin(link.Remote)
+	m.server.changes.begin(&link.Remote)
 	link.Changes, link.Push = m.server.changes.tell, m.server.push(session)
 	return link, nil
 }

@@ -104,7 +104,7 @@ func (m *meeting) listen(ctx context.Context, session *muxer.Lanes) (*handshake.
 		return m.arrived(ctx, session, h)
 	case <-m.others:
 	case <-t.C:
-	case <-session.Life().Done():
+	case <-session.Over():
 		return nil, infoError("hello", session.Why(io.EOF))
 	case <-ctx.Done():
 		return nil, infoError("hello", ctx.Err())
@@ -133,7 +133,7 @@ func (m *meeting) listen(ctx context.Context, session *muxer.Lanes) (*handshake.
 	select { // one of our own nodes, on a bad path
 	case h := <-m.hellos:
 		return m.arrived(ctx, session, h)
-	case <-session.Life().Done():
+	case <-session.Over():
 		return nil, infoError("hello", session.Why(errors.New("the remote sends no more")))
 	case <-ctx.Done():
 		return nil, infoError("hello", ctx.Err())
@@ -187,9 +187,10 @@ func (m *meeting) arrived(ctx context.Context, session *muxer.Lanes, h arrival) 
 // greeted makes a link to one of our own nodes.
 func (m *meeting) greeted(ctx context.Context, session *muxer.Lanes, g *greeting) (*handshake.Link, error) {
 	g.session = session
-	info, both, err := helloInfo(g.hello, m.key, m.a.Channels)
+	link := &handshake.Link{Session: session, RemoteKey: m.key, Agree: g.agree}
+	both, err := helloInfo(g.hello, m.key, m.a.IDOf(m.key), m.a.Channels, &link.Remote)
 	if err == nil {
-		err = m.a.CheckInfo(m.key, info)
+		err = m.a.CheckInfo(m.key, &link.Remote)
 	}
 	var refusal *handshake.Refusal
 	if errors.As(err, &refusal) {
@@ -205,8 +206,8 @@ func (m *meeting) greeted(ctx context.Context, session *muxer.Lanes, g *greeting
 		return nil, err
 	}
 	session.Agreed()
-	g.hello = nil // info has it
-	return &handshake.Link{Session: session, RemoteKey: m.key, Remote: *info, Agree: g.agree}, nil
+	g.hello = nil // the link has it
+	return link, nil
 }
 
 // guest makes a link to an ordinary libp2p node, given its answer to identify.

@@ -18,25 +18,22 @@ const (
 
 // changes is what a remote says of itself, as its pushes change it.
 type changes struct {
-	mu     sync.Mutex // guards what follows
-	remote handshake.NodeInfo
-	news   bool
-	told   func(handshake.NodeInfo)
-	spent  int       // pushes that count against the burst
-	since  time.Time // until when they were paid back
+	mu                sync.Mutex          // guards what follows
+	remote            *handshake.NodeInfo // from the handshake; nobody changes it
+	listen, protocols []string            // what pushes say in place of that
+	news              bool
+	told              func(handshake.NodeInfo)
+	spent             int       // pushes that count against the burst
+	since             time.Time // until when they were paid back
 
 	telling sync.Mutex // one call at a time
 }
 
-// begin sets what is known from the handshake.
-func (c *changes) begin(remote handshake.NodeInfo) {
+// begin sets what is known from the handshake. Pushes may have come before.
+func (c *changes) begin(remote *handshake.NodeInfo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	listen, protocols := c.remote.Listen, c.remote.Protocols
 	c.remote = remote
-	if c.news { // a push came before
-		c.merge(listen, protocols)
-	}
 }
 
 // allow says whether one more push may be read now.
@@ -59,10 +56,10 @@ func (c *changes) allow(now time.Time) bool {
 // merge takes over what a push says; what it leaves out stays. The mutex is held.
 func (c *changes) merge(listen, protocols []string) {
 	if len(listen) > 0 {
-		c.remote.Listen = listen
+		c.listen = listen
 	}
 	if len(protocols) > 0 {
-		c.remote.Protocols = protocols
+		c.protocols = protocols
 	}
 	c.news = true
 }
@@ -80,9 +77,19 @@ func (c *changes) pass() {
 	c.telling.Lock()
 	defer c.telling.Unlock()
 	c.mu.Lock()
-	f, remote := c.told, c.remote
+	f := c.told
 	due := c.news && f != nil
-	c.news = c.news && !due
+	var remote handshake.NodeInfo
+	if due {
+		c.news = false
+		remote = *c.remote
+		if c.listen != nil {
+			remote.Listen = c.listen
+		}
+		if c.protocols != nil {
+			remote.Protocols = c.protocols
+		}
+	}
 	c.mu.Unlock()
 	if due {
 		f(remote)

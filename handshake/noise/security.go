@@ -213,10 +213,8 @@ func (h *hand) receive(open func(msg []byte) ([]byte, error)) error {
 
 // check asks whether the remote's key is welcome.
 func (h *hand) check() error {
-	if want := h.opts.Want; want != "" {
-		if id := h.remote.NodeID(); id != want {
-			return &handshake.Refusal{Code: muxer.CodeWrongID, Stage: handshake.StageSecurity, Reason: fmt.Sprintf("expected node %s, found %s", want, id)}
-		}
+	if want := h.opts.Want; want != "" && !h.remote.HasID(want) {
+		return &handshake.Refusal{Code: muxer.CodeWrongID, Stage: handshake.StageSecurity, Reason: fmt.Sprintf("expected node %s, found %s", want, h.remote.NodeID())}
 	}
 	if h.opts.CheckKey != nil {
 		return h.opts.CheckKey(h.remote)

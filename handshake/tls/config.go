@@ -77,8 +77,8 @@ func (s *Security) verify(state tls.ConnectionState, want transport.NodeID) (han
 	if err != nil || want == "" {
 		return key, err
 	}
-	if id := key.NodeID(); id != want {
-		return key, &handshake.Refusal{Code: muxer.CodeWrongID, Stage: handshake.StageSecurity, Reason: fmt.Sprintf("expected node %s, found %s", want, id)}
+	if !key.HasID(want) {
+		return key, &handshake.Refusal{Code: muxer.CodeWrongID, Stage: handshake.StageSecurity, Reason: fmt.Sprintf("expected node %s, found %s", want, key.NodeID())}
 	}
 	return key, nil
 }

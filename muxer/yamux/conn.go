@@ -63,6 +63,7 @@ type conn struct {
 	cause   error // why the connection takes no more
 	late    *time.Timer
 	pending int           // streams of the remote that are not yet accepted
+	room    chan struct{} // closed when some of them have been, if the reader waits for that; else nil
 	rtt     time.Duration // of go-yamux's pings; 0: not yet known
 	owner   *streams
 	over    bool // closed
@@ -158,6 +159,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	c.arrived() // go-yamux has put the last body into its stream's buffer
 	if c.arrivals {
 		c.announce()
+		c.pace()
 	}
 	for {
 		if err := c.readHeader(); err != nil {
@@ -279,6 +281,35 @@ func (c *conn) announce() {
 	if s != nil { // else Announce looks
 		c.arrivals = false
 		s.arrived()
+	}
+}
+
+// paceTime is how long the reader waits at most for streams to be accepted.
+const paceTime = time.Second
+
+// pace waits while so many streams are not yet accepted that go-yamux would soon refuse more. They are accepted at once, as long as the connection takes what is to be
+// said of them; a remote that has opened many and reads nothing has them refused in the end.
+func (c *conn) pace() {
+	c.mu.Lock()
+	owner, many := c.owner, c.pending >= acceptBacklog-1
+	c.mu.Unlock()
+	if !many || owner == nil || !owner.announces() { // else whoever calls Accept may take its time
+		return
+	}
+	c.mu.Lock()
+	if c.pending < acceptBacklog-1 {
+		c.mu.Unlock()
+		return
+	}
+	room := make(chan struct{})
+	c.room = room
+	c.mu.Unlock()
+	t := time.NewTimer(paceTime)
+	defer t.Stop()
+	select {
+	case <-room:
+	case <-c.release:
+	case <-t.C:
 	}
 }
 

@@ -56,6 +56,10 @@ func (c *conn) known(t *traffic) {
 		t.fresh = false
 		c.pending--
 		c.tidy(t)
+		if c.room != nil && c.pending < acceptBacklog/2 {
+			close(c.room)
+			c.room = nil
+		}
 	}
 }
 

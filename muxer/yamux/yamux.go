@@ -40,7 +40,7 @@ const (
 	DefaultPingInterval   = 30 * time.Second
 	DefaultTimeout        = 45 * time.Second
 	DefaultMaxFrame       = 64 << 10
-	acceptBacklog         = 256
+	acceptBacklog         = 128 // streams that we may have opened and the remote not accepted, and the other way round; each costs 8 B of every connection
 	smallestMaxFrame      = 1 << 10
 	largestMaxWindow      = 1 << 30
 	largestMaxStreams     = 1 << 20
@@ -214,6 +214,13 @@ func (s *streams) arrived() {
 		s.accepting = true
 		s.wg.Go(s.acceptAll)
 	}
+}
+
+// announces says that nobody has to call Accept.
+func (s *streams) announces() bool {
+	s.accepts.Lock()
+	defer s.accepts.Unlock()
+	return s.announce != nil
 }
 
 // acceptAll announces what has arrived. go-yamux may have refused a stream that we count as pending: then it waits for the next one.
