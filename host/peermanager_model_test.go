@@ -5,49 +5,38 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
+	"github.com/switchyard-p2p/switchyard/internal/longtest"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// modelOps is how many random operations the model test does; SWITCHYARD_MODEL_OPS sets another number, SWITCHYARD_MODEL_SEED where the choices begin (a
-// failure tells its seed: with that and 1 operation, the failing run is the only one).
-const modelOps = 150_000
+// modelOps is how many random operations the model test does, if nothing else is asked for: see internal/longtest.
+const modelOps = 100_000
 
 // The model test does random operations on a peer manager and on a simple reference model of it, and compares after each. The model keeps a flat list of
 // links and dials and derives everything else from it by counting; where the manager has a choice (whom to dial, whom to evict, jitter) the
 // model checks that the choice is an allowed one.
 func TestPeerManagerModel(t *testing.T) {
-	total := modelOps
+	usual := modelOps
 	if testing.Short() {
-		total /= 10
+		usual /= 10
 	}
-	if s := os.Getenv("SWITCHYARD_MODEL_OPS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		total = n
-	}
-	from := 1
-	if s := os.Getenv("SWITCHYARD_MODEL_SEED"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		from = n
+	total := longtest.Count(t, longtest.Ops, usual)
+	from := uint64(1)
+	seed, asked := longtest.FromSeed(t)
+	if asked {
+		from, total = seed, longtest.Count(t, longtest.Ops, 1)
 	}
 	const perRun = 5000
 	seen := map[string]int{}
 	for run := range (total + perRun - 1) / perRun {
 		inBubble(t, func(t *testing.T) {
-			w := newModel(t, uint64(from+run))
+			w := newModel(t, from+uint64(run))
 			defer func() {
 				if t.Failed() {
 					for _, line := range w.log {
@@ -66,11 +55,11 @@ func TestPeerManagerModel(t *testing.T) {
 		})
 	}
 	// What must have happened for the test to mean anything.
-	if testing.Short() { // too few operations for the rare ones
+	if testing.Short() || asked { // too few operations for the rare ones
 		return
 	}
 	for _, what := range []string{"dial", "dial trusted", "feeler", "feeler works", "churn", "churn evicts", "upgrade", "upgrade evicts", "dialed", "accepted", "standby", "replaces", "redialed", "redial fails", "promoted", "grace closes",
-		"duplicate", "full inbound", "full guests", "enters", "enters and evicts", "entered too late", "entry gets a free slot", "not ours", "guest", "per ip", "per group", "banned", "banned for its misdeeds", "IP banned for misdeeds", "no ban of a trusted IP", "evict requested", "evict banned", "quarantine", "expired", "ready", "down", "no place"} {
+		"duplicate", "full inbound", "full guests", "enters", "enters and evicts", "entered too late", "entry gets a free slot", "not ours", "guest", "per ip", "per group", "banned", "banned for its misdeeds", "IP banned for misdeeds", "no ban of a trusted IP", "evict requested", "evict banned", "quarantine", "expired", "ready", "down", "no place", "restart", "anchor"} {
 		if seen[what] == 0 {
 			t.Errorf("it never happened: %s", what)
 		}
@@ -170,7 +159,7 @@ func (w *model) addr(id transport.NodeID, n int) transport.Address {
 
 func (w *model) fatal(format string, args ...any) {
 	w.t.Helper()
-	w.t.Fatalf("seed %d, operation %d: %s", w.cfg.Seed, w.ops, fmt.Sprintf(format, args...))
+	w.t.Fatalf("seed %d, operation %d: %s\nagain: %s=%d", w.cfg.Seed, w.ops, fmt.Sprintf(format, args...), longtest.Seed, w.cfg.Seed)
 }
 
 func (w *model) did(what, format string, args ...any) {

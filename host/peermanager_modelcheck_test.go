@@ -87,20 +87,16 @@ func (w *model) check() {
 	w.checkViews()
 	if w.rng.IntN(32) == 0 {
 		for _, a := range m.Advertise("", 100) {
+			rec, _ := m.store.Get(a.ID())
+			ip, _ := a.IP()
+			if a.ID() == w.ids[3] || w.banned(a.ID(), ip) || rec.Quarantined.After(time.Now()) {
+				w.fatal("%s is advertised, which is private, banned or in quarantine: %+v", a, rec)
+			}
 			for _, l := range w.links {
 				if l.guest && l.id == a.ID() {
 					w.fatal("the guest %s is advertised", a.ID())
 				}
 			}
-		}
-	}
-	for id := range w.score {
-		if w.rng.IntN(16) > 0 {
-			continue
-		}
-		st, ok := m.Status(id)
-		if ok && st.Score != w.scoreOf(id) {
-			w.fatal("score of %s is %d, want %d", id, st.Score, w.score[id])
 		}
 	}
 }
@@ -125,9 +121,6 @@ func (w *model) checkPeers() {
 		w.fatal("claims %v", m.claims)
 	}
 	for _, id := range w.ids {
-		if w.rng.IntN(8) > 0 { // each is looked at often enough
-			continue
-		}
 		rec, known := m.store.Get(id)
 		p := m.peers[id]
 		busy := p != nil
@@ -143,8 +136,13 @@ func (w *model) checkPeers() {
 		if !known && busy && len(w.dials) == 0 {
 			w.fatal("%s is linked and not known", id)
 		}
-		if rec.Score < peerstore.MinScore || rec.Score > peerstore.MaxScore {
-			w.fatal("score %d", rec.Score)
+		score, _ := decay(int(rec.Score), rec.Scored, time.Now())
+		if w.rng.IntN(32) == 0 {
+			st, _ := m.Status(id)
+			score = st.Score
+		}
+		if rec.Score < peerstore.MinScore || rec.Score > peerstore.MaxScore || known && score != w.scoreOf(id) {
+			w.fatal("%s has a score of %d (%d), want %d", id, rec.Score, score, w.score[id])
 		}
 	}
 	for id := range m.peers {

@@ -39,6 +39,8 @@ func (w *model) step() {
 		w.stepRequest()
 	case n < 95:
 		w.stepBeginDial()
+	case w.rng.IntN(60) == 0:
+		w.stepRestart()
 	default:
 		w.stepTime()
 	}
@@ -84,6 +86,7 @@ func (w *model) stepDial() {
 			mayDial[id] = addrs
 		}
 	}
+	anchors := slices.Clone(w.m.anchors)
 	d, ok := w.m.TryDialNext()
 	if !ok {
 		for id := range mayDial {
@@ -143,7 +146,9 @@ func (w *model) stepDial() {
 		}
 		w.did("dial", "%s", d.ID)
 	}
-	if !w.trusted(d.ID) {
+	if slices.Contains(anchors, d.ID) { // those of the last run come before all others, if there is a slot
+		w.did("anchor", "%s", d.ID)
+	} else if !w.trusted(d.ID) {
 		for id := range mayDial {
 			if w.trusted(id) {
 				w.fatal("dials %s before the trusted %s", d.ID, id)

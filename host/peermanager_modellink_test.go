@@ -393,6 +393,7 @@ func (w *model) disconnect(l *modelLink, code muxer.Code) {
 		switch {
 		case stable && rec.Failures > 1, !stable && rec.Failures < before.Failures:
 			w.fatal("%s: stable %v, %d failures after %d", l.id, stable, rec.Failures, before.Failures)
+		case code == muxer.CodeShuttingDown: // we stop: nobody has to rest for it
 		case rec.NotBefore.Before(time.Now().Add(w.cfg.MinBackoff)):
 			w.fatal("%s rests %s", l.id, time.Until(rec.NotBefore))
 		}

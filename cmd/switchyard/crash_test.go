@@ -182,7 +182,7 @@ func reported(log string) (bans int, unknown bool) {
 // TestKilledAndDamaged kills a node with peers around it at random moments of its work, damages its store now and then, and starts it again. It always starts; without
 // damage every ban that was acknowledged is there; with damage it says how many are lost.
 func TestKilledAndDamaged(t *testing.T) {
-	seed, asked := longtest.OnlySeed(t)
+	seed, asked := longtest.FromSeed(t)
 	if !asked {
 		seed = uint64(time.Now().UnixNano()) >> 16
 	}

@@ -1,7 +1,7 @@
 // Package longtest lets tests of random operations run for as long as somebody wants, and again as they ran.
 //
 //	SWITCHYARD_MODEL_OPS     operations of each model test
-//	SWITCHYARD_MODEL_SEED    the one run to make: a failure names the seed of its run
+//	SWITCHYARD_MODEL_SEED    where runs begin, and without a number of operations the only one: a failure names the seed of its run
 //	SWITCHYARD_CRASH_ROUNDS  kills and damages of each crash test
 //
 // `make model` sets them.
@@ -34,8 +34,8 @@ func Count(t testing.TB, name string, usual int) int {
 	return n
 }
 
-// OnlySeed is the seed that was asked for.
-func OnlySeed(t testing.TB) (seed uint64, asked bool) {
+// FromSeed is the seed that was asked for.
+func FromSeed(t testing.TB) (seed uint64, asked bool) {
 	t.Helper()
 	if os.Getenv(Seed) == "" {
 		return 0, false

@@ -29,7 +29,7 @@ func rounds(t *testing.T, usual int) int { return longtest.Count(t, longtest.Rou
 
 // seeded is the source of a crash test's choices; a failure tells its seed. When exactly a kill comes is not repeated.
 func seeded(t *testing.T) *rand.Rand {
-	seed, asked := longtest.OnlySeed(t)
+	seed, asked := longtest.FromSeed(t)
 	if !asked {
 		seed = uint64(time.Now().UnixNano()) >> 16
 	}

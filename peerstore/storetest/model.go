@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -65,10 +66,13 @@ func testModel(t *testing.T, f Factory) {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			seen := make(map[string]int)
-			one, asked := longtest.OnlySeed(t)
+			one, asked := longtest.FromSeed(t)
 			left, seed := ops*w.part/10, uint64(1)
 			if asked {
-				left, seed = w.run, one
+				seed = one
+				if os.Getenv(longtest.Ops) == "" {
+					left = w.run
+				}
 			}
 			for ; left > 0; seed++ {
 				t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
