@@ -189,7 +189,7 @@ func (h *Host) dialAddress(ctx context.Context, addr transport.Address) (*link, 
 			continue
 		}
 		began := time.Now()
-		dctx, cancel := context.WithTimeout(ctx, h.cfg.Limits.DialTimeout)
+		dctx, cancel := context.WithTimeout(transport.WithIPCheck(ctx, h.peers.CheckAccept), h.cfg.Limits.DialTimeout) // a name may lead to a banned IP
 		raw, err := t.Dial(dctx, m)
 		cancel()
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -357,4 +358,45 @@ func TestRemoteIPAndText(t *testing.T) {
 	if stageOf(errors.New("x")) != "" || stageOf(&handshake.Refusal{Stage: "info"}) != "info" {
 		t.Error("stages")
 	}
+}
+
+// namesTo is a resolver for which every name leads to one IP.
+type namesTo netip.Addr
+
+func (n namesTo) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return []netip.Addr{netip.Addr(n)}, nil
+}
+
+// A host name that leads to a banned IP is not dialed, let alone greeted: not a byte goes there, whatever the transport does when it dials.
+func TestANameDoesNotHideABannedIP(t *testing.T) {
+	cfg := testConfig()
+	banned, dials := netip.MustParseAddr("90.0.0.1"), 0
+	cfg.Wires = []handshake.Wire{&fakeWire{}}
+	cfg.Transports = []transport.Transport{&fakeTransport{dial: func(ctx context.Context, to ma.Multiaddr) (transport.Conn, error) {
+		target, ok := transport.ParseTarget(to, ma.P_TCP)
+		if !ok {
+			t.Fatal(to)
+		}
+		return transport.DialTarget(ctx, target, namesTo(banned), time.Second, func(_ context.Context, to netip.AddrPort) (transport.Conn, error) {
+			dials++
+			return connFrom(to.Addr().String()), nil
+		})
+	}}}
+	h, _ := newTestHost(t, cfg, muxer.Channel{ID: 1})
+	addr := mustAddress(t, fmt.Sprintf("/dns/a.example/tcp/1000/mconn/%s", peerID(1)))
+	if err := h.peers.Ban(peerstore.Target{Prefix: netip.MustParsePrefix("90.0.0.0/24")}, time.Time{}, "a test"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := h.dialAddress(t.Context(), addr)
+	if code, remote := codeOf(err); code != muxer.CodeBanned || remote || stageOf(err) != handshake.StageTransport || dials != 0 {
+		t.Fatalf("%d dials: %v", dials, err)
+	}
+	if _, err := h.peers.Unban(peerstore.Target{Prefix: netip.MustParsePrefix("90.0.0.0/24")}); err != nil {
+		t.Fatal(err)
+	}
+	l, err := h.dialAddress(t.Context(), addr)
+	if err != nil || dials != 1 {
+		t.Fatalf("%d dials: %v", dials, err)
+	}
+	_ = l.session.Close(muxer.CodeRequested, "")
 }

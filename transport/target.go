@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -55,17 +56,28 @@ func ParseTarget(m ma.Multiaddr, codes ...int) (Target, bool) {
 func (t Target) AddrPort() netip.AddrPort { return netip.AddrPortFrom(t.IP, t.Port) }
 
 // DialTarget dials the target. The IP addresses of a host name are tried one after the other, IPv6 and IPv4 in turn, each beside those that have not answered
-// within stagger (RFC 8305). It returns after every attempt has ended. A nil resolver means net.DefaultResolver. Of several failures the error names each with its IP.
+// within stagger (RFC 8305). IPs that the context's check refuses (see WithIPCheck) are left out. It returns after every attempt has ended. A nil resolver means net.DefaultResolver. Of several failures the error names each with its IP.
 func DialTarget[C io.Closer](ctx context.Context, t Target, r Resolver, stagger time.Duration, dial func(context.Context, netip.AddrPort) (C, error)) (C, error) {
-	if t.Host == "" {
-		return dial(ctx, t.AddrPort())
+	var none C
+	ips := []netip.Addr{t.IP}
+	if t.Host != "" {
+		var err error
+		if ips, err = Resolve(ctx, r, t.Network, t.Host); err != nil {
+			return none, err
+		}
 	}
-	ips, err := Resolve(ctx, r, t.Network, t.Host)
-	if err != nil {
-		var none C
-		return none, err
-	}
-	if len(ips) == 1 {
+	var refused error
+	ips = slices.DeleteFunc(ips, func(ip netip.Addr) bool {
+		err := CheckIP(ctx, ip)
+		if err != nil {
+			refused = err
+		}
+		return err != nil
+	})
+	switch len(ips) {
+	case 0:
+		return none, refused
+	case 1:
 		return dial(ctx, netip.AddrPortFrom(ips[0], t.Port))
 	}
 	return race(ctx, stagger, alternate(ips), func(ctx context.Context, ip netip.Addr) (C, error) { return dial(ctx, netip.AddrPortFrom(ip, t.Port)) })
