@@ -13,7 +13,7 @@ RACE        ?=
 raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit race lint floors interop compat bench bench-store eclipse microbench fuzz generate clean need-cc need-js need-protoc
+.PHONY: help run build test unit race lint floors interop compat model crash bench bench-store eclipse microbench fuzz generate clean need-cc need-js need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
@@ -47,6 +47,20 @@ lint: floors ## gofmt, go vet, staticcheck and the floors
 
 floors: ## who may import whom, which folders there are, how long a file may be
 	go test -count=1 ./internal/floors
+
+# Files that only a test reads are in memory where that can be, as each ban waits for the disk.
+memory := $(if $(wildcard /dev/shm/.),TMPDIR=$$(mktemp -d -p /dev/shm); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT;)
+OPS    ?= 10000000
+ROUNDS ?= 300
+
+model: ## ten million random operations beside a reference: store, store on disk (a tenth), peer manager (OPS=1000000; SEED=7 as a failure names it)
+	@set -xo pipefail; $(if $(SEED),SWITCHYARD_MODEL_SEED=$(SEED)) SWITCHYARD_MODEL_OPS=$(OPS) GOGC=800 go test -count=1 -timeout 5h -v -run '^Test(Model|Invariants)$$' ./peerstore | grep -v seed=
+	@$(memory) set -xo pipefail; $(if $(SEED),SWITCHYARD_MODEL_SEED=$(SEED)) SWITCHYARD_MODEL_OPS=$$(($(OPS) / 10)) GOGC=800 go test -count=1 -timeout 5h -v -run '^TestStore$$/^Model$$' ./peerstore/badger | grep -v seed=
+	@set -xo pipefail; $(if $(SEED),SWITCHYARD_MODEL_SEED=$(SEED)) SWITCHYARD_MODEL_OPS=$(OPS) GOGC=800 go test -count=1 -timeout 5h -v -run '^TestPeerManagerModel$$' ./host | grep -v seed=
+
+crash: ## kill -9 and damage, of the store and of the program, hundreds of times (ROUNDS=300)
+	@$(memory) set -x; SWITCHYARD_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 5h -v -run '^Test(Kill|Damage|DamageEverywhere|Quota)$$' ./peerstore/badger
+	SWITCHYARD_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 5h -v -run '^Test(KilledAndDamaged|UnusableStores|FullDisk)$$' ./cmd/switchyard
 
 bench: ## ours beside the real peers, in one process (ARGS="-rounds 5 -only set-ups")
 	@cd internal/interop && go build -o ../../.cache/bin/bench ./bench
