@@ -10,8 +10,8 @@ import (
 // The receive windows of streams are kept here, not by go-yamux. Whenever go-yamux 4.0.2 lets a window grow, it makes room for what was read since the last
 // update and for the growth, and tells the remote of the growth only (Stream.sendWindowUpdate); the rest is lost for good. And an update that meets a read
 // deadline which has passed is lost whole. So it believes that every stream has twice the largest window, what it tells of windows goes no further
-// (conn.Write), and what the remote may send is said and enforced here. go-yamux always has room for that: when so much is read that a window here is
-// filled up again, it has made that much room for more than the largest window beyond what was read, or it still has it.
+// (conn.Write), and what the remote may send is said and enforced here. go-yamux always has room for that: it fills its own window up as soon as half is read, so
+// it takes more than the largest window beyond what was read at any time; we grant no more than that.
 
 // growWithin is the number of round trips within which half of a window is read if the window is what holds the stream up: it grows then.
 const growWithin = 4

@@ -1,7 +1,7 @@
 // Package yamux is the muxer of libp2p's TCP connections: byte streams over one encrypted connection (yamux, /yamux/1.0.0). It is
 // github.com/libp2p/go-yamux with what a node needs around it: a view of every stream's windows, so that one goroutine can serve many streams without
-// waiting for any; writers of a stream that take turns (two at once overrun the remote's window in go-yamux 4.0.2); what came before
-// the end of the connection stays readable; and the end carries its reason.
+// waiting for any; receive windows of its own, as go-yamux loses a part of those that grow (window.go); writers of a stream that take turns (two at once overrun
+// the remote's window in go-yamux 4.0.2); what came before the end of the connection stays readable; and the end carries its reason.
 //
 // It sees the frames that go-yamux reads and writes: each Write to the connection is one frame, and each frame is read as a header of
 // 12 bytes and its body (conn.go).
