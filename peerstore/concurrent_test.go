@@ -1,0 +1,171 @@
+package peerstore
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/internal/longtest"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// TestConcurrentInvariants uses a crowded book from many goroutines at once, as a manager, services and a writer do: run it with -race. Between any two calls all indexes
+// agree; trusted peers stay; nobody is handed out before his time; and what the writer has at the end is the book.
+func TestConcurrentInvariants(t *testing.T) {
+	const workers, peers = 6, 600
+	steps := longtest.Count(t, longtest.Ops, 12_000) / workers
+	b := NewBook(Limits{MaxPeers: 400, MaxAddresses: 3}, 1)
+	b.Track()
+	var clock atomic.Int64 // shared, so that a check knows what time the store had at least
+	clock.Store(t0.UnixNano())
+	address := func(n int) transport.Address {
+		a, err := transport.ParseAddress(fmt.Sprintf("%s@%d.1.%d.%d:26656", testID(n), 11+n%3, n>>8, n&255))
+		if err != nil {
+			panic(err)
+		}
+		return a
+	}
+	for n := range 5 { // these nobody lets go
+		b.Ensure(testID(n), t0, func(r *Record) { r.Trusted = true })
+	}
+	var all, helpers sync.WaitGroup
+	done := make(chan struct{})
+	helpers.Go(func() { // the checker
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			if err := checkBook(b); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	disk := map[transport.NodeID]Record{}
+	bans := map[Target]Ban{}
+	write := func(r *rand.Rand) {
+		var c Changes
+		for more := true; more; {
+			more = b.TakeChanges(1+r.IntN(64), &c)
+			if r.IntN(10) == 0 {
+				b.GiveBack()
+				more = true
+				continue
+			}
+			for _, id := range c.Gone {
+				delete(disk, id)
+			}
+			for _, p := range c.Peers {
+				p.Addresses = append([]AddressRecord(nil), p.Addresses...) // c's memory is used again
+				disk[p.ID] = p
+			}
+			for _, target := range c.Lifted {
+				delete(bans, target)
+			}
+			for _, ban := range c.Bans {
+				bans[ban.Target] = ban
+			}
+			b.Written()
+		}
+	}
+	helpers.Go(func() {
+		r := rand.New(rand.NewPCG(1, 9))
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				write(r)
+			}
+		}
+	})
+	for w := range workers {
+		all.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(w), 8))
+			for range steps {
+				now := time.Unix(0, clock.Add(int64(r.IntN(500))*int64(time.Millisecond)))
+				n := 5 + r.IntN(peers-5)
+				switch k := r.IntN(100); {
+				case k < 35:
+					b.Add(address(n), Source{Kind: "pex", IP: netip.AddrFrom4([4]byte{20, byte(n % 3), 1, 1})}, now)
+				case k < 65:
+					got, ok := b.Next(now, Query{})
+					if !ok {
+						continue
+					}
+					if k < 40 {
+						got, ok = b.Feeler(now, Query{})
+					}
+					if latest := time.Unix(0, clock.Load()); !ok || got.NotBefore.After(latest) || got.Quarantined.After(latest) {
+						if ok {
+							t.Errorf("%+v is not to be dialed at %v", got, latest)
+						}
+						continue
+					}
+					b.SetBusy(got.ID, true)
+					b.Update(got.ID, func(p *Record) {
+						p.Busy = false
+						p.NotBefore = now.Add(time.Duration(r.IntN(600)) * time.Second)
+						if len(p.Addresses) > 0 && r.IntN(3) > 0 {
+							p.Addresses[0].LastSuccess = now
+						} else {
+							p.Failures++
+						}
+						p.Score += 40
+					})
+				case k < 72:
+					b.Update(testID(n), func(p *Record) { p.Score -= 60; p.Unconditional = r.IntN(10) == 0 })
+				case k < 76:
+					b.Remove(testID(n))
+				case k < 80:
+					_ = b.Ban(Ban{Target: Target{ID: testID(n)}, Until: now.Add(time.Minute)})
+				case k < 82:
+					_ = b.Ban(Ban{Target: Target{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(11 + n%3), 1, 0, byte(n)}), 28).Masked()}, Until: now.Add(time.Minute)})
+				case k < 84:
+					_, _ = b.Unban(Target{ID: testID(n)})
+				case k < 90:
+					b.Advertise(50, now, nil)
+				case k < 94:
+					b.Range(func(p Record) bool {
+						if p.Score < MinScore || p.Score > MaxScore {
+							t.Errorf("a score of %d", p.Score)
+						}
+						return r.IntN(50) > 0
+					})
+				default:
+					b.NextDue(now)
+					b.Banned(testID(n), netip.Addr{}, now)
+				}
+			}
+		})
+	}
+	all.Wait()
+	close(done)
+	helpers.Wait()
+	write(rand.New(rand.NewPCG(1, 10)))
+	if err := checkBook(b); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 5 {
+		if r, ok := b.Get(testID(n)); !ok || !r.Trusted {
+			t.Errorf("the trusted peer %d is lost", n)
+		}
+	}
+	met := 0
+	b.Range(func(r Record) bool {
+		met++
+		if d, ok := disk[r.ID]; !ok || d.Score != r.Score || d.Failures != r.Failures || len(d.Addresses) != len(r.Addresses) || !d.NotBefore.Equal(r.NotBefore) {
+			t.Errorf("on disk is %+v, in memory %+v", d, r)
+		}
+		return true
+	})
+	if met != len(disk) || len(bans) != b.Stats().Banned {
+		t.Errorf("%d peers and %d bans on disk, %d and %d in memory", len(disk), len(bans), met, b.Stats().Banned)
+	}
+}
