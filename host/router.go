@@ -246,12 +246,10 @@ func rest(ctx context.Context, d time.Duration) bool {
 }
 
 func stageOf(err error) string {
-	var s *handshake.StageError
-	if errors.As(err, &s) {
+	if s, ok := errors.AsType[*handshake.StageError](err); ok {
 		return s.Stage
 	}
-	var r *handshake.Refusal
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*handshake.Refusal](err); ok {
 		return r.Stage
 	}
 	return ""
