@@ -16,7 +16,7 @@ const (
 	maxReason = 128 // LastError, QuarantineReason
 )
 
-// entry is a Record as the book holds it: 168 bytes without pointers, times as nanoseconds (0 for the zero time). What most peers never have is
+// entry is a Record as the book holds it: 160 bytes without pointers, times as nanoseconds (0 for the zero time). What most peers never have is
 // aside in Book.extras, addresses beyond the first in Book.more.
 type entry struct {
 	first                known
