@@ -14,8 +14,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// link is one link to a peer: what the handshake made, and its place in the node. One goroutine owns it (handOver, then runLink); the session adds
-// its writer.
+// link is one link to a peer: what the handshake made, and its place in the node. It has no goroutine of its own: its session has, while there is
+// something to do.
 type link struct {
 	host    *Host
 	num     uint64 // name of the link towards the peer manager
@@ -266,8 +266,7 @@ func (l *link) ended() *DisconnectError {
 	return l.reason
 }
 
-// handOver begins a link on the goroutine of its handshake, whose stack has grown for that, and leaves it to a fresh one, which keeps a small stack for as long as
-// the link lives.
+// handOver begins a link on the goroutine of its handshake, whose stack has grown for that. Then it lives without a goroutine, or on a fresh one with a small stack.
 func (h *Host) handOver(ctx context.Context, l *link) {
 	arrival := Arrival{ID: l.peer, Side: l.shake.Side, Dialed: l.shake.Dialed, IP: l.ip, LinkID: l.num, Acked: l.shake.Acked(), Guest: l.shake.Remote.Guest}
 	h.links.Store(l.num, l)
@@ -283,13 +282,30 @@ func (h *Host) handOver(ctx context.Context, l *link) {
 	if ctx.Err() != nil { // the host stops: it may have missed this link
 		l.end(&DisconnectError{Code: muxer.CodeShuttingDown})
 	}
-	if err = h.agree(ctx, l, nil); err == nil && !verdict.Standby { // a standby agrees too: for the remote it may be the one that counts
+	err = h.agree(ctx, l, nil) // a standby too: for the remote it may be the one that counts
+	switch {
+	case err != nil:
+		h.wg.Go(func() {
+			l.end(asReason(err))
+			_ = l.session.Run(context.Background(), l)
+			h.linkOver(l, l.ended())
+		})
+	case verdict.Standby:
+		h.wg.Go(func() {
+			<-l.promoted // ends by promotion, or by end(): grace, host stop, or the current link settling
+			if reason := l.ended(); reason != nil {
+				h.peers.Disconnected(l.peer, l.num, reason)
+				h.drop(l, reason)
+				h.links.Delete(l.num)
+				return
+			}
+			l.begin()
+			h.runLink(ctx, l)
+		})
+	default:
 		l.begin()
+		h.runLink(ctx, l)
 	}
-	h.wg.Go(func() {
-		defer h.links.Delete(l.num)
-		h.runLink(ctx, l, verdict.Standby, err)
-	})
 }
 
 // begin reports a link as up, or lets its grace begin.
@@ -308,40 +324,37 @@ func (l *link) begin() {
 	l.followChanges()
 }
 
-// runLink owns a link until its end. refused is why both ends have not agreed on it, if they have not.
-func (h *Host) runLink(ctx context.Context, l *link, standby bool, refused error) {
-	if refused != nil {
-		l.end(asReason(refused))
-		_ = l.session.Run(context.Background(), l)
+// runLink lets a link live, and does not wait for its end.
+func (h *Host) runLink(ctx context.Context, l *link) {
+	h.wg.Add(1)
+	ended := func(err error) {
+		defer h.wg.Done()
+		l.stopGrace()
 		reason := l.ended()
-		if heir := h.leave(l, reason); heir != nil {
-			heir.inherit()
+		if reason == nil {
+			reason = asReason(err)
+			if ctx.Err() != nil && !reason.Remote {
+				reason = &DisconnectError{Code: muxer.CodeShuttingDown}
+			}
 		}
-		h.drop(l, reason)
+		h.linkOver(l, reason)
+	}
+	if s, ok := l.session.(muxer.Starter); ok {
+		if err := s.Start(ctx, l, ended); err != nil {
+			ended(err)
+		}
 		return
 	}
-	if standby {
-		<-l.promoted // ends by promotion, or by end(): grace, host stop, or the current link settling
-		if reason := l.ended(); reason != nil {
-			h.peers.Disconnected(l.peer, l.num, reason)
-			h.drop(l, reason)
-			return
-		}
-		l.begin()
-	}
-	err := l.session.Run(ctx, l)
-	l.stopGrace()
-	reason := l.ended()
-	if reason == nil {
-		reason = asReason(err)
-		if ctx.Err() != nil && !reason.Remote {
-			reason = &DisconnectError{Code: muxer.CodeShuttingDown}
-		}
-	}
+	go func() { ended(l.session.Run(ctx, l)) }()
+}
+
+// linkOver takes a link that has ended out of the node.
+func (h *Host) linkOver(l *link, reason *DisconnectError) {
 	if heir := h.leave(l, reason); heir != nil {
 		heir.inherit()
 	}
 	h.drop(l, reason)
+	h.links.Delete(l.num)
 }
 
 // agree ends the handshake where the wire can: each end tells the other whether it takes the link. It returns the remote's refusal, or what broke the link.

@@ -15,7 +15,7 @@ func (s *Lanes) firstPing(wanted bool) (done func()) {
 			if _, err := s.Ping(s.life); err == nil {
 				s.mu.Lock()
 				s.alive = true
-				s.news.Signal()
+				s.wakeReader()
 				s.mu.Unlock()
 			}
 		})

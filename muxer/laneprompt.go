@@ -3,24 +3,20 @@ package muxer
 // promptSize is the most that is read of a lane on the connection's goroutine. More is worth a goroutine of its own, beside which the connection reads on.
 const promptSize = 2 << 10
 
-// promptness lets the connection's goroutine do what Run would wake up for: read a little of a lane, and deliver what that is the end of. Nothing else has arrived then,
-// so there is nothing to be fair to; and it waits for nothing: what the handler has no room for is left to Run. Waking Run, only that it wakes a service, would be
+// promptness lets the connection's goroutine do what the reader would wake up for: read a little of a lane, and deliver what that is the end of. Nothing else has arrived then,
+// so there is nothing to be fair to; and it waits for nothing: what the handler has no room for is left to the reader. Waking that, only that it wakes a service, would be
 // felt in the round trip of a small message. The session's mutex guards it.
 type promptness struct {
 	handler PromptHandler // nil as long as it is not used
-	resting bool          // Run has nothing to do
-	busy    bool          // another goroutine reads in its place, and owns all that is Run's own
-	woken   bool          // Run waits for that one
+	resting bool          // the reader has nothing to do, or there is none
+	busy    bool          // another goroutine reads in its place, and owns all that is the reader's own
+	woken   bool          // the reader waits for that one
 	rest    []Message     // that it has not delivered
 	broken  error         // what it has found wrong
 }
 
-// beginPrompt allows it, from now on.
-func (s *Lanes) beginPrompt(h Handler) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.prompt.handler, _ = h.(PromptHandler)
-}
+// beginPrompt allows it, from now on. The mutex is held.
+func (s *Lanes) beginPrompt() { s.prompt.handler, _ = s.handler.(PromptHandler) }
 
 // takePrompt makes the caller the reader of a lane of which r can be read, if that is possible now; else it returns nil. The mutex is held.
 func (s *Lanes) takePrompt(in RawStream, r Ready) PromptStream {
@@ -55,13 +51,13 @@ func (s *Lanes) readNow(i int, in RawStream, now PromptStream) {
 	}
 	if p.woken || p.rest != nil || broken != nil || s.reading.Len() > 0 {
 		p.woken = false
-		s.news.Signal()
+		s.wakeReader()
 	}
 	s.mu.Unlock()
 	w.giveBack()
 }
 
-// deliverRest does what readNow has left to do. Run's goroutine.
+// deliverRest does what readNow has left to do. The reader's goroutine.
 func (s *Lanes) deliverRest(h Handler) error {
 	s.mu.Lock()
 	rest, broken := s.prompt.rest, s.prompt.broken

@@ -1,6 +1,7 @@
 package muxer
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -35,39 +36,41 @@ type laneWork struct {
 
 var laneWorks = sync.Pool{New: func() any { return &laneWork{msgs: make([]Message, 0, laneDeliver)} }}
 
-// readLoop reads until the session ends and says why.
-func (s *Lanes) readLoop(h Handler) error {
-	waits, _ := h.(Liveness)
-	if waits == nil {
-		s.beginPrompt(h)
-	}
+// readLoop is the reader. It ends when there has been nothing to do for a while, or with the session.
+func (s *Lanes) readLoop(h Handler, waits Liveness) {
 	for {
 		lane, look, alive, err := s.nextLane()
+		if err == errRetired {
+			return
+		}
 		if waits != nil && (alive || lane != -1) {
 			waits.Alive()
 			waits = nil
-			s.beginPrompt(h)
+			s.mu.Lock()
+			s.reader.waits = nil
+			s.beginPrompt()
+			s.mu.Unlock()
 		}
 		switch {
 		case err != nil:
-			return err
 		case look >= 0:
 			s.readAnswer(look)
 		case lane == wholeMessages:
-			if err := s.deliverWhole(h); err != nil {
-				return err
-			}
+			err = s.deliverWhole(h)
 		case lane == promptRest:
-			if err := s.deliverRest(h); err != nil {
-				return err
-			}
+			err = s.deliverRest(h)
 		case lane >= 0:
-			if err := s.readLane(lane, h); err != nil {
-				return err
-			}
+			err = s.readLane(lane, h)
+		}
+		if err != nil {
+			s.reader.end(err)
+			return
 		}
 	}
 }
+
+// errRetired says that the reader is not needed for now.
+var errRetired = errors.New("nothing to read")
 
 // What nextLane returns in place of a lane: messages have come singly, or there is something left by readNow.
 const (
@@ -80,26 +83,20 @@ func (s *Lanes) nextLane() (read, look int, alive bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		if s.prompt.busy {
+		switch read, look = s.choose(); {
+		case s.prompt.busy:
 			s.prompt.woken = true
 			s.news.Wait()
 			continue
-		}
-		for i := range s.lanes {
-			if s.lanes[i].look {
-				s.lanes[i].look = false
-				return -1, i, s.alive, nil
-			}
-		}
-		switch i := s.reading.Next(); {
+		case look >= 0:
+			s.lanes[look].look = false
+			s.reader.busy()
+			return -1, look, s.alive, nil
 		case s.shutting:
 			return -1, -1, false, s.err
-		case s.prompt.rest != nil || s.prompt.broken != nil:
-			return promptRest, -1, s.alive, nil
-		case len(s.single.whole) > 0: // few, however many the remote has sent
-			return wholeMessages, -1, s.alive, nil
-		case i >= 0:
-			return i, -1, s.alive, nil
+		case read != -1:
+			s.reader.busy()
+			return read, -1, s.alive, nil
 		case s.input != nil && s.naming == 0 && s.single.reading == 0 && !s.streams.Pending():
 			return -1, -1, false, s.inputError()
 		case s.alive:
@@ -107,9 +104,29 @@ func (s *Lanes) nextLane() (read, look int, alive bool, err error) {
 			return -1, -1, true, nil
 		}
 		s.prompt.resting = true
+		if s.reader.retire {
+			s.reader.on = false
+			return -1, -1, false, errRetired
+		}
 		s.news.Wait()
 		s.prompt.resting = false
 	}
+}
+
+// choose finds what is to be read: a lane, or something in place of one, or our own stream of a lane; -1 for none. The mutex is held.
+func (s *Lanes) choose() (read, look int) {
+	for i := range s.lanes {
+		if s.lanes[i].look {
+			return -1, i
+		}
+	}
+	switch {
+	case s.prompt.rest != nil || s.prompt.broken != nil:
+		return promptRest, -1
+	case len(s.single.whole) > 0: // few, however many the remote has sent
+		return wholeMessages, -1
+	}
+	return s.reading.Next(), -1
 }
 
 // inputError is why the remote sends no more. The mutex is held.
@@ -137,7 +154,7 @@ func (s *Lanes) inChanged(i int, in RawStream) {
 	now := s.takePrompt(in, r)
 	if now == nil && (r.Readable > 0 || r.Ended) {
 		s.reading.Add(i)
-		s.news.Signal()
+		s.wakeReader()
 	}
 	s.mu.Unlock()
 	if now != nil {

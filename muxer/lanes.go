@@ -46,9 +46,9 @@ type LanesConfig struct {
 // Lanes is a StreamSession over byte streams. A channel is one long-lived stream in each direction, opened at the first message, with a uvarint length
 // ahead of each message; its protocol is the channel's name. All other streams are the wire's own and the applications'.
 //
-// One goroutine, Run's, reads all lanes: the connection tells which streams have bytes, so it never waits for one of them. One other, while there is
-// something to write, writes all lanes, fairly by their priorities, and never waits for one of them either: a lane whose window is full is left out until the remote makes room.
-// It keeps the connection's own queue short, so that the choice of the next lane is made late.
+// One goroutine, the reader, reads all lanes: the connection tells which streams have bytes, so it never waits for one of them. One other, the writer,
+// writes all lanes, fairly by their priorities, and never waits for one of them either: a lane whose window is full is left out until the remote makes room.
+// Both are there only while there is something to do, and a few seconds longer. It keeps the connection's own queue short, so that the choice of the next lane is made late.
 type Lanes struct {
 	streams Streams
 	cfg     LanesConfig
@@ -68,8 +68,10 @@ type Lanes struct {
 	writing  *Fair
 	reading  *Fair
 	wake     sync.Cond // the writer waits on it
-	writer   writerState
-	news     sync.Cond // Run waits on it
+	writer   laneWorker
+	news     sync.Cond // the reader waits on it
+	reader   laneReaderState
+	rest     *time.Timer // the next look at both of them
 	single   singles
 	prompt   promptness
 	running  bool
@@ -203,18 +205,30 @@ func (s *Lanes) Agreed() {
 
 // Run implements Session.
 func (s *Lanes) Run(ctx context.Context, h Handler) error {
+	ended := make(chan error, 1)
+	if err := s.Start(ctx, h, func(err error) { ended <- err }); err != nil {
+		return err
+	}
+	return <-ended
+}
+
+// Start implements Starter.
+func (s *Lanes) Start(ctx context.Context, h Handler, ended func(error)) error {
 	s.mu.Lock()
 	if s.running || !s.set && s.err == nil {
 		s.mu.Unlock()
 		return errors.New("lanes: Run was called twice, or before SetChannels")
 	}
 	s.running, s.handler = true, h
-	ended, agreed := s.err != nil, s.agreed
+	over, agreed := s.err != nil, s.agreed
 	s.mu.Unlock()
-	if ended {
-		<-s.done
-		s.wg.Wait()
-		return s.err
+	if over {
+		go func() {
+			<-s.done
+			s.wg.Wait()
+			ended(s.err)
+		}()
+		return nil
 	}
 	close(s.started)
 	s.mu.Lock()
@@ -227,16 +241,19 @@ func (s *Lanes) Run(ctx context.Context, h Handler) error {
 		defer close(cancelled)
 		s.close(&CloseError{Code: CodeShuttingDown, Reason: "context ended", Err: fmt.Errorf("%w: %w", ErrClosed, context.Cause(ctx))})
 	})
-	_, asks := h.(Liveness)
-	unasked := s.firstPing(asks && !agreed)
-	s.fail(s.readLoop(h))
-	<-s.done
-	unasked()
-	if !unhook() {
-		<-cancelled
-	}
-	s.wg.Wait()
-	return s.err
+	waits, _ := h.(Liveness)
+	unasked := s.firstPing(waits != nil && !agreed)
+	s.beginReader(waits, func(err error) {
+		s.fail(err)
+		<-s.done
+		unasked()
+		if !unhook() {
+			<-cancelled
+		}
+		s.wg.Wait()
+		ended(s.err)
+	})
+	return nil
 }
 
 // lane finds a channel's lane and checks msg against it.
@@ -374,7 +391,6 @@ func (s *Lanes) abandon(err error) {
 	if !s.running {
 		close(s.started)
 	}
-	s.news.Signal()
 }
 
 const goodbyeTime = 250 * time.Millisecond
@@ -387,8 +403,8 @@ func (s *Lanes) shut() {
 		return
 	}
 	s.shutting = true
-	if s.writer.rest != nil {
-		s.writer.rest.Stop()
+	if s.rest != nil {
+		s.rest.Stop()
 	}
 	bye := !s.saidBye && s.input == nil
 	code, reason := CodeUnknown, ""
@@ -396,7 +412,7 @@ func (s *Lanes) shut() {
 	if errors.As(s.err, &ce) {
 		code, reason = ce.Code, ce.Reason
 	}
-	s.news.Signal()
+	s.wakeReader()
 	s.wake.Signal()
 	s.mu.Unlock()
 	s.end()

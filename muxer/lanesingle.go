@@ -132,7 +132,7 @@ func (s *Lanes) receiveSingle(i int, raw RawStream) {
 	defer func() {
 		s.mu.Lock()
 		s.single.reading--
-		s.news.Signal()
+		s.wakeAtEnd()
 		s.mu.Unlock()
 	}()
 	select {
@@ -157,7 +157,7 @@ func (s *Lanes) receiveSingle(i int, raw RawStream) {
 	m := &wholeMessage{Message{l.id, data}, make(chan struct{})}
 	s.mu.Lock()
 	s.single.whole = append(s.single.whole, m)
-	s.news.Signal()
+	s.wakeReader()
 	s.mu.Unlock()
 	select {
 	case <-m.taken:

@@ -112,7 +112,7 @@ func (s *Lanes) serve(raw RawStream) {
 	if single >= 0 {
 		s.single.reading++
 	}
-	s.news.Signal()
+	s.wakeAtEnd()
 	s.mu.Unlock()
 	switch {
 	case attached:

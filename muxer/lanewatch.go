@@ -9,9 +9,7 @@ func (w lanesWatcher) Drained() {
 	s := w.s
 	s.mu.Lock()
 	s.wake.Signal()
-	if s.input != nil {
-		s.news.Signal()
-	}
+	s.wakeAtEnd()
 	s.mu.Unlock()
 }
 
@@ -29,6 +27,6 @@ func (s *Lanes) ended(err error) {
 	}
 	s.input = err
 	s.endHearing()
-	s.news.Signal()
+	s.wakeReader()
 	s.wake.Signal()
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/switchyard-p2p/switchyard/internal/multistream"
 )
@@ -38,47 +37,17 @@ func (s *Lanes) offer(i int) {
 	s.wakeWriter()
 }
 
-// writerRest is how long the writer of an idle session stays: a goroutine that waits for nothing is most of what an idle session costs.
-const writerRest = 5 * time.Second
-
-// writerState is what a session knows of its writer. The session's mutex guards it.
-type writerState struct {
-	on     bool        // it runs
-	idle   bool        // nothing was written since the last look
-	retire bool        // it shall end when there is nothing to do
-	rest   *time.Timer // the next look
-}
-
 // wakeWriter lets the writer look again, or starts it. The mutex is held.
 func (s *Lanes) wakeWriter() {
-	w := &s.writer
-	if w.on {
+	if s.writer.on {
 		s.wake.Signal()
 		return
 	}
 	if !s.running || s.shutting {
 		return
 	}
-	w.on, w.idle, w.retire = true, false, false
+	s.employ(&s.writer)
 	s.wg.Go(s.writeLoop)
-	if w.rest == nil {
-		w.rest = time.AfterFunc(writerRest, s.lookAtWriter)
-	} else {
-		w.rest.Reset(writerRest)
-	}
-}
-
-// lookAtWriter ends a writer that had nothing to do since the last look.
-func (s *Lanes) lookAtWriter() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w := &s.writer
-	if s.shutting || !w.on {
-		return
-	}
-	w.retire, w.idle = w.idle, true
-	w.rest.Reset(writerRest)
-	s.wake.Signal()
 }
 
 // writeLoop is the writer.
@@ -91,10 +60,7 @@ func (s *Lanes) writeLoop() {
 	}()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	defer func() {
-		s.writer.on = false
-		s.writer.rest.Stop()
-	}()
+	defer func() { s.writer.on = false }()
 	for {
 		for !s.shutting && (s.writing.Len() == 0 || s.streams.Backlog() >= laneBacklog) {
 			if s.closing && !s.saidBye && s.flushed() {
@@ -113,7 +79,7 @@ func (s *Lanes) writeLoop() {
 		if s.shutting {
 			return
 		}
-		s.writer.idle, s.writer.retire = false, false
+		s.writer.busy()
 		if buf == nil {
 			buf = laneBuffers.Get().(*[]byte)
 		}
@@ -233,7 +199,7 @@ func (s *Lanes) outChanged(i int) {
 	s.offer(i)
 	if r := l.out.Ready(); !l.look && (r.Readable > 0 || r.Reset) {
 		l.look = true
-		s.news.Signal()
+		s.wakeReader()
 	}
 }
 

@@ -81,6 +81,13 @@ type Session interface {
 	Stats() Stats
 }
 
+// Starter is implemented by a Session that needs no goroutine of its own while nothing happens.
+type Starter interface {
+	// Start is Run, but for returning at once: ended is called with what Run would return, once, on a goroutine of the session, behind which it has no other. An
+	// error is that of calling it, or Run, twice.
+	Start(ctx context.Context, h Handler, ended func(error)) error
+}
+
 // Stream is one byte stream of a StreamSession. Reads and writes may be concurrent with each other; Close closes our write side,
 // Reset ends both.
 type Stream interface {
