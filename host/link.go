@@ -2,8 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
-	"io"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -467,35 +465,4 @@ func (h *Host) refuseLink(l *link, reason *DisconnectError) {
 	l.end(reason)
 	_ = l.session.Run(context.Background(), l) // returns at once: the session is closed; it waits for the session's goroutines
 	h.drop(l, reason)
-}
-
-// asReason makes a DisconnectError of whatever ended a connection.
-func asReason(err error) *DisconnectError {
-	var d *DisconnectError
-	if errors.As(err, &d) {
-		return d
-	}
-	var r *handshake.Refusal
-	if errors.As(err, &r) {
-		return &DisconnectError{Code: r.Code, Remote: r.Remote, Limit: r.Limit, Reason: r.Reason}
-	}
-	var s *handshake.StageError
-	if errors.As(err, &s) {
-		return &DisconnectError{Code: s.Code, Reason: s.Error(), Err: err}
-	}
-	var c *muxer.CloseError
-	if errors.As(err, &c) {
-		return &DisconnectError{Code: c.Code, Remote: c.Remote, Reason: c.Reason, Err: c.Err}
-	}
-	switch {
-	case errors.Is(err, io.EOF):
-		return &DisconnectError{Code: muxer.CodeRemoteClosed, Remote: true, Reason: "the remote hung up"}
-	case errors.Is(err, context.DeadlineExceeded):
-		return &DisconnectError{Code: muxer.CodeTimeout, Reason: err.Error(), Err: err}
-	case errors.Is(err, context.Canceled):
-		return &DisconnectError{Code: muxer.CodeRequested, Reason: "cancelled", Err: err}
-	case err == nil:
-		return &DisconnectError{Code: muxer.CodeUnknown}
-	}
-	return &DisconnectError{Code: muxer.CodeTransport, Reason: err.Error(), Err: err}
 }
