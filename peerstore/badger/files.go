@@ -60,6 +60,7 @@ func readTable(data []byte, fn func(found)) (err error) {
 	}()
 	index, err := tableIndex(data)
 	if err != nil {
+		scanBlocks(data, fn)
 		return err
 	}
 	bad, blocks := 0, index.OffsetsLength()
@@ -122,6 +123,21 @@ func tableIndex(data []byte) (*fb.TableIndex, error) {
 		return nil, errors.New("the index is damaged")
 	}
 	return fb.GetRootAsTableIndex(index, 0), nil
+}
+
+// scanBlocks reads the blocks of a table whose index cannot be read, up to the first that is damaged: they stand one behind the other, and the checksum tells where each ends.
+func scanBlocks(data []byte, fn func(found)) {
+	const longest = longestEntry + 64<<10 // a block is closed once it has 4 KiB
+	begin := 0
+	for end := 4; end <= len(data) && end-begin <= longest && fn != nil; end++ {
+		if n := binary.BigEndian.Uint32(data[end-4:]); n == 0 || n > 32 { // no length of a checksum
+			continue
+		}
+		if readBlock(data, uint64(begin), uint64(end-begin), nil) == nil {
+			_ = readBlock(data, uint64(begin), uint64(end-begin), fn)
+			begin = end
+		}
+	}
 }
 
 // readBlock reads a block: entries, their offsets (4 bytes each), their number, checksum of all that, its length. An entry begins with how many
