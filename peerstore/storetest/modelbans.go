@@ -39,7 +39,11 @@ func (m *model) banTargets() []peerstore.Target {
 }
 
 func (m *model) ban() {
-	b := peerstore.Ban{Target: m.target(), Since: m.now, Until: m.now.Add(time.Duration(m.m.IntN(1000)+1) * time.Second), Reason: strconv.Itoa(m.m.Int())}
+	target := m.target()
+	if all := m.banTargets(); len(all) > 0 && m.m.IntN(3) == 0 { // for longer, or for less
+		target = all[m.m.IntN(len(all))]
+	}
+	b := peerstore.Ban{Target: target, Since: m.now, Until: m.now.Add(time.Duration(m.m.IntN(1000)+1) * time.Second), Reason: strconv.Itoa(m.m.Int())}
 	switch m.m.IntN(12) {
 	case 0:
 		b.Until = time.Time{}
