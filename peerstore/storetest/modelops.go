@@ -486,7 +486,6 @@ func (m *model) advertise() {
 	m.op = fmt.Sprintf("Advertise %d", limit)
 	m.brought = m.now
 	got := m.s.Advertise(limit, m.now, nil)
-	m.settle()
 	seen := make(map[transport.NodeID]bool, len(got))
 	var may *peerstore.Record  // one that may work was told of
 	var near *peerstore.Record // and one that cannot be routed
@@ -514,6 +513,7 @@ func (m *model) advertise() {
 			near = r
 		}
 	}
+	m.settle() // only now: a peer may lose its place in the same call, to another whose network's ban was found
 	if len(got) == limit && m.step%m.w.every > 100 {
 		return
 	}
