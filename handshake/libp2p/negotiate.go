@@ -73,6 +73,8 @@ func (w *Wire) secure(ctx context.Context, conn transport.ByteConn, a *handshake
 	secured, err := s.Secure(ctx, thrifty, handshake.Securing{Side: a.Side, Identity: w.cfg.Identity, Want: a.Want, Muxers: w.muxers, CheckKey: a.CheckKey})
 	if err != nil {
 		_ = thrifty.flush() // what it told the remote of that
+	} else {
+		err = thrifty.secured(a.Side)
 	}
 	if errors.Is(err, multistream.ErrRefused) {
 		return nil, "", handshake.Fail(handshake.StageSecurity, negotiationCode(err), fmt.Errorf("agree on a security: %w", err))
@@ -84,7 +86,6 @@ func (w *Wire) secure(ctx context.Context, conn transport.ByteConn, a *handshake
 		}
 		return nil, "", handshake.Fail(handshake.StageSecurity, code, fmt.Errorf("%s: %w", s.Name(), err))
 	}
-	thrifty.secured()
 	return secured, s.Name(), nil
 }
 

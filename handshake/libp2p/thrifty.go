@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/switchyard-p2p/switchyard/internal/multistream"
+	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -37,8 +38,16 @@ func newThriftyConn(conn transport.ByteConn, say []byte, await string) *thriftyC
 	return c
 }
 
-// secured says that the security has done its handshake.
-func (c *thriftyConn) secured() { c.open, c.plain = true, c.heldN == 0 }
+// secured says that the security has done its handshake. What is held is sent now, unless who dials writes at once.
+func (c *thriftyConn) secured(side muxer.Side) error {
+	if side == muxer.Listener {
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
+	c.open, c.plain = true, c.heldN == 0
+	return nil
+}
 
 func (c *thriftyConn) hold(p []byte) {
 	if c.held == nil {
@@ -81,7 +90,7 @@ func (c *thriftyConn) Write(p []byte) (int, error) {
 
 // Read implements net.Conn.
 func (c *thriftyConn) Read(p []byte) (int, error) {
-	if !c.open {
+	if b, ok := c.ByteConn.(interface{ Buffered() int }); !c.open && c.heldN > 0 && (!ok || b.Buffered() == 0) { // the read may wait for the remote, and that for us
 		if err := c.flush(); err != nil {
 			return 0, err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
 	"github.com/switchyard-p2p/switchyard/internal/multistream"
+	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
 // wireTap keeps each write apart, and reads at most some bytes at a time.
@@ -29,16 +30,18 @@ func TestThrifty(t *testing.T) {
 	long := bytes.Repeat([]byte("l"), thriftySize)
 	for _, c := range []struct {
 		name            string
+		side            muxer.Side
 		say             string
 		first, last     []byte // what the security writes before and behind its read
 		then            []byte // the first write behind it
 		want            []string
 		anotherBehindIt bool
 	}{
-		{"a dialer", "propose ", []byte("hello"), []byte("proof "), []byte("data"), []string{"propose hello", "proof data", "more"}, true},
-		{"a listener", "answer ", []byte("hello"), nil, []byte("data"), []string{"answer hello", "data", "more"}, true},
-		{"nothing to say", "", []byte("hello"), []byte("proof "), []byte("data"), []string{"hello", "proof data", "more"}, true},
-		{"long", "propose ", long, long, []byte("data"), []string{"propose ", string(long), string(long) + "", "data"}, false},
+		{"a dialer", muxer.Dialer, "propose ", []byte("hello"), []byte("proof "), []byte("data"), []string{"propose hello", "proof data", "more"}, true},
+		{"a listener", muxer.Listener, "answer ", []byte("hello"), nil, []byte("data"), []string{"answer hello", "data", "more"}, true},
+		{"a listener that speaks last", muxer.Listener, "answer ", []byte("hello"), []byte("proof"), []byte("data"), []string{"answer hello", "proof", "data", "more"}, true},
+		{"nothing to say", muxer.Dialer, "", []byte("hello"), []byte("proof "), []byte("data"), []string{"hello", "proof data", "more"}, true},
+		{"long", muxer.Dialer, "propose ", long, long, []byte("data"), []string{"propose ", string(long), string(long) + "", "data"}, false},
 	} {
 		x, _ := rawPair()
 		tap := &wireTap{Conn: x, most: 1 << 10}
@@ -57,7 +60,9 @@ func TestThrifty(t *testing.T) {
 		if len(c.last) > 0 {
 			write(c.last)
 		}
-		conn.secured()
+		if err := conn.secured(c.side); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
 		tap.in.WriteString("?")
 		if _, err := conn.Read(got[:1]); err != nil || got[0] != '?' { // a reader that waits sends nothing: the writer is about to
 			t.Errorf("%s: %v", c.name, err)
@@ -78,6 +83,30 @@ func TestThrifty(t *testing.T) {
 		if conn.held != nil || conn.ahead != nil {
 			t.Errorf("%s: buffers are kept", c.name)
 		}
+	}
+}
+
+// bufferedTap has read some bytes already.
+type bufferedTap struct{ *wireTap }
+
+func (b bufferedTap) Buffered() int { return b.in.Len() }
+
+// What is held waits while there is something to read at hand.
+func TestThriftyBuffered(t *testing.T) {
+	x, _ := rawPair()
+	tap := &wireTap{Conn: x, most: 1 << 10}
+	tap.in.WriteString("hello")
+	conn := newThriftyConn(bufferedTap{tap}, []byte("answer "), "")
+	got := make([]byte, 5)
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "hello" {
+		t.Errorf("read %q: %v", got, err)
+	}
+	if _, err := conn.Write([]byte("flight")); err != nil || len(tap.writes) != 0 {
+		t.Errorf("%q was written: %v", tap.writes, err)
+	}
+	_, _ = conn.Read(got) // it would wait
+	if len(tap.writes) != 1 || string(tap.writes[0]) != "answer flight" {
+		t.Errorf("%q was written", tap.writes)
 	}
 }
 
