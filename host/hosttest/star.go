@@ -55,9 +55,7 @@ func (s *Star) follow(h *host.Host, w *beside.Watch) {
 
 // Setup links dialer i and the hub, and returns when both have told of it.
 func (s *Star) Setup(i int) error {
-	ctx, cancel := context.WithTimeout(s.ctx, patience)
-	defer cancel()
-	if _, err := s.dialers[i].Dial(ctx, s.address); err != nil {
+	if _, err := s.dialers[i].Dial(s.ctx, s.address); err != nil {
 		return err
 	}
 	return s.await(i, true)

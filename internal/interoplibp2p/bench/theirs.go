@@ -223,9 +223,7 @@ func newTheirStar(via string) func(n int) (beside.Star, error) {
 
 // Setup returns when both ends have identified each other: Connect waits for its own end.
 func (s *theirStar) Setup(i int) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := s.dialers[i].Connect(ctx, peer.AddrInfo{ID: s.hub.ID(), Addrs: s.hub.Addrs()}); err != nil {
+	if err := s.dialers[i].Connect(context.Background(), peer.AddrInfo{ID: s.hub.ID(), Addrs: s.hub.Addrs()}); err != nil {
 		return err
 	}
 	if !s.atHub.Within(10*time.Second, string(s.dialers[i].ID()), true) {
