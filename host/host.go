@@ -48,6 +48,7 @@ type Host struct {
 	log      *slog.Logger
 	key      handshake.PublicKey
 	self     transport.NodeID
+	peerID   string // our own, as libp2p writes it
 	peers    *PeerManager
 	upgrader *handshake.Upgrader
 	events   eventHub
@@ -89,7 +90,7 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
-	h := &Host{cfg: cfg, log: cfg.Logger, key: key, self: key.NodeID(), listening: make(chan struct{}), stopped: make(chan struct{})}
+	h := &Host{cfg: cfg, log: cfg.Logger, key: key, self: key.NodeID(), peerID: key.PeerID(), listening: make(chan struct{}), stopped: make(chan struct{})}
 	h.memory.limit = cfg.Limits.MessageMemory
 	if cfg.Peers.Rank == nil {
 		cfg.Peers.Rank = cfg.rank

@@ -22,7 +22,7 @@ func (h *Host) localInfo(conn transport.Conn) handshake.NodeInfo {
 // infoAt is localInfo for a connection with that local address.
 func (h *Host) infoAt(local ma.Multiaddr) handshake.NodeInfo {
 	info := handshake.NodeInfo{
-		ID: h.self, PeerID: h.key.PeerID(), Moniker: h.cfg.Moniker, Network: h.cfg.Network, Version: h.cfg.Version,
+		ID: h.self, PeerID: h.peerID, Moniker: h.cfg.Moniker, Network: h.cfg.Network, Version: h.cfg.Version,
 		P2PVersion: handshake.P2PVersion, BlockVersion: handshake.BlockVersion, Height: h.peers.SelfHeight(),
 		Protocols: h.streams.protocols(),
 	}
@@ -67,7 +67,7 @@ func specific(m, local ma.Multiaddr) ma.Multiaddr {
 // addresses in place of unspecified ones, over each of our wires that goes there, in order of preference.
 func (h *Host) SelfAddresses() []transport.Address {
 	var out []transport.Address
-	nodes := [...]string{string(h.self), h.key.PeerID()}
+	nodes := [...]string{string(h.self), h.peerID}
 	add := func(m ma.Multiaddr) {
 		for _, w := range h.cfg.Wires {
 			for _, node := range nodes {
@@ -152,7 +152,7 @@ func (h *Host) Peer(id transport.NodeID) (PeerInfo, bool) {
 func (h *Host) infoOf(l *link) PeerInfo {
 	s, remote := l.shake, l.remote.Load()
 	p := PeerInfo{
-		ID: l.peer, PeerID: s.RemoteKey.PeerID(), Address: l.address(), Inbound: l.inbound(),
+		ID: l.peer, PeerID: l.peerID(), Address: l.address(), Inbound: l.inbound(),
 		Wire: s.Wire, Transport: s.Transport, Security: s.Security, Muxer: s.Muxer,
 		Moniker: s.Remote.Moniker, Network: s.Remote.Network, Version: s.Remote.Version, Channels: l.channels(), Protocols: remote.Protocols, Listen: remote.Listen,
 		Guest: s.Remote.Guest, Stats: l.session.Stats(),

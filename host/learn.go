@@ -42,7 +42,7 @@ func (h *Host) learn(l *link) {
 			}
 			node := string(l.peer)
 			if wire == transport.WireLibp2p {
-				node = l.shake.RemoteKey.PeerID()
+				node = l.peerID()
 			}
 			a, err := transport.NewAddress(where, node)
 			if err != nil { // that wire does not go there

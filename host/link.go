@@ -258,6 +258,14 @@ func (l *link) end(reason *DisconnectError) {
 	_ = l.session.Close(reason.Code, reason.Reason)
 }
 
+// peerID is the remote's node id as libp2p writes it.
+func (l *link) peerID() string {
+	if id := l.shake.Remote.PeerID; id != "" { // the wire has computed it, of the proven key
+		return id
+	}
+	return l.shake.RemoteKey.PeerID()
+}
+
 func (l *link) ended() *DisconnectError {
 	l.mu.Lock()
 	defer l.mu.Unlock()

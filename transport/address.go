@@ -62,7 +62,13 @@ func ParseListen(s string) (ma.Multiaddr, error) {
 // peer id (then for libp2p), or "" (then the address keeps the node that m names, if any). When both name a node they must name the same.
 // Its error is an *AddressError.
 func NewAddress(m ma.Multiaddr, node string) (Address, error) {
-	a, err := ParseAddress(m.String())
+	text := m.String()
+	if node != "" && len(m) > 0 {
+		if last := m[len(m)-1].Code(); last != ma.P_P2P && last != MconnCode { // it names none: what is usual, and read once
+			return ParseAddress(text + nodePart(node))
+		}
+	}
+	a, err := ParseAddress(text)
 	if err != nil || node == "" {
 		return a, err
 	}
@@ -91,15 +97,18 @@ func CometAddress(id NodeID, host string, port uint16) (Address, error) {
 // WithNode is the address with another node component: node is a node id of 40 hex digits (asks for the comet wire), a libp2p
 // peer id (asks for libp2p), or "" (names none). Its error is an *AddressError.
 func (a Address) WithNode(node string) (Address, error) {
-	where := a.where()
-	switch {
-	case node == "":
-		return ParseAddress(where)
-	case len(node) == 2*NodeIDSize:
-		return ParseAddress(where + "/mconn/" + node)
-	default:
-		return ParseAddress(where + "/p2p/" + node)
+	if node == "" {
+		return ParseAddress(a.where())
 	}
+	return ParseAddress(a.where() + nodePart(node))
+}
+
+// nodePart is the component that names a node.
+func nodePart(node string) string {
+	if len(node) == 2*NodeIDSize {
+		return "/mconn/" + node
+	}
+	return "/p2p/" + node
 }
 
 // ID is the node id expected there; "" when the address names none.
