@@ -67,6 +67,10 @@ func (m *model) add() {
 	id := a.ID()
 	source := m.source()
 	m.op = fmt.Sprintf("Add %s (%+v)", a, source)
+	if m.w.crowded { // a contest that is judged now may cost a peer its place: were that in the same call, the peer would be learned anew
+		m.s.NextDue(m.now)
+		m.settle()
+	}
 	// What has expired may go in the same call, before the address is learned.
 	old, known := m.peers[id]
 	if known && m.expired(old) {
