@@ -61,8 +61,8 @@ func TestConcurrentInvariants(t *testing.T) {
 			for _, id := range c.Gone {
 				delete(disk, id)
 			}
-			for _, p := range c.Peers {
-				p.Addresses = append([]AddressRecord(nil), p.Addresses...) // c's memory is used again
+			for i := range c.Peers { // whose memory is used again
+				p := c.Peers[i].Record()
 				disk[p.ID] = p
 			}
 			for _, target := range c.Lifted {

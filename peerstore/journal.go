@@ -75,7 +75,7 @@ func wake(c chan struct{}) {
 
 // Changes are what a persistent store has to write: the values as they were when the changes were taken.
 type Changes struct {
-	Peers  []Record
+	Peers  []Saved
 	Gone   []transport.NodeID
 	Bans   []Ban
 	Lifted []Target
@@ -121,10 +121,9 @@ func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
 	for ; n < len(j.peers) && len(c.Peers) < limit; n++ {
 		if e := b.at(j.peers[n]); e.is(live) && e.is(changed) {
 			e.flags &^= changed
-			r := c.next()
-			b.read(j.peers[n], e, r)
+			b.save(j.peers[n], e, c.next())
 			if !e.is(stored) {
-				if _, again := j.gone[r.ID]; !again {
+				if !b.wasStored(j.peers[n], e) {
 					j.taken.fresh = append(j.taken.fresh, e.nodeKey())
 				}
 				b.store(e)
@@ -170,13 +169,22 @@ func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
 func (c *Changes) reset() { *c = Changes{Peers: c.Peers[:0]} }
 
 // next is one more of c's peers, whose Addresses may have memory.
-func (c *Changes) next() *Record {
+func (c *Changes) next() *Saved {
 	if n := len(c.Peers); n < cap(c.Peers) {
 		c.Peers = c.Peers[:n+1]
 	} else {
-		c.Peers = append(c.Peers, Record{})
+		c.Peers = append(c.Peers, Saved{})
 	}
 	return &c.Peers[len(c.Peers)-1]
+}
+
+// wasStored says that e was removed and is known again, before its removal was written.
+func (b *Book) wasStored(slot uint32, e *entry) bool {
+	if len(b.journal.gone) == 0 {
+		return false
+	}
+	_, was := b.journal.gone[b.idOf(slot, e)]
+	return was
 }
 
 // store notes that e is persisted.

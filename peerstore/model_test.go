@@ -142,7 +142,8 @@ func (j *journaled) apply(all []peerstore.Changes) {
 		for _, id := range c.Gone {
 			delete(j.peers, id)
 		}
-		for _, r := range c.Peers {
+		for i := range c.Peers {
+			r := c.Peers[i].Record()
 			j.peers[r.ID] = r
 		}
 		for _, t := range c.Lifted {

@@ -55,9 +55,10 @@ func (b *encoder) number(tag, v uint64) {
 	}
 }
 
-func (b *encoder) time(tag, v uint64) {
+// time appends one in nanoseconds since 1970.
+func (b *encoder) time(tag uint64, v int64) {
 	if v != 0 {
-		*b = protowire.AppendFixed64(protowire.AppendVarint(*b, tag), v)
+		*b = protowire.AppendFixed64(protowire.AppendVarint(*b, tag), uint64(v))
 	}
 }
 
@@ -80,54 +81,54 @@ func (b *encoder) text(tag uint64, v string) {
 }
 
 // appendPeer appends a StoredPeer.
-func appendPeer(dst []byte, r *peerstore.Record) []byte {
+func appendPeer(dst []byte, p *peerstore.Saved) []byte {
 	b := encoder(dst)
 	var room [256]byte
-	for i := range r.Addresses {
-		address := appendAddress(room[:0], &r.Addresses[i])
+	for i := range p.Addresses {
+		address := appendAddress(room[:0], &p.Addresses[i])
 		b = protowire.AppendBytes(protowire.AppendVarint(b, peerAddress), address)
 	}
-	b.time(peerFirstSeen, stamp(r.FirstSeen))
-	b.bool(peerTrusted, r.Trusted)
-	b.bool(peerUnconditional, r.Unconditional)
-	b.bool(peerPrivate, r.Private)
-	b.number(peerScore, protowire.EncodeZigZag(int64(r.Score)))
-	b.time(peerScored, stamp(r.Scored))
-	b.number(peerHeight, r.Height)
-	b.time(peerLastConnected, stamp(r.LastConnected))
-	b.time(peerLastDisconnected, stamp(r.LastDisconnected))
-	b.number(peerFailures, uint64(r.Failures))
-	b.time(peerNotBefore, stamp(r.NotBefore))
-	b.time(peerQuarantined, stamp(r.Quarantined))
-	b.text(peerQuarantineReason, r.QuarantineReason)
-	b.bool(peerInTried, r.InTried)
+	b.time(peerFirstSeen, p.FirstSeen)
+	b.bool(peerTrusted, p.Trusted)
+	b.bool(peerUnconditional, p.Unconditional)
+	b.bool(peerPrivate, p.Private)
+	b.number(peerScore, protowire.EncodeZigZag(int64(p.Score)))
+	b.time(peerScored, p.Scored)
+	b.number(peerHeight, p.Height)
+	b.time(peerLastConnected, p.LastConnected)
+	b.time(peerLastDisconnected, p.LastDisconnected)
+	b.number(peerFailures, uint64(p.Failures))
+	b.time(peerNotBefore, p.NotBefore)
+	b.time(peerQuarantined, p.Quarantined)
+	b.text(peerQuarantineReason, p.QuarantineReason)
+	b.bool(peerInTried, p.InTried)
 	return b
 }
 
 // appendAddress appends a StoredAddress.
-func appendAddress(dst []byte, a *peerstore.AddressRecord) []byte {
+func appendAddress(dst []byte, a *peerstore.SavedAddress) []byte {
 	b := encoder(dst)
-	if p, ok := a.Address.Pack(); ok {
-		if ip := p.IP[:]; string(ip[:12]) == mapped4 {
+	if a.Other.IsZero() {
+		if ip := a.Packed.IP[:]; string(ip[:12]) == mapped4 {
 			b.bytes(addrIP, ip[12:])
 		} else {
 			b.bytes(addrIP, ip)
 		}
-		b.number(addrPort, uint64(p.Port))
+		b.number(addrPort, uint64(a.Packed.Port))
 	} else {
-		b.text(addrText, a.Address.String())
+		b.text(addrText, a.Other.String())
 	}
 	b.text(addrSource, a.Source.Kind)
 	if a.Source.From != "" {
 		var room [64]byte
 		b.bytes(addrFrom, appendNode(room[:0], a.Source.From))
 	}
-	b.time(addrFirstHeard, stamp(a.FirstHeard))
-	b.time(addrLastHeard, stamp(a.LastHeard))
-	b.time(addrLastDialed, stamp(a.LastDialed))
-	b.time(addrLastSuccess, stamp(a.LastSuccess))
+	b.time(addrFirstHeard, a.FirstHeard)
+	b.time(addrLastHeard, a.LastHeard)
+	b.time(addrLastDialed, a.LastDialed)
+	b.time(addrLastSuccess, a.LastSuccess)
 	b.number(addrFailures, uint64(a.Failures))
-	b.time(addrNotBefore, stamp(a.NotBefore))
+	b.time(addrNotBefore, a.NotBefore)
 	b.text(addrLastError, a.LastError)
 	if ip := a.Source.IP; ip.Is4() {
 		raw := ip.As4()

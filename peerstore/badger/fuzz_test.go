@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -24,7 +25,7 @@ func FuzzDecode(f *testing.F) {
 	r := peerstore.Record{ID: storetest.ID(1), Trusted: true, Score: -5, FirstSeen: now, QuarantineReason: "r", Addresses: []peerstore.AddressRecord{{
 		Address: storetest.Address(1, 1), Source: peerstore.Source{Kind: "pex", From: storetest.ID(2)}, LastHeard: now, LastError: "e",
 	}}}
-	value := appendPeer(nil, &r)
+	value := appendRecord(nil, &r)
 	f.Add(appendNode([]byte{peerKey}, r.ID), value)
 	for _, where := range []string{"/ip6/2001:db8::1/tcp/5", "/dns/a.example/tcp/5", "/ip4/1.2.3.4/tcp/5/tls"} {
 		a, err := transport.ParseAddress(where + "/mconn/" + string(r.ID))
@@ -32,7 +33,7 @@ func FuzzDecode(f *testing.F) {
 			f.Fatal(err)
 		}
 		other := peerstore.Record{ID: r.ID, Addresses: []peerstore.AddressRecord{{Address: a}, r.Addresses[0]}}
-		f.Add(appendNode([]byte{peerKey}, r.ID), appendPeer(nil, &other))
+		f.Add(appendNode([]byte{peerKey}, r.ID), appendRecord(nil, &other))
 	}
 	old, err := proto.Marshal(&switchyardpb.StoredPeer{Addresses: []*switchyardpb.StoredAddress{{Address: storetest.Address(1, 1).String(), Failures: 3}}})
 	if err != nil {
@@ -67,7 +68,12 @@ func FuzzDecode(f *testing.F) {
 			if err != nil {
 				return
 			}
-			bad, err = decodePeer(&r2, appendNode(nil, r.ID), appendPeer(nil, &r))
+			p := savedOf(&r)
+			again := appendPeer(nil, &p)
+			if want := appendRecord(nil, &r); !bytes.Equal(again, want) {
+				t.Fatalf("%+v\nis written as %x, want %x", r, again, want)
+			}
+			bad, err = decodePeer(&r2, appendNode(nil, r.ID), again)
 			if err != nil || bad > 0 || !storetest.Equal(r, r2) {
 				t.Fatalf("%v %d\n%+v\n%+v", err, bad, r, r2)
 			}

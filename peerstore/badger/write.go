@@ -176,18 +176,23 @@ func (w *writer) changes(c *peerstore.Changes) error {
 	return nil
 }
 
-func (w *writer) peer(r *peerstore.Record) error {
+func (w *writer) peer(p *peerstore.Saved) error {
 	if cap(w.room)-len(w.room) < cap(w.room)/4 || w.room == nil {
 		w.room = make([]byte, 0, min(max(2*cap(w.room), firstRoom), mostRoom))
 	}
 	at := len(w.room)
-	w.room = appendNode(append(w.room, peerKey), r.ID)
+	w.room = append(w.room, peerKey)
+	if p.Name == "" {
+		w.room = append(append(w.room, hexNode), p.Node[:]...)
+	} else {
+		w.room = appendNode(w.room, p.Name)
+	}
 	value := len(w.room)
-	w.room = appendPeer(w.room, r)
+	w.room = appendPeer(w.room, p)
 	last := len(w.room)
 	var end time.Time
-	if !r.Trusted && !r.Unconditional && !r.Busy { // these the book never forgets, and it writes them again when they are so no longer
-		end = r.LastSeen().Add(w.expiry)
+	if !p.Trusted && !p.Unconditional && !p.Busy { // these the book never forgets, and it writes them again when they are so no longer
+		end = unstamp(uint64(p.LastSeen())).Add(w.expiry)
 	}
 	return w.put(w.room[at:value:value], w.room[value:last:last], end)
 }
