@@ -174,6 +174,9 @@ func (l *link) goUp() bool {
 	defer l.host.change.Unlock()
 	l.mu.Lock()
 	due := !l.ready && l.current && l.settled
+	if due {
+		l.connected = time.Now() // before anybody can see it
+	}
 	l.mu.Unlock()
 	if !due {
 		return false
@@ -188,7 +191,7 @@ func (l *link) goUp() bool {
 		return false
 	}
 	l.mu.Lock()
-	l.ready, l.connected = true, time.Now()
+	l.ready = true
 	l.mu.Unlock()
 	return true
 }
