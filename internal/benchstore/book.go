@@ -2,7 +2,7 @@ package main
 
 // book is one of the stores, filled with some peers. What a store has no counterpart for, its operations leave out (see kind.lacks).
 type book interface {
-	// prepare makes the addresses of peers from..to in the store's own form, which is not part of any measurement but memory.
+	// prepare makes the addresses of peers from..to and of who told of them in the store's own form, which is not part of any measurement but memory.
 	prepare(from, to int)
 	// learned drops what prepare made.
 	learned()
@@ -21,21 +21,13 @@ type book interface {
 	close() error
 }
 
-// manager is a book with a peer manager above it.
-type manager interface {
-	// dialFails lets the manager choose a peer, and tells it that the dial failed.
-	dialFails() bool
-	// tell lets the manager choose 100 addresses.
-	tell() int
-}
-
 // kind is one sort of book.
 type kind struct {
 	name  string
 	ours  bool
-	most  int                                          // peers that it is measured with at most
-	open  func(dir string, peers []peer) (book, error) // opens what is in dir, or begins an empty one there
-	disk  bool                                         // has a database that works in the background
-	lacks map[string]bool                              // operations that it does not have
-	visit func(n int) (map[string]figure, error)       // in place of open, where the book is in another process
+	most  int                                                  // peers that it is measured with at most
+	open  func(dir string, peers []peer) (book, error)         // opens what is in dir, or begins an empty one there
+	disk  bool                                                 // has a database that works in the background
+	lacks map[string]bool                                      // operations that it does not have
+	visit func(n int, peers []peer) (map[string]sample, error) // in place of open, where the book is in another process
 }

@@ -10,11 +10,12 @@ import (
 
 // btcdBook is btcd's address manager.
 type btcdBook struct {
-	book  *addrmgr.AddrManager
-	peers []peer
-	from  int
-	made  []*wire.NetAddressV2
-	now   time.Time
+	book    *addrmgr.AddrManager
+	peers   []peer
+	from    int
+	made    []*wire.NetAddressV2
+	sources []*wire.NetAddressV2 // who told of each
+	now     time.Time
 }
 
 func openBtcd(dir string, peers []peer) (book, error) {
@@ -28,14 +29,19 @@ func (b *btcdBook) address(i int) *wire.NetAddressV2 {
 }
 
 func (b *btcdBook) prepare(from, to int) {
-	b.from, b.made = from, make([]*wire.NetAddressV2, 0, to-from)
+	b.from, b.made, b.sources = from, make([]*wire.NetAddressV2, 0, to-from), make([]*wire.NetAddressV2, 0, to-from)
 	for i := from; i < to; i++ {
 		b.made = append(b.made, b.address(i))
+		if source := b.peers[i].source; i > from && source == b.peers[i-1].source {
+			b.sources = append(b.sources, b.sources[i-from-1])
+		} else {
+			b.sources = append(b.sources, b.address(source))
+		}
 	}
 }
 
-func (b *btcdBook) learned()   { b.made = nil }
-func (b *btcdBook) add(i int)  { b.book.AddAddress(b.made[i-b.from], b.address(b.peers[i].source)) }
+func (b *btcdBook) learned()   { b.made, b.sources = nil, nil }
+func (b *btcdBook) add(i int)  { b.book.AddAddress(b.made[i-b.from], b.sources[i-b.from]) }
 func (b *btcdBook) pick() bool { return b.book.GetAddress() != nil }
 
 func (b *btcdBook) fail() bool {

@@ -9,10 +9,11 @@ import (
 
 // cometBook is CometBFT's address book.
 type cometBook struct {
-	book  pex.AddrBook
-	peers []peer
-	from  int
-	made  []*p2p.NetAddress
+	book    pex.AddrBook
+	peers   []peer
+	from    int
+	made    []*p2p.NetAddress
+	sources []*p2p.NetAddress // who told of each
 }
 
 func openComet(dir string, peers []peer) (book, error) {
@@ -27,16 +28,21 @@ func (b *cometBook) address(i int) *p2p.NetAddress {
 }
 
 func (b *cometBook) prepare(from, to int) {
-	b.from, b.made = from, make([]*p2p.NetAddress, 0, to-from)
+	b.from, b.made, b.sources = from, make([]*p2p.NetAddress, 0, to-from), make([]*p2p.NetAddress, 0, to-from)
 	for i := from; i < to; i++ {
 		b.made = append(b.made, b.address(i))
+		if source := b.peers[i].source; i > from && source == b.peers[i-1].source {
+			b.sources = append(b.sources, b.sources[i-from-1])
+		} else {
+			b.sources = append(b.sources, b.address(source))
+		}
 	}
 }
 
-func (b *cometBook) learned() { b.made = nil }
+func (b *cometBook) learned() { b.made, b.sources = nil, nil }
 
 // add ignores the error that says that the address has no place in the buckets.
-func (b *cometBook) add(i int) { _ = b.book.AddAddress(b.made[i-b.from], b.address(b.peers[i].source)) }
+func (b *cometBook) add(i int) { _ = b.book.AddAddress(b.made[i-b.from], b.sources[i-b.from]) }
 
 // pick has the bias that CometBFT's reactor has with four outbound peers of ten.
 func (b *cometBook) pick() bool { return b.book.PickAddress(50) != nil }

@@ -1,160 +1,76 @@
 package main
 
 import (
-	"errors"
-	"os"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
 )
 
-// operation is one row for each book and size.
-type operation struct{ name, unit string }
-
-func (o operation) full() string { return "store: " + o.name }
-func (o operation) wanted() bool { return strings.Contains(o.full(), *only) }
-
-// The operations, in the order in which a visit measures them.
-const (
-	opMemory    = "bytes a peer"
-	opWritten   = "written behind"
-	opAdd       = "add"
-	opCycle     = "add, pick, fail"
-	opManage    = "add, DialNext, DialFailed"
-	opPick      = "pick"
-	opAdvertise = "advertise 100"
-	opTell      = "Advertise 100"
-	opSave      = "save"
-	opLoad      = "load"
-	opHeld      = "peers held"
-)
-
-var operations = []operation{{opAdd, "us"}, {opCycle, "us"}, {opManage, "us"}, {opPick, "us"}, {opAdvertise, "us"}, {opTell, "us"}, {opMemory, "B"}, {opWritten, "peers/s"}, {opSave, "ms"}, {opLoad, "ms"}, {opHeld, ""}}
-
-// figure is what one measurement gave.
-type figure struct {
-	value float64
-	cpu   float64 // processor time in the same unit, of all threads; 0 where it means nothing
+// sample is what one visit gave for one operation.
+type sample struct {
+	calls int
+	value float64 // a call, in the operation's unit
+	cpu   float64 // processor time a call in the same unit, of all threads; 0 where it means nothing
 }
 
-var errBudget = errors.New("the budget is spent")
+// stopwatch adds up times, wall and processor.
+type stopwatch struct{ took, used time.Duration }
 
-// visit fills a book of a kind with n peers and measures all operations on it.
-func visit(k kind, n int) (map[string]figure, error) {
-	if k.visit != nil {
-		return k.visit(n)
-	}
-	settle()
-	dir, err := os.MkdirTemp("", "benchstore")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	extra := max(n/10, 1000)
-	peers := makePeers(n + 3*extra)
-	b, err := k.open(dir, peers)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]figure{}
-	before := heap()
-	b.prepare(0, n)
-	began, used := time.Now(), processorTime()
-	for i := range n {
-		if b.add(i); i%1000 == 0 && (processorTime()-used > *budget || time.Since(began) > 5**budget) {
-			_ = b.close()
-			return nil, errBudget
-		}
-	}
-	b.learned()
-	out[opHeld] = figure{value: float64(b.held())}
-	out[opMemory] = figure{value: float64(int64(heap())-int64(before)) / float64(b.held())}
-	runtime.KeepAlive(peers)
-
-	if !k.lacks[opWritten] {
-		f, err := once(func() error { return b.written() })
-		if err != nil {
-			return nil, err
-		}
-		out[opWritten] = figure{value: float64(n) / f.value * 1e3}
-	}
-	if k.disk {
-		rest()
-	}
-	b.prepare(n, n+3*extra)
-	next := n
-	if r, ok := b.(interface{ run() }); ok { // from here on it writes in the background
-		r.run()
-	}
-	out[opAdd] = repeat(extra, func() bool { b.add(next); next++; return true })
-	if !k.lacks[opCycle] {
-		out[opCycle] = repeat(extra, func() bool { b.add(next); next++; return b.fail() })
-	}
-	m, managed := b.(manager)
-	if managed {
-		out[opManage] = repeat(extra, func() bool { b.add(next); next++; return m.dialFails() })
-		out[opTell] = repeat(1<<30, func() bool { return m.tell() > 0 })
-	}
-	if !k.lacks[opPick] {
-		out[opPick] = repeat(1<<30, b.pick)
-	}
-	if !k.lacks[opAdvertise] {
-		out[opAdvertise] = repeat(1<<30, func() bool { return b.advertise() > 0 })
-	}
-	save, err := once(b.close)
-	if err != nil {
-		return nil, err
-	}
-	if k.lacks[opLoad] {
-		return clean(out), nil
-	}
-	if !k.lacks[opSave] {
-		out[opSave] = save
-	}
-	b = nil
-	runtime.GC()
-	load, err := once(func() (err error) { b, err = k.open(dir, peers); return err })
-	if err != nil {
-		return nil, err
-	}
-	out[opLoad] = load
-	if b.held() == 0 {
-		err = errors.New("nothing was loaded")
-	}
-	return clean(out), errors.Join(err, b.close())
-}
-
-// clean leaves out what was not asked for, and what failed.
-func clean(out map[string]figure) map[string]figure {
-	for _, o := range operations {
-		if f, ok := out[o.name]; ok && (!o.wanted() || f.value < 0) {
-			delete(out, o.name)
-		}
-	}
-	return out
-}
-
-// repeat calls fn until the time of a measurement is over, or it has been called most times, or fails, and gives µs a call; -1 when it failed at once.
-func repeat(most int, fn func() bool) figure {
+// time adds what fn takes.
+func (w *stopwatch) time(fn func() error) error {
 	used, began := processorTime(), time.Now()
-	n := 0
-	var took time.Duration
-	for step := 1; n < most && took < *duration; step = min(2*step, 256) { // the clock is read seldom
-		for range min(step, most-n) {
-			if !fn() {
-				most = n
-				break
+	err := fn()
+	w.took += time.Since(began)
+	w.used += processorTime() - used
+	return err
+}
+
+// sample is a call's part, in units.
+func (w *stopwatch) sample(calls int, unit time.Duration) sample {
+	a := func(d time.Duration) float64 { return float64(d) / float64(unit) / float64(calls) }
+	return sample{calls, a(w.took), a(w.used)}
+}
+
+// once measures one call, in ms.
+func once(fn func() error) (sample, error) {
+	var w stopwatch
+	err := w.time(fn)
+	return w.sample(1, time.Millisecond), err
+}
+
+// series measures many short calls, most at most, until the limit is over (0: none), in µs a call. A tenth of them are a warm-up. The garbage of what came before is
+// collected first. after, unless nil, does what the calls put off: it gets the watch to measure that, or what part of it is theirs.
+func series(most int, limit time.Duration, call func() error, after func(*stopwatch) error) (sample, error) {
+	repeat := func(most int, limit time.Duration) (n int, err error) {
+		began := time.Now()
+		for step := 1; n < most && (limit == 0 || time.Since(began) < limit); step = min(2*step, 256) { // the clock is read seldom
+			for range min(step, most-n) {
+				if err := call(); err != nil {
+					return n, err
+				}
+				n++
 			}
-			n++
 		}
-		took = time.Since(began)
+		return n, nil
 	}
-	if n == 0 {
-		return figure{value: -1}
+	if after == nil {
+		after = func(*stopwatch) error { return nil }
 	}
-	used = processorTime() - used
-	return figure{value: micros(took) / float64(n), cpu: micros(used) / float64(n)}
+	warm := max(1, most/10)
+	if _, err := repeat(warm, limit/10); err != nil {
+		return sample{}, err
+	}
+	if err := after(new(stopwatch)); err != nil {
+		return sample{}, err
+	}
+	runtime.GC()
+	var w stopwatch
+	n := 0
+	err := w.time(func() (err error) { n, err = repeat(most-warm, limit); return err })
+	if err == nil {
+		err = after(&w)
+	}
+	return w.sample(max(n, 1), time.Microsecond), err
 }
 
 // settle waits for what earlier visits left running: it would hold on to their memory.
@@ -165,8 +81,7 @@ func settle() {
 }
 
 // rest waits until a database has done what it does in the background with so many new records at once: a node in its days is past that.
-func rest() {
-	const step = 100 * time.Millisecond
+func rest(step time.Duration) {
 	quiet := 0
 	for i := 0; i < 300 && quiet < 5; i++ {
 		used := processorTime()
@@ -176,16 +91,6 @@ func rest() {
 		}
 	}
 }
-
-// once measures one call, in ms.
-func once(fn func() error) (figure, error) {
-	used, began := processorTime(), time.Now()
-	err := fn()
-	took := time.Since(began)
-	return figure{value: micros(took) / 1e3, cpu: micros(processorTime()-used) / 1e3}, err
-}
-
-func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
 // processorTime is what this process has used; 0 where the system does not tell.
 func processorTime() time.Duration {

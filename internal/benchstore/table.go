@@ -10,35 +10,68 @@ import (
 	"text/tabwriter"
 )
 
-// results are all figures, by book, size and operation.
-type results map[string]map[int]map[string][]figure
+// results are the samples of each round, by book, size and operation.
+type results map[string]map[int]map[string][][]sample
 
-func (r results) add(book string, size int, figures map[string]figure) {
+// add takes the visits of a round.
+func (r results) add(book string, size int, visits []map[string]sample) {
 	if r[book] == nil {
-		r[book] = map[int]map[string][]figure{}
+		r[book] = map[int]map[string][][]sample{}
 	}
 	if r[book][size] == nil {
-		r[book][size] = map[string][]figure{}
+		r[book][size] = map[string][][]sample{}
 	}
-	for name, f := range figures {
-		r[book][size][name] = append(r[book][size][name], f)
+	of := map[string][]sample{}
+	for _, v := range visits {
+		for name, s := range v {
+			of[name] = append(of[name], s)
+		}
+	}
+	for name, list := range of {
+		r[book][size][name] = append(r[book][size][name], list)
 	}
 }
 
-// cell is one median.
+// cell is what all visits gave for one operation. Low and High are the quartiles beside the median of Value.
 type cell struct {
 	Operation string  `json:"operation"`
 	Unit      string  `json:"unit"`
 	Book      string  `json:"book"`
 	Peers     int     `json:"peers"`
 	Value     float64 `json:"value"`
+	Low       float64 `json:"low"`
+	High      float64 `json:"high"`
 	CPU       float64 `json:"cpu"`
-	Ratio     float64 `json:"ratio"` // to ours with persistence: of processor time, which other programs hardly disturb, where there is any
+	Ratio     float64 `json:"ratio"` // of the values, to ours with persistence
+	Visits    int     `json:"visits"`
+	Calls     int     `json:"calls"` // in all visits
 }
 
-// medians are all cells, by operation, size and book.
-func (r results) medians() (all []cell) {
+// sum makes a cell of the rounds of an operation. The value is the median of all visits. The processor time of a visit of some milliseconds is not told well by the
+// system, so that of a round is that of all its calls, and the median is that of the rounds.
+func sum(rounds [][]sample) (c cell) {
+	var values, cpus []float64
+	for _, visits := range rounds {
+		calls, cpu := 0, 0.0
+		for _, s := range visits {
+			values = append(values, s.value)
+			calls, cpu = calls+s.calls, cpu+s.cpu*float64(s.calls)
+		}
+		cpus = append(cpus, cpu/float64(calls))
+		c.Visits, c.Calls = c.Visits+len(visits), c.Calls+calls
+	}
+	slices.Sort(values)
+	slices.Sort(cpus)
+	c.Low, c.Value, c.High, c.CPU = values[len(values)/4], values[len(values)/2], values[(3*len(values)-1)/4], cpus[len(cpus)/2]
+	return c
+}
+
+// cells are all, by operation, size and book.
+func (r results) cells() (all []cell) {
 	for _, o := range operations {
+		if !o.wanted() {
+			continue
+		}
 		var counts []int
 		for _, bySize := range r {
 			for n := range bySize {
@@ -51,26 +84,16 @@ func (r results) medians() (all []cell) {
 		for _, n := range counts {
 			ours := 0.0
 			for _, k := range kinds {
-				f := r[k.name][n][o.name]
-				if len(f) == 0 {
+				rounds := r[k.name][n][o.name]
+				if len(rounds) == 0 {
 					continue
 				}
-				slices.SortFunc(f, func(a, b figure) int {
-					if a.value < b.value {
-						return -1
-					}
-					return 1
-				})
-				m := f[len(f)/2]
-				c := cell{Operation: o.name, Unit: o.unit, Book: k.name, Peers: n, Value: m.value, CPU: m.cpu}
-				cost := m.cpu
-				if cost == 0 {
-					cost = m.value
-				}
+				c := sum(rounds)
+				c.Operation, c.Unit, c.Book, c.Peers = o.name, o.unit, k.name, n
 				if k.ours {
-					ours = cost // the last of ours is the persistent one
-				} else if ours > 0 && o.name != opHeld {
-					c.Ratio = cost / ours
+					ours = c.Value // the last of ours is the persistent one
+				} else if ours > 0 && o.name != opHeld && o.name != opNew {
+					c.Ratio = c.Value / ours
 				}
 				all = append(all, c)
 			}
@@ -83,7 +106,7 @@ func table(w io.Writer, all []cell, counts []int) {
 	tw := tabwriter.NewWriter(w, 2, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(tw, "measurement\tunit\tbook\t")
 	for _, n := range counts {
-		fmt.Fprintf(tw, "%s\tCPU\tx ours\t", short(n))
+		fmt.Fprintf(tw, "%s\t±\tCPU\tx ours\t", short(n))
 	}
 	fmt.Fprintln(tw)
 	for _, o := range operations {
@@ -93,11 +116,11 @@ func table(w io.Writer, all []cell, counts []int) {
 			for _, n := range counts {
 				i := slices.IndexFunc(all, func(c cell) bool { return c.Operation == o.name && c.Book == k.name && c.Peers == n })
 				if i < 0 {
-					line += "\t\t\t"
+					line += "\t\t\t\t"
 					continue
 				}
 				found = true
-				line += number(all[i].Value) + "\t" + number(all[i].CPU) + "\t" + number(all[i].Ratio) + "\t"
+				line += value(all[i].Value) + "\t" + spread(all[i]) + "\t" + number(all[i].CPU) + "\t" + number(all[i].Ratio) + "\t"
 			}
 			if found {
 				fmt.Fprintln(tw, line)
@@ -107,14 +130,27 @@ func table(w io.Writer, all []cell, counts []int) {
 	_ = tw.Flush()
 }
 
-func number(f float64) string {
-	switch {
-	case f == 0:
+// spread is half of the distance between the quartiles, beside the median.
+func spread(c cell) string {
+	if c.Visits < 2 || c.High == c.Low || c.Value == 0 {
 		return ""
-	case f >= 1000:
+	}
+	return strconv.FormatFloat(50*(c.High-c.Low)/c.Value, 'f', 0, 64) + "%"
+}
+
+func value(f float64) string {
+	if f >= 1000 {
 		return strconv.FormatFloat(f, 'f', 0, 64)
 	}
 	return strconv.FormatFloat(f, 'g', 3, 64)
+}
+
+// number is a value, if there is one.
+func number(f float64) string {
+	if f == 0 {
+		return ""
+	}
+	return value(f)
 }
 
 // short is 1k, 10k, 1M.
@@ -130,10 +166,10 @@ func short(n int) string {
 
 func writeCSV(w io.Writer, all []cell) error {
 	c := csv.NewWriter(w)
-	_ = c.Write([]string{"operation", "unit", "book", "peers", "value", "cpu", "ratio"})
+	_ = c.Write([]string{"operation", "unit", "book", "peers", "value", "low", "high", "cpu", "ratio", "visits", "calls"})
 	for _, m := range all {
 		f := func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
-		_ = c.Write([]string{m.Operation, m.Unit, m.Book, strconv.Itoa(m.Peers), f(m.Value), f(m.CPU), f(m.Ratio)})
+		_ = c.Write([]string{m.Operation, m.Unit, m.Book, strconv.Itoa(m.Peers), f(m.Value), f(m.Low), f(m.High), f(m.CPU), f(m.Ratio), strconv.Itoa(m.Visits), strconv.Itoa(m.Calls)})
 	}
 	c.Flush()
 	return c.Error()

@@ -8,11 +8,10 @@ import (
 	"strings"
 )
 
-// visitTendermint lets the program of ./tendermint make a visit. It reads the peers and writes a line for each operation: its name, the value, the processor time.
-func visitTendermint(n int) (map[string]figure, error) {
-	extra := max(n/10, 1000)
+// visitTendermint lets the program of ./tendermint make a visit. It reads the peers and writes a line for each operation: its name, the calls, the value, the processor time.
+func visitTendermint(n int, peers []peer) (map[string]sample, error) {
 	var in bytes.Buffer
-	for _, p := range makePeers(n + 2*extra) {
+	for _, p := range peers {
 		fmt.Fprintln(&in, p.hexID(), p.ip)
 	}
 	dir, err := os.MkdirTemp("", "benchstore")
@@ -20,7 +19,7 @@ func visitTendermint(n int) (map[string]figure, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	cmd := exec.Command(*other, fmt.Sprint(n), duration.String(), budget.String(), dir)
+	cmd := exec.Command(*other, fmt.Sprint(n), fmt.Sprint(grown(n)), duration.String(), briefly(n).String(), budget.String(), dir)
 	cmd.Stdin, cmd.Stderr = &in, os.Stderr
 	text, err := cmd.Output()
 	if err != nil {
@@ -29,14 +28,14 @@ func visitTendermint(n int) (map[string]figure, error) {
 	if strings.TrimSpace(string(text)) == "budget" {
 		return nil, errBudget
 	}
-	out := map[string]figure{}
+	out := map[string]sample{}
 	for line := range strings.Lines(string(text)) {
-		var f figure
+		var s sample
 		name, numbers, _ := strings.Cut(line, ":")
-		if _, err := fmt.Sscan(numbers, &f.value, &f.cpu); err != nil {
+		if _, err := fmt.Sscan(numbers, &s.calls, &s.value, &s.cpu); err != nil {
 			return nil, fmt.Errorf("its line %q: %w", line, err)
 		}
-		out[name] = f
+		out[name] = s
 	}
-	return clean(out), nil
+	return out, nil
 }
