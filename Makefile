@@ -36,9 +36,9 @@ race: need-cc ## the tests of the main module under the race detector
 interop: need-js ## the tests against real peers (modules of their own)
 	@for m in $(filter-out .,$(MODULES)); do echo "--- $$m"; (cd $$m && go test -timeout $(TIMEOUT) ./...) || exit 1; done
 
-compat: ## our program beside other releases: CometBFT 0.34, 0.37, 0.38 and 1.0, and kubo (it builds them: some minutes)
+compat: need-js ## our program beside other releases: CometBFT 0.34, 0.37, 0.38 and 1.0, kubo, js-libp2p 1 to 3 (it fetches and builds them: some minutes)
 	cd internal/interop && go vet -tags compat . && go test -tags compat -run TestReleases -timeout 30m -v .
-	cd internal/interoplibp2p && go vet -tags compat ./hosts && go test -tags compat -run TestKubo -timeout 30m -v ./hosts
+	cd internal/interoplibp2p && go vet -tags compat ./hosts && go test -tags compat -run "TestKubo|TestJSReleases" -timeout 30m -v ./hosts
 
 lint: floors ## gofmt, go vet, staticcheck and the floors
 	@bad=$$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$' | xargs gofmt -l); \
