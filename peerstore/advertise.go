@@ -32,7 +32,7 @@ func (b *Book) reshare(slot uint32, e *entry) {
 	b.leaveShare(e)
 	if to != unshared {
 		e.share, e.sharePos = to, uint32(len(b.shared[to]))
-		b.shared[to] = append(b.shared[to], slot)
+		b.shared[to] = push(b.shared[to], slot)
 	}
 }
 

@@ -190,6 +190,7 @@ func (b *Book) remove(slot uint32, e *entry) {
 		b.leave(slot, e)
 	}
 	b.unshare(e)
+	b.setWaits(e, false)
 	if e.is(parked) {
 		delete(b.parked, slot)
 	}

@@ -30,24 +30,30 @@ const (
 
 // buckets is one table.
 type buckets struct {
-	used  []uint8 // places taken of each bucket; they come first
-	cells []*[bucketSize]uint32
+	used []uint8  // places taken of each bucket; they come first
+	at   []uint32 // the bucket's number in all, plus one; 0 until its first peer comes
+	all  slab[bucket]
 }
+
+type bucket [bucketSize]uint32
 
 func newBuckets(places int) buckets {
 	n := max((places+bucketSize-1)/bucketSize, fewestBuckets)
-	return buckets{make([]uint8, n), make([]*[bucketSize]uint32, n)}
+	return buckets{used: make([]uint8, n), at: make([]uint32, n)}
 }
+
+// cells are the places of a bucket that has had a peer.
+func (t *buckets) cells(bucket int) *bucket { return t.all.at(t.at[bucket] - 1) }
 
 func (t *buckets) full(bucket int) bool { return t.used[bucket] == bucketSize }
 
 // put places a slot in a bucket that is not full, and returns its cell.
 func (t *buckets) put(bucket int, slot uint32) (cell uint32) {
-	if t.cells[bucket] == nil {
-		t.cells[bucket] = new([bucketSize]uint32)
+	if t.at[bucket] == 0 {
+		t.at[bucket] = t.all.take() + 1
 	}
 	i := t.used[bucket]
-	t.cells[bucket][i] = slot
+	t.cells(bucket)[i] = slot
 	t.used[bucket]++
 	return uint32(bucket*bucketSize) + uint32(i)
 }
@@ -56,8 +62,9 @@ func (t *buckets) put(bucket int, slot uint32) (cell uint32) {
 func (t *buckets) take(cell uint32) (last uint32) {
 	bucket := cell / bucketSize
 	t.used[bucket]--
-	last = t.cells[bucket][t.used[bucket]]
-	t.cells[bucket][cell%bucketSize] = last
+	cells := t.cells(int(bucket))
+	last = cells[t.used[bucket]]
+	cells[cell%bucketSize] = last
 	return last
 }
 
@@ -134,7 +141,7 @@ func (b *Book) enterNew(slot uint32, e *entry, force bool) bool {
 		return true
 	}
 	bucket := b.bucketOf(e, New)
-	cells := b.tableOf(New).cells[bucket]
+	cells := b.tableOf(New).cells(bucket)
 	least := b.levelOf(e)
 	victim, found := uint32(0), false
 	for i := range bucketSize {

@@ -31,7 +31,9 @@ func (c *cells) find(tag uint32, same func(i uint32) bool) (i uint32, ok bool) {
 
 // put adds a number that is not there.
 func (c *cells) put(tag, i uint32) {
-	c.reserve(c.n + 1)
+	if n := c.wanted(); n > len(c.all) {
+		c.move(array[uint64](n))
+	}
 	c.n++
 	c.place(uint64(tag)<<32 | uint64(i+1))
 }
@@ -45,17 +47,18 @@ func (c *cells) place(cell uint64) {
 	c.all[at] = cell
 }
 
-// reserve makes room for n numbers in all.
-func (c *cells) reserve(n int) {
-	size := max(len(c.all), fewestCells)
-	for 4*n > fullCells*size {
-		size *= 2
+// wanted is how many cells there should be to put one more number.
+func (c *cells) wanted() int {
+	if 4*(c.n+1) > fullCells*len(c.all) {
+		return max(2*len(c.all), fewestCells)
 	}
-	if size == len(c.all) {
-		return
-	}
+	return len(c.all)
+}
+
+// move takes other cells into use, which are empty.
+func (c *cells) move(all []uint64) {
 	old := c.all
-	c.all = make([]uint64, size)
+	c.all = all
 	for _, cell := range old {
 		if cell != 0 {
 			c.place(cell)

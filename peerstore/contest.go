@@ -33,7 +33,7 @@ func (b *Book) challenge(slot uint32, e *entry, bucket int) (promoted bool) {
 	if e.is(contested) || len(b.contests) >= maxContests {
 		return false
 	}
-	cells := b.tableOf(Tried).cells[bucket]
+	cells := b.tableOf(Tried).cells(bucket)
 	victim, least, found := uint32(0), int64(never), false
 	for range victimLooks {
 		other := cells[b.random.IntN(bucketSize)]

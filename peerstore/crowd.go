@@ -8,9 +8,12 @@ import "math/bits"
 type crowds struct {
 	key  sipKey // secret, as remotes choose the groups
 	at   cells  // in all, by group
-	all  []crowd
-	free []uint32 // of all
+	all  slab[crowd]
 	some []uint32 // of all: those that have a peer, in no order
+
+	pieces pieces[member]         // of the lists of members
+	unused [pieceSizes][][]member // pieces of 2, 4, 8, ...
+	taken  int                    // members that pieces have room for
 }
 
 // crowd are the peers of one group.
@@ -19,6 +22,14 @@ type crowd struct {
 	members []member // in no order
 	pos     uint32   // in crowds.some
 }
+
+// Lists of few members are pieces of larger arrays, as there are very many of them.
+const (
+	pieceSizes = 6 // 2, 4, ... 64 members
+	mostPiece  = 1 << pieceSizes
+	leastArray = 64
+	mostArray  = 1 << 18 // 1 MiB of members
+)
 
 // member is a peer's level and slot in one number, so that peers are compared without a look at their entries, which lie far apart in memory.
 type member uint32
@@ -40,20 +51,14 @@ func (c *crowds) tag(g Group) uint32 {
 }
 
 func (c *crowds) find(g Group) (id uint32, ok bool) {
-	return c.at.find(c.tag(g), func(id uint32) bool { return c.all[id].group == g })
+	return c.at.find(c.tag(g), func(id uint32) bool { return c.all.at(id).group == g })
 }
 
 // take makes a crowd of a group that has none.
 func (c *crowds) take(g Group) (id uint32) {
-	if n := len(c.free); n > 0 {
-		id = c.free[n-1]
-		c.free = c.free[:n-1]
-	} else {
-		id = uint32(len(c.all))
-		c.all = append(c.all, crowd{})
-	}
+	id = c.all.take()
 	c.at.put(c.tag(g), id)
-	of := &c.all[id]
+	of := c.all.at(id)
 	of.group, of.pos = g, uint32(len(c.some))
 	c.some = append(c.some, id)
 	return id
@@ -61,17 +66,44 @@ func (c *crowds) take(g Group) (id uint32) {
 
 // give lets a crowd without peers go.
 func (c *crowds) give(id uint32) {
-	of := &c.all[id]
+	of := c.all.at(id)
 	end := len(c.some) - 1
 	other := c.some[end]
-	c.some[of.pos], c.all[other].pos = other, of.pos
+	c.some[of.pos], c.all.at(other).pos = other, of.pos
 	c.some = c.some[:end]
 	c.at.drop(c.tag(of.group), id)
-	of.members = of.members[:0] // which it uses again
-	if cap(of.members) > 8 {
-		of.members = nil
+	c.release(of.members)
+	c.all.give(id)
+}
+
+// grow makes room for one more in a full list.
+func (c *crowds) grow(members []member) []member {
+	n := max(2*len(members), 2)
+	if n > mostPiece {
+		more := push(members, 0)[:len(members)]
+		c.release(members)
+		return more
 	}
-	c.free = append(c.free, id)
+	var more []member
+	if unused := &c.unused[bits.Len(uint(n))-2]; len(*unused) > 0 {
+		end := len(*unused) - 1
+		more = (*unused)[end]
+		*unused = (*unused)[:end]
+	} else {
+		more = c.pieces.take(n, min(max(c.taken/16, leastArray), mostArray))
+		c.taken += n
+	}
+	more = append(more[:0], members...)
+	c.release(members)
+	return more
+}
+
+// release keeps the piece of a list that is not used any more.
+func (c *crowds) release(members []member) {
+	if n := cap(members); n > 0 && n <= mostPiece {
+		unused := &c.unused[bits.Len(uint(n))-2]
+		*unused = append(*unused, members)
+	}
 }
 
 // add puts a peer into the crowd of its group, and returns which that is and where it stands there.
@@ -80,14 +112,17 @@ func (c *crowds) add(g Group, m member) (id, pos uint32) {
 	if !ok {
 		id = c.take(g)
 	}
-	of := &c.all[id]
+	of := c.all.at(id)
+	if len(of.members) == cap(of.members) {
+		of.members = c.grow(of.members)
+	}
 	of.members = append(of.members, m)
 	return id, uint32(len(of.members) - 1)
 }
 
 // remove takes away who stands at a place of a crowd, and returns who stands there now.
 func (c *crowds) remove(id, pos uint32) (moved uint32, some bool) {
-	of := &c.all[id]
+	of := c.all.at(id)
 	last := uint32(len(of.members) - 1)
 	of.members[pos] = of.members[last]
 	of.members = of.members[:last]
@@ -119,7 +154,7 @@ func (b *Book) leaveCrowd(e *entry) {
 // chooseOf draws a peer of a table that has some.
 func (b *Book) chooseOf(which int) uint32 {
 	c := &b.crowds[which]
-	members := c.all[c.some[b.random.IntN(len(c.some))]].members
+	members := c.all.at(c.some[b.random.IntN(len(c.some))]).members
 	best := members[b.random.IntN(len(members))]
 	for range min(crowdLooks, len(members)) - 1 {
 		if o := members[b.random.IntN(len(members))]; o.level() > best.level() {

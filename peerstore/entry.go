@@ -56,6 +56,7 @@ const (
 	moved     // the address that its bucket follows from may have changed
 	worked    // an address has worked since its table was last chosen
 	contested // is in one of Book.contests
+	waits     // counted in Book.waiting
 	kept      = trusted | unconditional
 )
 

@@ -27,9 +27,14 @@ type ids struct {
 	seed   maphash.Seed
 	shards [idShards]cells
 	n      int
+	pieces pieces[uint64]
 }
 
-const idShards = 256
+const (
+	idShards   = 256
+	largeShard = 4096    // cells: from here on they are cut from one array for several shards
+	shardArray = 1 << 17 // its cells
+)
 
 func (s *ids) hash(k *nodeKey) (shard *cells, tag uint32) {
 	h := maphash.Bytes(s.seed, k.raw[:])
@@ -45,6 +50,9 @@ func (s *ids) find(k *nodeKey, same func(slot uint32) bool) (slot uint32, ok boo
 // put adds a key that is not there.
 func (s *ids) put(k *nodeKey, slot uint32) {
 	shard, tag := s.hash(k)
+	if n := shard.wanted(); n > len(shard.all) && n >= largeShard {
+		shard.move(s.pieces.take(n, shardArray))
+	}
 	shard.put(tag, slot)
 	s.n++
 }

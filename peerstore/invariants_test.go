@@ -71,7 +71,7 @@ func checkBook(b *Book) error {
 		if e.cell != 0 {
 			cell := e.cell - 1
 			t := b.tableOf(e.table)
-			if t.cells[cell/bucketSize][cell%bucketSize] != slot || cell%bucketSize >= uint32(t.used[cell/bucketSize]) {
+			if t.cells(int(cell / bucketSize))[cell%bucketSize] != slot || cell%bucketSize >= uint32(t.used[cell/bucketSize]) {
 				return fmt.Errorf("slot %d is not in its bucket", slot)
 			}
 			cells++
@@ -108,18 +108,18 @@ func checkBook(b *Book) error {
 	for i, t := range b.tables {
 		for bucket, used := range t.used {
 			cells -= int(used)
-			if used > bucketSize || used > 0 && t.cells[bucket] == nil {
+			if used > bucketSize || used > 0 && t.at[bucket] == 0 {
 				return fmt.Errorf("bucket %d of table %d has %d places taken", bucket, i+1, used)
 			}
 		}
 	}
 	for which := range b.crowds {
 		c := &b.crowds[which]
-		if len(c.some) != c.at.n || len(c.some)+len(c.free) != len(c.all) {
-			return fmt.Errorf("%d groups listed, %d known, %d free, of %d", len(c.some), c.at.n, len(c.free), len(c.all))
+		if len(c.some) != c.at.n || len(c.some)+len(c.all.free) != int(c.all.next) {
+			return fmt.Errorf("%d groups listed, %d known, %d free, of %d", len(c.some), c.at.n, len(c.all.free), c.all.next)
 		}
 		for pos, id := range c.some {
-			of := &c.all[id]
+			of := c.all.at(id)
 			crowded -= len(of.members)
 			if found, ok := c.find(of.group); int(of.pos) != pos || len(of.members) == 0 || !ok || found != id {
 				return fmt.Errorf("the group %v is listed wrongly", of.group)
@@ -148,8 +148,8 @@ func checkBook(b *Book) error {
 		return fmt.Errorf("%d shareable peers of %d", inShares, known)
 	case tried != b.tried || wide != b.global || kinds != b.ofKind || drawn != b.drawn:
 		return fmt.Errorf("totals differ: tried %d %d, global %d %d, kinds %v %v, drawn %v %v", tried, b.tried, wide, b.global, kinds, b.ofKind, drawn, b.drawn)
-	case len(b.waiting.items) > 2*int(b.entries.next)+64: // those of peers that a lifted ban has made due stay until their time comes
-		return fmt.Errorf("%d items for %d that wait", len(b.waiting.items), waiting)
+	case waiting != b.waiting.peers || len(b.waiting.items) > 2*int(b.entries.next)+64: // those of peers that a lifted ban has made due stay until their time comes
+		return fmt.Errorf("%d items for %d that wait, of %d counted", len(b.waiting.items), waiting, b.waiting.peers)
 	case int(b.more.next)-len(b.more.free) != more || int(b.extras.next)-len(b.extras.free) != extras || int(b.others.next)-len(b.others.free) != others:
 		return fmt.Errorf("leaked: further addresses, extras or other forms")
 	}
@@ -172,15 +172,15 @@ func checkBook(b *Book) error {
 // checkCrowd compares the place of a peer that may be dialed in the index by network group with what it follows from: the group is that of one of its addresses, and
 // the index knows it there.
 func checkCrowd(b *Book, c *crowds, slot uint32, e *entry) error {
-	if int(e.crowd) >= len(c.all) || int(e.crowdPos) >= len(c.all[e.crowd].members) || c.all[e.crowd].members[e.crowdPos] != memberOf(slot, e.set.level()) {
+	if e.crowd >= c.all.next || int(e.crowdPos) >= len(c.all.at(e.crowd).members) || c.all.at(e.crowd).members[e.crowdPos] != memberOf(slot, e.set.level()) {
 		return fmt.Errorf("slot %d does not stand in its crowd", slot)
 	}
 	for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
-		if b.groupOf(k) == c.all[e.crowd].group {
+		if b.groupOf(k) == c.all.at(e.crowd).group {
 			return nil
 		}
 	}
-	return fmt.Errorf("slot %d stands in the crowd of %v, where it has no address", slot, c.all[e.crowd].group)
+	return fmt.Errorf("slot %d stands in the crowd of %v, where it has no address", slot, c.all.at(e.crowd).group)
 }
 
 // stress is a world in which buckets overflow: many peers in few groups, told by few.

@@ -67,10 +67,19 @@ func (b *Book) reindex(slot uint32, e *entry) {
 	}
 	old := e.due
 	e.due = due
+	b.setWaits(e, !ready && due != never)
 	if !ready && due != never && (was || due != old) {
 		b.waiting.push(dueItem{due, slot}, b.stale)
 	}
 	b.reshare(slot, e)
+}
+
+// setWaits counts e among those that may be dialed later, or not.
+func (b *Book) setWaits(e *entry, on bool) {
+	if on != e.is(waits) {
+		e.setFlag(waits, on)
+		b.waiting.peers += sign(on)
+	}
 }
 
 // stale says that an item of the waiting peers is out of date.
@@ -115,10 +124,22 @@ func (b *Book) advance() (some bool) {
 			break
 		}
 		b.waiting.drop(0)
-		if !b.stale(first) {
-			b.reindex(first.slot, b.at(first.slot))
-			some = true
+		if b.stale(first) {
+			continue
+		}
+		some = true
+		if e := b.at(first.slot); b.onlyDue(e) {
+			b.setWaits(e, false)
+			b.makeDue(first.slot, e)
+		} else {
+			b.reindex(first.slot, e)
 		}
 	}
 	return some
+}
+
+// onlyDue says of a peer whose time has come that nothing else can have changed for it meanwhile, as for most: it has a place in a bucket, no ban or quarantine may have
+// ended, and it does not grow old, as it never worked.
+func (b *Book) onlyDue(e *entry) bool {
+	return e.cell != 0 && e.extra == 0 && !e.is(parked|moved|worked) && len(b.bans.nets) == 0 && e.first.next == 0 && e.first.lastWorked == 0
 }

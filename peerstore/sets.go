@@ -53,7 +53,7 @@ type set struct {
 func (b *Book) join(slot uint32, e *entry, id setID, due bool) {
 	s := &b.sets[id]
 	e.set, e.pos = id, uint32(len(s.slots))
-	s.slots = append(s.slots, slot)
+	s.slots = push(s.slots, slot)
 	if due {
 		b.makeDue(slot, e)
 	}

@@ -6,7 +6,7 @@ import "testing"
 func TestSlab(t *testing.T) {
 	var s slab[uint32]
 	where := map[uint32]*uint32{}
-	for want := range uint32(3 * chunkSize) {
+	for want := range uint32(40 * maxChunk) {
 		i := s.take()
 		if i != want {
 			t.Fatalf("took %d, want %d", i, want)
@@ -28,7 +28,7 @@ func TestSlab(t *testing.T) {
 	}
 	var few slab[uint32]
 	few.take()
-	if n := len(few.chunks[0]); n != firstChunk {
+	if n := len(few.chunks[0]); n != 2 {
 		t.Errorf("one value holds room for %d", n)
 	}
 }

@@ -1,12 +1,16 @@
 package peerstore
 
 // waiting orders peers that may be dialed later by when: a heap of four children a node. A peer that becomes due at another time is pushed again, and
-// its old item is left to be dropped when it is met (stale says so); with each push a few items are looked at, so those that are left never outnumber the others
-// by much.
+// its old item is left to be dropped when it is met (stale says so). Once more items are left than peers wait, each push looks at a few, so that they do not become
+// many more.
 type waiting struct {
 	items []dueItem
+	peers int // that wait: see Book.setWaits
 	hand  int
 }
+
+// fewestItems are left without a look.
+const fewestItems = 64
 
 type dueItem struct {
 	due  int64
@@ -14,9 +18,12 @@ type dueItem struct {
 }
 
 func (w *waiting) push(i dueItem, stale func(dueItem) bool) {
-	w.items = append(w.items, i)
+	w.items = push(w.items, i)
 	w.up(len(w.items) - 1)
-	for range 2 {
+	if len(w.items) <= w.peers+w.peers/2+fewestItems {
+		return
+	}
+	for range 4 {
 		if w.hand++; w.hand >= len(w.items) {
 			w.hand = 0
 		}

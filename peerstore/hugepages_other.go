@@ -1,0 +1,6 @@
+//go:build !linux
+
+package peerstore
+
+// useHugePages does nothing here.
+func useHugePages(_, _ uintptr) {}
