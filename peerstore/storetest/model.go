@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,7 +66,6 @@ func testModel(t *testing.T, f Factory) {
 		w := &worlds[i]
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
-			seen := make(map[string]int)
 			one, asked := longtest.FromSeed(t)
 			left, seed := ops*w.part/10, uint64(1)
 			if asked {
@@ -74,26 +74,58 @@ func testModel(t *testing.T, f Factory) {
 					left = w.run
 				}
 			}
+			p := progress{t: t, runs: (left + w.run - 1) / w.run, seen: make(map[string]int)}
+			t.Cleanup(p.end)
 			for ; left > 0; seed++ {
+				ops := min(left, w.run)
 				t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-					play(t, f, w, seed, min(left, w.run), seen)
+					t.Parallel()
+					if !p.failed() {
+						p.done(play(t, f, w, seed, ops))
+					}
 				})
-				if t.Failed() {
-					return
-				}
 				left -= w.run
-			}
-			for _, what := range slices.Sorted(maps.Keys(seen)) {
-				t.Logf("%9d %s", seen[what], what)
 			}
 		})
 	}
 }
 
-// play does one run of operations.
-func play(t *testing.T, f Factory, w *world, seed uint64, ops int, seen map[string]int) {
+// progress is how far the runs in a world have come, which are side by side.
+type progress struct {
+	t    *testing.T
+	runs int
+
+	mu   sync.Mutex
+	past int
+	seen map[string]int // what happened how often
+}
+
+// failed says that a run has failed: the others need not begin.
+func (p *progress) failed() bool { return p.t.Failed() }
+
+// done counts a run, and tells of each tenth.
+func (p *progress) done(seen map[string]int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for what, n := range seen {
+		p.seen[what] += n
+	}
+	p.past++
+	if p.past*10/p.runs > (p.past-1)*10/p.runs {
+		p.t.Logf("%d of %d runs", p.past, p.runs)
+	}
+}
+
+func (p *progress) end() {
+	for _, what := range slices.Sorted(maps.Keys(p.seen)) {
+		p.t.Logf("%9d %s", p.seen[what], what)
+	}
+}
+
+// play does one run of operations, and counts what happened.
+func play(t *testing.T, f Factory, w *world, seed uint64, ops int) (seen map[string]int) {
 	m := &model{
-		t: t, f: f, w: w, seed: seed, s: f.New(t, w.limits, seed), m: newMix(seed), now: modelStart, brought: modelStart, seen: seen,
+		t: t, f: f, w: w, seed: seed, s: f.New(t, w.limits, seed), m: newMix(seed), now: modelStart, brought: modelStart, seen: make(map[string]int),
 		peers:  make(map[transport.NodeID]*peerstore.Record),
 		bans:   make(map[peerstore.Target]peerstore.Ban),
 		meta:   make(map[string]string),
@@ -108,6 +140,7 @@ func play(t *testing.T, f Factory, w *world, seed uint64, ops int, seen map[stri
 	if err := m.s.Close(); err != nil {
 		m.fatalf("%v", err)
 	}
+	return m.seen
 }
 
 func (m *model) fatalf(format string, args ...any) {
