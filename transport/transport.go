@@ -28,6 +28,14 @@ type Conn interface {
 // ByteConn is a Conn that carries plain bytes.
 type ByteConn = manet.Conn
 
+// PromptConn is implemented by a ByteConn that can also be written without waiting.
+type PromptConn interface {
+	// WriteNow takes all of p, or nothing, and waits for neither the remote nor another write. What it takes is sent at once, as far as there is room, and the rest as soon
+	// as there is some, ahead of what is written later; WriteNow takes nothing more meanwhile. An error is that of the next Write. true for an empty p says that the next
+	// WriteNow will be taken, as long as nobody else writes.
+	WriteNow(p []byte) bool
+}
+
 // Transport dials and listens. All methods may be called concurrently. A Transport owns no goroutine that
 // outlives its connections and listeners, unless it is an io.Closer: then it may keep what later dials can
 // use, and Close, which whoever uses it calls once all those are closed, lets go of that.

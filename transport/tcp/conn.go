@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 
 	ma "github.com/multiformats/go-multiaddr"
@@ -16,9 +17,15 @@ import (
 type Conn struct {
 	*net.TCPConn
 	local, remote atomic.Pointer[ma.Multiaddr] // made when first asked for
+
+	writing sync.Mutex // held while something is written
+	now     *now       // made when first needed
 }
 
-var _ transport.ByteConn = (*Conn)(nil)
+var (
+	_ transport.ByteConn   = (*Conn)(nil)
+	_ transport.PromptConn = (*Conn)(nil)
+)
 
 func newConn(c *net.TCPConn) *Conn { return &Conn{TCPConn: c} }
 
@@ -40,9 +47,22 @@ func once(p *atomic.Pointer[ma.Multiaddr], a net.Addr) ma.Multiaddr {
 	return m
 }
 
+// Write implements net.Conn.
+func (c *Conn) Write(p []byte) (int, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if c.now != nil && c.now.failed != nil {
+		return 0, c.now.failed
+	}
+	return c.TCPConn.Write(p)
+}
+
 // Close closes the connection; further calls do nothing.
 func (c *Conn) Close() error {
-	if err := c.TCPConn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	err := c.TCPConn.Close()
+	c.writing.Lock() // a write that waits has ended, and so has what goes on in its place
+	defer c.writing.Unlock()
+	if err != nil && !errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	return nil
