@@ -150,6 +150,7 @@ func (s *Lanes) inChanged(i int, in RawStream) {
 		s.mu.Unlock()
 		return
 	}
+	s.now.heard = true
 	r := in.Ready()
 	now := s.takePrompt(in, r)
 	if now == nil && (r.Readable > 0 || r.Ended) {

@@ -48,7 +48,8 @@ type LanesConfig struct {
 //
 // One goroutine, the reader, reads all lanes: the connection tells which streams have bytes, so it never waits for one of them. One other, the writer,
 // writes all lanes, fairly by their priorities, and never waits for one of them either: a lane whose window is full is left out until the remote makes room.
-// Both are there only while there is something to do, and a few seconds longer. It keeps the connection's own queue short, so that the choice of the next lane is made late.
+// Both are there only while there is something to do, and a few seconds longer; what is short and arrives alone is read by the connection (laneprompt.go), and a short
+// answer written by who sends it (lanenow.go). It keeps the connection's own queue short, so that the choice of the next lane is made late.
 type Lanes struct {
 	streams Streams
 	cfg     LanesConfig
@@ -74,6 +75,7 @@ type Lanes struct {
 	rest     *time.Timer // the next look at both of them
 	single   singles
 	prompt   promptness
+	now      nowness
 	running  bool
 	handler  Handler
 	started  chan struct{} // closed when Run begins, or the session ends before
@@ -281,8 +283,14 @@ func (s *Lanes) Send(ctx context.Context, channel byte, msg []byte) error {
 		return err
 	}
 	if l.waiting == nil && l.fits(len(msg)) {
-		s.queue(i, msg)
+		now := s.takeNow(i, msg)
+		if now == nil {
+			s.queue(i, msg)
+		}
 		s.mu.Unlock()
+		if now != nil {
+			s.writeNow(i, now, msg)
+		}
 		return nil
 	}
 	if err := ctx.Err(); err != nil {

@@ -7,9 +7,10 @@ const workerRest = 5 * time.Second
 
 // laneWorker is what a session knows of its reader, or writer. The session's mutex guards it.
 type laneWorker struct {
-	on     bool // it runs
-	idle   bool // it had nothing to do since the last look
-	retire bool // it shall end when there is nothing to do
+	on      bool // it runs
+	idle    bool // it had nothing to do since the last look
+	retire  bool // it shall end when there is nothing to do
+	writing bool // the writer's: it waits for the connection
 }
 
 // busy says that it has found something to do.

@@ -62,7 +62,7 @@ func (s *Lanes) writeLoop() {
 	defer s.mu.Unlock()
 	defer func() { s.writer.on = false }()
 	for {
-		for !s.shutting && (s.writing.Len() == 0 || s.streams.Backlog() >= laneBacklog) {
+		for !s.shutting && (s.writing.Len() == 0 || s.now.busy || s.streams.Backlog() >= laneBacklog) {
 			if s.closing && !s.saidBye && s.flushed() {
 				s.farewell()
 				continue
@@ -94,7 +94,7 @@ func (s *Lanes) flushed() bool {
 			return false
 		}
 	}
-	return s.single.workers == 0 && s.streams.Backlog() == 0
+	return s.single.workers == 0 && s.streams.Backlog() == 0 && !s.now.busy
 }
 
 // farewell tells the remote that the session ends. It closes the connection when it has read all that was sent; the grace bounds the wait. The
@@ -133,6 +133,7 @@ func (s *Lanes) writeLane(i int, buf []byte) {
 		s.writing.Remove(i)
 	}
 	s.admit(i)
+	s.writer.writing = true
 	s.mu.Unlock()
 
 	var err error
@@ -143,6 +144,7 @@ func (s *Lanes) writeLane(i int, buf []byte) {
 		err = l.out.WriteReady(piece)
 	}
 	s.mu.Lock()
+	s.writer.writing = false
 	s.sentMessages.Add(uint64(messages))
 	switch {
 	case err != nil:

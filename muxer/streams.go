@@ -87,6 +87,13 @@ type PromptStream interface {
 	ReadNow(p []byte) int
 }
 
+// PromptWriter is implemented by a RawStream of which a short piece can be written without waiting.
+type PromptWriter interface {
+	// WriteNow writes head and body as one piece if that is possible at once; false says that nothing was written, and WriteReady has to be used. Write must not be used on
+	// the same stream.
+	WriteNow(head, body []byte) bool
+}
+
 // StreamServer is implemented by a Handler that takes the byte streams which the remote opens. Without it they are refused.
 type StreamServer interface {
 	// Serves says whether streams of that protocol are taken. It must not block.

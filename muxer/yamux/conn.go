@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +50,9 @@ type conn struct {
 	arrivingN  int
 	afterwards uint16 // flags of the frame that count once its body is there
 	arrivals   bool   // the remote has begun streams that its owner was not told of
+	straight   bool   // go-yamux need not see the frame, if whoever watches its stream reads it at once (straight.go)
+	left       []byte // of a body that was read so, what go-yamux has to see after all
+	leftIn     *[shortFrame]byte
 
 	received atomic.Uint64
 	lost     atomic.Bool // the connection takes no more
@@ -144,6 +146,9 @@ func (c *conn) failed(s *streams) {
 
 // Read implements net.Conn for go-yamux, which asks for a header, then for exactly its body.
 func (c *conn) Read(p []byte) (int, error) {
+	if len(c.left) > 0 {
+		return c.takeLeft(p), nil
+	}
 	if c.body > 0 {
 		n, err := c.Conn.Read(p[:min(len(p), c.body)])
 		c.received.Add(uint64(n))
@@ -169,6 +174,14 @@ func (c *conn) Read(p []byte) (int, error) {
 		if err != nil {
 			c.unseen(c.head[:])
 			return 0, c.end(err)
+		}
+		if c.straight {
+			if err := c.passBy(); err != nil {
+				return 0, c.end(err)
+			}
+			if len(c.left) == 0 {
+				continue
+			}
 		}
 		if skip == 0 {
 			return copy(p, c.head[:]), nil
@@ -247,6 +260,7 @@ func (c *conn) note(h []byte) (skip int64, err error) {
 		}
 		if kind == typeData && length > 0 {
 			c.arriving, c.arrivingN, c.afterwards = t, int(length), flags
+			c.straight = h[0] == 0 && flags == 0 && length <= shortFrame && t.watch != nil && t.readable == 0 && !t.dropped && !t.reset && !t.finIn
 		} else if flags&(flagFIN|flagRST) != 0 {
 			c.take(t, flags)
 			watch = t.watch
@@ -365,99 +379,6 @@ func (c *conn) end(err error) error {
 	return io.EOF
 }
 
-// Write implements net.Conn for go-yamux, which writes one frame at a time.
-func (c *conn) Write(frame []byte) (int, error) {
-	if len(frame) < headerSize {
-		return 0, errors.New("yamux: a frame without a header")
-	}
-	kind, flags, id := frame[1], binary.BigEndian.Uint16(frame[2:]), binary.BigEndian.Uint32(frame[4:])
-	if kind == typeWindow { // windows are ours
-		if flags == 0 {
-			c.said(id)
-			return len(frame), nil
-		}
-		clear(frame[8:headerSize]) // go-yamux has made the frame for this one call
-	}
-	refused := false
-	var begins *traffic
-	if kind == typeData || kind == typeWindow {
-		c.mu.Lock()
-		if flags&flagSYN != 0 {
-			begins = c.of(id) // before the answer can come
-		}
-		if t := c.streams[id]; t != nil && flags&(flagFIN|flagRST) != 0 {
-			t.finOut = t.finOut || flags&flagFIN != 0
-			if flags&flagRST != 0 {
-				t.reset = true
-				c.drop(t)
-			}
-			if refused = t.reset && t.fresh; refused { // go-yamux has not taken it
-				c.known(t)
-			}
-			c.tidy(t)
-		}
-		c.mu.Unlock()
-	}
-	if !c.lost.Load() {
-		if err := c.out.write(frame, begins); err != nil {
-			c.lose(err)
-		}
-	}
-	if refused {
-		c.drained()
-	}
-	return len(frame), nil
-}
-
-// writeReady writes p as frames of the stream. A connection that takes no more is no error, as for go-yamux.
-func (c *conn) writeReady(t *traffic, p []byte) error {
-	for len(p) > 0 {
-		n := min(len(p), c.muxer.cfg.MaxFrame)
-		c.mu.Lock()
-		reset := t.reset
-		t.window -= int64(n)
-		if !t.paced {
-			t.paced = true
-			c.streams[t.id] = t
-		}
-		c.mu.Unlock()
-		switch {
-		case reset:
-			return errReset
-		case c.lost.Load():
-			return nil
-		}
-		if err := c.out.data(t, p[:n]); err != nil {
-			c.lose(err)
-		}
-		p = p[n:]
-	}
-	return nil
-}
-
-// SetWriteDeadline implements net.Conn for go-yamux: the writer sets its own.
-func (c *conn) SetWriteDeadline(time.Time) error { return nil }
-
-// lose takes note that the connection takes no more. go-yamux does not hear of it: it would throw away what the remote has said before it hung up. The
-// reader goes on for a moment.
-func (c *conn) lose(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.lost.Swap(true) {
-		return
-	}
-	select {
-	case <-c.release:
-		return
-	default:
-	}
-	c.cause = connError(err)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		c.cause = &muxer.CloseError{Code: muxer.CodeTimeout, Reason: "the remote takes nothing", Err: err}
-	}
-	c.late = time.AfterFunc(lastWords, func() { _ = c.Conn.Close() })
-}
-
 // accepted takes note that a stream was accepted, and that what there is to do at once was done.
 func (c *conn) accepted(t *traffic) {
 	if t == nil {
@@ -477,16 +398,4 @@ func (c *conn) drained() {
 	if w != nil {
 		w.Drained()
 	}
-}
-
-// goAway tells the remote why we end the connection. A remote that takes nothing holds us up for no longer than within.
-func (c *conn) goAway(code muxer.Code, within time.Duration) {
-	length := uint32(0)
-	if code != muxer.CodeUnknown {
-		length = codeBase | uint32(code)
-	}
-	frame := make([]byte, headerSize)
-	frame[1] = typeGoAway
-	binary.BigEndian.PutUint32(frame[8:], length)
-	_ = c.out.last(frame, within) // the connection ends in any case
 }

@@ -30,6 +30,7 @@ type stream struct {
 var (
 	_ muxer.RawStream    = (*stream)(nil)
 	_ muxer.PromptStream = (*stream)(nil)
+	_ muxer.PromptWriter = (*stream)(nil)
 )
 
 func (c *conn) stream(s *lib.Stream) *stream {
@@ -90,7 +91,16 @@ func (s *stream) ReadNow(p []byte) int {
 	c, t := s.conn, s.traffic
 	c.mu.Lock()
 	n := min(len(p), t.readable)
-	ok := n > 0 && !t.reset && int(t.in.read)+n < int(t.in.size)/2 && t.unsaid+n < c.muxer.cfg.MaxWindow/2
+	ok := n > 0 && !t.reset && int(t.in.read)+n < int(t.in.size)/2
+	if ok && len(t.passing) > 0 { // it is all that there is
+		n = copy(p, t.passing)
+		t.passing = t.passing[n:]
+		c.consumed(t, n)
+		t.unsaid -= n
+		c.mu.Unlock()
+		return n
+	}
+	ok = ok && t.unsaid+n < c.muxer.cfg.MaxWindow/2
 	c.mu.Unlock()
 	if !ok {
 		return 0
@@ -116,6 +126,15 @@ func (s *stream) WriteReady(p []byte) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	return s.conn.writeReady(s.traffic, p)
+}
+
+// WriteNow implements muxer.PromptWriter. Like WriteReady, it does not pass go-yamux.
+func (s *stream) WriteNow(head, body []byte) bool {
+	if !s.writing.TryLock() {
+		return false
+	}
+	defer s.writing.Unlock()
+	return s.conn.writeNow(s.traffic, head, body)
 }
 
 // Ready implements muxer.RawStream.

@@ -25,6 +25,7 @@ type traffic struct {
 	fresh    bool // not yet accepted
 	dropped  bool // nobody reads what arrives
 	watch    func()
+	passing  []byte // the part of readable that go-yamux has not seen
 }
 
 // of finds the traffic of a stream, or begins it. The mutex is held.
@@ -86,7 +87,7 @@ func (c *conn) drop(t *traffic) {
 	if !t.dropped {
 		t.dropped = true
 		c.hold(-t.readable)
-		t.readable = 0
+		t.readable, t.passing = 0, nil
 	}
 }
 

@@ -24,6 +24,11 @@ type parts interface {
 	WriteParts(parts ...[]byte) (int, error)
 }
 
+// prompt is a connection that can be written without waiting (handshake.PromptConn).
+type prompt interface {
+	WriteNow(p []byte) bool
+}
+
 // writer writes frames. go-yamux makes a write, and so mostly a system call, of each. This one puts a short frame off while it is certain that
 // another one comes at once: one that go-yamux has taken into its queue already. So nothing ever waits for longer than it takes to get there.
 //
@@ -31,6 +36,7 @@ type parts interface {
 type writer struct {
 	conn    net.Conn
 	parts   parts         // nil: conn does not know parts
+	prompt  prompt        // nil: every write of conn may wait
 	timeout time.Duration // how long a write may take
 	sent    atomic.Uint64
 
@@ -64,7 +70,8 @@ var (
 
 func newWriter(nc net.Conn, timeout time.Duration) writer {
 	p, _ := nc.(parts)
-	return writer{conn: nc, parts: p, timeout: timeout, turn: make(chan struct{}, 1)}
+	now, _ := nc.(prompt)
+	return writer{conn: nc, parts: p, prompt: now, timeout: timeout, turn: make(chan struct{}, 1)}
 }
 
 // weight is what a frame of go-yamux counts in queued and passed.
@@ -105,14 +112,47 @@ func (w *writer) write(frame []byte, t *traffic) error {
 func (w *writer) data(t *traffic, p []byte) error {
 	w.turn <- struct{}{}
 	defer w.done()
-	w.header[3] = 0
+	flags := byte(0)
 	if !t.begun {
 		t.begun = true
-		w.header[3] = flagSYN
+		flags = flagSYN
 	}
-	binary.BigEndian.PutUint32(w.header[4:], t.id)
-	binary.BigEndian.PutUint32(w.header[8:], uint32(len(p)))
-	return w.put(w.header[:], p, false)
+	return w.put(w.head(t.id, flags, len(p)), p, false)
+}
+
+// now writes a short piece of a stream, that is head and body, if that is possible at once.
+func (w *writer) now(t *traffic, head, body []byte) bool {
+	if w.prompt == nil {
+		return false
+	}
+	select {
+	case w.turn <- struct{}{}:
+	default:
+		return false
+	}
+	defer w.done()
+	n := len(head) + len(body)
+	if !t.begun || w.heldN > 0 || w.owing.Load() || headerSize+n > gatherSize {
+		return false
+	}
+	w.hold(w.head(t.id, 0, n))
+	w.hold(head)
+	w.hold(body)
+	defer w.release()
+	w.extend()
+	if !w.prompt.WriteNow(w.held[:w.heldN]) {
+		return false
+	}
+	w.sent.Add(uint64(w.heldN))
+	return true
+}
+
+// head is the header of a frame of ours, until the next one. The turn is ours.
+func (w *writer) head(id uint32, flags byte, n int) []byte {
+	w.header[3] = flags
+	binary.BigEndian.PutUint32(w.header[4:], id)
+	binary.BigEndian.PutUint32(w.header[8:], uint32(n))
+	return w.header[:]
 }
 
 // grant tells the remote that it may send n bytes more of a stream. It does not wait for others that write.

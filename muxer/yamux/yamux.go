@@ -3,7 +3,7 @@
 // waiting for any; receive windows of its own, as go-yamux loses a part of those that grow (window.go); writers of a stream that take turns (two at once overrun
 // the remote's window in go-yamux 4.0.2); what came before the end of the connection stays readable; and the end carries its reason.
 //
-// It sees the frames that go-yamux reads and writes: each Write to the connection is one frame, and each frame is read as a header of
+// It sees the frames that go-yamux reads and writes, and those that go-yamux need not see (straight.go, connout.go): each Write to the connection is one frame, and each frame is read as a header of
 // 12 bytes and its body (conn.go).
 //
 // Facts: github.com/libp2p/go-yamux/v4, spec.md.
@@ -59,7 +59,7 @@ type Config struct {
 	// MaxStreams streams of 256 KiB and more, each remote could make us hold hundreds of MiB. Beyond it, a connection that has more to bring and holds more than
 	// 1 MiB ends.
 	MaxUnread int
-	// PingInterval is the time between our pings on a connection on which nothing arrives.
+	// PingInterval is the time between our pings on a connection on which nothing arrives, or nothing but short messages (straight.go).
 	PingInterval time.Duration
 	// Timeout ends the connection when a ping is not answered, or the connection takes no byte, for this long. go-yamux's own 10 s have dropped
 	// links that were only slow.
