@@ -71,7 +71,7 @@ func realPlugins(machine *memory.Transport, more ...Plugin) []Plugin {
 			return libp2p.New(libp2p.Config{Identity: env.Identity, Securities: env.Securities, Muxers: env.Muxers, Logger: env.Logger})
 		}),
 		Security("noise", zero[struct{}], func(struct{}) (*noise.Security, error) { return noise.New(), nil }),
-		Security("tls", zero[struct{}], func(struct{}) (*tls.Security, error) { return tls.New(), nil }),
+		Security("tls", zero[struct{}], func(struct{}) (*tls.Security, error) { return tls.New(tls.Config{}), nil }),
 		Muxer("yamux", zero[yamux.Config], func(c yamux.Config, _ *slog.Logger) (*yamux.Muxer, error) { return yamux.New(c) }),
 		Discovery("pex", pex.Default, pex.New),
 		Discovery("static", static.Default, static.New),
@@ -620,7 +620,7 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		{"security.tls.strict=true", func(t *testing.T, c Config) any {
 			type config struct{ Strict bool }
 			var got config
-			spy := Security("tls", zero[config], func(c config) (*tls.Security, error) { got = c; return tls.New(), nil })
+			spy := Security("tls", zero[config], func(c config) (*tls.Security, error) { got = c; return tls.New(tls.Config{}), nil })
 			var built []handshake.Security
 			if err := fx.New(Base(c), Handshake(c, spy), fx.Populate(&built)).Err(); err != nil {
 				t.Fatal(err)

@@ -38,7 +38,7 @@ func plugins() []modules.Plugin {
 		modules.Wire("comet", zero[mconn.Config], newComet),
 		modules.StreamWire("libp2p", zero[libp2pConfig], newLibp2p),
 		modules.Security("noise", zero[struct{}], func(struct{}) (*noise.Security, error) { return noise.New(), nil }),
-		modules.Security("tls", zero[struct{}], func(struct{}) (*tls.Security, error) { return tls.New(), nil }),
+		modules.Security("tls", zero[tls.Config], func(cfg tls.Config) (*tls.Security, error) { return tls.New(cfg), nil }),
 		modules.Muxer("yamux", zero[yamux.Config], newYamux),
 		modules.Discovery("pex", pex.Default, pex.New),
 		modules.Discovery("static", static.Default, static.New),

@@ -12,7 +12,7 @@ import (
 
 // securer does one end's handshake.
 func securer(as handshake.Securing) func(net.Conn) error {
-	s := New()
+	s := New(Config{})
 	return func(c net.Conn) error {
 		_, err := s.Secure(context.Background(), c, as)
 		return err

@@ -16,7 +16,7 @@ import (
 // ALPN is exactly "libp2p". Connections from any node are let in; RemoteKey then tells which. A handshake takes the context of its
 // ClientHelloInfo to id.
 func (s *Security) ServerConfig(id handshake.Identity) *tls.Config {
-	c := base([]string{ALPN})
+	c := s.base(muxer.Listener, []string{ALPN})
 	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		own, err := s.certificates(hello.Context(), id)
 		if err != nil {
@@ -34,14 +34,24 @@ func (s *Security) ClientConfig(ctx context.Context, id handshake.Identity, want
 	if err != nil {
 		return nil, err
 	}
-	c := base([]string{ALPN})
+	c := s.base(muxer.Dialer, []string{ALPN})
 	show(c, own)
 	c.VerifyConnection = s.verifyFor(want)
 	return c, nil
 }
 
-// base is what all configurations have in common.
-func base(alpn []string) *tls.Config {
+// The ways to agree on keys: crypto/tls takes the hybrid first, then X25519, whatever the order here.
+var (
+	classic = []tls.CurveID{tls.X25519, tls.CurveP256}
+	hybrid  = []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256}
+)
+
+// base is what all configurations of one side have in common.
+func (s *Security) base(side muxer.Side, alpn []string) *tls.Config {
+	exchange := hybrid // what a listener takes
+	if side == muxer.Dialer && !s.cfg.PostQuantum {
+		exchange = classic
+	}
 	return &tls.Config{
 		MinVersion:                  tls.VersionTLS13,
 		NextProtos:                  alpn,
@@ -49,7 +59,7 @@ func base(alpn []string) *tls.Config {
 		ClientAuth:                  tls.RequireAnyClientCert,
 		SessionTicketsDisabled:      true,
 		DynamicRecordSizingDisabled: true, // short first records help browsers only
-		CurvePreferences:            []tls.CurveID{tls.X25519, tls.CurveP256},
+		CurvePreferences:            exchange,
 	}
 }
 

@@ -47,8 +47,8 @@ func secure(s *Security, conn net.Conn, opts handshake.Securing) shaken {
 // secureBoth runs both ends' handshakes at once.
 func secureBoth(a, b net.Conn, dialing, listening handshake.Securing) (ra, rb shaken) {
 	done := make(chan shaken, 1)
-	go func() { done <- secure(New(), b, listening) }()
-	ra = secure(New(), a, dialing)
+	go func() { done <- secure(New(Config{}), b, listening) }()
+	ra = secure(New(Config{}), a, dialing)
 	return ra, <-done
 }
 

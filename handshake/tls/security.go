@@ -11,8 +11,15 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
+// Config says how a Security works. The zero value has the defaults.
+type Config struct {
+	// PostQuantum lets us offer the post-quantum hybrid X25519MLKEM768 where we dial. A listener takes it from any dialer that offers it.
+	PostQuantum bool
+}
+
 // Security makes secured connections. Its methods may be called concurrently.
 type Security struct {
+	cfg   Config
 	mu    sync.Mutex    // guards last
 	last  *certificates // never changed once it is here
 	known known
@@ -21,7 +28,7 @@ type Security struct {
 var _ handshake.Security = (*Security)(nil)
 
 // New makes a Security. It starts nothing.
-func New() *Security { return &Security{} }
+func New(cfg Config) *Security { return &Security{cfg: cfg} }
 
 // Name implements handshake.Security.
 func (*Security) Name() string { return "tls" }
@@ -53,7 +60,7 @@ func (s *Security) shake(ctx context.Context, conn net.Conn, opts handshake.Secu
 	if err != nil {
 		return nil, err
 	}
-	config := base(alpn)
+	config := s.base(opts.Side, alpn)
 	show(config, own)
 	c := &Conn{under: under{Conn: conn}}
 	config.VerifyConnection = func(state tls.ConnectionState) (err error) {

@@ -55,7 +55,7 @@ func TestMuxers(t *testing.T) {
 		x, _ := memPipe()
 		d := securing(muxer.Dialer)
 		d.Muxers = []string{bad}
-		if r := secure(New(), x, d); r.err == nil {
+		if r := secure(New(Config{}), x, d); r.err == nil {
 			t.Errorf("%q was offered", bad)
 		}
 	}
@@ -79,7 +79,7 @@ func TestSilenceAndJunk(t *testing.T) {
 				began := time.Now()
 				a.SetDeadline(began.Add(5 * time.Second))
 				b.Write(rec.all[:n])
-				r := secure(New(), a, securing(side))
+				r := secure(New(Config{}), a, securing(side))
 				// The bytes are of another handshake: what decrypts badly is refused at once.
 				if r.err == nil || time.Since(began) != 5*time.Second && errors.Is(r.err, os.ErrDeadlineExceeded) {
 					t.Errorf("to a %s, %d bytes: %v after %v", side, n, r.err, time.Since(began))
@@ -93,7 +93,7 @@ func TestSilenceAndJunk(t *testing.T) {
 			a, b := memPipe()
 			io.WriteString(b, junk)
 			b.CloseWrite()
-			if r := secure(New(), a, securing(side)); r.err == nil {
+			if r := secure(New(Config{}), a, securing(side)); r.err == nil {
 				t.Errorf("to a %s: %.20q", side, junk)
 			}
 		}
@@ -113,7 +113,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 // A certificate serves many connections, for half a day, and one identity.
 func TestCertificateIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := New()
+		s := New(Config{})
 		first, err := s.certificates(t.Context(), dialerKey)
 		if err != nil {
 			t.Fatal(err)
@@ -135,7 +135,7 @@ func TestCertificateIsKept(t *testing.T) {
 
 // A remote is shown a certificate that it can verify, ed25519 if it can.
 func TestCertificateForTheRemote(t *testing.T) {
-	own, err := New().certificates(t.Context(), dialerKey)
+	own, err := New(Config{}).certificates(t.Context(), dialerKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,10 +170,10 @@ func TestIdentityFails(t *testing.T) {
 		a, _ := memPipe()
 		opts := securing(muxer.Dialer)
 		opts.Identity = id
-		if r := secure(New(), a, opts); !errors.Is(r.err, broken) {
+		if r := secure(New(Config{}), a, opts); !errors.Is(r.err, broken) {
 			t.Error(r.err)
 		}
-		if _, err := New().ClientConfig(t.Context(), id, ""); !errors.Is(err, broken) {
+		if _, err := New(Config{}).ClientConfig(t.Context(), id, ""); !errors.Is(err, broken) {
 			t.Error(err)
 		}
 	}
@@ -181,7 +181,7 @@ func TestIdentityFails(t *testing.T) {
 	cancel(errors.New("shutting down"))
 	a, _ := memPipe()
 	a.Close()
-	if _, err := New().Secure(ctx, a, securing(muxer.Dialer)); err == nil || !strings.Contains(err.Error(), "shutting down") {
+	if _, err := New(Config{}).Secure(ctx, a, securing(muxer.Dialer)); err == nil || !strings.Contains(err.Error(), "shutting down") {
 		t.Error(err)
 	}
 }
@@ -190,7 +190,7 @@ func TestIdentityFails(t *testing.T) {
 func TestConfigs(t *testing.T) {
 	for _, want := range []*handshake.NodeKey{nil, listenerKey, dialerKey} {
 		a, b := memPipe()
-		s := New()
+		s := New(Config{})
 		id := listenerKey.ID()[:0]
 		if want != nil {
 			id = want.ID()
@@ -199,7 +199,7 @@ func TestConfigs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		client, server := tls.Client(a, config), tls.Server(b, New().ServerConfig(listenerKey))
+		client, server := tls.Client(a, config), tls.Server(b, New(Config{}).ServerConfig(listenerKey))
 		done := make(chan error, 1)
 		go func() {
 			err := server.Handshake()

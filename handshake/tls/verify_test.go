@@ -235,7 +235,7 @@ func againstWith(t *testing.T, opts handshake.Securing, change func(*tls.Config)
 			b.Close()
 		}
 	}()
-	r := secure(New(), a, opts)
+	r := secure(New(Config{}), a, opts)
 	a.CloseWrite() // or a peer that still waits would wait on
 	<-done
 	return r

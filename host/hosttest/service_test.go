@@ -41,7 +41,7 @@ type way struct {
 func ways() []way {
 	tcps := func(*handshake.NodeKey) (transport.Transport, error) { return tcp.New(tcp.Config{}), nil }
 	quics := func(k *handshake.NodeKey) (transport.Transport, error) {
-		return quic.New(quic.Config{}, quic.Env{Identity: k, TLS: tls.New(), RemoteKey: tls.RemoteKey})
+		return quic.New(quic.Config{}, quic.Env{Identity: k, TLS: tls.New(tls.Config{}), RemoteKey: tls.RemoteKey})
 	}
 	inMemory := func() func(*handshake.NodeKey) (transport.Transport, error) {
 		n := memory.NewNetwork(memory.Config{})
@@ -51,7 +51,7 @@ func ways() []way {
 	return []way{
 		{"comet over TCP", onTCP, tcps, cometWire, [4]string{"comet", "tcp", "secretconn", "mconn"}},
 		{"libp2p over TCP with Noise", onTCP, tcps, libp2pWire(noise.New()), [4]string{"libp2p", "tcp", "noise", "yamux"}},
-		{"libp2p over TCP with TLS", onTCP, tcps, libp2pWire(tls.New()), [4]string{"libp2p", "tcp", "tls", "yamux"}},
+		{"libp2p over TCP with TLS", onTCP, tcps, libp2pWire(tls.New(tls.Config{})), [4]string{"libp2p", "tcp", "tls", "yamux"}},
 		{"libp2p over QUIC", onUDP, quics, libp2pWire(noise.New()), [4]string{"libp2p", "quic", "tls", "quic"}},
 		{"comet in memory", onMemory, inMemory(), cometWire, [4]string{"comet", "memory", "secretconn", "mconn"}},
 		{"libp2p in memory", onMemory, inMemory(), libp2pWire(noise.New()), [4]string{"libp2p", "memory", "noise", "yamux"}},

@@ -62,7 +62,7 @@ func (n *Node) libp2p() (handshake.Wire, error) {
 	case o.Security == "" || o.Security == "noise":
 		security = noise.New()
 	case o.Security == "tls":
-		security = tls.New()
+		security = tls.New(tls.Config{})
 	default:
 		return nil, fmt.Errorf("hosttest: there is no security %q", o.Security)
 	}

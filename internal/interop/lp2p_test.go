@@ -28,7 +28,7 @@ import (
 // dual starts a node that speaks both families, over TCP and QUIC, and echoes on the echo channel if asked to.
 func dual(t *testing.T, echoes bool) *node.Node {
 	n := node.Start(t, node.Config{Network: network, Moniker: "dual", Channels: []muxer.Channel{echoChannel}, Tune: func(hc *host.Config) {
-		secure := tls.New()
+		secure := tls.New(tls.Config{})
 		mux, err := yamux.New(yamux.Config{})
 		if err != nil {
 			t.Fatal(err)

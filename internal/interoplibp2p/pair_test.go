@@ -37,7 +37,7 @@ var pairings = []pairing{
 	{"noise", func() handshake.Security { return noise.New() }, func(k crypto.PrivKey, m []upgrader.StreamMuxer) (sec.SecureTransport, error) {
 		return gonoise.New(gonoise.ID, k, m)
 	}},
-	{"tls", func() handshake.Security { return tls.New() }, func(k crypto.PrivKey, m []upgrader.StreamMuxer) (sec.SecureTransport, error) {
+	{"tls", func() handshake.Security { return tls.New(tls.Config{}) }, func(k crypto.PrivKey, m []upgrader.StreamMuxer) (sec.SecureTransport, error) {
 		return gotls.New(gotls.ID, k, m)
 	}},
 }

@@ -72,7 +72,7 @@ func (p *place) Release() {
 func onInternet(t *testing.T, cfg Config, f func(t *testing.T, n *internet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		n := &internet{t: t, tls: &countingTLS{TLS: tls.New()}}
+		n := &internet{t: t, tls: &countingTLS{TLS: tls.New(tls.Config{})}}
 		tr, err := New(cfg, Env{Identity: listenerKey, TLS: n.tls, RemoteKey: tls.RemoteKey, Resolver: transporttest.Names{}})
 		if err != nil {
 			t.Fatal(err)

@@ -39,7 +39,7 @@ func newOurs(b *testing.B) *ours {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { l.Close() })
-	return &ours{l, tls.New()}
+	return &ours{l, tls.New(tls.Config{})}
 }
 
 // ourEnd is a dialing end, and the transport that has dialed it.
@@ -118,9 +118,9 @@ func newBare(b *testing.B) *bare {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e := &bare{at: udp.LocalAddr(), tls: tls.New(), conf: newTransport(b, Config{}, listenerKey).conf}
+	e := &bare{at: udp.LocalAddr(), tls: tls.New(tls.Config{}), conf: newTransport(b, Config{}, listenerKey).conf}
 	tr := &lib.Transport{Conn: udp, ConnectionIDLength: connIDSize}
-	if e.l, err = tr.Listen(tls.New().ServerConfig(listenerKey), e.conf); err != nil {
+	if e.l, err = tr.Listen(tls.New(tls.Config{}).ServerConfig(listenerKey), e.conf); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { e.l.Close(); tr.Close(); udp.Close() })

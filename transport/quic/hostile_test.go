@@ -402,7 +402,7 @@ func TestWrongID(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	tr, err := New(Config{}, Env{Identity: dialerKey, TLS: strict{tls.New()}, RemoteKey: tls.RemoteKey})
+	tr, err := New(Config{}, Env{Identity: dialerKey, TLS: strict{tls.New(tls.Config{})}, RemoteKey: tls.RemoteKey})
 	if err != nil {
 		t.Fatal(err)
 	}

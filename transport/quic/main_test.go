@@ -32,7 +32,7 @@ func publicOf(id handshake.Identity) handshake.PublicKey {
 
 func newTransport(t testing.TB, cfg Config, id handshake.Identity) *Transport {
 	t.Helper()
-	tr, err := New(cfg, Env{Identity: id, TLS: tls.New(), RemoteKey: tls.RemoteKey, Resolver: transporttest.Names{}})
+	tr, err := New(cfg, Env{Identity: id, TLS: tls.New(tls.Config{}), RemoteKey: tls.RemoteKey, Resolver: transporttest.Names{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func newOurs(via string, listen bool) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	secure := tls.New()
+	secure := tls.New(tls.Config{})
 	c := wire.Config{Identity: key, Muxers: []muxer.StreamMuxer{mux}, Securities: []handshake.Security{secure}}
 	if via == "noise" {
 		c.Securities[0] = noise.New()

@@ -81,7 +81,7 @@ func preferring(t *testing.T, securities ...handshake.Security) node.Config {
 // offer one security or both. Who dials decides about the security.
 func TestHostAsItComes(t *testing.T) {
 	t.Parallel()
-	noise, tls := handshake.Security(ournoise.New()), handshake.Security(ourtls.New())
+	noise, tls := handshake.Security(ournoise.New()), handshake.Security(ourtls.New(ourtls.Config{}))
 	for _, c := range []struct {
 		offers   []handshake.Security
 		we, they string // what is taken over TCP when we dial, and when they do

@@ -145,7 +145,7 @@ func Wires(id handshake.Identity, logger *slog.Logger) ([]handshake.Wire, error)
 	if err != nil {
 		return nil, err
 	}
-	l, err := libp2p.New(libp2p.Config{Identity: id, Securities: []handshake.Security{noise.New(), tls.New()}, Muxers: []muxer.StreamMuxer{mux}, Logger: logger})
+	l, err := libp2p.New(libp2p.Config{Identity: id, Securities: []handshake.Security{noise.New(), tls.New(tls.Config{})}, Muxers: []muxer.StreamMuxer{mux}, Logger: logger})
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func Wires(id handshake.Identity, logger *slog.Logger) ([]handshake.Wire, error)
 
 // Transports are the transports, and a free loopback address of each.
 func Transports(id handshake.Identity, logger *slog.Logger) ([]transport.Transport, []ma.Multiaddr, error) {
-	q, err := quic.New(quic.Config{}, quic.Env{Identity: id, TLS: tls.New(), RemoteKey: tls.RemoteKey, Logger: logger})
+	q, err := quic.New(quic.Config{}, quic.Env{Identity: id, TLS: tls.New(tls.Config{}), RemoteKey: tls.RemoteKey, Logger: logger})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -71,7 +71,7 @@ func (handler) ServeStream(_ context.Context, s muxer.Stream) {
 
 func securityOf(name string) handshake.Security {
 	if name == "tls" {
-		return tls.New()
+		return tls.New(tls.Config{})
 	}
 	return noise.New()
 }
