@@ -13,7 +13,7 @@ const (
 // kindQuota is the share of a kind of sources, in eighths of MaxPeers.
 func kindQuota(kind string) int {
 	switch kind {
-	case SourceConfig, "operator", "static", "file": // the operator's own
+	case SourceConfig, "operator", "static", "file", "addrbook": // the operator's own, and what he imports (see transfer.CometKind)
 		return 8
 	case "pex":
 		return 6

@@ -61,7 +61,7 @@ func importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "import FILE", Short: "Learn the peers of an exported file, or of CometBFT's addrbook.json", Args: takes("FILE|-"),
 		Long: "Learn the peers of a file that switchyard store export wrote, or of an addrbook.json of CometBFT; - reads standard input. The node must be stopped.\n" +
-			"The store's own rules hold: no more peers than peers.max_known, and of one network no more than its share.",
+			"The store's own rules hold: no more peers than peers.max_known, and of one network or teller no more than its share; a peer may have to go for another one.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := io.Reader(cmd.InOrStdin())
 			if args[0] != "-" {
@@ -80,8 +80,8 @@ func importCommand() *cobra.Command {
 				if err != nil {
 					return fmt.Errorf("%s: %w", args[0], err)
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "learned %d peers with %d addresses, and %d bans; %d refused (known already, or no room by the store's rules), %d unreadable\n",
-					n.Peers, n.Addresses, n.Bans, n.Refused, n.Bad)
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "learned %d peers with %d addresses, and %d bans; %d refused (known already, or no room by the store's rules), %d unreadable; %d peers are known now\n",
+					n.Peers, n.Addresses, n.Bans, n.Refused, n.Bad, s.Stats().Known)
 				return err
 			})
 		},

@@ -127,7 +127,7 @@ func peerOf(r *peerstore.Record) *peer {
 
 // Imported says what came of an import.
 type Imported struct {
-	Peers     int // that are known now, new or not
+	Peers     int // that were known when they were read, new or not; where the store is full some had to go since for others
 	Addresses int // that the store had not known
 	Bans      int // that hold now
 	Refused   int // addresses that the store did not take: a bound, a ban or a quarantine

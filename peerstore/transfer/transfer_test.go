@@ -116,6 +116,29 @@ func TestAddrBook(t *testing.T) {
 	}
 }
 
+// An address book may fill the whole store: it is the operator who imports it.
+func TestAddrBookFillsTheStore(t *testing.T) {
+	const peers = 4000
+	var text bytes.Buffer
+	text.WriteString(`{"key": "k", "addrs": [`)
+	for n := range peers {
+		if n > 0 {
+			text.WriteByte(',')
+		}
+		fmt.Fprintf(&text, `{"addr": {"id": "%040x", "ip": "%d.%d.1.%d", "port": 26656}, "src": {"id": "%040x", "ip": "%d.7.7.7", "port": 26656}}`,
+			n+1, 11+n%64, n/64%250, 1+n%250, 100_000+n%200, 11+n%100)
+	}
+	text.WriteString(`]}`)
+	s := peerstore.NewBook(peerstore.Limits{MaxPeers: peers}, 1)
+	got, err := Import(&text, s, now)
+	if err != nil || got.Bad > 0 || got.Peers != peers-got.Refused || got.Refused > peers/50 {
+		t.Fatalf("%+v %v", got, err)
+	}
+	if known := s.Stats().Known; known != got.Peers {
+		t.Errorf("%d peers are known, %d were read", known, got.Peers)
+	}
+}
+
 func TestImportRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		``: "EOF", `[]`: ErrForm.Error(), `{}`: ErrForm.Error(), `{"peers": {}}`: ErrForm.Error(), `{"peers": [{}`: "EOF", `{"version": 2, "peers": []}`: "version 2",
