@@ -391,6 +391,7 @@ type StoreTotals struct {
 	Bans          uint64                 `protobuf:"varint,3,opt,name=bans,proto3" json:"bans,omitempty"`
 	Written       uint64                 `protobuf:"fixed64,4,opt,name=written,proto3" json:"written,omitempty"` // when
 	Expiry        uint64                 `protobuf:"varint,5,opt,name=expiry,proto3" json:"expiry,omitempty"`    // of learned peers then, in seconds
+	Copied        uint64                 `protobuf:"varint,6,opt,name=copied,proto3" json:"copied,omitempty"`    // the number of the last line of the second copy then; 0: there was none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -460,6 +461,13 @@ func (x *StoreTotals) GetExpiry() uint64 {
 	return 0
 }
 
+func (x *StoreTotals) GetCopied() uint64 {
+	if x != nil {
+		return x.Copied
+	}
+	return 0
+}
+
 var File_internal_switchyardpb_peerstore_proto protoreflect.FileDescriptor
 
 const file_internal_switchyardpb_peerstore_proto_rawDesc = "" +
@@ -509,13 +517,14 @@ const file_internal_switchyardpb_peerstore_proto_rawDesc = "" +
 	"\tStoredBan\x12\x14\n" +
 	"\x05since\x18\x01 \x01(\x06R\x05since\x12\x14\n" +
 	"\x05until\x18\x02 \x01(\x06R\x05until\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x85\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x9d\x01\n" +
 	"\vStoreTotals\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x14\n" +
 	"\x05peers\x18\x02 \x01(\x04R\x05peers\x12\x12\n" +
 	"\x04bans\x18\x03 \x01(\x04R\x04bans\x12\x18\n" +
 	"\awritten\x18\x04 \x01(\x06R\awritten\x12\x16\n" +
-	"\x06expiry\x18\x05 \x01(\x04R\x06expiryB<Z:github.com/switchyard-p2p/switchyard/internal/switchyardpbb\x06proto3"
+	"\x06expiry\x18\x05 \x01(\x04R\x06expiry\x12\x16\n" +
+	"\x06copied\x18\x06 \x01(\x04R\x06copiedB<Z:github.com/switchyard-p2p/switchyard/internal/switchyardpbb\x06proto3"
 
 var (
 	file_internal_switchyardpb_peerstore_proto_rawDescOnce sync.Once

@@ -3,6 +3,7 @@ package badger
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -29,6 +30,21 @@ func damagedStore(t *testing.T) (dir string, peers, bans int) {
 				t.Fatal(err)
 			}
 		}
+		for n := range 5 { // bans that are lifted once they are in a table
+			if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(150_000 + 10*part + n)}}); err != nil {
+				t.Fatal(err)
+			}
+			if part == 0 {
+				continue
+			}
+			if was, err := s.Unban(peerstore.Target{ID: storetest.ID(150_000 + 10*(part-1) + n)}); err != nil || !was {
+				t.Fatal(was, err)
+			}
+		}
+		s.SetMeta("anchors", []byte{byte(part)})
+		s.SetMeta(fmt.Sprint("part ", part), []byte("there"))
+		s.Update(storetest.ID(part*peers/3), func(r *peerstore.Record) { r.Trusted, r.Private = true, part == 1 })
+		s.Update(storetest.ID(part*peers/3+1), func(r *peerstore.Record) { r.Unconditional = true })
 		if err := s.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +60,39 @@ func damagedStore(t *testing.T) (dir string, peers, bans int) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return dir, peers, bans
+	return dir, peers, bans + 5 // those of the last part are not lifted
+}
+
+// holdsAll says what is not as damagedStore left it of that which must not be lost.
+func holdsAll(s *Store, peers, bans int) error {
+	for n := range bans - 5 {
+		if b, ok := s.Banned(storetest.ID(100_000+n), netip.Addr{}, time.Now()); !ok || b.Reason != "r" {
+			return fmt.Errorf("ban %d is lost", n)
+		}
+	}
+	for part := range 2 {
+		for n := range 5 {
+			if _, ok := s.Banned(storetest.ID(150_000+10*part+n), netip.Addr{}, time.Now()); ok {
+				return fmt.Errorf("the ban %d of part %d was lifted, and is back", n, part)
+			}
+		}
+	}
+	if v := s.Meta("anchors"); len(v) != 1 || v[0] != 2 {
+		return fmt.Errorf("the anchors are %x", v)
+	}
+	for part := range 3 {
+		if v := s.Meta(fmt.Sprint("part ", part)); string(v) != "there" {
+			return fmt.Errorf("the value of part %d is %q", part, v)
+		}
+		n := part * peers / 3
+		if r, _ := s.Get(storetest.ID(n)); !r.Trusted || r.Private != (part == 1) || len(r.Addresses) != 1 || r.Addresses[0].Address != storetest.Address(n, 1) {
+			return fmt.Errorf("the trusted peer of part %d is %+v", part, r)
+		}
+		if r, _ := s.Get(storetest.ID(n + 1)); !r.Unconditional || len(r.Addresses) != 1 {
+			return fmt.Errorf("the unconditional peer of part %d is %+v", part, r)
+		}
+	}
+	return nil
 }
 
 // copyStore copies the files of a store.
@@ -119,7 +167,8 @@ func TestDamage(t *testing.T) {
 		path := filepath.Join(dir, "peers")
 		copyStore(t, whole, path)
 		how := damage(t, path, random)
-		if random.IntN(4) == 0 {
+		twice := random.IntN(4) == 0
+		if twice {
 			how += ", " + damage(t, path, random)
 		}
 		if testing.Verbose() {
@@ -132,7 +181,7 @@ func TestDamage(t *testing.T) {
 			t.Fatalf("%s: %v\n%s", how, err, log.text())
 		}
 		got := s.Stats()
-		if got.Known > peers || got.Banned > bans {
+		if got.Known > peers || got.Banned > bans && !twice {
 			t.Fatalf("%s: %+v", how, got)
 		}
 		s.Range(func(r peerstore.Record) bool {
@@ -142,6 +191,9 @@ func TestDamage(t *testing.T) {
 			}
 			return true
 		})
+		if err := holdsAll(s, peers, bans); err != nil && !twice {
+			t.Fatalf("%s: %v\n%s", how, err, log.text())
+		}
 		if got.Known < peers || got.Banned < bans {
 			lossy++
 			if !strings.Contains(log.text(), "missing_peers") && !strings.Contains(log.text(), "cannot be told") {

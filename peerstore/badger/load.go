@@ -17,8 +17,11 @@ import (
 
 // A loader puts entries into the book and counts what it met.
 type loader struct {
-	book *peerstore.Book
-	now  time.Time
+	book   *peerstore.Book
+	now    time.Time
+	copy   *copied // the second copy; nil: there is none
+	trusts bool    // the copy knows all that the database knows of bans and small values
+	moved  bool    // the store is in a new folder
 
 	mu sync.Mutex
 	loaded
@@ -34,6 +37,7 @@ type loaded struct {
 	version      int
 	totals       *switchyardpb.StoreTotals // nil: none
 	drop         [][]byte                  // keys of what cannot be read or does not hold any more
+	copyMet
 }
 
 // add adds what another one met.
@@ -49,6 +53,7 @@ func (l *loaded) add(o *loaded) {
 		l.totals = o.totals
 	}
 	l.drop = append(l.drop, o.drop...)
+	l.copyMet.add(&o.copyMet)
 }
 
 // unreadable is how many values could not be read.
@@ -75,6 +80,8 @@ func (w *worker) add(key, value []byte) {
 		if drop = err != nil; drop {
 			w.met.badPeers++
 			w.peers = w.peers[:len(w.peers)-1]
+		} else if r := &w.peers[len(w.peers)-1]; r.Trusted || r.Unconditional || r.Private {
+			w.met.flagged(key, value, flagsOf(r.Trusted, r.Unconditional, r.Private))
 		}
 	case banKey:
 		w.met.bans++
@@ -82,24 +89,43 @@ func (w *worker) add(key, value []byte) {
 		if err != nil {
 			w.met.badBans++
 		}
-		drop = err != nil || !w.book.RestoreBan(ban, w.now)
+		if w.trusts {
+			drop = !w.confirm(key, value)
+		} else {
+			drop = err != nil || !w.book.RestoreBan(ban, w.now)
+			if !drop && w.copy != nil {
+				w.met.holds(key)
+			}
+		}
 	case metaKey:
-		if drop = !w.book.RestoreMeta(string(key[1:]), value); drop {
+		if w.trusts {
+			drop = !w.confirm(key, value)
+		} else if drop = !w.book.RestoreMeta(string(key[1:]), value); drop {
 			w.met.badMeta++
+		} else {
+			w.met.keep(key, value)
 		}
 	case versionKey:
 		if len(value) == 1 {
 			w.met.version = int(value[0])
 		}
 	case totalsKey:
-		var t switchyardpb.StoreTotals
-		if proto.Unmarshal(value, &t) == nil {
-			w.met.totals = &t
+		if t := readTotals(value); t != nil {
+			w.met.totals = t
 		}
 	}
 	if drop {
 		w.met.drop = append(w.met.drop, append([]byte(nil), key...))
 	}
+}
+
+// readTotals is nil when they cannot be read.
+func readTotals(value []byte) *switchyardpb.StoreTotals {
+	var t switchyardpb.StoreTotals
+	if proto.Unmarshal(value, &t) != nil {
+		return nil
+	}
+	return &t
 }
 
 // next is the place of one more peer.
@@ -148,6 +174,21 @@ func (l *loader) database(db *bdb.DB) error {
 	if err := l.readVersion(db); err != nil {
 		return err
 	}
+	var totals *switchyardpb.StoreTotals
+	err := db.View(func(txn *bdb.Txn) error {
+		item, err := txn.Get([]byte{totalsKey})
+		if err == bdb.ErrKeyNotFound {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return item.Value(func(v []byte) error { totals = readTotals(v); return nil })
+	})
+	if err != nil {
+		return err
+	}
+	l.consult(totals)
 	// The small values first: the key that places peers is among them.
 	first := worker{loader: l}
 	if err := first.read(db, span{[]byte{metaKey}, []byte{metaKey + 1}}); err != nil {

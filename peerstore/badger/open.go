@@ -27,14 +27,18 @@ func (s *Store) open() (err error) {
 	if err := s.enter(); err != nil {
 		return err
 	}
+	copy, err := readCopy(s.path)
+	if err != nil {
+		return err
+	}
 	found, err := surveyFolder(s.path)
 	if err != nil {
 		return err
 	}
 	if len(found.damage) > 0 {
-		return s.rebuild(found, nil)
+		return s.rebuild(found, nil, copy)
 	}
-	return s.load(found)
+	return s.load(found, copy)
 }
 
 // enter makes the folder, and takes its lock.
@@ -68,14 +72,14 @@ func diskFull(free, need uint64) error {
 }
 
 // newBook starts an empty book.
-func (s *Store) newBook() *loader {
+func (s *Store) newBook(copy *copied) *loader {
 	s.Book = peerstore.NewBook(s.opts.Limits, s.opts.Seed)
 	s.Track()
-	return &loader{book: s.Book, now: s.opts.now()}
+	return &loader{book: s.Book, now: s.opts.now(), copy: copy}
 }
 
 // load opens a database whose files are in order, and loads it.
-func (s *Store) load(found *survey) error {
+func (s *Store) load(found *survey, copy *copied) error {
 	before := s.head.read()
 	if err := s.keepOrphans(found); err != nil {
 		return err
@@ -85,23 +89,29 @@ func (s *Store) load(found *survey) error {
 			return err
 		}
 		found.damage = append(found.damage, err)
-		return s.rebuild(found, before)
+		return s.rebuild(found, before, copy)
 	}
-	l := s.newBook()
+	l := s.newBook(copy)
 	if err := l.database(s.db); err != nil {
 		if ours(err) {
 			return err
 		}
 		found.damage = append(found.damage, err)
-		return s.rebuild(found, before)
+		return s.rebuild(found, before, copy)
 	}
 	if (l.missing(nil).any() || l.missing(before).batches > 0) && s.keptOrphans() {
 		found.damage = append(found.damage, fmt.Errorf("the database left out %d tables and %d ends of logs that held something", len(found.orphans), len(found.torn)))
-		return s.rebuild(found, before)
+		return s.rebuild(found, before, copy)
 	}
 	s.dropOrphans()
-	if missing := l.missing(before); missing.any() || l.unreadable()+l.badAddresses > 0 {
+	missing := l.missing(before)
+	lost := missing.any() || l.unreadable()+l.badAddresses > 0
+	l.merge(lost)
+	if lost {
 		s.opts.Logger.Error("The peer store had lost something; the rest is in use", append(missing.attrs(), l.attrs(s.path)...)...)
+	}
+	if why := l.copyDamage(); why != nil {
+		s.opts.Logger.Warn("The second copy of the peer store's bans was damaged; it is written anew from the first", "path", filepath.Join(s.path, secondName), "damage", why)
 	}
 	if before == nil && l.totals.GetSequence() > 1 {
 		s.opts.Logger.Warn("The peer store's file "+headName+" was damaged; whether the store has lost its last changes cannot be told", "path", s.path)
@@ -139,8 +149,8 @@ func (s *Store) openDatabase() (err error) {
 		case ".mem": // made, but killed before it was written to
 			info, err := f.Info()
 			drop = err == nil && info.Size() == 0
-		default: // statistics of the value log; the list of encryption keys, of which there are none; what mayWrite left when it was killed
-			drop = name == "DISCARD" || name == bdb.KeyRegistryFileName || strings.HasPrefix(name, probe)
+		default: // statistics of the value log; the list of encryption keys, of which there are none; what mayWrite and second.rewrite left when they were killed
+			drop = name == "DISCARD" || name == bdb.KeyRegistryFileName || name == secondNew || strings.HasPrefix(name, probe)
 		}
 		if drop {
 			if err := os.Remove(filepath.Join(s.path, name)); err != nil {
@@ -160,6 +170,38 @@ func (s *Store) openDatabase() (err error) {
 	return err
 }
 
+// beginSecond makes the second copy go on where it ended, or has it written anew with the first batch.
+func (s *Store) beginSecond(l *loader) error {
+	_ = s.second.close()
+	s.second = newSecond(s.path)
+	for key, value := range l.small {
+		s.second.small[key] = value
+		if key[0] == peerKey {
+			s.second.flags[key] = l.flags[key]
+		}
+	}
+	if l.trusts && !l.moved {
+		return s.second.open(l.copy.number, l.copy.size)
+	}
+	s.second.number = l.totals.GetCopied()
+	if l.copy != nil {
+		s.second.number = max(s.second.number, l.copy.number)
+	}
+	return nil
+}
+
+// eachBan calls fn with all bans, as the database keeps them.
+func (s *Store) eachBan(fn func(key, value []byte)) error {
+	for _, b := range s.Bans(time.Now()) {
+		value, err := encodeBan(&b)
+		if err != nil {
+			return err
+		}
+		fn(nameKey(banKey, b.Target.String()), value)
+	}
+	return nil
+}
+
 // begin writes what makes a loaded store a current one.
 func (s *Store) begin(l *loader, before *switchyardpb.StoreTotals) error {
 	if l.totals != nil {
@@ -168,10 +210,19 @@ func (s *Store) begin(l *loader, before *switchyardpb.StoreTotals) error {
 	if before != nil {
 		s.sequence = max(s.sequence, before.Sequence)
 	}
+	if err := s.beginSecond(l); err != nil {
+		return err
+	}
 	batch := s.db.NewWriteBatch()
 	defer batch.Cancel()
 	for _, key := range l.drop {
 		if err := batch.Delete(key); err != nil {
+			return err
+		}
+	}
+	w := writer{batch: batch, now: l.now}
+	for key, b := range l.lacks {
+		if err := w.put([]byte(key), b.value, b.end); err != nil {
 			return err
 		}
 	}

@@ -36,7 +36,9 @@ func (l *loader) missing(head *switchyardpb.StoreTotals) (m missing) {
 		return m
 	}
 	m.peers = max(int64(totals.Peers)-int64(l.peers), 0)
-	m.bans = max(int64(totals.Bans)-int64(l.bans), 0)
+	if !l.trusts { // else the second copy has all
+		m.bans = max(int64(totals.Bans)-int64(l.bans), 0)
+	}
 	return m
 }
 
@@ -44,12 +46,14 @@ func (l *loaded) attrs(path string) []any {
 	return []any{
 		slog.Int("unreadable_peers", l.badPeers), slog.Int("unreadable_bans", l.badBans),
 		slog.Int("unreadable_values", l.badMeta), slog.Int("unreadable_addresses", l.badAddresses),
-		slog.Int("read_peers", l.peers-l.badPeers), slog.Int("read_bans", l.bans-l.badBans), slog.String("path", path),
+		slog.Int("read_peers", l.peers-l.badPeers), slog.Int("read_bans", l.bans-l.badBans),
+		slog.Int("restored_bans", l.restoredBans), slog.Int("restored_values", l.restoredMeta), slog.Int("restored_peers", l.restoredPeers),
+		slog.String("path", path),
 	}
 }
 
 // rebuild reads what is left of a damaged store, sets the store aside under another name, and begins a new one with it.
-func (s *Store) rebuild(damaged *survey, before *switchyardpb.StoreTotals) error {
+func (s *Store) rebuild(damaged *survey, before *switchyardpb.StoreTotals, copy *copied) error {
 	if before == nil {
 		before = s.head.read()
 	}
@@ -60,13 +64,15 @@ func (s *Store) rebuild(damaged *survey, before *switchyardpb.StoreTotals) error
 	if err := s.mayWrite(); err != nil {
 		return err
 	}
-	l := s.newBook()
+	l := s.newBook(copy)
 	if err := l.files(s.path); err != nil {
 		return err
 	}
 	if l.version > schemaVersion {
 		return fmt.Errorf("%w (its schema is %d, this program knows %d)", ErrNewer, l.version, schemaVersion)
 	}
+
+	l.merge(true)
 
 	aside, err := s.setAside()
 	if err != nil {
@@ -82,7 +88,7 @@ func (s *Store) rebuild(damaged *survey, before *switchyardpb.StoreTotals) error
 	if err := s.openDatabase(); err != nil {
 		return err
 	}
-	l.drop, l.version = nil, 0
+	l.drop, l.lacks, l.version, l.moved = nil, nil, 0, true
 	s.Rewrite(true)
 	if err := s.begin(l, before); err != nil { // this writes the bans, too
 		return err
@@ -218,6 +224,11 @@ func (l *loader) files(dir string) error {
 			}
 		}
 	}
+	var totals *switchyardpb.StoreTotals
+	if f, ok := latest[string([]byte{totalsKey})]; ok && !f.deleted {
+		totals = readTotals(f.value)
+	}
+	l.consult(totals)
 	w := worker{loader: l}
 	defer w.end()
 	for _, small := range [...]bool{true, false} { // the key that places peers is a small value

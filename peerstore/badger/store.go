@@ -7,6 +7,8 @@
 //   - Flush and Ban also wait until the disk has it, so they outlast the end of the machine.
 //   - A store that is damaged is set aside under another name (PATH.corrupt-TIME), with what is left of it read into a new one. The log
 //     says what was lost. Open fails only for reasons that an operator has to see to.
+//   - Bans, small values (anchors, keys) and the peers with one of the operator's flags are in a second file as well, COPY: removing or damaging any one file loses
+//     none of them, and brings no ban back that was lifted. Of the other peers a damaged file loses those that are in its damaged part.
 //
 // The folder belongs to the store. Two processes cannot open it at the same time.
 package badger
@@ -36,6 +38,7 @@ type Store struct {
 	writing  chan struct{}
 	db       *bdb.DB
 	head     *head
+	second   second
 	lock     *os.File
 	sequence uint64 // of the last batch written
 	closed   bool
@@ -198,6 +201,7 @@ func (s *Store) release() error {
 		errs = append(errs, s.head.close())
 		s.head = nil
 	}
+	errs = append(errs, s.second.close())
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
 		s.lock = nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	bdb "github.com/dgraph-io/badger/v4"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/switchyard-p2p/switchyard/internal/switchyardpb"
@@ -34,11 +35,19 @@ func (s *Store) persist(ctx context.Context, op string, limit int, sync bool) er
 		return &StoreError{op, s.path, err}
 	}
 	if sync {
-		if err := s.db.Sync(); err != nil {
+		if err := s.sync(); err != nil {
 			return &StoreError{op, s.path, err}
 		}
 	}
 	return nil
+}
+
+// sync waits until the disk has what was written.
+func (s *Store) sync() error {
+	var g errgroup.Group
+	g.Go(s.second.sync)
+	g.Go(s.db.Sync)
+	return g.Wait()
 }
 
 // maxBatch bounds one batch in peers, so that what has to be given back after a failure stays small.
@@ -70,7 +79,7 @@ func (s *Store) writeBatch(limit int, totals bool) (peers int, more bool, err er
 			s.Written()
 		}
 	}()
-	w := writer{batch: s.db.NewWriteBatch(), now: time.Now(), expiry: s.Book.Limits().Expiry}
+	w := writer{batch: s.db.NewWriteBatch(), second: &s.second, now: time.Now(), expiry: s.Book.Limits().Expiry}
 	defer w.batch.Cancel()
 	var c peerstore.Changes
 	for more = true; more && (peers == 0 || peers < limit); totals = true {
@@ -85,9 +94,12 @@ func (s *Store) writeBatch(limit int, totals bool) (peers int, more bool, err er
 			break
 		}
 	}
+	if err := s.second.flush(s.eachBan); err != nil {
+		return 0, false, err
+	}
 	now := &switchyardpb.StoreTotals{
 		Sequence: s.sequence + 1, Peers: uint64(c.Stored), Bans: uint64(c.Banned),
-		Written: stamp(w.now), Expiry: uint64(w.expiry / time.Second),
+		Written: stamp(w.now), Expiry: uint64(w.expiry / time.Second), Copied: s.second.number,
 	}
 	value, err := proto.Marshal(now)
 	if err != nil {
@@ -106,6 +118,7 @@ func (s *Store) writeBatch(limit int, totals bool) (peers int, more bool, err er
 // writer adds changes to a batch. A peer that is removed in one part and known again in a later one comes out right, as later entries of a batch prevail.
 type writer struct {
 	batch  *bdb.WriteBatch
+	second *second
 	now    time.Time
 	expiry time.Duration // of learned peers
 	room   []byte        // memory for keys and values, which the batch keeps
@@ -139,7 +152,11 @@ const (
 
 func (w *writer) changes(c *peerstore.Changes) error {
 	for _, id := range c.Gone {
-		if err := w.batch.Delete(appendNode([]byte{peerKey}, id)); err != nil {
+		key := appendNode([]byte{peerKey}, id)
+		if _, flagged := w.second.flags[string(key)]; flagged {
+			w.second.del(key)
+		}
+		if err := w.batch.Delete(key); err != nil {
 			return err
 		}
 	}
@@ -149,31 +166,45 @@ func (w *writer) changes(c *peerstore.Changes) error {
 		}
 	}
 	for _, t := range c.Lifted {
-		if err := w.batch.Delete(nameKey(banKey, t.String())); err != nil {
+		if err := w.del(nameKey(banKey, t.String())); err != nil {
 			return err
 		}
 	}
 	for i := range c.Bans {
-		value, err := encodeBan(&c.Bans[i])
-		if err != nil {
-			return err
-		}
-		if err := w.put(nameKey(banKey, c.Bans[i].Target.String()), value, c.Bans[i].Until); err != nil {
+		if err := w.ban(&c.Bans[i]); err != nil {
 			return err
 		}
 	}
-	for key, value := range c.Meta {
-		var err error
+	for name, value := range c.Meta {
+		key := nameKey(metaKey, name)
 		if value == nil {
-			err = w.batch.Delete(nameKey(metaKey, key))
-		} else {
-			err = w.batch.Set(nameKey(metaKey, key), value)
+			if err := w.del(key); err != nil {
+				return err
+			}
+			continue
 		}
-		if err != nil {
+		w.second.put(key, value)
+		if err := w.batch.Set(key, value); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// del removes a ban or a small value.
+func (w *writer) del(key []byte) error {
+	w.second.del(key)
+	return w.batch.Delete(key)
+}
+
+func (w *writer) ban(b *peerstore.Ban) error {
+	key := nameKey(banKey, b.Target.String())
+	value, err := encodeBan(b)
+	if err != nil {
+		return err
+	}
+	w.second.put(key, value)
+	return w.put(key, value, b.Until)
 }
 
 func (w *writer) peer(p *peerstore.Saved) error {
@@ -194,5 +225,7 @@ func (w *writer) peer(p *peerstore.Saved) error {
 	if !p.Trusted && !p.Unconditional && !p.Busy { // these the book never forgets, and it writes them again when they are so no longer
 		end = unstamp(uint64(p.LastSeen())).Add(w.expiry)
 	}
-	return w.put(w.room[at:value:value], w.room[value:last:last], end)
+	key, all := w.room[at:value:value], w.room[value:last:last]
+	w.second.peer(key, all, flagsOf(p.Trusted, p.Unconditional, p.Private))
+	return w.put(key, all, end)
 }
