@@ -132,7 +132,7 @@ func (b *Book) Advertise(limit int, now time.Time, skip func(transport.NodeID) b
 		return nil
 	}
 	b.mu.Lock()
-	b.turn(now)
+	b.turn(now, fewMoves)
 	order := []share{provedWide, claimedWide}
 	if b.global == 0 {
 		order = []share{provedWide, provedNear, claimedWide, claimedNear}
@@ -207,6 +207,11 @@ func (b *Book) draft(out []transport.Address, t *tour, limit int) (_ []transport
 			}
 			if at += t.step; at >= t.size {
 				at -= t.size
+			}
+		}
+		for _, slot := range page {
+			if slot != noSlot {
+				b.prefetch(slot)
 			}
 		}
 		n := 0

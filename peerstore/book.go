@@ -81,8 +81,9 @@ type Book struct {
 	contests []contest
 	ofKind   [maxKinds + 2]int // peers of the new table by source.kind, plus one
 	sets     [sets]set
-	drawn    [4]int    // the weight of those that may be dialed: new and tried that cannot be routed, and those that can
-	crowds   [4]crowds // and who they are, by network group
+	dice     [diceAhead]dice // of the next draws
+	drawn    [4]int          // the weight of those that may be dialed: new and tried that cannot be routed, and those that can
+	crowds   [4]crowds       // and who they are, by network group
 	waiting  waiting
 	parked   map[uint32]struct{} // peers whose due time was put off by the ban of a network
 	shared   [shares][]uint32
@@ -128,6 +129,9 @@ func NewBook(limits Limits, seed uint64) *Book {
 	for i := range b.crowds {
 		b.crowds[i].key = sipKey{b.random.Uint64(), b.random.Uint64()}
 	}
+	for range b.dice {
+		b.roll()
+	}
 	b.meta[metaKey] = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, b.key[0]), b.key[1])
 	return b
 }
@@ -135,13 +139,13 @@ func NewBook(limits Limits, seed uint64) *Book {
 // at is the entry of a slot.
 func (b *Book) at(slot uint32) *entry { return b.entries.at(slot) }
 
-// turn brings the time, and does a bounded share of what time alone changes. Times may go back: callers' times arrive a little
-// out of order, and clocks are set. Next finds those peers that are not due any more.
-func (b *Book) turn(now time.Time) {
+// turn brings the time, and does a bounded share of what time alone changes: of peers that become due it moves so many. Times may go back: callers' times arrive a
+// little out of order, and clocks are set. Next finds those peers that are not due any more.
+func (b *Book) turn(now time.Time, moves int) {
 	b.now = nano(now)
 	b.endBans()
 	b.sweep()
-	b.advance()
+	b.advance(moves)
 	if len(b.contests) > 0 {
 		b.judge()
 	}

@@ -16,7 +16,7 @@ const maxStale = 256
 // it walks through them, a few under the lock at a time.
 func (b *Book) Next(now time.Time, q Query) (r Record, ok bool) {
 	b.mu.Lock()
-	b.turn(now)
+	b.turn(now, maxMoves)
 	if q.Table == Any && b.sets[trustedSet].due > 0 {
 		trusted := b.dueTrusted()
 		b.mu.Unlock()
@@ -43,6 +43,10 @@ func (b *Book) Next(now time.Time, q Query) (r Record, ok bool) {
 		r.Addresses = r.Addresses[:0] // nobody has it
 		b.mu.Lock()
 	}
+	for b.advance(maxMoves) { // all who are due
+		b.mu.Unlock()
+		b.mu.Lock()
+	}
 	b.mu.Unlock()
 	return b.walk(now, &q)
 }
@@ -50,7 +54,7 @@ func (b *Book) Next(now time.Time, q Query) (r Record, ok bool) {
 // Feeler chooses a peer to test: see Store.
 func (b *Book) Feeler(now time.Time, q Query) (Record, bool) {
 	b.mu.Lock()
-	b.turn(now)
+	b.turn(now, maxMoves)
 	var tests []candidate
 	for i := range b.contests {
 		c := &b.contests[i]
@@ -133,7 +137,7 @@ func (b *Book) ready(slot uint32, e *entry) bool {
 func (b *Book) draw(t Table) (uint32, *entry) {
 	for n := 1; ; n++ {
 		slot, ok := b.choose(t)
-		if !ok && !b.advance() {
+		if !ok && !b.advance(maxMoves) {
 			return 0, nil
 		}
 		if ok {
@@ -150,6 +154,22 @@ func (b *Book) draw(t Table) (uint32, *entry) {
 
 // choose draws a slot of those among the due: routable peers before the others, the tables half and half, a network group, and one of its better peers.
 func (b *Book) choose(t Table) (uint32, bool) {
+	which, ok := b.part(t, b.dice[0].table)
+	if !ok {
+		return 0, false
+	}
+	if b.limits.Without.Crowds {
+		b.roll()
+		return b.chooseByLevel(which)
+	}
+	slot := b.crowds[which].choose(&b.dice[0]).slot()
+	b.roll()
+	b.lookAhead(t)
+	return slot, true
+}
+
+// part chooses one of drawn's and crowds'.
+func (b *Book) part(t Table, coin uint64) (which int, ok bool) {
 	for far := 1; far >= 0; far-- {
 		fresh, tried := b.drawn[2*far], b.drawn[2*far+1]
 		if t == Tried {
@@ -158,37 +178,34 @@ func (b *Book) choose(t Table) (uint32, bool) {
 		if t == New {
 			tried = 0
 		}
-		if fresh+tried == 0 {
-			continue
-		}
-		table := New
 		switch {
+		case fresh+tried == 0:
+			continue
 		case fresh == 0:
-			table = Tried
+			return 2*far + 1, true
 		case tried == 0:
+			return 2 * far, true
 		case b.limits.Without.Halves:
-			if b.random.IntN(fresh+tried) >= fresh {
-				table = Tried
+			if below(coin, fresh+tried) >= fresh {
+				return 2*far + 1, true
 			}
-		case b.random.Uint64()&1 == 0:
-			table = Tried
+			return 2 * far, true
 		}
-		total := fresh
-		if table == Tried {
-			total = tried
-		}
-		if !b.limits.Without.Crowds {
-			return b.chooseOf(2*far + int(table-New)), true
-		}
-		at := b.random.IntN(total)
-		for level := topLevel; level >= 0; level-- {
-			for _, spared := range [...]bool{false, true} {
-				s := &b.sets[learnedSet(spared, table, far == 1, level)]
-				if at < s.due<<level {
-					return s.slots[at>>level], true
-				}
-				at -= s.due << level
+		return 2*far + int(coin&1), true
+	}
+	return 0, false
+}
+
+// chooseByLevel draws of all peers of a part by their levels alone.
+func (b *Book) chooseByLevel(which int) (uint32, bool) {
+	at := b.random.IntN(b.drawn[which])
+	for level := topLevel; level >= 0; level-- {
+		for _, spared := range [...]bool{false, true} {
+			s := &b.sets[learnedSet(spared, New+Table(which%2), which >= 2, level)]
+			if at < s.due<<level {
+				return s.slots[at>>level], true
 			}
+			at -= s.due << level
 		}
 	}
 	return 0, false
@@ -303,7 +320,7 @@ func (b *Book) NextDue(now time.Time) (time.Time, bool) {
 			b.waiting.drop(0)
 		case first.due > b.now:
 			return stamp(first.due), true
-		case !b.advance():
+		case !b.advance(maxMoves):
 			continue
 		}
 	}

@@ -150,16 +150,3 @@ func (b *Book) leaveCrowd(e *entry) {
 		}
 	}
 }
-
-// chooseOf draws a peer of a table that has some.
-func (b *Book) chooseOf(which int) uint32 {
-	c := &b.crowds[which]
-	members := c.all.at(c.some[b.random.IntN(len(c.some))]).members
-	best := members[b.random.IntN(len(members))]
-	for range min(crowdLooks, len(members)) - 1 {
-		if o := members[b.random.IntN(len(members))]; o.level() > best.level() {
-			best = o
-		}
-	}
-	return best.slot()
-}

@@ -20,7 +20,7 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.turn(now)
+	b.turn(now, fewMoves)
 
 	slot, e := b.findKey(&k)
 	if e != nil {

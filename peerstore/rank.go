@@ -113,21 +113,27 @@ func (b *Book) dueAt(slot uint32, e *entry) int64 {
 	return max(first, e.notBefore, b.quarantined(e), b.banOfNode(e))
 }
 
-// maxMoves bounds what one call moves, so that no caller waits long when a great many peers become due at once.
-const maxMoves = 2048
+// What one call moves is bounded, so that no caller waits long when a great many peers become due at once. Who asks for a peer that is due moves more than others.
+const (
+	maxMoves = 256
+	fewMoves = 16
+)
 
-// advance moves peers that are due at b.now to those that may be dialed. It says whether there were any.
-func (b *Book) advance() (some bool) {
-	for range maxMoves {
+// advance moves peers that are due at b.now to those that may be dialed. It says whether there was anything to do.
+func (b *Book) advance(moves int) (some bool) {
+	for range moves {
 		first, ok := b.waiting.min()
 		if !ok || first.due > b.now {
 			break
 		}
 		b.waiting.drop(0)
+		some = true
+		if next, ok := b.waiting.min(); ok {
+			b.prefetch(next.slot)
+		}
 		if b.stale(first) {
 			continue
 		}
-		some = true
 		if e := b.at(first.slot); b.onlyDue(e) {
 			b.setWaits(e, false)
 			b.makeDue(first.slot, e)

@@ -247,7 +247,7 @@ func (b *Book) EnsureChange(id transport.NodeID, now time.Time, fn func(*Record)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.turn(now)
+	b.turn(now, fewMoves)
 	slot, e := b.find(id)
 	if e == nil {
 		slot, e = b.insert(id)
