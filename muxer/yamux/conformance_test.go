@@ -58,12 +58,15 @@ func pair(t testing.TB, ca, cb net.Conn, cfg Config, a, b []muxer.Channel) (*mux
 
 // TestConformance runs the suite of sessions over lanes on yamux.
 func TestConformance(t *testing.T) {
-	for name, cfg := range map[string]Config{"default": {}, "small frames": {MaxFrame: 2 << 10}} {
+	for name, cfg := range map[string]Config{"default": {}, "small frames": {MaxFrame: 2 << 10}, "written at once": {}} {
 		t.Run(name, func(t *testing.T) {
 			muxertest.Run(t, muxertest.Traits{CarriesCode: true, AnswersAlways: true}, func(t testing.TB, a, b []muxer.Channel) (muxer.Session, muxer.Session) {
 				ca, cb := muxertest.Pipe(64 << 10)
 				if strings.HasSuffix(t.Name(), "/Priority") {
 					return pair(t, newWire(ca), newWire(cb), cfg, a, b)
+				}
+				if name == "written at once" {
+					return pair(t, newNowConn(ca), newNowConn(cb), cfg, a, b)
 				}
 				return pair(t, ca, cb, cfg, a, b)
 			})

@@ -338,6 +338,7 @@ func (c *conn) arrived() {
 		t.readable += c.arrivingN
 		c.hold(c.arrivingN)
 	}
+	t.heard = true
 	c.take(t, c.afterwards)
 	watch := t.watch
 	c.arriving = nil

@@ -23,13 +23,18 @@ func (c *conn) Write(frame []byte) (int, error) {
 		clear(frame[8:headerSize]) // go-yamux has made the frame for this one call
 	}
 	refused := false
-	var begins *traffic
+	var begins, passes *traffic
 	if kind == typeData || kind == typeWindow {
 		c.mu.Lock()
 		if flags&flagSYN != 0 {
 			begins = c.of(id) // before the answer can come
 		}
-		if t := c.streams[id]; t != nil && flags&(flagFIN|flagRST) != 0 {
+		passes = c.streams[id]
+		if kind == typeData && passes != nil && passes.isConfession(c, len(frame)-headerSize) {
+			c.mu.Unlock()
+			return len(frame), nil
+		}
+		if t := passes; t != nil && flags&(flagFIN|flagRST) != 0 {
 			t.finOut = t.finOut || flags&flagFIN != 0
 			if flags&flagRST != 0 {
 				t.reset = true
@@ -47,6 +52,14 @@ func (c *conn) Write(frame []byte) (int, error) {
 			c.lose(err)
 		}
 	}
+	if passes != nil {
+		c.mu.Lock()
+		if kind == typeData {
+			passes.passed += int64(len(frame) - headerSize)
+		}
+		passes.settled = true
+		c.mu.Unlock()
+	}
 	if refused {
 		c.drained()
 	}
@@ -56,14 +69,13 @@ func (c *conn) Write(frame []byte) (int, error) {
 // writeNow writes a frame of head and body, if that can be done without waiting.
 func (c *conn) writeNow(t *traffic, head, body []byte) bool {
 	n := int64(len(head) + len(body))
+	if n > int64(c.muxer.cfg.MaxFrame) {
+		return false
+	}
 	c.mu.Lock()
 	ok := !t.reset && !t.finOut && t.window >= n && !c.over
 	if ok {
 		t.window -= n
-		if !t.paced {
-			t.paced = true
-			c.streams[t.id] = t
-		}
 	}
 	c.mu.Unlock()
 	if !ok || c.lost.Load() {
@@ -85,10 +97,7 @@ func (c *conn) writeReady(t *traffic, p []byte) error {
 		c.mu.Lock()
 		reset := t.reset
 		t.window -= int64(n)
-		if !t.paced {
-			t.paced = true
-			c.streams[t.id] = t
-		}
+		t.pace(c)
 		c.mu.Unlock()
 		switch {
 		case reset:

@@ -138,6 +138,12 @@ type nowConn struct {
 	now     atomic.Int64 // how often it was
 }
 
+func newNowConn(c net.Conn) *nowConn {
+	n := &nowConn{Conn: c}
+	n.willing.Store(true)
+	return n
+}
+
 func (c *nowConn) WriteNow(p []byte) bool {
 	if !c.willing.Load() {
 		return false
@@ -152,8 +158,7 @@ func (c *nowConn) WriteNow(p []byte) bool {
 func TestAnswerNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := muxertest.Pipe(1 << 20)
-		c := &nowConn{Conn: a}
-		c.willing.Store(true)
+		c := newNowConn(a)
 		var inboxes [2]muxertest.Inbox
 		x, y := pair(t, c, b, Config{}, channelOne, channelOne)
 		var wg sync.WaitGroup
@@ -176,6 +181,7 @@ func TestAnswerNow(t *testing.T) {
 			}
 			inboxes[0].Await(1)
 			synctest.Wait()
+			c.now.Store(0) // with what agrees on the stream
 		}
 		expect := func(what string, now int64) {
 			t.Helper()

@@ -23,8 +23,10 @@ type stream struct {
 	lib     *lib.Stream
 	traffic *traffic
 
-	writing sync.Mutex  // writers take turns: two at once overrun the remote's window
-	ended   atomic.Bool // we have closed our side
+	writing sync.Mutex   // writers take turns: two at once overrun the remote's window
+	ended   atomic.Bool  // we have closed our side
+	over    atomic.Bool  // or begun to do so, or to reset the stream
+	writeBy atomic.Int64 // the deadline of writes, in Unix nanoseconds; 0: none
 }
 
 var (
@@ -113,10 +115,17 @@ func (s *stream) ReadNow(p []byte) int {
 func (s *stream) Write(p []byte) (int, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if s.answer(p) {
+		return len(p), nil
+	}
+	if err := s.confess(); err != nil {
+		return 0, explainStream(err)
+	}
 	n, err := s.lib.Write(p)
 	s.conn.out.queued.Add(int64(n))
 	s.conn.mu.Lock()
 	s.traffic.window -= int64(n)
+	s.traffic.queued += int64(n)
 	s.conn.mu.Unlock()
 	return n, explainStream(err)
 }
@@ -134,6 +143,9 @@ func (s *stream) WriteNow(head, body []byte) bool {
 		return false
 	}
 	defer s.writing.Unlock()
+	s.conn.mu.Lock()
+	s.traffic.pace(s.conn)
+	s.conn.mu.Unlock()
 	return s.conn.writeNow(s.traffic, head, body)
 }
 
@@ -154,6 +166,7 @@ func (s *stream) Watch(f func()) {
 
 // CloseWrite implements muxer.RawStream.
 func (s *stream) CloseWrite() error {
+	s.over.Store(true)
 	err := s.lib.CloseWrite()
 	s.closed(err)
 	return explainStream(err)
@@ -168,6 +181,7 @@ func (s *stream) closed(err error) {
 
 // Close implements net.Conn: it ends our writing side, and takes no more of what the remote sends.
 func (s *stream) Close() error {
+	s.over.Store(true)
 	err := s.lib.Close()
 	s.closed(err)
 	s.conn.mu.Lock()
@@ -178,11 +192,14 @@ func (s *stream) Close() error {
 }
 
 // Reset implements muxer.RawStream. go-yamux sends no code.
-func (s *stream) Reset(muxer.Code) error { return explainStream(s.lib.Reset()) }
+func (s *stream) Reset(muxer.Code) error {
+	s.over.Store(true)
+	return explainStream(s.lib.Reset())
+}
 
 func (s *stream) SetDeadline(t time.Time) error {
 	_ = s.SetReadDeadline(t)
-	return s.lib.SetWriteDeadline(t)
+	return s.SetWriteDeadline(t)
 }
 
 // SetReadDeadline implements net.Conn. Once the remote sends no more, no read waits.
@@ -195,7 +212,15 @@ func (s *stream) SetReadDeadline(t time.Time) error {
 	return s.lib.SetReadDeadline(t)
 }
 
-func (s *stream) SetWriteDeadline(t time.Time) error { return s.lib.SetWriteDeadline(t) }
+// SetWriteDeadline implements net.Conn.
+func (s *stream) SetWriteDeadline(t time.Time) error {
+	by := int64(0)
+	if !t.IsZero() {
+		by = t.UnixNano()
+	}
+	s.writeBy.Store(by)
+	return s.lib.SetWriteDeadline(t)
+}
 
 func (s *stream) LocalAddr() net.Addr  { return s.conn.LocalAddr() }
 func (s *stream) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }

@@ -26,6 +26,7 @@ type traffic struct {
 	dropped  bool // nobody reads what arrives
 	watch    func()
 	passing  []byte // the part of readable that go-yamux has not seen
+	answers
 }
 
 // of finds the traffic of a stream, or begins it. The mutex is held.
@@ -38,6 +39,14 @@ func (c *conn) of(id uint32) *traffic {
 	return t
 }
 
+// pace takes note that WriteReady is used. The mutex is held.
+func (t *traffic) pace(c *conn) {
+	if !t.paced {
+		t.paced = true
+		c.streams[t.id] = t
+	}
+}
+
 // tidy forgets a stream on which nothing more can happen. The mutex is held.
 func (c *conn) tidy(t *traffic) {
 	if !t.fresh && (t.reset || t.finIn && t.finOut) {
@@ -46,7 +55,7 @@ func (c *conn) tidy(t *traffic) {
 }
 
 func (c *conn) forget(t *traffic) {
-	if !t.paced && c.streams[t.id] == t {
+	if t.gone = t.come < t.till; !t.gone && !t.paced && c.streams[t.id] == t {
 		delete(c.streams, t.id)
 	}
 }

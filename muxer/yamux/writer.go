@@ -131,19 +131,25 @@ func (w *writer) now(t *traffic, head, body []byte) bool {
 		return false
 	}
 	defer w.done()
-	n := len(head) + len(body)
-	if !t.begun || w.heldN > 0 || w.owing.Load() || headerSize+n > gatherSize {
+	n, before := len(head)+len(body), w.heldN
+	if !t.begun || w.owing.Load() || before+headerSize+n > gatherSize {
 		return false
 	}
 	w.hold(w.head(t.id, 0, n))
 	w.hold(head)
 	w.hold(body)
-	defer w.release()
 	w.extend()
 	if !w.prompt.WriteNow(w.held[:w.heldN]) {
+		if w.heldN = before; before == 0 {
+			w.release()
+		}
 		return false
 	}
 	w.sent.Add(uint64(w.heldN))
+	if w.late != nil {
+		w.late.Stop()
+	}
+	w.release()
 	return true
 }
 

@@ -3,7 +3,7 @@
 // waiting for any; receive windows of its own, as go-yamux loses a part of those that grow (window.go); writers of a stream that take turns (two at once overrun
 // the remote's window in go-yamux 4.0.2); what came before the end of the connection stays readable; and the end carries its reason.
 //
-// It sees the frames that go-yamux reads and writes, and those that go-yamux need not see (straight.go, connout.go): each Write to the connection is one frame, and each frame is read as a header of
+// It sees the frames that go-yamux reads and writes, and those that go-yamux need not see (straight.go, answer.go): each Write to the connection is one frame, and each frame is read as a header of
 // 12 bytes and its body (conn.go).
 //
 // Facts: github.com/libp2p/go-yamux/v4, spec.md.
