@@ -407,6 +407,20 @@ func TestBans(t *testing.T) {
 	}
 }
 
+// All bans are listed, as many as /v1/status counts.
+func TestAllBans(t *testing.T) {
+	f := newFakeNode(t)
+	c, _ := serve(t, Config{}, f.node())
+	for n := range 12_000 {
+		f.bans = append(f.bans, peerstore.Ban{Target: peerstore.Target{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{11, 0, byte(n >> 8), byte(n)}), 32)}})
+	}
+	list, err := c.Bans(t.Context())
+	status, statusErr := c.Status(t.Context())
+	if err != nil || statusErr != nil || len(list) != len(f.bans) || status.Store.Banned != len(list) {
+		t.Errorf("%d bans are listed, %d counted, %d hold: %v, %v", len(list), status.Store.Banned, len(f.bans), err, statusErr)
+	}
+}
+
 func TestEvents(t *testing.T) {
 	f := newFakeNode(t)
 	c, _ := serve(t, Config{}, f.node())

@@ -96,12 +96,10 @@ func (s *Server) store(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, out)
 }
 
+// bans lists all: the store bounds how many there are.
 func (s *Server) bans(w http.ResponseWriter, _ *http.Request) {
 	out := []Ban{}
 	for _, b := range s.node.Store.Bans(time.Now()) {
-		if len(out) == mostListed {
-			break
-		}
 		out = append(out, Ban{Target: b.Target.String(), Since: b.Since, Until: b.Until, Reason: b.Reason})
 	}
 	reply(w, http.StatusOK, out)
