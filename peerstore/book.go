@@ -68,6 +68,8 @@ type Book struct {
 
 	ids     ids
 	entries slab[entry]
+	grouped grouped
+	last    uint32 // who was chosen or looked for last, and so is asked for next as a rule
 	extras  slab[extra]
 	more    slab[known]
 	others  slab[transport.Address]
@@ -157,6 +159,11 @@ func (b *Book) find(id transport.NodeID) (uint32, *entry) {
 }
 
 func (b *Book) findKey(k *nodeKey) (uint32, *entry) {
+	if b.last < b.entries.next {
+		if e := b.at(b.last); e.key == k.raw && e.is(live) && e.is(named) == k.named {
+			return b.last, e
+		}
+	}
 	slot, ok := b.ids.find(k, func(slot uint32) bool {
 		e := b.at(slot)
 		return e.key == k.raw && e.is(named) == k.named
@@ -164,6 +171,7 @@ func (b *Book) findKey(k *nodeKey) (uint32, *entry) {
 	if !ok {
 		return 0, nil
 	}
+	b.last = slot
 	return slot, b.at(slot)
 }
 

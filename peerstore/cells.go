@@ -1,5 +1,7 @@
 package peerstore
 
+import "unsafe"
+
 // cells find small numbers by hashes of what these stand for: open addressing with linear probing. A cell is 0, or 32 bits of the hash (the tag) and the number plus
 // one, so most of what is looked for is found or missed without a look at what the numbers stand for. The hash must have a secret, where remotes choose what is hashed.
 type cells struct {
@@ -26,6 +28,13 @@ func (c *cells) find(tag uint32, same func(i uint32) bool) (i uint32, ok bool) {
 		if uint32(cell>>32) == tag && same(uint32(cell)-1) {
 			return uint32(cell) - 1, true
 		}
+	}
+}
+
+// prefetch begins to load what find reads first.
+func (c *cells) prefetch(tag uint32) {
+	if n := uint32(len(c.all)); n > 0 {
+		prefetch(unsafe.Pointer(&c.all[tag&(n-1)]))
 	}
 }
 

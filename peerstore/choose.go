@@ -142,6 +142,7 @@ func (b *Book) draw(t Table) (uint32, *entry) {
 		}
 		if ok {
 			if e := b.at(slot); b.ready(slot, e) {
+				b.last = slot
 				return slot, e
 			}
 		}

@@ -197,7 +197,22 @@ func (b *Book) groupOf(k *known) Group {
 	if k.other != 0 {
 		return b.limits.Groups.Of(*b.others.at(k.other - 1))
 	}
-	return b.limits.Groups.ofIP(netip.AddrFrom16(k.ip), int(k.port))
+	return b.groupAt(k.ip, k.port)
+}
+
+// groupAt is the network group of a plain address. The last one is kept, as several indexes ask in turn, and a map of autonomous systems is large.
+func (b *Book) groupAt(ip [16]byte, port uint16) Group {
+	if m := &b.grouped; m.port != port || m.ip != ip || m.group.kind == noGroup {
+		*m = grouped{ip, port, b.limits.Groups.ofIP(netip.AddrFrom16(ip), int(port))}
+	}
+	return b.grouped.group
+}
+
+// grouped is an address and its group.
+type grouped struct {
+	ip    [16]byte
+	port  uint16
+	group Group
 }
 
 // location is where an address leads, in fixed size: a short form of it that the buckets hash, and that says whether k leads to a.

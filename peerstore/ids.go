@@ -41,6 +41,12 @@ func (s *ids) hash(k *nodeKey) (shard *cells, tag uint32) {
 	return &s.shards[h>>56], uint32(h)
 }
 
+// prefetch begins to load what find reads of a key.
+func (s *ids) prefetch(k *nodeKey) {
+	shard, tag := s.hash(k)
+	shard.prefetch(tag)
+}
+
 // find calls same with slots that may be the key's, until it says yes.
 func (s *ids) find(k *nodeKey, same func(slot uint32) bool) (slot uint32, ok bool) {
 	shard, tag := s.hash(k)

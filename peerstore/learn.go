@@ -20,6 +20,7 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.prefetchFor(&k, &l)
 	b.turn(now, fewMoves)
 
 	slot, e := b.findKey(&k)
@@ -34,6 +35,9 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 	}
 	if from.Kind != SourceConfig && (e == nil || !e.is(trusted)) && b.unwanted(e, id, addr, &l, &from) {
 		return false
+	}
+	if !l.other {
+		b.crowds[routableNew].prefetch(b.groupAt(l.packed.IP, l.packed.Port))
 	}
 	one := known{firstHeard: b.now, lastHeard: b.now, source: b.sources.hold(from, b.limits.Groups)}
 	b.setAddress(&one, addr, &l)
@@ -66,6 +70,15 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 	}
 	b.journal.peer(slot, e)
 	return true
+}
+
+// prefetchFor begins to load where Add looks first.
+func (b *Book) prefetchFor(k *nodeKey, l *location) {
+	b.ids.prefetch(k)
+	if !l.other {
+		c := &b.crowds[routableNew]
+		c.at.prefetch(c.tag(b.groupAt(l.packed.IP, l.packed.Port)))
+	}
 }
 
 // addFurther gives a peer that has addresses one more, in the place of a worse one if it has as many as it may.

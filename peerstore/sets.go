@@ -30,6 +30,9 @@ func learnedSet(spared bool, table Table, far bool, level int) setID {
 // level is what learnedSet was called with.
 func (s setID) level() int { return int(s-firstSet) % levels }
 
+// routableNew is the part of those that may be drawn which most new peers belong to.
+const routableNew = 2
+
 // weighed says that Next draws from the set, and from which of drawn's.
 func (s setID) weighed() (which int, ok bool) {
 	if s < firstSet {
