@@ -52,7 +52,10 @@ func (s *Store) enter() error {
 		}
 		return err
 	}
-	lock, err := os.OpenFile(filepath.Join(s.path, "OWNER"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err := s.clearWay(); err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(filepath.Join(s.path, ownerName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
@@ -65,6 +68,36 @@ func (s *Store) enter() error {
 	}
 	s.head, err = openHead(s.path)
 	return err
+}
+
+// ownerName is the file that is locked by whoever has the store open.
+const ownerName = "OWNER"
+
+// clearWay gives another name to what stands where the store has a file and is none: a folder, a link, a pipe that would be waited for. It counts as a file that is gone.
+func (s *Store) clearWay() error {
+	files, err := os.ReadDir(s.path)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		name := f.Name()
+		switch filepath.Ext(name) {
+		case ".sst", ".mem", ".vlog":
+		default:
+			if !slices.Contains([]string{ownerName, headName, secondName, secondNew, bdb.ManifestFilename, "DISCARD", bdb.KeyRegistryFileName}, name) {
+				continue
+			}
+		}
+		if f.Type().IsRegular() {
+			continue
+		}
+		other := fmt.Sprintf("%s.no-file-%d", name, time.Now().UnixNano())
+		if err := os.Rename(filepath.Join(s.path, name), filepath.Join(s.path, other)); err != nil {
+			return err
+		}
+		s.opts.Logger.Warn("What stood in the place of a file of the peer store is none, and has another name now", "path", filepath.Join(s.path, name), "type", f.Type().String(), "now", other)
+	}
+	return nil
 }
 
 func diskFull(free, need uint64) error {
