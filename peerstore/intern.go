@@ -3,6 +3,7 @@ package peerstore
 import (
 	"hash/maphash"
 	"strings"
+	"unsafe"
 
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -58,6 +59,13 @@ func (s *sources) add(src Source, groups *Groups) uint32 {
 	*s.at(i) = source{Source: src, group: groups.OfSource(src), kind: s.kindOf(src.Kind)}
 	s.index.put(tag, i)
 	return i
+}
+
+// prefetch begins to load the source with a tag.
+func (s *sources) prefetch(tag uint32) {
+	if i, ok := s.index.find(tag, func(uint32) bool { return true }); ok {
+		prefetch(unsafe.Pointer(s.at(i)))
+	}
 }
 
 // tag hashes a source.

@@ -279,48 +279,6 @@ func (b *Book) Rewrite(anew bool) {
 	}
 }
 
-// RestorePeers puts records that were persisted into the book as they were, within the limits. A record that is not valid, that has expired at now or that a limit
-// refuses is left out (and listed as gone). The book must not be in use yet, but for other Restore calls. It keeps nothing of the records' memory but texts.
-func (b *Book) RestorePeers(rs []Record, now time.Time) {
-	keys := make([]nodeKey, len(rs))
-	for i := range rs {
-		keys[i] = keyOf(rs[i].ID)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.now = nano(now)
-	for i := range rs {
-		if n := len(rs[i].ID); 0 < n && n <= maxID {
-			b.restore(&rs[i], &keys[i])
-		}
-	}
-}
-
-func (b *Book) restore(r *Record, k *nodeKey) {
-	if slot, e := b.findKey(k); e != nil {
-		b.remove(slot, e)
-	}
-	slot, e := b.insertKey(k, r.ID)
-	r.Busy = false
-	b.write(e, r, nil)
-	b.store(e)
-	e.flags &^= worked | moved
-	if !b.expired(e) && b.resume(slot, e, r.InTried) {
-		b.reindex(slot, e)
-		b.prune()
-	} else {
-		b.remove(slot, e)
-	}
-}
-
-// resume places e where it was. It does so without a contest, and nobody else has to go for it.
-func (b *Book) resume(slot uint32, e *entry, wasTried bool) bool {
-	if e.is(kept) || e.first.source == 0 || e.cell != 0 {
-		return true
-	}
-	return wasTried && b.lastWorked(e) != 0 && b.enter(slot, e, Tried) || b.enterNew(slot, e, false)
-}
-
 // RestoreBan puts a ban that was persisted into the book; false when it has ended, is not valid or is one too many.
 func (b *Book) RestoreBan(ban Ban, now time.Time) bool {
 	t, err := ban.Target.normal()

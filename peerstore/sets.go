@@ -30,8 +30,11 @@ func learnedSet(spared bool, table Table, far bool, level int) setID {
 // level is what learnedSet was called with.
 func (s setID) level() int { return int(s-firstSet) % levels }
 
-// routableNew is the part of those that may be drawn which most new peers belong to.
-const routableNew = 2
+// The parts of those that may be drawn to which most peers belong, of the new and the tried table.
+const (
+	routableNew   = 2
+	routableTried = 3
+)
 
 // weighed says that Next draws from the set, and from which of drawn's.
 func (s setID) weighed() (which int, ok bool) {
