@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,13 +135,20 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 	deadline := began.Add(u.cfg.Timeout)
 	shake, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	// Closing ends whatever read or write the wire is blocked in. No goroutine waits for it.
-	keep := context.AfterFunc(shake, func() { _ = raw.Close() })
+	// Closing ends whatever read or write the wire is blocked in. No goroutine waits for it. That the time is over, a connection's own deadline tells as well, if it has
+	// one: an error of setting it is that of a dead connection.
+	end := func() {
+		cancel()
+		_ = raw.Close()
+	}
+	ended := shake
 	bytes, plain := raw.(transport.ByteConn)
 	if plain {
-		// Ends a blocked read or write a little more gently than closing does. An error is that of a dead connection: the first read tells.
+		deadline, _ = shake.Deadline()
 		_ = bytes.SetDeadline(deadline)
+		ended = ctx // which others wait for, too, so that this costs less
 	}
+	keep := context.AfterFunc(ended, end)
 	a.u, a.last, a.stage = u, began, StageSecurity
 	defer func() {
 		if r := recover(); r != nil {
@@ -156,9 +164,9 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 			lost.Stage = a.stage
 			err = &lost
 		}
-		if err == nil && !keep() {
+		if err == nil && (!keep() || shake.Err() != nil) {
 			_ = link.Session.Close(muxer.CodeTimeout, "the handshake's time was over")
-			link, err = nil, Fail(a.stage, muxer.CodeTimeout, context.Cause(shake))
+			link, err = nil, Fail(a.stage, muxer.CodeTimeout, cmp.Or(context.Cause(ctx), context.Cause(shake)))
 		}
 		if err != nil {
 			keep()
@@ -166,7 +174,7 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 			link, err = nil, u.explain(ctx, shake, a, began, err)
 		}
 	}()
-	if !a.slot.bind(cancel) {
+	if !a.slot.bind(end) {
 		return nil, refused(u.budgets.lost) // said once more below
 	}
 

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	ma "github.com/multiformats/go-multiaddr"
-
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -44,7 +42,7 @@ func (h *Host) learn(l *link) {
 			if wire == transport.WireLibp2p {
 				node = l.peerID()
 			}
-			a, err := transport.NewAddress(where, node)
+			a, err := where.WithNode(node)
 			if err != nil { // that wire does not go there
 				continue
 			}
@@ -59,18 +57,18 @@ func (h *Host) learn(l *link) {
 // claimed reads one listen address of a remote: host:port, with or without a scheme (CometBFT's form), or a multiaddr. A node that listens everywhere says
 // 0.0.0.0 and means the IP that it came from. Names are not resolved and not kept: they would be looked up on the remote's behalf. Nor are addresses that have no
 // meaning where we are: private ones of a remote that came from the open network.
-func (l *link) claimed(text string) (ma.Multiaddr, bool) {
+func (l *link) claimed(text string) (transport.Address, bool) {
 	if !strings.HasPrefix(text, "/") {
 		if _, after, ok := strings.Cut(text, "://"); ok {
 			text = after
 		}
 		host, port, err := net.SplitHostPort(text)
 		if err != nil {
-			return nil, false
+			return transport.Address{}, false
 		}
 		ip, err := netip.ParseAddr(host)
 		if err != nil {
-			return nil, false
+			return transport.Address{}, false
 		}
 		if ip.IsUnspecified() {
 			ip = l.ip
@@ -81,12 +79,16 @@ func (l *link) claimed(text string) (ma.Multiaddr, bool) {
 		}
 		text = "/" + kind + "/" + ip.String() + "/tcp/" + port
 	}
-	a, err := transport.ParseAddress(text)
+	a := l.shake.Dialed // as a rule it is the one that a remote claims, and read already
+	var err error
+	if !a.At(text) {
+		a, err = transport.ParseAddress(text)
+	}
 	if err != nil || a.ID() != "" && a.ID() != l.peer {
-		return nil, false
+		return transport.Address{}, false
 	}
 	ip, ok := a.IP()
 	from := l.ip.Unmap()
 	foreign := from.IsValid() && !from.IsPrivate() && !from.IsLoopback() && !from.IsLinkLocalUnicast() && (a.IsPrivate() || a.IsLoopback())
-	return a.Multiaddr(), ok && !ip.IsUnspecified() && !ip.IsMulticast() && !foreign
+	return a, ok && !ip.IsUnspecified() && !ip.IsMulticast() && !foreign
 }

@@ -8,7 +8,8 @@ import (
 // firstMeasure is how soon the round trip to a remote is measured of which no sign of life is asked.
 const firstMeasure = time.Second
 
-// firstPing asks the remote for a sign of life, if that is wanted; else it measures the round trip a little later. Call done when the session has ended.
+// firstPing asks the remote for a sign of life, if that is wanted; else it measures the round trip a little later, if the connection does not. Call done when the session
+// has ended.
 func (s *Lanes) firstPing(wanted bool) (done func()) {
 	if wanted {
 		s.wg.Go(func() {
@@ -19,6 +20,9 @@ func (s *Lanes) firstPing(wanted bool) (done func()) {
 				s.mu.Unlock()
 			}
 		})
+		return func() {}
+	}
+	if _, ok := s.streams.(Measurer); ok {
 		return func() {}
 	}
 	s.wg.Add(1)

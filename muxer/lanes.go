@@ -465,9 +465,13 @@ func (s *Lanes) Why(err error) error {
 // Stats implements Session.
 func (s *Lanes) Stats() Stats {
 	sent, received := s.streams.Bytes()
+	rtt := time.Duration(s.rtt.Load())
+	if m, ok := s.streams.(Measurer); ok && m.RTT() > 0 {
+		rtt = m.RTT()
+	}
 	return Stats{
 		SentBytes: sent, ReceivedBytes: received,
 		SentMessages: s.sentMessages.Load(), ReceivedMessages: s.receivedMessages.Load(),
-		Dropped: s.dropped.Load(), RTT: time.Duration(s.rtt.Load()),
+		Dropped: s.dropped.Load(), RTT: rtt,
 	}
 }

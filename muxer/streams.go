@@ -48,6 +48,12 @@ type Announcer interface {
 	Announce(f func(RawStream))
 }
 
+// Measurer is implemented by Streams that measure the round trip from the beginning, and again and again, as part of what keeps the connection alive.
+type Measurer interface {
+	// RTT is the round trip; 0 while none is known.
+	RTT() time.Duration
+}
+
 // Watcher is told of what happens on a connection. Its methods are called on the connection's own goroutines: they must not block and
 // not call back into the connection, except Backlog and RawStream.Ready.
 type Watcher interface {

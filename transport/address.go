@@ -97,18 +97,27 @@ func CometAddress(id NodeID, host string, port uint16) (Address, error) {
 // WithNode is the address with another node component: node is a node id of 40 hex digits (asks for the comet wire), a libp2p
 // peer id (asks for libp2p), or "" (names none). Its error is an *AddressError.
 func (a Address) WithNode(node string) (Address, error) {
+	where := a.where()
 	if node == "" {
-		return ParseAddress(a.where())
+		return ParseAddress(where)
 	}
-	return ParseAddress(a.where() + nodePart(node))
+	if part, ok := strings.CutSuffix(a.text[len(where):], node); ok && part == nodeKind(node) {
+		return a, nil
+	}
+	return ParseAddress(where + nodePart(node))
 }
 
+// At says that the address is where a multiaddr without a node, in canonical form, leads to.
+func (a Address) At(where string) bool { return a.text != "" && a.where() == where }
+
 // nodePart is the component that names a node.
-func nodePart(node string) string {
+func nodePart(node string) string { return nodeKind(node) + node }
+
+func nodeKind(node string) string {
 	if len(node) == 2*NodeIDSize {
-		return "/mconn/" + node
+		return mconnPart
 	}
-	return "/p2p/" + node
+	return "/p2p/"
 }
 
 // ID is the node id expected there; "" when the address names none.

@@ -439,3 +439,26 @@ func TestAddressSize(t *testing.T) {
 		}
 	}
 }
+
+func TestAt(t *testing.T) {
+	const node, peer = "0123456789abcdef0123456789abcdef01234567", "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
+	for _, text := range []string{"/ip4/1.2.3.4/tcp/5", "/ip4/1.2.3.4/tcp/5/mconn/" + node, "/ip4/1.2.3.4/tcp/5/p2p/" + peer} {
+		a, err := ParseAddress(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !a.At("/ip4/1.2.3.4/tcp/5") || a.At("/ip4/1.2.3.4/tcp/6") || a.At("/ip4/1.2.3.4/tcp/5/") || a.At("") || (Address{}).At("") {
+			t.Errorf("%s: At", text)
+		}
+		for _, n := range []string{"", node, peer} {
+			want := "/ip4/1.2.3.4/tcp/5"
+			if n != "" {
+				want += nodePart(n)
+			}
+			b, err := a.WithNode(n)
+			if again, _ := ParseAddress(want); err != nil || b != again {
+				t.Errorf("%s with %q: %s, %v", text, n, b, err)
+			}
+		}
+	}
+}

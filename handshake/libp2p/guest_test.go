@@ -176,7 +176,7 @@ func TestLateHello(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			m := ownHello(&handshake.Attempt{Local: handshake.NodeInfo{Moniker: "late", Network: "net"}, Channels: []muxer.Channel{{ID: 2, Name: "/two"}}})
+			m := ownHello(&handshake.Attempt{Local: handshake.NodeInfo{Moniker: "late", Network: "net"}, Channels: []muxer.Channel{{ID: 2, Name: "/two"}}}, new(lastAddr))
 			_, _ = raw.Write(frame(multistream.Propose(protocolHello), m))
 		})
 		if err != nil {

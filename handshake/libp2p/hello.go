@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	ma "github.com/multiformats/go-multiaddr"
 	"google.golang.org/protobuf/proto"
@@ -69,7 +70,7 @@ func readFrame(in byteReader, m proto.Message, limit int) error {
 }
 
 // ownHello is what we say of ourselves to the remote of an attempt, at most maxHello bytes with its length.
-func ownHello(a *handshake.Attempt) *switchyardpb.Hello {
+func ownHello(a *handshake.Attempt, last *lastAddr) *switchyardpb.Hello {
 	l := &a.Local
 	m := &switchyardpb.Hello{
 		Network: l.Network, Moniker: l.Moniker, Version: l.Version, Height: l.Height,
@@ -82,8 +83,8 @@ func ownHello(a *handshake.Attempt) *switchyardpb.Hello {
 		m.Channels = append(m.Channels, &channels[i])
 	}
 	for _, text := range l.Listen[:min(len(l.Listen), maxListenAddrs)] {
-		if addr, err := ma.NewMultiaddr(text); err == nil {
-			m.Listen = append(m.Listen, addr.Bytes())
+		if b := last.bytes(text); b != nil {
+			m.Listen = append(m.Listen, b)
 		}
 	}
 	for proto.Size(m) > maxHello && len(m.Listen)+len(m.Protocols) > 0 { // what identify could still tell
@@ -94,6 +95,27 @@ func ownHello(a *handshake.Attempt) *switchyardpb.Hello {
 		}
 	}
 	return m
+}
+
+// lastAddr remembers the form in which an address of ours travels: as a rule each remote is told the same one. The zero value is empty.
+type lastAddr struct {
+	mu   sync.Mutex // guards what follows
+	text string
+	raw  []byte
+}
+
+// bytes is the address in that form, which must not be changed; nil if it is none.
+func (l *lastAddr) bytes(text string) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.raw == nil || l.text != text {
+		addr, err := ma.NewMultiaddr(text)
+		if err != nil {
+			return nil
+		}
+		l.text, l.raw = text, addr.Bytes()
+	}
+	return l.raw
 }
 
 // helloInfo makes info what the remote says, as a node info of the node id that has proved to have key, and returns our channels that it has too.

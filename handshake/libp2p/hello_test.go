@@ -3,10 +3,13 @@ package libp2p
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/muxer"
@@ -176,4 +179,22 @@ func TestNeverAgreed(t *testing.T) {
 		}
 		leave(dl, ll)
 	})
+}
+
+// An address of ours that was told before, or another one, or none, is told rightly.
+func TestListenInHello(t *testing.T) {
+	var last lastAddr
+	for _, texts := range [][]string{{"/ip4/1.2.3.4/tcp/5"}, {"/ip4/1.2.3.4/tcp/5", "/ip6/::1/tcp/6", "1.2.3.4:5"}, {"/ip4/1.2.3.4/tcp/5"}, nil} {
+		var got []string
+		for _, b := range ownHello(&handshake.Attempt{Local: handshake.NodeInfo{Listen: texts}}, &last).Listen {
+			m, err := ma.NewMultiaddrBytes(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, m.String())
+		}
+		if want := texts[:min(len(texts), 2)]; !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 }

@@ -39,6 +39,7 @@ type Wire struct {
 	cfg        Config
 	securities []string // their protocols, in order of preference
 	muxers     []string
+	addr       lastAddr
 }
 
 var _ handshake.SecuredWire = (*Wire)(nil)
@@ -132,7 +133,7 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 		_ = streams.Close()
 		return nil, handshake.Fail(handshake.StageInfo, muxer.CodeUnknown, fmt.Errorf("our own key: %w", err))
 	}
-	m := newMeeting(a, key, &server{self: newSelf(self, a), remote: key})
+	m := newMeeting(a, key, &server{self: newSelf(self, a), remote: key}, &w.addr)
 	session := m.open(streams, w.cfg.Lanes)
 	link, err := m.meet(ctx, streams, session)
 	m.over()

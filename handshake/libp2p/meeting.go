@@ -28,6 +28,7 @@ type meeting struct {
 	a      *handshake.Attempt
 	key    handshake.PublicKey
 	server *server
+	addr   *lastAddr
 
 	first sync.Once
 	// The listening end's only.
@@ -43,8 +44,8 @@ type arrival struct {
 	err      error
 }
 
-func newMeeting(a *handshake.Attempt, key handshake.PublicKey, s *server) *meeting {
-	m := &meeting{a: a, key: key, server: s}
+func newMeeting(a *handshake.Attempt, key handshake.PublicKey, s *server, addr *lastAddr) *meeting {
+	m := &meeting{a: a, key: key, server: s, addr: addr}
 	if a.Side == muxer.Listener {
 		m.others, m.hellos, m.done = make(chan struct{}), make(chan arrival), make(chan struct{})
 	}
@@ -84,7 +85,7 @@ func (m *meeting) meet(ctx context.Context, streams muxer.Streams, session *muxe
 	if m.a.Side == muxer.Listener {
 		return m.listen(ctx, session)
 	}
-	g, err := hail(ctx, streams, session, ownHello(m.a))
+	g, err := hail(ctx, streams, session, ownHello(m.a, m.addr))
 	switch {
 	case errors.Is(err, errNoHello):
 		who, err := identify(ctx, session)
@@ -149,7 +150,7 @@ func (m *meeting) serveHello(ctx context.Context, st muxer.Stream) {
 	g := newGreeting(st, nil)
 	err := readFrame(g.in, g.hello, maxHello)
 	if err == nil {
-		g.held = frame(nil, ownHello(m.a))
+		g.held = frame(nil, ownHello(m.a, m.addr))
 	}
 	select {
 	case m.hellos <- arrival{g, err}:

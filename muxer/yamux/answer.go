@@ -20,12 +20,12 @@ var nothing [mostUnconfessed]byte
 type answers struct {
 	heard       bool  // something has arrived since the last one
 	settled     bool  // go-yamux's first frame of the stream was written: that it begins, or is taken
+	gone        bool  // the stream is to be forgotten when nothing is to be dropped any more
 	unconfessed int   // bytes of which go-yamux does not know
 	queued      int64 // bytes that go-yamux was given for the stream
 	come        int64 // of them, those that have come to conn.Write
 	passed      int64 // and been written, or dropped there
 	from, till  int64 // which of them are to be dropped
-	gone        bool  // the stream is to be forgotten behind them
 }
 
 // answer writes p past go-yamux, if that can be done at once and nothing of the stream can be overtaken. s.writing is held.

@@ -62,14 +62,14 @@ type conn struct {
 	watcher muxer.Watcher
 	ended   error // why the remote sends no more
 	told    bool  // the watcher knows
+	over    bool  // closed
 	cause   error // why the connection takes no more
 	late    *time.Timer
 	pending int           // streams of the remote that are not yet accepted
 	room    chan struct{} // closed when some of them have been, if the reader waits for that; else nil
 	rtt     time.Duration // of go-yamux's pings; 0: not yet known
 	owner   *streams
-	over    bool // closed
-	unread  int  // bytes that have arrived and nobody has read, until closed
+	unread  int // bytes that have arrived and nobody has read, until closed
 
 	release   chan struct{} // closed with the connection
 	closeOnce sync.Once

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,5 +85,26 @@ func TestRest(t *testing.T) {
 				t.Error("it ended without a reason")
 			}
 		}
+	})
+}
+
+// The round trip is known soon, without a ping of the session's own.
+func TestRoundTripIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := muxertest.Pipe(1 << 20)
+		x, y := pair(t, newWire(a), newWire(b), Config{}, channelOne, channelOne)
+		var wg sync.WaitGroup
+		for _, s := range []*muxer.Lanes{x, y} {
+			s.Agreed()
+			wg.Go(func() { s.Run(context.Background(), &muxertest.Inbox{}) })
+		}
+		time.Sleep(time.Second)
+		for _, s := range []*muxer.Lanes{x, y} {
+			if rtt := s.Stats().RTT; rtt <= 0 || rtt > time.Millisecond {
+				t.Errorf("RTT %v", rtt)
+			}
+		}
+		x.Close(muxer.CodeRequested, "")
+		wg.Wait()
 	})
 }

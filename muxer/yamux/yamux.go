@@ -114,6 +114,7 @@ func (c Config) Validate() error {
 // Muxer makes connections. It implements muxer.StreamMuxer.
 type Muxer struct {
 	cfg    Config
+	lib    *lib.Config  // which go-yamux does not change
 	unread atomic.Int64 // of all connections
 }
 
@@ -124,17 +125,13 @@ func New(cfg Config) (*Muxer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Muxer{cfg: cfg.withDefaults()}, nil
+	m := &Muxer{cfg: cfg.withDefaults()}
+	m.lib = m.libConfig()
+	return m, nil
 }
 
-// Name implements muxer.StreamMuxer.
-func (*Muxer) Name() string { return "yamux" }
-
-// Protocol implements muxer.StreamMuxer.
-func (*Muxer) Protocol() string { return Protocol }
-
-// New implements muxer.StreamMuxer.
-func (m *Muxer) New(nc net.Conn, side muxer.Side) (muxer.Streams, error) {
+// libConfig is go-yamux's configuration.
+func (m *Muxer) libConfig() *lib.Config {
 	cfg := lib.DefaultConfig()
 	cfg.AcceptBacklog = acceptBacklog
 	cfg.PingBacklog = pongsThatMayBeWaiting
@@ -149,12 +146,23 @@ func (m *Muxer) New(nc net.Conn, side muxer.Side) (muxer.Streams, error) {
 	if m.cfg.Logger != nil {
 		cfg.LogOutput = logWriter{m.cfg.Logger}
 	}
+	return cfg
+}
+
+// Name implements muxer.StreamMuxer.
+func (*Muxer) Name() string { return "yamux" }
+
+// Protocol implements muxer.StreamMuxer.
+func (*Muxer) Protocol() string { return Protocol }
+
+// New implements muxer.StreamMuxer.
+func (m *Muxer) New(nc net.Conn, side muxer.Side) (muxer.Streams, error) {
 	c := newConn(nc, m)
 	open := lib.Server
 	if side == muxer.Dialer {
 		open = lib.Client
 	}
-	s, err := open(c, cfg, nil)
+	s, err := open(c, m.lib, nil)
 	if err != nil {
 		return nil, fmt.Errorf("yamux: %w", err)
 	}
@@ -186,7 +194,10 @@ type streams struct {
 	accepting bool // acceptAll runs
 }
 
-var _ muxer.Announcer = (*streams)(nil)
+var (
+	_ muxer.Announcer = (*streams)(nil)
+	_ muxer.Measurer  = (*streams)(nil)
+)
 
 func newStreams(c *conn, session *lib.Session) *streams {
 	s := &streams{conn: c, lib: session}
@@ -277,6 +288,13 @@ func (s *streams) Pending() bool {
 
 func (s *streams) Bytes() (sent, received uint64) {
 	return s.conn.out.sent.Load(), s.conn.received.Load()
+}
+
+// RTT implements muxer.Measurer, by go-yamux's pings.
+func (s *streams) RTT() time.Duration {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return s.conn.rtt
 }
 
 func (s *streams) Goodbye(code muxer.Code, _ string, within time.Duration) {
