@@ -30,6 +30,9 @@ type taken struct {
 	meta  []string
 }
 
+// ahead is how many entries before it is taken an entry begins to be loaded.
+const ahead = 8
+
 // manyChanges is how many changed peers ask to be written at once, not at the end of the interval.
 const manyChanges = 8192
 
@@ -119,6 +122,9 @@ func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
 	j := &b.journal
 	n := 0
 	for ; n < len(j.peers) && len(c.Peers) < limit; n++ {
+		if n+ahead < len(j.peers) {
+			b.prefetch(j.peers[n+ahead])
+		}
 		if e := b.at(j.peers[n]); e.is(live) && e.is(changed) {
 			e.flags &^= changed
 			b.save(j.peers[n], e, c.next())

@@ -196,11 +196,13 @@ func (s *Store) openDatabase() (err error) {
 			err = fmt.Errorf("the database panicked: %.200v", p)
 		}
 	}()
-	s.db, err = bdb.Open(databaseOptions(s.path, s.opts.Logger))
+	s.db, err = bdb.OpenManaged(databaseOptions(s.path, s.opts.Limits.MaxPeers, s.opts.Logger))
 	if err != nil {
 		s.db = nil
+		return err
 	}
-	return err
+	s.version = s.db.MaxVersion()
+	return nil
 }
 
 // beginSecond makes the second copy go on where it ended, or has it written anew with the first batch.
@@ -246,26 +248,15 @@ func (s *Store) begin(l *loader, before *switchyardpb.StoreTotals) error {
 	if err := s.beginSecond(l); err != nil {
 		return err
 	}
-	batch := s.db.NewWriteBatch()
-	defer batch.Cancel()
 	for _, key := range l.drop {
-		if err := batch.Delete(key); err != nil {
-			return err
-		}
+		s.batch.del(key)
 	}
-	w := writer{batch: batch, now: l.now}
+	w := writer{now: l.now}
 	for key, b := range l.lacks {
-		if err := w.put([]byte(key), b.value, b.end); err != nil {
-			return err
-		}
+		s.batch.put([]byte(key), b.value, w.until(b.end))
 	}
 	if l.version != schemaVersion {
-		if err := batch.Set([]byte{versionKey}, []byte{schemaVersion}); err != nil {
-			return err
-		}
-	}
-	if err := batch.Flush(); err != nil {
-		return err
+		s.batch.put([]byte{versionKey}, []byte{schemaVersion}, 0)
 	}
 	_, _, err := s.writeBatch(0, true)
 	return err

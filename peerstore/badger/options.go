@@ -52,9 +52,18 @@ func (o Options) withDefaults() Options {
 // memTable is the size of the database's table in memory, in bytes; its log is mapped with twice as many.
 const memTable = 8 << 20
 
+// Tables that come from memory are merged with all others once there are so many. Each merge reads and writes the whole database, so it is done the less often the larger
+// that may be; until then they take as much of the disk again.
+const (
+	fewTables  = 5
+	manyTables = 15
+	peerSize   = 128 // bytes of a peer in a table, about
+)
+
 // databaseOptions keep the database small: its defaults are made for servers and take hundreds of megabytes. All is read once, at
 // the start, and only written from then on, so there is nothing to cache and no key to look up.
-func databaseOptions(dir string, log *slog.Logger) bdb.Options {
+func databaseOptions(dir string, maxPeers int, log *slog.Logger) bdb.Options {
+	tables := min(max(fewTables, maxPeers*peerSize/memTable), manyTables)
 	return bdb.DefaultOptions(dir).
 		WithMemTableSize(memTable).
 		WithNumMemtables(2).
@@ -64,6 +73,8 @@ func databaseOptions(dir string, log *slog.Logger) bdb.Options {
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(0).
 		WithBloomFalsePositive(0).
+		WithNumLevelZeroTables(tables).
+		WithNumLevelZeroTablesStall(3 * tables).
 		WithNumCompactors(2).
 		WithNumGoroutines(2).
 		WithDetectConflicts(false). // there is one writer

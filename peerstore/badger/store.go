@@ -40,7 +40,9 @@ type Store struct {
 	head     *head
 	second   second
 	lock     *os.File
+	batch    batch
 	sequence uint64 // of the last batch written
+	version  uint64 // of the database's entries in that batch, or in one that failed
 	closed   bool
 
 	closeOnce sync.Once

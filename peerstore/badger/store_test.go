@@ -178,7 +178,18 @@ func TestNewerSchema(t *testing.T) {
 
 func put(t *testing.T, s *Store, key, value []byte) {
 	t.Helper()
-	if err := s.db.Update(func(txn *bdb.Txn) error { return txn.Set(key, value) }); err != nil {
+	putUntil(t, s, key, value, 0)
+}
+
+// putUntil puts a value that the database lets go of in a second.
+func putUntil(t *testing.T, s *Store, key, value []byte, end uint64) {
+	t.Helper()
+	s.version++
+	txn := s.db.NewTransactionAt(s.version, true)
+	if err := txn.SetEntry(&bdb.Entry{Key: key, Value: value, ExpiresAt: end}); err != nil {
+		t.Fatal(err)
+	}
+	if err := txn.CommitAt(s.version, nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -110,13 +110,7 @@ func TestLongUnused(t *testing.T) {
 			t.Fatal(err)
 		}
 		put(t, s, []byte{totalsKey}, value)
-		if err := s.db.Update(func(txn *bdb.Txn) error {
-			e := bdb.NewEntry(appendNode([]byte{peerKey}, storetest.ID(0)), nil)
-			e.ExpiresAt = 1
-			return txn.SetEntry(e)
-		}); err != nil {
-			t.Fatal(err)
-		}
+		putUntil(t, s, appendNode([]byte{peerKey}, storetest.ID(0)), nil, 1)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}

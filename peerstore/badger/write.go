@@ -5,7 +5,6 @@ import (
 	"math"
 	"time"
 
-	bdb "github.com/dgraph-io/badger/v4"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
@@ -51,10 +50,11 @@ func (s *Store) sync() error {
 }
 
 // maxBatch bounds one batch in peers, so that what has to be given back after a failure stays small.
-const maxBatch = 64 * chunk
+const maxBatch = 32 * chunk
 
 // write moves changes from the book to the database, a batch at a time: up to limit peers, and all else.
 func (s *Store) write(limit int) error {
+	defer func() { s.batch = batch{} }() // a great many changes come seldom
 	for more := true; more && limit >= 0; {
 		n, rest, err := s.writeBatch(min(limit, maxBatch), false)
 		if err != nil {
@@ -66,7 +66,7 @@ func (s *Store) write(limit int) error {
 	return nil
 }
 
-// writeBatch writes up to limit changed peers, and all other changes; with totals, those are written even if there is nothing else. It says how many peers
+// writeBatch writes up to limit changed peers, and all other changes, with what the batch holds already; with totals, those are written even if there is nothing else. It says how many peers
 // it wrote, and whether there are more. What it cannot write it gives back.
 func (s *Store) writeBatch(limit int, totals bool) (peers int, more bool, err error) {
 	if free := freeSpace(s.path); free < s.opts.MinFree {
@@ -78,9 +78,9 @@ func (s *Store) writeBatch(limit int, totals bool) (peers int, more bool, err er
 		} else {
 			s.Written()
 		}
+		s.batch.reset()
 	}()
-	w := writer{batch: s.db.NewWriteBatch(), second: &s.second, now: time.Now(), expiry: s.Book.Limits().Expiry}
-	defer w.batch.Cancel()
+	w := writer{batch: &s.batch, second: &s.second, now: time.Now(), expiry: s.Book.Limits().Expiry}
 	var c peerstore.Changes
 	for more = true; more && (peers == 0 || peers < limit); totals = true {
 		more = s.TakeChanges(min(limit-peers, chunk), &c)
@@ -105,36 +105,28 @@ func (s *Store) writeBatch(limit int, totals bool) (peers int, more bool, err er
 	if err != nil {
 		return 0, false, err
 	}
-	if err := w.batch.Set([]byte{totalsKey}, value); err != nil {
-		return 0, false, err
-	}
-	if err := w.batch.Flush(); err != nil {
+	s.version++
+	if err := s.batch.write(s.db, s.version, value); err != nil {
 		return 0, false, err
 	}
 	s.sequence++
 	return peers, more, s.head.write(now)
 }
 
-// writer adds changes to a batch. A peer that is removed in one part and known again in a later one comes out right, as later entries of a batch prevail.
+// writer adds changes to a batch.
 type writer struct {
-	batch  *bdb.WriteBatch
+	batch  *batch
 	second *second
 	now    time.Time
 	expiry time.Duration // of learned peers
-	room   []byte        // memory for keys and values, which the batch keeps
 }
 
-// grace is for how long after its end the database keeps what ends by itself: a peer that was not seen for Limits.Expiry, a ban with an end. While a store is in use,
-// or is opened within that time, it is the book that lets go of them, and counts them right. What lies unused for longer shrinks by itself, at the next compaction.
-const grace = 30 * 24 * time.Hour
-
-// put adds a key and value. Some time after end (never, if that is the zero time) the database lets go of them by itself.
-func (w *writer) put(key, value []byte, end time.Time) error {
-	e := bdb.NewEntry(key, value)
-	if !end.IsZero() {
-		e.ExpiresAt = uint64(later(end, w.now).Add(grace).Unix())
+// until is when the database may let go of what ends then, in seconds; 0 for what has no end.
+func (w *writer) until(end time.Time) uint64 {
+	if end.IsZero() {
+		return 0
 	}
-	return w.batch.SetEntry(e)
+	return uint64(later(end, w.now).Add(grace).Unix())
 }
 
 func later(a, b time.Time) time.Time {
@@ -144,31 +136,19 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// Many keys and values share a piece of memory, of which none takes more than a quarter as a rule.
-const (
-	firstRoom = 1 << 10
-	mostRoom  = 32 << 10
-)
-
 func (w *writer) changes(c *peerstore.Changes) error {
 	for _, id := range c.Gone {
 		key := appendNode([]byte{peerKey}, id)
 		if _, flagged := w.second.flags[string(key)]; flagged {
 			w.second.del(key)
 		}
-		if err := w.batch.Delete(key); err != nil {
-			return err
-		}
+		w.batch.del(key)
 	}
 	for i := range c.Peers {
-		if err := w.peer(&c.Peers[i]); err != nil {
-			return err
-		}
+		w.peer(&c.Peers[i])
 	}
 	for _, t := range c.Lifted {
-		if err := w.del(nameKey(banKey, t.String())); err != nil {
-			return err
-		}
+		w.del(nameKey(banKey, t.String()))
 	}
 	for i := range c.Bans {
 		if err := w.ban(&c.Bans[i]); err != nil {
@@ -178,23 +158,19 @@ func (w *writer) changes(c *peerstore.Changes) error {
 	for name, value := range c.Meta {
 		key := nameKey(metaKey, name)
 		if value == nil {
-			if err := w.del(key); err != nil {
-				return err
-			}
+			w.del(key)
 			continue
 		}
 		w.second.put(key, value)
-		if err := w.batch.Set(key, value); err != nil {
-			return err
-		}
+		w.batch.put(key, value, 0)
 	}
 	return nil
 }
 
 // del removes a ban or a small value.
-func (w *writer) del(key []byte) error {
+func (w *writer) del(key []byte) {
 	w.second.del(key)
-	return w.batch.Delete(key)
+	w.batch.del(key)
 }
 
 func (w *writer) ban(b *peerstore.Ban) error {
@@ -204,28 +180,23 @@ func (w *writer) ban(b *peerstore.Ban) error {
 		return err
 	}
 	w.second.put(key, value)
-	return w.put(key, value, b.Until)
+	w.batch.put(key, value, w.until(b.Until))
+	return nil
 }
 
-func (w *writer) peer(p *peerstore.Saved) error {
-	if cap(w.room)-len(w.room) < cap(w.room)/4 || w.room == nil {
-		w.room = make([]byte, 0, min(max(2*cap(w.room), firstRoom), mostRoom))
-	}
-	at := len(w.room)
-	w.room = append(w.room, peerKey)
+func (w *writer) peer(p *peerstore.Saved) {
+	b := append(w.batch.space(), peerKey)
 	if p.Name == "" {
-		w.room = append(append(w.room, hexNode), p.Node[:]...)
+		b = append(append(b, hexNode), p.Node[:]...)
 	} else {
-		w.room = appendNode(w.room, p.Name)
+		b = appendNode(b, p.Name)
 	}
-	value := len(w.room)
-	w.room = appendPeer(w.room, p)
-	last := len(w.room)
-	var end time.Time
+	key := len(b)
+	b = appendPeer(b, p)
+	var end uint64
 	if !p.Trusted && !p.Unconditional && !p.Busy { // these the book never forgets, and it writes them again when they are so no longer
-		end = unstamp(uint64(p.LastSeen())).Add(w.expiry)
+		end = w.until(unstamp(uint64(p.LastSeen())).Add(w.expiry))
 	}
-	key, all := w.room[at:value:value], w.room[value:last:last]
-	w.second.peer(key, all, flagsOf(p.Trusted, p.Unconditional, p.Private))
-	return w.put(key, all, end)
+	w.second.peer(b[:key], b[key:], flagsOf(p.Trusted, p.Unconditional, p.Private))
+	w.batch.putSpace(b, key, end)
 }
