@@ -30,9 +30,6 @@ type taken struct {
 	meta  []string
 }
 
-// ahead is how many entries before it is taken an entry begins to be loaded.
-const ahead = 8
-
 // manyChanges is how many changed peers ask to be written at once, not at the end of the interval.
 const manyChanges = 8192
 
