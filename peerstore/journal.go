@@ -119,8 +119,8 @@ func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
 	j := &b.journal
 	n := 0
 	for ; n < len(j.peers) && len(c.Peers) < limit; n++ {
-		if n+ahead < len(j.peers) {
-			b.prefetch(j.peers[n+ahead])
+		if n+farAhead < len(j.peers) {
+			b.prefetch(j.peers[n+farAhead])
 		}
 		if e := b.at(j.peers[n]); e.is(live) && e.is(changed) {
 			e.flags &^= changed
