@@ -112,7 +112,7 @@ func (u *Upgrader) Reserve(raw transport.Conn) (*Slot, error) {
 // connection is closed then.
 func (u *Upgrader) Inbound(ctx context.Context, raw transport.Conn, slot *Slot) (*Link, error) {
 	defer slot.Release()
-	return u.upgrade(ctx, &Attempt{Conn: raw, Side: muxer.Listener, slot: slot}, u.recognize)
+	return u.upgrade(ctx, &Attempt{Conn: raw, Side: muxer.Listener, slot: slot, stages: make([]Stage, 0, 3)}, u.recognize)
 }
 
 // Outbound does the dialing side's handshake. transportTook, how long the dial took, is recorded as the first stage. Its errors are *StageError or

@@ -238,9 +238,9 @@ func (s *Lanes) Start(ctx context.Context, h Handler, ended func(error)) error {
 		s.offer(i)
 	}
 	s.mu.Unlock()
-	cancelled := make(chan struct{})
+	s.wg.Add(1)
 	unhook := context.AfterFunc(ctx, func() {
-		defer close(cancelled)
+		defer s.wg.Done()
 		s.close(&CloseError{Code: CodeShuttingDown, Reason: "context ended", Err: fmt.Errorf("%w: %w", ErrClosed, context.Cause(ctx))})
 	})
 	waits, _ := h.(Liveness)
@@ -249,8 +249,8 @@ func (s *Lanes) Start(ctx context.Context, h Handler, ended func(error)) error {
 		s.fail(err)
 		<-s.done
 		unasked()
-		if !unhook() {
-			<-cancelled
+		if unhook() {
+			s.wg.Done()
 		}
 		s.wg.Wait()
 		ended(s.err)

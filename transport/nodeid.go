@@ -30,7 +30,9 @@ var secp256k1PeerIDPrefix = []byte{0x00, 0x25, 0x08, 0x02, 0x12, 0x21}
 // NodeIDFromEd25519 returns the node id of a 32-byte ed25519 public key.
 func NodeIDFromEd25519(key []byte) NodeID {
 	sum := sha256.Sum256(key)
-	return NodeID(hex.EncodeToString(sum[:NodeIDSize]))
+	var text [2 * NodeIDSize]byte
+	hex.Encode(text[:], sum[:NodeIDSize])
+	return NodeID(text[:])
 }
 
 // IsNodeIDOf says whether id is the node id of a 32-byte ed25519 public key. It does not allocate.

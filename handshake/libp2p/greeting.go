@@ -57,7 +57,7 @@ type greeting struct {
 func newGreeting(st helloStream, session *muxer.Lanes) *greeting {
 	in := helloReaders.Get().(*bufio.Reader)
 	in.Reset(st)
-	return &greeting{stream: st, in: in, session: session, hello: new(switchyardpb.Hello), over: make(chan struct{})}
+	return &greeting{stream: st, in: in, session: session, hello: new(switchyardpb.Hello)}
 }
 
 // errNoHello says that the remote is an ordinary libp2p node.
@@ -212,5 +212,7 @@ func (g *greeting) end() {
 	g.mu.Lock()
 	g.held, g.stream, g.in, g.session = nil, nil, nil, nil
 	g.mu.Unlock()
-	close(g.over)
+	if g.over != nil {
+		close(g.over)
+	}
 }

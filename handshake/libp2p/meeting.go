@@ -148,6 +148,7 @@ func (m *meeting) serveHello(ctx context.Context, st muxer.Stream) {
 		return
 	}
 	g := newGreeting(st, nil)
+	g.over = make(chan struct{})
 	err := readFrame(g.in, g.hello, maxHello)
 	if err == nil {
 		g.held = frame(nil, ownHello(m.a, m.addr))
