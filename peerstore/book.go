@@ -97,9 +97,10 @@ type Book struct {
 	meta    map[string][]byte
 	stored  int // entries that are persisted
 	journal journal
-	scratch Record          // what Update's fn sees
-	addrs   []AddressRecord // the memory of its addresses
-	before  []AddressRecord // and these as they were
+	scratch Record              // what Update's fn sees
+	addrs   []AddressRecord     // the memory of its addresses
+	before  []transport.Address // and these as they were
+	told    [32]told            // addresses that were read lately
 }
 
 // metaKey is the name under which the buckets' key is kept.

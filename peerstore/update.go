@@ -55,8 +55,8 @@ func (b *Book) idOf(slot uint32, e *entry) transport.NodeID {
 }
 
 // write copies r into e within the bounds: addresses of other nodes and repeated ones are left out, the least useful beyond
-// MaxAddresses go, texts are cut, the score saturates. The id stays. old is what read gave for e.
-func (b *Book) write(e *entry, r *Record, old []AddressRecord) {
+// MaxAddresses go, texts are cut, the score saturates. The id stays. old are e's addresses as read gave them.
+func (b *Book) write(e *entry, r *Record, old []transport.Address) {
 	e.firstSeen, e.notBefore, e.failures = nano(r.FirstSeen), nano(r.NotBefore), r.Failures
 	e.setFlag(trusted, r.Trusted)
 	e.setFlag(unconditional, r.Unconditional)
@@ -68,7 +68,7 @@ func (b *Book) write(e *entry, r *Record, old []AddressRecord) {
 	if b.sameAddresses(r.Addresses, old) {
 		i := 0
 		for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
-			if b.writeKnown(k, &r.Addresses[i], &old[i]) && i == 0 {
+			if b.writeKnown(k, &r.Addresses[i]) && i == 0 {
 				e.flags |= moved
 			}
 			i++
@@ -84,12 +84,12 @@ func (b *Book) write(e *entry, r *Record, old []AddressRecord) {
 }
 
 // sameAddresses says that two lists lead to the same places in the same order.
-func (b *Book) sameAddresses(now, old []AddressRecord) bool {
+func (b *Book) sameAddresses(now []AddressRecord, old []transport.Address) bool {
 	if len(now) != len(old) {
 		return false
 	}
 	for i := range now {
-		if now[i].Address != old[i].Address {
+		if now[i].Address != old[i] {
 			return false
 		}
 	}
@@ -97,16 +97,16 @@ func (b *Book) sameAddresses(now, old []AddressRecord) bool {
 }
 
 // writeKnown takes over what may change of an address. It says whether who told of it did.
-func (b *Book) writeKnown(k *known, a, old *AddressRecord) (told bool) {
+func (b *Book) writeKnown(k *known, a *AddressRecord) (told bool) {
 	k.firstHeard, k.lastHeard = nano(a.FirstHeard), nano(a.LastHeard)
 	k.lastDialed, k.lastWorked = nano(a.LastDialed), nano(a.LastSuccess)
 	k.failures, k.notBefore = a.Failures, nano(a.NotBefore)
-	if a.LastError != old.LastError {
+	if a.LastError != b.texts.get(k.lastError) {
 		text := b.texts.hold(a.LastError)
 		b.texts.release(k.lastError)
 		k.lastError = text
 	}
-	if told = a.Source != old.Source; told {
+	if told = a.Source != b.sources.at(k.source).Source; told {
 		from := b.sources.hold(a.Source, b.limits.Groups)
 		b.sources.release(k.source)
 		k.source = from
@@ -218,14 +218,15 @@ func (b *Book) change(slot uint32, e *entry, fn func(*Record)) (special bool) {
 	b.read(slot, e, r)
 	b.addrs = r.Addresses
 	id := r.ID
-	b.before = append(b.before[:0], r.Addresses...)
+	b.before = b.before[:0]
+	for i := range r.Addresses {
+		b.before = append(b.before, r.Addresses[i].Address)
+	}
 	fn(r)
 	r.ID = id
 	special = e.is(trusted) != r.Trusted || e.is(unconditional) != r.Unconditional || e.is(private) != r.Private
 	b.write(e, r, b.before)
-	clear(b.addrs) // which may not be what fn left in r; it keeps no text alive
-	clear(b.before)
-	*r = Record{}
+	r.Addresses = nil // which may not be b.addrs any more
 	b.reindex(slot, e)
 	if e.is(contested) {
 		b.judge()
