@@ -168,11 +168,13 @@ func (b *Book) lastWorked(e *entry) int64 {
 	return last
 }
 
-func (b *Book) quarantined(e *entry) int64 {
-	if e.extra == 0 {
-		return 0
+func (b *Book) quarantined(e *entry) int64 { return b.extraOf(e).quarantined }
+
+func (b *Book) extraOf(e *entry) (x extra) {
+	if e.extra != 0 {
+		x = *b.extras.at(e.extra - 1)
 	}
-	return b.extras.at(e.extra - 1).quarantined
+	return x
 }
 
 // address makes the Address of k, which is e's.

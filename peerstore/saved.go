@@ -79,6 +79,13 @@ func (s *Saved) Record() Record {
 	return r
 }
 
+// differs says that e may have to be persisted in another way than it was, but for extras.
+func (e *entry) differs(was *entry) bool {
+	const persisted = kept | private
+	return e.first != was.first || e.first.next != 0 || e.flags&persisted != was.flags&persisted || e.score != was.score || e.table != was.table || e.failures != was.failures ||
+		e.notBefore != was.notBefore || e.firstSeen != was.firstSeen
+}
+
 // save copies e to s, all of which it sets; it reuses s's addresses.
 func (b *Book) save(slot uint32, e *entry, s *Saved) {
 	s.Node, s.Name = e.key, ""
@@ -98,10 +105,7 @@ func (b *Book) save(slot uint32, e *entry, s *Saved) {
 	s.Trusted, s.Unconditional, s.Private = e.is(trusted), e.is(unconditional), e.is(private)
 	s.Score, s.Failures = int16(e.score), e.failures
 	s.Busy, s.InTried = e.is(busy), e.table == Tried
-	var x extra
-	if e.extra != 0 {
-		x = *b.extras.at(e.extra - 1)
-	}
+	x := b.extraOf(e)
 	s.Scored, s.Height = x.scored, x.height
 	s.LastConnected, s.LastDisconnected = x.lastConnected, x.lastDisconnected
 	s.Quarantined, s.QuarantineReason = x.quarantined, b.texts.get(x.why)

@@ -30,10 +30,7 @@ func (b *Book) read(slot uint32, e *entry, r *Record) {
 	r.Trusted, r.Unconditional, r.Private = e.is(trusted), e.is(unconditional), e.is(private)
 	r.Score, r.Failures = int16(e.score), e.failures
 	r.Busy, r.InTried = e.is(busy), e.table == Tried
-	var x extra
-	if e.extra != 0 {
-		x = *b.extras.at(e.extra - 1)
-	}
+	x := b.extraOf(e)
 	r.Scored, r.Height = stamp(x.scored), x.height
 	r.LastConnected, r.LastDisconnected = stamp(x.lastConnected), stamp(x.lastDisconnected)
 	r.Quarantined, r.QuarantineReason = stamp(x.quarantined), b.texts.get(x.why)
@@ -222,6 +219,7 @@ func (b *Book) change(slot uint32, e *entry, fn func(*Record)) (special bool) {
 	for i := range r.Addresses {
 		b.before = append(b.before, r.Addresses[i].Address)
 	}
+	was, wasExtra := *e, b.extraOf(e)
 	fn(r)
 	r.ID = id
 	special = e.is(trusted) != r.Trusted || e.is(unconditional) != r.Unconditional || e.is(private) != r.Private
@@ -231,7 +229,9 @@ func (b *Book) change(slot uint32, e *entry, fn func(*Record)) (special bool) {
 	if e.is(contested) {
 		b.judge()
 	}
-	b.journal.peer(slot, e)
+	if !e.is(stored) || e.differs(&was) || b.extraOf(e) != wasExtra { // Busy alone need not be written
+		b.journal.peer(slot, e)
+	}
 	b.prune()
 	return special
 }
