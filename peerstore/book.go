@@ -165,7 +165,11 @@ func (b *Book) findKey(k *nodeKey) (uint32, *entry) {
 			return b.last, e
 		}
 	}
-	slot, ok := b.ids.find(k, func(slot uint32) bool {
+	return b.findHashed(k, b.ids.hash(k))
+}
+
+func (b *Book) findHashed(k *nodeKey, hash uint64) (uint32, *entry) {
+	slot, ok := b.ids.find(hash, func(slot uint32) bool {
 		e := b.at(slot)
 		return e.key == k.raw && e.is(named) == k.named
 	})
@@ -179,10 +183,10 @@ func (b *Book) findKey(k *nodeKey) (uint32, *entry) {
 // insert makes an entry with no address. The caller fills it and calls reindex.
 func (b *Book) insert(id transport.NodeID) (uint32, *entry) {
 	k := keyOf(id)
-	return b.insertKey(&k, id)
+	return b.insertKey(&k, b.ids.hash(&k), id)
 }
 
-func (b *Book) insertKey(k *nodeKey, id transport.NodeID) (uint32, *entry) {
+func (b *Book) insertKey(k *nodeKey, hash uint64, id transport.NodeID) (uint32, *entry) {
 	slot := b.entries.take()
 	e := b.at(slot)
 	e.key, e.firstSeen, e.flags = k.raw, b.now, live
@@ -190,7 +194,7 @@ func (b *Book) insertKey(k *nodeKey, id transport.NodeID) (uint32, *entry) {
 		e.flags |= named
 		b.names[slot] = transport.NodeID([]byte(id))
 	}
-	b.ids.put(k, slot)
+	b.ids.put(hash, slot)
 	return slot, e
 }
 
@@ -213,7 +217,7 @@ func (b *Book) remove(slot uint32, e *entry) {
 		b.stored--
 	}
 	k := e.nodeKey()
-	b.ids.drop(&k, slot)
+	b.ids.drop(b.ids.hash(&k), slot)
 	delete(b.names, slot)
 	b.entries.give(slot)
 }

@@ -36,36 +36,31 @@ const (
 	shardArray = 1 << 17 // its cells
 )
 
-func (s *ids) hash(k *nodeKey) (shard *cells, tag uint32) {
-	h := maphash.Bytes(s.seed, k.raw[:])
-	return &s.shards[h>>56], uint32(h)
-}
+// hash is what the other methods know a key by.
+func (s *ids) hash(k *nodeKey) uint64 { return maphash.Bytes(s.seed, k.raw[:]) }
+
+func (s *ids) shard(hash uint64) *cells { return &s.shards[hash>>56] }
 
 // prefetch begins to load what find reads of a key.
-func (s *ids) prefetch(k *nodeKey) {
-	shard, tag := s.hash(k)
-	shard.prefetch(tag)
-}
+func (s *ids) prefetch(hash uint64) { s.shard(hash).prefetch(uint32(hash)) }
 
 // find calls same with slots that may be the key's, until it says yes.
-func (s *ids) find(k *nodeKey, same func(slot uint32) bool) (slot uint32, ok bool) {
-	shard, tag := s.hash(k)
-	return shard.find(tag, same)
+func (s *ids) find(hash uint64, same func(slot uint32) bool) (slot uint32, ok bool) {
+	return s.shard(hash).find(uint32(hash), same)
 }
 
 // put adds a key that is not there.
-func (s *ids) put(k *nodeKey, slot uint32) {
-	shard, tag := s.hash(k)
+func (s *ids) put(hash uint64, slot uint32) {
+	shard := s.shard(hash)
 	if n := shard.wanted(); n > len(shard.all) && n >= largeShard {
 		shard.move(s.pieces.take(n, shardArray))
 	}
-	shard.put(tag, slot)
+	shard.put(uint32(hash), slot)
 	s.n++
 }
 
 // drop removes the key of a slot.
-func (s *ids) drop(k *nodeKey, slot uint32) {
-	shard, tag := s.hash(k)
-	shard.drop(tag, slot)
+func (s *ids) drop(hash uint64, slot uint32) {
+	s.shard(hash).drop(uint32(hash), slot)
 	s.n--
 }

@@ -18,12 +18,17 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 	if l.other {
 		k = keyOf(id)
 	}
+	hash := b.ids.hash(&k)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.prefetchFor(&k, &l)
+	b.ids.prefetch(hash)
+	if !l.other {
+		c := &b.crowds[routableNew]
+		c.at.prefetch(c.tag(b.groupAt(l.packed.IP, l.packed.Port)))
+	}
 	b.turn(now, fewMoves)
 
-	slot, e := b.findKey(&k)
+	slot, e := b.findHashed(&k, hash)
 	if e != nil {
 		if k := b.findAddress(e, addr, &l); k != nil {
 			if b.now-k.lastHeard >= int64(heardGrain) {
@@ -47,7 +52,7 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 			b.drop(&one)
 			return false
 		}
-		slot, e = b.insertKey(&k, id)
+		slot, e = b.insertKey(&k, hash, id)
 	} else if e.first.source != 0 {
 		return b.addFurther(slot, e, one)
 	}
@@ -70,15 +75,6 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 	}
 	b.journal.peer(slot, e)
 	return true
-}
-
-// prefetchFor begins to load where Add looks first.
-func (b *Book) prefetchFor(k *nodeKey, l *location) {
-	b.ids.prefetch(k)
-	if !l.other {
-		c := &b.crowds[routableNew]
-		c.at.prefetch(c.tag(b.groupAt(l.packed.IP, l.packed.Port)))
-	}
 }
 
 // addFurther gives a peer that has addresses one more, in the place of a worse one if it has as many as it may.

@@ -20,7 +20,7 @@ func (b *Book) RestorePeers(rs []Record, now time.Time) {
 			b.prefetchFound(&all[i+ahead])
 		}
 		if n := len(rs[i].ID); 0 < n && n <= maxID {
-			b.restore(&rs[i], &all[i].key)
+			b.restore(&rs[i], &all[i])
 		}
 	}
 }
@@ -28,6 +28,7 @@ func (b *Book) RestorePeers(rs []Record, now time.Time) {
 // arrival is where restore will look for what it needs for a record: it is worked out without the lock, and loaded while it is at those before.
 type arrival struct {
 	key    nodeKey
+	hash   uint64
 	crowds *crowds // nil: it has no address
 	group  Group
 	source uint32 // its tag
@@ -41,6 +42,7 @@ const (
 
 func (b *Book) arrivalOf(r *Record) arrival {
 	a := arrival{key: keyOf(r.ID)}
+	a.hash = b.ids.hash(&a.key)
 	if len(r.Addresses) > 0 {
 		first := &r.Addresses[0]
 		a.crowds = &b.crowds[routableNew]
@@ -53,7 +55,7 @@ func (b *Book) arrivalOf(r *Record) arrival {
 }
 
 func (b *Book) prefetchIndexes(a *arrival) {
-	b.ids.prefetch(&a.key)
+	b.ids.prefetch(a.hash)
 	if a.crowds != nil {
 		a.crowds.at.prefetch(a.crowds.tag(a.group))
 		b.sources.index.prefetch(a.source)
@@ -67,11 +69,11 @@ func (b *Book) prefetchFound(a *arrival) {
 	}
 }
 
-func (b *Book) restore(r *Record, k *nodeKey) {
-	if slot, e := b.findKey(k); e != nil {
+func (b *Book) restore(r *Record, a *arrival) {
+	if slot, e := b.findHashed(&a.key, a.hash); e != nil {
 		b.remove(slot, e)
 	}
-	slot, e := b.insertKey(k, r.ID)
+	slot, e := b.insertKey(&a.key, a.hash, r.ID)
 	r.Busy = false
 	b.write(e, r, nil)
 	b.store(e)

@@ -71,8 +71,20 @@ var notUnicast = []netip.Prefix{
 	netip.MustParsePrefix("5f00::/16"),       // segment routing
 }
 
+// isOrdinary4 says of the first byte of an IPv4 address that all which begin with it are public, as nearly all are: then no list is to be read.
+func isOrdinary4(first byte) bool {
+	switch first {
+	case 0, 10, 100, 127, 169, 172, 192, 198, 203:
+		return false
+	}
+	return first < 224
+}
+
 // IsPublicIP says that an IP may be reached from anywhere: a unicast address outside of the private and special ranges.
 func IsPublicIP(ip netip.Addr) bool {
+	if ip.Is4() && isOrdinary4(ip.As4()[0]) {
+		return true
+	}
 	if !ip.IsGlobalUnicast() || isPrivateIP(ip) {
 		return false
 	}
