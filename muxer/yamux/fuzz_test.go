@@ -5,12 +5,13 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/muxer/muxertest"
 )
 
-// FuzzFrames gives a session whatever a remote may send, cut into any pieces. It ends when the remote hangs up, at the latest, delivers no message that is
+// FuzzFrames gives a session whatever a remote may send, cut into any pieces; behind a stream of channel one that is in use, if piece is negative. It ends when the remote hangs up, at the latest, delivers no message that is
 // longer than its channel takes, and counts no byte as unread then.
 func FuzzFrames(f *testing.F) {
 	f.Add(append(open(1, 3, 'a', 'b', 'c'), frame(typeGoAway, 0, 0, 0)...), 7)
@@ -19,6 +20,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(append(frame(typeWindow, flagSYN, 1, 0xffffffff), frame(typeWindow, 0, 1, 0xffffffff)...), 12)
 	f.Add(append(frame(typeData, flagSYN, 1, 4, 'x'), frame(typeData, flagSYN, 3, 0)...), 5)
 	f.Add([]byte{0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1}, 3) // a ping
+	f.Add(append(data(2, 'a', 'b', 1), append(data('c'), data(0, 3, 'd')...)...), -100)
 	f.Fuzz(func(t *testing.T, sent []byte, piece int) {
 		if len(sent) > 1<<16 {
 			return
@@ -40,7 +42,11 @@ func FuzzFrames(f *testing.F) {
 			}
 			var wg sync.WaitGroup
 			wg.Go(func() {
-				piece := max(piece, 1)
+				if piece < 0 {
+					_, _ = b.Write(open(1, 1, 'x'))
+					time.Sleep(time.Millisecond)
+				}
+				piece := max(piece, -piece, 1)
 				for p := sent; len(p) > 0; p = p[min(piece, len(p)):] {
 					if _, err := b.Write(p[:min(piece, len(p))]); err != nil {
 						break
