@@ -67,24 +67,23 @@ func testModel(t *testing.T, f Factory) {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			one, asked := longtest.FromSeed(t)
-			left, seed := ops*w.part/10, uint64(1)
+			left, first := ops*w.part/10, uint64(1)
 			if asked {
-				seed = one
+				first = one
 				if os.Getenv(longtest.Ops) == "" {
 					left = w.run
 				}
 			}
 			p := progress{t: t, runs: (left + w.run - 1) / w.run, seen: make(map[string]int)}
 			t.Cleanup(p.end)
-			for ; left > 0; seed++ {
-				ops := min(left, w.run)
+			for run := range p.runs {
+				seed, ops := first+uint64(run), min(left-run*w.run, w.run)
 				t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 					t.Parallel()
 					if !p.failed() {
 						p.done(play(t, f, w, seed, ops))
 					}
 				})
-				left -= w.run
 			}
 		})
 	}
