@@ -311,8 +311,8 @@ func (b *Book) walkSet(now time.Time, q *Query, id setID, avoided *candidate, fo
 func (b *Book) NextDue(now time.Time) (time.Time, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.now = nano(now)
 	for {
+		b.now = nano(now)
 		first, ok := b.waiting.min()
 		switch {
 		case !ok:
@@ -321,8 +321,10 @@ func (b *Book) NextDue(now time.Time) (time.Time, bool) {
 			b.waiting.drop(0)
 		case first.due > b.now:
 			return stamp(first.due), true
-		case !b.advance(maxMoves):
-			continue
+		default:
+			b.advance(maxMoves)
+			b.mu.Unlock() // a great many may be due
+			b.mu.Lock()
 		}
 	}
 }
