@@ -152,6 +152,9 @@ func (l *loader) mergePeer(key, value []byte) {
 		return
 	}
 	f := flagsOf(r.Trusted, r.Unconditional, r.Private)
+	if l.flags[string(key)] == f { // the database has it, whether or not there is a place for it
+		return
+	}
 	have, known := l.book.Get(r.ID)
 	if now := flagsOf(have.Trusted, have.Unconditional, have.Private); !l.trusts {
 		f |= now

@@ -40,7 +40,7 @@ func TestExpiresAt(t *testing.T) {
 	}
 	s.Update(storetest.ID(1), func(r *peerstore.Record) { r.Trusted = true })
 	s.Update(storetest.ID(2), func(r *peerstore.Record) { r.Unconditional = true })
-	s.Update(storetest.ID(3), func(r *peerstore.Record) { r.Busy = true })
+	s.Update(storetest.ID(3), func(r *peerstore.Record) { r.Busy, r.LastConnected = true, now })
 	for n, until := range []time.Time{now.Add(time.Hour), {}, now.AddDate(-1, 0, 0)} {
 		if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(10 + n)}, Until: until}); err != nil {
 			t.Fatal(err)
