@@ -267,7 +267,7 @@ func (b *Book) victim(from, to Table) (uint32, bool) {
 			slot := b.sets[among[i]].slots[at]
 			crowd := bucketSize // without an address, or a place
 			if e := b.at(slot); e.cell != 0 {
-				crowd = int(b.tableOf(e.table).used[(e.cell-1)/bucketSize])
+				crowd = b.tableOf(e.table).heads[(e.cell-1)/bucketSize].used()
 			}
 			if crowd > most {
 				victim, most = slot, crowd

@@ -2,6 +2,7 @@ package peerstore
 
 import (
 	"encoding/binary"
+	"unsafe"
 )
 
 // Learned peers with an address are in one of two tables: new ones of which we were told, tried ones that were dialed with success. Each table is made of
@@ -30,40 +31,48 @@ const (
 
 // buckets is one table.
 type buckets struct {
-	used []uint8  // places taken of each bucket; they come first
-	at   []uint32 // the bucket's number in all, plus one; 0 until its first peer comes
-	all  slab[bucket]
+	heads []head
+	all   slab[bucket]
 }
 
+// bucket holds slots in its first places.
 type bucket [bucketSize]uint32
+
+// head is how many places of a bucket are taken, and above that the bucket's number in all, plus one; 0 until its first peer comes. It is one number, so that it is one
+// place in memory that an Add waits for.
+type head uint32
+
+const usedBits = 7
+
+func (h head) used() int { return int(h & (1<<usedBits - 1)) }
 
 func newBuckets(places int) buckets {
 	n := max((places+bucketSize-1)/bucketSize, fewestBuckets)
-	return buckets{used: make([]uint8, n), at: make([]uint32, n)}
+	return buckets{heads: array[head](n)}
 }
 
 // cells are the places of a bucket that has had a peer.
-func (t *buckets) cells(bucket int) *bucket { return t.all.at(t.at[bucket] - 1) }
+func (t *buckets) cells(bucket int) *bucket { return t.all.at(uint32(t.heads[bucket]>>usedBits) - 1) }
 
-func (t *buckets) full(bucket int) bool { return t.used[bucket] == bucketSize }
+func (t *buckets) full(bucket int) bool { return t.heads[bucket].used() == bucketSize }
 
 // put places a slot in a bucket that is not full, and returns its cell.
 func (t *buckets) put(bucket int, slot uint32) (cell uint32) {
-	if t.at[bucket] == 0 {
-		t.at[bucket] = t.all.take() + 1
+	if t.heads[bucket] == 0 {
+		t.heads[bucket] = head(t.all.take()+1) << usedBits
 	}
-	i := t.used[bucket]
+	i := t.heads[bucket].used()
 	t.cells(bucket)[i] = slot
-	t.used[bucket]++
+	t.heads[bucket]++
 	return uint32(bucket*bucketSize) + uint32(i)
 }
 
 // take frees a cell, by moving the bucket's last peer there. It returns that one.
 func (t *buckets) take(cell uint32) (last uint32) {
-	bucket := cell / bucketSize
-	t.used[bucket]--
-	cells := t.cells(int(bucket))
-	last = cells[t.used[bucket]]
+	bucket := int(cell / bucketSize)
+	t.heads[bucket]--
+	cells := t.cells(bucket)
+	last = cells[t.heads[bucket].used()]
 	cells[cell%bucketSize] = last
 	return last
 }
@@ -81,23 +90,36 @@ const (
 // bucketOf is the bucket of a table that e belongs to: by its first address in the new table, and in the tried table by the one that worked last.
 func (b *Book) bucketOf(e *entry, t Table) int {
 	k := &e.first
-	n := len(b.tableOf(t).used)
-	if t == Tried {
-		for o := b.nextOf(k); o != nil; o = b.nextOf(o) {
-			if o.lastWorked > k.lastWorked {
-				k = o
-			}
+	if t == New {
+		return b.newBucketOf(k)
+	}
+	for o := b.nextOf(k); o != nil; o = b.nextOf(o) {
+		if o.lastWorked > k.lastWorked {
+			k = o
 		}
 	}
-	group := b.groupOf(k)
-	if t == Tried {
-		turn := b.turnOf(k, n/groupShare)
-		return below(b.key.of(sipTried, uint64(group.kind), group.value, uint64(turn)), n)
-	}
-	source := b.sources.at(k.source).group
+	n := len(b.tables[Tried-1].heads)
+	group, turn := b.groupOf(k), b.turnOf(k, n/groupShare)
+	return below(b.key.of(sipTried, uint64(group.kind), group.value, uint64(turn)), n)
+}
+
+// newBucketOf is the bucket of the new table that a peer with the first address k belongs to.
+func (b *Book) newBucketOf(k *known) int {
+	n := len(b.tables[New-1].heads)
+	group, source := b.groupOf(k), b.sources.at(k.source).group
 	turn := b.turnOf(k, n/pairShare)
 	pair := b.key.of(sipPair, uint64(group.kind)<<8|uint64(source.kind), group.value, source.value, uint64(turn))
 	return below(b.key.of(sipNew, uint64(source.kind), source.value, uint64(below(pair, max(n/sourceShare, fewestReach)))), n)
+}
+
+// prefetch begins to load the head of a bucket.
+func (t *buckets) prefetch(bucket int) { prefetch(unsafe.Pointer(&t.heads[bucket])) }
+
+// prefetchPlace begins to load the next free place of a bucket.
+func (t *buckets) prefetchPlace(bucket int) {
+	if h := t.heads[bucket]; h != 0 && h.used() < bucketSize {
+		prefetch(unsafe.Pointer(&t.cells(bucket)[h.used()]))
+	}
 }
 
 // turnOf chooses one of the buckets of a group by where k leads: nodes at one place share a bucket.
@@ -113,9 +135,13 @@ func (b *Book) turnOf(k *known, buckets int) int {
 
 // enter places e in its bucket of the table, if that has room.
 func (b *Book) enter(slot uint32, e *entry, t Table) bool {
-	table, bucket := b.tableOf(t), 0
+	return b.enterAt(slot, e, t, b.bucketOf(e, t))
+}
+
+func (b *Book) enterAt(slot uint32, e *entry, t Table, bucket int) bool {
 	if !b.limits.Without.Buckets {
-		if bucket = b.bucketOf(e, t); table.full(bucket) {
+		table := b.tableOf(t)
+		if table.full(bucket) {
 			return false
 		}
 		e.cell = table.put(bucket, slot) + 1
@@ -137,10 +163,13 @@ func (b *Book) exit(e *entry) {
 // enterNew places e in its bucket of the new table. In a full one it takes the place of a worse peer, if there is one among a few, and with force of any that is
 // not busy; else it has no place: false.
 func (b *Book) enterNew(slot uint32, e *entry, force bool) bool {
-	if b.enter(slot, e, New) {
+	return b.enterNewAt(slot, e, b.newBucketOf(&e.first), force)
+}
+
+func (b *Book) enterNewAt(slot uint32, e *entry, bucket int, force bool) bool {
+	if b.enterAt(slot, e, New, bucket) {
 		return true
 	}
-	bucket := b.bucketOf(e, New)
 	cells := b.tableOf(New).cells(bucket)
 	least := b.levelOf(e)
 	victim, found := uint32(0), false
@@ -164,7 +193,7 @@ func (b *Book) enterNew(slot uint32, e *entry, force bool) bool {
 		return false
 	}
 	b.remove(victim, b.at(victim))
-	return b.enter(slot, e, New)
+	return b.enterAt(slot, e, New, bucket)
 }
 
 // retable brings e to the table and bucket that it belongs to. Trusted and unconditional peers have a table, by whether they have worked, and no bucket. A

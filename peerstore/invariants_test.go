@@ -71,7 +71,7 @@ func checkBook(b *Book) error {
 		if e.cell != 0 {
 			cell := e.cell - 1
 			t := b.tableOf(e.table)
-			if t.cells(int(cell / bucketSize))[cell%bucketSize] != slot || cell%bucketSize >= uint32(t.used[cell/bucketSize]) {
+			if t.cells(int(cell / bucketSize))[cell%bucketSize] != slot || int(cell%bucketSize) >= t.heads[cell/bucketSize].used() {
 				return fmt.Errorf("slot %d is not in its bucket", slot)
 			}
 			cells++
@@ -106,10 +106,10 @@ func checkBook(b *Book) error {
 		}
 	}
 	for i, t := range b.tables {
-		for bucket, used := range t.used {
-			cells -= int(used)
-			if used > bucketSize || used > 0 && t.at[bucket] == 0 {
-				return fmt.Errorf("bucket %d of table %d has %d places taken", bucket, i+1, used)
+		for bucket, head := range t.heads {
+			cells -= head.used()
+			if head.used() > bucketSize || head.used() > 0 && head>>usedBits == 0 {
+				return fmt.Errorf("bucket %d of table %d has %d places taken", bucket, i+1, head.used())
 			}
 		}
 	}

@@ -47,18 +47,22 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 	one := known{firstHeard: b.now, lastHeard: b.now, source: b.sources.hold(from, b.limits.Groups)}
 	b.setAddress(&one, addr, &l)
 	fresh := e == nil
-	if fresh {
-		if !b.withinQuota(one.source) {
-			b.drop(&one)
-			return false
-		}
-		slot, e = b.insertKey(&k, hash, id)
-	} else if e.first.source != 0 {
+	if !fresh && e.first.source != 0 {
 		return b.addFurther(slot, e, one)
 	}
+	if fresh && !b.withinQuota(one.source) {
+		b.drop(&one)
+		return false
+	}
+	bucket := b.newBucketOf(&one)
+	b.tables[New-1].prefetch(bucket)
+	if fresh {
+		slot, e = b.insertKey(&k, hash, id)
+	}
 	e.first = one
+	b.tables[New-1].prefetchPlace(bucket)
 	b.describe(e)
-	if !e.is(kept) && !b.enterNew(slot, e, e.is(busy) || from.Kind == SourceConfig) {
+	if !e.is(kept) && !b.enterNewAt(slot, e, bucket, e.is(busy) || from.Kind == SourceConfig) {
 		if fresh {
 			b.remove(slot, e)
 		} else {
