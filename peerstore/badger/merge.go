@@ -172,6 +172,16 @@ func (l *loader) mergePeer(key, value []byte) {
 	l.restoredPeers++
 }
 
+// holds says that the copy has all these keys. A kill may have come after a peer was taken out of it, and before it was of the database.
+func (c *copied) holds(small map[string][]byte) bool {
+	for key := range small {
+		if _, ok := c.values[key]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
 // copyDamage says why the second copy is not believed; nil when it is, or when there never was one.
 func (l *loader) copyDamage() error {
 	switch copied := l.totals.GetCopied(); {

@@ -215,7 +215,7 @@ func (s *Store) beginSecond(l *loader) error {
 			s.second.flags[key] = l.flags[key]
 		}
 	}
-	if l.trusts && !l.moved {
+	if l.trusts && !l.moved && l.copy.holds(l.small) {
 		return s.second.open(l.copy.number, l.copy.size)
 	}
 	s.second.number = l.totals.GetCopied()

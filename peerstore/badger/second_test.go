@@ -229,3 +229,35 @@ func TestSecondCannotBeWritten(t *testing.T) {
 		t.Errorf("%v %+v", err, c)
 	}
 }
+
+// TestSecondLacksPeer wants a peer with a flag that only the database has to be in the second copy again: a kill came before its removal was in the database.
+func TestSecondLacksPeer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "peers")
+	s := open(t, path, Options{})
+	s.Ensure(storetest.ID(1), time.Now(), func(r *peerstore.Record) { r.Trusted = true })
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := readCopy(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := appendNode([]byte{peerKey}, storetest.ID(1))
+	f, err := os.OpenFile(filepath.Join(path, secondName), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(appendLine(nil, c.number+1, opDel, key)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, path, Options{})
+	if r, _ := s.Get(storetest.ID(1)); !r.Trusted {
+		t.Errorf("%+v", r)
+	}
+	if c, err := readCopy(path); err != nil || c.damage != nil || c.values[string(key)] == nil {
+		t.Errorf("%v %+v", err, c)
+	}
+}
