@@ -68,7 +68,7 @@ func (m *model) add() {
 	source := m.source()
 	m.op = fmt.Sprintf("Add %s (%+v)", a, source)
 	if m.w.crowded { // a contest that is judged now may cost a peer its place: were that in the same call, the peer would be learned anew
-		m.s.NextDue(m.now)
+		m.s.Feeler(m.now, peerstore.Query{})
 		m.settle()
 	}
 	// What has expired may go in the same call, before the address is learned.
