@@ -199,7 +199,7 @@ func (b *Book) enterNewAt(slot uint32, e *entry, bucket int, force bool) bool {
 // retable brings e to the table and bucket that it belongs to. Trusted and unconditional peers have a table, by whether they have worked, and no bucket. A
 // learned peer without a place (all others in its bucket are busy) asks again at its next change.
 func (b *Book) retable(slot uint32, e *entry) {
-	has := b.lastWorked(e) != 0
+	has, was := b.lastWorked(e) != 0, e.table
 	switch {
 	case e.first.source == 0:
 		b.exit(e)
@@ -216,6 +216,9 @@ func (b *Book) retable(slot uint32, e *entry) {
 	}
 	e.flags &^= moved | worked
 	b.count(e)
+	if (was == Tried) != (e.table == Tried) {
+		b.journal.peer(slot, e)
+	}
 }
 
 func (b *Book) retableLearned(slot uint32, e *entry, has bool) {

@@ -28,6 +28,7 @@ type model struct {
 	// brought is the last time that the store was told.
 	brought time.Time
 	step    int
+	filled  bool // overfull has been true
 	op      string
 
 	peers map[transport.NodeID]*peerstore.Record // replaced, never changed
@@ -254,6 +255,7 @@ func (m *model) overfull() bool { return len(m.peers) >= 64 }
 // check compares the store with the model: all of it, or a few peers.
 func (m *model) check(all bool) {
 	m.settle()
+	m.filled = m.filled || m.overfull()
 	if m.f.Check != nil && (all || m.step%m.w.index == 0) {
 		if err := m.f.Check(m.s); err != nil {
 			m.fatalf("%v", err)
@@ -309,7 +311,8 @@ func (m *model) compare(got *peerstore.Record) {
 	if !Equal(*got, *want) {
 		m.fatalf("%s is\n%+v, want\n%+v", got.ID.Short(), *got, *want)
 	}
-	if has := want.Tried(); got.InTried && !has || !got.InTried && has && !(m.w.crowded && m.overfull()) {
+	// Who found the bucket full when it worked, or when the store was opened, comes again when it works the next time: by then most of the others may have gone.
+	if has := want.Tried(); got.InTried && !has || !got.InTried && has && !(m.w.crowded && m.filled) {
 		m.fatalf("%s in the tried table: %v", got.ID.Short(), got.InTried)
 	}
 }
