@@ -116,6 +116,28 @@ func (l *laneOut) take(p []byte) error {
 	return nil
 }
 
+// now implements WriteNow.
+func (l *laneOut) now(head, body []byte) bool {
+	n := len(head) + len(body)
+	if n > directSize {
+		return false
+	}
+	room := laneChunks.Get().(*[laneInSize]byte)
+	defer laneChunks.Put(room)
+	copy(room[copy(room[:], head):], body)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed() != nil || l.running || l.direct+n > directSum {
+		return false
+	}
+	if l.s.quic.TryWriteAll(room[:n]) != nil { // WriteReady meets what it was
+		return false
+	}
+	l.used = true
+	l.direct += n
+	return true
+}
+
 // queue keeps a copy of p. mu is held.
 func (l *laneOut) queue(p []byte) {
 	l.queued += len(p)

@@ -29,6 +29,7 @@ type stream struct {
 var (
 	_ muxer.RawStream    = (*stream)(nil)
 	_ muxer.PromptStream = (*stream)(nil)
+	_ muxer.PromptWriter = (*stream)(nil)
 )
 
 // Watch implements muxer.RawStream. It must not be called while Read waits.
@@ -155,6 +156,12 @@ func (s *stream) WriteReady(p []byte) error {
 		return err
 	}
 	return out.take(p)
+}
+
+// WriteNow implements muxer.PromptWriter.
+func (s *stream) WriteNow(head, body []byte) bool {
+	_, out := s.lane()
+	return out != nil && out.now(head, body)
 }
 
 // CloseWrite implements muxer.RawStream.
