@@ -22,8 +22,27 @@ func (c *counted) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// A set-up is as few writes as can be, and one round trip behind the security.
+// A set-up is as few writes as can be, and one round trip behind the security. The first writes are the negotiation's and the security's together. The dialer opens a stream
+// and says hello, answers to the listener's ping, and says its verdict; the listener answers to the dialer's ping, and says hello and its verdict. What goes out together
+// depends on who gets to run: all apart are 6 writes, and in one of a few set-ups there are no more than 4.
 func TestWrites(t *testing.T) {
+	const most, usual = 6, 4
+	fewest := [2]int64{most, most}
+	for range 10 {
+		for i, n := range setupWrites(t) {
+			if n > most {
+				t.Errorf("%s wrote %d times", []string{"the dialer", "the listener"}[i], n)
+			}
+			fewest[i] = min(fewest[i], n)
+		}
+	}
+	if max(fewest[0], fewest[1]) > usual {
+		t.Errorf("of ten set-ups the dialer wrote %d times at least, the listener %d", fewest[0], fewest[1])
+	}
+}
+
+// setupWrites makes one set-up, and says how often the dialer and the listener wrote.
+func setupWrites(t *testing.T) (n [2]int64) {
 	synctest.Test(t, func(t *testing.T) {
 		d, l := ends()
 		d.security, l.security = plain{yamux.Protocol}, plain{yamux.Protocol}
@@ -58,12 +77,8 @@ func TestWrites(t *testing.T) {
 		if took := time.Since(began); took != 0 {
 			t.Errorf("somebody waited %v", took)
 		}
-		// The first writes are the negotiation's and the security's together. The dialer opens a stream and says hello, with go-yamux's first ping, answers
-		// to the listener's, and says its verdict; the listener answers to the dialer's ping, and says hello and its verdict. What goes out together depends
-		// on who gets to run.
-		if d, l := dc.writes.Load(), lc.writes.Load(); d > 6 || l > 6 {
-			t.Errorf("the dialer wrote %d times, the listener %d", d, l)
-		}
+		n = [2]int64{int64(dc.writes.Load()), int64(lc.writes.Load())}
 		leave(<-links, <-links)
 	})
+	return n
 }
