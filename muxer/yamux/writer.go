@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 const (
@@ -24,20 +26,15 @@ type parts interface {
 	WriteParts(parts ...[]byte) (int, error)
 }
 
-// prompt is a connection that can be written without waiting (handshake.PromptConn).
-type prompt interface {
-	WriteNow(p []byte) bool
-}
-
 // writer writes frames. go-yamux makes a write, and so mostly a system call, of each. This one puts a short frame off while it is certain that
 // another one comes at once: one that go-yamux has taken into its queue already. So nothing ever waits for longer than it takes to get there.
 //
 // What WriteReady takes does not pass go-yamux: it is framed and written here.
 type writer struct {
 	conn    net.Conn
-	parts   parts         // nil: conn does not know parts
-	prompt  prompt        // nil: every write of conn may wait
-	timeout time.Duration // how long a write may take
+	parts   parts                // nil: conn does not know parts
+	prompt  transport.PromptConn // nil: every write of conn may wait
+	timeout time.Duration        // how long a write may take
 	sent    atomic.Uint64
 
 	// queued is what go-yamux has queued for certain, passed is what of that kind came by: bytes of data, and 1 for a frame that opens or closes a
@@ -70,7 +67,7 @@ var (
 
 func newWriter(nc net.Conn, timeout time.Duration) writer {
 	p, _ := nc.(parts)
-	now, _ := nc.(prompt)
+	now, _ := nc.(transport.PromptConn)
 	return writer{conn: nc, parts: p, prompt: now, timeout: timeout, turn: make(chan struct{}, 1)}
 }
 
