@@ -11,13 +11,18 @@ func (b *Book) SetBusy(id transport.NodeID, on bool) bool {
 	if e == nil {
 		return false
 	}
-	if e.is(busy) != on {
-		e.setFlag(busy, on)
-		b.reindex(slot, e)
-		if e.is(contested) {
-			b.judge()
-		}
-		b.prune()
-	}
+	b.setBusy(slot, e, on)
 	return true
+}
+
+func (b *Book) setBusy(slot uint32, e *entry, on bool) {
+	if e.is(busy) == on {
+		return
+	}
+	e.setFlag(busy, on)
+	b.reindex(slot, e)
+	if e.is(contested) {
+		b.judge()
+	}
+	b.prune()
 }

@@ -15,13 +15,14 @@ const maxStale = 256
 // Next chooses a peer that may be dialed at now: see Store. As a rule the first draw is good, in O(1). Only if nearly all who are due are skipped or avoided
 // it walks through them, a few under the lock at a time.
 func (b *Book) Next(now time.Time, q Query) (r Record, ok bool) {
+	r.Addresses = q.Room[:0]
 	b.mu.Lock()
 	b.turn(now, maxMoves)
 	if q.Table == Any && b.sets[trustedSet].due > 0 {
 		trusted := b.dueTrusted()
 		b.mu.Unlock()
-		if r, ok = b.firstOfThese(trusted, &q); ok {
-			return r, true
+		if first, ok := b.firstOfThese(trusted, &q); ok {
+			return first, true
 		}
 		b.mu.Lock()
 	}
@@ -32,16 +33,29 @@ func (b *Book) Next(now time.Time, q Query) (r Record, ok bool) {
 			return Record{}, false
 		}
 		b.read(slot, e, &r)
+		if q.Skip == nil && q.Avoid == nil {
+			b.reserve(slot, e, &r, &q)
+			b.mu.Unlock()
+			return r, true
+		}
 		var group Group
 		if q.Avoid != nil {
 			group = b.groupOf(b.bestDue(e))
 		}
+		key := e.nodeKey()
 		b.mu.Unlock()
-		if (q.Skip == nil || !q.Skip(r.ID)) && (q.Avoid == nil || !q.Avoid(group)) {
+		fits := (q.Skip == nil || !q.Skip(r.ID)) && (q.Avoid == nil || !q.Avoid(group))
+		if fits && !q.Reserve {
 			return r, true
 		}
-		r.Addresses = r.Addresses[:0] // nobody has it
 		b.mu.Lock()
+		if fits {
+			if e := b.due(slot, &key); e != nil {
+				b.reserve(slot, e, &r, &q)
+				b.mu.Unlock()
+				return r, true
+			}
+		}
 	}
 	for b.advance(maxMoves) { // all who are due
 		b.mu.Unlock()
@@ -77,15 +91,33 @@ type candidate struct {
 	id   transport.NodeID
 }
 
+// due is the peer at a slot, if it is still the same and may be dialed; else nil.
+func (b *Book) due(slot uint32, key *nodeKey) *entry {
+	if e := b.same(slot, key); e != nil && b.isDue(e) && e.due <= b.now {
+		return e
+	}
+	return nil
+}
+
+// reserve marks e, of which r is a copy, if q asks for that.
+func (b *Book) reserve(slot uint32, e *entry, r *Record, q *Query) {
+	if q.Reserve {
+		b.setBusy(slot, e, true)
+		r.Busy, r.InTried = true, e.table == Tried
+	}
+}
+
 // still reads a candidate that may still be dialed.
-func (b *Book) still(c *candidate) (r Record, ok bool) {
+func (b *Book) still(c *candidate, q *Query) (r Record, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e := b.same(c.slot, &c.key)
-	if e == nil || !b.isDue(e) || e.due > b.now {
+	e := b.due(c.slot, &c.key)
+	if e == nil {
 		return r, false
 	}
+	r.Addresses = q.Room[:0]
 	b.read(c.slot, e, &r)
+	b.reserve(c.slot, e, &r, q)
 	return r, true
 }
 
@@ -111,7 +143,7 @@ func (b *Book) firstOfThese(list []candidate, q *Query) (r Record, ok bool) {
 		if q.Skip != nil && q.Skip(list[i].id) {
 			continue
 		}
-		if r, ok = b.still(&list[i]); ok {
+		if r, ok = b.still(&list[i], q); ok {
 			return r, true
 		}
 	}
@@ -254,7 +286,7 @@ func (b *Book) walk(now time.Time, q *Query) (Record, bool) {
 		}
 	}
 	if found {
-		return b.still(&avoided)
+		return b.still(&avoided, q)
 	}
 	return Record{}, false
 }
@@ -299,7 +331,7 @@ func (b *Book) walkSet(now time.Time, q *Query, id setID, avoided *candidate, fo
 					*avoided, *found = list[i], true
 				}
 			default:
-				if r, ok := b.still(&list[i]); ok {
+				if r, ok := b.still(&list[i], q); ok {
 					return r, true
 				}
 			}

@@ -95,12 +95,15 @@ func TestConcurrentInvariants(t *testing.T) {
 				case k < 35:
 					b.Add(address(n), Source{Kind: "pex", IP: netip.AddrFrom4([4]byte{20, byte(n % 3), 1, 1})}, now)
 				case k < 65:
-					got, ok := b.Next(now, Query{})
-					if !ok {
-						continue
+					q := Query{Reserve: true}
+					if r.IntN(2) == 0 {
+						q.Skip = func(id transport.NodeID) bool { return id == testID(n) }
 					}
+					got, ok := Record{}, false
 					if k < 40 {
-						got, ok = b.Feeler(now, Query{})
+						got, ok = b.Feeler(now, q)
+					} else {
+						got, ok = b.Next(now, q)
 					}
 					if latest := time.Unix(0, clock.Load()); !ok || got.NotBefore.After(latest) || got.Quarantined.After(latest) {
 						if ok {
@@ -108,7 +111,6 @@ func TestConcurrentInvariants(t *testing.T) {
 						}
 						continue
 					}
-					b.SetBusy(got.ID, true)
 					b.Update(got.ID, func(p *Record) {
 						p.Busy = false
 						p.NotBefore = now.Add(time.Duration(r.IntN(600)) * time.Second)

@@ -20,4 +20,8 @@ type Query struct {
 	Avoid func(Group) bool
 	// Table limits the choice to one table; trusted peers are then left out.
 	Table Table
+	// Reserve marks the peer that is chosen as Busy in the same step, so that nobody else chooses it meanwhile: whoever does not want it after all calls SetBusy.
+	Reserve bool
+	// Room is memory for Record.Addresses, which is used if it is large enough: the caller must be done with the record before he uses it again. nil: new memory.
+	Room []AddressRecord
 }

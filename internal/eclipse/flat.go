@@ -179,6 +179,9 @@ func (s *flatStore) Next(now time.Time, q peerstore.Query) (peerstore.Record, bo
 		for i := range all {
 			p := all[(from+i)%len(all)]
 			if p.due(now) && (q.Skip == nil || !q.Skip(p.rec.ID)) {
+				if q.Reserve {
+					s.SetBusy(p.rec.ID, true)
+				}
 				return p.copy(), true
 			}
 		}

@@ -38,7 +38,8 @@ type model struct {
 	hidden map[transport.NodeID]bool
 	// linked are peers that are being dialed, or were dialed with success and not hung up on.
 	linked []transport.NodeID
-	seen   map[string]int // what happened how often
+	room   []peerstore.AddressRecord // of Query
+	seen   map[string]int            // what happened how often
 
 	// What a crash may leave of a peer or a small value: its state when it was last persisted, or any that it had since. nil and "" stand for none.
 	saved       map[transport.NodeID]*peerstore.Record

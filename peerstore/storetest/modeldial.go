@@ -14,7 +14,7 @@ import (
 
 // next asks for a peer to dial and checks that it is one of those that come first: trusted before others, one that is not to be avoided before others, one that can
 // be reached from anywhere before others.
-func (m *model) next() (peerstore.Record, bool) {
+func (m *model) next(reserve bool) (peerstore.Record, bool) {
 	m.op = "Next"
 	var q peerstore.Query
 	if m.m.IntN(3) == 0 {
@@ -31,10 +31,25 @@ func (m *model) next() (peerstore.Record, bool) {
 		m.op += fmt.Sprintf(", avoiding %v", avoid)
 	}
 	m.op += fmt.Sprintf(", table %d", q.Table)
+	q.Reserve = reserve
+	if m.m.IntN(2) == 0 {
+		q.Room = m.room
+	}
 	m.brought = m.now
 	got, ok := m.s.Next(m.now, q)
 	m.settle()
+	if ok && got.Busy != reserve {
+		m.fatalf("busy: %v", got.Busy)
+	}
+	reserved := got.Busy
+	got.Busy = false
 	m.checkNext(&got, ok, &q)
+	if reserved {
+		m.busy(got.ID, true)
+	}
+	if q.Room != nil {
+		m.room = got.Addresses
+	}
 	return got, ok
 }
 
@@ -101,9 +116,12 @@ func (m *model) checkNext(got *peerstore.Record, ok bool, q *peerstore.Query) {
 
 // dial begins to dial a peer.
 func (m *model) dial() {
-	if r, ok := m.next(); ok {
+	reserve := m.m.IntN(2) == 0
+	if r, ok := m.next(reserve); ok {
 		m.op += ", dial " + r.ID.Short()
-		m.setBusy(r.ID, true)
+		if !reserve {
+			m.setBusy(r.ID, true)
+		}
 		m.linked = append(m.linked, r.ID)
 		m.did("dialed")
 	}
@@ -115,7 +133,12 @@ func (m *model) setBusy(id transport.NodeID, on bool) {
 	if got := m.s.SetBusy(id, on); got != (old != nil) {
 		m.fatalf("SetBusy said %v", got)
 	}
-	if old != nil && old.Busy != on {
+	m.busy(id, on)
+}
+
+// busy notes that a peer was marked.
+func (m *model) busy(id transport.NodeID, on bool) {
+	if old := m.peers[id]; old != nil && old.Busy != on {
 		r := *old
 		r.Busy = on
 		m.set(&r)
@@ -127,8 +150,12 @@ func (m *model) setBusy(id transport.NodeID, on bool) {
 func (m *model) feel() {
 	m.op = "Feeler"
 	m.brought = m.now
-	got, ok := m.s.Feeler(m.now, peerstore.Query{})
+	got, ok := m.s.Feeler(m.now, peerstore.Query{Reserve: true})
 	m.settle()
+	if ok && !got.Busy {
+		m.fatalf("%+v is not reserved", got)
+	}
+	got.Busy = false
 	if ok && got.InTried {
 		r := m.peers[got.ID]
 		claimed := false
@@ -143,7 +170,7 @@ func (m *model) feel() {
 		m.checkNext(&got, ok, &peerstore.Query{Table: peerstore.New})
 	}
 	if ok {
-		m.apply(got.ID, func(r *peerstore.Record) { r.Busy = true })
+		m.busy(got.ID, true)
 		m.linked = append(m.linked, got.ID)
 		m.did("felt")
 	}

@@ -38,7 +38,7 @@ func (m *model) do() {
 	case k < 50:
 		m.remove()
 	case k < 58:
-		m.next()
+		m.next(false)
 	case k < 68:
 		m.dial()
 	case k < 71:

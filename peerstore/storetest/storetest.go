@@ -54,6 +54,7 @@ func Run(t *testing.T, f Factory) {
 		{"AdvertiseLocal", testAdvertiseLocal},
 		{"AdvertiseWays", testAdvertiseWays},
 		{"Busy", testBusy},
+		{"Reserve", testReserve},
 		{"Range", testRange},
 		{"Bans", testBans},
 		{"BanLimits", testBanLimits},

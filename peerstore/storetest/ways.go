@@ -128,3 +128,45 @@ func testBusy(t *testing.T, f Factory) {
 		t.Fatal("a busy peer made room")
 	}
 }
+
+// testReserve: Query.Reserve is SetBusy in the same step, Query.Room is used again.
+func testReserve(t *testing.T, f Factory) {
+	s, now := f.make(t, peerstore.Limits{}), start()
+	const peers = 60
+	for n := range peers {
+		s.Add(Address(n, 1), pex, now)
+	}
+	s.Update(ID(1), func(r *peerstore.Record) { r.Trusted = true })
+	asked := 0
+	yes := func(transport.NodeID) bool { asked++; return false }
+	room := make([]peerstore.AddressRecord, 1)
+	q := [...]peerstore.Query{{}, {Skip: yes}, {Avoid: func(peerstore.Group) bool { return true }}, {Skip: yes, Room: room}, {Room: room}}
+	seen := make(map[transport.NodeID]bool)
+	for i := range peers {
+		q := q[i%len(q)]
+		q.Reserve = true
+		r, ok := s.Next(now, q)
+		if !ok || seen[r.ID] || !r.Busy || len(r.Addresses) != 1 || (r.ID == ID(1)) != (i == 0) {
+			t.Fatalf("%d: %+v, %v", i, r, ok)
+		}
+		if (q.Room != nil) != (&r.Addresses[0] == &room[0]) {
+			t.Fatalf("%d: the memory is another one", i)
+		}
+		seen[r.ID] = true
+		if known, _ := s.Get(r.ID); !Equal(known, r) {
+			t.Fatalf("%d: %+v, and is %+v", i, r, known)
+		}
+	}
+	if r, ok := s.Next(now, peerstore.Query{Reserve: true}); ok || r.Busy {
+		t.Fatalf("all are busy, but %+v", r)
+	}
+	s.SetBusy(ID(2), false)
+	if r, ok := s.Next(now, peerstore.Query{}); !ok || r.ID != ID(2) || r.Busy {
+		t.Fatalf("%+v, %v", r, ok)
+	}
+	// Whoever is reserved by somebody else while Skip is asked is not chosen any more.
+	r, ok := s.Next(now, peerstore.Query{Reserve: true, Skip: func(id transport.NodeID) bool { s.SetBusy(id, true); return false }})
+	if ok {
+		t.Fatalf("%+v is reserved twice", r)
+	}
+}
