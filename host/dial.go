@@ -97,8 +97,13 @@ func (m *PeerManager) lookForDial(now time.Time, rejected *rejects) (d Dial, ok,
 		return d, true, false
 	}
 	q := m.query(rejected)
+	q.Reserve = m.freeOutbound() > 0
 	for range maxLooks {
+		q.Room = m.room
 		rec, found := m.store.Next(now, q)
+		if found {
+			m.room = rec.Addresses[:0]
+		}
 		if !found || !m.trusted[rec.ID] && m.freeOutbound() <= 0 {
 			if m.freeOutbound() <= 0 {
 				d, ok = m.dialBeyond(now)
@@ -112,6 +117,9 @@ func (m *PeerManager) lookForDial(now time.Time, rejected *rejects) (d Dial, ok,
 		if d, ok := m.dial(&rec, s, now); ok {
 			return d, true, false
 		}
+		if rec.Busy {
+			m.store.SetBusy(rec.ID, false)
+		}
 		rejected.add(rec.ID)
 	}
 	return Dial{}, false, true
@@ -122,7 +130,7 @@ func isDue(rec *peerstore.Record, now time.Time) bool {
 	return !rec.NotBefore.After(now) && !rec.Quarantined.After(now)
 }
 
-// dial reserves a slot for a peer, if it has an address that can be dialed now. If not, it rests for a while; mu is held.
+// dial reserves a slot for a peer that is neither linked nor being dialed, if it has an address that can be dialed now. If not, it rests for a while; mu is held.
 func (m *PeerManager) dial(rec *peerstore.Record, s slot, now time.Time) (Dial, bool) {
 	if rec.ID == m.self {
 		m.store.Remove(rec.ID)
@@ -146,7 +154,8 @@ func (m *PeerManager) dial(rec *peerstore.Record, s slot, now time.Time) (Dial, 
 	if len(addrs) == 0 {
 		return Dial{}, false
 	}
-	m.startDial(rec.ID, dialState{slot: s, group: m.groups.Of(addrs[0])})
+	m.peer(rec.ID).busy = rec.Busy // the store may have marked it already: see peerstore.Query.Reserve
+	m.startDial(rec.ID, dialState{slot: s, first: addrs[0]})
 	return Dial{ID: rec.ID, Addresses: addrs, Upgrade: s == slotUpgrade, Feeler: s == slotFeeler}, true
 }
 
@@ -277,32 +286,26 @@ func (m *PeerManager) DialFailed(id transport.NodeID, failures []DialFailure) {
 	if d.slot == slotFeeler {
 		m.felt(failures)
 	}
-	m.update(p, func(rec *peerstore.Record) { m.recordFailures(rec, failures, linked, now) }, now)
-	m.tidy(p)
+	m.store.Update(p.id, func(rec *peerstore.Record) {
+		m.recordFailures(rec, failures, linked, now)
+		m.release(p, rec, now)
+	})
+	if m.tidy(p); p.idle() {
+		m.spare = p
+	}
 	m.settleUpgrades()
 	m.dialWake.wake()
 }
 
-// update changes what is known of a peer whose dial or link has ended, and in the same step what is to be changed because it is not busy any more: it forgets a peer
-// that we were told of and that keeps failing, or that has no address left; mu is held.
-func (m *PeerManager) update(p *peerState, fn func(*peerstore.Record), now time.Time) {
-	idle, hopeless := p.idle(), false
-	m.store.Update(p.id, func(rec *peerstore.Record) {
-		fn(rec)
-		if idle {
-			rec.Busy, hopeless = false, m.hopeless(rec, now)
-		}
-	})
-	if idle {
-		p.busy = false
-	}
-	if hopeless {
-		m.store.Remove(p.id)
-		delete(m.promises, p.id)
+// release ends an update of a peer whose dial or link has ended: in the same step the store learns that it is not busy any more. tidy follows; mu and the store's lock are held.
+func (m *PeerManager) release(p *peerState, rec *peerstore.Record, now time.Time) {
+	if p.idle() {
+		rec.Busy, p.busy = false, false
+		p.hopeless = m.hopeless(rec, now)
 	}
 }
 
-// hopeless says that an idle peer is to be forgotten; mu is held.
+// hopeless says that an idle peer is to be forgotten: one that we were told of and that keeps failing, or that has no address left; mu is held.
 func (m *PeerManager) hopeless(rec *peerstore.Record, now time.Time) bool {
 	if m.exempt(rec.ID) || m.private[rec.ID] {
 		return false
@@ -322,10 +325,11 @@ func (m *PeerManager) recordFailures(rec *peerstore.Record, failures []DialFailu
 	for _, f := range failures {
 		code, remote := codeOf(f.Err)
 		a := addressOf(rec, f.Address)
+		works := answered(f.Err)
 		if a != nil {
 			a.LastDialed = now
-			a.LastError = cut(f.Err.Error(), maxLastError)
-			if answered(f.Err) {
+			a.LastError = f.Err.Error() // as far as the store keeps it
+			if works {
 				a.LastSuccess, a.Failures = now, 0
 			}
 		}
@@ -346,7 +350,7 @@ func (m *PeerManager) recordFailures(rec *peerstore.Record, failures []DialFailu
 			// We broke it off ourselves: that says nothing about the peer.
 		default:
 			failed = true
-			if a != nil && !answered(f.Err) {
+			if a != nil && !works {
 				pause := m.countFailure(&a.Failures, rec, now)
 				if errors.Is(f.Err, transport.ErrNoTransport) {
 					pause = m.cfg.MaxBackoff // it will not work before a restart
@@ -414,7 +418,8 @@ func (m *PeerManager) rest(l *linkState, reason *DisconnectError, now time.Time)
 	if l.guest {
 		m.rememberGuest(id, now)
 	}
-	m.update(l.peer, func(rec *peerstore.Record) {
+	m.store.Update(id, func(rec *peerstore.Record) {
+		defer m.release(l.peer, rec, now)
 		rec.LastDisconnected = now
 		addScore(rec, 0, now) // the store ranks by the plain number
 		if stable {
@@ -452,5 +457,5 @@ func (m *PeerManager) rest(l *linkState, reason *DisconnectError, now time.Time)
 		if wait > 0 {
 			rec.NotBefore = later(rec.NotBefore, now.Add(wait))
 		}
-	}, now)
+	})
 }

@@ -33,7 +33,7 @@ func (m *PeerManager) outboundGroups() map[peerstore.Group]int {
 	out := map[peerstore.Group]int{}
 	for _, p := range m.peers {
 		if p.dial != nil && p.dial.slot != slotFeeler {
-			out[p.dial.group]++
+			out[m.groups.Of(p.dial.first)]++
 		}
 		if l := p.current; l != nil && !l.inbound() {
 			out[l.named]++

@@ -142,6 +142,8 @@ type PeerManager struct {
 	mu       sync.Mutex // guards everything below; the store's lock is taken under it, never the other way round
 	rng      *rand.Rand
 	peers    map[transport.NodeID]*peerState // those that are linked or being dialed
+	spare    *peerState                      // one that is not in use: most dials fail, and make no other
+	room     []peerstore.AddressRecord       // memory for those of who is looked at
 	links    map[uint64]*linkState
 	linked   [slotKinds]int // links that hold a slot
 	dialing  [slotKinds]int // dials that have reserved one

@@ -44,6 +44,8 @@ type peerState struct {
 	using   *linkState   // the one that services use: the last that became ready; nil before that and after its end
 	busy    bool         // Record.Busy as the store has it
 
+	hopeless bool // it is to be forgotten once it is idle
+
 	// What subscribers know.
 	up       bool
 	inbound  bool
@@ -53,8 +55,8 @@ type peerState struct {
 // dialState is a dial in progress.
 type dialState struct {
 	slot      slot
-	group     peerstore.Group // of the first address
-	requested bool            // an operator asked for it
+	first     transport.Address // the one that is dialed first; zero: the operator's
+	requested bool              // an operator asked for it
 }
 
 // linkState is a link that has passed its handshake.
@@ -110,7 +112,11 @@ func (p *peerState) idle() bool {
 func (m *PeerManager) peer(id transport.NodeID) *peerState {
 	p := m.peers[id]
 	if p == nil {
-		p = &peerState{id: id}
+		if p = m.spare; p == nil {
+			p = new(peerState)
+		}
+		m.spare = nil
+		*p = peerState{id: id}
 		m.peers[id] = p
 	}
 	return p
@@ -134,6 +140,10 @@ func (m *PeerManager) tidy(p *peerState) {
 	}
 	if p.idle() {
 		delete(m.peers, p.id)
+		if p.hopeless {
+			m.store.Remove(p.id)
+			delete(m.promises, p.id)
+		}
 	}
 }
 
