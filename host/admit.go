@@ -229,6 +229,9 @@ func fullUp(s slot) *DisconnectError {
 
 // checkIP refuses a link when its IP or network group has as many as it may; mu is held.
 func (m *PeerManager) checkIP(addr netip.Addr) *DisconnectError {
+	if len(m.byIP) == 0 {
+		return nil
+	}
 	ip, group, ok := ipKeys(addr)
 	switch {
 	case !ok:

@@ -70,7 +70,7 @@ func (m *PeerManager) nextDue(now time.Time) (time.Time, bool) {
 func (m *PeerManager) TryDialNext() (Dial, bool) { return m.tryDialNext(time.Now()) }
 
 func (m *PeerManager) tryDialNext(now time.Time) (Dial, bool) {
-	rejected := rejects{}
+	var rejected rejects
 	for {
 		d, ok, again := m.lookForDial(now, &rejected)
 		if !again {
@@ -80,13 +80,15 @@ func (m *PeerManager) tryDialNext(now time.Time) (Dial, bool) {
 }
 
 // rejects are peers that one search for a dial has looked at in vain.
-type rejects struct{ ids map[transport.NodeID]bool }
+type rejects map[transport.NodeID]bool
 
-func (r *rejects) add(id transport.NodeID) {
-	if r.ids == nil { // as a rule the first look finds one
-		r.ids = map[transport.NodeID]bool{}
+// reject leaves a peer out of the rest of a search; mu is held.
+func (m *PeerManager) reject(id transport.NodeID, rejected *rejects) {
+	if *rejected == nil { // as a rule the first look finds one
+		*rejected = rejects{}
+		m.rejected = *rejected
 	}
-	r.ids[id] = true
+	(*rejected)[id] = true
 }
 
 // lookForDial looks at the next few peers. again says that there are more to look at.
@@ -96,7 +98,7 @@ func (m *PeerManager) lookForDial(now time.Time, rejected *rejects) (d Dial, ok,
 	if d, ok := m.dialAnchor(now); ok {
 		return d, true, false
 	}
-	q := m.query(rejected)
+	q := m.query(*rejected)
 	q.Reserve = m.freeOutbound() > 0
 	for range maxLooks {
 		q.Room = m.room
@@ -120,7 +122,7 @@ func (m *PeerManager) lookForDial(now time.Time, rejected *rejects) (d Dial, ok,
 		if rec.Busy {
 			m.store.SetBusy(rec.ID, false)
 		}
-		rejected.add(rec.ID)
+		m.reject(rec.ID, rejected)
 	}
 	return Dial{}, false, true
 }

@@ -31,9 +31,10 @@ func (m *PeerManager) tryFeeler(now time.Time) (Dial, bool) {
 		return Dial{}, false
 	}
 	m.feelerAt = now.Add(m.about(m.cfg.Feelers))
-	rejected := rejects{}
+	var rejected rejects
+	q := peerstore.Query{Skip: m.query(rejected).Skip}
 	for range maxLooks {
-		rec, ok := m.store.Feeler(now, peerstore.Query{Skip: m.query(&rejected).Skip})
+		rec, ok := m.store.Feeler(now, q)
 		if !ok {
 			break
 		}
@@ -43,7 +44,7 @@ func (m *PeerManager) tryFeeler(now time.Time) (Dial, bool) {
 			}
 			return d, true
 		}
-		rejected.add(rec.ID)
+		m.reject(rec.ID, &rejected)
 	}
 	return Dial{}, false
 }

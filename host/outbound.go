@@ -12,9 +12,10 @@ import (
 // What keeps the outbound links from all being one attacker's: different network groups, anchors after a restart, and churn.
 
 // query asks the store for peers that are neither linked nor being dialed nor rejected, of network groups that have room for another outbound link; mu is held
-// while the store asks back.
-func (m *PeerManager) query(rejected *rejects) peerstore.Query {
-	q := peerstore.Query{Skip: func(id transport.NodeID) bool { return rejected.ids[id] || m.peers[id] != nil }}
+// while the store asks back. It begins another search: queries of earlier ones hold no more.
+func (m *PeerManager) query(rejected rejects) peerstore.Query {
+	m.rejected = rejected
+	q := peerstore.Query{Skip: m.skip}
 	if m.freeOutbound() <= 0 && !m.churns() || m.cfg.OutboundPerGroup > len(m.peers) { // nobody to choose, or no group can be full
 		return q
 	}
@@ -100,7 +101,7 @@ func (m *PeerManager) tryChurn(now time.Time) (Dial, bool) {
 		return Dial{}, false
 	}
 	m.churnAt = now.Add(m.about(m.cfg.Churn))
-	rec, ok := m.store.Next(now, m.query(&rejects{}))
+	rec, ok := m.store.Next(now, m.query(nil))
 	if !ok || m.trusted[rec.ID] || m.guests[rec.ID] {
 		return Dial{}, false
 	}

@@ -138,12 +138,14 @@ type PeerManager struct {
 	dialWake, evictWake waker
 	groupKey            [16]byte // secret: see lotOf
 	groups              *peerstore.Groups
+	skip                func(transport.NodeID) bool // see query
 
 	mu       sync.Mutex // guards everything below; the store's lock is taken under it, never the other way round
 	rng      *rand.Rand
 	peers    map[transport.NodeID]*peerState // those that are linked or being dialed
 	spare    *peerState                      // one that is not in use: most dials fail, and make no other
 	room     []peerstore.AddressRecord       // memory for those of who is looked at
+	rejected rejects                         // of the search for a dial that goes on
 	links    map[uint64]*linkState
 	linked   [slotKinds]int // links that hold a slot
 	dialing  [slotKinds]int // dials that have reserved one
@@ -198,6 +200,7 @@ func NewPeerManager(self transport.NodeID, cfg PeerConfig, store peerstore.Store
 		claims: map[transport.NodeID]transport.NodeID{}, promises: map[transport.NodeID]struct{}{}, subs: map[*Subscription]struct{}{},
 		guests: map[transport.NodeID]bool{}, tally: PeerTally{Evicted: map[string]uint64{}}, offences: offences{},
 	}
+	m.skip = func(id transport.NodeID) bool { return m.rejected[id] || m.peers[id] != nil }
 	for _, a := range cfg.Persistent {
 		m.trusted[a.ID()] = true
 	}

@@ -22,6 +22,7 @@ type ours struct {
 	made    []transport.Address
 	sources []peerstore.Source
 	now     time.Time
+	room    []peerstore.AddressRecord // used again and again, as the manager does it
 	saves   bool
 	stop    func() error // ends what run began
 }
@@ -78,19 +79,26 @@ func (o *ours) add(i int) { o.store.Add(o.made[i-o.from], o.sources[i-o.from], o
 // learn is add through the manager, as a node does it.
 func (o *ours) learn(i int) { o.manager.Add(o.made[i-o.from], o.sources[i-o.from]) }
 
+func (o *ours) next(now time.Time, reserve bool) (peerstore.Record, bool) {
+	r, ok := o.store.Next(now, peerstore.Query{Reserve: reserve, Room: o.room})
+	if ok {
+		o.room = r.Addresses[:0]
+	}
+	return r, ok
+}
+
 func (o *ours) pick() bool {
-	_, ok := o.store.Next(time.Now(), peerstore.Query{})
+	_, ok := o.next(time.Now(), false)
 	return ok
 }
 
 // fail is what a manager does with the store when a dial fails, and nothing else.
 func (o *ours) fail() bool {
 	now := time.Now()
-	r, ok := o.store.Next(now, peerstore.Query{})
+	r, ok := o.next(now, true)
 	if !ok {
 		return false
 	}
-	o.store.SetBusy(r.ID, true)
 	o.store.Update(r.ID, func(r *peerstore.Record) {
 		a := &r.Addresses[0]
 		r.Busy = false
