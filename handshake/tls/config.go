@@ -35,7 +35,7 @@ func (s *Security) ClientConfig(ctx context.Context, id handshake.Identity, want
 		return nil, err
 	}
 	c := s.base(muxer.Dialer, []string{ALPN})
-	show(c, own)
+	show(c, muxer.Dialer, own)
 	c.VerifyConnection = s.verifyFor(want)
 	return c, nil
 }
@@ -45,6 +45,42 @@ var (
 	classic = []tls.CurveID{tls.X25519, tls.CurveP256}
 	hybrid  = []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256}
 )
+
+// hub is the configuration of all connections to which we listen, as long as certificates and muxers are these.
+type hub struct {
+	own    *certificates
+	muxers []string
+	config *tls.Config
+}
+
+// configFor is the configuration for one connection.
+func (s *Security) configFor(own *certificates, opts handshake.Securing) (*tls.Config, error) {
+	shared := opts.Side == muxer.Listener && opts.Want == "" && len(opts.Muxers) == 1
+	if shared {
+		s.mu.Lock()
+		h := s.hub
+		s.mu.Unlock()
+		if h != nil && h.own == own && slices.Equal(h.muxers, opts.Muxers) {
+			return h.config, nil
+		}
+	}
+	alpn, err := alpnFor(opts.Muxers)
+	if err != nil {
+		return nil, err
+	}
+	c := s.base(opts.Side, alpn)
+	show(c, opts.Side, own)
+	c.VerifyConnection = s.verifyFor(opts.Want)
+	if opts.Side == muxer.Listener && len(opts.Muxers) > 1 { // of one muxer and no muxer every dialer prefers the former
+		preferDialer(c)
+	}
+	if shared {
+		s.mu.Lock()
+		s.hub = &hub{own, slices.Clone(opts.Muxers), c}
+		s.mu.Unlock()
+	}
+	return c, nil
+}
 
 // base is what all configurations of one side have in common.
 func (s *Security) base(side muxer.Side, alpn []string) *tls.Config {
@@ -64,9 +100,12 @@ func (s *Security) base(side muxer.Side, alpn []string) *tls.Config {
 }
 
 // show makes own our certificates.
-func show(c *tls.Config, own *certificates) {
-	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-		return own.choose(hello.SignatureSchemes), nil
+func show(c *tls.Config, side muxer.Side, own *certificates) {
+	if side == muxer.Listener {
+		c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return own.choose(hello.SignatureSchemes), nil
+		}
+		return
 	}
 	c.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return own.choose(r.SignatureSchemes), nil

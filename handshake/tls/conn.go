@@ -137,7 +137,11 @@ type under struct {
 	n         int
 	err       error                // of the last flush: some of a record may be on its way
 	now       transport.PromptConn // set while nothing that is written may wait
+	flight    flight
 }
+
+// Read implements net.Conn.
+func (u *under) Read(p []byte) (int, error) { return u.flight.read(u.Conn, p) }
 
 func (u *under) gather() {
 	u.mu.Lock()

@@ -3,48 +3,51 @@ package tls
 import (
 	"crypto/sha256"
 	"sync"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
 )
 
 // knownHalf is half of how many certificates are remembered.
 const knownHalf = 512
 
-// known remembers certificates whose signatures were right, by their hash: nodes come back with the same certificate, and verifying its two signatures takes a
-// tenth of the processor time of a handshake. It forgets the older half when there are too many. The zero value is empty.
+// known remembers the node keys of certificates that were right, by the certificate's hash: nodes come back with the same certificate, and verifying its two signatures
+// takes a tenth of the processor time of a handshake. It forgets the older half when there are too many. The zero value is empty.
 type known struct {
 	mu          sync.Mutex // guards what follows
-	newer, past map[[sha256.Size]byte]struct{}
+	newer, past map[[sha256.Size]byte]handshake.PublicKey
 }
 
-// verified asks check about a certificate, unless that has passed before.
-func (k *known) verified(raw []byte, check func() error) error {
+// node returns the node key of a certificate: what check finds, unless it has found it before.
+func (k *known) node(raw []byte, check func() (handshake.PublicKey, error)) (handshake.PublicKey, error) {
 	hash := sha256.Sum256(raw)
 	k.mu.Lock()
-	_, found := k.newer[hash]
+	key, found := k.newer[hash]
 	if !found {
-		if _, found = k.past[hash]; found {
-			k.add(hash)
+		if key, found = k.past[hash]; found {
+			k.add(hash, key)
 		}
 	}
 	k.mu.Unlock()
 	if found {
-		return nil
+		return key, nil
 	}
-	if err := check(); err != nil {
-		return err
+	key, err := check()
+	if err != nil {
+		return handshake.PublicKey{}, err
 	}
 	k.mu.Lock()
-	k.add(hash)
+	k.add(hash, key)
 	k.mu.Unlock()
-	return nil
+	return key, nil
 }
 
 // add is called with the mutex held.
-func (k *known) add(hash [sha256.Size]byte) {
+func (k *known) add(hash [sha256.Size]byte, key handshake.PublicKey) {
 	if len(k.newer) >= knownHalf {
 		k.newer, k.past = nil, k.newer
 	}
 	if k.newer == nil {
-		k.newer = make(map[[sha256.Size]byte]struct{})
+		k.newer = make(map[[sha256.Size]byte]handshake.PublicKey)
 	}
-	k.newer[hash] = struct{}{}
+	k.newer[hash] = key
 }

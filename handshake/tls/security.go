@@ -20,8 +20,9 @@ type Config struct {
 // Security makes secured connections. Its methods may be called concurrently.
 type Security struct {
 	cfg   Config
-	mu    sync.Mutex    // guards last
+	mu    sync.Mutex    // guards last and hub
 	last  *certificates // never changed once it is here
+	hub   *hub
 	known known
 }
 
@@ -52,31 +53,29 @@ func (s *Security) Secure(ctx context.Context, conn net.Conn, opts handshake.Sec
 }
 
 func (s *Security) shake(ctx context.Context, conn net.Conn, opts handshake.Securing) (*Conn, error) {
-	alpn, err := alpnFor(opts.Muxers)
-	if err != nil {
-		return nil, err
-	}
 	own, err := s.certificates(ctx, opts.Identity)
 	if err != nil {
 		return nil, err
 	}
-	config := s.base(opts.Side, alpn)
-	show(config, own)
-	c := &Conn{under: under{Conn: conn}}
-	config.VerifyConnection = func(state tls.ConnectionState) (err error) {
-		c.remote, err = s.verify(state, opts.Want) // proven once the handshake is complete
-		return err
+	config, err := s.configFor(own, opts)
+	if err != nil {
+		return nil, err
 	}
+	c := &Conn{under: under{Conn: conn}}
 	if opts.Side == muxer.Dialer {
 		c.Conn = tls.Client(&c.under, config)
 	} else {
-		preferDialer(config)
 		c.Conn = tls.Server(&c.under, config)
 	}
 	if err := c.Conn.Handshake(); err != nil { // without ctx, which would cost a goroutine: the caller ends conn
 		return nil, err
 	}
-	switch c.muxer = c.Conn.ConnectionState().NegotiatedProtocol; c.muxer {
+	c.under.flight.over = true
+	state := c.Conn.ConnectionState()
+	if c.remote, err = s.verify(state, opts.Want); err != nil { // as before, now that the key is proven
+		return nil, err
+	}
+	switch c.muxer = state.NegotiatedProtocol; c.muxer {
 	case "":
 		return nil, ErrALPN
 	case ALPN:

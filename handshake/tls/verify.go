@@ -26,7 +26,7 @@ func VerifyCertificates(certs []*x509.Certificate, now time.Time) (handshake.Pub
 	return verifyCertificates(certs, now, new(known))
 }
 
-// verifyCertificates likewise. The signatures of a certificate that is known are not verified again.
+// verifyCertificates likewise. Of a certificate that is known only the time is looked at again.
 func verifyCertificates(certs []*x509.Certificate, now time.Time, seen *known) (handshake.PublicKey, error) {
 	if len(certs) != 1 {
 		return handshake.PublicKey{}, fmt.Errorf("%w: %d certificates, want exactly one", ErrCertificate, len(certs))
@@ -38,6 +38,11 @@ func verifyCertificates(certs []*x509.Certificate, now time.Time, seen *known) (
 	case now.After(cert.NotAfter):
 		return handshake.PublicKey{}, fmt.Errorf("%w: expired on %s", ErrCertificate, cert.NotAfter.UTC().Format(time.RFC3339))
 	}
+	return seen.node(cert.Raw, func() (handshake.PublicKey, error) { return verifyCertificate(cert) })
+}
+
+// verifyCertificate checks all that does not depend on the time.
+func verifyCertificate(cert *x509.Certificate) (handshake.PublicKey, error) {
 	for _, id := range cert.UnhandledCriticalExtensions {
 		if !id.Equal(extensionID) {
 			return handshake.PublicKey{}, fmt.Errorf("%w: unknown critical extension %s", ErrCertificate, id)
@@ -50,17 +55,11 @@ func verifyCertificates(certs []*x509.Certificate, now time.Time, seen *known) (
 	if err != nil {
 		return handshake.PublicKey{}, err
 	}
-	err = seen.verified(cert.Raw, func() error {
-		if !key.Verify(append([]byte(sigPrefix), cert.RawSubjectPublicKeyInfo...), sig) {
-			return ErrBadSignature
-		}
-		if err := checkSelfSigned(cert); err != nil {
-			return fmt.Errorf("%w: not self-signed: %w", ErrCertificate, err)
-		}
-		return nil
-	})
-	if err != nil {
-		return handshake.PublicKey{}, err
+	if !key.Verify(append([]byte(sigPrefix), cert.RawSubjectPublicKeyInfo...), sig) {
+		return handshake.PublicKey{}, ErrBadSignature
+	}
+	if err := checkSelfSigned(cert); err != nil {
+		return handshake.PublicKey{}, fmt.Errorf("%w: not self-signed: %w", ErrCertificate, err)
 	}
 	return key, nil
 }

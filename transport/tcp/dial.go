@@ -30,5 +30,11 @@ func (t *Transport) Dial(ctx context.Context, addr ma.Multiaddr) (transport.Conn
 
 func (t *Transport) dialIP(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
 	d := net.Dialer{KeepAliveConfig: t.keepAlive(), KeepAlive: t.cfg.KeepAlive}
-	return d.DialTCP(ctx, "tcp", netip.AddrPort{}, to)
+	// DialTCP would bind the socket first, even to no address, and the kernel then wants a port that no other connection has, to whatever remote: those of the last
+	// minute's connections count as well, and after some ten thousand a dial takes milliseconds.
+	c, err := d.DialContext(ctx, "tcp", to.String())
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil
 }

@@ -1,0 +1,75 @@
+package tls
+
+import (
+	"encoding/binary"
+	"net"
+	"sync"
+)
+
+const (
+	// flightSize is what most flights of a handshake fit into.
+	flightSize = 2 << 10
+	// recordHeader is the length of a record's header (RFC 8446, section 5.1).
+	recordHeader = 5
+)
+
+var flightPool = sync.Pool{New: func() any { return new([flightSize]byte) }}
+
+// flight reads a handshake. What the remote has sent together is read by one system call; crypto/tls is given one record at a time, so that its buffer, which it keeps for
+// as long as the connection, has to hold no more than one, and need not grow. The goroutine that reads owns it.
+type flight struct {
+	over     bool              // the handshake is complete: nothing is read ahead any more
+	buf      *[flightSize]byte // borrowed while something is held, or while a read waits
+	from, to int
+	rest     int   // bytes of the current record that crypto/tls has not got; 0: a new one begins
+	err      error // behind what is held
+}
+
+// read reads from conn for crypto/tls.
+func (f *flight) read(conn net.Conn, p []byte) (int, error) {
+	if f.buf == nil {
+		if f.err != nil {
+			return 0, f.err
+		}
+		if f.over {
+			return conn.Read(p)
+		}
+		f.buf = flightPool.Get().(*[flightSize]byte)
+	}
+	for !f.complete() && !f.over && f.err == nil {
+		if f.from > 0 {
+			f.to = copy(f.buf[:], f.buf[f.from:f.to])
+			f.from = 0
+		}
+		var n int
+		n, f.err = conn.Read(f.buf[f.to:])
+		f.to += n
+	}
+	n := f.to - f.from
+	if f.rest > 0 {
+		n = min(n, f.rest)
+	}
+	n = copy(p, f.buf[f.from:f.from+n])
+	f.from += n
+	f.rest = max(f.rest-n, 0)
+	if f.from == f.to {
+		flightPool.Put(f.buf)
+		f.buf, f.from, f.to = nil, 0, 0
+	}
+	if n == 0 {
+		return 0, f.err
+	}
+	return n, nil
+}
+
+// complete says whether crypto/tls can go on with what is held: the rest of a record, or a part of one that is too long to be held, or that is none.
+func (f *flight) complete() bool {
+	held := f.buf[f.from:f.to]
+	if f.rest == 0 && len(held) >= recordHeader {
+		f.rest = recordHeader + int(binary.BigEndian.Uint16(held[3:]))
+		if kind := held[0]; kind < 20 || kind > 23 || held[1] != 3 {
+			f.rest = len(held) // not TLS, which crypto/tls is to find out at once
+		}
+	}
+	return len(held) > 0 && f.rest > 0 && (len(held) >= f.rest || f.rest > flightSize)
+}
