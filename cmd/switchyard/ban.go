@@ -2,12 +2,11 @@ package main
 
 import (
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-p2p/switchyard/transport"
+	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
 func banCommand() *cobra.Command {
@@ -23,7 +22,7 @@ func banCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if period < 0 {
+			if cmd.Flags().Changed("for") && period <= 0 {
 				return usage("--for %v: want more than 0, or leave it out for ever", period)
 			}
 			c, err := h.client()
@@ -73,15 +72,9 @@ func unbanCommand() *cobra.Command {
 
 // banTarget checks a target before a node is asked, and writes it in its canonical form.
 func banTarget(text string) (string, error) {
-	if p, err := netip.ParsePrefix(text); err == nil {
-		return p.Masked().String(), nil
-	}
-	if ip, err := netip.ParseAddr(text); err == nil {
-		return ip.Unmap().String(), nil
-	}
-	id, err := transport.ParseNodeID(text)
+	t, err := peerstore.ParseTarget(text)
 	if err != nil {
-		return "", usage("%.80q is no node id, IP or CIDR such as 10.0.0.0/8", text)
+		return "", usage("%v", err)
 	}
-	return string(id), nil
+	return t.String(), nil
 }
