@@ -84,6 +84,7 @@ type Book struct {
 	ofKind   [maxKinds + 2]int // peers of the new table by source.kind, plus one
 	sets     [sets]set
 	dice     [diceAhead]dice // of the next draws
+	rolled   int             // which of them are the next
 	drawn    [4]int          // the weight of those that may be dialed: new and tried that cannot be routed, and those that can
 	crowds   [4]crowds       // and who they are, by network group
 	waiting  waiting

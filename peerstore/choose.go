@@ -187,7 +187,7 @@ func (b *Book) draw(t Table) (uint32, *entry) {
 
 // choose draws a slot of those among the due: routable peers before the others, the tables half and half, a network group, and one of its better peers.
 func (b *Book) choose(t Table) (uint32, bool) {
-	which, ok := b.part(t, b.dice[0].table)
+	which, ok := b.part(t, b.ahead(0).table)
 	if !ok {
 		return 0, false
 	}
@@ -195,7 +195,8 @@ func (b *Book) choose(t Table) (uint32, bool) {
 		b.roll()
 		return b.chooseByLevel(which)
 	}
-	slot := b.crowds[which].choose(&b.dice[0]).slot()
+	c, d := &b.crowds[which], b.ahead(0)
+	slot := c.all.at(c.drawn(d)).choose(d).slot()
 	b.roll()
 	b.lookAhead(t)
 	return slot, true

@@ -57,6 +57,16 @@ func (c *crowds) find(g Group) (id uint32, ok bool) {
 	return c.at.find(c.tag(g), func(id uint32) bool { return c.all.at(id).group == g })
 }
 
+// has is the crowd with a number; nil when there is none.
+func (c *crowds) has(id uint32) *crowd {
+	if id < c.all.next {
+		if of := c.all.at(id); len(of.members) > 0 {
+			return of
+		}
+	}
+	return nil
+}
+
 // prefetch begins to load the crowd of a group.
 func (c *crowds) prefetch(g Group) {
 	if id, ok := c.at.find(c.tag(g), func(uint32) bool { return true }); ok {
@@ -116,13 +126,16 @@ func (c *crowds) release(members []member) {
 	}
 }
 
-// add puts a peer into the crowd of its group, and returns which that is and where it stands there.
-func (c *crowds) add(g Group, m member) (id, pos uint32) {
-	id, ok := c.find(g)
-	if !ok {
-		id = c.take(g)
+// add puts a peer into the crowd of its group, and returns which that is and where it stands there. guess is which it may be: as a rule the peer was there before.
+func (c *crowds) add(g Group, m member, guess uint32) (id, pos uint32) {
+	of := c.has(guess)
+	if id = guess; of == nil || of.group != g {
+		var ok bool
+		if id, ok = c.find(g); !ok {
+			id = c.take(g)
+		}
+		of = c.all.at(id)
 	}
-	of := c.all.at(id)
 	if len(of.members) == cap(of.members) {
 		of.members = c.grow(of.members)
 	}
@@ -149,7 +162,7 @@ func (c *crowds) remove(id, pos uint32) (moved uint32, some bool) {
 // joinCrowd puts e, which may be dialed now, into the crowd of its group: that of the address by which it will be.
 func (b *Book) joinCrowd(slot uint32, e *entry) {
 	if which, ok := e.set.weighed(); ok {
-		e.crowd, e.crowdPos = b.crowds[which].add(b.groupOf(b.bestDue(e)), memberOf(slot, e.set.level()))
+		e.crowd, e.crowdPos = b.crowds[which].add(b.groupOf(b.bestDue(e)), memberOf(slot, e.set.level()), e.crowd)
 	}
 }
 

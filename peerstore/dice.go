@@ -6,10 +6,15 @@ import (
 )
 
 // dice are the random numbers of one draw of a peer. They are thrown a few draws ahead: so it is known which memory a later draw will read, as far as the book does not
-// change until then, and loading it can begin. In a large book a draw waits for little else: for a group, its list of peers, and one of these, one after the other.
+// change until then, and loading it can begin. In a large book a draw waits for little else: for a group, its list of peers, one of these, and who told of it, one after
+// the other.
 type dice struct {
 	table, group uint64
 	members      [crowdLooks]uint32
+
+	// What they choose as the book is now, for lookAhead alone.
+	which       int
+	crowd, slot uint32
 }
 
 func (d *dice) roll(r *rand.Rand) {
@@ -21,32 +26,42 @@ func (d *dice) roll(r *rand.Rand) {
 }
 
 // diceAhead is how many draws of the next are known: one for each thing that it reads.
-const diceAhead = 3
+const diceAhead = 5
 
-// roll gives the dice of the draw after the last known one, in place of those that were used.
+// ahead are the dice of the next draw (0) or of one after it.
+func (b *Book) ahead(i int) *dice { return &b.dice[(b.rolled+i)%diceAhead] }
+
+// roll throws the dice of the draw after the last known one, in place of those that were used.
 func (b *Book) roll() {
-	copy(b.dice[:], b.dice[1:])
-	b.dice[diceAhead-1].roll(b.random)
+	b.ahead(0).roll(b.random)
+	b.rolled = (b.rolled + 1) % diceAhead
 }
 
-// lookAhead begins to load what the next draws will read.
+// lookAhead begins to load what the next draws will read: of each the thing that what was loaded at the last draw leads to. Peers may have come and gone since then.
 func (b *Book) lookAhead(t Table) {
-	for i := range b.dice {
-		d := &b.dice[i]
-		which, ok := b.part(t, d.table)
-		if !ok {
-			return
+	d := b.ahead(4)
+	d.which, _ = b.part(t, d.table)
+	if c := &b.crowds[d.which]; len(c.some) > 0 {
+		prefetch(unsafe.Pointer(&c.some[below(d.group, len(c.some))]))
+	}
+	d = b.ahead(3)
+	if c := &b.crowds[d.which]; len(c.some) > 0 {
+		d.crowd = c.drawn(d)
+		prefetch(unsafe.Pointer(c.all.at(d.crowd)))
+	}
+	d = b.ahead(2)
+	if of := b.crowds[d.which].has(d.crowd); of != nil {
+		for _, random := range d.members {
+			prefetch(unsafe.Pointer(of.at(random)))
 		}
-		c := &b.crowds[which]
-		switch crowd := c.drawn(d); i {
-		case 0:
-			b.prefetch(c.choose(d).slot())
-		case 1:
-			prefetch(unsafe.Pointer(crowd.at(d.members[0])))
-			prefetch(unsafe.Pointer(crowd.at(d.members[1])))
-		case 2:
-			prefetch(unsafe.Pointer(crowd))
-		}
+	}
+	d = b.ahead(1)
+	if of := b.crowds[d.which].has(d.crowd); of != nil {
+		d.slot = of.choose(d).slot()
+		b.prefetch(d.slot)
+	}
+	if e := b.at(b.ahead(0).slot); e.first.source != 0 {
+		prefetch(unsafe.Pointer(b.sources.at(e.first.source)))
 	}
 }
 
@@ -59,19 +74,18 @@ func (b *Book) prefetch(slot uint32) {
 }
 
 // drawn is the group that dice choose: of some there must be one.
-func (c *crowds) drawn(d *dice) *crowd { return c.all.at(c.some[below(d.group, len(c.some))]) }
+func (c *crowds) drawn(d *dice) (id uint32) { return c.some[below(d.group, len(c.some))] }
 
 // at is one of a group's peers, by a random number.
 func (c *crowd) at(random uint32) *member {
 	return &c.members[uint64(random)*uint64(len(c.members))>>32]
 }
 
-// choose draws a group, and compares a few of its peers by their levels.
-func (c *crowds) choose(d *dice) member {
-	crowd := c.drawn(d)
-	best := *crowd.at(d.members[0])
-	for _, random := range d.members[1:max(1, min(crowdLooks, len(crowd.members)))] {
-		if o := *crowd.at(random); o.level() > best.level() {
+// choose compares a few of a group's peers by their levels.
+func (c *crowd) choose(d *dice) member {
+	best := *c.at(d.members[0])
+	for _, random := range d.members[1:max(1, min(crowdLooks, len(c.members)))] {
+		if o := *c.at(random); o.level() > best.level() {
 			best = o
 		}
 	}
