@@ -166,6 +166,14 @@ func (h *heldStream) Write(p []byte) (int, error) {
 	return max(n-len(*held), 0), err
 }
 
+// WriteEnd implements EndWriter.
+func (h *heldStream) WriteEnd(p []byte) error {
+	if held := h.held.Swap(nil); held != nil {
+		p = append(*held, p...)
+	}
+	return WriteEnd(h.RawStream, p)
+}
+
 func (h *heldStream) Read(p []byte) (int, error) {
 	if r := h.Ready(); r.Readable <= 0 && !r.Ended { // what was read may not be counted yet
 		h.flush()

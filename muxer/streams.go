@@ -2,6 +2,7 @@ package muxer
 
 import (
 	"context"
+	"io"
 	"net"
 	"time"
 )
@@ -98,6 +99,32 @@ type PromptWriter interface {
 	// WriteNow writes head and body as one piece if that is possible at once; false says that nothing was written, and WriteReady has to be used. Write must not be used on
 	// the same stream.
 	WriteNow(head, body []byte) bool
+}
+
+// Patient is implemented by Streams that answer by themselves, to the remote's pings and the like.
+type Patient interface {
+	// Patience says that the caller is about to say something: the first such answers may wait for d at most, to go with that.
+	Patience(d time.Duration)
+}
+
+// EndWriter is implemented by a stream whose last piece can go out together with the end of our side.
+type EndWriter interface {
+	// WriteEnd is a Write and a CloseWrite.
+	WriteEnd(p []byte) error
+}
+
+// WriteEnd writes p to s and closes our side, together if s can do that.
+func WriteEnd(s interface {
+	io.Writer
+	CloseWrite() error
+}, p []byte) error {
+	if e, ok := s.(EndWriter); ok {
+		return e.WriteEnd(p)
+	}
+	if _, err := s.Write(p); err != nil {
+		return err
+	}
+	return s.CloseWrite()
 }
 
 // StreamServer is implemented by a Handler that takes the byte streams which the remote opens. Without it they are refused.

@@ -21,6 +21,9 @@ const (
 	// holdHello is how long the listening end waits with its hello for its verdict on the link, so that both go out in one piece. A host decides in
 	// microseconds; who only does handshakes never calls Agree.
 	holdHello = 25 * time.Millisecond
+	// patience is how long what the muxer has to answer by itself may wait for our hello or verdict. It makes the round trip that the remote measures first no longer by
+	// more than that.
+	patience = 5 * time.Millisecond
 	// lastWord is how long we wait for the remote to take notice of a refusal before the connection ends under it.
 	lastWord = 250 * time.Millisecond
 	// helloBuffer is what most hellos fit into.
@@ -151,6 +154,9 @@ func (g *greeting) write(verdict *switchyardpb.HelloVerdict) error {
 	if len(b) == 0 {
 		return nil
 	}
+	if verdict != nil && verdict.Accepted { // nothing follows
+		return muxer.WriteEnd(g.stream, b)
+	}
 	_, err := g.stream.Write(b)
 	return err
 }
@@ -190,7 +196,6 @@ func (g *greeting) agree(ctx context.Context, verdict *handshake.Refusal) error 
 	}
 	err := g.say(nil)
 	if err == nil {
-		_ = g.stream.CloseWrite() // at once: it goes out together with the verdict
 		err = g.hear()
 	}
 	switch {

@@ -33,6 +33,7 @@ var (
 	_ muxer.RawStream    = (*stream)(nil)
 	_ muxer.PromptStream = (*stream)(nil)
 	_ muxer.PromptWriter = (*stream)(nil)
+	_ muxer.EndWriter    = (*stream)(nil)
 )
 
 func (c *conn) stream(s *lib.Stream) *stream {
@@ -118,6 +119,11 @@ func (s *stream) Write(p []byte) (int, error) {
 	if s.answer(p) {
 		return len(p), nil
 	}
+	return s.write(p)
+}
+
+// write is a write by go-yamux. s.writing is held.
+func (s *stream) write(p []byte) (int, error) {
 	if err := s.confess(); err != nil {
 		return 0, explainStream(err)
 	}
@@ -128,6 +134,36 @@ func (s *stream) Write(p []byte) (int, error) {
 	s.traffic.queued += int64(n)
 	s.conn.mu.Unlock()
 	return n, explainStream(err)
+}
+
+// WriteEnd implements muxer.EndWriter. The frame that closes our side is counted as queued before it is, so that a short p, for which the remote has room, waits for it.
+func (s *stream) WriteEnd(p []byte) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.over.Swap(true) {
+		return net.ErrClosed
+	}
+	s.conn.mu.Lock()
+	together := len(p) <= shortAnswer && s.traffic.window >= int64(len(p))
+	s.conn.mu.Unlock()
+	if !together {
+		_, err := s.write(p)
+		if e := s.lib.CloseWrite(); err == nil {
+			err = explainStream(e)
+		}
+		s.closed(err)
+		return err
+	}
+	s.conn.out.queued.Add(1)
+	_, err := s.write(p)
+	if e := s.lib.CloseWrite(); err == nil {
+		err = explainStream(e)
+	}
+	if err != nil || s.ended.Swap(true) { // it does not come, or was counted
+		s.conn.out.queued.Add(-1)
+		s.conn.out.tell()
+	}
+	return err
 }
 
 // WriteReady implements muxer.RawStream. It does not pass go-yamux, so Write must not be used on the same stream.

@@ -35,6 +35,7 @@ type writer struct {
 	parts   parts                // nil: conn does not know parts
 	prompt  transport.PromptConn // nil: every write of conn may wait
 	timeout time.Duration        // how long a write may take
+	patient atomic.Int64         // Patience, in nanoseconds
 	sent    atomic.Uint64
 
 	// queued is what go-yamux has queued for certain, passed is what of that kind came by: bytes of data, and 1 for a frame that opens or closes a
@@ -47,7 +48,11 @@ type writer struct {
 	heldN  int
 	header [headerSize]byte // of a frame of ours, all else of which is zero
 
-	late    *time.Timer // set with go-yamux's first ping: when that is written even if no other frame has come
+	late    *time.Timer // when what is held at the beginning is written even if no other frame has come
+	spoken  bool        // something was written
+	asked   bool        // the first ping has come
+	ponged  bool        // the first pong has come
+	hurried bool        // what is held waits for no longer than Patience
 	pinging bool        // a ping is among what is held
 
 	grants  sync.Mutex  // guards granted
@@ -91,9 +96,8 @@ func (w *writer) write(frame []byte, t *traffic) error {
 	if frame[1] == typePing && frame[3] == flagSYN {
 		w.pinging = true
 	}
-	if frame[1] == typePing && frame[3] == flagSYN && w.late == nil {
+	if w.canWait(frame) {
 		w.hold(frame)
-		w.late = time.AfterFunc(pingDelay, w.ping)
 		return nil
 	}
 	if t != nil {
@@ -103,6 +107,30 @@ func (w *writer) write(frame []byte, t *traffic) error {
 		t.begun = true
 	}
 	return w.put(frame[:headerSize], frame[headerSize:], w.queued.Load() > w.passed)
+}
+
+// canWait says whether a frame waits for the next one, and sees to it that it does not wait for long. The turn is ours.
+func (w *writer) canWait(frame []byte) bool {
+	patience := time.Duration(w.patient.Load())
+	ping := frame[1] == typePing && frame[3] == flagSYN && !w.asked
+	pong := frame[1] == typePing && frame[3] == flagACK && !w.ponged && patience > 0
+	accepted := frame[1] == typeWindow && frame[3] == flagACK && !w.spoken && patience > 0
+	if !ping && !pong && !accepted || w.heldN+len(frame) > gatherSize {
+		return false
+	}
+	w.asked, w.ponged = w.asked || ping, w.ponged || pong
+	delay := patience
+	if ping {
+		delay = pingDelay
+	}
+	switch {
+	case w.late == nil:
+		w.late = time.AfterFunc(delay, w.tell)
+	case !w.hurried:
+		w.late.Reset(delay)
+	}
+	w.hurried = w.hurried || !ping
+	return true
 }
 
 // data writes a piece of a stream.
@@ -143,9 +171,7 @@ func (w *writer) now(t *traffic, head, body []byte) bool {
 		return false
 	}
 	w.sent.Add(uint64(w.heldN))
-	if w.late != nil {
-		w.late.Stop()
-	}
+	w.said()
 	w.release()
 	return true
 }
@@ -233,8 +259,16 @@ func (w *writer) put(header, body []byte, more bool) error {
 	return w.count(w.conn.Write(*whole))
 }
 
-// ping writes go-yamux's first ping.
-func (w *writer) ping() {
+// said takes note that what is held is written. The turn is ours.
+func (w *writer) said() {
+	w.spoken, w.hurried = true, false
+	if w.late != nil {
+		w.late.Stop()
+	}
+}
+
+// tell writes what has waited for long enough.
+func (w *writer) tell() {
 	w.turn <- struct{}{}
 	defer w.done()
 	_ = w.flush() // the next write tells
@@ -297,9 +331,7 @@ func (w *writer) flush() error {
 	if w.heldN == 0 {
 		return nil
 	}
-	if w.late != nil {
-		w.late.Stop()
-	}
+	w.said()
 	w.extend()
 	defer w.release()
 	return w.count(w.conn.Write(w.held[:w.heldN]))

@@ -197,6 +197,7 @@ type streams struct {
 var (
 	_ muxer.Announcer = (*streams)(nil)
 	_ muxer.Measurer  = (*streams)(nil)
+	_ muxer.Patient   = (*streams)(nil)
 )
 
 func newStreams(c *conn, session *lib.Session) *streams {
@@ -296,6 +297,9 @@ func (s *streams) RTT() time.Duration {
 	defer s.conn.mu.Unlock()
 	return s.conn.rtt
 }
+
+// Patience implements muxer.Patient.
+func (s *streams) Patience(d time.Duration) { s.conn.out.patient.Store(int64(d)) }
 
 func (s *streams) Goodbye(code muxer.Code, _ string, within time.Duration) {
 	s.conn.goAway(code, within)
