@@ -146,8 +146,18 @@ func (b *Book) at(slot uint32) *entry { return b.entries.at(slot) }
 // turn brings the time, and does a bounded share of what time alone changes: of peers that become due it moves so many. Times may go back: callers' times arrive a
 // little out of order, and clocks are set. Next finds those peers that are not due any more.
 func (b *Book) turn(now time.Time, moves int) {
+	b.bring(now)
+	b.age(moves)
+}
+
+// bring is the beginning of turn: the time, and bans that have ended.
+func (b *Book) bring(now time.Time) {
 	b.now = nano(now)
 	b.endBans()
+}
+
+// age is the rest of turn. It may forget peers.
+func (b *Book) age(moves int) {
 	b.sweep()
 	b.advance(moves)
 	if len(b.contests) > 0 {
@@ -189,6 +199,9 @@ func (b *Book) insert(id transport.NodeID) (uint32, *entry) {
 
 func (b *Book) insertKey(k *nodeKey, hash uint64, id transport.NodeID) (uint32, *entry) {
 	slot := b.entries.take()
+	if next, ok := b.entries.upcoming(); ok {
+		b.prefetch(next)
+	}
 	e := b.at(slot)
 	e.key, e.firstSeen, e.flags = k.raw, b.now, live
 	if k.named {

@@ -67,10 +67,21 @@ func (c *crowds) has(id uint32) *crowd {
 	return nil
 }
 
-// prefetch begins to load the crowd of a group.
-func (c *crowds) prefetch(g Group) {
-	if id, ok := c.at.find(c.tag(g), func(uint32) bool { return true }); ok {
-		prefetch(unsafe.Pointer(c.all.at(id)))
+// prefetch begins to load the crowd of a group; nil when there is none, or so it seems.
+func (c *crowds) prefetch(g Group) *crowd {
+	id, ok := c.at.find(c.tag(g), func(uint32) bool { return true })
+	if !ok {
+		return nil
+	}
+	of := c.all.at(id)
+	prefetch(unsafe.Pointer(of))
+	return of
+}
+
+// prefetch begins to load where the next peer is added.
+func (c *crowd) prefetch() {
+	if n := len(c.members); n > 0 {
+		prefetch(unsafe.Pointer(&c.members[n-1]))
 	}
 }
 

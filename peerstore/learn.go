@@ -21,14 +21,19 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 	hash := b.ids.hash(&k)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.bring(now)
 	b.ids.prefetch(hash)
-	if !l.other {
-		c := &b.crowds[routableNew]
-		c.at.prefetch(c.tag(b.groupAt(l.packed.IP, l.packed.Port)))
+	c := &b.crowds[routableNew]
+	var group Group
+	if !l.other { // what a new peer needs is loaded from here on, as far as is known where it lies
+		group = b.groupAt(l.packed.IP, l.packed.Port)
+		c.at.prefetch(c.tag(group))
 	}
-	b.turn(now, fewMoves)
-
 	slot, e := b.findHashed(&k, hash)
+	if e != nil { // of a new peer later
+		b.age(fewMoves)
+		slot, e = b.findHashed(&k, hash)
+	}
 	if e != nil {
 		if k := b.findAddress(e, addr, &l); k != nil {
 			if b.now-k.lastHeard >= int64(heardGrain) {
@@ -38,30 +43,38 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 			return false
 		}
 	}
-	if from.Kind != SourceConfig && (e == nil || !e.is(trusted)) && b.unwanted(e, id, addr, &l, &from) {
-		return false
+	fresh := e == nil
+	var others *crowd
+	if fresh && !l.other {
+		others = c.prefetch(group)
 	}
-	if !l.other {
-		b.crowds[routableNew].prefetch(b.groupAt(l.packed.IP, l.packed.Port))
+	if from.Kind != SourceConfig && (fresh || !e.is(trusted)) && b.unwanted(e, id, addr, &l, &from) {
+		if fresh {
+			b.age(fewMoves)
+		}
+		return false
 	}
 	one := known{firstHeard: b.now, lastHeard: b.now, source: b.sources.hold(from, b.limits.Groups)}
 	b.setAddress(&one, addr, &l)
-	fresh := e == nil
 	if !fresh && e.first.source != 0 {
 		return b.addFurther(slot, e, one)
-	}
-	if fresh && !b.withinQuota(one.source) {
-		b.drop(&one)
-		return false
 	}
 	bucket := b.newBucketOf(&one)
 	b.tables[New-1].prefetch(bucket)
 	if fresh {
+		b.age(fewMoves)
+		if others != nil {
+			others.prefetch()
+		}
+		if !b.withinQuota(one.source) {
+			b.drop(&one)
+			return false
+		}
 		slot, e = b.insertKey(&k, hash, id)
 	}
 	e.first = one
-	b.tables[New-1].prefetchPlace(bucket)
 	b.describe(e)
+	b.tables[New-1].prefetchPlace(bucket)
 	if !e.is(kept) && !b.enterNewAt(slot, e, bucket, e.is(busy) || from.Kind == SourceConfig) {
 		if fresh {
 			b.remove(slot, e)

@@ -47,6 +47,15 @@ func (s *slab[T]) take() uint32 {
 	return i
 }
 
+// upcoming is a number that take may give out next; false when it would need a new chunk for it.
+func (s *slab[T]) upcoming() (i uint32, ok bool) {
+	if n := len(s.free); n > 0 {
+		return s.free[n-1], true
+	}
+	_, at := place(s.next)
+	return s.next, at > 0
+}
+
 // give takes a number back.
 func (s *slab[T]) give(i uint32) {
 	var zero T
