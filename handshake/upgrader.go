@@ -182,12 +182,12 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 	if err != nil {
 		return nil, err
 	}
+	growStack(0)
 	a.wire = wire.Name()
 	a.Local, a.Channels = u.cfg.Local(raw), u.cfg.Channels()
 	if u.cfg.Self != "" {
 		a.Local.ID = u.cfg.Self
 	}
-	growStack(0)
 	link, err = wire.Upgrade(shake, a)
 	if err != nil {
 		return nil, err

@@ -29,6 +29,13 @@ var (
 
 func newConn(c *net.TCPConn) *Conn { return &Conn{TCPConn: c} }
 
+// known stores m, which is that of the address at, as the multiaddr of one end if that end is there.
+func known(p *atomic.Pointer[ma.Multiaddr], end net.Addr, at netip.AddrPort, m *ma.Multiaddr) {
+	if transport.AddrPortOf(end) == at {
+		p.Store(m)
+	}
+}
+
 // RemoteIP is the remote's IP address, IPv4-mapped ones as IPv4. It does not allocate.
 func (c *Conn) RemoteIP() netip.Addr { return transport.AddrPortOf(c.RemoteAddr()).Addr() }
 

@@ -25,7 +25,11 @@ func (t *Transport) Dial(ctx context.Context, addr ma.Multiaddr) (transport.Conn
 	if err != nil {
 		return nil, transport.NewOpError(ctx, "dial", addr, err)
 	}
-	return newConn(c), nil
+	conn := newConn(c)
+	if to.Host == "" && to.IP.Is4() == (addr[0].Code() == ma.P_IP4) { // IPv4-mapped ones become IPv4
+		known(&conn.remote, c.RemoteAddr(), to.AddrPort(), &addr)
+	}
+	return conn, nil
 }
 
 func (t *Transport) dialIP(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {

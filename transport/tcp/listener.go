@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
@@ -15,6 +16,7 @@ import (
 type listener struct {
 	tcp  *net.TCPListener
 	addr ma.Multiaddr
+	at   netip.AddrPort // that is addr
 }
 
 func (l *listener) Addr() ma.Multiaddr { return l.addr }
@@ -41,7 +43,9 @@ func (l *listener) Accept(ctx context.Context) (transport.Conn, error) {
 	}
 	switch {
 	case err == nil:
-		return newConn(c), nil
+		conn := newConn(c)
+		known(&conn.local, c.LocalAddr(), l.at, &l.addr)
+		return conn, nil
 	case errors.Is(err, net.ErrClosed):
 		return nil, &transport.OpError{Op: "accept on", Addr: l.addr, Err: transport.ErrListenerClosed}
 	}

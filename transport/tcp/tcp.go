@@ -76,7 +76,8 @@ func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr) (transport.Li
 	if err != nil {
 		return nil, transport.NewOpError(ctx, "listen on", addr, err)
 	}
-	return &listener{tcp: l.(*net.TCPListener), addr: transport.TCPMultiaddr(transport.AddrPortOf(l.Addr()))}, nil
+	bound := transport.AddrPortOf(l.Addr())
+	return &listener{tcp: l.(*net.TCPListener), addr: transport.TCPMultiaddr(bound), at: bound}, nil
 }
 
 func (t *Transport) keepAlive() net.KeepAliveConfig {

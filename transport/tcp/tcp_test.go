@@ -6,8 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	ma "github.com/multiformats/go-multiaddr"
 	"go.uber.org/goleak"
 
+	"github.com/switchyard-p2p/switchyard/transport"
 	"github.com/switchyard-p2p/switchyard/transport/tcp"
 	"github.com/switchyard-p2p/switchyard/transport/transporttest"
 )
@@ -152,3 +154,40 @@ func BenchmarkSetup(b *testing.B) {
 }
 
 var _ net.Conn = (*tcp.Conn)(nil)
+
+// The multiaddrs of a connection are those of its sockets, also where they were known before.
+func TestMultiaddrs(t *testing.T) {
+	tr := tcp.New(tcp.Config{})
+	for listen, dial := range map[string]string{"127.0.0.1": "/ip4/127.0.0.1", "0.0.0.0": "/ip4/127.0.0.1", "127.0.0.2": "/ip6/::ffff:127.0.0.2"} {
+		l, err := tr.Listen(t.Context(), transporttest.Address(t, "/ip4/"+listen+"/tcp/0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		_, port, _ := strings.Cut(l.Addr().String(), "/tcp/")
+		out, err := tr.Dial(t.Context(), transporttest.Address(t, dial+"/tcp/"+port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Close()
+		in, err := l.Accept(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		ours, theirs := out.(*tcp.Conn), in.(*tcp.Conn)
+		for _, end := range []struct {
+			what      string
+			got, want ma.Multiaddr
+		}{
+			{"the dialer's", ours.LocalMultiaddr(), transport.TCPMultiaddr(transport.AddrPortOf(ours.LocalAddr()))},
+			{"the dialer's remote", ours.RemoteMultiaddr(), transport.TCPMultiaddr(transport.AddrPortOf(ours.RemoteAddr()))},
+			{"the listener's", theirs.LocalMultiaddr(), transport.TCPMultiaddr(transport.AddrPortOf(theirs.LocalAddr()))},
+			{"the listener's remote", theirs.RemoteMultiaddr(), transport.TCPMultiaddr(transport.AddrPortOf(theirs.RemoteAddr()))},
+		} {
+			if !end.got.Equal(end.want) {
+				t.Errorf("listening on %s, dialing %s: %s is %s, want %s", listen, dial, end.what, end.got, end.want)
+			}
+		}
+	}
+}
