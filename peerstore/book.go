@@ -96,7 +96,8 @@ type Book struct {
 	bans    bans
 	banned  atomic.Int64 // how many there are, for those who do not hold the lock
 	meta    map[string][]byte
-	stored  int // entries that are persisted
+	stored  int                  // entries that are persisted
+	over    map[nodeKey]struct{} // while peers are restored: those who are not here, and of whom no older record holds
 	journal journal
 	scratch Record              // what Update's fn sees
 	addrs   []AddressRecord     // the memory of its addresses
@@ -231,6 +232,9 @@ func (b *Book) remove(slot uint32, e *entry) {
 		b.stored--
 	}
 	k := e.nodeKey()
+	if b.over != nil {
+		b.over[k] = struct{}{}
+	}
 	b.ids.drop(b.ids.hash(&k), slot)
 	delete(b.names, slot)
 	b.entries.give(slot)

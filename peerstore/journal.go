@@ -282,6 +282,19 @@ func (b *Book) Rewrite(anew bool) {
 	}
 }
 
+// RewriteSome lists up to limit peers as changed, from a slot on, and says at which slot to go on; done when there are none behind them.
+func (b *Book) RewriteSome(from uint32, limit int) (next uint32, done bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for ; from < b.entries.next && limit > 0; from++ {
+		if e := b.at(from); e.is(live) {
+			b.journal.peer(from, e)
+			limit--
+		}
+	}
+	return from, from >= b.entries.next
+}
+
 // RestoreBan puts a ban that was persisted into the book; false when it has ended, is not valid or is one too many.
 func (b *Book) RestoreBan(ban Ban, now time.Time) bool {
 	t, err := ban.Target.normal()

@@ -98,7 +98,11 @@ func (d *disk) open(now time.Time) *journaled {
 			delete(d.bans, b.Target)
 		}
 	}
-	j.RestorePeers(shuffled(d.random, d.peers, cmp.Compare), now)
+	all := peerstore.Arrivals{Records: shuffled(d.random, d.peers, cmp.Compare)}
+	r := j.Restorer(now)
+	r.Prepare(&all)
+	r.Restore(&all)
+	r.End()
 	j.write(0)
 	return j
 }

@@ -1,28 +1,105 @@
 package peerstore
 
-import "time"
+import (
+	"time"
 
-// RestorePeers puts records that were persisted into the book as they were, within the limits. A record that is not valid, that has expired at now or that a limit
-// refuses is left out (and listed as gone). The book must not be in use yet, but for other Restore calls. It keeps nothing of the records' memory but texts.
-func (b *Book) RestorePeers(rs []Record, now time.Time) {
-	all := make([]arrival, len(rs))
-	for i := range rs {
-		all[i] = b.arrivalOf(&rs[i])
-	}
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// A Restorer puts peers that were persisted into a book as they were, within the limits. Of several records of one peer the first that it is given holds, so the newest
+// come first. The book must not be in use yet, but for other Restore calls. It keeps nothing of the records' memory but texts.
+type Restorer struct {
+	b   *Book
+	now time.Time
+}
+
+// Restorer begins to restore peers, at now.
+func (b *Book) Restorer(now time.Time) *Restorer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.now = nano(now)
-	for i := range rs {
-		if i+farAhead < len(rs) {
-			b.prefetchIndexes(&all[i+farAhead])
+	b.over = make(map[nodeKey]struct{})
+	return &Restorer{b, now}
+}
+
+// End says that no more comes.
+func (r *Restorer) End() {
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	r.b.over = nil
+}
+
+// Arrivals are records of different peers on their way into the book. Their memory may be used again.
+type Arrivals struct {
+	Records []Record
+	First   []bool // which of them were the first of their peers
+	all     []arrival
+}
+
+// Prepare works out what Restore needs to know of records, without making anybody wait.
+func (r *Restorer) Prepare(a *Arrivals) {
+	a.all = a.all[:0]
+	for i := range a.Records {
+		a.all = append(a.all, r.b.arrivalOf(&a.Records[i]))
+	}
+}
+
+// Restore puts prepared records into the book. One that is not valid, that has expired or that a limit refuses is left out (and listed as gone).
+func (r *Restorer) Restore(a *Arrivals) {
+	a.First = a.First[:0]
+	b := r.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now = nano(r.now)
+	for i := range a.Records {
+		if i+farAhead < len(a.Records) {
+			b.prefetchIndexes(&a.all[i+farAhead])
 		}
-		if i+ahead < len(rs) {
-			b.prefetchFound(&all[i+ahead])
+		if i+ahead < len(a.Records) {
+			b.prefetchFound(&a.all[i+ahead])
 		}
-		if n := len(rs[i].ID); 0 < n && n <= maxID {
-			b.restore(&rs[i], &all[i])
+		first := !b.isOver(&a.all[i].key, a.all[i].hash)
+		a.First = append(a.First, first)
+		if n := len(a.Records[i].ID); first && 0 < n && n <= maxID {
+			b.restore(&a.Records[i], &a.all[i])
 		}
 	}
+}
+
+// Gone says that no record of a peer holds that comes from now on.
+func (r *Restorer) Gone(id transport.NodeID) {
+	k := keyOf(id)
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	if !r.b.isOver(&k, r.b.ids.hash(&k)) {
+		r.b.over[k] = struct{}{}
+	}
+}
+
+// Known appends to known which of the nodes that hex ids spell need not be restored any more: a newer record of them was.
+func (r *Restorer) Known(nodes [][transport.NodeIDSize]byte, known []bool) []bool {
+	b := r.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range nodes {
+		if i+farAhead < len(nodes) {
+			b.ids.prefetch(b.ids.hash(&nodeKey{raw: nodes[i+farAhead]}))
+		}
+		k := nodeKey{raw: nodes[i]}
+		known = append(known, b.isOver(&k, b.ids.hash(&k)))
+	}
+	return known
+}
+
+// isOver says that no record of a peer holds that is restored now.
+func (b *Book) isOver(k *nodeKey, hash uint64) bool {
+	if _, e := b.findHashed(k, hash); e != nil {
+		return true
+	}
+	if len(b.over) == 0 {
+		return false
+	}
+	_, over := b.over[*k]
+	return over
 }
 
 // arrival is where restore will look for what it needs for a record: it is worked out without the lock, and loaded while it is at those before.
@@ -69,10 +146,8 @@ func (b *Book) prefetchFound(a *arrival) {
 	}
 }
 
+// restore puts a record into the book, which has none of the peer, unless the book refuses it.
 func (b *Book) restore(r *Record, a *arrival) {
-	if slot, e := b.findHashed(&a.key, a.hash); e != nil {
-		b.remove(slot, e)
-	}
 	slot, e := b.insertKey(&a.key, a.hash, r.ID)
 	r.Busy = false
 	b.write(e, r, nil)

@@ -24,7 +24,60 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// StoredPeer is a peer. Its node id is the key. Times are nanoseconds since 1970, 0 for none.
+// StoredPage is what was learned of some peers at once. The newest page that names a peer says what holds of it; none names one twice.
+type StoredPage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Peers         []*StoredPeer          `protobuf:"bytes,1,rep,name=peers,proto3" json:"peers,omitempty"` // with their nodes
+	Gone          [][]byte               `protobuf:"bytes,2,rep,name=gone,proto3" json:"gone,omitempty"`   // nodes, as in keys, that are not known any more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoredPage) Reset() {
+	*x = StoredPage{}
+	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoredPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoredPage) ProtoMessage() {}
+
+func (x *StoredPage) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoredPage.ProtoReflect.Descriptor instead.
+func (*StoredPage) Descriptor() ([]byte, []int) {
+	return file_internal_switchyardpb_peerstore_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *StoredPage) GetPeers() []*StoredPeer {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+func (x *StoredPage) GetGone() [][]byte {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+// StoredPeer is a peer. Times are nanoseconds since 1970, 0 for none.
 type StoredPeer struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Addresses        []*StoredAddress       `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
@@ -42,13 +95,14 @@ type StoredPeer struct {
 	Quarantined      uint64                 `protobuf:"fixed64,13,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
 	QuarantineReason string                 `protobuf:"bytes,14,opt,name=quarantine_reason,json=quarantineReason,proto3" json:"quarantine_reason,omitempty"`
 	InTried          bool                   `protobuf:"varint,15,opt,name=in_tried,json=inTried,proto3" json:"in_tried,omitempty"` // is in the tried table
+	Node             []byte                 `protobuf:"bytes,16,opt,name=node,proto3" json:"node,omitempty"`                       // as in keys; comes first in a page, is left out where the key names it
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
 
 func (x *StoredPeer) Reset() {
 	*x = StoredPeer{}
-	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[0]
+	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -60,7 +114,7 @@ func (x *StoredPeer) String() string {
 func (*StoredPeer) ProtoMessage() {}
 
 func (x *StoredPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[0]
+	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -73,7 +127,7 @@ func (x *StoredPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPeer.ProtoReflect.Descriptor instead.
 func (*StoredPeer) Descriptor() ([]byte, []int) {
-	return file_internal_switchyardpb_peerstore_proto_rawDescGZIP(), []int{0}
+	return file_internal_switchyardpb_peerstore_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *StoredPeer) GetAddresses() []*StoredAddress {
@@ -181,6 +235,13 @@ func (x *StoredPeer) GetInTried() bool {
 	return false
 }
 
+func (x *StoredPeer) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
 // StoredAddress is an address of a peer.
 type StoredAddress struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -203,7 +264,7 @@ type StoredAddress struct {
 
 func (x *StoredAddress) Reset() {
 	*x = StoredAddress{}
-	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[1]
+	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -215,7 +276,7 @@ func (x *StoredAddress) String() string {
 func (*StoredAddress) ProtoMessage() {}
 
 func (x *StoredAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[1]
+	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -228,7 +289,7 @@ func (x *StoredAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredAddress.ProtoReflect.Descriptor instead.
 func (*StoredAddress) Descriptor() ([]byte, []int) {
-	return file_internal_switchyardpb_peerstore_proto_rawDescGZIP(), []int{1}
+	return file_internal_switchyardpb_peerstore_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *StoredAddress) GetAddress() string {
@@ -334,7 +395,7 @@ type StoredBan struct {
 
 func (x *StoredBan) Reset() {
 	*x = StoredBan{}
-	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[2]
+	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -346,7 +407,7 @@ func (x *StoredBan) String() string {
 func (*StoredBan) ProtoMessage() {}
 
 func (x *StoredBan) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[2]
+	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -359,7 +420,7 @@ func (x *StoredBan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredBan.ProtoReflect.Descriptor instead.
 func (*StoredBan) Descriptor() ([]byte, []int) {
-	return file_internal_switchyardpb_peerstore_proto_rawDescGZIP(), []int{2}
+	return file_internal_switchyardpb_peerstore_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *StoredBan) GetSince() uint64 {
@@ -390,15 +451,16 @@ type StoreTotals struct {
 	Peers         uint64                 `protobuf:"varint,2,opt,name=peers,proto3" json:"peers,omitempty"`
 	Bans          uint64                 `protobuf:"varint,3,opt,name=bans,proto3" json:"bans,omitempty"`
 	Written       uint64                 `protobuf:"fixed64,4,opt,name=written,proto3" json:"written,omitempty"` // when
-	Expiry        uint64                 `protobuf:"varint,5,opt,name=expiry,proto3" json:"expiry,omitempty"`    // of learned peers then, in seconds
 	Copied        uint64                 `protobuf:"varint,6,opt,name=copied,proto3" json:"copied,omitempty"`    // the number of the last line of the second copy then; 0: there was none
+	Page          uint64                 `protobuf:"varint,7,opt,name=page,proto3" json:"page,omitempty"`        // the last page; those behind it are of a batch that was not finished
+	First         uint64                 `protobuf:"varint,8,opt,name=first,proto3" json:"first,omitempty"`      // the first page that counts; 0: all do, and before them peers under keys of their own
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StoreTotals) Reset() {
 	*x = StoreTotals{}
-	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[3]
+	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -410,7 +472,7 @@ func (x *StoreTotals) String() string {
 func (*StoreTotals) ProtoMessage() {}
 
 func (x *StoreTotals) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[3]
+	mi := &file_internal_switchyardpb_peerstore_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -423,7 +485,7 @@ func (x *StoreTotals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoreTotals.ProtoReflect.Descriptor instead.
 func (*StoreTotals) Descriptor() ([]byte, []int) {
-	return file_internal_switchyardpb_peerstore_proto_rawDescGZIP(), []int{3}
+	return file_internal_switchyardpb_peerstore_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *StoreTotals) GetSequence() uint64 {
@@ -454,16 +516,23 @@ func (x *StoreTotals) GetWritten() uint64 {
 	return 0
 }
 
-func (x *StoreTotals) GetExpiry() uint64 {
+func (x *StoreTotals) GetCopied() uint64 {
 	if x != nil {
-		return x.Expiry
+		return x.Copied
 	}
 	return 0
 }
 
-func (x *StoreTotals) GetCopied() uint64 {
+func (x *StoreTotals) GetPage() uint64 {
 	if x != nil {
-		return x.Copied
+		return x.Page
+	}
+	return 0
+}
+
+func (x *StoreTotals) GetFirst() uint64 {
+	if x != nil {
+		return x.First
 	}
 	return 0
 }
@@ -473,7 +542,11 @@ var File_internal_switchyardpb_peerstore_proto protoreflect.FileDescriptor
 const file_internal_switchyardpb_peerstore_proto_rawDesc = "" +
 	"\n" +
 	"%internal/switchyardpb/peerstore.proto\x12\n" +
-	"switchyard\"\xfd\x03\n" +
+	"switchyard\"N\n" +
+	"\n" +
+	"StoredPage\x12,\n" +
+	"\x05peers\x18\x01 \x03(\v2\x16.switchyard.StoredPeerR\x05peers\x12\x12\n" +
+	"\x04gone\x18\x02 \x03(\fR\x04gone\"\x91\x04\n" +
 	"\n" +
 	"StoredPeer\x127\n" +
 	"\taddresses\x18\x01 \x03(\v2\x19.switchyard.StoredAddressR\taddresses\x12\x1d\n" +
@@ -493,7 +566,8 @@ const file_internal_switchyardpb_peerstore_proto_rawDesc = "" +
 	"not_before\x18\f \x01(\x06R\tnotBefore\x12 \n" +
 	"\vquarantined\x18\r \x01(\x06R\vquarantined\x12+\n" +
 	"\x11quarantine_reason\x18\x0e \x01(\tR\x10quarantineReason\x12\x19\n" +
-	"\bin_tried\x18\x0f \x01(\bR\ainTried\"\xf0\x02\n" +
+	"\bin_tried\x18\x0f \x01(\bR\ainTried\x12\x12\n" +
+	"\x04node\x18\x10 \x01(\fR\x04node\"\xf0\x02\n" +
 	"\rStoredAddress\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x12\n" +
@@ -517,14 +591,15 @@ const file_internal_switchyardpb_peerstore_proto_rawDesc = "" +
 	"\tStoredBan\x12\x14\n" +
 	"\x05since\x18\x01 \x01(\x06R\x05since\x12\x14\n" +
 	"\x05until\x18\x02 \x01(\x06R\x05until\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x9d\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xb5\x01\n" +
 	"\vStoreTotals\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x14\n" +
 	"\x05peers\x18\x02 \x01(\x04R\x05peers\x12\x12\n" +
 	"\x04bans\x18\x03 \x01(\x04R\x04bans\x12\x18\n" +
 	"\awritten\x18\x04 \x01(\x06R\awritten\x12\x16\n" +
-	"\x06expiry\x18\x05 \x01(\x04R\x06expiry\x12\x16\n" +
-	"\x06copied\x18\x06 \x01(\x04R\x06copiedB<Z:github.com/switchyard-p2p/switchyard/internal/switchyardpbb\x06proto3"
+	"\x06copied\x18\x06 \x01(\x04R\x06copied\x12\x12\n" +
+	"\x04page\x18\a \x01(\x04R\x04page\x12\x14\n" +
+	"\x05first\x18\b \x01(\x04R\x05firstJ\x04\b\x05\x10\x06B<Z:github.com/switchyard-p2p/switchyard/internal/switchyardpbb\x06proto3"
 
 var (
 	file_internal_switchyardpb_peerstore_proto_rawDescOnce sync.Once
@@ -538,20 +613,22 @@ func file_internal_switchyardpb_peerstore_proto_rawDescGZIP() []byte {
 	return file_internal_switchyardpb_peerstore_proto_rawDescData
 }
 
-var file_internal_switchyardpb_peerstore_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_internal_switchyardpb_peerstore_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_internal_switchyardpb_peerstore_proto_goTypes = []any{
-	(*StoredPeer)(nil),    // 0: switchyard.StoredPeer
-	(*StoredAddress)(nil), // 1: switchyard.StoredAddress
-	(*StoredBan)(nil),     // 2: switchyard.StoredBan
-	(*StoreTotals)(nil),   // 3: switchyard.StoreTotals
+	(*StoredPage)(nil),    // 0: switchyard.StoredPage
+	(*StoredPeer)(nil),    // 1: switchyard.StoredPeer
+	(*StoredAddress)(nil), // 2: switchyard.StoredAddress
+	(*StoredBan)(nil),     // 3: switchyard.StoredBan
+	(*StoreTotals)(nil),   // 4: switchyard.StoreTotals
 }
 var file_internal_switchyardpb_peerstore_proto_depIdxs = []int32{
-	1, // 0: switchyard.StoredPeer.addresses:type_name -> switchyard.StoredAddress
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	1, // 0: switchyard.StoredPage.peers:type_name -> switchyard.StoredPeer
+	2, // 1: switchyard.StoredPeer.addresses:type_name -> switchyard.StoredAddress
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_internal_switchyardpb_peerstore_proto_init() }
@@ -565,7 +642,7 @@ func file_internal_switchyardpb_peerstore_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_switchyardpb_peerstore_proto_rawDesc), len(file_internal_switchyardpb_peerstore_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

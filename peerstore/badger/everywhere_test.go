@@ -60,7 +60,7 @@ func harms(used int) []harm {
 			all = append(all, harm{fmt.Sprintf("bit %d flipped at %d of %d", at%8, at, used), func(path string, data []byte) error {
 				data[at] ^= 1 << (at % 8)
 				return write(path, data)
-			}, 1})
+			}, chunk})
 		}
 	}
 	return all

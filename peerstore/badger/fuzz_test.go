@@ -55,6 +55,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		l := &loader{book: peerstore.NewBook(peerstore.Limits{}, 1), now: now}
+		l.restorer = l.book.Restorer(now)
 		w := worker{loader: l}
 		w.add(key, value)
 		w.end()
@@ -119,8 +120,12 @@ func FuzzFiles(f *testing.F) {
 	f.Add(false, log[:2048])
 	n := 0
 	count := func(e found) {
-		if e.key[0] == peerKey {
-			n++
+		if e.key[0] == pageKey {
+			var c content
+			if err := c.read(e.value); err != nil {
+				f.Fatal(err)
+			}
+			n += len(c.peers)
 		}
 	}
 	if err := readTable(table, count); err != nil || n != 5 {

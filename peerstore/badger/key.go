@@ -10,14 +10,17 @@ import (
 
 // Keys are one letter and a name:
 //
-//	p <node>    StoredPeer
+//	a <number>  StoredPage; the number has 8 bytes, big endian
+//	p <node>    StoredPeer, in the schemas 1 and 2
 //	b <target>  StoredBan; the target as text
 //	m <key>     a small named value, as it is
 //	t           StoreTotals
 //	v           the schema version, one byte
 //
-// where <node> is 0x00 and the 20 bytes that 40 hex digits spell, or 0x01 and the text of any other node id.
+// where <node> is 0x00 and the 20 bytes that 40 hex digits spell, or 0x01 and the text of any other node id. New pages are beside the other keys: so when the database merges
+// its newest tables, they hardly overlap with older ones.
 const (
+	pageKey    = 'a'
 	peerKey    = 'p'
 	banKey     = 'b'
 	metaKey    = 'm'
@@ -31,8 +34,8 @@ const (
 )
 
 // schemaVersion is what this program writes. It refuses to open a store of a later version, rather than lose what it does not know of. What earlier ones wrote it
-// reads: in version 1 all addresses are texts.
-const schemaVersion = 2
+// reads, and writes it anew: in version 1 all addresses are texts, up to version 2 each peer has a key.
+const schemaVersion = 3
 
 func appendNode(b []byte, id transport.NodeID) []byte {
 	if raw, ok := id.Bytes(); ok {

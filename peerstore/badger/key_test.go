@@ -33,7 +33,7 @@ func TestBucketKey(t *testing.T) {
 	}
 }
 
-// TestFirstSchema wants the peers of a store of schema 1, whose addresses are texts, and the store to be one of the current schema then.
+// TestFirstSchema wants the peers of a store of schema 1, whose addresses are texts and whose peers have a key each, and the store to be one of the current schema then.
 func TestFirstSchema(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "peers")
 	s := open(t, path, Options{})
@@ -64,6 +64,9 @@ func TestFirstSchema(t *testing.T) {
 			t.Error(log.text())
 		}
 		for i := range want {
+			if s.Stats().Known != len(want) {
+				t.Fatalf("%+v", s.Stats())
+			}
 			if r, ok := s.Get(want[i].ID); !ok || !storetest.Equal(r, want[i]) {
 				t.Fatalf("%+v\nwant %+v", r, want[i])
 			}
@@ -84,6 +87,14 @@ func TestFirstSchema(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
+		if pages, peers := pagesOn(t, s); len(pages) == 0 || peers > 0 {
+			t.Errorf("%d pages, and %d peers have keys of their own", len(pages), peers)
+		}
+		if s.first == 0 {
+			t.Error("peers with keys of their own would count")
+		}
+		// One that a kill left behind does not count any more.
+		put(t, s, appendNode([]byte{peerKey}, storetest.ID(50)), appendRecord(nil, &peerstore.Record{Height: 1}))
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -46,7 +46,7 @@ const (
 func crashNode(w, n int) int { return crashWorkers*n + w }
 
 func crashOptions() Options {
-	return Options{Interval: 2 * time.Millisecond, Limits: peerstore.Limits{MaxPeers: 1 << 20, MaxBans: 1 << 20}}
+	return Options{Interval: 2 * time.Millisecond, floor: 100, least: 20, Limits: peerstore.Limits{MaxPeers: 1 << 20, MaxBans: 1 << 20}}
 }
 
 // crasher is one of those that work on the store until the process is killed. It says on the output what the store has acknowledged:

@@ -13,15 +13,18 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/internal/switchyardpb"
 	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // A loader puts entries into the book and counts what it met.
 type loader struct {
-	book   *peerstore.Book
-	now    time.Time
-	copy   *copied // the second copy; nil: there is none
-	trusts bool    // the copy knows all that the database knows of bans and small values
-	moved  bool    // the store is in a new folder
+	book     *peerstore.Book
+	now      time.Time
+	copy     *copied                   // the second copy; nil: there is none
+	head     *switchyardpb.StoreTotals // what it says; nil: nothing
+	trusts   bool                      // the copy knows all that the database knows of bans and small values
+	moved    bool                      // the store is in a new folder
+	restorer *peerstore.Restorer
 
 	mu sync.Mutex
 	loaded
@@ -29,7 +32,8 @@ type loader struct {
 
 // loaded is what a loader met.
 type loaded struct {
-	peers, bans  int // whether they could be read or not
+	peers, bans  int // whether they could be read or not; of the peers each once
+	badPages     int
 	badPeers     int
 	badBans      int
 	badMeta      int
@@ -37,6 +41,7 @@ type loaded struct {
 	version      int
 	totals       *switchyardpb.StoreTotals // nil: none
 	drop         [][]byte                  // keys of what cannot be read or does not hold any more
+	metPages
 	copyMet
 }
 
@@ -44,6 +49,7 @@ type loaded struct {
 func (l *loaded) add(o *loaded) {
 	l.peers += o.peers
 	l.bans += o.bans
+	l.badPages += o.badPages
 	l.badPeers += o.badPeers
 	l.badBans += o.badBans
 	l.badMeta += o.badMeta
@@ -53,35 +59,42 @@ func (l *loaded) add(o *loaded) {
 		l.totals = o.totals
 	}
 	l.drop = append(l.drop, o.drop...)
+	l.metPages.add(&o.metPages)
 	l.copyMet.add(&o.copyMet)
 }
 
 // unreadable is how many values could not be read.
-func (l *loaded) unreadable() int { return l.badPeers + l.badBans + l.badMeta }
+func (l *loaded) unreadable() int { return l.badPages + l.badPeers + l.badBans + l.badMeta }
 
 // worker is one of a loader's goroutines. It gives the book many peers at a time.
 type worker struct {
 	*loader
-	met   loaded
-	peers []peerstore.Record
+	met     loaded
+	peers   peerstore.Arrivals
+	flagged []flagged // of these
+	content content
+	nodes   [][transport.NodeIDSize]byte
+	known   []bool
 }
 
-// batchSize is how many peers a worker gives the book at a time.
+// flagged is a peer with one of the operator's flags, as the second copy knows it.
+type flagged struct {
+	at         int // in worker.peers
+	key, value []byte
+	flags      flags
+}
+
+// batchSize is how many peers with keys of their own a worker gives the book at a time.
 const batchSize = 256
 
-// add takes an entry; it keeps nothing of key and value.
+// add takes an entry that is no page; it keeps nothing of key and value.
 func (w *worker) add(key, value []byte) {
 	drop := false
 	switch key[0] {
 	case peerKey:
-		w.met.peers++
-		bad, err := decodePeer(w.next(), key[1:], value)
-		w.met.badAddresses += bad
-		if drop = err != nil; drop {
-			w.met.badPeers++
-			w.peers = w.peers[:len(w.peers)-1]
-		} else if r := &w.peers[len(w.peers)-1]; r.Trusted || r.Unconditional || r.Private {
-			w.met.flagged(key, value, flagsOf(r.Trusted, r.Unconditional, r.Private))
+		if w.peer(key, value); len(w.peers.Records) == batchSize {
+			w.restorer.Prepare(&w.peers)
+			w.restore()
 		}
 	case banKey:
 		w.met.bans++
@@ -115,8 +128,45 @@ func (w *worker) add(key, value []byte) {
 		}
 	}
 	if drop {
-		w.met.drop = append(w.met.drop, append([]byte(nil), key...))
+		w.met.drop = append(w.met.drop, bytes.Clone(key))
 	}
+}
+
+// peer reads a peer, which waits to be restored.
+func (w *worker) peer(key, value []byte) {
+	all := &w.peers.Records
+	n := len(*all)
+	if n < cap(*all) {
+		*all = (*all)[:n+1]
+	} else {
+		*all = append(*all, peerstore.Record{})
+	}
+	r := &(*all)[n]
+	bad, err := decodePeer(r, key[1:], value)
+	w.met.badAddresses += bad
+	if err != nil {
+		w.met.peers++
+		w.met.badPeers++
+		*all = (*all)[:n]
+	} else if r.Trusted || r.Unconditional || r.Private {
+		w.flagged = append(w.flagged, flagged{n, bytes.Clone(key), bytes.Clone(value), flagsOf(r.Trusted, r.Unconditional, r.Private)})
+	}
+}
+
+// restore gives the book the peers that were read and prepared.
+func (w *worker) restore() {
+	w.restorer.Restore(&w.peers)
+	for _, first := range w.peers.First {
+		if first {
+			w.met.peers++
+		}
+	}
+	for _, f := range w.flagged {
+		if w.peers.First[f.at] {
+			w.met.flagged(f.key, f.value, f.flags)
+		}
+	}
+	w.peers.Records, w.flagged = w.peers.Records[:0], w.flagged[:0]
 }
 
 // readTotals is nil when they cannot be read.
@@ -128,24 +178,10 @@ func readTotals(value []byte) *switchyardpb.StoreTotals {
 	return &t
 }
 
-// next is the place of one more peer.
-func (w *worker) next() *peerstore.Record {
-	switch n := len(w.peers); {
-	case n == batchSize:
-		w.book.RestorePeers(w.peers, w.now)
-		w.peers = w.peers[:1]
-	case n < cap(w.peers):
-		w.peers = w.peers[:n+1]
-	default:
-		w.peers = append(w.peers, peerstore.Record{})
-	}
-	return &w.peers[len(w.peers)-1]
-}
-
 // end gives the book the last peers, and tells the loader what was met.
 func (w *worker) end() {
-	w.book.RestorePeers(w.peers, w.now)
-	w.peers = w.peers[:0]
+	w.restorer.Prepare(&w.peers)
+	w.restore()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.loaded.add(&w.met)
@@ -155,18 +191,22 @@ func (w *worker) end() {
 // span is a part of all keys: from (inclusive) to to (exclusive; nil: all that follow).
 type span struct{ from, to []byte }
 
-// spans are parts that can be read at the same time. Nearly all keys are of nodes whose ids are hashes: their first digits say where to cut.
-func spans() []span {
+// spans are parts of all but the pages that can be read at the same time. If peers have keys of their own, nearly all of these are of nodes whose ids are hashes: their first
+// digits say where to cut.
+func spans(peers bool) []span {
+	before, behind := span{[]byte{banKey}, []byte{peerKey}}, span{[]byte{peerKey + 1}, nil}
+	if !peers {
+		return []span{before, behind}
+	}
 	const parts = 16
-	var all []span
-	var from []byte
-	for i := range parts {
-		to := []byte{peerKey, hexNode, byte(i * 256 / parts)}
+	all := []span{before}
+	from := before.to
+	for i := range parts - 1 {
+		to := []byte{peerKey, hexNode, byte((i + 1) * 256 / parts)}
 		all = append(all, span{from, to})
 		from = to
 	}
-	last := []byte{peerKey, textNode}
-	return append(all, span{from, last}, span{last, nil})
+	return append(all, span{from, behind.from}, behind)
 }
 
 // database reads all of the database. It stops early at a version that it does not know.
@@ -189,14 +229,24 @@ func (l *loader) database(db *bdb.DB) error {
 		return err
 	}
 	l.consult(totals)
+	l.restorer = l.book.Restorer(l.now)
+	defer l.restorer.End()
 	// The small values first: the key that places peers is among them.
 	first := worker{loader: l}
 	if err := first.read(db, span{[]byte{metaKey}, []byte{metaKey + 1}}); err != nil {
 		return err
 	}
 	first.end()
-	todo := make(chan span, len(spans()))
-	for _, s := range spans() {
+	l.bounds(totals)
+	if err := l.pages(db); err != nil {
+		return err
+	}
+	if l.ownKeys, err = l.peersHaveKeys(db); err != nil {
+		return err
+	}
+	all := spans(l.ownKeys && l.first == 0)
+	todo := make(chan span, len(all))
+	for _, s := range all {
 		todo <- s
 	}
 	close(todo)
@@ -238,6 +288,20 @@ func (w *worker) read(db *bdb.DB, s span) error {
 		}
 		return nil
 	})
+}
+
+// peersHaveKeys says that the database has peers outside of pages.
+func (l *loader) peersHaveKeys(db *bdb.DB) (has bool, err error) {
+	err = db.View(func(txn *bdb.Txn) error {
+		opts := bdb.DefaultIteratorOptions
+		opts.PrefetchValues = false
+		it := txn.NewIterator(opts)
+		defer it.Close()
+		it.Seek([]byte{peerKey})
+		has = it.ValidForPrefix([]byte{peerKey})
+		return nil
+	})
+	return has, err
 }
 
 func (l *loader) readVersion(db *bdb.DB) error {

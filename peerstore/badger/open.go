@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -105,10 +106,10 @@ func diskFull(free, need uint64) error {
 }
 
 // newBook starts an empty book.
-func (s *Store) newBook(copy *copied) *loader {
+func (s *Store) newBook(copy *copied, head *switchyardpb.StoreTotals) *loader {
 	s.Book = peerstore.NewBook(s.opts.Limits, s.opts.Seed)
 	s.Track()
-	return &loader{book: s.Book, now: s.opts.now(), copy: copy}
+	return &loader{book: s.Book, now: s.opts.now(), copy: copy, head: head}
 }
 
 // load opens a database whose files are in order, and loads it.
@@ -124,7 +125,7 @@ func (s *Store) load(found *survey, copy *copied) error {
 		found.damage = append(found.damage, err)
 		return s.rebuild(found, before, copy)
 	}
-	l := s.newBook(copy)
+	l := s.newBook(copy, before)
 	if err := l.database(s.db); err != nil {
 		if ours(err) {
 			return err
@@ -149,10 +150,24 @@ func (s *Store) load(found *survey, copy *copied) error {
 	if before == nil && l.totals.GetSequence() > 1 {
 		s.opts.Logger.Warn("The peer store's file "+headName+" was damaged; whether the store has lost its last changes cannot be told", "path", s.path)
 	}
-	if was := time.Duration(l.totals.GetExpiry()) * time.Second; was > 0 && was < s.Book.Limits().Expiry {
-		s.Rewrite(false) // the database would let go of peers that the book keeps
+	if err := s.begin(l, before); err != nil {
+		return err
 	}
-	return s.begin(l, before)
+	return s.tidy(l, lost)
+}
+
+// tidy writes all peers anew if the store is one of an earlier schema, if something of it is lost, or if there are by far too many records.
+func (s *Store) tidy(l *loader, lost bool) error {
+	if lost || l.ownKeys && s.first == 0 || s.records > cleanMost*s.stored+s.opts.floor {
+		if err := s.renew(); err != nil {
+			return err
+		}
+		s.batch = batch{}
+	}
+	if l.ownKeys { // they are in pages now
+		return s.db.DropPrefix([]byte{peerKey})
+	}
+	return nil
 }
 
 // ours says that an error is to be told, not to be mended: what the machine does not let us do now is no damage.
@@ -196,7 +211,7 @@ func (s *Store) openDatabase() (err error) {
 			err = fmt.Errorf("the database panicked: %.200v", p)
 		}
 	}()
-	s.db, err = bdb.OpenManaged(databaseOptions(s.path, s.opts.Limits.MaxPeers, s.opts.Logger))
+	s.db, err = bdb.OpenManaged(databaseOptions(s.path, s.opts.Logger))
 	if err != nil {
 		s.db = nil
 		return err
@@ -239,11 +254,13 @@ func (s *Store) eachBan(fn func(key, value []byte)) error {
 
 // begin writes what makes a loaded store a current one.
 func (s *Store) begin(l *loader, before *switchyardpb.StoreTotals) error {
-	if l.totals != nil {
-		s.sequence = l.totals.Sequence
+	s.sequence = max(l.totals.GetSequence(), before.GetSequence())
+	s.page, s.first, s.oldest, s.records, s.pass = l.last, l.first, max(l.first, 1), l.records, pass{}
+	if s.page == math.MaxUint64 { // nobody knows
+		s.page = l.highest
 	}
-	if before != nil {
-		s.sequence = max(s.sequence, before.Sequence)
+	if l.oldest > 0 {
+		s.oldest = l.oldest
 	}
 	if err := s.beginSecond(l); err != nil {
 		return err

@@ -3,6 +3,7 @@ package badger
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"time"
 
@@ -27,7 +28,10 @@ type Options struct {
 	// Seed sets the order of equal peers; 0 draws one.
 	Seed uint64
 
-	now func() time.Time // when the store is opened; tests set it
+	// Tests set these.
+	now   func() time.Time // when the store is opened
+	floor int              // see cleanFloor
+	least int              // see cleanLeast
 }
 
 func (o Options) withDefaults() Options {
@@ -46,35 +50,39 @@ func (o Options) withDefaults() Options {
 	if o.now == nil {
 		o.now = time.Now
 	}
+	if o.floor == 0 {
+		o.floor = cleanFloor
+	}
+	if o.least == 0 {
+		o.least = cleanLeast
+	}
 	return o
 }
 
-// memTable is the size of the database's table in memory, in bytes; its log is mapped with twice as many.
-const memTable = 8 << 20
+// memTable is the size of the database's table in memory, in bytes, and of its tables; its log is mapped with twice as many.
+const memTable = 4 << 20
 
-// Tables that come from memory are merged with all others once there are so many. Each merge reads and writes the whole database, so it is done the less often the larger
-// that may be; until then they take as much of the disk again.
-const (
-	fewTables  = 5
-	manyTables = 15
-	peerSize   = 128 // bytes of a peer in a table, about
-)
+// Tables that come from memory are merged with others once there are so many. As pages are in the order of time they hardly overlap with older tables, so most of this is done
+// once for each page, and once more when those are removed that do not hold any more.
+const tablesToMerge = 5
 
 // databaseOptions keep the database small: its defaults are made for servers and take hundreds of megabytes. All is read once, at
 // the start, and only written from then on, so there is nothing to cache and no key to look up.
-func databaseOptions(dir string, maxPeers int, log *slog.Logger) bdb.Options {
-	tables := min(max(fewTables, maxPeers*peerSize/memTable), manyTables)
+func databaseOptions(dir string, log *slog.Logger) bdb.Options {
 	return bdb.DefaultOptions(dir).
 		WithMemTableSize(memTable).
 		WithNumMemtables(2).
-		WithValueThreshold(128 << 10). // above the largest value, so that all values lie in the tree
-		WithValueLogFileSize(1 << 20). // nothing but its header is in there
-		WithCompression(options.None). // needs no cache of blocks
+		WithValueThreshold(128 << 10).   // above the largest value, so that all values lie in the tree
+		WithValueLogFileSize(1 << 20).   // nothing but its header is in there
+		WithCompression(options.None).   // needs no cache of blocks
+		WithBlockSize(pageSize + 8<<10). // a page: one that grows beyond the size takes twice as much memory and is copied
+		WithBaseTableSize(memTable).
+		WithBaseLevelSize(math.MaxInt64 / 2). // all tables but the newest are of one level: from one to the next all would be written again
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(0).
 		WithBloomFalsePositive(0).
-		WithNumLevelZeroTables(tables).
-		WithNumLevelZeroTablesStall(3 * tables).
+		WithNumLevelZeroTables(tablesToMerge).
+		WithNumLevelZeroTablesStall(3 * tablesToMerge).
 		WithNumCompactors(2).
 		WithNumGoroutines(2).
 		WithDetectConflicts(false). // there is one writer

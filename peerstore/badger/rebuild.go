@@ -15,28 +15,33 @@ import (
 // missing is what was persisted once and is not there.
 type missing struct {
 	peers, bans int64
+	pages       int64 // whatever they held
 	batches     int64 // the last batches that were written; they may have held any changes
 }
 
-func (m missing) any() bool { return m.peers > 0 || m.bans > 0 || m.batches > 0 }
+func (m missing) any() bool { return m.peers > 0 || m.bans > 0 || m.pages > 0 || m.batches > 0 }
 
 func (m missing) attrs() []any {
-	return []any{slog.Int64("missing_peers", m.peers), slog.Int64("missing_bans", m.bans), slog.Int64("missing_batches", m.batches)}
+	return []any{slog.Int64("missing_peers", m.peers), slog.Int64("missing_bans", m.bans), slog.Int64("missing_pages", m.pages), slog.Int64("missing_batches", m.batches)}
 }
 
 // missing compares what was met with the database's own totals and with those of its head (nil: unknown). When nothing was written for longer than grace, the
-// database has let go by itself of what has expired, and there is nothing to compare.
+// database has let go by itself of bans that have ended, and up to schema 2 of peers that have expired, and there is nothing to compare.
 func (l *loader) missing(head *switchyardpb.StoreTotals) (m missing) {
+	m.pages = l.gap()
 	totals := l.totals
 	if head != nil && head.Sequence > totals.GetSequence() {
 		m.batches = int64(head.Sequence - totals.GetSequence())
 		totals = head
 	}
-	if totals == nil || l.totals.GetWritten() != 0 && l.now.Sub(unstamp(l.totals.Written)) >= grace {
+	if totals == nil {
 		return m
 	}
-	m.peers = max(int64(totals.Peers)-int64(l.peers), 0)
-	if !l.trusts { // else the second copy has all
+	unused := l.totals.GetWritten() != 0 && l.now.Sub(unstamp(l.totals.Written)) >= grace
+	if !unused || totals.Page > 0 {
+		m.peers = max(int64(totals.Peers)-int64(l.peers), 0)
+	}
+	if !unused && !l.trusts { // else the second copy has all
 		m.bans = max(int64(totals.Bans)-int64(l.bans), 0)
 	}
 	return m
@@ -44,7 +49,7 @@ func (l *loader) missing(head *switchyardpb.StoreTotals) (m missing) {
 
 func (l *loaded) attrs(path string) []any {
 	return []any{
-		slog.Int("unreadable_peers", l.badPeers), slog.Int("unreadable_bans", l.badBans),
+		slog.Int("unreadable_pages", l.badPages), slog.Int("unreadable_peers", l.badPeers), slog.Int("unreadable_bans", l.badBans),
 		slog.Int("unreadable_values", l.badMeta), slog.Int("unreadable_addresses", l.badAddresses),
 		slog.Int("read_peers", l.peers-l.badPeers), slog.Int("read_bans", l.bans-l.badBans),
 		slog.Int("restored_bans", l.restoredBans), slog.Int("restored_values", l.restoredMeta), slog.Int("restored_peers", l.restoredPeers),
@@ -64,7 +69,7 @@ func (s *Store) rebuild(damaged *survey, before *switchyardpb.StoreTotals, copy 
 	if err := s.mayWrite(); err != nil {
 		return err
 	}
-	l := s.newBook(copy)
+	l := s.newBook(copy, before)
 	if err := l.files(s.path); err != nil {
 		return err
 	}
@@ -88,12 +93,12 @@ func (s *Store) rebuild(damaged *survey, before *switchyardpb.StoreTotals, copy 
 	if err := s.openDatabase(); err != nil {
 		return err
 	}
-	l.drop, l.lacks, l.version, l.moved = nil, nil, 0, true
+	l.drop, l.lacks, l.version, l.moved, l.metPages = nil, nil, 0, true, metPages{}
 	s.Rewrite(true)
 	if err := s.begin(l, before); err != nil { // this writes the bans, too
 		return err
 	}
-	if err := s.write(allPeers); err != nil {
+	if _, err := s.writeChanges(allPeers); err != nil {
 		return err
 	}
 	return s.db.Sync()
@@ -229,14 +234,20 @@ func (l *loader) files(dir string) error {
 		totals = readTotals(f.value)
 	}
 	l.consult(totals)
+	l.bounds(totals)
+	l.restorer = l.book.Restorer(l.now)
+	defer l.restorer.End()
 	w := worker{loader: l}
 	defer w.end()
-	for _, small := range [...]bool{true, false} { // the key that places peers is a small value
+	add := func(small bool) {
 		for key, f := range latest {
-			if !f.deleted && (key[0] == metaKey) == small {
+			if !f.deleted && (key[0] == metaKey) == small && (key[0] != peerKey || l.first == 0) {
 				w.add([]byte(key), f.value)
 			}
 		}
 	}
+	add(true) // the key that places peers is a small value
+	w.pagesOf(latest)
+	add(false)
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	bdb "github.com/dgraph-io/badger/v4"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/peerstore/storetest"
@@ -40,7 +41,7 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, storetest.Factory{
 		Ops: 4000, // each ban waits for the disk
 		New: func(t testing.TB, l peerstore.Limits, seed uint64) peerstore.Store {
-			return open(t, filepath.Join(t.TempDir(), "data", "peers"), Options{Limits: l, Seed: seed})
+			return open(t, filepath.Join(t.TempDir(), "data", "peers"), Options{Limits: l, Seed: seed, floor: 10, least: 1})
 		},
 		ReopenEvery: 500, // it takes as long as hundreds of operations
 		Reopen: func(t testing.TB, s peerstore.Store, now time.Time) peerstore.Store {
@@ -194,32 +195,39 @@ func putUntil(t *testing.T, s *Store, key, value []byte, end uint64) {
 	}
 }
 
-// TestDamagedValues wants single values that cannot be read left out, counted and told of once.
+// TestDamagedValues wants pages, peers and bans that cannot be read left out, counted and told of once.
 func TestDamagedValues(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "peers")
 	s := open(t, path, Options{})
 	now := time.Now()
-	for n := range 10 {
-		s.Add(storetest.Address(n, 1), storetest.Told(n), now)
+	add := func(from, to int) {
+		for n := from; n < to; n++ {
+			s.Add(storetest.Address(n, 1), storetest.Told(n), now)
+		}
+		if err := s.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
+	add(0, 10)
+	add(10, 15)
 	if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(50)}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Flush(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	put(t, s, appendNode([]byte{peerKey}, storetest.ID(3)), []byte("\xff\xff\xff"))
-	put(t, s, []byte{peerKey}, []byte("x"))
+	node := appendNode(nil, storetest.ID(3))
+	bad := bytes.Replace(value(t, s, keyOfPage(1)), node, append(bytes.Clone(node[:len(node)-1]), 0xff), 1) // its address and its node then differ
+	bad = appendPeerTo(bad, append(protowire.AppendBytes(protowire.AppendVarint(nil, peerNode), node), 0xff))
+	put(t, s, keyOfPage(1), bad)
+	put(t, s, keyOfPage(2), []byte("\xff\xff\xff"))
 	put(t, s, nameKey(banKey, "nonsense"), nil)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	log, logger := newLog()
 	s = open(t, path, Options{Logger: logger})
-	if st := s.Stats(); st.Known != 9 || st.Banned != 1 {
+	if st := s.Stats(); st.Known != 10 || st.Banned != 1 {
 		t.Fatal(st)
 	}
-	for _, want := range []string{"unreadable_peers=2", "unreadable_bans=1", "read_peers=9", "read_bans=1"} {
+	for _, want := range []string{"missing_peers=4", "unreadable_pages=1", "unreadable_peers=1", "unreadable_bans=1", "read_peers=10", "read_bans=1"} {
 		if !strings.Contains(log.text(), want) {
 			t.Errorf("no %q in %s", want, log.text())
 		}
@@ -234,6 +242,21 @@ func TestDamagedValues(t *testing.T) {
 	}
 }
 
+// value is what the database has under a key.
+func value(t *testing.T, s *Store, key []byte) (v []byte) {
+	t.Helper()
+	if err := s.db.View(func(txn *bdb.Txn) error {
+		item, err := txn.Get(key)
+		if err == nil {
+			v, err = item.ValueCopy(nil)
+		}
+		return err
+	}); err != nil {
+		t.Fatalf("%.16x: %v", key, err)
+	}
+	return v
+}
+
 // TestWriteBehind wants changes on disk without a flush while Run runs.
 func TestWriteBehind(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "peers")
@@ -245,12 +268,13 @@ func TestWriteBehind(t *testing.T) {
 	for n := range 20_000 {
 		s.Add(storetest.Address(n, 1), storetest.Told(n), now)
 	}
-	key := appendNode([]byte{peerKey}, storetest.ID(19_999))
-	for written := false; !written; {
+	for written := uint64(0); written < 20_000; {
 		_ = s.db.View(func(txn *bdb.Txn) error {
-			_, err := txn.Get(key)
-			written = err == nil
-			return nil
+			item, err := txn.Get([]byte{totalsKey})
+			if err != nil {
+				return err
+			}
+			return item.Value(func(v []byte) error { written = readTotals(v).GetPeers(); return nil })
 		})
 	}
 	s.Ensure(storetest.ID(30_000), now, func(r *peerstore.Record) { r.Trusted = true })

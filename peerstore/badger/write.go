@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/switchyard-p2p/switchyard/internal/switchyardpb"
@@ -52,18 +53,27 @@ func (s *Store) sync() error {
 // maxBatch bounds one batch in peers, so that what has to be given back after a failure stays small.
 const maxBatch = 32 * chunk
 
-// write moves changes from the book to the database, a batch at a time: up to limit peers, and all else.
+// write moves changes from the book to the database: up to limit peers, and all else; and then a part of what cleaning there is to do.
 func (s *Store) write(limit int) error {
 	defer func() { s.batch = batch{} }() // a great many changes come seldom
-	for more := true; more && limit >= 0; {
-		n, rest, err := s.writeBatch(min(limit, maxBatch), false)
-		if err != nil {
-			return err
-		}
-		limit -= n
-		more = rest && limit > 0
+	written, err := s.writeChanges(limit)
+	if err != nil || limit == 0 {
+		return err
 	}
-	return nil
+	return s.clean(written)
+}
+
+// writeChanges moves changes from the book to the database, a batch at a time: up to limit peers, and all else. It says how many peers it wrote.
+func (s *Store) writeChanges(limit int) (written int, err error) {
+	for more := true; more && written <= limit; {
+		n, rest, err := s.writeBatch(min(limit-written, maxBatch), false)
+		if err != nil {
+			return written, err
+		}
+		written += n
+		more = rest && written < limit
+	}
+	return written, nil
 }
 
 // writeBatch writes up to limit changed peers, and all other changes, with what the batch holds already; with totals, those are written even if there is nothing else. It says how many peers
@@ -78,13 +88,16 @@ func (s *Store) writeBatch(limit int, totals bool) (peers int, more bool, err er
 		} else {
 			s.Written()
 		}
-		s.batch.reset()
+		s.batch.reset(0)
 	}()
-	w := writer{batch: &s.batch, second: &s.second, now: time.Now(), expiry: s.Book.Limits().Expiry}
+	s.batch.number = s.page + 1
+	w := writer{batch: &s.batch, second: &s.second, now: time.Now()}
 	var c peerstore.Changes
+	passed := false
 	for more = true; more && (peers == 0 || peers < limit); totals = true {
 		more = s.TakeChanges(min(limit-peers, chunk), &c)
-		if c.Empty() && !totals {
+		passed = s.pass.listed && !more
+		if c.Empty() && !totals && !passed {
 			return 0, false, nil
 		}
 		if err := w.changes(&c); err != nil {
@@ -99,8 +112,12 @@ func (s *Store) writeBatch(limit int, totals bool) (peers int, more bool, err er
 	}
 	now := &switchyardpb.StoreTotals{
 		Sequence: s.sequence + 1, Peers: uint64(c.Stored), Bans: uint64(c.Banned),
-		Written: stamp(w.now), Expiry: uint64(w.expiry / time.Second), Copied: s.second.number,
+		Written: stamp(w.now), Copied: s.second.number, Page: s.batch.number - 1, First: s.first,
 	}
+	if passed {
+		now.First = s.pass.begin
+	}
+	s.batch.from, s.batch.to = s.oldest, min(now.First, s.oldest+cleanPages)
 	value, err := proto.Marshal(now)
 	if err != nil {
 		return 0, false, err
@@ -109,8 +126,18 @@ func (s *Store) writeBatch(limit int, totals bool) (peers int, more bool, err er
 	if err := s.batch.write(s.db, s.version, value); err != nil {
 		return 0, false, err
 	}
-	s.sequence++
+	s.wrote(now)
 	return peers, more, s.head.write(now)
+}
+
+// wrote notes that a batch was written, with these totals.
+func (s *Store) wrote(now *switchyardpb.StoreTotals) {
+	s.records += s.batch.records
+	s.pass.records += s.batch.records
+	if now.First != s.first { // the pass has ended
+		s.records, s.first, s.pass = s.pass.records, now.First, pass{}
+	}
+	s.sequence, s.page, s.stored, s.oldest = now.Sequence, now.Page, int(now.Peers), max(s.oldest, s.batch.to)
 }
 
 // writer adds changes to a batch.
@@ -118,7 +145,8 @@ type writer struct {
 	batch  *batch
 	second *second
 	now    time.Time
-	expiry time.Duration // of learned peers
+	key    []byte // of the peer that is being written, as the second copy knows it
+	peer   []byte // its StoredPeer
 }
 
 // until is when the database may let go of what ends then, in seconds; 0 for what has no end.
@@ -137,15 +165,17 @@ func later(a, b time.Time) time.Time {
 }
 
 func (w *writer) changes(c *peerstore.Changes) error {
+	w.batch.open = false // a page says one thing of a peer, and what was taken now may be of one that is in the last page
 	for _, id := range c.Gone {
-		key := appendNode([]byte{peerKey}, id)
-		if _, flagged := w.second.flags[string(key)]; flagged {
-			w.second.del(key)
+		w.key = appendNode(append(w.key[:0], peerKey), id)
+		if _, flagged := w.second.flags[string(w.key)]; flagged {
+			w.second.del(w.key)
 		}
-		w.batch.del(key)
+		page := w.batch.page()
+		*page = appendGone(*page, w.key[1:])
 	}
 	for i := range c.Peers {
-		w.peer(&c.Peers[i])
+		w.add(&c.Peers[i])
 	}
 	for _, t := range c.Lifted {
 		w.del(nameKey(banKey, t.String()))
@@ -184,19 +214,17 @@ func (w *writer) ban(b *peerstore.Ban) error {
 	return nil
 }
 
-func (w *writer) peer(p *peerstore.Saved) {
-	b := append(w.batch.space(), peerKey)
+func (w *writer) add(p *peerstore.Saved) {
+	w.key = append(w.key[:0], peerKey)
 	if p.Name == "" {
-		b = append(append(b, hexNode), p.Node[:]...)
+		w.key = append(append(w.key, hexNode), p.Node[:]...)
 	} else {
-		b = appendNode(b, p.Name)
+		w.key = appendNode(w.key, p.Name)
 	}
-	key := len(b)
-	b = appendPeer(b, p)
-	var end uint64
-	if !p.Trusted && !p.Unconditional && !p.Busy { // these the book never forgets, and it writes them again when they are so no longer
-		end = w.until(unstamp(uint64(p.LastSeen())).Add(w.expiry))
-	}
-	w.second.peer(b[:key], b[key:], flagsOf(p.Trusted, p.Unconditional, p.Private))
-	w.batch.putSpace(b, key, end)
+	w.peer = protowire.AppendBytes(protowire.AppendVarint(w.peer[:0], peerNode), w.key[1:])
+	node := len(w.peer)
+	w.peer = appendPeer(w.peer, p)
+	w.second.peer(w.key, w.peer[node:], flagsOf(p.Trusted, p.Unconditional, p.Private))
+	page := w.batch.page()
+	*page = appendPeerTo(*page, w.peer)
 }
