@@ -27,7 +27,7 @@ func (b *Book) Next(now time.Time, q Query) (r Record, ok bool) {
 		b.mu.Lock()
 	}
 	for range maxDraws {
-		slot, e := b.draw(q.Table)
+		slot, e := b.draw(&q)
 		if e == nil {
 			b.mu.Unlock()
 			return Record{}, false
@@ -166,9 +166,9 @@ func (b *Book) ready(slot uint32, e *entry) bool {
 
 // draw chooses at random, by weight; nil when nobody is due. Where a great many stand among those that are due and are not any more, it lets others have the lock
 // now and then while it mends that.
-func (b *Book) draw(t Table) (uint32, *entry) {
+func (b *Book) draw(q *Query) (uint32, *entry) {
 	for n := 1; ; n++ {
-		slot, ok := b.choose(t)
+		slot, ok := b.choose(q)
 		if !ok && !b.advance(maxMoves) {
 			return 0, nil
 		}
@@ -186,8 +186,8 @@ func (b *Book) draw(t Table) (uint32, *entry) {
 }
 
 // choose draws a slot of those among the due: routable peers before the others, the tables half and half, a network group, and one of its better peers.
-func (b *Book) choose(t Table) (uint32, bool) {
-	which, ok := b.part(t, b.ahead(0).table)
+func (b *Book) choose(q *Query) (uint32, bool) {
+	which, ok := b.part(q.Table, b.ahead(0).table)
 	if !ok {
 		return 0, false
 	}
@@ -198,7 +198,7 @@ func (b *Book) choose(t Table) (uint32, bool) {
 	c, d := &b.crowds[which], b.ahead(0)
 	slot := c.all.at(c.drawn(d)).choose(d).slot()
 	b.roll()
-	b.lookAhead(t)
+	b.lookAhead(q.Table, q.Reserve)
 	return slot, true
 }
 

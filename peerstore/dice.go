@@ -38,7 +38,7 @@ func (b *Book) roll() {
 }
 
 // lookAhead begins to load what the next draws will read: of each the thing that what was loaded at the last draw leads to. Peers may have come and gone since then.
-func (b *Book) lookAhead(t Table) {
+func (b *Book) lookAhead(t Table, reserve bool) {
 	d := b.ahead(4)
 	d.which, _ = b.part(t, d.table)
 	if c := &b.crowds[d.which]; len(c.some) > 0 {
@@ -60,8 +60,18 @@ func (b *Book) lookAhead(t Table) {
 		d.slot = of.choose(d).slot()
 		b.prefetch(d.slot)
 	}
-	if e := b.at(b.ahead(0).slot); e.first.source != 0 {
-		prefetch(unsafe.Pointer(b.sources.at(e.first.source)))
+	d = b.ahead(0)
+	e := b.at(d.slot)
+	if e.first.source != 0 {
+		from := unsafe.Pointer(b.sources.at(e.first.source))
+		prefetch(from)
+		prefetch(unsafe.Add(from, 64))
+	}
+	if of := b.crowds[d.which].has(d.crowd); reserve && of != nil { // who takes its place in its group and in its set
+		prefetch(unsafe.Pointer(&b.at(of.members[len(of.members)-1].slot()).crowdPos))
+		if s := &b.sets[e.set]; int(e.pos) < len(s.slots) {
+			prefetch(unsafe.Pointer(&s.slots[e.pos]))
+		}
 	}
 }
 
