@@ -170,6 +170,15 @@ func (c *crowds) remove(id, pos uint32) (moved uint32, some bool) {
 	return of.members[pos].slot(), true
 }
 
+// crowdOf is the group that a peer that may not be dialed now was in, and will be as a rule; nil when there is none.
+func (b *Book) crowdOf(slot uint32) (c *crowds, id uint32) {
+	e := b.at(slot)
+	if which, ok := e.set.weighed(); ok && e.crowd < b.crowds[which].all.next {
+		return &b.crowds[which], e.crowd
+	}
+	return nil, 0
+}
+
 // joinCrowd puts e, which may be dialed now, into the crowd of its group: that of the address by which it will be.
 func (b *Book) joinCrowd(slot uint32, e *entry) {
 	if which, ok := e.set.weighed(); ok {

@@ -1,6 +1,9 @@
 package peerstore
 
-import "time"
+import (
+	"time"
+	"unsafe"
+)
 
 // A learned peer's level says how likely it is to be dialed: each level doubles the weight. Old Tendermint ordered peers strictly by such a rank, so that
 // whoever made himself look best was dialed first, always; a weight leaves everybody a chance.
@@ -126,11 +129,8 @@ func (b *Book) advance(moves int) (some bool) {
 		if !ok || first.due > b.now {
 			break
 		}
-		b.waiting.drop(0)
+		b.soon(b.waiting.drop(0))
 		some = true
-		if next, ok := b.waiting.min(); ok {
-			b.prefetch(next.slot)
-		}
 		if b.stale(first) {
 			continue
 		}
@@ -142,6 +142,23 @@ func (b *Book) advance(moves int) (some bool) {
 		}
 	}
 	return some
+}
+
+// soon begins to load what makes the next peers due, as they come nearer to the top of the heap: who is at a third item, the group of who is at a second one, and where the
+// first is added there.
+func (b *Book) soon(second, third int) {
+	items := b.waiting.items
+	if third > 0 {
+		b.prefetch(items[third].slot)
+	}
+	if second > 0 {
+		if c, id := b.crowdOf(items[second].slot); c != nil {
+			prefetch(unsafe.Pointer(c.all.at(id)))
+		}
+		if c, id := b.crowdOf(items[0].slot); c != nil {
+			c.all.at(id).prefetch()
+		}
+	}
 }
 
 // onlyDue says of a peer whose time has come that nothing else can have changed for it meanwhile, as for most: it has a place in a bucket, no ban or quarantine may have

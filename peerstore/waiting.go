@@ -43,14 +43,16 @@ func (w *waiting) min() (dueItem, bool) {
 	return w.items[0], true
 }
 
-func (w *waiting) drop(i int) {
+// drop takes an item out. Of the first it also says where on its way to a child and to a child's child another item has moved up; 0 for none.
+func (w *waiting) drop(i int) (second, third int) {
 	last := len(w.items) - 1
 	w.items[i] = w.items[last]
 	w.items = w.items[:last]
 	if i < last {
-		w.down(i)
+		second, third = w.down(i)
 		w.up(i)
 	}
+	return second, third
 }
 
 func (w *waiting) up(i int) {
@@ -66,7 +68,7 @@ func (w *waiting) up(i int) {
 	w.items[i] = item
 }
 
-func (w *waiting) down(i int) {
+func (w *waiting) down(i int) (second, third int) {
 	item := w.items[i]
 	for {
 		first := 4*i + 1
@@ -83,7 +85,12 @@ func (w *waiting) down(i int) {
 			break
 		}
 		w.items[i] = w.items[least]
-		i = least
+		if i = least; second == 0 {
+			second = i
+		} else if third == 0 {
+			third = i
+		}
 	}
 	w.items[i] = item
+	return second, third
 }
