@@ -11,13 +11,17 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// laneInSize is how much of a lane's input is taken out of quic-go at once.
-const laneInSize = 64 << 10
+const (
+	// laneInSize is how much of a lane's input is taken out of quic-go at once.
+	laneInSize = 64 << 10
+	// shortSize is how much an idle lane has room for without borrowing memory.
+	shortSize = 128
+)
 
 var laneChunks = sync.Pool{New: func() any { return new([laneInSize]byte) }}
 
 // laneIn is the reading half of a lane. quic-go does not tell when a stream has input, so one goroutine waits for it, and holds memory only while there is
-// some. It takes bytes out of quic-go as soon as those before are read, so quic-go's window is what limits the remote.
+// some, but for a little: what is short is read there as it comes. It takes bytes out of quic-go as soon as those before are read, so quic-go's window is what limits the remote.
 type laneIn struct {
 	s    *stream
 	done chan struct{} // closed when nothing more comes
@@ -26,7 +30,9 @@ type laneIn struct {
 	room     sync.Cond // all is read, or the connection has ended
 	some     sync.Cond // there is something to read, or an end
 	chunk    *[laneInSize]byte
-	from, to int   // what is to be read of chunk
+	short    [shortSize]byte
+	inShort  bool  // what is to be read is there, and not in chunk
+	from, to int   // what is to be read
 	filling  bool  // run reads into chunk, behind to
 	err      error // what comes behind it
 	reset    bool
@@ -44,32 +50,59 @@ func newLaneIn(s *stream) *laneIn {
 
 // run is the goroutine.
 func (l *laneIn) run() {
-	var one [1]byte
+	short := true // as what came last was
 	for {
-		_, err := l.s.quic.Peek(one[:]) // waits, and holds nothing
-		if err == nil {
-			err = l.fill()
+		var n int
+		var err error
+		if short && l.isRead() {
+			n, err = l.s.quic.Read(l.short[:])
+			l.took(n)
+		} else {
+			var one [1]byte
+			if _, err = l.s.quic.Peek(one[:]); err == nil { // waits, and holds nothing
+				n, err = l.fill()
+			}
 		}
 		if err != nil {
 			l.end(err)
 			return
 		}
+		short = n < shortSize
 		l.s.changed()
 	}
 }
 
+// isRead says that nothing is to be read: then short is run's own.
+func (l *laneIn) isRead() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.from == l.to
+}
+
+// took takes note of n bytes in short.
+func (l *laneIn) took(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inShort, l.from, l.to = true, 0, n
+	l.some.Broadcast()
+}
+
 // fill reads what there is, once there is room for it.
-func (l *laneIn) fill() error {
+func (l *laneIn) fill() (int, error) {
 	l.mu.Lock()
 	for l.to == laneInSize && !l.isCut {
 		l.room.Wait()
 	}
 	if l.isCut {
 		l.mu.Unlock()
-		return net.ErrClosed
+		return 0, net.ErrClosed
 	}
 	if l.chunk == nil {
 		l.chunk = laneChunks.Get().(*[laneInSize]byte)
+	}
+	if l.inShort {
+		l.from, l.to = 0, copy(l.chunk[:], l.short[l.from:l.to])
+		l.inShort = false
 	}
 	l.filling = true
 	chunk, at := l.chunk, l.to
@@ -81,7 +114,7 @@ func (l *laneIn) fill() error {
 	l.tidy()
 	l.some.Broadcast()
 	l.mu.Unlock()
-	return err
+	return n, err
 }
 
 // tidy begins anew with the chunk when all of it is read, or gives it back. mu is held.
@@ -165,7 +198,11 @@ func (l *laneIn) take(p []byte) int {
 	if l.from == l.to {
 		return 0
 	}
-	n := copy(p, l.chunk[l.from:l.to])
+	from := l.short[:]
+	if !l.inShort {
+		from = l.chunk[:]
+	}
+	n := copy(p, from[l.from:l.to])
 	l.from += n
 	l.tidy()
 	return n

@@ -20,10 +20,11 @@ type stream struct {
 	writing sync.Mutex  // held while quic-go's Write runs for one of ours
 	closed  atomic.Bool // by Close
 
-	mu  sync.Mutex // guards what in and out point to, and changes
-	in  *laneIn
-	out *laneOut
-	f   func()
+	mu    sync.Mutex // held by Watch
+	in    *laneIn    // set once, as out, ahead of laned
+	out   *laneOut
+	laned atomic.Bool
+	f     atomic.Pointer[func()]
 }
 
 var (
@@ -35,10 +36,11 @@ var (
 // Watch implements muxer.RawStream. It must not be called while Read waits.
 func (s *stream) Watch(f func()) {
 	s.mu.Lock()
-	s.f = f
+	s.f.Store(&f)
 	begin := s.in == nil
 	if begin {
 		s.in, s.out = newLaneIn(s), newLaneOut(s)
+		s.laned.Store(true)
 	}
 	s.mu.Unlock()
 	if !begin {
@@ -63,18 +65,16 @@ func (s *stream) Watch(f func()) {
 
 // changed tells the one who watches.
 func (s *stream) changed() {
-	s.mu.Lock()
-	f := s.f
-	s.mu.Unlock()
-	if f != nil {
-		f()
+	if f := s.f.Load(); f != nil {
+		(*f)()
 	}
 }
 
 // lane is both halves; nil before Watch.
 func (s *stream) lane() (*laneIn, *laneOut) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if !s.laned.Load() {
+		return nil, nil
+	}
 	return s.in, s.out
 }
 
