@@ -61,16 +61,11 @@ func (b *Book) lookAhead(t Table, reserve bool) {
 		b.prefetch(d.slot)
 	}
 	d = b.ahead(0)
-	e := b.at(d.slot)
-	if e.first.source != 0 {
-		from := unsafe.Pointer(b.sources.at(e.first.source))
-		prefetch(from)
-		prefetch(unsafe.Add(from, 64))
-	}
+	b.prefetchSource(d.slot)
 	if of := b.crowds[d.which].has(d.crowd); reserve && of != nil { // who takes its place in its group and in its set
 		prefetch(unsafe.Pointer(&b.at(of.members[len(of.members)-1].slot()).crowdPos))
-		if s := &b.sets[e.set]; int(e.pos) < len(s.slots) {
-			prefetch(unsafe.Pointer(&s.slots[e.pos]))
+		if e := b.at(d.slot); int(e.pos) < len(b.sets[e.set].slots) {
+			prefetch(unsafe.Pointer(&b.sets[e.set].slots[e.pos]))
 		}
 	}
 }
@@ -81,6 +76,15 @@ func (b *Book) prefetch(slot uint32) {
 	prefetch(e)
 	prefetch(unsafe.Add(e, 64))
 	prefetch(unsafe.Add(e, 128))
+}
+
+// prefetchSource begins to load who told of a peer, whose entry should be loaded.
+func (b *Book) prefetchSource(slot uint32) {
+	if e := b.at(slot); e.first.source != 0 {
+		from := unsafe.Pointer(b.sources.at(e.first.source))
+		prefetch(from)
+		prefetch(unsafe.Add(from, 64))
+	}
 }
 
 // drawn is the group that dice choose: of some there must be one.

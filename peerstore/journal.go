@@ -122,6 +122,9 @@ func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
 		if n+farAhead < len(j.peers) {
 			b.prefetch(j.peers[n+farAhead])
 		}
+		if n+ahead < len(j.peers) {
+			b.prefetchSource(j.peers[n+ahead])
+		}
 		if e := b.at(j.peers[n]); e.is(live) && e.is(changed) {
 			e.flags &^= changed
 			b.save(j.peers[n], e, c.next())
