@@ -5,6 +5,8 @@ import (
 
 	bdb "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/pb"
+
+	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
 // batch is what is to be written at once. It is no transaction, as those have a bound: a kill may leave the beginning of it. Its totals come behind all that is put and name its
@@ -19,6 +21,7 @@ type batch struct {
 	records int    // in the pages
 	from    uint64 // pages from this one on are to be removed, up to (exclusive)
 	to      uint64
+	changes peerstore.Changes // memory to take changes into
 }
 
 // item is a value of a batch that is in no page.
@@ -34,7 +37,7 @@ const grace = 30 * 24 * time.Hour
 // reset empties the batch, whose memory is used again. The next page will have a number.
 func (b *batch) reset(number uint64) {
 	clear(b.gone)
-	*b = batch{items: b.items[:0], gone: b.gone, pages: b.pages, number: number}
+	*b = batch{items: b.items[:0], gone: b.gone, pages: b.pages, number: number, changes: b.changes}
 }
 
 // page is the page to append a record to.

@@ -10,7 +10,7 @@
 //   - Bans, small values (anchors, keys) and the peers with one of the operator's flags are in a second file as well, COPY: removing or damaging any one file loses
 //     none of them, and brings no ban back that was lifted. Of the other peers a damaged file loses those that are in its damaged part, with the up to some
 //     hundred that were written with them; of some of these an earlier state may come back.
-//   - The folder takes up to four times what the peers need (about 100 bytes each), for a short time five times, and some 30 MB.
+//   - The folder takes up to five times what the peers need (about 100 bytes each) and, while a great deal is written, up to 100 MB more.
 //
 // The folder belongs to the store. Two processes cannot open it at the same time.
 package badger

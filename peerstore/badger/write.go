@@ -55,8 +55,12 @@ const maxBatch = 32 * chunk
 
 // write moves changes from the book to the database: up to limit peers, and all else; and then a part of what cleaning there is to do.
 func (s *Store) write(limit int) error {
-	defer func() { s.batch = batch{} }() // a great many changes come seldom
 	written, err := s.writeChanges(limit)
+	defer func() {
+		if written < maxBatch { // a great many changes come seldom, but then one after the other
+			s.batch = batch{}
+		}
+	}()
 	if err != nil || limit == 0 {
 		return err
 	}
@@ -92,15 +96,15 @@ func (s *Store) writeBatch(limit int, totals bool) (peers int, more bool, err er
 	}()
 	s.batch.number = s.page + 1
 	w := writer{batch: &s.batch, second: &s.second, now: time.Now()}
-	var c peerstore.Changes
+	c := &s.batch.changes
 	passed := false
 	for more = true; more && (peers == 0 || peers < limit); totals = true {
-		more = s.TakeChanges(min(limit-peers, chunk), &c)
+		more = s.TakeChanges(min(limit-peers, chunk), c)
 		passed = s.pass.listed && !more
 		if c.Empty() && !totals && !passed {
 			return 0, false, nil
 		}
-		if err := w.changes(&c); err != nil {
+		if err := w.changes(c); err != nil {
 			return 0, false, err
 		}
 		if peers += len(c.Peers); limit == 0 {
