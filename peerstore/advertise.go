@@ -211,7 +211,7 @@ func (b *Book) draft(out []transport.Address, t *tour, limit int) (_ []transport
 		}
 		for _, slot := range page {
 			if slot != noSlot {
-				b.prefetch(slot)
+				b.at(slot).prefetch()
 			}
 		}
 		n := 0

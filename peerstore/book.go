@@ -201,7 +201,7 @@ func (b *Book) insert(id transport.NodeID) (uint32, *entry) {
 func (b *Book) insertKey(k *nodeKey, hash uint64, id transport.NodeID) (uint32, *entry) {
 	slot := b.entries.take()
 	if next, ok := b.entries.upcoming(); ok {
-		b.prefetch(next)
+		b.at(next).prefetch()
 	}
 	e := b.at(slot)
 	e.key, e.firstSeen, e.flags = k.raw, b.now, live

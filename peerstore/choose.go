@@ -195,8 +195,8 @@ func (b *Book) choose(q *Query) (uint32, bool) {
 		b.roll()
 		return b.chooseByLevel(which)
 	}
-	c, d := &b.crowds[which], b.ahead(0)
-	slot := c.all.at(c.drawn(d)).choose(d).slot()
+	d := b.ahead(0)
+	slot := b.crowds[which].drawn(d).choose(d).slot()
 	b.roll()
 	b.lookAhead(q.Table, q.Reserve)
 	return slot, true

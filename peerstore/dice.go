@@ -13,8 +13,9 @@ type dice struct {
 	members      [crowdLooks]uint32
 
 	// What they choose as the book is now, for lookAhead alone.
-	which       int
-	crowd, slot uint32
+	which int
+	crowd *crowd
+	entry *entry
 }
 
 func (d *dice) roll(r *rand.Rand) {
@@ -47,40 +48,45 @@ func (b *Book) lookAhead(t Table, reserve bool) {
 	d = b.ahead(3)
 	if c := &b.crowds[d.which]; len(c.some) > 0 {
 		d.crowd = c.drawn(d)
-		prefetch(unsafe.Pointer(c.all.at(d.crowd)))
+		prefetch(unsafe.Pointer(d.crowd))
 	}
 	d = b.ahead(2)
-	if of := b.crowds[d.which].has(d.crowd); of != nil {
+	if of := d.crowd; of != nil && len(of.members) > 0 {
 		for _, random := range d.members {
 			prefetch(unsafe.Pointer(of.at(random)))
 		}
 	}
 	d = b.ahead(1)
-	if of := b.crowds[d.which].has(d.crowd); of != nil {
-		d.slot = of.choose(d).slot()
-		b.prefetch(d.slot)
+	if of := d.crowd; of != nil && len(of.members) > 0 {
+		d.entry = b.at(of.choose(d).slot())
+		d.entry.prefetch()
 	}
 	d = b.ahead(0)
-	b.prefetchSource(d.slot)
-	if of := b.crowds[d.which].has(d.crowd); reserve && of != nil { // who takes its place in its group and in its set
-		prefetch(unsafe.Pointer(&b.at(of.members[len(of.members)-1].slot()).crowdPos))
-		if e := b.at(d.slot); int(e.pos) < len(b.sets[e.set].slots) {
-			prefetch(unsafe.Pointer(&b.sets[e.set].slots[e.pos]))
+	e := d.entry
+	if e == nil {
+		return
+	}
+	b.prefetchSource(e)
+	if reserve && len(d.crowd.members) > 0 { // who takes its place in its group and in its set
+		last := d.crowd.members[len(d.crowd.members)-1]
+		prefetch(unsafe.Pointer(&b.at(last.slot()).crowdPos))
+		if slots := b.sets[e.set].slots; int(e.pos) < len(slots) {
+			prefetch(unsafe.Pointer(&slots[e.pos]))
 		}
 	}
 }
 
 // prefetch begins to load an entry.
-func (b *Book) prefetch(slot uint32) {
-	e := unsafe.Pointer(b.at(slot))
-	prefetch(e)
-	prefetch(unsafe.Add(e, 64))
-	prefetch(unsafe.Add(e, 128))
+func (e *entry) prefetch() {
+	p := unsafe.Pointer(e)
+	prefetch(p)
+	prefetch(unsafe.Add(p, 64))
+	prefetch(unsafe.Add(p, 128))
 }
 
-// prefetchSource begins to load who told of a peer, whose entry should be loaded.
-func (b *Book) prefetchSource(slot uint32) {
-	if e := b.at(slot); e.first.source != 0 {
+// prefetchSource begins to load who told of e, which should be loaded.
+func (b *Book) prefetchSource(e *entry) {
+	if e.first.source != 0 {
 		from := unsafe.Pointer(b.sources.at(e.first.source))
 		prefetch(from)
 		prefetch(unsafe.Add(from, 64))
@@ -88,7 +94,7 @@ func (b *Book) prefetchSource(slot uint32) {
 }
 
 // drawn is the group that dice choose: of some there must be one.
-func (c *crowds) drawn(d *dice) (id uint32) { return c.some[below(d.group, len(c.some))] }
+func (c *crowds) drawn(d *dice) *crowd { return c.all.at(c.some[below(d.group, len(c.some))]) }
 
 // at is one of a group's peers, by a random number.
 func (c *crowd) at(random uint32) *member {

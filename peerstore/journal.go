@@ -120,10 +120,10 @@ func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
 	n := 0
 	for ; n < len(j.peers) && len(c.Peers) < limit; n++ {
 		if n+farAhead < len(j.peers) {
-			b.prefetch(j.peers[n+farAhead])
+			b.at(j.peers[n+farAhead]).prefetch()
 		}
 		if n+ahead < len(j.peers) {
-			b.prefetchSource(j.peers[n+ahead])
+			b.prefetchSource(b.at(j.peers[n+ahead]))
 		}
 		if e := b.at(j.peers[n]); e.is(live) && e.is(changed) {
 			e.flags &^= changed

@@ -149,7 +149,7 @@ func (b *Book) advance(moves int) (some bool) {
 func (b *Book) soon(second, third int) {
 	items := b.waiting.items
 	if third > 0 {
-		b.prefetch(items[third].slot)
+		b.at(items[third].slot).prefetch()
 	}
 	if second > 0 {
 		if c, id := b.crowdOf(items[second].slot); c != nil {
