@@ -60,11 +60,11 @@ func (o Options) withDefaults() Options {
 }
 
 // memTable is the size of the database's table in memory, in bytes, and of its tables; its log is mapped with twice as many.
-const memTable = 4 << 20
+const memTable = 2 << 20
 
 // Tables that come from memory are merged with others once there are so many. As pages are in the order of time they hardly overlap with older tables, so most of this is done
 // once for each page, and once more when those are removed that do not hold any more.
-const tablesToMerge = 5
+const tablesToMerge = 10
 
 // databaseOptions keep the database small: its defaults are made for servers and take hundreds of megabytes. All is read once, at
 // the start, and only written from then on, so there is nothing to cache and no key to look up.
@@ -75,7 +75,7 @@ func databaseOptions(dir string, log *slog.Logger) bdb.Options {
 		WithValueThreshold(128 << 10).   // above the largest value, so that all values lie in the tree
 		WithValueLogFileSize(1 << 20).   // nothing but its header is in there
 		WithCompression(options.None).   // needs no cache of blocks
-		WithBlockSize(pageSize + 8<<10). // a page: one that grows beyond the size takes twice as much memory and is copied
+		WithBlockSize(pageSize + 1<<10). // a page: one that grows beyond the size takes twice as much memory and is copied
 		WithBaseTableSize(memTable).
 		WithBaseLevelSize(math.MaxInt64 / 2). // all tables but the newest are of one level: from one to the next all would be written again
 		WithBlockCacheSize(0).
