@@ -285,15 +285,15 @@ func (b *Book) Rewrite(anew bool) {
 	}
 }
 
-// RewriteSome lists up to limit peers as changed, from a slot on, and says at which slot to go on; done when there are none behind them.
+// RewriteSome lists the peers of up to limit slots as changed, from a slot on, and says at which slot to go on; done when there are none behind them.
 func (b *Book) RewriteSome(from uint32, limit int) (next uint32, done bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for ; from < b.entries.next && limit > 0; from++ {
+	for ; from < b.entries.next && limit > 0; limit-- {
 		if e := b.at(from); e.is(live) {
 			b.journal.peer(from, e)
-			limit--
 		}
+		from++
 	}
 	return from, from >= b.entries.next
 }

@@ -34,8 +34,8 @@ func (s *Store) clean(written int) error {
 		}
 		s.pass = pass{on: true, begin: s.page + 1}
 	}
-	if !s.pass.listed {
-		s.pass.slot, s.pass.listed = s.RewriteSome(s.pass.slot, max(s.opts.least, cleanShare*written))
+	for left := max(s.opts.least, cleanShare*written); left > 0 && !s.pass.listed; left -= cleanLeast { // the book's lock is held for some microseconds each time
+		s.pass.slot, s.pass.listed = s.RewriteSome(s.pass.slot, min(left, cleanLeast))
 	}
 	_, err := s.writeChanges(allPeers)
 	return err

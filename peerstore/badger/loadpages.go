@@ -68,7 +68,7 @@ func newTurns() *turns {
 	return t
 }
 
-// do calls fn once it was called for all turns before. If that may not come, the goroutine whose turn it was must have called it with nothing to do.
+// do calls fn when do has returned for all turns before.
 func (t *turns) do(turn int, fn func()) {
 	t.mu.Lock()
 	for t.next != turn {
