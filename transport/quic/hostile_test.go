@@ -432,23 +432,36 @@ func TestCloseReasons(t *testing.T) {
 		defer l.Close()
 		for code, reason := range map[muxer.Code]string{muxer.CodeEvicted: "a better one has come", muxer.CodeTooManyPeers: "", muxer.CodeShuttingDown: "bye", muxer.CodeProtocolError: long, muxer.CodeUnknown: ""} {
 			for _, turned := range []bool{false, true} {
-				x, y := connect(t, newTransport(t, Config{}, dialerKey), l)
-				if turned {
-					x, y = y, x
-				}
-				end := watch(y)
-				x.Goodbye(code, reason, 0)
 				want := code
 				if code == muxer.CodeUnknown { // says nothing, so it is only over
 					want = muxer.CodeRemoteClosed
 				}
+				err := closeReason(t, l, code, reason, turned)
+				for range 3 {
+					if reset := new(lib.StatelessResetError); !errors.As(err, &reset) {
+						break
+					}
+					// On a busy machine one end has forgotten the connection before the other one has read why, and quic-go lets the reset that follows overtake that.
+					err = closeReason(t, l, code, reason, turned)
+				}
 				var ce *muxer.CloseError
-				if err := <-end; !errors.As(err, &ce) || ce.Code != want || !ce.Remote || ce.Reason != clip(reason) || !errors.Is(err, net.ErrClosed) {
+				if !errors.As(err, &ce) || ce.Code != want || !ce.Remote || ce.Reason != clip(reason) || !errors.Is(err, net.ErrClosed) {
 					t.Errorf("%v (%.20q) arrived as %v", code, reason, err)
 				}
-				x.Close()
-				y.Close()
 			}
 		}
 	}
+}
+
+// closeReason ends a connection to l with a reason, at the dialer or at the listener (turned), and returns what the other end hears.
+func closeReason(t *testing.T, l transport.Listener, code muxer.Code, reason string, turned bool) error {
+	x, y := connect(t, newTransport(t, Config{}, dialerKey), l)
+	defer x.Close()
+	defer y.Close()
+	if turned {
+		x, y = y, x
+	}
+	end := watch(y)
+	x.Goodbye(code, reason, 0)
+	return <-end
 }
