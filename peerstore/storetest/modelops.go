@@ -62,15 +62,20 @@ func (m *model) do() {
 	}
 }
 
+// judged has all contests of a crowded world judged that are decided by now: one may cost a peer its place, and were that in the call that follows, that would learn the peer anew.
+func (m *model) judged() {
+	if m.w.crowded {
+		m.s.Feeler(m.now, peerstore.Query{})
+		m.settle()
+	}
+}
+
 func (m *model) add() {
 	a := m.address()
 	id := a.ID()
 	source := m.source()
 	m.op = fmt.Sprintf("Add %s (%+v)", a, source)
-	if m.w.crowded { // a contest that is judged now may cost a peer its place: were that in the same call, the peer would be learned anew
-		m.s.Feeler(m.now, peerstore.Query{})
-		m.settle()
-	}
+	m.judged()
 	// What has expired may go in the same call, before the address is learned.
 	old, known := m.peers[id]
 	if known && m.expired(old) {
@@ -240,6 +245,7 @@ func (m *model) update() {
 func (m *model) ensure() {
 	id := m.id()
 	m.op = "Ensure " + id.Short()
+	m.judged()
 	old, known := m.peers[id]
 	if known && m.expired(old) { // it may go first
 		m.s.Remove(id)
