@@ -27,8 +27,9 @@ const (
 // StoredPage is what was learned of some peers at once. The newest page that names a peer says what holds of it; none names one twice.
 type StoredPage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Peers         []*StoredPeer          `protobuf:"bytes,1,rep,name=peers,proto3" json:"peers,omitempty"` // with their nodes
-	Gone          [][]byte               `protobuf:"bytes,2,rep,name=gone,proto3" json:"gone,omitempty"`   // nodes, as in keys, that are not known any more
+	Peers         []*StoredPeer          `protobuf:"bytes,1,rep,name=peers,proto3" json:"peers,omitempty"`   // with their nodes
+	Gone          [][]byte               `protobuf:"bytes,2,rep,name=gone,proto3" json:"gone,omitempty"`     // nodes, as in keys, that are not known any more
+	Packed        []byte                 `protobuf:"bytes,3,opt,name=packed,proto3" json:"packed,omitempty"` // in place of these: a StoredPage with them, as an S2 block
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -73,6 +74,13 @@ func (x *StoredPage) GetPeers() []*StoredPeer {
 func (x *StoredPage) GetGone() [][]byte {
 	if x != nil {
 		return x.Gone
+	}
+	return nil
+}
+
+func (x *StoredPage) GetPacked() []byte {
+	if x != nil {
+		return x.Packed
 	}
 	return nil
 }
@@ -542,11 +550,12 @@ var File_internal_switchyardpb_peerstore_proto protoreflect.FileDescriptor
 const file_internal_switchyardpb_peerstore_proto_rawDesc = "" +
 	"\n" +
 	"%internal/switchyardpb/peerstore.proto\x12\n" +
-	"switchyard\"N\n" +
+	"switchyard\"f\n" +
 	"\n" +
 	"StoredPage\x12,\n" +
 	"\x05peers\x18\x01 \x03(\v2\x16.switchyard.StoredPeerR\x05peers\x12\x12\n" +
-	"\x04gone\x18\x02 \x03(\fR\x04gone\"\x91\x04\n" +
+	"\x04gone\x18\x02 \x03(\fR\x04gone\x12\x16\n" +
+	"\x06packed\x18\x03 \x01(\fR\x06packed\"\x91\x04\n" +
 	"\n" +
 	"StoredPeer\x127\n" +
 	"\taddresses\x18\x01 \x03(\v2\x19.switchyard.StoredAddressR\taddresses\x12\x1d\n" +

@@ -15,6 +15,8 @@ type batch struct {
 	items   []item
 	gone    map[string]struct{} // keys to remove, unless they are put again
 	pages   [][]byte            // the key of each and then the page; of these so many are in use
+	packed  [][]byte            // memory for these as they are written
+	room    []byte              // memory to pack one
 	used    int
 	open    bool   // the last of them takes more
 	number  uint64 // of the next page
@@ -37,7 +39,7 @@ const grace = 30 * 24 * time.Hour
 // reset empties the batch, whose memory is used again. The next page will have a number.
 func (b *batch) reset(number uint64) {
 	clear(b.gone)
-	*b = batch{items: b.items[:0], gone: b.gone, pages: b.pages, number: number, changes: b.changes}
+	*b = batch{items: b.items[:0], gone: b.gone, pages: b.pages, packed: b.packed, room: b.room, number: number, changes: b.changes}
 }
 
 // page is the page to append a record to.
@@ -100,8 +102,10 @@ func (b *batch) load(to *bdb.KVLoader, version uint64, totals []byte) error {
 		}
 	}
 	const key = 1 + 8
-	for _, p := range b.pages[:b.used] {
-		if err := set(p[:key], p[key:], 0); err != nil {
+	b.packed = append(b.packed, make([][]byte, b.used-min(b.used, len(b.packed)))...)
+	for i, p := range b.pages[:b.used] {
+		b.packed[i], b.room = packPage(b.packed[i][:0], p[key:], b.room)
+		if err := set(p[:key], b.packed[i], 0); err != nil {
 			return err
 		}
 	}

@@ -64,7 +64,7 @@ const memTable = 2 << 20
 
 // Tables that come from memory are merged with others once there are so many. As pages are in the order of time they hardly overlap with older tables, so most of this is done
 // once for each page, and once more when those are removed that do not hold any more.
-const tablesToMerge = 10
+const tablesToMerge = 20
 
 // databaseOptions keep the database small: its defaults are made for servers and take hundreds of megabytes. All is read once, at
 // the start, and only written from then on, so there is nothing to cache and no key to look up.
@@ -72,10 +72,10 @@ func databaseOptions(dir string, log *slog.Logger) bdb.Options {
 	return bdb.DefaultOptions(dir).
 		WithMemTableSize(memTable).
 		WithNumMemtables(2).
-		WithValueThreshold(128 << 10).   // above the largest value, so that all values lie in the tree
-		WithValueLogFileSize(1 << 20).   // nothing but its header is in there
-		WithCompression(options.None).   // needs no cache of blocks
-		WithBlockSize(pageSize + 1<<10). // a page: one that grows beyond the size takes twice as much memory and is copied
+		WithValueThreshold(128 << 10). // above the largest value, so that all values lie in the tree
+		WithValueLogFileSize(1 << 20). // nothing but its header is in there
+		WithCompression(options.None). // needs no cache of blocks
+		WithBlockSize(16 << 10).       // for one packed page as a rule: what is damaged is lost by blocks, and a page that outgrows its block is copied
 		WithBaseTableSize(memTable).
 		WithBaseLevelSize(math.MaxInt64 / 2). // all tables but the newest are of one level: from one to the next all would be written again
 		WithBlockCacheSize(0).

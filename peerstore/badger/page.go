@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/klauspost/compress/s2"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -16,11 +17,15 @@ import (
 // pageSize is how long a page becomes before another one begins, in bytes.
 const pageSize = 32 << 10
 
+// maxPage bounds a page that is unpacked, in bytes: it is well above pageSize and the largest record.
+const maxPage = 128 << 10
+
 // The tags of StoredPage, and that of the field of StoredPeer that only pages have.
 const (
-	pagePeer = 1<<3 | length
-	pageGone = 2<<3 | length
-	peerNode = 16<<3 | length
+	pagePeer   = 1<<3 | length
+	pageGone   = 2<<3 | length
+	pagePacked = 3<<3 | length
+	peerNode   = 16<<3 | length
 )
 
 // keyOfPage is the key of the page with a number.
@@ -34,16 +39,23 @@ func numberOfPage(key []byte) (number uint64, ok bool) {
 	return binary.BigEndian.Uint64(key[1:]), true
 }
 
-// content is a page that was read; all of it is part of the page.
+// content is a page that was read; all of it is part of the page, or of room.
 type content struct {
 	nodes [][]byte // of peers
 	peers [][]byte // their StoredPeers
 	gone  [][]byte // nodes
+	room  []byte   // memory for a page that is unpacked
 }
 
-// read takes a page apart. It says nothing of what the peers' fields are.
+// read takes a page apart, a packed one too. It says nothing of what the peers' fields are.
 func (c *content) read(page []byte) error {
 	c.nodes, c.peers, c.gone = c.nodes[:0], c.peers[:0], c.gone[:0]
+	if f, rest, err := next(page); err == nil && f.tag == pagePacked && len(rest) == 0 {
+		if c.room, err = unpack(c.room, f.bytes); err != nil {
+			return err
+		}
+		page = c.room
+	}
 	for len(page) > 0 {
 		var f field
 		var err error
@@ -62,9 +74,35 @@ func (c *content) read(page []byte) error {
 				return err
 			}
 			c.gone = append(c.gone, f.bytes)
+		case pagePacked:
+			return errors.New("a packed page is not alone")
 		}
 	}
 	return nil
+}
+
+// packPage appends a page as it is written, packed if that makes it smaller: what a page costs to write grows with its bytes. It returns room, its memory, too.
+func packPage(dst, page, room []byte) (packed, used []byte) {
+	block := s2.Encode(room[:cap(room)], page)
+	if len(block) >= len(page) {
+		return append(dst, page...), block
+	}
+	return protowire.AppendBytes(protowire.AppendVarint(dst, pagePacked), block), block
+}
+
+// unpack reads a packed page into room, as far as that is large enough.
+func unpack(room, block []byte) ([]byte, error) {
+	n, err := s2.DecodedLen(block)
+	if err == nil && n > maxPage {
+		err = fmt.Errorf("%d bytes unpacked, want %d at most", n, maxPage)
+	}
+	if err == nil {
+		room, err = s2.Decode(room[:cap(room)], block)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("a packed page: %w", err)
+	}
+	return room, nil
 }
 
 // nodeOf is the node of a StoredPeer in a page. As a rule it is the first field; as in each message the last one of several counts.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/s2"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/switchyard-p2p/switchyard/internal/switchyardpb"
@@ -33,6 +34,12 @@ func FuzzPage(f *testing.F) {
 	whole := w.batch.pages[0][1+8:]
 	f.Add(whole)
 	f.Add(whole[:len(whole)/2])
+	packed, _ := packPage(nil, bytes.Repeat(whole, 3), nil)
+	f.Add(packed)
+	f.Add(packed[:len(packed)-1])
+	f.Add(append(slices.Clone(packed), packed...))
+	twice, _ := packPage(nil, append(slices.Clone(packed), make([]byte, 100)...), nil)
+	f.Add(twice)
 	f.Add(appendPeerTo(nil, []byte{8, 1}))             // without its node
 	f.Add(appendGone(nil, []byte{hexNode, 1}))         // too short
 	f.Add(append(slices.Clone(whole), whole...))       // each twice
@@ -42,7 +49,15 @@ func FuzzPage(f *testing.F) {
 		var c content
 		err := c.read(data)
 		var want switchyardpb.StoredPage
-		if e := proto.Unmarshal(data, &want); err == nil && e != nil {
+		e := proto.Unmarshal(data, &want)
+		if e == nil && err == nil && len(want.Packed) > 0 {
+			inner, bad := s2.Decode(nil, want.Packed)
+			if bad != nil {
+				t.Fatal("read, but it cannot be unpacked: ", bad)
+			}
+			e = proto.Unmarshal(inner, &want) // which forgets what was there
+		}
+		if err == nil && e != nil {
 			// What the fields of a peer are is found out when it is decoded, and some are never.
 			for i, peer := range c.peers {
 				var r peerstore.Record
@@ -72,6 +87,26 @@ func FuzzPage(f *testing.F) {
 			t.Fatalf("%v: %+v, %+v", err, l.loaded, l.book.Stats())
 		}
 	})
+}
+
+// TestPack wants a page to come back as it was, packed when that makes it smaller, and one that would become too large refused.
+func TestPack(t *testing.T) {
+	same := appendGone(nil, appendNode(nil, storetest.ID(1)))
+	for size, packed := range map[int]bool{0: false, 1: false, 1000: true, maxPage / len(same): true} {
+		page := bytes.Repeat(same, size)
+		got, _ := packPage(nil, page, nil)
+		if packed != (len(got) < len(page)) || !packed && !bytes.Equal(got, page) {
+			t.Errorf("%d bytes became %d", len(page), len(got))
+		}
+		var c content
+		if err := c.read(got); err != nil || len(c.gone) != size {
+			t.Errorf("%d of %d, %v", len(c.gone), size, err)
+		}
+	}
+	large, _ := packPage(nil, bytes.Repeat(same, maxPage/len(same)+1), nil)
+	if err := new(content).read(large); err == nil || !strings.Contains(err.Error(), "131072 at most") {
+		t.Error(err)
+	}
 }
 
 // TestNewestHolds wants of several pages that name a peer the last to hold, and pages of a batch that was not finished to be left out.

@@ -214,7 +214,15 @@ func TestDamagedValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	node := appendNode(nil, storetest.ID(3))
-	bad := bytes.Replace(value(t, s, keyOfPage(1)), node, append(bytes.Clone(node[:len(node)-1]), 0xff), 1) // its address and its node then differ
+	packed, _, err := next(value(t, s, keyOfPage(1)))
+	if err != nil || packed.tag != pagePacked {
+		t.Fatal(packed, err)
+	}
+	plain, err := unpack(nil, packed.bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := bytes.Replace(plain, node, append(bytes.Clone(node[:len(node)-1]), 0xff), 1) // its address and its node then differ
 	bad = appendPeerTo(bad, append(protowire.AppendBytes(protowire.AppendVarint(nil, peerNode), node), 0xff))
 	put(t, s, keyOfPage(1), bad)
 	put(t, s, keyOfPage(2), []byte("\xff\xff\xff"))
