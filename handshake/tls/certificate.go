@@ -97,11 +97,14 @@ func newCertificate(ctx context.Context, id handshake.Identity, node handshake.P
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
+	var serial [8]byte
+	_, _ = rand.Read(serial[:]) // never fails
+	serial[0] &= 0x7f
 	template := &x509.Certificate{
-		SerialNumber:    big.NewInt(1), // short, as each byte of a certificate costs some thirty of every set-up's memory; nobody asks an issuer that is in no list
+		SerialNumber:    new(big.Int).SetBytes(serial[:]), // issuer and serial number together are unique: RFC 5280, section 4.1.2.2
 		NotBefore:       now.Add(-certBefore),
 		NotAfter:        now.Add(certLife + certAfter),
-		Subject:         pkix.Name{SerialNumber: "1"}, // RFC 5280, section 4.1.2.4: the issuer must not be empty
+		Subject:         pkix.Name{SerialNumber: "1"}, // RFC 5280, section 4.1.2.4: the issuer must not be empty. Short, as each byte of a certificate costs some thirty of every set-up's memory
 		ExtraExtensions: []pkix.Extension{{Id: extensionID, Value: value}},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, secret.Public(), secret)

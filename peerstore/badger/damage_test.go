@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -20,10 +21,18 @@ func damagedStore(t *testing.T) (dir string, peers, bans int) {
 	path := filepath.Join(t.TempDir(), "peers")
 	now := time.Now()
 	peers, bans = 3000, 30
+	random := rand.New(rand.NewPCG(1, 2))
 	s := open(t, path, Options{})
 	for part := range 3 {
 		for n := part * peers / 3; n < (part+1)*peers/3; n++ {
 			s.Add(storetest.Address(n, 1), storetest.Told(n), now)
+			s.Update(storetest.ID(n), func(r *peerstore.Record) { // so unlike that a page fills a block, packed too
+				var noise [40]byte
+				for i := range noise {
+					noise[i] = byte(random.Uint32())
+				}
+				r.Addresses[0].LastError = hex.EncodeToString(noise[:])
+			})
 		}
 		for n := part * bans / 3; n < (part+1)*bans/3; n++ {
 			if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(100_000 + n)}, Reason: "r"}); err != nil {

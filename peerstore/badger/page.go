@@ -83,6 +83,9 @@ func (c *content) read(page []byte) error {
 
 // packPage appends a page as it is written, packed if that makes it smaller: what a page costs to write grows with its bytes. It returns room, its memory, too.
 func packPage(dst, page, room []byte) (packed, used []byte) {
+	if len(page) > maxPage { // of a peer with a great many addresses: unpack would refuse it
+		return append(dst, page...), room
+	}
 	block := s2.Encode(room[:cap(room)], page)
 	if len(block) >= len(page) {
 		return append(dst, page...), block
