@@ -383,13 +383,14 @@ func joinIDs(ids []transport.NodeID) []byte {
 
 // Add learns an address from a source. It says whether that was new. Our own addresses and those without a node id are not learned.
 func (m *PeerManager) Add(addr transport.Address, source peerstore.Source) bool {
-	id := addr.ID()
-	if id == "" || id == m.self {
+	if !addr.HasID() || addr.Is(m.self) {
 		return false
 	}
 	now := time.Now()
-	if _, banned := m.store.Banned(id, netip.Addr{}, now); banned {
-		return false
+	if len(m.trusted) > 0 || source.Kind == peerstore.SourceConfig { // for whom the store itself does not ask
+		if _, banned := m.store.Banned(addr.ID(), netip.Addr{}, now); banned {
+			return false
+		}
 	}
 	m.mu.Lock()
 	ours := m.isSelf(addr)
@@ -417,7 +418,16 @@ func (m *PeerManager) isSelf(addr transport.Address) bool {
 // dialed over several wires or transports one address of each is among them, where it is as good as the first.
 func (m *PeerManager) Advertise(to transport.NodeID, limit int) []transport.Address {
 	guests := m.allGuests()
-	return m.store.Advertise(limit, time.Now(), func(id transport.NodeID) bool { return id == to || id == m.self || m.private[id] || guests[id] })
+	return m.store.Advertise(limit, time.Now(), func(a transport.Address) bool {
+		if a.Is(to) || a.Is(m.self) {
+			return true
+		}
+		if len(m.private)+len(guests) == 0 { // as a rule
+			return false
+		}
+		id := a.ID()
+		return m.private[id] || guests[id]
+	})
 }
 
 // SetHeight tells how far a peer has come, or, for our own id, how far we have. Unknown ids are ignored.

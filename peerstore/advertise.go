@@ -127,7 +127,7 @@ func (b *Book) isWide(k *known) bool {
 //
 // It costs O(limit), whatever the size of the book: it steps through the set from a random place in strides of random length, and so meets everybody once, in an
 // order that differs each time.
-func (b *Book) Advertise(limit int, now time.Time, skip func(transport.NodeID) bool) []transport.Address {
+func (b *Book) Advertise(limit int, now time.Time, skip func(transport.Address) bool) []transport.Address {
 	if limit <= 0 {
 		return nil
 	}
@@ -144,31 +144,34 @@ func (b *Book) Advertise(limit int, now time.Time, skip func(transport.NodeID) b
 	b.mu.Unlock()
 
 	out := make([]transport.Address, 0, min(limit, total))
-	var seen map[transport.NodeID]struct{} // from the second draw on: the sets may have changed since the first
+	var seen map[nodeKey]struct{} // from the second draw on: the sets may have changed since the first
 	for _, s := range order {
 		tour := tour{set: s}
 		for more := true; more && len(out) < limit; {
 			if seen == nil && len(out) > 0 {
-				seen = make(map[transport.NodeID]struct{}, limit)
+				seen = make(map[nodeKey]struct{}, limit)
 				for _, a := range out {
-					seen[a.ID()] = struct{}{}
+					seen[keyOfNode(a)] = struct{}{}
 				}
 			}
 			from := len(out)
 			out, more = b.draft(out, &tour, limit)
+			if seen == nil && skip == nil {
+				continue
+			}
 			kept := out[:from]
-			var id transport.NodeID // of the peer whose addresses are looked at; they stand together
+			var key nodeKey // of the peer whose addresses are looked at; they stand together
 			told := false
-			for _, a := range out[from:] {
-				if a.ID() != id {
-					id = a.ID()
-					_, twice := seen[id]
-					if told = !twice && (skip == nil || !skip(id)); told && seen != nil {
-						seen[id] = struct{}{}
+			for i := from; i < len(out); i++ {
+				if k := keyOfNode(out[i]); i == from || k != key {
+					key = k
+					_, twice := seen[key]
+					if told = !twice && (skip == nil || !skip(out[i])); told && seen != nil {
+						seen[key] = struct{}{}
 					}
 				}
 				if told {
-					kept = append(kept, a)
+					kept = append(kept, out[i])
 				}
 			}
 			out = kept
@@ -195,7 +198,6 @@ func (b *Book) draft(out []transport.Address, t *tour, limit int) (_ []transport
 		t.begin(len(b.shared[t.set]), b.random.IntN)
 	}
 	var slots [128]uint32
-	var packed [len(slots)]transport.Packed
 	for len(out) < limit && t.done < t.size {
 		// In steps of their own, so that the reads of memory that is far apart do not wait for each other.
 		set := b.shared[t.set]
@@ -214,9 +216,8 @@ func (b *Book) draft(out []transport.Address, t *tour, limit int) (_ []transport
 				b.at(slot).prefetch()
 			}
 		}
-		n := 0
 		for _, slot := range page {
-			if len(out)+n >= limit { // some had several addresses; the rest of the page is for the next time
+			if len(out) >= limit { // some had several addresses; the rest of the page is for the next time
 				break
 			}
 			t.done++
@@ -230,15 +231,11 @@ func (b *Book) draft(out []transport.Address, t *tour, limit int) (_ []transport
 				}
 			}
 			if k := &e.first; k.next == 0 && k.other == 0 { // as most are
-				packed[n] = transport.Packed{Node: e.key, IP: k.ip, Port: k.port}
-				n++
-				continue
+				out = append(out, b.address(e, k))
+			} else {
+				out = b.ways(out, slot, e, limit)
 			}
-			out = transport.Unpack(out, packed[:n]...)
-			n = 0
-			out = b.ways(out, slot, e, limit)
 		}
-		out = transport.Unpack(out, packed[:n]...)
 	}
 	return out, t.done < t.size
 }

@@ -151,15 +151,12 @@ func (s *bans) endOf(a transport.Address) int64 {
 	return 0
 }
 
-// endOfID is when the ban of a node has ended; 0 when there is none.
-func (s *bans) endOfID(id transport.NodeID) int64 {
-	if len(s.ids) == 0 {
+// endOfKey is when the ban of a node has ended; 0 when there is none.
+func (s *bans) endOfKey(k *nodeKey) int64 {
+	if len(s.byKey) == 0 {
 		return 0
 	}
-	if ban, ok := s.ids[id]; ok {
-		return ban.end()
-	}
-	return 0
+	return s.byKey[*k]
 }
 
 // banOf is when the bans of the IP of k have ended; 0 when there is none.
@@ -177,13 +174,8 @@ func (b *Book) banOf(k *known) int64 {
 
 // banOfNode is when the ban of e has ended; 0 when there is none.
 func (b *Book) banOfNode(e *entry) int64 {
-	if len(b.bans.ids) == 0 {
-		return 0
-	}
-	if ban, ok := b.bans.byKey[e.nodeKey()]; ok {
-		return ban
-	}
-	return 0
+	k := e.nodeKey()
+	return b.bans.endOfKey(&k)
 }
 
 // Ban refuses a target: see Store. Its errors are a *TargetError and ErrTooManyBans. A ban of a target that is banned already replaces it.

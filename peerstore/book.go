@@ -99,10 +99,8 @@ type Book struct {
 	stored  int                  // entries that are persisted
 	over    map[nodeKey]struct{} // while peers are restored: those who are not here, and of whom no older record holds
 	journal journal
-	scratch Record              // what Update's fn sees
-	addrs   []AddressRecord     // the memory of its addresses
-	before  []transport.Address // and these as they were
-	told    [32]told            // addresses that were read lately
+	scratch Record          // what Update's fn sees
+	addrs   []AddressRecord // the memory of its addresses
 }
 
 // metaKey is the name under which the buckets' key is kept.
@@ -301,9 +299,9 @@ func (b *Book) Get(id transport.NodeID) (Record, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var r Record
-	slot, e := b.find(id)
+	_, e := b.find(id)
 	if e != nil {
-		b.read(slot, e, &r)
+		b.read(e, id, &r)
 	}
 	return r, e != nil
 }

@@ -32,7 +32,7 @@ func (b *Book) Next(now time.Time, q Query) (r Record, ok bool) {
 			b.mu.Unlock()
 			return Record{}, false
 		}
-		b.read(slot, e, &r)
+		b.read(e, b.idOf(slot, e), &r)
 		if q.Skip == nil && q.Avoid == nil {
 			b.reserve(slot, e, &r, &q)
 			b.mu.Unlock()
@@ -116,7 +116,7 @@ func (b *Book) still(c *candidate, q *Query) (r Record, ok bool) {
 		return r, false
 	}
 	r.Addresses = q.Room[:0]
-	b.read(c.slot, e, &r)
+	b.read(e, c.id, &r)
 	b.reserve(c.slot, e, &r, q)
 	return r, true
 }
@@ -399,7 +399,8 @@ func (b *Book) page(out []Record, id setID, from int) []Record {
 	slots := b.sets[id].slots
 	for ; from < len(slots) && len(out) < cap(out); from++ {
 		var r Record
-		b.read(slots[from], b.at(slots[from]), &r)
+		e := b.at(slots[from])
+		b.read(e, b.idOf(slots[from], e), &r)
 		out = append(out, r)
 	}
 	return out

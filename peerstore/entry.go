@@ -182,19 +182,8 @@ func (b *Book) address(e *entry, k *known) transport.Address {
 	if k.other != 0 {
 		return *b.others.at(k.other - 1)
 	}
-	// Who is dialed or linked is read and changed again and again, so the texts of a few addresses are used again.
 	packed := transport.Packed{Node: e.key, IP: k.ip, Port: k.port}
-	t := &b.told[int(e.key[0])%len(b.told)]
-	if t.packed != packed || t.address.IsZero() {
-		*t = told{packed, packed.Address()}
-	}
-	return t.address
-}
-
-// told is an address in both its forms.
-type told struct {
-	packed  transport.Packed
-	address transport.Address
+	return packed.Address()
 }
 
 // ipOf is the IP of k; false where it has a name or none.

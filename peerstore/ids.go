@@ -22,6 +22,14 @@ func keyOf(id transport.NodeID) nodeKey {
 	return nodeKey{raw, !ok}
 }
 
+// keyOfNode is the key of the node that an address names.
+func keyOfNode(a transport.Address) nodeKey {
+	if p, ok := a.Pack(); ok {
+		return nodeKey{raw: p.Node}
+	}
+	return keyOf(a.ID())
+}
+
 // ids finds slots by node key, in shards that grow one at a time, so that no call waits for more than a shard.
 type ids struct {
 	seed   maphash.Seed

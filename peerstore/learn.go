@@ -9,13 +9,13 @@ import (
 
 // Add learns an address: see Store.
 func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
-	id := addr.ID()
-	if id == "" || len(id) > maxID {
-		return false
-	}
 	l := locate(addr)
+	var id transport.NodeID // where the key does not say it
 	k := nodeKey{raw: l.packed.Node}
 	if l.other {
+		if id = addr.ID(); id == "" || len(id) > maxID {
+			return false
+		}
 		k = keyOf(id)
 	}
 	hash := b.ids.hash(&k)
@@ -48,7 +48,7 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 	if fresh && !l.other {
 		others = c.prefetch(group)
 	}
-	if from.Kind != SourceConfig && (fresh || !e.is(trusted)) && b.unwanted(e, id, addr, &l, &from) {
+	if from.Kind != SourceConfig && (fresh || !e.is(trusted)) && b.unwanted(e, &k, addr, &l, &from) {
 		if fresh {
 			b.age(fewMoves)
 		}
@@ -122,8 +122,8 @@ func (b *Book) addFurther(slot uint32, e *entry, one known) bool {
 }
 
 // unwanted says that an address is not to be learned: for a ban, a quarantine, or because it means nothing here.
-func (b *Book) unwanted(e *entry, id transport.NodeID, addr transport.Address, l *location, from *Source) bool {
-	return b.bans.endOfID(id) > b.now || b.bans.endOf(addr) > b.now || e != nil && b.quarantined(e) > b.now || foreign(addr, l, from.IP)
+func (b *Book) unwanted(e *entry, k *nodeKey, addr transport.Address, l *location, from *Source) bool {
+	return b.bans.endOfKey(k) > b.now || b.bans.endOf(addr) > b.now || e != nil && b.quarantined(e) > b.now || foreign(addr, l, from.IP)
 }
 
 // foreign says that an address has a meaning only in a network that the one who told of it is not in: a private one told from a public IP, one of our own machine

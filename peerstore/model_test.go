@@ -194,7 +194,7 @@ func (j *journaled) Unban(t peerstore.Target) (bool, error) {
 }
 
 // Advertise also stands for the writer that works behind.
-func (j *journaled) Advertise(limit int, now time.Time, skip func(transport.NodeID) bool) []transport.Address {
+func (j *journaled) Advertise(limit int, now time.Time, skip func(transport.Address) bool) []transport.Address {
 	j.write(j.random.IntN(10))
 	return j.Book.Advertise(limit, now, skip)
 }

@@ -150,7 +150,7 @@ func (b *Book) prefetchFound(a *arrival) {
 func (b *Book) restore(r *Record, a *arrival) {
 	slot, e := b.insertKey(&a.key, a.hash, r.ID)
 	r.Busy = false
-	b.write(e, r, nil)
+	b.write(e, r)
 	b.store(e)
 	e.flags &^= worked | moved
 	if !b.expired(e) && b.resume(slot, e, r.InTried) {

@@ -47,8 +47,9 @@ type Store interface {
 	NextDue(now time.Time) (time.Time, bool)
 	// Advertise returns up to limit addresses that may be told to others: verified ones (dialed with success) first, never one
 	// of a private, quarantined or banned peer. Of a peer that can be dialed over several wires or transports it is one address of each (as far as they are as
-	// good as the first), one behind the other. skip is called without a lock.
-	Advertise(limit int, now time.Time, skip func(transport.NodeID) bool) []transport.Address
+	// good as the first), one behind the other. skip, unless nil, leaves peers out: it is
+	// called with an address of each, without a lock.
+	Advertise(limit int, now time.Time, skip func(transport.Address) bool) []transport.Address
 	// Range calls fn with copies, best ranked first (score, failures and successes count roughly), until it returns false; it holds no lock while fn runs.
 	Range(fn func(Record) bool)
 	Stats() Stats

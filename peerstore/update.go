@@ -6,8 +6,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// read copies e into r, reusing r's addresses. It sets fields one by one: a whole record is copied twice otherwise.
-func (b *Book) read(slot uint32, e *entry, r *Record) {
+// read copies e, whose id is known, into r, reusing r's addresses. It sets fields one by one: a whole record is copied twice otherwise.
+func (b *Book) read(e *entry, id transport.NodeID, r *Record) {
 	n := 0
 	for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
 		n++
@@ -21,11 +21,7 @@ func (b *Book) read(slot uint32, e *entry, r *Record) {
 		b.readKnown(e, k, &r.Addresses[i])
 		k = b.nextOf(k)
 	}
-	if n > 0 {
-		r.ID = r.Addresses[0].Address.ID()
-	} else {
-		r.ID = b.idOf(slot, e)
-	}
+	r.ID = id
 	r.FirstSeen, r.NotBefore = stamp(e.firstSeen), stamp(e.notBefore)
 	r.Trusted, r.Unconditional, r.Private = e.is(trusted), e.is(unconditional), e.is(private)
 	r.Score, r.Failures = int16(e.score), e.failures
@@ -52,8 +48,8 @@ func (b *Book) idOf(slot uint32, e *entry) transport.NodeID {
 }
 
 // write copies r into e within the bounds: addresses of other nodes and repeated ones are left out, the least useful beyond
-// MaxAddresses go, texts are cut, the score saturates. The id stays. old are e's addresses as read gave them.
-func (b *Book) write(e *entry, r *Record, old []transport.Address) {
+// MaxAddresses go, texts are cut, the score saturates. The id stays.
+func (b *Book) write(e *entry, r *Record) {
 	e.firstSeen, e.notBefore, e.failures = nano(r.FirstSeen), nano(r.NotBefore), r.Failures
 	e.setFlag(trusted, r.Trusted)
 	e.setFlag(unconditional, r.Unconditional)
@@ -62,7 +58,7 @@ func (b *Book) write(e *entry, r *Record, old []transport.Address) {
 	e.score = int8(min(max(r.Score, MinScore), MaxScore))
 	b.writeExtra(e, r)
 	last := b.lastWorked(e)
-	if b.sameAddresses(r.Addresses, old) {
+	if b.sameAddresses(e, r.Addresses) {
 		i := 0
 		for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
 			if b.writeKnown(k, &r.Addresses[i]) && i == 0 {
@@ -80,17 +76,16 @@ func (b *Book) write(e *entry, r *Record, old []transport.Address) {
 	}
 }
 
-// sameAddresses says that two lists lead to the same places in the same order.
-func (b *Book) sameAddresses(now []AddressRecord, old []transport.Address) bool {
-	if len(now) != len(old) {
-		return false
-	}
+// sameAddresses says that a list leads to the same places in the same order as e's.
+func (b *Book) sameAddresses(e *entry, now []AddressRecord) bool {
+	k := b.firstOf(e)
 	for i := range now {
-		if now[i].Address != old[i] {
+		if k == nil || now[i].Address != b.address(e, k) {
 			return false
 		}
+		k = b.nextOf(k)
 	}
-	return true
+	return k == nil
 }
 
 // writeKnown takes over what may change of an address. It says whether who told of it did.
@@ -121,7 +116,7 @@ func (b *Book) writeAddresses(e *entry, r *Record) {
 	var list []kept
 	for i := range r.Addresses {
 		a := &r.Addresses[i]
-		if a.Address.IsZero() || a.Address.ID() != id {
+		if a.Address.IsZero() || !a.Address.Is(id) {
 			continue
 		}
 		twice := false
@@ -205,25 +200,20 @@ func (b *Book) Change(id transport.NodeID, fn func(*Record)) (known, flags bool)
 	if e == nil {
 		return false, false
 	}
-	return true, b.change(slot, e, fn)
+	return true, b.change(slot, e, id, fn)
 }
 
 // change lets fn change a copy of the entry, and takes the copy over.
-func (b *Book) change(slot uint32, e *entry, fn func(*Record)) (special bool) {
+func (b *Book) change(slot uint32, e *entry, id transport.NodeID, fn func(*Record)) (special bool) {
 	r := &b.scratch
 	r.Addresses = b.addrs
-	b.read(slot, e, r)
+	b.read(e, id, r)
 	b.addrs = r.Addresses
-	id := r.ID
-	b.before = b.before[:0]
-	for i := range r.Addresses {
-		b.before = append(b.before, r.Addresses[i].Address)
-	}
 	was, wasExtra := *e, b.extraOf(e)
 	fn(r)
 	r.ID = id
 	special = e.is(trusted) != r.Trusted || e.is(unconditional) != r.Unconditional || e.is(private) != r.Private
-	b.write(e, r, b.before)
+	b.write(e, r)
 	r.Addresses = nil // which may not be b.addrs any more
 	b.reindex(slot, e)
 	if e.is(contested) {
@@ -258,5 +248,5 @@ func (b *Book) EnsureChange(id transport.NodeID, now time.Time, fn func(*Record)
 			}
 		}()
 	}
-	return b.change(slot, e, fn)
+	return b.change(slot, e, id, fn)
 }

@@ -32,10 +32,13 @@ const (
 //
 // where [/...] are further components that go-multiaddr knows (tls, ws, sni, ...), other than hosts, paths and relays.
 //
-// An Address holds one allocation of about its text's size: id is part of it, or of the same memory.
+// Most addresses that a node hears of lead to an IP and a TCP port, and name a node by 40 hex digits. These have a fixed size (see Pack), point to nothing, and
+// make their text each time when they are asked for it. Others hold one allocation of about their text's size.
 type Address struct {
-	id   NodeID
-	text string
+	packed Packed
+	plain  bool // packed is all there is
+	id     NodeID
+	text   string // id is part of it, or of the same memory
 }
 
 // ParseAddress reads a multiaddr, CometBFT's id@host:port, or a URL mconn://id@host:port. Its error is an *AddressError.
@@ -73,8 +76,8 @@ func NewAddress(m ma.Multiaddr, node string) (Address, error) {
 		return a, err
 	}
 	b, err := a.WithNode(node)
-	if err == nil && a.id != "" && a.id != b.id {
-		return Address{}, &AddressError{Text: a.text, Part: "node " + strconv.Quote(node), Want: "the same node as in the address"}
+	if err == nil && a.HasID() && a.ID() != b.ID() {
+		return Address{}, &AddressError{Text: text, Part: "node " + strconv.Quote(node), Want: "the same node as in the address"}
 	}
 	return b, err
 }
@@ -101,14 +104,14 @@ func (a Address) WithNode(node string) (Address, error) {
 	if node == "" {
 		return ParseAddress(where)
 	}
-	if part, ok := strings.CutSuffix(a.text[len(where):], node); ok && part == nodeKind(node) {
-		return a, nil
+	if part := nodePart(node); a.String() != where+part {
+		return ParseAddress(where + part)
 	}
-	return ParseAddress(where + nodePart(node))
+	return a, nil
 }
 
 // At says that the address is where a multiaddr without a node, in canonical form, leads to.
-func (a Address) At(where string) bool { return a.text != "" && a.where() == where }
+func (a Address) At(where string) bool { return !a.IsZero() && a.where() == where }
 
 // nodePart is the component that names a node.
 func nodePart(node string) string { return nodeKind(node) + node }
@@ -121,17 +124,45 @@ func nodeKind(node string) string {
 }
 
 // ID is the node id expected there; "" when the address names none.
-func (a Address) ID() NodeID { return a.id }
+func (a Address) ID() NodeID {
+	if a.plain {
+		return NodeIDFromBytes(a.packed.Node)
+	}
+	return a.id
+}
+
+// HasID says that the address names a node.
+func (a Address) HasID() bool { return a.plain || a.id != "" }
+
+// Is says that the address names the node id, "" for none: a.ID() == id, without making a text.
+func (a Address) Is(id NodeID) bool {
+	if !a.plain {
+		return a.id == id
+	}
+	if len(id) != 2*NodeIDSize || id[0] != hexDigits[a.packed.Node[0]>>4] || id[1] != hexDigits[a.packed.Node[0]&15] { // as with nearly all others
+		return false
+	}
+	raw, ok := id.Bytes()
+	return ok && raw == a.packed.Node
+}
 
 // String is the canonical multiaddr with the node component; "" for the zero Address.
-func (a Address) String() string { return a.text }
+func (a Address) String() string {
+	if a.plain {
+		var room [mostText]byte
+		return string(a.packed.text(&room))
+	}
+	return a.text
+}
 
 // IsZero says that this is no address.
-func (a Address) IsZero() bool { return a.text == "" }
+func (a Address) IsZero() bool { return !a.plain && a.text == "" }
 
 // Wire is the wire that the address asks for: WireComet after /mconn/, WireLibp2p after /p2p/, "" when it is open.
 func (a Address) Wire() string {
 	switch {
+	case a.plain:
+		return WireComet
 	case a.id == "":
 		return ""
 	case a.isMconn():
@@ -143,6 +174,9 @@ func (a Address) Wire() string {
 
 const mconnPart = "/mconn/"
 
+const hexDigits = "0123456789abcdef"
+
+// isMconn says that the text, of an address that is not plain, ends with /mconn/ID.
 func (a Address) isMconn() bool {
 	i := len(a.text) - len(mconnPart) - 2*NodeIDSize
 	return i > 0 && a.text[i:i+len(mconnPart)] == mconnPart
@@ -150,10 +184,13 @@ func (a Address) isMconn() bool {
 
 // where is the text without the node component.
 func (a Address) where() string {
-	if a.id == "" {
+	switch {
+	case a.plain:
+		var room [mostText]byte
+		return string(a.packed.where(&room))
+	case a.id == "":
 		return a.text
-	}
-	if a.isMconn() {
+	case a.isMconn():
 		return a.text[:len(a.text)-len(mconnPart)-2*NodeIDSize]
 	}
 	return a.text[:strings.LastIndex(a.text, "/p2p/")]
@@ -169,7 +206,7 @@ func (a Address) PeerID() string {
 
 // Multiaddr is what a transport dials: the address without the node component; nil for the zero Address.
 func (a Address) Multiaddr() ma.Multiaddr {
-	if a.text == "" {
+	if a.IsZero() {
 		return nil
 	}
 	m, err := ma.NewMultiaddr(a.where())
@@ -179,7 +216,7 @@ func (a Address) Multiaddr() ma.Multiaddr {
 	return m
 }
 
-// split is the first component and its value: "ip4", "1.2.3.4", and what follows.
+// split is the first component of an address that is not plain, and its value: "dns", "example.org", and what follows.
 func (a Address) split() (kind, value, rest string) {
 	if a.text == "" {
 		return "", "", ""
@@ -191,12 +228,18 @@ func (a Address) split() (kind, value, rest string) {
 
 // Host is the IP address or host name; for a memory or Tor address the value of its first component.
 func (a Address) Host() string {
+	if a.plain {
+		return a.packed.ip().String()
+	}
 	_, host, _ := a.split()
 	return host
 }
 
 // Port is the TCP or UDP port; 0 where the address has none.
 func (a Address) Port() int {
+	if a.plain {
+		return int(a.packed.Port)
+	}
 	kind, _, rest := a.split()
 	switch kind {
 	case "ip4", "ip6", "dns", "dns4", "dns6":
@@ -210,6 +253,9 @@ func (a Address) Port() int {
 
 // Network is "tcp", "udp", or the name of the first component where the address has neither ("memory", "onion3").
 func (a Address) Network() string {
+	if a.plain {
+		return "tcp"
+	}
 	kind, _, rest := a.split()
 	switch kind {
 	case "ip4", "ip6", "dns", "dns4", "dns6":
@@ -221,6 +267,9 @@ func (a Address) Network() string {
 
 // IP is the IP address; false where the address has a name or none.
 func (a Address) IP() (netip.Addr, bool) {
+	if a.plain {
+		return a.packed.ip(), true
+	}
 	kind, host, _ := a.split()
 	if kind != "ip4" && kind != "ip6" {
 		return netip.Addr{}, false
@@ -232,6 +281,9 @@ func (a Address) IP() (netip.Addr, bool) {
 // CometString is the address as CometBFT writes it, id@host:port (host:port when the node is open): "" where
 // it is not plain TCP or asks for another wire.
 func (a Address) CometString() string {
+	if a.plain {
+		return string(a.ID()) + "@" + netip.AddrPortFrom(a.packed.ip(), a.packed.Port).String()
+	}
 	wire := a.Wire()
 	kind, host, rest := a.split()
 	if wire == WireLibp2p || a.Network() != "tcp" {
@@ -254,7 +306,16 @@ func (a Address) CometString() string {
 }
 
 // MarshalText writes the canonical text.
-func (a Address) MarshalText() ([]byte, error) { return []byte(a.text), nil }
+func (a Address) MarshalText() ([]byte, error) { return a.AppendText(nil) }
+
+// AppendText appends the canonical text.
+func (a Address) AppendText(dst []byte) ([]byte, error) {
+	if a.plain {
+		var room [mostText]byte
+		return append(dst, a.packed.text(&room)...), nil
+	}
+	return append(dst, a.text...), nil
+}
 
 // UnmarshalText reads what ParseAddress reads; an empty text is the zero Address.
 func (a *Address) UnmarshalText(text []byte) error {

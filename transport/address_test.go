@@ -101,6 +101,12 @@ func checkAddress(t *testing.T, a Address) {
 	if again, err := ParseAddress(text); err != nil || again != a {
 		t.Errorf("%q parses to %q, %v", text, again, err)
 	}
+	if !a.Is(a.ID()) || a.Is("") == a.HasID() || a.HasID() != (a.ID() != "") || a.Is(NodeID(hexID[:38]+"ff")) {
+		t.Errorf("%q is of %q", text, a.ID())
+	}
+	if appended, err := a.AppendText([]byte("x")); err != nil || string(appended) != "x"+text {
+		t.Errorf("%q appended is %q, %v", text, appended, err)
+	}
 	if len(text) > MaxAddressText {
 		t.Errorf("%q has %d bytes", text, len(text))
 	}

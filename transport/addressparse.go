@@ -30,8 +30,13 @@ type parser struct {
 
 	out   []byte // the canonical text
 	idAt  int    // where the node id begins in out; 0: no node
-	hexID bool   // the node id is not part of the text: it is hexSum
+	hexID bool   // the node id is not part of the text: it is sum
 	sum   [NodeIDSize]byte
+
+	ip     netip.Addr // the host, where it is one
+	number uint16     // of the port
+	more   bool       // there are components between the port and the node
+	mconn  bool       // the node is sum, and asks for the comet wire
 }
 
 type stage uint8
@@ -44,6 +49,9 @@ const (
 )
 
 func (p *parser) address() Address {
+	if p.mconn && p.ip.IsValid() && !p.more { // over TCP, as all of these
+		return Address{packed: Packed{p.sum, p.ip.As16(), p.number}, plain: true}
+	}
 	end := len(p.out)
 	if p.hexID {
 		p.out = hex.AppendEncode(p.out, p.sum[:])
@@ -258,6 +266,7 @@ func (p *parser) host(name, value string) *AddressError {
 }
 
 func (p *parser) appendIP(ip netip.Addr) {
+	p.ip = ip
 	if ip.Is4() {
 		p.out = ip.AppendTo(append(p.out, "/ip4/"...))
 	} else {
@@ -309,6 +318,7 @@ func (p *parser) port(name, value string) *AddressError {
 		}
 		return wrongValue("port", value, want)
 	}
+	p.number = uint16(n)
 	p.out = strconv.AppendUint(append(append(append(p.out, '/'), name...), '/'), n, 10)
 	return nil
 }
@@ -330,6 +340,8 @@ func (p *parser) cometNode(value string) *AddressError {
 		}
 		p.out = append(p.out, c)
 	}
+	_, err := hex.Decode(p.sum[:], p.out[p.idAt:])
+	p.mconn = err == nil
 	p.stage = whole
 	return nil
 }
@@ -363,6 +375,7 @@ func (p *parser) otherHost(name, value string) *AddressError {
 
 // further takes a component that may stand between the port and the node.
 func (p *parser) further(name, value string) *AddressError {
+	p.more = true
 	proto := ma.ProtocolWithName(name)
 	switch {
 	case proto.Code == 0:

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"strconv"
-	"strings"
 )
 
 // Packed is an address of the form /ip4|ip6/IP/tcp/PORT/mconn/ID in a fixed size and without pointers: for those who keep a great many. The zero
@@ -18,92 +17,32 @@ type Packed struct {
 var mapped4 = [12]byte{10: 0xff, 11: 0xff}
 
 // Pack is the address as a Packed; false when it has another form.
-func (a Address) Pack() (p Packed, ok bool) {
-	if !a.isMconn() {
-		return p, false
-	}
-	p.Node, ok = a.id.Bytes()
-	if !ok {
-		return p, false
-	}
-	where := a.where()
-	const ip4, ip6, tcp = "/ip4/", "/ip6/", "/tcp/"
-	if len(where) < len(ip4) {
-		return p, false
-	}
-	rest := where[len(ip4):]
-	switch where[:len(ip4)] {
-	case ip4:
-		copy(p.IP[:], mapped4[:])
-		n := 0
-		for i := 12; i < 16; i++ {
-			v := 0
-			for ; n < len(rest) && '0' <= rest[n] && rest[n] <= '9'; n++ {
-				v = v*10 + int(rest[n]-'0')
-			}
-			p.IP[i] = byte(v) // the text is canonical
-			if i < 15 {
-				n++
-			}
-		}
-		if n > len(rest) {
-			return p, false
-		}
-		rest = rest[n:]
-	case ip6:
-		n := 0
-		for n < len(rest) && rest[n] != '/' {
-			n++
-		}
-		ip, err := netip.ParseAddr(rest[:n])
-		if err != nil {
-			return p, false
-		}
-		p.IP, rest = ip.As16(), rest[n:]
-	default:
-		return p, false
-	}
-	if len(rest) <= len(tcp) || rest[:len(tcp)] != tcp {
-		return p, false
-	}
-	port := 0
-	for _, c := range []byte(rest[len(tcp):]) {
-		if c < '0' || '9' < c { // /tls, /ws, ...
-			return p, false
-		}
-		port = port*10 + int(c-'0')
-	}
-	p.Port = uint16(port)
-	return p, true
-}
+func (a Address) Pack() (Packed, bool) { return a.packed, a.plain }
 
-// Unpack appends the addresses to dst. Their texts share one allocation, which lives as long as any of them.
-func Unpack(dst []Address, ps ...Packed) []Address {
-	const usual = 77 // an IPv4 text has no more; an IPv6 text may be longer
-	var all strings.Builder
-	all.Grow(len(ps) * usual)
-	var room [mostText]byte
-	for i := range ps {
-		at := all.Len()
-		all.Write(room[:ps[i].text(&room)])
-		one := all.String()[at:]
-		dst = append(dst, Address{id: NodeID(one[len(one)-2*NodeIDSize:]), text: one})
-	}
-	return dst
-}
-
-// Address is the address that was packed.
+// Address is the address that was packed; the zero Address if it has no port.
 func (p *Packed) Address() Address {
-	var room [mostText]byte
-	text := string(room[:p.text(&room)])
-	return Address{id: NodeID(text[len(text)-2*NodeIDSize:]), text: text}
+	if p.Port == 0 {
+		return Address{}
+	}
+	return Address{packed: *p, plain: true}
 }
+
+// ip is where it leads.
+func (p *Packed) ip() netip.Addr { return netip.AddrFrom16(p.IP).Unmap() }
 
 // mostText is more than the longest text of a Packed.
 const mostText = 128
 
-// text writes the canonical text and says how long it is.
-func (p *Packed) text(b *[mostText]byte) int {
+// text writes the canonical text to b.
+func (p *Packed) text(b *[mostText]byte) []byte {
+	n := len(p.where(b))
+	n += copy(b[n:], mconnPart)
+	putHex((*[2 * NodeIDSize]byte)(b[n:]), &p.Node)
+	return b[:n+2*NodeIDSize]
+}
+
+// where writes the text without the node to b.
+func (p *Packed) where(b *[mostText]byte) []byte {
 	n := len("/ip4/")
 	if [12]byte(p.IP[:12]) == mapped4 {
 		copy(b[:], "/ip4/")
@@ -127,10 +66,7 @@ func (p *Packed) text(b *[mostText]byte) int {
 		n = len(netip.AddrFrom16(p.IP).AppendTo(b[:n]))
 	}
 	n += copy(b[n:], "/tcp/")
-	n = len(strconv.AppendUint(b[:n], uint64(p.Port), 10))
-	n += copy(b[n:], mconnPart)
-	putHex((*[2 * NodeIDSize]byte)(b[n:]), &p.Node)
-	return n + 2*NodeIDSize
+	return strconv.AppendUint(b[:n], uint64(p.Port), 10)
 }
 
 func putHex(b *[2 * NodeIDSize]byte, raw *[NodeIDSize]byte) {

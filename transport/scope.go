@@ -7,15 +7,11 @@ import (
 
 // IsLoopback says that the address leads to this machine: a loopback or unspecified IP, localhost, or a memory address.
 func (a Address) IsLoopback() bool {
-	kind, host, _ := a.split()
-	switch kind {
-	case "ip4", "ip6":
-		ip, _ := a.IP()
+	if ip, ok := a.IP(); ok {
 		return ip.IsLoopback() || ip.IsUnspecified()
-	case "memory":
-		return true
 	}
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+	kind, host, _ := a.split()
+	return kind == "memory" || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // IsPrivate says that the address has a meaning only within one network: private, shared and link-local IP ranges, and names below

@@ -321,7 +321,7 @@ func testConcurrent(t *testing.T, f Factory) {
 				case 4:
 					s.NextDue(at)
 				case 5:
-					s.Advertise(10, at, func(id transport.NodeID) bool { return id == ID(n) })
+					s.Advertise(10, at, func(a transport.Address) bool { return a.Is(ID(n)) })
 				case 6:
 					s.Range(func(peerstore.Record) bool { return m.IntN(50) > 0 })
 				case 7:

@@ -119,7 +119,7 @@ func testNextCallsBack(t *testing.T, f Factory) {
 	if _, ok := s.Next(now, peerstore.Query{Skip: skip}); ok || len(asked) != 50 {
 		t.Fatal("asked of", len(asked))
 	}
-	if got := s.Advertise(50, now, skip); len(got) != 0 {
+	if got := s.Advertise(50, now, func(a transport.Address) bool { return skip(a.ID()) }); len(got) != 0 {
 		t.Fatal(got)
 	}
 }
@@ -167,7 +167,7 @@ func testAdvertise(t *testing.T, f Factory) {
 	if err := s.Ban(peerstore.Ban{Target: peerstore.IPTarget(ip), Until: now.Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	skip := func(id transport.NodeID) bool { return id == ID(4) }
+	skip := func(a transport.Address) bool { return a.Is(ID(4)) }
 	for range 20 {
 		got := s.Advertise(1000, now, skip)
 		seen := make(map[transport.NodeID]bool)

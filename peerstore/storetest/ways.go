@@ -65,7 +65,7 @@ func testAdvertiseWays(t *testing.T, f Factory) {
 	told("not two of one way", 10, tcp, quic, comet)
 	update(quic, func(a *peerstore.AddressRecord) { a.Failures = 1 })
 	told("not one that failed lately", 10, tcp, comet)
-	if got := s.Advertise(10, now, func(transport.NodeID) bool { return true }); len(got) != 0 {
+	if got := s.Advertise(10, now, func(transport.Address) bool { return true }); len(got) != 0 {
 		t.Fatal("told of who is left out:", got)
 	}
 
@@ -81,7 +81,7 @@ func testAdvertiseWays(t *testing.T, f Factory) {
 		s.Add(b, Told(n), now)
 	}
 	for _, limit := range []int{1, 127, 128, 129, 201, 1000} {
-		got := s.Advertise(limit, now, func(id transport.NodeID) bool { return id == ID(7) })
+		got := s.Advertise(limit, now, func(a transport.Address) bool { return a.Is(ID(7)) })
 		seen := map[transport.NodeID]bool{}
 		for i, a := range got {
 			if seen[a.ID()] && got[i-1].ID() != a.ID() || a.ID() == ID(7) {
