@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	bdb "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/fb"
@@ -33,6 +34,7 @@ type found struct {
 	key     []byte // without its version
 	version uint64 // of several entries of one key the one with the highest version holds
 	deleted bool
+	end     uint64 // the second in which the database lets go of it; 0: never
 	value   []byte
 }
 
@@ -42,11 +44,11 @@ const (
 	metaEndTxn  = 1 << 7 // bitFinTxn
 )
 
-func makeFound(key []byte, meta byte, value []byte) (found, bool) {
+func makeFound(key []byte, meta byte, end uint64, value []byte) (found, bool) {
 	if len(key) <= 8 || meta&metaEndTxn != 0 || bytes.HasPrefix(key, []byte("!badger!")) {
 		return found{}, false // not one of ours
 	}
-	return found{y.ParseKey(key), y.ParseTs(key), meta&metaDeleted != 0, value}, true
+	return found{y.ParseKey(key), y.ParseTs(key), meta&metaDeleted != 0, end, value}, true
 }
 
 var errFormat = errors.New("not in the expected format")
@@ -175,7 +177,7 @@ func readBlock(data []byte, offset, length uint64, fn func(found)) (err error) {
 		}
 		var v y.ValueStruct
 		v.Decode(e[4+more:])
-		if f, ours := makeFound(key, v.Meta, v.Value); ours {
+		if f, ours := makeFound(key, v.Meta, v.ExpiresAt, v.Value); ours {
 			fn(f)
 		}
 	}
@@ -264,7 +266,7 @@ func logEntry(data []byte, at int) (size int, f found, ours, intact bool) {
 		lengths[i] = v
 		at += n
 	}
-	key, value := lengths[0], lengths[1]
+	key, value, expiry := lengths[0], lengths[1], lengths[2]
 	if key == 0 || key > 1<<16 || value > 1<<20 || uint64(at)+key+value > uint64(len(data)) {
 		return 0, f, false, false
 	}
@@ -272,7 +274,7 @@ func logEntry(data []byte, at int) (size int, f found, ours, intact bool) {
 	var sum [4]byte
 	copy(sum[:], data[end:])
 	intact = crc32.Checksum(data[begin:end], castagnoli) == binary.BigEndian.Uint32(sum[:])
-	f, ours = makeFound(data[at:at+int(key)], data[begin], data[at+int(key):end])
+	f, ours = makeFound(data[at:at+int(key)], data[begin], expiry, data[at+int(key):end])
 	return end + 4 - begin, f, ours, intact
 }
 
@@ -310,22 +312,40 @@ type survey struct {
 	orphans      []string // tables that the manifest does not name: left over from a kill, or their place in the manifest was lost
 	torn         []string // logs that end in the middle of a batch, which the database then drops: it was not acknowledged, unless the head knows of it
 	damage       []error
+	entries      entries // all that there is, if that is little and nothing is wrong with it
+	version      uint64  // the last one of these
 }
 
-// surveyFolder checks all files that matter.
-func surveyFolder(dir string) (*survey, error) {
+// littleToLoad is how large the files of a store may be together that is loaded from what was read of them, in bytes: of about a hundred thousand peers. Large ones would take too much memory.
+const littleToLoad = 16 << 20
+
+// surveyFolder checks all files that matter. Of files that are no larger than little together it keeps what is in them.
+func surveyFolder(dir string, little int64) (*survey, error) {
 	s := &survey{}
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
+	size := int64(0)
 	for _, f := range files {
 		switch filepath.Ext(f.Name()) {
 		case ".sst":
 			s.tables = append(s.tables, f.Name())
 		case ".mem":
 			s.logs = append(s.logs, f.Name())
+		default:
+			continue
 		}
+		info, err := f.Info()
+		if err != nil {
+			return nil, err
+		}
+		size += info.Size()
+	}
+	var all []found
+	var keep func(found)
+	if size <= little {
+		keep = func(f found) { all, s.version = append(all, f), max(s.version, f.version) }
 	}
 	named, err := readManifest(dir)
 	switch {
@@ -346,20 +366,23 @@ func surveyFolder(dir string) (*survey, error) {
 		if orphan {
 			s.orphans = append(s.orphans, name)
 		}
-		if err := readFile(dir, name, readTable, nil); err != nil && ours(err) {
+		if err := readFile(dir, name, readTable, keep); err != nil && ours(err) {
 			return nil, err
 		} else if err != nil && !orphan {
 			s.damage = append(s.damage, err)
 		}
 	}
 	for _, name := range s.logs {
-		if err := readFile(dir, name, readLog, nil); err != nil && ours(err) {
+		if err := readFile(dir, name, readLog, keep); err != nil && ours(err) {
 			return nil, err
 		} else if errors.Is(err, errTorn) {
 			s.torn = append(s.torn, name)
 		} else if err != nil {
 			s.damage = append(s.damage, err)
 		}
+	}
+	if keep != nil && len(s.orphans)+len(s.torn)+len(s.damage) == 0 {
+		s.entries = entriesOf(all, uint64(time.Now().Unix()))
 	}
 	return s, nil
 }

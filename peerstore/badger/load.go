@@ -2,12 +2,12 @@ package badger
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
 	"time"
 
-	bdb "github.com/dgraph-io/badger/v4"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
@@ -188,60 +188,50 @@ func (w *worker) end() {
 	w.met = loaded{}
 }
 
-// span is a part of all keys: from (inclusive) to to (exclusive; nil: all that follow).
-type span struct{ from, to []byte }
-
-// spans are parts of all but the pages that can be read at the same time. If peers have keys of their own, nearly all of these are of nodes whose ids are hashes: their first
-// digits say where to cut.
+// spans are parts of all but the pages and the small values that can be read at the same time. If peers have keys of their own, nearly all of these are of nodes whose ids are
+// hashes: their first digits say where to cut.
 func spans(peers bool) []span {
-	before, behind := span{[]byte{banKey}, []byte{peerKey}}, span{[]byte{peerKey + 1}, nil}
+	all := []span{{[]byte{banKey}, []byte{metaKey}}, {[]byte{metaKey + 1}, []byte{peerKey}}, {[]byte{peerKey + 1}, nil}}
 	if !peers {
-		return []span{before, behind}
+		return all
 	}
 	const parts = 16
-	all := []span{before}
-	from := before.to
+	from := []byte{peerKey}
 	for i := range parts - 1 {
 		to := []byte{peerKey, hexNode, byte((i + 1) * 256 / parts)}
 		all = append(all, span{from, to})
 		from = to
 	}
-	return append(all, span{from, behind.from}, behind)
+	return append(all, span{from, []byte{peerKey + 1}})
 }
 
-// database reads all of the database. It stops early at a version that it does not know.
-func (l *loader) database(db *bdb.DB) error {
-	if err := l.readVersion(db); err != nil {
+// load reads all of a source. It stops early at a version that it does not know.
+func (l *loader) load(from source) error {
+	if err := checkVersion(from); err != nil {
+		return err
+	}
+	value, err := from.get([]byte{totalsKey})
+	if err != nil {
 		return err
 	}
 	var totals *switchyardpb.StoreTotals
-	err := db.View(func(txn *bdb.Txn) error {
-		item, err := txn.Get([]byte{totalsKey})
-		if err == bdb.ErrKeyNotFound {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return item.Value(func(v []byte) error { totals = readTotals(v); return nil })
-	})
-	if err != nil {
-		return err
+	if value != nil {
+		totals = readTotals(value)
 	}
 	l.consult(totals)
 	l.restorer = l.book.Restorer(l.now)
 	defer l.restorer.End()
 	// The small values first: the key that places peers is among them.
 	first := worker{loader: l}
-	if err := first.read(db, span{[]byte{metaKey}, []byte{metaKey + 1}}); err != nil {
+	if err := first.read(from, letter(metaKey)); err != nil {
 		return err
 	}
 	first.end()
 	l.bounds(totals)
-	if err := l.pages(db); err != nil {
+	if err := l.pages(from); err != nil {
 		return err
 	}
-	if l.ownKeys, err = l.peersHaveKeys(db); err != nil {
+	if l.ownKeys, err = hasAny(from, letter(peerKey)); err != nil {
 		return err
 	}
 	all := spans(l.ownKeys && l.first == 0)
@@ -256,7 +246,7 @@ func (l *loader) database(db *bdb.DB) error {
 			w := worker{loader: l}
 			defer w.end()
 			for s := range todo {
-				if err := w.read(db, s); err != nil {
+				if err := w.read(from, s); err != nil {
 					return err
 				}
 			}
@@ -266,58 +256,25 @@ func (l *loader) database(db *bdb.DB) error {
 	return g.Wait()
 }
 
-// read takes all entries of a span. Of the small values it takes any only if the span begins with them.
-func (w *worker) read(db *bdb.DB, s span) error {
-	return db.View(func(txn *bdb.Txn) error {
-		opts := bdb.DefaultIteratorOptions
-		opts.PrefetchValues = false // values lie beside the keys
-		it := txn.NewIterator(opts)
-		defer it.Close()
-		for it.Seek(s.from); it.Valid(); it.Next() {
-			item := it.Item()
-			key := item.Key()
-			if s.to != nil && bytes.Compare(key, s.to) >= 0 {
-				return nil
-			}
-			if key[0] == metaKey && (len(s.from) == 0 || s.from[0] != metaKey) {
-				continue
-			}
-			if err := item.Value(func(value []byte) error { w.add(key, value); return nil }); err != nil {
-				return fmt.Errorf("read %.16x: %w", key, err)
-			}
-		}
-		return nil
-	})
+// read takes all entries of a span.
+func (w *worker) read(from source, s span) error {
+	return from.each(s, func(key, value []byte) error { w.add(key, value); return nil })
 }
 
-// peersHaveKeys says that the database has peers outside of pages.
-func (l *loader) peersHaveKeys(db *bdb.DB) (has bool, err error) {
-	err = db.View(func(txn *bdb.Txn) error {
-		opts := bdb.DefaultIteratorOptions
-		opts.PrefetchValues = false
-		it := txn.NewIterator(opts)
-		defer it.Close()
-		it.Seek([]byte{peerKey})
-		has = it.ValidForPrefix([]byte{peerKey})
-		return nil
-	})
-	return has, err
+// hasAny says that a source has entries of a span.
+func hasAny(from source, s span) (bool, error) {
+	found := errors.New("there is one")
+	err := from.each(s, func(_, _ []byte) error { return found })
+	if err == found {
+		return true, nil
+	}
+	return false, err
 }
 
-func (l *loader) readVersion(db *bdb.DB) error {
-	return db.View(func(txn *bdb.Txn) error {
-		item, err := txn.Get([]byte{versionKey})
-		if err == bdb.ErrKeyNotFound {
-			return nil // new, or lost
-		}
-		if err != nil {
-			return err
-		}
-		return item.Value(func(v []byte) error {
-			if len(v) == 1 && v[0] > schemaVersion {
-				return fmt.Errorf("%w (its schema is %d, this program knows %d)", ErrNewer, v[0], schemaVersion)
-			}
-			return nil
-		})
-	})
+func checkVersion(from source) error {
+	v, err := from.get([]byte{versionKey}) // none: new, or lost
+	if err == nil && len(v) == 1 && v[0] > schemaVersion {
+		return fmt.Errorf("%w (its schema is %d, this program knows %d)", ErrNewer, v[0], schemaVersion)
+	}
+	return err
 }

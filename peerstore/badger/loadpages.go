@@ -2,13 +2,11 @@ package badger
 
 import (
 	"bytes"
-	"fmt"
 	"math"
 	"runtime"
 	"slices"
 	"sync"
 
-	bdb "github.com/dgraph-io/badger/v4"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/switchyard-p2p/switchyard/internal/switchyardpb"
@@ -83,7 +81,7 @@ func (t *turns) do(turn int, fn func()) {
 }
 
 // pages reads all pages, the newest first: of each peer the first record holds. Several are decoded at the same time, and restored in their order.
-func (l *loader) pages(db *bdb.DB) error {
+func (l *loader) pages(from source) error {
 	workers := runtime.GOMAXPROCS(0)
 	todo := make(chan *page, 2*workers)
 	free := make(chan *page, 4*workers)
@@ -91,7 +89,7 @@ func (l *loader) pages(db *bdb.DB) error {
 	var g errgroup.Group
 	g.Go(func() error {
 		defer close(todo)
-		return l.readPages(db, func() *page {
+		return l.readPages(from, func() *page {
 			select {
 			case p := <-free:
 				return p
@@ -118,33 +116,20 @@ func (l *loader) pages(db *bdb.DB) error {
 }
 
 // readPages sends all pages that count, and notes which others there are.
-func (l *loader) readPages(db *bdb.DB, empty func() *page, to chan<- *page) error {
+func (l *loader) readPages(from source, empty func() *page, to chan<- *page) error {
 	turn, oldest := 0, uint64(0)
 	var drop [][]byte
-	err := db.View(func(txn *bdb.Txn) error {
-		opts := bdb.DefaultIteratorOptions
-		opts.PrefetchValues = false // values lie beside the keys
-		opts.Reverse = true
-		it := txn.NewIterator(opts)
-		defer it.Close()
-		prefix := []byte{pageKey}
-		for it.Seek(keyOfPage(math.MaxUint64)); it.ValidForPrefix(prefix); it.Next() {
-			item := it.Item()
-			number, ok := numberOfPage(item.Key())
-			switch {
-			case !ok || number > l.last: // of a batch that was not finished
-				drop = append(drop, item.KeyCopy(nil))
-				continue
-			case number < l.first:
-				oldest = number
-				continue
-			}
+	err := from.back(letter(pageKey), func(key, value []byte) error {
+		number, ok := numberOfPage(key)
+		switch {
+		case !ok || number > l.last: // of a batch that was not finished
+			drop = append(drop, bytes.Clone(key))
+		case number < l.first:
+			oldest = number
+		default:
 			p := empty()
-			p.turn, p.number = turn, number
+			p.turn, p.number, p.data = turn, number, append(p.data[:0], value...)
 			turn++
-			if err := item.Value(func(v []byte) error { p.data = append(p.data[:0], v...); return nil }); err != nil {
-				return fmt.Errorf("read page %d: %w", number, err)
-			}
 			to <- p
 		}
 		return nil

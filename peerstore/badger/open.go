@@ -13,6 +13,7 @@ import (
 	"time"
 
 	bdb "github.com/dgraph-io/badger/v4"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/switchyard-p2p/switchyard/internal/switchyardpb"
 	"github.com/switchyard-p2p/switchyard/peerstore"
@@ -32,7 +33,7 @@ func (s *Store) open() (err error) {
 	if err != nil {
 		return err
 	}
-	found, err := surveyFolder(s.path)
+	found, err := surveyFolder(s.path, s.opts.little)
 	if err != nil {
 		return err
 	}
@@ -118,15 +119,8 @@ func (s *Store) load(found *survey, copy *copied) error {
 	if err := s.keepOrphans(found); err != nil {
 		return err
 	}
-	if err := s.openDatabase(); err != nil {
-		if ours(err) {
-			return err
-		}
-		found.damage = append(found.damage, err)
-		return s.rebuild(found, before, copy)
-	}
-	l := s.newBook(copy, before)
-	if err := l.database(s.db); err != nil {
+	l, err := s.openAndLoad(found, copy, before)
+	if err != nil {
 		if ours(err) {
 			return err
 		}
@@ -150,10 +144,30 @@ func (s *Store) load(found *survey, copy *copied) error {
 	if before == nil && l.totals.GetSequence() > 1 {
 		s.opts.Logger.Warn("The peer store's file "+headName+" was damaged; whether the store has lost its last changes cannot be told", "path", s.path)
 	}
-	if err := s.begin(l, before); err != nil {
+	if err := s.begin(l, before, lost); err != nil {
 		return err
 	}
 	return s.tidy(l, lost)
+}
+
+// openAndLoad opens the database and loads what is in it. A small store is loaded from what was read of its files in the meantime: to create its files and to wait for the disk takes
+// the database longer.
+func (s *Store) openAndLoad(found *survey, copy *copied, before *switchyardpb.StoreTotals) (*loader, error) {
+	var early *loader
+	var loading errgroup.Group
+	if found.entries != nil {
+		early = s.newBook(copy, before)
+		loading.Go(func() error { return early.load(found.entries) })
+	}
+	errOpen, err := s.openDatabase(), loading.Wait()
+	if errOpen != nil {
+		return nil, errOpen
+	}
+	if early != nil && (err != nil || found.version == s.version) { // else the database knows less, or more, than was read
+		return early, err
+	}
+	l := s.newBook(copy, before)
+	return l, l.load(database{s.db})
 }
 
 // tidy writes all peers anew if the store is one of an earlier schema, if something of it is lost, or if there are by far too many records.
@@ -252,9 +266,14 @@ func (s *Store) eachBan(fn func(key, value []byte)) error {
 	return nil
 }
 
-// begin writes what makes a loaded store a current one.
-func (s *Store) begin(l *loader, before *switchyardpb.StoreTotals) error {
-	s.sequence = max(l.totals.GetSequence(), before.GetSequence())
+// agree says that the database's totals and those of its head are of the same batch; of an unknown one when they are nil.
+func agree(a, b *switchyardpb.StoreTotals) bool {
+	return a != nil && b != nil && a.Sequence == b.Sequence && a.Peers == b.Peers && a.Bans == b.Bans && a.Page == b.Page
+}
+
+// begin writes what makes a loaded store a current one, if it is not.
+func (s *Store) begin(l *loader, before *switchyardpb.StoreTotals, lost bool) error {
+	s.sequence, s.stored = max(l.totals.GetSequence(), before.GetSequence()), int(l.totals.GetPeers())
 	s.page, s.first, s.oldest, s.records, s.pass = l.last, l.first, max(l.first, 1), l.records, pass{}
 	if s.page == math.MaxUint64 { // nobody knows
 		s.page = l.highest
@@ -275,6 +294,9 @@ func (s *Store) begin(l *loader, before *switchyardpb.StoreTotals) error {
 	if l.version != schemaVersion {
 		s.batch.put([]byte{versionKey}, []byte{schemaVersion}, 0)
 	}
-	_, _, err := s.writeBatch(0, true)
+	t := l.totals
+	current := !lost && len(s.batch.items)+len(s.batch.gone) == 0 && s.second.file != nil && s.second.number == t.GetCopied() &&
+		agree(t, before) && uint64(l.peers) == t.Peers && uint64(l.bans) == t.Bans
+	_, _, err := s.writeBatch(0, !current)
 	return err
 }

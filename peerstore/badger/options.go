@@ -29,9 +29,10 @@ type Options struct {
 	Seed uint64
 
 	// Tests set these.
-	now   func() time.Time // when the store is opened
-	floor int              // see cleanFloor
-	least int              // see cleanLeast
+	now    func() time.Time // when the store is opened
+	floor  int              // see cleanFloor
+	least  int              // see cleanLeast
+	little int64            // see littleToLoad
 }
 
 func (o Options) withDefaults() Options {
@@ -55,6 +56,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.least == 0 {
 		o.least = cleanLeast
+	}
+	if o.little == 0 {
+		o.little = littleToLoad
 	}
 	return o
 }

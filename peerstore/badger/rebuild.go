@@ -95,7 +95,7 @@ func (s *Store) rebuild(damaged *survey, before *switchyardpb.StoreTotals, copy 
 	}
 	l.drop, l.lacks, l.version, l.moved, l.metPages = nil, nil, 0, true, metPages{}
 	s.Rewrite(true)
-	if err := s.begin(l, before); err != nil { // this writes the bans, too
+	if err := s.begin(l, before, true); err != nil { // this writes the bans, too
 		return err
 	}
 	if _, err := s.writeChanges(allPeers); err != nil {

@@ -35,6 +35,10 @@ func TestStore(t *testing.T) {
 	reopen := func(t testing.TB, old *Store, now time.Time) peerstore.Store {
 		opts := old.opts
 		opts.Seed++
+		opts.little = littleToLoad * int64(opts.Seed%2) // in turn from the files and from the database
+		if opts.little == 0 {
+			opts.little = -1
+		}
 		opts.now = func() time.Time { return now }
 		return open(t, old.path, opts)
 	}
@@ -332,7 +336,7 @@ func TestTotals(t *testing.T) {
 			t.Fatal(err)
 		}
 		l := &loader{book: peerstore.NewBook(peerstore.Limits{}, 1), now: now}
-		if err := l.database(s.db); err != nil {
+		if err := l.load(database{s.db}); err != nil {
 			t.Fatal(err)
 		}
 		head := s.head.read()
