@@ -127,7 +127,7 @@ func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
 		}
 		if e := b.at(j.peers[n]); e.is(live) && e.is(changed) {
 			e.flags &^= changed
-			b.save(j.peers[n], e, c.next())
+			b.save(j.peers[n], e, next(&c.Peers))
 			if !e.is(stored) {
 				if !b.wasStored(j.peers[n], e) {
 					j.taken.fresh = append(j.taken.fresh, e.nodeKey())
@@ -174,14 +174,15 @@ func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
 // reset empties c for a new use.
 func (c *Changes) reset() { *c = Changes{Peers: c.Peers[:0]} }
 
-// next is one more of c's peers, whose Addresses may have memory.
-func (c *Changes) next() *Saved {
-	if n := len(c.Peers); n < cap(c.Peers) {
-		c.Peers = c.Peers[:n+1]
+// next is one more element of a list, which may hold what was there before: it may have memory.
+func next[T any](list *[]T) *T {
+	if n := len(*list); n < cap(*list) {
+		*list = (*list)[:n+1]
 	} else {
-		c.Peers = append(c.Peers, Saved{})
+		var zero T
+		*list = append(*list, zero)
 	}
-	return &c.Peers[len(c.Peers)-1]
+	return &(*list)[len(*list)-1]
 }
 
 // wasStored says that e was removed and is known again, before its removal was written.

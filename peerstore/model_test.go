@@ -23,7 +23,7 @@ import (
 func TestModel(t *testing.T) {
 	storetest.RunModel(t, storetest.Factory{
 		New: func(_ testing.TB, l peerstore.Limits, seed uint64) peerstore.Store {
-			d := &disk{random: rand.New(rand.NewPCG(seed, 77)), limits: l, peers: map[transport.NodeID]peerstore.Record{}, bans: map[peerstore.Target]peerstore.Ban{}, meta: map[string][]byte{}}
+			d := &disk{random: rand.New(rand.NewPCG(seed, 77)), limits: l, peers: map[transport.NodeID]peerstore.Saved{}, bans: map[peerstore.Target]peerstore.Ban{}, meta: map[string][]byte{}}
 			return d.open(time.Time{})
 		},
 		Reopen: func(t testing.TB, s peerstore.Store, now time.Time) peerstore.Store {
@@ -71,7 +71,7 @@ const everything = 1 << 30
 type disk struct {
 	random *rand.Rand
 	limits peerstore.Limits
-	peers  map[transport.NodeID]peerstore.Record
+	peers  map[transport.NodeID]peerstore.Saved
 	bans   map[peerstore.Target]peerstore.Ban
 	meta   map[string][]byte
 }
@@ -98,7 +98,7 @@ func (d *disk) open(now time.Time) *journaled {
 			delete(d.bans, b.Target)
 		}
 	}
-	all := peerstore.Arrivals{Records: shuffled(d.random, d.peers, cmp.Compare)}
+	all := peerstore.Arrivals{Peers: shuffled(d.random, d.peers, cmp.Compare)}
 	r := j.Restorer(now)
 	r.Prepare(&all)
 	r.Restore(&all)
@@ -147,8 +147,7 @@ func (j *journaled) apply(all []peerstore.Changes) {
 			delete(j.peers, id)
 		}
 		for i := range c.Peers {
-			r := c.Peers[i].Record()
-			j.peers[r.ID] = r
+			j.peers[c.Peers[i].Record().ID] = c.Peers[i]
 		}
 		for _, t := range c.Lifted {
 			delete(j.bans, t)

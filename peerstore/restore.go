@@ -1,6 +1,7 @@
 package peerstore
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -30,16 +31,19 @@ func (r *Restorer) End() {
 
 // Arrivals are records of different peers on their way into the book. Their memory may be used again.
 type Arrivals struct {
-	Records []Record
-	First   []bool // which of them were the first of their peers
-	all     []arrival
+	Peers []Saved
+	First []bool // which of them were the first of their peers
+	all   []arrival
 }
+
+// Next is one more of Peers, to be set; its Addresses may have memory.
+func (a *Arrivals) Next() *Saved { return next(&a.Peers) }
 
 // Prepare works out what Restore needs to know of records, without making anybody wait.
 func (r *Restorer) Prepare(a *Arrivals) {
 	a.all = a.all[:0]
-	for i := range a.Records {
-		a.all = append(a.all, r.b.arrivalOf(&a.Records[i]))
+	for i := range a.Peers {
+		a.all = append(a.all, r.b.arrivalOf(&a.Peers[i]))
 	}
 }
 
@@ -50,17 +54,17 @@ func (r *Restorer) Restore(a *Arrivals) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.now = nano(r.now)
-	for i := range a.Records {
-		if i+farAhead < len(a.Records) {
+	for i := range a.Peers {
+		if i+farAhead < len(a.Peers) {
 			b.prefetchIndexes(&a.all[i+farAhead])
 		}
-		if i+ahead < len(a.Records) {
+		if i+ahead < len(a.Peers) {
 			b.prefetchFound(&a.all[i+ahead])
 		}
 		first := !b.isOver(&a.all[i].key, a.all[i].hash)
 		a.First = append(a.First, first)
-		if n := len(a.Records[i].ID); first && 0 < n && n <= maxID {
-			b.restore(&a.Records[i], &a.all[i])
+		if n := len(a.Peers[i].Name); first && n <= maxID {
+			b.restore(&a.Peers[i], &a.all[i])
 		}
 	}
 }
@@ -117,16 +121,24 @@ const (
 	farAhead = 8
 )
 
-func (b *Book) arrivalOf(r *Record) arrival {
-	a := arrival{key: keyOf(r.ID)}
+func (b *Book) arrivalOf(s *Saved) arrival {
+	a := arrival{key: nodeKey{raw: s.Node}}
+	if s.Name != "" {
+		a.key = keyOf(s.Name)
+	}
 	a.hash = b.ids.hash(&a.key)
-	if len(r.Addresses) > 0 {
-		first := &r.Addresses[0]
+	if len(s.Addresses) > 0 {
+		first := &s.Addresses[0]
 		a.crowds = &b.crowds[routableNew]
-		if r.InTried {
+		if s.InTried {
 			a.crowds = &b.crowds[routableTried]
 		}
-		a.group, a.source = b.limits.Groups.Of(first.Address), b.sources.tag(&first.Source)
+		a.source = b.sources.tag(&first.Source)
+		if first.Other.IsZero() {
+			a.group = b.limits.Groups.ofIP(netip.AddrFrom16(first.Packed.IP), int(first.Packed.Port))
+		} else {
+			a.group = b.limits.Groups.Of(first.Other)
+		}
 	}
 	return a
 }
@@ -146,19 +158,55 @@ func (b *Book) prefetchFound(a *arrival) {
 	}
 }
 
-// restore puts a record into the book, which has none of the peer, unless the book refuses it.
-func (b *Book) restore(r *Record, a *arrival) {
-	slot, e := b.insertKey(&a.key, a.hash, r.ID)
-	r.Busy = false
-	b.write(e, r)
+// restore puts a peer into the book, which does not have it, unless the book refuses it.
+func (b *Book) restore(s *Saved, a *arrival) {
+	slot, e := b.insertKey(&a.key, a.hash, s.Name)
+	e.firstSeen, e.notBefore, e.failures = s.FirstSeen, s.NotBefore, s.Failures
+	e.setFlag(trusted, s.Trusted)
+	e.setFlag(unconditional, s.Unconditional)
+	e.setFlag(private, s.Private)
+	e.score = int8(min(max(s.Score, MinScore), MaxScore))
+	x := extra{scored: s.Scored, height: s.Height, lastConnected: s.LastConnected, lastDisconnected: s.LastDisconnected, quarantined: s.Quarantined}
+	if x != (extra{}) || s.QuarantineReason != "" {
+		x.why = b.texts.hold(s.QuarantineReason)
+		e.extra = b.extras.take() + 1
+		*b.extras.at(e.extra - 1) = x
+	}
+	b.restoreAddresses(e, s)
 	b.store(e)
-	e.flags &^= worked | moved
-	if !b.expired(e) && b.resume(slot, e, r.InTried) {
+	if !b.expired(e) && b.resume(slot, e, s.InTried) {
 		b.reindex(slot, e)
 		b.prune()
 	} else {
 		b.remove(slot, e)
 	}
+}
+
+// restoreAddresses gives e, which has none, the addresses of s.
+func (b *Book) restoreAddresses(e *entry, s *Saved) {
+	if !s.orderly(b.limits.MaxAddresses) {
+		r := s.Record()
+		b.writeAddresses(e, &r)
+	} else {
+		for i := range s.Addresses {
+			b.addAddress(e, b.restoreKnown(&s.Addresses[i]))
+		}
+	}
+	b.describe(e)
+}
+
+func (b *Book) restoreKnown(a *SavedAddress) known {
+	k := known{
+		firstHeard: a.FirstHeard, lastHeard: a.LastHeard, lastDialed: a.LastDialed, lastWorked: a.LastSuccess, notBefore: a.NotBefore, failures: a.Failures,
+		source: b.sources.hold(a.Source, b.limits.Groups), lastError: b.texts.hold(a.LastError),
+		ip: a.Packed.IP, port: a.Packed.Port,
+	}
+	if !a.Other.IsZero() {
+		k.ip, k.port = [16]byte{}, 0
+		k.other = b.others.take() + 1
+		*b.others.at(k.other - 1) = a.Other
+	}
+	return k
 }
 
 // resume places e where it was. It does so without a contest, and nobody else has to go for it.

@@ -52,16 +52,13 @@ func (s *Saved) LastSeen() int64 {
 // Record is the peer as all other calls give it.
 func (s *Saved) Record() Record {
 	r := Record{
-		ID: s.Name, FirstSeen: stamp(s.FirstSeen),
+		ID: s.id(), FirstSeen: stamp(s.FirstSeen),
 		Trusted: s.Trusted, Unconditional: s.Unconditional, Private: s.Private,
 		Score: s.Score, Scored: stamp(s.Scored), Height: s.Height,
 		LastConnected: stamp(s.LastConnected), LastDisconnected: stamp(s.LastDisconnected),
 		Failures: s.Failures, NotBefore: stamp(s.NotBefore),
 		Quarantined: stamp(s.Quarantined), QuarantineReason: s.QuarantineReason,
 		Busy: s.Busy, InTried: s.InTried,
-	}
-	if r.ID == "" {
-		r.ID = transport.NodeIDFromBytes(s.Node)
 	}
 	for i := range s.Addresses {
 		a := &s.Addresses[i]
@@ -79,6 +76,36 @@ func (s *Saved) Record() Record {
 	return r
 }
 
+// orderly says that the book can take over the addresses as they are: there are at most so many, none twice, each in its shortest form and of this node.
+func (s *Saved) orderly(most int) bool {
+	if len(s.Addresses) > most {
+		return false
+	}
+	for i := range s.Addresses {
+		a := &s.Addresses[i]
+		if a.Other.IsZero() {
+			if s.Name != "" || a.Packed.Node != s.Node || a.Packed.Port == 0 {
+				return false
+			}
+		} else if _, plain := a.Other.Pack(); plain || !a.Other.Is(s.id()) {
+			return false
+		}
+		for j := range i {
+			if o := &s.Addresses[j]; o.Packed == a.Packed && o.Other == a.Other {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (s *Saved) id() transport.NodeID {
+	if s.Name != "" {
+		return s.Name
+	}
+	return transport.NodeIDFromBytes(s.Node)
+}
+
 // differs says that e may have to be persisted in another way than it was, but for extras.
 func (e *entry) differs(was *entry) bool {
 	const persisted = kept | private
@@ -94,12 +121,7 @@ func (b *Book) save(slot uint32, e *entry, s *Saved) {
 	}
 	s.Addresses = s.Addresses[:0]
 	for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
-		if n := len(s.Addresses); n < cap(s.Addresses) {
-			s.Addresses = s.Addresses[:n+1]
-		} else {
-			s.Addresses = append(s.Addresses, SavedAddress{})
-		}
-		b.saveKnown(e, k, &s.Addresses[len(s.Addresses)-1])
+		b.saveKnown(e, k, next(&s.Addresses))
 	}
 	s.FirstSeen, s.NotBefore = e.firstSeen, e.notBefore
 	s.Trusted, s.Unconditional, s.Private = e.is(trusted), e.is(unconditional), e.is(private)

@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -54,15 +55,42 @@ func (f *field) text() (string, error) {
 	return string(f.bytes), nil
 }
 
-// decodePeer reads a peer from its key (without its letter) and value into r, all of which it sets; it reuses the memory of r's addresses. Addresses that cannot be
+// decoder reads peers. It keeps the node that was read last, as a rule the same one told of the next peer.
+type decoder struct {
+	key []byte
+	id  transport.NodeID
+}
+
+// node is parseNode.
+func (d *decoder) node(key []byte) (id transport.NodeID, err error) {
+	if !bytes.Equal(key, d.key) {
+		if id, err = parseNode(key); err != nil {
+			return "", err
+		}
+		d.key, d.id = append(d.key[:0], key...), id
+	}
+	return d.id, nil
+}
+
+// decodePeer is peer for one alone.
+func decodePeer(key, value []byte) (r peerstore.Record, bad int, err error) {
+	var d decoder
+	var p peerstore.Saved
+	bad, err = d.peer(&p, key, value)
+	return p.Record(), bad, err
+}
+
+// peer reads a peer from its key (without its letter) and value into p, all of which it sets; it reuses the memory of p's addresses. Addresses that cannot be
 // read are left out and counted.
-func decodePeer(r *peerstore.Record, key, value []byte) (bad int, err error) {
-	*r = peerstore.Record{Addresses: r.Addresses[:0]}
-	if r.ID, err = parseNode(key); err != nil {
+func (d *decoder) peer(p *peerstore.Saved, key, value []byte) (bad int, err error) {
+	*p = peerstore.Saved{Addresses: p.Addresses[:0]}
+	if err := checkNode(key); err != nil {
 		return 0, err
 	}
-	if r.ID == "" {
-		return 0, errors.New("no node id")
+	if key[0] == hexNode {
+		p.Node = [transport.NodeIDSize]byte(key[1:])
+	} else {
+		p.Name = transport.NodeID(key[1:])
 	}
 	for len(value) > 0 {
 		var f field
@@ -71,7 +99,7 @@ func decodePeer(r *peerstore.Record, key, value []byte) (bad int, err error) {
 		}
 		switch f.tag {
 		case peerAddress:
-			ok, err := decodeAddress(r, key, f.bytes)
+			ok, err := d.address(p, key, f.bytes)
 			if err != nil {
 				return 0, err
 			}
@@ -79,44 +107,44 @@ func decodePeer(r *peerstore.Record, key, value []byte) (bad int, err error) {
 				bad++
 			}
 		case peerFirstSeen:
-			r.FirstSeen = unstamp(f.n)
+			p.FirstSeen = nanos(f.n)
 		case peerTrusted:
-			r.Trusted = f.n != 0
+			p.Trusted = f.n != 0
 		case peerUnconditional:
-			r.Unconditional = f.n != 0
+			p.Unconditional = f.n != 0
 		case peerPrivate:
-			r.Private = f.n != 0
+			p.Private = f.n != 0
 		case peerScore:
 			score := int32(protowire.DecodeZigZag(f.n & math.MaxUint32))
-			r.Score = int16(min(max(score, peerstore.MinScore), peerstore.MaxScore))
+			p.Score = int16(min(max(score, peerstore.MinScore), peerstore.MaxScore))
 		case peerScored:
-			r.Scored = unstamp(f.n)
+			p.Scored = nanos(f.n)
 		case peerHeight:
-			r.Height = f.n
+			p.Height = f.n
 		case peerLastConnected:
-			r.LastConnected = unstamp(f.n)
+			p.LastConnected = nanos(f.n)
 		case peerLastDisconnected:
-			r.LastDisconnected = unstamp(f.n)
+			p.LastDisconnected = nanos(f.n)
 		case peerFailures:
-			r.Failures = uint32(f.n)
+			p.Failures = uint32(f.n)
 		case peerNotBefore:
-			r.NotBefore = unstamp(f.n)
+			p.NotBefore = nanos(f.n)
 		case peerQuarantined:
-			r.Quarantined = unstamp(f.n)
+			p.Quarantined = nanos(f.n)
 		case peerQuarantineReason:
-			if r.QuarantineReason, err = f.text(); err != nil {
+			if p.QuarantineReason, err = f.text(); err != nil {
 				return 0, err
 			}
 		case peerInTried:
-			r.InTried = f.n != 0
+			p.InTried = f.n != 0
 		}
 	}
 	return bad, nil
 }
 
-// decodeAddress adds an address to r, whose key it is told; false when the message can be read and the address in it cannot.
-func decodeAddress(r *peerstore.Record, key, value []byte) (ok bool, err error) {
-	var a peerstore.AddressRecord
+// address adds an address to p, whose key it is told; false when the message can be read and the address in it cannot.
+func (d *decoder) address(p *peerstore.Saved, key, value []byte) (ok bool, err error) {
+	var a peerstore.SavedAddress
 	var from, fromIP, ip []byte
 	var text string
 	var port uint32
@@ -139,17 +167,17 @@ func decodeAddress(r *peerstore.Record, key, value []byte) (ok bool, err error) 
 		case addrFrom:
 			from = f.bytes
 		case addrFirstHeard:
-			a.FirstHeard = unstamp(f.n)
+			a.FirstHeard = nanos(f.n)
 		case addrLastHeard:
-			a.LastHeard = unstamp(f.n)
+			a.LastHeard = nanos(f.n)
 		case addrLastDialed:
-			a.LastDialed = unstamp(f.n)
+			a.LastDialed = nanos(f.n)
 		case addrLastSuccess:
-			a.LastSuccess = unstamp(f.n)
+			a.LastSuccess = nanos(f.n)
 		case addrFailures:
 			a.Failures = uint32(f.n)
 		case addrNotBefore:
-			a.NotBefore = unstamp(f.n)
+			a.NotBefore = nanos(f.n)
 		case addrLastError:
 			if a.LastError, err = f.text(); err != nil {
 				return false, err
@@ -162,21 +190,31 @@ func decodeAddress(r *peerstore.Record, key, value []byte) (ok bool, err error) 
 			port = uint32(f.n)
 		}
 	}
-	if a.Source.From, err = parseNode(from); err != nil {
+	if a.Source.From, err = d.node(from); err != nil {
 		return false, nil
 	}
 	a.Source.IP, _ = netip.AddrFromSlice(fromIP)
 	if len(ip) == 0 {
-		a.Address, err = transport.ParseAddress(text)
-		ok = err == nil && a.Address.ID() == r.ID
+		where, err := transport.ParseAddress(text)
+		ok = err == nil && sameNode(where, key)
+		if packed, plain := where.Pack(); plain {
+			a.Packed = packed
+		} else {
+			a.Other = where
+		}
 	} else if ok = key[0] == hexNode && (len(ip) == 4 || len(ip) == 16) && 0 < port && port <= math.MaxUint16; ok {
-		p := transport.Packed{Node: [transport.NodeIDSize]byte(key[1:]), Port: uint16(port)}
-		copy(p.IP[:], mapped4)
-		copy(p.IP[len(p.IP)-len(ip):], ip)
-		a.Address = p.Address()
+		a.Packed.Node, a.Packed.Port = p.Node, uint16(port)
+		copy(a.Packed.IP[:], mapped4)
+		copy(a.Packed.IP[len(a.Packed.IP)-len(ip):], ip)
 	}
 	if ok {
-		r.Addresses = append(r.Addresses, a)
+		p.Addresses = append(p.Addresses, a)
 	}
 	return ok, nil
+}
+
+// sameNode says that an address names the node with a key.
+func sameNode(a transport.Address, key []byte) bool {
+	id, err := parseNode(key)
+	return err == nil && a.Is(id)
 }

@@ -61,8 +61,7 @@ func FuzzDecode(f *testing.F) {
 		w.end()
 		switch key[0] {
 		case peerKey:
-			var r, r2 peerstore.Record
-			bad, err := decodePeer(&r, key[1:], value)
+			r, bad, err := decodePeer(key[1:], value)
 			if want, wantBad, wantErr := generatedPeer(key[1:], value); (err == nil) != (wantErr == nil) || err == nil && (bad != wantBad || !storetest.Equal(r, want)) {
 				t.Fatalf("%v %d\n%+v\nby the generated code %v %d\n%+v", err, bad, r, wantErr, wantBad, want)
 			}
@@ -74,7 +73,7 @@ func FuzzDecode(f *testing.F) {
 			if want := appendRecord(nil, &r); !bytes.Equal(again, want) {
 				t.Fatalf("%+v\nis written as %x, want %x", r, again, want)
 			}
-			bad, err = decodePeer(&r2, appendNode(nil, r.ID), again)
+			r2, bad, err := decodePeer(appendNode(nil, r.ID), again)
 			if err != nil || bad > 0 || !storetest.Equal(r, r2) {
 				t.Fatalf("%v %d\n%+v\n%+v", err, bad, r, r2)
 			}

@@ -75,5 +75,8 @@ func unstamp(n uint64) time.Time {
 	if n == 0 {
 		return time.Time{}
 	}
-	return time.Unix(0, int64(min(n, math.MaxInt64)))
+	return time.Unix(0, nanos(n))
 }
+
+// nanos is a time on disk as a peerstore.Saved has it.
+func nanos(n uint64) int64 { return int64(min(n, math.MaxInt64)) }

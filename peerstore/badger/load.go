@@ -73,6 +73,7 @@ type worker struct {
 	peers   peerstore.Arrivals
 	flagged []flagged // of these
 	content content
+	decoder decoder
 	nodes   [][transport.NodeIDSize]byte
 	known   []bool
 }
@@ -92,7 +93,7 @@ func (w *worker) add(key, value []byte) {
 	drop := false
 	switch key[0] {
 	case peerKey:
-		if w.peer(key, value); len(w.peers.Records) == batchSize {
+		if w.peer(key, value); len(w.peers.Peers) == batchSize {
 			w.restorer.Prepare(&w.peers)
 			w.restore()
 		}
@@ -134,22 +135,16 @@ func (w *worker) add(key, value []byte) {
 
 // peer reads a peer, which waits to be restored.
 func (w *worker) peer(key, value []byte) {
-	all := &w.peers.Records
-	n := len(*all)
-	if n < cap(*all) {
-		*all = (*all)[:n+1]
-	} else {
-		*all = append(*all, peerstore.Record{})
-	}
-	r := &(*all)[n]
-	bad, err := decodePeer(r, key[1:], value)
+	n := len(w.peers.Peers)
+	p := w.peers.Next()
+	bad, err := w.decoder.peer(p, key[1:], value)
 	w.met.badAddresses += bad
 	if err != nil {
 		w.met.peers++
 		w.met.badPeers++
-		*all = (*all)[:n]
-	} else if r.Trusted || r.Unconditional || r.Private {
-		w.flagged = append(w.flagged, flagged{n, bytes.Clone(key), bytes.Clone(value), flagsOf(r.Trusted, r.Unconditional, r.Private)})
+		w.peers.Peers = w.peers.Peers[:n]
+	} else if p.Trusted || p.Unconditional || p.Private {
+		w.flagged = append(w.flagged, flagged{n, bytes.Clone(key), bytes.Clone(value), flagsOf(p.Trusted, p.Unconditional, p.Private)})
 	}
 }
 
@@ -166,7 +161,7 @@ func (w *worker) restore() {
 			w.met.flagged(f.key, f.value, f.flags)
 		}
 	}
-	w.peers.Records, w.flagged = w.peers.Records[:0], w.flagged[:0]
+	w.peers.Peers, w.flagged = w.peers.Peers[:0], w.flagged[:0]
 }
 
 // readTotals is nil when they cannot be read.

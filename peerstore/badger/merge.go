@@ -147,8 +147,8 @@ func (l *loader) mergeMeta(key string, value []byte) {
 
 // mergePeer gives a peer the flags that it had, and makes it known again if it is lost.
 func (l *loader) mergePeer(key, value []byte) {
-	var r peerstore.Record
-	if _, err := decodePeer(&r, key[1:], value); err != nil {
+	r, _, err := decodePeer(key[1:], value)
+	if err != nil {
 		return
 	}
 	f := flagsOf(r.Trusted, r.Unconditional, r.Private)

@@ -64,11 +64,11 @@ func (o Options) withDefaults() Options {
 }
 
 // memTable is the size of the database's table in memory, in bytes, and of its tables; its log is mapped with twice as many.
-const memTable = 2 << 20
+const memTable = 1 << 20
 
 // Tables that come from memory are merged with others once there are so many. As pages are in the order of time they hardly overlap with older tables, so most of this is done
 // once for each page, and once more when those are removed that do not hold any more.
-const tablesToMerge = 20
+const tablesToMerge = 40
 
 // databaseOptions keep the database small: its defaults are made for servers and take hundreds of megabytes. All is read once, at
 // the start, and only written from then on, so there is nothing to cache and no key to look up.

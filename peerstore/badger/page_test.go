@@ -61,8 +61,7 @@ func FuzzPage(f *testing.F) {
 		if err == nil && e != nil {
 			// What the fields of a peer are is found out when it is decoded, and some are never.
 			for i, peer := range c.peers {
-				var r peerstore.Record
-				if _, bad := decodePeer(&r, c.nodes[i], peer); bad != nil {
+				if _, _, bad := decodePeer(c.nodes[i], peer); bad != nil {
 					e = nil
 				}
 			}
