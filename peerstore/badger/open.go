@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -86,7 +87,7 @@ func (s *Store) clearWay() error {
 		switch filepath.Ext(name) {
 		case ".sst", ".mem", ".vlog":
 		default:
-			if !slices.Contains([]string{ownerName, headName, secondName, secondNew, bdb.ManifestFilename, "DISCARD", bdb.KeyRegistryFileName}, name) {
+			if !slices.Contains([]string{ownerName, headName, secondName, secondNew, bdb.ManifestFilename, discardName, bdb.KeyRegistryFileName}, name) {
 				continue
 			}
 		}
@@ -197,7 +198,8 @@ var refusals = []syscall.Errno{
 	syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EBUSY, syscall.ENOLCK,
 }
 
-// openDatabase opens the database after removing those of its files that hold nothing, so that they cannot be damaged either.
+// openDatabase opens the database after removing those of its files that hold nothing, so that they cannot be damaged either. Two it is left that are as it makes them: to make
+// them it waits for the disk.
 func (s *Store) openDatabase() (err error) {
 	files, err := os.ReadDir(s.path)
 	if err != nil {
@@ -211,8 +213,17 @@ func (s *Store) openDatabase() (err error) {
 		case ".mem": // made, but killed before it was written to
 			info, err := f.Info()
 			drop = err == nil && info.Size() == 0
-		default: // statistics of the value log; the list of encryption keys, of which there are none; what mayWrite and second.rewrite left when they were killed
-			drop = name == "DISCARD" || name == bdb.KeyRegistryFileName || name == secondNew || strings.HasPrefix(name, probe)
+		case "":
+			switch name {
+			case discardName: // statistics of the value log: there are none, and this is where the first one would be
+				drop = !holdsAt(filepath.Join(s.path, name), discardSize, 0, make([]byte, 16))
+			case bdb.KeyRegistryFileName: // the list of encryption keys, of which there are none: something random, and this text
+				drop = !holdsAt(filepath.Join(s.path, name), int64(16+len(noKeys)), 16, []byte(noKeys))
+			default: // what mayWrite left when it was killed
+				drop = strings.HasPrefix(name, probe)
+			}
+		default: // what second.rewrite left when it was killed
+			drop = name == secondNew
 		}
 		if drop {
 			if err := os.Remove(filepath.Join(s.path, name)); err != nil {
@@ -232,6 +243,28 @@ func (s *Store) openDatabase() (err error) {
 	}
 	s.version = s.db.MaxVersion()
 	return nil
+}
+
+const (
+	discardName = "DISCARD"
+	discardSize = 1 << 20
+	noKeys      = "Hello Badger"
+)
+
+// holdsAt says that a file has a size, and something at a place.
+func holdsAt(path string, size, at int64, what []byte) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.Size() != size {
+		return false
+	}
+	got := make([]byte, len(what))
+	_, err = f.ReadAt(got, at)
+	return err == nil && bytes.Equal(got, what)
 }
 
 // beginSecond makes the second copy go on where it ended, or has it written anew with the first batch.
