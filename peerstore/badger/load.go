@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,6 +26,8 @@ type loader struct {
 	trusts   bool                      // the copy knows all that the database knows of bans and small values
 	moved    bool                      // the store is in a new folder
 	restorer *peerstore.Restorer
+
+	repeated atomic.Bool // many peers of the last page were known from newer ones
 
 	mu sync.Mutex
 	loaded

@@ -155,9 +155,15 @@ func (w *worker) page(p *page, turns *turns) {
 	turns.do(p.turn, w.restorePage)
 }
 
-// decode reads those peers of a page that are not known yet from a newer one.
+// decode reads those peers of a page that are not known yet from a newer one. Where few are known all are read, as to ask waits for the pages before, which are being restored.
 func (w *worker) decode() {
 	w.nodes, w.known = w.nodes[:0], w.known[:0]
+	if !w.repeated.Load() {
+		for i, node := range w.content.nodes {
+			w.decodePeer(node, w.content.peers[i])
+		}
+		return
+	}
 	for _, node := range w.content.nodes {
 		if node[0] == hexNode {
 			w.nodes = append(w.nodes, [transport.NodeIDSize]byte(node[1:]))
@@ -165,7 +171,6 @@ func (w *worker) decode() {
 	}
 	w.known = w.restorer.Known(w.nodes, w.known)
 	hex := 0
-	var room [128]byte
 	for i, node := range w.content.nodes {
 		if node[0] == hexNode {
 			hex++
@@ -173,12 +178,22 @@ func (w *worker) decode() {
 				continue
 			}
 		}
-		w.peer(append(append(room[:0], peerKey), node...), w.content.peers[i])
+		w.decodePeer(node, w.content.peers[i])
 	}
 }
 
+func (w *worker) decodePeer(node, value []byte) {
+	var room [128]byte
+	w.peer(append(append(room[:0], peerKey), node...), value)
+}
+
 func (w *worker) restorePage() {
+	before := w.met.peers
 	w.restore()
+	if all := len(w.content.nodes); all > 0 {
+		const few = 4
+		w.repeated.Store(few*(all-(w.met.peers-before)) > all)
+	}
 	for _, node := range w.content.gone {
 		if id, err := parseNode(node); err == nil {
 			w.restorer.Gone(id)

@@ -51,6 +51,7 @@ type Store struct {
 	records  int    // in the pages that count
 	stored   int    // peers
 	pass     pass
+	dirty    bool // the disk may not have all that the database has
 	closed   bool
 
 	closeOnce sync.Once

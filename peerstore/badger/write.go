@@ -46,8 +46,12 @@ func (s *Store) persist(ctx context.Context, op string, limit int, sync bool) er
 func (s *Store) sync() error {
 	var g errgroup.Group
 	g.Go(s.second.sync)
-	g.Go(s.db.Sync)
-	return g.Wait()
+	if s.dirty {
+		g.Go(s.db.Sync)
+	}
+	err := g.Wait()
+	s.dirty = s.dirty && err != nil
+	return err
 }
 
 // maxBatch bounds one batch in peers, so that what has to be given back after a failure stays small.
@@ -127,6 +131,7 @@ func (s *Store) writeBatch(limit int, totals bool) (peers int, more bool, err er
 		return 0, false, err
 	}
 	s.version++
+	s.dirty = true
 	if err := s.batch.write(s.db, s.version, value); err != nil {
 		return 0, false, err
 	}
