@@ -174,6 +174,9 @@ func (b *Book) banOf(k *known) int64 {
 
 // banOfNode is when the ban of e has ended; 0 when there is none.
 func (b *Book) banOfNode(e *entry) int64 {
+	if len(b.bans.byKey) == 0 {
+		return 0
+	}
 	k := e.nodeKey()
 	return b.bans.endOfKey(&k)
 }

@@ -83,10 +83,10 @@ type Book struct {
 	contests []contest
 	ofKind   [maxKinds + 2]int // peers of the new table by source.kind, plus one
 	sets     [sets]set
-	dice     [diceAhead]dice // of the next draws
-	rolled   int             // which of them are the next
-	drawn    [4]int          // the weight of those that may be dialed: new and tried that cannot be routed, and those that can
-	crowds   [4]crowds       // and who they are, by network group
+	dice     [8]dice   // of the next draws: diceAhead are known
+	rolled   uint32    // which of them are the next
+	drawn    [4]int    // the weight of those that may be dialed: new and tried that cannot be routed, and those that can
+	crowds   [4]crowds // and who they are, by network group
 	waiting  waiting
 	parked   map[uint32]struct{} // peers whose due time was put off by the ban of a network
 	shared   [shares][]uint32
@@ -132,7 +132,7 @@ func NewBook(limits Limits, seed uint64) *Book {
 	for i := range b.crowds {
 		b.crowds[i].key = sipKey{b.random.Uint64(), b.random.Uint64()}
 	}
-	for range b.dice {
+	for range diceAhead {
 		b.roll()
 	}
 	b.meta[metaKey] = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, b.key[0]), b.key[1])
@@ -242,18 +242,20 @@ func (b *Book) remove(slot uint32, e *entry) {
 func (b *Book) known() int { return b.ids.n }
 
 // prune removes peers beyond the limit, as long as there are any that may go: the lowest level first, new ones before tried ones; of a few of these the one
-// in the fullest bucket, so that who floods the book pushes out his own.
-func (b *Book) prune() {
+// in the fullest bucket, so that who floods the book pushes out his own. It says whether anybody went.
+func (b *Book) prune() (some bool) {
 	for b.known() > b.limits.MaxPeers {
 		slot, ok := b.victim(Any, New)
 		if !ok {
 			slot, ok = b.victim(Tried, Tried)
 		}
 		if !ok {
-			return
+			break
 		}
 		b.remove(slot, b.at(slot))
+		some = true
 	}
+	return some
 }
 
 // victim chooses who of the tables from and to must go.

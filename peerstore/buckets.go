@@ -105,8 +105,12 @@ func (b *Book) bucketOf(e *entry, t Table) int {
 
 // newBucketOf is the bucket of the new table that a peer with the first address k belongs to.
 func (b *Book) newBucketOf(k *known) int {
+	return b.newBucket(k, b.groupOf(k), b.sources.at(k.source).group)
+}
+
+// newBucket is newBucketOf where the groups of k and of who told of it are known.
+func (b *Book) newBucket(k *known, group, source Group) int {
 	n := len(b.tables[New-1].heads)
-	group, source := b.groupOf(k), b.sources.at(k.source).group
 	turn := b.turnOf(k, n/pairShare)
 	pair := b.key.of(sipPair, uint64(group.kind)<<8|uint64(source.kind), group.value, source.value, uint64(turn))
 	return below(b.key.of(sipNew, uint64(source.kind), source.value, uint64(below(pair, max(n/sourceShare, fewestReach)))), n)

@@ -88,6 +88,9 @@ func (c *crowd) prefetch() {
 // take makes a crowd of a group that has none.
 func (c *crowds) take(g Group) (id uint32) {
 	id = c.all.take()
+	if next, ok := c.all.upcoming(); ok {
+		prefetch(unsafe.Pointer(c.all.at(next)))
+	}
 	c.at.put(c.tag(g), id)
 	of := c.all.at(id)
 	of.group, of.pos = g, uint32(len(c.some))

@@ -30,12 +30,12 @@ func (d *dice) roll(r *rand.Rand) {
 const diceAhead = 5
 
 // ahead are the dice of the next draw (0) or of one after it.
-func (b *Book) ahead(i int) *dice { return &b.dice[(b.rolled+i)%diceAhead] }
+func (b *Book) ahead(i int) *dice { return &b.dice[(b.rolled+uint32(i))%uint32(len(b.dice))] }
 
 // roll throws the dice of the draw after the last known one, in place of those that were used.
 func (b *Book) roll() {
-	b.ahead(0).roll(b.random)
-	b.rolled = (b.rolled + 1) % diceAhead
+	b.ahead(diceAhead).roll(b.random)
+	b.rolled++
 }
 
 // lookAhead begins to load what the next draws will read: of each the thing that what was loaded at the last draw leads to. Peers may have come and gone since then.

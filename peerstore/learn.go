@@ -24,10 +24,15 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 	b.bring(now)
 	b.ids.prefetch(hash)
 	c := &b.crowds[routableNew]
+	one := known{firstHeard: b.now, lastHeard: b.now}
+	bucket := -1
 	var group Group
-	if !l.other { // what a new peer needs is loaded from here on, as far as is known where it lies
+	if !l.other { // what a new peer needs is loaded from here on, as far as is known where it lies, and meanwhile its place is worked out
 		group = b.groupAt(l.packed.IP, l.packed.Port)
 		c.at.prefetch(c.tag(group))
+		b.setAddress(&one, addr, &l)
+		bucket = b.newBucket(&one, group, b.sources.groupOf(&from, b.limits.Groups))
+		b.tables[New-1].prefetch(bucket)
 	}
 	slot, e := b.findHashed(&k, hash)
 	if e != nil { // of a new peer later
@@ -54,13 +59,16 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 		}
 		return false
 	}
-	one := known{firstHeard: b.now, lastHeard: b.now, source: b.sources.hold(from, b.limits.Groups)}
-	b.setAddress(&one, addr, &l)
+	one.source = b.sources.hold(from, b.limits.Groups)
+	if l.other {
+		b.setAddress(&one, addr, &l)
+	}
 	if !fresh && e.first.source != 0 {
 		return b.addFurther(slot, e, one)
 	}
-	bucket := b.newBucketOf(&one)
-	b.tables[New-1].prefetch(bucket)
+	if bucket < 0 {
+		bucket = b.newBucketOf(&one)
+	}
 	if fresh {
 		b.age(fewMoves)
 		if others != nil {
@@ -85,8 +93,7 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 	}
 	b.reindex(slot, e)
 	if fresh {
-		b.prune()
-		if b.same(slot, &k) == nil { // it was the one to go
+		if b.prune() && b.same(slot, &k) == nil { // it was the one to go
 			return false
 		}
 	}
