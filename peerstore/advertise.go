@@ -117,8 +117,7 @@ func (b *Book) isWide(k *known) bool {
 	if k.other != 0 {
 		return b.others.at(k.other - 1).IsRoutable()
 	}
-	ip, _ := b.ipOf(k)
-	return transport.IsPublicIP(ip)
+	return k.isPublic()
 }
 
 // Advertise returns up to limit addresses that may be told to others: see Store. Peers whose address was dialed with success come first, in

@@ -91,6 +91,12 @@ type known struct {
 	port                                                     uint16
 }
 
+// isPublic says that the IP of k, which is an address with one, may be reached from anywhere.
+func (k *known) isPublic() bool {
+	_, ordinary := transport.OrdinaryIPv4(&k.ip)
+	return ordinary || transport.IsPublicIP(netip.AddrFrom16(k.ip).Unmap())
+}
+
 // deadAfter is how many dials of an address must fail in a row until it counts as dead: it is not told to others any more and is the
 // first to go when a peer has too many.
 const deadAfter = 5
@@ -204,6 +210,9 @@ func (b *Book) groupOf(k *known) Group {
 
 // groupAt is the network group of a plain address. The last one is kept, as several indexes ask in turn, and a map of autonomous systems is large.
 func (b *Book) groupAt(ip [16]byte, port uint16) Group {
+	if number, ordinary := transport.OrdinaryIPv4(&ip); ordinary && b.limits.Groups == nil {
+		return Group{ip4Group, uint64(number) >> 16}
+	}
 	if m := &b.grouped; m.port != port || m.ip != ip || m.group.kind == noGroup {
 		*m = grouped{ip, port, b.limits.Groups.ofIP(netip.AddrFrom16(ip), int(port))}
 	}
@@ -307,7 +316,7 @@ func (b *Book) describe(e *entry) {
 			a := b.others.at(k.other - 1)
 			port, far = a.Port(), a.IsRoutable()
 		} else {
-			port, far = int(k.port), transport.IsPublicIP(netip.AddrFrom16(k.ip).Unmap())
+			port, far = int(k.port), k.isPublic()
 		}
 		e.flags |= pick(far, routable)
 		e.flags |= pick(port == 0 || isUsual(port), usualPort)

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"strings"
 )
@@ -74,6 +75,16 @@ func isOrdinary4(first byte) bool {
 		return false
 	}
 	return first < 224
+}
+
+// OrdinaryIPv4 is the number of an IPv4 address (as ::ffff:a.b.c.d) whose first byte alone says that it is public; false for any other IP, which may be public too.
+func OrdinaryIPv4(ip *[16]byte) (number uint32, ok bool) {
+	const mapped = 0xffff << 32
+	if binary.BigEndian.Uint64(ip[:8]) != 0 || !isOrdinary4(ip[12]) {
+		return 0, false
+	}
+	low := binary.BigEndian.Uint64(ip[8:])
+	return uint32(low), low&^0xffffffff == mapped
 }
 
 // IsPublicIP says that an IP may be reached from anywhere: a unicast address outside of the private and special ranges.
