@@ -26,6 +26,10 @@ func (b *Book) reshare(slot uint32, e *entry) {
 		e.setFlag(global, wideIP)
 		b.global += sign(wideIP)
 	}
+	b.setShare(slot, e, to)
+}
+
+func (b *Book) setShare(slot uint32, e *entry, to share) {
 	if to == e.share {
 		return
 	}

@@ -32,9 +32,9 @@ const maxKinds = 64
 func (s *sources) at(i uint32) *source { return s.all.at(i - 1) }
 
 // hold finds or adds a source, and counts one more address of it.
-func (s *sources) hold(src Source, groups *Groups) uint32 {
-	if s.lastAt == 0 || s.last != src {
-		s.last, s.lastAt = src, s.add(src, groups)
+func (s *sources) hold(src *Source, groups *Groups) uint32 {
+	if s.lastAt == 0 || s.last != *src {
+		s.last, s.lastAt = *src, s.add(*src, groups)
 	}
 	s.at(s.lastAt).refs++
 	return s.lastAt

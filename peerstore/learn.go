@@ -59,7 +59,7 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 		}
 		return false
 	}
-	one.source = b.sources.hold(from, b.limits.Groups)
+	one.source = b.sources.hold(&from, b.limits.Groups)
 	if l.other {
 		b.setAddress(&one, addr, &l)
 	}
@@ -91,7 +91,11 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 		}
 		return false
 	}
-	b.reindex(slot, e)
+	if fresh && !l.other && e.cell != 0 && len(b.bans.nets)+len(b.bans.byKey) == 0 { // as most
+		b.settle(slot, e)
+	} else {
+		b.reindex(slot, e)
+	}
 	if fresh {
 		if b.prune() && b.same(slot, &k) == nil { // it was the one to go
 			return false

@@ -77,6 +77,14 @@ func (b *Book) reindex(slot uint32, e *entry) {
 	b.reshare(slot, e)
 }
 
+// settle is reindex for a new peer with one plain address and a place in a bucket, while there are no bans at all: so nothing can be special about it.
+func (b *Book) settle(slot uint32, e *entry) {
+	b.count(e)
+	far := e.is(routable)
+	b.join(slot, e, learnedSet(false, New, far, b.levelOf(e)), true)
+	b.setShare(slot, e, shareFor(&e.first, far))
+}
+
 // setWaits counts e among those that may be dialed later, or not.
 func (b *Book) setWaits(e *entry, on bool) {
 	if on != e.is(waits) {

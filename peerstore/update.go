@@ -99,7 +99,7 @@ func (b *Book) writeKnown(k *known, a *AddressRecord) (told bool) {
 		k.lastError = text
 	}
 	if told = a.Source != b.sources.at(k.source).Source; told {
-		from := b.sources.hold(a.Source, b.limits.Groups)
+		from := b.sources.hold(&a.Source, b.limits.Groups)
 		b.sources.release(k.source)
 		k.source = from
 	}
@@ -144,7 +144,7 @@ func (b *Book) writeAddresses(e *entry, r *Record) {
 	fresh := make([]known, 0, len(list))
 	for _, o := range list { // first what is kept, so that what both share is not given up in between
 		a := &r.Addresses[o.at]
-		k := known{source: b.sources.hold(a.Source, b.limits.Groups), lastError: b.texts.hold(a.LastError)}
+		k := known{source: b.sources.hold(&a.Source, b.limits.Groups), lastError: b.texts.hold(a.LastError)}
 		k.firstHeard, k.lastHeard = nano(a.FirstHeard), nano(a.LastHeard)
 		k.lastDialed, k.lastWorked = nano(a.LastDialed), nano(a.LastSuccess)
 		k.failures, k.notBefore = a.Failures, nano(a.NotBefore)
