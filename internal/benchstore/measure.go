@@ -39,7 +39,8 @@ func once(fn func() error) (sample, error) {
 }
 
 // series measures many short calls, most at most, until the limit is over (0: none), in µs a call. A tenth of them are a warm-up. The garbage of what came before is
-// collected first. after, unless nil, does what the calls put off: it gets the watch to measure that, or what part of it is theirs.
+// collected first. after, unless nil, does what the calls put off, once time enough has passed for that: it gets the watch to measure that, or what part of it is theirs. All books
+// wait so long, so that none finds the processor's caches in a better state than others.
 func series(most int, limit time.Duration, call func() error, after func(*stopwatch) error) (sample, error) {
 	repeat := func(most int, limit time.Duration) (n int, err error) {
 		began := time.Now()
@@ -60,6 +61,7 @@ func series(most int, limit time.Duration, call func() error, after func(*stopwa
 	if _, err := repeat(warm, limit/10); err != nil {
 		return sample{}, err
 	}
+	time.Sleep(pause)
 	if err := after(new(stopwatch)); err != nil {
 		return sample{}, err
 	}
@@ -68,6 +70,7 @@ func series(most int, limit time.Duration, call func() error, after func(*stopwa
 	n := 0
 	err := w.time(func() (err error) { n, err = repeat(most-warm, limit); return err })
 	if err == nil {
+		time.Sleep(pause)
 		err = after(&w)
 	}
 	return w.sample(max(n, 1), time.Microsecond), err

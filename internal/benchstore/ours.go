@@ -32,6 +32,9 @@ var errUnreachable = errors.New("connection refused")
 // backoff is how long peers rest that could not be reached. It is short, so that a measurement contains that they may be dialed again.
 const backoff = 5 * time.Millisecond
 
+// pause is how long after a measurement all of them may be: a peer rests for up to a quarter longer.
+const pause = backoff + backoff/2
+
 func openOurs(store peerstore.Store, peers []peer) (*ours, error) {
 	m, err := host.NewPeerManager(transport.NodeID("ffffffffffffffffffffffffffffffffffffffff"), host.PeerConfig{MinBackoff: backoff, MaxBackoff: backoff, MaxTrustedBackoff: backoff, MaxRecentBackoff: backoff}, store)
 	return &ours{store: store, manager: m, peers: peers, now: time.Now(), stop: func() error { return nil }}, err
@@ -122,7 +125,6 @@ func (o *ours) advertise() int { return len(o.store.Advertise(100, time.Now(), n
 
 // after does what the calls of a measurement put off: those who failed may be dialed again; and waits until all is on disk, of which only the processor time is theirs.
 func (o *ours) after(w *stopwatch) error {
-	time.Sleep(backoff + backoff/2) // a peer rests for up to a quarter longer
 	if err := w.time(func() error { o.store.NextDue(time.Now()); return nil }); err != nil {
 		return err
 	}
