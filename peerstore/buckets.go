@@ -79,7 +79,7 @@ func (t *buckets) take(cell uint32) (last uint32) {
 
 func (b *Book) tableOf(t Table) *buckets { return &b.tables[t-1] }
 
-// The words that the key hashes first, so that no two uses of it give the same.
+// What the first word begins with that the key hashes, so that no two uses of it give the same.
 const (
 	sipAddress = iota + 1
 	sipPair
@@ -100,7 +100,7 @@ func (b *Book) bucketOf(e *entry, t Table) int {
 	}
 	n := len(b.tables[Tried-1].heads)
 	group, turn := b.groupOf(k), b.turnOf(k, n/groupShare)
-	return below(b.key.of(sipTried, uint64(group.kind), group.value, uint64(turn)), n)
+	return below(b.key.of(sipTried|uint64(group.kind)<<8|uint64(turn)<<32, group.value), n)
 }
 
 // newBucketOf is the bucket of the new table that a peer with the first address k belongs to.
@@ -112,8 +112,8 @@ func (b *Book) newBucketOf(k *known) int {
 func (b *Book) newBucket(k *known, group, source Group) int {
 	n := len(b.tables[New-1].heads)
 	turn := b.turnOf(k, n/pairShare)
-	pair := b.key.of(sipPair, uint64(group.kind)<<8|uint64(source.kind), group.value, source.value, uint64(turn))
-	return below(b.key.of(sipNew, uint64(source.kind), source.value, uint64(below(pair, max(n/sourceShare, fewestReach)))), n)
+	pair := b.key.of(sipPair|uint64(group.kind)<<8|uint64(source.kind)<<16|uint64(turn)<<32, group.value, source.value)
+	return below(b.key.of(sipNew|uint64(source.kind)<<8|uint64(below(pair, max(n/sourceShare, fewestReach)))<<32, source.value), n)
 }
 
 // prefetch begins to load the head of a bucket.

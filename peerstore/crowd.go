@@ -14,6 +14,8 @@ type crowds struct {
 	all  slab[crowd]
 	some []uint32 // of all: those that have a peer, in no order
 
+	missed Group // was looked for last, and is not there
+
 	pieces pieces[member]         // of the lists of members
 	unused [pieceSizes][][]member // pieces of 2, 4, 8, ...
 	taken  int                    // members that pieces have room for
@@ -54,6 +56,9 @@ func (c *crowds) tag(g Group) uint32 {
 }
 
 func (c *crowds) find(g Group) (id uint32, ok bool) {
+	if g == c.missed && g.kind != noGroup {
+		return 0, false
+	}
 	return c.at.find(c.tag(g), func(id uint32) bool { return c.all.at(id).group == g })
 }
 
@@ -71,6 +76,7 @@ func (c *crowds) has(id uint32) *crowd {
 func (c *crowds) prefetch(g Group) *crowd {
 	id, ok := c.at.find(c.tag(g), func(uint32) bool { return true })
 	if !ok {
+		c.missed = g
 		return nil
 	}
 	of := c.all.at(id)
@@ -87,6 +93,7 @@ func (c *crowd) prefetch() {
 
 // take makes a crowd of a group that has none.
 func (c *crowds) take(g Group) (id uint32) {
+	c.missed = Group{}
 	id = c.all.take()
 	if next, ok := c.all.upcoming(); ok {
 		prefetch(unsafe.Pointer(c.all.at(next)))
