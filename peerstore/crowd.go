@@ -92,17 +92,17 @@ func (c *crowd) prefetch() {
 }
 
 // take makes a crowd of a group that has none.
-func (c *crowds) take(g Group) (id uint32) {
+func (c *crowds) take(g Group) (id uint32, of *crowd) {
 	c.missed = Group{}
 	id = c.all.take()
 	if next, ok := c.all.upcoming(); ok {
 		prefetch(unsafe.Pointer(c.all.at(next)))
 	}
 	c.at.put(c.tag(g), id)
-	of := c.all.at(id)
+	of = c.all.at(id)
 	of.group, of.pos = g, uint32(len(c.some))
 	c.some = append(c.some, id)
-	return id
+	return id, of
 }
 
 // give lets a crowd without peers go.
@@ -152,10 +152,11 @@ func (c *crowds) add(g Group, m member, guess uint32) (id, pos uint32) {
 	of := c.has(guess)
 	if id = guess; of == nil || of.group != g {
 		var ok bool
-		if id, ok = c.find(g); !ok {
-			id = c.take(g)
+		if id, ok = c.find(g); ok {
+			of = c.all.at(id)
+		} else {
+			id, of = c.take(g)
 		}
-		of = c.all.at(id)
 	}
 	if len(of.members) == cap(of.members) {
 		of.members = c.grow(of.members)

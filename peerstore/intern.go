@@ -17,6 +17,7 @@ type sources struct {
 
 	last   Source // the one asked for last: addresses come in batches
 	lastAt uint32
+	lastOf *source
 }
 
 type source struct {
@@ -29,21 +30,27 @@ type source struct {
 // maxKinds bounds the kinds that are told apart by quotas. Kinds are named by our own code, never by a remote.
 const maxKinds = 64
 
-func (s *sources) at(i uint32) *source { return s.all.at(i - 1) }
+func (s *sources) at(i uint32) *source {
+	if i == s.lastAt && i != 0 {
+		return s.lastOf
+	}
+	return s.all.at(i - 1)
+}
 
 // hold finds or adds a source, and counts one more address of it.
 func (s *sources) hold(src *Source, groups *Groups) uint32 {
 	if s.lastAt == 0 || s.last != *src {
-		s.last, s.lastAt = *src, s.add(*src, groups)
+		at := s.add(*src, groups)
+		s.last, s.lastAt, s.lastOf = *src, at, s.all.at(at-1)
 	}
-	s.at(s.lastAt).refs++
+	s.lastOf.refs++
 	return s.lastAt
 }
 
 // groupOf is the group of a source that there may not be.
 func (s *sources) groupOf(src *Source, groups *Groups) Group {
 	if s.lastAt != 0 && s.last == *src {
-		return s.at(s.lastAt).group
+		return s.lastOf.group
 	}
 	return groups.OfSource(src.clean())
 }
@@ -104,7 +111,7 @@ func (s *sources) release(i uint32) {
 		return
 	}
 	if s.lastAt == i {
-		s.last, s.lastAt = Source{}, 0
+		s.last, s.lastAt, s.lastOf = Source{}, 0, nil
 	}
 	s.index.drop(s.tag(&one.Source), i)
 	s.all.give(i - 1)
