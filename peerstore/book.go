@@ -130,7 +130,7 @@ func NewBook(limits Limits, seed uint64) *Book {
 		b.key = sipKey{rand.Uint64(), rand.Uint64()} // of the runtime's ChaCha8
 	}
 	for i := range b.crowds {
-		b.crowds[i].key = sipKey{b.random.Uint64(), b.random.Uint64()}
+		b.crowds[i].book, b.crowds[i].key = b, sipKey{b.random.Uint64(), b.random.Uint64()}
 	}
 	for range diceAhead {
 		b.roll()

@@ -75,6 +75,17 @@ func (c *cells) move(all []uint64) {
 	}
 }
 
+// change puts another number in the place of one that is there.
+func (c *cells) change(tag, i, to uint32) {
+	mask := uint32(len(c.all) - 1)
+	want := uint64(tag)<<32 | uint64(i+1)
+	at := tag & mask
+	for c.all[at] != want {
+		at = (at + 1) & mask
+	}
+	c.all[at] = uint64(tag)<<32 | uint64(to+1)
+}
+
 // drop removes a number that is there.
 func (c *cells) drop(tag, i uint32) {
 	mask := uint32(len(c.all) - 1)

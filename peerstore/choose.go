@@ -196,7 +196,7 @@ func (b *Book) choose(q *Query) (uint32, bool) {
 		return b.chooseByLevel(which)
 	}
 	d := b.ahead(0)
-	slot := b.crowds[which].drawn(d).choose(d).slot()
+	slot := b.crowds[which].draw(d)
 	b.roll()
 	b.lookAhead(q.Table, q.Reserve)
 	return slot, true

@@ -8,11 +8,15 @@ import (
 // crowds are the peers of one table that may be dialed now, by network group. Next draws a group first, all groups alike, and then one of its peers: so what counts is
 // how many groups somebody has, not how many addresses. (In a simulated attack by 90 % of the book from 16 groups of 400 that is the difference between a few
 // and nearly all of the outbound links: docs/eclipse.md.)
+//
+// In most groups of a small book there is one peer. Such a loner has no list: it is found by its slot, and its entry holds its place. Once there has been another in its
+// group it is one of a list, until that is empty.
 type crowds struct {
+	book *Book
 	key  sipKey // secret, as remotes choose the groups
-	at   cells  // in all, by group
+	at   cells  // by group
 	all  slab[crowd]
-	some []uint32 // of all: those that have a peer, in no order
+	some []groupRef // groups that have a peer, in no order
 
 	missed Group // was looked for last, and is not there
 
@@ -20,6 +24,17 @@ type crowds struct {
 	unused [pieceSizes][][]member // pieces of 2, 4, 8, ...
 	taken  int                    // members that pieces have room for
 }
+
+// groupRef is a group: the number of a crowd, or a loner's slot.
+type groupRef uint32
+
+const loner groupRef = 1 << 31
+
+func (r groupRef) isLoner() bool { return r&loner != 0 }
+func (r groupRef) slot() uint32  { return uint32(r &^ loner) }
+
+// alone, in entry.crowdPos, says that the peer is a loner. The rest is its place in crowds.some then, and entry.crowd the tag of its group.
+const alone = 1 << 31
 
 // crowd are the peers of one group.
 type crowd struct {
@@ -55,11 +70,17 @@ func (c *crowds) tag(g Group) uint32 {
 	return uint32(hi ^ lo)
 }
 
-func (c *crowds) find(g Group) (id uint32, ok bool) {
+func (c *crowds) find(g Group) (ref groupRef, ok bool) {
 	if g == c.missed && g.kind != noGroup {
 		return 0, false
 	}
-	return c.at.find(c.tag(g), func(id uint32) bool { return c.all.at(id).group == g })
+	i, ok := c.at.find(c.tag(g), func(i uint32) bool {
+		if ref := groupRef(i); ref.isLoner() {
+			return c.book.groupOf(&c.book.at(ref.slot()).first) == g
+		}
+		return c.all.at(i).group == g
+	})
+	return groupRef(i), ok
 }
 
 // has is the crowd with a number; nil when there is none.
@@ -74,12 +95,16 @@ func (c *crowds) has(id uint32) *crowd {
 
 // prefetch begins to load the crowd of a group; nil when there is none, or so it seems.
 func (c *crowds) prefetch(g Group) *crowd {
-	id, ok := c.at.find(c.tag(g), func(uint32) bool { return true })
+	i, ok := c.at.find(c.tag(g), func(uint32) bool { return true })
 	if !ok {
 		c.missed = g
 		return nil
 	}
-	of := c.all.at(id)
+	if ref := groupRef(i); ref.isLoner() {
+		c.book.at(ref.slot()).prefetch()
+		return nil
+	}
+	of := c.all.at(i)
 	prefetch(unsafe.Pointer(of))
 	return of
 }
@@ -91,30 +116,50 @@ func (c *crowd) prefetch() {
 	}
 }
 
-// take makes a crowd of a group that has none.
-func (c *crowds) take(g Group) (id uint32, of *crowd) {
-	c.missed = Group{}
+// take makes a crowd without peers, and its number.
+func (c *crowds) take(g Group, pos uint32) (id uint32, of *crowd) {
 	id = c.all.take()
 	if next, ok := c.all.upcoming(); ok {
 		prefetch(unsafe.Pointer(c.all.at(next)))
 	}
-	c.at.put(c.tag(g), id)
 	of = c.all.at(id)
-	of.group, of.pos = g, uint32(len(c.some))
-	c.some = append(c.some, id)
+	of.group, of.pos = g, pos
 	return id, of
 }
 
-// give lets a crowd without peers go.
-func (c *crowds) give(id uint32) {
-	of := c.all.at(id)
+// list makes known which peer or crowd a group is from now on, and returns its place in some.
+func (c *crowds) list(tag uint32, ref groupRef) (pos uint32) {
+	c.missed = Group{}
+	c.at.put(tag, uint32(ref))
+	c.some = append(c.some, ref)
+	return uint32(len(c.some) - 1)
+}
+
+// unlist takes away a group that has no peer any more.
+func (c *crowds) unlist(tag uint32, ref groupRef, pos uint32) {
+	c.at.drop(tag, uint32(ref))
 	end := len(c.some) - 1
 	other := c.some[end]
-	c.some[of.pos], c.all.at(other).pos = other, of.pos
+	c.some[pos] = other
+	if other.isLoner() {
+		c.book.at(other.slot()).crowdPos = pos | alone
+	} else {
+		c.all.at(uint32(other)).pos = pos
+	}
 	c.some = c.some[:end]
-	c.at.drop(c.tag(of.group), id)
-	c.release(of.members)
-	c.all.give(id)
+}
+
+// widen makes a crowd of a loner's group.
+func (c *crowds) widen(g Group, ref groupRef) (id uint32, of *crowd) {
+	slot := ref.slot()
+	e := c.book.at(slot)
+	pos := e.crowdPos &^ alone
+	id, of = c.take(g, pos)
+	c.some[pos] = groupRef(id)
+	c.at.change(e.crowd, uint32(ref), id)
+	of.members = append(c.grow(nil), memberOf(slot, e.set.level()))
+	e.crowd, e.crowdPos = id, 0
+	return id, of
 }
 
 // grow makes room for one more in a full list.
@@ -147,44 +192,61 @@ func (c *crowds) release(members []member) {
 	}
 }
 
-// add puts a peer into the crowd of its group, and returns which that is and where it stands there. guess is which it may be: as a rule the peer was there before.
-func (c *crowds) add(g Group, m member, guess uint32) (id, pos uint32) {
-	of := c.has(guess)
-	if id = guess; of == nil || of.group != g {
-		var ok bool
-		if id, ok = c.find(g); ok {
+// add puts a peer into its group: that of the address by which it may be dialed.
+func (c *crowds) add(slot uint32, e *entry, address *known) {
+	g := c.book.groupOf(address)
+	id, of := e.crowd, (*crowd)(nil)
+	if e.crowdPos&alone == 0 { // as a rule the peer was there before
+		of = c.has(id)
+	}
+	if of == nil || of.group != g {
+		ref, ok := c.find(g)
+		switch {
+		case ok && ref.isLoner():
+			id, of = c.widen(g, ref)
+		case ok:
+			id = uint32(ref)
 			of = c.all.at(id)
-		} else {
-			id, of = c.take(g)
+		case address == &e.first && address.other == 0: // its group can be told without a list as long as it is there
+			e.crowd = c.tag(g)
+			e.crowdPos = c.list(e.crowd, loner|groupRef(slot)) | alone
+			return
+		default:
+			id, of = c.take(g, 0)
+			of.pos = c.list(c.tag(g), groupRef(id))
 		}
 	}
 	if len(of.members) == cap(of.members) {
 		of.members = c.grow(of.members)
 	}
-	of.members = append(of.members, m)
-	return id, uint32(len(of.members) - 1)
+	of.members = append(of.members, memberOf(slot, e.set.level()))
+	e.crowd, e.crowdPos = id, uint32(len(of.members)-1)
 }
 
-// remove takes away who stands at a place of a crowd, and returns who stands there now.
-func (c *crowds) remove(id, pos uint32) (moved uint32, some bool) {
-	of := c.all.at(id)
+// remove takes away a peer that add has put there.
+func (c *crowds) remove(slot uint32, e *entry) {
+	if e.crowdPos&alone != 0 {
+		c.unlist(e.crowd, loner|groupRef(slot), e.crowdPos&^alone)
+		return
+	}
+	of := c.all.at(e.crowd)
 	last := uint32(len(of.members) - 1)
-	of.members[pos] = of.members[last]
-	of.members = of.members[:last]
 	if last == 0 {
-		c.give(id)
-		return 0, false
+		c.unlist(c.tag(of.group), groupRef(e.crowd), of.pos)
+		c.release(of.members)
+		c.all.give(e.crowd)
+		return
 	}
-	if pos == last {
-		return 0, false
-	}
-	return of.members[pos].slot(), true
+	moved := of.members[last]
+	of.members[e.crowdPos] = moved
+	of.members = of.members[:last]
+	c.book.at(moved.slot()).crowdPos = e.crowdPos
 }
 
 // crowdOf is the group that a peer that may not be dialed now was in, and will be as a rule; nil when there is none.
 func (b *Book) crowdOf(slot uint32) (c *crowds, id uint32) {
 	e := b.at(slot)
-	if which, ok := e.set.weighed(); ok && e.crowd < b.crowds[which].all.next {
+	if which, ok := e.set.weighed(); ok && e.crowdPos&alone == 0 && e.crowd < b.crowds[which].all.next {
 		return &b.crowds[which], e.crowd
 	}
 	return nil, 0
@@ -193,14 +255,12 @@ func (b *Book) crowdOf(slot uint32) (c *crowds, id uint32) {
 // joinCrowd puts e, which may be dialed now, into the crowd of its group: that of the address by which it will be.
 func (b *Book) joinCrowd(slot uint32, e *entry) {
 	if which, ok := e.set.weighed(); ok {
-		e.crowd, e.crowdPos = b.crowds[which].add(b.groupOf(b.bestDue(e)), memberOf(slot, e.set.level()), e.crowd)
+		b.crowds[which].add(slot, e, b.bestDue(e))
 	}
 }
 
-func (b *Book) leaveCrowd(e *entry) {
+func (b *Book) leaveCrowd(slot uint32, e *entry) {
 	if which, ok := e.set.weighed(); ok {
-		if moved, some := b.crowds[which].remove(e.crowd, e.crowdPos); some {
-			b.at(moved).crowdPos = e.crowdPos
-		}
+		b.crowds[which].remove(slot, e)
 	}
 }

@@ -14,7 +14,7 @@ type dice struct {
 
 	// What they choose as the book is now, for lookAhead alone.
 	which int
-	crowd *crowd
+	crowd *crowd // nil of a loner
 	entry *entry
 }
 
@@ -46,9 +46,15 @@ func (b *Book) lookAhead(t Table, reserve bool) {
 		prefetch(unsafe.Pointer(&c.some[below(d.group, len(c.some))]))
 	}
 	d = b.ahead(3)
+	d.crowd, d.entry = nil, nil
 	if c := &b.crowds[d.which]; len(c.some) > 0 {
-		d.crowd = c.drawn(d)
-		prefetch(unsafe.Pointer(d.crowd))
+		if ref := c.drawn(d); ref.isLoner() {
+			d.entry = b.at(ref.slot())
+			d.entry.prefetch()
+		} else {
+			d.crowd = c.all.at(uint32(ref))
+			prefetch(unsafe.Pointer(d.crowd))
+		}
 	}
 	d = b.ahead(2)
 	if of := d.crowd; of != nil && len(of.members) > 0 {
@@ -67,9 +73,10 @@ func (b *Book) lookAhead(t Table, reserve bool) {
 		return
 	}
 	b.prefetchSource(e)
-	if reserve && len(d.crowd.members) > 0 { // who takes its place in its group and in its set
-		last := d.crowd.members[len(d.crowd.members)-1]
-		prefetch(unsafe.Pointer(&b.at(last.slot()).crowdPos))
+	if reserve { // who takes its place in its group and in its set
+		if of := d.crowd; of != nil && len(of.members) > 0 {
+			prefetch(unsafe.Pointer(&b.at(of.members[len(of.members)-1].slot()).crowdPos))
+		}
 		if slots := b.sets[e.set].slots; int(e.pos) < len(slots) {
 			prefetch(unsafe.Pointer(&slots[e.pos]))
 		}
@@ -94,7 +101,16 @@ func (b *Book) prefetchSource(e *entry) {
 }
 
 // drawn is the group that dice choose: of some there must be one.
-func (c *crowds) drawn(d *dice) *crowd { return c.all.at(c.some[below(d.group, len(c.some))]) }
+func (c *crowds) drawn(d *dice) groupRef { return c.some[below(d.group, len(c.some))] }
+
+// draw is the slot that dice choose.
+func (c *crowds) draw(d *dice) uint32 {
+	ref := c.drawn(d)
+	if ref.isLoner() {
+		return ref.slot()
+	}
+	return c.all.at(uint32(ref)).choose(d).slot()
+}
 
 // at is one of a group's peers, by a random number.
 func (c *crowd) at(random uint32) *member {

@@ -29,7 +29,7 @@ type entry struct {
 	set                  setID // which set of peers it is in
 	failures             uint32
 	pos                  uint32 // its place in the set
-	crowd, crowdPos      uint32 // its group in Book.crowds and its place there, while it may be dialed; afterwards the group may be gone
+	crowd, crowdPos      uint32 // its group in Book.crowds and its place there (see alone), while it may be dialed; afterwards the group may be gone
 	sharePos             uint32 // its place in the set of shareable peers
 	cell                 uint32 // its place in the buckets of its table, plus one; 0: in none
 	extra                uint32 // its number in Book.extras, plus one

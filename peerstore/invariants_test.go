@@ -115,15 +115,24 @@ func checkBook(b *Book) error {
 	}
 	for which := range b.crowds {
 		c := &b.crowds[which]
-		if len(c.some) != c.at.n || len(c.some)+len(c.all.free) != int(c.all.next) {
-			return fmt.Errorf("%d groups listed, %d known, %d free, of %d", len(c.some), c.at.n, len(c.all.free), c.all.next)
-		}
-		for pos, id := range c.some {
-			of := c.all.at(id)
+		lists := 0
+		for pos, ref := range c.some {
+			if ref.isLoner() {
+				crowded--
+				if e := b.at(ref.slot()); e.crowdPos != uint32(pos)|alone {
+					return fmt.Errorf("the loner %d is listed at %d, and stands at %x", ref.slot(), pos, e.crowdPos)
+				}
+				continue
+			}
+			lists++
+			of := c.all.at(uint32(ref))
 			crowded -= len(of.members)
-			if found, ok := c.find(of.group); int(of.pos) != pos || len(of.members) == 0 || !ok || found != id {
+			if found, ok := c.find(of.group); int(of.pos) != pos || len(of.members) == 0 || !ok || found != ref {
 				return fmt.Errorf("the group %v is listed wrongly", of.group)
 			}
+		}
+		if len(c.some) != c.at.n || lists+len(c.all.free) != int(c.all.next) {
+			return fmt.Errorf("%d groups listed, %d known, %d with lists, %d free, of %d", len(c.some), c.at.n, lists, len(c.all.free), c.all.next)
 		}
 	}
 	if cells != 0 || crowded != 0 { // each peer is where it should be: then nobody else is there if the numbers are the same
@@ -172,6 +181,13 @@ func checkBook(b *Book) error {
 // checkCrowd compares the place of a peer that may be dialed in the index by network group with what it follows from: the group is that of one of its addresses, and
 // the index knows it there.
 func checkCrowd(b *Book, c *crowds, slot uint32, e *entry) error {
+	if e.crowdPos&alone != 0 {
+		g := b.groupOf(&e.first)
+		if ref, ok := c.find(g); !ok || ref != loner|groupRef(slot) || e.crowd != c.tag(g) {
+			return fmt.Errorf("slot %d is not found as the only one of %v", slot, g)
+		}
+		return nil
+	}
 	if e.crowd >= c.all.next || int(e.crowdPos) >= len(c.all.at(e.crowd).members) || c.all.at(e.crowd).members[e.crowdPos] != memberOf(slot, e.set.level()) {
 		return fmt.Errorf("slot %d does not stand in its crowd", slot)
 	}

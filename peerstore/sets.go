@@ -91,7 +91,7 @@ func (b *Book) makeDue(slot uint32, e *entry) {
 }
 
 func (b *Book) makeUndue(slot uint32, e *entry) {
-	b.leaveCrowd(e)
+	b.leaveCrowd(slot, e)
 	s := &b.sets[e.set]
 	s.due--
 	b.exchange(s, slot, e, s.due)
