@@ -47,26 +47,20 @@ func (s *sources) hold(src *Source, groups *Groups) uint32 {
 	return s.lastAt
 }
 
-// groupOf is the group of a source that there may not be.
-func (s *sources) groupOf(src *Source, groups *Groups) Group {
-	if s.lastAt != 0 && s.last == *src {
-		return s.lastOf.group
+// groupOfLast is the group of a source if that is the one asked for last.
+func (s *sources) groupOfLast(src *Source) (g Group, ok bool) {
+	if s.lastAt == 0 || s.last != *src {
+		return Group{}, false
 	}
-	return groups.OfSource(src.clean())
-}
-
-// clean is the source as it is kept.
-func (s Source) clean() Source {
-	s.Kind = prefixOf(s.Kind, maxKind)
-	s.IP = s.IP.Unmap().WithZone("")
-	if len(s.From) > maxID {
-		s.From = ""
-	}
-	return s
+	return s.lastOf.group, true
 }
 
 func (s *sources) add(src Source, groups *Groups) uint32 {
-	src = src.clean()
+	src.Kind = prefixOf(src.Kind, maxKind)
+	src.IP = src.IP.Unmap().WithZone("")
+	if len(src.From) > maxID {
+		src.From = ""
+	}
 	tag := s.tag(&src)
 	if i, ok := s.index.find(tag, func(i uint32) bool { return s.at(i).Source == src }); ok {
 		return i

@@ -31,8 +31,10 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 		group = b.groupAt(l.packed.IP, l.packed.Port)
 		c.at.prefetch(c.tag(group))
 		b.setAddress(&one, addr, &l)
-		bucket = b.newBucket(&one, group, b.sources.groupOf(&from, b.limits.Groups))
-		b.tables[New-1].prefetch(bucket)
+		if told, ok := b.sources.groupOfLast(&from); ok { // as with most, as addresses come in batches
+			bucket = b.newBucket(&one, group, told)
+			b.tables[New-1].prefetch(bucket)
+		}
 	}
 	slot, e := b.findHashed(&k, hash)
 	if e != nil { // of a new peer later
