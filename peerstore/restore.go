@@ -198,7 +198,7 @@ func (b *Book) restoreAddresses(e *entry, s *Saved) {
 func (b *Book) restoreKnown(a *SavedAddress) known {
 	k := known{
 		firstHeard: a.FirstHeard, lastHeard: a.LastHeard, lastDialed: a.LastDialed, lastWorked: a.LastSuccess, notBefore: a.NotBefore, failures: a.Failures,
-		source: b.sources.hold(a.Source, b.limits.Groups), lastError: b.texts.hold(a.LastError),
+		source: b.sources.hold(&a.Source, b.limits.Groups), lastError: b.texts.hold(a.LastError),
 		ip: a.Packed.IP, port: a.Packed.Port,
 	}
 	if !a.Other.IsZero() {
