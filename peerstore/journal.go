@@ -12,7 +12,7 @@ import (
 // (nil maps, nothing listed) in a book that is not persisted. The book's mutex guards it.
 type journal struct {
 	on    bool
-	peers []uint32                      // slots of changed entries, each once (entry.changed); one that was removed since is left out on taking
+	peers slots                         // of changed entries, each once (entry.changed); one that was removed since is left out on taking
 	gone  map[transport.NodeID]struct{} // removed, unless known again on taking
 	bans  map[Target]struct{}
 	meta  map[string]struct{}
@@ -38,9 +38,9 @@ func (j *journal) peer(slot uint32, e *entry) {
 		return
 	}
 	e.flags |= changed
-	j.peers = append(j.peers, slot)
+	j.peers.add(slot)
 	wake(j.some)
-	if len(j.peers) >= manyChanges {
+	if j.peers.n >= manyChanges {
 		wake(j.many)
 	}
 }
@@ -117,29 +117,32 @@ func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
 	defer b.mu.Unlock()
 	c.reset()
 	j := &b.journal
-	n := 0
-	for ; n < len(j.peers) && len(c.Peers) < limit; n++ {
-		if n+farAhead < len(j.peers) {
-			b.at(j.peers[n+farAhead]).prefetch()
-		}
-		if n+ahead < len(j.peers) {
-			b.prefetchSource(b.at(j.peers[n+ahead]))
-		}
-		if e := b.at(j.peers[n]); e.is(live) && e.is(changed) {
+	for j.peers.n > 0 && len(c.Peers) < limit {
+		before := len(j.taken.peers)
+		j.taken.peers = j.peers.take(limit-len(c.Peers), j.taken.peers)
+		list := j.taken.peers[before:]
+		j.taken.peers = j.taken.peers[:before]
+		for n, slot := range list {
+			if n+farAhead < len(list) {
+				b.at(list[n+farAhead]).prefetch()
+			}
+			if n+ahead < len(list) {
+				b.prefetchSource(b.at(list[n+ahead]))
+			}
+			e := b.at(slot)
+			if !e.is(live) || !e.is(changed) {
+				continue
+			}
 			e.flags &^= changed
-			b.save(j.peers[n], e, next(&c.Peers))
+			b.save(slot, e, next(&c.Peers))
 			if !e.is(stored) {
-				if !b.wasStored(j.peers[n], e) {
+				if !b.wasStored(slot, e) {
 					j.taken.fresh = append(j.taken.fresh, e.nodeKey())
 				}
 				b.store(e)
 			}
-			j.taken.peers = append(j.taken.peers, j.peers[n])
+			j.taken.peers = append(j.taken.peers, slot)
 		}
-	}
-	j.peers = j.peers[n:]
-	if len(j.peers) == 0 {
-		j.peers = nil
 	}
 	for id := range j.gone {
 		if _, e := b.find(id); e == nil {
@@ -168,7 +171,7 @@ func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
 	empty(&j.gone)
 	empty(&j.bans)
 	empty(&j.meta)
-	return len(j.peers) > 0
+	return j.peers.n > 0
 }
 
 // reset empties c for a new use.

@@ -35,6 +35,7 @@ func (s *Store) persist(ctx context.Context, op string, limit int, sync bool) er
 		return &StoreError{op, s.path, err}
 	}
 	if sync {
+		s.batch = batch{} // who waits for the disk does not write a great deal right afterwards
 		if err := s.sync(); err != nil {
 			return &StoreError{op, s.path, err}
 		}
