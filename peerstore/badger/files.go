@@ -314,6 +314,7 @@ type survey struct {
 	damage       []error
 	entries      entries // all that there is, if that is little and nothing is wrong with it
 	version      uint64  // the last one of these
+	longest      int     // log, in bytes that are used
 }
 
 // littleToLoad is how large the files of a store may be together that is loaded from what was read of them, in bytes: of about a hundred thousand peers. Large ones would take too much memory.
@@ -373,7 +374,11 @@ func surveyFolder(dir string, little int64) (*survey, error) {
 		}
 	}
 	for _, name := range s.logs {
-		if err := readFile(dir, name, readLog, keep); err != nil && ours(err) {
+		read := func(data []byte, fn func(found)) error {
+			s.longest = max(s.longest, len(bytes.TrimRight(data, "\x00")))
+			return readLog(data, fn)
+		}
+		if err := readFile(dir, name, read, keep); err != nil && ours(err) {
 			return nil, err
 		} else if errors.Is(err, errTorn) {
 			s.torn = append(s.torn, name)

@@ -160,7 +160,7 @@ func (s *Store) openAndLoad(found *survey, copy *copied, before *switchyardpb.St
 		early = s.newBook(copy, before)
 		loading.Go(func() error { return early.load(found.entries) })
 	}
-	errOpen, err := s.openDatabase(), loading.Wait()
+	errOpen, err := s.openDatabase(found.longest), loading.Wait()
 	if errOpen != nil {
 		return nil, errOpen
 	}
@@ -199,8 +199,8 @@ var refusals = []syscall.Errno{
 }
 
 // openDatabase opens the database after removing those of its files that hold nothing, so that they cannot be damaged either. Two it is left that are as it makes them: to make
-// them it waits for the disk.
-func (s *Store) openDatabase() (err error) {
+// them it waits for the disk. The longest of the logs has so many bytes.
+func (s *Store) openDatabase(longest int) (err error) {
 	files, err := os.ReadDir(s.path)
 	if err != nil {
 		return err
@@ -236,7 +236,7 @@ func (s *Store) openDatabase() (err error) {
 			err = fmt.Errorf("the database panicked: %.200v", p)
 		}
 	}()
-	s.db, err = bdb.OpenManaged(databaseOptions(s.path, s.opts.Logger))
+	s.db, err = bdb.OpenManaged(databaseOptions(s.path, s.opts.memTableFor(longest), s.opts.Logger))
 	if err != nil {
 		s.db = nil
 		return err

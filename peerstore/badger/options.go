@@ -29,10 +29,11 @@ type Options struct {
 	Seed uint64
 
 	// Tests set these.
-	now    func() time.Time // when the store is opened
-	floor  int              // see cleanFloor
-	least  int              // see cleanLeast
-	little int64            // see littleToLoad
+	now      func() time.Time // when the store is opened
+	floor    int              // see cleanFloor
+	least    int              // see cleanLeast
+	little   int64            // see littleToLoad
+	memTable int64            // see memTable
 }
 
 func (o Options) withDefaults() Options {
@@ -60,6 +61,9 @@ func (o Options) withDefaults() Options {
 	if o.little == 0 {
 		o.little = littleToLoad
 	}
+	if o.memTable == 0 {
+		o.memTable = memTable
+	}
 	return o
 }
 
@@ -70,9 +74,13 @@ const memTable = 1 << 20
 // once for each page, and once more when those are removed that do not hold any more.
 const tablesToMerge = 40
 
+// memTableFor is the size of the tables in memory for a folder whose largest log has so many bytes: when the database opens it reads each log into a table of that size and a third more,
+// or ends the process. Earlier versions of this program wrote longer ones, and what is small takes up to twice as much in a table.
+func (o *Options) memTableFor(log int) int64 { return max(o.memTable, int64(log)*3/2) }
+
 // databaseOptions keep the database small: its defaults are made for servers and take hundreds of megabytes. All is read once, at
 // the start, and only written from then on, so there is nothing to cache and no key to look up.
-func databaseOptions(dir string, log *slog.Logger) bdb.Options {
+func databaseOptions(dir string, memTable int64, log *slog.Logger) bdb.Options {
 	return bdb.DefaultOptions(dir).
 		WithMemTableSize(memTable).
 		WithNumMemtables(2).

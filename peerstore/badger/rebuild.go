@@ -90,7 +90,7 @@ func (s *Store) rebuild(damaged *survey, before *switchyardpb.StoreTotals, copy 
 	if err := s.enter(); err != nil {
 		return err
 	}
-	if err := s.openDatabase(); err != nil {
+	if err := s.openDatabase(0); err != nil {
 		return err
 	}
 	l.drop, l.lacks, l.version, l.moved, l.metPages = nil, nil, 0, true, metPages{}
