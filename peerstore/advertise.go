@@ -234,7 +234,8 @@ func (b *Book) draft(out []transport.Address, t *tour, limit int) (_ []transport
 				}
 			}
 			if k := &e.first; k.next == 0 && k.other == 0 { // as most are
-				out = append(out, b.address(e, k))
+				out = append(out, transport.Address{})
+				out[len(out)-1].SetPacked(&e.key, &k.ip, k.port)
 			} else {
 				out = b.ways(out, slot, e, limit)
 			}

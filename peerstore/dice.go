@@ -84,19 +84,12 @@ func (b *Book) lookAhead(t Table, reserve bool) {
 }
 
 // prefetch begins to load an entry.
-func (e *entry) prefetch() {
-	p := unsafe.Pointer(e)
-	prefetch(p)
-	prefetch(unsafe.Add(p, 64))
-	prefetch(unsafe.Add(p, 128))
-}
+func (e *entry) prefetch() { prefetch3(unsafe.Pointer(e)) }
 
 // prefetchSource begins to load who told of e, which should be loaded.
 func (b *Book) prefetchSource(e *entry) {
 	if e.first.source != 0 {
-		from := unsafe.Pointer(b.sources.at(e.first.source))
-		prefetch(from)
-		prefetch(unsafe.Add(from, 64))
+		prefetch2(unsafe.Pointer(b.sources.at(e.first.source)))
 	}
 }
 

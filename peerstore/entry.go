@@ -183,13 +183,18 @@ func (b *Book) extraOf(e *entry) (x extra) {
 	return x
 }
 
-// address makes the Address of k, which is e's.
-func (b *Book) address(e *entry, k *known) transport.Address {
+// address is the Address of k, which is e's.
+func (b *Book) address(e *entry, k *known) (a transport.Address) {
+	b.readAddress(e, k, &a)
+	return a
+}
+
+func (b *Book) readAddress(e *entry, k *known, a *transport.Address) {
 	if k.other != 0 {
-		return *b.others.at(k.other - 1)
+		*a = *b.others.at(k.other - 1)
+	} else {
+		a.SetPacked(&e.key, &k.ip, k.port)
 	}
-	packed := transport.Packed{Node: e.key, IP: k.ip, Port: k.port}
-	return packed.Address()
 }
 
 // ipOf is the IP of k; false where it has a name or none.

@@ -9,3 +9,11 @@ import "unsafe"
 //
 //go:noescape
 func prefetch(p unsafe.Pointer)
+
+// prefetch2 is prefetch of 128 bytes, and prefetch3 of 192.
+//
+//go:noescape
+func prefetch2(p unsafe.Pointer)
+
+//go:noescape
+func prefetch3(p unsafe.Pointer)

@@ -6,3 +6,9 @@ import "unsafe"
 
 // prefetch does nothing here.
 func prefetch(unsafe.Pointer) {}
+
+// prefetch2 does nothing here.
+func prefetch2(unsafe.Pointer) {}
+
+// prefetch3 does nothing here.
+func prefetch3(unsafe.Pointer) {}

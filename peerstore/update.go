@@ -33,7 +33,8 @@ func (b *Book) read(e *entry, id transport.NodeID, r *Record) {
 }
 
 func (b *Book) readKnown(e *entry, k *known, a *AddressRecord) {
-	a.Address, a.Source = b.address(e, k), b.sources.at(k.source).Source
+	b.readAddress(e, k, &a.Address)
+	a.Source = b.sources.at(k.source).Source
 	a.FirstHeard, a.LastHeard = stamp(k.firstHeard), stamp(k.lastHeard)
 	a.LastDialed, a.LastSuccess = stamp(k.lastDialed), stamp(k.lastWorked)
 	a.Failures, a.NotBefore, a.LastError = k.failures, stamp(k.notBefore), b.texts.get(k.lastError)

@@ -27,6 +27,12 @@ func (p *Packed) Address() Address {
 	return Address{packed: *p, plain: true}
 }
 
+// SetPacked makes a the address of a Packed that has these parts, without copies on the way. The port is not 0.
+func (a *Address) SetPacked(node *[NodeIDSize]byte, ip *[16]byte, port uint16) {
+	a.packed.Node, a.packed.IP, a.packed.Port = *node, *ip, port
+	a.plain, a.id, a.text = true, "", ""
+}
+
 // ip is where it leads.
 func (p *Packed) ip() netip.Addr { return netip.AddrFrom16(p.IP).Unmap() }
 

@@ -20,6 +20,10 @@ func TestPack(t *testing.T) {
 		if got := p.Address(); got != a || got.ID() != a.ID() || got.String() != a.String() {
 			t.Fatal(got, "of", a)
 		}
+		b, _ := ParseAddress("/dns/a.example/tcp/5/mconn/" + id)
+		if b.SetPacked(&p.Node, &p.IP, p.Port); a != b {
+			t.Fatal(b, "of", a)
+		}
 		if raw, ok := a.ID().Bytes(); !ok || NodeIDFromBytes(raw) != a.ID() {
 			t.Fatal(raw)
 		}
