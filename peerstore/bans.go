@@ -137,7 +137,7 @@ func (b *Ban) end() int64 {
 }
 
 // endOf is when the bans of an address's IP have ended; 0 when there is none.
-func (s *bans) endOf(a transport.Address) int64 {
+func (s *bans) endOf(a *transport.Address) int64 {
 	if len(s.nets) == 0 {
 		return 0
 	}

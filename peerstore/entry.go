@@ -210,16 +210,16 @@ func (b *Book) groupOf(k *known) Group {
 	if k.other != 0 {
 		return b.limits.Groups.Of(*b.others.at(k.other - 1))
 	}
-	return b.groupAt(k.ip, k.port)
+	return b.groupAt(&k.ip, k.port)
 }
 
 // groupAt is the network group of a plain address. The last one is kept, as several indexes ask in turn, and a map of autonomous systems is large.
-func (b *Book) groupAt(ip [16]byte, port uint16) Group {
-	if number, ordinary := transport.OrdinaryIPv4(&ip); ordinary && b.limits.Groups == nil {
+func (b *Book) groupAt(ip *[16]byte, port uint16) Group {
+	if number, ordinary := transport.OrdinaryIPv4(ip); ordinary && b.limits.Groups == nil {
 		return Group{ip4Group, uint64(number) >> 16}
 	}
-	if m := &b.grouped; m.port != port || m.ip != ip || m.group.kind == noGroup {
-		*m = grouped{ip, port, b.limits.Groups.ofIP(netip.AddrFrom16(ip), int(port))}
+	if m := &b.grouped; m.port != port || m.ip != *ip || m.group.kind == noGroup {
+		*m = grouped{*ip, port, b.limits.Groups.ofIP(netip.AddrFrom16(*ip), int(port))}
 	}
 	return b.grouped.group
 }
@@ -231,29 +231,19 @@ type grouped struct {
 	group Group
 }
 
-// location is where an address leads, in fixed size: a short form of it that the buckets hash, and that says whether k leads to a.
-type location struct {
-	packed transport.Packed
-	other  bool
-}
-
-func locate(a transport.Address) location {
-	p, ok := a.Pack()
-	return location{p, !ok}
-}
-
-// leads says that k is the address a, at the location l, of e's.
-func (b *Book) leads(k *known, a transport.Address, l *location) bool {
+// leads says that k is the address a.
+func (b *Book) leads(k *known, a *transport.Address) bool {
+	p := a.Packed()
 	if k.other != 0 {
-		return l.other && *b.others.at(k.other - 1) == a
+		return p == nil && *b.others.at(k.other - 1) == *a
 	}
-	return !l.other && k.ip == l.packed.IP && k.port == l.packed.Port
+	return p != nil && k.ip == p.IP && k.port == p.Port
 }
 
-// findAddress is the peer's record of an address; nil when it has none.
-func (b *Book) findAddress(e *entry, a transport.Address, l *location) *known {
+// findAddress is the peer's record of an address that names it; nil when it has none.
+func (b *Book) findAddress(e *entry, a *transport.Address) *known {
 	for k := b.firstOf(e); k != nil; k = b.nextOf(k) {
-		if b.leads(k, a, l) {
+		if b.leads(k, a) {
 			return k
 		}
 	}
@@ -261,13 +251,13 @@ func (b *Book) findAddress(e *entry, a transport.Address, l *location) *known {
 }
 
 // setAddress fills in where k leads. An address of another form takes a place in Book.others, which drop gives back.
-func (b *Book) setAddress(k *known, a transport.Address, l *location) {
-	if !l.other {
-		k.ip, k.port = l.packed.IP, l.packed.Port
+func (b *Book) setAddress(k *known, a *transport.Address) {
+	if p := a.Packed(); p != nil {
+		k.ip, k.port = p.IP, p.Port
 		return
 	}
 	k.other = b.others.take() + 1
-	*b.others.at(k.other - 1) = a
+	*b.others.at(k.other - 1) = *a
 }
 
 // drop releases what k holds elsewhere, and clears all of it but the link to the next.

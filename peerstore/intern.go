@@ -22,9 +22,10 @@ type sources struct {
 
 type source struct {
 	Source
-	group Group
-	kind  uint8
-	refs  uint32
+	group   Group
+	kind    uint8
+	eighths uint8 // kindQuota
+	refs    uint32
 }
 
 // maxKinds bounds the kinds that are told apart by quotas. Kinds are named by our own code, never by a remote.
@@ -71,7 +72,7 @@ func (s *sources) add(src Source, groups *Groups) uint32 {
 	src.Kind = strings.Clone(src.Kind)
 	src.From = transport.NodeID(strings.Clone(string(src.From)))
 	i := s.all.take() + 1
-	*s.at(i) = source{Source: src, group: groups.OfSource(src), kind: s.kindOf(src.Kind)}
+	*s.at(i) = source{Source: src, group: groups.OfSource(src), kind: s.kindOf(src.Kind), eighths: uint8(kindQuota(src.Kind))}
 	s.index.put(tag, i)
 	return i
 }

@@ -9,10 +9,12 @@ import (
 
 // Add learns an address: see Store.
 func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
-	l := locate(addr)
+	p := addr.Packed()
 	var id transport.NodeID // where the key does not say it
-	k := nodeKey{raw: l.packed.Node}
-	if l.other {
+	var k nodeKey
+	if p != nil {
+		k.raw = p.Node
+	} else {
 		if id = addr.ID(); id == "" || len(id) > maxID {
 			return false
 		}
@@ -27,10 +29,10 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 	one := known{firstHeard: b.now, lastHeard: b.now}
 	bucket := -1
 	var group Group
-	if !l.other { // what a new peer needs is loaded from here on, as far as is known where it lies, and meanwhile its place is worked out
-		group = b.groupAt(l.packed.IP, l.packed.Port)
+	if p != nil { // what a new peer needs is loaded from here on, as far as is known where it lies, and meanwhile its place is worked out
+		group = b.groupAt(&p.IP, p.Port)
 		c.at.prefetch(c.tag(group))
-		b.setAddress(&one, addr, &l)
+		b.setAddress(&one, &addr)
 		if told, ok := b.sources.groupOfLast(&from); ok { // as with most, as addresses come in batches
 			bucket = b.newBucket(&one, group, told)
 			b.tables[New-1].prefetch(bucket)
@@ -42,7 +44,7 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 		slot, e = b.findHashed(&k, hash)
 	}
 	if e != nil {
-		if k := b.findAddress(e, addr, &l); k != nil {
+		if k := b.findAddress(e, &addr); k != nil {
 			if b.now-k.lastHeard >= int64(heardGrain) {
 				k.lastHeard = b.now
 				b.journal.peer(slot, e)
@@ -52,18 +54,18 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 	}
 	fresh := e == nil
 	var others *crowd
-	if fresh && !l.other {
+	if fresh && p != nil {
 		others = c.prefetch(group)
 	}
-	if from.Kind != SourceConfig && (fresh || !e.is(trusted)) && b.unwanted(e, &k, addr, &l, &from) {
+	if from.Kind != SourceConfig && (fresh || !e.is(trusted)) && b.unwanted(e, &k, &addr, from.IP) {
 		if fresh {
 			b.age(fewMoves)
 		}
 		return false
 	}
 	one.source = b.sources.hold(&from, b.limits.Groups)
-	if l.other {
-		b.setAddress(&one, addr, &l)
+	if p == nil {
+		b.setAddress(&one, &addr)
 	}
 	if !fresh && e.first.source != 0 {
 		return b.addFurther(slot, e, one)
@@ -93,7 +95,7 @@ func (b *Book) Add(addr transport.Address, from Source, now time.Time) bool {
 		}
 		return false
 	}
-	if fresh && !l.other && e.cell != 0 && len(b.bans.nets)+len(b.bans.byKey) == 0 { // as most
+	if fresh && p != nil && e.cell != 0 && len(b.bans.nets)+len(b.bans.byKey) == 0 { // as most
 		b.settle(slot, e)
 	} else {
 		b.reindex(slot, e)
@@ -135,18 +137,18 @@ func (b *Book) addFurther(slot uint32, e *entry, one known) bool {
 }
 
 // unwanted says that an address is not to be learned: for a ban, a quarantine, or because it means nothing here.
-func (b *Book) unwanted(e *entry, k *nodeKey, addr transport.Address, l *location, from *Source) bool {
-	return b.bans.endOfKey(k) > b.now || b.bans.endOf(addr) > b.now || e != nil && b.quarantined(e) > b.now || foreign(addr, l, from.IP)
+func (b *Book) unwanted(e *entry, k *nodeKey, addr *transport.Address, teller netip.Addr) bool {
+	return b.bans.endOfKey(k) > b.now || b.bans.endOf(addr) > b.now || e != nil && b.quarantined(e) > b.now || foreign(addr, teller)
 }
 
 // foreign says that an address has a meaning only in a network that the one who told of it is not in: a private one told from a public IP, one of our own machine
 // told from another one.
-func foreign(a transport.Address, l *location, teller netip.Addr) bool {
+func foreign(a *transport.Address, teller netip.Addr) bool {
 	teller = teller.Unmap()
 	if !teller.IsValid() || teller.IsLoopback() {
 		return false
 	}
-	if !l.other && transport.IsPublicIP(netip.AddrFrom16(l.packed.IP).Unmap()) || l.other && a.IsRoutable() {
+	if a.IsRoutable() {
 		return false
 	}
 	return transport.IsPublicIP(teller) || a.IsLoopback()

@@ -47,7 +47,7 @@ func (b *Book) withinQuota(from uint32) bool {
 		return src.Kind == SourceConfig
 	}
 	kind := src.kind + 1
-	if b.ofKind[kind] < max(b.limits.MaxPeers/8*kindQuota(src.Kind), fewestOfKind) {
+	if b.ofKind[kind] < max(b.limits.MaxPeers/8*int(src.eighths), fewestOfKind) {
 		return true
 	}
 	for range quotaLooks {

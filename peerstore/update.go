@@ -149,8 +149,7 @@ func (b *Book) writeAddresses(e *entry, r *Record) {
 		k.firstHeard, k.lastHeard = nano(a.FirstHeard), nano(a.LastHeard)
 		k.lastDialed, k.lastWorked = nano(a.LastDialed), nano(a.LastSuccess)
 		k.failures, k.notBefore = a.Failures, nano(a.NotBefore)
-		l := locate(a.Address)
-		b.setAddress(&k, a.Address, &l)
+		b.setAddress(&k, &a.Address)
 		fresh = append(fresh, k)
 	}
 	b.dropAddresses(e)

@@ -19,6 +19,14 @@ var mapped4 = [12]byte{10: 0xff, 11: 0xff}
 // Pack is the address as a Packed; false when it has another form.
 func (a Address) Pack() (Packed, bool) { return a.packed, a.plain }
 
+// Packed is Pack without a copy: it is part of a, and only to be read; nil when a has another form.
+func (a *Address) Packed() *Packed {
+	if !a.plain {
+		return nil
+	}
+	return &a.packed
+}
+
 // Address is the address that was packed; the zero Address if it has no port.
 func (p *Packed) Address() Address {
 	if p.Port == 0 {
