@@ -101,8 +101,13 @@ func checkAddress(t *testing.T, a Address) {
 	if again, err := ParseAddress(text); err != nil || again != a {
 		t.Errorf("%q parses to %q, %v", text, again, err)
 	}
-	if !a.Is(a.ID()) || a.Is("") == a.HasID() || a.HasID() != (a.ID() != "") || a.Is(NodeID(hexID[:38]+"ff")) {
+	if !a.Is(a.ID()) || a.Is("") == a.HasID() || a.HasID() != (a.ID() != "") || a.HasID() && (a.Is(a.ID()[1:]) || a.Is(a.ID()[:len(a.ID())-1]+"!")) {
 		t.Errorf("%q is of %q", text, a.ID())
+	}
+	if raw, ok := a.ID().Bytes(); ok {
+		if raw[NodeIDSize-1]++; a.Is(NodeIDFromBytes(raw)) {
+			t.Errorf("%q is of another node too", text)
+		}
 	}
 	if appended, err := a.AppendText([]byte("x")); err != nil || string(appended) != "x"+text {
 		t.Errorf("%q appended is %q, %v", text, appended, err)

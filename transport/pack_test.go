@@ -2,6 +2,7 @@ package transport
 
 import (
 	"encoding/hex"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -100,4 +101,32 @@ func FuzzNodeIDBytes(f *testing.F) {
 			t.Fatalf("%q: %x %v, want %x %v", s, raw, ok, want, hexID)
 		}
 	})
+}
+
+// TestOrdinaryIPv4 wants all that are called ordinary to be public, and all the others to be left to IsPublicIP.
+func TestOrdinaryIPv4(t *testing.T) {
+	ordinary := 0
+	for first := range 256 {
+		ip := netip.AddrFrom4([4]byte{byte(first), 2, 3, 4}).As16()
+		number, ok := OrdinaryIPv4(&ip)
+		if ok && (!IsPublicIP(netip.AddrFrom16(ip).Unmap()) || number != uint32(first)<<24|0x020304) {
+			t.Errorf("%d.2.3.4 is ordinary, number %x", first, number)
+		}
+		if ok {
+			ordinary++
+		}
+		for _, at := range [...]int{0, 7, 8, 9, 10, 11} { // an IPv6 address
+			other := ip
+			if other[at]++; at >= 10 {
+				other[at]--
+				other[at]--
+			}
+			if _, ok := OrdinaryIPv4(&other); ok {
+				t.Errorf("%v is ordinary", netip.AddrFrom16(other))
+			}
+		}
+	}
+	if ordinary != 224-9 {
+		t.Errorf("%d first bytes are ordinary", ordinary)
+	}
 }
