@@ -164,6 +164,7 @@ func (s *Store) openAndLoad(found *survey, copy *copied, before *switchyardpb.St
 	if errOpen != nil {
 		return nil, errOpen
 	}
+	s.dirty = len(found.logs) > 0                                   // of a program that was killed
 	if early != nil && (err != nil || found.version == s.version) { // else the database knows less, or more, than was read
 		return early, err
 	}
