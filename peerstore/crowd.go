@@ -93,7 +93,7 @@ func (c *crowds) has(id uint32) *crowd {
 	return nil
 }
 
-// prefetch begins to load the crowd of a group; nil when there is none, or so it seems.
+// prefetch begins to load the crowd of a group, or its loner; nil when there is no crowd, or so it seems. A group that is not there is noted, so that find need not look again.
 func (c *crowds) prefetch(g Group) *crowd {
 	i, ok := c.at.find(c.tag(g), func(uint32) bool { return true })
 	if !ok {

@@ -32,7 +32,7 @@ var errUnreachable = errors.New("connection refused")
 // backoff is how long peers rest that could not be reached. It is short, so that a measurement contains that they may be dialed again.
 const backoff = 5 * time.Millisecond
 
-// pause is how long after a measurement all of them may be: a peer rests for up to a quarter longer.
+// pause is how long after a measurement all of them may be dialed again: a peer rests for up to a quarter longer.
 const pause = backoff + backoff/2
 
 func openOurs(store peerstore.Store, peers []peer) (*ours, error) {
