@@ -9,6 +9,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
+	memstore "github.com/switchyard-p2p/switchyard/peerstore/memory"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -53,7 +54,7 @@ func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
 		if comet && i == 1 {
 			continue
 		}
-		m, err := NewPeerManager(ids[i], PeerConfig{Seed: seed + 1}, peerstore.NewBook(peerstore.Limits{}, 1))
+		m, err := NewPeerManager(ids[i], PeerConfig{Seed: seed + 1}, memstore.NewSeeded(peerstore.Limits{}, 1))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
+	memstore "github.com/switchyard-p2p/switchyard/peerstore/memory"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -472,7 +473,7 @@ func TestPeerManagerDialNextWakes(t *testing.T) {
 }
 
 func TestPeerManagerAnchorsComeFirst(t *testing.T) {
-	book := peerstore.NewBook(peerstore.Limits{}, 1)
+	book := memstore.NewSeeded(peerstore.Limits{}, 1)
 	build := func() *pm {
 		m, err := NewPeerManager(pmSelf, PeerConfig{MaxOutbound: 3, Anchors: 3, Seed: 1}, book)
 		if err != nil {
@@ -563,14 +564,14 @@ func TestPeerConfigIsChecked(t *testing.T) {
 		"negative":        {StableAfter: -1},
 		"bounds":          {MinBackoff: 2 * time.Minute},
 	} {
-		if _, err := NewPeerManager(pmSelf, cfg, peerstore.NewBook(peerstore.Limits{}, 1)); err == nil {
+		if _, err := NewPeerManager(pmSelf, cfg, memstore.NewSeeded(peerstore.Limits{}, 1)); err == nil {
 			t.Errorf("%s: taken", name)
 		}
 	}
 }
 
 func TestPeerManagerConfiguredFlagsGoWithTheConfiguration(t *testing.T) {
-	book := peerstore.NewBook(peerstore.Limits{}, 1)
+	book := memstore.NewSeeded(peerstore.Limits{}, 1)
 	a, b, c := lowID(1), lowID(2), lowID(3)
 	first := PeerConfig{Persistent: []transport.Address{addrOf(t, a, 0), addrOf(t, pmSelf, 0)}, Unconditional: []transport.NodeID{b}, Private: []transport.NodeID{c}}
 	if _, err := NewPeerManager(pmSelf, first, book); err != nil {

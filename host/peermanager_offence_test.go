@@ -8,6 +8,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
+	memstore "github.com/switchyard-p2p/switchyard/peerstore/memory"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -69,7 +70,7 @@ func TestPeerManagerMisdeedsAddUp(t *testing.T) {
 // Each ban is twice as long as the one before, up to the longest; a month without one begins anew. It outlives a restart, but not an operator's pardon.
 func TestPeerManagerBansGrow(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		book := peerstore.NewBook(peerstore.Limits{}, 1)
+		book := memstore.NewSeeded(peerstore.Limits{}, 1)
 		id, last := lowID(1), uint64(0)
 		begin := func() *pm {
 			m, err := NewPeerManager(pmSelf, PeerConfig{Seed: 1}, book)
@@ -201,7 +202,7 @@ func FuzzReadOffences(f *testing.F) {
 	f.Add([]byte(`[]`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		now := time.Unix(1795000100, 0)
-		m := &PeerManager{store: peerstore.NewBook(peerstore.Limits{}, 1), offences: readOffences(b, now)}
+		m := &PeerManager{store: memstore.NewSeeded(peerstore.Limits{}, 1), offences: readOffences(b, now)}
 		if len(m.offences) > maxOffences {
 			t.Fatalf("%d are kept", len(m.offences))
 		}

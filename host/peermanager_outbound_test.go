@@ -9,6 +9,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
+	memstore "github.com/switchyard-p2p/switchyard/peerstore/memory"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -67,7 +68,7 @@ func TestPeerManagerSpreadsOutboundPeersOverNetworkGroups(t *testing.T) {
 // Anchors are the longest-lived outbound peers, of different network groups; a new link is none while there are older ones, and an end of ours forgets none.
 func TestPeerManagerAnchors(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		book := peerstore.NewBook(peerstore.Limits{}, 1)
+		book := memstore.NewSeeded(peerstore.Limits{}, 1)
 		build := func(cfg PeerConfig) *pm {
 			cfg.Seed = 1
 			m, err := NewPeerManager(pmSelf, cfg, book)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
+	memstore "github.com/switchyard-p2p/switchyard/peerstore/memory"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -43,7 +44,7 @@ func addrOf(t testing.TB, id transport.NodeID, n int) transport.Address {
 type pm struct {
 	*PeerManager
 	t     testing.TB
-	store *peerstore.Book
+	store peerstore.Store
 	last  uint64
 }
 
@@ -58,7 +59,7 @@ func newPM(t testing.TB, cfg PeerConfig) *pm {
 	if cfg.Churn == 0 {
 		cfg.Churn = -1
 	}
-	book := peerstore.NewBook(peerstore.Limits{}, 1)
+	book := memstore.NewSeeded(peerstore.Limits{}, 1)
 	m, err := NewPeerManager(pmSelf, cfg, book)
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
+	memstore "github.com/switchyard-p2p/switchyard/peerstore/memory"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -48,7 +49,7 @@ func (noWire) Upgrade(context.Context, *handshake.Attempt) (*handshake.Link, err
 
 // testConfig is a host that needs no network.
 func testConfig() Config {
-	return Config{Network: "unit", Identity: testKey(0), Store: peerstore.NewBook(peerstore.Limits{}, 1),
+	return Config{Network: "unit", Identity: testKey(0), Store: memstore.NewSeeded(peerstore.Limits{}, 1),
 		Transports: []transport.Transport{noTransport{}}, Wires: []handshake.Wire{noWire{}}, Peers: PeerConfig{Seed: 1}}
 }
 

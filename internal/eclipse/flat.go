@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/peerstore/memory"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -20,7 +21,7 @@ const (
 
 // flatStore is a store of that kind. It has no groups and no feelers. What it does not say is the book's, which holds no peers here.
 type flatStore struct {
-	*peerstore.Book
+	peerstore.Store
 	kind   flat
 	most   int
 	random *rand.Rand
@@ -37,7 +38,7 @@ type flatPeer struct {
 }
 
 func newFlatStore(kind flat, limits peerstore.Limits, seed uint64) *flatStore {
-	return &flatStore{Book: peerstore.NewBook(limits, seed), kind: kind, most: peerstore.DefaultMaxPeers, random: rand.New(rand.NewPCG(seed, 2)),
+	return &flatStore{Store: memory.NewSeeded(limits, seed), kind: kind, most: peerstore.DefaultMaxPeers, random: rand.New(rand.NewPCG(seed, 2)),
 		peers: map[transport.NodeID]*flatPeer{}, ranks: map[int]*[]*flatPeer{}}
 }
 

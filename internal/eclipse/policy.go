@@ -4,6 +4,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/internal/defence"
 	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/peerstore/memory"
 )
 
 // Policy is how the victim keeps and chooses peers. The zero Policy has all countermeasures.
@@ -39,7 +40,7 @@ func (p Policy) store(seed uint64) peerstore.Store {
 	if p.Flat != 0 {
 		return newFlatStore(p.Flat, limits, seed)
 	}
-	return peerstore.NewBook(limits, seed)
+	return memory.NewSeeded(limits, seed)
 }
 
 // config is the peer manager's.

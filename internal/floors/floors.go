@@ -24,6 +24,9 @@ var builtFrom = map[string][]string{
 	"handshake/libp2p": {"handshake/noise", "handshake/tls", "muxer/yamux"},
 }
 
+// engines are what the plug-ins of a contract share. They stand on the contract's floor.
+var engines = map[string]bool{"peerstore/internal/book": true}
+
 // room is what a package is: where it stands and of which kind.
 type room struct {
 	pkg    string // path below the module, such as "transport/tcp"
@@ -42,7 +45,7 @@ func roomOf(pkg string) (room, error) {
 	case "transport", "muxer":
 		r.floor, r.plugin = 1, below && !r.suite
 	case "handshake", "peerstore":
-		r.floor, r.plugin = 2, below && !r.suite
+		r.floor, r.plugin = 2, below && !r.suite && !engines[pkg]
 	case "host":
 		r.floor, r.plugin = 3, below && !r.suite
 	case "discovery":

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/peerstore/memory"
 	"github.com/switchyard-p2p/switchyard/peerstore/storetest"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -19,9 +20,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var now = time.Date(2026, 5, 6, 7, 8, 9, 10, time.UTC)
 
-func filled(t testing.TB, peers int) *peerstore.Book {
+func filled(t testing.TB, peers int) peerstore.Store {
 	t.Helper()
-	s := peerstore.NewBook(peerstore.Limits{}, 1)
+	s := memory.NewSeeded(peerstore.Limits{}, 1)
 	for n := range peers {
 		if !s.Add(storetest.Address(n, 26656), storetest.Told(n), now.Add(-time.Hour)) {
 			t.Fatal("not learned:", n)
@@ -61,7 +62,7 @@ func TestThereAndBack(t *testing.T) {
 	if err := Export(&file, s, now); err != nil {
 		t.Fatal(err)
 	}
-	other := peerstore.NewBook(peerstore.Limits{}, 2)
+	other := memory.NewSeeded(peerstore.Limits{}, 2)
 	got, err := Import(bytes.NewReader(file.Bytes()), other, now)
 	if want := (Imported{Peers: peers, Addresses: 2 * peers, Bans: 3}); err != nil || got != want {
 		t.Fatalf("%+v %v, want %+v", got, err, want)
@@ -100,7 +101,7 @@ const addrbook = `{
 	]}`
 
 func TestAddrBook(t *testing.T) {
-	s := peerstore.NewBook(peerstore.Limits{}, 1)
+	s := memory.NewSeeded(peerstore.Limits{}, 1)
 	got, err := Import(strings.NewReader(fmt.Sprintf(addrbook, storetest.ID(1), storetest.ID(2))), s, now)
 	if want := (Imported{Peers: 2, Addresses: 2, Bad: 4}); err != nil || got != want {
 		t.Fatalf("%+v %v, want %+v", got, err, want)
@@ -129,7 +130,7 @@ func TestAddrBookFillsTheStore(t *testing.T) {
 			n+1, 11+n%64, n/64%250, 1+n%250, 100_000+n%200, 11+n%100)
 	}
 	text.WriteString(`]}`)
-	s := peerstore.NewBook(peerstore.Limits{MaxPeers: peers}, 1)
+	s := memory.NewSeeded(peerstore.Limits{MaxPeers: peers}, 1)
 	got, err := Import(&text, s, now)
 	if err != nil || got.Bad > 0 || got.Peers != peers-got.Refused || got.Refused > peers/50 {
 		t.Fatalf("%+v %v", got, err)
@@ -144,12 +145,12 @@ func TestImportRefuses(t *testing.T) {
 		``: "EOF", `[]`: ErrForm.Error(), `{}`: ErrForm.Error(), `{"peers": {}}`: ErrForm.Error(), `{"peers": [{}`: "EOF", `{"version": 2, "peers": []}`: "version 2",
 		`{"peers": [], "bans": 7}`: ErrForm.Error(), `null`: ErrForm.Error(),
 	} {
-		_, err := Import(strings.NewReader(text), peerstore.NewBook(peerstore.Limits{}, 1), now)
+		_, err := Import(strings.NewReader(text), memory.NewSeeded(peerstore.Limits{}, 1), now)
 		if err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(want)) {
 			t.Errorf("%s: %v, want %s", text, err, want)
 		}
 	}
-	s := peerstore.NewBook(peerstore.Limits{}, 1)
+	s := memory.NewSeeded(peerstore.Limits{}, 1)
 	got, err := Import(strings.NewReader(`{"peers": null, "more": {"a": [1]}, "bans": [{"target": "x"}, {"target": "9.9.9.9", "until": "2020-01-01T00:00:00Z"}]}`), s, now)
 	if err != nil || got != (Imported{Bad: 1}) || s.Stats().Banned != 0 {
 		t.Fatalf("%+v %v", got, err)
@@ -175,7 +176,7 @@ func FuzzImport(f *testing.F) {
 	f.Add([]byte(fmt.Sprintf(addrbook, storetest.ID(1), storetest.ID(2))))
 	f.Add([]byte(`{"peers":[{"id":"x","addresses":[{"address":"/memory/7"}]}],"bans":[{"target":"::/0"}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s := peerstore.NewBook(peerstore.Limits{MaxPeers: 100}, 1)
+		s := memory.NewSeeded(peerstore.Limits{MaxPeers: 100}, 1)
 		got, err := Import(bytes.NewReader(text), s, now)
 		if err != nil {
 			return
@@ -187,7 +188,7 @@ func FuzzImport(f *testing.F) {
 		if err := Export(&file, s, now); err != nil {
 			return // a time beyond the year 9999
 		}
-		again := peerstore.NewBook(peerstore.Limits{MaxPeers: 100}, 1)
+		again := memory.NewSeeded(peerstore.Limits{MaxPeers: 100}, 1)
 		if _, err := Import(&file, again, now); err != nil {
 			t.Fatal(err)
 		}
