@@ -55,9 +55,3 @@ func (c *sniffedConn) Read(p []byte) (int, error) {
 	}
 	return c.ByteConn.Read(p)
 }
-
-// WriteNow implements transport.PromptConn, if the connection beneath does.
-func (c *sniffedConn) WriteNow(p []byte) bool {
-	now, ok := c.ByteConn.(transport.PromptConn)
-	return ok && now.WriteNow(p)
-}

@@ -21,9 +21,6 @@ const (
 	// holdHello is how long the listening end waits with its hello for its verdict on the link, so that both go out in one piece. A host decides in
 	// microseconds; who only does handshakes never calls Agree.
 	holdHello = 25 * time.Millisecond
-	// patience is how long what the muxer has to answer by itself may wait for our hello or verdict. It makes the round trip that the remote measures first no longer by
-	// more than that.
-	patience = 5 * time.Millisecond
 	// lastWord is how long we wait for the remote to take notice of a refusal before the connection ends under it.
 	lastWord = 250 * time.Millisecond
 	// helloBuffer is what most hellos fit into.

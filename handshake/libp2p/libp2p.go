@@ -133,9 +133,6 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 		_ = streams.Close()
 		return nil, handshake.Fail(handshake.StageInfo, muxer.CodeUnknown, fmt.Errorf("our own key: %w", err))
 	}
-	if p, ok := streams.(muxer.Patient); ok {
-		p.Patience(patience)
-	}
 	m := newMeeting(a, key, &server{self: newSelf(self, a), remote: key}, &w.addr)
 	session := m.open(streams, w.cfg.Lanes)
 	link, err := m.meet(ctx, streams, session)

@@ -88,12 +88,6 @@ func (c *thriftyConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// WriteNow implements transport.PromptConn, if the connection beneath does.
-func (c *thriftyConn) WriteNow(p []byte) bool {
-	now, ok := c.ByteConn.(transport.PromptConn)
-	return ok && c.plain && now.WriteNow(p)
-}
-
 // Read implements net.Conn.
 func (c *thriftyConn) Read(p []byte) (int, error) {
 	if b, ok := c.ByteConn.(interface{ Buffered() int }); !c.open && c.heldN > 0 && (!ok || b.Buffered() == 0) { // the read may wait for the remote, and that for us

@@ -44,9 +44,6 @@ func (c *Conn) Write(p []byte) (int, error) { return c.writer.write(p) }
 // buffer that takes it all has it without a copy.
 func (c *Conn) WriteParts(parts ...[]byte) (int, error) { return c.writer.write(parts...) }
 
-// WriteNow implements transport.PromptConn for short messages, if the connection beneath does.
-func (c *Conn) WriteNow(p []byte) bool { return c.writer.writeNow(p) }
-
 // Close closes the connection beneath, which ends blocked calls.
 func (c *Conn) Close() error { return c.conn.Close() }
 

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"net"
 	"sync"
-
-	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // writer is the sending half of a Conn.
@@ -37,27 +35,6 @@ func (w *writer) write(parts ...[]byte) (n int, err error) {
 	buf := sendPool.Get().(*[sendSize]byte)
 	defer sendPool.Put(buf)
 	return w.send(buf[:], parts)
-}
-
-// writeNow writes p, which is short, as one message, if the connection takes that without waiting.
-func (w *writer) writeNow(p []byte) bool {
-	now, ok := w.conn.(transport.PromptConn)
-	if !ok || len(p)+lengthSize+tagSize > shortSize || !w.mu.TryLock() {
-		return false
-	}
-	defer w.mu.Unlock()
-	if w.err != nil || !now.WriteNow(nil) {
-		return false
-	}
-	buf := shortPool.Get().(*[shortSize]byte)
-	defer shortPool.Put(buf)
-	binary.BigEndian.PutUint16(buf[:], uint16(len(p)+tagSize))
-	out, err := w.cipher.seal(buf[lengthSize:lengthSize], p, nil)
-	if err == nil && !now.WriteNow(buf[:lengthSize+len(out)]) {
-		err = net.ErrClosed // as nobody else writes
-	}
-	w.err = err
-	return err == nil
 }
 
 // send seals the parts into buf, and writes that whenever it is full.

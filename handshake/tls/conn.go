@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
-	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // Conn is a secured connection. Its methods may be called concurrently.
@@ -42,24 +41,6 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return 0, e // how much arrived is not known, and nothing can follow
 	}
 	return n, err
-}
-
-// WriteNow implements transport.PromptConn for what fits into one record, if the connection beneath does.
-func (c *Conn) WriteNow(p []byte) bool {
-	if len(p) > maxRecord || !c.write.TryLock() {
-		return false
-	}
-	defer c.write.Unlock()
-	if !c.under.prompt() {
-		return false
-	}
-	if len(p) == 0 {
-		c.under.stopPrompt()
-		return true
-	}
-	n, _ := c.Conn.Write(p) // an error comes again
-	c.under.stopPrompt()
-	return n > 0
 }
 
 // WriteParts is a Write of several parts, sent together.
@@ -135,8 +116,7 @@ type under struct {
 	gathering bool
 	buf       *[sendSize]byte
 	n         int
-	err       error                // of the last flush: some of a record may be on its way
-	now       transport.PromptConn // set while nothing that is written may wait
+	err       error // of the last flush: some of a record may be on its way
 	flight    flight
 }
 
@@ -149,39 +129,12 @@ func (u *under) gather() {
 	u.mu.Unlock()
 }
 
-// prompt says whether a record can be written without waiting; then none waits until stopPrompt.
-func (u *under) prompt() bool {
-	now, ok := u.Conn.(transport.PromptConn)
-	if !ok || !u.mu.TryLock() {
-		return false
-	}
-	defer u.mu.Unlock()
-	if u.err != nil || !now.WriteNow(nil) {
-		return false
-	}
-	u.now = now
-	return true
-}
-
-func (u *under) stopPrompt() {
-	u.mu.Lock()
-	u.now = nil
-	u.mu.Unlock()
-}
-
 // Write takes over records.
 func (u *under) Write(p []byte) (int, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.err != nil {
 		return 0, u.err
-	}
-	if u.now != nil {
-		if !u.now.WriteNow(p) { // as nobody else writes
-			u.err = net.ErrClosed
-			return 0, u.err
-		}
-		return len(p), nil
 	}
 	if !u.gathering || len(p) > sendSize {
 		u.send()
