@@ -56,7 +56,7 @@ ROUNDS ?= 300
 model: ## ten million random operations beside a reference: store, store on disk (a tenth), peer manager (OPS=1000000; SEED=7 as a failure names it)
 	@set -xo pipefail; $(if $(SEED),SWITCHYARD_MODEL_SEED=$(SEED)) SWITCHYARD_MODEL_OPS=$(OPS) GOGC=800 go test -count=1 -timeout 5h -v -run '^Test(Model|Invariants)$$' ./peerstore | grep --line-buffered -v seed=
 	@$(memory) set -xo pipefail; $(if $(SEED),SWITCHYARD_MODEL_SEED=$(SEED)) SWITCHYARD_MODEL_OPS=$$(($(OPS) / 10)) GOGC=800 go test -count=1 -timeout 5h -v -run '^TestStore$$/^Model$$' ./peerstore/badger | grep --line-buffered -v seed=
-	@set -xo pipefail; $(if $(SEED),SWITCHYARD_MODEL_SEED=$(SEED)) SWITCHYARD_MODEL_OPS=$(OPS) GOGC=800 go test -count=1 -timeout 5h -v -run '^TestPeerManagerModel$$' ./host | grep --line-buffered -v seed=
+	@set -xo pipefail; $(if $(SEED),SWITCHYARD_MODEL_SEED=$(SEED)) SWITCHYARD_MODEL_OPS=$(OPS) GOGC=800 go test -count=1 -timeout 5h -v -run '^TestModel$$' ./host/peers | grep --line-buffered -v seed=
 
 crash: ## kill -9 and damage, of the store and of the program, hundreds of times (ROUNDS=300)
 	@$(memory) set -x; SWITCHYARD_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 5h -v -run '^Test(Kill|Damage|DamageEverywhere|Quota)$$' ./peerstore/badger

@@ -76,7 +76,7 @@ func TestBothEndsAgree(t *testing.T) {
 			if _, _, closed := s.closed(); !closed {
 				t.Error("the session is still open")
 			}
-			if rec, _ := h.peers.store.Get(l.peer); rec.Failures != 0 || !rec.NotBefore.After(time.Now()) {
+			if rec, _ := h.cfg.Store.Get(l.peer); rec.Failures != 0 || !rec.NotBefore.After(time.Now()) {
 				t.Errorf("a peer without a place for us: %+v", rec)
 			}
 		})

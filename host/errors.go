@@ -6,37 +6,9 @@ import (
 	"io"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
-
-// DisconnectError is why a link ended, or why one was not made. It travels whole from where it arises to the log, the API and
-// (where the wire can) the remote.
-type DisconnectError struct {
-	Code   muxer.Code
-	Remote bool   // the remote ended or refused it
-	Limit  string // the configuration key of the limit that refused; may be empty
-	Reason string
-	Err    error // the cause underneath; may be nil
-}
-
-func (e *DisconnectError) Error() string {
-	s := e.Code.String()
-	if e.Remote {
-		s = "remote: " + s
-	}
-	if e.Reason != "" {
-		s += ": " + e.Reason
-	}
-	if e.Limit != "" {
-		s += " (" + e.Limit + ")"
-	}
-	if e.Err != nil && e.Err.Error() != e.Reason {
-		s += ": " + e.Err.Error()
-	}
-	return s
-}
-
-func (e *DisconnectError) Unwrap() error { return e.Err }
 
 var (
 	// ErrNotConnected says that there is no link to the peer.
@@ -46,7 +18,7 @@ var (
 	// ErrStarted says that something must be done before the host runs.
 	ErrStarted = errors.New("the host already runs")
 	// ErrStopped says that the host has stopped.
-	ErrStopped = errors.New("the host has stopped")
+	ErrStopped = peers.ErrStopped
 )
 
 // asReason makes a DisconnectError of whatever ended a connection.

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -35,7 +36,7 @@ type Config struct {
 	Listen   []ma.Multiaddr // where to listen; empty only dials
 	External []ma.Multiaddr // what to advertise instead of the listen addresses
 
-	Peers     PeerConfig
+	Peers     peers.Config
 	Handshake HandshakeConfig
 	Limits    Limits
 	Logger    *slog.Logger          // nil discards
@@ -49,7 +50,7 @@ type Host struct {
 	key      handshake.PublicKey
 	self     transport.NodeID
 	peerID   string // our own, as libp2p writes it
-	peers    *PeerManager
+	peers    *peers.Manager
 	upgrader *handshake.Upgrader
 	events   eventHub
 	memory   memory
@@ -95,7 +96,7 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	if cfg.Peers.Rank == nil {
 		cfg.Peers.Rank = cfg.rank
 	}
-	if h.peers, err = NewPeerManager(h.self, cfg.Peers, cfg.Store); err != nil {
+	if h.peers, err = peers.New(h.self, cfg.Peers, cfg.Store); err != nil {
 		return nil, err
 	}
 	h.upgrader, err = handshake.NewUpgrader(handshake.Config{
@@ -225,7 +226,7 @@ func (h *Host) ListenAddrs() []ma.Multiaddr {
 }
 
 // PeerManager is the host's peer manager: Add, Ban, Status, Scores and the rest of its contract.
-func (h *Host) PeerManager() *PeerManager { return h.peers }
+func (h *Host) PeerManager() *peers.Manager { return h.peers }
 
 // Self is our node id.
 func (h *Host) Self() transport.NodeID { return h.self }
@@ -282,7 +283,7 @@ func (h *Host) Dial(ctx context.Context, addr transport.Address) (PeerInfo, erro
 		return PeerInfo{}, err
 	}
 	done := make(chan error, 1)
-	started := h.spawn(func() { h.dialPeer(*run, Dial{ID: addr.ID(), Addresses: []transport.Address{addr}}, done) })
+	started := h.spawn(func() { h.dialPeer(*run, peers.Dial{ID: addr.ID(), Addresses: []transport.Address{addr}}, done) })
 	if !started {
 		return PeerInfo{}, ErrStopped
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -145,7 +146,7 @@ func (l *link) settle() {
 	if dup := l.host.link(l.host.peers.Graced(l.peer, l.num)); dup != nil {
 		reason := &DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer has another link"}
 		if dup.num < l.num {
-			reason = replaced()
+			reason = peers.Replaced()
 		}
 		l.host.spawn(func() {
 			l.host.linger(dup)
@@ -277,7 +278,7 @@ func (l *link) ended() *DisconnectError {
 
 // handOver begins a link on the goroutine of its handshake, whose stack has grown for that. Then it lives without a goroutine, or on a fresh one with a small stack.
 func (h *Host) handOver(ctx context.Context, l *link) {
-	arrival := Arrival{ID: l.peer, Side: l.shake.Side, Dialed: l.shake.Dialed, IP: l.ip, LinkID: l.num, Acked: l.shake.Acked(), Guest: l.shake.Remote.Guest}
+	arrival := peers.Arrival{ID: l.peer, Side: l.shake.Side, Dialed: l.shake.Dialed, IP: l.ip, LinkID: l.num, Acked: l.shake.Acked(), Guest: l.shake.Remote.Guest}
 	h.links.Store(l.num, l)
 	verdict, err := h.admit(l, arrival)
 	if err != nil {
@@ -380,7 +381,7 @@ func (h *Host) agree(ctx context.Context, l *link, reason *DisconnectError) erro
 }
 
 // admit asks the peer manager for its verdict on a new link and carries it out.
-func (h *Host) admit(l *link, arrival Arrival) (verdict Verdict, err error) {
+func (h *Host) admit(l *link, arrival peers.Arrival) (verdict peers.Verdict, err error) {
 	h.change.Lock()
 	defer h.change.Unlock()
 	if l.inbound() {

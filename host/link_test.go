@@ -11,8 +11,12 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
+
+// redialAfter is how old a link must be before another one that the same remote dials replaces it: see package peers.
+const redialAfter = 5 * time.Second
 
 // linkTest is a host that runs, with one channel, and what its watchers hear.
 type linkTest struct {
@@ -29,8 +33,11 @@ func inLinkTest(t *testing.T, fn func(t *testing.T, h *linkTest)) {
 		lt := &linkTest{Host: h, t: t, sub: h.Subscribe(t.Context()), events: h.Events(context.Background()), stop: run(t, h)}
 		fn(t, lt)
 		lt.stop()
-		if n := len(h.peers.links); n != 0 {
-			t.Errorf("the peer manager counts %d links after the end", n)
+		if c := h.peers.Counts(); c != (peers.Counts{}) {
+			t.Errorf("the peer manager counts %+v after the end", c)
+		}
+		if why := h.peers.Check(); why != "" {
+			t.Error(why)
 		}
 		h.links.Range(func(k, _ any) bool { t.Errorf("link %v is still listed", k); return true })
 		h.up.Range(func(k, _ any) bool { t.Errorf("peer %v is still up", k); return true })
@@ -42,9 +49,11 @@ func (h *linkTest) hears(want ...string) {
 	h.t.Helper()
 	synctest.Wait()
 	var got []string
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // Next returns what is there
 	for {
-		u, ok, err := h.sub.take()
-		if !ok || err != nil {
+		u, err := h.sub.Next(ctx)
+		if err != nil {
 			break
 		}
 		s := fmt.Sprintf("up %.8s", u.ID)

@@ -12,6 +12,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -101,7 +102,7 @@ func (h *Host) dialLoop(ctx context.Context) {
 }
 
 // dialPeer dials a peer's addresses and tells the peer manager what came of it. done, if not nil, is told once when the link is ready or has failed.
-func (h *Host) dialPeer(ctx context.Context, d Dial, done chan<- error) {
+func (h *Host) dialPeer(ctx context.Context, d peers.Dial, done chan<- error) {
 	began := time.Now()
 	l, failures := h.race(ctx, d)
 	if l == nil {
@@ -120,31 +121,25 @@ func (h *Host) dialPeer(ctx context.Context, d Dial, done chan<- error) {
 	h.handOver(ctx, l)
 }
 
-// DialFailure is why one address of a peer could not be dialed.
-type DialFailure struct {
-	Address transport.Address
-	Err     error
-}
-
 // race dials a peer's addresses, the next one after a small stagger or as soon as one has failed, and keeps the first that comes up (RFC 8305's idea).
-func (h *Host) race(ctx context.Context, d Dial) (*link, []DialFailure) {
+func (h *Host) race(ctx context.Context, d peers.Dial) (*link, []peers.DialFailure) {
 	if len(d.Addresses) == 1 { // the usual case needs no goroutine
 		l, err := h.dialAddress(ctx, d.Addresses[0])
 		if err != nil {
-			return nil, []DialFailure{{d.Addresses[0], err}}
+			return nil, []peers.DialFailure{{Address: d.Addresses[0], Err: err}}
 		}
 		return l, nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	type result struct {
 		l *link
-		f DialFailure
+		f peers.DialFailure
 	}
 	results := make(chan result, len(d.Addresses))
 	var wg sync.WaitGroup
 	stagger := time.NewTimer(0)
 	defer stagger.Stop()
-	var failures []DialFailure
+	var failures []peers.DialFailure
 	var won *link
 	started, ended := 0, 0
 	for won == nil && ended < len(d.Addresses) {
@@ -158,7 +153,7 @@ func (h *Host) race(ctx context.Context, d Dial) (*link, []DialFailure) {
 			started++
 			wg.Go(func() {
 				l, err := h.dialAddress(ctx, addr)
-				results <- result{l, DialFailure{addr, err}}
+				results <- result{l, peers.DialFailure{Address: addr, Err: err}}
 			})
 			stagger.Reset(h.cfg.Limits.DialStagger)
 		case r := <-results:

@@ -13,6 +13,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -264,7 +265,7 @@ func raceTest(t *testing.T, fates ...fate) (won string, took time.Duration, fail
 			return connFrom(ip.String()), nil
 		}}}
 		h, _ := newTestHost(t, cfg, muxer.Channel{ID: 1})
-		d := Dial{ID: peerID(1)}
+		d := peers.Dial{ID: peerID(1)}
 		for i := range fates {
 			d.Addresses = append(d.Addresses, mustAddress(t, fmt.Sprintf("/ip4/90.0.%d.1/tcp/1000/mconn/%s", i, peerID(1))))
 		}
@@ -388,7 +389,7 @@ func TestANameDoesNotHideABannedIP(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := h.dialAddress(t.Context(), addr)
-	if code, remote := codeOf(err); code != muxer.CodeBanned || remote || stageOf(err) != handshake.StageTransport || dials != 0 {
+	if r := asReason(err); r.Code != muxer.CodeBanned || r.Remote || stageOf(err) != handshake.StageTransport || dials != 0 {
 		t.Fatalf("%d dials: %v", dials, err)
 	}
 	if _, err := h.peers.Unban(peerstore.Target{Prefix: netip.MustParsePrefix("90.0.0.0/24")}); err != nil {

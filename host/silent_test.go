@@ -18,6 +18,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake/comet"
 	"github.com/switchyard-p2p/switchyard/handshake/secretconn"
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/muxer/mconn"
 	"github.com/switchyard-p2p/switchyard/peerstore"
@@ -46,7 +47,7 @@ func tcpHost(t *testing.T, listen bool) *host.Host {
 		t.Fatal(err)
 	}
 	cfg := host.Config{Network: "tcp-test", Identity: key, Store: memory.New(peerstore.Limits{}), Transports: []transport.Transport{tcp.New(tcp.Config{})},
-		Wires: []handshake.Wire{wire}, Peers: host.PeerConfig{MaxOutbound: -1},
+		Wires: []handshake.Wire{wire}, Peers: peers.Config{MaxOutbound: -1},
 		Handshake: host.HandshakeConfig{Timeout: 3 * time.Second}}
 	if listen {
 		cfg.Listen = []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0")}

@@ -31,20 +31,3 @@ type PeerInfo struct {
 	InboxDropped  uint64 // messages dropped by full inboxes
 	ReceiveQueued int64  // bytes waiting in its inboxes
 }
-
-// UpdateStatus says what an update tells.
-type UpdateStatus uint8
-
-const (
-	PeerUp UpdateStatus = iota
-	PeerDown
-)
-
-// PeerUpdate is the latest state of a peer.
-type PeerUpdate struct {
-	ID       transport.NodeID
-	Status   UpdateStatus
-	Inbound  bool
-	Channels []byte           // that both ends serve
-	Reason   *DisconnectError // on PeerDown
-}

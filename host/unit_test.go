@@ -12,6 +12,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	memstore "github.com/switchyard-p2p/switchyard/peerstore/memory"
@@ -19,6 +20,15 @@ import (
 )
 
 // What the tests of links, channels and inboxes are built from: a host without a network, and sessions that the test speaks for.
+
+func mustAddress(t testing.TB, s string) transport.Address {
+	t.Helper()
+	a, err := transport.ParseAddress(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
 
 // testKey is the n-th key of a test.
 func testKey(n int) *handshake.NodeKey {
@@ -50,7 +60,7 @@ func (noWire) Upgrade(context.Context, *handshake.Attempt) (*handshake.Link, err
 // testConfig is a host that needs no network.
 func testConfig() Config {
 	return Config{Network: "unit", Identity: testKey(0), Store: memstore.NewSeeded(peerstore.Limits{}, 1),
-		Transports: []transport.Transport{noTransport{}}, Wires: []handshake.Wire{noWire{}}, Peers: PeerConfig{Seed: 1}}
+		Transports: []transport.Transport{noTransport{}}, Wires: []handshake.Wire{noWire{}}, Peers: peers.Config{Seed: 1}}
 }
 
 // newTestHost makes a host with channels; it does not run.

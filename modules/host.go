@@ -14,6 +14,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -77,7 +78,7 @@ func hostConfig(c *Config, m Machine) (host.Config, error) {
 	l := c.Limits.Derive(m)
 	cfg := host.Config{
 		Network: c.Network, Moniker: c.Moniker, Version: c.Version,
-		Peers: host.PeerConfig{
+		Peers: peers.Config{
 			MaxOutbound: orNone(c.Peers.MaxOutbound), MaxInbound: orNone(c.Peers.MaxInbound), Guests: orNone(c.Peers.Guests),
 			OutboundPerGroup: orNone(c.Peers.OutboundPerGroup), Anchors: orNone(c.Peers.Anchors),
 			Feelers: time.Duration(orNone(c.Peers.FeelerInterval)), Churn: time.Duration(orNone(c.Peers.ChurnInterval)),

@@ -11,7 +11,7 @@ func (b *Book) expired(e *entry) bool {
 }
 
 // How often the dials of an address must fail in a row until we do not try it again: one that never worked, and one that has not worked for a week
-// (a link that the peer began counts as well). Whoever reports failures while this machine has no network must see to it that they stay below: host.PeerManager does.
+// (a link that the peer began counts as well). Whoever reports failures while this machine has no network must see to it that they stay below: peers.Manager does.
 const (
 	attemptsUntried = 10
 	attemptsTried   = 20

@@ -82,7 +82,7 @@ type Watch interface {
 	Events(context.Context) <-chan host.Event
 }
 
-// Peers decides on peers. *host.PeerManager does.
+// Peers decides on peers. *peers.Manager does.
 type Peers interface {
 	Ban(target peerstore.Target, until time.Time, reason string) error
 	Unban(target peerstore.Target) (bool, error)

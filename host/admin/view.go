@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -135,7 +136,7 @@ type KnownAddress struct {
 
 func knownOf(r *peerstore.Record, now time.Time) KnownPeer {
 	out := KnownPeer{
-		NodeID: r.ID, Tried: r.Tried(), Trusted: r.Trusted, Unconditional: r.Unconditional, Private: r.Private, Score: host.Score(r, now), Height: r.Height,
+		NodeID: r.ID, Tried: r.Tried(), Trusted: r.Trusted, Unconditional: r.Unconditional, Private: r.Private, Score: peers.Score(r, now), Height: r.Height,
 		Failures: r.Failures, FirstSeen: r.FirstSeen, LastConnected: r.LastConnected, LastDisconnected: r.LastDisconnected,
 		NotBefore: r.NotBefore, Quarantined: r.Quarantined, QuarantineReason: r.QuarantineReason, Addresses: make([]KnownAddress, len(r.Addresses)),
 	}

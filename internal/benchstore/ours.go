@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/switchyard-p2p/switchyard/host"
+	peermanager "github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/peerstore/badger"
 	"github.com/switchyard-p2p/switchyard/peerstore/memory"
@@ -16,7 +16,7 @@ import (
 // ours is our store, with the peer manager above it for the cycle of dials, as a node has it.
 type ours struct {
 	store   peerstore.Store
-	manager *host.PeerManager
+	manager *peermanager.Manager
 	peers   []peer
 	from    int
 	made    []transport.Address
@@ -36,7 +36,7 @@ const backoff = 5 * time.Millisecond
 const pause = backoff + backoff/2
 
 func openOurs(store peerstore.Store, peers []peer) (*ours, error) {
-	m, err := host.NewPeerManager(transport.NodeID("ffffffffffffffffffffffffffffffffffffffff"), host.PeerConfig{MinBackoff: backoff, MaxBackoff: backoff, MaxTrustedBackoff: backoff, MaxRecentBackoff: backoff}, store)
+	m, err := peermanager.New(transport.NodeID("ffffffffffffffffffffffffffffffffffffffff"), peermanager.Config{MinBackoff: backoff, MaxBackoff: backoff, MaxTrustedBackoff: backoff, MaxRecentBackoff: backoff}, store)
 	return &ours{store: store, manager: m, peers: peers, now: time.Now(), stop: func() error { return nil }}, err
 }
 
@@ -115,7 +115,7 @@ func (o *ours) fail() bool {
 func (o *ours) dialFails() bool {
 	d, ok := o.manager.TryDialNext()
 	if ok {
-		o.manager.DialFailed(d.ID, []host.DialFailure{{Address: d.Addresses[0], Err: errUnreachable}})
+		o.manager.DialFailed(d.ID, []peermanager.DialFailure{{Address: d.Addresses[0], Err: errUnreachable}})
 	}
 	return ok
 }

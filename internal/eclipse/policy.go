@@ -1,7 +1,7 @@
 package eclipse
 
 import (
-	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/internal/defence"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/peerstore/memory"
@@ -44,8 +44,8 @@ func (p Policy) store(seed uint64) peerstore.Store {
 }
 
 // config is the peer manager's.
-func (p Policy) config() host.PeerConfig {
-	var cfg host.PeerConfig
+func (p Policy) config() peers.Config {
+	var cfg peers.Config
 	if p.Flat != 0 || p.AnyGroup {
 		cfg.OutboundPerGroup = -1
 	}

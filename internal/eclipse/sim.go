@@ -1,7 +1,7 @@
 // Package eclipse simulates an attack on one node, the victim, by somebody who wants all its outbound links (an eclipse: Heilman et al. 2015), and tells how far
 // he gets, with all countermeasures and with one of them switched off, and against two simpler ways to choose peers.
 //
-// The victim is the real thing: host.PeerManager over peerstore.Book, under a virtual clock. What is simulated is the rest of the world (see world): honest nodes
+// The victim is the real thing: peers.Manager over peerstore.Book, under a virtual clock. What is simulated is the rest of the world (see world): honest nodes
 // that are often offline, full, or gone again, and an attacker whose nodes always answer and never hang up. A run repeats exactly with its seed.
 package eclipse
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
@@ -17,7 +18,7 @@ var errUnreachable = errors.New("i/o timeout")
 type victim struct {
 	w       *world
 	store   peerstore.Store
-	manager *host.PeerManager
+	manager *peers.Manager
 	down    bool // between two runs
 	dialing int
 	links   map[uint64]*link
@@ -47,7 +48,7 @@ func (v *victim) start() {
 	v.run++
 	cfg := v.w.attack.Policy.config()
 	cfg.MaxOutbound, cfg.Seed = Slots, v.w.attack.Seed*1000+uint64(v.run)
-	m, err := host.NewPeerManager(self, cfg, v.store)
+	m, err := peers.New(self, cfg, v.store)
 	if err != nil {
 		panic(err) // a mistake in a policy
 	}
@@ -92,7 +93,7 @@ func (v *victim) look() {
 }
 
 // dial lets a dial take its time and end as the one who is dialed decides.
-func (v *victim) dial(d host.Dial) {
+func (v *victim) dial(d peers.Dial) {
 	m, w := v.manager, v.w
 	n := node{addr: d.Addresses[0], his: isHis(d.ID)}
 	took, err := dialTime, error(nil)
@@ -109,12 +110,12 @@ func (v *victim) dial(d host.Dial) {
 		}
 		v.dialing--
 		if err != nil {
-			m.DialFailed(d.ID, []host.DialFailure{{Address: n.addr, Err: err}})
+			m.DialFailed(d.ID, []peers.DialFailure{{Address: n.addr, Err: err}})
 			return
 		}
 		ip, _ := n.addr.IP()
 		l := v.newLink(n, false)
-		if _, err := m.Dialed(host.Arrival{ID: d.ID, Dialed: n.addr, IP: ip, LinkID: l.id, Acked: true}); err != nil {
+		if _, err := m.Dialed(peers.Arrival{ID: d.ID, Dialed: n.addr, IP: ip, LinkID: l.id, Acked: true}); err != nil {
 			delete(v.links, l.id)
 			return
 		}
@@ -132,7 +133,7 @@ func (v *victim) accept(n node, stay time.Duration, next func()) {
 	}
 	ip, _ := n.addr.IP()
 	l := v.newLink(n, true)
-	if _, err := v.manager.Accepted(host.Arrival{ID: n.addr.ID(), IP: ip, LinkID: l.id, Acked: true}); err != nil {
+	if _, err := v.manager.Accepted(peers.Arrival{ID: n.addr.ID(), IP: ip, LinkID: l.id, Acked: true}); err != nil {
 		delete(v.links, l.id)
 		v.w.after(time.Minute+v.w.soon(time.Minute), next)
 		return

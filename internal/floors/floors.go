@@ -18,8 +18,10 @@ const MaxLines = 500
 // topLevel are the folders that the repository has, dot-folders apart.
 var topLevel = []string{"cmd", "discovery", "docs", "handshake", "host", "internal", "modules", "muxer", "peerstore", "transport"}
 
-// builtFrom are the plug-ins that others may be built from: a wire is made of a security and a muxer.
+// builtFrom are the packages of the same floor that others are built from: a wire is made of a security and a muxer, the host
+// of its peer manager.
 var builtFrom = map[string][]string{
+	"host":             {"host/peers"},
 	"handshake/comet":  {"handshake/secretconn", "muxer/mconn"},
 	"handshake/libp2p": {"handshake/noise", "handshake/tls", "muxer/yamux"},
 }
@@ -47,7 +49,7 @@ func roomOf(pkg string) (room, error) {
 	case "handshake", "peerstore":
 		r.floor, r.plugin = 2, below && !r.suite && !engines[pkg]
 	case "host":
-		r.floor, r.plugin = 3, below && !r.suite
+		r.floor, r.plugin = 3, below && !r.suite && pkg != "host/peers"
 	case "discovery":
 		r.floor, r.plugin = 4, below && !r.suite
 	case "modules":
@@ -75,10 +77,11 @@ func checkImport(from, to room) string {
 	switch {
 	case to.suite && !from.suite:
 		return "only tests import " + to.pkg
+	case slices.Contains(builtFrom[from.pkg], to.pkg):
+		return ""
+	case slices.Contains(builtFrom[to.pkg], from.pkg):
+		return to.pkg + " is built from " + from.pkg
 	case from.plugin && to.plugin:
-		if slices.Contains(builtFrom[from.pkg], to.pkg) {
-			return ""
-		}
 		return "plug-ins never import each other"
 	case to.floor < from.floor:
 		return ""

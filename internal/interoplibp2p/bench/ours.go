@@ -13,6 +13,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake/tls"
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/hosttest"
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/internal/beside"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/muxer/yamux"
@@ -64,7 +65,7 @@ func newOurs(via string, listen bool) (*node, error) {
 	cfg := host.Config{
 		Network: network, Moniker: "bench", Version: "bench", Identity: key, Store: memory.New(peerstore.Limits{}),
 		Transports: []transport.Transport{carrier}, Wires: []handshake.Wire{w},
-		Peers:     host.PeerConfig{MaxInbound: 1000, MaxOutbound: -1}, // no dials of its own
+		Peers:     peers.Config{MaxInbound: 1000, MaxOutbound: -1}, // no dials of its own
 		Handshake: host.HandshakeConfig{Limits: handshake.Limits{Handshakes: 1 << 20, HandshakesPerIP: 1 << 20, AttemptsPerIP: 1 << 30}},
 	}
 	if listen {

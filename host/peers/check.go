@@ -1,0 +1,74 @@
+package peers
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/switchyard-p2p/switchyard/peerstore"
+)
+
+// Check returns the first contradiction between the peers, their links, the budgets and the store, "" when there is
+// none. It holds at any moment; tests of whole nodes call it. It costs a walk over the store.
+func (m *Manager) Check() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var linked, dialing [slotKinds]int
+	byIP, byGroup := map[netip.Prefix]int{}, map[netip.Prefix]int{}
+	for _, l := range m.links {
+		linked[l.slot]++
+		if ip, group, ok := ipKeys(l.ip); ok {
+			byIP[ip]++
+			byGroup[group]++
+		}
+	}
+	held := 0
+	for id, p := range m.peers {
+		if p.dial != nil {
+			dialing[p.dial.slot]++
+		}
+		held += len(p.links())
+		rec, known := m.store.Get(id)
+		switch {
+		case p.idle():
+			return fmt.Sprintf("%s is kept and idle", id)
+		case p.using != nil && (!p.up || m.links[p.using.id] != p.using):
+			return fmt.Sprintf("services use link %d of %s, which is not up", p.using.id, id)
+		case p.up && p.using == nil && p.current == nil:
+			return fmt.Sprintf("subscribers think that %s is up", id)
+		case known && !rec.Busy:
+			return fmt.Sprintf("%s is linked or being dialed, and the store may forget it", id)
+		}
+	}
+	busy := ""
+	m.store.Range(func(rec peerstore.Record) bool {
+		if rec.Busy && m.peers[rec.ID] == nil {
+			busy = fmt.Sprintf("the store says that %s is busy", rec.ID)
+		}
+		return busy == ""
+	})
+	switch {
+	case busy != "":
+		return busy
+	case held != len(m.links):
+		return fmt.Sprintf("%d links, and %d by peer", len(m.links), held)
+	case linked != m.linked || dialing != m.dialing:
+		return fmt.Sprintf("links %v and dials %v, counted %v and %v", m.linked, m.dialing, linked, dialing)
+	case !maps.Equal(byIP, m.byIP) || !maps.Equal(byGroup, m.byGroup):
+		return fmt.Sprintf("links by IP %v and group %v, counted %v and %v", m.byIP, m.byGroup, byIP, byGroup)
+	case linked[slotInbound] > m.cfg.MaxInbound || linked[slotGuest] > m.cfg.Guests ||
+		linked[slotOutbound]+dialing[slotOutbound] > m.cfg.MaxOutbound ||
+		linked[slotUpgrade]+dialing[slotUpgrade] > m.cfg.MaxUpgrades ||
+		linked[slotEntry] > m.cfg.MaxUpgrades || dialing[slotFeeler] > 1:
+		return fmt.Sprintf("a budget is overdrawn: links %v, dials %v", linked, dialing)
+	}
+	return ""
+}
+
+// LinkIDs returns the ids of all links, in order.
+func (m *Manager) LinkIDs() []uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.links))
+}

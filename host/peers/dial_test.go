@@ -1,0 +1,596 @@
+package peers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	memstore "github.com/switchyard-p2p/switchyard/peerstore/memory"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// round is one moment in the life of a dialer: what happens, and whom it may dial afterwards.
+type round struct {
+	wait   time.Duration              // before anything else
+	learn  []transport.NodeID         // addresses that arrive
+	fail   map[transport.NodeID]error // dials that end without a link
+	up     []transport.NodeID         // dials that end with a link
+	accept []transport.NodeID         // links from outside
+	down   []transport.NodeID         // links that end
+	dials  []transport.NodeID         // whom is dialed now, in any order
+	counts func(Counts) (bad error)   // checked at the end of the round
+}
+
+func playRounds(t *testing.T, cfg Config, rounds []round) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, cfg)
+		links := map[transport.NodeID]uint64{}
+		for i, r := range rounds {
+			time.Sleep(r.wait)
+			m.learn(r.learn...)
+			for id, err := range r.fail {
+				m.fail(id, err)
+			}
+			for _, id := range r.up {
+				l, v, err := m.dialed(id)
+				m.settle(id, l, v, err)
+				links[id] = l
+			}
+			for _, id := range r.accept {
+				links[id] = m.up(id)
+			}
+			for _, id := range r.down {
+				m.down(id, links[id], muxer.CodeRemoteClosed)
+			}
+			var got []transport.NodeID
+			for {
+				d, ok := m.TryDialNext()
+				if !ok {
+					break
+				}
+				got = append(got, d.ID)
+			}
+			slices.Sort(got)
+			slices.Sort(r.dials)
+			if !slices.Equal(got, r.dials) {
+				t.Fatalf("round %d: dials %v, want %v", i, got, r.dials)
+			}
+			if r.counts != nil {
+				if err := r.counts(m.Counts()); err != nil {
+					t.Fatalf("round %d: %v", i, err)
+				}
+			}
+		}
+	})
+}
+
+var errUnreachable = handshake.Fail(handshake.StageTransport, muxer.CodeTransport, errors.New("connection refused"))
+
+func TestDialsInRounds(t *testing.T) {
+	a, b, c, d := lowID(1), lowID(2), highID(3), highID(4)
+	ids := func(i ...transport.NodeID) []transport.NodeID { return i }
+	fail := func(i ...transport.NodeID) map[transport.NodeID]error {
+		out := map[transport.NodeID]error{}
+		for _, id := range i {
+			out[id] = errUnreachable
+		}
+		return out
+	}
+	want := func(w Counts) func(Counts) error {
+		return func(got Counts) error {
+			if got != w {
+				return fmt.Errorf("counts %+v, want %+v", got, w)
+			}
+			return nil
+		}
+	}
+	persistent := []transport.Address{addrOf(t, a, 0)}
+	for name, tc := range map[string]struct {
+		cfg    Config
+		rounds []round
+	}{
+		"slots bound dials and links": {Config{MaxOutbound: 2}, []round{
+			{},
+			{learn: ids(a), dials: ids(a), counts: want(Counts{Dialing: 1})},
+			{learn: ids(b), dials: ids(b)},
+			{learn: ids(c)},
+			{up: ids(a, b), counts: want(Counts{Outbound: 2})},
+			{wait: time.Hour},
+			{down: ids(a), dials: ids(c), counts: want(Counts{Outbound: 1, Dialing: 1})},
+		}},
+		"a failure backs off and doubles": {Config{MaxOutbound: 2}, []round{
+			{learn: ids(a), dials: ids(a)},
+			{fail: fail(a)},
+			{wait: 999 * time.Millisecond},
+			{wait: 252 * time.Millisecond, dials: ids(a)}, // 1 s and at most a quarter
+			{fail: fail(a)},
+			{wait: 1999 * time.Millisecond},
+			{wait: 502 * time.Millisecond, dials: ids(a)},
+			{fail: fail(a)},
+			{wait: 3999 * time.Millisecond},
+			{wait: 1002 * time.Millisecond, dials: ids(a)},
+		}},
+		"a link that dies at once is no success": {Config{}, []round{
+			{learn: ids(a), dials: ids(a)},
+			{fail: fail(a)},
+			{wait: 1250 * time.Millisecond, dials: ids(a)},
+			{up: ids(a)},
+			{wait: 9 * time.Second, down: ids(a)}, // the second failure in a row
+			{wait: 1999 * time.Millisecond},
+			{wait: 502 * time.Millisecond, dials: ids(a)},
+			{up: ids(a)},
+			{wait: 11 * time.Second, down: ids(a)}, // a success
+			{wait: 999 * time.Millisecond},
+			{wait: 252 * time.Millisecond, dials: ids(a)},
+			{fail: fail(a)},
+			{wait: 1250 * time.Millisecond, dials: ids(a)},
+		}},
+		"inbound and outbound do not eat each other's slots": {Config{MaxOutbound: 1, MaxInbound: 2}, []round{
+			{accept: ids(c, d), counts: want(Counts{Inbound: 2})},
+			{learn: ids(a), dials: ids(a)},
+			{up: ids(a), counts: want(Counts{Inbound: 2, Outbound: 1})},
+			{learn: ids(b)},
+		}},
+		"a peer that came by itself is not dialed": {Config{}, []round{
+			{accept: ids(a)},
+			{learn: ids(a), counts: want(Counts{Inbound: 1})},
+			{down: ids(a)},
+			{wait: 2 * time.Second, dials: ids(a)},
+		}},
+		"trusted peers have slots of their own and are retried for ever": {Config{MaxOutbound: 1, Persistent: persistent}, []round{
+			{learn: ids(b), dials: ids(a, b)},
+			{fail: fail(a), up: ids(b)},
+			{wait: 1250 * time.Millisecond, dials: ids(a)}, // although all slots are full
+			{up: ids(a), counts: want(Counts{Outbound: 1, Trusted: 1})},
+			{wait: time.Minute, down: ids(a), learn: ids(c)},
+			{wait: 2 * time.Second, dials: ids(a)},
+		}},
+		"none at all": {Config{MaxOutbound: -1}, []round{{learn: ids(a, b)}, {wait: time.Hour}}},
+	} {
+		t.Run(name, func(t *testing.T) { playRounds(t, tc.cfg, tc.rounds) })
+	}
+}
+
+func TestBackoffBounds(t *testing.T) {
+	for _, tc := range []struct {
+		trusted bool
+		most    time.Duration
+		last    time.Duration // since the last link
+	}{{false, time.Hour, lately}, {false, 10 * time.Minute, 0}, {true, time.Minute, 0}} {
+		inBubble(t, func(t *testing.T) {
+			id := lowID(1)
+			cfg := Config{}
+			if tc.trusted {
+				cfg.Persistent = []transport.Address{addrOf(t, id, 0)}
+			}
+			m := newPM(t, cfg)
+			m.up(highID(9)) // not isolated
+			if !tc.trusted {
+				m.learn(id)
+				m.store.Update(id, func(r *peerstore.Record) { r.LastConnected = time.Now().Add(-tc.last) }) // worked once: it is kept
+			}
+			least := time.Second
+			for n := 1; n <= maxFailuresTried-1; n++ {
+				m.mustDial(id)
+				before := time.Now()
+				m.fail(id, errUnreachable)
+				rec := m.record(id)
+				wait := rec.NotBefore.Sub(before)
+				low := min(least, tc.most*3/4)
+				high := min(least+least/4, tc.most)
+				if wait < low || wait > high {
+					t.Fatalf("after %d failures the peer rests %s, want %s to %s", n, wait, low, high)
+				}
+				if rec.Failures != uint32(n) || rec.Addresses[0].Failures != uint32(n) || rec.Addresses[0].NotBefore.IsZero() {
+					t.Fatalf("after %d failures: %+v", n, rec)
+				}
+				time.Sleep(wait - 1)
+				m.noDial()
+				time.Sleep(tc.most) // its address too
+				least = min(least*2, tc.most)
+			}
+		})
+	}
+}
+
+func TestFailuresByCode(t *testing.T) {
+	id := lowID(1)
+	refusal := func(code muxer.Code, remote bool) error { return &handshake.Refusal{Code: code, Remote: remote} }
+	for name, tc := range map[string]struct {
+		err         error
+		failures    uint32        // of the peer and the address
+		least, most time.Duration // until it is dialed again
+		gone        bool          // the address was dropped, and the peer with it
+	}{
+		"refused":             {err: errUnreachable, failures: 1, least: time.Second, most: 1250 * time.Millisecond},
+		"full":                {err: refusal(muxer.CodeTooManyPeers, true), least: 30 * time.Second, most: 40 * time.Second},
+		"full, wrapped":       {err: fmt.Errorf("x: %w", refusal(muxer.CodeTooManyPeers, true)), least: 30 * time.Second, most: 40 * time.Second},
+		"full, after the ack": {err: &DisconnectError{Code: muxer.CodeTooManyPeers, Remote: true}, least: 30 * time.Second, most: 40 * time.Second},
+		"busy":                {err: refusal(muxer.CodeTooManyStarts, true), least: 30 * time.Second, most: 40 * time.Second},
+		"duplicate":           {err: refusal(muxer.CodeDuplicate, true), least: 3 * time.Second, most: 4 * time.Second},
+		"we are full":         {err: refusal(muxer.CodeTooManyPeers, false), least: time.Second, most: 1250 * time.Millisecond},
+		"cancelled":           {err: handshake.Fail("transport", muxer.CodeTransport, context.Canceled), least: time.Second, most: 1250 * time.Millisecond},
+		"we stop":             {err: &DisconnectError{Code: muxer.CodeShuttingDown}, least: time.Second, most: 1250 * time.Millisecond},
+		"another network":     {err: handshake.Fail("info", muxer.CodeWrongNetwork, errors.New("network x")), least: 6 * time.Hour, most: 6 * time.Hour},
+		"incompatible":        {err: refusal(muxer.CodeIncompatible, true), least: 6 * time.Hour, most: 6 * time.Hour},
+		"no transport":        {err: handshake.Fail("transport", muxer.CodeIncompatible, transport.ErrNoTransport), failures: 1, least: time.Hour, most: time.Hour},
+		"banned there":        {err: refusal(muxer.CodeBanned, true), failures: 1, least: time.Second, most: 1250 * time.Millisecond},
+		"somebody else":       {err: handshake.Fail("security", muxer.CodeWrongID, errors.New("x")), gone: true},
+		"ourselves":           {err: handshake.Fail("security", muxer.CodeSelf, errors.New("x")), gone: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				m := newPM(t, Config{})
+				m.learn(id)
+				m.mustDial(id)
+				m.fail(id, tc.err)
+				if c := m.Counts(); c != (Counts{}) {
+					t.Fatalf("counts %+v", c)
+				}
+				if tc.gone {
+					if _, ok := m.store.Get(id); ok {
+						t.Fatal("the peer is still known")
+					}
+					return
+				}
+				rec := m.record(id)
+				if rec.Failures != tc.failures || rec.Addresses[0].Failures != tc.failures || rec.Busy {
+					t.Fatalf("record %+v", rec)
+				}
+				time.Sleep(tc.least - 1)
+				m.noDial()
+				time.Sleep(tc.most - tc.least + 1)
+				m.mustDial(id)
+			})
+		})
+	}
+}
+
+func TestWrongNetworkIsQuarantined(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, Config{Quarantine: time.Hour})
+		id := lowID(1)
+		m.learn(id)
+		m.dialUp(id)
+		if got := m.Advertise("", 10); len(got) != 1 {
+			t.Fatalf("advertised %v", got)
+		}
+		m.down(id, m.last, muxer.CodeWrongNetwork)
+		if got := m.Advertise("", 10); len(got) != 0 {
+			t.Fatalf("advertised %v of another network", got)
+		}
+		m.noDial()
+		if m.Add(addrOf(t, id, 1), peerstore.Source{Kind: "pex"}) {
+			t.Fatal("learned an address of a peer in quarantine")
+		}
+		st, ok := m.Status(id)
+		if !ok || st.Reason == "" || !st.Quarantined.Equal(time.Now().Add(time.Hour)) {
+			t.Fatalf("status %+v", st)
+		}
+		time.Sleep(time.Hour)
+		m.mustDial(id)
+	})
+}
+
+func TestRemembersItsOwnAddresses(t *testing.T) {
+	m := newPM(t, Config{})
+	id, other := lowID(1), lowID(2)
+	m.learn(id)
+	d := m.mustDial(id)
+	m.fail(id, &handshake.StageError{Stage: "security", Code: muxer.CodeSelf, Err: errors.New("ourselves")})
+	if m.Add(d.Addresses[0], peerstore.Source{Kind: "pex"}) {
+		t.Fatal("learned our own address again")
+	}
+	same, err := transport.NewAddress(d.Addresses[0].Multiaddr(), string(other))
+	if err == nil && m.Add(same, peerstore.Source{Kind: "pex"}) {
+		t.Fatal("learned our own address under another name")
+	}
+	if m.Add(addrOf(t, pmSelf, 0), peerstore.Source{Kind: "pex"}) {
+		t.Fatal("learned ourselves")
+	}
+	for i := range 3 * maxSelves {
+		m.mu.Lock()
+		m.rememberSelf(addrOf(t, highID(i), 0))
+		n := len(m.selves)
+		m.mu.Unlock()
+		if n > maxSelves {
+			t.Fatalf("%d own addresses", n)
+		}
+	}
+}
+
+func TestExpiresLearnedPeers(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		a, b := lowID(1), lowID(2)
+		m := newPM(t, Config{Persistent: []transport.Address{addrOf(t, a, 0)}})
+		m.learn(b)
+		m.up(highID(9))
+		for range maxFailuresUntried {
+			for range 2 {
+				d := m.mustDial("")
+				m.fail(d.ID, errUnreachable)
+			}
+			time.Sleep(time.Hour)
+		}
+		if _, ok := m.store.Get(b); ok {
+			t.Fatal("a learned peer that never worked is still known")
+		}
+		if m.mustDial(a); !m.record(a).Trusted {
+			t.Fatal("the trusted peer was lost")
+		}
+	})
+}
+
+// Without any link the fault may be ours: peers are tried often and none is forgotten, so that the node is back soon after the network is.
+func TestIsolated(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, Config{})
+		ids := []transport.NodeID{lowID(1), lowID(2), lowID(3)}
+		m.learn(ids...)
+		m.dialUp("")
+		for range 2 {
+			m.fail(m.mustDial("").ID, errUnreachable)
+		}
+		time.Sleep(time.Minute)
+		for id := range m.Scores() { // the one that is linked, and the dials
+			if st, _ := m.Status(id); st.LinkID != 0 {
+				m.down(id, st.LinkID, muxer.CodeTransport)
+			}
+		}
+		for range 1000 {
+			for {
+				d, ok := m.TryDialNext()
+				if !ok {
+					break
+				}
+				m.fail(d.ID, errUnreachable)
+			}
+			time.Sleep(time.Minute)
+		}
+		for _, id := range ids {
+			m.mustDial("")
+			if rec := m.record(id); rec.Failures != isolatedFailures {
+				t.Fatalf("record %+v", rec)
+			}
+		}
+	})
+}
+
+func TestAddressesBestFirst(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, Config{})
+		id := lowID(1)
+		for n := range 4 {
+			m.Add(addrOf(t, id, n), peerstore.Source{Kind: "pex"})
+		}
+		m.store.Update(id, func(r *peerstore.Record) {
+			r.Addresses[0].NotBefore = time.Now().Add(time.Minute) // not due
+			r.Addresses[1].Failures = 2
+			r.Addresses[3].LastSuccess = time.Now()
+		})
+		d := m.mustDial(id)
+		want := []transport.Address{addrOf(t, id, 3), addrOf(t, id, 2), addrOf(t, id, 1)}
+		if !slices.Equal(d.Addresses, want) {
+			t.Fatalf("addresses %v, want %v", d.Addresses, want)
+		}
+		m.DialFailed(id, []DialFailure{{want[0], errUnreachable}, {want[1], errUnreachable}, {want[2], errUnreachable}})
+		rec := m.record(id)
+		if rec.Failures != 1 || rec.Addresses[1].Failures != 3 || rec.Addresses[2].Failures != 1 || rec.Addresses[0].Failures != 0 {
+			t.Fatalf("record %+v", rec)
+		}
+	})
+}
+
+// DialNext wakes for each event that can bring a dial, and for the end of a backoff, and holds no goroutine.
+func TestDialNextWakes(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, Config{MaxOutbound: 1})
+		a, b := lowID(1), lowID(2)
+		ctx, cancel := context.WithCancel(t.Context())
+		dials := make(chan Dial)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				d, err := m.DialNext(ctx)
+				if err != nil {
+					return
+				}
+				dials <- d
+			}
+		}()
+		none := func(when string) {
+			t.Helper()
+			synctest.Wait()
+			select {
+			case d := <-dials:
+				t.Fatalf("%s: dial %+v", when, d)
+			default:
+			}
+		}
+		next := func(want transport.NodeID, when string) {
+			t.Helper()
+			synctest.Wait()
+			select {
+			case d := <-dials:
+				if d.ID != want {
+					t.Fatalf("%s: dial %+v", when, d)
+				}
+			default:
+				t.Fatalf("%s: no dial", when)
+			}
+		}
+		none("at first")
+		m.learn(a)
+		next(a, "a new address")
+		m.learn(b)
+		none("no slot")
+		m.fail(a, errUnreachable)
+		next(b, "a dial that failed")
+		time.Sleep(10 * time.Second)
+		none("no slot")
+		l, v, err := m.dialed(b)
+		m.settle(b, l, v, err)
+		none("no slot")
+		m.down(b, l, muxer.CodeRemoteClosed)
+		next(a, "a link that ended")
+		m.fail(a, errUnreachable)
+		time.Sleep(1250 * time.Millisecond)
+		next(b, "the end of a backoff")
+		m.fail(b, errUnreachable)
+		if err := m.Ban(peerstore.Target{ID: a}, time.Time{}, "test"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		next(b, "another backoff")
+		m.fail(b, errUnreachable)
+		if _, err := m.Unban(peerstore.Target{ID: a}); err != nil {
+			t.Fatal(err)
+		}
+		next(a, "a ban that was lifted")
+		time.Sleep(time.Minute) // b is due
+		none("no slot")
+		refusal := m.arrival(a)
+		refusal.IP = netip.MustParseAddr("6.6.6.6")
+		if err := m.Ban(peerstore.Target{Prefix: ipPrefix("6.6.6.6/32")}, time.Time{}, "test"); err != nil {
+			t.Fatal(err)
+		}
+		_, err = m.Dialed(refusal)
+		refused(t, err, muxer.CodeBanned, "")
+		next(b, "a link that was refused")
+		cancel()
+		<-done
+	})
+}
+
+func TestAnchorsComeFirst(t *testing.T) {
+	book := memstore.NewSeeded(peerstore.Limits{}, 1)
+	build := func() *pm {
+		m, err := New(pmSelf, Config{MaxOutbound: 3, Anchors: 3, Seed: 1}, book)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &pm{Manager: m, t: t, store: book}
+	}
+	m := build()
+	anchors := []transport.NodeID{lowID(1), lowID(2), lowID(3)}
+	m.learn(anchors...)
+	links := map[transport.NodeID]uint64{}
+	for range anchors {
+		id, l := m.dialUp("")
+		links[id] = l
+	}
+	for id, l := range links { // our own stop forgets none
+		m.down(id, l, muxer.CodeShuttingDown)
+	}
+	for i := range 200 { // somebody fills the store with peers that rank higher
+		id := highID(i)
+		m.learn(id)
+		book.Update(id, func(r *peerstore.Record) { r.Score = 100 })
+	}
+	m = build()
+	for range anchors {
+		if d := m.mustDial(""); !slices.Contains(anchors, d.ID) {
+			t.Fatalf("dials %s before the anchors", d.ID)
+		}
+	}
+}
+
+func TestBeginDial(t *testing.T) {
+	m := newPM(t, Config{MaxOutbound: -1})
+	id := lowID(1)
+	addr := addrOf(t, id, 0)
+	if err := m.BeginDial(addr); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, m.BeginDial(addr), muxer.CodeDuplicate, "")
+	refused(t, m.BeginDial(addrOf(t, pmSelf, 0)), muxer.CodeSelf, "")
+	l, v, err := m.dialed(id)
+	m.settle(id, l, v, err)
+	if c := m.Counts(); c != (Counts{Trusted: 1}) {
+		t.Fatalf("counts %+v", c)
+	}
+	refused(t, m.BeginDial(addr), muxer.CodeDuplicate, "")
+	m.noEviction()
+	m.down(id, l, muxer.CodeRequested)
+	if err := m.Ban(peerstore.Target{Prefix: ipPrefix("0.0.0.0/0")}, time.Time{}, "all"); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, m.BeginDial(addr), muxer.CodeBanned, "")
+}
+
+// The dialer that waits for peers does not snatch the address that an operator asks for, so that the operator is told of a dial that nobody else began.
+func TestBeginDialComesFirst(t *testing.T) {
+	m := newPM(t, Config{MaxOutbound: 1000})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	over := make(chan struct{})
+	defer close(over)
+	wg.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				m.TryDialNext()
+			}
+		}
+	})
+	for i := range 2000 {
+		id := lowID(i + 1)
+		if err := m.BeginDial(addrOf(t, id, 0)); err != nil {
+			t.Fatalf("dial %d: %v", i, err)
+		}
+		m.DialFailed(id, nil)
+	}
+}
+
+func TestPeerConfigIsChecked(t *testing.T) {
+	open := mustAddress(t, "/ip4/1.2.3.4/tcp/26656")
+	for name, cfg := range map[string]Config{
+		"open persistent": {Persistent: []transport.Address{open}},
+		"empty id":        {Unconditional: []transport.NodeID{""}},
+		"empty private":   {Private: []transport.NodeID{""}},
+		"no connections":  {ConnectionsPerIP: -1},
+		"negative":        {StableAfter: -1},
+		"bounds":          {MinBackoff: 2 * time.Minute},
+	} {
+		if _, err := New(pmSelf, cfg, memstore.NewSeeded(peerstore.Limits{}, 1)); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+func TestConfiguredFlagsGoWithTheConfiguration(t *testing.T) {
+	book := memstore.NewSeeded(peerstore.Limits{}, 1)
+	a, b, c := lowID(1), lowID(2), lowID(3)
+	first := Config{Persistent: []transport.Address{addrOf(t, a, 0), addrOf(t, pmSelf, 0)}, Unconditional: []transport.NodeID{b}, Private: []transport.NodeID{c}}
+	if _, err := New(pmSelf, first, book); err != nil {
+		t.Fatal(err)
+	}
+	flags := func(id transport.NodeID) [3]bool {
+		r, _ := book.Get(id)
+		return [3]bool{r.Trusted, r.Unconditional, r.Private}
+	}
+	if flags(a) != [3]bool{true, false, false} || flags(b) != [3]bool{false, true, false} || flags(c) != [3]bool{false, false, true} {
+		t.Fatal("flags are not set", flags(a), flags(b), flags(c))
+	}
+	if _, ok := book.Get(pmSelf); ok {
+		t.Fatal("we know ourselves")
+	}
+	if _, err := New(pmSelf, Config{Private: []transport.NodeID{a}}, book); err != nil {
+		t.Fatal(err)
+	}
+	if flags(a) != [3]bool{false, false, true} || flags(b) != [3]bool{} || flags(c) != [3]bool{} {
+		t.Fatal("flags stay", flags(a), flags(b), flags(c))
+	}
+}

@@ -1,0 +1,162 @@
+package peers
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// guest is an inbound link of a plain libp2p peer.
+func (m *pm) guest(id transport.NodeID) (uint64, error) {
+	a := m.arrival(id)
+	a.Guest = true
+	a.IP, _ = addrOf(m.t, id, 0).IP()
+	_, err := m.Accepted(a)
+	return a.LinkID, err
+}
+
+// Guests have a budget of their own: it takes no other slot, and full inbound slots do not keep them out.
+func TestGuestsHaveTheirOwnBudget(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, Config{Guests: 2, MaxInbound: 1, MaxOutbound: 1, Unconditional: []transport.NodeID{highID(9)}})
+		m.up(lowID(1))
+		for i := 2; i < 4; i++ {
+			l, err := m.guest(lowID(i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Graced(lowID(i), l)
+			m.Ready(lowID(i), l, nil)
+		}
+		_, err := m.guest(lowID(4))
+		refused(t, err, muxer.CodeTooManyPeers, "peers.guests")
+		if _, err := m.guest(highID(9)); err != nil {
+			t.Errorf("an unconditional guest: %v", err)
+		}
+		_, _, err = m.accepted(lowID(5))
+		refused(t, err, muxer.CodeTooManyPeers, "peers.max_inbound")
+		if c := m.Counts(); c.Guests != 2 || c.Inbound != 1 || c.Trusted != 1 || c.Outbound != 0 {
+			t.Errorf("counts %+v", c)
+		}
+		if !m.NeedsPeers() {
+			t.Error("guests count as peers that are needed")
+		}
+		m.noEviction()
+		if st, _ := m.Status(lowID(2)); !st.Guest || st.State != StateUp {
+			t.Errorf("status %+v", st)
+		}
+	})
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, Config{Guests: -1})
+		_, err := m.guest(lowID(1))
+		refused(t, err, muxer.CodeTooManyPeers, "peers.guests")
+	})
+}
+
+// A peer that we were told of and that turns out to be a guest is refused, and neither dialed again nor advertised until it is known to be one of ours.
+func TestLearnedGuestsAreLeftAlone(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, Config{})
+		id := highID(1)
+		m.learn(id)
+		m.mustDial(id)
+		a := m.arrival(id)
+		a.Dialed, a.Guest = addrOf(t, id, 0), true
+		_, err := m.Dialed(a)
+		refused(t, err, muxer.CodeIncompatible, "")
+		time.Sleep(time.Hour)
+		m.noDial()
+		if told := m.Advertise("", 10); len(told) != 0 {
+			t.Errorf("advertised: %v", told)
+		}
+		if m.Add(addrOf(t, id, 1), peerstore.Source{Kind: "pex"}) {
+			t.Error("another address of it was learned")
+		}
+		l := m.up(id) // it speaks our hello now
+		m.down(id, l, muxer.CodeRemoteClosed)
+		time.Sleep(time.Hour)
+		m.mustDial(id)
+	})
+}
+
+// What an operator names is dialed, guest or not, and is never advertised; also not after a restart.
+func TestNamedGuestsAreDialed(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		id, other := highID(1), highID(2)
+		m := newPM(t, Config{Persistent: []transport.Address{addrOf(t, id, 0)}})
+		link := func(id transport.NodeID) {
+			t.Helper()
+			a := m.arrival(id)
+			a.Dialed, a.Guest = addrOf(t, id, 0), true
+			if _, err := m.Dialed(a); err != nil {
+				t.Fatal(err)
+			}
+			m.Graced(id, a.LinkID)
+			m.Ready(id, a.LinkID, nil)
+			time.Sleep(time.Minute)
+			if told := m.Advertise("", 10); len(told) != 0 {
+				t.Errorf("advertised: %v", told)
+			}
+			m.down(id, a.LinkID, muxer.CodeRemoteClosed)
+			if told := m.Advertise("", 10); len(told) != 0 {
+				t.Errorf("advertised after its link: %v", told)
+			}
+		}
+		m.mustDial(id)
+		link(id)
+		time.Sleep(time.Minute)
+		m.mustDial(id) // persistent: again
+		if err := m.BeginDial(addrOf(t, other, 0)); err != nil {
+			t.Fatal(err)
+		}
+		link(other)
+		time.Sleep(time.Hour)
+		m.noDial() // only when asked for
+
+		again, err := New(pmSelf, m.cfg, m.store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if told := again.Advertise("", 10); len(told) != 0 {
+			t.Errorf("advertised after a restart: %v", told)
+		}
+	})
+}
+
+// Addresses that our stack cannot dial are kept and not dialed; of the others the one that we like better goes first, where nothing else is known.
+func TestRankOfAddresses(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, Config{Rank: func(a transport.Address) (int, bool) { return a.Port(), a.Port() != 9 }})
+		id := highID(1)
+		add := func(port string) transport.Address {
+			a := mustAddress(t, "/ip4/9.9.9.9/tcp/"+port+"/mconn/"+string(id))
+			m.Add(a, peerstore.Source{Kind: "pex"})
+			return a
+		}
+		seven, nine, eight, six := add("7"), add("9"), add("8"), add("6")
+		if d := m.mustDial(id); !slices.Equal(d.Addresses, []transport.Address{six, seven, eight}) {
+			t.Errorf("dials %v", d.Addresses)
+		}
+		a := m.arrival(id)
+		a.Dialed = eight
+		if _, err := m.Dialed(a); err != nil {
+			t.Fatal(err)
+		}
+		m.Ready(id, a.LinkID, nil)
+		m.down(id, a.LinkID, muxer.CodeRemoteClosed)
+		time.Sleep(2 * time.Hour)
+		if d := m.mustDial(id); !slices.Equal(d.Addresses, []transport.Address{eight, six, seven}) {
+			t.Errorf("dials %v", d.Addresses)
+		}
+		if !slices.Contains(m.Addresses(id), nine) {
+			t.Error("an address that only others can dial was dropped")
+		}
+		only := highID(2)
+		m.Add(mustAddress(t, "/ip4/9.9.9.8/tcp/9/mconn/"+string(only)), peerstore.Source{Kind: "pex"})
+		m.noDial()
+	})
+}

@@ -1,0 +1,240 @@
+package peers
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/internal/longtest"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// modelOps is how many random operations the model test does, if nothing else is asked for: see internal/longtest.
+const modelOps = 100_000
+
+// The model test does random operations on a peer manager and on a simple reference model of it, and compares after each. The model keeps a flat list of
+// links and dials and derives everything else from it by counting; where the manager has a choice (whom to dial, whom to evict, jitter) the
+// model checks that the choice is an allowed one.
+func TestModel(t *testing.T) {
+	usual := modelOps
+	if testing.Short() {
+		usual /= 10
+	}
+	total := longtest.Count(t, longtest.Ops, usual)
+	from := uint64(1)
+	seed, asked := longtest.FromSeed(t)
+	if asked {
+		from, total = seed, longtest.Count(t, longtest.Ops, 1)
+	}
+	const perRun = 5000
+	seen := map[string]int{}
+	for run := range (total + perRun - 1) / perRun {
+		inBubble(t, func(t *testing.T) {
+			w := newModel(t, from+uint64(run))
+			defer func() {
+				if t.Failed() {
+					for _, line := range w.log {
+						t.Log(line)
+					}
+				}
+			}()
+			for w.ops < perRun {
+				w.ops++
+				w.step()
+				w.check()
+			}
+			for what, n := range w.seen {
+				seen[what] += n
+			}
+		})
+	}
+	// What must have happened for the test to mean anything.
+	if total < modelOps || asked { // too few operations for the rare ones
+		return
+	}
+	for _, what := range []string{"dial", "dial trusted", "feeler", "feeler works", "churn", "churn evicts", "upgrade", "upgrade evicts", "dialed", "accepted", "standby", "replaces", "redialed", "redial fails", "promoted", "grace closes",
+		"duplicate", "full inbound", "full guests", "enters", "enters and evicts", "entered too late", "entry gets a free slot", "not ours", "guest", "per ip", "per group", "banned", "banned for its misdeeds", "IP banned for misdeeds", "no ban of a trusted IP", "evict requested", "evict banned", "quarantine", "expired", "ready", "down", "no place", "restart", "anchor"} {
+		if seen[what] == 0 {
+			t.Errorf("it never happened: %s", what)
+		}
+	}
+	keys := slices.Sorted(maps.Keys(seen))
+	for _, k := range keys {
+		t.Logf("%8d %s", seen[k], k)
+	}
+}
+
+type modelLink struct {
+	num       uint64
+	id        transport.NodeID
+	side      muxer.Side
+	acked     bool
+	guest     bool
+	graced    bool
+	requested bool
+	ip        netip.Addr
+	arrived   time.Time
+	ready     time.Time
+	role      string // "current", "standby", "leaving"
+	evict     bool   // its end was asked for
+	handed    bool   // and the router told
+	entry     bool   // it is beyond a full budget
+	useful    int
+	latency   time.Duration
+	lent      bool // a standby whose slot the link has that takes its place
+	why       muxer.Code
+}
+
+// modelSin is what counts against a peer or an IP.
+type modelSin struct {
+	points, bans int
+	since, until time.Time
+}
+
+type modelDial struct {
+	requested, upgrade, feeler bool
+	addrs                      []transport.Address
+}
+
+type model struct {
+	t    *testing.T
+	m    *pm
+	rng  *rand.Rand
+	calm bool // links mostly stay: else few are old enough for an upgrade to take their place
+	cfg  Config
+	ids  []transport.NodeID
+	ops  int
+	log  []string
+	seen map[string]int
+
+	links  []*modelLink
+	dials  map[transport.NodeID]*modelDial
+	felt   time.Time // when the last feeler was dialed
+	turned time.Time // and the last churn
+	evicts []uint64  // asked for, in order
+	bans   map[peerstore.Target]time.Time
+	score  map[transport.NodeID]int // with since: decays step by step
+	since  map[transport.NodeID]time.Time
+	sins   map[string]modelSin
+	up     map[transport.NodeID]bool   // what subscribers are told
+	using  map[transport.NodeID]uint64 // the link that services use
+	next   uint64
+
+	fast, slow         *Subscription
+	fastView, slowView map[transport.NodeID]bool
+}
+
+func newModel(t *testing.T, seed uint64) *model {
+	w := &model{t: t, calm: seed%3 == 0, rng: rand.New(rand.NewPCG(seed, 3)), seen: map[string]int{}, dials: map[transport.NodeID]*modelDial{},
+		bans: map[peerstore.Target]time.Time{}, score: map[transport.NodeID]int{}, since: map[transport.NodeID]time.Time{},
+		sins: map[string]modelSin{}, up: map[transport.NodeID]bool{}, using: map[transport.NodeID]uint64{}, fastView: map[transport.NodeID]bool{}, slowView: map[transport.NodeID]bool{}}
+	for i := range 14 {
+		w.ids = append(w.ids, lowID(i), highID(i))
+	}
+	w.cfg = Config{
+		Persistent:    []transport.Address{w.addr(w.ids[0], 0), w.addr(w.ids[1], 0)},
+		Unconditional: []transport.NodeID{w.ids[2]},
+		Private:       []transport.NodeID{w.ids[3]},
+		MaxOutbound:   6, MaxInbound: 7, MaxUpgrades: 2, Guests: 3, Feelers: 2 * time.Minute, Churn: 5 * time.Minute, ConnectionsPerIP: 3, ConnectionsPerGroup: 6, Seed: seed,
+	}
+	w.m = newPM(t, w.cfg)
+	w.cfg, _ = w.cfg.withDefaults()
+	w.fast, w.slow = w.m.Subscribe(t.Context()), w.m.Subscribe(t.Context())
+	t.Cleanup(w.fast.Close)
+	t.Cleanup(w.slow.Close)
+	return w
+}
+
+// addr gives peers few IPs and groups, so that the limits matter.
+func (w *model) addr(id transport.NodeID, n int) transport.Address {
+	i := int(id[len(id)-1])
+	return mustAddress(w.t, fmt.Sprintf("/ip4/%d.1.0.%d/tcp/%d/mconn/%s", 1+i%4, 1+i%7+n, 26656+n, id))
+}
+
+func (w *model) fatal(format string, args ...any) {
+	w.t.Helper()
+	w.t.Fatalf("seed %d, operation %d: %s\nagain: %s=%d", w.cfg.Seed, w.ops, fmt.Sprintf(format, args...), longtest.Seed, w.cfg.Seed)
+}
+
+func (w *model) did(what, format string, args ...any) {
+	w.seen[what]++
+	if len(w.log) > 60 {
+		w.log = w.log[1:]
+	}
+	w.log = append(w.log, fmt.Sprintf("%d %s: %s: ", w.ops, time.Now().Format("15:04:05.000"), what)+fmt.Sprintf(format, args...))
+}
+
+func (w *model) exempt(id transport.NodeID) bool { return w.trusted(id) || id == w.ids[2] }
+func (w *model) trusted(id transport.NodeID) bool {
+	return id == w.ids[0] || id == w.ids[1]
+}
+
+func (w *model) of(id transport.NodeID, role string) *modelLink {
+	for _, l := range w.links {
+		if l.id == id && l.role == role {
+			return l
+		}
+	}
+	return nil
+}
+
+func (w *model) banned(id transport.NodeID, ip netip.Addr) bool {
+	for t, until := range w.bans {
+		if !until.IsZero() && !until.After(time.Now()) {
+			continue
+		}
+		if t.ID != "" && t.ID == id || t.Prefix.IsValid() && ip.IsValid() && t.Prefix.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// inbound and outbound count what holds a slot, or waits for one; outbound with the upgrades, links and dials.
+func (w *model) inbound() (n int) {
+	for _, l := range w.links {
+		if l.side == muxer.Listener && !l.guest && l.role != "leaving" && !l.lent && !w.exempt(l.id) {
+			n++
+		}
+	}
+	return n
+}
+
+// guests counts those that hold a slot, or wait for one.
+func (w *model) guests() (n int) {
+	for _, l := range w.links {
+		if l.guest && l.role != "leaving" && !l.lent && !w.exempt(l.id) && !l.requested {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *model) outbound() (links, dials int) {
+	for _, l := range w.links {
+		if l.side == muxer.Dialer && l.role != "leaving" && !l.lent && !w.exempt(l.id) && !l.requested {
+			links++
+		}
+	}
+	for id, d := range w.dials {
+		if !d.requested && !d.feeler && !w.trusted(id) {
+			dials++
+		}
+	}
+	return links, dials
+}
+
+func (w *model) pick() transport.NodeID { return w.ids[w.rng.IntN(len(w.ids))] }
+
+func (w *model) anyLink() *modelLink {
+	if len(w.links) == 0 {
+		return nil
+	}
+	return w.links[w.rng.IntN(len(w.links))]
+}

@@ -1,0 +1,623 @@
+package peers
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// dead peers never answer.
+func (w *model) dead(id transport.NodeID) bool { return id == w.ids[4] || id == w.ids[5] }
+
+func (w *model) stepAccept() {
+	id := w.pick()
+	if w.rng.IntN(2) == 0 { // most of what is interesting happens while there is a dial, or another link
+		if len(w.dials) > 0 {
+			ids := slices.Sorted(maps.Keys(w.dials))
+			id = ids[w.rng.IntN(len(ids))]
+		} else if l := w.anyLink(); l != nil {
+			id = l.id
+		}
+	}
+	if w.dead(id) {
+		return
+	}
+	ip, _ := w.addr(id, 0).IP()
+	switch w.rng.IntN(5) {
+	case 0:
+		ip = netip.MustParseAddr("127.0.0.1")
+	case 1:
+		ip = netip.Addr{}
+	case 2: // where many come from
+		ip = netip.AddrFrom4([4]byte{9, 9, 9, byte(w.rng.IntN(2))})
+	}
+	w.arrive(id, muxer.Listener, nil, ip, transport.Address{})
+}
+
+// full says which limit on connections an IP has reached.
+func (w *model) full(ip netip.Addr) string {
+	if !ip.IsValid() || ip.IsLoopback() {
+		return ""
+	}
+	same, group := 0, 0
+	for _, l := range w.links {
+		if l.ip == ip {
+			same++
+		}
+		if l.ip.IsValid() && !l.ip.IsLoopback() && transport.IPGroup(l.ip) == transport.IPGroup(ip) {
+			group++
+		}
+	}
+	switch {
+	case same >= w.cfg.ConnectionsPerIP:
+		return "per ip"
+	case group >= w.cfg.ConnectionsPerGroup:
+		return "per group"
+	}
+	return ""
+}
+
+func (w *model) settled(l *modelLink) bool {
+	return l.graced || time.Since(l.arrived) >= simultaneity
+}
+
+// lowerDialed says that the lower node id dialed the link.
+func lowerDialed(l *modelLink) bool {
+	if l.side == muxer.Dialer {
+		return pmSelf < l.id
+	}
+	return l.id < pmSelf
+}
+
+func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip netip.Addr, addr transport.Address) {
+	w.next++
+	a := Arrival{ID: id, LinkID: w.next, IP: ip, Dialed: addr, Acked: w.rng.IntN(2) == 0, Guest: w.rng.IntN(10) == 0}
+	l := &modelLink{num: w.next, id: id, side: side, acked: a.Acked, guest: a.Guest, ip: ip, arrived: time.Now(), role: "current", requested: d != nil && d.requested}
+	delete(w.dials, id)
+	if d == nil && side == muxer.Listener { // an inbound link does not end a dial
+		if w.m.peers[id] != nil && w.m.peers[id].dial != nil {
+			pd := w.m.peers[id].dial
+			w.dials[id] = &modelDial{requested: pd.requested, upgrade: pd.slot == slotUpgrade, feeler: pd.slot == slotFeeler, addrs: w.pending(id)}
+		}
+	}
+	if d != nil && d.feeler {
+		w.feel(a)
+		return
+	}
+	c, s := w.of(id, "current"), w.of(id, "standby")
+	out, outDials := w.outbound()
+	in := w.inbound()
+	own := 0 // slots that its own leaving links give up
+	for _, o := range []*modelLink{c, s} {
+		if c != nil && c.evict && o != nil && o.side == side && o.guest == l.guest && !o.requested && !o.lent && !o.entry {
+			own++
+		}
+	}
+	// The remote dials although we have a link that it had taken for its only one, and not only just: it does not have that any more.
+	redialed := c != nil && s == nil && !c.evict && side == muxer.Listener && w.settled(c) && time.Since(c.arrived) > map[bool]time.Duration{false: 5 * time.Second, true: 15 * time.Second}[c.acked]
+	lends := redialed && !c.entry && (w.exempt(id) || !c.requested && c.side == side && c.guest == l.guest) // both have the same budget
+	if lends {
+		own = 1
+	}
+	want := ""
+	full := w.full(ip)
+	switch {
+	case w.banned(id, ip):
+		want = "banned"
+	case full != "" && !w.exempt(id) && !l.requested:
+		want = full
+	case c != nil && !c.evict && !redialed && (w.settled(c) || s != nil):
+		want = "duplicate"
+	case c != nil && !c.evict && !redialed && c.acked && l.acked && pmSelf < id:
+		want = "duplicate"
+	case w.exempt(id) || l.requested:
+	case l.guest && side == muxer.Dialer:
+		want = "not ours"
+	case side == muxer.Listener:
+		full := in-w.entries(false)-own >= w.cfg.MaxInbound
+		if l.guest {
+			full = w.guests()-w.entries(true)-own >= w.cfg.Guests
+		}
+		switch {
+		case full && c == nil && w.entries(true)+w.entries(false) < w.cfg.MaxUpgrades && len(w.open(l.guest, w.crowd(l.guest, w.m.groupOf(ip))+1)) > 0:
+			l.entry = true
+		case full:
+			want = map[bool]string{true: "full guests", false: "full inbound"}[l.guest]
+		}
+	}
+	var v Verdict
+	var err error
+	if side == muxer.Dialer {
+		v, err = w.m.Dialed(a)
+	} else {
+		v, err = w.m.Accepted(a)
+	}
+	got := w.reasonOf(err)
+	if got == "full outbound" && want == "" && side == muxer.Dialer && d.upgrade && out+outDials-own >= w.cfg.MaxOutbound {
+		want = got // an upgrade whose victim has gone
+	}
+	if got != want {
+		w.fatal("link %d of %s (%v): %q (%v), want %q", l.num, id, side, got, err, want)
+	}
+	if got == "not ours" {
+		rec, known := w.m.store.Get(id)
+		if known && len(rec.Addresses) > 0 && !rec.Quarantined.After(time.Now()) && (c == nil || c.guest) {
+			w.fatal("%s turned out to be a guest, and may be dialed again", id)
+		}
+	}
+	if err != nil {
+		w.did(got, "link %d of %s", l.num, id)
+		w.settleEntries()
+		return
+	}
+	if c != nil && c.evict {
+		c.role, c.entry = "leaving", false
+		if s != nil {
+			s.role, s.entry = "leaving", false
+		}
+		c = nil
+	}
+	var wantV Verdict
+	switch {
+	case c == nil:
+	case redialed:
+		wantV.Replaces = c.num
+		c.role, c.lent = "standby", lends
+		w.did("redialed", "link %d of %s", l.num, id)
+	case l.side != c.side && lowerDialed(l):
+		wantV.Replaces = c.num
+		c.role = "standby"
+		w.did("replaces", "link %d of %s", l.num, id)
+	default:
+		wantV.Standby = true
+		l.role = "standby"
+		w.did("standby", "link %d of %s", l.num, id)
+	}
+	if v != wantV {
+		w.fatal("link %d of %s: verdict %+v, want %+v", l.num, id, v, wantV)
+	}
+	w.links = append(w.links, l)
+	w.settleEntries()
+	if l.entry {
+		w.did("enters", "link %d of %s", l.num, id)
+	}
+	if l.guest {
+		w.did("guest", "link %d of %s", l.num, id)
+	}
+	w.did(map[muxer.Side]string{muxer.Dialer: "dialed", muxer.Listener: "accepted"}[side], "link %d of %s", l.num, id)
+}
+
+// feel ends a feeler that has found its peer.
+func (w *model) feel(a Arrival) {
+	want := muxer.CodeInquiryDone
+	if w.banned(a.ID, a.IP) {
+		want = muxer.CodeBanned
+	}
+	_, err := w.m.Dialed(a)
+	var d *DisconnectError
+	if !errors.As(err, &d) || d.Code != want {
+		w.fatal("feeler to %s: %v, want %s", a.ID, err, want)
+	}
+	rec, known := w.m.store.Get(a.ID)
+	for _, r := range rec.Addresses {
+		if works := r.LastSuccess.Equal(time.Now()); r.Address == a.Dialed && works != (want == muxer.CodeInquiryDone && !a.Guest) {
+			w.fatal("%s has worked: %v, guest %v, %s", r.Address, works, a.Guest, want)
+		}
+	}
+	if known && a.Guest && len(rec.Addresses) > 0 && w.of(a.ID, "current") == nil && !w.exempt(a.ID) && !rec.Quarantined.After(time.Now()) {
+		w.fatal("%s turned out to be a guest, and may be dialed again", a.ID)
+	}
+	w.did("feeler works", "%s", a.ID)
+}
+
+// pending are the addresses of the dial in progress: the model keeps them itself, this is only for a dial that an inbound link overlaps.
+func (w *model) pending(id transport.NodeID) []transport.Address {
+	return []transport.Address{w.addr(id, 0)}
+}
+
+func (w *model) reasonOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	var d *DisconnectError
+	if !errors.As(err, &d) {
+		w.fatal("untyped error %v", err)
+	}
+	switch {
+	case d.Code == muxer.CodeBanned:
+		return "banned"
+	case d.Code == muxer.CodeDuplicate:
+		return "duplicate"
+	case d.Limit == "peers.max_inbound":
+		return "full inbound"
+	case d.Limit == "peers.guests":
+		return "full guests"
+	case d.Code == muxer.CodeIncompatible && d.Reason == notOurs:
+		return "not ours"
+	case d.Limit == "peers.max_outbound":
+		return "full outbound"
+	case d.Limit == "limits.connections_per_ip":
+		return "per ip"
+	case d.Limit == "limits.connections_per_group":
+		return "per group"
+	}
+	return err.Error()
+}
+
+func (w *model) stepReady() {
+	if l := w.anyLink(); l != nil {
+		w.ready(l)
+	}
+}
+
+func (w *model) ready(l *modelLink) {
+	want := l.role == "current" && !l.evict
+	var open []*modelLink
+	if want && l.entry && l.ready.IsZero() {
+		if open = w.open(l.guest, w.crowd(l.guest, w.m.groupOf(l.ip))); len(open) == 0 {
+			want = false
+			w.request(l.id, muxer.CodeTooManyPeers)
+			w.did("entered too late", "link %d of %s", l.num, l.id)
+		}
+	}
+	if got := w.m.Ready(l.id, l.num, []byte{1}); got != want {
+		w.fatal("link %d of %s ready: %v", l.num, l.id, got)
+	}
+	if !want {
+		return
+	}
+	w.did("ready", "link %d of %s", l.num, l.id)
+	if l.ready.IsZero() {
+		l.ready = time.Now()
+	}
+	w.up[l.id], w.using[l.id] = true, l.num
+	w.learnEvictions(open)
+}
+
+// learnEvictions takes over what the manager has asked for by itself: the victims of upgrades, and upgrades without a victim; or one of those who may have to make
+// room for an entry.
+func (w *model) learnEvictions(open []*modelLink) {
+	asked := len(w.evicts)
+	defer func() {
+		if open != nil && len(w.evicts) != asked+1 {
+			w.fatal("%d links were asked to make room for an entry", len(w.evicts)-asked)
+		}
+	}()
+	for _, num := range w.m.evictQ {
+		if slices.Contains(w.evicts, num) {
+			continue
+		}
+		w.evicts = append(w.evicts, num)
+		for _, l := range w.links {
+			if l.num != num {
+				continue
+			}
+			if open != nil {
+				if !slices.Contains(open, l) {
+					w.fatal("it evicts %+v, which is not among those that may be", *l)
+				}
+				l.evict, l.why = true, w.m.links[num].evict.Code
+				w.did("enters and evicts", "link %d of %s", l.num, l.id)
+				continue
+			}
+			if w.exempt(l.id) || l.evict || l.role == "current" && (l.requested || l.side != muxer.Dialer || l.ready.IsZero()) {
+				w.fatal("an upgrade evicts %+v", *l)
+			}
+			l.evict, l.why = true, w.m.links[num].evict.Code
+			what := "upgrade evicts"
+			if w.m.links[num].evict.Reason == whyChurn {
+				what = "churn evicts"
+			}
+			w.did(what, "link %d of %s", l.num, l.id)
+		}
+	}
+}
+
+func (w *model) stepGrace() {
+	l := w.anyLink()
+	if l == nil {
+		return
+	}
+	l.graced = true
+	var want uint64
+	if s := w.of(l.id, "standby"); l.role == "current" && s != nil {
+		want = s.num
+		s.role, s.evict, s.handed = "leaving", true, true
+		s.entry = false
+		w.did("grace closes", "link %d of %s", s.num, s.id)
+	}
+	if got := w.m.Graced(l.id, l.num); got != want {
+		w.fatal("grace of link %d of %s closes %d, want %d", l.num, l.id, got, want)
+	}
+	w.settleEntries()
+}
+
+func (w *model) stepDown() {
+	l := w.anyLink()
+	if l == nil || w.calm && w.rng.IntN(8) > 0 {
+		return
+	}
+	code := []muxer.Code{muxer.CodeRemoteClosed, muxer.CodeTransport, muxer.CodeTooManyPeers, muxer.CodeProtocolError, muxer.CodeDuplicate}[w.rng.IntN(5)]
+	w.disconnect(l, code)
+}
+
+func (w *model) disconnect(l *modelLink, code muxer.Code) {
+	w.links = slices.DeleteFunc(w.links, func(o *modelLink) bool { return o == l })
+	var want uint64
+	s := w.of(l.id, "standby")
+	if l.role == "current" && s != nil {
+		if s.evict {
+			s.role, s.entry = "leaving", false
+		} else {
+			s.role, want = "current", s.num
+			w.did("promoted", "link %d of %s", s.num, s.id)
+			if s.lent {
+				s.lent, s.entry = false, l.entry
+				w.did("redial fails", "link %d of %s", l.num, l.id)
+			}
+		}
+	}
+	before, known := w.m.store.Get(l.id)
+	if got := w.m.Disconnected(l.id, l.num, &DisconnectError{Code: code}); got != want {
+		w.fatal("end of link %d of %s promotes %d, want %d", l.num, l.id, got, want)
+	}
+	w.did("down", "link %d of %s, %s", l.num, l.id, code)
+	w.settleEntries()
+	if w.using[l.id] == l.num {
+		delete(w.using, l.id)
+	}
+	if w.of(l.id, "current") == nil && w.using[l.id] == 0 {
+		delete(w.up, l.id)
+	}
+	rec, still := w.m.store.Get(l.id)
+	if !still {
+		if known && w.exempt(l.id) {
+			w.fatal("%s was forgotten", l.id)
+		}
+		w.forget(l.id)
+		return
+	}
+	if w.of(l.id, "current") == nil && w.of(l.id, "leaving") == nil && known {
+		if code == muxer.CodeProtocolError {
+			w.addScore(l.id, -penalty)
+		}
+		stable := !l.ready.IsZero() && time.Since(l.ready) >= w.cfg.StableAfter
+		switch {
+		case stable && rec.Failures > 1, !stable && rec.Failures < before.Failures:
+			w.fatal("%s: stable %v, %d failures after %d", l.id, stable, rec.Failures, before.Failures)
+		case code == muxer.CodeShuttingDown: // we stop: nobody has to rest for it
+		case rec.NotBefore.Before(time.Now().Add(w.cfg.MinBackoff)):
+			w.fatal("%s rests %s", l.id, time.Until(rec.NotBefore))
+		}
+	}
+}
+
+func (w *model) stepEvict() {
+	e, ok := w.m.TryEvictNext()
+	var want *modelLink
+	for want == nil && len(w.evicts) > 0 {
+		for _, l := range w.links {
+			if l.num == w.evicts[0] && !l.handed {
+				want = l
+			}
+		}
+		w.evicts = w.evicts[1:]
+	}
+	if (want != nil) != ok {
+		w.fatal("eviction %+v %v, want %+v", e, ok, want) // nothing ever goes beyond capacity here
+	}
+	if !ok {
+		return
+	}
+	if e.LinkID != want.num || e.ID != want.id || e.Reason.Code != want.why {
+		w.fatal("eviction %+v, want %+v", e, *want)
+	}
+	w.did("evict "+want.why.String(), "link %d of %s", want.num, want.id)
+	want.handed = true
+	if w.rng.IntN(3) > 0 {
+		w.disconnect(want, e.Reason.Code)
+	}
+}
+
+func (w *model) request(id transport.NodeID, code muxer.Code) {
+	for _, role := range []string{"current", "standby"} {
+		if l := w.of(id, role); l != nil && !l.evict {
+			l.evict, l.why = true, code
+			w.evicts = append(w.evicts, l.num)
+		}
+	}
+}
+
+func (w *model) stepRequest() {
+	id := w.pick()
+	w.m.Manager.Disconnect(id, nil)
+	w.request(id, muxer.CodeRequested)
+	w.did("request", "%s", id)
+}
+
+func (w *model) stepReport() {
+	id := w.pick()
+	if w.rng.IntN(8) == 0 {
+		id = transport.NodeID(fmt.Sprintf("77%038x", w.rng.IntN(1000))) // unknown
+	}
+	b := Behaviour{Points: w.rng.IntN(61) - 20}
+	if w.calm && w.m.peers[id] == nil {
+		b.Points = 60 // may earn it an upgrade
+	}
+	if w.rng.IntN(20) == 0 {
+		b.Points = []int{1 << 40, -1 << 40, 1<<63 - 1, -1 << 63}[w.rng.IntN(4)]
+	}
+	if w.rng.IntN(6) == 0 {
+		b.Severity = Severity(w.rng.IntN(4))
+	}
+	w.report(id, b)
+	if w.rng.IntN(40) == 0 { // all that come from one IP misbehave
+		ip := netip.AddrFrom4([4]byte{9, 9, 9, byte(w.rng.IntN(2))})
+		for range 6 {
+			if id := w.pick(); !w.dead(id) {
+				w.arrive(id, muxer.Listener, nil, ip, transport.Address{})
+			}
+		}
+		for _, other := range slices.Clone(w.links) {
+			if other.ip == ip {
+				w.report(other.id, Behaviour{Severity: Ban})
+			}
+		}
+	}
+}
+
+func (w *model) report(id transport.NodeID, b Behaviour) {
+	_, known := w.m.store.Get(id)
+	w.m.Report(id, b)
+	w.did("report", "%s %+v", id, b)
+	if !known {
+		return
+	}
+	points := b.Points
+	if b.Severity > Log && points > 0 {
+		points = -points
+	}
+	if b.Severity > Log && points == 0 {
+		points = []int{0, -penalty, -disconnectPenalty, -banPenalty}[b.Severity]
+	}
+	l := w.of(id, "current")
+	if l != nil && l.side == muxer.Listener {
+		w.addScore(id, min(points, max(0, upgradeMargin-1-w.scoreOf(id))))
+	} else {
+		w.addScore(id, points)
+	}
+	if l != nil {
+		l.useful = min(l.useful+min(max(points, 0), 1000), 1<<30)
+		if w.rng.IntN(2) == 0 {
+			l.latency = time.Duration(1+w.rng.IntN(5)) * time.Millisecond
+			w.m.SetLatency(id, l.latency)
+		}
+	}
+	if b.Severity > Log {
+		w.misdeed(id, -max(points, -1000), b.Severity)
+	}
+}
+
+// misdeed is the reference for what misdeeds lead to.
+func (w *model) misdeed(id transport.NodeID, points int, s Severity) {
+	if w.sins[string(id)].until.After(time.Now()) {
+		return
+	}
+	sum := w.sin(string(id), points)
+	switch {
+	case !w.exempt(id) && (s == Ban || sum >= banAt):
+		l := w.of(id, "current")
+		w.sentence(peerstore.Target{ID: id}, 24*time.Hour)
+		w.did("banned for its misdeeds", "%s", id)
+		if l == nil || !l.ip.IsValid() || l.ip.IsLoopback() {
+			return
+		}
+		for _, exempt := range w.ids[:3] {
+			ips := []netip.Addr{}
+			if rec, ok := w.m.store.Get(exempt); ok {
+				for _, a := range rec.Addresses {
+					ip, _ := a.Address.IP()
+					ips = append(ips, ip)
+				}
+			}
+			if c := w.of(exempt, "current"); c != nil {
+				ips = append(ips, c.ip)
+			}
+			if slices.Contains(ips, l.ip) {
+				w.did("no ban of a trusted IP", "%s", l.ip)
+				return
+			}
+		}
+		if net := netip.PrefixFrom(l.ip, 32); w.sin(net.String(), ipPoints) >= banAt {
+			w.sentence(peerstore.Target{Prefix: net}, time.Hour)
+			w.did("IP banned for misdeeds", "%s", l.ip)
+		}
+	case s >= Disconnect, sum >= disconnectAt:
+		w.request(id, muxer.CodeMisbehaved)
+	}
+}
+
+// sin adds points, which go one at a time.
+func (w *model) sin(key string, points int) int {
+	s := w.sins[key]
+	for s.points > 0 && time.Since(s.since) >= scoreStep {
+		s.points--
+		s.since = s.since.Add(scoreStep)
+	}
+	if s.points == 0 {
+		s.since = time.Now()
+	}
+	s.points = min(s.points+points, banAt)
+	w.sins[key] = s
+	return s.points
+}
+
+// sentence bans a target, each time for twice as long, and ends the links that match.
+func (w *model) sentence(t peerstore.Target, length time.Duration) {
+	key := string(t.ID)
+	if key == "" {
+		key = t.Prefix.String()
+	}
+	s := w.sins[key]
+	if time.Since(s.until) > 30*24*time.Hour {
+		s.bans = 0
+	}
+	for range s.bans {
+		length = min(2*length, 30*24*time.Hour)
+	}
+	s.points, s.bans, s.until = 0, s.bans+1, time.Now().Add(length)
+	w.sins[key], w.bans[t] = s, s.until
+	w.requestAll(t)
+}
+
+func (w *model) stepBan() {
+	target := peerstore.Target{ID: w.pick()}
+	if w.rng.IntN(4) == 0 {
+		ip, _ := w.addr(w.pick(), 0).IP()
+		target = peerstore.Target{Prefix: netip.PrefixFrom(ip, 32)}
+	}
+	if len(w.bans) > 0 && w.rng.IntN(2) == 0 { // lift one
+		targets := slices.SortedFunc(maps.Keys(w.bans), func(a, b peerstore.Target) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		target = targets[w.rng.IntN(len(targets))]
+		if _, err := w.m.Unban(target); err != nil {
+			w.fatal("%v", err)
+		}
+		delete(w.bans, target)
+		delete(w.sins, string(target.ID))
+		if target.ID == "" {
+			delete(w.sins, target.Prefix.String())
+		}
+		w.did("unban", "%+v", target)
+		return
+	}
+	until := time.Now().Add(time.Duration(1+w.rng.IntN(3600)) * time.Second)
+	if err := w.m.Ban(target, until, "test"); err != nil {
+		w.fatal("%v", err)
+	}
+	w.bans[target] = until
+	w.did("ban", "%+v", target)
+	w.requestAll(target)
+}
+
+// requestAll asks for the end of all links that a ban matches.
+func (w *model) requestAll(target peerstore.Target) {
+	ids := slices.Clone(w.ids)
+	slices.Sort(ids)
+	for _, id := range ids {
+		match := id == target.ID
+		for _, l := range w.links {
+			match = match || l.id == id && target.Prefix.IsValid() && l.ip.IsValid() && target.Prefix.Contains(l.ip)
+		}
+		if match {
+			w.request(id, muxer.CodeBanned)
+		}
+	}
+}
