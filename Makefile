@@ -13,11 +13,11 @@ RACE        ?=
 raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit race lint floors interop compat model crash bench bench-store eclipse microbench fuzz generate clean need-cc need-js need-protoc
+.PHONY: help run build test unit race lint floors ratchets interop compat model crash bench bench-store eclipse microbench fuzz generate clean need-cc need-js need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## a network of real nodes on this machine, until Ctrl-C (NODES=5)
 	./bin/switchyard demo --nodes $(NODES)
@@ -40,13 +40,16 @@ compat: need-js ## our program beside other releases: CometBFT 0.34, 0.37, 0.38 
 	cd internal/interop && go vet -tags compat . && go test -tags compat -run TestReleases -timeout 30m -v .
 	cd internal/interoplibp2p && go vet -tags compat ./hosts && go test -tags compat -run "TestKubo|TestJSReleases" -timeout 30m -v ./hosts
 
-lint: floors ## gofmt, go vet, staticcheck and the floors
+lint: floors ratchets ## gofmt, go vet, staticcheck, the floors and the ratchets
 	@bad=$$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$' | xargs gofmt -l); \
 	  if [ -n "$$bad" ]; then echo "not formatted (gofmt -w):"; echo "$$bad"; exit 1; fi
 	@for m in $(MODULES); do echo "--- vet and staticcheck: $$m"; (cd $$m && go vet ./... && go run $(STATICCHECK) ./...) || exit 1; done
 
 floors: ## who may import whom, which folders there are, how long a file may be
 	go test -count=1 ./internal/floors
+
+ratchets: ## how many optional interfaces, methods, long lines, functions an echo and a dial run: each beside its bound
+	go test -count=1 -v ./internal/ratchet
 
 # Files that only a test reads are in memory where that can be, as each ban waits for the disk.
 memory := $(if $(wildcard /dev/shm/.),TMPDIR=$$(mktemp -d -p /dev/shm); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT;)
@@ -60,7 +63,7 @@ model: ## ten million random operations beside a reference: store, store on disk
 
 crash: ## kill -9 and damage, of the store and of the program, hundreds of times (ROUNDS=300)
 	@$(memory) set -x; SWITCHYARD_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 5h -v -run '^Test(Kill|Damage|DamageEverywhere|Quota)$$' ./peerstore/badger
-	SWITCHYARD_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 5h -v -run '^Test(KilledAndDamaged|UnusableStores|FullDisk)$$' ./modules/cli
+	SWITCHYARD_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 5h -v -run '^Test(KilledAndDamaged|UnusableStores|FullDisk)$$' ./cmd/switchyard
 
 bench: ## ours beside the real peers, in one process (ARGS="-rounds 5 -only set-ups")
 	@cd internal/interop && go build -o ../../.cache/bin/bench ./bench

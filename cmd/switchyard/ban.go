@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/switchyard-p2p/switchyard/peerstore"
+)
+
+func banCommand() *cobra.Command {
+	var (
+		h      home
+		period time.Duration
+		reason string
+	)
+	cmd := &cobra.Command{
+		Use: "ban TARGET", Short: "Ban a node id, an IP or a network (CIDR) at the running node", Args: takes("ID|IP|CIDR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			target, err := banTarget(args[0])
+			if err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("for") && period <= 0 {
+				return usage("--for %v: want more than 0, or leave it out for ever", period)
+			}
+			c, err := h.client()
+			if err != nil {
+				return err
+			}
+			if _, err := c.Ban(cmd.Context(), target, period, reason); err != nil {
+				return err
+			}
+			until := "until it is lifted"
+			if period > 0 {
+				until = "for " + period.String()
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "banned", target, until)
+			return err
+		},
+	}
+	h.flags(cmd)
+	cmd.Flags().DurationVar(&period, "for", 0, "how long, such as 24h (default: until it is lifted)")
+	cmd.Flags().StringVar(&reason, "reason", "", "a note for the log and the list of bans")
+	return cmd
+}
+
+func unbanCommand() *cobra.Command {
+	var h home
+	cmd := &cobra.Command{
+		Use: "unban TARGET", Short: "Lift a ban at the running node", Args: takes("ID|IP|CIDR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			target, err := banTarget(args[0])
+			if err != nil {
+				return err
+			}
+			c, err := h.client()
+			if err != nil {
+				return err
+			}
+			if err := c.Unban(cmd.Context(), target); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "unbanned", target)
+			return err
+		},
+	}
+	h.flags(cmd)
+	return cmd
+}
+
+// banTarget checks a target before a node is asked, and writes it in its canonical form.
+func banTarget(text string) (string, error) {
+	t, err := peerstore.ParseTarget(text)
+	if err != nil {
+		return "", usage("%v", err)
+	}
+	return t.String(), nil
+}

@@ -1,0 +1,23 @@
+package main
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/switchyard-p2p/switchyard/host/admin"
+)
+
+// client talks to the admin API of the node whose home is given.
+func (h *home) client() (*admin.Client, error) {
+	cfg, err := h.config()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Admin.Address == "" {
+		return nil, fmt.Errorf("the admin API of %s is off: set admin.address in its %s", cfg.Home, configName)
+	}
+	if host, port, err := net.SplitHostPort(cfg.Admin.Address); err == nil && port == "0" {
+		return nil, fmt.Errorf("admin.address %s has no fixed port: give the real one with --set admin.address=%s:PORT", cfg.Admin.Address, host)
+	}
+	return admin.NewClient(cfg.Admin.Address)
+}

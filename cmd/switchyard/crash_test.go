@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/host/admin"
+	"github.com/switchyard-p2p/switchyard/internal/longtest"
+)
+
+// strangers writes an address book of nodes at which nobody answers, for `switchyard store import`.
+func strangers(t *testing.T, random *rand.Rand, n int) string {
+	t.Helper()
+	entries := make([]string, n)
+	for i := range entries {
+		id := fmt.Sprintf("%016x%016x%08x", random.Uint64(), random.Uint64(), random.Uint32())
+		entries[i] = fmt.Sprintf(`{"addr":{"id":%q,"ip":"127.%d.%d.%d","port":1},"src":{"id":%q,"ip":"127.0.0.1","port":1},"buckets":[1],"attempts":0,"bucket_type":1,`+
+			`"last_attempt":"2026-01-01T00:00:00Z","last_success":"2026-01-01T00:00:00Z","last_ban_time":"0001-01-01T00:00:00Z"}`,
+			id, 1+random.IntN(250), random.IntN(250), 1+random.IntN(250), id)
+	}
+	path := filepath.Join(t.TempDir(), "addrbook.json")
+	if err := os.WriteFile(path, []byte(`{"key":"00","addrs":[`+strings.Join(entries, ",")+`]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// banLedger is which bans a node has acknowledged that is killed again and again.
+type banLedger struct {
+	mu       sync.Mutex
+	banned   map[string]bool // false: lifted
+	open     map[string]bool // asked for, and not acknowledged: may be either
+	acks     int
+	enough   int
+	complete chan struct{} // closed once there are enough
+}
+
+func (l *banLedger) asks(target string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open[target] = true
+}
+
+func (l *banLedger) acknowledged(target string, banned bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, target)
+	l.banned[target] = banned
+	if l.acks++; l.acks == l.enough {
+		close(l.complete)
+	}
+}
+
+// work bans and lifts bans from several goroutines, until the node is killed after so many acknowledgements.
+func (l *banLedger) work(t *testing.T, n *node, random *rand.Rand, acks int) {
+	t.Helper()
+	client, err := admin.NewClient(n.admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.acks, l.enough, l.complete = 0, acks, make(chan struct{})
+	var workers sync.WaitGroup
+	for range 3 {
+		own := rand.New(rand.NewPCG(random.Uint64(), 0))
+		workers.Go(func() {
+			for {
+				target := fmt.Sprintf("%040x", own.Uint64())
+				if own.IntN(3) == 0 {
+					target = fmt.Sprintf("198.%d.%d.%d", own.IntN(256), own.IntN(256), own.IntN(256))
+				}
+				l.asks(target)
+				if _, err := client.Ban(t.Context(), target, time.Hour, "crash"); err != nil {
+					return // it is dead
+				}
+				l.acknowledged(target, true)
+				if own.IntN(4) == 0 {
+					l.asks(target)
+					if err := client.Unban(t.Context(), target); err != nil {
+						return
+					}
+					l.acknowledged(target, false)
+				}
+			}
+		})
+	}
+	select {
+	case <-l.complete:
+	case <-time.After(limit):
+		t.Error("too few bans")
+	}
+	_ = n.cmd.Process.Kill()
+	workers.Wait()
+}
+
+// check compares the bans of the node that has started again with what was acknowledged; lost are the missing ones. It then takes over what is there.
+func (l *banLedger) check(t *testing.T, n *node) (lost int) {
+	t.Helper()
+	client, err := admin.NewClient(n.admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := client.Bans(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]bool{}
+	for _, b := range list {
+		have[b.Target] = true
+	}
+	for target, want := range l.banned {
+		if want && !have[target] && !l.open[target] {
+			lost++
+		}
+	}
+	l.banned, l.open = have, map[string]bool{}
+	return lost
+}
+
+// spoil damages a file of a store and says which and how.
+func spoil(t *testing.T, dir string, random *rand.Rand) (name, how string) {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = slices.DeleteFunc(files, func(f os.DirEntry) bool { return f.IsDir() })
+	name = files[random.IntN(len(files))].Name()
+	path := filepath.Join(dir, name)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := len(strings.TrimRight(string(data), "\x00"))
+	switch kind := random.IntN(5); {
+	case kind == 0:
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		return name, "removed"
+	case used == 0:
+		return name, "left as it was, empty"
+	case kind == 1:
+		at := random.IntN(used)
+		how, data = fmt.Sprintf("cut at %d of %d", at, used), data[:at]
+	default:
+		at := random.IntN(used)
+		data[at] ^= 1 << random.IntN(8)
+		how = fmt.Sprintf("a bit flipped at %d of %d", at, used)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name, how
+}
+
+// reported is how many bans a node's log says are lost, and whether it says that this cannot be told.
+func reported(log string) (bans int, unknown bool) {
+	for line := range strings.Lines(log) {
+		var l struct {
+			Msg     string `json:"msg"`
+			Missing int    `json:"missing_bans"`
+			Bad     int    `json:"unreadable_bans"`
+			Batches int    `json:"missing_batches"`
+		}
+		if json.Unmarshal([]byte(line), &l) == nil {
+			bans = max(bans, l.Missing+l.Bad)
+			unknown = unknown || l.Batches > 0 || strings.Contains(l.Msg, "cannot be told")
+		}
+	}
+	return bans, unknown
+}
+
+// TestKilledAndDamaged kills a node with peers around it at random moments of its work, damages its store now and then, and starts it again. It always starts; without
+// damage every ban that was acknowledged is there; with damage it says how many are lost.
+func TestKilledAndDamaged(t *testing.T) {
+	seed, asked := longtest.FromSeed(t)
+	if !asked {
+		seed = uint64(time.Now().UnixNano()) >> 16
+	}
+	t.Logf("%s=%d", longtest.Seed, seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	usual := 8
+	if testing.Short() || raceEnabled {
+		usual = 4
+	}
+	var around []string
+	for range 2 {
+		home := initHome(t)
+		must(t, "store", "import", strangers(t, random, 300), "--home", home)
+		around = append(around, fmt.Sprintf("%q", startNode(t, home).address()))
+	}
+	home := initHome(t)
+	peers := filepath.Join(home, "data", "peers")
+	l := &banLedger{banned: map[string]bool{}, open: map[string]bool{}}
+	var was string // the damage before this start
+	data := false  // it may have cost something
+	losses, bans := 0, 0
+	for round := range longtest.Count(t, longtest.Rounds, usual) {
+		n := startNode(t, home, "--set", "peers.bootstrap=["+strings.Join(around, ",")+"]")
+		lost := l.check(t, n)
+		bans = max(bans, len(l.banned))
+		l.work(t, n, random, 1+random.IntN(60))
+		log := <-n.log
+		_ = n.cmd.Wait()
+		said, unknown := reported(log)
+		if lost > 0 && (!data || said < lost && !unknown) || n.stderr.Len() > 0 {
+			t.Fatalf("round %d, after %s: %d bans are lost, the log says %d (%v)\n%s%s", round, was, lost, said, unknown, n.stderr.String(), log)
+		}
+		losses += lost
+		was, data = "a kill", false
+		if random.IntN(2) == 0 {
+			name, how := spoil(t, peers, random)
+			was = name + ": " + how
+			data = filepath.Ext(name) == ".sst" || filepath.Ext(name) == ".mem"
+		}
+	}
+	aside, _ := filepath.Glob(peers + ".corrupt-*")
+	t.Logf("up to %d bans, %d lost by damage, %d stores set aside", bans, losses, len(aside))
+}
+
+// TestUnusableStores wants one clear line when the store cannot be used, and the store left as it is.
+func TestUnusableStores(t *testing.T) {
+	home := initHome(t)
+	file := filepath.Join(home, "file")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ path, want string }{
+		{file, "is a file, not a folder"},
+		{filepath.Join(file, "below"), "is a file, not a folder"},
+		{"/proc/self/peers", "/proc/self/peers"}, // where nobody may make a folder
+	} {
+		oneLine(t, call(t, "start", "--home", home, "--set", "store.path="+c.path), exitFailed, c.want)
+	}
+	n := startNode(t, home)
+	oneLine(t, call(t, "start", "--home", home), exitFailed, "in use by another process")
+	oneLine(t, call(t, "store", "export", "--home", home), exitFailed, "in use by another process")
+	client, err := admin.NewClient(n.admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Healthy(context.Background()); err != nil {
+		t.Error("the one that has the store:", err)
+	}
+}

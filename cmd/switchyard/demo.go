@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+const (
+	demoFewest, demoMost = 2, 64
+	demoEvery            = 250 * time.Millisecond // between two echoes of one node
+	demoDrawEvery        = 500 * time.Millisecond // on a terminal
+	demoTellEvery        = 2 * time.Second        // elsewhere
+	demoMatrix           = 32                     // nodes for whose links the table has room
+)
+
+func demoCommand() *cobra.Command {
+	var (
+		nodes    int
+		duration time.Duration
+	)
+	cmd := &cobra.Command{
+		Use: "demo", Short: "Run a network of real nodes on this machine", Args: takes(),
+		Long: "Run a network of real nodes on this machine, until Ctrl-C.\n\n" +
+			"Every node is whole and has its own key, folder and ports. They speak different wires: the first everything, the others in turn only comet, only\n" +
+			"libp2p over TCP, only libp2p over QUIC, or everything again. All of them know one address: that of the first. The table shows how they find each\n" +
+			"other through it (PEX), over which wire each link goes, and how the echoes cross.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if nodes < demoFewest || nodes > demoMost {
+				return usage("--nodes %d: want %d to %d", nodes, demoFewest, demoMost)
+			}
+			if duration < 0 {
+				return usage("--duration %v: want more than 0, or leave it out for no end", duration)
+			}
+			return demo(cmd.Context(), cmd.OutOrStdout(), nodes, duration)
+		},
+	}
+	cmd.Flags().IntVar(&nodes, "nodes", 6, "how many nodes")
+	cmd.Flags().DurationVar(&duration, "duration", 0, "stop after this time (default: run until Ctrl-C)")
+	return cmd
+}
+
+// demo runs the network until ctx ends or the duration is over.
+func demo(ctx context.Context, out io.Writer, count int, duration time.Duration) (err error) {
+	dir, err := os.MkdirTemp("", "switchyard-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+
+	if duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, duration)
+		defer cancel()
+	}
+	fmt.Fprintf(out, "%d nodes on 127.0.0.1. They speak different wires, and know one address: that of node 1, which speaks all.", count)
+	if duration == 0 {
+		fmt.Fprint(out, " Ctrl-C ends it.")
+	}
+	fmt.Fprintln(out)
+
+	began := time.Now()
+	// The nodes outlive ctx by one look at the table.
+	lives, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, running := errgroup.WithContext(lives)
+	nodes := make([]*demoNode, count)
+	for i := range nodes {
+		nodes[i] = newDemoNode(i+1, filepath.Join(dir, fmt.Sprint(i+1)))
+	}
+	group.Go(func() error { return nodes[0].run(running, nil) })
+	group.Go(func() error {
+		seed, err := nodes[0].addresses(running)
+		if err != nil {
+			return nil // node 1 says why, or we are to stop
+		}
+		for _, n := range nodes[1:] {
+			group.Go(func() error { return n.run(running, seed) })
+		}
+		return nil
+	})
+	if page := nodes[0].page(running); page != "" {
+		fmt.Fprintf(out, "Live page of node 1: %s\n\n", page)
+	}
+	watch(ctx, running.Done(), out, nodes, began)
+	total, stopping := sum(nodes), time.Now()
+	stop()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\n%d nodes stopped in %s after %s: %d links, %d of %d echoes came back byte-equal.\n",
+		count, span(time.Since(stopping)), span(stopping.Sub(began)), total.links(), total.returned, total.sent)
+	if duration > 0 && total.returned == 0 {
+		return fmt.Errorf("demo: no echo came back within %v: try a longer --duration", duration)
+	}
+	return nil
+}
+
+// watch shows the network until ctx ends or a node has failed: as a table that is redrawn on a terminal, else as a line now and then and the table at the end.
+func watch(ctx context.Context, failed <-chan struct{}, out io.Writer, nodes []*demoNode, began time.Time) {
+	live, drawn := isTerminal(out), 0
+	every := demoTellEvery
+	if live {
+		every = demoDrawEvery
+	}
+	draw := func() {
+		lines := demoTable(nodes, time.Since(began))
+		if live && drawn > 0 {
+			fmt.Fprintf(out, "\x1b[%dA", drawn) // back to where the table begins
+		}
+		for _, l := range lines {
+			if live {
+				l = "\x1b[2K" + cut(l, width(out)-1) // a line that wraps would spoil the redraw
+			}
+			fmt.Fprintln(out, l)
+		}
+		drawn = len(lines)
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		if live {
+			draw()
+		}
+		select {
+		case <-tick.C:
+			if !live {
+				fmt.Fprintln(out, demoLine(nodes, time.Since(began)))
+			}
+		case <-failed:
+			return
+		case <-ctx.Done():
+			if !live {
+				fmt.Fprintln(out)
+			}
+			draw()
+			return
+		}
+	}
+}
+
+// demoTable is the table of all nodes, and the totals beneath. The last column has a letter for each node: how the link to it goes.
+func demoTable(nodes []*demoNode, up time.Duration) []string {
+	t := table{heads: []string{">NODE", "SPEAKS", "ID", ">PORT", ">PEERS", ">KNOWS", ">ECHOES", ">BACK", ">RTT"}}
+	matrix := len(nodes) <= demoMatrix
+	if matrix {
+		t.heads = append(t.heads, "LINKS")
+	}
+	for _, n := range nodes {
+		s := n.state()
+		cells := []string{fmt.Sprint(n.number), n.kind.name, s.id, s.port, fmt.Sprint(s.peers), fmt.Sprint(s.known), fmt.Sprint(s.sent), fmt.Sprint(s.returned), rtt(milliseconds(s.rtt))}
+		if matrix {
+			cells = append(cells, demoLinks(n, nodes, s.linkTo))
+		}
+		t.add(cells...)
+	}
+	lines := t.lines()
+	if matrix {
+		lines = append(lines, "", "LINKS to node 1, 2, ...: C comet, L libp2p over TCP, Q libp2p over QUIC, . none yet, space: no wire in common")
+	}
+	return append(lines, "", demoLine(nodes, up))
+}
+
+// demoLinks is a row of the matrix of links.
+func demoLinks(n *demoNode, nodes []*demoNode, links map[transport.NodeID]linkKind) string {
+	row := make([]byte, len(nodes))
+	for i, other := range nodes {
+		row[i] = ' '
+		if i+1 == n.number {
+			row[i] = '-'
+		} else if n.kind.meets(other.kind) {
+			row[i] = '.'
+		}
+		select {
+		case <-other.ready:
+			if k, linked := links[other.host.Self()]; linked {
+				row[i] = k.letter()
+			}
+		default:
+		}
+	}
+	return string(row)
+}
+
+// demoLine is the whole network in one line.
+func demoLine(nodes []*demoNode, up time.Duration) string {
+	total, possible := sum(nodes), 0
+	for i, a := range nodes {
+		for _, b := range nodes[:i] {
+			if a.kind.meets(b.kind) {
+				possible++
+			}
+		}
+	}
+	return fmt.Sprintf("%7s  %d of %d nodes up; %d of %d links (%d comet, %d TCP, %d QUIC); %d echoes, %d back, %d failed; round trip %s",
+		span(up), total.up, len(nodes), total.links(), possible, total.total[linkComet], total.total[linkTCP], total.total[linkQUIC],
+		total.sent, total.returned, total.failed, rtt(milliseconds(total.rtt)))
+}

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/fx"
+
+	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/host/admin"
+	"github.com/switchyard-p2p/switchyard/host/echo"
+	"github.com/switchyard-p2p/switchyard/modules"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// demoKind is what a node of the demo speaks.
+type demoKind struct {
+	name              string
+	transports, wires []string
+	listen            []string
+	dials             func(address string) bool // which addresses of the first node it can use
+}
+
+const (
+	anyTCP  = "/ip4/127.0.0.1/tcp/0"
+	anyQUIC = "/ip4/127.0.0.1/udp/0/quic-v1"
+)
+
+// demoKinds are the kinds in the order in which nodes take them. The first node, through which all find each other, has to speak everything.
+var demoKinds = []demoKind{
+	{"all", []string{"tcp", "quic"}, []string{"comet", "libp2p"}, []string{anyTCP, anyQUIC}, func(a string) bool { return strings.Contains(a, "/p2p/") }},
+	{"comet", []string{"tcp"}, []string{"comet"}, []string{anyTCP}, func(a string) bool { return strings.Contains(a, "/mconn/") }},
+	{"libp2p", []string{"tcp"}, []string{"libp2p"}, []string{anyTCP}, func(a string) bool { return strings.Contains(a, "/tcp/") && strings.Contains(a, "/p2p/") }},
+	{"quic", []string{"quic"}, []string{"libp2p"}, []string{anyQUIC}, func(a string) bool { return strings.Contains(a, "/quic-v1/") }},
+}
+
+// meets says whether two kinds have a way to each other.
+func (k demoKind) meets(other demoKind) bool {
+	both := func(a, b []string, name string) bool { return slices.Contains(a, name) && slices.Contains(b, name) }
+	return both(k.wires, other.wires, "libp2p") && (both(k.transports, other.transports, "quic") || both(k.transports, other.transports, "tcp")) ||
+		both(k.wires, other.wires, "comet") && both(k.transports, other.transports, "tcp")
+}
+
+// demoNode is one node of the demo: a whole one, and a goroutine that sends echoes to its peers.
+type demoNode struct {
+	number int
+	kind   demoKind
+	home   string
+	ready  chan struct{} // closed once it listens; then the fields below stand
+
+	host  *host.Host
+	store peerstore.Store
+	echo  *echo.Service
+	admin *admin.Server
+
+	mu    sync.Mutex // guards what follows
+	count demoState
+}
+
+// demoState is what the table shows of a node, or of all together.
+type demoState struct {
+	id, port               string
+	peers                  int
+	linkTo                 map[transport.NodeID]linkKind
+	known                  int
+	sent, returned, failed int
+	rtt                    time.Duration // smoothed
+	up                     int           // of all nodes together
+	total                  [linkKinds]int
+}
+
+// links is how many links there are in all.
+func (s *demoState) links() (n int) {
+	for _, count := range s.total {
+		n += count
+	}
+	return n
+}
+
+// linkKind is how a link of the table is made.
+type linkKind int
+
+const (
+	linkComet linkKind = iota
+	linkTCP
+	linkQUIC
+	linkKinds
+)
+
+func (k linkKind) letter() byte { return "CLQ"[k] }
+
+func kindOf(p *host.PeerInfo) linkKind {
+	switch {
+	case p.Wire == transport.WireComet:
+		return linkComet
+	case p.Transport == "quic":
+		return linkQUIC
+	}
+	return linkTCP
+}
+
+func newDemoNode(number int, home string) *demoNode {
+	return &demoNode{number: number, kind: demoKinds[(number-1)%len(demoKinds)], home: home, ready: make(chan struct{})}
+}
+
+// run is the life of the node. seed are the addresses of the first node, none for itself; it is given the first that it can use.
+func (n *demoNode) run(ctx context.Context, seed []string) error {
+	cfg := modules.Default()
+	cfg.Home, cfg.Network, cfg.Moniker = n.home, "demo", fmt.Sprintf("demo-%d", n.number)
+	cfg.Version = "switchyard/" + versionText()
+	cfg.Listen.Addresses, cfg.Stack.Transports, cfg.Stack.Wires = n.kind.listen, n.kind.transports, n.kind.wires
+	if !slices.Contains(n.kind.wires, "libp2p") {
+		cfg.Stack.Security, cfg.Stack.Muxers = nil, nil
+	}
+	cfg.Admin.Address = "127.0.0.1:0"
+	cfg.Services["echo"] = modules.Table{"enabled": true}
+	if i := slices.IndexFunc(seed, n.kind.dials); i >= 0 {
+		cfg.Peers.Bootstrap = []string{seed[i]}
+	}
+	if err := os.MkdirAll(n.home, 0o700); err != nil {
+		return err
+	}
+	list := plugins()
+	for i, p := range list {
+		if p.Name() == "echo" {
+			list[i] = modules.Service("echo", zero[echo.Config], func(cfg echo.Config, h *host.Host, log *slog.Logger) (*echo.Service, error) {
+				s, err := newEcho(cfg, h, log)
+				n.echo = s
+				return s, err
+			})
+		}
+	}
+	var calls sync.WaitGroup
+	calling, stop := context.WithCancel(ctx)
+	defer stop()
+	err := modules.Run(ctx, modules.Node(cfg, list...), fx.Populate(&n.host, &n.store, &n.admin), fx.Invoke(func(lc fx.Lifecycle) {
+		lc.Append(fx.StartStopHook(func() {
+			close(n.ready)
+			calls.Go(func() { n.call(calling) })
+		}, func() {
+			stop()
+			calls.Wait()
+		}))
+	}))
+	if err != nil {
+		return fmt.Errorf("node %d: %w", n.number, err)
+	}
+	return nil
+}
+
+// addresses are where the node can be dialed, on every wire, once it listens.
+func (n *demoNode) addresses(ctx context.Context) ([]string, error) {
+	select {
+	case <-n.ready:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	var all []string
+	for _, m := range n.host.ListenAddrs() {
+		for _, id := range []string{string(n.host.Self()), n.host.PublicKey().PeerID()} {
+			if a, err := transport.NewAddress(m, id); err == nil { // comet does not go over UDP
+				all = append(all, a.String())
+			}
+		}
+	}
+	return all, nil
+}
+
+// page is the URL of the node's live page, once it listens; "" when ctx ends first.
+func (n *demoNode) page(ctx context.Context) string {
+	select {
+	case <-n.ready:
+		return fmt.Sprintf("http://%s/", n.admin.Addr())
+	case <-ctx.Done():
+		return ""
+	}
+}
+
+// call sends echoes to one peer after the other until ctx ends.
+func (n *demoNode) call(ctx context.Context) {
+	tick := time.NewTicker(demoEvery)
+	defer tick.Stop()
+	for turn := 0; ; turn++ {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		peers := n.host.Peers()
+		if len(peers) == 0 {
+			continue
+		}
+		payload := make([]byte, 1+mathrand.IntN(4096))
+		_, _ = rand.Read(payload) // never fails
+		n.add(func(s *demoState) { s.sent++ })
+		one, cancel := context.WithTimeout(ctx, 5*time.Second)
+		took, err := n.echo.Echo(one, peers[turn%len(peers)].ID, payload)
+		cancel()
+		n.add(func(s *demoState) {
+			switch {
+			case err == nil:
+				s.returned++
+				if s.rtt == 0 {
+					s.rtt = took
+				}
+				s.rtt += (took - s.rtt) / 8
+			case ctx.Err() != nil:
+				s.sent-- // the end came first
+			default:
+				s.failed++
+			}
+		})
+	}
+}
+
+func (n *demoNode) add(change func(*demoState)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	change(&n.count)
+}
+
+// state is how the node is doing now; only the counts, while it does not listen yet.
+func (n *demoNode) state() demoState {
+	n.mu.Lock()
+	s := n.count
+	n.mu.Unlock()
+	s.id, s.port = "starting", "-"
+	select {
+	case <-n.ready:
+	default:
+		return s
+	}
+	s.up, s.id, s.known = 1, n.host.Self().Short(), n.store.Stats().Known
+	if listen := n.host.ListenAddrs(); len(listen) > 0 {
+		if a, err := transport.NewAddress(listen[0], ""); err == nil {
+			s.port = fmt.Sprint(a.Port())
+		}
+	}
+	s.linkTo = map[transport.NodeID]linkKind{}
+	for _, p := range n.host.Peers() {
+		s.peers++
+		s.linkTo[p.ID] = kindOf(&p)
+		if !p.Inbound {
+			s.total[kindOf(&p)]++
+		}
+	}
+	return s
+}
+
+// sum is the network as a whole. Every link is outbound at one end.
+func sum(nodes []*demoNode) demoState {
+	var total demoState
+	measured := 0
+	for _, n := range nodes {
+		s := n.state()
+		total.up += s.up
+		for k, count := range s.total {
+			total.total[k] += count
+		}
+		total.sent += s.sent
+		total.returned += s.returned
+		total.failed += s.failed
+		if s.rtt > 0 {
+			total.rtt += s.rtt
+			measured++
+		}
+	}
+	if measured > 0 {
+		total.rtt /= time.Duration(measured)
+	}
+	return total
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/modules"
+)
+
+// home is the flags --home and --set, and what they lead to.
+type home struct {
+	dir  string
+	sets []string
+}
+
+const configName = "config.toml"
+
+func (h *home) flags(cmd *cobra.Command) {
+	h.homeFlag(cmd)
+	cmd.Flags().StringArrayVar(&h.sets, "set", nil, "set a configuration key for this run: KEY=VALUE (repeatable)")
+}
+
+func (h *home) homeFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&h.dir, "home", "", "the node's folder (default ~/.switchyard)")
+	_ = cmd.MarkFlagDirname("home")
+}
+
+// folder is the node's folder as an absolute path.
+func (h *home) folder() (string, error) {
+	dir := h.dir
+	if dir == "" {
+		user, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("no home folder for the default of --home: %w; give --home DIR", err)
+		}
+		dir = filepath.Join(user, ".switchyard")
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("--home %s: %w", dir, err)
+	}
+	return abs, nil
+}
+
+// config reads the folder's configuration with --set over it.
+func (h *home) config() (modules.Config, error) {
+	dir, err := h.folder()
+	if err != nil {
+		return modules.Config{}, err
+	}
+	cfg, err := modules.Load(filepath.Join(dir, configName), h.sets, plugins()...)
+	if errors.Is(err, fs.ErrNotExist) {
+		return modules.Config{}, fmt.Errorf("no %s in %s: make a node there with switchyard init --home %s", configName, dir, dir)
+	}
+	if err != nil {
+		return modules.Config{}, err
+	}
+	cfg.Home = dir
+	cfg.Version = "switchyard/" + versionText()
+	return cfg, nil
+}
+
+// key reads the folder's node key.
+func (h *home) key() (*handshake.NodeKey, modules.Config, error) {
+	cfg, err := h.config()
+	if err != nil {
+		return nil, cfg, err
+	}
+	key, err := handshake.LoadNodeKey(cfg.Path(cfg.Identity.Key))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, cfg, fmt.Errorf("%w; make one with switchyard init --home %s", err, cfg.Home)
+	}
+	return key, cfg, err
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"encoding/base64"
+
+	"github.com/spf13/cobra"
+)
+
+func idCommand() *cobra.Command {
+	var (
+		h      home
+		asJSON bool
+	)
+	cmd := &cobra.Command{
+		Use: "id", Short: "Print the node's id in both forms", Args: takes(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			key, _, err := h.key()
+			if err != nil {
+				return err
+			}
+			public := base64.StdEncoding.EncodeToString(key.Public().Raw())
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), struct {
+					NodeID    string `json:"node_id"`
+					PeerID    string `json:"peer_id"`
+					PublicKey string `json:"public_key"`
+				}{string(key.ID()), key.Public().PeerID(), public})
+			}
+			printPairs(cmd.OutOrStdout(), [][2]string{{"node id", string(key.ID())}, {"peer id", key.Public().PeerID()}, {"public key", public}})
+			return nil
+		},
+	}
+	h.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/modules"
+)
+
+func initCommand() *cobra.Command {
+	var (
+		h                home
+		network, moniker string
+		listen           []string
+	)
+	cmd := &cobra.Command{
+		Use: "init", Short: "Make the folder of a node: config.toml and node_key.json", Args: takes(),
+		Long: "Make the folder of a node: config.toml and node_key.json.\n\n" +
+			"A key that is already there is kept, so the node key of a CometBFT node can be put there before. A configuration that is already\n" +
+			"there is kept too, and no flag may ask for another one.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg := modules.Default()
+			// The flags are keys by another name, so they are refused in the same way.
+			flags := cmd.Flags()
+			if flags.Changed("network") {
+				cfg.Network = network
+			}
+			if flags.Changed("moniker") {
+				cfg.Moniker = moniker
+			}
+			if flags.Changed("listen") {
+				cfg.Listen.Addresses = listen
+			}
+			for _, s := range h.sets {
+				if err := cfg.Set(s); err != nil {
+					return err
+				}
+			}
+			if err := cfg.Validate(plugins()...); err != nil {
+				return &usageError{err}
+			}
+			dir, err := h.folder()
+			if err != nil {
+				return err
+			}
+			cfg.Home = dir
+			asked := flags.Changed("network") || flags.Changed("moniker") || flags.Changed("listen") || flags.Changed("set")
+			return makeHome(cmd, cfg, asked)
+		},
+	}
+	h.flags(cmd)
+	cmd.Flags().StringVar(&network, "network", "", "the network's name (default \"switchyard\")")
+	cmd.Flags().StringVar(&moniker, "moniker", "", "the name that peers see (default \"switchyard\")")
+	cmd.Flags().StringArrayVar(&listen, "listen", nil, "multiaddr to listen on, such as /ip4/0.0.0.0/tcp/26656 (repeatable)")
+	cmd.Flags().Lookup("set").Usage = "write a configuration key: KEY=VALUE (repeatable)"
+	return cmd
+}
+
+// makeHome writes what is missing of a node's folder. asked says that the caller wants a configuration of his own.
+func makeHome(cmd *cobra.Command, cfg modules.Config, asked bool) error {
+	file := filepath.Join(cfg.Home, configName)
+	if _, err := os.Stat(file); err == nil {
+		if asked {
+			return fmt.Errorf("%s is already there and stays as it is: edit it, or remove it first", file)
+		}
+		// What counts is what the file says, not our defaults.
+		dir := cfg.Home
+		if cfg, err = modules.Load(file, nil, plugins()...); err != nil {
+			return err
+		}
+		cfg.Home = dir
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	} else {
+		if err := os.MkdirAll(cfg.Home, 0o700); err != nil {
+			return err
+		}
+		if err := writeNew(file, modules.Render(cfg, plugins()...)); err != nil {
+			return err
+		}
+	}
+
+	path, made := cfg.Path(cfg.Identity.Key), ""
+	key, err := handshake.LoadNodeKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		made = " (new)"
+		if key, err = handshake.GenerateNodeKey(); err == nil {
+			if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
+				err = handshake.SaveNodeKey(path, key)
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if w := key.Warning(); w != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "switchyard: %s\n", message(w))
+	}
+	printPairs(cmd.OutOrStdout(), [][2]string{
+		{"config", file}, {"key", path + made}, {"node id", string(key.ID())}, {"peer id", key.Public().PeerID()}, {"network", cfg.Network},
+	})
+	return nil
+}
+
+// writeNew writes a file that was not there, whole or not at all.
+func writeNew(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		_ = os.Remove(path)
+	}
+	return err
+}

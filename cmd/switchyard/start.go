@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+
+	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/host/admin"
+	"github.com/switchyard-p2p/switchyard/modules"
+)
+
+func startCommand() *cobra.Command {
+	var (
+		h             home
+		format, level string
+	)
+	cmd := &cobra.Command{
+		Use: "start", Short: "Run the node until Ctrl-C", Args: takes(),
+		Long: "Run the node until Ctrl-C (SIGINT) or SIGTERM, which stop it cleanly; a second one quits at once. The log goes to standard output.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			log, err := newLogger(cmd.OutOrStdout(), format, level)
+			if err != nil {
+				return err
+			}
+			cfg, err := h.config()
+			if err != nil {
+				return err
+			}
+			return runNode(cmd.Context(), cfg, log)
+		},
+	}
+	h.flags(cmd)
+	cmd.Flags().StringVar(&format, "log-format", "text", "text or json")
+	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+func runNode(ctx context.Context, cfg modules.Config, log *slog.Logger) error {
+	err := modules.Run(ctx, modules.Node(cfg, plugins()...), fx.Supply(log), fx.Invoke(func(lc fx.Lifecycle, h *host.Host, in struct {
+		fx.In
+		Admin *admin.Server `optional:"true"`
+	}) {
+		lc.Append(fx.Hook{
+			OnStart: func(context.Context) error {
+				listen := make([]string, 0, 1)
+				for _, a := range h.ListenAddrs() {
+					listen = append(listen, a.String())
+				}
+				api := "off"
+				if in.Admin != nil {
+					api = in.Admin.Addr().String()
+				}
+				log.Info("ready", slog.String("node_id", string(h.Self())), slog.String("peer_id", h.PublicKey().PeerID()), slog.String("network", cfg.Network),
+					slog.Any("listen", listen), slog.String("admin", api), slog.String("home", cfg.Home))
+				return nil
+			},
+			OnStop: func(context.Context) error {
+				log.Info("stopping")
+				return nil
+			},
+		})
+	}))
+	if err == nil {
+		log.Info("stopped")
+	}
+	return err
+}
+
+// newLogger makes the logger of --log-format and --log-level.
+func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	l, ok := levels[strings.ToLower(level)]
+	if !ok {
+		return nil, usage("--log-level %q: want debug, info, warn or error", level)
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return nil, usage("--log-format %q: want text or json", format)
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/switchyard-p2p/switchyard/host/admin"
+)
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+func statusCommand() *cobra.Command {
+	var (
+		h      home
+		asJSON bool
+	)
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show how the running node is doing", Args: takes(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := h.client()
+			if err != nil {
+				return err
+			}
+			s, err := c.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), s)
+			}
+			printPairs(cmd.OutOrStdout(), [][2]string{
+				{"node id", string(s.NodeID)},
+				{"peer id", s.PeerID},
+				{"moniker", s.Moniker},
+				{"network", s.Network},
+				{"version", s.Version},
+				{"listens on", strings.Join(s.Listen, " ")},
+				{"up", span(time.Duration(s.Uptime) * time.Second)},
+				{"peers", fmt.Sprintf("%d outbound, %d inbound, %d trusted, %d guests", s.Peers.Outbound, s.Peers.Inbound, s.Peers.Trusted, s.Peers.Guests)},
+				{"store", fmt.Sprintf("%d known (%d tried, %d new), %d banned", s.Store.Known, s.Store.Tried, s.Store.New, s.Store.Banned)},
+				{"goroutines", fmt.Sprint(s.Goroutines)},
+			})
+			return nil
+		},
+	}
+	h.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func peersCommand() *cobra.Command {
+	var (
+		h      home
+		asJSON bool
+	)
+	cmd := &cobra.Command{
+		Use: "peers", Short: "List the peers of the running node", Args: takes(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := h.client()
+			if err != nil {
+				return err
+			}
+			peers, err := c.Peers(cmd.Context())
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			if asJSON {
+				return printJSON(out, peers)
+			}
+			if len(peers) == 0 {
+				_, err := fmt.Fprintln(out, "no peers")
+				return err
+			}
+			t := table{heads: []string{"ID", "DIR", "MONIKER", "LINK", ">UP", ">SENT", ">RECEIVED", ">RTT", ">SCORE", "ADDRESS"}}
+			for _, p := range peers {
+				direction := map[string]string{admin.Inbound: "in", admin.Outbound: "out"}[p.Direction]
+				if p.Trusted {
+					direction += "*"
+				}
+				if p.Guest {
+					direction += "g"
+				}
+				link := strings.Join([]string{p.Wire, p.Transport, p.Security, p.Muxer}, "/")
+				t.add(p.NodeID.Short(), direction, cmp.Or(p.Moniker, p.Version), link, span(seconds(p.Connected)), size(p.Sent), size(p.Received), rtt(p.RTT), fmt.Sprint(p.Score), bare(p.Address))
+			}
+			t.print(out)
+			plural := "s"
+			if len(peers) == 1 {
+				plural = ""
+			}
+			_, err = fmt.Fprintf(out, "\n%d peer%s; * trusted, g guest (a plain libp2p peer)\n", len(peers), plural)
+			return err
+		},
+	}
+	h.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// bare is an address without its node component, which the table shows in a column of its own.
+func bare(address string) string {
+	for _, name := range []string{"/mconn/", "/p2p/"} {
+		if i := strings.LastIndex(address, name); i >= 0 {
+			return address[:i]
+		}
+	}
+	return address
+}

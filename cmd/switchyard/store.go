@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/switchyard-p2p/switchyard/modules"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/peerstore/transfer"
+)
+
+func storeCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "store", Short: "Export and import the peers that a stopped node knows", Args: takes(), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.AddCommand(exportCommand(), importCommand())
+	return cmd
+}
+
+func exportCommand() *cobra.Command {
+	var (
+		h    home
+		file string
+	)
+	cmd := &cobra.Command{
+		Use: "export", Short: "Write all known peers and bans as JSON", Args: takes(),
+		Long: "Write all known peers and bans as JSON, to standard output or to a file. The node must be stopped: only one process can have its store open.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return h.withStore(func(s peerstore.Store) error {
+				out := cmd.OutOrStdout()
+				if file == "" {
+					return transfer.Export(out, s, time.Now())
+				}
+				f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+				if err != nil {
+					return err
+				}
+				w := bufio.NewWriterSize(f, 1<<20)
+				if err := errors.Join(transfer.Export(w, s, time.Now()), w.Flush(), f.Close()); err != nil {
+					return fmt.Errorf("%s: %w", file, err)
+				}
+				st := s.Stats()
+				_, err = fmt.Fprintf(out, "wrote %d peers and %d bans to %s\n", st.Known, st.Banned, file)
+				return err
+			})
+		},
+	}
+	h.flags(cmd)
+	cmd.Flags().StringVarP(&file, "output", "o", "", "a file to write (default: standard output)")
+	return cmd
+}
+
+func importCommand() *cobra.Command {
+	var h home
+	cmd := &cobra.Command{
+		Use: "import FILE", Short: "Learn the peers of an exported file, or of CometBFT's addrbook.json", Args: takes("FILE|-"),
+		Long: "Learn the peers of a file that switchyard store export wrote, or of an addrbook.json of CometBFT; - reads standard input. The node must be stopped.\n" +
+			"The store's own rules hold: no more peers than peers.max_known, and of one network or teller no more than its share; a peer may have to go for another one.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in := io.Reader(cmd.InOrStdin())
+			if args[0] != "-" {
+				f, err := os.Open(args[0])
+				if err != nil {
+					return err
+				}
+				defer f.Close()
+				in = f
+			}
+			return h.withStore(func(s peerstore.Store) error {
+				n, err := transfer.Import(in, s, time.Now())
+				if err == nil {
+					err = s.Flush(cmd.Context())
+				}
+				if err != nil {
+					return fmt.Errorf("%s: %w", args[0], err)
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "learned %d peers with %d addresses, and %d bans; %d refused (known already, or no room by the store's rules), %d unreadable; %d peers are known now\n",
+					n.Peers, n.Addresses, n.Bans, n.Refused, n.Bad, s.Stats().Known)
+				return err
+			})
+		},
+	}
+	h.flags(cmd)
+	return cmd
+}
+
+// withStore opens the store of a node that does not run.
+func (h *home) withStore(use func(peerstore.Store) error) error {
+	cfg, err := h.config()
+	if err != nil {
+		return err
+	}
+	if cfg.Store.Path == "" {
+		return usage("store.path is empty in %s: this node keeps its peers in memory only", cfg.Home)
+	}
+	s, err := modules.OpenStore(&cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(running) }() // writes behind
+	err = use(s)
+	stop()
+	return errors.Join(err, <-done, s.Close())
+}

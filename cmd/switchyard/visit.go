@@ -1,0 +1,400 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/dig"
+	"go.uber.org/fx"
+
+	"github.com/switchyard-p2p/switchyard/discovery/pex"
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/host/echo"
+	"github.com/switchyard-p2p/switchyard/modules"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// strangerNetwork is what a visitor says while it does not know the remote's network. The remote hangs up then, but not before it has told its own.
+const strangerNetwork = "switchyard-visitor"
+
+// visitFlags are the flags of the commands that visit a node without being one.
+type visitFlags struct {
+	home    home
+	ownKey  bool
+	network string
+	timeout time.Duration
+	json    bool
+}
+
+func (f *visitFlags) add(cmd *cobra.Command, timeout time.Duration) {
+	f.home.homeFlag(cmd)
+	cmd.Flags().Lookup("home").Usage = "claim the network of this node, and speak what it speaks"
+	cmd.Flags().BoolVar(&f.ownKey, "own-key", false, "come with the key of the node of --home instead of one that is made for this visit; that node must not run")
+	cmd.Flags().StringVar(&f.network, "network", "", "the network to claim (default: that of --home, else the remote's own)")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", timeout, "how long each step may take")
+	jsonFlag(cmd, &f.json)
+}
+
+// visitor goes through a handshake the way a node does: with the transports and wires of the catalogue, but without a host.
+type visitor struct {
+	transports []transport.Transport
+	wires      []handshake.Wire
+	key        handshake.PublicKey
+	version    string
+	cfg        modules.Config
+	network    string // "" until it is known
+	spoken     string // the wire on which the remote has told what it is; "" until it is known
+	throwaway  bool   // the key is made for this visit
+	timeout    time.Duration
+	channels   []muxer.Channel
+
+	// progress, if set, hears of each stage when it is over; note, of what else a person wants to know.
+	progress func(stage string, took time.Duration, what string)
+	note     func(string)
+}
+
+// visitor builds one from the flags.
+func (f *visitFlags) visitor(ctx context.Context) (*visitor, error) {
+	if f.timeout <= 0 {
+		return nil, usage("--timeout %v: want more than 0", f.timeout)
+	}
+	v := &visitor{
+		version: "switchyard/" + versionText(), network: f.network, timeout: f.timeout,
+		channels: []muxer.Channel{{ID: echo.ChannelID, Name: echo.ChannelName}, {ID: pex.ChannelID, Name: "/pex/1.0.0"}},
+		progress: func(string, time.Duration, string) {}, note: func(string) {},
+	}
+	cfg := modules.Default()
+	var key *handshake.NodeKey
+	var err error
+	switch {
+	case f.ownKey && f.home.dir == "":
+		return nil, usage("--own-key needs the --home of the node whose key it is")
+	case f.ownKey:
+		key, cfg, err = f.home.key()
+	default:
+		v.throwaway = true
+		if f.home.dir != "" {
+			cfg, err = f.home.config()
+		}
+		if err == nil {
+			key, err = handshake.GenerateNodeKey()
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if f.home.dir != "" && v.network == "" {
+		v.network = cfg.Network
+	}
+	v.cfg = cfg
+	return v, v.build(key)
+}
+
+// build makes the transports and wires for a key.
+func (v *visitor) build(key *handshake.NodeKey) error {
+	v.key = key.Public()
+	app := fx.New(modules.Base(v.cfg), modules.Transports(v.cfg, plugins()...), modules.Handshake(v.cfg, plugins()...),
+		fx.Decorate(func() handshake.Identity { return key }), fx.Populate(&v.transports, &v.wires))
+	return dig.RootCause(app.Err())
+}
+
+// connect dials addr and goes through the handshake, to its end: a remote that can say so has taken the link. Errors are *handshake.StageError or
+// *handshake.Refusal. Where the network is not known, a first handshake learns it and a second one is made as a member of it.
+func (v *visitor) connect(ctx context.Context, addr transport.Address) (*handshake.Link, error) {
+	self := &handshake.Refusal{
+		Code: muxer.CodeSelf, Stage: handshake.StageSecurity,
+		Reason: "that is the node whose key we come with (--own-key), and no node takes a link to itself; leave --own-key out",
+	}
+	if addr.ID() == v.key.NodeID() {
+		return nil, self
+	}
+	link, info, err := v.anyWire(ctx, addr)
+	var refusal *handshake.Refusal
+	if errors.As(err, &refusal) && refusal.Code == muxer.CodeSelf {
+		return nil, self
+	}
+	if v.network != "" || info == nil || info.Guest || !errors.As(err, &refusal) ||
+		refusal.Code != muxer.CodeWrongNetwork && refusal.Code != muxer.CodeIncompatible {
+		return link, err
+	}
+	v.network = info.Network
+	if !slices.ContainsFunc(v.channels, func(c muxer.Channel) bool { return slices.Contains(info.Channels, c.ID) }) && len(info.Channels) > 0 {
+		v.channels = append(v.channels, muxer.Channel{ID: info.Channels[0]}) // it takes nobody without a common channel
+	}
+	v.note(fmt.Sprintf("the remote is of network %q: once more, as a member of it", clean(v.network)))
+	if v.throwaway { // the remote may hold the wrong network against the first key
+		key, err := handshake.GenerateNodeKey()
+		if err != nil {
+			return nil, err
+		}
+		if err := v.build(key); err != nil {
+			return nil, err
+		}
+	}
+	link, _, err = v.anyWire(ctx, addr)
+	var failed *handshake.StageError
+	if errors.As(err, &failed) && failed.Stage == handshake.StageSecurity { // it has just spoken with us: some take one connection at a time of an IP (Tendermint 0.35: one in 100 ms)
+		v.note(fmt.Sprintf("the remote hung up; once more in %v", secondTry))
+		select {
+		case <-time.After(secondTry):
+		case <-ctx.Done():
+			return nil, err
+		}
+		link, _, err = v.anyWire(ctx, addr)
+	}
+	return link, err
+}
+
+// secondTry is the pause before a remote that has hung up on a second connection gets a third.
+const secondTry = 500 * time.Millisecond
+
+// anyWire is handshake with the first of our wires that can dial addr. An address without a node leaves the wire open: then, where the remote does
+// not understand the first one, the others are tried, each on a connection of its own.
+func (v *visitor) anyWire(ctx context.Context, addr transport.Address) (link *handshake.Link, info *handshake.NodeInfo, err error) {
+	var wires []handshake.Wire
+	for _, w := range v.wires {
+		if w.CanDial(addr) {
+			wires = append(wires, w)
+		}
+	}
+	if len(wires) == 0 {
+		return nil, nil, handshake.Fail(handshake.StageSecurity, muxer.CodeIncompatible, fmt.Errorf("none of our wires dials %s", addr))
+	}
+	if v.spoken != "" { // a first handshake has found out
+		wires = slices.DeleteFunc(wires, func(w handshake.Wire) bool { return w.Name() != v.spoken })
+	}
+	for i, w := range wires {
+		var again error
+		link, info, again = v.handshake(ctx, addr, w)
+		if again == nil || info != nil {
+			v.spoken = w.Name()
+			return link, info, again
+		}
+		var failed *handshake.StageError
+		misunderstood := errors.As(again, &failed) && failed.Stage == handshake.StageSecurity && failed.Code != muxer.CodeTimeout && failed.Code != muxer.CodeRequested
+		if i == 0 || !misunderstood { // of several misunderstandings the first wire's is told
+			err = again
+		}
+		if !misunderstood {
+			return nil, nil, err
+		}
+		if i < len(wires)-1 {
+			v.note(fmt.Sprintf("the remote does not speak %s; now %s", w.Name(), wires[i+1].Name()))
+		}
+	}
+	return nil, nil, err
+}
+
+// handshake is one dial and one handshake. The node info is what the remote said, even if it or we refused.
+func (v *visitor) handshake(ctx context.Context, addr transport.Address, wire handshake.Wire) (*handshake.Link, *handshake.NodeInfo, error) {
+	fail := func(err error) error {
+		var closed *muxer.CloseError // of a transport that secures its connections
+		if errors.As(err, &closed) && closed.Code == muxer.CodeAuthFailed {
+			return handshake.Fail(handshake.StageSecurity, closed.Code, err)
+		}
+		return handshake.Fail(handshake.StageTransport, handshake.CodeOf(err), err)
+	}
+	began := time.Now()
+	raw, name, err := v.dial(ctx, addr)
+	took := time.Since(began)
+	if err != nil {
+		return nil, nil, fail(err)
+	}
+	v.progress(handshake.StageTransport, took, name)
+
+	var info *handshake.NodeInfo
+	network := v.network
+	if network == "" {
+		network = strangerNetwork
+	}
+	began = time.Now()
+	u, err := handshake.NewUpgrader(handshake.Config{
+		Self: v.key.NodeID(), Wires: v.forConn(raw, wire), Timeout: v.timeout,
+		Local: func(transport.Conn) handshake.NodeInfo {
+			n := handshake.NodeInfo{
+				ID: v.key.NodeID(), PeerID: v.key.PeerID(), Moniker: "switchyard-visitor", Network: network, Version: v.version,
+				P2PVersion: handshake.P2PVersion, BlockVersion: handshake.BlockVersion,
+			}
+			for _, c := range v.channels {
+				n.Channels = append(n.Channels, c.ID)
+			}
+			return n
+		},
+		Channels: func() []muxer.Channel { return v.channels },
+		Gates: []handshake.Gate{func(at handshake.Visitor) error {
+			if at.At == handshake.AtKey {
+				v.progress(handshake.StageSecurity, time.Since(began), "node "+string(at.ID))
+			}
+			return nil
+		}},
+		Inspect: func(at handshake.Visitor) { info = at.Info },
+	})
+	if err != nil {
+		_ = raw.Close()
+		return nil, nil, fail(err)
+	}
+	link, err := u.Outbound(ctx, raw, addr, took)
+	if err == nil && link.Agree != nil {
+		if err = v.agree(ctx, link); err != nil {
+			link = nil
+		}
+	}
+	return link, info, err
+}
+
+// forConn are the wires that an Upgrader may choose from: the one that is to be tried, or all for a connection that is secured already.
+func (v *visitor) forConn(raw transport.Conn, wire handshake.Wire) []handshake.Wire {
+	if _, plain := raw.(transport.ByteConn); plain {
+		return []handshake.Wire{wire}
+	}
+	return v.wires
+}
+
+// agree takes the link and hears whether the remote does. It ends a link that is not taken.
+func (v *visitor) agree(ctx context.Context, link *handshake.Link) error {
+	ctx, cancel := context.WithTimeout(ctx, v.timeout)
+	defer cancel()
+	err := link.Agree(ctx, nil)
+	if err == nil {
+		return nil
+	}
+	_ = link.Session.Close(muxer.CodeInquiryDone, "")
+	_ = link.Session.Run(context.Background(), nil) // returns at once; it waits for the session's goroutines
+	var refusal *handshake.Refusal
+	if errors.As(err, &refusal) {
+		return err
+	}
+	return handshake.Fail(handshake.StageInfo, handshake.CodeOf(err), fmt.Errorf("the remote did not say whether it takes the link: %w", err))
+}
+
+// dial connects with the first transport that can.
+func (v *visitor) dial(ctx context.Context, addr transport.Address) (transport.Conn, string, error) {
+	ctx, cancel := context.WithTimeout(ctx, v.timeout)
+	defer cancel()
+	m := addr.Multiaddr()
+	for _, t := range v.transports {
+		if t.CanDial(m) {
+			conn, err := t.Dial(ctx, m)
+			if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				err = fmt.Errorf("dial %s: nobody has answered within %v (--timeout): %w", m, v.timeout, context.DeadlineExceeded)
+			}
+			return conn, t.Name(), err
+		}
+	}
+	return nil, "", fmt.Errorf("%s: %w", m, transport.ErrNoTransport)
+}
+
+// visit is a link that is up.
+type visit struct {
+	link  *handshake.Link
+	inbox chan muxer.Message // messages of the echo channel
+	ended chan struct{}
+	why   error // why the session ended; read it after ended
+}
+
+// begin runs the session of a link.
+func begin(ctx context.Context, link *handshake.Link) *visit {
+	v := &visit{link: link, inbox: make(chan muxer.Message, 1), ended: make(chan struct{})}
+	go func() {
+		defer close(v.ended)
+		v.why = link.Session.Run(ctx, v)
+	}()
+	return v
+}
+
+// Deliver implements muxer.Handler: it keeps what comes on the echo channel and ignores the rest.
+func (v *visit) Deliver(ctx context.Context, msgs []muxer.Message) error {
+	for _, m := range msgs {
+		if m.Channel != echo.ChannelID {
+			continue
+		}
+		select {
+		case v.inbox <- m:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// end says goodbye and waits for the session.
+func (v *visit) end() {
+	_ = v.link.Session.Close(muxer.CodeInquiryDone, "the visit is over")
+	for {
+		select {
+		case <-v.inbox: // nobody waits for it any more
+		case <-v.ended:
+			return
+		}
+	}
+}
+
+// settle waits whether the remote takes the link after all: a CometBFT node refuses without a word, by hanging up.
+func (v *visit) settle(ctx context.Context) error {
+	if v.link.Acked() {
+		return nil
+	}
+	const grace = 300 * time.Millisecond
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-v.ended:
+		return handshake.Fail(handshake.StageInfo, muxer.CodeRemoteClosed, v.reason())
+	case <-ctx.Done():
+		return handshake.Fail(handshake.StageInfo, muxer.CodeRequested, ctx.Err())
+	}
+}
+
+// reason says for people why the session ended.
+func (v *visit) reason() error {
+	if errors.Is(v.why, io.EOF) {
+		return errors.New("the remote hung up right after the handshake, without a reason (it is full, has banned us, or already has a link with this key)")
+	}
+	return v.why
+}
+
+// failureOf is what --json tells of an error.
+type failureOf struct {
+	OK    bool   `json:"ok"`
+	Stage string `json:"stage"`
+	Error string `json:"error"`
+}
+
+// report prints a failure as JSON where that was asked for, and hands the error on.
+func (f *visitFlags) report(w io.Writer, stage string, err error) error {
+	if err == nil || !f.json {
+		return err
+	}
+	out := failureOf{Stage: stage, Error: message(err)}
+	var failed *handshake.StageError
+	var refusal *handshake.Refusal
+	switch {
+	case errors.As(err, &failed):
+		out.Stage, out.Error = failed.Stage, message(failed.Err)
+	case errors.As(err, &refusal):
+		if out.Stage = refusal.Stage; out.Stage == "" {
+			out.Stage = handshake.StageInfo
+		}
+	}
+	if jsonErr := printJSON(w, out); jsonErr != nil {
+		return jsonErr
+	}
+	return err
+}
+
+// address reads the argument of a visit.
+func address(text string) (transport.Address, error) {
+	a, err := transport.ParseAddress(text)
+	if err != nil {
+		return a, &usageError{err}
+	}
+	return a, nil
+}

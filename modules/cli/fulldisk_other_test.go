@@ -1,6 +1,0 @@
-//go:build !linux
-
-package cli
-
-// fillDisk is for TestFullDisk, which needs Linux.
-func fillDisk(string) {}
