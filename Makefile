@@ -63,7 +63,7 @@ model: ## ten million random operations beside a reference: store, store on disk
 
 crash: ## kill -9 and damage, of the store and of the program, hundreds of times (ROUNDS=300)
 	@$(memory) set -x; SWITCHYARD_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 5h -v -run '^Test(Kill|Damage|DamageEverywhere|Quota)$$' ./peerstore/badger
-	SWITCHYARD_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 5h -v -run '^Test(KilledAndDamaged|UnusableStores|FullDisk)$$' ./cmd/switchyard
+	SWITCHYARD_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 5h -v -run '^Test(KilledAndDamaged|UnusableStores|FullDisk)$$' ./modules/cli
 
 bench: ## ours beside the real peers, in one process (ARGS="-rounds 5 -only set-ups")
 	@cd internal/interop && go build -o ../../.cache/bin/bench ./bench

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"go.uber.org/fx"
@@ -253,4 +254,23 @@ func checkCatalogue(plugins []Plugin) error {
 		}
 	}
 	return nil
+}
+
+// With returns plugins with more: each takes the place of the plug-in of its kind and name, or else joins the end.
+func With(plugins []Plugin, more ...Plugin) []Plugin {
+	list := slices.Clone(plugins)
+	for _, p := range more {
+		same := func(q Plugin) bool { return q.kind == p.kind && q.name == p.name }
+		if i := slices.IndexFunc(list, same); i >= 0 {
+			list[i] = p
+		} else {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// Without returns plugins without those that have one of these names, of whatever kind.
+func Without(plugins []Plugin, names ...string) []Plugin {
+	return slices.DeleteFunc(slices.Clone(plugins), func(p Plugin) bool { return slices.Contains(names, p.name) })
 }

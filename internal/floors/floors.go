@@ -44,6 +44,9 @@ func roomOf(pkg string) (room, error) {
 	switch top {
 	case "internal":
 		r.floor = 0
+		if pkg == "internal/stock" { // the constructors of all parts, which the root package and modules/standard share
+			r.floor = 5
+		}
 	case "transport", "muxer":
 		r.floor, r.plugin = 1, below && !r.suite
 	case "handshake", "peerstore":
@@ -52,10 +55,10 @@ func roomOf(pkg string) (room, error) {
 		r.floor, r.plugin = 3, below && !r.suite && pkg != "host/peers"
 	case "discovery":
 		r.floor, r.plugin = 4, below && !r.suite
-	case "modules":
-		r.floor = 5
-	case "cmd":
+	case ".", "modules": // the root package is a node without fx
 		r.floor = 6
+	case "cmd":
+		r.floor = 7
 	default:
 		return r, fmt.Errorf("%s: no such floor", pkg)
 	}

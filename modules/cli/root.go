@@ -1,16 +1,11 @@
-package main
+package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,73 +13,13 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore/badger"
 )
 
-// Exit codes.
-const (
-	exitDone   = 0
-	exitFailed = 1
-	exitUsage  = 2
-)
-
-// usageError says that the call itself is wrong.
+// usageError reports that the call itself is wrong.
 type usageError struct{ err error }
 
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
 func usage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
-
-// run is the program: it executes the command that args name and returns its exit code. The first SIGINT or SIGTERM ends ctx, so that the command stops
-// cleanly; the second quits at once.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer onSignals(cancel)()
-
-	root := newRoot()
-	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitDone
-	}
-	fmt.Fprintf(stderr, "switchyard: %s\n", message(err))
-	return exitCode(err)
-}
-
-// sameSignal is how soon after the first a signal is still the same one: some that start us send it to us and to our process group.
-const sameSignal = 300 * time.Millisecond
-
-// onSignals calls cancel at the first signal and quits at the second. The function that it returns gives the signals back.
-func onSignals(cancel func()) func() {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	over := make(chan struct{})
-	go func() {
-		select {
-		case <-signals:
-		case <-over:
-			return
-		}
-		first := time.Now()
-		cancel()
-		for {
-			select {
-			case <-signals:
-				if time.Since(first) > sameSignal {
-					os.Exit(exitFailed)
-				}
-			case <-over:
-				return
-			}
-		}
-	}()
-	return func() {
-		signal.Stop(signals)
-		close(over)
-	}
-}
 
 func exitCode(err error) int {
 	var call *usageError
@@ -117,13 +52,14 @@ func message(err error) string {
 	return text
 }
 
-func newRoot() *cobra.Command {
+// root is the tree of commands.
+func (p *Program) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "switchyard",
+		Use:   p.Name,
 		Short: "A peer-to-peer node that speaks CometBFT's wire and libp2p's",
-		Long: "switchyard runs a peer-to-peer node and looks after it.\n\n" +
-			"Start with\n  switchyard demo                      a network of nodes on this machine\n" +
-			"  switchyard init && switchyard start  a node of your own",
+		Long: fmt.Sprintf("%[1]s runs a peer-to-peer node and looks after it.\n\n"+
+			"Start with\n  %[1]s demo%[2]s  a network of nodes on this machine\n  %[1]s init && %[1]s start  a node of your own",
+			p.Name, strings.Repeat(" ", len(p.Name)+len("init &&  start")-len("demo"))),
 		SilenceUsage: true, SilenceErrors: true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -133,7 +69,7 @@ func newRoot() *cobra.Command {
 			if s := cmd.SuggestionsFor(args[0]); len(s) > 0 {
 				hint = fmt.Sprintf(" (did you mean %s?)", s[0])
 			}
-			return usage("unknown command %q%s; switchyard help lists the commands", args[0], hint)
+			return usage("unknown command %q%s; %s help lists the commands", args[0], hint, p.Name)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 	}
@@ -142,8 +78,9 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w; %s --help lists the flags", err, cmd.CommandPath())
 	})
-	root.AddCommand(initCommand(), startCommand(), idCommand(), statusCommand(), peersCommand(), dialCommand(), pingCommand(), echoCommand(),
-		banCommand(), unbanCommand(), storeCommand(), demoCommand(), versionCommand(), completionCommand())
+	root.AddCommand(p.initCommand(), p.startCommand(), p.idCommand(), p.statusCommand(), p.peersCommand(),
+		p.dialCommand(), p.pingCommand(), p.echoCommand(), p.banCommand(), p.unbanCommand(), p.storeCommand(),
+		p.demoCommand(), p.versionCommand(), p.completionCommand())
 	return root
 }
 
@@ -160,15 +97,15 @@ func takes(names ...string) cobra.PositionalArgs {
 	}
 }
 
-func versionCommand() *cobra.Command {
+func (p *Program) versionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "version", Short: "Print the version of this program", Args: takes(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]string{"version": versionText()})
+				return printJSON(cmd.OutOrStdout(), map[string]string{"version": p.Version})
 			}
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "switchyard", versionText())
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), p.Name, p.Version)
 			return err
 		},
 	}
@@ -176,11 +113,11 @@ func versionCommand() *cobra.Command {
 	return cmd
 }
 
-func completionCommand() *cobra.Command {
+func (p *Program) completionCommand() *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	return &cobra.Command{
-		Use: "completion SHELL", Short: "Print a script that completes switchyard's commands in your shell",
-		Long:      "Print a script for bash, zsh, fish or powershell. For bash: source <(switchyard completion bash)",
+		Use: "completion SHELL", Short: "Print a script that completes these commands in your shell",
+		Long:      "Print a script for bash, zsh, fish or powershell. For bash: source <(" + p.Name + " completion bash)",
 		Args:      takes("SHELL"),
 		ValidArgs: shells,
 		RunE: func(cmd *cobra.Command, args []string) error {

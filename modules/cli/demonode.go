@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/host/echo"
+	"github.com/switchyard-p2p/switchyard/internal/stock"
 	"github.com/switchyard-p2p/switchyard/modules"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -52,10 +53,11 @@ func (k demoKind) meets(other demoKind) bool {
 
 // demoNode is one node of the demo: a whole one, and a goroutine that sends echoes to its peers.
 type demoNode struct {
-	number int
-	kind   demoKind
-	home   string
-	ready  chan struct{} // closed once it listens; then the fields below stand
+	program *Program
+	number  int
+	kind    demoKind
+	home    string
+	ready   chan struct{} // closed once it listens; then the fields below stand
 
 	host  *host.Host
 	store peerstore.Store
@@ -108,15 +110,15 @@ func kindOf(p *host.PeerInfo) linkKind {
 	return linkTCP
 }
 
-func newDemoNode(number int, home string) *demoNode {
-	return &demoNode{number: number, kind: demoKinds[(number-1)%len(demoKinds)], home: home, ready: make(chan struct{})}
+func newDemoNode(p *Program, number int, home string) *demoNode {
+	return &demoNode{program: p, number: number, kind: demoKinds[(number-1)%len(demoKinds)], home: home, ready: make(chan struct{})}
 }
 
 // run is the life of the node. seed are the addresses of the first node, none for itself; it is given the first that it can use.
 func (n *demoNode) run(ctx context.Context, seed []string) error {
 	cfg := modules.Default()
 	cfg.Home, cfg.Network, cfg.Moniker = n.home, "demo", fmt.Sprintf("demo-%d", n.number)
-	cfg.Version = "switchyard/" + versionText()
+	cfg.Version = n.program.agent()
 	cfg.Listen.Addresses, cfg.Stack.Transports, cfg.Stack.Wires = n.kind.listen, n.kind.transports, n.kind.wires
 	if !slices.Contains(n.kind.wires, "libp2p") {
 		cfg.Stack.Security, cfg.Stack.Muxers = nil, nil
@@ -129,16 +131,12 @@ func (n *demoNode) run(ctx context.Context, seed []string) error {
 	if err := os.MkdirAll(n.home, 0o700); err != nil {
 		return err
 	}
-	list := plugins()
-	for i, p := range list {
-		if p.Name() == "echo" {
-			list[i] = modules.Service("echo", zero[echo.Config], func(cfg echo.Config, h *host.Host, log *slog.Logger) (*echo.Service, error) {
-				s, err := newEcho(cfg, h, log)
-				n.echo = s
-				return s, err
-			})
-		}
-	}
+	list := modules.With(n.program.Plugins, modules.Service("echo", func() (c echo.Config) { return c },
+		func(cfg echo.Config, h *host.Host, log *slog.Logger) (*echo.Service, error) {
+			s, err := stock.Echo(cfg, h, log)
+			n.echo = s
+			return s, err
+		}))
 	var calls sync.WaitGroup
 	calling, stop := context.WithCancel(ctx)
 	defer stop()

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -9,9 +9,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
-func banCommand() *cobra.Command {
+func (p *Program) banCommand() *cobra.Command {
 	var (
-		h      home
+		h      = home{p: p}
 		period time.Duration
 		reason string
 	)
@@ -46,8 +46,8 @@ func banCommand() *cobra.Command {
 	return cmd
 }
 
-func unbanCommand() *cobra.Command {
-	var h home
+func (p *Program) unbanCommand() *cobra.Command {
+	h := home{p: p}
 	cmd := &cobra.Command{
 		Use: "unban TARGET", Short: "Lift a ban at the running node", Args: takes("ID|IP|CIDR"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -13,9 +13,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/modules"
 )
 
-func initCommand() *cobra.Command {
+func (p *Program) initCommand() *cobra.Command {
 	var (
-		h                home
+		h                = home{p: p}
 		network, moniker string
 		listen           []string
 	)
@@ -42,7 +42,7 @@ func initCommand() *cobra.Command {
 					return err
 				}
 			}
-			if err := cfg.Validate(plugins()...); err != nil {
+			if err := cfg.Validate(p.Plugins...); err != nil {
 				return &usageError{err}
 			}
 			dir, err := h.folder()
@@ -51,7 +51,7 @@ func initCommand() *cobra.Command {
 			}
 			cfg.Home = dir
 			asked := flags.Changed("network") || flags.Changed("moniker") || flags.Changed("listen") || flags.Changed("set")
-			return makeHome(cmd, cfg, asked)
+			return p.makeHome(cmd, cfg, asked)
 		},
 	}
 	h.flags(cmd)
@@ -63,7 +63,7 @@ func initCommand() *cobra.Command {
 }
 
 // makeHome writes what is missing of a node's folder. asked says that the caller wants a configuration of his own.
-func makeHome(cmd *cobra.Command, cfg modules.Config, asked bool) error {
+func (p *Program) makeHome(cmd *cobra.Command, cfg modules.Config, asked bool) error {
 	file := filepath.Join(cfg.Home, configName)
 	if _, err := os.Stat(file); err == nil {
 		if asked {
@@ -71,7 +71,7 @@ func makeHome(cmd *cobra.Command, cfg modules.Config, asked bool) error {
 		}
 		// What counts is what the file says, not our defaults.
 		dir := cfg.Home
-		if cfg, err = modules.Load(file, nil, plugins()...); err != nil {
+		if cfg, err = modules.Load(file, nil, p.Plugins...); err != nil {
 			return err
 		}
 		cfg.Home = dir
@@ -81,7 +81,7 @@ func makeHome(cmd *cobra.Command, cfg modules.Config, asked bool) error {
 		if err := os.MkdirAll(cfg.Home, 0o700); err != nil {
 			return err
 		}
-		if err := writeNew(file, modules.Render(cfg, plugins()...)); err != nil {
+		if err := writeNew(file, modules.Render(cfg, p.Plugins...)); err != nil {
 			return err
 		}
 	}
@@ -100,7 +100,7 @@ func makeHome(cmd *cobra.Command, cfg modules.Config, asked bool) error {
 		return err
 	}
 	if w := key.Warning(); w != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "switchyard: %s\n", message(w))
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", p.Name, message(w))
 	}
 	printPairs(cmd.OutOrStdout(), [][2]string{
 		{"config", file}, {"key", path + made}, {"node id", string(key.ID())}, {"peer id", key.Public().PeerID()}, {"network", cfg.Network},

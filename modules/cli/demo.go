@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -23,7 +23,7 @@ const (
 	demoMatrix           = 32                     // nodes for whose links the table has room
 )
 
-func demoCommand() *cobra.Command {
+func (p *Program) demoCommand() *cobra.Command {
 	var (
 		nodes    int
 		duration time.Duration
@@ -41,7 +41,7 @@ func demoCommand() *cobra.Command {
 			if duration < 0 {
 				return usage("--duration %v: want more than 0, or leave it out for no end", duration)
 			}
-			return demo(cmd.Context(), cmd.OutOrStdout(), nodes, duration)
+			return p.demo(cmd.Context(), cmd.OutOrStdout(), nodes, duration)
 		},
 	}
 	cmd.Flags().IntVar(&nodes, "nodes", 6, "how many nodes")
@@ -50,7 +50,7 @@ func demoCommand() *cobra.Command {
 }
 
 // demo runs the network until ctx ends or the duration is over.
-func demo(ctx context.Context, out io.Writer, count int, duration time.Duration) (err error) {
+func (p *Program) demo(ctx context.Context, out io.Writer, count int, duration time.Duration) (err error) {
 	dir, err := os.MkdirTemp("", "switchyard-demo-")
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func demo(ctx context.Context, out io.Writer, count int, duration time.Duration)
 	group, running := errgroup.WithContext(lives)
 	nodes := make([]*demoNode, count)
 	for i := range nodes {
-		nodes[i] = newDemoNode(i+1, filepath.Join(dir, fmt.Sprint(i+1)))
+		nodes[i] = newDemoNode(p, i+1, filepath.Join(dir, fmt.Sprint(i+1)))
 	}
 	group.Go(func() error { return nodes[0].run(running, nil) })
 	group.Go(func() error {

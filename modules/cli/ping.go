@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -39,9 +39,9 @@ const (
 	echoMessage = 8 << 20
 )
 
-func pingCommand() *cobra.Command {
+func (p *Program) pingCommand() *cobra.Command {
 	var (
-		f        visitFlags
+		f        = visitFlags{home: home{p: p}}
 		count    int
 		interval time.Duration
 	)
@@ -59,9 +59,9 @@ func pingCommand() *cobra.Command {
 	return cmd
 }
 
-func echoCommand() *cobra.Command {
+func (p *Program) echoCommand() *cobra.Command {
 	var (
-		f        visitFlags
+		f        = visitFlags{home: home{p: p}}
 		count    int
 		bytes    int
 		interval time.Duration

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bufio"
@@ -17,15 +17,15 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore/transfer"
 )
 
-func storeCommand() *cobra.Command {
+func (p *Program) storeCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "store", Short: "Export and import the peers that a stopped node knows", Args: takes(), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(exportCommand(), importCommand())
+	cmd.AddCommand(p.exportCommand(), p.importCommand())
 	return cmd
 }
 
-func exportCommand() *cobra.Command {
+func (p *Program) exportCommand() *cobra.Command {
 	var (
-		h    home
+		h    = home{p: p}
 		file string
 	)
 	cmd := &cobra.Command{
@@ -56,11 +56,11 @@ func exportCommand() *cobra.Command {
 	return cmd
 }
 
-func importCommand() *cobra.Command {
-	var h home
+func (p *Program) importCommand() *cobra.Command {
+	h := home{p: p}
 	cmd := &cobra.Command{
 		Use: "import FILE", Short: "Learn the peers of an exported file, or of CometBFT's addrbook.json", Args: takes("FILE|-"),
-		Long: "Learn the peers of a file that switchyard store export wrote, or of an addrbook.json of CometBFT; - reads standard input. The node must be stopped.\n" +
+		Long: "Learn the peers of a file that store export wrote, or of an addrbook.json of CometBFT; - reads standard input. The node must be stopped.\n" +
 			"The store's own rules hold: no more peers than peers.max_known, and of one network or teller no more than its share; a peer may have to go for another one.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := io.Reader(cmd.InOrStdin())

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding/base64"
@@ -6,9 +6,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func idCommand() *cobra.Command {
+func (p *Program) idCommand() *cobra.Command {
 	var (
-		h      home
+		h      = home{p: p}
 		asJSON bool
 	)
 	cmd := &cobra.Command{

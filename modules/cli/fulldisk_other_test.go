@@ -1,6 +1,6 @@
 //go:build !linux
 
-package main
+package cli
 
 // fillDisk is for TestFullDisk, which needs Linux.
 func fillDisk(string) {}

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -42,8 +42,8 @@ type remoteInfo struct {
 const addressHelp = "ADDRESS says the wire too: id@host:port and /ip4/1.2.3.4/tcp/26656/mconn/<id> are comet, /ip4/1.2.3.4/tcp/26656/p2p/<peer id> is libp2p,\n" +
 	"and /ip4/1.2.3.4/udp/26656/quic-v1/p2p/<peer id> libp2p over QUIC. Without the id, whoever answers is accepted, and the wires are tried in turn.\n\n"
 
-func dialCommand() *cobra.Command {
-	var f visitFlags
+func (p *Program) dialCommand() *cobra.Command {
+	f := visitFlags{home: home{p: p}}
 	cmd := &cobra.Command{
 		Use: "dial ADDRESS", Short: "Make one handshake, stage by stage, then hang up", Args: takes("ADDRESS"),
 		Long: "Make one handshake, stage by stage, then hang up.\n\n" +

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/modules"
 )
 
-func startCommand() *cobra.Command {
+func (p *Program) startCommand() *cobra.Command {
 	var (
-		h             home
+		h             = home{p: p}
 		format, level string
 	)
 	cmd := &cobra.Command{
@@ -31,7 +31,7 @@ func startCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runNode(cmd.Context(), cfg, log)
+			return p.runNode(cmd.Context(), cfg, log)
 		},
 	}
 	h.flags(cmd)
@@ -40,8 +40,8 @@ func startCommand() *cobra.Command {
 	return cmd
 }
 
-func runNode(ctx context.Context, cfg modules.Config, log *slog.Logger) error {
-	err := modules.Run(ctx, modules.Node(cfg, plugins()...), fx.Supply(log), fx.Invoke(func(lc fx.Lifecycle, h *host.Host, in struct {
+func (p *Program) runNode(ctx context.Context, cfg modules.Config, log *slog.Logger) error {
+	err := modules.Run(ctx, modules.Node(cfg, p.Plugins...), fx.Supply(log), fx.Invoke(func(lc fx.Lifecycle, h *host.Host, in struct {
 		fx.In
 		Admin *admin.Server `optional:"true"`
 	}) {

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -48,6 +48,7 @@ type visitor struct {
 	key        handshake.PublicKey
 	version    string
 	cfg        modules.Config
+	plugins    []modules.Plugin
 	network    string // "" until it is known
 	spoken     string // the wire on which the remote has told what it is; "" until it is known
 	throwaway  bool   // the key is made for this visit
@@ -65,7 +66,7 @@ func (f *visitFlags) visitor(ctx context.Context) (*visitor, error) {
 		return nil, usage("--timeout %v: want more than 0", f.timeout)
 	}
 	v := &visitor{
-		version: "switchyard/" + versionText(), network: f.network, timeout: f.timeout,
+		version: f.home.p.agent(), plugins: f.home.p.Plugins, network: f.network, timeout: f.timeout,
 		channels: []muxer.Channel{{ID: echo.ChannelID, Name: echo.ChannelName}, {ID: pex.ChannelID, Name: "/pex/1.0.0"}},
 		progress: func(string, time.Duration, string) {}, note: func(string) {},
 	}
@@ -99,7 +100,7 @@ func (f *visitFlags) visitor(ctx context.Context) (*visitor, error) {
 // build makes the transports and wires for a key.
 func (v *visitor) build(key *handshake.NodeKey) error {
 	v.key = key.Public()
-	app := fx.New(modules.Base(v.cfg), modules.Transports(v.cfg, plugins()...), modules.Handshake(v.cfg, plugins()...),
+	app := fx.New(modules.Base(v.cfg), modules.Transports(v.cfg, v.plugins...), modules.Handshake(v.cfg, v.plugins...),
 		fx.Decorate(func() handshake.Identity { return key }), fx.Populate(&v.transports, &v.wires))
 	return dig.RootCause(app.Err())
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding/base64"
@@ -15,13 +15,14 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/modules"
+	"github.com/switchyard-p2p/switchyard/modules/standard"
 )
 
 func TestInit(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "new", "node")
 	out := must(t, "init", "--home", home, "--network", "my-net", "--moniker", "me", "--listen", "/ip4/127.0.0.1/tcp/1", "--listen", "/ip6/::1/tcp/2",
 		"--set", "peers.max_outbound=4", "--set", "discovery.pex.seed=true")
-	cfg, err := modules.Load(filepath.Join(home, "config.toml"), nil, plugins()...)
+	cfg, err := modules.Load(filepath.Join(home, "config.toml"), nil, standard.Plugins()...)
 	if err != nil {
 		t.Fatal(err)
 	}

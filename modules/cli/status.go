@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"cmp"
@@ -13,9 +13,9 @@ import (
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-func statusCommand() *cobra.Command {
+func (p *Program) statusCommand() *cobra.Command {
 	var (
-		h      home
+		h      = home{p: p}
 		asJSON bool
 	)
 	cmd := &cobra.Command{
@@ -52,9 +52,9 @@ func statusCommand() *cobra.Command {
 	return cmd
 }
 
-func peersCommand() *cobra.Command {
+func (p *Program) peersCommand() *cobra.Command {
 	var (
-		h      home
+		h      = home{p: p}
 		asJSON bool
 	)
 	cmd := &cobra.Command{

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"errors"
@@ -15,6 +15,7 @@ import (
 
 // home is the flags --home and --set, and what they lead to.
 type home struct {
+	p    *Program
 	dir  string
 	sets []string
 }
@@ -27,7 +28,7 @@ func (h *home) flags(cmd *cobra.Command) {
 }
 
 func (h *home) homeFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&h.dir, "home", "", "the node's folder (default ~/.switchyard)")
+	cmd.Flags().StringVar(&h.dir, "home", "", "the node's folder (default ~/."+h.p.Name+")")
 	_ = cmd.MarkFlagDirname("home")
 }
 
@@ -39,7 +40,7 @@ func (h *home) folder() (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("no home folder for the default of --home: %w; give --home DIR", err)
 		}
-		dir = filepath.Join(user, ".switchyard")
+		dir = filepath.Join(user, "."+h.p.Name)
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -54,15 +55,15 @@ func (h *home) config() (modules.Config, error) {
 	if err != nil {
 		return modules.Config{}, err
 	}
-	cfg, err := modules.Load(filepath.Join(dir, configName), h.sets, plugins()...)
+	cfg, err := modules.Load(filepath.Join(dir, configName), h.sets, h.p.Plugins...)
 	if errors.Is(err, fs.ErrNotExist) {
-		return modules.Config{}, fmt.Errorf("no %s in %s: make a node there with switchyard init --home %s", configName, dir, dir)
+		return modules.Config{}, fmt.Errorf("no %s in %s: make a node there with %s init --home %s", configName, dir, h.p.Name, dir)
 	}
 	if err != nil {
 		return modules.Config{}, err
 	}
 	cfg.Home = dir
-	cfg.Version = "switchyard/" + versionText()
+	cfg.Version = h.p.agent()
 	return cfg, nil
 }
 
@@ -74,7 +75,7 @@ func (h *home) key() (*handshake.NodeKey, modules.Config, error) {
 	}
 	key, err := handshake.LoadNodeKey(cfg.Path(cfg.Identity.Key))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, cfg, fmt.Errorf("%w; make one with switchyard init --home %s", err, cfg.Home)
+		return nil, cfg, fmt.Errorf("%w; make one with %s init --home %s", err, h.p.Name, cfg.Home)
 	}
 	return key, cfg, err
 }

@@ -1,0 +1,120 @@
+// Package stock has the constructors of the parts of a standard node. They know no framework: the root package calls
+// them directly, modules/standard lists them as plug-ins. The package stands above all parts, although it is internal.
+package stock
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/handshake/comet"
+	"github.com/switchyard-p2p/switchyard/handshake/libp2p"
+	"github.com/switchyard-p2p/switchyard/handshake/noise"
+	"github.com/switchyard-p2p/switchyard/handshake/secretconn"
+	"github.com/switchyard-p2p/switchyard/handshake/tls"
+	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/host/echo"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/muxer/mconn"
+	"github.com/switchyard-p2p/switchyard/muxer/yamux"
+	"github.com/switchyard-p2p/switchyard/transport/quic"
+	"github.com/switchyard-p2p/switchyard/transport/tcp"
+)
+
+// TCP builds the TCP transport.
+func TCP(cfg tcp.Config) (*tcp.Transport, error) { return tcp.New(cfg), nil }
+
+// QUIC builds the QUIC transport around a TLS security, as a rule the node's own.
+func QUIC(cfg quic.Config, id handshake.Identity, secure handshake.Security, log *slog.Logger) (*quic.Transport, error) {
+	withTLS, ok := secure.(quic.TLS)
+	if !ok {
+		return nil, fmt.Errorf("the security %q has no TLS for QUIC", secure.Name())
+	}
+	key, err := resetKey(id)
+	if err != nil {
+		return nil, err
+	}
+	return quic.New(cfg, quic.Env{Identity: id, TLS: withTLS, RemoteKey: tls.RemoteKey, ResetKey: key, Logger: log})
+}
+
+// resetKey derives QUIC's stateless reset key from the node's key, so that it is the same after a restart. No handshake
+// signs such a text: SecretConnection signs 32 bytes, Noise and TLS texts that begin with libp2p's prefixes.
+func resetKey(id handshake.Identity) (*[32]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	sig, err := id.Sign(ctx, []byte("switchyard: the key of QUIC's stateless resets, version 1"))
+	if err != nil {
+		return nil, fmt.Errorf("derive the reset key: %w", err)
+	}
+	key := sha256.Sum256(sig)
+	return &key, nil
+}
+
+// Comet builds CometBFT's wire: SecretConnection, then MConnection with the settings cfg.
+func Comet(cfg mconn.Config, id handshake.Identity, log *slog.Logger) (*comet.Wire[*secretconn.Conn], error) {
+	cfg.Logger = log
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return comet.New(comet.Config[*secretconn.Conn]{
+		Identity: id,
+		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte,
+			check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
+			return secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
+		},
+		Mux: func(conn *secretconn.Conn, channels []muxer.Channel) (muxer.Session, error) {
+			return mconn.New(conn, channels, cfg)
+		},
+	})
+}
+
+// Libp2pConfig holds the settings of libp2p's wire. A zero field means its default.
+type Libp2pConfig struct {
+	CloseGrace, Negotiation time.Duration
+	MaxPartial              int
+}
+
+// Validate reports which setting is impossible.
+func (c Libp2pConfig) Validate() error {
+	if c.CloseGrace < 0 || c.Negotiation < 0 || c.MaxPartial < 0 {
+		return errors.New("close_grace, negotiation and max_partial cannot be negative (0 means the default)")
+	}
+	return nil
+}
+
+// Libp2p builds libp2p's wire from securities and muxers, each in order of preference.
+func Libp2p(cfg Libp2pConfig, id handshake.Identity, securities []handshake.Security, muxers []muxer.StreamMuxer,
+	log *slog.Logger) (*libp2p.Wire, error) {
+	return libp2p.New(libp2p.Config{
+		Identity: id, Securities: securities, Muxers: muxers, Logger: log,
+		Lanes: muxer.LanesConfig{
+			CloseGrace: cfg.CloseGrace, Negotiation: cfg.Negotiation, MaxPartial: cfg.MaxPartial,
+		},
+	})
+}
+
+// Noise builds libp2p's Noise security.
+func Noise(struct{}) (*noise.Security, error) { return noise.New(), nil }
+
+// TLS builds libp2p's TLS security.
+func TLS(cfg tls.Config) (*tls.Security, error) { return tls.New(cfg), nil }
+
+// Yamux builds the yamux muxer.
+func Yamux(cfg yamux.Config, log *slog.Logger) (*yamux.Muxer, error) {
+	cfg.Logger = log
+	return yamux.New(cfg)
+}
+
+// Echo builds the echo service of a host, for messages and for streams.
+func Echo(cfg echo.Config, h *host.Host, log *slog.Logger) (*echo.Service, error) {
+	s, err := echo.New(cfg, h.OpenChannel, log)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.HandleStreams(h.HandleStream)
+}

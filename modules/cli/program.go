@@ -1,0 +1,125 @@
+// Package cli is the command line of a node, for any list of plug-ins. A main of one line has all commands of the
+// switchyard binary (docs/cli.md), which work with its own plug-ins:
+//
+//	func main() { cli.Main(standard.Plugins()...) }
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/modules"
+)
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// Program is a command line around a catalogue of plug-ins.
+type Program struct {
+	// Name is what the user types. It names the default home, ~/.NAME, and the software that peers are told. "" means
+	// the name of the executable file.
+	Name string
+	// Version is the version of the program. "" means that of its main module, or of the commit it was built from.
+	Version string
+	// Plugins is the catalogue: what the configuration can choose from, and further commands.
+	Plugins []modules.Plugin
+}
+
+// Main runs the command line around plugins: it executes the command that os.Args names, and exits with its code.
+func Main(plugins ...modules.Plugin) { Program{Plugins: plugins}.Main() }
+
+// Main executes the command that os.Args names, and exits with its code: 0 done, 1 it failed, 2 the call is wrong.
+func (p Program) Main() {
+	os.Exit(p.Run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// Run executes the command that args name and returns its exit code. The first SIGINT or SIGTERM ends ctx, so that the
+// command stops cleanly; the second exits at once.
+func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer onSignals(cancel)()
+
+	if p.Name == "" {
+		p.Name = filepath.Base(os.Args[0])
+	}
+	if p.Version == "" {
+		p.Version = builtVersion()
+	}
+	root := p.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	fmt.Fprintf(stderr, "%s: %s\n", p.Name, message(err))
+	return exitCode(err)
+}
+
+// agent is the name and version of the software, as peers are told.
+func (p *Program) agent() string { return p.Name + "/" + p.Version }
+
+// builtVersion is the main module's version, else the commit that the program was built from.
+func builtVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "devel-" + s.Value[:12]
+		}
+	}
+	return "devel"
+}
+
+// sameSignal is how long after the first signal another one counts as the same: some senders signal both the process
+// and its group.
+const sameSignal = 300 * time.Millisecond
+
+// onSignals calls cancel at the first signal and exits at the second. The returned function ends that.
+func onSignals(cancel func()) func() {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	over := make(chan struct{})
+	go func() {
+		select {
+		case <-signals:
+		case <-over:
+			return
+		}
+		first := time.Now()
+		cancel()
+		for {
+			select {
+			case <-signals:
+				if time.Since(first) > sameSignal {
+					os.Exit(exitFailed)
+				}
+			case <-over:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(over)
+	}
+}

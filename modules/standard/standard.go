@@ -1,0 +1,51 @@
+// Package standard lists the plug-ins of the switchyard binary, for a main that wants all of them and its own:
+//
+//	cli.Main(modules.With(standard.Plugins(), modules.Service("greeter", greeter.Default, greeter.New))...)
+package standard
+
+import (
+	"github.com/switchyard-p2p/switchyard/discovery/pex"
+	"github.com/switchyard-p2p/switchyard/discovery/static"
+	"github.com/switchyard-p2p/switchyard/handshake/libp2p"
+	"github.com/switchyard-p2p/switchyard/handshake/tls"
+	"github.com/switchyard-p2p/switchyard/host/echo"
+	"github.com/switchyard-p2p/switchyard/internal/stock"
+	"github.com/switchyard-p2p/switchyard/modules"
+	"github.com/switchyard-p2p/switchyard/muxer/mconn"
+	"github.com/switchyard-p2p/switchyard/muxer/yamux"
+	"github.com/switchyard-p2p/switchyard/transport/quic"
+	"github.com/switchyard-p2p/switchyard/transport/tcp"
+)
+
+// Plugins returns the stock plug-ins, a new list at each call. modules.With replaces some of them by name and adds
+// others, modules.Without leaves some out.
+func Plugins() []modules.Plugin {
+	return []modules.Plugin{
+		modules.Transport("tcp", zero[tcp.Config], stock.TCP),
+		modules.SecureTransport("quic", zero[quic.Config], newQUIC),
+		modules.Wire("comet", zero[mconn.Config], stock.Comet),
+		modules.StreamWire("libp2p", zero[stock.Libp2pConfig], newLibp2p),
+		modules.Security("noise", zero[struct{}], stock.Noise),
+		modules.Security("tls", zero[tls.Config], stock.TLS),
+		modules.Muxer("yamux", zero[yamux.Config], stock.Yamux),
+		modules.Discovery("pex", pex.Default, pex.New),
+		modules.Discovery("static", static.Default, static.New),
+		modules.Service("echo", zero[echo.Config], stock.Echo),
+		modules.AbsentService("relay"),
+	}
+}
+
+// zero returns the defaults of a Config whose zero value has them.
+func zero[C any]() (c C) { return c }
+
+func newQUIC(cfg quic.Config, env modules.TransportEnv) (*quic.Transport, error) {
+	secure, err := env.Security("tls")
+	if err != nil {
+		return nil, err
+	}
+	return stock.QUIC(cfg, env.Identity, secure, env.Logger)
+}
+
+func newLibp2p(cfg stock.Libp2pConfig, env modules.WireEnv) (*libp2p.Wire, error) {
+	return stock.Libp2p(cfg, env.Identity, env.Securities, env.Muxers, env.Logger)
+}
