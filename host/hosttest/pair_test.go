@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/host"
-	"github.com/switchyard-p2p/switchyard/internal/beside"
+	"github.com/switchyard-p2p/switchyard/internal/benchkit"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -27,11 +27,11 @@ func TestPairAndStarAreWhatBenchmarksMeasure(t *testing.T) {
 		}
 	}
 	star.Close()
-	pair := func() (beside.Pair, error) {
+	pair := func() (benchkit.Pair, error) {
 		p := &Pair{A: a.Host, B: hub.Host, FromA: a.Channels[0], AtB: hub.Channels[0], End: func() { a.Host.Disconnect(hub.ID, muxer.CodeRequested, "") }}
 		return p, p.Link(hub.Address())
 	}
-	if f, err := beside.RoundTrips(pair, 0.5)(time.Millisecond); err != nil || f.Value <= 0 {
+	if f, err := benchkit.RoundTrips(pair, 0.5)(time.Millisecond); err != nil || f.Value <= 0 {
 		t.Errorf("round trips: %+v, %v", f, err)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/switchyard-p2p/switchyard/host"
-	"github.com/switchyard-p2p/switchyard/internal/beside"
+	"github.com/switchyard-p2p/switchyard/internal/benchkit"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -17,8 +17,8 @@ type Star struct {
 	address  transport.Address
 	dialers  []*host.Host
 	end      func()
-	atHub    *beside.Watch
-	atDialer []*beside.Watch
+	atHub    *benchkit.Watch
+	atDialer []*benchkit.Watch
 	ctx      context.Context
 	cancel   context.CancelFunc
 	watching sync.WaitGroup
@@ -26,10 +26,10 @@ type Star struct {
 
 // NewStar watches the hub and the dialers; end stops them all.
 func NewStar(hub *host.Host, at transport.Address, dialers []*host.Host, end func()) *Star {
-	s := &Star{hub: hub, address: at, dialers: dialers, end: end, atHub: beside.NewWatch()}
+	s := &Star{hub: hub, address: at, dialers: dialers, end: end, atHub: benchkit.NewWatch()}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	for _, d := range dialers {
-		w := beside.NewWatch()
+		w := benchkit.NewWatch()
 		w.Expect(string(hub.Self()))
 		s.atHub.Expect(string(d.Self()))
 		s.atDialer = append(s.atDialer, w)
@@ -40,7 +40,7 @@ func NewStar(hub *host.Host, at transport.Address, dialers []*host.Host, end fun
 }
 
 // follow tells w of the peers of a node that come and go.
-func (s *Star) follow(h *host.Host, w *beside.Watch) {
+func (s *Star) follow(h *host.Host, w *benchkit.Watch) {
 	sub := h.Subscribe(s.ctx)
 	s.watching.Go(func() {
 		for {

@@ -1,5 +1,5 @@
-// Package chart draws the pictures of docs/: lines over a grid, with the legend beside them, as SVG. The same data gives the same bytes. It is a module of its own,
-// so that users do not inherit its dependencies.
+// Package chart draws the pictures of docs/ as SVG: lines over a grid, with a legend beside them. The same data gives
+// the same bytes. It is a module of its own so that users do not inherit its dependencies.
 package chart
 
 import (
@@ -18,15 +18,15 @@ import (
 // Point is a point of a line.
 type Point struct{ X, Y float64 }
 
-// Line is a line and what the legend calls it.
+// Line is one line and its name in the legend.
 type Line struct {
 	Name   string
 	Points []Point
-	Dots   bool // marks the points
+	Dots   bool // mark the points
 	Bold   bool
 }
 
-// Chart is a picture. Axes begin and end at powers of ten where they are logarithmic.
+// Chart is one picture. Logarithmic axes begin and end at powers of ten.
 type Chart struct {
 	Title, X, Y string
 	LogX, LogY  bool
@@ -34,10 +34,11 @@ type Chart struct {
 	Lines       []Line
 }
 
-// palette are colours that can be told apart, dark enough for thin lines. When they are used up they come again, dashed.
-var palette = []color.RGBA{{0x0b, 0x6e, 0x4f, 255}, {0xd1, 0x49, 0x5b, 255}, {0x1b, 0x6c, 0xa8, 255}, {0xed, 0x8f, 0x1c, 255}, {0x7b, 0x3f, 0x9e, 255}, {0x6d, 0x4c, 0x41, 255}, {0x55, 0x60, 0x6b, 255}}
+// palette holds colours that are easy to tell apart and dark enough for thin lines. Further lines repeat them, dashed.
+var palette = []color.RGBA{{0x0b, 0x6e, 0x4f, 255}, {0xd1, 0x49, 0x5b, 255}, {0x1b, 0x6c, 0xa8, 255},
+	{0xed, 0x8f, 0x1c, 255}, {0x7b, 0x3f, 0x9e, 255}, {0x6d, 0x4c, 0x41, 255}, {0x55, 0x60, 0x6b, 255}}
 
-// Size of a picture, and the part of it at the right that the legend has.
+// The size of a picture. The legend takes legendRoom at its right.
 const (
 	width      = 26 * vg.Centimeter
 	height     = 13 * vg.Centimeter
@@ -45,7 +46,7 @@ const (
 	margin     = 0.5 * vg.Centimeter
 )
 
-// Write draws the chart.
+// Write draws the chart to w as SVG.
 func (c *Chart) Write(w io.Writer) error {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = c.Title, c.X, c.Y
@@ -96,7 +97,7 @@ func (c *Chart) Write(w io.Writer) error {
 	return err
 }
 
-// decades are ticks of a logarithmic axis, with short labels at the powers of ten.
+// decades places the ticks of a logarithmic axis, with short labels at the powers of ten.
 type decades struct{}
 
 func (decades) Ticks(low, high float64) (ticks []plot.Tick) {

@@ -1,8 +1,8 @@
-// Package longtest lets tests of random operations run for as long as somebody wants, and again as they ran.
+// Package longtest reads how long tests of random operations run, and the seed with which to repeat one.
 //
 //	SWITCHYARD_MODEL_OPS     operations of each model test
-//	SWITCHYARD_MODEL_SEED    where runs begin, and without a number of operations the only one: a failure names the seed of its run
-//	SWITCHYARD_CRASH_ROUNDS  kills and damages of each crash test
+//	SWITCHYARD_MODEL_SEED    seed of the first run; the only run without SWITCHYARD_MODEL_OPS (failures name it)
+//	SWITCHYARD_CRASH_ROUNDS  kills or damages in each crash test
 //
 // `make model` sets them.
 package longtest
@@ -20,7 +20,7 @@ const (
 	Rounds = "SWITCHYARD_CRASH_ROUNDS"
 )
 
-// Count is the number that a variable holds, else the usual one.
+// Count returns the number in the environment variable name, or usual if it is not set.
 func Count(t testing.TB, name string, usual int) int {
 	t.Helper()
 	text := os.Getenv(name)
@@ -34,7 +34,7 @@ func Count(t testing.TB, name string, usual int) int {
 	return n
 }
 
-// FromSeed is the seed that was asked for.
+// FromSeed returns the seed of the environment, and whether there is one.
 func FromSeed(t testing.TB) (seed uint64, asked bool) {
 	t.Helper()
 	if os.Getenv(Seed) == "" {

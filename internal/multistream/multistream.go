@@ -1,9 +1,12 @@
-// Package multistream agrees on the protocol of a connection or stream, by multistream-select 1.0 as libp2p uses it: each end sends a header, then
-// the dialer proposes protocols and the listener echoes the one that it takes, or "na". It bounds what the remote may make us read, reads no byte behind
-// the choice, and writes as seldom as it can: what a listener has to say goes out together with the first bytes of the protocol itself, if it has any.
+// Package multistream implements multistream-select 1.0, by which libp2p agrees on the protocol of a connection or
+// stream. Each end sends a header; the dialer then proposes protocols, and the listener echoes the one that it takes or
+// says "na".
 //
-// Facts: libp2p/specs, connections/README.md. github.com/multiformats/go-multistream, which the tests compare with, writes each word by itself and needs a
-// goroutine for a proposal.
+// The package bounds what the remote can make us read, reads no byte past the choice, and writes as rarely as it can: a
+// listener's answer goes out together with the first bytes of the protocol itself.
+//
+// The protocol is described in libp2p/specs, connections/README.md. The tests compare this package with
+// github.com/multiformats/go-multistream, which writes each word by itself and needs a goroutine for a proposal.
 package multistream
 
 import (
@@ -13,14 +16,14 @@ import (
 	"io"
 )
 
-// First is the first byte of every dialer: the length of the header.
+// First is the first byte that a dialer sends: the length of the header.
 const First = byte(len(header) + 1)
 
 const (
 	header = "/multistream/1.0.0"
 	na     = "na"
-	// maxToken is the longest proposal (go-multistream's limit), maxTotal how many bytes a remote may send before it and we agree. Real dialers send one to
-	// three short ones.
+	// maxToken bounds one proposal (it is go-multistream's limit) and maxTotal everything that a remote may send before
+	// we agree. Real dialers send one to three short proposals.
 	maxToken = 1024
 	maxTotal = 4096
 
@@ -28,7 +31,7 @@ const (
 	naSize     = len(na) + 2
 )
 
-// ErrRefused says that the remote takes none of the protocols that we proposed.
+// ErrRefused reports that the remote takes none of the proposed protocols.
 var ErrRefused = errors.New("the remote does not speak the protocol")
 
 var (
@@ -37,14 +40,14 @@ var (
 	errToken   = errors.New("a word of multistream-select that is too long, or does not end in a newline")
 )
 
-// words reads what the remote says, word by word and no further.
+// words reads what the remote sends, word by word and no further.
 type words struct {
 	r    io.Reader
-	buf  []byte // read and not yet taken
+	buf  []byte // read but not taken
 	left int    // bytes that may still be read
 }
 
-// fill makes buf hold n bytes; it reads no more than these.
+// fill reads until buf holds n bytes, and no more.
 func (w *words) fill(n int) error {
 	missing := n - len(w.buf)
 	if missing <= 0 {
@@ -64,7 +67,7 @@ func (w *words) fill(n int) error {
 	return err
 }
 
-// header takes the remote's header. As many bytes as surely follow are read together with it, if they have come.
+// header takes the remote's header. It also reads up to follow bytes that surely come behind it, if they have arrived.
 func (w *words) header(follow int) error {
 	w.buf = make([]byte, 0, 128)
 	for len(w.buf) < headerSize {
@@ -88,7 +91,7 @@ func (w *words) header(follow int) error {
 	return nil
 }
 
-// next takes a word.
+// next takes one word.
 func (w *words) next() (string, error) {
 	size := 1
 	for {
@@ -118,8 +121,8 @@ func (w *words) next() (string, error) {
 	return word, nil
 }
 
-// Select proposes protocols to the remote, in order, and returns the one that it takes; an error that wraps ErrRefused when it
-// takes none.
+// Select proposes protocols in order and returns the one that the remote takes. The error wraps ErrRefused if it takes
+// none.
 func Select(rw io.ReadWriter, protocols []string) (string, error) {
 	w := words{r: rw, left: maxTotal}
 	say := appendToken(make([]byte, 0, 128), header)
@@ -145,7 +148,7 @@ func Select(rw io.ReadWriter, protocols []string) (string, error) {
 	return "", fmt.Errorf("%w %q", ErrRefused, protocols)
 }
 
-// Await reads the answer to Propose(protocol); an error that wraps ErrRefused says that the remote does not take it.
+// Await reads the answer to Propose(protocol). The error wraps ErrRefused if the remote does not take it.
 func Await(r io.Reader, protocol string) error {
 	w := words{r: r, left: maxTotal}
 	if err := w.header(min(naSize, len(protocol)+2)); err != nil {
@@ -162,9 +165,9 @@ func Await(r io.Reader, protocol string) error {
 	return nil
 }
 
-// Answer reads the remote's proposals and returns the first one that has says yes to. pending is what the remote is still to be told: the caller writes it
-// before it waits for the remote, best together with what it has to say itself. A remote that takes no answer is no error: it may have said all that it
-// wanted, and stopped to listen.
+// Answer reads the remote's proposals and returns the first one that has accepts. The caller writes pending, the
+// answer, before it waits for the remote, best together with bytes of its own. A remote that reads no answer causes no
+// error: it may have sent all that it wanted and stopped listening.
 func Answer(rw io.ReadWriter, has func(protocol string) bool) (protocol string, pending []byte, err error) {
 	w := words{r: rw, left: maxTotal}
 	if err := w.header(1); err != nil {
@@ -187,7 +190,8 @@ func Answer(rw io.ReadWriter, has func(protocol string) bool) (protocol string, 
 	}
 }
 
-// Propose is what a dialer sends that does not wait for the answer: the header and one protocol. The answer is read by Await, or with an Answered.
+// Propose returns the header and one protocol, for a dialer that writes on without waiting for the answer. Await or an
+// Answered reads that.
 func Propose(protocol string) []byte {
 	return appendToken(appendToken(nil, header), protocol)
 }
@@ -197,22 +201,22 @@ func appendToken(b []byte, token string) []byte {
 	return append(append(b, token...), '\n')
 }
 
-// Answered takes in the remote's answer to a Propose as its bytes come.
+// Answered parses the remote's answer to a Propose as its bytes arrive.
 type Answered struct {
 	want   []byte
-	refuse []byte // what it says instead
+	refuse []byte // the answer that says no
 	got    int
-	no     bool // what has come is no beginning of want
+	no     bool // the bytes so far are no prefix of want
 	done   bool
 }
 
-// NewAnswered awaits the answer to Propose(protocol).
+// NewAnswered returns a parser of the answer to Propose(protocol).
 func NewAnswered(protocol string) *Answered {
 	return &Answered{want: Propose(protocol), refuse: Propose(na)}
 }
 
-// Take takes the next bytes of the answer. done says that the answer is whole; what comes behind it is not looked at. An error that wraps ErrRefused
-// says that the remote does not take the protocol.
+// Take parses the next bytes of the answer and ignores what follows it. done reports that the answer is complete. The
+// error wraps ErrRefused if the remote does not take the protocol.
 func (a *Answered) Take(p []byte) (done bool, err error) {
 	for _, c := range p {
 		if a.done {

@@ -168,7 +168,8 @@ func TestAwait(t *testing.T) {
 	if err := Await(said(tokens(header, na)), "/a"); !errors.Is(err, ErrRefused) {
 		t.Error(err)
 	}
-	for _, b := range [][]byte{nil, tokens(header), tokens(header, "/b"), tokens("/multistream/2.0.0", "/a"), []byte("nonsense nonsense nonsense")} {
+	for _, b := range [][]byte{nil, tokens(header), tokens(header, "/b"), tokens("/multistream/2.0.0", "/a"),
+		[]byte("nonsense nonsense nonsense")} {
 		if err := Await(said(b), "/a"); err == nil || errors.Is(err, ErrRefused) {
 			t.Errorf("%q: %v", b, err)
 		}

@@ -17,18 +17,18 @@ const (
 )
 
 var (
-	// ErrEmpty says that a message is neither a request nor a response.
+	// ErrEmpty reports a message that is neither a request nor a response.
 	ErrEmpty = errors.New("pex message: neither a request nor a response")
-	// ErrTwice says that a message is more than one request or response.
+	// ErrTwice reports a message with more than one request or response.
 	ErrTwice = errors.New("pex message: more than one request or response")
 )
 
-// EncodeRequest returns the bytes of a request, which asks for multiaddrs too.
+// EncodeRequest encodes a request that also asks for multiaddrs.
 func EncodeRequest() []byte {
 	return encode(&PexMessage{Sum: &PexMessage_Request{Request: &PexRequest{Multiaddrs: true}}})
 }
 
-// EncodeResponse returns the bytes of a response.
+// EncodeResponse encodes a response.
 func EncodeResponse(addresses []*PexAddress) []byte {
 	return encode(&PexMessage{Sum: &PexMessage_Response{Response: &PexResponse{Addresses: addresses}}})
 }
@@ -41,9 +41,9 @@ func encode(m *PexMessage) []byte {
 	return b
 }
 
-// Decode reads a message of which it keeps at most maxAddresses addresses (all of them are checked for form, none beyond is held):
-// the heap that a message costs follows that bound, not the remote's packing. left counts the addresses that it left out.
-// Unknown fields are passed over.
+// Decode decodes a message and keeps at most maxAddresses of its addresses, so that this bound and not the remote
+// decides how much heap a message costs. left counts the addresses that it dropped unparsed. Unknown fields are
+// ignored.
 func Decode(msg []byte, maxAddresses int) (m *PexMessage, left int, err error) {
 	known := 0
 	var body []byte
@@ -98,7 +98,7 @@ func Decode(msg []byte, maxAddresses int) (m *PexMessage, left int, err error) {
 	return &PexMessage{Sum: &PexMessage_Response{Response: response}}, left, nil
 }
 
-// eachField calls fn with each field of a message in its order: with its bytes where it is of that type.
+// eachField calls fn with each field of a message, in order. val is nil unless the field has the type bytes.
 func eachField(b []byte, fn func(num protowire.Number, val []byte, bytes bool) error) error {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)

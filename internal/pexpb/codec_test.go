@@ -21,7 +21,8 @@ func addresses(n int) []*PexAddress {
 
 // The bytes that CometBFT v0.40.0 gives for the same messages.
 func TestBytesAreCometBFTs(t *testing.T) {
-	if got := hex.EncodeToString(EncodeRequest()); got != "0a03800101" { // CometBFT's is 0a00; it passes over the field that ours has
+	// CometBFT's is 0a00; it passes over the field that ours has
+	if got := hex.EncodeToString(EncodeRequest()); got != "0a03800101" {
 		t.Errorf("request %s, want 0a03800101", got)
 	}
 	got := hex.EncodeToString(EncodeResponse([]*PexAddress{{Id: strings.Repeat("ab", 20), Ip: "1.2.3.4", Port: 26656}}))

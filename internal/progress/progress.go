@@ -1,4 +1,5 @@
-// Package progress shows how far a long run has come: one line on standard error, over the last one, where that is a terminal; nothing elsewhere.
+// Package progress shows how far a long run has come: one line on standard error that overwrites the last one. It
+// prints nothing when standard error is not a terminal.
 package progress
 
 import (
@@ -6,12 +7,12 @@ import (
 	"os"
 )
 
-// Show prints the line, in the place of the one before.
+// Show replaces the line.
 func Show(format string, args ...any) {
 	if i, err := os.Stderr.Stat(); err == nil && i.Mode()&os.ModeCharDevice != 0 {
 		fmt.Fprintf(os.Stderr, "\r\x1b[K"+format, args...)
 	}
 }
 
-// End takes the line away.
+// End removes the line.
 func End() { Show("") }

@@ -15,7 +15,7 @@ import (
 	"github.com/cometbft/cometbft/p2p"
 	"github.com/cometbft/cometbft/version"
 
-	"github.com/switchyard-p2p/switchyard/internal/beside"
+	"github.com/switchyard-p2p/switchyard/internal/benchkit"
 	"github.com/switchyard-p2p/switchyard/internal/interop/cometpeer"
 )
 
@@ -31,7 +31,7 @@ type cometPair struct {
 	got  chan []byte // what a receives, in round trips
 }
 
-func newCometPair() (beside.Pair, error) {
+func newCometPair() (benchkit.Pair, error) {
 	c := &cometPair{got: make(chan []byte, 1)}
 	start := func() (*cometpeer.Node, error) {
 		dir, err := os.MkdirTemp("", "bench")
@@ -39,7 +39,7 @@ func newCometPair() (beside.Pair, error) {
 			return nil, err
 		}
 		c.dirs = append(c.dirs, dir)
-		return cometpeer.New(cometpeer.Config{Network: network, NoPEX: true, IP: beside.FreshIP()}, dir)
+		return cometpeer.New(cometpeer.Config{Network: network, NoPEX: true, IP: benchkit.FreshIP()}, dir)
 	}
 	var err error
 	if c.a, err = start(); err != nil {
@@ -107,9 +107,9 @@ type cometTransport struct {
 	peers    [][2]p2p.Peer // by dialer: both ends of its link
 }
 
-func newCometTransport(n int) (beside.Star, error) {
+func newCometTransport(n int) (benchkit.Star, error) {
 	t := &cometTransport{peers: make([][2]p2p.Peer, n), arrived: map[p2p.ID]chan p2p.Peer{}}
-	ip := beside.FreshIP()
+	ip := benchkit.FreshIP()
 	port, err := cometpeer.FreePort(ip)
 	if err != nil {
 		return nil, err
@@ -190,19 +190,19 @@ type cometStar struct {
 	dialers []*cometpeer.Node
 	dir     string
 
-	atHub    *beside.Watch
-	atDialer []*beside.Watch
+	atHub    *benchkit.Watch
+	atDialer []*benchkit.Watch
 }
 
 // newCometStar makes hubs whose nodes have these channels.
-func newCometStar(channels []byte) func(n int) (beside.Star, error) {
-	return func(n int) (beside.Star, error) {
+func newCometStar(channels []byte) func(n int) (benchkit.Star, error) {
+	return func(n int) (benchkit.Star, error) {
 		dir, err := os.MkdirTemp("", "bench")
 		if err != nil {
 			return nil, err
 		}
-		t := &cometStar{dir: dir, atHub: beside.NewWatch()}
-		cfg := cometpeer.Config{Network: network, NoPEX: true, MaxInbound: 1000, Channels: slices.Clone(channels), IP: beside.FreshIP()}
+		t := &cometStar{dir: dir, atHub: benchkit.NewWatch()}
+		cfg := cometpeer.Config{Network: network, NoPEX: true, MaxInbound: 1000, Channels: slices.Clone(channels), IP: benchkit.FreshIP()}
 		if t.hub, err = cometpeer.New(cfg, dir); err != nil {
 			return nil, err
 		}
@@ -215,7 +215,7 @@ func newCometStar(channels []byte) func(n int) (beside.Star, error) {
 			if err != nil {
 				return nil, err
 			}
-			w := beside.NewWatch()
+			w := benchkit.NewWatch()
 			w.Expect(t.hub.ID())
 			t.atHub.Expect(d.ID())
 			d.Echo.Watch(w.Tell)

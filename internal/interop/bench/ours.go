@@ -10,7 +10,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/hosttest"
-	"github.com/switchyard-p2p/switchyard/internal/beside"
+	"github.com/switchyard-p2p/switchyard/internal/benchkit"
 	"github.com/switchyard-p2p/switchyard/internal/interop/node"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -27,14 +27,14 @@ func startOurs(channels []byte) (*node.Node, error) {
 	return node.New(node.Config{
 		Network: network, Channels: descs,
 		Tune: func(c *host.Config) {
-			c.Listen = []ma.Multiaddr{ma.StringCast("/ip4/" + beside.FreshIP() + "/tcp/0")}
+			c.Listen = []ma.Multiaddr{ma.StringCast("/ip4/" + benchkit.FreshIP() + "/tcp/0")}
 			c.Peers.MaxInbound, c.Peers.MaxOutbound = 1000, -1 // no dials of its own
 			c.Handshake.Limits = handshake.Limits{Handshakes: 1 << 20, HandshakesPerIP: 1 << 20, AttemptsPerIP: 1 << 30}
 		},
 	})
 }
 
-func newOurPair() (beside.Pair, error) {
+func newOurPair() (benchkit.Pair, error) {
 	a, err := startOurs(nil)
 	if err != nil {
 		return nil, err
@@ -48,8 +48,8 @@ func newOurPair() (beside.Pair, error) {
 }
 
 // newOurStar makes hubs whose nodes have these channels.
-func newOurStar(channels []byte) func(n int) (beside.Star, error) {
-	return func(n int) (beside.Star, error) {
+func newOurStar(channels []byte) func(n int) (benchkit.Star, error) {
+	return func(n int) (benchkit.Star, error) {
 		hub, err := startOurs(channels)
 		if err != nil {
 			return nil, err
@@ -86,11 +86,11 @@ type ourUpgrades struct {
 	links    [][2]*handshake.Link // by dialer: both ends of its link
 }
 
-func newOurUpgrades(n int) (beside.Star, error) {
+func newOurUpgrades(n int) (benchkit.Star, error) {
 	u := &ourUpgrades{links: make([][2]*handshake.Link, n), arrived: map[transport.NodeID]chan *handshake.Link{}, t: node.TCP()}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	var err error
-	if u.ln, err = u.t.Listen(u.ctx, ma.StringCast("/ip4/"+beside.FreshIP()+"/tcp/0")); err != nil {
+	if u.ln, err = u.t.Listen(u.ctx, ma.StringCast("/ip4/"+benchkit.FreshIP()+"/tcp/0")); err != nil {
 		return nil, err
 	}
 	limits := handshake.Limits{Handshakes: 1 << 20, HandshakesPerIP: 1 << 20, AttemptsPerIP: 1 << 30}

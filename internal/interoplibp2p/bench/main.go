@@ -3,7 +3,7 @@
 // service through host channels; theirs are whole hosts too, and messages are length-prefixed on a bare stream, as go-libp2p has no channels.
 package main
 
-import "github.com/switchyard-p2p/switchyard/internal/beside"
+import "github.com/switchyard-p2p/switchyard/internal/benchkit"
 
 const network = "bench-net"
 
@@ -11,7 +11,7 @@ const network = "bench-net"
 const batch = 64 << 10
 
 func main() {
-	var rows []beside.Row
+	var rows []benchkit.Row
 	for _, v := range []struct {
 		via, label, setups, stream string
 	}{
@@ -19,20 +19,20 @@ func main() {
 		{"tls", "TCP+TLS", ">= 2, bytes <= 0.5", ">= 1.1"},
 		{"quic", "QUIC", ">= 1.4, bytes <= 0.5", ">= 1"},
 	} {
-		row := func(name, unit, goal string, ours, theirs beside.Measure) {
-			rows = append(rows, beside.Row{Name: v.label + ": " + name, Unit: unit, Goal: goal, Ours: ours, Theirs: theirs})
+		row := func(name, unit, goal string, ours, theirs benchkit.Measure) {
+			rows = append(rows, benchkit.Row{Name: v.label + ": " + name, Unit: unit, Goal: goal, Ours: ours, Theirs: theirs})
 		}
 		ourStar, theirStar := newOurStar(v.via), newTheirStar(v.via)
-		row("set-ups, 16 in flight", "/s", v.setups, beside.Setups(ourStar), beside.Setups(theirStar))
-		row("both ends ready, p50", "ms", "", beside.Readiness(ourStar), beside.Readiness(theirStar))
-		row("one stream, 64 KiB writes", "MB/s", v.stream, beside.Rate(newOurStreams(v.via), 64<<10, true), beside.Rate(newTheirPair(v.via, 0), 64<<10, true))
-		row("1 KiB on a channel : batched", "/s", ">= 0.9", beside.Rate(newOurPair(v.via), 1<<10, false), beside.Rate(newTheirPair(v.via, batch), 1<<10, false))
-		row("1 KiB on a channel : flushed", "/s", ">= 5", beside.Rate(newOurPair(v.via), 1<<10, false), beside.Rate(newTheirPair(v.via, 1), 1<<10, false))
-		row("channel round trip 100 B, p50", "us", "<= 1", beside.RoundTrips(newOurPair(v.via), 0.5), beside.RoundTrips(newTheirPair(v.via, 0), 0.5))
-		row("stream round trip 100 B, p50", "us", "<= 1", beside.RoundTrips(newOurStreams(v.via), 0.5), beside.RoundTrips(newTheirPair(v.via, 0), 0.5))
-		row("channel round trip 100 B, p99", "us", "", beside.RoundTrips(newOurPair(v.via), 0.99), beside.RoundTrips(newTheirPair(v.via, 0), 0.99))
-		row("idle end, memory", "B", "<= 0.6", beside.AtRest(ourStar, false), beside.AtRest(theirStar, false))
-		row("idle end, goroutines", "", "", beside.AtRest(ourStar, true), beside.AtRest(theirStar, true))
+		row("set-ups, 16 in flight", "/s", v.setups, benchkit.Setups(ourStar), benchkit.Setups(theirStar))
+		row("both ends ready, p50", "ms", "", benchkit.Readiness(ourStar), benchkit.Readiness(theirStar))
+		row("one stream, 64 KiB writes", "MB/s", v.stream, benchkit.Rate(newOurStreams(v.via), 64<<10, true), benchkit.Rate(newTheirPair(v.via, 0), 64<<10, true))
+		row("1 KiB on a channel : batched", "/s", ">= 0.9", benchkit.Rate(newOurPair(v.via), 1<<10, false), benchkit.Rate(newTheirPair(v.via, batch), 1<<10, false))
+		row("1 KiB on a channel : flushed", "/s", ">= 5", benchkit.Rate(newOurPair(v.via), 1<<10, false), benchkit.Rate(newTheirPair(v.via, 1), 1<<10, false))
+		row("channel round trip 100 B, p50", "us", "<= 1", benchkit.RoundTrips(newOurPair(v.via), 0.5), benchkit.RoundTrips(newTheirPair(v.via, 0), 0.5))
+		row("stream round trip 100 B, p50", "us", "<= 1", benchkit.RoundTrips(newOurStreams(v.via), 0.5), benchkit.RoundTrips(newTheirPair(v.via, 0), 0.5))
+		row("channel round trip 100 B, p99", "us", "", benchkit.RoundTrips(newOurPair(v.via), 0.99), benchkit.RoundTrips(newTheirPair(v.via, 0), 0.99))
+		row("idle end, memory", "B", "<= 0.6", benchkit.AtRest(ourStar, false), benchkit.AtRest(theirStar, false))
+		row("idle end, goroutines", "", "", benchkit.AtRest(ourStar, true), benchkit.AtRest(theirStar, true))
 	}
-	beside.Main("go-libp2p v0.51.0", rows)
+	benchkit.Main("go-libp2p v0.51.0", rows)
 }

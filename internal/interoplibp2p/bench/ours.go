@@ -14,7 +14,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/hosttest"
 	"github.com/switchyard-p2p/switchyard/host/peers"
-	"github.com/switchyard-p2p/switchyard/internal/beside"
+	"github.com/switchyard-p2p/switchyard/internal/benchkit"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/muxer/yamux"
 	"github.com/switchyard-p2p/switchyard/peerstore"
@@ -69,7 +69,7 @@ func newOurs(via string, listen bool) (*node, error) {
 		Handshake: host.HandshakeConfig{Limits: handshake.Limits{Handshakes: 1 << 20, HandshakesPerIP: 1 << 20, AttemptsPerIP: 1 << 30}},
 	}
 	if listen {
-		cfg.Listen = []ma.Multiaddr{ma.StringCast("/ip4/" + beside.FreshIP() + port)}
+		cfg.Listen = []ma.Multiaddr{ma.StringCast("/ip4/" + benchkit.FreshIP() + port)}
 	}
 	n := &node{key: key}
 	if n.Host, err = host.New(context.Background(), cfg); err != nil {
@@ -97,8 +97,8 @@ func (n *node) address() (transport.Address, error) {
 	return transport.NewAddress(n.ListenAddrs()[0], n.key.Public().PeerID())
 }
 
-func newOurPair(via string) func() (beside.Pair, error) {
-	return func() (beside.Pair, error) { return linkOurs(via, nil) }
+func newOurPair(via string) func() (benchkit.Pair, error) {
+	return func() (benchkit.Pair, error) { return linkOurs(via, nil) }
 }
 
 // linkOurs makes two hosts with a link between them; handle, if any, serves the application's stream at the second.
@@ -124,8 +124,8 @@ func linkOurs(via string, handle host.StreamHandler) (*hosttest.Pair, error) {
 	return p, p.Link(addr)
 }
 
-func newOurStar(via string) func(n int) (beside.Star, error) {
-	return func(n int) (beside.Star, error) {
+func newOurStar(via string) func(n int) (benchkit.Star, error) {
+	return func(n int) (benchkit.Star, error) {
 		hub, err := newOurs(via, true)
 		if err != nil {
 			return nil, err

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/host/hosttest"
-	"github.com/switchyard-p2p/switchyard/internal/beside"
+	"github.com/switchyard-p2p/switchyard/internal/benchkit"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -21,8 +21,8 @@ type ourStreams struct {
 	on     bool
 }
 
-func newOurStreams(via string) func() (beside.Pair, error) {
-	return func() (beside.Pair, error) {
+func newOurStreams(via string) func() (benchkit.Pair, error) {
+	return func() (benchkit.Pair, error) {
 		p := &ourStreams{taken: make(chan struct{})}
 		far := make(chan muxer.Stream, 1)
 		var err error

@@ -22,7 +22,7 @@ import (
 	goquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	gotcp "github.com/libp2p/go-libp2p/p2p/transport/tcp"
 
-	"github.com/switchyard-p2p/switchyard/internal/beside"
+	"github.com/switchyard-p2p/switchyard/internal/benchkit"
 )
 
 const benchProtocol = "/bench/1.0.0"
@@ -34,7 +34,7 @@ func newTheirs(via string, listen bool) (host.Host, error) {
 		return nil, err
 	}
 	opts := []libp2p.Option{libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.ResourceManager(limits), libp2p.UserAgent("bench")}
-	addr := "/ip4/" + beside.FreshIP()
+	addr := "/ip4/" + benchkit.FreshIP()
 	switch via {
 	case "noise", "tls":
 		addr += "/tcp/0"
@@ -66,8 +66,8 @@ type theirPair struct {
 	on    bool
 }
 
-func newTheirPair(via string, frame int) func() (beside.Pair, error) {
-	return func() (beside.Pair, error) {
+func newTheirPair(via string, frame int) func() (benchkit.Pair, error) {
+	return func() (benchkit.Pair, error) {
 		p := &theirPair{frame: frame}
 		var err error
 		if p.a, err = newTheirs(via, false); err != nil {
@@ -188,18 +188,18 @@ func overStream(s io.Writer, far io.Reader, frame int, msg []byte, n int) error 
 type theirStar struct {
 	hub      host.Host
 	dialers  []host.Host
-	atHub    *beside.Watch
+	atHub    *benchkit.Watch
 	sub      event.Subscription
 	watching sync.WaitGroup
 }
 
-func newTheirStar(via string) func(n int) (beside.Star, error) {
-	return func(n int) (beside.Star, error) {
+func newTheirStar(via string) func(n int) (benchkit.Star, error) {
+	return func(n int) (benchkit.Star, error) {
 		hub, err := newTheirs(via, true)
 		if err != nil {
 			return nil, err
 		}
-		s := &theirStar{hub: hub, atHub: beside.NewWatch()}
+		s := &theirStar{hub: hub, atHub: benchkit.NewWatch()}
 		for range n {
 			d, err := newTheirs(via, false)
 			if err != nil {

@@ -1,9 +1,9 @@
-package beside
+package benchkit
 
 import "time"
 
-// Watch waits for peers to come and go, as a node tells of them. Expect comes first, for all peers; the rest may be called from several goroutines, for one
-// peer by one that tells and one that waits. Waiting allocates nothing, so that it does not count as the node's.
+// Watch waits for peers to come up and go down. Call Expect for every peer first. After that one goroutine may Tell and
+// one may wait for each peer. Waiting allocates nothing, so it does not distort the node's figures.
 type Watch struct{ peers map[string]*watched }
 
 type watched struct {
@@ -11,23 +11,24 @@ type watched struct {
 	late   *time.Timer
 }
 
+// NewWatch returns a Watch that expects no peer.
 func NewWatch() *Watch { return &Watch{peers: map[string]*watched{}} }
 
-// Expect makes room for a peer's states.
+// Expect adds a peer.
 func (w *Watch) Expect(id string) {
 	p := &watched{make(chan bool, 16), time.NewTimer(time.Hour)}
 	p.late.Stop()
 	w.peers[id] = p
 }
 
-// Tell says that a peer has come or gone. Peers that are not expected do not count.
+// Tell reports that a peer has come up or gone down. It ignores peers that are not expected.
 func (w *Watch) Tell(id string, up bool) {
 	if p := w.peers[id]; p != nil {
 		p.states <- up
 	}
 }
 
-// Within returns true once the peer has come, or gone; false when d is over.
+// Within waits until the peer is up, or down, and reports whether that happened within d.
 func (w *Watch) Within(d time.Duration, id string, up bool) bool {
 	p := w.peers[id]
 	p.late.Reset(d)
@@ -44,7 +45,7 @@ func (w *Watch) Within(d time.Duration, id string, up bool) bool {
 	}
 }
 
-// Forget drops what was told of the peer.
+// Forget drops the peer's states that no Within has taken.
 func (w *Watch) Forget(id string) {
 	for p := w.peers[id]; len(p.states) > 0; {
 		<-p.states

@@ -1,4 +1,4 @@
-package beside
+package benchkit
 
 import (
 	"runtime"
@@ -8,31 +8,31 @@ import (
 	"time"
 )
 
-// InFlight is how many set-ups are under way at a time.
+// InFlight is the number of concurrent set-ups.
 const InFlight = 16
 
-// restingLinks is over how many links what an idle one holds is taken.
+// restingLinks is the number of links over which AtRest averages.
 const restingLinks = 100
 
-// Pair is two linked nodes of one kind, and what is measured between them.
+// Pair is two linked nodes of one kind.
 type Pair interface {
-	// Stream sends msg n times from one end to the other and returns when all has arrived.
+	// Stream sends msg n times from one end to the other and returns when all have arrived.
 	Stream(msg []byte, n int) error
-	// RoundTrip sends msg and returns when the answer is here.
+	// RoundTrip sends msg and returns when the answer has arrived.
 	RoundTrip(msg []byte) error
 	Close()
 }
 
-// Star is a hub and nodes that dial it. They run, and are not linked yet.
+// Star is a hub and nodes that dial it. All run; none is linked yet.
 type Star interface {
 	// Setup links node i and the hub, and returns when both are ready.
 	Setup(i int) error
-	// Hangup ends that link, and returns when both ends know.
+	// Hangup ends the link and returns when both ends know.
 	Hangup(i int) error
 	Close()
 }
 
-// Setups is how many links a second come up, and go again, with InFlight at a time.
+// Setups measures how many links per second come up and end again, InFlight at a time.
 func Setups(open func(n int) (Star, error)) Measure {
 	return func(d time.Duration) (Figure, error) {
 		s, err := open(InFlight)
@@ -77,7 +77,7 @@ func Setups(open func(n int) (Star, error)) Measure {
 	}
 }
 
-// Readiness is the time, in ms, until both ends are ready, one link after another.
+// Readiness measures the median time in ms from dial until both ends are ready, one link at a time.
 func Readiness(open func(n int) (Star, error)) Measure {
 	return func(d time.Duration) (Figure, error) {
 		s, err := open(1)
@@ -100,7 +100,7 @@ func Readiness(open func(n int) (Star, error)) Measure {
 	}
 }
 
-// Rate is how many messages of size bytes a second get through, or how many MB.
+// Rate measures the throughput of messages of size bytes, in messages or MB per second.
 func Rate(open func() (Pair, error), size int, megabytes bool) Measure {
 	return func(d time.Duration) (Figure, error) {
 		p, err := open()
@@ -111,7 +111,7 @@ func Rate(open func() (Pair, error), size int, megabytes bool) Measure {
 		msg := payload(size)
 		n := 1000
 		var perSecond float64
-		for { // warm up, and find how many take about the wanted time
+		for { // warm up, and find the number of messages that takes about d
 			began := time.Now()
 			if err := p.Stream(msg, n); err != nil {
 				return Figure{}, err
@@ -136,7 +136,7 @@ func Rate(open func() (Pair, error), size int, megabytes bool) Measure {
 	}
 }
 
-// RoundTrips is a quantile, in µs, of round trips of 100 B on an idle link.
+// RoundTrips measures the quantile q, in µs, of round trips of 100 B on an idle link.
 func RoundTrips(open func() (Pair, error), q float64) Measure {
 	return func(d time.Duration) (Figure, error) {
 		p, err := open()
@@ -165,7 +165,8 @@ func RoundTrips(open func() (Pair, error), q float64) Measure {
 	}
 }
 
-// AtRest is what one end of an idle link holds: heap and stacks in bytes, or goroutines. What the first link alone brings, as all share it, is not counted.
+// AtRest measures what one end of an idle link holds: heap and stacks in bytes, or goroutines. The cost of the first
+// link, which includes what all links share, is left out.
 func AtRest(open func(n int) (Star, error), goroutines bool) Measure {
 	return func(time.Duration) (Figure, error) {
 		use := func() (float64, float64) {
@@ -191,7 +192,7 @@ func AtRest(open func(n int) (Star, error), goroutines bool) Measure {
 				return Figure{}, err
 			}
 		}
-		time.Sleep(500 * time.Millisecond) // what ends soon after a set-up has ended
+		time.Sleep(500 * time.Millisecond) // let goroutines of the set-up end
 		bytes2, routines2 := use()
 		if goroutines {
 			return Figure{Value: (routines2 - routines) / (2 * restingLinks)}, nil
@@ -200,7 +201,7 @@ func AtRest(open func(n int) (Star, error), goroutines bool) Measure {
 	}
 }
 
-// counted runs fn, which does some units of work, and divides what it took by them.
+// counted runs fn and divides the CPU time and allocations by the units of work that fn reports.
 func counted(fn func() (units int, value float64, err error)) (Figure, error) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -209,10 +210,11 @@ func counted(fn func() (units int, value float64, err error)) (Figure, error) {
 	used = processorTime() - used
 	runtime.ReadMemStats(&after)
 	n := float64(max(units, 1))
-	return Figure{Value: value, CPU: float64(used.Nanoseconds()) / 1e3 / n, Allocs: float64(after.Mallocs-before.Mallocs) / n, Bytes: float64(after.TotalAlloc-before.TotalAlloc) / n}, err
+	return Figure{Value: value, CPU: float64(used.Nanoseconds()) / 1e3 / n,
+		Allocs: float64(after.Mallocs-before.Mallocs) / n, Bytes: float64(after.TotalAlloc-before.TotalAlloc) / n}, err
 }
 
-// quantile sorts d.
+// quantile returns the quantile q of d, which it sorts.
 func quantile(d []time.Duration, q float64) time.Duration {
 	slices.Sort(d)
 	return d[int(float64(len(d)-1)*q)]

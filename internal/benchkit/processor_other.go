@@ -1,8 +1,8 @@
 //go:build !unix
 
-package beside
+package benchkit
 
 import "time"
 
-// processorTime is not told here.
+// processorTime returns 0: this platform does not report it.
 func processorTime() time.Duration { return 0 }

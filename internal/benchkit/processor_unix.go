@@ -1,13 +1,13 @@
 //go:build unix
 
-package beside
+package benchkit
 
 import (
 	"syscall"
 	"time"
 )
 
-// processorTime is what this process has used.
+// processorTime returns the CPU time that this process has used.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {

@@ -1,4 +1,4 @@
-package beside
+package benchkit
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fake is a pair and a star that only count.
+// fake is a Pair and a Star that only count calls.
 type fake struct {
 	messages, trips, up atomic.Int64
 	closed              atomic.Bool
@@ -36,7 +36,8 @@ func TestMeasuresOpenAndClose(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{}
 			got, err := measure(f)(time.Millisecond)
-			if err != nil || !f.closed.Load() || f.messages.Load()+f.trips.Load() == 0 && f.up.Load() == 0 && got.Value == 0 {
+			if err != nil || !f.closed.Load() || f.messages.Load()+f.trips.Load() == 0 && f.up.Load() == 0 &&
+				got.Value == 0 {
 				t.Fatalf("%+v, %v, %+v", got, err, f)
 			}
 			f = &fake{fail: bad}
@@ -62,15 +63,15 @@ func TestMedianAndQuantile(t *testing.T) {
 func TestWatch(t *testing.T) {
 	w := NewWatch()
 	w.Expect("a")
-	w.Tell("b", true) // nobody waits for it
+	w.Tell("b", true) // not expected
 	w.Tell("a", true)
 	w.Tell("a", false)
 	if !w.Within(time.Minute, "a", false) {
-		t.Error("what was told is not seen")
+		t.Error("the state is not seen")
 	}
 	w.Tell("a", true)
 	w.Forget("a")
 	if w.Within(time.Millisecond, "a", true) {
-		t.Error("what was forgotten is seen")
+		t.Error("a forgotten state is seen")
 	}
 }

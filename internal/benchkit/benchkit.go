@@ -1,5 +1,6 @@
-// Package beside measures two stacks beside each other in one process, and prints the ratios: what `make bench` runs is built of it.
-package beside
+// Package benchkit measures two stacks side by side in one process and prints the ratios. The programs that `make
+// bench` runs are built from it.
+package benchkit
 
 import (
 	"flag"
@@ -15,18 +16,18 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/progress"
 )
 
-// Figure is what one measurement gave.
+// Figure is the result of one measurement.
 type Figure struct {
 	Value  float64
-	Allocs float64 // a unit
-	Bytes  float64 // a unit
-	CPU    float64 // µs of processor time a unit, both ends; it hardly depends on what else the machine does
+	Allocs float64 // per unit
+	Bytes  float64 // per unit
+	CPU    float64 // µs of processor time per unit, both ends; it hardly depends on other load
 }
 
-// Measure measures one side for about d.
+// Measure runs a measurement of one side for about d.
 type Measure func(d time.Duration) (Figure, error)
 
-// Row is a row of the table.
+// Row is one row of the table.
 type Row struct {
 	Name, Unit   string
 	Ours, Theirs Measure
@@ -43,7 +44,7 @@ var (
 	list     = flag.Bool("list", false, "list the measurements and stop")
 )
 
-// Main reads the command line, runs the rows and prints their table; peer names the other side.
+// Main parses the command line, runs the rows and prints the table. peer names the other side.
 func Main(peer string, rows []Row) {
 	flag.Parse()
 	if *list {
@@ -69,7 +70,8 @@ func run(peer string, rows []Row) (err error) {
 		}
 	}()
 	w := tabwriter.NewWriter(os.Stdout, 2, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "measurement\tours\t%s\tunit\tratio\tgoal\tour allocs\ttheirs\tour bytes\ttheirs\tour CPU us\ttheirs\t\n", peer)
+	fmt.Fprintf(w, "measurement\tours\t%s\tunit\tratio\tgoal\tour allocs\ttheirs\tour bytes\ttheirs\tour CPU "+
+		"us\ttheirs\t\n", peer)
 	for _, r := range rows {
 		if !strings.Contains(r.Name, *only) {
 			continue
@@ -104,7 +106,7 @@ func run(peer string, rows []Row) (err error) {
 	return w.Flush()
 }
 
-// median is the figure with the middle value; nothing of none.
+// median returns the figure with the middle value, or the zero Figure if there is none.
 func median(f []Figure) Figure {
 	if len(f) == 0 {
 		return Figure{}
@@ -118,7 +120,7 @@ func median(f []Figure) Figure {
 	return f[len(f)/2]
 }
 
-// profiles begins the profiles that are asked for, and returns what ends them.
+// profiles starts the requested profiles and returns a function that ends them.
 func profiles() (end func() error, err error) {
 	var cpu *os.File
 	if *cpuFile != "" {
