@@ -41,7 +41,7 @@ func (a *Attempt) CheckKey(key PublicKey) error {
 	if err := a.u.ask(Visitor{At: AtKey, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), Wire: a.wire, ID: id, Key: key}); err != nil {
 		return err
 	}
-	a.slot.prove()
+	a.ticket.prove()
 	return nil
 }
 

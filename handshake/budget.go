@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	ma "github.com/multiformats/go-multiaddr"
-
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -30,7 +28,8 @@ const (
 
 	// attemptWindow is the time over which attempts are counted. A window begins with the first attempt in it.
 	attemptWindow = 10 * time.Second
-	// maxWindows bounds how many sources have their attempts counted at once. When more come, the oldest window is forgotten.
+	// maxWindows bounds how many sources have their attempts counted at once. When more come, the oldest window is
+	// forgotten.
 	maxWindows = 16384
 )
 
@@ -59,11 +58,11 @@ type budgets struct {
 	limits   Limits
 	all, per Refusal // what a spent budget answers
 	rate     Refusal
-	lost     Refusal // what a handshake ends with whose place was taken away
+	lost     Refusal // what a handshake ends with whose ticket was taken away
 
 	mu       sync.Mutex
 	inFlight int
-	taken    slots // those with a source; the others only count in inFlight
+	taken    tickets // those with a source; the others only count in inFlight
 	groups   map[netip.Prefix]*group
 	// sources holds those with a handshake in flight or a window that has not ended: at most Handshakes + maxWindows.
 	sources map[netip.Prefix]*source
@@ -105,9 +104,9 @@ func newBudgets(limits Limits) *budgets {
 	}
 }
 
-// take takes a place for a connection from key, or says which budget is spent. It never waits. A zero key has no budget of its own. full says
-// that only the budget of all is spent, and that takeOver may be tried.
-func (b *budgets) take(slot *Slot, key netip.Prefix, now time.Time) (full bool, err error) {
+// take takes a ticket for a connection from key, or says which budget is spent. It never waits. A zero key has no budget
+// of its own. full reports that only the budget of all is spent, and that takeOver may be tried.
+func (b *budgets) take(t *ticket, key netip.Prefix, now time.Time) (full bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sweep(now)
@@ -126,53 +125,56 @@ func (b *budgets) take(slot *Slot, key netip.Prefix, now time.Time) (full bool, 
 		if s.inFlight >= b.limits.HandshakesPerIP {
 			return false, refused(b.per)
 		}
-		slot.source = s
+		t.source = s
 	}
 	if b.inFlight >= b.limits.Handshakes {
 		return key.IsValid(), refused(b.all)
 	}
-	b.hold(slot)
+	b.hold(t)
 	return false, nil
 }
 
 // refused makes a Refusal that belongs to its receiver.
 func refused(r Refusal) error { return &r }
 
-// takeOver gives slot the place of another one, loser, if there is one that has more than the newcomer; ok says whether slot has a place now. The network
-// group that holds the most loses, in it the source that holds the most, of that the oldest handshake that has not proven its key. Whoever has just begun is
-// thus the last to go, so that even a flood from everywhere leaves an honest dialer the time of a few round trips. It looks at every place, of which there are
-// hundreds at most.
-func (b *budgets) takeOver(slot *Slot, now time.Time) (loser *Slot, ok bool) {
+// takeOver gives t the place of another ticket, loser, if one has more than the newcomer. ok reports whether t is taken
+// now; loser is nil if a place was free after all.
+//
+// The network group that holds the most loses, in it the source that holds the most, of that source the oldest handshake
+// that has not proven its key. Whoever has just begun is thus the last to go, so that even a flood from everywhere leaves
+// an honest dialer the time of a few round trips. takeOver looks at every ticket, of which there are hundreds at most.
+func (b *budgets) takeOver(t *ticket, now time.Time) (loser *ticket, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	mine := b.sources[slot.source.key]
+	mine := b.sources[t.source.key]
 	if mine == nil { // it was forgotten since take
-		mine = b.add(slot.source.key)
+		mine = b.add(t.source.key)
 	}
-	slot.source = mine
+	t.source = mine
 	defer b.forget(mine)
 	if mine.inFlight >= b.limits.HandshakesPerIP {
 		return nil, false
 	}
 	if b.inFlight < b.limits.Handshakes { // one was given back since
-		b.hold(slot)
+		b.hold(t)
 		return nil, true
 	}
-	for s := b.taken.oldest; s != nil; s = s.next {
-		if loser == nil || greedier(s, loser) {
-			loser = s
+	for other := b.taken.oldest; other != nil; other = other.next {
+		if loser == nil || greedier(other, loser) {
+			loser = other
 		}
 	}
 	if loser == nil || !mine.hasLess(loser.source) {
 		return nil, false
 	}
-	b.hold(slot)
+	b.hold(t)
 	loser.cut = true
 	b.give(loser, now)
 	return loser, true
 }
 
-// hasLess says that a place of other may be given to s: its group holds fewer, or it holds fewer than another one of its group.
+// hasLess reports that a place of other may be given to s: its group holds fewer, or it holds fewer than another source
+// of its group.
 func (s *source) hasLess(other *source) bool {
 	if s.group == other.group {
 		return s.inFlight < other.inFlight
@@ -180,8 +182,8 @@ func (s *source) hasLess(other *source) bool {
 	return s.group.inFlight < other.group.inFlight
 }
 
-// greedier says that a is to lose its place before b, which is older.
-func greedier(a, b *Slot) bool {
+// greedier reports that a loses its place before b, which is older.
+func greedier(a, b *ticket) bool {
 	switch x, y := a.source, b.source; {
 	case x.group.inFlight != y.group.inFlight:
 		return x.group.inFlight > y.group.inFlight
@@ -191,24 +193,24 @@ func greedier(a, b *Slot) bool {
 	return b.proven && !a.proven
 }
 
-// hold takes a place; mu is held.
-func (b *budgets) hold(slot *Slot) {
+// hold takes a ticket; mu is held.
+func (b *budgets) hold(t *ticket) {
 	b.inFlight++
-	if s := slot.source; s != nil {
+	if s := t.source; s != nil {
 		s.inFlight++
 		s.group.inFlight++
-		b.taken.push(slot)
+		b.taken.push(t)
 	}
 }
 
-// give returns a place; mu is held.
-func (b *budgets) give(slot *Slot, now time.Time) {
-	slot.over = true
+// give takes a ticket back; mu is held.
+func (b *budgets) give(t *ticket, now time.Time) {
+	t.over = true
 	b.inFlight--
-	if s := slot.source; s != nil {
+	if s := t.source; s != nil {
 		s.inFlight--
 		s.group.inFlight--
-		b.taken.remove(slot)
+		b.taken.remove(t)
 		b.forget(s)
 	}
 	b.sweep(now)
@@ -255,7 +257,8 @@ func (b *budgets) close() {
 	b.forget(s)
 }
 
-// sweep ends the windows whose time is over. A window is ended once for each time it was opened, so this costs a constant per connection.
+// sweep ends the windows whose time is over. A window is ended once for each time it was opened, so this costs a constant
+// for each connection.
 func (b *budgets) sweep(now time.Time) {
 	for b.oldest != nil && now.Sub(b.oldest.since) >= attemptWindow {
 		b.close()
@@ -273,10 +276,10 @@ func (b *budgets) forget(s *source) {
 	}
 }
 
-// sourceOf is what the remote's address counts as: an IPv4 address (also when it is written as IPv6) or an IPv6 /64, which is what one subscriber
-// has. It is not valid for an address without an IP.
-func sourceOf(addr ma.Multiaddr) netip.Prefix {
-	ip := ipOf(addr)
+// sourceOf is what a remote's IP counts as: an IPv4 address or an IPv6 /64, which is what one subscriber has. It is not
+// valid for the zero Addr.
+func sourceOf(ip netip.Addr) netip.Prefix {
+	ip = ip.Unmap()
 	bits := 64
 	if ip.Is4() {
 		bits = 32
@@ -286,19 +289,4 @@ func sourceOf(addr ma.Multiaddr) netip.Prefix {
 		return netip.Prefix{}
 	}
 	return p
-}
-
-// ipOf is the IP of a multiaddr, unmapped and without zone; not valid when it has none.
-func ipOf(addr ma.Multiaddr) netip.Addr {
-	for i := range addr {
-		switch addr[i].Code() {
-		case ma.P_IP6ZONE:
-			continue
-		case ma.P_IP4, ma.P_IP6:
-			ip, _ := netip.AddrFromSlice(addr[i].RawValue())
-			return ip.Unmap()
-		}
-		break
-	}
-	return netip.Addr{}
 }

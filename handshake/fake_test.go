@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -91,6 +92,7 @@ func newSecuredConn() *securedConn {
 
 func (c *securedConn) LocalMultiaddr() ma.Multiaddr  { return c.remote }
 func (c *securedConn) RemoteMultiaddr() ma.Multiaddr { return c.remote }
+func (c *securedConn) RemoteIP() netip.Addr          { return netip.AddrFrom4([4]byte{10, 0, 0, 9}) }
 func (c *securedConn) Close() error {
 	c.closed <- struct{}{}
 	return nil
@@ -160,13 +162,13 @@ func talk(conn io.ReadWriter, key *NodeKey) {
 	_, _ = conn.Write(append([]byte{0x22}, key.Public().Raw()...))
 }
 
-// inbound reserves and upgrades.
+// inbound admits and upgrades.
 func inbound(u *Upgrader, conn transport.Conn) (*Link, error) {
-	slot, err := u.Reserve(conn)
+	ticket, err := u.Admit(conn)
 	if err != nil {
 		return nil, err
 	}
-	return u.Inbound(context.Background(), conn, slot)
+	return u.Inbound(context.Background(), conn, ticket)
 }
 
 // failure takes an error of the upgrader apart.

@@ -66,7 +66,7 @@ type Attempt struct {
 	Channels []muxer.Channel
 
 	u      *Upgrader
-	slot   *Slot // nil when we dialed
+	ticket *ticket // nil when we dialed
 	stages []Stage
 	last   time.Time // when the stage before ended
 	stage  string    // the one that we are in

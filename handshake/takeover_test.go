@@ -29,12 +29,12 @@ func TestSilentSourcesLoseTheirPlaces(t *testing.T) {
 		ends := make(chan ended, defaultHandshakes)
 		for i := range defaultHandshakes {
 			_, ours := pipe(fmt.Sprintf("/ip4/10.0.0.%d", 2+i%8))
-			slot, err := u.Reserve(ours)
+			place, err := u.Admit(ours)
 			if err != nil {
 				t.Fatal(err)
 			}
 			go func() {
-				_, err := u.Inbound(t.Context(), ours, slot)
+				_, err := u.Inbound(t.Context(), ours, place)
 				ends <- ended{i, err}
 			}()
 		}
@@ -79,27 +79,27 @@ func TestTakenPlaces(t *testing.T) {
 	u := newUpgrader(t, cfg)
 	remote, ours := pipe("/ip4/10.0.0.1")
 	talk(remote, remoteKey)
-	slot, err := u.Reserve(ours)
+	place, err := u.Admit(ours)
 	if err != nil {
 		t.Fatal(err)
 	}
 	refuse = true
 	_, other := pipe("/ip4/10.1.0.1")
-	if _, err := u.Reserve(other); err == nil || slot.cut {
-		t.Fatalf("%v, cut %v", err, slot.cut)
+	if _, err := u.Admit(other); err == nil || place.(*ticket).cut {
+		t.Fatalf("%v, cut %v", err, place.(*ticket).cut)
 	}
 	refuse = false
-	if _, err := u.Reserve(ours); spent(t, err) != keyHandshakes {
+	if _, err := u.Admit(ours); spent(t, err) != keyHandshakes {
 		t.Errorf("of the same IP: %v", err)
 	}
-	second, err := u.Reserve(other)
-	if err != nil || !slot.cut {
-		t.Fatalf("%v, cut %v", err, slot.cut)
+	second, err := u.Admit(other)
+	if err != nil || !place.(*ticket).cut {
+		t.Fatalf("%v, cut %v", err, place.(*ticket).cut)
 	}
 	if _, err := ours.Write([]byte{1}); err == nil {
 		t.Error("the connection that lost its place was not closed")
 	}
-	if _, err := u.Inbound(t.Context(), ours, slot); limitIn(err) != keyHandshakes {
+	if _, err := u.Inbound(t.Context(), ours, place); limitIn(err) != keyHandshakes {
 		t.Errorf("%v", err)
 	}
 	second.Release()
@@ -108,7 +108,7 @@ func TestTakenPlaces(t *testing.T) {
 	// The place is lost at the last moment: while the wire makes its session.
 	w := cfg.Wires[0].(*fakeWire)
 	w.info = func(*NodeInfo) {
-		if second, err = u.Reserve(other); err != nil {
+		if second, err = u.Admit(other); err != nil {
 			t.Error(err)
 		}
 	}
@@ -151,13 +151,13 @@ func TestWhoLosesItsPlace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, now := newBudgets(Limits{len(c.held), 8, 8}), time.Now()
-			var held []*Slot
-			take := func(ip string) (*Slot, bool) {
+			var held []*ticket
+			take := func(ip string) (*ticket, bool) {
 				var key netip.Prefix
 				if ip != "" {
 					key = netip.PrefixFrom(netip.MustParseAddr(ip), 32)
 				}
-				s := &Slot{budgets: b}
+				s := &ticket{budgets: b}
 				full, err := b.take(s, key, now)
 				if full != (err != nil) {
 					t.Fatal(full, err)
@@ -188,7 +188,7 @@ func TestWhoLosesItsPlace(t *testing.T) {
 					h.Release()
 				}
 			}
-			if b.inFlight != 0 || b.taken != (slots{}) {
+			if b.inFlight != 0 || b.taken != (tickets{}) {
 				t.Errorf("%d in flight, %v", b.inFlight, b.taken)
 			}
 		})
@@ -202,8 +202,8 @@ func TestBudgetsModel(t *testing.T) {
 		b := newBudgets(limits)
 		now := time.Unix(1, 0)
 		type held struct {
-			key  netip.Prefix
-			slot *Slot
+			key   netip.Prefix
+			place *ticket
 		}
 		var taken []held
 		inFlight := map[netip.Prefix]int{}
@@ -229,7 +229,7 @@ func TestBudgetsModel(t *testing.T) {
 				if len(taken) > 0 {
 					i := rapid.IntRange(0, len(taken)-1).Draw(rt, "which")
 					b.mu.Lock()
-					b.give(taken[i].slot, now)
+					b.give(taken[i].place, now)
 					b.mu.Unlock()
 					drop(i)
 				}
@@ -250,16 +250,16 @@ func TestBudgetsModel(t *testing.T) {
 				if want != keyAttemptsPerIP {
 					attempts[key]++
 				}
-				slot := &Slot{budgets: b}
-				full, err := b.take(slot, key, now)
+				place := &ticket{budgets: b}
+				full, err := b.take(place, key, now)
 				if got := spent(rt, err); got != want || full != (got == keyHandshakes) {
 					rt.Fatalf("refused by %q, want %q", got, want)
 				}
 				ok := err == nil
 				if full {
-					var loser *Slot
-					if loser, ok = b.takeOver(slot, now); ok {
-						i := slices.IndexFunc(taken, func(h held) bool { return h.slot == loser })
+					var loser *ticket
+					if loser, ok = b.takeOver(place, now); ok {
+						i := slices.IndexFunc(taken, func(h held) bool { return h.place == loser })
 						if i < 0 || !loser.cut {
 							rt.Fatal("the loser held no place")
 						}
@@ -277,7 +277,7 @@ func TestBudgetsModel(t *testing.T) {
 					}
 				}
 				if ok {
-					taken = append(taken, held{key, slot})
+					taken = append(taken, held{key, place})
 					inFlight[key]++
 				}
 			}
@@ -303,7 +303,7 @@ func TestTakeOverAtOnce(t *testing.T) {
 		wg.Go(func() {
 			for j := range 50 {
 				remote, ours := handshaketest.Pipe(fmt.Sprintf("/ip4/10.%d.0.%d/tcp/1", i%3, j%5), "/ip4/10.9.9.9/tcp/2")
-				slot, err := u.Reserve(ours)
+				place, err := u.Admit(ours)
 				if err != nil {
 					continue
 				}
@@ -312,7 +312,7 @@ func TestTakeOverAtOnce(t *testing.T) {
 				} else {
 					remote.Close()
 				}
-				_, _ = u.Inbound(t.Context(), ours, slot)
+				_, _ = u.Inbound(t.Context(), ours, place)
 			}
 		})
 	}
@@ -327,7 +327,7 @@ func BenchmarkTakeOver(b *testing.B) {
 	}
 	newcomer := netip.MustParsePrefix("1.1.1.1/32")
 	for b.Loop() {
-		s := &Slot{budgets: budgets}
+		s := &ticket{budgets: budgets}
 		if full, _ := budgets.take(s, newcomer, now); !full {
 			b.Fatal("not full")
 		}

@@ -78,26 +78,26 @@ func NewUpgrader(cfg Config) (*Upgrader, error) {
 // Timeout bounds all stages of a handshake together.
 func (u *Upgrader) Timeout() time.Duration { return u.cfg.Timeout }
 
-// Reserve takes a place in the inbound budgets for a raw connection, before anything is read from it: first the rate of the remote's IP, then what is in
-// flight from it and in all, then the gates at AtAccept. When only the places of all are spent, the source that holds the most loses one to a newcomer from a
-// source that holds fewer: so a few sources that are silent, or slow, never keep the others out. It does not block. A nil Slot comes with a *Refusal; the
-// caller closes the connection.
-func (u *Upgrader) Reserve(raw transport.Conn) (*Slot, error) {
-	remote := raw.RemoteMultiaddr()
-	slot := &Slot{budgets: u.budgets, raw: raw}
-	full, err := u.budgets.take(slot, sourceOf(remote), time.Now())
+// Admit is the transport.Admit of our listeners: it takes a ticket of the inbound budgets for a raw connection. It looks
+// first at the rate of the remote's IP, then at what is in flight from it and in all, then asks the gates at AtAccept.
+// When only the budget of all is spent, the source that holds the most loses a ticket to a newcomer from a source that
+// holds fewer: so a few sources that are silent, or slow, never keep the others out. Its errors are *Refusal.
+func (u *Upgrader) Admit(conn transport.Conn) (transport.Ticket, error) {
+	t := &ticket{budgets: u.budgets, conn: conn}
+	full, err := u.budgets.take(t, sourceOf(conn.RemoteIP()), time.Now())
 	if err != nil && !full {
 		return nil, err
 	}
 	// Whom a gate refuses takes nobody's place.
-	if refusal := u.ask(Visitor{At: AtAccept, Side: muxer.Listener, Remote: remote}); refusal != nil {
+	visitor := Visitor{At: AtAccept, Side: muxer.Listener, Remote: conn.RemoteMultiaddr()}
+	if refusal := u.ask(visitor); refusal != nil {
 		if !full {
-			slot.Release()
+			t.Release()
 		}
 		return nil, refusal
 	}
 	if full {
-		loser, ok := u.budgets.takeOver(slot, time.Now())
+		loser, ok := u.budgets.takeOver(t, time.Now())
 		if !ok {
 			return nil, err
 		}
@@ -105,14 +105,20 @@ func (u *Upgrader) Reserve(raw transport.Conn) (*Slot, error) {
 			loser.interrupt()
 		}
 	}
-	return slot, nil
+	return t, nil
 }
 
-// Inbound does the listening side's handshake and gives the slot back, whatever happens. Its errors are *StageError or *Refusal; the
-// connection is closed then.
-func (u *Upgrader) Inbound(ctx context.Context, raw transport.Conn, slot *Slot) (*Link, error) {
-	defer slot.Release()
-	return u.upgrade(ctx, &Attempt{Conn: raw, Side: muxer.Listener, slot: slot, stages: make([]Stage, 0, 3)}, u.recognize)
+// Inbound does the listening side's handshake on conn and releases t, whatever happens. t is what Admit returned for this
+// connection. Its errors are *StageError or *Refusal; the connection is closed then.
+func (u *Upgrader) Inbound(ctx context.Context, conn transport.Conn, t transport.Ticket) (*Link, error) {
+	defer t.Release()
+	own, ok := t.(*ticket)
+	if !ok {
+		_ = conn.Close()
+		return nil, Fail(StageTransport, muxer.CodeUnknown, fmt.Errorf("a ticket of another kind (%T)", t))
+	}
+	a := &Attempt{Conn: conn, Side: muxer.Listener, ticket: own, stages: make([]Stage, 0, 3)}
+	return u.upgrade(ctx, a, u.recognize)
 }
 
 // Outbound does the dialing side's handshake. transportTook, how long the dial took, is recorded as the first stage. Its errors are *StageError or
@@ -155,7 +161,7 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 			u.cfg.Logger.Error("a handshake panicked", slog.Any("panic", r), slog.Any("remote", raw.RemoteMultiaddr()), slog.String("stack", string(debug.Stack())))
 			link, err = nil, Fail(a.stage, muxer.CodeUnknown, fmt.Errorf("the wire panicked: %v", r))
 		}
-		held := a.slot.finish()
+		held := a.ticket.finish()
 		if !held { // an error of the wire is only a consequence
 			if err == nil {
 				_ = link.Session.Close(muxer.CodeTooManyStarts, u.budgets.lost.Reason)
@@ -174,7 +180,7 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 			link, err = nil, u.explain(ctx, shake, a, began, err)
 		}
 	}()
-	if !a.slot.bind(end) {
+	if !a.ticket.bind(end) {
 		return nil, refused(u.budgets.lost) // said once more below
 	}
 

@@ -132,12 +132,12 @@ func TestCancelled(t *testing.T) {
 		_, ours := pipe("/ip4/10.0.0.1")
 		ctx, cancel := context.WithCancel(context.Background())
 		time.AfterFunc(time.Second, cancel)
-		slot, err := u.Reserve(ours)
+		ticket, err := u.Admit(ours)
 		if err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		_, err = u.Inbound(ctx, ours, slot)
+		_, err = u.Inbound(ctx, ours, ticket)
 		if _, code := failure(t, err); code != muxer.CodeRequested || !errors.Is(err, context.Canceled) || time.Since(began) != time.Second {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -179,9 +178,7 @@ func (h *Host) Run(ctx context.Context) error {
 	})
 	h.wg.Wait()
 	for _, t := range h.cfg.Transports {
-		if c, ok := t.(io.Closer); ok {
-			_ = c.Close() // it keeps nothing that matters any more
-		}
+		_ = t.Close() // it keeps nothing that matters any more
 	}
 	h.events.close()
 	return err
@@ -196,7 +193,7 @@ func (h *Host) listen(ctx context.Context) error {
 				continue
 			}
 			var ln transport.Listener
-			if ln, err = t.Listen(ctx, m); err == nil {
+			if ln, err = t.Listen(ctx, m, h.admitConn); err == nil {
 				h.mu.Lock()
 				h.listeners = append(h.listeners, ln)
 				h.mu.Unlock()

@@ -30,7 +30,7 @@ func at(t *testing.T, id transport.NodeID, where *hosttest.Node) transport.Addre
 // silentListener takes connections on the IP and port of a node that does not run, and says nothing on them until it is closed.
 func silentListener(t *testing.T, n *hosttest.Node) (stop func()) {
 	t.Helper()
-	ln, err := n.Machine().Listen(t.Context(), n.Address().Multiaddr())
+	ln, err := n.Machine().Listen(t.Context(), n.Address().Multiaddr(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func silentListener(t *testing.T, n *hosttest.Node) (stop func()) {
 	go func() {
 		defer close(done)
 		for {
-			c, err := ln.Accept(context.Background())
+			c, _, err := ln.Accept(context.Background())
 			if err != nil {
 				return
 			}

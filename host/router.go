@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"time"
-
-	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host/peers"
@@ -24,11 +21,8 @@ const acceptPause = 50 * time.Millisecond
 
 // acceptLoop takes connections from a listener until it is closed. A connection's error never ends it.
 func (h *Host) acceptLoop(ctx context.Context, ln transport.Listener) {
-	if s, ok := ln.(transport.SecuringListener); ok { // its cryptography comes before Accept, so the budgets are asked earlier
-		s.Guard(func(raw transport.Conn) (transport.Pass, error) { return h.reserve(raw) })
-	}
 	for {
-		raw, err := ln.Accept(ctx)
+		raw, ticket, err := ln.Accept(ctx)
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, transport.ErrListenerClosed) {
 				return
@@ -40,19 +34,11 @@ func (h *Host) acceptLoop(ctx context.Context, ln transport.Listener) {
 			continue
 		}
 		began := time.Now()
-		slot, guarded := passOf(raw)
-		if !guarded {
-			if slot, err = h.reserve(raw); err != nil { // no goroutine, no cryptography, no read was spent on it
-				_ = raw.Close()
-				continue
-			}
-		}
 		h.wg.Go(func() {
-			ip := remoteIP(raw)
-			shake, err := h.upgrader.Inbound(ctx, raw, slot)
+			ip := raw.RemoteIP()
+			shake, err := h.upgrader.Inbound(ctx, raw, ticket)
 			if err != nil {
-				h.refused.Add(1)
-				h.emit(Event{Kind: EventRefused, Address: remoteText(raw), Inbound: true, Stage: stageOf(err), Reason: asReason(err), Duration: time.Since(began)})
+				h.refuse(raw, stageOf(err), err, began)
 				return
 			}
 			h.handOver(ctx, h.newLink(shake, ip))
@@ -60,25 +46,22 @@ func (h *Host) acceptLoop(ctx context.Context, ln transport.Listener) {
 	}
 }
 
-// reserve takes a place in the budgets for a connection that arrives, and tells of a refusal.
-func (h *Host) reserve(raw transport.Conn) (*handshake.Slot, error) {
+// admitConn is the transport.Admit of our listeners.
+func (h *Host) admitConn(raw transport.Conn) (transport.Ticket, error) {
 	began := time.Now()
-	slot, err := h.upgrader.Reserve(raw)
+	ticket, err := h.upgrader.Admit(raw)
 	if err != nil {
-		h.refused.Add(1)
-		h.emit(Event{Kind: EventRefused, Address: remoteText(raw), Inbound: true, Stage: handshake.StageTransport, Reason: asReason(err), Duration: time.Since(began)})
-		return nil, err
+		h.refuse(raw, handshake.StageTransport, err, began)
 	}
-	return slot, nil
+	return ticket, err
 }
 
-// passOf is the place that a connection was given before its cryptography; false if its listener does not ask so early.
-func passOf(raw transport.Conn) (*handshake.Slot, bool) {
-	if p, ok := raw.(transport.PassHolder); ok {
-		slot, ok := p.Pass().(*handshake.Slot)
-		return slot, ok && slot != nil
-	}
-	return nil, false
+// refuse counts and reports an inbound connection that did not become a link.
+func (h *Host) refuse(raw transport.Conn, stage string, err error, began time.Time) {
+	h.refused.Add(1)
+	h.emit(Event{
+		Kind: EventRefused, Address: remoteText(raw), Inbound: true, Stage: stage, Reason: asReason(err), Duration: time.Since(began),
+	})
 }
 
 // dialLoop dials whom the peer manager names, a bounded number at once.
@@ -194,7 +177,7 @@ func (h *Host) dialAddress(ctx context.Context, addr transport.Address) (*link, 
 			}
 			return nil, handshake.Fail(handshake.StageTransport, code, err)
 		}
-		ip := remoteIP(raw)
+		ip := raw.RemoteIP()
 		shake, err := h.upgrader.Outbound(ctx, raw, addr, time.Since(began))
 		if err != nil {
 			return nil, err
@@ -248,23 +231,6 @@ func stageOf(err error) string {
 		return r.Stage
 	}
 	return ""
-}
-
-// remoteIP is the remote's IP; invalid where the transport has none.
-func remoteIP(c transport.Conn) netip.Addr {
-	if r, ok := c.(interface{ RemoteIP() netip.Addr }); ok {
-		return r.RemoteIP().Unmap()
-	}
-	m := c.RemoteMultiaddr()
-	if m == nil {
-		return netip.Addr{}
-	}
-	ip, err := manet.ToIP(m)
-	if err != nil {
-		return netip.Addr{}
-	}
-	a, _ := netip.AddrFromSlice(ip)
-	return a.Unmap()
 }
 
 func remoteText(c transport.Conn) string {

@@ -43,9 +43,10 @@ func (noTransport) CanDial(ma.Multiaddr) bool { return false }
 func (noTransport) Dial(context.Context, ma.Multiaddr) (transport.Conn, error) {
 	return nil, transport.ErrNoTransport
 }
-func (noTransport) Listen(context.Context, ma.Multiaddr) (transport.Listener, error) {
+func (noTransport) Listen(context.Context, ma.Multiaddr, transport.Admit) (transport.Listener, error) {
 	return nil, transport.ErrNoTransport
 }
+func (noTransport) Close() error { return nil }
 
 // noWire makes no link.
 type noWire struct{}

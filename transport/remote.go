@@ -9,16 +9,6 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// RemoteIP is the IP address of a connection's remote, IPv4-mapped ones as IPv4; false where it has none (memory, Tor). It
-// does not allocate for connections that have a method RemoteIP() netip.Addr (the zero Addr for none), as ours do.
-func RemoteIP(c Conn) (netip.Addr, bool) {
-	if c, ok := c.(interface{ RemoteIP() netip.Addr }); ok {
-		ip := c.RemoteIP()
-		return ip, ip.IsValid()
-	}
-	return MultiaddrIP(c.RemoteMultiaddr())
-}
-
 // MultiaddrIP is the IP address that m begins with, IPv4-mapped ones as IPv4; false when it begins otherwise.
 func MultiaddrIP(m ma.Multiaddr) (netip.Addr, bool) {
 	raw, err := manet.ToIP(m)

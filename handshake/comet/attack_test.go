@@ -222,11 +222,11 @@ func rogue(t *testing.T, early []byte, then func(*secretconn.Conn)) (*handshake.
 		}
 	}()
 	u := l.upgrader(t)
-	slot, err := u.Reserve(b)
+	ticket, err := u.Admit(b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	link, err := u.Inbound(context.Background(), b, slot)
+	link, err := u.Inbound(context.Background(), b, ticket)
 	<-done
 	return link, err
 }

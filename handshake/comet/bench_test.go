@@ -3,6 +3,7 @@ package comet
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 
@@ -38,12 +39,12 @@ func benchUpgrade(b *testing.B, inFlight int, connect func() (dialed, accepted t
 		in, done := make(chan transport.Conn), make(chan error, 1)
 		go func() {
 			for y := range in {
-				slot, err := lu.Reserve(y)
+				ticket, err := lu.Admit(y)
 				if err != nil {
 					done <- err
 					continue
 				}
-				link, err := lu.Inbound(context.Background(), y, slot)
+				link, err := lu.Inbound(context.Background(), y, ticket)
 				if err == nil {
 					_ = link.Session.Close(muxer.CodeRequested, "")
 				}
@@ -67,6 +68,11 @@ func BenchmarkSetUpPipe(b *testing.B) {
 		return x, y
 	})
 }
+
+// loopback is a connection of package net.
+type loopback struct{ manet.Conn }
+
+func (loopback) RemoteIP() netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, 1}) }
 
 // BenchmarkSetUpTCP is the set-up of both ends over loopback, with the connect, 2 and 16 in flight.
 func BenchmarkSetUpTCP(b *testing.B) {
@@ -93,7 +99,7 @@ func BenchmarkSetUpTCP(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				return m
+				return loopback{m}
 			}
 			// Which accepted connection belongs to which dial does not matter: every handshake has both ends.
 			benchUpgrade(b, inFlight, func() (transport.Conn, transport.Conn) {

@@ -98,13 +98,13 @@ func upgradeOver(tb testing.TB, dialer, listener *node, addr transport.Address, 
 	du, lu := dialer.upgrader(tb), listener.upgrader(tb)
 	done := make(chan result, 1)
 	go func() {
-		slot, err := lu.Reserve(b)
+		ticket, err := lu.Admit(b)
 		if err != nil {
 			b.Close()
 			done <- result{nil, err}
 			return
 		}
-		link, err := lu.Inbound(context.Background(), b, slot)
+		link, err := lu.Inbound(context.Background(), b, ticket)
 		done <- result{link, err}
 	}()
 	link, err := du.Outbound(context.Background(), a, addr, 3*time.Millisecond)

@@ -4,6 +4,7 @@ package handshaketest
 import (
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -80,6 +81,12 @@ func (c *Conn) LocalMultiaddr() ma.Multiaddr { return c.local }
 
 // RemoteMultiaddr implements transport.Conn.
 func (c *Conn) RemoteMultiaddr() ma.Multiaddr { return c.remote }
+
+// RemoteIP implements transport.Conn.
+func (c *Conn) RemoteIP() netip.Addr {
+	ip, _ := transport.MultiaddrIP(c.remote)
+	return ip
+}
 
 // LocalAddr implements net.Conn.
 func (c *Conn) LocalAddr() net.Addr { return netAddr(c.local) }

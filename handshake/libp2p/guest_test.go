@@ -113,11 +113,11 @@ func meetGuest(t *testing.T, side muxer.Side, n plainNode, play func(*guest)) (*
 		guests <- g
 	}()
 	u := us.upgrader(t)
-	slot, err := u.Reserve(y)
+	ticket, err := u.Admit(y)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := u.Inbound(t.Context(), y, slot)
+	l, err := u.Inbound(t.Context(), y, ticket)
 	return l, <-guests, err
 }
 

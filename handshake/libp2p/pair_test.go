@@ -101,14 +101,14 @@ func shake(t *testing.T, dialer, listener end) (dl, ll *handshake.Link, derr, le
 	t.Helper()
 	d, l := rawPair()
 	u := listener.upgrader(t)
-	slot, err := u.Reserve(l)
+	ticket, err := u.Admit(l)
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		ll, lerr = u.Inbound(t.Context(), l, slot)
+		ll, lerr = u.Inbound(t.Context(), l, ticket)
 	}()
 	dl, derr = dialer.upgrader(t).Outbound(t.Context(), d, address(t, listener.key), time.Millisecond)
 	<-done

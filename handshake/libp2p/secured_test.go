@@ -1,6 +1,7 @@
 package libp2p
 
 import (
+	"net/netip"
 	"testing"
 	"testing/synctest"
 
@@ -23,6 +24,7 @@ type secured struct {
 var _ handshake.SecuredConn = secured{}
 
 func (s secured) LocalMultiaddr() ma.Multiaddr         { return s.raw.LocalMultiaddr() }
+func (s secured) RemoteIP() netip.Addr                 { return s.raw.RemoteIP() }
 func (s secured) RemoteMultiaddr() ma.Multiaddr        { return s.raw.RemoteMultiaddr() }
 func (s secured) RemotePublicKey() handshake.PublicKey { return s.key }
 func (secured) Security() string                       { return "tls" }
@@ -46,14 +48,14 @@ func shakeSecured(t *testing.T, dialer, listener end, dialed string) (dl, ll *ha
 	d, l := handshaketest.Pipe("/ip4/10.0.0.1/udp/1000/quic-v1", "/ip4/10.0.0.2/udp/2000/quic-v1")
 	dc, lc := securedEnd(t, d, muxer.Dialer, listener.key.Public()), securedEnd(t, l, muxer.Listener, dialer.key.Public())
 	u := listener.upgrader(t)
-	slot, err := u.Reserve(lc)
+	ticket, err := u.Admit(lc)
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		ll, lerr = u.Inbound(t.Context(), lc, slot)
+		ll, lerr = u.Inbound(t.Context(), lc, ticket)
 	}()
 	addr, err := transport.ParseAddress("/ip4/10.0.0.2/udp/2000/quic-v1/p2p/" + dialed)
 	if err != nil {

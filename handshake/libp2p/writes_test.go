@@ -49,14 +49,14 @@ func setupWrites(t *testing.T) (n [2]int64) {
 		x, y := rawPair()
 		dc, lc := &counted{Conn: x}, &counted{Conn: y}
 		u := l.upgrader(t)
-		slot, err := u.Reserve(lc)
+		ticket, err := u.Admit(lc)
 		if err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
 		links := make(chan *handshake.Link, 2)
 		go func() {
-			link, err := u.Inbound(t.Context(), lc, slot)
+			link, err := u.Inbound(t.Context(), lc, ticket)
 			if err == nil {
 				err = link.Agree(t.Context(), nil)
 			}

@@ -49,8 +49,8 @@ func (m *machine) Dial(ctx context.Context, addr ma.Multiaddr) (transport.Conn, 
 }
 
 // Listen implements transport.Transport.
-func (m *machine) Listen(ctx context.Context, addr ma.Multiaddr) (transport.Listener, error) {
-	l, err := m.Transport.Listen(ctx, addr)
+func (m *machine) Listen(ctx context.Context, addr ma.Multiaddr, admit transport.Admit) (transport.Listener, error) {
+	l, err := m.Transport.Listen(ctx, addr, admit)
 	if err != nil {
 		return nil, err
 	}
@@ -62,17 +62,17 @@ type listener struct {
 	node *Node
 }
 
-func (l *listener) Accept(ctx context.Context) (transport.Conn, error) {
+func (l *listener) Accept(ctx context.Context) (transport.Conn, transport.Ticket, error) {
 	if f := l.node.Faults.Accept; f != nil {
 		if err := f(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	c, err := l.Listener.Accept(ctx)
+	c, ticket, err := l.Listener.Accept(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return l.node.hold(c), nil
+	return l.node.hold(c), ticket, nil
 }
 
 // conn is a node's end of a connection.

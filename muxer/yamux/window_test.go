@@ -28,7 +28,7 @@ func distant(t *testing.T, path memory.Conditions) (dialer, listener net.Conn) {
 		return network.NewTransport(memory.HostConfig{IP: netip.AddrFrom4([4]byte{10, 0, 0, last})})
 	}
 	at := ma.StringCast("/ip4/10.0.0.1/tcp/1")
-	l, err := host(1).Listen(t.Context(), at)
+	l, err := host(1).Listen(t.Context(), at, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func distant(t *testing.T, path memory.Conditions) (dialer, listener net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := l.Accept(t.Context())
+	b, _, err := l.Accept(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func build(t *testing.T, hosts int, cfg memory.Config) *net2 {
 	n := &net2{T: t, Network: memory.NewNetwork(cfg)}
 	for i := range hosts {
 		host := n.NewTransport(memory.HostConfig{IP: netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)})})
-		l, err := host.Listen(t.Context(), transporttest.Address(t, "/ip4/0.0.0.0/tcp/26656"))
+		l, err := host.Listen(t.Context(), transporttest.Address(t, "/ip4/0.0.0.0/tcp/26656"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +56,7 @@ func (n *net2) connect(from, to int) (*memory.Conn, *memory.Conn) {
 	if err != nil {
 		n.Fatal(err)
 	}
-	accepted, err := n.listeners[to].Accept(n.Context())
+	accepted, _, err := n.listeners[to].Accept(n.Context())
 	if err != nil {
 		n.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestStall(t *testing.T) {
 			t.Errorf("read %v", err)
 		}
 		wg.Wait()
-		accepted, err := n.listeners[2].Accept(t.Context())
+		accepted, _, err := n.listeners[2].Accept(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -392,7 +392,7 @@ func TestOutsideBubble(t *testing.T) {
 	a, b := network.NewTransport(memory.HostConfig{}), network.NewTransport(memory.HostConfig{})
 	for range 3 {
 		synctest.Test(t, func(t *testing.T) {
-			l, err := b.Listen(t.Context(), transporttest.Address(t, "/memory/0"))
+			l, err := b.Listen(t.Context(), transporttest.Address(t, "/memory/0"), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,6 +14,7 @@ type Listener struct {
 	host    *Transport
 	at      endpoint
 	addr    ma.Multiaddr
+	admit   transport.Admit
 	backlog chan *Conn
 	done    chan struct{} // closed by Close
 	once    sync.Once
@@ -24,23 +25,42 @@ var _ transport.Listener = (*Listener)(nil)
 // Addr is where the listener listens.
 func (l *Listener) Addr() ma.Multiaddr { return l.addr }
 
-// Accept waits for the next connection.
-func (l *Listener) Accept(ctx context.Context) (transport.Conn, error) {
-	var err error
+// Accept waits for the next connection that is admitted.
+func (l *Listener) Accept(ctx context.Context) (transport.Conn, transport.Ticket, error) {
+	for {
+		c, err := l.next(ctx)
+		if err != nil {
+			return nil, nil, &transport.OpError{Op: "accept on", Addr: l.addr, Err: err}
+		}
+		if l.admit == nil {
+			return c, nil, nil
+		}
+		ticket, err := l.admit(c)
+		if err == nil {
+			return c, ticket, nil
+		}
+		_ = c.Close()
+	}
+}
+
+// next takes a connection out of the backlog.
+func (l *Listener) next(ctx context.Context) (*Conn, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	select {
 	case <-l.done: // before what is in the backlog
-		err = transport.ErrListenerClosed
+		return nil, transport.ErrListenerClosed
 	default:
-		select {
-		case c := <-l.backlog:
-			return c, nil
-		case <-l.done:
-			err = transport.ErrListenerClosed
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
 	}
-	return nil, &transport.OpError{Op: "accept on", Addr: l.addr, Err: err}
+	select {
+	case c := <-l.backlog:
+		return c, nil
+	case <-l.done:
+		return nil, transport.ErrListenerClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // Close stops the listener and resets the connections that nobody has accepted. It may be called twice.

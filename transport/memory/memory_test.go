@@ -31,7 +31,7 @@ func TestSuite(t *testing.T) {
 				n := memory.NewNetwork(memory.Config{Seed: 1, Conditions: kind.conditions})
 				dialer := n.NewTransport(memory.HostConfig{IP: kind.dialer})
 				away := n.NewTransport(memory.HostConfig{})
-				hangs, err := away.Listen(t.Context(), transporttest.Address(t, "/memory/77"))
+				hangs, err := away.Listen(t.Context(), transporttest.Address(t, "/memory/77"), nil)
 				if err != nil {
 					t.Fatal(err)
 				}

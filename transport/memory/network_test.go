@@ -69,7 +69,7 @@ func TestRefusals(t *testing.T) {
 		{n.hosts[0], "/ip6/::/tcp/1", syscall.EADDRNOTAVAIL},
 		{plain, "/ip4/0.0.0.0/tcp/1", transport.ErrNoTransport},
 	} {
-		_, err := test.at.Listen(t.Context(), transporttest.Address(t, test.addr))
+		_, err := test.at.Listen(t.Context(), transporttest.Address(t, test.addr), nil)
 		if !errors.Is(err, test.want) || !strings.Contains(err.Error(), "listen on "+test.addr+": ") {
 			t.Errorf("Listen(%s): %v; want %v", test.addr, err, test.want)
 		}
@@ -169,7 +169,7 @@ func TestPipe(t *testing.T) {
 func BenchmarkSetup(b *testing.B) {
 	n := memory.NewNetwork(memory.Config{})
 	dialer := n.NewTransport(memory.HostConfig{})
-	l, err := n.NewTransport(memory.HostConfig{}).Listen(b.Context(), transporttest.Address(b, "/memory/0"))
+	l, err := n.NewTransport(memory.HostConfig{}).Listen(b.Context(), transporttest.Address(b, "/memory/0"), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func BenchmarkSetup(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		d, err := l.Accept(b.Context())
+		d, _, err := l.Accept(b.Context())
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -32,15 +32,15 @@ func (t *Transport) Name() string { return "memory" }
 // IP is the address that the transport presents; the zero Addr when it has none.
 func (t *Transport) IP() netip.Addr { return t.ip }
 
-// CanDial says whether addr is /memory/NUMBER or, for a transport with an IP, a host and a TCP port.
+// CanDial reports whether addr is /memory/NUMBER or, for a transport with an IP, a host and a TCP port.
 func (t *Transport) CanDial(addr ma.Multiaddr) bool {
 	to, err := parse(addr)
 	return err == nil && (t.ip.IsValid() || !to.ip.IsValid() && to.name == "")
 }
 
 // Listen listens on /memory/NUMBER (0: a free one) or, for a transport with an IP, on that IP or the unspecified one and a
-// TCP port (0: a free one). Its error is a *transport.OpError.
-func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr) (transport.Listener, error) {
+// TCP port (0: a free one). Accept calls admit. The error is a *transport.OpError.
+func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr, admit transport.Admit) (transport.Listener, error) {
 	fail := func(err error) (transport.Listener, error) {
 		return nil, transport.NewOpError(ctx, "listen on", addr, err)
 	}
@@ -71,10 +71,16 @@ func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr) (transport.Li
 	if ip, ok := transport.MultiaddrIP(addr); ok && ip.IsUnspecified() {
 		shown = endpoint{ip, at.number}.multiaddr() // as TCP shows it
 	}
-	l := &Listener{host: t, at: at.endpoint, addr: shown, backlog: make(chan *Conn, n.cfg.Backlog), done: make(chan struct{})}
+	l := &Listener{
+		host: t, at: at.endpoint, addr: shown, admit: admit,
+		backlog: make(chan *Conn, n.cfg.Backlog), done: make(chan struct{}),
+	}
 	n.listeners[at.endpoint] = l
 	return l, nil
 }
+
+// Close does nothing: a Transport keeps nothing.
+func (t *Transport) Close() error { return nil }
 
 // freeLocked is a number that nobody listens on.
 func (t *Transport) freeLocked(ip netip.Addr) uint64 {

@@ -16,15 +16,17 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Who is let in. For each first packet of a connection quic-go asks, on its one goroutine and before anything is decrypted:
+// Who is let in. For the first packet of each connection quic-go asks, on its one goroutine and before it decrypts anything:
 //
-//  1. doubts: must the address be validated first? A Retry costs the dialer a round trip and us one packet, and nothing is kept.
-//  2. admit: the guard, that is the node's budgets. A refusal costs one packet.
+//  1. doubts: must the remote prove its address first? A Retry costs the dialer a round trip and us one packet; we keep
+//     nothing.
+//  2. admit: the listener's Admit, which knows the node's budgets. A refusal costs one packet.
 //
-// An address that is not validated may be forged. Such connections may hold only few places, and only for a short time: one of each IP in ten seconds,
-// Config.Unverified in all at once, each for unverifiedTime. So a flood of forged packets takes little of what it wants to take: from the IP that it
-// names at most one place for two seconds in every ten, while real dialers from there are asked to validate their address, and then have their own budgets.
-// Loopback addresses cannot be forged from outside of the machine.
+// The address of a first packet may be forged. Connections from such addresses may hold only few tickets, and only for a
+// short time: one for each IP in ten seconds, Config.Unverified in all at once, each for unverifiedTime. So a flood of
+// forged packets takes from the IP that it names at most one ticket for two seconds in every ten, while real dialers from
+// there are asked to prove their address and then have budgets of their own. Nobody outside of the machine can forge a
+// loopback address.
 const (
 	// unverifiedTime bounds the handshake of a connection from an address that may be forged: a few round trips.
 	unverifiedTime = 2 * time.Second
@@ -32,11 +34,11 @@ const (
 	doubtWindow = 10 * time.Second
 	// doubtSources bounds how many sources are remembered in one window. When more come, all must validate their address.
 	doubtSources = 4096
-	// maxAttempts bounds the handshakes in flight of a listener, whatever the guard says.
+	// maxAttempts bounds the handshakes in flight of a listener, whatever Admit says.
 	maxAttempts = 4096
 )
 
-// doubt decides which addresses must be validated. The listener's mutex guards it.
+// doubt decides which remotes must prove their address. The listener's mutex guards it.
 type doubt struct {
 	limit      int // connections from addresses that may be forged, in their handshake
 	unverified int
@@ -58,7 +60,7 @@ func source(ip netip.Addr) netip.Prefix {
 	return p
 }
 
-// ask says whether the address must be validated.
+// ask reports whether the remote at ip must prove its address.
 func (d *doubt) ask(ip netip.Addr, now time.Time) bool {
 	if d.trust(ip) {
 		return false
@@ -83,7 +85,7 @@ func (d *doubt) ask(ip netip.Addr, now time.Time) bool {
 	return false
 }
 
-// doubts says whether a connection from there must validate its address first.
+// doubts reports whether a connection from a must prove its address first.
 func (l *listener) doubts(a net.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -92,7 +94,7 @@ func (l *listener) doubts(a net.Addr) bool {
 
 type attemptKey struct{}
 
-// attempt is a connection in its handshake. It is what the guard sees of it.
+// attempt is a connection in its handshake, as Admit sees it.
 type attempt struct {
 	l      *listener
 	remote net.Addr
@@ -100,7 +102,7 @@ type attempt struct {
 
 	mu     sync.Mutex
 	conn   *lib.Conn // once our part of the handshake is sent
-	place  transport.Pass
+	ticket transport.Ticket
 	over   bool  // it has failed, or was interrupted
 	passed bool  // the handshake is complete
 	became *Conn // once passed
@@ -108,42 +110,27 @@ type attempt struct {
 	unhook func() bool
 }
 
-// lostPlace is told to a remote whose handshake was interrupted.
-const lostPlace = "the place of the handshake was given to another one, or its time was over"
+// lostTicket is told to a remote whose handshake was interrupted.
+const lostTicket = "another handshake took the place of this one, or its time was over"
 
 var (
 	errBusy    = errors.New("too many handshakes are in flight")
 	errClosing = errors.New("the listener is closed")
 )
 
-// admit asks the guard about a new connection. quic-go refuses it if there is an error.
+// admit decides about a new connection. quic-go refuses it if there is an error.
 func (l *listener) admit(ctx context.Context, info *lib.ClientInfo) (context.Context, error) {
 	a := &attempt{l: l, remote: info.RemoteAddr}
-	l.mu.Lock()
-	guard := l.guard
-	a.doubt = !info.AddrVerified && !l.doubt.trust(remoteIP(info.RemoteAddr))
-	select {
-	case <-l.closing:
-		l.mu.Unlock()
-		return nil, errClosing
-	default:
+	if err := l.enter(a, info.AddrVerified); err != nil {
+		return nil, err
 	}
-	if l.doubt.inFlight >= maxAttempts {
-		l.mu.Unlock()
-		return nil, errBusy
-	}
-	l.doubt.inFlight++
-	if a.doubt {
-		l.doubt.unverified++
-	}
-	l.mu.Unlock()
-	if guard != nil {
-		place, err := guard(a)
+	if l.ask != nil {
+		ticket, err := l.ask(a)
 		if err != nil {
 			l.leave(a)
 			return nil, err
 		}
-		a.place = place
+		a.ticket = ticket
 	}
 	ctx = context.WithValue(ctx, attemptKey{}, a)
 	l.attempts.Add(1)
@@ -157,7 +144,24 @@ func (l *listener) admit(ctx context.Context, info *lib.ClientInfo) (context.Con
 	return ctx, nil
 }
 
-// leave gives the place in the listener's own budget back.
+// enter counts an attempt in the listener's own budget, if there is room.
+func (l *listener) enter(a *attempt, verified bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.isClosed():
+		return errClosing
+	case l.doubt.inFlight >= maxAttempts:
+		return errBusy
+	}
+	l.doubt.inFlight++
+	if a.doubt = !verified && !l.doubt.trust(remoteIP(a.remote)); a.doubt {
+		l.doubt.unverified++
+	}
+	return nil
+}
+
+// leave takes an attempt out of the listener's own budget.
 func (l *listener) leave(a *attempt) {
 	l.mu.Lock()
 	l.doubt.inFlight--
@@ -167,7 +171,7 @@ func (l *listener) leave(a *attempt) {
 	l.mu.Unlock()
 }
 
-// finish ends the attempt, one way or the other; mu is held. It says false if that has happened before.
+// finish ends the attempt, one way or the other. It reports false if the attempt has ended before. a.mu is held.
 func (a *attempt) finish() bool {
 	if a.over || a.passed {
 		return false
@@ -191,30 +195,34 @@ func (a *attempt) gone() {
 	a.l.attempts.Done()
 }
 
-// attach gives the attempt its connection. It says false, and closes the connection, if the attempt was interrupted before.
+// attach gives the attempt its connection. It reports false, and closes the connection, if the attempt was interrupted
+// before.
 func (a *attempt) attach(q *lib.Conn) bool {
 	a.mu.Lock()
 	over := a.over
 	a.conn = q
 	a.mu.Unlock()
 	if over {
-		_ = q.CloseWithError(lib.ApplicationErrorCode(toWire(muxer.CodeTooManyStarts)), lostPlace)
+		_ = q.CloseWithError(lib.ApplicationErrorCode(toWire(muxer.CodeTooManyStarts)), lostTicket)
 	}
 	return !over
 }
 
-// pass ends the attempt with a connection. It says false if the attempt was interrupted before.
-func (a *attempt) pass(c *Conn) bool {
+// pass ends the attempt with a connection, and gives up the ticket to the caller. It reports false if the attempt was
+// interrupted before.
+func (a *attempt) pass(c *Conn) (transport.Ticket, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.finish() {
-		return false
+		return nil, false
 	}
 	if a.unhook() {
 		a.l.attempts.Done()
 	}
 	a.passed, a.became = true, c
-	return true
+	t := a.ticket
+	a.ticket = nil
+	return t, true
 }
 
 // end interrupts the attempt.
@@ -232,19 +240,17 @@ func (a *attempt) end(code muxer.Code, reason string) {
 	}
 }
 
-// release gives the guard's place back, once.
+// release releases the ticket, once.
 func (a *attempt) release() {
 	a.mu.Lock()
-	place := a.place
-	a.place = nil
+	t := a.ticket
+	a.ticket = nil
 	a.mu.Unlock()
-	if place != nil {
-		place.Release()
-	}
+	release(t)
 }
 
-// Close interrupts the handshake, or ends the connection that it has become, without waiting: the guard's owner may call it while it is asked about
-// another connection.
+// Close interrupts the handshake, or ends the connection that it has become. It does not wait: Admit may call it while
+// it is asked about another connection.
 func (a *attempt) Close() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -256,7 +262,7 @@ func (a *attempt) Close() error {
 	return nil
 }
 
-// expire is called when an attempt from an address that may be forged has taken long enough.
+// expire ends an attempt from an address that may be forged, at the end of its time.
 func (a *attempt) expire() {
 	defer a.l.attempts.Done()
 	a.mu.Lock()
@@ -264,7 +270,7 @@ func (a *attempt) expire() {
 	a.interrupt() // unless it has passed just now
 }
 
-// interrupt ends the attempt, if it has not ended, without waiting. mu is held.
+// interrupt ends the attempt, if it has not ended, without waiting. a.mu is held.
 func (a *attempt) interrupt() {
 	if !a.finish() {
 		return
@@ -274,7 +280,7 @@ func (a *attempt) interrupt() {
 	a.l.attempts.Go(func() { // gone has not been here yet, so that nobody has waited for attempts
 		a.release()
 		if q != nil {
-			_ = q.CloseWithError(lib.ApplicationErrorCode(toWire(muxer.CodeTooManyStarts)), lostPlace)
+			_ = q.CloseWithError(lib.ApplicationErrorCode(toWire(muxer.CodeTooManyStarts)), lostTicket)
 		}
 	})
 }
@@ -285,10 +291,10 @@ func (a *attempt) LocalMultiaddr() ma.Multiaddr { return a.l.addr }
 // RemoteMultiaddr implements transport.Conn.
 func (a *attempt) RemoteMultiaddr() ma.Multiaddr { return multiaddr(a.remote) }
 
-// RemoteIP is the remote's IP address, IPv4-mapped ones as IPv4.
+// RemoteIP implements transport.Conn.
 func (a *attempt) RemoteIP() netip.Addr { return remoteIP(a.remote) }
 
-// refuseInterrupted makes handshakes fail that were interrupted before quic-go has told us of their connection.
+// refuseInterrupted fails handshakes that were interrupted before quic-go has handed out their connection.
 func refuseInterrupted(c *tls.Config) {
 	next := c.GetCertificate
 	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {

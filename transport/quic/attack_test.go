@@ -31,9 +31,10 @@ type internet struct {
 	tls    *countingTLS
 
 	mu     sync.Mutex
-	asked  []bool // of each connection that the guard was asked about: may its address be forged?
-	refuse error  // what the guard says
-	held   int    // places that it has given and not got back
+	asked  []bool // of each connection that admit was asked about: may its address be forged?
+	closes bool   // admit closes the connection, and admits it
+	refuse error  // what admit answers
+	held   int    // tickets that it has given and not got back
 }
 
 // countingTLS counts the certificates that the listener has shown: each is a signature, and a key exchange.
@@ -52,20 +53,34 @@ func (c *countingTLS) ServerConfig(id handshake.Identity) *cryptotls.Config {
 	return conf
 }
 
-type place struct {
+type ticket struct {
 	n    *internet
 	once sync.Once
 }
 
-func (p *place) Release() {
+func (p *ticket) Release() {
 	released := false
 	p.once.Do(func() { released = true })
 	p.n.mu.Lock()
 	defer p.n.mu.Unlock()
 	if !released {
-		p.n.t.Error("a place was given back twice")
+		p.n.t.Error("a ticket was released twice")
 	}
 	p.n.held--
+}
+
+func (n *internet) admit(raw transport.Conn) (transport.Ticket, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asked = append(n.asked, raw.(*attempt).doubt)
+	if n.refuse != nil {
+		return nil, n.refuse
+	}
+	if n.closes {
+		raw.Close() // as the budgets do with the oldest of a full house
+	}
+	n.held++
+	return &ticket{n: n}, nil
 }
 
 // onInternet runs f with a listener at 10.0.0.1, in virtual time.
@@ -77,25 +92,15 @@ func onInternet(t *testing.T, cfg Config, f func(t *testing.T, n *internet)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n.l, err = tr.listen(n.socket(tr, netip.MustParseAddr("10.0.0.1"))); err != nil {
+		if n.l, err = tr.listen(n.socket(tr, netip.MustParseAddr("10.0.0.1")), n.admit); err != nil {
 			t.Fatal(err)
 		}
-		n.l.Guard(func(raw transport.Conn) (transport.Pass, error) {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			n.asked = append(n.asked, raw.(*attempt).doubt)
-			if n.refuse != nil {
-				return nil, n.refuse
-			}
-			n.held++
-			return &place{n: n}, nil
-		})
 		f(t, n)
 		n.l.Close()
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if n.held != 0 || n.l.doubt.inFlight != 0 || n.l.doubt.unverified != 0 {
-			t.Errorf("at the end %d places are held, %d handshakes count as in flight, %d of them from addresses in doubt", n.held, n.l.doubt.inFlight, n.l.doubt.unverified)
+			t.Errorf("at the end %d tickets are held, %d handshakes count as in flight, %d of them from addresses in doubt", n.held, n.l.doubt.inFlight, n.l.doubt.unverified)
 		}
 	})
 }
@@ -120,11 +125,11 @@ func (n *internet) dial(ip string) error {
 		return err
 	}
 	defer c.Close()
-	far, err := n.l.Accept(ctx)
+	far, ticket, err := n.l.Accept(ctx)
 	if err != nil {
 		return err
 	}
-	far.(transport.PassHolder).Pass().Release()
+	ticket.Release()
 	return far.Close()
 }
 
@@ -189,7 +194,7 @@ func TestForgedFlood(t *testing.T) {
 		}
 		n.mu.Lock()
 		if len(n.asked) != places || n.held != places {
-			t.Errorf("the guard was asked %d times and gave %d places, want %d", len(n.asked), n.held, places)
+			t.Errorf("admit was asked %d times and gave %d tickets, want %d", len(n.asked), n.held, places)
 		}
 		n.mu.Unlock()
 		for _, ip := range []string{"10.0.0.2", "10.0.0.3", "10.1.0.1"} { // the last one is one that was abused
@@ -206,7 +211,7 @@ func TestForgedFlood(t *testing.T) {
 	})
 }
 
-// Whom the guard refuses, nothing is computed for.
+// Nothing is computed for a refused connection.
 func TestRefusedBeforeCryptography(t *testing.T) {
 	onInternet(t, Config{}, func(t *testing.T, n *internet) {
 		n.refuse = errors.New("the node is full")
@@ -225,8 +230,8 @@ func TestRefusedBeforeCryptography(t *testing.T) {
 	})
 }
 
-// A place is given back when the handshake fails, whichever way, and when its owner takes it back.
-func TestPlaces(t *testing.T) {
+// A ticket is released when the handshake fails, whichever way, and when its owner ends the connection.
+func TestTickets(t *testing.T) {
 	onInternet(t, Config{}, func(t *testing.T, n *internet) {
 		tr := newTransport(t, Config{}, dialerKey)
 		from := n.socket(tr, netip.MustParseAddr("10.0.0.2"))
@@ -246,13 +251,9 @@ func TestPlaces(t *testing.T) {
 		}
 		n.mu.Unlock()
 
-		n.l.Guard(func(raw transport.Conn) (transport.Pass, error) {
-			raw.Close() // as the budgets do with the oldest of a full house
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			n.held++
-			return &place{n: n}, nil
-		})
+		n.mu.Lock()
+		n.closes = true
+		n.mu.Unlock()
 		if err := n.dial("10.0.0.3"); err == nil {
 			t.Error("an interrupted handshake succeeded")
 		}
@@ -296,11 +297,11 @@ func TestOneSocket(t *testing.T) {
 	defer cancel()
 	for _, at := range []string{"/ip4/127.0.0.1/udp/0/quic-v1", "/ip6/::1/udp/0/quic-v1"} {
 		a, b := newTransport(t, Config{}, dialerKey), newTransport(t, Config{}, listenerKey)
-		la, err := a.Listen(ctx, transporttest.Address(t, at))
+		la, err := a.Listen(ctx, transporttest.Address(t, at), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		lb, err := b.Listen(ctx, transporttest.Address(t, at))
+		lb, err := b.Listen(ctx, transporttest.Address(t, at), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

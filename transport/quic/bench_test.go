@@ -34,7 +34,7 @@ type ours struct {
 }
 
 func newOurs(b *testing.B) *ours {
-	l, err := newTransport(b, Config{}, listenerKey).Listen(context.Background(), transporttest.Address(b, "/ip4/127.0.0.1/udp/0/quic-v1"))
+	l, err := newTransport(b, Config{}, listenerKey).Listen(context.Background(), transporttest.Address(b, "/ip4/127.0.0.1/udp/0/quic-v1"), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func (o *ours) conns(b *testing.B) (x *ourEnd, y *Conn) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	a, err := o.l.Accept(context.Background())
+	a, _, err := o.l.Accept(context.Background())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func simulated(t testing.TB, cfg Config) (*Conn, *Conn) {
 	}
 	dialer, lis := newTransport(t, cfg, dialerKey), newTransport(t, cfg, listenerKey)
 	from, to := sock(1, dialer), sock(2, lis)
-	l, err := lis.listen(to)
+	l, err := lis.listen(to, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func simulated(t testing.TB, cfg Config) (*Conn, *Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := l.Accept(ctx)
+	b, _, err := l.Accept(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,18 +12,16 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/muxer"
-	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Conn is a QUIC connection, secured and muxed. It is a handshake.SecuredConn and a transport.PassHolder.
+// Conn is a QUIC connection, secured and muxed. It is a handshake.SecuredConn.
 //
 // Streams of applications are quic-go's own: no goroutine and no copy is added. Streams whose readiness is asked for (a session's lanes) get a goroutine
 // that waits for input, and while there is output one that writes it. Close waits for all of them.
 type Conn struct {
-	quic    *lib.Conn
-	socket  *socket
-	key     handshake.PublicKey
-	attempt *attempt // nil when we dialed
+	quic   *lib.Conn
+	socket *socket
+	key    handshake.PublicKey
 
 	local, remote atomic.Pointer[ma.Multiaddr] // made when first asked for
 
@@ -45,14 +43,11 @@ type Conn struct {
 	stalled   bool // stalls runs
 }
 
-var (
-	_ handshake.SecuredConn = (*Conn)(nil)
-	_ transport.PassHolder  = (*Conn)(nil)
-)
+var _ handshake.SecuredConn = (*Conn)(nil)
 
 // newConn takes over the caller's hold of s.
-func newConn(s *socket, q *lib.Conn, key handshake.PublicKey, a *attempt) *Conn {
-	c := &Conn{quic: q, socket: s, key: key, attempt: a, over: make(chan struct{})}
+func newConn(s *socket, q *lib.Conn, key handshake.PublicKey) *Conn {
+	c := &Conn{quic: q, socket: s, key: key, over: make(chan struct{})}
 	context.AfterFunc(q.Context(), c.gone) // Close waits for it
 	return c
 }
@@ -65,16 +60,6 @@ func (c *Conn) Muxer() string { return "quic" }
 
 // RemotePublicKey is the key that the remote has proven.
 func (c *Conn) RemotePublicKey() handshake.PublicKey { return c.key }
-
-// Pass implements transport.PassHolder: it is what the guard returned, nil when we dialed or there is no guard.
-func (c *Conn) Pass() transport.Pass {
-	if c.attempt == nil {
-		return nil
-	}
-	c.attempt.mu.Lock()
-	defer c.attempt.mu.Unlock()
-	return c.attempt.place
-}
 
 // LocalMultiaddr is our end. For a connection that was dialed from a socket without an IP it is found out when first asked for.
 func (c *Conn) LocalMultiaddr() ma.Multiaddr {
@@ -242,7 +227,7 @@ func (c *Conn) finishLanes(within time.Duration) {
 // interrupt ends the connection without waiting for anything.
 func (c *Conn) interrupt() {
 	c.spawn(&c.wg, func() {
-		_ = c.quic.CloseWithError(lib.ApplicationErrorCode(toWire(muxer.CodeTooManyStarts)), lostPlace)
+		_ = c.quic.CloseWithError(lib.ApplicationErrorCode(toWire(muxer.CodeTooManyStarts)), lostTicket)
 	})
 }
 

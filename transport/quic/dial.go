@@ -60,7 +60,7 @@ func (t *Transport) dialIP(ctx context.Context, to netip.AddrPort) (*Conn, error
 		s.release()
 		return nil, err
 	}
-	return newConn(s, q, key, nil), nil
+	return newConn(s, q, key), nil
 }
 
 // explainDial says why a handshake failed. What our own look at the remote's certificate found comes back as it is.

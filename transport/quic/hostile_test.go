@@ -44,7 +44,7 @@ func (c *muted) WriteTo(p []byte, to net.Addr) (int, error) {
 }
 
 // mutedPair is a dialer and a listener in memory, of which each sends so many datagrams and no more. It works in a testing/synctest bubble.
-func mutedPair(t *testing.T, cfg Config, dialer, listening int64) (*Transport, *listener) {
+func mutedPair(t *testing.T, cfg Config, dialer, listening int64, admit transport.Admit) (*Transport, *listener) {
 	t.Helper()
 	var router simnet.Router = &simnet.PerfectRouter{}
 	sock := func(i byte, tr *Transport, say int64) *socket {
@@ -61,7 +61,7 @@ func mutedPair(t *testing.T, cfg Config, dialer, listening int64) (*Transport, *
 	sock(1, from, dialer)
 	s := sock(2, to, listening)
 	s.hold()
-	l, err := to.listen(s)
+	l, err := to.listen(s, admit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,16 +79,15 @@ func codeOf(err error) muxer.Code {
 
 const talkative = 1 << 40
 
-// TestSilentDialer falls silent after each step of the handshake: its place in the listener is free again soon, or the connection ends as idle.
+// TestSilentDialer falls silent after each step of the handshake: its ticket is released soon, or the connection ends as idle.
 func TestSilentDialer(t *testing.T) {
 	for say := range int64(8) {
 		t.Run(fmt.Sprint(say), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				tr, l := mutedPair(t, Config{}, say, talkative)
-				var places atomic.Int32
-				l.Guard(func(transport.Conn) (transport.Pass, error) {
-					places.Add(1)
-					return passFunc(func() { places.Add(-1) }), nil
+				var held atomic.Int32
+				tr, l := mutedPair(t, Config{}, say, talkative, func(transport.Conn) (transport.Ticket, error) {
+					held.Add(1)
+					return ticketFunc(func() { held.Add(-1) }), nil
 				})
 				dialed := make(chan struct{})
 				dialing, stop := context.WithCancel(t.Context())
@@ -101,13 +100,13 @@ func TestSilentDialer(t *testing.T) {
 				}()
 				began := time.Now()
 				ctx, cancel := context.WithTimeout(t.Context(), 2*DefaultHandshakeTimeout)
-				c, err := l.Accept(ctx)
+				c, ticket, err := l.Accept(ctx)
 				cancel()
 				if err == nil {
 					if why := <-watch(c.(*Conn)); codeOf(why) != muxer.CodeIdle {
 						t.Errorf("a silent remote ended with %v", why)
 					}
-					c.(*Conn).Pass().Release()
+					ticket.Release()
 					c.Close()
 				}
 				if took := time.Since(began); took > longest(say) {
@@ -118,8 +117,8 @@ func TestSilentDialer(t *testing.T) {
 				l.mu.Lock()
 				inFlight, unverified := l.doubt.inFlight, l.doubt.unverified
 				l.mu.Unlock()
-				if n := places.Load(); n != 0 || inFlight != 0 || unverified != 0 {
-					t.Errorf("%d places are held, %d handshakes in flight, %d of unverified addresses", n, inFlight, unverified)
+				if n := held.Load(); n != 0 || inFlight != 0 || unverified != 0 {
+					t.Errorf("%d tickets are held, %d handshakes in flight, %d of unverified addresses", n, inFlight, unverified)
 				}
 			})
 		})
@@ -131,7 +130,7 @@ func TestSilentListener(t *testing.T) {
 	for say := range int64(6) {
 		t.Run(fmt.Sprint(say), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				tr, l := mutedPair(t, Config{}, talkative, say)
+				tr, l := mutedPair(t, Config{}, talkative, say, nil)
 				began := time.Now()
 				c, err := tr.Dial(t.Context(), l.Addr())
 				switch {
@@ -156,9 +155,9 @@ func longest(say int64) time.Duration {
 	return 2*DefaultHandshakeTimeout + DefaultIdleTimeout + time.Duration(say+1)*DefaultKeepAlive
 }
 
-type passFunc func()
+type ticketFunc func()
 
-func (f passFunc) Release() { f() }
+func (f ticketFunc) Release() { f() }
 
 // watch tells how a connection ends.
 func watch(c *Conn) <-chan error {
@@ -176,7 +175,7 @@ func (w endWatcher) Ended(err error) { w <- err }
 func TestGarbage(t *testing.T) {
 	for _, at := range []string{"/ip4/127.0.0.1/udp/0/quic-v1", "/ip6/::1/udp/0/quic-v1"} {
 		t.Run(at[:4], func(t *testing.T) {
-			raw, err := newTransport(t, Config{}, listenerKey).Listen(t.Context(), transporttest.Address(t, at))
+			raw, err := newTransport(t, Config{}, listenerKey).Listen(t.Context(), transporttest.Address(t, at), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -359,7 +358,7 @@ func TestCertificateTricks(t *testing.T) {
 			evil := &lib.Transport{Conn: udp}
 			defer udp.Close()
 			defer evil.Close()
-			raw, err := newTransport(t, Config{}, listenerKey).Listen(ctx, transporttest.Address(t, "/ip4/127.0.0.1/udp/0/quic-v1"))
+			raw, err := newTransport(t, Config{}, listenerKey).Listen(ctx, transporttest.Address(t, "/ip4/127.0.0.1/udp/0/quic-v1"), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -374,8 +373,8 @@ func TestCertificateTricks(t *testing.T) {
 				}
 			}
 			select {
-			case c := <-l.accepted:
-				t.Errorf("accepted %s", c.RemotePublicKey().PeerID())
+			case a := <-l.accepted:
+				t.Errorf("accepted %s", a.conn.RemotePublicKey().PeerID())
 			default:
 			}
 
@@ -397,7 +396,7 @@ func TestCertificateTricks(t *testing.T) {
 
 // TestWrongID dials a node whose configuration of TLS expects another one.
 func TestWrongID(t *testing.T) {
-	l, err := newTransport(t, Config{}, listenerKey).Listen(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/udp/0/quic-v1"))
+	l, err := newTransport(t, Config{}, listenerKey).Listen(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/udp/0/quic-v1"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -425,7 +424,7 @@ func (s strict) ClientConfig(ctx context.Context, id handshake.Identity, _ trans
 func TestCloseReasons(t *testing.T) {
 	long := strings.Repeat("long ", 200)
 	for _, at := range []string{"/ip4/127.0.0.1/udp/0/quic-v1", "/ip6/::1/udp/0/quic-v1"} {
-		l, err := newTransport(t, Config{}, listenerKey).Listen(t.Context(), transporttest.Address(t, at))
+		l, err := newTransport(t, Config{}, listenerKey).Listen(t.Context(), transporttest.Address(t, at), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

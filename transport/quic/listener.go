@@ -19,15 +19,16 @@ import (
 // ready is how many connections may wait for Accept. More are refused.
 const ready = 256
 
-// listener is a transport.SecuringListener.
+// listener is a transport.Listener.
 type listener struct {
 	t      *Transport
 	socket *socket
 	quic   *lib.EarlyListener
 	addr   ma.Multiaddr
+	ask    transport.Admit // may be nil
 	log    *slog.Logger
 
-	accepted chan *Conn
+	accepted chan admitted
 	closing  chan struct{} // closed by Close
 	broken   chan struct{} // closed when quic-go accepts no more
 	err      error         // why, once broken is closed
@@ -36,19 +37,36 @@ type listener struct {
 	once     sync.Once
 
 	mu    sync.Mutex // guards what follows
-	guard func(transport.Conn) (transport.Pass, error)
 	doubt doubt
 }
 
-var _ transport.SecuringListener = (*listener)(nil)
+// admitted is a connection whose handshake is complete, with its ticket.
+type admitted struct {
+	conn   *Conn
+	ticket transport.Ticket
+}
 
-// Listen starts to listen on an IP address and port. Its error is a *transport.OpError, or wraps transport.ErrNoTransport. The Listener is a
-// transport.SecuringListener.
-func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr) (transport.Listener, error) {
+// discard closes a connection that nobody accepts.
+func (a admitted) discard(code muxer.Code, reason string) {
+	release(a.ticket)
+	a.conn.Goodbye(code, reason, 0)
+	_ = a.conn.Close()
+}
+
+func release(t transport.Ticket) {
+	if t != nil {
+		t.Release()
+	}
+}
+
+// Listen starts to listen on an IP address and port. It asks admit when the first packet of a connection has come, on
+// quic-go's goroutine. The error is a *transport.OpError, or wraps transport.ErrNoTransport.
+func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr, admit transport.Admit) (transport.Listener, error) {
 	at, ok := parse(addr)
 	switch {
 	case !ok:
-		return nil, &transport.OpError{Op: "listen on", Addr: addr, Err: fmt.Errorf("%w: quic wants /ip4 or /ip6, then /udp/PORT/quic-v1", transport.ErrNoTransport)}
+		err := fmt.Errorf("%w: quic wants /ip4 or /ip6, then /udp/PORT/quic-v1", transport.ErrNoTransport)
+		return nil, &transport.OpError{Op: "listen on", Addr: addr, Err: err}
 	case at.Host != "":
 		return nil, &transport.OpError{Op: "listen on", Addr: addr, Err: errors.New("want an IP address, not a host name")}
 	case ctx.Err() != nil:
@@ -58,7 +76,7 @@ func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr) (transport.Li
 	if err != nil {
 		return nil, transport.NewOpError(ctx, "listen on", addr, err)
 	}
-	l, err := t.listen(s)
+	l, err := t.listen(s, admit)
 	if err != nil {
 		s.release()
 		return nil, transport.NewOpError(ctx, "listen on", addr, err)
@@ -67,9 +85,11 @@ func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr) (transport.Li
 }
 
 // listen makes the listener of a socket, whose hold it takes over.
-func (t *Transport) listen(s *socket) (*listener, error) {
-	l := &listener{t: t, socket: s, addr: multiaddr(s.udp.LocalAddr()), log: t.log,
-		accepted: make(chan *Conn, ready), closing: make(chan struct{}), broken: make(chan struct{}), doubt: newDoubt(t.cfg.Unverified)}
+func (t *Transport) listen(s *socket, admit transport.Admit) (*listener, error) {
+	l := &listener{
+		t: t, socket: s, addr: multiaddr(s.udp.LocalAddr()), ask: admit, log: t.log, doubt: newDoubt(t.cfg.Unverified),
+		accepted: make(chan admitted, ready), closing: make(chan struct{}), broken: make(chan struct{}),
+	}
 	if !s.listener.CompareAndSwap(nil, l) { // two calls at the same moment
 		return nil, errors.New("there is a listener already")
 	}
@@ -84,13 +104,6 @@ func (t *Transport) listen(s *socket) (*listener, error) {
 
 // Addr implements transport.Listener.
 func (l *listener) Addr() ma.Multiaddr { return l.addr }
-
-// Guard implements transport.SecuringListener.
-func (l *listener) Guard(guard func(transport.Conn) (transport.Pass, error)) {
-	l.mu.Lock()
-	l.guard = guard
-	l.mu.Unlock()
-}
 
 // run takes the connections from quic-go as soon as our part of their handshake is sent.
 func (l *listener) run() {
@@ -110,16 +123,17 @@ func (l *listener) run() {
 	}
 }
 
-// await waits for the end of a handshake, and hands the connection to Accept.
+// await waits for the end of a handshake and hands the connection to Accept.
 func (l *listener) await(q *lib.Conn, a *attempt) {
 	if !a.attach(q) {
 		return
 	}
 	select {
 	case <-q.HandshakeComplete():
-	case <-q.Context().Done():
-		l.log.Debug("a handshake failed", slog.Any("remote", a.RemoteMultiaddr()), slog.Any("error", explainDial(context.Cause(q.Context()))))
-		return // attempt.gone sees it too
+	case <-q.Context().Done(): // attempt.gone sees it too
+		err := explainDial(context.Cause(q.Context()))
+		l.log.Debug("a handshake failed", slog.Any("remote", a.RemoteMultiaddr()), slog.Any("error", err))
+		return
 	case <-l.closing:
 		a.end(muxer.CodeShuttingDown, "")
 		return
@@ -130,57 +144,78 @@ func (l *listener) await(q *lib.Conn, a *attempt) {
 		return
 	}
 	l.socket.hold()
-	c := newConn(l.socket, q, key, a)
-	if !a.pass(c) {
+	c := newConn(l.socket, q, key)
+	ticket, ok := a.pass(c)
+	if !ok {
 		_ = c.Close()
 		return
 	}
-	l.mu.Lock()
-	select {
-	case <-l.closing: // Close drains accepted, and what comes later must not get there
-	default:
-		select {
-		case l.accepted <- c:
-			l.mu.Unlock()
-			return
-		default:
-		}
+	if next := (admitted{c, ticket}); !l.offer(next) {
+		next.discard(muxer.CodeTooManyStarts, "too many connections wait to be accepted")
 	}
-	l.mu.Unlock()
-	a.release()
-	c.Goodbye(muxer.CodeTooManyStarts, "too many connections wait to be accepted", 0)
-	_ = c.Close()
+}
+
+// offer queues a connection for Accept. It reports false if there is no room, or the listener is closed.
+func (l *listener) offer(a admitted) bool {
+	l.mu.Lock() // Close closes closing under it, and drains accepted afterwards
+	defer l.mu.Unlock()
+	select {
+	case <-l.closing:
+		return false
+	default:
+	}
+	select {
+	case l.accepted <- a:
+		return true
+	default:
+		return false
+	}
 }
 
 // Accept implements transport.Listener. The connection is a *Conn.
-func (l *listener) Accept(ctx context.Context) (transport.Conn, error) {
+func (l *listener) Accept(ctx context.Context) (transport.Conn, transport.Ticket, error) {
 	if ctx.Err() != nil {
-		return nil, transport.NewOpError(ctx, "accept on", l.addr, ctx.Err())
+		return nil, nil, transport.NewOpError(ctx, "accept on", l.addr, ctx.Err())
+	}
+	if l.isClosed() {
+		return nil, nil, l.closedError(nil)
 	}
 	select {
+	case a := <-l.accepted:
+		return a.conn, a.ticket, nil
 	case <-l.closing:
-		return nil, &transport.OpError{Op: "accept on", Addr: l.addr, Err: transport.ErrListenerClosed}
-	default:
-	}
-	select {
-	case c := <-l.accepted:
-		return c, nil
-	case <-l.closing:
-		return nil, &transport.OpError{Op: "accept on", Addr: l.addr, Err: transport.ErrListenerClosed}
+		return nil, nil, l.closedError(nil)
 	case <-l.broken:
-		select {
-		case <-l.closing:
-			return nil, &transport.OpError{Op: "accept on", Addr: l.addr, Err: transport.ErrListenerClosed}
-		default:
+		if l.isClosed() {
+			return nil, nil, l.closedError(nil)
 		}
 		l.socket.broken.Store(true)
-		return nil, &transport.OpError{Op: "accept on", Addr: l.addr, Err: fmt.Errorf("%w: the socket broke: %w", transport.ErrListenerClosed, l.err)}
+		return nil, nil, l.closedError(l.err)
 	case <-ctx.Done():
-		return nil, transport.NewOpError(ctx, "accept on", l.addr, ctx.Err())
+		return nil, nil, transport.NewOpError(ctx, "accept on", l.addr, ctx.Err())
 	}
 }
 
-// Close implements transport.Listener. It ends the handshakes in flight and waits for them, and closes the connections that nobody has accepted.
+func (l *listener) isClosed() bool {
+	select {
+	case <-l.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// closedError is the final error of Accept; broke, if not nil, is what broke the socket.
+func (l *listener) closedError(broke error) error {
+	err := transport.ErrListenerClosed
+	if broke != nil {
+		err = fmt.Errorf("%w: the socket broke: %w", err, broke)
+	}
+	return &transport.OpError{Op: "accept on", Addr: l.addr, Err: err}
+}
+
+// Close implements transport.Listener. It ends the handshakes in flight and waits for them, and closes the connections
+// that nobody has accepted.
 func (l *listener) Close() error {
 	l.once.Do(func() {
 		l.mu.Lock()
@@ -189,15 +224,12 @@ func (l *listener) Close() error {
 		_ = l.quic.Close()
 		l.wg.Wait()
 		l.attempts.Wait()
-		for {
+		for len(l.accepted) > 0 { // nobody sends any more; an Accept may still receive
 			select {
-			case c := <-l.accepted:
-				c.attempt.release()
-				_ = c.Close()
-				continue
+			case a := <-l.accepted:
+				a.discard(muxer.CodeShuttingDown, "")
 			default:
 			}
-			break
 		}
 		l.socket.listener.Store(nil)
 		l.socket.release()

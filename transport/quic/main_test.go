@@ -45,7 +45,7 @@ func pair(t testing.TB, cfg Config) (*Conn, *Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	l, err := newTransport(t, cfg, listenerKey).Listen(ctx, transporttest.Address(t, "/ip4/127.0.0.1/udp/0/quic-v1"))
+	l, err := newTransport(t, cfg, listenerKey).Listen(ctx, transporttest.Address(t, "/ip4/127.0.0.1/udp/0/quic-v1"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func connect(t testing.TB, tr *Transport, l transport.Listener) (*Conn, *Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { a.Close() })
-	b, err := l.Accept(ctx)
+	b, _, err := l.Accept(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,8 @@
 // listener of the same family that reaches the target, else one socket for all dials of that family. A socket is closed when
 // nobody uses it any more; one that was opened for dials a little later (Transport.Close).
 //
-// Who is let in is decided before any cryptography (Listener.Guard), and source addresses that may be forged hold little for a short time (admission.go).
+// Who is let in is decided before any cryptography (transport.Admit), and source addresses that may be forged hold little for
+// a short time (admission.go).
 // How streams fit a session's lanes is said in lanein.go and laneout.go, what codes mean on the wire in code.go, how packets are read in udp_linux.go.
 //
 // Facts: RFC 9000, libp2p/specs (quic, tls); go-libp2p v0.51.0 is the judge.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/switchyard-p2p/switchyard/handshake/tls"
 	"github.com/switchyard-p2p/switchyard/transport/transporttest"
 )
 
@@ -11,11 +12,19 @@ func TestSuite(t *testing.T) {
 	for _, listen := range []string{"/ip4/127.0.0.1/udp/0/quic-v1", "/ip6/::1/udp/0/quic-v1"} {
 		t.Run(strings.Split(listen, "/")[2], func(t *testing.T) {
 			transporttest.Run(t, func(t *testing.T) transporttest.Env {
+				counting := &countingTLS{TLS: tls.New(tls.Config{})}
+				env := Env{Identity: listenerKey, TLS: counting, RemoteKey: tls.RemoteKey, Resolver: transporttest.Names{}}
+				listening, err := New(Config{}, env)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { listening.Close() })
 				return transporttest.Env{
-					Dialer: newTransport(t, Config{}, dialerKey), Listener: newTransport(t, Config{}, listenerKey),
-					Listen:  transporttest.Address(t, listen),
-					Foreign: transporttest.Address(t, "/ip4/127.0.0.1/tcp/4001"),
-					Hangs:   transporttest.Address(t, "/dns/no-answer.example/udp/1/quic-v1"),
+					Dialer: newTransport(t, Config{}, dialerKey), Listener: listening,
+					Handshakes: func() int { return int(counting.shown.Load()) },
+					Listen:     transporttest.Address(t, listen),
+					Foreign:    transporttest.Address(t, "/ip4/127.0.0.1/tcp/4001"),
+					Hangs:      transporttest.Address(t, "/dns/no-answer.example/udp/1/quic-v1"),
 				}
 			})
 		})

@@ -193,7 +193,7 @@ func (s *socket) close() {
 	_ = s.udp.Close()
 }
 
-// Close lets go of the sockets that are kept for later dials, and has none kept from now on. What is in use stays open. It implements io.Closer, and may be
+// Close closes the sockets that are kept for later dials, and keeps none from now on. What is in use stays open. It may be
 // called more than once.
 func (t *Transport) Close() error {
 	var unused []*socket

@@ -22,11 +22,11 @@ func TestLinger(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			far, err := n.l.Accept(context.Background())
+			far, ticket, err := n.l.Accept(context.Background())
 			if err != nil {
 				t.Fatal(err)
 			}
-			far.(*Conn).Pass().Release()
+			ticket.Release()
 			t.Cleanup(func() { far.Close() })
 			return c.(*Conn)
 		}

@@ -19,7 +19,7 @@ import (
 func linked(t *testing.T) (dialer, listener *tcp.Conn) {
 	t.Helper()
 	tr := tcp.New(tcp.Config{})
-	l, err := tr.Listen(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/tcp/0"))
+	l, err := tr.Listen(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/tcp/0"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func linked(t *testing.T) (dialer, listener *tcp.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { a.Close() })
-	b, err := l.Accept(t.Context())
+	b, _, err := l.Accept(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

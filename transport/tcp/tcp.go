@@ -46,7 +46,7 @@ func New(cfg Config) *Transport { return &Transport{cfg: cfg.withDefaults()} }
 // Name is "tcp".
 func (t *Transport) Name() string { return "tcp" }
 
-// CanDial says whether addr is a host and a TCP port, and nothing else.
+// CanDial reports whether addr is a host and a TCP port, and nothing else.
 func (t *Transport) CanDial(addr ma.Multiaddr) bool {
 	_, ok := parse(addr)
 	return ok
@@ -54,8 +54,9 @@ func (t *Transport) CanDial(addr ma.Multiaddr) bool {
 
 func parse(m ma.Multiaddr) (transport.Target, bool) { return transport.ParseTarget(m, ma.P_TCP) }
 
-// Listen starts to listen on an IP address and port. Its error is a *transport.OpError, or wraps transport.ErrNoTransport.
-func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr) (transport.Listener, error) {
+// Listen starts to listen on an IP address and port. Accept calls admit. The error is a *transport.OpError, or wraps
+// transport.ErrNoTransport.
+func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr, admit transport.Admit) (transport.Listener, error) {
 	at, ok := parse(addr)
 	if !ok {
 		return nil, &transport.OpError{Op: "listen on", Addr: addr, Err: fmt.Errorf("%w: tcp wants /ip4 or /ip6, then /tcp/PORT", transport.ErrNoTransport)}
@@ -77,8 +78,11 @@ func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr) (transport.Li
 		return nil, transport.NewOpError(ctx, "listen on", addr, err)
 	}
 	bound := transport.AddrPortOf(l.Addr())
-	return &listener{tcp: l.(*net.TCPListener), addr: transport.TCPMultiaddr(bound), at: bound}, nil
+	return &listener{tcp: l.(*net.TCPListener), admit: admit, addr: transport.TCPMultiaddr(bound), at: bound}, nil
 }
+
+// Close does nothing: a Transport keeps nothing.
+func (t *Transport) Close() error { return nil }
 
 func (t *Transport) keepAlive() net.KeepAliveConfig {
 	return net.KeepAliveConfig{Enable: t.cfg.KeepAlive > 0, Idle: t.cfg.KeepAlive, Interval: t.cfg.KeepAlive, Count: 9}

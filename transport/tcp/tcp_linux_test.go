@@ -19,7 +19,7 @@ import (
 
 // TestSilentAddress: an address that does not answer is given up for the next after the stagger, and its dial is ended.
 func TestSilentAddress(t *testing.T) {
-	listener, err := tcp.New(tcp.Config{}).Listen(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/tcp/0"))
+	listener, err := tcp.New(tcp.Config{}).Listen(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/tcp/0"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func fullBacklog(t *testing.T, addr ma.Multiaddr) netip.Addr {
 // TestNoDescriptor: without a file descriptor Accept fails, and works again when there is one.
 func TestNoDescriptor(t *testing.T) {
 	tr := tcp.New(tcp.Config{})
-	l, err := tr.Listen(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/tcp/0"))
+	l, err := tr.Listen(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/tcp/0"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,14 +105,14 @@ func TestNoDescriptor(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
 		t.Fatal(err)
 	}
-	_, err = l.Accept(t.Context())
+	_, _, err = l.Accept(t.Context())
 	if restored := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); restored != nil {
 		t.Fatal(restored)
 	}
 	if !errors.Is(err, syscall.EMFILE) || errors.Is(err, transport.ErrListenerClosed) || !strings.Contains(err.Error(), "too many open files") {
 		t.Errorf("Accept without a descriptor: %v", err)
 	}
-	accepted, err := l.Accept(t.Context())
+	accepted, _, err := l.Accept(t.Context())
 	if err != nil {
 		t.Fatalf("Accept: %v", err)
 	}

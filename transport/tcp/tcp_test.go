@@ -34,7 +34,7 @@ func TestSuite(t *testing.T) {
 
 // TestNames dials host names: several addresses, of which only some answer.
 func TestNames(t *testing.T) {
-	listener, err := tcp.New(tcp.Config{}).Listen(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/tcp/0"))
+	listener, err := tcp.New(tcp.Config{}).Listen(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/tcp/0"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestNames(t *testing.T) {
 			if test.want != "" {
 				t.Errorf("Dial(%s) succeeds", addr)
 			}
-			accepted, err := listener.Accept(t.Context())
+			accepted, _, err := listener.Accept(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,11 +90,11 @@ func TestKeepsItsForm(t *testing.T) {
 	if _, err := tr.Dial(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/tcp/0")); err == nil {
 		t.Error("port 0 was dialed")
 	}
-	_, err := tr.Listen(t.Context(), transporttest.Address(t, "/dns/localhost/tcp/0"))
+	_, err := tr.Listen(t.Context(), transporttest.Address(t, "/dns/localhost/tcp/0"), nil)
 	if err == nil || !strings.Contains(err.Error(), "listen on /dns/localhost/tcp/0: want an IP address") {
 		t.Errorf("Listen on a name: %v", err)
 	}
-	_, err = tr.Listen(t.Context(), transporttest.Address(t, "/ip4/192.0.2.1/tcp/0"))
+	_, err = tr.Listen(t.Context(), transporttest.Address(t, "/ip4/192.0.2.1/tcp/0"), nil)
 	if err == nil || !strings.Contains(err.Error(), "listen on /ip4/192.0.2.1/tcp/0: cannot assign requested address") {
 		t.Errorf("Listen on another's address: %v", err)
 	}
@@ -103,13 +103,13 @@ func TestKeepsItsForm(t *testing.T) {
 // TestBothFamilies: /ip4/0.0.0.0 and /ip6/:: share a port.
 func TestBothFamilies(t *testing.T) {
 	tr := tcp.New(tcp.Config{})
-	four, err := tr.Listen(t.Context(), transporttest.Address(t, "/ip4/0.0.0.0/tcp/0"))
+	four, err := tr.Listen(t.Context(), transporttest.Address(t, "/ip4/0.0.0.0/tcp/0"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer four.Close()
 	_, port, _ := strings.Cut(four.Addr().String(), "/tcp/")
-	six, err := tr.Listen(t.Context(), transporttest.Address(t, "/ip6/::/tcp/"+port))
+	six, err := tr.Listen(t.Context(), transporttest.Address(t, "/ip6/::/tcp/"+port), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestConnIsTCP(t *testing.T) {
 
 func BenchmarkSetup(b *testing.B) {
 	tr := tcp.New(tcp.Config{})
-	l, err := tr.Listen(b.Context(), transporttest.Address(b, "/ip4/127.0.0.1/tcp/0"))
+	l, err := tr.Listen(b.Context(), transporttest.Address(b, "/ip4/127.0.0.1/tcp/0"), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func BenchmarkSetup(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		d, err := l.Accept(b.Context())
+		d, _, err := l.Accept(b.Context())
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -159,7 +159,7 @@ var _ net.Conn = (*tcp.Conn)(nil)
 func TestMultiaddrs(t *testing.T) {
 	tr := tcp.New(tcp.Config{})
 	for listen, dial := range map[string]string{"127.0.0.1": "/ip4/127.0.0.1", "0.0.0.0": "/ip4/127.0.0.1", "127.0.0.2": "/ip6/::ffff:127.0.0.2"} {
-		l, err := tr.Listen(t.Context(), transporttest.Address(t, "/ip4/"+listen+"/tcp/0"))
+		l, err := tr.Listen(t.Context(), transporttest.Address(t, "/ip4/"+listen+"/tcp/0"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func TestMultiaddrs(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer out.Close()
-		in, err := l.Accept(t.Context())
+		in, _, err := l.Accept(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,10 +32,10 @@ func dialAndAccept(h *harness) {
 	if got, want := accepted.RemoteMultiaddr(), dialed.LocalMultiaddr(); !got.Equal(want) {
 		h.Errorf("the acceptor's remote is %s, the dialer's local address is %s", got, want)
 	}
-	ip, ok := transport.RemoteIP(accepted)
-	want, wantOK := transport.MultiaddrIP(accepted.RemoteMultiaddr())
-	if ip != want || ok != wantOK {
-		h.Errorf("RemoteIP is %s, %v; the multiaddr says %s, %v", ip, ok, want, wantOK)
+	for _, c := range []transport.Conn{dialed, accepted} {
+		if want, _ := transport.MultiaddrIP(c.RemoteMultiaddr()); c.RemoteIP() != want {
+			h.Errorf("RemoteIP is %s; the multiaddr says %s", c.RemoteIP(), want)
+		}
 	}
 }
 
@@ -55,7 +55,7 @@ func freePorts(h *harness) {
 
 func addressInUse(h *harness) {
 	l := h.listen()
-	second, err := h.Listener.Listen(h.ctx(), l.Addr())
+	second, err := h.Listener.Listen(h.ctx(), l.Addr(), nil)
 	if err == nil {
 		second.Close()
 		h.Fatalf("a second Listen on %s succeeds", l.Addr())
@@ -84,7 +84,7 @@ func listenAgain(h *harness) {
 	if err := l.Close(); err != nil {
 		h.Fatalf("Close: %v", err)
 	}
-	l, err := h.Listener.Listen(h.ctx(), addr)
+	l, err := h.Listener.Listen(h.ctx(), addr, h.door.admit)
 	if err != nil {
 		h.Fatalf("Listen on %s after Close: %v", addr, err)
 	}
@@ -105,7 +105,7 @@ func foreignAddress(h *harness) {
 	} else if !errors.Is(err, transport.ErrNoTransport) {
 		h.Errorf("Dial(%s): error %q does not wrap ErrNoTransport", h.Foreign, err)
 	}
-	if l, err := h.Listener.Listen(h.ctx(), h.Foreign); err == nil {
+	if l, err := h.Listener.Listen(h.ctx(), h.Foreign, nil); err == nil {
 		l.Close()
 		h.Errorf("Listen(%s) succeeds", h.Foreign)
 	} else if !errors.Is(err, transport.ErrNoTransport) {
@@ -137,11 +137,12 @@ func concurrentDials(h *harness) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for range dials {
-			c, err := l.Accept(h.ctx())
+			c, ticket, err := l.Accept(h.ctx())
 			if err != nil {
 				h.Errorf("Accept: %v", err)
 				return
 			}
+			ticket.Release()
 			wg.Go(func() { // echo
 				b := c.(transport.ByteConn)
 				if _, err := io.CopyN(b, b, 8); err != nil {
@@ -184,14 +185,14 @@ func silentPeers(h *harness) {
 func listenContext(h *harness) {
 	ctx, cancel := context.WithCancel(h.ctx())
 	cancel()
-	if l, err := h.Listener.Listen(ctx, h.Listen); err == nil {
+	if l, err := h.Listener.Listen(ctx, h.Listen, h.door.admit); err == nil {
 		l.Close()
 		h.Error("Listen succeeds after its context has ended")
 	} else if !errors.Is(err, context.Canceled) {
 		h.Errorf("Listen: error %q does not wrap the context's", err)
 	}
 	ctx, cancel = context.WithCancel(h.ctx())
-	l, err := h.Listener.Listen(ctx, h.Listen)
+	l, err := h.Listener.Listen(ctx, h.Listen, h.door.admit)
 	if err != nil {
 		h.Fatalf("Listen: %v", err)
 	}
@@ -225,11 +226,7 @@ func dialContext(h *harness) {
 	}
 	defer c.Close()
 	cancel() // the context was for Dial only
-	accepted, err := l.Accept(h.ctx())
-	if err != nil {
-		h.Fatalf("Accept: %v", err)
-	}
-	defer accepted.Close()
+	accepted := h.accept(l)
 	if a, ok := c.(transport.ByteConn); ok {
 		h.exchange(a, accepted.(transport.ByteConn))
 	}
@@ -276,20 +273,20 @@ func acceptContext(h *harness) {
 	l := h.listen()
 	ctx, cancel := context.WithCancel(h.ctx())
 	cancel()
-	if _, err := l.Accept(ctx); !errors.Is(err, context.Canceled) {
+	if _, _, err := l.Accept(ctx); !errors.Is(err, context.Canceled) {
 		h.Errorf("Accept after its context has ended: %v", err)
 	}
 	for range 10 {
 		ctx, cancel := context.WithCancel(h.ctx())
 		done := start(func() {
-			if _, err := l.Accept(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, transport.ErrListenerClosed) {
+			if _, _, err := l.Accept(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, transport.ErrListenerClosed) {
 				h.Errorf("Accept: error %v does not wrap the context's", err)
 			}
 		})
 		cancel()
 		h.within("Accept, after its context has ended,", done)
 	}
-	if _, err := l.Accept(h.soon()); !errors.Is(err, context.DeadlineExceeded) {
+	if _, _, err := l.Accept(h.soon()); !errors.Is(err, context.DeadlineExceeded) {
 		h.Errorf("Accept: error %v does not wrap the context's", err)
 	}
 	h.connect(l) // the listener goes on
@@ -299,7 +296,7 @@ func listenerClose(h *harness) {
 	l := h.listen()
 	dialed, accepted := h.connect(l)
 	var err error
-	done := start(func() { _, err = l.Accept(h.ctx()) })
+	done := start(func() { _, _, err = l.Accept(h.ctx()) })
 	if err := l.Close(); err != nil {
 		h.Errorf("Close: %v", err)
 	}
@@ -310,7 +307,7 @@ func listenerClose(h *harness) {
 	if err := l.Close(); err != nil {
 		h.Errorf("second Close: %v", err)
 	}
-	if _, err := l.Accept(h.ctx()); !errors.Is(err, transport.ErrListenerClosed) {
+	if _, _, err := l.Accept(h.ctx()); !errors.Is(err, transport.ErrListenerClosed) {
 		h.Errorf("Accept after Close: error %v does not wrap ErrListenerClosed", err)
 	}
 	if a, ok := dialed.(transport.ByteConn); ok { // accepted connections stay open

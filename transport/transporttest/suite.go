@@ -23,6 +23,8 @@ type Env struct {
 	Foreign ma.Multiaddr
 	// Hangs is an address at which a dial waits until its context ends; nil leaves that check out.
 	Hangs ma.Multiaddr
+	// Handshakes is how many connections Listener has spent cryptography on; nil for a transport that has none.
+	Handshakes func() int
 }
 
 // patience bounds every wait of the suite: it passes only where something hangs that should not.
@@ -49,6 +51,13 @@ func Run(t *testing.T, factory func(t *testing.T) Env) {
 		{"DialContext", false, dialContext},
 		{"AcceptContext", false, acceptContext},
 		{"ListenerClose", false, listenerClose},
+		{"AdmitOnce", false, admitOnce},
+		{"AdmitReadsNothing", true, admitReadsNothing},
+		{"AdmitRefuses", false, admitRefuses},
+		{"AdmitCloses", true, admitCloses},
+		{"NilAdmit", false, nilAdmit},
+		{"NeverAccepted", false, neverAccepted},
+		{"GoneBeforeAccept", false, goneBeforeAccept},
 		{"ConnClose", false, connClose},
 		{"BytesBothWays", true, bytesBothWays},
 		{"CloseEndsStream", true, closeEndsStream},
@@ -71,6 +80,7 @@ func Run(t *testing.T, factory func(t *testing.T) Env) {
 			before := goleak.IgnoreCurrent()
 			t.Cleanup(func() { goleak.VerifyNone(t, before) }) // the first cleanup runs last
 			h := &harness{T: t, Env: factory(t)}
+			t.Cleanup(h.door.verify(t)) // after everything that the check opens is closed
 			if c.bytes && !h.isBytes() {
 				return // already secured and muxed: no byte stream to check
 			}
@@ -83,6 +93,7 @@ func Run(t *testing.T, factory func(t *testing.T) Env) {
 type harness struct {
 	*testing.T
 	Env
+	door door
 }
 
 // ctx is a context that ends with the check, or after patience.
@@ -94,7 +105,7 @@ func (h *harness) ctx() context.Context {
 
 func (h *harness) listen() transport.Listener {
 	h.Helper()
-	l, err := h.Listener.Listen(h.ctx(), h.Listen)
+	l, err := h.Listener.Listen(h.ctx(), h.Listen, h.door.admit)
 	if err != nil {
 		h.Fatalf("Listen(%s): %v", h.Listen, err)
 	}
@@ -110,12 +121,19 @@ func (h *harness) connect(l transport.Listener) (transport.Conn, transport.Conn)
 		h.Fatalf("Dial(%s): %v", l.Addr(), err)
 	}
 	h.Cleanup(func() { dialed.Close() })
-	accepted, err := l.Accept(h.ctx())
+	return dialed, h.accept(l)
+}
+
+// accept accepts the next connection and releases its ticket.
+func (h *harness) accept(l transport.Listener) transport.Conn {
+	h.Helper()
+	c, ticket, err := l.Accept(h.ctx())
 	if err != nil {
 		h.Fatalf("Accept: %v", err)
 	}
-	h.Cleanup(func() { accepted.Close() })
-	return dialed, accepted
+	h.Cleanup(func() { c.Close() })
+	ticket.Release()
+	return c
 }
 
 // pipe is a connection of bytes.

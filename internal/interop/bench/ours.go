@@ -90,12 +90,13 @@ func newOurUpgrades(n int) (benchkit.Star, error) {
 	u := &ourUpgrades{links: make([][2]*handshake.Link, n), arrived: map[transport.NodeID]chan *handshake.Link{}, t: node.TCP()}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	var err error
-	if u.ln, err = u.t.Listen(u.ctx, ma.StringCast("/ip4/"+benchkit.FreshIP()+"/tcp/0")); err != nil {
-		return nil, err
-	}
 	limits := handshake.Limits{Handshakes: 1 << 20, HandshakesPerIP: 1 << 20, AttemptsPerIP: 1 << 30}
 	var self transport.NodeID
 	if u.listen, self, err = node.Upgrader(network, limits); err != nil {
+		return nil, err
+	}
+	at := ma.StringCast("/ip4/" + benchkit.FreshIP() + "/tcp/0")
+	if u.ln, err = u.t.Listen(u.ctx, at, u.listen.Admit); err != nil {
 		return nil, err
 	}
 	if u.addr, err = transport.ParseAddress(u.ln.Addr().String() + "/mconn/" + string(self)); err != nil {
@@ -111,17 +112,12 @@ func newOurUpgrades(n int) (benchkit.Star, error) {
 	}
 	u.accepted.Go(func() {
 		for {
-			raw, err := u.ln.Accept(u.ctx)
+			raw, ticket, err := u.ln.Accept(u.ctx)
 			if err != nil {
 				return
 			}
-			slot, err := u.listen.Reserve(raw)
-			if err != nil {
-				_ = raw.Close() // its dialer fails
-				continue
-			}
 			u.accepted.Go(func() {
-				l, err := u.listen.Inbound(u.ctx, raw, slot)
+				l, err := u.listen.Inbound(u.ctx, raw, ticket)
 				if err == nil {
 					u.arrived[l.ID()] <- l
 				}

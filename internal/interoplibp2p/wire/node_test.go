@@ -94,10 +94,6 @@ func newNode(t *testing.T, seed byte, securities ...string) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.listener, err = n.tcp.Listen(ctx, ma.StringCast("/ip4/127.0.0.1/tcp/0"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	n.upgrader, err = handshake.NewUpgrader(handshake.Config{
 		Self: n.key.ID(), Wires: []handshake.Wire{w},
 		Local: func(transport.Conn) handshake.NodeInfo {
@@ -105,6 +101,10 @@ func newNode(t *testing.T, seed byte, securities ...string) *node {
 		},
 		Channels: func() []muxer.Channel { return nil },
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.listener, err = n.tcp.Listen(ctx, ma.StringCast("/ip4/127.0.0.1/tcp/0"), n.upgrader.Admit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,18 +119,12 @@ func newNode(t *testing.T, seed byte, securities ...string) *node {
 
 func (n *node) accept() {
 	for {
-		raw, err := n.listener.Accept(n.ctx)
+		raw, ticket, err := n.listener.Accept(n.ctx)
 		if err != nil {
 			return
 		}
-		slot, err := n.upgrader.Reserve(raw)
-		if err != nil {
-			n.t.Error(err)
-			raw.Close()
-			continue
-		}
 		n.wg.Go(func() {
-			l, err := n.upgrader.Inbound(n.ctx, raw, slot)
+			l, err := n.upgrader.Inbound(n.ctx, raw, ticket)
 			if err != nil {
 				if n.ctx.Err() == nil {
 					n.t.Logf("inbound: %v", err)
