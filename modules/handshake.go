@@ -1,13 +1,12 @@
 package modules
 
 import (
-	"errors"
-	"io/fs"
 	"log/slog"
 
 	"go.uber.org/fx"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/internal/stock"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -72,16 +71,12 @@ func allSecurities(c *Config, plugins []Plugin) fx.Option {
 // loadIdentity reads the node key, or makes one where there is none.
 func loadIdentity(c *Config, log *slog.Logger) (handshake.Identity, error) {
 	path := c.Path(c.Identity.Key)
-	key, err := handshake.LoadNodeKey(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if key, err = handshake.GenerateNodeKey(); err == nil {
-			if err = handshake.SaveNodeKey(path, key); err == nil {
-				log.Info("made a new node key", slog.String("file", path), slog.String("node_id", string(key.ID())))
-			}
-		}
-	}
+	key, made, err := stock.NodeKey(path)
 	if err != nil {
 		return nil, err
+	}
+	if made {
+		log.Info("made a new node key", slog.String("file", path), slog.String("node_id", string(key.ID())))
 	}
 	if w := key.Warning(); w != nil {
 		log.Warn(w.Error())

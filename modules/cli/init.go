@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/internal/stock"
 	"github.com/switchyard-p2p/switchyard/modules"
 )
 
@@ -86,24 +86,20 @@ func (p *Program) makeHome(cmd *cobra.Command, cfg modules.Config, asked bool) e
 		}
 	}
 
-	path, made := cfg.Path(cfg.Identity.Key), ""
-	key, err := handshake.LoadNodeKey(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		made = " (new)"
-		if key, err = handshake.GenerateNodeKey(); err == nil {
-			if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
-				err = handshake.SaveNodeKey(path, key)
-			}
-		}
-	}
+	path := cfg.Path(cfg.Identity.Key)
+	key, made, err := stock.NodeKey(path)
 	if err != nil {
 		return err
+	}
+	keyFile := path
+	if made {
+		keyFile += " (new)"
 	}
 	if w := key.Warning(); w != nil {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", p.Name, message(w))
 	}
 	printPairs(cmd.OutOrStdout(), [][2]string{
-		{"config", file}, {"key", path + made}, {"node id", string(key.ID())}, {"peer id", key.Public().PeerID()}, {"network", cfg.Network},
+		{"config", file}, {"key", keyFile}, {"node id", string(key.ID())}, {"peer id", key.Public().PeerID()}, {"network", cfg.Network},
 	})
 	return nil
 }

@@ -1,0 +1,148 @@
+// Package switchyard is a peer-to-peer node for Go programs. One node speaks CometBFT's wire and libp2p's, over TCP and
+// QUIC, on one port.
+//
+// New builds a standard node, Run works until its context ends, and Node.Host has what a program does with it: channels
+// of messages, byte streams, peers and events.
+//
+//	node, err := switchyard.New(ctx, switchyard.Network("my-net"), switchyard.Bootstrap("id@host:26656"))
+//	if err != nil {
+//		return err
+//	}
+//	hello, err := node.Host().OpenChannel(switchyard.Channel{ID: 0x70, Name: "/hello/1.0.0"})
+//	...
+//	return node.Run(ctx)
+//
+// A node that is told nothing makes a new key, listens on free ports over TCP and QUIC, keeps the peers that it learns
+// in memory and finds more by asking those it has. The options change that, Tune changes everything else.
+//
+// To leave parts out, of the node or of the binary, do not call New: make the host from its parts, as the example of
+// package host does. For a program with a configuration file, commands and an admin API, see package modules/cli.
+//
+// The packages:
+//
+//   - host: connections, channels, streams; host/peers: whom to dial, accept, keep and evict
+//   - transport, handshake, muxer, peerstore, discovery: the contracts, and below each its implementations
+//   - modules, modules/standard, modules/cli: the same from a configuration file, assembled with fx
+//   - host/hosttest: networks of nodes in memory, under a virtual clock, for tests
+package switchyard
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/switchyard-p2p/switchyard/discovery"
+	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// Channel describes a channel of messages, for Host.OpenChannel.
+type Channel = muxer.Channel
+
+// Node is a whole node. New builds it, Run works. All methods may be called concurrently.
+type Node struct {
+	host    *host.Host
+	store   peerstore.Store
+	sources []namedSource
+	log     *slog.Logger
+
+	mu      sync.Mutex // guards what follows
+	cancel  func()     // ends Run; nil before
+	stopped bool       // by Close
+	done    chan struct{}
+}
+
+type namedSource struct {
+	name string
+	discovery.Source
+}
+
+// Host returns the node's host: OpenChannel, HandleStream, OpenStream, Dial, Peers, Subscribe and more. Open channels
+// before Run.
+func (n *Node) Host() *host.Host { return n.host }
+
+// Addresses returns where peers can dial the node, each address with the node's id. Until the host listens there are
+// none: wait for Host().Listening().
+func (n *Node) Addresses() []transport.Address { return n.host.SelfAddresses() }
+
+// Run listens, dials, accepts and moves messages until ctx ends or Close is called, and then returns nil; or until a
+// part fails, and then returns why. All goroutines of the node have returned by then, and the store is closed. Run runs
+// once; a second call returns host.ErrStarted, one after Close host.ErrStopped.
+func (n *Node) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	n.mu.Lock()
+	switch {
+	case n.stopped:
+		n.mu.Unlock()
+		return host.ErrStopped
+	case n.cancel != nil:
+		n.mu.Unlock()
+		return host.ErrStarted
+	}
+	n.cancel = cancel
+	n.mu.Unlock()
+	defer close(n.done)
+
+	// The store outlives the host, and the host the sources of peers.
+	err := under(ctx, n.store.Run, func(ctx context.Context) error {
+		return under(ctx, n.host.Run, n.runSources)
+	})
+	return errors.Join(err, n.store.Close())
+}
+
+// runSources runs the sources of peers until ctx ends or one fails.
+func (n *Node) runSources(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, s := range n.sources {
+		group.Go(func() error {
+			return discovery.Run(ctx, s.name, s.Source, n.host, n.log.With(slog.String("part", s.name)))
+		})
+	}
+	group.Go(func() error { // a source may be done before the node is
+		<-ctx.Done()
+		return nil
+	})
+	return group.Wait()
+}
+
+// under runs upper until ctx ends or lower fails, and lower until upper has returned. It returns what failed.
+func under(ctx context.Context, lower, upper func(context.Context) error) error {
+	upperCtx, stopUpper := context.WithCancel(ctx)
+	defer stopUpper()
+	lowerCtx, stopLower := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLower()
+	failed := make(chan error, 1)
+	go func() {
+		defer stopUpper()
+		failed <- lower(lowerCtx)
+	}()
+	err := upper(upperCtx)
+	stopLower()
+	return errors.Join(err, <-failed)
+}
+
+// Close ends Run, waits for it, and frees what the node holds. It is needed only for a node that never ran; the end of
+// Run's context does the same. It may be called again.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	running, again := n.cancel != nil, n.stopped
+	n.stopped = true
+	if running {
+		n.cancel()
+	}
+	n.mu.Unlock()
+	switch {
+	case running:
+		<-n.done
+		return nil
+	case again:
+		return nil
+	}
+	return n.store.Close()
+}
