@@ -45,11 +45,12 @@ type SecuredWire interface {
 	TakesSecured(transport.Conn) bool
 }
 
-// Identity signs for the node. The key may live in another process, so its methods take a context.
+// Identity signs for the node. The key may live in another process, so its methods take a context. They may be called
+// concurrently.
 type Identity interface {
 	PublicKey(ctx context.Context) (PublicKey, error)
-	// Sign signs msg itself (ed25519, not a digest).
-	Sign(ctx context.Context, msg []byte) ([]byte, error)
+	// Sign signs msg itself (ed25519, not a digest). It refuses a message that fails p.Check.
+	Sign(ctx context.Context, p Purpose, msg []byte) ([]byte, error)
 }
 
 // Attempt is one handshake in progress. The Upgrader makes it; a Wire reads it.

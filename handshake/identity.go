@@ -47,8 +47,11 @@ func newNodeKey(secret ed25519.PrivateKey) *NodeKey {
 // PublicKey is the key's public half. It never fails.
 func (k *NodeKey) PublicKey(context.Context) (PublicKey, error) { return k.public, nil }
 
-// Sign signs msg. It never fails, and does not look at the context: it takes microseconds.
-func (k *NodeKey) Sign(_ context.Context, msg []byte) ([]byte, error) {
+// Sign implements Identity. It does not look at the context: it takes microseconds.
+func (k *NodeKey) Sign(_ context.Context, p Purpose, msg []byte) ([]byte, error) {
+	if err := p.Check(msg); err != nil {
+		return nil, err
+	}
 	return ed25519.Sign(k.secret, msg), nil
 }
 

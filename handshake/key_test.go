@@ -20,6 +20,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	secpecdsa "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
+	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -84,13 +85,10 @@ func newSecp256k1(tb testing.TB) foreign {
 }
 
 func newEd25519(tb testing.TB) foreign {
-	key, err := GenerateNodeKey()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return foreign{Ed25519, key.Public().Raw(), func(msg []byte) []byte {
-		sig, _ := key.Sign(tb.Context(), msg)
-		return sig
+	tb.Helper()
+	seed := [SeedSize]byte{42}
+	return foreign{Ed25519, NewIdentity(seed).Public().Raw(), func(msg []byte) []byte {
+		return handshaketest.Sign(seed, msg)
 	}}
 }
 

@@ -370,7 +370,7 @@ type brokenSigner struct {
 	wait bool
 }
 
-func (s brokenSigner) Sign(ctx context.Context, _ []byte) ([]byte, error) {
+func (s brokenSigner) Sign(ctx context.Context, _ handshake.Purpose, _ []byte) ([]byte, error) {
 	if s.wait {
 		<-ctx.Done()
 		return nil, ctx.Err()

@@ -121,8 +121,8 @@ func (o ownIdentity) PublicKey(ctx context.Context) (handshake.PublicKey, error)
 	return key, err
 }
 
-func (o ownIdentity) Sign(ctx context.Context, msg []byte) ([]byte, error) {
-	sig, err := o.Identity.Sign(ctx, msg)
+func (o ownIdentity) Sign(ctx context.Context, p handshake.Purpose, msg []byte) ([]byte, error) {
+	sig, err := o.Identity.Sign(ctx, p, msg)
 	if err != nil {
 		err = &identityError{err}
 	}

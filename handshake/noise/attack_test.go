@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -47,10 +48,13 @@ func rsaKey(bits int) []byte {
 func TestBadPayload(t *testing.T) {
 	form := func(p *naivePeer) []byte { return p.key.Public().AppendProto(nil) }
 	sign := func(p *naivePeer, msg string) []byte {
-		sig, _ := p.key.Sign(context.Background(), []byte(msg))
-		return sig
+		seed := [handshake.SeedSize]byte{1}
+		if p.key == listenerKey {
+			seed[0] = 2
+		}
+		return handshaketest.Sign(seed, []byte(msg))
 	}
-	right := func(p *naivePeer) []byte { return sign(p, sigPrefix+string(p.static.Public)) }
+	right := func(p *naivePeer) []byte { return sign(p, handshake.NoiseKeyPrefix+string(p.static.Public)) }
 	keyError := &handshake.KeyError{}
 	for name, tc := range map[string]struct {
 		make func(p *naivePeer) []byte
@@ -81,7 +85,7 @@ func TestBadPayload(t *testing.T) {
 		}, ErrBadSignature},
 		"signature of the key alone": {func(p *naivePeer) []byte { return payloadOf(form(p), sign(p, string(p.static.Public))) }, ErrBadSignature},
 		"signature of another static key": {func(p *naivePeer) []byte {
-			return payloadOf(form(p), sign(p, sigPrefix+strings.Repeat("k", keySize)))
+			return payloadOf(form(p), sign(p, handshake.NoiseKeyPrefix+strings.Repeat("k", keySize)))
 		}, ErrBadSignature},
 		"another's key": {func(p *naivePeer) []byte {
 			return payloadOf(handshake.NewIdentity([32]byte{9}).Public().AppendProto(nil), right(p))
@@ -304,7 +308,9 @@ type brokenIdentity struct{ key, sign error }
 func (b brokenIdentity) PublicKey(context.Context) (handshake.PublicKey, error) {
 	return dialerKey.Public(), b.key
 }
-func (b brokenIdentity) Sign(context.Context, []byte) ([]byte, error) { return nil, b.sign }
+func (b brokenIdentity) Sign(context.Context, handshake.Purpose, []byte) ([]byte, error) {
+	return nil, b.sign
+}
 
 // A static key is signed once for many connections, for an hour, and for one identity.
 func TestProofIsKept(t *testing.T) {

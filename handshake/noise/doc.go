@@ -30,9 +30,6 @@ const (
 	Protocol = "/noise"
 
 	noiseName = "Noise_XX_25519_ChaChaPoly_SHA256"
-
-	// sigPrefix goes before the static key in what the node key signs (libp2p/specs, noise).
-	sigPrefix = "noise-libp2p-static-key:"
 )
 
 // Sizes of the wire, in bytes.

@@ -87,7 +87,7 @@ func (p *naivePeer) receive() ([]byte, error) {
 
 // proof is a right payload, without extensions.
 func (p *naivePeer) proof() []byte {
-	sig, _ := p.key.Sign(context.Background(), append([]byte(sigPrefix), p.static.Public...))
+	sig, _ := p.key.Sign(context.Background(), handshake.SignNoiseKey, append([]byte(handshake.NoiseKeyPrefix), p.static.Public...))
 	return appendProof(nil, p.key.Public(), sig)
 }
 

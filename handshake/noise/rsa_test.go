@@ -30,7 +30,7 @@ func newRSAIdentity(t testing.TB, secret *rsa.PrivateKey) *rsaIdentity {
 }
 
 func (r *rsaIdentity) proof(static []byte) []byte {
-	sum := sha256.Sum256(append([]byte(sigPrefix), static...))
+	sum := sha256.Sum256(append([]byte(handshake.NoiseKeyPrefix), static...))
 	sig, err := rsa.SignPKCS1v15(nil, r.secret, crypto.SHA256, sum[:])
 	if err != nil {
 		r.t.Error(err)

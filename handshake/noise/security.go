@@ -60,7 +60,7 @@ func (s *Security) prove(ctx context.Context, id handshake.Identity) (*proof, er
 	if err != nil {
 		return nil, err
 	}
-	sig, err := id.Sign(ctx, append([]byte(sigPrefix), static.public[:]...))
+	sig, err := id.Sign(ctx, handshake.SignNoiseKey, append([]byte(handshake.NoiseKeyPrefix), static.public[:]...))
 	if err != nil {
 		return nil, fmt.Errorf("sign the static key: %w", err)
 	}
@@ -201,8 +201,8 @@ func (h *hand) receive(open func(msg []byte) ([]byte, error)) error {
 	if err != nil {
 		return err
 	}
-	var signed [len(sigPrefix) + keySize]byte
-	copy(signed[copy(signed[:], sigPrefix):], h.rs[:])
+	var signed [len(handshake.NoiseKeyPrefix) + keySize]byte
+	copy(signed[copy(signed[:], handshake.NoiseKeyPrefix):], h.rs[:])
 	if !key.Verify(signed[:], p.sig) {
 		return ErrBadSignature
 	}

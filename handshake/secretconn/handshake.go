@@ -56,7 +56,7 @@ func shake(ctx context.Context, conn net.Conn, id handshake.Identity, opts Optio
 	}
 	c.reader.aead, c.writer.aead = s.receive, s.send
 
-	sig, err := id.Sign(ctx, s.challenge[:])
+	sig, err := id.Sign(ctx, handshake.SignChallenge, s.challenge[:])
 	if err != nil {
 		return nil, fmt.Errorf("sign the challenge: %w", err)
 	}

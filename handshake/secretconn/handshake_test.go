@@ -132,7 +132,9 @@ type badIdentity struct {
 func (id badIdentity) PublicKey(context.Context) (handshake.PublicKey, error) {
 	return id.key, id.keyErr
 }
-func (id badIdentity) Sign(context.Context, []byte) ([]byte, error) { return id.sig, id.sigErr }
+func (id badIdentity) Sign(context.Context, handshake.Purpose, []byte) ([]byte, error) {
+	return id.sig, id.sigErr
+}
 
 func TestBadIdentity(t *testing.T) {
 	gone := errors.New("signer is gone")

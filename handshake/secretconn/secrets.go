@@ -10,6 +10,8 @@ import (
 	"github.com/oasisprotocol/curve25519-voi/primitives/merlin"
 	"github.com/oasisprotocol/curve25519-voi/primitives/x25519"
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
 )
 
 // Labels of the key derivation (CometBFT p2p/conn/secret_connection.go).
@@ -22,7 +24,7 @@ const (
 	keysInfo        = "TENDERMINT_SECRET_CONNECTION_KEY_AND_CHALLENGE_GEN"
 )
 
-const challengeSize = 32
+const challengeSize = handshake.ChallengeSize
 
 // secrets is what both ends derive from the exchange of ephemeral keys.
 type secrets struct {

@@ -89,7 +89,7 @@ func newCertificate(ctx context.Context, id handshake.Identity, node handshake.P
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate's key: %w", err)
 	}
-	sig, err := id.Sign(ctx, append([]byte(sigPrefix), public...))
+	sig, err := id.Sign(ctx, handshake.SignCertificateKey, append([]byte(handshake.CertificateKeyPrefix), public...))
 	if err != nil {
 		return nil, fmt.Errorf("sign the certificate's key: %w", err)
 	}

@@ -29,9 +29,6 @@ const (
 	// ALPN is what a node without early muxer negotiation offers, and all that QUIC does.
 	ALPN = "libp2p"
 
-	// sigPrefix goes before the certificate's public key in what the node key signs.
-	sigPrefix = "libp2p-tls-handshake:"
-
 	// certLife is for how long one certificate is used for new connections; certBefore and certAfter are how much longer it is valid, for
 	// remotes whose clocks are wrong.
 	certLife   = 12 * time.Hour

@@ -162,7 +162,9 @@ type brokenIdentity struct{ key, sign error }
 func (b brokenIdentity) PublicKey(context.Context) (handshake.PublicKey, error) {
 	return dialerKey.Public(), b.key
 }
-func (b brokenIdentity) Sign(context.Context, []byte) ([]byte, error) { return nil, b.sign }
+func (b brokenIdentity) Sign(context.Context, handshake.Purpose, []byte) ([]byte, error) {
+	return nil, b.sign
+}
 
 func TestIdentityFails(t *testing.T) {
 	broken := errors.New("the signer is gone")

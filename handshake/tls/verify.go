@@ -55,7 +55,7 @@ func verifyCertificate(cert *x509.Certificate) (handshake.PublicKey, error) {
 	if err != nil {
 		return handshake.PublicKey{}, err
 	}
-	if !key.Verify(append([]byte(sigPrefix), cert.RawSubjectPublicKeyInfo...), sig) {
+	if !key.Verify(append([]byte(handshake.CertificateKeyPrefix), cert.RawSubjectPublicKeyInfo...), sig) {
 		return handshake.PublicKey{}, ErrBadSignature
 	}
 	if err := checkSelfSigned(cert); err != nil {

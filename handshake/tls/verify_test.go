@@ -1,7 +1,6 @@
 package tls
 
 import (
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -47,8 +46,7 @@ func honest(tb testing.TB) *forged {
 		secret: secret,
 		node:   dialerKey.Public().AppendProto(nil),
 		sign: func(spki []byte) []byte {
-			sig, _ := dialerKey.Sign(context.Background(), append([]byte(sigPrefix), spki...))
-			return sig
+			return handshaketest.Sign([handshake.SeedSize]byte{1}, append([]byte(handshake.CertificateKeyPrefix), spki...))
 		},
 		from: -time.Hour, till: time.Hour, count: 1,
 	}
@@ -146,22 +144,24 @@ func TestCertificates(t *testing.T) {
 		"the extension twice": {func(f *forged) {
 			f.extra = []pkix.Extension{{Id: extensionID, Value: []byte{0x30, 0}}}
 		}, anError},
-		"junk in the extension":      {func(f *forged) { f.value = []byte{1, 2, 3} }, ErrCertificate},
-		"empty extension":            {func(f *forged) { f.value = []byte{} }, ErrCertificate},
-		"bytes after the extension":  {func(f *forged) { f.value, _ = asn1.Marshal(signedKey{f.node, nil}); f.value = append(f.value, 0) }, ErrCertificate},
-		"no key":                     {func(f *forged) { f.node = nil }, keyError},
-		"wrong key type":             {func(f *forged) { f.node[1] = 2 }, keyError},
-		"rsa key of 16384 bits":      {func(f *forged) { f.node = bigRSA(16384) }, keyError},
-		"rsa key of 1024 bits":       {func(f *forged) { f.node = bigRSA(1024) }, keyError},
-		"rsa key without signature":  {func(f *forged) { f.node = bigRSA(8192) }, ErrBadSignature},
-		"another's key":              {func(f *forged) { f.node = listenerKey.Public().AppendProto(nil) }, ErrBadSignature},
-		"no signature":               {func(f *forged) { f.sign = func([]byte) []byte { return nil } }, ErrBadSignature},
-		"signature of another key":   {func(f *forged) { s := f.sign; f.sign = func(b []byte) []byte { return s(b[1:]) } }, ErrBadSignature},
-		"signature without a prefix": {func(f *forged) { f.sign = func(b []byte) []byte { s, _ := dialerKey.Sign(t.Context(), b); return s } }, ErrBadSignature},
-		"not self-signed":            {func(f *forged) { f.signer = other }, ErrCertificate},
-		"not self-signed, ed25519":   {func(f *forged) { f.secret, f.signer = edwards[0], edwards[1] }, ErrCertificate},
-		"ed25519 signed by ecdsa":    {func(f *forged) { f.secret, f.signer = edwards[0], other }, ErrCertificate},
-		"ed25519":                    {func(f *forged) { f.secret = edwards[0] }, nil},
+		"junk in the extension":     {func(f *forged) { f.value = []byte{1, 2, 3} }, ErrCertificate},
+		"empty extension":           {func(f *forged) { f.value = []byte{} }, ErrCertificate},
+		"bytes after the extension": {func(f *forged) { f.value, _ = asn1.Marshal(signedKey{f.node, nil}); f.value = append(f.value, 0) }, ErrCertificate},
+		"no key":                    {func(f *forged) { f.node = nil }, keyError},
+		"wrong key type":            {func(f *forged) { f.node[1] = 2 }, keyError},
+		"rsa key of 16384 bits":     {func(f *forged) { f.node = bigRSA(16384) }, keyError},
+		"rsa key of 1024 bits":      {func(f *forged) { f.node = bigRSA(1024) }, keyError},
+		"rsa key without signature": {func(f *forged) { f.node = bigRSA(8192) }, ErrBadSignature},
+		"another's key":             {func(f *forged) { f.node = listenerKey.Public().AppendProto(nil) }, ErrBadSignature},
+		"no signature":              {func(f *forged) { f.sign = func([]byte) []byte { return nil } }, ErrBadSignature},
+		"signature of another key":  {func(f *forged) { s := f.sign; f.sign = func(b []byte) []byte { return s(b[1:]) } }, ErrBadSignature},
+		"signature without a prefix": {func(f *forged) {
+			f.sign = func(b []byte) []byte { return handshaketest.Sign([handshake.SeedSize]byte{1}, b) }
+		}, ErrBadSignature},
+		"not self-signed":          {func(f *forged) { f.signer = other }, ErrCertificate},
+		"not self-signed, ed25519": {func(f *forged) { f.secret, f.signer = edwards[0], edwards[1] }, ErrCertificate},
+		"ed25519 signed by ecdsa":  {func(f *forged) { f.secret, f.signer = edwards[0], other }, ErrCertificate},
+		"ed25519":                  {func(f *forged) { f.secret = edwards[0] }, nil},
 	} {
 		f := honest(t)
 		tc.change(f)

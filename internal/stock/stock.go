@@ -42,12 +42,11 @@ func QUIC(cfg quic.Config, id handshake.Identity, secure handshake.Security, log
 	return quic.New(cfg, quic.Env{Identity: id, TLS: withTLS, RemoteKey: tls.RemoteKey, ResetKey: key, Logger: log})
 }
 
-// resetKey derives QUIC's stateless reset key from the node's key, so that it is the same after a restart. No handshake
-// signs such a text: SecretConnection signs 32 bytes, Noise and TLS texts that begin with libp2p's prefixes.
+// resetKey derives QUIC's stateless reset key from the node's key, so that it is the same after a restart.
 func resetKey(id handshake.Identity) (*[32]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	sig, err := id.Sign(ctx, []byte("switchyard: the key of QUIC's stateless resets, version 1"))
+	sig, err := id.Sign(ctx, handshake.SignResetKey, []byte(handshake.ResetKeyText))
 	if err != nil {
 		return nil, fmt.Errorf("derive the reset key: %w", err)
 	}

@@ -270,7 +270,6 @@ func TestStreamFlood(t *testing.T) {
 // libp2p's extension of certificates (libp2p/specs, tls).
 var (
 	libp2pExtension = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 53594, 1, 1}
-	libp2pPrefix    = "libp2p-tls-handshake:"
 )
 
 // fake is a certificate of which parts may be wrong.
@@ -293,11 +292,11 @@ func (f fake) make(t *testing.T) *cryptotls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signed := append([]byte(libp2pPrefix), spki...)
+	signed := append([]byte(handshake.CertificateKeyPrefix), spki...)
 	if f.other {
 		signed[len(signed)-1] ^= 1
 	}
-	sig, err := dialerKey.Sign(t.Context(), signed)
+	sig, err := dialerKey.Sign(t.Context(), handshake.SignCertificateKey, signed)
 	if err != nil {
 		t.Fatal(err)
 	}
