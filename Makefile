@@ -1,4 +1,5 @@
-# Switchyard. `make` lists the targets. All that a target needs beyond Go and make it installs itself (Debian packages, as root or by sudo).
+# Switchyard. `make` lists the targets. A target installs what it needs beyond Go and make (Debian packages, as root or
+# by sudo).
 
 SHELL       := /bin/bash
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -13,7 +14,8 @@ RACE        ?=
 raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit race lint floors ratchets interop compat model crash bench bench-store eclipse microbench fuzz generate clean need-cc need-js need-protoc
+.PHONY: help run build test unit race lint floors ratchets interop compat model crash bench bench-store eclipse \
+	microbench fuzz generate clean need-cc need-js need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
@@ -34,21 +36,25 @@ race: need-cc ## the tests of the main module under the race detector
 	go test -race -timeout $(TIMEOUT) $(PKG)
 
 interop: need-js ## the tests against real peers (modules of their own)
-	@for m in $(filter-out .,$(MODULES)); do echo "--- $$m"; (cd $$m && go test -timeout $(TIMEOUT) ./...) || exit 1; done
+	@for m in $(filter-out .,$(MODULES)); do \
+	  echo "--- $$m"; (cd $$m && go test -timeout $(TIMEOUT) ./...) || exit 1; done
 
-compat: need-js ## our program beside other releases: CometBFT 0.34, 0.37, 0.38 and 1.0, kubo, js-libp2p 1 to 3 (it fetches and builds them: some minutes)
-	cd internal/interop && go vet -tags compat . && go test -tags compat -run TestReleases -timeout 30m -v .
-	cd internal/interoplibp2p && go vet -tags compat ./hosts && go test -tags compat -run "TestKubo|TestJSReleases" -timeout 30m -v ./hosts
+compat: need-js ## our program with CometBFT 0.34 to 1.0, kubo, js-libp2p 1 to 3: fetched and built, in minutes
+	cd internal/interop && go vet -tags compat . && \
+	  go test -tags compat -run TestReleases -timeout 30m -v .
+	cd internal/interoplibp2p && go vet -tags compat ./hosts && \
+	  go test -tags compat -run "TestKubo|TestJSReleases" -timeout 30m -v ./hosts
 
 lint: floors ratchets ## gofmt, go vet, staticcheck, the floors and the ratchets
 	@bad=$$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$' | xargs gofmt -l); \
 	  if [ -n "$$bad" ]; then echo "not formatted (gofmt -w):"; echo "$$bad"; exit 1; fi
-	@for m in $(MODULES); do echo "--- vet and staticcheck: $$m"; (cd $$m && go vet ./... && go run $(STATICCHECK) ./...) || exit 1; done
+	@for m in $(MODULES); do \
+	  echo "--- vet and staticcheck: $$m"; (cd $$m && go vet ./... && go run $(STATICCHECK) ./...) || exit 1; done
 
 floors: ## who may import whom, which folders there are, how long a file may be
 	go test -count=1 ./internal/floors
 
-ratchets: ## how many optional interfaces, methods, long lines, functions an echo and a dial run: each beside its bound
+ratchets: ## optional interfaces, methods, lines, functions an echo and a dial run: each figure beside its bound
 	go test -count=1 -v ./internal/ratchet
 
 # Files that only a test reads are in memory where that can be, as each ban waits for the disk.
@@ -56,14 +62,18 @@ memory := $(if $(wildcard /dev/shm/.),TMPDIR=$$(mktemp -d -p /dev/shm); export T
 OPS    ?= 10000000
 ROUNDS ?= 300
 
-model: ## ten million random operations beside a reference: store, store on disk (a tenth), peer manager (OPS=1000000; SEED=7 as a failure names it)
-	@set -xo pipefail; $(if $(SEED),SWITCHYARD_MODEL_SEED=$(SEED)) SWITCHYARD_MODEL_OPS=$(OPS) GOGC=800 go test -count=1 -timeout 5h -v -run '^Test(Model|Invariants)$$' ./peerstore | grep --line-buffered -v seed=
-	@$(memory) set -xo pipefail; $(if $(SEED),SWITCHYARD_MODEL_SEED=$(SEED)) SWITCHYARD_MODEL_OPS=$$(($(OPS) / 10)) GOGC=800 go test -count=1 -timeout 5h -v -run '^TestStore$$/^Model$$' ./peerstore/badger | grep --line-buffered -v seed=
-	@set -xo pipefail; $(if $(SEED),SWITCHYARD_MODEL_SEED=$(SEED)) SWITCHYARD_MODEL_OPS=$(OPS) GOGC=800 go test -count=1 -timeout 5h -v -run '^TestModel$$' ./host/peers | grep --line-buffered -v seed=
+model: export GOGC = 800
+model: export SWITCHYARD_MODEL_OPS = $(OPS)
+model: export SWITCHYARD_MODEL_SEED = $(SEED)
+model: ## ten million random operations beside a reference (OPS=1000000; SEED=7 repeats a failure)
+	@.ci/long ./peerstore '^Test(Model|Invariants)$$'
+	@$(memory) SWITCHYARD_MODEL_OPS=$$(($(OPS) / 10)) .ci/long ./peerstore/badger '^TestStore$$/^Model$$'
+	@.ci/long ./host/peers '^TestModel$$'
 
+crash: export SWITCHYARD_CRASH_ROUNDS = $(ROUNDS)
 crash: ## kill -9 and damage, of the store and of the program, hundreds of times (ROUNDS=300)
-	@$(memory) set -x; SWITCHYARD_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 5h -v -run '^Test(Kill|Damage|DamageEverywhere|Quota)$$' ./peerstore/badger
-	SWITCHYARD_CRASH_ROUNDS=$(ROUNDS) go test -count=1 -timeout 5h -v -run '^Test(KilledAndDamaged|UnusableStores|FullDisk)$$' ./modules/cli
+	@$(memory) .ci/long ./peerstore/badger '^Test(Kill|Damage|DamageEverywhere|Quota)$$'
+	@.ci/long ./modules/cli '^Test(KilledAndDamaged|UnusableStores|FullDisk)$$'
 
 bench: ## ours beside the real peers, in one process (ARGS="-rounds 5 -only set-ups")
 	@cd internal/interop && go build -o ../../.cache/bin/bench ./bench
@@ -77,7 +87,7 @@ bench-store: ## our peer store beside others (ARGS="-rounds 5 -only store", STOR
 	@cd internal/benchstore/tendermint && go build -o ../../../.cache/bin/bench-tendermint .
 	@.cache/bin/bench-store -tendermint .cache/bin/bench-tendermint $(ARGS) $(STORE)
 
-eclipse: ## who gets our outbound links under attack: docs/eclipse.md and its pictures, made anew, in minutes (ARGS="-seeds 1")
+eclipse: ## an attack on the outbound links: makes docs/eclipse.md and its pictures anew, in minutes (ARGS="-seeds 1")
 	@cd internal/eclipse && go test -count=1 -timeout 60m -v -run '^TestEclipse$$' . -out ../../docs $(ARGS)
 
 microbench: ## the Go benchmarks of the packages (PKG=./muxer/mconn to choose)
@@ -104,7 +114,8 @@ need-cc:
 need-js:
 	@.ci/need node nodejs
 	@.ci/need npm npm
-	@cd $(JSPEER) && if ! cmp -s package-lock.json node_modules/.installed; then npm ci --loglevel=error && cp package-lock.json node_modules/.installed; fi
+	@cd $(JSPEER) && if ! cmp -s package-lock.json node_modules/.installed; then \
+	  npm ci --loglevel=error && cp package-lock.json node_modules/.installed; fi
 
 need-protoc:
 	@.ci/need protoc protobuf-compiler
