@@ -23,7 +23,7 @@ func (h *Host) localInfo(conn transport.Conn) handshake.NodeInfo {
 func (h *Host) infoAt(local ma.Multiaddr) handshake.NodeInfo {
 	info := handshake.NodeInfo{
 		ID: h.self, PeerID: h.peerID, Moniker: h.cfg.Moniker, Network: h.cfg.Network, Version: h.cfg.Version,
-		P2PVersion: handshake.P2PVersion, BlockVersion: handshake.BlockVersion, Height: h.peers.SelfHeight(),
+		P2PVersion: handshake.P2PVersion, BlockVersion: handshake.BlockVersion, Height: h.peers.Height(h.self),
 		Protocols: h.streams.protocols(),
 	}
 	for _, w := range h.cfg.Wires {

@@ -36,7 +36,7 @@ func inLinkTest(t *testing.T, fn func(t *testing.T, h *linkTest)) {
 		if c := h.peers.Counts(); c != (peers.Counts{}) {
 			t.Errorf("the peer manager counts %+v after the end", c)
 		}
-		if why := h.peers.Check(); why != "" {
+		if why := h.peers.Check(h.hasLink); why != "" {
 			t.Error(why)
 		}
 		h.links.Range(func(k, _ any) bool { t.Errorf("link %v is still listed", k); return true })

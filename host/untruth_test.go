@@ -13,7 +13,7 @@ import (
 func (h *Host) Untruth() string {
 	h.change.Lock() // what is decided and what is made of it, together
 	defer h.change.Unlock()
-	if why := h.peers.Check(); why != "" {
+	if why := h.peers.Check(h.hasLink); why != "" {
 		return why
 	}
 	used := map[transport.NodeID]*link{}
@@ -28,13 +28,10 @@ func (h *Host) Untruth() string {
 			return fmt.Sprintf("%s is up, and services have no link", id)
 		}
 	}
-	for _, num := range h.peers.LinkIDs() {
-		if h.link(num) == nil {
-			return fmt.Sprintf("the router has no link %d", num)
-		}
-	}
 	return ""
 }
+
+func (h *Host) hasLink(num uint64) bool { return h.link(num) != nil }
 
 // UntruthAtRest is Untruth, and what else has to agree at a moment when nothing goes on: what can be told of each peer, and the store's totals.
 func (h *Host) UntruthAtRest() string {

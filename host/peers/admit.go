@@ -1,7 +1,6 @@
 package peers
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
@@ -9,122 +8,83 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Dialed tells of a link that a dial has brought up. A refusal is a *DisconnectError; it ends the dial, so neither DialFailed nor Disconnected is called
-// after it.
-func (m *Manager) Dialed(a Arrival) (Verdict, error) {
-	a.Side = muxer.Dialer
-	return m.arrive(a)
+// admission decides on links that have passed their handshake.
+type admission struct {
+	*table
+	evictor *evictor
+	record  *recorder
 }
 
-// Accepted tells of a link from a remote that dialed us. A refusal is a *DisconnectError; Disconnected is not called after it.
-func (m *Manager) Accepted(a Arrival) (Verdict, error) {
-	a.Side = muxer.Listener
-	return m.arrive(a)
-}
-
-func (m *Manager) arrive(a Arrival) (Verdict, error) {
-	now := time.Now()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if d := m.feelerOf(a); d != nil {
-		return Verdict{}, m.feelerUp(a, now)
-	}
-	l := &linkState{id: a.LinkID, side: a.Side, acked: a.Acked, guest: a.Guest, dialed: a.Dialed, ip: a.IP, arrived: now}
-	var d *dialState
-	if p := m.peers[a.ID]; p != nil && p.dial != nil && a.Side == muxer.Dialer {
-		ended := m.endDial(p)
-		d = &ended
-	}
-	v, refusal := m.admit(a, l, d, now)
-	if refusal != nil {
-		if d != nil && d.slot == slotUpgrade {
-			m.unclaim(a.ID)
-		}
-		if a.Side == muxer.Dialer {
-			m.refusedDial(a, refusal, now)
-		}
-	}
-	if p := m.peers[a.ID]; p != nil {
-		m.tidy(p)
-	}
-	m.settleUpgrades()
-	if d != nil {
-		m.dialWake.wake()
-	}
-	if refusal != nil {
-		return Verdict{}, refusal
-	}
-	return v, nil
-}
-
-// admit decides on a link and takes it in. d is the dial that brought it, if one did; its slot has been given back, its claim not. mu is held.
-func (m *Manager) admit(a Arrival, l *linkState, d *dialState, now time.Time) (Verdict, *DisconnectError) {
+// admit decides on a link and takes it in. d is the dial that brought it, nil for an inbound link; its slot has been
+// given back, its claim has not.
+func (ad *admission) admit(a Arrival, l *link, d *dial, now time.Time) (Verdict, *DisconnectError) {
 	switch {
-	case a.ID == "" || a.LinkID == 0 || m.links[a.LinkID] != nil:
-		return Verdict{}, &DisconnectError{Code: muxer.CodeUnknown, Reason: "a link without a node id or a name of its own"}
-	case a.ID == m.self:
+	case a.ID == "" || a.LinkID == 0 || ad.links[a.LinkID] != nil:
+		return Verdict{}, &DisconnectError{Code: muxer.CodeUnknown, Reason: "a link without a node id or an id of its own"}
+	case a.ID == ad.self:
 		return Verdict{}, &DisconnectError{Code: muxer.CodeSelf, Reason: "we reached ourselves"}
 	}
-	if ban, ok := m.store.Banned(a.ID, a.IP, now); ok {
+	if ban, ok := ad.store.Banned(a.ID, a.IP, now); ok {
 		return Verdict{}, &DisconnectError{Code: muxer.CodeBanned, Reason: ban.Reason}
 	}
-	requested := d != nil && d.requested
-	if !requested && !m.exempt(a.ID) {
-		if refusal := m.checkIP(a.IP); refusal != nil {
+	if requested := d != nil && d.requested; !requested && !ad.exempt(a.ID) {
+		if refusal := ad.checkIP(a.IP); refusal != nil {
 			return Verdict{}, refusal
 		}
 	}
-	p := m.peers[a.ID]
+	p := ad.peers[a.ID]
 	if p != nil {
-		if refusal := p.checkDuplicate(l, m.self, now); refusal != nil {
+		if refusal := p.checkDuplicate(l, ad.self, now); refusal != nil {
 			return Verdict{}, refusal
 		}
 	}
-	redialed := p != nil && p.redialedBy(l.side, now)
 	if a.Guest && (p == nil || p.current == nil || p.current.guest) {
-		m.rememberGuest(a.ID, now)
+		ad.record.rememberGuest(a.ID, now)
 	}
-	s, bid, refusal := m.slotFor(a, p, d, now)
+	s, bid, refusal := ad.slotFor(a, p, d, now)
 	if refusal != nil {
 		return Verdict{}, refusal
 	}
-	l.bid = bid
-	if l.slot = s; s != slotUpgrade && d != nil && d.slot == slotUpgrade {
-		m.unclaim(a.ID)
+	l.slot, l.bid = s, bid
+	if s != slotUpgrade && d != nil && d.slot == slotUpgrade {
+		ad.unclaim(a.ID)
 	}
+	l.peer = ad.peer(a.ID)
+	ad.addLink(l)
+	ad.store.Ensure(a.ID, now, func(rec *peerstore.Record) { rec.Busy = true })
+	l.peer.busy = true
+	return ad.choose(l, now), nil
+}
 
-	if p == nil {
-		p = m.peer(a.ID)
-	}
-	l.peer = p
-	m.addLink(l)
-	m.store.Ensure(a.ID, now, func(rec *peerstore.Record) { rec.Busy = true })
-	p.busy = true
-	if p.current != nil && p.current.evict != nil { // a request ends all links of a peer: so the standby is on its way out too
-		m.leave(p.current)
+// choose decides which of a peer's links both ends keep, now that l has joined them.
+func (ad *admission) choose(l *link, now time.Time) Verdict {
+	p := l.peer
+	redialed := p.redialedBy(l.side, now)
+	if p.current != nil && p.current.evict != nil { // a request ends all links of a peer, the standby too
+		ad.leave(p.current)
 		if p.standby != nil {
-			m.leave(p.standby)
+			ad.leave(p.standby)
 		}
 	}
 	switch {
 	case p.current == nil:
 		p.current = l
-	case redialed, preferred(l, p.current, m.self) == l:
+		return Verdict{}
+	case redialed, preferred(l, p.current, ad.self) == l:
 		old := p.current
-		if l.redial = redialed; redialed && old.slot == l.slot { // the new one has its slot; should it be ended first, the old one gets it back
-			m.setSlot(old, slotNone)
+		if l.redial = redialed; redialed && old.slot == l.slot { // if the new one ends first, the old one gets it back
+			ad.setSlot(old, slotNone)
 		}
 		p.current, p.standby = l, old
-		return Verdict{Replaces: p.standby.id}, nil
-	default:
-		p.standby = l
-		return Verdict{Standby: true}, nil
+		return Verdict{Replaces: old.id}
 	}
-	return Verdict{}, nil
+	p.standby = l
+	return Verdict{Standby: true}
 }
 
-// preferred is which of two links of a peer both ends keep: the one that the lower node id dialed. Of two that the same end dialed it is the older one.
-func preferred(l, current *linkState, self transport.NodeID) *linkState {
+// preferred returns which of two links of a peer both ends keep: the one that the lower node id dialed. Of two that the
+// same end dialed it is the older one.
+func preferred(l, current *link, self transport.NodeID) *link {
 	if l.side == current.side {
 		return current
 	}
@@ -134,19 +94,31 @@ func preferred(l, current *linkState, self transport.NodeID) *linkState {
 	return current
 }
 
-// redialAfter is how old a link must be before another one that the same remote dials takes its place. Until then it may be the other half of a
-// simultaneous dial.
+// simultaneity is how long after a link's arrival another link of the peer may be the other half of a simultaneous dial,
+// rather than a new attempt of a remote that has lost the first. A dial and its handshake take less, so both ends see
+// both links within it.
+const simultaneity = 15 * time.Second
+
+// redialAfter is how old a link must be before another one that the same remote dials takes its place, on a wire where
+// the ends do not agree on links. Until then it may be the other half of a simultaneous dial.
 const redialAfter = 5 * time.Second
 
-// redialedBy says that a new link from the peer takes the place of its settled one: the remote would not have dialed if it still had that. It has rebooted, or
-// (CometBFT) lost track of it. The old one is kept until the new one has proven to be alive; then subscribers hear that the peer went down and is up.
-func (p *peerState) redialedBy(side muxer.Side, now time.Time) bool {
+// settled reports whether the remote is known to have taken the link for its only one, so that another one is a
+// duplicate.
+func (l *link) settled(now time.Time) bool { return l.graced || now.Sub(l.arrived) >= simultaneity }
+
+// redialedBy reports whether a new link from the peer takes the place of its settled one. The remote would not have
+// dialed if it still had that: it has rebooted, or (CometBFT) lost track of it. The old link is kept until the new one
+// has proven to be alive; then subscribers hear that the peer went down and came up.
+func (p *peer) redialedBy(side muxer.Side, now time.Time) bool {
 	c := p.current
-	after := redialAfter
-	if c != nil && c.acked { // dials may take as long as they like: both ends agree on one
-		after = simultaneity
+	if side != muxer.Listener || c == nil || c.evict != nil || p.standby != nil || !c.settled(now) {
+		return false
 	}
-	return side == muxer.Listener && c != nil && c.evict == nil && p.standby == nil && c.settled(now) && now.Sub(c.arrived) > after
+	if c.acked { // the ends agree on links, so dials may take as long as they like
+		return now.Sub(c.arrived) > simultaneity
+	}
+	return now.Sub(c.arrived) > redialAfter
 }
 
 // Replaced is why a link ends whose place another one takes.
@@ -154,205 +126,95 @@ func Replaced() *DisconnectError {
 	return &DisconnectError{Code: muxer.CodeDuplicate, Reason: "replaced by a newer link"}
 }
 
-// checkDuplicate says whether a new link is one too many. While the remote may still be about to decline the current one, it is not.
+// checkDuplicate refuses a new link that is one too many. While the remote may still decline the current one, none is.
 //
-// Which of two simultaneous dials both ends keep: where the ends can tell each other whether they take a link, the lower node id decides. It takes the first that
-// comes and refuses the second; the higher one takes what it gets, so the two never take different ones, and no link is given up that was in use. On a wire without
-// that (comet) both take both, and keep the one that the lower id dialed: see preferred.
-func (p *peerState) checkDuplicate(l *linkState, self transport.NodeID, now time.Time) *DisconnectError {
+// Which of two simultaneous dials both ends keep: where the ends tell each other whether they take a link, the lower node
+// id decides. It takes the first link that comes and refuses the second. The higher one takes what it gets, so the two
+// never take different ones, and no link is given up that was in use. On a wire without that (comet) both take both, and
+// keep the preferred one.
+func (p *peer) checkDuplicate(l *link, self transport.NodeID, now time.Time) *DisconnectError {
 	c := p.current
-	if c == nil || c.evict != nil {
+	if c == nil || c.evict != nil || p.redialedBy(l.side, now) {
 		return nil
 	}
-	duplicate := &DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer has another link"}
-	switch {
-	case p.redialedBy(l.side, now):
-		return nil
-	case c.settled(now), p.standby != nil:
-		return duplicate
-	case c.acked && l.acked && self < p.id:
-		return duplicate
+	if c.settled(now) || p.standby != nil || c.acked && l.acked && self < p.id {
+		return &DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer has another link"}
 	}
 	return nil
 }
 
-// slotFor chooses the budget of a new link, or refuses it with the limit that is reached; mu is held. Where the budget of those that dial us is full and somebody would
-// make room for this one, that is slotEntry, and bid is the budget.
-func (m *Manager) slotFor(a Arrival, p *peerState, d *dialState, now time.Time) (s, bid slot, refusal *DisconnectError) {
-	if m.exempt(a.ID) || (d != nil && d.requested) {
+// slotFor chooses the budget of a new link, or refuses it with the limit that is reached. If an inbound budget is full
+// and a link would make room for this one, that is slotEntry, and bid is the budget.
+func (ad *admission) slotFor(a Arrival, p *peer, d *dial, now time.Time) (s, bid slot, refusal *DisconnectError) {
+	switch {
+	case ad.exempt(a.ID) || d != nil && d.requested:
 		return slotTrusted, 0, nil
-	}
-	own := func(s slot) int { // slots that the peer's own leaving links give up
-		n := 0
-		if p != nil && p.redialedBy(a.Side, now) && p.current.slot == s {
-			return 1
-		}
-		if p != nil && p.current != nil && p.current.evict != nil {
-			for _, l := range []*linkState{p.current, p.standby} {
-				if l != nil && l.slot == s {
-					n++
-				}
-			}
-		}
-		return n
-	}
-	if a.Side == muxer.Listener {
-		s := slotInbound
-		if a.Guest {
-			s = slotGuest
-		}
+	case a.Side == muxer.Listener && a.Guest:
+		s = slotGuest
+	case a.Side == muxer.Listener:
+		s = slotInbound
+	case a.Guest:
+		return slotNone, 0, &DisconnectError{Code: muxer.CodeIncompatible, Reason: whyGuest}
+	default:
 		switch {
-		case m.linked[s]-own(s) < m.limitOf(s):
-			return s, 0, nil
-		case (p == nil || p.current == nil) && m.mayEnter(s, a.IP):
-			return slotEntry, s, nil
+		case ad.freeOutbound()+p.yields(slotOutbound, a.Side, now) > 0:
+			return slotOutbound, 0, nil
+		case d != nil && d.slot == slotUpgrade && ad.evictor.keepVictim(a.ID, now):
+			return slotUpgrade, 0, nil
 		}
-		return slotNone, 0, fullUp(s)
+		return slotNone, 0, full(slotOutbound)
 	}
 	switch {
-	case a.Guest:
-		return slotNone, 0, &DisconnectError{Code: muxer.CodeIncompatible, Reason: notOurs}
-	case m.freeOutbound()+own(slotOutbound) > 0:
-		return slotOutbound, 0, nil
-	case d != nil && d.slot == slotUpgrade && m.reclaim(a.ID):
-		return slotUpgrade, 0, nil
+	case ad.linked[s]-p.yields(s, a.Side, now) < ad.limitOf(s):
+		return s, 0, nil
+	case (p == nil || p.current == nil) && ad.evictor.mayEnter(s, ad.groupOf(a.IP)):
+		return slotEntry, s, nil
 	}
-	return slotNone, 0, fullUp(slotOutbound)
+	return slotNone, 0, full(s)
 }
 
-// fullUp refuses a link because its budget has no room.
-func fullUp(s slot) *DisconnectError {
-	reason := map[slot]string{slotInbound: "all inbound slots are taken", slotOutbound: "all outbound slots are taken",
-		slotGuest: "all places for guests (plain libp2p peers) are taken"}[s]
+// yields returns how many slots of a budget the peer's own links give up for a new one.
+func (p *peer) yields(s slot, side muxer.Side, now time.Time) (n int) {
+	if p == nil || p.current == nil {
+		return 0
+	}
+	if p.redialedBy(side, now) && p.current.slot == s {
+		return 1
+	}
+	if p.current.evict != nil {
+		for _, l := range p.open() {
+			if l.slot == s {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// full refuses a link because its budget has no room.
+func full(s slot) *DisconnectError {
+	reason := map[slot]string{
+		slotInbound: "all inbound slots are taken", slotOutbound: "all outbound slots are taken",
+		slotGuest: "all places for guests (plain libp2p peers) are taken",
+	}[s]
 	return &DisconnectError{Code: muxer.CodeTooManyPeers, Limit: limitKeys[s], Reason: reason}
 }
 
-// checkIP refuses a link when its IP or network group has as many as it may; mu is held.
-func (m *Manager) checkIP(addr netip.Addr) *DisconnectError {
-	if len(m.byIP) == 0 {
-		return nil
-	}
-	ip, group, ok := ipKeys(addr)
-	switch {
-	case !ok:
-		return nil
-	case m.byIP[ip] >= m.cfg.ConnectionsPerIP:
-		return &DisconnectError{Code: muxer.CodeTooManyPeers, Limit: "limits.connections_per_ip", Reason: "too many links from " + ip.String()}
-	case m.byGroup[group] >= m.cfg.ConnectionsPerGroup:
-		return &DisconnectError{Code: muxer.CodeTooManyPeers, Limit: "limits.connections_per_group", Reason: "too many links from " + group.String()}
-	}
-	return nil
-}
-
-// Ready says that a link counts as up, with the channels that both ends serve; subscribers hear of it. False says that it is not the peer's current
-// link, or is to be ended: then nobody hears of it.
-func (m *Manager) Ready(id transport.NodeID, linkID uint64, channels []byte) bool {
-	now := time.Now()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	l := m.links[linkID]
-	if l == nil || l.peer.id != id || l.peer.current != l || l.evict != nil {
-		return false
-	}
-	first := l.ready.IsZero()
-	if l.slot == slotEntry && first && !m.enter(l) {
-		m.requestEvict(id, fullUp(l.bid))
-		return false
-	}
-	if !l.guest && m.guests[id] { // it has become one of ours
-		delete(m.guests, id)
-		m.saveGuests()
-	}
-	l.channels = append([]byte(nil), channels...)
-	if first {
-		l.ready = now
-		m.store.Update(id, func(rec *peerstore.Record) {
-			rec.LastConnected = now
-			if !l.guest {
-				rec.Quarantined, rec.QuarantineReason = time.Time{}, ""
-			}
-			if a := addressOf(rec, l.dialed); a != nil {
-				a.LastSuccess, a.LastError = now, ""
-			}
-		})
-	}
-	if first && l.redial { // the peer has not what we sent on the old link, and has perhaps forgotten all: services begin anew
-		m.goDown(l.peer, Replaced())
-	}
-	l.peer.using = l
-	m.goUp(l.peer)
-	if first && l.slot == slotUpgrade {
-		m.evictVictim(id)
-	}
-	if first && l.slot == slotOutbound {
-		m.saveAnchors()
-	}
-	if first {
-		m.dialWake.wake() // it may have become a victim
-	}
-	return true
-}
-
-// Graced says that the grace of a link is over, or that the remote has used it: the remote has accepted it. It returns the standby link that is to be
-// closed as a duplicate now; 0 for none.
-func (m *Manager) Graced(id transport.NodeID, linkID uint64) (duplicate uint64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	l := m.links[linkID]
-	if l == nil || l.peer.id != id {
-		return 0
-	}
-	l.graced = true
-	p := l.peer
-	if p.current != l || p.standby == nil {
-		return 0
-	}
-	s := p.standby
-	m.leave(s)
-	s.evict, s.evicting = &DisconnectError{Code: muxer.CodeDuplicate}, true
-	m.settleUpgrades()
-	m.dialWake.wake()
-	return s.id
-}
-
-// Disconnected says that a link has ended. It returns the standby link that takes its place, 0 for none: then that one is the peer's current link, and
-// subscribers hear nothing.
-func (m *Manager) Disconnected(id transport.NodeID, linkID uint64, reason *DisconnectError) (promote uint64) {
-	now := time.Now()
-	if reason == nil {
-		reason = &DisconnectError{Code: muxer.CodeUnknown}
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	l := m.links[linkID]
-	if l == nil || l.peer.id != id {
-		return 0
-	}
-	p := l.peer
-	was, held := p.current == l, l.slot
-	outbound := held == slotOutbound
-	m.removeLink(l)
-	if s := p.standby; was && s != nil && s.evict == nil {
-		p.current, p.standby = s, nil
-		promote = s.id
-		if s.slot == slotNone { // see redialedBy: it lent its slot to the one that has ended
-			m.setSlot(s, held)
+// checkKey refuses what admit would refuse, as far as that is known once the remote's key is proven.
+func (ad *admission) checkKey(a Arrival, now time.Time) *DisconnectError {
+	p := ad.peers[a.ID]
+	if p != nil {
+		c := p.current
+		if c != nil && c.evict == nil && c.settled(now) && !p.redialedBy(a.Side, now) {
+			return &DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer has another link"}
 		}
-	} else if was && s != nil {
-		m.leave(s)
 	}
-	if p.current == nil && p.using == nil {
-		m.goDown(p, reason)
+	if ad.exempt(a.ID) || a.Side == muxer.Dialer {
+		return nil
 	}
-	if p.current == nil && len(p.leaving) == 0 {
-		m.rest(l, reason, now)
+	if d := ad.checkIP(a.IP); d != nil {
+		return d
 	}
-	if outbound && reason.Code != muxer.CodeShuttingDown {
-		m.saveAnchors()
-	}
-	m.tidy(p)
-	m.settleUpgrades()
-	m.dialWake.wake()
-	m.evictWake.wake()
-	return promote
+	_, _, d := ad.slotFor(a, p, nil, now)
+	return d
 }

@@ -8,22 +8,59 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
+// How long a peer or an address is left alone where that is no failure, so that it does not grow.
 const (
-	// gentlePause is how long a peer rests that has no place for us: it works, so this is no failure and does not grow.
-	gentlePause = 30 * time.Second
-	// shortPause is how long a peer rests that sees another link of ours which we do not have (any more).
-	shortPause = 3 * time.Second
-	// evictedPause is how long a peer rests that gave its slot to a better one, so that the two do not take turns.
-	evictedPause = 5 * time.Minute
-	// blockedPause is how long an address rests that a ban or a limit on connections per IP forbids for now.
-	blockedPause = time.Minute
-	// lately is how long after its last link a peer's pauses stay within MaxRecentBackoff.
-	lately = 24 * time.Hour
+	fullBackoff      = 30 * time.Second // the peer has no room for us
+	duplicateBackoff = 3 * time.Second  // the peer sees another link of ours, which we do not have (any more)
+	evictedBackoff   = 5 * time.Minute  // the peer gave its slot to a better one; the two must not take turns
+	blockedBackoff   = time.Minute      // a ban or a limit forbids the dial for now
 )
 
-// backoff is the pause after the given number of failures in a row: it doubles from least to most. Jitter of up to a quarter keeps peers that failed
-// together from being dialed together for ever after; it never leaves the bounds.
-func backoff(failures uint32, least, most time.Duration, rng *rand.Rand) time.Duration {
+// recently is how long after its last link a peer's backoff is bounded by MaxRecentBackoff.
+const recently = 24 * time.Hour
+
+// isolatedFailures is up to where failures count while we have no link at all. The fault may well be ours (a cable, a
+// router): when it is mended we want peers within seconds, and still know all of them. The store calls an address dead
+// after one more.
+const isolatedFailures = 4
+
+// countFailure adds a failure to those in a row and returns the backoff that follows.
+func (t *table) countFailure(failures *uint32, rec *peerstore.Record, now time.Time) time.Duration {
+	n := *failures
+	if t.isolated() {
+		n = min(n, isolatedFailures-1) + 1
+		*failures = max(*failures, n)
+	} else if n < math.MaxUint32 {
+		n++
+		*failures = n
+	}
+	return exponential(n, t.cfg.MinBackoff, t.maxBackoff(rec, now), t.rng)
+}
+
+// maxBackoff returns the longest backoff of a peer. A trusted peer is never left for long. A peer that was connected
+// recently is dialed often enough that a network which was cut in two soon becomes one again.
+func (t *table) maxBackoff(rec *peerstore.Record, now time.Time) time.Duration {
+	switch {
+	case rec.Trusted:
+		return min(t.cfg.MaxBackoff, t.cfg.MaxTrustedBackoff)
+	case !rec.LastConnected.IsZero() && now.Sub(rec.LastConnected) < recently:
+		return min(t.cfg.MaxBackoff, t.cfg.MaxRecentBackoff)
+	}
+	return t.cfg.MaxBackoff
+}
+
+// backoff returns a backoff of about d, within the bounds of the peer.
+func (t *table) backoff(rec *peerstore.Record, d time.Duration, now time.Time) time.Duration {
+	d = max(d, t.cfg.MinBackoff)
+	return min(d+jitter(d/4, t.rng), t.maxBackoff(rec, now))
+}
+
+// unpredictable returns a time between half of d and one and a half: remotes must not know it.
+func (t *table) unpredictable(d time.Duration) time.Duration { return d/2 + jitter(d, t.rng) }
+
+// exponential returns the backoff after failures in a row: it doubles from least to most. Jitter of up to a quarter
+// keeps peers that failed together from being dialed together for ever; it never leaves the bounds.
+func exponential(failures uint32, least, most time.Duration, rng *rand.Rand) time.Duration {
 	d := least
 	for i := uint32(1); i < failures && d < most; i++ {
 		d *= 2
@@ -34,51 +71,11 @@ func backoff(failures uint32, least, most time.Duration, rng *rand.Rand) time.Du
 	return min(d+jitter(d/4, rng), most)
 }
 
-// pause is a rest of about d.
-func pause(d time.Duration, rng *rand.Rand) time.Duration { return d + jitter(d/4, rng) }
-
 func jitter(most time.Duration, rng *rand.Rand) time.Duration {
 	if most <= 0 {
 		return 0
 	}
 	return time.Duration(rng.Int64N(int64(most)))
-}
-
-// isolatedFailures is how far failures count while we have no link at all: then the fault may well be ours (a cable, a router), and when it is mended we
-// want peers within seconds, and to know them all still. The store calls an address dead after one more.
-const isolatedFailures = 4
-
-// isolated says that there is no link to anybody; mu is held.
-func (m *Manager) isolated() bool { return len(m.links) == 0 }
-
-// countFailure adds a failure to those in a row and returns the backoff that follows; mu is held.
-func (m *Manager) countFailure(failures *uint32, rec *peerstore.Record, now time.Time) time.Duration {
-	n := *failures
-	if m.isolated() {
-		n = min(n, isolatedFailures-1) + 1
-		*failures = max(*failures, n)
-	} else if n < math.MaxUint32 {
-		n++
-		*failures = n
-	}
-	return backoff(n, m.cfg.MinBackoff, m.mostBackoff(rec, now), m.rng)
-}
-
-// mostBackoff is the longest pause that a peer is given: a trusted one is never left for long, and one that was connected lately is looked for often enough
-// that a network which was cut in two becomes one again soon after.
-func (m *Manager) mostBackoff(rec *peerstore.Record, now time.Time) time.Duration {
-	switch {
-	case rec.Trusted:
-		return min(m.cfg.MaxBackoff, m.cfg.MaxTrustedBackoff)
-	case !rec.LastConnected.IsZero() && now.Sub(rec.LastConnected) < lately:
-		return min(m.cfg.MaxBackoff, m.cfg.MaxRecentBackoff)
-	}
-	return m.cfg.MaxBackoff
-}
-
-// pauseFor is pause within the bounds that hold for a peer.
-func (m *Manager) pauseFor(rec *peerstore.Record, d time.Duration, now time.Time) time.Duration {
-	return min(pause(max(d, m.cfg.MinBackoff), m.rng), m.mostBackoff(rec, now))
 }
 
 // later returns the later of two times.

@@ -4,19 +4,21 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"slices"
 
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
-// Check returns the first contradiction between the peers, their links, the budgets and the store, "" when there is
-// none. It holds at any moment; tests of whole nodes call it. It costs a walk over the store.
-func (m *Manager) Check() string {
+// Check returns the first contradiction between the peers, their links, the budgets and the store, "" if there is none.
+// has reports whether the router has a link. Tests of whole nodes call it at any moment; it walks over the store.
+func (m *Manager) Check(has func(linkID uint64) bool) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var linked, dialing [slotKinds]int
 	byIP, byGroup := map[netip.Prefix]int{}, map[netip.Prefix]int{}
-	for _, l := range m.links {
+	for id, l := range m.links {
+		if !has(id) {
+			return fmt.Sprintf("the router has no link %d of %s", id, l.peer.id)
+		}
 		linked[l.slot]++
 		if ip, group, ok := ipKeys(l.ip); ok {
 			byIP[ip]++
@@ -28,7 +30,7 @@ func (m *Manager) Check() string {
 		if p.dial != nil {
 			dialing[p.dial.slot]++
 		}
-		held += len(p.links())
+		held += len(p.all())
 		rec, known := m.store.Get(id)
 		switch {
 		case p.idle():
@@ -64,11 +66,4 @@ func (m *Manager) Check() string {
 		return fmt.Sprintf("a budget is overdrawn: links %v, dials %v", linked, dialing)
 	}
 	return ""
-}
-
-// LinkIDs returns the ids of all links, in order.
-func (m *Manager) LinkIDs() []uint64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Sorted(maps.Keys(m.links))
 }

@@ -165,7 +165,7 @@ func TestBackoffBounds(t *testing.T) {
 		trusted bool
 		most    time.Duration
 		last    time.Duration // since the last link
-	}{{false, time.Hour, lately}, {false, 10 * time.Minute, 0}, {true, time.Minute, 0}} {
+	}{{false, time.Hour, recently}, {false, 10 * time.Minute, 0}, {true, time.Minute, 0}} {
 		inBubble(t, func(t *testing.T) {
 			id := lowID(1)
 			cfg := Config{}
@@ -299,8 +299,8 @@ func TestRemembersItsOwnAddresses(t *testing.T) {
 	}
 	for i := range 3 * maxSelves {
 		m.mu.Lock()
-		m.rememberSelf(addrOf(t, highID(i), 0))
-		n := len(m.selves)
+		m.selves.add(addrOf(t, highID(i), 0))
+		n := len(m.selves.addrs)
 		m.mu.Unlock()
 		if n > maxSelves {
 			t.Fatalf("%d own addresses", n)

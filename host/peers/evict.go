@@ -1,67 +1,24 @@
 package peers
 
 import (
-	"context"
-	"errors"
-	"math"
-	"net/netip"
+	"cmp"
 	"slices"
-	"time"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// EvictNext waits for a link that is to be ended. Each Eviction is to be answered by Disconnected.
-func (m *Manager) EvictNext(ctx context.Context) (Eviction, error) {
-	for {
-		if err := ctx.Err(); err != nil {
-			return Eviction{}, err
-		}
-		if e, ok := m.TryEvictNext(); ok {
-			m.evictWake.wake() // there may be more, for another caller
-			return e, nil
-		}
-		select {
-		case <-m.evictWake:
-		case <-ctx.Done():
-		}
-	}
+// evictor chooses links that must end: those that were asked for, and those that make room for others.
+type evictor struct {
+	*table
+	grounds grounds
+	wake    waker
+	queue   []uint64          // links whose end was asked for, in order
+	tally   map[string]uint64 // by cause
 }
 
-// TryEvictNext is EvictNext that does not wait. What was asked for goes first, in order; otherwise, beyond capacity, one that is not protected goes.
-func (m *Manager) TryEvictNext() (Eviction, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for len(m.evictQ) > 0 {
-		l := m.links[m.evictQ[0]]
-		m.evictQ = m.evictQ[1:]
-		if l != nil && l.evict != nil && !l.evicting {
-			l.evicting = true
-			return Eviction{ID: l.peer.id, LinkID: l.id, Reason: l.evict}, true
-		}
-	}
-	for _, b := range [...]slot{slotInbound, slotOutbound, slotGuest} {
-		if m.linked[b] <= m.limitOf(b) {
-			continue
-		}
-		candidates, leaving := m.evictable(b)
-		if m.linked[b]-leaving <= m.limitOf(b) || len(candidates) == 0 {
-			continue
-		}
-		l := m.crowdedOut(b, 0)
-		if l == nil { // all are protected
-			l = slices.MaxFunc(candidates, older)
-		}
-		l.evict, l.evicting = &DisconnectError{Code: muxer.CodeEvicted, Limit: limitKeys[b], Reason: whyCapacity}, true
-		m.tally.Evicted[causeOf(l.evict)]++
-		return Eviction{ID: l.peer.id, LinkID: l.id, Reason: l.evict}, true
-	}
-	return Eviction{}, false
-}
-
-// Why links end for others, in words.
+// Why links end for the sake of others, in words.
 const (
 	whyCrowded  = "a peer of a less crowded network group took the place"
 	whyUpgrade  = "a better peer took the slot"
@@ -69,7 +26,7 @@ const (
 	whyCapacity = "more links than there is room for"
 )
 
-// causeOf is why a link was ended, in a word.
+// causeOf returns why a link was closed, in a word.
 func causeOf(reason *DisconnectError) string {
 	switch reason.Reason {
 	case whyCrowded:
@@ -84,140 +41,146 @@ func causeOf(reason *DisconnectError) string {
 	return reason.Code.String()
 }
 
-// limitKeys are the configuration keys of the budgets.
-var limitKeys = [slotKinds]string{slotInbound: "peers.max_inbound", slotOutbound: "peers.max_outbound", slotGuest: "peers.guests"}
-
-// limitOf is how many links a budget has room for.
-func (m *Manager) limitOf(s slot) int {
-	switch s {
-	case slotInbound:
-		return m.cfg.MaxInbound
-	case slotOutbound:
-		return m.cfg.MaxOutbound
-	case slotGuest:
-		return m.cfg.Guests
-	}
-	return math.MaxInt
-}
-
-// evictable are the links of a budget that may be ended for want of room, and how many more are on their way out already; mu is held. A peer with
-// a standby is left alone: it is about to lose a link anyway.
-func (m *Manager) evictable(s slot) (candidates []*linkState, leaving int) {
-	for _, p := range m.sortedPeers() {
-		for _, l := range []*linkState{p.current, p.standby} {
-			switch {
-			case l == nil || l.slot != s:
-			case l.evict != nil:
-				leaving++
-			case l == p.current && p.standby == nil:
-				candidates = append(candidates, l)
-			}
-		}
-	}
-	return candidates, leaving
-}
-
-// requestEvict asks for the end of all links of a peer; the first reason counts. It says whether there was one to end. mu is held.
-func (m *Manager) requestEvict(id transport.NodeID, reason *DisconnectError) bool {
-	p := m.peers[id]
+// request asks for the end of all links of a peer; the first reason counts. It reports whether there was one to end.
+func (e *evictor) request(id transport.NodeID, reason *DisconnectError) bool {
+	p := e.peers[id]
 	if p == nil {
 		return false
 	}
 	asked := false
-	defer func() {
-		if asked {
-			m.tally.Evicted[causeOf(reason)]++
-		}
-	}()
-	for _, l := range []*linkState{p.current, p.standby} {
-		if l != nil && l.evict == nil {
+	for _, l := range p.open() {
+		if l.evict == nil {
 			l.evict = reason
-			m.evictQ = append(m.evictQ, l.id)
+			e.queue = append(e.queue, l.id)
 			asked = true
 		}
 	}
 	if asked {
-		m.evictWake.wake()
+		e.tally[causeOf(reason)]++
+		e.wake.wake()
 	}
 	return asked
 }
 
-// Disconnect asks for the end of the link to a peer, by way of EvictNext. It says whether there was one.
-func (m *Manager) Disconnect(id transport.NodeID, reason *DisconnectError) bool {
-	if reason == nil {
-		reason = &DisconnectError{Code: muxer.CodeRequested}
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.requestEvict(id, reason)
-}
-
-// Errored says that a peer did something that its link cannot go on after. A peer without a link is ignored.
-func (m *Manager) Errored(id transport.NodeID, err error) {
-	var reason *DisconnectError
-	if !errors.As(err, &reason) {
-		code, remote := codeOf(err)
-		if code == muxer.CodeTransport {
-			code = muxer.CodeProtocolError
-		}
-		reason = &DisconnectError{Code: code, Remote: remote, Err: err}
-	}
-	m.Disconnect(id, reason)
-}
-
-// SetLatency tells the round trip to a peer, one of the grounds that protect a link from eviction.
-func (m *Manager) SetLatency(id transport.NodeID, rtt time.Duration) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if p := m.peers[id]; p != nil && p.current != nil && rtt > 0 {
-		p.current.latency = rtt
-	}
-}
-
-// Ban refuses a node id, an IP or a network until the given time (the zero time: for ever), and ends the links that match, by way of EvictNext. The error
-// says that the target is not one, or that the ban could not be written to disk; in the second case it holds in memory all the same.
-func (m *Manager) Ban(target peerstore.Target, until time.Time, reason string) error {
-	switch {
-	case (target.ID == "") == !target.Prefix.IsValid():
-		return errors.New("ban: name a node id, an IP or a network, one of them")
-	case target.ID == m.self:
-		return errors.New("ban: that is our own node id")
-	}
-	now := time.Now()
-	if !until.IsZero() && !until.After(now) {
-		return errors.New("ban: its end is in the past")
-	}
-	err := m.store.Ban(peerstore.Ban{Target: target, Since: now, Until: until, Reason: cut(reason, 256)})
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, p := range m.sortedPeers() {
-		match := p.id == target.ID
-		for _, l := range p.links() {
-			match = match || target.Prefix.IsValid() && target.Prefix.Contains(l.ip.Unmap().WithZone(""))
-		}
-		if match {
-			m.requestEvict(p.id, &DisconnectError{Code: muxer.CodeBanned, Reason: reason})
+// next returns the next link to end: one that was asked for, else an unprotected one of a budget beyond its capacity.
+func (e *evictor) next() (Eviction, bool) {
+	for len(e.queue) > 0 {
+		l := e.links[e.queue[0]]
+		e.queue = e.queue[1:]
+		if l != nil && l.evict != nil && !l.evicting {
+			l.evicting = true
+			return Eviction{ID: l.peer.id, LinkID: l.id, Reason: l.evict}, true
 		}
 	}
-	return err
+	for _, s := range [...]slot{slotInbound, slotOutbound, slotGuest} {
+		if e.linked[s] <= e.limitOf(s) {
+			continue
+		}
+		candidates, closing := e.evictable(s)
+		if e.linked[s]-closing <= e.limitOf(s) || len(candidates) == 0 {
+			continue
+		}
+		l := e.crowded(s, 0)
+		if l == nil { // all are protected
+			l = slices.MaxFunc(candidates, older)
+		}
+		l.evict = &DisconnectError{Code: muxer.CodeEvicted, Limit: limitKeys[s], Reason: whyCapacity}
+		l.evicting = true
+		e.tally[causeOf(l.evict)]++
+		return Eviction{ID: l.peer.id, LinkID: l.id, Reason: l.evict}, true
+	}
+	return Eviction{}, false
 }
 
-// Unban lifts a ban; false says that there was none. The error is as for Ban.
-func (m *Manager) Unban(target peerstore.Target) (bool, error) {
-	was, err := m.store.Unban(target)
-	m.mu.Lock()
-	if m.offences.drop(target) {
-		m.saveOffences(time.Now())
+// crowded returns the link that makes room in a full budget: one of the most crowded network group that has an
+// unprotected link, at random. Groups of no more than atLeast links are spared, so a newcomer whose group would have as
+// many gets no room: a flood from some groups takes places from larger groups only. It returns nil if there is none.
+func (e *evictor) crowded(s slot, atLeast int) *link {
+	perGroup := e.linksPerGroup(s)
+	most := 0
+	for _, n := range perGroup {
+		most = max(most, n)
 	}
-	m.mu.Unlock()
-	if was && target.ID != "" {
-		m.store.Update(target.ID, func(rec *peerstore.Record) { rec.NotBefore = time.Time{} })
+	if most <= atLeast { // the usual answer in a flood, for little work
+		return nil
 	}
-	m.dialWake.wake()
-	return was, err
+	links, _ := e.evictable(s)
+	safe := e.grounds.protected(links)
+	most = atLeast
+	var open []*link
+	for _, l := range links {
+		switch n := perGroup[l.group]; {
+		case safe[l] || n < most || n <= atLeast:
+		case n > most:
+			most, open = n, append(open[:0], l)
+		default:
+			open = append(open, l)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	group := open[e.rng.IntN(len(open))].group // of several groups that are as crowded, one
+	open = slices.DeleteFunc(open, func(l *link) bool { return l.group != group })
+	return open[e.rng.IntN(len(open))]
 }
 
-// Banned says whether an id or an IP (either may be empty) is banned, and by which entry.
-func (m *Manager) Banned(id transport.NodeID, ip netip.Addr) (peerstore.Ban, bool) {
-	return m.store.Banned(id, ip, time.Now())
+// mayEnter reports whether a newcomer of a network group would find room in a full budget, and a place to wait in until
+// it is up.
+func (e *evictor) mayEnter(s slot, group peerstore.Group) bool {
+	if e.linked[slotEntry] >= e.cfg.MaxUpgrades {
+		return false
+	}
+	return e.crowded(s, e.linksPerGroup(s)[group]+1) != nil
+}
+
+// enter finds a place for a link beyond a full budget, now that it is up: a free one, or that of a link which must go.
+// It reports whether there is one.
+func (e *evictor) enter(l *link) bool {
+	if e.linked[l.bid] < e.limitOf(l.bid) {
+		e.setSlot(l, l.bid)
+		return true
+	}
+	victim := e.crowded(l.bid, e.linksPerGroup(l.bid)[l.group])
+	if victim == nil {
+		return false
+	}
+	e.request(victim.peer.id, &DisconnectError{Code: muxer.CodeEvicted, Limit: limitKeys[l.bid], Reason: whyCrowded})
+	return true
+}
+
+// fillSlots gives free slots to those beyond full budgets, which thereby become ordinary links and dials.
+func (e *evictor) fillSlots() {
+	if e.linked[slotEntry] > 0 {
+		for _, up := range []bool{true, false} { // first those for which a link is leaving already
+			for _, p := range e.sorted() {
+				for _, l := range p.open() {
+					if l.slot == slotEntry && !l.ready.IsZero() == up && e.linked[l.bid] < e.limitOf(l.bid) {
+						e.setSlot(l, l.bid)
+					}
+				}
+			}
+		}
+	}
+	if e.linked[slotUpgrade]+e.dialing[slotUpgrade] == 0 || e.freeOutbound() <= 0 {
+		return
+	}
+	for _, p := range e.sorted() {
+		for _, l := range p.open() {
+			if l.slot == slotUpgrade && e.freeOutbound() > 0 {
+				e.setSlot(l, slotOutbound)
+			}
+		}
+		if p.dial != nil && p.dial.slot == slotUpgrade && e.freeOutbound() > 0 {
+			e.dialing[slotUpgrade]--
+			e.dialing[slotOutbound]++
+			p.dial.slot = slotOutbound
+			e.unclaim(p.id)
+		}
+	}
+}
+
+// older orders links by age, the oldest first.
+func older(a, b *link) int {
+	return cmp.Or(a.arrived.Compare(b.arrived), cmp.Compare(a.id, b.id))
 }

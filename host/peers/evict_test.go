@@ -70,7 +70,7 @@ func TestUpgrade(t *testing.T) {
 		if c := m.Counts(); c.Outbound != 8 || c.Upgrades != 0 || len(m.claims) != 0 {
 			t.Fatalf("counts %+v, claims %v", c, m.claims)
 		}
-		time.Sleep(evictedPause - 1)
+		time.Sleep(evictedBackoff - 1)
 		if st, _ := m.Status(e.ID); !st.NotBefore.After(time.Now()) {
 			t.Fatalf("the victim may come back at once: %+v", st)
 		}
@@ -127,7 +127,7 @@ func TestUpgradeSparesTheUseful(t *testing.T) {
 		m.setScore(lowID(5), -1)
 		m.setScore(highID(1), 100)
 		m.mustDial(highID(1))
-		if m.claims[lowID(5)] != highID(1) {
+		if m.claims[lowID(5)].by != highID(1) {
 			t.Fatalf("claims %v", m.claims)
 		}
 	})
@@ -476,8 +476,8 @@ func TestHeights(t *testing.T) {
 	m.up(lowID(1))
 	m.SetHeight(lowID(1), 7)
 	m.SetHeight(pmSelf, 9)
-	if m.Height(lowID(1)) != 7 || m.Height(pmSelf) != 9 || m.SelfHeight() != 9 || m.Height(lowID(2)) != 0 {
-		t.Fatal(m.Height(lowID(1)), m.Height(pmSelf), m.SelfHeight(), m.Height(lowID(2)))
+	if m.Height(lowID(1)) != 7 || m.Height(pmSelf) != 9 || m.Height(lowID(2)) != 0 {
+		t.Fatal(m.Height(lowID(1)), m.Height(pmSelf), m.Height(lowID(2)))
 	}
 }
 

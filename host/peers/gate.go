@@ -9,8 +9,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// CheckAccept is the gate before anything is read from a raw connection, either way: an IP that is banned gets no further. Its error is a
-// *handshake.Refusal.
+// CheckAccept is the gate before anything is read from a raw connection, in either direction: it refuses a banned IP. Its
+// error is a *handshake.Refusal.
 func (m *Manager) CheckAccept(ip netip.Addr) error {
 	if !ip.IsValid() {
 		return nil
@@ -21,7 +21,8 @@ func (m *Manager) CheckAccept(ip netip.Addr) error {
 	return nil
 }
 
-// CheckID is CheckKey for wires that tell the remote why it is refused, later: it refuses only ourselves and what is banned.
+// CheckID is the gate once the remote's key is proven, for wires that can tell the remote later why it is refused: it
+// refuses ourselves and what is banned. Its error is a *handshake.Refusal.
 func (m *Manager) CheckID(id transport.NodeID, ip netip.Addr) error {
 	if id == m.self {
 		return &handshake.Refusal{Code: muxer.CodeSelf, Stage: handshake.StageSecurity, Reason: "we reached ourselves"}
@@ -32,37 +33,16 @@ func (m *Manager) CheckID(id transport.NodeID, ip netip.Addr) error {
 	return nil
 }
 
-// CheckKey is the gate once the remote's key is proven: it refuses what Dialed or Accepted would refuse anyway, before more work is done. Its error is a
-// *handshake.Refusal.
+// CheckKey is CheckID for wires that cannot: it refuses all that Dialed or Accepted would refuse, before more work is
+// done.
 func (m *Manager) CheckKey(id transport.NodeID, ip netip.Addr, side muxer.Side) error {
-	if d := m.checkKey(id, ip, side); d != nil {
-		return &handshake.Refusal{Code: d.Code, Stage: handshake.StageSecurity, Limit: d.Limit, Reason: d.Reason}
-	}
-	return nil
-}
-
-func (m *Manager) checkKey(id transport.NodeID, ip netip.Addr, side muxer.Side) *DisconnectError {
-	now := time.Now()
-	if id == m.self {
-		return &DisconnectError{Code: muxer.CodeSelf, Reason: "we reached ourselves"}
-	}
-	if ban, ok := m.store.Banned(id, ip, now); ok {
-		return &DisconnectError{Code: muxer.CodeBanned, Reason: ban.Reason}
+	if err := m.CheckID(id, ip); err != nil {
+		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	p := m.peers[id]
-	if p != nil {
-		if c := p.current; c != nil && c.evict == nil && c.settled(now) && !p.redialedBy(side, now) {
-			return &DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer has another link"}
-		}
+	if d := m.admission.checkKey(Arrival{ID: id, IP: ip, Side: side}, time.Now()); d != nil {
+		return &handshake.Refusal{Code: d.Code, Stage: handshake.StageSecurity, Limit: d.Limit, Reason: d.Reason}
 	}
-	if m.exempt(id) || side == muxer.Dialer {
-		return nil
-	}
-	if d := m.checkIP(ip); d != nil {
-		return d
-	}
-	_, _, d := m.slotFor(Arrival{ID: id, Side: side, IP: ip}, p, nil, now)
-	return d
+	return nil
 }

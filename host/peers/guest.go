@@ -9,45 +9,50 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// A guest is a plain libp2p peer: it speaks no hello, so nobody knows of which network it is. Guests have a budget of their own (Config.Guests) for those that
-// dial us. One that we dialed because we were told of it is refused: we were looking for peers of our network. What turns out to be a guest is remembered:
-// as a quarantine, which keeps it from being dialed and advertised, and ends when a link shows that it has become one of ours; or, for peers that the
-// operator named and wants to be dialed, in a list of its own.
+// A libp2p node without Switchyard's hello names no network; it is admitted as a guest. Guests that dial us have a budget
+// of their own (Config.Guests). A peer that we dialed because we were told of it and that turns out to be a guest is
+// refused: we looked for peers of our network. It is remembered as a quarantine, which keeps it from being dialed and
+// advertised and ends when a link shows that it has joined our network.
 
-// notOurs is why a guest that we were told of is left alone.
-const notOurs = "a plain libp2p peer, of no known network"
+// whyGuest is why a guest that we were told of is left alone.
+const whyGuest = "a plain libp2p peer, which names no network"
 
-// rememberGuest writes down that a peer is a guest; mu is held.
-func (m *Manager) rememberGuest(id transport.NodeID, now time.Time) {
-	if !m.exempt(id) {
-		m.store.Update(id, func(rec *peerstore.Record) {
-			if len(rec.Addresses) > 0 { // one without is nobody's to dial, and is forgotten with its link
-				m.quarantine(rec, notOurs, now)
-			}
-		})
-		return
-	}
-	if !m.guests[id] {
-		m.guests[id] = true
-		m.saveGuests()
-	}
+// guests remembers which of the peers that the operator named are guests. They are dialed all the same, so a quarantine
+// cannot hold that.
+type guests struct {
+	store peerstore.Store
+	named map[transport.NodeID]bool
 }
 
-// saveGuests keeps the list over a restart; mu is held.
-func (m *Manager) saveGuests() {
-	maps.DeleteFunc(m.guests, func(id transport.NodeID, is bool) bool { return !is })
-	m.store.SetMeta(metaGuests, joinIDs(slices.Sorted(maps.Keys(m.guests))))
-}
-
-// allGuests are the peers that are known to be guests, those in quarantine apart.
-func (m *Manager) allGuests() map[transport.NodeID]bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	out := maps.Clone(m.guests)
-	for _, l := range m.links {
-		if l.guest {
-			out[l.peer.id] = true
+// recall reads the list of the last run.
+func (g *guests) recall(o *operator) {
+	for _, id := range splitIDs(g.store.Meta(metaGuests)) {
+		if o.exempt(id) {
+			g.named[id] = true
 		}
 	}
-	return out
+}
+
+// set says whether a named peer is a guest.
+func (g *guests) set(id transport.NodeID, is bool) {
+	if g.named[id] == is {
+		return
+	}
+	if g.named[id] = is; !is {
+		delete(g.named, id)
+	}
+	g.store.SetMeta(metaGuests, joinIDs(slices.Sorted(maps.Keys(g.named))))
+}
+
+// rememberGuest records that a peer is a guest.
+func (r *recorder) rememberGuest(id transport.NodeID, now time.Time) {
+	if r.exempt(id) {
+		r.guests.set(id, true)
+		return
+	}
+	r.store.Update(id, func(rec *peerstore.Record) {
+		if len(rec.Addresses) > 0 { // without one nobody can dial it, and it is forgotten with its link
+			r.quarantine(rec, whyGuest, now)
+		}
+	})
 }

@@ -104,7 +104,8 @@ func (w *model) check() {
 func (w *model) checkPeers() {
 	m := w.m
 	victims, claimers := map[transport.NodeID]bool{}, 0
-	for victim, by := range m.claims {
+	for victim, c := range m.claims {
+		by := c.by
 		if victims[victim] || victim == by || w.exempt(victim) {
 			w.fatal("claims %v", m.claims)
 		}

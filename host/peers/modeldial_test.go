@@ -86,7 +86,7 @@ func (w *model) stepDial() {
 			mayDial[id] = addrs
 		}
 	}
-	anchors := slices.Clone(w.m.anchors)
+	anchors := slices.Clone(w.m.dialer.anchors.pending)
 	d, ok := w.m.TryDialNext()
 	if !ok {
 		for id := range mayDial {
@@ -120,7 +120,7 @@ func (w *model) stepDial() {
 		}
 		w.felt = now
 		w.did("feeler", "%s", d.ID)
-	case d.Upgrade && d.ID == w.m.churner:
+	case d.Upgrade && w.m.churns(d.ID):
 		if free > 0 || dials > 0 || links != w.cfg.MaxOutbound || now.Sub(w.turned) < w.cfg.Churn/2 || len(w.m.claims) != 1 {
 			w.fatal("churn %s %s after the one before, with %d links and %d dials", d.ID, now.Sub(w.turned), links, dials)
 		}

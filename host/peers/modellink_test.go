@@ -240,7 +240,7 @@ func (w *model) reasonOf(err error) string {
 		return "full inbound"
 	case d.Limit == "peers.guests":
 		return "full guests"
-	case d.Code == muxer.CodeIncompatible && d.Reason == notOurs:
+	case d.Code == muxer.CodeIncompatible && d.Reason == whyGuest:
 		return "not ours"
 	case d.Limit == "peers.max_outbound":
 		return "full outbound"
@@ -291,7 +291,7 @@ func (w *model) learnEvictions(open []*modelLink) {
 			w.fatal("%d links were asked to make room for an entry", len(w.evicts)-asked)
 		}
 	}()
-	for _, num := range w.m.evictQ {
+	for _, num := range w.m.evictor.queue {
 		if slices.Contains(w.evicts, num) {
 			continue
 		}

@@ -88,7 +88,7 @@ func (w *model) open(guest bool, atLeast int) []*modelLink {
 		}
 	}
 	slices.SortFunc(groups, func(a, b peerstore.Group) int {
-		if w.m.lotOf(a) < w.m.lotOf(b) {
+		if w.m.evictor.grounds.groupPriority(a) < w.m.evictor.grounds.groupPriority(b) {
 			return -1
 		}
 		return 1

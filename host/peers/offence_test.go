@@ -185,7 +185,7 @@ func TestOffencesAreBounded(t *testing.T) {
 		for i := range maxOffences {
 			m.offences.add(string(transport.NodeID(fmt.Sprintf("%054d", i))), 50, now).ban(firstBan, now)
 		}
-		m.saveOffences(now)
+		m.offences.save(m.store, now)
 		if got := readOffences(m.store.Meta(metaOffences), now); len(got) != maxOffences {
 			t.Fatalf("%d are read again", len(got))
 		}
@@ -202,21 +202,21 @@ func FuzzReadOffences(f *testing.F) {
 	f.Add([]byte(`[]`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		now := time.Unix(1795000100, 0)
-		m := &Manager{store: memstore.NewSeeded(peerstore.Limits{}, 1), offences: readOffences(b, now)}
-		if len(m.offences) > maxOffences {
-			t.Fatalf("%d are kept", len(m.offences))
+		store, kept := memstore.NewSeeded(peerstore.Limits{}, 1), readOffences(b, now)
+		if len(kept) > maxOffences {
+			t.Fatalf("%d are kept", len(kept))
 		}
-		for key, o := range m.offences {
+		for key, o := range kept {
 			if o.points < 0 || o.points > banAt || o.bans < 0 {
 				t.Fatalf("%q: %+v", key, *o)
 			}
-			if end := m.offences.add(key, 10, now).ban(firstBan, now); end.Sub(now) > longestBan || end.Sub(now) < firstBan {
+			if end := kept.add(key, 10, now).ban(firstBan, now); end.Sub(now) > longestBan || end.Sub(now) < firstBan {
 				t.Fatalf("%q is banned for %s", key, end.Sub(now))
 			}
 		}
-		m.saveOffences(now)
-		if again := readOffences(m.store.Meta(metaOffences), now); len(b) < 10_000 && len(again) != len(m.offences) {
-			t.Fatalf("%d of %d are read again", len(again), len(m.offences))
+		kept.save(store, now)
+		if again := readOffences(store.Meta(metaOffences), now); len(b) < 10_000 && len(again) != len(kept) {
+			t.Fatalf("%d of %d are read again", len(again), len(kept))
 		}
 	})
 }

@@ -105,8 +105,8 @@ func TestAnchors(t *testing.T) {
 		m = build(Config{})
 		m.mustDial(lowID(2))
 		m.mustDial(lowID(3))
-		if m := build(Config{Anchors: -1}); len(m.anchors) != 0 {
-			t.Fatalf("without anchors it has %v", m.anchors)
+		if m := build(Config{Anchors: -1}); len(m.dialer.anchors.pending) != 0 {
+			t.Fatalf("without anchors it has %v", m.dialer.anchors.pending)
 		}
 	})
 }
@@ -243,7 +243,7 @@ func TestChurn(t *testing.T) {
 			m.down(e.ID, e.LinkID, e.Reason.Code)
 			delete(links, e.ID)
 			gone[e.ID] = true
-			if c := m.Counts(); c != (Counts{Outbound: 8, Trusted: 1}) || len(m.claims) != 0 || m.churner != "" {
+			if c := m.Counts(); c != (Counts{Outbound: 8, Trusted: 1}) || len(m.claims) != 0 {
 				t.Fatalf("counts %+v, claims %v", c, m.claims)
 			}
 		}

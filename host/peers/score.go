@@ -17,12 +17,10 @@ const (
 	banPenalty        = 100
 )
 
-// Score is the score of a peer as the store has it, at a time: what it has earned fades.
-func Score(rec *peerstore.Record, at time.Time) int { return scoreAt(rec, at) }
-
-// scoreAt is a record's score now. Decay is a function of time, in whole steps: nothing has to run for it, and reading often does not round it away.
-func scoreAt(rec *peerstore.Record, now time.Time) int {
-	score, _ := decayed(rec, now)
+// Score returns a peer's score at a time: what it has earned fades. The decay is a function of time, in whole steps:
+// nothing has to run for it, and reading often does not round it away.
+func Score(rec *peerstore.Record, at time.Time) int {
+	score, _ := decayed(rec, at)
 	return score
 }
 
@@ -60,8 +58,9 @@ func addScore(rec *peerstore.Record, points int, now time.Time) int {
 	return score
 }
 
-// Report tells what a peer did, good or bad. A report on an unknown peer is ignored. Misdeeds add up (see offences): no good deeds outweigh them. A trusted or
-// unconditional peer is never banned for them, only disconnected: no message may talk us out of the peers that the operator chose.
+// Report records what a peer did, good or bad. A report on an unknown peer is ignored. Misdeeds add up (see offences),
+// and no good deeds outweigh them. A trusted or unconditional peer is never banned for them, only disconnected: no
+// message may talk us out of the peers that the operator chose.
 func (m *Manager) Report(id transport.NodeID, b Behaviour) {
 	points := min(max(b.Points, -1000), 1000) // beyond what any score or threshold can tell apart
 	if b.Severity > Log {
@@ -70,59 +69,44 @@ func (m *Manager) Report(id transport.NodeID, b Behaviour) {
 			points = -[...]int{Log: 0, Penalise: penalty, Disconnect: disconnectPenalty, Ban: banPenalty}[min(b.Severity, Ban)]
 		}
 	}
-	now := time.Now()
-	m.mu.Lock()
-	p := m.peers[id]
-	credit := points
-	if p != nil && p.current != nil && p.current.inbound() {
-		credit = m.creditOf(id, points, now)
-	}
-	if !m.score(id, credit, now) {
-		m.mu.Unlock()
-		return
-	}
-	if p != nil && p.current != nil && points > 0 {
-		p.current.useful = min(p.current.useful+points, 1<<30)
-	}
-	var bans []peerstore.Ban
-	if b.Severity > Log {
-		bans = m.misdeed(id, -points, b, now)
-	}
-	m.mu.Unlock()
-	for _, ban := range bans { // the store may write to disk: not under the lock. Where it cannot be written, the ban holds in memory.
-		_ = m.Ban(ban.Target, ban.Until, ban.Reason)
+	for _, ban := range m.report(id, points, b) { // the store may write to disk, so not under the lock
+		_ = m.Ban(ban.Target, ban.Until, ban.Reason) // one that cannot be written holds in memory
 	}
 }
 
-// creditOf is what good deeds count for the score of a peer that dialed us: they protect its link, and raise its score to just below what earns an outbound slot. That it has to earn
-// on links that we dialed: else many that dial us could prepare their places among those that we dial. mu is held.
-func (m *Manager) creditOf(id transport.NodeID, points int, now time.Time) int {
-	rec, _ := m.store.Get(id)
-	return min(points, max(0, upgradeMargin-1-scoreAt(&rec, now)))
-}
-
-// score adds points to a known peer's score; mu is held.
-func (m *Manager) score(id transport.NodeID, points int, now time.Time) bool {
-	score := 0
-	if !m.store.Update(id, func(rec *peerstore.Record) { score = addScore(rec, points, now) }) {
-		return false
-	}
-	if score >= upgradeMargin && m.promise(id) {
-		m.dialWake.wake()
-	}
-	return true
-}
-
-// Scores are the scores of the peers that are linked or being dialed. Those of others are in Status.
-func (m *Manager) Scores() map[transport.NodeID]int {
+// report does what Report does under the lock. It returns the bans that are due.
+func (m *Manager) report(id transport.NodeID, points int, b Behaviour) []peerstore.Ban {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := make(map[transport.NodeID]int, len(m.peers))
-	for id := range m.peers {
-		if rec, ok := m.store.Get(id); ok {
-			out[id] = scoreAt(&rec, now)
-		}
+	var l *link
+	if p := m.peers[id]; p != nil {
+		l = p.current
 	}
-	return out
+	credit := points
+	if l != nil && l.inbound() {
+		credit = m.creditOf(id, points, now)
+	}
+	score := 0
+	if !m.store.Update(id, func(rec *peerstore.Record) { score = addScore(rec, credit, now) }) {
+		return nil
+	}
+	if score >= upgradeMargin && m.dialer.promises.add(id, now) {
+		m.dialWake.wake()
+	}
+	if l != nil && points > 0 {
+		l.useful = min(l.useful+points, 1<<30)
+	}
+	if b.Severity == Log {
+		return nil
+	}
+	return m.misdeed(id, -points, b, now)
+}
+
+// creditOf returns what good deeds of an inbound peer add to its score: they protect its link, and raise the score to
+// just below what earns an outbound slot. That it must earn on links that we dialed; otherwise many that dial us could
+// prepare their places among those that we dial.
+func (t *table) creditOf(id transport.NodeID, points int, now time.Time) int {
+	rec, _ := t.store.Get(id)
+	return min(points, max(0, upgradeMargin-1-Score(&rec, now)))
 }

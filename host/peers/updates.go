@@ -8,7 +8,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// UpdateStatus is what an update tells.
+// UpdateStatus is what an Update tells.
 type UpdateStatus uint8
 
 const (
@@ -25,40 +25,47 @@ type Update struct {
 	Reason   *DisconnectError // on Down
 }
 
-// Subscription delivers the latest state per peer, coalesced: a peer that went down and up again since the last Next is reported once (as a
-// down followed by an up if the subscriber had seen it up). A peer that came and went unseen is not reported at all. A Up for a peer that
-// the subscriber has seen up says that its channels are others now. A slow subscriber delays nobody and costs at most one entry a peer.
+// Subscription delivers the latest state of each peer, coalesced. A peer that went down and up again since the last Next
+// is reported once, as Down and then Up if the subscriber had seen it up. A peer that came and went unseen is not
+// reported at all. An Up for a peer that the subscriber has seen up says that its channels have changed. A slow
+// subscriber delays nobody and costs at most one entry a peer.
 type Subscription struct {
 	ready waker
 	done  chan struct{} // closed by close
-	stop  func() bool   // releases the watch of Subscribe's context
+	leave func()        // takes the subscription off the manager's list
 
-	mu      sync.Mutex // taken after Manager.mu where both are held
-	err     error      // why it is closed; nil while it is open
+	mu      sync.Mutex  // taken after Manager.mu where both are held
+	stop    func() bool // releases the watch of Subscribe's context
+	err     error       // why it is closed; nil while it is open
 	seen    map[transport.NodeID]bool
 	pending map[transport.NodeID]*pendingUpdate
-	order   []*pendingUpdate // those that are pending, longest waiting first
-	leave   func()           // takes the subscription off the manager's list
+	order   []*pendingUpdate // the pending ones, longest waiting first
 }
 
-// pendingUpdate is what a subscriber has not been told of a peer yet: that it went down, that it is up, or both in this order.
+// pendingUpdate is what a subscriber has not been told of a peer yet: that it went down, that it is up, or both in this
+// order.
 type pendingUpdate struct {
 	id       transport.NodeID
 	down, up *Update
 }
 
+// subscribers are the open subscriptions. Manager.mu guards them.
+type subscribers map[*Subscription]struct{}
+
 // Subscribe tells of peers that come and go until ctx ends, starting with those that are up.
 func (m *Manager) Subscribe(ctx context.Context) *Subscription {
-	s := &Subscription{ready: newWaker(), done: make(chan struct{}), seen: map[transport.NodeID]bool{},
-		pending: map[transport.NodeID]*pendingUpdate{}}
+	s := &Subscription{
+		ready: newWaker(), done: make(chan struct{}),
+		seen: map[transport.NodeID]bool{}, pending: map[transport.NodeID]*pendingUpdate{},
+	}
 	s.leave = func() {
 		m.mu.Lock()
+		defer m.mu.Unlock()
 		delete(m.subs, s)
-		m.mu.Unlock()
 	}
 	m.mu.Lock()
 	m.subs[s] = struct{}{}
-	for _, p := range m.sortedPeers() {
+	for _, p := range m.sorted() {
 		if p.up {
 			s.put(p.update())
 		}
@@ -71,7 +78,8 @@ func (m *Manager) Subscribe(ctx context.Context) *Subscription {
 	return s
 }
 
-// Next waits for the next update. It returns an error when ctx, or the context of Subscribe, ends; ErrStopped after Close.
+// Next waits for the next update. It returns an error when ctx, or the context of Subscribe, ends; ErrStopped after
+// Close.
 func (s *Subscription) Next(ctx context.Context) (Update, error) {
 	for {
 		if u, ok, err := s.take(); ok || err != nil {
@@ -106,7 +114,7 @@ func (s *Subscription) close(err error) {
 	s.leave()
 }
 
-// take hands out the update that has waited longest.
+// take returns the update that has waited longest.
 func (s *Subscription) take() (Update, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,13 +166,13 @@ func (s *Subscription) put(u Update) {
 		e.up = &u
 	case e.down == nil:
 		e.down, e.up = &u, nil
-	default: // what came up since was not seen: the end of the link that was seen is what counts
+	default: // a link that came up since was not seen: the end of the one that was seen counts
 		e.up = nil
 	}
 	s.ready.wake()
 }
 
-// drop takes an entry off; it is mostly the first.
+// drop removes an entry; it is mostly the first.
 func (s *Subscription) drop(e *pendingUpdate) {
 	delete(s.pending, e.id)
 	for i, other := range s.order {
@@ -177,33 +185,32 @@ func (s *Subscription) drop(e *pendingUpdate) {
 	}
 }
 
-// publish tells all subscribers; Manager.mu is held.
-func (m *Manager) publish(u Update) {
-	for s := range m.subs {
+func (subs subscribers) publish(u Update) {
+	for s := range subs {
 		s.put(u)
 	}
 }
 
-// goUp makes the peer's current link the one that subscribers know of; Manager.mu is held. A peer that was up already (another link of it has
-// taken over) is only mentioned again when it serves other channels now.
-func (m *Manager) goUp(p *peerState) {
+// goUp makes the peer's current link the one that subscribers know of. A peer that was up already (another link of it
+// has taken over) is only mentioned again if its channels have changed.
+func (subs subscribers) goUp(p *peer) {
 	l := p.current
 	if p.up && bytes.Equal(p.channels, l.channels) {
 		return
 	}
 	p.up, p.inbound, p.channels = true, l.inbound(), l.channels
-	m.publish(p.update())
+	subs.publish(p.update())
 }
 
-// goDown tells subscribers that the peer is gone, if they know of it; Manager.mu is held.
-func (m *Manager) goDown(p *peerState, reason *DisconnectError) {
+// goDown tells subscribers that the peer is gone, if they know of it.
+func (subs subscribers) goDown(p *peer, reason *DisconnectError) {
 	if !p.up {
 		return
 	}
 	p.up = false
-	m.publish(Update{ID: p.id, Status: Down, Inbound: p.inbound, Channels: p.channels, Reason: reason})
+	subs.publish(Update{ID: p.id, Status: Down, Inbound: p.inbound, Channels: p.channels, Reason: reason})
 }
 
-func (p *peerState) update() Update {
+func (p *peer) update() Update {
 	return Update{ID: p.id, Status: Up, Inbound: p.inbound, Channels: p.channels}
 }

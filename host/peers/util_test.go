@@ -178,10 +178,20 @@ func (m *pm) record(id transport.NodeID) peerstore.Record {
 
 func (m *pm) setScore(id transport.NodeID, score int) {
 	m.t.Helper()
-	rec := m.record(id)
+	m.record(id)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.score(id, score-scoreAt(&rec, time.Now()), time.Now())
+	now := time.Now()
+	m.store.Update(id, func(rec *peerstore.Record) { addScore(rec, score-Score(rec, now), now) })
+	if score >= upgradeMargin && m.dialer.promises.add(id, now) {
+		m.dialWake.wake()
+	}
+}
+
+// churns reports whether a peer is dialed to take another one's place by chance.
+func (m *pm) churns(id transport.NodeID) bool {
+	_, c, _ := m.victimOf(id)
+	return c.churn
 }
 
 // refused checks the code and the limit of a refusal.

@@ -7,33 +7,33 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// State says how far we are with a peer.
+// State is how far we are with a peer.
 type State string
 
 const (
 	StateKnown   State = "known"   // neither linked nor being dialed
 	StateDialing State = "dialing" // being dialed
-	StateLinked  State = "linked"  // a link has passed its handshake but does not count as up yet
+	StateLinked  State = "linked"  // a link has passed its handshake but is not up yet
 	StateUp      State = "up"
-	StateLeaving State = "leaving" // its link is on the way out
+	StateLeaving State = "leaving" // its link is closing
 )
 
-// Status is what the peer manager can tell of one peer.
+// Status is what a Manager can tell of one peer.
 type Status struct {
 	ID            transport.NodeID
 	State         State
 	Inbound       bool
 	LinkID        uint64    // 0 without a link
-	Connected     time.Time // when the link became ready
+	Connected     time.Time // when the link came up
 	Upgrade       bool      // it is linked or being dialed beyond full slots
 	Trusted       bool
 	Unconditional bool
 	Private       bool
-	Guest         bool // its link is one of a plain libp2p peer
+	Guest         bool // it is linked as a plain libp2p peer
 	Score         int
 	Misdeeds      int           // points of its misdeeds that are not forgotten yet
 	Useful        int           // points that services gave this link
-	Latency       time.Duration // the round trip on its link; 0: not known
+	Latency       time.Duration // the round trip on its link; 0: unknown
 	Height        uint64
 	Failures      uint32    // dials in a row
 	NotBefore     time.Time // no dial before this
@@ -42,15 +42,17 @@ type Status struct {
 	Addresses     int
 }
 
-// Status tells of a peer; false for one that is not known.
+// Status returns what is known of a peer; false for one that is not known.
 func (m *Manager) Status(id transport.NodeID) (Status, bool) {
-	rec, known := m.store.Get(id)
 	now := time.Now()
-	st := Status{ID: id, State: StateKnown, Trusted: m.trusted[id], Unconditional: m.unconditional[id], Private: m.private[id],
-		Score: scoreAt(&rec, now), Height: rec.Height, Failures: rec.Failures, NotBefore: rec.NotBefore, Quarantined: rec.Quarantined,
-		Reason: rec.QuarantineReason, Addresses: len(rec.Addresses)}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	rec, known := m.store.Get(id)
+	st := Status{
+		ID: id, State: StateKnown, Score: Score(&rec, now), Height: rec.Height, Addresses: len(rec.Addresses),
+		Trusted: m.trusted[id], Unconditional: m.unconditional[id], Private: m.private[id], Failures: rec.Failures,
+		NotBefore: rec.NotBefore, Quarantined: rec.Quarantined, Reason: rec.QuarantineReason,
+	}
 	if o := m.offences[string(id)]; o != nil {
 		st.Misdeeds, _ = decay(o.points, o.since, now)
 	}
@@ -65,27 +67,28 @@ func (m *Manager) Status(id transport.NodeID) (Status, bool) {
 	if l == nil {
 		l = p.current
 	}
-	if l != nil {
-		st.LinkID, st.Inbound, st.Connected, st.Useful, st.Upgrade = l.id, l.inbound(), l.ready, l.useful, l.slot == slotUpgrade || l.slot == slotEntry
-		st.Guest, st.Latency = l.guest, l.latency
-		switch {
-		case l.evict != nil:
-			st.State = StateLeaving
-		case l == p.using:
-			st.State = StateUp
-		default:
-			st.State = StateLinked
-		}
+	if l == nil {
+		return st, true
+	}
+	st.LinkID, st.Inbound, st.Connected, st.Guest = l.id, l.inbound(), l.ready, l.guest
+	st.Useful, st.Latency, st.Upgrade = l.useful, l.latency, l.slot == slotUpgrade || l.slot == slotEntry
+	switch {
+	case l.evict != nil:
+		st.State = StateLeaving
+	case l == p.using:
+		st.State = StateUp
+	default:
+		st.State = StateLinked
 	}
 	return st, true
 }
 
-// Peers are the peers whose link services can use, in order of node id.
+// Peers returns the peers whose link services can use, in order of node id.
 func (m *Manager) Peers() []transport.NodeID {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []transport.NodeID
-	for _, p := range m.sortedPeers() {
+	for _, p := range m.sorted() {
 		if p.using != nil {
 			out = append(out, p.id)
 		}
@@ -93,7 +96,7 @@ func (m *Manager) Peers() []transport.NodeID {
 	return out
 }
 
-// Addresses are the known addresses of a peer.
+// Addresses returns the known addresses of a peer.
 func (m *Manager) Addresses(id transport.NodeID) []transport.Address {
 	rec, _ := m.store.Get(id)
 	out := make([]transport.Address, len(rec.Addresses))
@@ -103,51 +106,67 @@ func (m *Manager) Addresses(id transport.NodeID) []transport.Address {
 	return out
 }
 
+// Scores returns the scores of the peers that are linked or being dialed. Those of others are in Status.
+func (m *Manager) Scores() map[transport.NodeID]int {
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make(map[transport.NodeID]int, len(m.peers))
+	for id := range m.peers {
+		if rec, ok := m.store.Get(id); ok {
+			out[id] = Score(&rec, now)
+		}
+	}
+	return out
+}
+
 // Counts are the totals of the budgets. Links count from their handshake to their end.
 type Counts struct {
 	Inbound, Outbound int
-	Upgrades          int // beyond full budgets, either way, until somebody has made room
-	Trusted           int // trusted and unconditional peers, either way, and links that an operator asked for
+	Upgrades          int // beyond full budgets, in either direction, until a link has made room
+	Trusted           int // trusted and unconditional peers, and links that an operator asked for
 	Guests            int // plain libp2p peers, trusted ones apart
 	Dialing           int // dials in flight, whatever their budget
 }
 
-// Counts are the links and dials of now.
+// Counts returns the links and dials of now.
 func (m *Manager) Counts() Counts {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c := Counts{Inbound: m.linked[slotInbound], Outbound: m.linked[slotOutbound], Upgrades: m.linked[slotUpgrade] + m.linked[slotEntry], Trusted: m.linked[slotTrusted], Guests: m.linked[slotGuest]}
+	c := Counts{
+		Inbound: m.linked[slotInbound], Outbound: m.linked[slotOutbound], Guests: m.linked[slotGuest],
+		Trusted: m.linked[slotTrusted], Upgrades: m.linked[slotUpgrade] + m.linked[slotEntry],
+	}
 	for _, n := range m.dialing {
 		c.Dialing += n
 	}
 	return c
 }
 
-// Tally counts what the peer manager has done since its start.
+// Tally counts what a Manager has done since its start.
 type Tally struct {
-	FeelersWorked, FeelersFailed uint64            // short dials that tested an address
-	Evicted                      map[string]uint64 // links that it asked to end, by cause: "crowded", "upgrade", "churn", "capacity", or the code of the reason
+	FeelersWorked, FeelersFailed uint64 // short dials that tested an address
+	// Evicted counts the links that it asked to end, by cause: "crowded", "upgrade", "churn", "capacity", or the code of
+	// the reason.
+	Evicted map[string]uint64
 }
 
-// Tally is what was done since the start.
+// Tally returns what was done since the start.
 func (m *Manager) Tally() Tally {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t := m.tally
-	t.Evicted = maps.Clone(t.Evicted)
+	t.Evicted = maps.Clone(m.evictor.tally)
 	return t
 }
 
-// wellKnown is how many peers per outbound slot we like to know of, so that there is a choice when one goes.
+// wellKnown is how many peers per outbound slot we like to know, so that there is a choice when one goes.
 const wellKnown = 4
 
-// NeedsPeers says whether more addresses would help: outbound slots are empty, or few peers are known.
+// NeedsPeers reports whether more addresses would help: outbound slots are empty, or few peers are known.
 func (m *Manager) NeedsPeers() bool {
-	if m.cfg.MaxOutbound == 0 {
-		return false
-	}
 	m.mu.Lock()
-	up := m.linked[slotOutbound]
-	m.mu.Unlock()
-	return up < m.cfg.MaxOutbound || m.store.Stats().Known < wellKnown*m.cfg.MaxOutbound
+	defer m.mu.Unlock()
+	most := m.cfg.MaxOutbound
+	return most > 0 && (m.linked[slotOutbound] < most || m.store.Stats().Known < wellKnown*most)
 }

@@ -1,6 +1,6 @@
 package peers
 
-// waker is an event that is remembered until somebody waits for it: waking it twice before that counts once.
+// waker is an event that is remembered until someone waits for it. Waking it twice before that counts once.
 type waker chan struct{}
 
 func newWaker() waker { return make(waker, 1) }

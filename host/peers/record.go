@@ -1,0 +1,223 @@
+package peers
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// recorder writes into the store what came of dials and links: failures, backoffs, quarantines.
+type recorder struct {
+	*table
+	selves *selves
+	guests *guests
+}
+
+// Peers that we were told of are forgotten after so many failed dials in a row: sooner if none ever worked.
+const (
+	maxFailuresUntried = 10
+	maxFailuresTried   = 20
+	triedExpiry        = 7 * 24 * time.Hour
+)
+
+// hopeless reports whether a peer is to be forgotten once it is idle: it keeps failing, or has no address left.
+func (r *recorder) hopeless(rec *peerstore.Record, now time.Time) bool {
+	if r.exempt(rec.ID) || r.private[rec.ID] {
+		return false
+	}
+	well := rec.LastConnected
+	for i := range rec.Addresses {
+		well = later(well, rec.Addresses[i].LastSuccess)
+	}
+	failed := rec.Failures >= maxFailuresUntried && well.IsZero() ||
+		rec.Failures >= maxFailuresTried && now.Sub(well) > triedExpiry
+	return failed && !r.isolated() ||
+		len(rec.Addresses) == 0 && Score(rec, now) == 0 && !rec.Quarantined.After(now)
+}
+
+// dialFailed records a dial that brought no link.
+func (r *recorder) dialFailed(p *peer, failures []DialFailure, now time.Time) {
+	r.store.Update(p.id, func(rec *peerstore.Record) {
+		failed, wait := false, r.cfg.MinBackoff
+		for _, f := range failures {
+			isFailure, w := r.addressFailed(rec, f, now)
+			failed, wait = failed || isFailure, max(wait, w)
+		}
+		switch {
+		case p.current != nil: // it dialed us meanwhile, so it is well
+		case failed:
+			rec.NotBefore = later(rec.NotBefore, now.Add(r.countFailure(&rec.Failures, rec, now)))
+		default:
+			rec.NotBefore = later(rec.NotBefore, now.Add(r.backoff(rec, wait, now)))
+		}
+		p.hopeless = p.idle() && r.hopeless(rec, now)
+	})
+}
+
+// addressFailed records why one address of a dial brought no link. It reports whether that counts as a failure of the
+// peer; if not, how long the peer backs off.
+func (r *recorder) addressFailed(rec *peerstore.Record, f DialFailure, now time.Time) (failed bool, wait time.Duration) {
+	code, remote := codeOf(f.Err)
+	works := answered(f.Err)
+	a := addressOf(rec, f.Address)
+	if a != nil {
+		a.LastDialed = now
+		a.LastError = f.Err.Error() // the store cuts it
+		if works {
+			a.LastSuccess, a.Failures = now, 0
+		}
+	}
+	full := code == muxer.CodeTooManyPeers || code == muxer.CodeTooManyStarts || code == muxer.CodeShuttingDown
+	switch {
+	case code == muxer.CodeSelf:
+		r.selves.add(f.Address)
+		dropAddress(rec, f.Address)
+	case code == muxer.CodeWrongNetwork,
+		code == muxer.CodeIncompatible && !errors.Is(f.Err, transport.ErrNoTransport):
+		r.quarantine(rec, f.Err.Error(), now)
+	case code == muxer.CodeWrongID && !rec.Trusted && a != nil && a.LastSuccess.IsZero(): // it never was its address
+		dropAddress(rec, f.Address)
+		return true, 0
+	case remote && full:
+		return false, fullBackoff
+	case code == muxer.CodeDuplicate:
+		return false, duplicateBackoff
+	case !remote && (full || code == muxer.CodeRequested): // we ended it ourselves: that says nothing about the peer
+	default:
+		if a != nil && !works {
+			wait := r.countFailure(&a.Failures, rec, now)
+			if errors.Is(f.Err, transport.ErrNoTransport) {
+				wait = r.cfg.MaxBackoff // it will not work before a restart
+			}
+			a.NotBefore = later(a.NotBefore, now.Add(wait))
+		}
+		return true, 0
+	}
+	return false, 0
+}
+
+// dialRefused lets a peer back off whose link we refused after dialing it.
+func (r *recorder) dialRefused(id transport.NodeID, refusal *DisconnectError, now time.Time) {
+	wait := fullBackoff
+	if refusal.Code == muxer.CodeDuplicate {
+		wait = duplicateBackoff
+	}
+	r.store.Update(id, func(rec *peerstore.Record) {
+		rec.NotBefore = later(rec.NotBefore, now.Add(r.backoff(rec, wait, now)))
+	})
+}
+
+// feelerEnded records that a feeler has found its peer at the address. It reports whether that proves the address: a
+// guest is not the peer that we looked for.
+func (r *recorder) feelerEnded(a Arrival, banned bool, now time.Time) (worked bool) {
+	r.store.Update(a.ID, func(rec *peerstore.Record) {
+		rec.NotBefore = later(rec.NotBefore, now.Add(r.backoff(rec, duplicateBackoff, now)))
+		addr := addressOf(rec, a.Dialed)
+		if addr == nil || banned {
+			return
+		}
+		if addr.LastDialed = now; a.Guest {
+			return
+		}
+		addr.LastSuccess, addr.LastError, addr.Failures, addr.NotBefore = now, "", 0, time.Time{}
+		rec.Failures, rec.Quarantined, rec.QuarantineReason = 0, time.Time{}, ""
+		worked = true
+	})
+	return worked
+}
+
+// linkReady records a link that has come up.
+func (r *recorder) linkReady(l *link, now time.Time) {
+	r.store.Update(l.peer.id, func(rec *peerstore.Record) {
+		rec.LastConnected = now
+		if !l.guest {
+			rec.Quarantined, rec.QuarantineReason = time.Time{}, ""
+		}
+		if a := addressOf(rec, l.dialed); a != nil {
+			a.LastSuccess, a.LastError = now, ""
+		}
+	})
+}
+
+// linkEnded records the end of a peer's last link, and decides when the peer may be dialed again. Only a link that lived
+// for StableAfter counts as a success.
+func (r *recorder) linkEnded(l *link, reason *DisconnectError, now time.Time) {
+	p := l.peer
+	if l.guest {
+		r.rememberGuest(p.id, now)
+	}
+	stable := !l.ready.IsZero() && now.Sub(l.ready) >= r.cfg.StableAfter
+	r.store.Update(p.id, func(rec *peerstore.Record) {
+		rec.LastDisconnected = now
+		addScore(rec, 0, now) // the store ranks by the plain number
+		if stable {
+			rec.Failures = 0
+			if a := addressOf(rec, l.dialed); a != nil {
+				a.Failures, a.NotBefore = 0, time.Time{}
+			}
+		}
+		if wait := r.backoffAfter(l, rec, reason, stable, now); wait > 0 {
+			rec.NotBefore = later(rec.NotBefore, now.Add(wait))
+		}
+		p.hopeless = p.idle() && r.hopeless(rec, now)
+	})
+}
+
+// backoffAfter returns the backoff of a peer whose last link has ended.
+func (r *recorder) backoffAfter(l *link, rec *peerstore.Record, reason *DisconnectError, stable bool,
+	now time.Time) time.Duration {
+	switch reason.Code {
+	case muxer.CodeWrongNetwork, muxer.CodeIncompatible:
+		r.quarantine(rec, reason.Error(), now)
+	case muxer.CodeTooManyPeers, muxer.CodeTooManyStarts, muxer.CodeRequested:
+		return r.backoff(rec, fullBackoff, now)
+	case muxer.CodeEvicted, muxer.CodeInquiryDone:
+		return r.backoff(rec, evictedBackoff, now)
+	case muxer.CodeDuplicate:
+		return r.backoff(rec, duplicateBackoff, now)
+	case muxer.CodeShuttingDown:
+		if !reason.Remote {
+			return 0
+		}
+		return r.backoff(rec, duplicateBackoff, now)
+	case muxer.CodeProtocolError, muxer.CodeMisbehaved, muxer.CodeMessageTooBig, muxer.CodeWrongChannel,
+		muxer.CodeAuthFailed:
+		if !reason.Remote && reason.Code != muxer.CodeMisbehaved { // a report has cost its points already
+			addScore(rec, -penalty, now)
+		}
+		return max(r.countFailure(&rec.Failures, rec, now), r.backoff(rec, fullBackoff, now))
+	default:
+		if !stable && !l.inbound() {
+			return r.countFailure(&rec.Failures, rec, now)
+		}
+	}
+	return r.backoff(rec, r.cfg.MinBackoff, now)
+}
+
+// quarantine keeps a peer of another network from being dialed and advertised. A trusted one is tried again soon: the
+// operator named it.
+func (r *recorder) quarantine(rec *peerstore.Record, reason string, now time.Time) {
+	d := r.cfg.Quarantine
+	if rec.Trusted {
+		d = min(d, r.cfg.MaxTrustedBackoff)
+	}
+	rec.Quarantined, rec.QuarantineReason = later(rec.Quarantined, now.Add(d)), cut(reason, maxLastError)
+}
+
+// WrongNetwork quarantines a peer that has proven its key and named another network. An unknown peer is ignored.
+func (m *Manager) WrongNetwork(id transport.NodeID, network string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.store.Update(id, func(rec *peerstore.Record) {
+		m.record.quarantine(rec, fmt.Sprintf("it is of network %.60q", network), time.Now())
+	})
+}
+
+func dropAddress(rec *peerstore.Record, addr transport.Address) {
+	rec.Addresses = slices.DeleteFunc(rec.Addresses, func(a peerstore.AddressRecord) bool { return a.Address == addr })
+}
