@@ -3,6 +3,7 @@ package modules
 import (
 	"context"
 	"log/slog"
+	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
@@ -12,16 +13,23 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
-// Admin is the module of the admin API, unless admin.address is empty. It wants *host.Host, peerstore.Store and *prometheus.Registry, and provides
-// *admin.Server.
+// Admin is the module of the admin API, unless admin.address is empty. It wants *host.Host, peerstore.Store and
+// *prometheus.Registry, serves the routes of services, and provides *admin.Server.
 func Admin(c Config) fx.Option {
 	if c.Admin.Address == "" {
 		return fx.Options()
 	}
 	return fx.Module("admin",
-		fx.Provide(func(s supervisor, h *host.Host, store peerstore.Store, metrics *prometheus.Registry) (*admin.Server, error) {
+		fx.Provide(func(s supervisor, in adminParts) (*admin.Server, error) {
 			log := s.Log.For("admin")
-			a, err := admin.New(adminConfig(&c), admin.Of(h, store, metrics), log)
+			node := admin.Of(in.Host, in.Store, in.Metrics)
+			node.Services = map[string]http.Handler{}
+			for _, n := range in.Services {
+				if n.value.routes != nil {
+					node.Services[n.name] = n.value.routes
+				}
+			}
+			a, err := admin.New(adminConfig(&c), node, log)
 			if err != nil {
 				return nil, err
 			}
@@ -40,6 +48,15 @@ func Admin(c Config) fx.Option {
 		}),
 		fx.Invoke(func(*admin.Server) {}),
 	)
+}
+
+type adminParts struct {
+	fx.In
+
+	Host     *host.Host
+	Store    peerstore.Store
+	Metrics  *prometheus.Registry
+	Services []named[builtService] `group:"services"`
 }
 
 func adminConfig(c *Config) admin.Config {

@@ -19,7 +19,8 @@ import (
 // Config is everything that a node can be told: the content of config.toml. Default says what each key is worth when it is not given. It is a plain
 // value; Clone copies it whole. Keys and their meaning are described in docs/configuration.md.
 type Config struct {
-	// Home is the node's folder, against which relative paths are read; "" means the working directory. Not part of the file.
+	// Home is the node's folder, against which relative paths are read; "" means the working directory. Load sets it,
+	// Run makes the folder. Not part of the file.
 	Home string `toml:"-"`
 	// Version is the version of the software that peers are told; "" means "switchyard". Not part of the file.
 	Version string `toml:"-"`

@@ -78,7 +78,10 @@ func TestNoSettingsAreTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.where = nil
+	if c.Home == "" || !filepath.IsAbs(c.Home) {
+		t.Errorf("Home is %q", c.Home)
+	}
+	c.where, c.Home = nil, ""
 	if want := Default(); !reflect.DeepEqual(c, want) {
 		t.Errorf("an empty file gives\n%+v, want\n%+v", c, want)
 	}
@@ -266,7 +269,7 @@ func TestRender(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%d: %v\n%s", i, err, text)
 		}
-		got.where = nil
+		got.where, got.Home = nil, ""
 		if c.Services["echo"] == nil {
 			c.Services = map[string]Table{"echo": {"enabled": false}}
 		}

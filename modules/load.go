@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -18,8 +19,8 @@ import (
 // maxConfigSize bounds the file, so that a wrong path (a disk image, a device) is refused instead of read.
 const maxConfigSize = 1 << 20
 
-// Load reads a configuration file over the defaults, applies sets (each "KEY=VALUE", see Set) and checks the result against the catalogue of plug-ins.
-// Errors that a user can mend are *ConfigError.
+// Load reads a configuration file over the defaults, applies sets (each "KEY=VALUE", see Set) and checks the result
+// against the catalogue of plug-ins. Home is the file's folder. Errors that a user can mend are *ConfigError.
 func Load(path string, sets []string, plugins ...Plugin) (Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -35,6 +36,9 @@ func Load(path string, sets []string, plugins ...Plugin) (Config, error) {
 	}
 	c, err := Parse(path, data)
 	if err != nil {
+		return Config{}, err
+	}
+	if c.Home, err = filepath.Abs(filepath.Dir(path)); err != nil {
 		return Config{}, err
 	}
 	for _, s := range sets {

@@ -18,6 +18,12 @@ func Node(cfg Config, plugins ...Plugin) fx.Option {
 	if err := cfg.Validate(plugins...); err != nil {
 		return fx.Error(err)
 	}
+	extensions := make([]fx.Option, 0)
+	for _, p := range plugins {
+		if p.kind == kindExtension {
+			extensions = append(extensions, p.option(&cfg, "", nil, 0))
+		}
+	}
 	return fx.Options(
 		Base(cfg),
 		fx.Invoke(func(log logger) { logUnused(log.For("config"), &given, &cfg) }),
@@ -29,5 +35,6 @@ func Node(cfg Config, plugins ...Plugin) fx.Option {
 		Sources(cfg, plugins...),
 		Services(cfg, plugins...),
 		Admin(cfg),
+		fx.Options(extensions...),
 	)
 }

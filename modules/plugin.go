@@ -4,9 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
+	"net/http"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
 
 	"github.com/switchyard-p2p/switchyard/discovery"
@@ -26,6 +27,8 @@ const (
 	kindMuxer     kind = "muxer"
 	kindDiscovery kind = "discovery source"
 	kindService   kind = "service"
+	kindCommand   kind = "command"
+	kindExtension kind = "extension"
 )
 
 // Plugin is an entry of the catalogue: a name that a configuration may use, with the constructors behind it. A main lists its plug-ins and gives the
@@ -39,6 +42,8 @@ type Plugin struct {
 	secures, streams, absent bool
 	// check decodes the plug-in's own keys, to refuse wrong ones. at is the key of their table.
 	check func(c *Config, at string, t Table) error
+	// command is what a command does.
+	command CommandSpec
 	// option provides the instance to the value group of its kind. order is its place among its kind.
 	option func(c *Config, at string, t Table, order int) fx.Option
 }
@@ -153,15 +158,45 @@ func Discovery[C any](name string, defaults func() C, build func(C, discovery.En
 	})
 }
 
-// Service is a service of the catalogue, such as Service("echo", echo.Default, echo.New). Its own keys stand in [services.NAME], beside enabled = true.
-// build opens the service's channels at the host, which works until the host runs.
-func Service[C any, S Runner](name string, defaults func() C, build func(C, *host.Host, *slog.Logger) (S, error)) Plugin {
+// Service is a service of the catalogue, such as Service("echo", echo.Default, echo.New). Its own keys stand in
+// [services.NAME], beside enabled = true. build opens the service's channels at the host, which works until the host
+// runs. Extras add to the node what the service has beside its Run.
+func Service[C any, S Runner](name string, defaults func() C, build func(C, *host.Host, *slog.Logger) (S, error),
+	extras ...Extra[S]) Plugin {
 	return plugin(kindService, name, defaults, []string{"enabled"}, func(cfg C, order int) fx.Option {
-		return provide("services", func(h *host.Host, log logger) (named[Runner], error) {
+		return provide("services", func(h *host.Host, log logger) (named[builtService], error) {
 			s, err := build(cfg, h, log.For(name))
-			return named[Runner]{name, order, s}, wrap(kindService, name, err)
+			if err != nil {
+				return named[builtService]{}, wrap(kindService, name, err)
+			}
+			built := builtService{Runner: s}
+			for _, extra := range extras {
+				extra(&built, s)
+			}
+			return named[builtService]{name, order, built}, nil
 		})
 	})
+}
+
+// Extra is what a service of type S adds to its node: see WithRoutes and WithMetrics.
+type Extra[S Runner] func(*builtService, S)
+
+// builtService is a service that was built, and what it adds to its node.
+type builtService struct {
+	Runner
+	routes  http.Handler
+	metrics []prometheus.Collector
+}
+
+// WithRoutes serves a service's handler in the admin API, below /v1/services/NAME/. The handler sees the rest of the
+// path, such as /greetings. Its requests pass the API's checks first, and their bodies are bounded.
+func WithRoutes[S Runner](handler func(S) http.Handler) Extra[S] {
+	return func(built *builtService, s S) { built.routes = handler(s) }
+}
+
+// WithMetrics registers a service's collectors with the node's metrics. Their names must be the service's own.
+func WithMetrics[S Runner](collectors func(S) []prometheus.Collector) Extra[S] {
+	return func(built *builtService, s S) { built.metrics = collectors(s) }
 }
 
 // AbsentService names a service that this build does not have although others do, so that one configuration serves all: [services.NAME] is accepted
@@ -254,23 +289,4 @@ func checkCatalogue(plugins []Plugin) error {
 		}
 	}
 	return nil
-}
-
-// With returns plugins with more: each takes the place of the plug-in of its kind and name, or else joins the end.
-func With(plugins []Plugin, more ...Plugin) []Plugin {
-	list := slices.Clone(plugins)
-	for _, p := range more {
-		same := func(q Plugin) bool { return q.kind == p.kind && q.name == p.name }
-		if i := slices.IndexFunc(list, same); i >= 0 {
-			list[i] = p
-		} else {
-			list = append(list, p)
-		}
-	}
-	return list
-}
-
-// Without returns plugins without those that have one of these names, of whatever kind.
-func Without(plugins []Plugin, names ...string) []Plugin {
-	return slices.DeleteFunc(slices.Clone(plugins), func(p Plugin) bool { return slices.Contains(names, p.name) })
 }

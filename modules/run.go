@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -173,9 +174,16 @@ type logger struct{ *slog.Logger }
 // For is the logger of a part.
 func (l logger) For(part string) *slog.Logger { return l.With(slog.String("part", part)) }
 
-// Base is what every feature's module needs, given once a graph: the configuration, the logger, the failure.
+// Base is what every feature's module needs, given once a graph and before them: the configuration, the logger, the
+// failure. It makes the node's folder where there is none.
 func Base(c Config) fx.Option {
 	return fx.Options(
+		fx.Module("home", fx.Invoke(func() error {
+			if c.Home == "" {
+				return nil
+			}
+			return os.MkdirAll(c.Home, 0o700)
+		})),
 		fx.Supply(c, home(c.Home)),
 		fx.Provide(newFailure),
 		fx.Provide(func(in struct {

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"sync"
 	"time"
@@ -33,7 +34,7 @@ const DefaultAddress = "127.0.0.1:26660"
 
 const (
 	maxBody        = 64 << 10 // bytes of a request's JSON
-	maxItem        = 1 << 20  // bytes of POST /v1/relay
+	maxItem        = 1 << 20  // bytes of POST /v1/relay, and of a body below /v1/services/
 	maxConns       = 128      // connections at once
 	requestTimeout = 10 * time.Second
 	dialTimeout    = 30 * time.Second
@@ -56,6 +57,8 @@ type Node struct {
 	Peers   Peers
 	Store   Store
 	Metrics prometheus.Gatherer // nil: no /metrics
+	// Services are further handlers by name, served below /v1/services/NAME/. Each sees the rest of the path.
+	Services map[string]http.Handler
 	// Publish hands an item to the relay. nil: the node has no relay.
 	Publish func(ctx context.Context, item []byte) error
 }
@@ -102,6 +105,8 @@ func Of(h *host.Host, store peerstore.Store, metrics prometheus.Gatherer) Node {
 	return Node{About: h, Links: h, Watch: h, Peers: h.PeerManager(), Store: store, Metrics: metrics}
 }
 
+var serviceName = regexp.MustCompile(`^[a-z0-9_-]+$`)
+
 // Server serves the API. New builds it, Run works.
 type Server struct {
 	cfg     Config
@@ -130,6 +135,11 @@ func New(cfg Config, node Node, logger *slog.Logger) (*Server, error) {
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return nil, fmt.Errorf("admin: address %.120q: %q is not a port (0 to 65535)", cfg.Address, port)
+	}
+	for name := range node.Services {
+		if !serviceName.MatchString(name) {
+			return nil, fmt.Errorf("admin: service %.60q: a name that is in paths has only a-z, 0-9, - and _", name)
+		}
 	}
 	if logger == nil {
 		logger = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -173,7 +183,7 @@ func (s *Server) Run(ctx context.Context) error {
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !requests.begin() {
-				fail(w, http.StatusServiceUnavailable, errors.New("the node stops"))
+				Fail(w, http.StatusServiceUnavailable, errors.New("the node stops"))
 				return
 			}
 			defer requests.wg.Done()

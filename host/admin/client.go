@@ -166,25 +166,44 @@ func (c *Client) Events(ctx context.Context, ready func(), fn func(Event) error)
 	return &UnreachableError{c.address, io.EOF}
 }
 
-// call sends in as JSON (nothing for nil) and decodes the answer.
-func call[T any](ctx context.Context, c *Client, method, path string, in any) (out T, err error) {
-	var body io.Reader
-	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return out, err
-		}
-		body = bytes.NewReader(b)
-	}
-	answer, err := c.do(ctx, method, path, "application/json", body)
+// Call sends in as JSON (nothing for nil) and decodes the answer into out (dropped for nil): for what a service of the
+// node serves below /v1/services/.
+func (c *Client) Call(ctx context.Context, method, path string, in, out any) error {
+	answer, err := c.send(ctx, method, path, in)
 	if err != nil {
-		return out, err
+		return err
 	}
 	defer answer.Close()
-	if err := json.NewDecoder(io.LimitReader(answer, maxAnswer)).Decode(&out); err != nil {
-		return out, fmt.Errorf("the answer of %s to %s is not what was expected: %w", c.address, path, err)
+	if out == nil {
+		return nil
 	}
-	return out, nil
+	return c.decode(answer, path, out)
+}
+
+// call is Call with an answer of type T.
+func call[T any](ctx context.Context, c *Client, method, path string, in any) (out T, err error) {
+	err = c.Call(ctx, method, path, in, &out)
+	return out, err
+}
+
+// send sends in as JSON, or nothing for nil. The caller closes the body that it returns.
+func (c *Client) send(ctx context.Context, method, path string, in any) (io.ReadCloser, error) {
+	if in == nil {
+		return c.do(ctx, method, path, "", nil)
+	}
+	b, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	return c.do(ctx, method, path, "application/json", bytes.NewReader(b))
+}
+
+// decode reads an answer.
+func (c *Client) decode(answer io.Reader, path string, out any) error {
+	if err := json.NewDecoder(io.LimitReader(answer, maxAnswer)).Decode(out); err != nil {
+		return fmt.Errorf("the answer of %s to %s is not what was expected: %w", c.address, path, err)
+	}
+	return nil
 }
 
 // do sends a request; the caller closes the body that it returns.

@@ -37,9 +37,9 @@ func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	select {
 	case <-s.node.Watch.Listening():
-		reply(w, http.StatusOK, map[string]bool{"ok": true})
+		Reply(w, http.StatusOK, map[string]bool{"ok": true})
 	default:
-		fail(w, http.StatusServiceUnavailable, errors.New("the node does not listen yet"))
+		Fail(w, http.StatusServiceUnavailable, errors.New("the node does not listen yet"))
 	}
 }
 
@@ -66,7 +66,7 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 			out.Peers.Guests++
 		}
 	}
-	reply(w, http.StatusOK, out)
+	Reply(w, http.StatusOK, out)
 }
 
 func (s *Server) peers(w http.ResponseWriter, _ *http.Request) {
@@ -75,7 +75,7 @@ func (s *Server) peers(w http.ResponseWriter, _ *http.Request) {
 	for i := range infos {
 		out[i] = peerOf(&infos[i], now)
 	}
-	reply(w, http.StatusOK, out)
+	Reply(w, http.StatusOK, out)
 }
 
 func (s *Server) store(w http.ResponseWriter, r *http.Request) {
@@ -83,7 +83,7 @@ func (s *Server) store(w http.ResponseWriter, r *http.Request) {
 	if text := r.URL.Query().Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > mostListed {
-			fail(w, http.StatusBadRequest, fmt.Errorf("limit %.20q: want a number from 1 to %d", text, mostListed))
+			Fail(w, http.StatusBadRequest, fmt.Errorf("limit %.20q: want a number from 1 to %d", text, mostListed))
 			return
 		}
 		limit = n
@@ -93,7 +93,7 @@ func (s *Server) store(w http.ResponseWriter, r *http.Request) {
 		out = append(out, knownOf(&rec, now))
 		return len(out) < limit
 	})
-	reply(w, http.StatusOK, out)
+	Reply(w, http.StatusOK, out)
 }
 
 // bans lists all: the store bounds how many there are.
@@ -102,7 +102,7 @@ func (s *Server) bans(w http.ResponseWriter, _ *http.Request) {
 	for _, b := range s.node.Store.Bans(time.Now()) {
 		out = append(out, Ban{Target: b.Target.String(), Since: b.Since, Until: b.Until, Reason: b.Reason})
 	}
-	reply(w, http.StatusOK, out)
+	Reply(w, http.StatusOK, out)
 }
 
 // events sends what happens from now on. A reader that lags loses events (see host.Host.Events), and one that takes nothing is cut off.
@@ -143,7 +143,7 @@ func (s *Server) dial(w http.ResponseWriter, r *http.Request) {
 		err = fmt.Errorf("address %.200q names no node: put its id before an @, or /mconn/ID or /p2p/ID at the end", in.Address)
 	}
 	if err != nil {
-		fail(w, http.StatusBadRequest, err)
+		Fail(w, http.StatusBadRequest, err)
 		return
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(dialTimeout + requestTimeout))
@@ -151,10 +151,10 @@ func (s *Server) dial(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	info, err := s.node.Links.Dial(ctx, a)
 	if err != nil {
-		fail(w, http.StatusBadGateway, fmt.Errorf("dial %s: %w", a, err))
+		Fail(w, http.StatusBadGateway, fmt.Errorf("dial %s: %w", a, err))
 		return
 	}
-	reply(w, http.StatusOK, peerOf(&info, time.Now()))
+	Reply(w, http.StatusOK, peerOf(&info, time.Now()))
 }
 
 func (s *Server) disconnect(w http.ResponseWriter, r *http.Request) {
@@ -164,17 +164,17 @@ func (s *Server) disconnect(w http.ResponseWriter, r *http.Request) {
 	}
 	id, err := transport.ParseNodeID(in.NodeID)
 	if err != nil {
-		fail(w, http.StatusBadRequest, err)
+		Fail(w, http.StatusBadRequest, err)
 		return
 	}
 	for _, p := range s.node.Links.Peers() {
 		if p.ID == id {
 			s.node.Links.Disconnect(id, muxer.CodeRequested, "an operator asked for it")
-			reply(w, http.StatusOK, disconnectRequest{NodeID: string(id)})
+			Reply(w, http.StatusOK, disconnectRequest{NodeID: string(id)})
 			return
 		}
 	}
-	fail(w, http.StatusNotFound, fmt.Errorf("%s: %w", id, host.ErrNotConnected))
+	Fail(w, http.StatusNotFound, fmt.Errorf("%s: %w", id, host.ErrNotConnected))
 }
 
 func (s *Server) ban(w http.ResponseWriter, r *http.Request) {
@@ -184,14 +184,14 @@ func (s *Server) ban(w http.ResponseWriter, r *http.Request) {
 	}
 	target, err := peerstore.ParseTarget(in.Target)
 	if err != nil {
-		fail(w, http.StatusBadRequest, err)
+		Fail(w, http.StatusBadRequest, err)
 		return
 	}
 	now, until := time.Now(), time.Time{}
 	if in.For != "" {
 		d, err := time.ParseDuration(in.For)
 		if err != nil || d <= 0 {
-			fail(w, http.StatusBadRequest, fmt.Errorf("for %.40q: want a duration such as 90m or 24h, or nothing for ever", in.For))
+			Fail(w, http.StatusBadRequest, fmt.Errorf("for %.40q: want a duration such as 90m or 24h, or nothing for ever", in.For))
 			return
 		}
 		until = now.Add(d)
@@ -202,49 +202,49 @@ func (s *Server) ban(w http.ResponseWriter, r *http.Request) {
 			ip = target.Prefix.Addr()
 		}
 		if _, holds := s.node.Peers.Banned(target.ID, ip); holds { // only the disk failed
-			fail(w, http.StatusInternalServerError, fmt.Errorf("the ban holds until the node stops, but it could not be written: %w", err))
+			Fail(w, http.StatusInternalServerError, fmt.Errorf("the ban holds until the node stops, but it could not be written: %w", err))
 		} else {
-			fail(w, http.StatusBadRequest, err)
+			Fail(w, http.StatusBadRequest, err)
 		}
 		return
 	}
-	reply(w, http.StatusOK, Ban{Target: target.String(), Since: now, Until: until, Reason: in.Reason})
+	Reply(w, http.StatusOK, Ban{Target: target.String(), Since: now, Until: until, Reason: in.Reason})
 }
 
 func (s *Server) unban(w http.ResponseWriter, r *http.Request) {
 	target, err := peerstore.ParseTarget(r.PathValue("target"))
 	if err != nil {
-		fail(w, http.StatusBadRequest, err)
+		Fail(w, http.StatusBadRequest, err)
 		return
 	}
 	was, err := s.node.Peers.Unban(target)
 	switch {
 	case err != nil:
-		fail(w, http.StatusInternalServerError, fmt.Errorf("the ban is lifted until the node stops, but that could not be written: %w", err))
+		Fail(w, http.StatusInternalServerError, fmt.Errorf("the ban is lifted until the node stops, but that could not be written: %w", err))
 	case !was:
-		fail(w, http.StatusNotFound, fmt.Errorf("%s is not banned", target))
+		Fail(w, http.StatusNotFound, fmt.Errorf("%s is not banned", target))
 	default:
-		reply(w, http.StatusOK, map[string]string{"target": target.String()})
+		Reply(w, http.StatusOK, map[string]string{"target": target.String()})
 	}
 }
 
 func (s *Server) relay(w http.ResponseWriter, r *http.Request) {
 	if s.node.Publish == nil {
-		fail(w, http.StatusNotFound, errors.New("this node has no relay"))
+		Fail(w, http.StatusNotFound, errors.New("this node has no relay"))
 		return
 	}
 	item, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxItem))
 	switch {
 	case err != nil:
-		fail(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the item: %w", err))
+		Fail(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the item: %w", err))
 	case len(item) == 0:
-		fail(w, http.StatusBadRequest, errors.New("the item is empty"))
+		Fail(w, http.StatusBadRequest, errors.New("the item is empty"))
 	default:
 		if err := s.node.Publish(r.Context(), item); err != nil {
-			fail(w, http.StatusServiceUnavailable, err)
+			Fail(w, http.StatusServiceUnavailable, err)
 			return
 		}
-		reply(w, http.StatusOK, map[string]int{"bytes": len(item)})
+		Reply(w, http.StatusOK, map[string]int{"bytes": len(item)})
 	}
 }
 

@@ -51,8 +51,12 @@ func (s *Server) routes() http.Handler {
 	for path, m := range paths {
 		mux.HandleFunc(path, m.serve)
 	}
+	for name, h := range s.node.Services {
+		prefix := "/v1/services/" + name
+		mux.Handle(prefix+"/", http.StripPrefix(prefix, http.MaxBytesHandler(h, maxItem)))
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, fmt.Errorf("no such path: %.200q", r.URL.Path))
+		Fail(w, http.StatusNotFound, fmt.Errorf("no such path: %.200q", r.URL.Path))
 	})
 	return mux
 }
@@ -68,7 +72,7 @@ func (m methods) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	allowed := slices.Sorted(maps.Keys(m))
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	fail(w, http.StatusMethodNotAllowed, fmt.Errorf("%.20s is not for this path: use %s", r.Method, strings.Join(allowed, " or ")))
+	Fail(w, http.StatusMethodNotAllowed, fmt.Errorf("%.20s is not for this path: use %s", r.Method, strings.Join(allowed, " or ")))
 }
 
 // long lets a handler write for as long as a profile takes.
@@ -83,14 +87,14 @@ func long(fn http.HandlerFunc) http.HandlerFunc {
 func (s *Server) guard(next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fail(w, http.StatusForbidden, errors.New("requests from pages of another origin are refused"))
+		Fail(w, http.StatusForbidden, errors.New("requests from pages of another origin are refused"))
 	}))
 	guarded := origin.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		if !s.knows(r.Host) {
-			fail(w, http.StatusForbidden, fmt.Errorf("host %.100q is refused: use the IP address, localhost, or the host of admin.address", r.Host))
+			Fail(w, http.StatusForbidden, fmt.Errorf("host %.100q is refused: use the IP address, localhost, or the host of admin.address", r.Host))
 			return
 		}
 		guarded.ServeHTTP(w, r)
@@ -111,8 +115,8 @@ func (s *Server) knows(hostport string) bool {
 	return name == "localhost" || name != "" && name == strings.ToLower(s.host)
 }
 
-// reply writes v as JSON.
-func reply(w http.ResponseWriter, status int, v any) {
+// Reply writes v as JSON: the answer of a handler to a request.
+func Reply(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	e := json.NewEncoder(w)
@@ -120,9 +124,9 @@ func reply(w http.ResponseWriter, status int, v any) {
 	_ = e.Encode(v) // a client that has gone needs no answer
 }
 
-// fail writes an error, and why a link could not be made where that is known.
-func fail(w http.ResponseWriter, status int, err error) {
-	reply(w, status, failure{Error: err.Error(), Reason: reasonIn(err)})
+// Fail writes an error in the form that Client understands, and why a link could not be made where that is known.
+func Fail(w http.ResponseWriter, status int, err error) {
+	Reply(w, status, failure{Error: err.Error(), Reason: reasonIn(err)})
 }
 
 // read decodes a request's JSON strictly; it answers the request itself where that fails.
@@ -138,11 +142,11 @@ func read(w http.ResponseWriter, r *http.Request, into any) bool {
 	var size *http.MaxBytesError
 	switch {
 	case errors.As(err, &size):
-		fail(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is longer than %d bytes", size.Limit))
+		Fail(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is longer than %d bytes", size.Limit))
 	case errors.Is(err, io.EOF):
-		fail(w, http.StatusBadRequest, errors.New("the body is empty, want a JSON object"))
+		Fail(w, http.StatusBadRequest, errors.New("the body is empty, want a JSON object"))
 	case err != nil:
-		fail(w, http.StatusBadRequest, fmt.Errorf("the body is not the JSON that is wanted: %w", err))
+		Fail(w, http.StatusBadRequest, fmt.Errorf("the body is not the JSON that is wanted: %w", err))
 	}
 	return err == nil
 }

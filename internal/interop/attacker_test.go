@@ -22,7 +22,7 @@ import (
 
 // arena is a running program of ours, and those who attack it.
 type arena struct {
-	*yard
+	*nodeDir
 	t        *testing.T
 	real     *cometpeer.Node // an honest peer, which comes and goes
 	answered chan []byte
@@ -33,7 +33,7 @@ type arena struct {
 }
 
 func newArena(t *testing.T) *arena {
-	a := &arena{yard: newYard(t, network, "attacked", "services.echo.enabled=true", "admin.pprof=true"), t: t, answered: make(chan []byte, 1)}
+	a := &arena{nodeDir: newNodeDir(t, network, "attacked", "services.echo.enabled=true", "admin.pprof=true"), t: t, answered: make(chan []byte, 1)}
 	a.Start(t)
 	a.real = cometpeer.Start(t, cometpeer.Config{Network: network, Moniker: "honest", NoPEX: true})
 	a.real.Echo.Swap(func(e p2p.Envelope) {

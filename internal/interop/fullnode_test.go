@@ -135,7 +135,7 @@ func TestFullNode(t *testing.T) {
 func testFullNode(t *testing.T, program string) {
 	full := startFullNode(t, program)
 	address := full.id + "@" + full.p2p
-	ours := newYard(t, full.chain, "our-yard", fmt.Sprintf("peers.persistent=[%q]", address))
+	ours := newNodeDir(t, full.chain, "our-node", fmt.Sprintf("peers.persistent=[%q]", address))
 	node := ours.Start(t)
 
 	listed := func() bool {
@@ -146,7 +146,7 @@ func testFullNode(t *testing.T, program string) {
 		for _, p := range info.Result.Peers {
 			i := p.NodeInfo
 			if i.ID == ours.NodeID {
-				if i.Moniker != "our-yard" || i.Network != full.chain || !strings.EqualFold(i.Channels, fmt.Sprintf("%02x", pex.ChannelID)) || i.Listen != ours.TCP(t) {
+				if i.Moniker != "our-node" || i.Network != full.chain || !strings.EqualFold(i.Channels, fmt.Sprintf("%02x", pex.ChannelID)) || i.Listen != ours.TCP(t) {
 					t.Errorf("net_info shows %+v", p)
 				}
 				return true
@@ -172,7 +172,7 @@ func testFullNode(t *testing.T, program string) {
 		t.Errorf("peers: %+v", p)
 	}
 	status := ask[admin.Status](t, "status", "--json", "--home", ours.Home)
-	if string(status.NodeID) != ours.NodeID || status.Network != full.chain || status.Moniker != "our-yard" || status.Peers != (admin.PeerCounts{Outbound: 1, Trusted: 1}) || status.Store.Known < 1 {
+	if string(status.NodeID) != ours.NodeID || status.Network != full.chain || status.Moniker != "our-node" || status.Peers != (admin.PeerCounts{Outbound: 1, Trusted: 1}) || status.Store.Known < 1 {
 		t.Errorf("status: %+v", status)
 	}
 

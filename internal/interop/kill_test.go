@@ -21,8 +21,8 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	const rounds = 20
 	_, comets := startComets(t, 3)
 	// With room for so many no bucket is ever full: nobody loses his place to another.
-	ours := newYard(t, network, "killed", "peers.max_outbound=3", "peers.max_known=1000000", fmt.Sprintf("peers.bootstrap=[%q, %q, %q]", comets[0].Address(), comets[1].Address(), comets[2].Address()))
-	l := &ledger{yard: ours, rnd: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1)), known: map[string]bool{}, bans: map[string]bool{}}
+	ours := newNodeDir(t, network, "killed", "peers.max_outbound=3", "peers.max_known=1000000", fmt.Sprintf("peers.bootstrap=[%q, %q, %q]", comets[0].Address(), comets[1].Address(), comets[2].Address()))
+	l := &ledger{nodeDir: ours, rnd: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1)), known: map[string]bool{}, bans: map[string]bool{}}
 	for _, c := range comets { // what PEX has to tell
 		for range 300 {
 			a := l.stranger(t)
@@ -69,7 +69,7 @@ func rest(d time.Duration) {
 
 // ledger is what the killed program must not lose.
 type ledger struct {
-	*yard
+	*nodeDir
 	rnd   *rand.Rand
 	known map[string]bool // peers that are on disk
 	bans  map[string]bool // acknowledged, not lifted

@@ -30,20 +30,20 @@ func refuse(t *testing.T, args ...string) programtest.Failed {
 	return programtest.Refuse(t, switchyardProgram(t), args...)
 }
 
-// yard is the folder of a node of ours that runs as a program, and a client of its admin API.
-type yard struct {
-	*programtest.Yard
+// nodeDir is the folder of a node of ours that runs as a program, and a client of its admin API.
+type nodeDir struct {
+	*programtest.NodeDir
 	client *admin.Client
 }
 
-// newYard makes one that listens on a free TCP port.
-func newYard(t *testing.T, network, moniker string, sets ...string) *yard {
+// newNodeDir makes one that listens on a free TCP port.
+func newNodeDir(t *testing.T, network, moniker string, sets ...string) *nodeDir {
 	t.Helper()
 	args := []string{"--listen", "/ip4/127.0.0.1/tcp/0"}
 	for _, s := range sets {
 		args = append(args, "--set", s)
 	}
-	y := &yard{Yard: programtest.NewYard(t, switchyardProgram(t), network, moniker, args...)}
+	y := &nodeDir{NodeDir: programtest.NewNodeDir(t, switchyardProgram(t), network, moniker, args...)}
 	var err error
 	if y.client, err = admin.NewClient(y.Admin); err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func newYard(t *testing.T, network, moniker string, sets ...string) *yard {
 }
 
 // peers are the links of the running node.
-func (y *yard) peers(t *testing.T) []admin.Peer {
+func (y *nodeDir) peers(t *testing.T) []admin.Peer {
 	t.Helper()
 	return ask[[]admin.Peer](t, "peers", "--json", "--home", y.Home)
 }

@@ -92,7 +92,7 @@ func portOf(t *testing.T, address string) string {
 func TestProgramJoins(t *testing.T) {
 	t.Parallel()
 	seed, comets := startComets(t, 5)
-	ours := newYard(t, network, "the-program", "services.echo.enabled=true")
+	ours := newNodeDir(t, network, "the-program", "services.echo.enabled=true")
 	p := ours.Start(t, fmt.Sprintf("peers.bootstrap=[%q]", seed.Address()))
 	if r := programtest.Call(t, switchyardProgram(t), "start", "--home", ours.Home, "--set", "admin.address="+programtest.FreeAddress(t)); r.Code != 1 || strings.Count(r.Err, "\n") != 1 || !strings.Contains(r.Err, "in use") {
 		t.Errorf("a second node of the same folder: code %d, %q", r.Code, r.Err)
@@ -129,7 +129,7 @@ func TestProgramJoins(t *testing.T) {
 }
 
 // visitOurs visits our own running node as a CometBFT peer would: its echo service answers.
-func visitOurs(t *testing.T, ours *yard) {
+func visitOurs(t *testing.T, ours *nodeDir) {
 	t.Helper()
 	if d := ask[programtest.Dialed](t, "dial", ours.Address(t), "--json"); d.NodeID != ours.NodeID || d.Info.Moniker != "the-program" {
 		t.Errorf("dial: %+v", d)
@@ -170,7 +170,7 @@ func dialFrom(t *testing.T, c *cometpeer.Node, address string) p2p.Peer {
 }
 
 // banned bans a peer by command: its link ends, and no dial either way brings it back until the ban is lifted.
-func banned(t *testing.T, ours *yard, c *cometpeer.Node) {
+func banned(t *testing.T, ours *nodeDir, c *cometpeer.Node) {
 	t.Helper()
 	program := switchyardProgram(t)
 	has := func() bool {

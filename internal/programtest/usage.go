@@ -20,11 +20,11 @@ type Usage struct {
 var metricLine = regexp.MustCompile(`(?m)^(go_memstats_heap_inuse_bytes|process_open_fds|go_goroutines) (\S+)$`)
 
 // Usage asks the running node, which needs admin.pprof=true.
-func (y *Yard) Usage(t testing.TB) (u Usage) {
+func (d *NodeDir) Usage(t testing.TB) (u Usage) {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
 	get := func(path string) string {
-		resp, err := client.Get("http://" + y.Admin + path)
+		resp, err := client.Get("http://" + d.Admin + path)
 		if err != nil {
 			t.Fatal(err)
 		}

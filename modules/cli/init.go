@@ -43,7 +43,7 @@ func (p *Program) initCommand() *cobra.Command {
 				}
 			}
 			if err := cfg.Validate(p.Plugins...); err != nil {
-				return &usageError{err}
+				return &modules.UsageError{Err: err}
 			}
 			dir, err := h.folder()
 			if err != nil {

@@ -13,16 +13,12 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore/badger"
 )
 
-// usageError reports that the call itself is wrong.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-func usage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+func usage(format string, args ...any) error {
+	return &modules.UsageError{Err: fmt.Errorf(format, args...)}
+}
 
 func exitCode(err error) int {
-	var call *usageError
+	var call *modules.UsageError
 	var cfg *modules.ConfigError
 	if errors.As(err, &call) || errors.As(err, &cfg) && cfg.Where == "--set" {
 		return exitUsage
@@ -81,6 +77,14 @@ func (p *Program) root() *cobra.Command {
 	root.AddCommand(p.initCommand(), p.startCommand(), p.idCommand(), p.statusCommand(), p.peersCommand(),
 		p.dialCommand(), p.pingCommand(), p.echoCommand(), p.banCommand(), p.unbanCommand(), p.storeCommand(),
 		p.demoCommand(), p.versionCommand(), p.completionCommand())
+	for _, spec := range modules.Commands(p.Plugins) {
+		for _, stock := range root.Commands() {
+			if stock.Name() == spec.Name {
+				root.RemoveCommand(stock)
+			}
+		}
+		root.AddCommand(p.pluginCommand(spec))
+	}
 	return root
 }
 

@@ -395,7 +395,7 @@ func (f *visitFlags) report(w io.Writer, stage string, err error) error {
 func address(text string) (transport.Address, error) {
 	a, err := transport.ParseAddress(text)
 	if err != nil {
-		return a, &usageError{err}
+		return a, &modules.UsageError{Err: err}
 	}
 	return a, nil
 }

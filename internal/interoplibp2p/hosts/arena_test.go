@@ -33,7 +33,7 @@ const arenaTimeout = 3 * time.Second
 
 // arena is a running program of ours, and those who attack it.
 type arena struct {
-	*yard
+	*nodeDir
 	client *admin.Client
 	honest []p2phost.Host // one of each stack, which come and go
 
@@ -43,7 +43,7 @@ type arena struct {
 }
 
 func newArena(t *testing.T) *arena {
-	a := &arena{yard: newYard(t, "services.echo.enabled=true", "admin.pprof=true", "limits.handshake_timeout="+strconv.Quote(arenaTimeout.String()),
+	a := &arena{nodeDir: newNodeDir(t, "services.echo.enabled=true", "admin.pprof=true", "limits.handshake_timeout="+strconv.Quote(arenaTimeout.String()),
 		"limits.attempts_per_ip=10000", "peers.guests=24")}
 	a.start(t)
 	var err error

@@ -78,7 +78,7 @@ func TestJSReleases(t *testing.T) {
 				}
 				t.Run("we dial", func(t *testing.T) { visitJS(t, js(context.Background()), r.agent) })
 				t.Run("they dial", func(t *testing.T) {
-					y := newYard(t, "services.echo.enabled=true")
+					y := newNodeDir(t, "services.echo.enabled=true")
 					y.start(t)
 					ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 					defer cancel()

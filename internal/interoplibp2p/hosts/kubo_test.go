@@ -104,7 +104,7 @@ func TestKubo(t *testing.T) {
 		"quic": {Transport: "quic", Security: "tls", Muxer: "quic"},
 	} {
 		t.Run("visited over "+name, func(t *testing.T) {
-			y := newYard(t)
+			y := newNodeDir(t)
 			y.start(t)
 			k.call(t, "swarm", "connect", y.Listen[name].String()+"/p2p/"+y.peerID.String())
 			if out := k.call(t, "ping", "-n", "3", y.peerID.String()); strings.Count(out, "Pong received") != 3 {
@@ -128,7 +128,7 @@ func TestKubo(t *testing.T) {
 		})
 	}
 	t.Run("dialed by a running node", func(t *testing.T) {
-		y := newYard(t, fmt.Sprintf("peers.persistent=[%q]", k.listen["quic"]+"/p2p/"+k.id))
+		y := newNodeDir(t, fmt.Sprintf("peers.persistent=[%q]", k.listen["quic"]+"/p2p/"+k.id))
 		y.start(t)
 		node.Await(t, "the program holds a link to kubo", func() bool {
 			peers := ask[[]admin.Peer](t, "peers", "--json", "--home", y.Home)

@@ -26,22 +26,22 @@ func refuse(t *testing.T, args ...string) programtest.Failed {
 	return programtest.Refuse(t, ourProgram(t), args...)
 }
 
-const yardNetwork = "program-test"
+const nodeNetwork = "program-test"
 
-// yard is the folder of a node of ours that runs as a program.
-type yard struct {
-	*programtest.Yard
+// nodeDir is the folder of a node of ours that runs as a program.
+type nodeDir struct {
+	*programtest.NodeDir
 	peerID peer.ID
 }
 
-// newYard makes one that listens on a free port of each transport.
-func newYard(t *testing.T, sets ...string) *yard {
+// newNodeDir makes one that listens on a free port of each transport.
+func newNodeDir(t *testing.T, sets ...string) *nodeDir {
 	t.Helper()
 	args := []string{"--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"}
 	for _, s := range sets {
 		args = append(args, "--set", s)
 	}
-	y := &yard{Yard: programtest.NewYard(t, ourProgram(t), yardNetwork, "the-program", args...)}
+	y := &nodeDir{NodeDir: programtest.NewNodeDir(t, ourProgram(t), nodeNetwork, "the-program", args...)}
 	var err error
 	if y.peerID, err = peer.Decode(y.PeerID); err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func newYard(t *testing.T, sets ...string) *yard {
 }
 
 // start runs the node until the test ends, and expects that it ends well.
-func (y *yard) start(t *testing.T) {
+func (y *nodeDir) start(t *testing.T) {
 	t.Helper()
 	p := y.Start(t)
 	t.Cleanup(func() { p.Stop(t) })

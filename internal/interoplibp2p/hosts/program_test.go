@@ -68,7 +68,7 @@ func TestProgramVisits(t *testing.T) {
 // TestProgramIsVisited: hosts of go-libp2p and a node of js-libp2p meet the real program, which shows them among its peers.
 func TestProgramIsVisited(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, "services.echo.enabled=true")
+	y := newNodeDir(t, "services.echo.enabled=true")
 	y.start(t)
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
@@ -117,7 +117,7 @@ func TestProgramIsVisited(t *testing.T) {
 		// The program visits itself over the same stack.
 		if s.Name != "tcp-tls" { // it prefers Noise
 			address := y.Listen[s.Transport].String() + "/p2p/" + y.peerID.String()
-			if d := ask[programtest.Dialed](t, "dial", address, "--json"); !d.OK || d.PeerID != y.peerID.String() || d.Info.Network != yardNetwork || d.Transport != s.Transport || d.Security != s.Security {
+			if d := ask[programtest.Dialed](t, "dial", address, "--json"); !d.OK || d.PeerID != y.peerID.String() || d.Info.Network != nodeNetwork || d.Transport != s.Transport || d.Security != s.Security {
 				t.Errorf("the program dials itself: %+v", d)
 			}
 			if r := ask[programtest.Trips](t, "echo", address, "--json", "--size", "100000"); !r.OK {

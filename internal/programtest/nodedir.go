@@ -12,8 +12,8 @@ import (
 // starting is how long a node may take to be ready.
 const starting = 20 * time.Second
 
-// Yard is the folder of a node of ours that runs as a program.
-type Yard struct {
+// NodeDir is the folder of a node of ours that runs as a program.
+type NodeDir struct {
 	Identity
 	Program string
 	Home    string
@@ -23,41 +23,41 @@ type Yard struct {
 	Listen map[string]ma.Multiaddr
 }
 
-// NewYard makes one with `switchyard init` and these further arguments. Its admin API is on a free port.
-func NewYard(t testing.TB, program, network, moniker string, args ...string) *Yard {
+// NewNodeDir makes one with `switchyard init` and these further arguments. Its admin API is on a free port.
+func NewNodeDir(t testing.TB, program, network, moniker string, args ...string) *NodeDir {
 	t.Helper()
-	y := &Yard{Program: program, Home: t.TempDir(), Admin: FreeAddress(t)}
-	args = append([]string{"init", "--home", y.Home, "--network", network, "--moniker", moniker, "--set", "admin.address=" + y.Admin}, args...)
+	d := &NodeDir{Program: program, Home: t.TempDir(), Admin: FreeAddress(t)}
+	args = append([]string{"init", "--home", d.Home, "--network", network, "--moniker", moniker, "--set", "admin.address=" + d.Admin}, args...)
 	if r := Call(t, program, args...); r.Code != 0 || r.Err != "" {
 		t.Fatalf("init: code %d, %s%s", r.Code, r.Out, r.Err)
 	}
-	y.Identity = Ask[Identity](t, program, "id", "--json", "--home", y.Home)
-	return y
+	d.Identity = Ask[Identity](t, program, "id", "--json", "--home", d.Home)
+	return d
 }
 
 // Launch runs `switchyard start` without waiting for it. SWITCHYARD_LOG=1 in the environment lets it log everything.
-func (y *Yard) Launch(t testing.TB, sets ...string) *Process {
+func (d *NodeDir) Launch(t testing.TB, sets ...string) *Process {
 	t.Helper()
-	args := []string{"start", "--home", y.Home, "--log-format", "json"}
+	args := []string{"start", "--home", d.Home, "--log-format", "json"}
 	for _, s := range sets {
 		args = append(args, "--set", s)
 	}
 	if os.Getenv("SWITCHYARD_LOG") != "" {
 		args = append(args, "--log-level", "debug")
 	}
-	return Launch(t, y.Program, args...)
+	return Launch(t, d.Program, args...)
 }
 
 // Start is Launch, and waits until the node is ready.
-func (y *Yard) Start(t testing.TB, sets ...string) *Process {
+func (d *NodeDir) Start(t testing.TB, sets ...string) *Process {
 	t.Helper()
-	p := y.Launch(t, sets...)
-	y.Ready(t, p)
+	p := d.Launch(t, sets...)
+	d.Ready(t, p)
 	return p
 }
 
 // Ready waits until the node says so, and learns where it listens.
-func (y *Yard) Ready(t testing.TB, p *Process) {
+func (d *NodeDir) Ready(t testing.TB, p *Process) {
 	t.Helper()
 	up := p.Await(t, starting, "the node is ready", func(line string) bool {
 		var l struct {
@@ -68,17 +68,17 @@ func (y *Yard) Ready(t testing.TB, p *Process) {
 		if json.Unmarshal([]byte(line), &l) != nil || l.Msg != "ready" {
 			return false
 		}
-		y.Listen = map[string]ma.Multiaddr{}
+		d.Listen = map[string]ma.Multiaddr{}
 		for _, text := range l.Listen {
 			m, err := ma.NewMultiaddr(text)
-			if err != nil || l.NodeID != y.NodeID {
+			if err != nil || l.NodeID != d.NodeID {
 				t.Fatalf("ready: %s (%v)", line, err)
 			}
 			name := "tcp"
 			if _, err := m.ValueForProtocol(ma.P_QUIC_V1); err == nil {
 				name = "quic"
 			}
-			y.Listen[name] = m
+			d.Listen[name] = m
 		}
 		return true
 	})
@@ -88,9 +88,9 @@ func (y *Yard) Ready(t testing.TB, p *Process) {
 }
 
 // TCP is host:port of the node's TCP address.
-func (y *Yard) TCP(t testing.TB) string {
+func (d *NodeDir) TCP(t testing.TB) string {
 	t.Helper()
-	m := y.Listen["tcp"]
+	m := d.Listen["tcp"]
 	if m == nil {
 		t.Fatal("the node does not listen on TCP")
 	}
@@ -106,7 +106,7 @@ func (y *Yard) TCP(t testing.TB) string {
 }
 
 // Address is the node's as id@host:port.
-func (y *Yard) Address(t testing.TB) string {
+func (d *NodeDir) Address(t testing.TB) string {
 	t.Helper()
-	return y.NodeID + "@" + y.TCP(t)
+	return d.NodeID + "@" + d.TCP(t)
 }

@@ -1,0 +1,66 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// TestServices: handlers of services are served below their names, behind the API's checks.
+func TestServices(t *testing.T) {
+	node := newFakeNode(t).node()
+	node.Services = map[string]http.Handler{"greeter": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ Name string }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			Fail(w, http.StatusBadRequest, err)
+			return
+		}
+		Reply(w, http.StatusOK, map[string]string{"path": r.URL.Path, "name": in.Name})
+	})}
+	s, err := New(Config{}, node, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(s.Handler())
+	defer server.Close()
+	c, err := NewClient(strings.TrimPrefix(server.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out struct{ Path, Name string }
+	for _, into := range []any{&out, nil} {
+		if err := c.Call(t.Context(), "POST", "/v1/services/greeter/a/b", map[string]string{"name": "anna"}, into); err != nil {
+			t.Error(err)
+		}
+	}
+	if out.Path != "/a/b" || out.Name != "anna" {
+		t.Errorf("the handler got %+v", out)
+	}
+	for path, in := range map[string]any{
+		"/v1/services/greeter/": strings.Repeat("x", maxItem),
+		"/v1/services/greeter":  nil,
+		"/v1/services/other/":   nil,
+	} {
+		err := c.Call(t.Context(), "POST", path, in, nil)
+		var answered *APIError
+		if !errors.As(err, &answered) || answered.Message == "" {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	r := httptest.NewRequest("POST", "/v1/services/greeter/a", strings.NewReader("{}"))
+	r.Host, r.Header = "localhost", http.Header{"Origin": {"http://evil.example"}, "Sec-Fetch-Site": {"cross-site"}}
+	w := httptest.NewRecorder()
+	if s.Handler().ServeHTTP(w, r); w.Code != http.StatusForbidden {
+		t.Errorf("a page of another origin: %d", w.Code)
+	}
+	for _, bad := range []string{"", "a/b", "{x}", "Ä"} {
+		node.Services = map[string]http.Handler{bad: http.NotFoundHandler()}
+		if _, err := New(Config{}, node, nil); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", bad)) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}

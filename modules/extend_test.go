@@ -1,0 +1,112 @@
+package modules
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/fx"
+
+	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/host/admin"
+)
+
+func TestWithAndWithout(t *testing.T) {
+	stock := []Plugin{Discovery("a", zero[struct{}], nil), service("a", nil), service("b", nil)}
+	more := With(stock, service("c", nil), service("b", nil).OnByDefault(), Command(CommandSpec{Name: "a"}))
+	var got []string
+	for _, p := range more {
+		got = append(got, string(p.kind)+" "+p.name)
+	}
+	if want := []string{"discovery source a", "service a", "service b", "service c", "command a"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if err := checkCatalogue(more); err != nil {
+		t.Error(err)
+	}
+	if left := Without(more, "a", "c"); len(left) != 1 || left[0].name != "b" || len(more) != 5 || len(stock) != 3 {
+		t.Errorf("%d are left of %d", len(left), len(more))
+	}
+	if c := Commands(more); len(c) != 1 || c[0].Name != "a" {
+		t.Errorf("commands: %v", c)
+	}
+}
+
+// talker is a service that adds to its node.
+type talker struct{ count prometheus.Counter }
+
+func (talker) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+
+func (s talker) routes() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.count.Inc()
+		_, _ = io.WriteString(w, r.URL.Path)
+	})
+}
+
+func (s talker) metrics() []prometheus.Collector { return []prometheus.Collector{s.count} }
+
+func talkerPlugin(name, metric string) Plugin {
+	build := func(struct{}, *host.Host, *slog.Logger) (talker, error) {
+		return talker{prometheus.NewCounter(prometheus.CounterOpts{Name: metric})}, nil
+	}
+	return Service(name, zero[struct{}], build, WithRoutes(talker.routes), WithMetrics(talker.metrics)).OnByDefault()
+}
+
+// TestExtras runs a node whose service has a route and a metric, and which an extension gives another identity.
+func TestExtras(t *testing.T) {
+	c := quiet(t)
+	c.Home, c.Admin.Address = filepath.Join(c.Home, "not", "there"), "127.0.0.1:0"
+	key := handshake.NewIdentity([32]byte{9})
+	list := realPlugins(nil, talkerPlugin("talker", "talks_total"),
+		Command(CommandSpec{Name: "talk"}),
+		Extend("key", func(Config) fx.Option { return fx.Decorate(func() handshake.Identity { return key }) }))
+	var api *admin.Server
+	var h *host.Host
+	get := func(path string) string {
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		r, err := client.Get("http://" + api.Addr().String() + path)
+		if err != nil {
+			t.Error(err)
+			return ""
+		}
+		defer r.Body.Close()
+		body, _ := io.ReadAll(r.Body)
+		return string(body)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	err := Run(ctx, Node(c, list...), fx.Populate(&api, &h), fx.Invoke(func(lc fx.Lifecycle) {
+		lc.Append(fx.StartHook(func() {
+			if got := get("/v1/services/talker/some/path"); got != "/some/path" {
+				t.Errorf("the route answers %q", got)
+			}
+			if got := get("/metrics"); !strings.Contains(got, "\ntalks_total 1\n") {
+				t.Errorf("the metrics are %s", got)
+			}
+			cancel()
+		}))
+	}))
+	if err != nil || h.Self() != key.ID() {
+		t.Errorf("ran as %s: %v", h.Self(), err)
+	}
+	if made, err := os.Stat(c.Home); err != nil || made.Mode().Perm() != 0o700 {
+		t.Errorf("the home folder: %v, %v", made, err)
+	}
+}
+
+// TestMetricsTwice: a service whose metrics are another's does not start.
+func TestMetricsTwice(t *testing.T) {
+	list := realPlugins(nil, talkerPlugin("one", "talks_total"), talkerPlugin("two", "talks_total"))
+	err := Run(t.Context(), Node(quiet(t), list...))
+	if err == nil || !strings.HasPrefix(err.Error(), "service two: metrics: ") {
+		t.Errorf("got %v", err)
+	}
+}
