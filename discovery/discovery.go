@@ -1,5 +1,5 @@
-// Package discovery says what a source of peers is. Sources are plug-ins: a package exports Config, Default() and
-// New(Config, Env) (Source, error), and never imports a framework. Built in: discovery/pex and discovery/static.
+// Package discovery defines the contract of peer sources. A source is a plug-in: its package exports Config, Default()
+// and New(Config, Env) (Source, error), and imports no framework. Built in are discovery/pex and discovery/static.
 package discovery
 
 import (
@@ -13,39 +13,40 @@ import (
 
 // Source finds peers.
 type Source interface {
-	// Run looks for peers until ctx ends, and returns after its goroutines have. An error other than ctx's ends the node's start, or is
-	// logged and the source restarted after a pause if it ran before.
+	// Run looks for peers until ctx ends, and returns after its goroutines have. If it fails right after the start, the
+	// node's start fails; later the node logs the error and runs the source again after a pause.
 	//
-	// found takes an address, and the peer that told of it: "" where none did (a file, a name server, a multicast). The address book gives each source, and each
-	// peer that tells, only its share. found may be called from several goroutines and may block: that is the backpressure.
+	// found takes an address and the peer that reported it, or "" for a file, a name server or a multicast. The peer
+	// store gives each source, and each reporting peer, only a share of its room. found may be called concurrently. It
+	// may block, which is the backpressure.
 	Run(ctx context.Context, n Network, found func(addr transport.Address, from transport.NodeID)) error
 }
 
 // Network is what a source may ask of its node. *host.Host implements it.
 type Network interface {
-	// Self is our node id.
+	// Self returns the node's id.
 	Self() transport.NodeID
-	// SelfAddresses are the addresses at which we can be dialed, as far as we know.
+	// SelfAddresses returns the addresses at which the node can be dialed, as far as it knows them.
 	SelfAddresses() []transport.Address
-	// Peers are the links that are up.
+	// Peers returns the peers that are up.
 	Peers() []host.PeerInfo
-	// Subscribe tells of peers that come and go, until ctx ends.
+	// Subscribe reports peers that come up and go down, until ctx ends.
 	Subscribe(ctx context.Context) *host.Subscription
-	// Advertise chooses up to limit addresses to tell the peer to.
+	// Advertise chooses up to limit addresses to send to a peer.
 	Advertise(to transport.NodeID, limit int) []transport.Address
-	// Report tells what a peer did, good or bad.
+	// Report records good or bad behaviour of a peer.
 	Report(id transport.NodeID, b host.Behaviour)
 	// Disconnect ends the link to a peer.
 	Disconnect(id transport.NodeID, code muxer.Code, reason string)
-	// NeedsPeers says whether the node would dial more peers than it knows of.
+	// NeedsPeers reports whether the node would dial more peers than it knows.
 	NeedsPeers() bool
 }
 
-// Env is what a source gets when it is made, before the node runs.
+// Env is what a source gets when it is built, before the node runs.
 type Env struct {
 	Logger *slog.Logger
-	// OpenChannel opens a channel of messages with peers. It works until the host runs.
+	// OpenChannel opens a channel to peers. Call it before the host runs.
 	OpenChannel func(muxer.Channel) (*host.Channel, error)
-	// Home is the node's folder, against which relative paths are read.
+	// Home is the node's folder. Relative paths start there.
 	Home string
 }

@@ -39,7 +39,8 @@ func Run(ctx context.Context, name string, s Source, h *host.Host, log *slog.Log
 		case ran > maxPause:
 			pause = minPause
 		}
-		log.Warn("the source failed and runs again after a pause", slog.Any("error", err), slog.Duration("pause", pause))
+		log.Warn("the source failed and runs again after a pause", slog.Any("error", err),
+			slog.Duration("pause", pause))
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:

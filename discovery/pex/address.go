@@ -7,20 +7,21 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// maxPerID and maxPerIP bound how many addresses of one answer may point at one node, or at one routable IP: an answer shall not turn us on a victim.
+// maxPerID and maxPerIP bound how many addresses of one answer name one node or one routable IP, so that an answer
+// cannot direct us at a victim.
 const (
 	maxPerID = 6 // over two wires and two transports, and IPs of both versions
 	maxPerIP = 8
 )
 
-// place is where a peer is, as far as it decides which addresses make sense between us.
+// place is where a peer is. It decides which addresses make sense between us.
 type place struct {
-	public     bool // on the open network: it has no use for addresses of private ones, and they are none of its business
-	multiaddrs bool // it reads multiaddrs, and not only what CometBFT has: IP addresses and TCP ports of nodes that speak comet
+	public     bool // on the internet: private addresses are meaningless to it and none of its business
+	multiaddrs bool // it reads multiaddrs, not only CometBFT's IP addresses and TCP ports
 	memory     bool // in this process
 }
 
-// fits says whether an address makes sense between us and a peer at that place.
+// fits reports whether an address makes sense between us and a peer at p.
 func (p place) fits(a transport.Address) bool {
 	switch ip, isIP := a.IP(); {
 	case isIP:
@@ -28,17 +29,17 @@ func (p place) fits(a transport.Address) bool {
 	case a.Network() == "memory":
 		return p.memory
 	}
-	return false // a name: nobody is made to resolve it on another's behalf
+	return false // a name: we resolve none for a remote
 }
 
-// sift keeps the addresses of an answer that could be a peer's, in their order, and counts those that are at fault. An answer that holds a host name
-// is as wrong to us as to CometBFT, but costs its sender only that address.
-func sift(in []*pexpb.PexAddress, self transport.NodeID, from place) (out []transport.Address, refused int) {
+// filter returns the addresses of an answer that a peer could have, in order, and counts the faulty ones. A host name
+// is as wrong as it is to CometBFT, but costs its sender only that address.
+func filter(in []*pexpb.PexAddress, self transport.NodeID, from place) (out []transport.Address, refused int) {
 	perID := make(map[transport.NodeID]int)
 	perIP := make(map[netip.Addr]int)
 	for _, w := range in {
 		a, ok := fromWire(w)
-		if ok && a.ID() == self { // CometBFT tells us our own address too: no fault
+		if ok && a.ID() == self { // CometBFT sends us our own address, too: no fault
 			continue
 		}
 		ip, _ := a.IP()
@@ -53,7 +54,7 @@ func sift(in []*pexpb.PexAddress, self transport.NodeID, from place) (out []tran
 	return out, refused
 }
 
-// fromWire reads one address. It never resolves anything.
+// fromWire parses one address. It resolves nothing.
 func fromWire(w *pexpb.PexAddress) (transport.Address, bool) {
 	if text := w.GetMultiaddr(); text != "" {
 		a, err := transport.ParseAddress(text)
@@ -67,7 +68,7 @@ func fromWire(w *pexpb.PexAddress) (transport.Address, bool) {
 	return a, err == nil && a.ID().IsEd25519()
 }
 
-// toWire writes an address for a peer at that place; false where that cannot read it.
+// toWire encodes an address for a peer at to, and reports whether that peer can read it.
 func toWire(a transport.Address, to place) (*pexpb.PexAddress, bool) {
 	if a.ID() == "" || !to.fits(a) {
 		return nil, false
@@ -81,9 +82,10 @@ func toWire(a transport.Address, to place) (*pexpb.PexAddress, bool) {
 	return nil, false
 }
 
-// isDialable says whether a node can have that IP.
+// isDialable reports whether a node can have that IP.
 func isDialable(ip netip.Addr) bool {
-	return ip.IsValid() && !ip.IsUnspecified() && !ip.IsMulticast() && !notDialable[0].Contains(ip) && !notDialable[1].Contains(ip)
+	return ip.IsValid() && !ip.IsUnspecified() && !ip.IsMulticast() && !notDialable[0].Contains(ip) &&
+		!notDialable[1].Contains(ip)
 }
 
 var notDialable = [...]netip.Prefix{

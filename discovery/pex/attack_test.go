@@ -118,7 +118,8 @@ func TestSift(t *testing.T) {
 		{"IPv4", public, &pexpb.PexAddress{Id: id(1), Ip: "8.8.8.8", Port: 1}, true, false},
 		{"IPv6", public, &pexpb.PexAddress{Id: id(1), Ip: "2606:4700::1", Port: 65535}, true, false},
 		{"IPv4 in IPv6", public, &pexpb.PexAddress{Id: id(1), Ip: "::ffff:8.8.8.8", Port: 1}, true, false},
-		{"upper case id", public, &pexpb.PexAddress{Id: strings.ToUpper(id(0xabc)), Ip: "8.8.8.8", Port: 1}, true, false},
+		{"upper case id", public, &pexpb.PexAddress{Id: strings.ToUpper(id(0xabc)), Ip: "8.8.8.8", Port: 1}, true,
+			false},
 		{"private from private", private, &pexpb.PexAddress{Id: id(1), Ip: "192.168.1.1", Port: 1}, true, false},
 		{"loopback from private", private, &pexpb.PexAddress{Id: id(1), Ip: "127.0.0.1", Port: 1}, true, false},
 		{"ourselves", public, &pexpb.PexAddress{Id: string(self), Ip: "8.8.8.8", Port: 1}, false, false},
@@ -141,17 +142,19 @@ func TestSift(t *testing.T) {
 		{"private from public", public, &pexpb.PexAddress{Id: id(1), Ip: "192.168.1.1", Port: 1}, false, true},
 		{"shared from public", public, &pexpb.PexAddress{Id: id(1), Ip: "100.64.0.1", Port: 1}, false, true},
 		{"loopback from public", public, &pexpb.PexAddress{Id: id(1), Ip: "127.0.0.1", Port: 1}, false, true},
-		{"loopback in IPv6 from public", public, &pexpb.PexAddress{Id: id(1), Ip: "::ffff:127.0.0.1", Port: 1}, false, true},
+		{"loopback in IPv6 from public", public, &pexpb.PexAddress{Id: id(1), Ip: "::ffff:127.0.0.1", Port: 1}, false,
+			true},
 		{"link-local from public", public, &pexpb.PexAddress{Id: id(1), Ip: "169.254.169.254", Port: 1}, false, true},
 		{"unique local from public", public, &pexpb.PexAddress{Id: id(1), Ip: "fd00::1", Port: 1}, false, true},
 		{"no id", public, &pexpb.PexAddress{Ip: "8.8.8.8", Port: 1}, false, true},
 		{"short id", public, &pexpb.PexAddress{Id: id(1)[1:], Ip: "8.8.8.8", Port: 1}, false, true},
 		{"id is no hex", public, &pexpb.PexAddress{Id: strings.Repeat("g", 40), Ip: "8.8.8.8", Port: 1}, false, true},
 		{"long id", public, &pexpb.PexAddress{Id: strings.Repeat("a", 1000), Ip: "8.8.8.8", Port: 1}, false, true},
-		{"multiaddr on the comet wire", public, &pexpb.PexAddress{Multiaddr: "/ip4/8.8.8.8/tcp/1/mconn/" + id(1)}, true, false},
+		{"multiaddr on the comet wire", public, &pexpb.PexAddress{Multiaddr: "/ip4/8.8.8.8/tcp/1/mconn/" + id(1)}, true,
+			false},
 		{"multiaddr without a node", public, &pexpb.PexAddress{Multiaddr: "/ip4/8.8.8.8/tcp/1"}, false, true},
 	} {
-		out, refused := sift([]*pexpb.PexAddress{c.in}, self, c.from)
+		out, refused := filter([]*pexpb.PexAddress{c.in}, self, c.from)
 		if (len(out) == 1) != c.taken || (refused == 1) != c.atFault {
 			t.Errorf("%s: taken %v, %d refused", c.name, out, refused)
 		}
@@ -172,7 +175,7 @@ func TestSift(t *testing.T) {
 		{streams, "/ip4/8.8.8.8/tcp/1", false},
 		{streams, "nonsense", false},
 	} {
-		if out, _ := sift([]*pexpb.PexAddress{{Multiaddr: c.text}}, self, c.from); (len(out) == 1) != c.taken {
+		if out, _ := filter([]*pexpb.PexAddress{{Multiaddr: c.text}}, self, c.from); (len(out) == 1) != c.taken {
 			t.Errorf("%s: taken %v", c.text, out)
 		}
 	}
@@ -183,16 +186,16 @@ func TestSift(t *testing.T) {
 		one = append(one, &pexpb.PexAddress{Id: id(1), Ip: fmt.Sprintf("8.8.8.%d", i), Port: 1})
 		many = append(many, &pexpb.PexAddress{Id: id(i), Ip: "8.8.8.8", Port: uint32(1 + i)})
 	}
-	if out, _ := sift(one, self, public); len(out) != maxPerID {
+	if out, _ := filter(one, self, public); len(out) != maxPerID {
 		t.Errorf("%d addresses of one node", len(out))
 	}
-	if out, _ := sift(many, self, public); len(out) != maxPerIP {
+	if out, _ := filter(many, self, public); len(out) != maxPerIP {
 		t.Errorf("%d nodes at one public IP", len(out))
 	}
 	for _, a := range many {
 		a.Ip = "127.0.0.1"
 	}
-	if out, _ := sift(many, self, private); len(out) != len(many) {
+	if out, _ := filter(many, self, private); len(out) != len(many) {
 		t.Errorf("%d nodes on loopback", len(out))
 	}
 }
@@ -250,8 +253,10 @@ func TestWhatWeTell(t *testing.T) {
 		}
 		id := func(n int) string { return fmt.Sprintf("%040x", 1000+n) }
 		a.known = []transport.Address{
-			parse(id(1) + "@name.example:26656"), parse(id(2) + "@8.8.8.8:26656"), parse(id(3) + "@192.168.0.1:26656"), parse("/memory/7/mconn/" + id(4)),
-			parse("/ip4/8.8.4.4/udp/1/quic-v1/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"), parse(id(6) + "@[2606:4700::1]:26656"),
+			parse(id(1) + "@name.example:26656"), parse(id(2) + "@8.8.8.8:26656"), parse(id(3) + "@192.168.0.1:26656"),
+			parse("/memory/7/mconn/" + id(4)),
+			parse("/ip4/8.8.4.4/udp/1/quic-v1/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"),
+			parse(id(6) + "@[2606:4700::1]:26656"),
 		}
 		a.start(Config{})
 		comets := []byte{0x0a, 0x00} // CometBFT's request
@@ -283,11 +288,13 @@ func TestWhatWeTell(t *testing.T) {
 		if got, want := fmt.Sprint(ask(1, "9.9.9.9", comets)), "[8.8.8.8 2606:4700::1]"; got != want {
 			t.Errorf("told a public peer %s, want %s", got, want)
 		}
-		if got, want := fmt.Sprint(ask(2, "10.9.9.9", comets)), "[10.0.0.1 8.8.8.8 192.168.0.1 2606:4700::1]"; got != want {
+		if got, want := fmt.Sprint(ask(2, "10.9.9.9", comets)),
+			"[10.0.0.1 8.8.8.8 192.168.0.1 2606:4700::1]"; got != want {
 			t.Errorf("told a private peer %s, want %s", got, want)
 		}
 		quic := a.known[4].String()
-		if got, want := fmt.Sprint(ask(3, "9.9.9.8", pexpb.EncodeRequest())), "[8.8.8.8 "+quic+" 2606:4700::1]"; got != want {
+		if got, want := fmt.Sprint(ask(3, "9.9.9.8", pexpb.EncodeRequest())),
+			"[8.8.8.8 "+quic+" 2606:4700::1]"; got != want {
 			t.Errorf("told one of ours over comet %s, want %s", got, want)
 		}
 		for i := range 300 {

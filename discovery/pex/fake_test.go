@@ -19,7 +19,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a network of fake nodes in one process. It links them, carries their messages after a delay, and lets them dial what their sources find.
+// world is a network of fake nodes in one process. It links them, carries their messages after a delay, and lets them
+// dial what their sources find.
 type world struct {
 	t     *testing.T
 	ctx   context.Context
@@ -109,7 +110,8 @@ func (w *world) link(from, to *fakeNode) {
 		return
 	}
 	add := func(a, b *fakeNode, inbound bool) {
-		a.peers[b.id] = &fakeLink{host.PeerInfo{ID: b.id, Inbound: inbound, Address: b.addr.String(), Transport: "tcp", Wire: "comet", Connected: time.Now()}}
+		a.peers[b.id] = &fakeLink{host.PeerInfo{ID: b.id, Inbound: inbound, Address: b.addr.String(), Transport: "tcp",
+			Wire: "comet", Connected: time.Now()}}
 		a.notify(host.PeerUpdate{ID: b.id, Status: host.PeerUp, Inbound: inbound, Channels: []byte{ChannelID, 0x7e}})
 	}
 	add(from, to, false)

@@ -6,14 +6,17 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/pexpb"
 )
 
-// FuzzSift reads an answer as it comes from the wire, and takes of it what could be a peer's: each address has an id and fits the place that it comes from,
+// FuzzFilter filters an answer as it arrives: each address it keeps has an id and fits the place of its sender,
 // what is refused and what is taken is no more than what was there, and what is told on is read as the same address.
-func FuzzSift(f *testing.F) {
+func FuzzFilter(f *testing.F) {
 	const id = "0123456789abcdef0123456789abcdef01234567"
 	for _, a := range [][]*pexpb.PexAddress{
-		{{Id: id, Ip: "1.2.3.4", Port: 26656}}, {{Id: id, Ip: "::1", Port: 1 << 31}}, {{Id: id, Ip: "fe80::1%eth0", Port: 1}}, {{Id: "zz", Ip: "name.example", Port: 1}},
-		{{Multiaddr: "/ip4/1.2.3.4/tcp/26656/mconn/" + id}}, {{Multiaddr: "/ip4/1.2.3.4/udp/1/quic-v1/p2p/12D3KooWEHqHP2jvvHYJq9UfMXYPkRzgD3dUMs7Cj4hBbBWvJUSe"}},
-		{{Multiaddr: "/dns/example.org/tcp/1/mconn/" + id}}, {{Multiaddr: "/memory/7/mconn/" + id}}, {{Multiaddr: "mconn://" + id + "@1.2.3.4:5"}}, {{Multiaddr: id + "@1.2.3.4:5"}},
+		{{Id: id, Ip: "1.2.3.4", Port: 26656}}, {{Id: id, Ip: "::1", Port: 1 << 31}},
+		{{Id: id, Ip: "fe80::1%eth0", Port: 1}}, {{Id: "zz", Ip: "name.example", Port: 1}},
+		{{Multiaddr: "/ip4/1.2.3.4/tcp/26656/mconn/" + id}},
+		{{Multiaddr: "/ip4/1.2.3.4/udp/1/quic-v1/p2p/12D3KooWEHqHP2jvvHYJq9UfMXYPkRzgD3dUMs7Cj4hBbBWvJUSe"}},
+		{{Multiaddr: "/dns/example.org/tcp/1/mconn/" + id}}, {{Multiaddr: "/memory/7/mconn/" + id}},
+		{{Multiaddr: "mconn://" + id + "@1.2.3.4:5"}}, {{Multiaddr: id + "@1.2.3.4:5"}},
 	} {
 		for p := range byte(8) {
 			f.Add(pexpb.EncodeResponse(a), p)
@@ -26,7 +29,7 @@ func FuzzSift(f *testing.F) {
 		}
 		in := m.GetResponse().GetAddresses()
 		from := place{public: where&1 != 0, multiaddrs: where&2 != 0, memory: where&4 != 0}
-		out, refused := sift(in, id, from)
+		out, refused := filter(in, id, from)
 		if len(out)+refused > len(in) {
 			t.Fatalf("%d addresses and %d refused, of %d", len(out), refused, len(in))
 		}
@@ -38,7 +41,8 @@ func FuzzSift(f *testing.F) {
 			if !ok {
 				continue
 			}
-			if again, ok := fromWire(w); !ok || again.ID() != a.ID() || !again.Multiaddr().Equal(a.Multiaddr()) || again.Wire() != a.Wire() {
+			if again, ok := fromWire(w); !ok || again.ID() != a.ID() || !again.Multiaddr().Equal(a.Multiaddr()) ||
+				again.Wire() != a.Wire() {
 				t.Fatalf("%s is told as %v, which is read as %s (%v)", a, w, again, ok)
 			}
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// node is what the loop asks of its node: discovery.Network without the subscription.
+// node is discovery.Network without the subscription.
 type node interface {
 	Self() transport.NodeID
 	SelfAddresses() []transport.Address
@@ -23,27 +23,27 @@ type node interface {
 	NeedsPeers() bool
 }
 
-// loop decides what to ask, answer and believe. One goroutine owns it; nothing in it blocks.
+// loop decides what to ask, answer and believe. One goroutine owns it, and nothing in it blocks.
 type loop struct {
 	node     node
 	ch       lane
 	log      *slog.Logger
 	seed     bool
 	findings chan<- finding
-	peers    map[transport.NodeID]*peer // those that are up and serve the channel
-	owed     map[transport.NodeID]debt  // by those that have just gone
-	early    []earlyMessage             // from those that are not up yet, as far as we have heard
+	peers    map[transport.NodeID]*peer          // peers that are up and serve the channel
+	pending  map[transport.NodeID]pendingAnswers // of peers that have just gone
+	early    []earlyMessage                      // of peers that the node has not reported as up
 	quota    *quota
-	request  []byte // the bytes of a request, shared
+	request  []byte // an encoded request, shared
 	jitter   func(time.Duration) time.Duration
 }
 
-// update follows a peer that came or went.
+// update handles a peer that came up or went down.
 func (l *loop) update(u host.PeerUpdate, now time.Time) {
 	if p := l.peers[u.ID]; p != nil {
 		delete(l.peers, u.ID) // a peer that is up again is a new link, with nothing asked or answered
-		if p.outstanding > 0 && !p.leaving && len(l.owed) < maxDebts {
-			l.owed[u.ID] = debt{answers: p.outstanding, place: p.place, until: now.Add(debtTime)}
+		if p.outstanding > 0 && !p.leaving && len(l.pending) < maxPending {
+			l.pending[u.ID] = pendingAnswers{count: p.outstanding, place: p.place, until: now.Add(pendingTime)}
 		}
 	}
 	if u.Status != host.PeerUp || !hasChannel(u.Channels) {
@@ -56,7 +56,8 @@ func (l *loop) update(u host.PeerUpdate, now time.Time) {
 			break
 		}
 	}
-	// We chose those that we dialed, so we ask them at once. Those that dialed us may be anyone: they are asked when peers are needed.
+	// We chose the peers that we dialed, so we ask them at once. A peer that dialed us may be anyone: ask it when we
+	// need peers.
 	p.routine = now
 	if u.Inbound && !l.seed {
 		p.routine = now.Add(routineInterval/2 + l.jitter(routineInterval))
@@ -82,26 +83,27 @@ func hasChannel(channels []byte) bool {
 	return false
 }
 
-// finding is what one peer told us.
+// finding is the addresses of one answer.
 type finding struct {
 	from      transport.NodeID
 	addresses []transport.Address
 }
 
-// debt is what a peer that went has been asked for. A seed hangs up right after its answer, and the news of that may overtake the answer.
-type debt struct {
-	answers int
-	place   place
-	until   time.Time
+// pendingAnswers is what a peer that has gone was asked for. A seed hangs up right after its answer, and the news of
+// that may overtake the answer.
+type pendingAnswers struct {
+	count int
+	place place
+	until time.Time
 }
 
-// earlyMessage waits for the news that its sender is up: messages and news come by separate ways, and either may be first.
+// earlyMessage waits for the news that its sender is up. Messages and news arrive by separate ways, in either order.
 type earlyMessage struct {
 	host.Envelope
 	until time.Time
 }
 
-// message takes one message of a peer.
+// message handles one message of a peer.
 func (l *loop) message(e host.Envelope, now time.Time) {
 	p := l.peers[e.From]
 	if p != nil && p.leaving {
@@ -110,9 +112,9 @@ func (l *loop) message(e host.Envelope, now time.Time) {
 	m, left, err := pexpb.Decode(e.Message, maxTaken)
 	switch {
 	case p == nil:
-		if d, ok := l.owed[e.From]; ok && err == nil && m.GetResponse() != nil {
-			l.pay(e.From)
-			l.take(e.From, d.place, m.GetResponse().GetAddresses(), left, now)
+		if pending, ok := l.pending[e.From]; ok && err == nil && m.GetResponse() != nil {
+			l.answerArrived(e.From)
+			l.take(e.From, pending.place, m.GetResponse().GetAddresses(), left, now)
 		} else if len(l.early) < maxEarly {
 			l.early = append(l.early, earlyMessage{e, now.Add(earlyTime)})
 		}
@@ -126,22 +128,22 @@ func (l *loop) message(e host.Envelope, now time.Time) {
 	}
 }
 
-// asked answers a request that came in time.
+// asked answers a request, unless it comes too early.
 func (l *loop) asked(p *peer, now time.Time) {
 	if !p.mayAsk(now) {
 		l.misdeed(p, fmt.Sprintf("asked for addresses again within %v", requestInterval))
 		return
 	}
-	l.ch.TrySend(p.id, pexpb.EncodeResponse(l.choose(p))) // where its queue is full it reads nothing, and may ask again
+	l.ch.TrySend(p.id, pexpb.EncodeResponse(l.choose(p))) // if its queue is full, it is not reading; it may ask again
 	if l.seed && p.inbound && !p.trusted {
 		p.done = now
 	}
 }
 
-// choose picks what to tell a peer: our own addresses, then those that the node allows.
+// choose returns the addresses for a peer: our own, then those that the node advertises.
 func (l *loop) choose(p *peer) []*pexpb.PexAddress {
 	var out []*pexpb.PexAddress
-	tell := func(a transport.Address) {
+	add := func(a transport.Address) {
 		if len(out) >= maxAnswer || a.ID() == p.id {
 			return
 		}
@@ -150,19 +152,19 @@ func (l *loop) choose(p *peer) []*pexpb.PexAddress {
 		}
 	}
 	for _, a := range l.node.SelfAddresses() {
-		tell(a)
+		add(a)
 	}
-	for _, a := range l.node.Advertise(p.id, 2*maxAnswer) { // some of them it may not be able to use
-		tell(a)
+	for _, a := range l.node.Advertise(p.id, 2*maxAnswer) { // some may not fit the peer's place
+		add(a)
 	}
 	return out
 }
 
-// answered takes the addresses of a peer that we asked.
+// answered handles an answer of a peer that is up.
 func (l *loop) answered(p *peer, addresses []*pexpb.PexAddress, left int, now time.Time) {
 	switch {
-	case l.owed[p.id].answers > 0: // what was under way when it went comes first
-		l.pay(p.id)
+	case l.pending[p.id].count > 0: // answers to requests on its previous link come first
+		l.answerArrived(p.id)
 	case p.outstanding > 0:
 		p.outstanding--
 		p.answeredAt = now
@@ -174,23 +176,24 @@ func (l *loop) answered(p *peer, addresses []*pexpb.PexAddress, left int, now ti
 	l.take(p.id, p.place, addresses, left, now)
 }
 
-// pay strikes one answer off a debt.
-func (l *loop) pay(id transport.NodeID) {
-	d := l.owed[id]
-	if d.answers--; d.answers > 0 {
-		l.owed[id] = d
+// answerArrived counts one pending answer as arrived.
+func (l *loop) answerArrived(id transport.NodeID) {
+	pending := l.pending[id]
+	if pending.count--; pending.count > 0 {
+		l.pending[id] = pending
 	} else {
-		delete(l.owed, id)
+		delete(l.pending, id)
 	}
 }
 
-// take hands over what is usable of an answer.
+// take passes the usable addresses of an answer to the node, within the sender's quota.
 func (l *loop) take(from transport.NodeID, where place, addresses []*pexpb.PexAddress, left int, now time.Time) {
-	batch, refused := sift(addresses, l.node.Self(), where)
+	batch, refused := filter(addresses, l.node.Self(), where)
 	allowed := l.quota.take(from, len(batch), now)
 	l.log.Debug("addresses", "peer", from.Short(), "sent", len(addresses)+left, "usable", len(batch), "taken", allowed)
 	if len(addresses) > 0 && refused == len(addresses) {
-		l.node.Report(from, host.Behaviour{Points: -1, Severity: host.Penalise, Reason: "pex: none of its addresses is usable"})
+		l.node.Report(from, host.Behaviour{Points: -1, Severity: host.Penalise,
+			Reason: "pex: none of its addresses is usable"})
 	}
 	if batch = batch[:allowed]; len(batch) == 0 {
 		return
@@ -202,7 +205,8 @@ func (l *loop) take(from transport.NodeID, where place, addresses []*pexpb.PexAd
 	}
 }
 
-// misdeed reports what a peer did wrong: at first it only counts against it, in case its messages crossed a reconnection; a peer that goes on is cut off.
+// misdeed reports what a peer did wrong. At first it only costs points, in case the peer's messages crossed a
+// reconnection; a peer that goes on is disconnected.
 func (l *loop) misdeed(p *peer, reason string) {
 	p.strikes++
 	b := host.Behaviour{Points: -10, Severity: host.Penalise, Reason: "pex: " + reason}
@@ -213,12 +217,12 @@ func (l *loop) misdeed(p *peer, reason string) {
 	l.node.Report(p.id, b)
 }
 
-// act does what is due and says when to look again.
+// act does what is due and returns when to call it again.
 func (l *loop) act(now time.Time) time.Time {
 	next := now.Add(needCheck)
-	for id, d := range l.owed {
-		if now.After(d.until) {
-			delete(l.owed, id)
+	for id, p := range l.pending {
+		if now.After(p.until) {
+			delete(l.pending, id)
 		}
 	}
 	l.early = slices.DeleteFunc(l.early, func(m earlyMessage) bool { return now.After(m.until) })
@@ -256,7 +260,7 @@ func (l *loop) ask(p *peer, now time.Time) {
 	p.schedule(now, l.jitter)
 }
 
-// hangUp ends a visit to or of a seed. Those that we dialed are kept while we have nobody better to dial.
+// hangUp ends a seed's link, but keeps a peer that the seed dialed while it needs peers.
 func (l *loop) hangUp(p *peer) {
 	if p.trusted || !p.inbound && l.node.NeedsPeers() {
 		return
@@ -265,9 +269,10 @@ func (l *loop) hangUp(p *peer) {
 	l.node.Disconnect(p.id, muxer.CodeInquiryDone, "a seed only answers")
 }
 
-// placeOf reads where a peer is. What cannot be told counts as private: then the operator has chosen it by name.
+// placeOf returns where a peer is. An unknown place counts as private: the operator has chosen such a peer by name.
 func placeOf(info host.PeerInfo) place {
-	p := place{memory: info.Transport == "memory", multiaddrs: info.Transport == "memory" || info.Wire == transport.WireLibp2p}
+	p := place{memory: info.Transport == "memory", multiaddrs: info.Transport == "memory" ||
+		info.Wire == transport.WireLibp2p}
 	if a, err := transport.ParseAddress(info.Address); err == nil {
 		ip, ok := a.IP()
 		p.public = ok && isDialable(ip) && !a.IsPrivate() && !a.IsLoopback()

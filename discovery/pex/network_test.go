@@ -25,7 +25,9 @@ func TestSeedOfRealHosts(t *testing.T) {
 			},
 			Services: func(n *hosttest.Node) ([]hosttest.Service, error) {
 				src, err := pex.New(pex.Config{Seed: n.Index == 0}, discovery.Env{OpenChannel: n.Host.OpenChannel})
-				return []hosttest.Service{func(ctx context.Context) error { return src.Run(ctx, n.Host, n.Found("pex")) }}, err
+				return []hosttest.Service{func(ctx context.Context) error {
+					return src.Run(ctx, n.Host, n.Found("pex"))
+				}}, err
 			},
 		})
 		took := net.AwaitOutbound(4, net.Nodes[1:]...)

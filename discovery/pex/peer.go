@@ -11,37 +11,40 @@ const (
 	requestInterval = 10 * time.Second
 	// askMargin keeps our own requests clear of that bound, whatever the clocks and the network do.
 	askMargin = 500 * time.Millisecond
-	// secondAsk is how soon we use the second free request. The first often comes too early: nodes that start together know nobody yet.
+	// secondAsk is the pause before the second free request. The first often comes too early: nodes that start together
+	// know nobody yet.
 	secondAsk = time.Second
-	// eagerAsks are made as soon as the peer tolerates them; after those, calmInterval is between two (CometBFT's ensurePeersPeriod).
+	// The first eagerAsks requests are sent as soon as the peer tolerates them, later ones every calmInterval
+	// (CometBFT's ensurePeersPeriod).
 	eagerAsks    = 5
 	calmInterval = 30 * time.Second
-	// routineInterval is between two requests to a peer while we need no peers, to keep what we know fresh.
+	// routineInterval is the time between two requests while we need no peers, which keep our knowledge fresh.
 	routineInterval = 5 * time.Minute
 	// answerTime is how long we wait for an answer before we ask again.
 	answerTime = 15 * time.Second
-	// visitTime is how long a seed lets a visitor stay that asks nothing, and stays with one that answers nothing.
+	// visitTime is how long a seed waits for a visitor to ask, or for a peer that it visits to answer.
 	visitTime = time.Minute
 	never     = 100 * 365 * 24 * time.Hour
-	// maxOutstanding requests may wait for an answer.
+	// maxOutstanding bounds the requests without an answer.
 	maxOutstanding = 3
-	// debtTime is how long the answer of a peer that went may still come out of its inbox, and maxDebts of how many such peers we know.
-	debtTime = 10 * time.Second
-	maxDebts = 256
-	// earlyTime is how long a message may wait for the news that its sender is up, and maxEarly how many may.
+	// pendingTime is how long the answer of a peer that has gone may stay in our inbox, and maxPending bounds such
+	// peers.
+	pendingTime = 10 * time.Second
+	maxPending  = 256
+	// earlyTime is how long a message waits for the news that its sender is up, and maxEarly bounds such messages.
 	earlyTime = 5 * time.Second
 	maxEarly  = 64
-	// maxStrikes is the misdeed that ends the link.
+	// maxStrikes is the number of misdeeds that ends a link.
 	maxStrikes = 3
 
-	// A seed keeps a visitor for seedLinger after its answer, and for seedWait where the visitor owes us an answer.
+	// A seed keeps a visitor for seedLinger after answering it, or for seedWait while the visitor has not answered us.
 	seedLinger = 250 * time.Millisecond
 	seedWait   = 3 * time.Second
-	// seedVisit is how long a seed's own visits last: a link must live for a while before it shows that its address works.
+	// seedVisit is how long a seed's own visits last: only a link that lives for a while shows that its address works.
 	seedVisit = 15 * time.Second
 )
 
-// peer is what the loop keeps of one that is up.
+// peer is the loop's state of a peer that is up.
 type peer struct {
 	id      transport.NodeID
 	place   place
@@ -49,24 +52,24 @@ type peer struct {
 	trusted bool
 	since   time.Time // when it came up
 	strikes int       // misdeeds on this link
-	leaving bool      // its link is being ended: nothing more is said or heard
+	leaving bool      // its link is ending: send nothing, ignore what it sends
 
 	// What it asks of us.
-	requests int       // that were answered
-	stamp    time.Time // of the last of them, from the second on
-	done     time.Time // of a seed's visitor: when it was answered
+	requests int       // answered ones
+	stamp    time.Time // when the last one was answered
+	done     time.Time // when a seed has answered this visitor
 
 	// What we ask of it.
 	asks        int
 	outstanding int // without an answer
 	askedAt     time.Time
 	answeredAt  time.Time
-	earliest    time.Time // no request before that: the peer would not like it
-	routine     time.Time // a request at that time even if we need no peers
+	earliest    time.Time // when the peer tolerates the next request
+	routine     time.Time // when to ask even if we need no peers
 }
 
-// mayAsk says whether a request that comes now is in time, and counts it. The rule is CometBFT's: the first is free and not even
-// timed, the second free, and then one per requestInterval.
+// mayAsk reports whether the peer may ask now, and counts the request. The rule is CometBFT's: two free requests, then
+// one per requestInterval.
 func (p *peer) mayAsk(now time.Time) bool {
 	if p.requests >= 2 && now.Sub(p.stamp) < requestInterval {
 		return false
@@ -76,7 +79,7 @@ func (p *peer) mayAsk(now time.Time) bool {
 	return true
 }
 
-// nextAsk is when to send the next request, given whether we need peers.
+// nextAsk returns when to send the next request, given whether we need peers.
 func (p *peer) nextAsk(need bool) time.Time {
 	switch {
 	case p.outstanding >= maxOutstanding: // it does not answer
@@ -91,8 +94,8 @@ func (p *peer) nextAsk(need bool) time.Time {
 	return p.routine
 }
 
-// schedule sets when the next request may go, counted from now: from the last answer (so that the delay of the network does not shorten the interval
-// that the remote sees) or from a request that is still without one.
+// schedule sets the times of the next request, counted from now. now is when the last answer arrived, so that network
+// delay does not shorten the interval that the remote sees, or when an unanswered request was sent.
 func (p *peer) schedule(now time.Time, jitter func(time.Duration) time.Duration) {
 	switch {
 	case p.asks == 1:
@@ -105,7 +108,7 @@ func (p *peer) schedule(now time.Time, jitter func(time.Duration) time.Duration)
 	p.routine = now.Add(routineInterval/2 + jitter(routineInterval))
 }
 
-// hangUpAt is when a seed ends the link.
+// hangUpAt returns when a seed ends the link.
 func (p *peer) hangUpAt() time.Time {
 	switch {
 	case p.inbound && p.done.IsZero(), !p.inbound && p.answeredAt.IsZero():

@@ -1,10 +1,20 @@
-// Package pex finds peers by asking those that we have: peer exchange with CometBFT's messages on channel 0x00, which is a stream on wires that have those. Nodes
-// of ours mark their requests, and are told multiaddrs too: so a network may mix wires, and a node that speaks several tells each of what it can use.
+// Package pex finds peers by asking the connected ones: peer exchange with CometBFT's messages on channel 0x00, or on a
+// stream where the wire has streams. Switchyard nodes mark their requests and get multiaddrs of all wires in return, so
+// a network may mix wires; a CometBFT node gets comet addresses only.
 //
-// What it promises: it answers only what was asked, at a bounded rate, with addresses that the node allows to be told; it takes
-// addresses only from a peer that it asked, and only so many; it never asks a peer more often than CometBFT tolerates (two requests are
-// free, then one every 10 s: p2p/pex/pex_reactor.go, receiveRequest); it resolves no names on behalf of others; and it forgets
-// what it knew of a peer when the peer goes.
+// Asking: a dialed peer is asked at once, again after a second or two (nodes that start together know nobody yet), then
+// every 10 to 16 s while the node needs peers, later every half minute; without need every few minutes. CometBFT
+// disconnects a peer that asks more often than two free requests and then one in 10 s (p2p/pex/pex_reactor.go,
+// receiveRequest), so intervals count from the last answer.
+//
+// Answering: by the same rule, with at most 100 addresses that the node allows to advertise.
+//
+// Taking: only answers to its own requests, at most 250 addresses of one, 1,000 from a peer at once and 1,000 an hour
+// after that. Addresses that cannot be right are dropped: names, port 0, our own, private ones from a public peer, many
+// at one IP. Misbehaviour costs points, and the third offence ends the link. No name is ever resolved on behalf of a
+// remote.
+//
+// A seed answers the peers that dial it once and hangs up, and asks every peer it meets.
 package pex
 
 import (
@@ -29,30 +39,31 @@ const ChannelID = 0x00
 const (
 	// maxMessage holds CometBFT's largest answer: it allows 250 addresses of 256 bytes (64,000 bytes).
 	maxMessage = 64 << 10
-	// maxAnswer is how many addresses we tell at once.
+	// maxAnswer bounds the addresses of an answer that we send.
 	maxAnswer = 100
-	// maxTaken is how many addresses of one answer we look at: CometBFT sends up to 250 (p2p/pex/params.go, maxGetSelection).
+	// maxTaken bounds the addresses that we read from an answer. CometBFT sends up to 250 (p2p/pex/params.go,
+	// maxGetSelection).
 	maxTaken = 250
-	// maxWaiting answers wait to be handed over while the node is busy with earlier ones; more are dropped.
+	// maxWaiting bounds the answers that wait while the node is busy with earlier ones; more are dropped.
 	maxWaiting = 32
-	// needCheck is how soon we notice that the node has come to need peers without any of them going.
+	// needCheck is how often we ask the node whether it needs peers.
 	needCheck = 5 * time.Second
 )
 
-// Config are the source's settings. The zero Config is a useful one.
+// Config holds the source's settings. The zero Config is an ordinary node.
 type Config struct {
-	// Seed makes the node a seed: it asks everyone, answers who asks, and hangs up, so that its slots are free for the next.
+	// Seed makes the node a seed: it asks every peer, answers those that ask, and hangs up to free its slots.
 	Seed bool `toml:"seed"`
 }
 
-// Default is an ordinary node.
+// Default returns the settings of an ordinary node.
 func Default() Config { return Config{} }
 
 // New opens the channel and builds the source.
 func New(cfg Config, env discovery.Env) (discovery.Source, error) {
 	ch, err := env.OpenChannel(muxer.Channel{
 		ID: ChannelID, Name: "/pex/1.0.0", Priority: 1, MaxMessage: maxMessage,
-		// A peer has no business with more than a few messages at once; a flood is dropped before it costs anything.
+		// An honest peer sends few messages at once. A flood is dropped before it costs anything.
 		SendQueue: 2 * maxMessage, ReceiveQueue: 2 * maxMessage, Overflow: muxer.Drop,
 	})
 	if err != nil {
@@ -61,13 +72,13 @@ func New(cfg Config, env discovery.Env) (discovery.Source, error) {
 	return newSource(cfg, ch, env.Logger), nil
 }
 
-// lane is what the source needs of its channel. *host.Channel is one.
+// lane is the part of *host.Channel that the source uses.
 type lane interface {
 	TrySend(to transport.NodeID, msg []byte) bool
 	Receive(ctx context.Context) (host.Envelope, error)
 }
 
-// updates is what the source needs of a subscription. *host.Subscription is one.
+// updates is the part of *host.Subscription that the source uses.
 type updates interface {
 	Next(ctx context.Context) (host.PeerUpdate, error)
 	Close()
@@ -91,8 +102,8 @@ func (s *source) Run(ctx context.Context, n discovery.Network, found func(transp
 	return s.run(ctx, n, n.Subscribe(ctx), found)
 }
 
-// run starts the three goroutines that wait (for updates, for messages, for the node to take addresses) and loops. The loop
-// goroutine owns all state.
+// run starts the three goroutines that wait (for updates, for messages, for the node to take addresses) and loops. The
+// loop goroutine owns all state.
 func (s *source) run(ctx context.Context, n node, sub updates, found func(transport.Address, transport.NodeID)) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
@@ -123,8 +134,9 @@ func (s *source) run(ctx context.Context, n node, sub updates, found func(transp
 
 	l := &loop{
 		node: n, ch: s.ch, log: s.log, seed: s.cfg.Seed, findings: findings,
-		peers: make(map[transport.NodeID]*peer), owed: make(map[transport.NodeID]debt), quota: newQuota(), request: pexpb.EncodeRequest(),
-		jitter: func(d time.Duration) time.Duration { return rand.N(d) },
+		peers: make(map[transport.NodeID]*peer), pending: make(map[transport.NodeID]pendingAnswers), quota: newQuota(),
+		request: pexpb.EncodeRequest(),
+		jitter:  func(d time.Duration) time.Duration { return rand.N(d) },
 	}
 	timer := time.NewTimer(needCheck)
 	defer timer.Stop()
@@ -145,7 +157,7 @@ func (s *source) run(ctx context.Context, n node, sub updates, found func(transp
 	}
 }
 
-// pump passes on what next returns, until it fails.
+// pump sends what next returns to out, until next fails.
 func pump[T any](ctx context.Context, next func(context.Context) (T, error), out chan<- T) error {
 	for {
 		v, err := next(ctx)

@@ -17,7 +17,8 @@ import (
 // wire makes n addresses that are all right, from the number on.
 func wire(from, n int) (out []*pexpb.PexAddress) {
 	for i := from; i < from+n; i++ {
-		out = append(out, &pexpb.PexAddress{Id: fmt.Sprintf("%040x", 1_000_000+i), Ip: fmt.Sprintf("10.%d.%d.%d", 1+i>>16, i>>8&255, i&255), Port: 26656})
+		out = append(out, &pexpb.PexAddress{Id: fmt.Sprintf("%040x", 1_000_000+i),
+			Ip: fmt.Sprintf("10.%d.%d.%d", 1+i>>16, i>>8&255, i&255), Port: 26656})
 	}
 	return out
 }
@@ -42,7 +43,8 @@ func TestAsksAtOnceAndTakesTheAnswer(t *testing.T) {
 	})
 }
 
-// A peer with CometBFT's rule (two requests free, then one per 10 s) never sees us too early, however slow the network, and we use what it allows.
+// A peer with CometBFT's rule (two requests free, then one per 10 s) never sees us too early, however slow the network,
+// and we use what it allows.
 func TestAsksAsOftenAsCometBFTTolerates(t *testing.T) {
 	for _, delay := range []time.Duration{0, 10 * time.Millisecond, 3 * time.Second} {
 		inWorld(t, func(t *testing.T, w *world) {
@@ -178,10 +180,11 @@ func TestBackpressure(t *testing.T) {
 }
 
 func TestNothingIsKeptOfPeersThatWent(t *testing.T) {
-	l := &loop{node: &fakeNode{w: &world{nodes: map[transport.NodeID]*fakeNode{}}, id: "self"}, peers: map[transport.NodeID]*peer{}, owed: map[transport.NodeID]debt{}, quota: newQuota(),
+	l := &loop{node: &fakeNode{w: &world{nodes: map[transport.NodeID]*fakeNode{}}, id: "self"},
+		peers: map[transport.NodeID]*peer{}, pending: map[transport.NodeID]pendingAnswers{}, quota: newQuota(),
 		jitter: func(d time.Duration) time.Duration { return d / 2 }, ch: deafLane{}}
 	now := time.Now()
-	for i := range quotaPeers + 2*maxDebts {
+	for i := range quotaPeers + 2*maxPending {
 		id := transport.NodeID(fmt.Sprintf("%040x", i))
 		l.update(host.PeerUpdate{ID: id, Status: host.PeerUp, Channels: []byte{ChannelID}}, now)
 		l.peers[id].outstanding = 1
@@ -190,11 +193,12 @@ func TestNothingIsKeptOfPeersThatWent(t *testing.T) {
 		l.update(host.PeerUpdate{ID: id, Status: host.PeerDown}, now)
 		now = now.Add(time.Millisecond)
 	}
-	if len(l.peers) != 0 || len(l.quota.spent) > quotaPeers || len(l.owed) > maxDebts {
-		t.Errorf("%d peers, %d accounts and %d debts are kept", len(l.peers), len(l.quota.spent), len(l.owed))
+	if len(l.peers) != 0 || len(l.quota.spent) > quotaPeers || len(l.pending) > maxPending {
+		t.Errorf("%d peers, %d accounts and %d pending answers are kept", len(l.peers), len(l.quota.spent),
+			len(l.pending))
 	}
-	if l.act(now.Add(2 * debtTime)); len(l.owed) != 0 {
-		t.Errorf("%d debts are kept for ever", len(l.owed))
+	if l.act(now.Add(2 * pendingTime)); len(l.pending) != 0 {
+		t.Errorf("%d pending answers are kept for ever", len(l.pending))
 	}
 }
 
@@ -223,7 +227,8 @@ func (stoppedLane) Receive(context.Context) (host.Envelope, error) {
 	return host.Envelope{}, host.ErrStopped
 }
 
-// Nodes that know one seed and start together are all connected within seconds, whether the seed is an ordinary node or a seed by trade.
+// Nodes that know one seed and start together are all connected within seconds, whether the seed is an ordinary node or
+// a seed by trade.
 func TestNetworkConverges(t *testing.T) {
 	for name, cfg := range map[string]Config{"ordinary": {}, "seed": {Seed: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -311,7 +316,8 @@ func TestSeed(t *testing.T) {
 	})
 }
 
-// A seed answers and hangs up at once; its answer is not lost, whichever the node hears of first, and does not stand in for the answer to a later request.
+// A seed answers and hangs up at once; its answer is not lost, whichever the node hears of first, and does not stand in
+// for the answer to a later request.
 func TestAnswerOfOneThatHungUp(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, seed := w.node(0, Config{}), w.bare(1)
@@ -340,7 +346,7 @@ func TestAnswerOfOneThatHungUp(t *testing.T) {
 			t.Errorf("worst report %v, knows %d", a.worst(), len(a.knows()))
 		}
 		w.cut(a, seed)
-		time.Sleep(2 * debtTime)
+		time.Sleep(2 * pendingTime)
 		w.mu.Lock()
 		a.inbox = append(a.inbox, host.Envelope{From: seed.id, Message: pexpb.EncodeResponse(wire(30, 10))})
 		a.inboxWake <- struct{}{}

@@ -7,15 +7,15 @@ import (
 )
 
 const (
-	// quotaBurst addresses are taken from one peer at once, and as many again in quotaPeriod: enough for whole answers of a large network, too little to
-	// fill an address book.
+	// A peer may contribute quotaBurst addresses at once and as many again in each quotaPeriod: enough for whole
+	// answers of a large network, too little to fill an address book.
 	quotaBurst  = 1000
 	quotaPeriod = time.Hour
-	// quotaPeers are remembered. The account of a peer outlives its link, so that a reconnection does not refill it.
+	// quotaPeers bounds the accounts. An account outlives its peer's link, so that a reconnection does not refill it.
 	quotaPeers = 4096
 )
 
-// quota caps what one peer contributes over time.
+// quota bounds what each peer contributes over time.
 type quota struct {
 	spent map[transport.NodeID]account
 }
@@ -32,7 +32,7 @@ func (a account) now(now time.Time) float64 {
 	return max(0, a.spent-quotaBurst*float64(now.Sub(a.at))/float64(quotaPeriod))
 }
 
-// take says how many of n addresses may be taken from a peer, and counts them.
+// take returns how many of n addresses may be taken from a peer, and charges them.
 func (q *quota) take(id transport.NodeID, n int, now time.Time) int {
 	a, known := q.spent[id]
 	spent := a.now(now)
@@ -47,7 +47,7 @@ func (q *quota) take(id transport.NodeID, n int, now time.Time) int {
 	return n
 }
 
-// makeRoom forgets the accounts that are as good as new, and where there is none, any one: its peer could as well have come with another key.
+// makeRoom forgets accounts that have drained, or else any account: its peer could as well have come with a new key.
 func (q *quota) makeRoom(now time.Time) {
 	for id, a := range q.spent {
 		if a.now(now) == 0 {

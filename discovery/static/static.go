@@ -1,5 +1,5 @@
-// Package static is the simplest source of peers: a list of addresses that the configuration names. It is also the model for a
-// source of your own.
+// Package static is the simplest peer source: a list of addresses from the configuration. It is also a model for
+// sources of your own.
 package static
 
 import (
@@ -12,14 +12,14 @@ import (
 
 // Config lists the peers. The zero Config lists none.
 type Config struct {
-	// Addresses, each in one of the forms that transport.ParseAddress reads. Each names the node that is expected there.
+	// Addresses are parsed by transport.ParseAddress. Each must name the node that is expected there.
 	Addresses []string `toml:"addresses"`
 }
 
 // Default lists no peers.
 func Default() Config { return Config{} }
 
-// New reads the addresses. Its error names the first that is not one.
+// New parses the addresses. Its error names the first invalid one.
 func New(cfg Config, _ discovery.Env) (discovery.Source, error) {
 	s := &source{}
 	for i, text := range cfg.Addresses {
@@ -28,7 +28,8 @@ func New(cfg Config, _ discovery.Env) (discovery.Source, error) {
 			return nil, fmt.Errorf("discovery static: addresses[%d]: %w", i, err)
 		}
 		if a.ID() == "" {
-			return nil, fmt.Errorf("discovery static: addresses[%d]: %q names no node: put its id before an @, or /mconn/ID or /p2p/ID at the end", i, text)
+			return nil, fmt.Errorf("discovery static: addresses[%d]: %q names no node: put its id before an @, or "+
+				"/mconn/ID or /p2p/ID at the end", i, text)
 		}
 		s.addresses = append(s.addresses, a)
 	}
@@ -37,7 +38,7 @@ func New(cfg Config, _ discovery.Env) (discovery.Source, error) {
 
 type source struct{ addresses []transport.Address }
 
-// Run hands the addresses over, then waits until ctx ends: what is known stays known, and retries are the host's.
+// Run passes the addresses to found and waits until ctx ends. The host retries them.
 func (s *source) Run(ctx context.Context, _ discovery.Network, found func(transport.Address, transport.NodeID)) error {
 	for _, a := range s.addresses {
 		if ctx.Err() != nil {
