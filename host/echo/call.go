@@ -14,19 +14,19 @@ import (
 )
 
 var (
-	// ErrBusy says that as many calls to the peer as allowed wait for a reply.
+	// ErrBusy reports that the peer has not answered as many calls as may be outstanding.
 	ErrBusy = errors.New("too many echo calls to that peer wait for a reply")
-	// ErrEmpty says that there is nothing to echo: wires do not carry empty messages.
+	// ErrEmpty reports an empty payload: wires do not carry empty messages.
 	ErrEmpty = errors.New("nothing to echo: the payload is empty")
 )
 
-// remember is how long a call that was given up is remembered: its late reply must not be taken for a request, which the peer would answer in turn, and so on
-// for ever. No link stays up for so long without an answer to its keep-alives.
+// remember is how long an abandoned call is remembered. Its late reply must not be taken for a request, which the peer
+// would answer in turn, and so on. No link stays up for so long without an answer to its keep-alives.
 const remember = 10 * time.Minute
 
-// Echo sends payload to a peer and waits until the same bytes come back. It returns the round trip, or why there was none: ctx's error, ErrBusy, ErrEmpty,
-// or an error of host.Channel.Send. The service must be running. The payload must not be changed before Echo returns, nor, where it returned an error,
-// before the peer has gone.
+// Echo sends payload to a peer, waits until the same bytes come back, and returns the round trip. It fails with ctx's
+// error, ErrBusy, ErrEmpty or an error of host.Channel.Send. The service must be running. Do not change the payload
+// before Echo returns or, if it returns an error, before the peer has gone.
 func (s *Service) Echo(ctx context.Context, to transport.NodeID, payload []byte) (time.Duration, error) {
 	if len(payload) == 0 {
 		return 0, ErrEmpty
@@ -48,21 +48,21 @@ func (s *Service) Echo(ctx context.Context, to transport.NodeID, payload []byte)
 	}
 }
 
-// call is one payload that was sent and has not come back. calls.mu guards it.
+// call is one payload that has not come back. calls.mu guards it.
 type call struct {
-	payload []byte // nil once the call was given up; then sum and size remain
+	payload []byte // nil once the call is abandoned; sum and size remain
 	sum     uint64 // of the payload, under calls.seed
 	size    int
 	sent    time.Time
 	givenUp time.Time
-	done    chan time.Duration // gets the round trip; has room for it
+	done    chan time.Duration // receives the round trip; has room for it
 }
 
-// calls are those that wait, by peer, in the order in which they were sent.
+// calls holds the waiting calls by peer, in the order in which they were sent.
 type calls struct {
 	most int
 
-	seed maphash.Seed // random, so that no remote can find two payloads with one sum
+	seed maphash.Seed // random, so that no remote can find two payloads with the same sum
 
 	mu      sync.Mutex
 	waiting map[transport.NodeID][]*call
@@ -71,8 +71,9 @@ type calls struct {
 func (cs *calls) add(to transport.NodeID, payload []byte, now time.Time) (*call, error) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	for id, queue := range cs.waiting { // few: only peers that we called
-		queue = slices.DeleteFunc(queue, func(c *call) bool { return c.payload == nil && now.Sub(c.givenUp) > remember })
+	for id, queue := range cs.waiting { // few: the peers that we called
+		queue = slices.DeleteFunc(queue,
+			func(c *call) bool { return c.payload == nil && now.Sub(c.givenUp) > remember })
 		cs.put(id, queue)
 	}
 	if len(cs.waiting[to]) >= cs.most {
@@ -83,8 +84,8 @@ func (cs *calls) add(to transport.NodeID, payload []byte, now time.Time) (*call,
 	return c, nil
 }
 
-// replied says whether a message from a peer is a reply, and ends its call. Replies come in the order of the calls, but one that the peer dropped leaves a gap, so
-// the first call with the same bytes counts.
+// replied reports whether a message is a reply, and ends its call. Replies arrive in the order of the calls, but the
+// peer may have dropped some, so the first call with the same bytes counts.
 func (cs *calls) replied(from transport.NodeID, msg []byte, now time.Time) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -106,9 +107,9 @@ func (cs *calls) replied(from transport.NodeID, msg []byte, now time.Time) bool 
 	return true
 }
 
-// giveUp lets go of the payload of a call but keeps its sum.
+// giveUp replaces the payload of a call by its sum.
 func (cs *calls) giveUp(c *call, now time.Time) {
-	sum := maphash.Bytes(cs.seed, c.payload) // only its caller changes it: no lock yet
+	sum := maphash.Bytes(cs.seed, c.payload) // only its caller changes it, so no lock is needed
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	c.sum, c.payload, c.givenUp = sum, nil, now
@@ -120,7 +121,7 @@ func (cs *calls) remove(to transport.NodeID, c *call) {
 	cs.put(to, slices.DeleteFunc(cs.waiting[to], func(other *call) bool { return other == c }))
 }
 
-// put keeps a peer's queue, and nothing for a peer without one.
+// put stores a peer's queue, or removes an empty one.
 func (cs *calls) put(id transport.NodeID, queue []*call) {
 	if len(queue) == 0 {
 		delete(cs.waiting, id)

@@ -1,8 +1,9 @@
-// Package echo answers every message, and every stream, with its own bytes: the diagnostic service of a node. It also calls the same service of others and
-// measures the round trip.
+// Package echo is a node's diagnostic service: it returns every message and every stream to its sender. It can also
+// call the same service of other nodes and measure the round trip.
 //
-// The message on the channel is exactly the payload, with nothing around it, so request and reply look alike. Two nodes that call each other
-// would play ping-pong for ever, so a message that equals one that we wait for is a reply, and anything else a request.
+// A message on the channel is exactly the payload, so requests and replies look alike, and two nodes that call each
+// other would return one message for ever. Therefore a message that equals one we wait for is a reply, and any other
+// message a request.
 package echo
 
 import (
@@ -20,8 +21,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// ChannelID is the channel of the service on MConn; ChannelName its name on streams, where the messages have their lengths ahead of them (bare bytes go over
-// StreamProtocol).
+// ChannelID is the service's channel on MConn, and ChannelName its name on streams, where a length precedes each
+// message. Bare bytes go over StreamProtocol.
 const (
 	ChannelID   = 0x7e
 	ChannelName = "/echo-channel/1.0.0"
@@ -30,15 +31,18 @@ const (
 // sendTimeout is how long a peer may leave its answers unread.
 const sendTimeout = 30 * time.Second
 
-// Config are the settings of the service. A zero field means its default.
+// Config holds the settings of the service. A zero field means its default.
 type Config struct {
 	MaxMessage  int `toml:"max_message"` // bytes of the longest message; 0 means 8 MiB
 	Outstanding int `toml:"outstanding"` // calls to one peer without a reply; 0 means 64
-	Backlog     int `toml:"backlog"`     // bytes of answers that wait for one slow peer; 0 means 4 MiB. More are dropped
-	SlowPeers   int `toml:"slow_peers"`  // peers with a backlog at once; 0 means 64. The answers of further ones are dropped when they do not fit their queue
+	// bytes of answers that wait for one slow peer, more are dropped; 0 means 4 MiB
+	Backlog int `toml:"backlog"`
+	// SlowPeers bounds the peers with a backlog; 0 means 64. Further slow peers lose the answers that do not fit their
+	// queue.
+	SlowPeers int `toml:"slow_peers"`
 }
 
-// Default is the zero Config.
+// Default returns the zero Config.
 func Default() Config { return Config{} }
 
 func (c Config) withDefaults() Config {
@@ -57,12 +61,13 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Validate says which setting is impossible.
+// Validate reports an impossible setting.
 func (c Config) Validate() error {
 	for _, f := range []struct {
 		name  string
 		value int
-	}{{"MaxMessage", c.MaxMessage}, {"Outstanding", c.Outstanding}, {"Backlog", c.Backlog}, {"SlowPeers", c.SlowPeers}} {
+	}{{"MaxMessage", c.MaxMessage}, {"Outstanding", c.Outstanding}, {"Backlog", c.Backlog},
+		{"SlowPeers", c.SlowPeers}} {
 		if f.value < 0 {
 			return fmt.Errorf("echo: %s is negative (%d)", f.name, f.value)
 		}
@@ -70,7 +75,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// lane is what the service needs of its channel. *host.Channel is one.
+// lane is the part of *host.Channel that the service uses.
 type lane interface {
 	Send(ctx context.Context, to transport.NodeID, msg []byte) error
 	TrySend(to transport.NodeID, msg []byte) bool
@@ -91,7 +96,8 @@ type Service struct {
 	answered, dropped atomic.Uint64
 }
 
-// New opens the service's channel with open, which is the host's OpenChannel, and starts nothing. See HandleStreams for streams. A nil logger discards.
+// New opens the service's channel with open, the host's OpenChannel. It starts nothing; see Run and HandleStreams. A
+// nil logger discards.
 func New(cfg Config, open func(muxer.Channel) (*host.Channel, error), logger *slog.Logger) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -115,7 +121,7 @@ func newService(cfg Config, ch lane, logger *slog.Logger) *Service {
 	}
 }
 
-// Run answers until ctx ends (then it returns nil) or the host stops.
+// Run answers until ctx ends, when it returns nil, or until the host stops.
 func (s *Service) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer s.wg.Wait()
@@ -134,24 +140,25 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// Stats are counts since the start.
+// Stats counts what the service has done since its start.
 type Stats struct {
-	Answered uint64 // requests whose answer was queued, and streams that were sent back to their end
+	Answered uint64 // requests whose answer was queued, and streams that were returned to their end
 	Dropped  uint64 // requests whose sender does not read its answers, and streams that broke
 }
 
-// Stats tells what the service did.
+// Stats returns the present counts.
 func (s *Service) Stats() Stats {
 	return Stats{Answered: s.answered.Load(), Dropped: s.dropped.Load()}
 }
 
-// backlog are the answers that wait for one peer whose send queue is full. Service.mu guards it.
+// backlog holds the answers that wait for a peer whose send queue is full. Service.mu guards it.
 type backlog struct {
 	answers [][]byte
 	bytes   int
 }
 
-// answer sends a message back. The loop that receives for all peers never waits for one: a peer that is slow gets a goroutine, which ends with its backlog.
+// answer returns a message to its sender. It never waits, because Run receives for all peers: a slow peer gets a
+// goroutine of its own, which ends with its backlog.
 func (s *Service) answer(ctx context.Context, e host.Envelope) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,7 +178,7 @@ func (s *Service) answer(ctx context.Context, e host.Envelope) {
 	}
 }
 
-// drain sends a backlog in order. Where the peer takes nothing for sendTimeout, or is gone, the rest is dropped.
+// drain sends a backlog in order. If the peer takes nothing for sendTimeout, or is gone, it drops the rest.
 func (s *Service) drain(ctx context.Context, to transport.NodeID, b *backlog) {
 	for {
 		s.mu.Lock()

@@ -43,7 +43,8 @@ type fakeLane struct {
 
 // lane adds a node; its goroutines end with ctx.
 func (h *hub) lane(ctx context.Context, id transport.NodeID) *fakeLane {
-	l := &fakeLane{hub: h, id: id, inbox: make(chan host.Envelope), queues: map[transport.NodeID]chan []byte{}, ctx: ctx}
+	l := &fakeLane{hub: h, id: id, inbox: make(chan host.Envelope), queues: map[transport.NodeID]chan []byte{},
+		ctx: ctx}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lanes[id] = l
@@ -123,7 +124,8 @@ func (cs *calls) peers() int {
 }
 
 // bubble runs fn with a context that ends, and waits for what it started.
-func bubble(t *testing.T, fn func(t *testing.T, ctx context.Context, h *hub, start func(id transport.NodeID, cfg Config) *Service)) {
+func bubble(t *testing.T, fn func(t *testing.T, ctx context.Context, h *hub,
+	start func(id transport.NodeID, cfg Config) *Service)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		h := newHub()
@@ -171,7 +173,8 @@ func TestEchoIsByteEqualAndMeasured(t *testing.T) {
 	})
 }
 
-// Two nodes that call each other at once never take a reply for a request, whatever the payloads, and fall silent afterwards.
+// Two nodes that call each other at once never take a reply for a request, whatever the payloads, and fall silent
+// afterwards.
 func TestNoPingPong(t *testing.T) {
 	bubble(t, func(t *testing.T, ctx context.Context, h *hub, start func(transport.NodeID, Config) *Service) {
 		a, b := start("a", Config{}), start("b", Config{})
@@ -301,7 +304,8 @@ func TestCallErrors(t *testing.T) {
 			short, cancel := context.WithTimeout(ctx, time.Second)
 			_, err := a.Echo(short, "mute", []byte{byte(i)})
 			cancel()
-			if want := [...]error{context.DeadlineExceeded, context.DeadlineExceeded, ErrBusy}[i]; !errors.Is(err, want) {
+			if want := [...]error{context.DeadlineExceeded, context.DeadlineExceeded, ErrBusy}[i]; !errors.Is(err,
+				want) {
 				t.Errorf("call %d: %v, want %v", i, err, want)
 			}
 		}

@@ -16,16 +16,18 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// StreamProtocol is the service on byte streams: what comes is sent back until the remote closes its side, then ours is closed.
+// StreamProtocol is the service on byte streams: it returns every byte until the remote closes its side, then closes
+// ours.
 const StreamProtocol = "/echo/1.0.0"
 
-// streamIdle is how long a stream may stand still, in either direction, before it is reset.
+// streamIdle is how long a stream may be idle in either direction before it is reset.
 const streamIdle = 2 * time.Minute
 
-// buffers are what streams copy with.
+// buffers holds the copy buffers of streams.
 var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
-// HandleStreams lets the service answer streams too; handle is the host's HandleStream. It may be called before and while the host runs, once.
+// HandleStreams registers the service for streams with handle, the host's HandleStream. Call it once, before or while
+// the host runs.
 func (s *Service) HandleStreams(handle func(protocol string, h host.StreamHandler) error) error {
 	if err := handle(StreamProtocol, s.serveStream); err != nil {
 		return fmt.Errorf("echo: %w", err)
@@ -33,7 +35,8 @@ func (s *Service) HandleStreams(handle func(protocol string, h host.StreamHandle
 	return nil
 }
 
-// serveStream copies a stream back. No more is read than was written before, so a remote that does not read its answer stops sending by itself.
+// serveStream returns a stream's bytes. It reads only after it has written, so a remote that does not read cannot go on
+// sending.
 func (s *Service) serveStream(_ context.Context, from transport.NodeID, st muxer.Stream) {
 	buf := buffers.Get().(*[32 << 10]byte)
 	defer buffers.Put(buf)
@@ -60,21 +63,22 @@ func (s *Service) serveStream(_ context.Context, from transport.NodeID, st muxer
 	}
 }
 
-// ErrChanged says that other bytes came back than were sent.
+// ErrChanged reports that other bytes came back than were sent.
 var ErrChanged = errors.New("other bytes came back than were sent")
 
-// Opener opens a stream to the node that shall echo: the OpenStream of a muxer.StreamSession, or To.
+// Opener opens a stream to the node that is to echo: a session's OpenStream, or To.
 type Opener func(ctx context.Context, protocol string) (muxer.Stream, error)
 
-// To is the Opener of streams to a peer of a host.
+// To returns an Opener of streams to a peer of h.
 func To(h *host.Host, id transport.NodeID) Opener {
 	return func(ctx context.Context, protocol string) (muxer.Stream, error) {
 		return h.OpenStream(ctx, id, protocol)
 	}
 }
 
-// Stream sends size random bytes on a stream and compares what comes back while it sends, in constant memory. It returns how long that took, from the first byte
-// sent until the remote has closed its side; opening the stream is not counted. Errors: what open returns, ErrChanged, ctx's, or those of the stream.
+// Stream sends size random bytes on a stream and compares what comes back, in constant memory. It returns the time from
+// the first byte sent until the remote has closed its side, without opening the stream. It fails with an error of open,
+// ErrChanged, ctx's error or an error of the stream.
 func Stream(ctx context.Context, open Opener, size int64) (time.Duration, error) {
 	st, err := open(ctx, StreamProtocol)
 	if err != nil {
@@ -111,7 +115,7 @@ func Stream(ctx context.Context, open Opener, size int64) (time.Duration, error)
 	return took, nil
 }
 
-// compare reads all of r, which is to be the first size bytes of want.
+// compare reads r to its end and compares it with the first size bytes of want.
 func compare(r, want io.Reader, size int64) error {
 	got, expected := buffers.Get().(*[32 << 10]byte), buffers.Get().(*[32 << 10]byte)
 	defer buffers.Put(got)

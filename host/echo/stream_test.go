@@ -19,7 +19,9 @@ import (
 // echoPair is two nodes over libp2p that both run the service.
 func echoPair(t *testing.T) (a, b *hosttest.Node) {
 	t.Helper()
-	net := hosttest.New(t, hosttest.Options{Plain: true, Speaks: func(*hosttest.Node) []string { return []string{transport.WireLibp2p} },
+	net := hosttest.New(t, hosttest.Options{Plain: true, Speaks: func(*hosttest.Node) []string {
+		return []string{transport.WireLibp2p}
+	},
 		Services: func(n *hosttest.Node) ([]hosttest.Service, error) {
 			s, err := echo.New(echo.Config{}, n.Host.OpenChannel, nil)
 			if err != nil {
@@ -62,7 +64,8 @@ func TestIdleStreamsEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		if _, err := s.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) || time.Since(began) > 5*time.Minute {
+		if _, err := s.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) ||
+			time.Since(began) > 5*time.Minute {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 		_ = s.Close()
@@ -98,7 +101,10 @@ func TestStreamNotices(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := call(ctx, func(ctx context.Context, _ transport.NodeID, s muxer.Stream) { <-ctx.Done() }); !errors.Is(err, context.DeadlineExceeded) {
+		if err := call(ctx, func(ctx context.Context, _ transport.NodeID,
+			s muxer.Stream) {
+			<-ctx.Done()
+		}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("silence: %v", err)
 		}
 		if _, err := echo.Stream(t.Context(), echo.To(a.Host, "nobody"), 1); !errors.Is(err, host.ErrNotConnected) {
