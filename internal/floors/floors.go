@@ -1,5 +1,5 @@
-// Package floors keeps the shape of the repository: its test says who may import whom (docs/architecture.md, "Floors"), which
-// folders there are at the top, and how long a file may be.
+// Package floors keeps the shape of the repository: its test says who may import whom (docs/architecture.md, "The
+// picture"), which folders there are at the top, and how long a file may be.
 package floors
 
 import (
@@ -15,11 +15,12 @@ const Module = "github.com/switchyard-p2p/switchyard"
 // MaxLines is how long a file may be that is neither generated nor a test.
 const MaxLines = 500
 
-// topLevel are the folders that the repository has, dot-folders apart.
-var topLevel = []string{"cmd", "discovery", "docs", "handshake", "host", "internal", "modules", "muxer", "peerstore", "transport"}
+// topLevel lists the folders of the repository, without dot-folders.
+var topLevel = []string{"cmd", "discovery", "docs", "handshake", "host", "internal", "modules", "muxer", "peerstore",
+	"transport"}
 
-// builtFrom are the packages of the same floor that others are built from: a wire is made of a security and a muxer, the host
-// of its peer manager.
+// builtFrom are the packages of the same floor that others are built from: a wire is made of a security and a muxer,
+// the host of its peer manager.
 var builtFrom = map[string][]string{
 	"host":             {"host/peers"},
 	"handshake/comet":  {"handshake/secretconn", "muxer/mconn"},
@@ -29,15 +30,15 @@ var builtFrom = map[string][]string{
 // engines are what the plug-ins of a contract share. They stand on the contract's floor.
 var engines = map[string]bool{"peerstore/internal/book": true}
 
-// room is what a package is: where it stands and of which kind.
+// room is the place and kind of a package.
 type room struct {
 	pkg    string // path below the module, such as "transport/tcp"
-	floor  int    // it imports only lower ones; see docs/architecture.md
+	floor  int    // a package imports only lower floors; see docs/architecture.md
 	plugin bool   // one of several implementations of a contract, or a service
 	suite  bool   // made for tests, such as transport/transporttest
 }
 
-// roomOf places a package; an error says that it stands nowhere.
+// roomOf returns the room of a package, or an error if it has no place.
 func roomOf(pkg string) (room, error) {
 	top, rest, below := strings.Cut(pkg, "/")
 	r := room{pkg: pkg, suite: below && strings.HasSuffix(path.Base(pkg), "test") && path.Base(pkg) != "test"}
@@ -74,7 +75,7 @@ func roomOf(pkg string) (room, error) {
 	return r, nil
 }
 
-// checkImport says why from must not import to, both in the main module; "" when it may.
+// checkImport returns why from must not import to, both in the main module, or "" if it may.
 func checkImport(from, to room) string {
 	family := func(r room) string { top, _, _ := strings.Cut(r.pkg, "/"); return top }
 	switch {
@@ -90,13 +91,14 @@ func checkImport(from, to room) string {
 		return ""
 	case family(from) == family(to) && to.pkg == family(to) && from.pkg != to.pkg:
 		return "" // its own contract
-	case from.floor == 0 && to.floor == 0, family(from) == "modules" && family(to) == "modules", family(from) == "cmd" && family(to) == "cmd":
+	case from.floor == 0 && to.floor == 0, family(from) == "modules" && family(to) == "modules",
+		family(from) == "cmd" && family(to) == "cmd":
 		return ""
 	}
 	return fmt.Sprintf("floor %d does not import floor %d", from.floor, to.floor)
 }
 
-// checkOutside says why a package must not import something outside the module; "" when it may.
+// checkOutside returns why a package must not import a package outside the module, or "" if it may.
 func checkOutside(from room, imported string) string {
 	top, _, _ := strings.Cut(from.pkg, "/")
 	is := func(p string) bool { return imported == p || strings.HasPrefix(imported, p+"/") }

@@ -26,7 +26,7 @@ type goFile struct {
 	written bool // not generated
 }
 
-// goFiles reads all files of the main module but tests.
+// goFiles reads the files of the main module, without tests.
 func goFiles(t *testing.T) []goFile {
 	t.Helper()
 	var files []goFile
@@ -194,7 +194,8 @@ func TestRules(t *testing.T) {
 			t.Errorf("%s -> %s: allowed %v, want %v (%s)", c.from, c.to, why == "", c.ok, why)
 		}
 	}
-	for pkg, imported := range map[string]string{".": "go.uber.org/fx", "internal/stock": "go.uber.org/fx", "host": "go.uber.org/fx", "discovery/pex": "go.uber.org/fx/fxevent", "transport": "testing",
+	for pkg, imported := range map[string]string{".": "go.uber.org/fx", "internal/stock": "go.uber.org/fx",
+		"host": "go.uber.org/fx", "discovery/pex": "go.uber.org/fx/fxevent", "transport": "testing",
 		"muxer": "github.com/libp2p/go-libp2p/core"} {
 		r, err := roomOf(pkg)
 		if err != nil {

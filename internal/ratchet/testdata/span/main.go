@@ -1,5 +1,6 @@
-// Command span runs one dial and three echoes between two nodes in memory, and writes which code ran in each. The test of the ratchets
-// builds it with coverage and runs it with a folder as its argument. It is no test because the counters of a test binary cannot be cleared.
+// Command span runs one dial and three echoes between two nodes in memory, and writes which code ran in each. The test
+// of the ratchets builds it with coverage and runs it with a folder as its argument. It is no test because the counters
+// of a test binary cannot be cleared.
 package main
 
 import (
