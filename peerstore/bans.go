@@ -183,7 +183,7 @@ func (b *Book) banOfNode(e *entry) int64 {
 
 // Ban refuses a target: see Store. Its errors are a *TargetError and ErrTooManyBans. A ban of a target that is banned already replaces it.
 func (b *Book) Ban(ban Ban) error {
-	target, err := ban.Target.normal()
+	target, err := ban.Target.Normal()
 	if err != nil {
 		return err
 	}
@@ -238,7 +238,7 @@ func (b *Book) lift(t Target) bool {
 
 // Unban lifts a ban: see Store. Its error is a *TargetError.
 func (b *Book) Unban(t Target) (bool, error) {
-	t, err := t.normal()
+	t, err := t.Normal()
 	if err != nil {
 		return false, err
 	}

@@ -12,31 +12,6 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Defaults of Limits.
-const (
-	DefaultMaxPeers     = 100_000
-	DefaultMaxAddresses = 8
-	DefaultExpiry       = 30 * 24 * time.Hour
-	DefaultMaxBans      = 200_000
-)
-
-func (l Limits) withDefaults() Limits {
-	if l.MaxPeers <= 0 {
-		l.MaxPeers = DefaultMaxPeers
-	}
-	l.MaxPeers = min(l.MaxPeers, mostPeers)
-	if l.MaxAddresses <= 0 {
-		l.MaxAddresses = DefaultMaxAddresses
-	}
-	if l.Expiry <= 0 {
-		l.Expiry = DefaultExpiry
-	}
-	if l.MaxBans <= 0 {
-		l.MaxBans = DefaultMaxBans
-	}
-	return l
-}
-
 // mostPeers is what Limits.MaxPeers may be at most, so that slots fit in a member.
 const mostPeers = 1 << (slotBits - 1)
 
@@ -112,7 +87,7 @@ func NewBook(limits Limits, seed uint64) *Book {
 	if seed == 0 {
 		seed, second = rand.Uint64(), rand.Uint64()
 	}
-	limits = limits.withDefaults()
+	limits = limits.WithDefaults()
 	b := &Book{
 		limits:  limits,
 		random:  rand.New(rand.NewPCG(seed, second)),

@@ -44,6 +44,11 @@ const (
 // IsZero says that this is no group.
 func (g Group) IsZero() bool { return g == Group{} }
 
+// AppendTo appends the group in a fixed size, for hashing.
+func (g Group) AppendTo(b []byte) []byte {
+	return binary.BigEndian.AppendUint64(append(b, byte(g.kind)), g.value)
+}
+
 // String is for logs and tables. Names are shown by a short hash.
 func (g Group) String() string {
 	v := g.value

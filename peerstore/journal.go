@@ -304,7 +304,7 @@ func (b *Book) RewriteSome(from uint32, limit int) (next uint32, done bool) {
 
 // RestoreBan puts a ban that was persisted into the book; false when it has ended, is not valid or is one too many.
 func (b *Book) RestoreBan(ban Ban, now time.Time) bool {
-	t, err := ban.Target.normal()
+	t, err := ban.Target.Normal()
 	if err != nil || ban.end() <= nano(now) {
 		return false
 	}

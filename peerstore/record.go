@@ -97,3 +97,10 @@ type Ban struct {
 	Until  time.Time // zero: for ever
 	Reason string    // at most 256 bytes
 }
+
+// Bounds of texts, in bytes. Longer ones are cut.
+const (
+	MaxSourceKind = 16  // Source.Kind
+	MaxReason     = 128 // AddressRecord.LastError and Record.QuarantineReason
+	MaxBanReason  = 256 // Ban.Reason
+)

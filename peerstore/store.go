@@ -102,3 +102,28 @@ const SourceConfig = "config"
 
 // Stats are the store's totals.
 type Stats struct{ Known, Tried, New, Banned int }
+
+// Defaults of Limits.
+const (
+	DefaultMaxPeers     = 100_000
+	DefaultMaxAddresses = 8
+	DefaultExpiry       = 30 * 24 * time.Hour
+	DefaultMaxBans      = 200_000
+)
+
+// WithDefaults returns the limits with the defaults in place of zeros.
+func (l Limits) WithDefaults() Limits {
+	if l.MaxPeers <= 0 {
+		l.MaxPeers = DefaultMaxPeers
+	}
+	if l.MaxAddresses <= 0 {
+		l.MaxAddresses = DefaultMaxAddresses
+	}
+	if l.Expiry <= 0 {
+		l.Expiry = DefaultExpiry
+	}
+	if l.MaxBans <= 0 {
+		l.MaxBans = DefaultMaxBans
+	}
+	return l
+}

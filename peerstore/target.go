@@ -31,7 +31,7 @@ func ParseTarget(text string) (Target, error) {
 	} else {
 		return Target{}, &TargetError{Text: text, Why: "neither a node id, an IP address nor a CIDR"}
 	}
-	return t.normal()
+	return t.Normal()
 }
 
 // IPTarget names one IP address. The zero Addr gives the zero Target, which Ban refuses.
@@ -56,8 +56,9 @@ func (t Target) String() string {
 	return t.Prefix.String()
 }
 
-// normal checks a target and gives its one form: prefixes without host bits, IPv4 in IPv6 as IPv4.
-func (t Target) normal() (Target, error) {
+// Normal checks a target and returns its one form: prefixes without host bits, IPv4 in IPv6 as IPv4. Its error is a
+// *TargetError.
+func (t Target) Normal() (Target, error) {
 	switch {
 	case t.ID == "" && t.Prefix == netip.Prefix{}:
 		return t, &TargetError{Why: "names neither a node nor a network"}

@@ -1,76 +1,88 @@
 // Package book is the engine of the peer stores: all known peers in memory, with the indexes that choose among them.
 //
 // peerstore/memory is a Book alone. A store that persists embeds a Book, loads it with the Restore calls, and from then
-// on writes what TakeChanges gives it.
+// on writes what TakeChanges gives it; bans, the operator's flags and small values it persists itself when they change.
 package book
 
 import (
+	"context"
+	"encoding/binary"
+	"math/rand/v2"
 	"sync"
-	"time"
 
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Book implements peerstore.Store in memory, and what a store that persists needs beneath it.
+// Book implements peerstore.Store in memory, and what a store that persists needs beneath it. One mutex guards all of
+// it.
 type Book struct {
-	*peerstore.Book
-	mu      sync.Mutex
-	restore *peerstore.Restorer
-	old     peerstore.Changes
+	mu   sync.Mutex
+	c    catalog
+	meta map[string][]byte
 }
 
-// New makes an empty book. Its random choices follow from seed; 0 draws one.
+// New makes an empty book. Its random choices, and the key of its buckets, follow from seed; 0 draws one.
 func New(limits peerstore.Limits, seed uint64) *Book {
-	return &Book{Book: peerstore.NewBook(limits, seed)}
+	limits = limits.WithDefaults()
+	var key [16]byte
+	random := rand.New(rand.NewPCG(seed, seed))
+	word := random.Uint64
+	if seed == 0 {
+		random, word = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), rand.Uint64 // the key is a secret
+	}
+	binary.BigEndian.PutUint64(key[:8], word())
+	binary.BigEndian.PutUint64(key[8:], word())
+	return &Book{
+		meta: make(map[string][]byte),
+		c: catalog{
+			limits: limits, random: random, peers: make(map[nodeKey]*entry), sources: newSources(), due: newDue(),
+			buckets: newBuckets(&limits, key), bans: newBans(),
+		},
+	}
 }
 
-// TrackChanges makes the book note which peers change. Call it once, before the book is used or restored. The channel
-// receives a value when there is something to take; a spurious value is possible, a lost one is not.
-func (b *Book) TrackChanges() <-chan struct{} {
-	b.Track()
-	some, _ := b.Changed()
-	return some
-}
-
-// Changes are peers to write and peers to delete.
-type Changes struct {
-	Peers   []peerstore.Record // Busy is set for peers in use; it is not to be persisted
-	Removed []transport.NodeID
-}
-
-// TakeChanges replaces c with up to limit changed peers and all removed ones, and takes them off the list of changes.
-// It reuses c's memory, records included. more reports whether further changed peers are left. One goroutine at a time
-// may write what it took, or an older record could overwrite a newer one.
-func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
+// Get returns a copy of what is known of a peer.
+func (b *Book) Get(id transport.NodeID) (r peerstore.Record, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.Written()
-	more = b.Book.TakeChanges(limit, &b.old)
-	c.Peers, c.Removed = c.Peers[:0], append(c.Removed[:0], b.old.Gone...)
-	for i := range b.old.Peers {
-		c.Peers = append(c.Peers, b.old.Peers[i].Record())
+	e := b.c.find(id)
+	if e != nil {
+		e.read(&r)
 	}
-	return more
+	return r, e != nil
 }
 
-// PutBack lists c as changed again, after its write has failed.
-func (b *Book) PutBack(*Changes) { b.GiveBack() }
-
-// Restore adds a peer as it was persisted. The book must not be in use yet. It reports false for a peer that the
-// book refuses: expired by now, known already, or one that a limit leaves no room for. Nothing is listed as changed,
-// but peers that lose their place to others are listed as removed.
-func (b *Book) Restore(r peerstore.Record, now time.Time) bool {
-	if _, known := b.Get(r.ID); known {
-		return false
+// Remove forgets a peer.
+func (b *Book) Remove(id transport.NodeID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.c.find(id)
+	if e != nil {
+		b.c.remove(e)
 	}
-	b.Ensure(r.ID, now, func(into *peerstore.Record) { *into = r })
-	_, known := b.Get(r.ID)
-	return known
+	return e != nil
 }
 
-// BucketKey is the secret that places peers in buckets. A store that persists keeps it, or all places change.
-func (b *Book) BucketKey() (key [16]byte) { copy(key[:], b.Meta("peerstore/key")); return key }
+// Stats returns the book's totals. Bans that have ended count until they are cleared away.
+func (b *Book) Stats() peerstore.Stats {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	known, tried := len(b.c.peers), b.c.tried
+	return peerstore.Stats{Known: known, Tried: tried, New: known - tried, Banned: b.c.bans.len()}
+}
 
-// SetBucketKey replaces the secret that places peers in buckets. The book must be empty.
-func (b *Book) SetBucketKey(key [16]byte) { b.RestoreMeta("peerstore/key", key[:]) }
+// Groups tells the network group of addresses.
+func (b *Book) Groups() *peerstore.Groups { return b.c.limits.Groups }
+
+// Flush has nothing to do.
+func (b *Book) Flush(context.Context) error { return nil }
+
+// Run waits for the end of ctx.
+func (b *Book) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+// Close has nothing to do.
+func (b *Book) Close() error { return nil }

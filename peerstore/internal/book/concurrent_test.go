@@ -1,15 +1,17 @@
-package peerstore
+package book
 
 import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/internal/longtest"
+	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -18,8 +20,8 @@ import (
 func TestConcurrentInvariants(t *testing.T) {
 	const workers, peers = 6, 600
 	steps := longtest.Count(t, longtest.Ops, 12_000) / workers
-	b := NewBook(Limits{MaxPeers: 400, MaxAddresses: 3}, 1)
-	b.Track()
+	b := New(peerstore.Limits{MaxPeers: 400, MaxAddresses: 3}, 1)
+	b.TrackChanges()
 	var clock atomic.Int64 // shared, so that a check knows what time the store had at least
 	clock.Store(t0.UnixNano())
 	address := func(n int) transport.Address {
@@ -30,7 +32,7 @@ func TestConcurrentInvariants(t *testing.T) {
 		return a
 	}
 	for n := range 5 { // these nobody lets go
-		b.Ensure(testID(n), t0, func(r *Record) { r.Trusted = true })
+		b.Ensure(testID(n), t0, func(r *peerstore.Record) { r.Trusted = true })
 	}
 	var all, helpers sync.WaitGroup
 	done := make(chan struct{})
@@ -47,31 +49,23 @@ func TestConcurrentInvariants(t *testing.T) {
 			}
 		}
 	})
-	disk := map[transport.NodeID]Record{}
-	bans := map[Target]Ban{}
+	disk := map[transport.NodeID]peerstore.Record{}
 	write := func(r *rand.Rand) {
 		var c Changes
 		for more := true; more; {
 			more = b.TakeChanges(1+r.IntN(64), &c)
 			if r.IntN(10) == 0 {
-				b.GiveBack()
+				b.PutBack(&c)
 				more = true
 				continue
 			}
-			for _, id := range c.Gone {
+			for _, id := range c.Removed {
 				delete(disk, id)
 			}
-			for i := range c.Peers { // whose memory is used again
-				p := c.Peers[i].Record()
+			for _, p := range c.Peers { // whose memory is used again
+				p.Addresses = slices.Clone(p.Addresses)
 				disk[p.ID] = p
 			}
-			for _, target := range c.Lifted {
-				delete(bans, target)
-			}
-			for _, ban := range c.Bans {
-				bans[ban.Target] = ban
-			}
-			b.Written()
 		}
 	}
 	helpers.Go(func() {
@@ -93,13 +87,13 @@ func TestConcurrentInvariants(t *testing.T) {
 				n := 5 + r.IntN(peers-5)
 				switch k := r.IntN(100); {
 				case k < 35:
-					b.Add(address(n), Source{Kind: "pex", IP: netip.AddrFrom4([4]byte{20, byte(n % 3), 1, 1})}, now)
+					b.Add(address(n), peerstore.Source{Kind: "pex", IP: netip.AddrFrom4([4]byte{20, byte(n % 3), 1, 1})}, now)
 				case k < 65:
-					q := Query{Reserve: true}
+					q := peerstore.Query{Reserve: true}
 					if r.IntN(2) == 0 {
 						q.Skip = func(id transport.NodeID) bool { return id == testID(n) }
 					}
-					got, ok := Record{}, false
+					got, ok := peerstore.Record{}, false
 					if k < 40 {
 						got, ok = b.Feeler(now, q)
 					} else {
@@ -111,7 +105,7 @@ func TestConcurrentInvariants(t *testing.T) {
 						}
 						continue
 					}
-					b.Update(got.ID, func(p *Record) {
+					b.Update(got.ID, func(p *peerstore.Record) {
 						p.Busy = false
 						p.NotBefore = now.Add(time.Duration(r.IntN(600)) * time.Second)
 						if len(p.Addresses) > 0 && r.IntN(3) > 0 {
@@ -122,20 +116,20 @@ func TestConcurrentInvariants(t *testing.T) {
 						p.Score += 40
 					})
 				case k < 72:
-					b.Update(testID(n), func(p *Record) { p.Score -= 60; p.Unconditional = r.IntN(10) == 0 })
+					b.Update(testID(n), func(p *peerstore.Record) { p.Score -= 60; p.Unconditional = r.IntN(10) == 0 })
 				case k < 76:
 					b.Remove(testID(n))
 				case k < 80:
-					_ = b.Ban(Ban{Target: Target{ID: testID(n)}, Until: now.Add(time.Minute)})
+					_ = b.Ban(peerstore.Ban{Target: peerstore.Target{ID: testID(n)}, Until: now.Add(time.Minute)})
 				case k < 82:
-					_ = b.Ban(Ban{Target: Target{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(11 + n%3), 1, 0, byte(n)}), 28).Masked()}, Until: now.Add(time.Minute)})
+					_ = b.Ban(peerstore.Ban{Target: peerstore.Target{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(11 + n%3), 1, 0, byte(n)}), 28).Masked()}, Until: now.Add(time.Minute)})
 				case k < 84:
-					_, _ = b.Unban(Target{ID: testID(n)})
+					_, _ = b.Unban(peerstore.Target{ID: testID(n)})
 				case k < 90:
 					b.Advertise(50, now, nil)
 				case k < 94:
-					b.Range(func(p Record) bool {
-						if p.Score < MinScore || p.Score > MaxScore {
+					b.Range(func(p peerstore.Record) bool {
+						if p.Score < peerstore.MinScore || p.Score > peerstore.MaxScore {
 							t.Errorf("a score of %d", p.Score)
 						}
 						return r.IntN(50) > 0
@@ -160,14 +154,14 @@ func TestConcurrentInvariants(t *testing.T) {
 		}
 	}
 	met := 0
-	b.Range(func(r Record) bool {
+	b.Range(func(r peerstore.Record) bool {
 		met++
 		if d, ok := disk[r.ID]; !ok || d.Score != r.Score || d.Failures != r.Failures || len(d.Addresses) != len(r.Addresses) || !d.NotBefore.Equal(r.NotBefore) {
 			t.Errorf("on disk is %+v, in memory %+v", d, r)
 		}
 		return true
 	})
-	if met != len(disk) || len(bans) != b.Stats().Banned {
-		t.Errorf("%d peers and %d bans on disk, %d and %d in memory", len(disk), len(bans), met, b.Stats().Banned)
+	if met != len(disk) {
+		t.Errorf("%d peers on disk, %d in memory", len(disk), met)
 	}
 }

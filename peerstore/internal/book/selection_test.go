@@ -1,4 +1,4 @@
-package peerstore
+package book
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -17,7 +18,7 @@ type shelf struct {
 }
 
 func newShelf(t *testing.T) *shelf {
-	return &shelf{NewBook(Limits{}, 1), t, time.Unix(1_800_000_000, 0)}
+	return &shelf{New(peerstore.Limits{}, 1), t, time.Unix(1_800_000_000, 0)}
 }
 
 // add learns peer n at an address, each told by another network.
@@ -27,7 +28,7 @@ func (s *shelf) add(n int, where string) transport.NodeID {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if !s.Add(a, Source{Kind: "pex", IP: netip.AddrFrom4([4]byte{byte(11 + n%80), byte(n / 80), 1, 1})}, s.now) {
+	if !s.Add(a, peerstore.Source{Kind: "pex", IP: netip.AddrFrom4([4]byte{byte(11 + n%80), byte(n / 80), 1, 1})}, s.now) {
 		s.t.Fatalf("%s is not learned", a)
 	}
 	return a.ID()
@@ -35,7 +36,7 @@ func (s *shelf) add(n int, where string) transport.NodeID {
 
 // works says that a dial of a peer had success.
 func (s *shelf) works(id transport.NodeID, at time.Time) {
-	s.Update(id, func(r *Record) {
+	s.Update(id, func(r *peerstore.Record) {
 		r.Failures, r.Addresses[0].Failures = 0, 0
 		r.Addresses[0].LastDialed, r.Addresses[0].LastSuccess = at, at
 	})
@@ -43,14 +44,14 @@ func (s *shelf) works(id transport.NodeID, at time.Time) {
 
 // fails says that a dial of a peer failed.
 func (s *shelf) fails(id transport.NodeID) {
-	s.Update(id, func(r *Record) {
+	s.Update(id, func(r *peerstore.Record) {
 		r.Failures++
 		r.Addresses[0].Failures++
 		r.Addresses[0].LastDialed = s.now
 	})
 }
 
-func (s *shelf) get(id transport.NodeID) Record {
+func (s *shelf) get(id transport.NodeID) peerstore.Record {
 	s.t.Helper()
 	r, ok := s.Get(id)
 	if !ok {
@@ -60,7 +61,7 @@ func (s *shelf) get(id transport.NodeID) Record {
 }
 
 // share is the part of many draws that those of which is says so have.
-func (s *shelf) share(q Query, is func(Record) bool) float64 {
+func (s *shelf) share(q peerstore.Query, is func(peerstore.Record) bool) float64 {
 	s.t.Helper()
 	const draws = 4000
 	n := 0
@@ -86,21 +87,21 @@ func (s *shelf) within(what string, got, least, most float64) {
 // Every other peer that is chosen has worked before, however many more there are that have not; where one table has nobody, the other has all.
 func TestNextTakesHalfOfTheTried(t *testing.T) {
 	s := newShelf(t)
-	inTried := func(r Record) bool { return r.InTried }
+	inTried := func(r peerstore.Record) bool { return r.InTried }
 	for n := range 1000 {
 		s.add(n, fmt.Sprintf("%d.%d.1.1:26656", 11+n%80, n/80))
 	}
-	s.within("tried, of none", s.share(Query{}, inTried), 0, 0)
+	s.within("tried, of none", s.share(peerstore.Query{}, inTried), 0, 0)
 	for n := range 3 {
 		s.works(testID(n*7), s.now)
 	}
-	s.within("tried, of 3 beside 997", s.share(Query{}, inTried), 0.46, 0.54)
-	s.within("tried, when only new ones are asked for", s.share(Query{Table: New}, inTried), 0, 0)
-	s.within("tried, when only those are asked for", s.share(Query{Table: Tried}, inTried), 1, 1)
+	s.within("tried, of 3 beside 997", s.share(peerstore.Query{}, inTried), 0.46, 0.54)
+	s.within("tried, when only new ones are asked for", s.share(peerstore.Query{Table: peerstore.New}, inTried), 0, 0)
+	s.within("tried, when only those are asked for", s.share(peerstore.Query{Table: peerstore.Tried}, inTried), 1, 1)
 	for n := range 1000 {
 		s.works(testID(n), s.now)
 	}
-	s.within("tried, of all", s.share(Query{}, inTried), 1, 1)
+	s.within("tried, of all", s.share(peerstore.Query{}, inTried), 1, 1)
 }
 
 // Of two peers of a network group the one is chosen three times as often that failed less, worked more lately, or is better otherwise; but nobody never.
@@ -121,31 +122,31 @@ func TestNextWeighs(t *testing.T) {
 			s.works(worse, s.now.Add(-9*24*time.Hour))
 		}, 0.71, 0.79},
 		{"score", func(s *shelf, better, _ transport.NodeID) {
-			s.Update(better, func(r *Record) { r.Score = scoreLevel })
+			s.Update(better, func(r *peerstore.Record) { r.Score = scoreLevel })
 		}, 0.71, 0.79},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newShelf(t)
 			better, worse := s.add(1, "20.1.1.1:26656"), s.add(2, "20.1.2.1:26656")
 			c.make(s, better, worse)
-			s.within("the better one", s.share(Query{}, func(r Record) bool { return r.ID == better }), c.least, c.most)
+			s.within("the better one", s.share(peerstore.Query{}, func(r peerstore.Record) bool { return r.ID == better }), c.least, c.most)
 		})
 	}
 	t.Run("an odd port", func(t *testing.T) {
 		s := newShelf(t)
 		usual := s.add(1, "20.1.1.1:26656")
 		s.add(2, "20.1.2.1:22")
-		s.within("the usual port", s.share(Query{}, func(r Record) bool { return r.ID == usual }), 0.71, 0.79)
+		s.within("the usual port", s.share(peerstore.Query{}, func(r peerstore.Record) bool { return r.ID == usual }), 0.71, 0.79)
 	})
 	t.Run("a private address", func(t *testing.T) {
 		s := newShelf(t)
 		a, err := transport.ParseAddress(string(testID(1)) + "@10.1.2.3:26656")
-		if err != nil || !s.Add(a, Source{Kind: "config"}, s.now) {
+		if err != nil || !s.Add(a, peerstore.Source{Kind: "config"}, s.now) {
 			t.Fatal(err)
 		}
-		s.within("the private one, alone", s.share(Query{}, func(r Record) bool { return r.ID == testID(1) }), 1, 1)
+		s.within("the private one, alone", s.share(peerstore.Query{}, func(r peerstore.Record) bool { return r.ID == testID(1) }), 1, 1)
 		s.add(2, "20.1.1.1:26656")
-		s.within("the private one beside a public one", s.share(Query{}, func(r Record) bool { return r.ID == testID(1) }), 0, 0)
+		s.within("the private one beside a public one", s.share(peerstore.Query{}, func(r peerstore.Record) bool { return r.ID == testID(1) }), 0, 0)
 	})
 }
 
@@ -157,10 +158,10 @@ func TestNextAvoidsGroups(t *testing.T) {
 	}
 	other := s.add(1000, "30.1.1.1:26656")
 	ip := netip.MustParseAddr("20.1.0.1")
-	q := Query{Avoid: func(g Group) bool { return g == s.Groups().OfIP(ip) }}
-	s.within("the other group", s.share(q, func(r Record) bool { return r.ID == other }), 1, 1)
+	q := peerstore.Query{Avoid: func(g peerstore.Group) bool { return g == s.Groups().OfIP(ip) }}
+	s.within("the other group", s.share(q, func(r peerstore.Record) bool { return r.ID == other }), 1, 1)
 	s.SetBusy(other, true)
-	s.within("the other group, when it has nobody", s.share(q, func(r Record) bool { return r.ID == other }), 0, 0)
+	s.within("the other group, when it has nobody", s.share(q, func(r peerstore.Record) bool { return r.ID == other }), 0, 0)
 }
 
 // A tried peer whose place in a full bucket another one claims that has worked too is tested first. It keeps its place if it still answers; it loses it if it does not, or if nobody
@@ -176,14 +177,14 @@ func TestTestBeforeEvict(t *testing.T) {
 			if s.get(id).InTried {
 				continue
 			}
-			if now := s.Stats().Tried; now != before || len(s.contests) != 1 {
-				t.Fatalf("%d tried peers after %d, %d contests", now, before, len(s.contests))
+			if now := s.Stats().Tried; now != before || len(s.c.contests) != 1 {
+				t.Fatalf("%d tried peers after %d, %d contests", now, before, len(s.c.contests))
 			}
-			r, ok := s.Feeler(s.now, Query{})
+			r, ok := s.Feeler(s.now, peerstore.Query{})
 			if !ok || !r.InTried || r.ID == id {
 				t.Fatalf("to be tested: %+v, want a tried one", r)
 			}
-			if again, _ := s.Feeler(s.now, Query{Skip: func(id transport.NodeID) bool { return id == r.ID }}); again.InTried {
+			if again, _ := s.Feeler(s.now, peerstore.Query{Skip: func(id transport.NodeID) bool { return id == r.ID }}); again.InTried {
 				t.Fatalf("%s is to be tested too", again.ID)
 			}
 			return s, id, r.ID
@@ -193,10 +194,10 @@ func TestTestBeforeEvict(t *testing.T) {
 	}
 	settled := func(s *shelf, challenger, incumbent transport.NodeID, won bool) {
 		s.t.Helper()
-		if c, i := s.get(challenger).InTried, s.get(incumbent).InTried; c != won || i == won || len(s.contests) != 0 {
-			s.t.Errorf("the challenger is a tried one: %v, the one before: %v; %d contests are left", c, i, len(s.contests))
+		if c, i := s.get(challenger).InTried, s.get(incumbent).InTried; c != won || i == won || len(s.c.contests) != 0 {
+			s.t.Errorf("the challenger is a tried one: %v, the one before: %v; %d contests are left", c, i, len(s.c.contests))
 		}
-		if r, ok := s.Feeler(s.now, Query{}); ok && r.InTried {
+		if r, ok := s.Feeler(s.now, peerstore.Query{}); ok && r.InTried {
 			s.t.Errorf("%s is to be tested still", r.ID)
 		}
 	}
@@ -213,20 +214,20 @@ func TestTestBeforeEvict(t *testing.T) {
 	t.Run("it is not tested", func(t *testing.T) {
 		s, challenger, incumbent := fill(t)
 		s.now = s.now.Add(time.Duration(contestTime) - time.Second)
-		s.Next(s.now, Query{})
-		if len(s.contests) != 1 {
+		s.Next(s.now, peerstore.Query{})
+		if len(s.c.contests) != 1 {
 			t.Fatal("it has not had its time")
 		}
 		s.now = s.now.Add(2 * time.Second)
-		s.Next(s.now, Query{})
+		s.Next(s.now, peerstore.Query{})
 		settled(s, challenger, incumbent, true)
 	})
 	t.Run("the challenger is forgotten", func(t *testing.T) {
 		s, challenger, incumbent := fill(t)
 		s.Remove(challenger)
 		s.fails(incumbent)
-		if len(s.contests) != 0 || !s.get(incumbent).InTried && s.Stats().Tried == 0 {
-			t.Errorf("%d contests", len(s.contests))
+		if len(s.c.contests) != 0 || !s.get(incumbent).InTried && s.Stats().Tried == 0 {
+			t.Errorf("%d contests", len(s.c.contests))
 		}
 	})
 }
@@ -234,16 +235,16 @@ func TestTestBeforeEvict(t *testing.T) {
 // With nothing to contest, feelers go to the new table.
 func TestFeelersGoToTheNewTable(t *testing.T) {
 	s := newShelf(t)
-	if _, ok := s.Feeler(s.now, Query{}); ok {
+	if _, ok := s.Feeler(s.now, peerstore.Query{}); ok {
 		t.Fatal("a peer out of nothing")
 	}
 	s.works(s.add(1, "20.1.1.1:26656"), s.now)
-	if _, ok := s.Feeler(s.now, Query{}); ok {
+	if _, ok := s.Feeler(s.now, peerstore.Query{}); ok {
 		t.Fatal("a tried one that nobody contests")
 	}
 	fresh := s.add(2, "30.1.1.1:26656")
 	for range 20 {
-		if r, ok := s.Feeler(s.now, Query{}); !ok || r.ID != fresh {
+		if r, ok := s.Feeler(s.now, peerstore.Query{}); !ok || r.ID != fresh {
 			t.Fatal(r.ID, ok)
 		}
 	}

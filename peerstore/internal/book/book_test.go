@@ -1,4 +1,4 @@
-package peerstore
+package book
 
 import (
 	"encoding/hex"

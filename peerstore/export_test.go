@@ -1,4 +1,0 @@
-package peerstore
-
-// CheckBook is checkBook for the model test, which is outside of the package.
-func CheckBook(b *Book) error { return checkBook(b) }

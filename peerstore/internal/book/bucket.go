@@ -1,0 +1,225 @@
+package book
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"github.com/switchyard-p2p/switchyard/peerstore"
+)
+
+// Learned peers with an address are in one of two tables: new ones that others reported, and tried ones that were dialed
+// with success. Each table has buckets of bucketSize places. Which bucket a peer belongs to follows from a secret key,
+// its address's network group and, in the new table, the network group of who reported it. So whoever controls few
+// groups reaches few buckets, and cannot know which:
+//
+//	new    one source group reaches 1/32 of the buckets (at least 8),
+//	       one address group reported by one source group 1/4096 (at least one bucket)
+//	tried  one address group reaches 1/32 of the buckets
+//
+// The new table has places for twice MaxPeers, the tried table for half as many. With 100,000 peers these are 3,125 and
+// 782 buckets, of which a source group fills 98 (6,272 places), an address group 25 (1,600 places) of the tried ones.
+//
+// In a full bucket of the new table a peer takes the place of a worse one, if a random look finds one; else it is not
+// learned. A bucket of the tried table gives no place away without a test: see contest.
+const (
+	bucketSize   = 64
+	newPlaces    = 2 // times MaxPeers
+	triedPlaces  = 2 // MaxPeers divided by it
+	sourceShare  = 32
+	pairShare    = 4096
+	groupShare   = 32
+	leastBuckets = 64
+	leastReach   = 8 // buckets that a source group reaches in a small table, so that a small network is learned from few
+)
+
+// buckets are the two tables, as lists of the entries in each bucket.
+type buckets struct {
+	key    [16]byte // persisted: a new one would shuffle all places
+	groups *peerstore.Groups
+	tables [2][][]*entry
+}
+
+func newBuckets(limits *peerstore.Limits, key [16]byte) buckets {
+	return buckets{key, limits.Groups, [2][][]*entry{
+		peerstore.New - 1:   make([][]*entry, max(newPlaces*limits.MaxPeers/bucketSize, leastBuckets)),
+		peerstore.Tried - 1: make([][]*entry, max(limits.MaxPeers/triedPlaces/bucketSize, leastBuckets)),
+	}}
+}
+
+// at returns the bucket that e belongs to in a table: by its first address in the new table, and in the tried table by
+// the one that worked last.
+func (b *buckets) at(e *entry, t peerstore.Table) uint32 {
+	n := uint64(len(b.tables[t-1]))
+	a := &e.addresses[0]
+	if t == peerstore.New {
+		group, source := b.groups.Of(e.where(a)), a.source.group
+		pair := b.hash('p', group, source, b.turn(a, n/pairShare)) % max(n/sourceShare, leastReach)
+		return uint32(b.hash('n', source, peerstore.Group{}, pair) % n)
+	}
+	for i := range e.addresses {
+		if o := &e.addresses[i]; o.lastWorked > a.lastWorked {
+			a = o
+		}
+	}
+	return uint32(b.hash('t', b.groups.Of(e.where(a)), peerstore.Group{}, b.turn(a, n/groupShare)) % n)
+}
+
+// turn chooses one of a group's n buckets by where an address leads: nodes at one place share a bucket.
+func (b *buckets) turn(a *address, n uint64) uint64 {
+	if n <= 1 {
+		return 0
+	}
+	in := append(make([]byte, 0, 128), b.key[:]...)
+	if a.other != nil {
+		in = append(in, a.other.Host()...)
+	} else {
+		in = append(in, a.ip[:]...)
+	}
+	sum := sha256.Sum256(binary.BigEndian.AppendUint16(in, uint16(a.portNumber())))
+	return binary.BigEndian.Uint64(sum[:]) % n
+}
+
+// hash mixes two groups and a number under the key. purpose keeps the uses apart.
+func (b *buckets) hash(purpose byte, x, y peerstore.Group, n uint64) uint64 {
+	in := append(make([]byte, 0, 64), b.key[:]...)
+	in = append(in, purpose)
+	in = x.AppendTo(in)
+	in = y.AppendTo(in)
+	in = binary.BigEndian.AppendUint64(in, n)
+	sum := sha256.Sum256(in)
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// full returns the bucket that e belongs to in a table if there is no room in it; else nil.
+func (b *buckets) full(e *entry, t peerstore.Table) []*entry {
+	if bucket := b.tables[t-1][b.at(e, t)]; len(bucket) == bucketSize {
+		return bucket
+	}
+	return nil
+}
+
+// enter places e in its bucket of the table, if that has room; otherwise it returns the full bucket.
+func (b *buckets) enter(e *entry, t peerstore.Table) (full []*entry) {
+	i := b.at(e, t)
+	bucket := &b.tables[t-1][i]
+	if len(*bucket) == bucketSize {
+		return *bucket
+	}
+	*bucket = append(*bucket, e)
+	e.bucket = i + 1
+	return nil
+}
+
+// of returns the bucket that e is in.
+func (b *buckets) of(e *entry) *[]*entry { return &b.tables[e.table-1][e.bucket-1] }
+
+// exit takes e out of its bucket.
+func (b *buckets) exit(e *entry) {
+	if e.bucket == 0 {
+		return
+	}
+	bucket := b.of(e)
+	end := len(*bucket) - 1
+	for i, o := range *bucket {
+		if o == e {
+			(*bucket)[i], (*bucket)[end] = (*bucket)[end], nil
+			break
+		}
+	}
+	*bucket = (*bucket)[:end]
+	e.bucket = 0
+}
+
+// neighbours counts the entries of e's bucket; a full bucket's number if e has none.
+func (b *buckets) neighbours(e *entry) int {
+	if e.bucket == 0 {
+		return bucketSize
+	}
+	return len(*b.of(e))
+}
+
+// enterNew places e in its bucket of the new table. In a full one it takes the place of a worse peer, if there is one
+// among a few, and with force of any that is not busy. It reports whether e has a place.
+func (c *catalog) enterNew(e *entry, force bool) bool {
+	full := c.buckets.enter(e, peerstore.New)
+	if full != nil {
+		victim := c.worse(full, e, force)
+		if victim == nil {
+			return false
+		}
+		c.remove(victim)
+		c.buckets.enter(e, peerstore.New)
+	}
+	c.setTable(e, peerstore.New)
+	return true
+}
+
+// worse looks for an entry of a full bucket that is worse than e; with force, for any that is not busy.
+func (c *catalog) worse(full []*entry, e *entry, force bool) (victim *entry) {
+	least := e.level(c.now)
+	look := func(o *entry) {
+		if o.is(busy) || o.rank == unfiled {
+			return
+		}
+		if level := o.rank.level(); level < least || force && victim == nil {
+			victim, least = o, level
+		}
+	}
+	for range victimLooks {
+		look(full[c.random.IntN(len(full))])
+	}
+	for i := 0; force && victim == nil && i < len(full); i++ {
+		look(full[i])
+	}
+	return victim
+}
+
+// place brings e to the table and bucket in which it belongs. Trusted and unconditional peers have a table, by whether
+// they have worked, and no bucket. A learned peer without a place (all others in its bucket are busy) asks again at its
+// next change.
+func (c *catalog) place(e *entry, ch change) {
+	has := e.lastWorked() != 0
+	switch {
+	case len(e.addresses) == 0:
+		c.buckets.exit(e)
+		c.setTable(e, peerstore.Any)
+	case e.is(kept):
+		c.buckets.exit(e)
+		if has {
+			c.setTable(e, peerstore.Tried)
+		} else {
+			c.setTable(e, peerstore.New)
+		}
+	default:
+		c.placeLearned(e, ch, has)
+	}
+	for i := range e.addresses {
+		e.addresses[i].count(i == 0 && e.table == peerstore.New && !e.is(kept))
+	}
+}
+
+func (c *catalog) placeLearned(e *entry, ch change, has bool) {
+	if ch.moved || e.table == peerstore.Tried && !has {
+		c.buckets.exit(e)
+	}
+	if e.table == peerstore.Tried && e.bucket == 0 && (!has || c.buckets.enter(e, peerstore.Tried) != nil) {
+		c.setTable(e, peerstore.Any)
+	}
+	if e.table != peerstore.Tried && has && (ch.worked || e.table == peerstore.Any) && c.promote(e) {
+		return
+	}
+	if e.table != peerstore.Tried && e.bucket == 0 && !c.enterNew(e, true) {
+		c.setTable(e, peerstore.New)
+	}
+}
+
+// setTable notes which table e is in.
+func (c *catalog) setTable(e *entry, t peerstore.Table) {
+	if (t == peerstore.Tried) != (e.table == peerstore.Tried) {
+		c.tried += 2*b2i(t == peerstore.Tried) - 1
+		if e.rank != unfiled { // who inserts an entry decides whether it is a change
+			c.changes.note(e) // InTried is persisted
+		}
+	}
+	e.table = t
+}

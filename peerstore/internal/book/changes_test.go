@@ -1,0 +1,75 @@
+package book
+
+import (
+	"testing"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// TestNothingToWrite wants an update to be written if and only if it changes what is persisted.
+func TestNothingToWrite(t *testing.T) {
+	b := New(peerstore.Limits{}, 1)
+	b.TrackChanges()
+	now := time.Now()
+	writes := func() int {
+		var c Changes
+		b.TakeChanges(10, &c)
+		return len(c.Peers)
+	}
+	id := testID(1)
+	b.Ensure(id, now, func(*peerstore.Record) {})
+	if n := writes(); n != 1 {
+		t.Fatalf("%d were written of a new peer", n)
+	}
+	far, err := transport.CometAddress(id, "1.2.3.4", 26656)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Update(id, func(r *peerstore.Record) {
+		r.Addresses = append(r.Addresses, peerstore.AddressRecord{Address: far, FirstHeard: now, LastHeard: now})
+	})
+	if n := writes(); n != 1 {
+		t.Fatalf("%d were written for an address", n)
+	}
+	for name, fn := range map[string]func(*peerstore.Record){
+		"nothing":  func(*peerstore.Record) {},
+		"busy":     func(r *peerstore.Record) { r.Busy = true },
+		"not busy": func(r *peerstore.Record) { r.Busy = false },
+		"a wish":   func(r *peerstore.Record) { r.InTried = true },
+	} {
+		if b.Update(id, fn); writes() != 0 {
+			t.Errorf("%s was written", name)
+		}
+	}
+	for name, fn := range map[string]func(*peerstore.Record){
+		"score":         func(r *peerstore.Record) { r.Score++ },
+		"scored":        func(r *peerstore.Record) { r.Scored = now },
+		"height":        func(r *peerstore.Record) { r.Height++ },
+		"failures":      func(r *peerstore.Record) { r.Failures++ },
+		"not before":    func(r *peerstore.Record) { r.NotBefore = now },
+		"first seen":    func(r *peerstore.Record) { r.FirstSeen = now.Add(time.Second) },
+		"connected":     func(r *peerstore.Record) { r.LastConnected = now },
+		"disconnected":  func(r *peerstore.Record) { r.LastDisconnected = now },
+		"quarantined":   func(r *peerstore.Record) { r.Quarantined = now },
+		"why":           func(r *peerstore.Record) { r.QuarantineReason = "why" },
+		"trusted":       func(r *peerstore.Record) { r.Trusted = true },
+		"unconditional": func(r *peerstore.Record) { r.Unconditional = true },
+		"private":       func(r *peerstore.Record) { r.Private = true },
+		"heard":         func(r *peerstore.Record) { r.Addresses[0].FirstHeard = now.Add(-time.Hour) },
+		"heard last":    func(r *peerstore.Record) { r.Addresses[0].LastHeard = now.Add(time.Hour) },
+		"dialed":        func(r *peerstore.Record) { r.Addresses[0].LastDialed = now },
+		"failed":        func(r *peerstore.Record) { r.Addresses[0].Failures++ },
+		"rests":         func(r *peerstore.Record) { r.Addresses[0].NotBefore = now },
+		"error":         func(r *peerstore.Record) { r.Addresses[0].LastError = "refused" },
+		"source":        func(r *peerstore.Record) { r.Addresses[0].Source.Kind = "pex" },
+	} {
+		if b.Update(id, fn); writes() != 1 {
+			t.Errorf("%s was not written", name)
+		}
+	}
+	if b.Update(id, func(r *peerstore.Record) { r.Addresses = nil }); writes() != 1 {
+		t.Error("that the addresses are gone was not written")
+	}
+}

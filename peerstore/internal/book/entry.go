@@ -1,0 +1,254 @@
+package book
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// entry is a peerstore.Record as the book holds it. Times are nanoseconds since 1970, 0 for the zero time.
+type entry struct {
+	key       nodeKey
+	table     peerstore.Table // Any: in neither table
+	score     int8
+	share     share
+	flags     flags
+	rank      rank
+	failures  uint32
+	firstSeen int64
+	notBefore int64
+	due       int64 // when the peer may be dialed; never if it may not
+	details   *details
+	addresses []address
+	group     *dueGroup // the peers of its network group that may be dialed; nil while this one may not
+	bucket    uint32    // its bucket in its table, plus one; 0 for none
+	places    [3]uint32 // its places in bags
+}
+
+type flags uint16
+
+const (
+	trusted flags = 1 << iota
+	unconditional
+	private
+	busy
+
+	gone      // was removed from the book
+	dirty     // is listed as changed
+	stored    // was taken as a change or restored, so its removal must be persisted
+	contested // is part of a contest
+	worldwide // is counted in shares.worldwide
+
+	kept     = trusted | unconditional
+	operator = trusted | unconditional | private
+)
+
+// details are what few peers have: those that were linked, reported, or have an unusual id.
+type details struct {
+	name             transport.NodeID // the id, if its key is a hash
+	scored           int64
+	lastConnected    int64
+	lastDisconnected int64
+	quarantined      int64
+	height           uint64
+	reason           string
+}
+
+var noDetails details
+
+func (e *entry) is(f flags) bool { return e.flags&f != 0 }
+
+// set sets or clears a flag and reports whether that changed it.
+func (e *entry) set(f flags, on bool) (changed bool) {
+	if e.is(f) == on {
+		return false
+	}
+	e.flags ^= f
+	return true
+}
+
+func (e *entry) id() transport.NodeID {
+	if e.key.hashed {
+		return e.details.name
+	}
+	return transport.NodeIDFromBytes(e.key.raw)
+}
+
+// more returns the details, or empty ones that must not be written to.
+func (e *entry) more() *details {
+	if e.details == nil {
+		return &noDetails
+	}
+	return e.details
+}
+
+// waits reports whether the peer may be dialed later.
+func (e *entry) waits() bool { return e.group == nil && e.due != never }
+
+// lastWorked returns when any address last worked.
+func (e *entry) lastWorked() (last int64) {
+	for i := range e.addresses {
+		last = max(last, e.addresses[i].lastWorked)
+	}
+	return last
+}
+
+// routable reports whether some address may be reached from anywhere.
+func (e *entry) routable() bool {
+	for i := range e.addresses {
+		if e.addresses[i].routable() {
+			return true
+		}
+	}
+	return false
+}
+
+// usualPort reports whether some address has a port at which nodes usually listen (CometBFT's and go-libp2p's), or none.
+func (e *entry) usualPort() bool {
+	for i := range e.addresses {
+		switch e.addresses[i].portNumber() {
+		case 0, 26656, 4001:
+			return true
+		}
+	}
+	return false
+}
+
+// find returns the entry of an address; nil if the peer does not have it.
+func (e *entry) find(a *transport.Address) *address {
+	for i := range e.addresses {
+		if e.addresses[i].is(a) {
+			return &e.addresses[i]
+		}
+	}
+	return nil
+}
+
+// address is a peerstore.AddressRecord as the book holds it.
+type address struct {
+	ip         [16]byte // with the port and the peer's key a transport.Packed, unless other is set
+	port       uint16
+	counted    bool // in source.kind.fresh
+	failures   uint32
+	other      *transport.Address // an address of another form
+	source     *source
+	firstHeard int64
+	lastHeard  int64
+	lastDialed int64
+	lastWorked int64
+	notBefore  int64
+	lastError  string
+}
+
+func newAddress(a *transport.Address) address {
+	if p := a.Packed(); p != nil {
+		return address{ip: p.IP, port: p.Port}
+	}
+	other := *a
+	return address{other: &other}
+}
+
+// where returns the Address of a, which belongs to e.
+func (e *entry) where(a *address) (out transport.Address) {
+	if a.other != nil {
+		return *a.other
+	}
+	out.SetPacked(&e.key.raw, &a.ip, a.port)
+	return out
+}
+
+// is reports whether a, whose peer o names, leads where o does.
+func (a *address) is(o *transport.Address) bool {
+	p := o.Packed()
+	if a.other != nil {
+		return p == nil && *a.other == *o
+	}
+	return p != nil && a.ip == p.IP && a.port == p.Port
+}
+
+// addr returns the IP address; false if there is a name or none.
+func (a *address) addr() (netip.Addr, bool) {
+	if a.other != nil {
+		return a.other.IP()
+	}
+	return netip.AddrFrom16(a.ip).Unmap(), true
+}
+
+func (a *address) portNumber() int {
+	if a.other != nil {
+		return a.other.Port()
+	}
+	return int(a.port)
+}
+
+// routable reports whether the address may be reached from anywhere.
+func (a *address) routable() bool {
+	if a.other != nil {
+		return a.other.IsRoutable()
+	}
+	ip, _ := a.addr()
+	return transport.IsPublicIP(ip)
+}
+
+// deadAfter is how many dials of an address must fail in a row until it counts as dead: it is no longer advertised, and
+// is the first to go when a peer has too many.
+const deadAfter = 5
+
+func (a *address) dead() bool { return a.failures >= deadAfter }
+
+// class ranks a working address (2) before an untried one (1) before a dead one (0).
+func (a *address) class() int {
+	switch {
+	case a.dead():
+		return 0
+	case a.lastWorked == 0:
+		return 1
+	}
+	return 2
+}
+
+// better reports whether a is more worth keeping than o.
+func (a *address) better(o *address) bool {
+	if x, y := a.class(), o.class(); x != y {
+		return x > y
+	}
+	if a.lastWorked != o.lastWorked {
+		return a.lastWorked > o.lastWorked
+	}
+	if a.failures != o.failures {
+		return a.failures < o.failures
+	}
+	return a.lastHeard > o.lastHeard
+}
+
+// worst returns the index of the first of the least useful addresses.
+func worst(all []address) (w int) {
+	for i := range all {
+		if all[w].better(&all[i]) {
+			w = i
+		}
+	}
+	return w
+}
+
+// cut bounds a text in bytes, at the boundary of a character, and makes it valid UTF-8. It copies the text, so that a
+// small piece does not keep a large message alive.
+func cut(s string, limit int) string {
+	if s == "" {
+		return ""
+	}
+	return strings.Clone(strings.ToValidUTF8(prefix(s, limit), "?"))
+}
+
+// prefix returns the longest beginning of s of at most limit bytes that ends at the boundary of a character.
+func prefix(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && s[limit]&0xc0 == 0x80 {
+		limit--
+	}
+	return s[:limit]
+}

@@ -1,0 +1,131 @@
+package book
+
+import (
+	"strings"
+
+	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// sources keeps one copy of each Source, however many addresses it told us of.
+type sources struct {
+	all   map[peerstore.Source]*source
+	kinds map[string]*kind
+}
+
+type source struct {
+	peerstore.Source
+	group     peerstore.Group
+	kind      *kind
+	addresses int // that it told us of
+}
+
+// kind is what all sources of one Source.Kind share.
+type kind struct {
+	quota int // its part of MaxPeers, in eighths
+	fresh int // peers of the new table whose first address came from it
+}
+
+// maxKinds bounds the kinds that quotas tell apart. Our own code names kinds, never a remote.
+const maxKinds = 64
+
+func newSources() sources {
+	return sources{make(map[peerstore.Source]*source), map[string]*kind{"": {quota: kindQuota("")}}}
+}
+
+// hold returns the one copy of a source within its bounds, and counts one more address of it.
+func (s *sources) hold(from peerstore.Source, groups *peerstore.Groups) *source {
+	from.Kind = prefix(from.Kind, peerstore.MaxSourceKind)
+	from.IP = from.IP.Unmap().WithZone("")
+	if len(from.From) > maxID {
+		from.From = ""
+	}
+	src := s.all[from]
+	if src == nil {
+		from.Kind = strings.Clone(from.Kind)
+		from.From = transport.NodeID(strings.Clone(string(from.From)))
+		src = &source{Source: from, group: groups.OfSource(from), kind: s.kindOf(from.Kind)}
+		s.all[from] = src
+	}
+	src.addresses++
+	return src
+}
+
+// release counts one address less of a source.
+func (s *sources) release(src *source) {
+	if src.addresses--; src.addresses == 0 {
+		delete(s.all, src.Source)
+	}
+}
+
+func (s *sources) kindOf(name string) *kind {
+	k := s.kinds[name]
+	if k == nil {
+		if len(s.kinds) >= maxKinds {
+			return s.kinds[""]
+		}
+		k = &kind{quota: kindQuota(name)}
+		s.kinds[name] = k
+	}
+	return k
+}
+
+// count keeps kind.fresh for one address.
+func (a *address) count(on bool) {
+	if a.counted == on {
+		return
+	}
+	a.counted = on
+	if on {
+		a.source.kind.fresh++
+	} else {
+		a.source.kind.fresh--
+	}
+}
+
+// One way to hear of peers may not fill the whole book. A Source.Kind whose peers in the new table exceed its share of
+// MaxPeers (and leastOfKind) has room for a new one only in the place of another of its own. One node may tell us of
+// leastOfSource addresses, or of 1/sourceQuota of MaxPeers if that is more.
+const (
+	leastOfKind   = 1024
+	leastOfSource = 1024
+	sourceQuota   = 64
+	quotaLooks    = 32 // how many peers are looked at to find one of the same kind
+)
+
+// kindQuota is the share of a kind of sources, in eighths of MaxPeers.
+func kindQuota(kind string) int {
+	switch kind {
+	case peerstore.SourceConfig, "operator", "static", "file", "addrbook": // the operator's own, and what he imports
+		return 8
+	case "pex":
+		return 6
+	case "inbound", "peer": // each that links to us tells of itself: making more of these costs an attacker little
+		return 2
+	}
+	return 3
+}
+
+// withinQuota reports whether one more peer of a source may be learned. It makes room for it if it can.
+func (c *catalog) withinQuota(src *source) bool {
+	if src.From != "" && src.addresses > max(c.limits.MaxPeers/sourceQuota, leastOfSource) {
+		return src.Source.Kind == peerstore.SourceConfig
+	}
+	if src.kind.fresh < max(c.limits.MaxPeers/8*src.kind.quota, leastOfKind) {
+		return true
+	}
+	looks := quotaLooks
+	for level := range middleLevel + 1 {
+		for _, far := range [...]bool{false, true} {
+			all := c.ranks[rankAt(level, false, far, peerstore.New)]
+			for n := min(len(all), looks); n > 0; n-- {
+				looks--
+				if e := all[c.random.IntN(len(all))]; e.addresses[0].source.kind == src.kind {
+					c.remove(e)
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
