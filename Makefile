@@ -66,7 +66,7 @@ model: export GOGC = 800
 model: export SWITCHYARD_MODEL_OPS = $(OPS)
 model: export SWITCHYARD_MODEL_SEED = $(SEED)
 model: ## ten million random operations beside a reference (OPS=1000000; SEED=7 repeats a failure)
-	@.ci/long ./peerstore '^Test(Model|Invariants)$$'
+	@.ci/long ./peerstore/internal/book '^Test(Model|Invariants)$$'
 	@$(memory) SWITCHYARD_MODEL_OPS=$$(($(OPS) / 10)) .ci/long ./peerstore/badger '^TestStore$$/^Model$$'
 	@.ci/long ./host/peers '^TestModel$$'
 
