@@ -16,8 +16,8 @@ import (
 
 const echoID = int64(cometpeer.EchoChannel)
 
-// attacks are those that anyone who reaches our port can try on this wire. Each leaves its connections open: the node is asked to serve an honest peer while
-// they are, and again afterwards, when it has to be as small as it was.
+// attacks holds the attacks that anyone who reaches our port can try on this wire. Each leaves its connections open.
+// The node must serve an honest peer meanwhile and afterwards, and shrink to its old size after they are closed.
 var attacks = []struct {
 	name string
 	run  func(t *testing.T, a *arena)
@@ -157,7 +157,7 @@ var attacks = []struct {
 		c := a.link(t)
 		say(c, packetOf(0, true, pexAnswer(4000)))
 		secretHangsUp(t, "4,000 addresses", c, 3*time.Second)
-		c = a.link(t) // as many as fit: truncated, not punished
+		c = a.link(t) // more than fit: truncated, not punished
 		say(c, packetOf(0, true, pexAnswer(600)))
 	}},
 	{"PEX request flood", func(t *testing.T, a *arena) {
@@ -173,7 +173,7 @@ var attacks = []struct {
 			c := a.link(t)
 			_ = c.SetDeadline(time.Now().Add(3 * time.Second))
 			wg.Go(func() {
-				for range 64 { // asks for 64 MiB, and reads nothing
+				for range 64 { // request 64 MiB, read nothing
 					if !say(c, request) {
 						break
 					}
@@ -199,7 +199,7 @@ var attacks = []struct {
 	}},
 }
 
-// TestAttacks plays the attacks against the real program, over TCP.
+// TestAttacks runs the attacks against the real program, over TCP.
 func TestAttacks(t *testing.T) {
 	a := newArena(t)
 	a.serves(t, "at the start")

@@ -20,7 +20,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/interop/cometpeer"
 )
 
-// arena is a running program of ours, and those who attack it.
+// arena is our running program and its attackers.
 type arena struct {
 	*nodeDir
 	t        *testing.T
@@ -45,7 +45,7 @@ func newArena(t *testing.T) *arena {
 	return a
 }
 
-// dial connects from an IP of its own, so that one attack does not spend the next one's budgets.
+// dial connects from a fresh IP, so that one attack does not spend the budgets of the next.
 func (a *arena) dial(t *testing.T) net.Conn {
 	t.Helper()
 	a.mu.Lock()
@@ -64,7 +64,7 @@ func (a *arena) dial(t *testing.T) net.Conn {
 	return conn
 }
 
-// hangUp ends all attackers' connections.
+// hangUp closes all connections of attackers.
 func (a *arena) hangUp() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -88,7 +88,7 @@ func (a *arena) secured(t *testing.T) *secretconn.Conn {
 	return c
 }
 
-// link is a connection that has been through the whole handshake, as a node of our network with the echo and PEX channels.
+// link returns a connection after the whole handshake, as a node of our network with the echo and PEX channels.
 func (a *arena) link(t *testing.T) *secretconn.Conn {
 	t.Helper()
 	key, err := handshake.GenerateNodeKey()
@@ -106,7 +106,7 @@ func (a *arena) link(t *testing.T) *secretconn.Conn {
 	return c
 }
 
-// infoOf is a node info as it travels, its length in front.
+// infoOf encodes a node info with its length, as it travels.
 func infoOf(t *testing.T, id string) []byte {
 	t.Helper()
 	info := p2p.DefaultNodeInfo{ProtocolVersion: p2p.NewProtocolVersion(8, 11, 0), DefaultNodeID: p2p.ID(id), ListenAddr: "127.0.0.1:1", Network: network, Version: "1", Moniker: "attacker",
@@ -139,7 +139,7 @@ func readDelimited(r io.Reader) ([]byte, error) {
 	}
 }
 
-// packetOf is an MConnection packet of a message.
+// packetOf encodes an MConnection packet of a message.
 func packetOf(channel int64, last bool, data []byte) []byte {
 	var m []byte
 	m = protowire.AppendTag(m, 1, protowire.VarintType)
@@ -154,10 +154,10 @@ func packetOf(channel int64, last bool, data []byte) []byte {
 	return delimited(protowire.AppendBytes(p, m))
 }
 
-// pingOf is a ping packet.
+// pingOf encodes a ping packet.
 func pingOf() []byte { return []byte{2, 1<<3 | 2, 0} }
 
-// pexRequest and pexAnswer are PEX messages; n addresses are told.
+// pexRequest and pexAnswer encode PEX messages, the answer with n addresses.
 func pexRequest() []byte { return []byte{1<<3 | 2, 0} }
 
 func pexAnswer(n int) []byte {
@@ -177,7 +177,7 @@ func pexAnswer(n int) []byte {
 	return protowire.AppendBytes(m, addresses)
 }
 
-// say writes and flushes. It says false once the node has hung up.
+// say writes, flushes, and reports false once the node has hung up.
 func say(c *secretconn.Conn, packets ...[]byte) bool {
 	for _, p := range packets {
 		if _, err := c.Write(p); err != nil {
@@ -187,7 +187,7 @@ func say(c *secretconn.Conn, packets ...[]byte) bool {
 	return c.Flush() == nil
 }
 
-// hangsUp waits until the node ends the connection, which has to be within the bound.
+// hangsUp waits until the node ends the connection, and fails the test after the bound.
 func hangsUp(t *testing.T, what string, c net.Conn, bound time.Duration) {
 	t.Helper()
 	_ = c.SetDeadline(time.Now().Add(bound))
@@ -205,7 +205,7 @@ func secretHangsUp(t *testing.T, what string, c *secretconn.Conn, bound time.Dur
 	}
 }
 
-// serves says how long an honest CometBFT switch needs to connect and to have a message echoed.
+// serves returns how long an honest CometBFT switch takes to connect and to get a message echoed.
 func (a *arena) serves(t *testing.T, when string) time.Duration {
 	t.Helper()
 	began := time.Now()

@@ -10,10 +10,11 @@ import (
 	"testing"
 )
 
-// releases of CometBFT, other than the one that this module requires, that run in networks today. Building them takes minutes, so `make compat` runs this.
+// releases lists releases of CometBFT that run in networks today, besides the one that this module requires. Building
+// them takes minutes, so `make compat` runs this.
 var releases = []struct {
 	version string
-	drop    []string // replacements in its go.mod that module proxies do not serve any more; what they replace serves as well
+	drop    []string // replacements in its go.mod that module proxies no longer serve; the replaced modules do as well
 }{
 	{"v0.34.35", []string{"github.com/adlio/schema@v1.3.6", "github.com/go-kit/kit@v0.13.0", "github.com/spf13/afero@v1.11.0"}},
 	{"v0.37.15", nil},
@@ -21,7 +22,7 @@ var releases = []struct {
 	{"v1.0.1", nil},
 }
 
-// TestReleases: our program beside full nodes of other releases.
+// TestReleases runs our program beside full nodes of other releases.
 func TestReleases(t *testing.T) {
 	for _, r := range releases {
 		t.Run(r.version, func(t *testing.T) { testFullNode(t, buildRelease(t, r.version, r.drop)) })

@@ -20,7 +20,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/programtest"
 )
 
-// fullNode is a CometBFT node as an operator runs it: the program, with its built-in key-value application, producing blocks alone.
+// fullNode is a CometBFT node as an operator runs it: the program with its built-in key-value application, the only
+// validator.
 type fullNode struct {
 	process *programtest.Process
 	chain   string
@@ -76,7 +77,7 @@ func (n *fullNode) ended() bool {
 	}
 }
 
-// get asks the node's RPC.
+// get calls the node's RPC.
 func (n *fullNode) get(t *testing.T, path string, into any) error {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
@@ -93,7 +94,7 @@ func (n *fullNode) get(t *testing.T, path string, into any) error {
 	return json.NewDecoder(resp.Body).Decode(into)
 }
 
-// height is that of the latest block.
+// height returns the height of the latest block.
 func (n *fullNode) height(t *testing.T) (int, error) {
 	var s struct {
 		Result struct {
@@ -108,7 +109,7 @@ func (n *fullNode) height(t *testing.T) (int, error) {
 	return strconv.Atoi(s.Result.SyncInfo.Height)
 }
 
-// cometNetInfo is what we read of /net_info.
+// cometNetInfo is the part of /net_info that we read.
 type cometNetInfo struct {
 	Result struct {
 		Peers []struct {
@@ -124,14 +125,14 @@ type cometNetInfo struct {
 	} `json:"result"`
 }
 
-// TestFullNode: our program beside a full node of the release that this module requires.
+// TestFullNode runs our program beside a full node of the release that this module requires.
 func TestFullNode(t *testing.T) {
 	t.Parallel()
 	testFullNode(t, cometbftProgram(t))
 }
 
-// testFullNode: our program joins a real CometBFT full node, which lists it and keeps it while it makes blocks; our own commands show the full node, and
-// visit it.
+// testFullNode joins our program to a CometBFT full node, which lists it and keeps it while producing blocks. Our
+// commands show and visit the full node.
 func testFullNode(t *testing.T, program string) {
 	full := startFullNode(t, program)
 	address := full.id + "@" + full.p2p
@@ -200,7 +201,7 @@ func testFullNode(t *testing.T, program string) {
 	}
 	t.Logf("%d blocks in %v beside our node", after-before, time.Since(began).Round(time.Millisecond))
 
-	// A link that ends is made anew, by whichever end dials first.
+	// A link that ends comes up again, whichever end dials first.
 	if err := ours.client.Disconnect(t.Context(), p.NodeID); err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ const network = "interop-net"
 
 var echoChannel = muxer.Channel{ID: cometpeer.EchoChannel, Name: "/echo/1.0.0"}
 
-// waitFor asks until ok, or fails the test after a bound that a loaded machine keeps.
+// waitFor polls until ok, or fails the test after a bound that even a loaded machine keeps.
 func waitFor(t *testing.T, bound time.Duration, what string, ok func() bool) {
 	t.Helper()
 	if !within(bound, ok) {
@@ -46,7 +46,7 @@ func within(bound time.Duration, ok func() bool) bool {
 
 func cometID(n *node.Node) p2p.ID { return p2p.ID(n.Key.ID()) }
 
-// startComets runs a network of ordinary CometBFT switches that know one seed, and waits until they know each other.
+// startComets starts a network of ordinary CometBFT switches that know one seed, and waits until they know each other.
 func startComets(t *testing.T, count int) (seed *cometpeer.Node, nodes []*cometpeer.Node) {
 	t.Helper()
 	seed = cometpeer.Start(t, cometpeer.Config{Network: network, Moniker: "seed"})
@@ -65,8 +65,9 @@ func startComets(t *testing.T, count int) (seed *cometpeer.Node, nodes []*cometp
 	return seed, nodes
 }
 
-// TestJoin: a node that knows only the seed of a network of six real CometBFT switches is connected to all of them; each shows who we are; the address
-// books hold each other; echoes of all sizes are equal in both directions and in order.
+// TestJoin starts a node that knows only the seed of a network of six CometBFT switches. It must connect to all of
+// them, each must show who we are, the address books must hold each other, and echoes of all sizes must return in
+// order, both ways.
 func TestJoin(t *testing.T) {
 	seed, comets := startComets(t, 6)
 	ours := node.Start(t, node.Config{
@@ -109,7 +110,7 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-// echoes sends messages of 1 B to 4 MiB both ways, and compares what returns, in order.
+// echoes sends messages of 1 B to 4 MiB both ways and compares what returns, in order.
 func echoes(t *testing.T, ours *node.Node, c *cometpeer.Node) {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
@@ -184,7 +185,7 @@ func echoes(t *testing.T, ours *node.Node, c *cometpeer.Node) {
 	}
 }
 
-// TestWrongNetwork: a node of another network is refused with that reason, whichever end dials.
+// TestWrongNetwork checks that a node of another network is refused with that reason, whichever end dials.
 func TestWrongNetwork(t *testing.T) {
 	foreign := cometpeer.Start(t, cometpeer.Config{Network: "another-net", Moniker: "foreign"})
 	ours := node.Start(t, node.Config{Network: network, Moniker: "ours", Channels: []muxer.Channel{echoChannel}, PEX: &pex.Config{}})

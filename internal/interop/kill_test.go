@@ -14,16 +14,17 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/programtest"
 )
 
-// TestKilledAgainAndAgain: the program is killed (SIGKILL) at random moments: while it starts, while it learns peers from PEX and from dials, while bans are made
-// and lifted. It always starts again; every ban that was acknowledged is there, none that was lifted, and every peer that was known for longer than a write takes.
+// TestKilledAgainAndAgain kills the program (SIGKILL) at random moments: while it starts, while it learns peers from
+// PEX and from dials, while bans are made and lifted. It must always start again, with every acknowledged ban, no
+// lifted ban, and every peer that was known for longer than a write takes.
 func TestKilledAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	const rounds = 20
 	_, comets := startComets(t, 3)
-	// With room for so many no bucket is ever full: nobody loses his place to another.
+	// With so much room no bucket is ever full, so no peer loses its place.
 	ours := newNodeDir(t, network, "killed", "peers.max_outbound=3", "peers.max_known=1000000", fmt.Sprintf("peers.bootstrap=[%q, %q, %q]", comets[0].Address(), comets[1].Address(), comets[2].Address()))
 	l := &ledger{nodeDir: ours, rnd: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1)), known: map[string]bool{}, bans: map[string]bool{}}
-	for _, c := range comets { // what PEX has to tell
+	for _, c := range comets { // what PEX can report
 		for range 300 {
 			a := l.stranger(t)
 			if err := c.Book.AddAddress(a, a); err != nil {
@@ -36,7 +37,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	for round := range rounds {
 		p := ours.Launch(t)
 		if round%5 == 4 { // while it starts, or right after
-			rest(time.Duration(l.rnd.Int64N(int64(300 * time.Millisecond))))
+			pause(time.Duration(l.rnd.Int64N(int64(300 * time.Millisecond))))
 			p.Kill()
 			killed++
 			continue
@@ -60,14 +61,14 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	}
 }
 
-// rest waits; nothing tells that the right moment for a kill has come.
-func rest(d time.Duration) {
+// pause waits: no event marks the right moment for a kill.
+func pause(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	<-timer.C
 }
 
-// ledger is what the killed program must not lose.
+// ledger records what the killed program must not lose.
 type ledger struct {
 	*nodeDir
 	rnd   *rand.Rand
@@ -76,7 +77,7 @@ type ledger struct {
 	free  []string        // acknowledged, and lifted with an acknowledgement
 }
 
-// stranger is an address at which nobody answers.
+// stranger returns an address at which no node answers.
 func (l *ledger) stranger(t *testing.T) *p2p.NetAddress {
 	t.Helper()
 	a, err := p2p.NewNetAddressString(fmt.Sprintf("%016x%016x%08x@127.%d.%d.%d:1", l.rnd.Uint64(), l.rnd.Uint64(), l.rnd.Uint32(), 1+l.rnd.IntN(250), l.rnd.IntN(250), 1+l.rnd.IntN(250)))
@@ -86,7 +87,7 @@ func (l *ledger) stranger(t *testing.T) *p2p.NetAddress {
 	return a
 }
 
-// stored are the peers that the program knows now.
+// stored returns the peers that the program knows now.
 func (l *ledger) stored(ctx context.Context) (map[string]bool, error) {
 	list, err := l.client.Store(ctx, 10_000)
 	ids := make(map[string]bool, len(list))
@@ -96,7 +97,7 @@ func (l *ledger) stored(ctx context.Context) (map[string]bool, error) {
 	return ids, err
 }
 
-// check compares what the program has after a start with what it had.
+// check compares the program's state after a start with the ledger.
 func (l *ledger) check(t *testing.T, when string) {
 	t.Helper()
 	have, missing := map[string]bool{}, 0
@@ -138,16 +139,17 @@ func (l *ledger) check(t *testing.T, when string) {
 	}
 }
 
-// work lets the program learn and makes bans until it is killed after the given time, and writes down what it must not lose.
+// work lets the program learn peers and makes bans until it kills the program after d. It records what must not be
+// lost.
 func (l *ledger) work(t *testing.T, p *programtest.Process, life time.Duration) {
 	t.Helper()
-	// The store promises to write within 100 ms; a loaded machine gets more.
+	// The store promises to write within 100 ms; allow a loaded machine more.
 	const written = 500 * time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var wg sync.WaitGroup
 	seen := map[string]time.Time{}
-	wg.Go(func() { // watches what it learns
+	wg.Go(func() { // watch what it learns
 		for ctx.Err() == nil {
 			ids, err := l.stored(ctx)
 			now := time.Now()
@@ -159,14 +161,14 @@ func (l *ledger) work(t *testing.T, p *programtest.Process, life time.Duration) 
 					seen[id] = now
 				}
 			}
-			rest(20 * time.Millisecond)
+			pause(20 * time.Millisecond)
 		}
 	})
 	var dials []string
 	for range 200 {
-		dials = append(dials, l.stranger(t).String()) // each at a place of its own: the store keeps only a few ids that are at one
+		dials = append(dials, l.stranger(t).String()) // each at its own IP: the store keeps only a few ids per IP
 	}
-	wg.Go(func() { // lets it learn by dials that fail
+	wg.Go(func() { // let it learn by dials that fail
 		for _, a := range dials {
 			if ctx.Err() != nil {
 				return
@@ -174,7 +176,7 @@ func (l *ledger) work(t *testing.T, p *programtest.Process, life time.Duration) 
 			_, _ = l.client.Dial(ctx, a)
 		}
 	})
-	wg.Go(func() { // makes bans, and lifts some
+	wg.Go(func() { // make bans and lift some
 		for ctx.Err() == nil {
 			target := fmt.Sprintf("10.%d.%d.%d", l.rnd.IntN(250), l.rnd.IntN(250), 1+l.rnd.IntN(250))
 			if l.rnd.IntN(2) == 0 {
@@ -185,16 +187,16 @@ func (l *ledger) work(t *testing.T, p *programtest.Process, life time.Duration) 
 			}
 			l.bans[target] = true
 			if l.rnd.IntN(3) == 0 {
-				delete(l.bans, target) // without an acknowledgement it may be lifted or not
+				delete(l.bans, target) // not acknowledged: it may be lifted or not
 				if l.client.Unban(ctx, target) != nil {
 					return
 				}
 				l.free = append(l.free, target)
 			}
-			rest(5 * time.Millisecond)
+			pause(5 * time.Millisecond)
 		}
 	})
-	rest(life)
+	pause(life)
 	now := time.Now()
 	p.Kill()
 	cancel()

@@ -27,12 +27,13 @@ func wantReason(t *testing.T, err error, code muxer.Code) {
 	}
 }
 
-// TestSimultaneousDial: both ends dial at once, again and again, and end with one link that both agree on.
+// TestSimultaneousDial lets both ends dial at once, again and again. They must end with one link that both agree on.
 //
-// In about 1 of 150 rounds both of CometBFT's goroutines (its dial's and its listener's) take the peer for new (p2p/switch.go, addPeer: filterPeer of both comes
-// before peers.Add of either). The loser's end then removes the winner from the set, by the id that they share, while its connection lives on. CometBFT counts no
-// peer, yet answers on that link; it may not even be able to dial again, because its list of connections still holds our address (p2p/transport.go, filterConn).
-// Nothing but the end of that link helps, so that is what this test does then: afterwards there has to be one link again.
+// In about 1 of 150 rounds both goroutines of CometBFT (the dialer and the listener) take the peer for new
+// (p2p/switch.go, addPeer: both run filterPeer before either runs peers.Add). The loser's end then removes the winner
+// from the set, because they share the id, while its connection lives on. CometBFT counts no peer, yet answers on that
+// link; it may be unable to dial again, because its list of connections still holds our address (p2p/transport.go,
+// filterConn). Only the end of that link helps, so the test ends it; then there must be one link again.
 func TestSimultaneousDial(t *testing.T) {
 	c := cometpeer.Start(t, cometpeer.Config{Network: network, Moniker: "comet", NoPEX: true})
 	forgotten := 0
@@ -52,7 +53,8 @@ func TestSimultaneousDial(t *testing.T) {
 		wg.Go(func() { _ = c.Switch.DialPeerWithAddress(at) })
 		wg.Wait()
 		id, began := transport.NodeID(c.ID()), time.Now()
-		// one says that each end has one peer, the other, and that a message comes back: so both mean the same link.
+		// one reports whether each end has the other as its only peer and a message comes back, so that both mean the
+		// same link.
 		one := func() bool {
 			if _, up := ours.Host.Peer(id); !up || c.Peer(string(ours.Key.ID())) == nil || !echoed(t, ours, id, byte(round)) {
 				return false
@@ -75,7 +77,7 @@ func TestSimultaneousDial(t *testing.T) {
 	}
 }
 
-// echoed says whether a message to the peer comes back soon. What is left of an earlier one is thrown away.
+// echoed reports whether a message to the peer comes back soon. It discards the rest of an earlier one.
 func echoed(t *testing.T, ours *node.Node, id transport.NodeID, b byte) bool {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
@@ -94,7 +96,7 @@ func echoed(t *testing.T, ours *node.Node, id transport.NodeID, b byte) bool {
 	}
 }
 
-// TestReconnects: twenty reconnects in a row, both ends hanging up in turn.
+// TestReconnects makes twenty reconnects in a row; the ends hang up in turn.
 func TestReconnects(t *testing.T) {
 	c := cometpeer.Start(t, cometpeer.Config{Network: network, Moniker: "comet", NoPEX: true})
 	ours := node.Start(t, node.Config{Network: network, Moniker: "ours", Channels: []muxer.Channel{echoChannel}})
@@ -120,7 +122,7 @@ func TestReconnects(t *testing.T) {
 		if err != nil || len(e.Message) != 1 || e.Message[0] != byte(i) {
 			t.Fatalf("reconnect %d: echo %v, %v", i, e.Message, err)
 		}
-		var peer p2p.Peer // CometBFT may answer before it has the peer in its set
+		var peer p2p.Peer // CometBFT may answer before its set has the peer
 		waitFor(t, 10*time.Second, "CometBFT has the peer", func() bool { peer = c.Peer(string(ours.Key.ID())); return peer != nil })
 		if i%2 == 0 {
 			ours.Host.Disconnect(id, muxer.CodeRequested, "test")

@@ -25,7 +25,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport/quic"
 )
 
-// dual starts a node that speaks both families, over TCP and QUIC, and echoes on the echo channel if asked to.
+// dual starts a node that speaks both wires, over TCP and QUIC, and on request echoes on the echo channel.
 func dual(t *testing.T, echoes bool) *node.Node {
 	n := node.Start(t, node.Config{Network: network, Moniker: "dual", Channels: []muxer.Channel{echoChannel}, Tune: func(hc *host.Config) {
 		secure := tls.New(tls.Config{})
@@ -62,7 +62,7 @@ func dual(t *testing.T, echoes bool) *node.Node {
 	return n
 }
 
-// quicPort is where the node listens over QUIC.
+// quicPort returns the node's QUIC port.
 func quicPort(t *testing.T, n *node.Node) string {
 	for _, a := range n.Host.ListenAddrs() {
 		if port, err := a.ValueForProtocol(ma.P_UDP); err == nil {
@@ -73,11 +73,11 @@ func quicPort(t *testing.T, n *node.Node) string {
 	return ""
 }
 
-// lp2pSizes are the messages that cross: CometBFT's libp2p mode has no empty ones.
+// lp2pSizes holds the sizes of the messages: CometBFT's libp2p mode has no empty ones.
 var lp2pSizes = []int{1, 100, 1023, 1024, 65536, 1 << 20, 4 << 20}
 
-// TestCometOverLibp2pDialsUs: a CometBFT node in its libp2p mode that has us among its first peers gets its messages back, while a CometBFT node over TCP is
-// connected to the same node and gets its own back.
+// TestCometOverLibp2pDialsUs starts a CometBFT node in its libp2p mode with us among its first peers. It must get its
+// messages back, while another CometBFT node, over TCP, is connected to the same node of ours and gets its own back.
 func TestCometOverLibp2pDialsUs(t *testing.T) {
 	ours := dual(t, true)
 	plain := cometpeer.Start(t, cometpeer.Config{Network: network, NoPEX: true})
@@ -117,7 +117,7 @@ func TestCometOverLibp2pDialsUs(t *testing.T) {
 	await(t, tcpGot, want)
 }
 
-// TestCometOverLibp2pIsDialed: we dial a CometBFT node in its libp2p mode, and its echo reactor sends our messages back.
+// TestCometOverLibp2pIsDialed dials a CometBFT node in its libp2p mode, whose echo reactor must return our messages.
 func TestCometOverLibp2pIsDialed(t *testing.T) {
 	theirs := cometlp2p.Start(t, cometlp2p.Config{Network: network})
 	ours := dual(t, false)
@@ -144,7 +144,7 @@ func TestCometOverLibp2pIsDialed(t *testing.T) {
 			t.Fatalf("%d bytes came back from %s as %d others", size, e.From, len(e.Message))
 		}
 	}
-	// Many at once: order is not promised on this wire, so each says which it is.
+	// Many at once: this wire does not keep the order, so each message holds its number.
 	const n = 200
 	for i := range n {
 		if err := ours.Channels[0].Send(ctx, info.ID, []byte(fmt.Sprintf("message %d", i))); err != nil {

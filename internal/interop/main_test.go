@@ -1,4 +1,4 @@
-// Package interop holds the tests of Switchyard beside real CometBFT: its switches in this process, and its program.
+// Package interop tests Switchyard with real CometBFT: switches in this process, and its program.
 package interop
 
 import (

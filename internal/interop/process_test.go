@@ -7,36 +7,36 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/programtest"
 )
 
-// programs are the programs under test.
+// programs holds the programs under test.
 var programs programtest.Builds
 
-// switchyardProgram is our real program.
+// switchyardProgram builds our program.
 func switchyardProgram(t *testing.T) string { return programs.Get(t, "../..", programtest.Ours) }
 
-// cometbftProgram is CometBFT's node, of the version that go.mod names.
+// cometbftProgram builds CometBFT's node, of the version that go.mod names.
 func cometbftProgram(t *testing.T) string {
 	return programs.Get(t, ".", "github.com/cometbft/cometbft/cmd/cometbft")
 }
 
-// ask runs our program and reads the JSON that it prints.
+// ask runs our program and parses the JSON that it prints.
 func ask[T any](t *testing.T, args ...string) T {
 	t.Helper()
 	return programtest.Ask[T](t, switchyardProgram(t), args...)
 }
 
-// refuse runs our program, which has to fail.
+// refuse runs our program, which must fail.
 func refuse(t *testing.T, args ...string) programtest.Failed {
 	t.Helper()
 	return programtest.Refuse(t, switchyardProgram(t), args...)
 }
 
-// nodeDir is the folder of a node of ours that runs as a program, and a client of its admin API.
+// nodeDir is the folder of a node that runs as a program, with a client of its admin API.
 type nodeDir struct {
 	*programtest.NodeDir
 	client *admin.Client
 }
 
-// newNodeDir makes one that listens on a free TCP port.
+// newNodeDir makes the folder of a node that listens on a free TCP port.
 func newNodeDir(t *testing.T, network, moniker string, sets ...string) *nodeDir {
 	t.Helper()
 	args := []string{"--listen", "/ip4/127.0.0.1/tcp/0"}
@@ -51,7 +51,7 @@ func newNodeDir(t *testing.T, network, moniker string, sets ...string) *nodeDir 
 	return y
 }
 
-// peers are the links of the running node.
+// peers returns the links of the running node.
 func (y *nodeDir) peers(t *testing.T) []admin.Peer {
 	t.Helper()
 	return ask[[]admin.Peer](t, "peers", "--json", "--home", y.Home)

@@ -16,7 +16,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/programtest"
 )
 
-// TestProgramVisits: dial, ping and echo of the real program against a real CometBFT switch.
+// TestProgramVisits runs the program's dial, ping and echo against a real CometBFT switch.
 func TestProgramVisits(t *testing.T) {
 	t.Parallel()
 	c := cometpeer.Start(t, cometpeer.Config{Network: network, Moniker: "visited"})
@@ -87,8 +87,8 @@ func portOf(t *testing.T, address string) string {
 	return port
 }
 
-// TestProgramJoins: the real program joins a network of real CometBFT switches through its seed, is steered by its commands, and finds the network again
-// after a restart without the seed.
+// TestProgramJoins joins the program to a network of real CometBFT switches through their seed, steers it by its
+// commands, and checks that it finds the network again after a restart without the seed.
 func TestProgramJoins(t *testing.T) {
 	t.Parallel()
 	seed, comets := startComets(t, 5)
@@ -128,7 +128,7 @@ func TestProgramJoins(t *testing.T) {
 	p.Stop(t)
 }
 
-// visitOurs visits our own running node as a CometBFT peer would: its echo service answers.
+// visitOurs visits our running node as a CometBFT peer would; its echo service must answer.
 func visitOurs(t *testing.T, ours *nodeDir) {
 	t.Helper()
 	if d := ask[programtest.Dialed](t, "dial", ours.Address(t), "--json"); d.NodeID != ours.NodeID || d.Info.Moniker != "the-program" {
@@ -158,7 +158,7 @@ func visitOurs(t *testing.T, ours *nodeDir) {
 	})
 }
 
-// dialFrom lets a CometBFT switch dial, and returns its peer; nil when it was refused.
+// dialFrom lets a CometBFT switch dial and returns its peer, or nil if it was refused.
 func dialFrom(t *testing.T, c *cometpeer.Node, address string) p2p.Peer {
 	t.Helper()
 	at, err := p2p.NewNetAddressString(address)
@@ -169,7 +169,8 @@ func dialFrom(t *testing.T, c *cometpeer.Node, address string) p2p.Peer {
 	return c.Switch.Peers().Get(at.ID)
 }
 
-// banned bans a peer by command: its link ends, and no dial either way brings it back until the ban is lifted.
+// banned bans a peer by command. Its link must end, and no dial in either direction may restore it until the ban is
+// lifted.
 func banned(t *testing.T, ours *nodeDir, c *cometpeer.Node) {
 	t.Helper()
 	program := switchyardProgram(t)
@@ -198,7 +199,8 @@ func banned(t *testing.T, ours *nodeDir, c *cometpeer.Node) {
 		t.Fatalf("unban: %+v", r)
 	}
 	waitFor(t, 10*time.Second, "the peer is back after the ban", func() bool {
-		_, _ = ours.client.Dial(t.Context(), c.Address()) // refused for a moment while CometBFT still removes the last link
+		// refused for a moment while CometBFT still removes the last link
+		_, _ = ours.client.Dial(t.Context(), c.Address())
 		return has()
 	})
 	ban()

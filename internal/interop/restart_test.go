@@ -12,7 +12,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore/badger"
 )
 
-// TestRestartWithoutSeed: after a restart, with the seed gone, the node finds its peers again from its store.
+// TestRestartWithoutSeed checks that a node finds its peers again from its store after a restart without the seed.
 func TestRestartWithoutSeed(t *testing.T) {
 	seed, comets := startComets(t, 4)
 	dir := t.TempDir() + "/peers"

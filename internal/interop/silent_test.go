@@ -16,8 +16,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// TestSilentConnections: 500 connections that say nothing, from several IPs, hold every place that handshakes have, and do not delay the connections of real
-// peers measurably. Those that lose their place, or whose time is over, are made again at once.
+// TestSilentConnections opens 500 connections that send nothing, from several IPs, which take every handshake slot.
+// They must not measurably delay the connections of real peers. A connection that loses its slot or times out is opened
+// again at once.
 func TestSilentConnections(t *testing.T) {
 	const connects = 20
 	ours := node.Start(t, node.Config{Network: network, Moniker: "ours", Channels: []muxer.Channel{echoChannel}})
@@ -51,14 +52,14 @@ func TestSilentConnections(t *testing.T) {
 	}
 }
 
-// flood keeps many connections from many IPs open, and makes those again that are closed.
+// flood keeps many connections from many IPs open, and reopens those that are closed.
 type flood struct {
 	open, made atomic.Int64
 	cancel     context.CancelFunc
 	done       sync.WaitGroup
 }
 
-// startFlood keeps each connections from each of the IPs 127.0.0.2 and up. greet, if set, says something on each.
+// startFlood keeps each connections open from each of the IPs 127.0.0.2 and up. greet, unless nil, writes to each.
 func startFlood(t *testing.T, address string, ips, each int, greet func(net.Conn)) *flood {
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &flood{cancel: cancel}
@@ -82,7 +83,7 @@ func startFlood(t *testing.T, address string, ips, each int, greet func(net.Conn
 	return f
 }
 
-// one holds one connection until either end has enough.
+// one holds one connection until either end closes it.
 func (f *flood) one(ctx context.Context, dialer *net.Dialer, address string, greet func(net.Conn)) {
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {

@@ -22,13 +22,13 @@ import (
 // patience is how long a peer may take to add or to drop another.
 const patience = 10 * time.Second
 
-// cometPair is two real switches with one link between them.
+// cometPair is two real switches with a link between them.
 type cometPair struct {
 	a, b *cometpeer.Node
 	to   p2p.Peer // b, as a sees it
 	back p2p.Peer // a, as b sees it
 	dirs []string
-	got  chan []byte // what a receives, in round trips
+	got  chan []byte // what a receives in round trips
 }
 
 func newCometPair() (benchkit.Pair, error) {
@@ -96,7 +96,8 @@ func (c *cometPair) Close() {
 	}
 }
 
-// cometTransport measures CometBFT's own set-up: TCP, SecretConnection and node info on both ends of its MultiplexTransport, without a switch.
+// cometTransport measures CometBFT's bare set-up: TCP, SecretConnection and node info on both ends of its
+// MultiplexTransport, without a switch.
 type cometTransport struct {
 	listener *p2p.MultiplexTransport
 	addr     p2p.NetAddress
@@ -140,7 +141,7 @@ func newCometTransport(n int) (benchkit.Star, error) {
 	return t, nil
 }
 
-// call calls a method of the transport whose last parameter is of an unexported type, with that type's zero value.
+// call calls a method of the transport whose last parameter has an unexported type, with that type's zero value.
 func (t *cometTransport) call(mt *p2p.MultiplexTransport, method string, args ...any) (p2p.Peer, error) {
 	f := reflect.ValueOf(mt).MethodByName(method)
 	var in []reflect.Value
@@ -183,7 +184,7 @@ func cometInfo(key p2p.NodeKey) p2p.DefaultNodeInfo {
 	}
 }
 
-// cometStar is a hub and nodes that dial it, whole switches: linked when both have added the peer.
+// cometStar is a hub and nodes that dial it, all of them whole switches. A link is ready when both have added the peer.
 type cometStar struct {
 	hub     *cometpeer.Node
 	addr    *p2p.NetAddress
@@ -194,7 +195,7 @@ type cometStar struct {
 	atDialer []*benchkit.Watch
 }
 
-// newCometStar makes hubs whose nodes have these channels.
+// newCometStar returns a function that makes hubs whose nodes have the given channels.
 func newCometStar(channels []byte) func(n int) (benchkit.Star, error) {
 	return func(n int) (benchkit.Star, error) {
 		dir, err := os.MkdirTemp("", "bench")
@@ -234,7 +235,7 @@ func (t *cometStar) Setup(i int) error {
 		if t.atHub.Within(time.Second, d.ID(), true) {
 			break
 		}
-		// The hub took it for a duplicate of the link before, which it had not quite forgotten, and closed it without a word.
+		// The hub took it for a duplicate of the previous link, which it had not yet forgotten, and closed it silently.
 		t.atDialer[i].Forget(t.hub.ID())
 		if peer := d.Peer(t.hub.ID()); peer != nil {
 			d.Switch.StopPeerGracefully(peer)

@@ -47,7 +47,7 @@ func newOurPair() (benchkit.Pair, error) {
 	return p, p.Link(b.Address())
 }
 
-// newOurStar makes hubs whose nodes have these channels.
+// newOurStar returns a function that makes hubs whose nodes have the given channels.
 func newOurStar(channels []byte) func(n int) (benchkit.Star, error) {
 	return func(n int) (benchkit.Star, error) {
 		hub, err := startOurs(channels)
@@ -71,7 +71,8 @@ func newOurStar(channels []byte) func(n int) (benchkit.Star, error) {
 	}
 }
 
-// ourUpgrades measures set-ups as CometBFT's bare transport does them: transport, security, node info and a session on both ends, without hosts.
+// ourUpgrades measures the counterpart of CometBFT's bare transport: transport, security, node info and a session on
+// both ends, without hosts.
 type ourUpgrades struct {
 	dial     []*handshake.Upgrader
 	ids      []transport.NodeID

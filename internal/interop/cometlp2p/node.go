@@ -1,4 +1,5 @@
-// Package cometlp2p runs real CometBFT switches in their libp2p mode (QUIC, one message a stream), for tests beside them.
+// Package cometlp2p runs real CometBFT switches in their libp2p mode (QUIC, one message a stream), for tests beside
+// them.
 package cometlp2p
 
 import (
@@ -17,11 +18,11 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/interop/cometpeer"
 )
 
-// Config says what a node is like.
+// Config describes a node.
 type Config struct {
 	Network  string
 	Channels []byte                       // that count and echo; nil means the echo channel
-	Peers    []config.LibP2PBootstrapPeer // whom it connects to when it starts
+	Peers    []config.LibP2PBootstrapPeer // peers that it dials at its start
 }
 
 // Node is a running CometBFT switch over libp2p, with an echo reactor.
@@ -33,7 +34,7 @@ type Node struct {
 	port   int
 }
 
-// Start makes a node on a free loopback port; it is stopped with the test.
+// Start starts a node on a free loopback port. It stops with the test.
 func Start(tb testing.TB, c Config) *Node {
 	tb.Helper()
 	if c.Channels == nil {
@@ -75,15 +76,15 @@ func Start(tb testing.TB, c Config) *Node {
 	return n
 }
 
-// Address is where the node listens, as a multiaddr with its peer id.
+// Address returns the node's multiaddr with its peer id.
 func (n *Node) Address() string {
 	return fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1/p2p/%s", n.port, n.Host.ID())
 }
 
-// ID is the peer id, which is how the switch names its peers.
+// ID returns the peer id, by which switches name their peers.
 func (n *Node) ID() string { return n.Host.ID().String() }
 
-// Peer is the switch's peer of that peer id, nil when there is none.
+// Peer returns the switch's peer with that peer id, or nil.
 func (n *Node) Peer(id string) p2p.Peer { return n.Switch.Peers().Get(p2p.ID(id)) }
 
 func freePort() (int, error) {

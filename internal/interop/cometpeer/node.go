@@ -24,7 +24,7 @@ import (
 // EchoChannel is the channel of the echo service.
 const EchoChannel = 0x7e
 
-// Config says what a node is like. The zero value but for Network is an ordinary node.
+// Config describes a node. With Network alone it is an ordinary node.
 type Config struct {
 	Network     string
 	Moniker     string
@@ -51,7 +51,7 @@ type Node struct {
 	stop   sync.Once
 }
 
-// Start makes a node on a free loopback port; it is stopped with the test.
+// Start starts a node on a free loopback port. It stops with the test.
 func Start(tb testing.TB, c Config) *Node {
 	tb.Helper()
 	n, err := New(c, tb.TempDir())
@@ -62,7 +62,7 @@ func Start(tb testing.TB, c Config) *Node {
 	return n
 }
 
-// New is Start for callers that are not tests; Stop ends it.
+// New is Start for callers that are not tests. They call Stop.
 func New(c Config, dir string) (n *Node, err error) {
 	for range 5 { // another process may take the free port before the switch does
 		if n, err = start(c, dir); !errors.Is(err, syscall.EADDRINUSE) {
@@ -152,23 +152,23 @@ func start(c Config, dir string) (*Node, error) {
 func (n *Node) Stop() {
 	n.stop.Do(func() {
 		_ = n.Switch.Stop()
-		_ = n.mt.Close() // panics the second time
+		_ = n.mt.Close() // a second call panics
 		if b, ok := n.Book.(interface{ Wait() }); ok {
-			b.Wait() // it writes its file once more
+			b.Wait() // it writes its file a last time
 		}
 	})
 }
 
-// Address is where the node listens, as id@host:port.
+// Address returns the node's id@host:port.
 func (n *Node) Address() string { return p2p.IDAddressString(n.Key.ID(), n.Info.ListenAddr) }
 
-// ID is the node id in hex.
+// ID returns the node id in hex.
 func (n *Node) ID() string { return string(n.Key.ID()) }
 
-// Peer is the switch's peer of that id, nil when there is none.
+// Peer returns the switch's peer with that id, or nil.
 func (n *Node) Peer(id string) p2p.Peer { return n.Switch.Peers().Get(p2p.ID(id)) }
 
-// FreePort asks the system for a free port of an IP.
+// FreePort returns a free TCP port of an IP.
 func FreePort(ip string) (int, error) {
 	ln, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 	if err != nil {
@@ -178,7 +178,7 @@ func FreePort(ip string) (int, error) {
 	return ln.Addr().(*net.TCPAddr).Port, nil
 }
 
-// EchoReactor sends every message back, unless someone else is given the messages with Swap.
+// EchoReactor returns every message, unless Swap gives the messages to another function.
 type EchoReactor struct {
 	p2p.BaseReactor
 	channels []byte
@@ -186,7 +186,7 @@ type EchoReactor struct {
 	watch    atomic.Pointer[func(string, bool)]
 }
 
-// NewEchoReactor makes a reactor that sends back what comes on these channels.
+// NewEchoReactor returns a reactor that echoes on the given channels.
 func NewEchoReactor(channels []byte) *EchoReactor {
 	r := &EchoReactor{channels: channels}
 	r.BaseReactor = *p2p.NewBaseReactor("ECHO", r)
@@ -218,10 +218,10 @@ func (r *EchoReactor) tell(p p2p.Peer, up bool) {
 	}
 }
 
-// Watch calls fn for every peer that comes or goes from now on.
+// Watch calls fn for every peer that is added or removed from now on.
 func (r *EchoReactor) Watch(fn func(id string, up bool)) { r.watch.Store(&fn) }
 
-// Swap lets fn have the messages, and returns who had them: at first a function that sends each back.
+// Swap passes messages to fn from now on, and returns the function that had them before, at first one that echoes.
 func (r *EchoReactor) Swap(fn func(p2p.Envelope)) (old func(p2p.Envelope)) {
 	if p := r.handle.Swap(&fn); p != nil {
 		old = *p

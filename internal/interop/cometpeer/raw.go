@@ -7,7 +7,8 @@ import (
 	"github.com/cosmos/gogoproto/proto"
 )
 
-// Raw is a message that is exactly its bytes, with nothing around them. CometBFT wants a protobuf message type for every channel; this one encodes to itself.
+// Raw is a message that is exactly its bytes. CometBFT wants a protobuf message type for every channel; this one
+// encodes to itself.
 type Raw struct{ Bytes []byte }
 
 func (m *Raw) Reset()                   { m.Bytes = nil }

@@ -26,7 +26,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport/tcp"
 )
 
-// Config says what a node is like. The zero value but for Network is a node without channels on a free loopback port.
+// Config describes a node. With Network alone it is a node without channels on a free loopback port.
 type Config struct {
 	Network  string
 	Moniker  string
@@ -49,7 +49,7 @@ type Node struct {
 	ended    error
 }
 
-// Start runs a node for the time of a test.
+// Start runs a node until the test ends.
 func Start(tb testing.TB, c Config) *Node {
 	tb.Helper()
 	n, err := New(c)
@@ -60,10 +60,10 @@ func Start(tb testing.TB, c Config) *Node {
 	return n
 }
 
-// TCP is the transport that nodes use.
+// TCP returns the transport of nodes.
 func TCP() transport.Transport { return tcp.New(tcp.Config{}) }
 
-// Wire is the comet wire as nodes use it.
+// Wire returns the comet wire of nodes.
 func Wire(id handshake.Identity, cfg mconn.Config) (handshake.Wire, error) {
 	return comet.New(comet.Config[*secretconn.Conn]{
 		Identity: id,
@@ -76,7 +76,7 @@ func Wire(id handshake.Identity, cfg mconn.Config) (handshake.Wire, error) {
 	})
 }
 
-// Upgrader is what turns connections into links of a throw-away node with the echo channel.
+// Upgrader returns the upgrader of a throw-away node with the echo channel.
 func Upgrader(network string, limits handshake.Limits) (*handshake.Upgrader, transport.NodeID, error) {
 	key, err := handshake.GenerateNodeKey()
 	if err != nil {
@@ -94,7 +94,7 @@ func Upgrader(network string, limits handshake.Limits) (*handshake.Upgrader, tra
 	return u, key.ID(), err
 }
 
-// New is Start for callers that are not tests; Stop ends it.
+// New is Start for callers that are not tests. They call Stop.
 func New(c Config) (*Node, error) {
 	n := &Node{Key: c.Key}
 	var err error
@@ -169,7 +169,7 @@ func (n *Node) Stop() {
 	n.done.Wait()
 }
 
-// Address is where the node listens.
+// Address returns where the node listens.
 func (n *Node) Address() transport.Address {
 	a, err := transport.ParseAddress(n.Host.ListenAddrs()[0].String() + "/mconn/" + string(n.Key.ID()))
 	if err != nil {
