@@ -14,13 +14,13 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// secured is either stack's security: what both ends of a connection do.
+// secured is a security of either stack: what both ends of a connection do.
 type secured struct {
 	name         string
 	dial, listen func(context.Context, net.Conn) (net.Conn, error)
 }
 
-// stacks are our security and go-libp2p's, with the same keys and muxers.
+// stacks holds our security and go-libp2p's, with the same keys and muxers.
 func stacks(b *testing.B, p pairing) []secured {
 	theirKeys := []crypto.PrivKey{newKey(b, crypto.Ed25519, 0), newKey(b, crypto.Ed25519, 0)}
 	muxers := []string{"/yamux/1.0.0"}
@@ -56,7 +56,7 @@ func stacks(b *testing.B, p pairing) []secured {
 	}
 }
 
-// BenchmarkSetUp is a TCP connection and both ends' handshakes, one after another, and with 16 in flight.
+// BenchmarkSetUp measures a TCP connection and both ends' handshakes, one at a time and with 16 in flight.
 func BenchmarkSetUp(b *testing.B) {
 	for _, p := range pairings {
 		for _, s := range stacks(b, p) {
@@ -126,7 +126,8 @@ func benchSetUp(b *testing.B, s secured, flights int) {
 	b.ReportMetric(float64((cpu(b)-used).Microseconds())/float64(b.N), "cpu-µs/op")
 }
 
-// BenchmarkThroughput writes 64 KiB at a time; the reader reads as much at once, or 4 KiB, as a muxer with a buffer of that size does.
+// BenchmarkThroughput writes 64 KiB at a time. The reader reads 64 KiB at a time, or 4 KiB as a muxer with such a
+// buffer does.
 func BenchmarkThroughput(b *testing.B) {
 	for _, p := range pairings {
 		for _, read := range []int{64 << 10, 4 << 10} {

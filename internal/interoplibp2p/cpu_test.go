@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// cpu is the processor time that this process has used. Unlike elapsed time it hardly depends on what else the machine does.
+// cpu returns the processor time that this process has used, which hardly depends on other load.
 func cpu(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

@@ -1,5 +1,5 @@
-// Package interoplibp2p tests the securities against those of go-libp2p. It is a module of its own, so that users do not inherit its
-// dependencies.
+// Package interoplibp2p tests the securities with those of go-libp2p. It is a module of its own so that users do not
+// inherit its dependencies.
 package interoplibp2p
 
 import (
@@ -26,7 +26,7 @@ import (
 // testTimeout bounds what a broken test may take; no test waits for it.
 const testTimeout = 30 * time.Second
 
-// pairing is a security of ours and go-libp2p's of the same name.
+// pairing is one of our securities and go-libp2p's of the same name.
 type pairing struct {
 	name   string
 	ours   func() handshake.Security
@@ -46,7 +46,7 @@ var sides = []muxer.Side{muxer.Dialer, muxer.Listener}
 
 var ourKey = handshake.NewIdentity([handshake.SeedSize]byte{1})
 
-// peerIDOf is a key's id as go-libp2p knows it.
+// peerIDOf returns the libp2p peer id of one of our keys.
 func peerIDOf(tb testing.TB, key handshake.PublicKey) peer.ID {
 	tb.Helper()
 	id, err := peer.Decode(key.PeerID())
@@ -56,7 +56,7 @@ func peerIDOf(tb testing.TB, key handshake.PublicKey) peer.ID {
 	return id
 }
 
-// keyOf is a go-libp2p key's public half as we know it.
+// keyOf returns the public half of a go-libp2p key as one of our keys.
 func keyOf(tb testing.TB, secret crypto.PrivKey) handshake.PublicKey {
 	tb.Helper()
 	form, err := crypto.MarshalPublicKey(secret.GetPublic())
@@ -107,7 +107,7 @@ func tcpPair(tb testing.TB) (dialer, listener net.Conn) {
 	return dialer, listener
 }
 
-// both is a connection with us at one end and go-libp2p at the other.
+// both is a connection between us and go-libp2p.
 type both struct {
 	ours     handshake.SecureConn
 	oursErr  error
@@ -115,12 +115,12 @@ type both struct {
 	theirErr error
 }
 
-// setup says who meets whom.
+// setup describes the two ends.
 type setup struct {
 	side                   muxer.Side // ours
 	key                    crypto.PrivKey
-	want                   handshake.PublicKey // whom we expect; zero: anyone
-	wantOfUs               peer.ID             // whom go-libp2p expects
+	want                   handshake.PublicKey // the key we expect; zero: any
+	wantOfUs               peer.ID             // the peer that go-libp2p expects
 	ourMuxers, theirMuxers []string
 	checkKey               func(handshake.PublicKey) error
 }
@@ -157,5 +157,5 @@ func (p pairing) connect(tb testing.TB, s setup) (r both) {
 	return r
 }
 
-// ends are both ends' errors.
+// ends holds the errors of both ends.
 func (r both) ends() error { return errors.Join(r.oursErr, r.theirErr) }

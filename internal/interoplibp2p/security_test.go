@@ -24,7 +24,7 @@ func each(t *testing.T, f func(t *testing.T, p pairing, side muxer.Side)) {
 	}
 }
 
-// Remotes of every key type prove their keys, and we ours; both ends know the same ids.
+// Remotes of every key type prove their keys, and we prove ours; both ends know the same ids.
 func TestKeyTypes(t *testing.T) {
 	keys := map[string]crypto.PrivKey{
 		"ed25519": newKey(t, crypto.Ed25519, 0), "secp256k1": newKey(t, crypto.Secp256k1, 0), "ecdsa": newKey(t, crypto.ECDSA, 0),
@@ -62,7 +62,7 @@ func TestWrongID(t *testing.T) {
 		if !errors.As(r.theirErr, &mismatch) {
 			t.Errorf("go-libp2p: %v", r.theirErr)
 		}
-		// A dialer may learn of a refusal at its first read only.
+		// A dialer may learn of a refusal only at its first read.
 		if r.oursErr == nil {
 			if _, err := r.ours.Read(make([]byte, 1)); err == nil {
 				t.Error("we did not notice")
@@ -101,7 +101,7 @@ func TestEarlyMuxers(t *testing.T) {
 	})
 }
 
-// Bytes come back as they were sent, whoever echoes; the end comes through as well.
+// Bytes come back as they were sent, whichever end echoes, and so does the end of the stream.
 func TestEcho(t *testing.T) {
 	key := newKey(t, crypto.Ed25519, 0)
 	data := make([]byte, 16<<20)

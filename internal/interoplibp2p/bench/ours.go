@@ -35,7 +35,7 @@ type node struct {
 	done    sync.WaitGroup
 }
 
-// newOurs starts a host with one transport and one security. Its limits are none that the measurements would meet.
+// newOurs starts a host with one transport and one security, and with limits that no measurement reaches.
 func newOurs(via string, listen bool) (*node, error) {
 	key, err := handshake.GenerateNodeKey()
 	if err != nil {
@@ -101,7 +101,7 @@ func newOurPair(via string) func() (benchkit.Pair, error) {
 	return func() (benchkit.Pair, error) { return linkOurs(via, nil) }
 }
 
-// linkOurs makes two hosts with a link between them; handle, if any, serves the application's stream at the second.
+// linkOurs makes two linked hosts. handle, unless nil, serves the application's stream at the second.
 func linkOurs(via string, handle host.StreamHandler) (*hosttest.Pair, error) {
 	a, err := newOurs(via, false)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// ourStreams is one byte stream of an application between two hosts of ours.
+// ourStreams is one application stream between two of our hosts.
 type ourStreams struct {
 	hosts  *hosttest.Pair
 	s, far muxer.Stream
@@ -59,7 +59,7 @@ func (p *ourStreams) Close() {
 	p.echo.Wait()
 }
 
-// sendBack writes to a stream what it reads from it, until it ends.
+// sendBack echoes a stream until it ends.
 func sendBack(s io.ReadWriter) {
 	_, _ = io.CopyBuffer(struct{ io.Writer }{s}, struct{ io.Reader }{s}, make([]byte, 4<<10))
 }

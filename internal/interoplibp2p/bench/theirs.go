@@ -27,7 +27,8 @@ import (
 
 const benchProtocol = "/bench/1.0.0"
 
-// newTheirs starts a host of go-libp2p with one transport and one security. Its resource manager has no limits that the measurements would meet, and no metrics.
+// newTheirs starts a go-libp2p host with one transport and one security. Its resource manager has no metrics, and no
+// limits that a measurement reaches.
 func newTheirs(via string, listen bool) (host.Host, error) {
 	limits, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(rcmgr.InfiniteLimits), rcmgr.WithMetricsDisabled())
 	if err != nil {
@@ -56,12 +57,12 @@ func newTheirs(via string, listen bool) (host.Host, error) {
 	return libp2p.New(opts...)
 }
 
-// theirPair is two hosts with one connection between them, and one stream on it.
+// theirPair is two hosts with a connection between them and a stream on it.
 type theirPair struct {
 	a, b  host.Host
 	s     netw.Stream // at a
 	far   netw.Stream // at b
-	frame int         // 0: what is written is not framed; 1: a frame at a time; larger: gathered by a bufio.Writer of that size
+	frame int         // 0: unframed; 1: one frame at a time; larger: gathered by a bufio.Writer of that size
 	echo  sync.WaitGroup
 	on    bool
 }
@@ -123,7 +124,7 @@ func ask(s io.ReadWriter, msg []byte) error {
 	return err
 }
 
-// overStream writes msg n times to a stream whose other end is far, framed or not.
+// overStream writes msg n times to a stream, framed or not. far is the stream's other end.
 func overStream(s io.Writer, far io.Reader, frame int, msg []byte, n int) error {
 	var wg sync.WaitGroup
 	var failed error
@@ -221,7 +222,7 @@ func newTheirStar(via string) func(n int) (benchkit.Star, error) {
 	}
 }
 
-// Setup returns when both ends have identified each other: Connect waits for its own end.
+// Setup returns when both ends have identified each other. Connect waits for its own end.
 func (s *theirStar) Setup(i int) error {
 	if err := s.dialers[i].Connect(context.Background(), peer.AddrInfo{ID: s.hub.ID(), Addrs: s.hub.Addrs()}); err != nil {
 		return err

@@ -20,10 +20,10 @@ import (
 // Echo is the protocol of the echo service.
 const Echo = "/echo/1.0.0"
 
-// Agent is how the hosts call themselves.
+// Agent is the hosts' agent string.
 const Agent = "go-libp2p/test"
 
-// Stack is one way from a socket to streams.
+// Stack is one combination of transport, security and muxer.
 type Stack struct {
 	Name                       string // of the test
 	Transport, Security, Muxer string // as our output names them
@@ -31,7 +31,7 @@ type Stack struct {
 	options                    []libp2p.Option
 }
 
-// Stacks are the ways that both we and go-libp2p have.
+// Stacks lists the combinations that both we and go-libp2p have.
 var Stacks = []Stack{
 	{"tcp-noise", "tcp", "noise", "yamux", "/ip4/127.0.0.1/tcp/0",
 		[]libp2p.Option{libp2p.Transport(gotcp.NewTCPTransport), libp2p.Security(gonoise.ID, gonoise.New), libp2p.Muxer(yamux.ID, yamux.DefaultTransport)}},
@@ -41,7 +41,7 @@ var Stacks = []Stack{
 		[]libp2p.Option{libp2p.Transport(goquic.NewTransport)}},
 }
 
-// Start runs a host that echoes streams, for the time of a test. Without limits of its own it takes any number of streams.
+// Start runs a host that echoes streams until the test ends. Its resource manager does not limit streams.
 func Start(tb testing.TB, s Stack, more ...libp2p.Option) host.Host {
 	tb.Helper()
 	opts := append([]libp2p.Option{
@@ -57,7 +57,7 @@ func Start(tb testing.TB, s Stack, more ...libp2p.Option) host.Host {
 	return h
 }
 
-// EchoStream answers a stream with its own bytes.
+// EchoStream echoes a stream.
 func EchoStream(s network.Stream) {
 	_ = s.SetDeadline(time.Now().Add(30 * time.Second))
 	if _, err := io.Copy(s, s); err != nil {

@@ -31,7 +31,7 @@ import (
 // arenaTimeout is the handshake timeout of the program under attack.
 const arenaTimeout = 3 * time.Second
 
-// arena is a running program of ours, and those who attack it.
+// arena is our running program and its attackers.
 type arena struct {
 	*nodeDir
 	client *admin.Client
@@ -73,7 +73,7 @@ func (a *arena) hostPort(t *testing.T, transport string) string {
 	return at
 }
 
-// ip is one that no attacker has used, so that one attack does not spend the next one's budgets.
+// ip returns an IP that no attacker has used, so that one attack does not spend the budgets of the next.
 func (a *arena) ip() net.IP {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -111,7 +111,7 @@ func (a *arena) proposed(t *testing.T, security string) net.Conn {
 	return c
 }
 
-// secured is a connection that has proven a fresh key, by Noise, and settled on yamux; and the peer id of that key.
+// secured returns a connection that has proven a fresh key by Noise and agreed on yamux, and the peer id of that key.
 func (a *arena) secured(t *testing.T) (net.Conn, string) {
 	t.Helper()
 	key, err := handshake.GenerateNodeKey()
@@ -125,13 +125,13 @@ func (a *arena) secured(t *testing.T) (net.Conn, string) {
 	return c, key.Public().PeerID()
 }
 
-// attacker is a host of go-libp2p that is closed when the attack is over.
+// attacker returns a go-libp2p host that is closed when the attack is over.
 func (a *arena) attacker(t *testing.T, s gopeer.Stack) p2phost.Host {
 	t.Helper()
 	return gopeer.Start(t, s)
 }
 
-// hangUp ends all attackers' connections.
+// hangUp closes all connections of attackers.
 func (a *arena) hangUp() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -141,7 +141,7 @@ func (a *arena) hangUp() {
 	a.conns = nil
 }
 
-// hangsUp waits until the program ends the connection, which has to be within the bound.
+// hangsUp waits until the program ends the connection, and fails the test after the bound.
 func hangsUp(t *testing.T, what string, c net.Conn, bound time.Duration) {
 	t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(bound))
@@ -150,13 +150,13 @@ func hangsUp(t *testing.T, what string, c net.Conn, bound time.Duration) {
 	}
 }
 
-// lists says whether the program has a link to a peer.
+// lists reports whether the program has a link to a peer.
 func (a *arena) lists(t *testing.T, id string) bool {
 	t.Helper()
 	return a.peer(t, id).PeerID != ""
 }
 
-// peer is what the program says of a peer; zero when there is no link.
+// peer returns what the program reports of a peer, or zero without a link.
 func (a *arena) peer(t *testing.T, id string) admin.Peer {
 	t.Helper()
 	peers, err := a.client.Peers(t.Context())
@@ -171,7 +171,8 @@ func (a *arena) peer(t *testing.T, id string) admin.Peer {
 	return admin.Peer{}
 }
 
-// watch collects what the program tells of those whom it refuses, from now on. The function that it returns waits for the next one with such words.
+// watch collects the program's refusals from now on. The function that it returns waits for the next one with the given
+// words.
 func (a *arena) watch(t *testing.T) (refused func(words string)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -210,7 +211,7 @@ func (a *arena) watch(t *testing.T) (refused func(words string)) {
 	}
 }
 
-// serves says how long an honest host of each stack needs to connect and to have bytes echoed.
+// serves returns how long an honest host of each stack takes to connect and to get bytes echoed.
 func (a *arena) serves(t *testing.T, when string) (worst time.Duration) {
 	t.Helper()
 	for i, h := range a.honest {
@@ -241,8 +242,8 @@ func echoOf(ctx context.Context, h p2phost.Host, id peer.ID) error {
 	return echo(st, 10_000)
 }
 
-// TestAttacks plays the attacks against the real program, over TCP and QUIC. Honest hosts of go-libp2p are served beside each, and afterwards the program has to be as
-// small as it was.
+// TestAttacks runs the attacks against the real program, over TCP and QUIC. It must serve honest go-libp2p hosts
+// meanwhile, and shrink to its old size afterwards.
 func TestAttacks(t *testing.T) {
 	t.Parallel()
 	a := newArena(t)

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// attacks are those that anyone who reaches our ports can try on this wire. Each leaves its connections open.
+// attacks holds the attacks that anyone who reaches our ports can try on this wire. Each leaves its connections open.
 var attacks = []struct {
 	name string
 	run  func(t *testing.T, a *arena)
@@ -26,7 +26,7 @@ var attacks = []struct {
 	{"yamux windows", yamuxWindows}, {"yamux frames", yamuxFrames}, {"stream floods", streamFloods}, {"unread data", unreadData},
 }
 
-// garbage: first bytes of no wire are cut off, on both ports.
+// garbage sends first bytes of no wire to both ports, which must be cut off.
 func garbage(t *testing.T, a *arena) {
 	for _, first := range []string{"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01", "\x00", "\x13/multistream/9.9.9\n", "\x13" + string(make([]byte, 2000)), "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"} {
 		c := a.dial(t)
@@ -43,7 +43,7 @@ func garbage(t *testing.T, a *arena) {
 	}
 }
 
-// endlessNegotiation: who never agrees does not go on for ever, and never holds memory by a length.
+// endlessNegotiation never agrees on a protocol. It must be cut off, and a stated length must not cost memory.
 func endlessNegotiation(t *testing.T, a *arena) {
 	c := a.dial(t)
 	_, _ = c.Write(append(lines(), protowire.AppendVarint(nil, 1<<60)...))
@@ -61,7 +61,7 @@ func endlessNegotiation(t *testing.T, a *arena) {
 	hangsUp(t, "proposals without end", c, arenaTimeout-time.Second)
 }
 
-// silence: who stops at any step is cut off when the handshake's time is over, and delays nobody meanwhile.
+// silence stops at each step of the handshake. It must be cut off at the handshake's deadline, and delay no other peer.
 func silence(t *testing.T, a *arena) {
 	const each = 4
 	var wg sync.WaitGroup
@@ -113,7 +113,7 @@ func silence(t *testing.T, a *arena) {
 	wg.Wait()
 }
 
-// silentDatagrams begins QUIC handshakes that are not gone on with.
+// silentDatagrams begins QUIC handshakes and abandons them.
 func (a *arena) silentDatagrams(t *testing.T) {
 	t.Helper()
 	for range 20 {
@@ -135,7 +135,7 @@ func (a *arena) silentDatagrams(t *testing.T) {
 	}
 }
 
-// mute sends a few datagrams, and loses the rest.
+// mute sends a few datagrams and loses the rest.
 type mute struct {
 	net.PacketConn
 	mu   sync.Mutex

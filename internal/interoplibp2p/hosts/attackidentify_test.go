@@ -29,7 +29,7 @@ func field(n protowire.Number, v []byte) []byte {
 
 func delimited(b []byte) []byte { return append(protowire.AppendVarint(nil, uint64(len(b))), b...) }
 
-// answering makes a host of go-libp2p that answers identify in a way of its own.
+// answering returns a go-libp2p host that answers identify with answer.
 func (a *arena) answering(t *testing.T, s gopeer.Stack, answer func(network.Stream)) p2phost.Host {
 	t.Helper()
 	h := a.attacker(t, s)
@@ -37,7 +37,7 @@ func (a *arena) answering(t *testing.T, s gopeer.Stack, answer func(network.Stre
 	return h
 }
 
-// identifyAnswers: what is no proper answer is refused in time and in little memory.
+// identifyAnswers sends improper answers, which must be refused in time and in little memory.
 func identifyAnswers(t *testing.T, a *arena) {
 	stop := make(chan struct{})
 	defer close(stop)
@@ -108,7 +108,7 @@ func identifyAnswers(t *testing.T, a *arena) {
 	}
 }
 
-// foreignRecords: whoever sends other nodes' records, even rightly signed, does not make us know those nodes (CVE-2023-40583).
+// foreignRecords sends correctly signed records of other nodes, which must not enter our store (CVE-2023-40583).
 func foreignRecords(t *testing.T, a *arena) {
 	var others []string
 	var answer []byte
@@ -166,7 +166,7 @@ func foreignRecords(t *testing.T, a *arena) {
 	}
 }
 
-// excess: of very many protocols and addresses a bounded number is kept, and the peer stays.
+// excess sends very many protocols and addresses. We must keep a bounded number and the peer.
 func excess(t *testing.T, a *arena) {
 	before := a.Usage(t)
 	var answer []byte
@@ -196,7 +196,8 @@ func excess(t *testing.T, a *arena) {
 		switch p := a.peer(t, h.ID().String()); {
 		case len(p.Listen) == 64 && len(p.Protocols) == 256:
 			kept++
-		case len(p.Listen) != len(h.Addrs()) || len(p.Protocols) != len(h.Mux().Protocols()): // not what go-libp2p's own push has told since
+		case len(p.Listen) != len(h.Addrs()) || len(p.Protocols) != len(h.Mux().Protocols()):
+			// not what go-libp2p's own push has sent since
 			t.Errorf("of the attacker the program keeps %d addresses and %d protocols, want 64 and 256", len(p.Listen), len(p.Protocols))
 			kept++
 		default:
@@ -208,7 +209,7 @@ func excess(t *testing.T, a *arena) {
 	}
 }
 
-// pushFlood: of many identify pushes a few are read, whatever is in them; the others cost their sender a reset stream each.
+// pushFlood sends many identify pushes. We must read a few and reset the streams of the others.
 func pushFlood(t *testing.T, a *arena) {
 	const each, burst = 100, 8
 	before := a.Usage(t)

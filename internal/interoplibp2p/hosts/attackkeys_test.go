@@ -24,7 +24,7 @@ import (
 	lib "github.com/quic-go/quic-go"
 )
 
-// hugeKey is an RSA key that nobody has the private half of: what counts is how long we look at it (CVE-2023-39533).
+// hugeKey is an RSA public key without a private half. It tests how long we spend on it (CVE-2023-39533).
 type hugeKey struct{ public rsa.PublicKey }
 
 func newHugeKey(bits int) *hugeKey {
@@ -42,7 +42,7 @@ func (k *hugeKey) Sign([]byte) ([]byte, error)      { return make([]byte, 10), n
 func (k *hugeKey) Verify(_, _ []byte) (bool, error) { return true, nil }
 func (k *hugeKey) GetPublic() crypto.PubKey         { return k }
 
-// hugeKeys: a key that is too long is refused for that, before anything is computed with it.
+// hugeKeys sends keys that are too long. They must be refused for their length, before any computation.
 func hugeKeys(t *testing.T, a *arena) {
 	refused := a.watch(t)
 	for _, c := range []struct {
@@ -60,7 +60,8 @@ func hugeKeys(t *testing.T, a *arena) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := noise.SecureOutbound(t.Context(), conn, a.peerID); err != nil { // it hears nothing of us after its key
+		// it hears nothing from us after its key
+		if _, err := noise.SecureOutbound(t.Context(), conn, a.peerID); err != nil {
 			t.Fatal(err)
 		}
 		hangsUp(t, fmt.Sprintf("an RSA key of %d bits, noise", bits), conn, arenaTimeout-time.Second)
@@ -78,7 +79,7 @@ func hugeKeys(t *testing.T, a *arena) {
 	}
 }
 
-// certificate is one of an attacker, with its key.
+// certificate is an attacker's certificate, with its key.
 type certificate struct {
 	template x509.Certificate
 	parent   *x509.Certificate // nil: self-signed
@@ -134,7 +135,8 @@ func extension(t *testing.T, node crypto.PrivKey, public any, prefix string) pki
 
 const certificatePrefix = "libp2p-tls-handshake:"
 
-// certificateTricks: only a certificate that proves a node's key, as libp2p wants it, gets any further, over TCP and QUIC.
+// certificateTricks sends certificates that do not prove a node key as libp2p demands. They must be refused over TCP
+// and QUIC.
 func certificateTricks(t *testing.T, a *arena) {
 	newKey := func() *ecdsa.PrivateKey {
 		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -194,7 +196,7 @@ func certificateTricks(t *testing.T, a *arena) {
 	}
 }
 
-// overTCP says whether the program goes on after TLS: it opens a stream then.
+// overTCP reports whether the program goes on after TLS: it opens a stream then.
 func overTCP(raw net.Conn, conf *tls.Config) error {
 	c := tls.Client(raw, conf)
 	_ = c.SetDeadline(time.Now().Add(2 * time.Second))

@@ -15,11 +15,11 @@ import (
 // yamuxWindow is what each direction of a stream begins with.
 const yamuxWindow = 256 << 10
 
-// yamuxWindows: who sends more than a window allows is cut off, also in a SYN (CVE-2026-31814, CVE-2026-32314).
+// yamuxWindows sends more than a window allows, also in a SYN, and must be cut off (CVE-2026-31814, CVE-2026-32314).
 func yamuxWindows(t *testing.T, a *arena) {
 	l := a.linked(t)
 	l.send(dataFrame(flagSYN, 1, lines(node.Echo)))
-	for range 2048 { // the answer is not taken, so after a while the question is not read either
+	for range 2048 { // we read no answer, so after a while the program reads no question either
 		if !l.send(dataFrame(0, 1, make([]byte, 16<<10))) {
 			break
 		}
@@ -42,7 +42,8 @@ func yamuxWindows(t *testing.T, a *arena) {
 	l.cutOff(t, "a window that overflows", 2*time.Second)
 }
 
-// unreadData: who sends what the windows allow on all its streams, and takes no answer, so that nobody can read it, makes us hold a bounded amount.
+// unreadData fills the windows of all its streams and reads no answer, so that we cannot go on reading. We must hold a
+// bounded amount.
 func unreadData(t *testing.T, a *arena) {
 	const links, streams, bound = 3, 250, 128 << 20 // yamux.DefaultMaxUnread
 	before := a.Usage(t)
@@ -75,7 +76,7 @@ func unreadData(t *testing.T, a *arena) {
 	}
 }
 
-// yamuxFrames: frames that break the rules end the link or the stream.
+// yamuxFrames sends frames that break the rules, which must end the link or the stream.
 func yamuxFrames(t *testing.T, a *arena) {
 	for name, f := range map[string][]byte{
 		"an unknown type":           frame(9, 0, 1, 0, nil),
@@ -115,7 +116,8 @@ func opensAndResets(n uint32) (b []byte) {
 	return b
 }
 
-// streamFloods: thousands of streams on one link, silent, unknown or echoed a little, cost a bounded amount.
+// streamFloods opens thousands of streams on one link: silent, unknown or echoed a little. They must cost a bounded
+// amount.
 func streamFloods(t *testing.T, a *arena) {
 	const each = 3000
 	for _, s := range []gopeer.Stack{gopeer.Stacks[0], gopeer.Stacks[2]} {
@@ -158,7 +160,8 @@ func streamFloods(t *testing.T, a *arena) {
 		if held < 600 {
 			t.Errorf("%s: no more than %d streams could be opened", s.Name, held)
 		}
-		if after.Heap > before.Heap+24<<20 || after.Goroutines > before.Goroutines+1100 { // 512 in use, 256 that say nothing yet
+		// 512 in use, 256 that are silent
+		if after.Heap > before.Heap+24<<20 || after.Goroutines > before.Goroutines+1100 {
 			t.Errorf("%s: that is too much", s.Name)
 		}
 	}

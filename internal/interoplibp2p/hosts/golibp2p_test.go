@@ -23,14 +23,14 @@ import (
 
 func asProtocol(s string) protocol.ID { return protocol.ID(s) }
 
-// eachStack runs f for every way from a socket to streams.
+// eachStack runs f for every stack.
 func eachStack(t *testing.T, f func(t *testing.T, s gopeer.Stack)) {
 	for _, s := range gopeer.Stacks {
 		t.Run(s.Name, func(t *testing.T) { f(t, s) })
 	}
 }
 
-// conversations are what two linked peers do with each other. Each leaves the link as it was.
+// conversations holds what two linked peers do with each other. Each leaves the link as it was.
 var conversations = []struct {
 	name string
 	run  func(t *testing.T, p *pair)
@@ -39,7 +39,7 @@ var conversations = []struct {
 	{"reset", resets}, {"unknown protocol", unknownProtocol},
 }
 
-// identifies: both ends know agent, protocols and addresses of the other.
+// identifies checks that both ends know agent, protocols and addresses of the other.
 func identifies(t *testing.T, p *pair) {
 	i := p.await(t)
 	if i.PeerID != p.theirs.ID().String() || i.Wire != "libp2p" || i.Transport != p.stack.Transport || i.Security != p.stack.Security || i.Muxer != p.stack.Muxer || i.Inbound == p.weDial {
@@ -49,7 +49,8 @@ func identifies(t *testing.T, p *pair) {
 		t.Errorf("we see the agent %q and the addresses %q", i.Version, i.Listen)
 	}
 	all := []string{node.Echo, "/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0"}
-	node.Await(t, "we see all of their protocols", func() bool { // go-libp2p may push those of its services a moment later
+	// go-libp2p may push those of its services a moment later
+	node.Await(t, "we see all of their protocols", func() bool {
 		now := p.await(t).Protocols
 		return !slices.ContainsFunc(all, func(want string) bool { return !slices.Contains(now, want) })
 	})
@@ -68,7 +69,7 @@ func identifies(t *testing.T, p *pair) {
 	}
 }
 
-// pushes: what changes at one end is known at the other.
+// pushes checks that each end learns of changes at the other.
 func pushes(t *testing.T, p *pair) {
 	id, us := p.id(t), p.ours.PeerID()
 	const theirNew, ourNew = "/their-new/1.0.0", "/our-new/1.0.0"
@@ -99,7 +100,7 @@ func pushes(t *testing.T, p *pair) {
 	node.Await(t, "they hear that it is gone", knows(false))
 }
 
-// pings: libp2p's ping both ways.
+// pings pings both ways.
 func pings(t *testing.T, p *pair) {
 	ctx, cancel := context.WithCancel(p.ctx)
 	defer cancel()
@@ -132,14 +133,14 @@ func pingOn(t *testing.T, s stream, count int) {
 	_ = s.Close()
 }
 
-// echoSizes: 0 B to 16 MiB return as they were sent, whoever asks.
+// echoSizes checks that 0 B to 16 MiB return as they were sent, in either direction.
 func echoSizes(t *testing.T, p *pair) {
 	for _, n := range []int{0, 1, 1023, 65535, 65536, 256<<10 - 1, 256 << 10, 256<<10 + 1, 1 << 20, 16 << 20} {
 		p.echoes(t, n)
 	}
 }
 
-// manyStreams: 200 streams of each end are open at once, and each carries its own bytes.
+// manyStreams has 200 streams of each end open at once, and each carries its own bytes.
 func manyStreams(t *testing.T, p *pair) {
 	const count = 200
 	for _, us := range []bool{true, false} {
@@ -155,7 +156,7 @@ func manyStreams(t *testing.T, p *pair) {
 				if _, err = io.WriteString(streams[i], hello); err != nil {
 					return err
 				}
-				back := make([]byte, len(hello)) // the echo says that the stream is served now
+				back := make([]byte, len(hello)) // once it echoes, the stream is served
 				if _, err = io.ReadFull(streams[i], back); err == nil && string(back) != hello {
 					err = fmt.Errorf("%q came back as %q", hello, back)
 				}
@@ -175,7 +176,7 @@ func manyStreams(t *testing.T, p *pair) {
 	}
 }
 
-// halfCloses: an answer still comes, whole, after the question's side was closed.
+// halfCloses checks that a whole answer arrives after the question's side was closed.
 func halfCloses(t *testing.T, p *pair) {
 	const late = "/late/1.0.0" // answers when the question is complete
 	answer := make([]byte, 1<<20)
@@ -212,12 +213,12 @@ func halfCloses(t *testing.T, p *pair) {
 	}
 }
 
-// resets: a stream that is reset ends with an error at the other end, and with nothing else of the link.
+// resets checks that a reset ends a stream with an error at the other end, and nothing else of the link.
 func resets(t *testing.T, p *pair) {
 	const wait = "/wait/1.0.0"
 	seen := make(chan error, 1)
 	p.theirs.SetStreamHandler(wait, func(s network.Stream) {
-		_, _ = s.Write([]byte{1}) // says that the stream is served now
+		_, _ = s.Write([]byte{1}) // the stream is served now
 		_, err := io.Copy(io.Discard, s)
 		seen <- err
 		_ = s.Reset()
@@ -262,7 +263,7 @@ func resets(t *testing.T, p *pair) {
 	p.echoes(t, 1000)
 }
 
-// unknownProtocol: a protocol that the other end does not have is refused, and the link goes on.
+// unknownProtocol checks that a protocol that the other end lacks is refused, and that the link goes on.
 func unknownProtocol(t *testing.T, p *pair) {
 	const nonsense = "/nonsense/1.0.0"
 	if _, err := p.open(t, true, nonsense); !errors.Is(err, muxer.ErrUnknownProtocol) {
@@ -281,8 +282,8 @@ func unknownProtocol(t *testing.T, p *pair) {
 	p.echoes(t, 1000)
 }
 
-// TestWrongID: another key than the one that was asked for is found out by whoever dials, in the stage of the security. As in the other tests here, a CometBFT switch has a link
-// over the same port.
+// TestWrongID checks that a dialer notices another key than the expected one in the security stage. As in the other
+// tests here, a CometBFT switch has a link over the same port.
 func TestWrongID(t *testing.T) {
 	eachStack(t, func(t *testing.T, s gopeer.Stack) {
 		p := newPair(t, s, node.Config{})
@@ -309,7 +310,7 @@ func TestWrongID(t *testing.T) {
 	})
 }
 
-// TestReconnects: 50 times connected and hung up, by either end; no connect is refused, and nothing is left.
+// TestReconnects connects and hangs up 50 times, from either end. No connect may be refused, and nothing may be left.
 func TestReconnects(t *testing.T) {
 	eachStack(t, func(t *testing.T, s gopeer.Stack) {
 		p := newPair(t, s, node.Config{})
@@ -333,7 +334,7 @@ func TestReconnects(t *testing.T) {
 	})
 }
 
-// TestSimultaneousDial: both ends dial at once. One link remains, the same at both ends, and it works both ways.
+// TestSimultaneousDial lets both ends dial at once. One link must remain, the same at both ends, and work both ways.
 func TestSimultaneousDial(t *testing.T) {
 	eachStack(t, func(t *testing.T, s gopeer.Stack) {
 		p := newPair(t, s, node.Config{})

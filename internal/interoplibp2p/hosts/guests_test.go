@@ -13,8 +13,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// TestGuests: as many plain libp2p peers are linked as the configuration has places for. The next one is refused, with the limit named; when one goes, there is
-// room again.
+// TestGuests links as many plain libp2p peers as the configuration admits. The next one must be refused with the limit
+// named; when one goes, there must be room again.
 func TestGuests(t *testing.T) {
 	eachStack(t, func(t *testing.T, s gopeer.Stack) {
 		const places = 3
@@ -61,7 +61,7 @@ func TestGuests(t *testing.T) {
 	})
 }
 
-// TestNoGuests: a node that wants no guests refuses every plain libp2p peer that dials it.
+// TestNoGuests checks that a node without guest slots refuses every plain libp2p peer that dials it.
 func TestNoGuests(t *testing.T) {
 	p := newPair(t, gopeer.Stacks[0], node.Config{Tune: func(c *host.Config) { c.Peers.Guests = -1 }})
 	events := p.ours.Host.Events(p.ctx)
@@ -90,8 +90,8 @@ func awaitRefusal(t *testing.T, ctx context.Context, events <-chan host.Event) h
 	}
 }
 
-// TestAttempts: an IP may begin only so many connections in a while, over each transport; the next one is refused before any cryptography, with the limit named, and those
-// that are linked stay.
+// TestAttempts checks that an IP may begin only so many connections in a while over each transport. The next one must
+// be refused before any cryptography, with the limit named, and the links must stay.
 func TestAttempts(t *testing.T) {
 	eachStack(t, func(t *testing.T, s gopeer.Stack) {
 		const attempts = 4

@@ -13,10 +13,10 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// jsAgent is how peer.mjs calls itself.
+// jsAgent is the agent string of peer.mjs.
 const jsAgent = "js-libp2p/test"
 
-// jsPair is a node of ours and a node of js-libp2p.
+// jsPair is one of our nodes and a js-libp2p node.
 type jsPair struct {
 	ours   *node.Node
 	theirs *jspeer.Peer
@@ -25,7 +25,7 @@ type jsPair struct {
 	ctx    context.Context
 }
 
-// do lets js-libp2p do something with us.
+// do runs a command of the js-libp2p node.
 func (p *jsPair) do(t *testing.T, what string, args jspeer.Args, result any) {
 	t.Helper()
 	if args == nil {
@@ -73,7 +73,7 @@ func (p *jsPair) apart(t *testing.T) {
 	p.do(t, "gone", nil, nil)
 }
 
-// meetJS lets a node of ours meet one of js-libp2p over TCP, Noise and yamux, whoever dials.
+// meetJS links one of our nodes and a js-libp2p node over TCP, Noise and yamux, dialed from either end.
 func meetJS(t *testing.T, ours *node.Node) {
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	t.Cleanup(cancel)
@@ -112,7 +112,7 @@ var jsConversations = []struct {
 	run  func(t *testing.T, p *jsPair)
 }{{"identify", jsIdentify}, {"push", jsPush}, {"ping", jsPing}, {"echo", jsEcho}, {"reset", jsReset}, {"unknown protocol", jsUnknown}}
 
-// told is what js-libp2p has from identify.
+// told is what js-libp2p learned from identify.
 type told struct {
 	Agent, Version, Observed string
 	Protocols, Listen        []string
@@ -136,7 +136,7 @@ func jsIdentify(t *testing.T, p *jsPair) {
 	}
 }
 
-// jsPush: each end hears of a new protocol of the other.
+// jsPush checks that each end learns of a new protocol of the other.
 func jsPush(t *testing.T, p *jsPair) {
 	theirs, ours := "/their-new/"+p.linkNumber(t), "/our-new/"+p.linkNumber(t)
 	p.do(t, "handle", jspeer.Args{"protocol": theirs}, nil)
@@ -205,7 +205,7 @@ func jsUnknown(t *testing.T, p *jsPair) {
 	p.do(t, "echo", jspeer.Args{"size": 1000}, nil)
 }
 
-// jsWrongID: whoever dials finds out that the id is another one.
+// jsWrongID checks that the dialer notices a wrong id, whichever end dials.
 func jsWrongID(t *testing.T, p *jsPair) {
 	other := node.Start(t, node.Config{}).PeerID().String()
 	wrong, err := transport.NewAddress(p.them.Multiaddr(), other)

@@ -16,7 +16,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/programtest"
 )
 
-// jsReleases are the js-libp2p nodes that `make compat` installs. QUIC is that of quinn, in Rust.
+// jsReleases lists the js-libp2p nodes that `make compat` installs. Their QUIC is quinn, in Rust.
 var jsReleases = []struct {
 	name       string
 	agent      string // how its agent string begins
@@ -65,7 +65,8 @@ func installJS(t *testing.T, name string, packages []string) (dir string) {
 	return dir
 }
 
-// TestJSReleases: our program and other releases of js-libp2p meet over each of their securities and transports, whoever dials.
+// TestJSReleases links our program and other releases of js-libp2p over each of their securities and transports, dialed
+// from either end.
 func TestJSReleases(t *testing.T) {
 	for _, r := range jsReleases {
 		dir := installJS(t, r.name, r.packages)
@@ -101,7 +102,7 @@ func TestJSReleases(t *testing.T) {
 	}
 }
 
-// visitJS lets our program dial a node that listens, ping it, and have bytes echoed.
+// visitJS lets our program dial and ping a node, and get bytes echoed.
 func visitJS(t *testing.T, cmd *exec.Cmd, agent string) {
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

@@ -29,7 +29,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// TestKeyKinds: hosts with every kind of key that libp2p knows are guests over every stack, whoever dials, and their ids are enforced.
+// TestKeyKinds links hosts with every key type of libp2p over every stack, dialed from either end, and checks that ids
+// are enforced.
 func TestKeyKinds(t *testing.T) {
 	t.Parallel()
 	for name, kind := range map[string]struct{ kind, bits int }{
@@ -62,7 +63,7 @@ func TestKeyKinds(t *testing.T) {
 	}
 }
 
-// preferring is a node whose libp2p wire offers these securities only, in this order.
+// preferring returns a node whose libp2p wire offers only these securities, in this order.
 func preferring(t *testing.T, securities ...handshake.Security) node.Config {
 	return node.Config{Tune: func(c *host.Config) {
 		mux, err := yamux.New(yamux.Config{})
@@ -77,8 +78,8 @@ func preferring(t *testing.T, securities ...handshake.Security) node.Config {
 	}}
 }
 
-// TestHostAsItComes: a host of go-libp2p with all its defaults, which prefers TLS, has a resource manager and many transports, over TCP and QUIC, beside nodes that
-// offer one security or both. Who dials decides about the security.
+// TestHostAsItComes links a go-libp2p host with all its defaults (it prefers TLS, and has a resource manager and many
+// transports) over TCP and QUIC with nodes that offer one security or both. The dialer decides about the security.
 func TestHostAsItComes(t *testing.T) {
 	t.Parallel()
 	noise, tls := handshake.Security(ournoise.New()), handshake.Security(ourtls.New(ourtls.Config{}))
@@ -121,7 +122,7 @@ func TestHostAsItComes(t *testing.T) {
 						t.Fatal(err)
 					}
 				} else {
-					theirs.Peerstore().ClearAddrs(ours.PeerID()) // it knows others from before
+					theirs.Peerstore().ClearAddrs(ours.PeerID()) // it knows others from earlier tests
 					info = p.connect(t)
 				}
 				if info.Transport != p.stack.Transport || info.Security != want || !info.Guest || info.Inbound == p.weDial {
@@ -135,8 +136,9 @@ func TestHostAsItComes(t *testing.T) {
 	}
 }
 
-// TestBusyHost: hosts that know dozens of protocols open streams of those that we do not have as soon as they are connected, as full nodes of IPFS do, and ask who we
-// are on streams of their own. That refuses these streams only. Each end tells the other's address as it sees it; over QUIC that is one where we can be dialed.
+// TestBusyHost links hosts that open streams of dozens of protocols as soon as they are connected, as IPFS nodes do,
+// and run identify on further streams. Only the streams of protocols that we lack may be refused. Each end reports the
+// other's address as it sees it; over QUIC we can be dialed there.
 func TestBusyHost(t *testing.T) {
 	t.Parallel()
 	eachStack(t, func(t *testing.T, s gopeer.Stack) {
@@ -174,7 +176,8 @@ func TestBusyHost(t *testing.T) {
 				}
 			}})
 			linked := p.connect(t)
-			node.Await(t, "we know the host's protocols", func() bool { return len(p.await(t).Protocols) >= 55 }) // it may tell of the last ones by a push
+			// it may push the last ones
+			node.Await(t, "we know the host's protocols", func() bool { return len(p.await(t).Protocols) >= 55 })
 			busy.Wait()
 			select {
 			case f := <-taken:
@@ -199,7 +202,7 @@ func TestBusyHost(t *testing.T) {
 	})
 }
 
-// observed is where we say that go-libp2p is.
+// observed returns the address that we report to go-libp2p.
 func observed(t *testing.T, p *pair) ma.Multiaddr {
 	t.Helper()
 	st, err := p.theirs.NewStream(p.ctx, p.ours.PeerID(), "/ipfs/id/1.0.0")

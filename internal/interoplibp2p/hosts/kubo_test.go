@@ -20,7 +20,7 @@ import (
 
 const kuboVersion = "v0.43.0"
 
-// kubo is the program of IPFS, with a repository of its own. Building it takes minutes, so `make compat` runs what needs it.
+// kubo is the IPFS program, with a repository of its own. Building it takes minutes, so `make compat` runs its tests.
 type kubo struct {
 	program, repo string
 	id            string
@@ -45,7 +45,7 @@ func (k *kubo) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// startKubo runs a daemon that knows nobody, on loopback, until the test ends.
+// startKubo runs a daemon without bootstrap peers on loopback until the test ends.
 func startKubo(t *testing.T) *kubo {
 	t.Helper()
 	dir, err := filepath.Abs(filepath.Join("..", "..", "..", ".cache", "compat", "kubo-"+kuboVersion))
@@ -84,7 +84,7 @@ func startKubo(t *testing.T) *kubo {
 	return k
 }
 
-// TestKubo: our program and kubo find, ping and keep each other over TCP and over QUIC, whoever dials.
+// TestKubo checks that our program and kubo find, ping and keep each other over TCP and QUIC, dialed from either end.
 func TestKubo(t *testing.T) {
 	k := startKubo(t)
 	for name, listen := range k.listen {

@@ -1,4 +1,4 @@
-// Package hosts tests whole Switchyard nodes, and our program, beside real libp2p peers.
+// Package hosts tests whole Switchyard nodes, and our program, with real libp2p peers.
 package hosts
 
 import (

@@ -23,7 +23,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/node"
 )
 
-// manners are the ways in which dialers agree on a protocol.
+// manners holds the ways in which dialers agree on a protocol.
 var manners = map[string]func(rw io.ReadWriteCloser, protocols ...string) (io.ReadWriteCloser, error){
 	// in order, with go-multistream
 	"in turn": func(rw io.ReadWriteCloser, protocols ...string) (io.ReadWriteCloser, error) {
@@ -83,7 +83,8 @@ func (e *unexpectedAnswer) Error() string {
 	return "the answer is " + string(e.got) + ", not " + string(e.want)
 }
 
-// eager writes its proposal together with the first bytes behind it, and takes the answer off the first bytes that come.
+// eager writes its proposal together with the first bytes after it, and strips the answer from the first bytes that
+// arrive.
 type eager struct {
 	io.ReadWriteCloser
 	answer []byte // still to come
@@ -126,8 +127,8 @@ type connOf struct {
 func (c connOf) Read(p []byte) (int, error)  { return c.rw.Read(p) }
 func (c connOf) Write(p []byte) (int, error) { return c.rw.Write(p) }
 
-// TestManners: dialers that settle the muxer by multistream-select behind the security, as older implementations do, and agree on protocols in every way that is in
-// use, are linked, identified and served.
+// TestManners links dialers that negotiate the muxer by multistream-select after the security, as older implementations
+// do, and that agree on protocols in every way in use. They must be identified and served.
 func TestManners(t *testing.T) {
 	t.Parallel()
 	ours := node.Start(t, node.Config{})
@@ -142,7 +143,7 @@ func TestManners(t *testing.T) {
 				}
 				var theirs sec.SecureTransport
 				if security == "/noise" {
-					theirs, err = gonoise.New(gonoise.ID, key, nil) // it offers no muxers, so none is settled early
+					theirs, err = gonoise.New(gonoise.ID, key, nil) // it offers no muxers, so none is chosen early
 				} else {
 					theirs, err = gotls.New(gotls.ID, key, nil)
 				}
@@ -205,7 +206,7 @@ func TestManners(t *testing.T) {
 	}
 }
 
-// streamOf is a stream whose protocol is agreed on in a way of its own.
+// streamOf is a stream that negotiates its protocol in one of the manners.
 type streamOf struct {
 	network.MuxedStream
 	rw io.ReadWriteCloser
@@ -223,7 +224,7 @@ func idOf(t *testing.T, key crypto.PrivKey) string {
 	return id.String()
 }
 
-// answerIdentify says who it is on streams of identify, and refuses all others, until the connection ends.
+// answerIdentify answers identify streams and refuses all others until the connection ends.
 func answerIdentify(c network.MuxedConn) {
 	protocols := mss.NewMultistreamMuxer[string]()
 	protocols.AddHandler("/ipfs/id/1.0.0", nil)

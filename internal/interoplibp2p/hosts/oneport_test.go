@@ -15,8 +15,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/node"
 )
 
-// TestOnePort: one node meets real libp2p peers over every stack, whoever dials, while a real CometBFT switch is connected to the same TCP port and has its messages
-// echoed all the time.
+// TestOnePort links one node with real libp2p peers over every stack, dialed from either end, while a CometBFT switch
+// on the same TCP port gets its messages echoed all the time.
 func TestOnePort(t *testing.T) {
 	t.Parallel()
 	ours := node.Start(t, node.Config{})
@@ -44,7 +44,7 @@ func TestOnePort(t *testing.T) {
 	caller.finish(t)
 }
 
-// cometCaller is a CometBFT switch that is linked to a node of ours and has its messages echoed, one after the other.
+// cometCaller is a CometBFT switch with a link to our node, which echoes its messages, one at a time.
 type cometCaller struct {
 	ours   *node.Node
 	comet  *cometpeer.Node
@@ -77,7 +77,7 @@ func callComet(t *testing.T, ours *node.Node) *cometCaller {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.stop = cancel
 	t.Cleanup(func() { cancel(); c.done.Wait() })
-	pause := time.NewTicker(2 * time.Millisecond) // it does not have to be a load
+	pause := time.NewTicker(2 * time.Millisecond) // light load is enough
 	t.Cleanup(pause.Stop)
 	c.done.Go(func() {
 		for ctx.Err() == nil && c.err == nil {
@@ -88,7 +88,7 @@ func callComet(t *testing.T, ours *node.Node) *cometCaller {
 	return c
 }
 
-// since is when the link was made that we have; zero when there is none.
+// since returns when our link came up, or zero without a link.
 func (c *cometCaller) since() time.Time {
 	for _, p := range c.ours.Host.Peers() {
 		if string(p.ID) == c.comet.ID() && p.Wire == "comet" {
@@ -117,7 +117,7 @@ func (c *cometCaller) echo(answers <-chan []byte) error {
 	return nil
 }
 
-// finish says how the switch fared.
+// finish reports how the switch fared.
 func (c *cometCaller) finish(t *testing.T) {
 	t.Helper()
 	c.stop()

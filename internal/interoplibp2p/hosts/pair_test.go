@@ -23,7 +23,7 @@ import (
 // testTimeout bounds what a broken test may take; no test waits for it.
 const testTimeout = 40 * time.Second
 
-// pair is a node of ours and a host of go-libp2p.
+// pair is one of our nodes and a go-libp2p host.
 type pair struct {
 	stack  gopeer.Stack
 	ours   *node.Node
@@ -37,7 +37,7 @@ func newPair(t *testing.T, s gopeer.Stack, c node.Config, more ...libp2p.Option)
 	return pairWith(t, s, node.Start(t, c), more...)
 }
 
-// pairWith makes a pair with a node that runs already.
+// pairWith makes a pair with a running node.
 func pairWith(t *testing.T, s gopeer.Stack, ours *node.Node, more ...libp2p.Option) *pair {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
@@ -45,7 +45,7 @@ func pairWith(t *testing.T, s gopeer.Stack, ours *node.Node, more ...libp2p.Opti
 	return &pair{stack: s, ours: ours, theirs: gopeer.Start(t, s, more...), ctx: ctx}
 }
 
-// address is where we dial the host of go-libp2p.
+// address returns where we dial the go-libp2p host.
 func (p *pair) address(t *testing.T) transport.Address { return addressOf(t, p.theirs) }
 
 func addressOf(t *testing.T, h p2phost.Host) transport.Address {
@@ -57,10 +57,10 @@ func addressOf(t *testing.T, h p2phost.Host) transport.Address {
 	return a
 }
 
-// id is the host's id as we know it.
+// id returns the host's node id.
 func (p *pair) id(t *testing.T) transport.NodeID { return p.address(t).ID() }
 
-// connect makes the link, and returns what we know of it.
+// connect makes the link and returns what we know of it.
 func (p *pair) connect(t *testing.T) host.PeerInfo {
 	t.Helper()
 	if p.weDial {
@@ -97,7 +97,7 @@ func (p *pair) apart(t *testing.T) {
 	})
 }
 
-// stream is what both stacks' streams have.
+// stream is what the streams of both stacks have in common.
 type stream interface {
 	io.ReadWriter
 	CloseWrite() error
@@ -169,7 +169,7 @@ func echo(s stream, n int) error {
 	return s.Close()
 }
 
-// echoes shows that the link works.
+// echoes checks that the link works.
 func (p *pair) echoes(t *testing.T, size int) {
 	t.Helper()
 	for _, us := range []bool{true, false} {

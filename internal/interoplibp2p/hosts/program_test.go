@@ -18,7 +18,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/programtest"
 )
 
-// TestProgramVisits: dial, ping and echo of the real program against real hosts of go-libp2p, over every stack.
+// TestProgramVisits runs the program's dial, ping and echo against go-libp2p hosts, over every stack.
 func TestProgramVisits(t *testing.T) {
 	t.Parallel()
 	eachStack(t, func(t *testing.T, s gopeer.Stack) {
@@ -65,7 +65,7 @@ func TestProgramVisits(t *testing.T) {
 	})
 }
 
-// TestProgramIsVisited: hosts of go-libp2p and a node of js-libp2p meet the real program, which shows them among its peers.
+// TestProgramIsVisited connects go-libp2p hosts and a js-libp2p node to the program, which must list them as peers.
 func TestProgramIsVisited(t *testing.T) {
 	t.Parallel()
 	y := newNodeDir(t, "services.echo.enabled=true")

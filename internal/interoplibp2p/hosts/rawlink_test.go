@@ -13,7 +13,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/node"
 )
 
-// Frames of yamux: types and flags (hashicorp/yamux, spec.md).
+// Types and flags of yamux frames (hashicorp/yamux, spec.md).
 const (
 	frameData   = 0
 	frameWindow = 1
@@ -26,7 +26,7 @@ const (
 	flagRST = 8
 )
 
-// frame is a yamux frame. length is what the header says, whatever the body is.
+// frame encodes a yamux frame. length goes into the header, whatever the body is.
 func frame(kind byte, flags uint16, stream, length uint32, body []byte) []byte {
 	b := make([]byte, 12, 12+len(body))
 	b[1] = kind
@@ -40,7 +40,7 @@ func dataFrame(flags uint16, stream uint32, body []byte) []byte {
 	return frame(frameData, flags, stream, uint32(len(body)), body)
 }
 
-// lines is what multistream-select makes of protocols.
+// lines encodes protocols as multistream-select does.
 func lines(protocols ...string) (b []byte) {
 	for _, p := range append([]string{"/multistream/1.0.0"}, protocols...) {
 		b = protowire.AppendVarint(b, uint64(len(p)+1))
@@ -49,21 +49,21 @@ func lines(protocols ...string) (b []byte) {
 	return b
 }
 
-// rawLink is a link to the program whose frames are written by hand.
+// rawLink is a link to the program whose frames the test writes itself.
 type rawLink struct {
 	net.Conn
-	ended chan struct{} // closed when the program has ended it
+	ended chan struct{} // closed when the program has ended the link
 
 	mu       sync.Mutex
 	received map[uint32]int // bytes, by stream
 	windows  map[uint32]int // bytes that the program still takes, by stream, less those of new streams
 }
 
-// linked is a connection that is past its handshake: it answers the program's identify, as a host without any protocol, and
-// its pings, and does nothing else by itself but read.
+// linked returns a link after its handshake. It answers the program's identify, as a host without protocols, and its
+// pings, and otherwise only reads.
 func (a *arena) linked(t *testing.T) *rawLink {
 	t.Helper()
-	for range 5 { // while a flood is worked off on a busy machine, a handshake may take too long
+	for range 5 { // after a flood on a busy machine a handshake may take too long
 		conn, id := a.secured(t)
 		l := &rawLink{Conn: conn, ended: make(chan struct{}), received: map[uint32]int{}, windows: map[uint32]int{}}
 		go l.read()
@@ -120,7 +120,7 @@ func (l *rawLink) read() {
 	}
 }
 
-// allowed is how much more the program takes on a stream.
+// allowed returns how many more bytes the program accepts on a stream.
 func (l *rawLink) allowed(stream uint32) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -133,7 +133,7 @@ func (l *rawLink) spend(stream uint32, n int) {
 	l.windows[stream] -= n
 }
 
-// send says false once the program has hung up.
+// send reports false once the program has hung up.
 func (l *rawLink) send(frames ...[]byte) bool {
 	for _, f := range frames {
 		if _, err := l.Write(f); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// whereAndWhy a connection was not made.
+// whereAndWhy returns the stage and reason of a failed connection.
 func whereAndWhy(err error) (stage string, code muxer.Code) {
 	var s *handshake.StageError
 	var r *handshake.Refusal

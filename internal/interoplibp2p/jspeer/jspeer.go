@@ -1,4 +1,4 @@
-// Package jspeer runs a real js-libp2p node (peer.mjs) beside a test. `make interop` installs what it needs.
+// Package jspeer runs a real js-libp2p node (peer.mjs) for a test. `make interop` installs what it needs.
 package jspeer
 
 import (
@@ -27,7 +27,7 @@ type Peer struct {
 
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
-	errors bytes.Buffer  // what it wrote to stderr; read it once done is closed
+	errors bytes.Buffer  // what it wrote to stderr; read it after done is closed
 	done   chan struct{} // closed once the process has ended
 
 	mu      sync.Mutex
@@ -35,7 +35,7 @@ type Peer struct {
 	waiting map[int]chan json.RawMessage
 }
 
-// Start runs a node for the time of a test. dir is the folder of this package.
+// Start runs a node until the test ends. dir is the folder of this package.
 func Start(tb testing.TB, dir string) *Peer {
 	tb.Helper()
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "libp2p")); err != nil {
@@ -73,7 +73,7 @@ func Start(tb testing.TB, dir string) *Peer {
 	return p
 }
 
-// Stop ends the node, as the end of its stdin does, and waits for it; it may be called twice.
+// Stop ends the node by closing its stdin, and waits for it. It may be called twice.
 func (p *Peer) Stop() {
 	_ = p.stdin.Close()
 	timer := time.AfterFunc(5*time.Second, func() { _ = p.cmd.Process.Kill() })
@@ -81,7 +81,7 @@ func (p *Peer) Stop() {
 	timer.Stop()
 }
 
-// read hands answers to those who wait for them, until the process ends.
+// read passes answers to their callers until the process ends.
 func (p *Peer) read(stdout io.Reader) {
 	defer close(p.done)
 	lines := bufio.NewReader(stdout)
@@ -136,10 +136,10 @@ func (p *Peer) answer(ctx context.Context, w chan json.RawMessage, result any) e
 	}
 }
 
-// Args are a command's arguments.
+// Args holds the arguments of a command.
 type Args map[string]any
 
-// Do lets the node do something (peer.mjs lists what) and reads its answer into result, which may be nil.
+// Do runs a command of the node (see peer.mjs) and decodes its answer into result, which may be nil.
 func (p *Peer) Do(ctx context.Context, what string, args Args, result any) error {
 	line := map[string]any{"do": what}
 	for k, v := range args {

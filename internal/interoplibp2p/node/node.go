@@ -1,4 +1,5 @@
-// Package node builds whole Switchyard nodes from plain constructors, with both wire families on every transport, for tests beside real libp2p peers.
+// Package node builds whole Switchyard nodes from plain constructors, with both wires on every transport, for tests
+// with real libp2p peers.
 package node
 
 import (
@@ -32,14 +33,15 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport/tcp"
 )
 
-// Echo is the protocol of the echo service's streams, and Agent how the nodes call themselves.
+// Echo is the protocol of the echo service's streams, and Agent the nodes' agent string.
 const (
 	Echo    = "/echo/1.0.0"
 	Agent   = "switchyard/test"
 	Network = "libp2p-test"
 )
 
-// Config says what a node is like. The zero value is a node with a fresh key that echoes and listens on loopback, over TCP and QUIC.
+// Config describes a node. The zero value is a node with a fresh key that echoes and listens on loopback, over TCP and
+// QUIC.
 type Config struct {
 	Moniker  string
 	Key      *handshake.NodeKey // nil makes one
@@ -57,7 +59,7 @@ type Node struct {
 	ended    error
 }
 
-// Start runs a node for the time of a test.
+// Start runs a node until the test ends.
 func Start(tb testing.TB, c Config) *Node {
 	tb.Helper()
 	n, err := New(c)
@@ -68,7 +70,7 @@ func Start(tb testing.TB, c Config) *Node {
 	return n
 }
 
-// New is Start for callers that are not tests; Stop ends it.
+// New is Start for callers that are not tests. They call Stop.
 func New(c Config) (*Node, error) {
 	n := &Node{Key: c.Key}
 	var err error
@@ -127,7 +129,7 @@ func New(c Config) (*Node, error) {
 	return n, nil
 }
 
-// Wires are both families' wires, with all that they can be built from.
+// Wires returns both wires, with all securities and muxers.
 func Wires(id handshake.Identity, logger *slog.Logger) ([]handshake.Wire, error) {
 	c, err := comet.New(comet.Config[*secretconn.Conn]{
 		Identity: id,
@@ -152,7 +154,7 @@ func Wires(id handshake.Identity, logger *slog.Logger) ([]handshake.Wire, error)
 	return []handshake.Wire{c, l}, nil
 }
 
-// Transports are the transports, and a free loopback address of each.
+// Transports returns the transports, and a free loopback address of each.
 func Transports(id handshake.Identity, logger *slog.Logger) ([]transport.Transport, []ma.Multiaddr, error) {
 	q, err := quic.New(quic.Config{}, quic.Env{Identity: id, TLS: tls.New(tls.Config{}), RemoteKey: tls.RemoteKey, Logger: logger})
 	if err != nil {
@@ -168,7 +170,7 @@ func (n *Node) Stop() {
 	n.done.Wait()
 }
 
-// Listen is where the node listens over a transport, "tcp" or "quic".
+// Listen returns where the node listens over a transport, "tcp" or "quic".
 func (n *Node) Listen(name string) ma.Multiaddr {
 	code := map[string]int{"tcp": ma.P_TCP, "quic": ma.P_QUIC_V1}[name]
 	addrs := n.Host.ListenAddrs()
@@ -182,7 +184,7 @@ func (n *Node) Listen(name string) ma.Multiaddr {
 	return addrs[i]
 }
 
-// PeerID is our id as go-libp2p knows it.
+// PeerID returns the node's id for go-libp2p.
 func (n *Node) PeerID() peer.ID {
 	id, err := peer.Decode(n.Key.Public().PeerID())
 	if err != nil {
@@ -191,12 +193,12 @@ func (n *Node) PeerID() peer.ID {
 	return id
 }
 
-// Info is how go-libp2p dials us over a transport.
+// Info returns how go-libp2p dials the node over a transport.
 func (n *Node) Info(name string) peer.AddrInfo {
 	return peer.AddrInfo{ID: n.PeerID(), Addrs: []ma.Multiaddr{n.Listen(name)}}
 }
 
-// CometAddress is where CometBFT dials us, as id@host:port.
+// CometAddress returns where CometBFT dials the node, as id@host:port.
 func (n *Node) CometAddress() string {
 	a, err := transport.ParseAddress(n.Listen("tcp").String() + "/mconn/" + string(n.Key.ID()))
 	if err != nil {
@@ -205,7 +207,7 @@ func (n *Node) CometAddress() string {
 	return a.CometString()
 }
 
-// Await waits for something to become true, for at most 10 s.
+// Await polls until a condition is true, for at most 10 s.
 func Await(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
 	again := time.NewTicker(5 * time.Millisecond)

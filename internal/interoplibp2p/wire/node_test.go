@@ -1,4 +1,4 @@
-// Package wire tests our whole libp2p wire against hosts of go-libp2p, over TCP.
+// Package wire tests our libp2p wire with go-libp2p hosts, over TCP.
 package wire
 
 import (
@@ -34,7 +34,7 @@ const testTimeout = 30 * time.Second
 
 const echoProtocol = "/echo/1.0.0"
 
-// node is ours: a listener, and an upgrader with the libp2p wire.
+// node is a listener of ours and an upgrader with the libp2p wire.
 type node struct {
 	t        *testing.T
 	key      *handshake.NodeKey
@@ -47,7 +47,7 @@ type node struct {
 	wg    sync.WaitGroup
 }
 
-// link is one link of ours, which runs.
+// link is one of our running links.
 type link struct {
 	*handshake.Link
 	ended chan error
@@ -76,7 +76,7 @@ func securityOf(name string) handshake.Security {
 	return noise.New()
 }
 
-// newNode starts a node of ours that offers only the named securities.
+// newNode starts a node that offers only the named securities.
 func newNode(t *testing.T, seed byte, securities ...string) *node {
 	t.Helper()
 	n := &node{t: t, key: handshake.NewIdentity([handshake.SeedSize]byte{seed}), tcp: tcp.New(tcp.Config{}), links: make(chan *link, 100)}
@@ -164,7 +164,7 @@ func (n *node) dialAddress(addr transport.Address) (*link, error) {
 	return n.run(l), nil
 }
 
-// addrInfo is how go-libp2p names us.
+// addrInfo returns how go-libp2p names us.
 func (n *node) addrInfo() peer.AddrInfo {
 	id, err := peer.Decode(n.key.Public().PeerID())
 	if err != nil {
@@ -173,7 +173,7 @@ func (n *node) addrInfo() peer.AddrInfo {
 	return peer.AddrInfo{ID: id, Addrs: []ma.Multiaddr{n.listener.Addr()}}
 }
 
-// newHost starts a host of go-libp2p that has only the named securities, and echoes streams.
+// newHost starts a go-libp2p host that has only the named securities and echoes streams.
 func newHost(t *testing.T, securities ...string) host.Host {
 	t.Helper()
 	opts := []libp2p.Option{

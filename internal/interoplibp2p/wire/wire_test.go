@@ -21,7 +21,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// each runs f with a link that we have dialed, and with one that go-libp2p has, over each security.
+// each runs f with a link that we dialed and with one that go-libp2p dialed, over each security.
 func each(t *testing.T, f func(t *testing.T, ours *node, l *link, theirs host.Host)) {
 	for _, security := range []string{"noise", "tls"} {
 		for _, dialer := range []string{"we dial", "they dial"} {
@@ -108,7 +108,7 @@ func TestPing(t *testing.T) {
 	})
 }
 
-// stream is what both stacks' streams have.
+// stream is what the streams of both stacks have in common.
 type stream interface {
 	io.ReadWriter
 	CloseWrite() error
@@ -156,7 +156,7 @@ func TestEcho(t *testing.T) {
 	})
 }
 
-// A protocol that the other end does not have is refused, and the link goes on.
+// A protocol that the other end lacks is refused, and the link goes on.
 func TestUnknownProtocol(t *testing.T) {
 	each(t, func(t *testing.T, ours *node, l *link, theirs host.Host) {
 		if _, err := l.streams().OpenStream(ours.ctx, "/nonsense/1.0.0"); !errors.Is(err, muxer.ErrUnknownProtocol) {
@@ -210,7 +210,7 @@ func TestReset(t *testing.T) {
 	})
 }
 
-// An orderly end is an end at the other side too, at once.
+// An orderly end ends the other side at once, too.
 func TestClose(t *testing.T) {
 	each(t, func(t *testing.T, ours *node, l *link, theirs host.Host) {
 		if err := theirs.Network().ClosePeer(ours.addrInfo().ID); err != nil {
@@ -233,7 +233,7 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// The other id than the expected one is found out in the stage of the security.
+// A wrong id is noticed in the security stage.
 func TestWrongID(t *testing.T) {
 	for _, security := range []string{"noise", "tls"} {
 		ours, theirs := newNode(t, 1, security), newHost(t, security)
