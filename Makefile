@@ -90,6 +90,9 @@ bench-store: ## our peer store beside others (ARGS="-rounds 5 -only store", STOR
 eclipse: ## an attack on the outbound links: makes docs/eclipse.md and its pictures anew, in minutes (ARGS="-seeds 1")
 	@cd internal/eclipse && go test -count=1 -timeout 60m -v -run '^TestEclipse$$' . -out ../../docs $(ARGS)
 
+sizes: ## how large three binaries are, beside the same with go-libp2p, and of how many modules and packages
+	@go run ./internal/sizes
+
 microbench: ## the Go benchmarks of the packages (PKG=./muxer/mconn to choose)
 	go test -run '^$$' -bench . -benchmem -timeout 30m $(PKG)
 
