@@ -28,7 +28,7 @@ type fakeWire struct {
 }
 
 func (w *fakeWire) Name() string                  { return w.name }
-func (w *fakeWire) Recognizes(prefix []byte) bool { return prefix[0] == w.first }
+func (w *fakeWire) Recognizes(prefix []byte) bool { return len(prefix) > 0 && prefix[0] == w.first }
 func (w *fakeWire) CanDial(a transport.Address) bool {
 	return a.Wire() == "" || a.Wire() == w.name
 }
@@ -39,7 +39,7 @@ func (w *fakeWire) Upgrade(ctx context.Context, a *Attempt) (*Link, error) {
 			return nil, err
 		}
 	}
-	conn := a.Conn.(transport.ByteConn)
+	conn := a.Bytes
 	hello := append([]byte{w.first}, w.key.Public().Raw()...)
 	if _, err := conn.Write(hello); err != nil {
 		return nil, err
@@ -79,15 +79,15 @@ type fakeSession struct {
 
 func (s *fakeSession) Close(muxer.Code, string) error { return s.conn.Close() }
 
-// securedConn is a connection that its transport has secured and muxed already.
+// securedConn is a connection of a transport that secures and muxes itself.
 type securedConn struct {
-	muxer.Session
 	remote ma.Multiaddr
 	closed chan struct{}
 }
 
-func newSecuredConn() *securedConn {
-	return &securedConn{remote: ma.StringCast("/ip4/10.0.0.9/udp/5/quic-v1"), closed: make(chan struct{}, 8)}
+func newSecuredConn() *SecuredConn {
+	c := &securedConn{remote: ma.StringCast("/ip4/10.0.0.9/udp/5/quic-v1"), closed: make(chan struct{}, 8)}
+	return &SecuredConn{Conn: c, Security: "tls", Muxer: "quic"}
 }
 
 func (c *securedConn) LocalMultiaddr() ma.Multiaddr  { return c.remote }
@@ -101,7 +101,9 @@ func (c *securedConn) Close() error {
 // securedWire takes them.
 type securedWire struct{ fakeWire }
 
-func (w *securedWire) TakesSecured(c transport.Conn) bool { _, ok := c.(*securedConn); return ok }
+func (w *securedWire) Recognizes(prefix []byte) bool {
+	return len(prefix) == 0 || w.fakeWire.Recognizes(prefix)
+}
 
 func (w *securedWire) Upgrade(ctx context.Context, a *Attempt) (*Link, error) {
 	if w.before != nil {

@@ -17,32 +17,27 @@ import (
 type Wire interface {
 	// Name is the name that configuration uses: "comet" or "libp2p".
 	Name() string
-	// Recognizes says whether dialers of this wire begin with prefix (at least one byte).
+	// Recognizes reports whether dialers of this wire begin with prefix. An empty prefix stands for a connection that
+	// its transport has already secured and muxed: Recognizes reports whether the wire takes such.
 	Recognizes(prefix []byte) bool
-	// CanDial says whether the address asks for this wire, or leaves it open.
+	// CanDial reports whether the address asks for this wire, or leaves it open.
 	CanDial(transport.Address) bool
-	// Upgrade does the handshake on a.Conn. It calls a.CheckKey once the remote's key is proven and a.CheckInfo once its node
-	// info is known, and stops with their error when they refuse. It returns when ctx ends, which carries the deadline over all stages;
-	// the Upgrader closes the connection then, so a blocked read or write ends too. On an error the Upgrader closes the connection.
-	// Errors are *StageError (CodeUnknown lets the Upgrader find the code of an error of the connection) or *Refusal.
+	// Upgrade does the handshake on a.Bytes, or on a.Secured. It calls a.CheckKey once the remote's key is proven and
+	// a.CheckInfo once its node info is known, and stops with their error when they refuse. It returns when ctx ends,
+	// which carries the deadline over all stages; the Upgrader closes the connection then, so a blocked read or write
+	// ends too. On an error the Upgrader closes the connection. Errors are *StageError (CodeUnknown lets the Upgrader
+	// find the code of an error of the connection) or *Refusal.
 	Upgrade(ctx context.Context, a *Attempt) (*Link, error)
 }
 
-// SecuredConn is a connection that its transport has already secured and muxed (QUIC). Its Close closes all streams too, and may be called more than once.
-type SecuredConn interface {
+// SecuredConn is a connection that its transport has already secured and muxed (QUIC). It is what such a transport dials
+// and accepts. Closing it closes all streams too.
+type SecuredConn struct {
 	transport.Conn
-	muxer.Streams
-	RemotePublicKey() PublicKey
+	Streams   muxer.Streams
+	RemoteKey PublicKey
 	// Security and Muxer are the names of both in configuration and output, such as "tls" and "quic".
-	Security() string
-	Muxer() string
-}
-
-// SecuredWire is a Wire that also takes connections which their transport has already secured and muxed.
-type SecuredWire interface {
-	Wire
-	// TakesSecured says whether Upgrade can work on this connection.
-	TakesSecured(transport.Conn) bool
+	Security, Muxer string
 }
 
 // Identity signs for the node. The key may live in another process, so its methods take a context. They may be called
@@ -55,7 +50,11 @@ type Identity interface {
 
 // Attempt is one handshake in progress. The Upgrader makes it; a Wire reads it.
 type Attempt struct {
-	Conn transport.Conn
+	Conn transport.Conn // what Bytes or Secured is
+	// Exactly one of these is set: a connection of bytes, or one that is already secured and muxed.
+	Bytes   *PeekConn
+	Secured *SecuredConn
+
 	Side muxer.Side
 	// Dialed is the address that we dialed; the zero Address on the listening side.
 	Dialed transport.Address

@@ -148,11 +148,19 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 		_ = raw.Close()
 	}
 	ended := shake
-	bytes, plain := raw.(transport.ByteConn)
-	if plain {
+	switch conn := raw.(type) { // the one place that tells the two kinds of connection apart
+	case *SecuredConn:
+		a.Secured = conn
+	case transport.ByteConn:
+		a.Bytes = NewPeekConn(conn)
 		deadline, _ = shake.Deadline()
-		_ = bytes.SetDeadline(deadline)
+		_ = conn.SetDeadline(deadline)
 		ended = ctx // which others wait for, too, so that this costs less
+	default:
+		a.ticket.Release()
+		_ = raw.Close()
+		err := fmt.Errorf("a connection of type %T carries neither bytes nor streams", raw)
+		return nil, Fail(StageTransport, muxer.CodeIncompatible, err)
 	}
 	keep := context.AfterFunc(ended, end)
 	a.u, a.last, a.stage = u, began, StageSecurity
@@ -201,8 +209,8 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 	if link == nil || link.Session == nil {
 		return nil, Fail(a.stage, muxer.CodeUnknown, fmt.Errorf("the wire %s made no session", wire.Name()))
 	}
-	if plain {
-		_ = bytes.SetDeadline(time.Time{}) // the session sets its own
+	if a.Bytes != nil {
+		_ = a.Bytes.SetDeadline(time.Time{}) // the session sets its own
 	}
 	link.Wire, link.Side, link.Dialed, link.Stages = wire.Name(), a.Side, a.Dialed, a.stages
 	link.LocalAddr, link.RemoteAddr = raw.LocalMultiaddr(), raw.RemoteMultiaddr()
@@ -212,21 +220,20 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 
 // recognize chooses the wire of an inbound connection by its first bytes, which the wire will read again.
 func (u *Upgrader) recognize(a *Attempt) (Wire, error) {
-	conn, ok := a.Conn.(transport.ByteConn)
-	if !ok {
+	if a.Secured != nil {
 		return u.wireFor(a)
 	}
-	c, err := sniff(conn)
+	prefix, err := a.Bytes.Peek()
 	if err != nil {
 		return nil, Fail(StageSecurity, muxer.CodeUnknown, fmt.Errorf("read the first byte: %w", err))
 	}
 	for _, w := range u.cfg.Wires {
-		if w.Recognizes(c.prefix()) {
-			a.Conn = c
+		if w.Recognizes(prefix) {
 			return w, nil
 		}
 	}
-	return nil, Fail(StageSecurity, muxer.CodeProtocolError, fmt.Errorf("no wire begins with the byte 0x%02x%s", c.buf[0], hint(c.prefix())))
+	err = fmt.Errorf("no wire begins with the byte 0x%02x%s", prefix[0], hint(prefix))
+	return nil, Fail(StageSecurity, muxer.CodeProtocolError, err)
 }
 
 // hint says what a stray client probably is.
@@ -242,20 +249,14 @@ func hint(prefix []byte) string {
 
 // wireFor is the first wire that can work on the connection and, when we dialed it, on its address.
 func (u *Upgrader) wireFor(a *Attempt) (Wire, error) {
-	_, plain := a.Conn.(transport.ByteConn)
 	for _, w := range u.cfg.Wires {
-		if a.Side == muxer.Dialer && !w.CanDial(a.Dialed) {
-			continue
-		}
-		if plain {
-			return w, nil
-		}
-		if s, ok := w.(SecuredWire); ok && s.TakesSecured(a.Conn) {
+		if (a.Side == muxer.Listener || w.CanDial(a.Dialed)) && (a.Bytes != nil || w.Recognizes(nil)) {
 			return w, nil
 		}
 	}
-	if a.Side == muxer.Dialer {
-		return nil, Fail(StageSecurity, muxer.CodeIncompatible, fmt.Errorf("none of our wires dials %s", a.Dialed))
+	err := fmt.Errorf("none of our wires dials %s", a.Dialed)
+	if a.Side == muxer.Listener {
+		err = fmt.Errorf("none of our wires takes a secured connection from %s", a.Conn.RemoteMultiaddr())
 	}
-	return nil, Fail(StageSecurity, muxer.CodeIncompatible, fmt.Errorf("none of our wires takes a secured connection from %s", a.Conn.RemoteMultiaddr()))
+	return nil, Fail(StageSecurity, muxer.CodeIncompatible, err)
 }

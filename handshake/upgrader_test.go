@@ -173,7 +173,7 @@ func TestTheUpgraderClosesConnections(t *testing.T) {
 		late := &securedWire{fakeWire{name: "late", key: ourKey}}
 		conn := newSecuredConn()
 		late.before = func(ctx context.Context, a *Attempt) error {
-			<-conn.closed
+			<-conn.Conn.(*securedConn).closed
 			return nil
 		}
 		u := newUpgrader(t, fakeConfig(ourKey, late))
@@ -218,16 +218,17 @@ func TestFirstByte(t *testing.T) {
 	}
 }
 
-// What was sniffed is read again, byte for byte, whatever the sizes of the reads.
-func TestSniffReplays(t *testing.T) {
+// What Peek returns is read again, byte for byte, whatever the sizes of the reads.
+func TestPeek(t *testing.T) {
 	text := strings.Repeat("0123456789abcdef", 80)
-	for _, first := range []int{1, 2, 35, sniffSize, sniffSize + 1, 200} {
+	for _, first := range []int{1, 2, 35, peekSize, peekSize + 1, 200} {
 		for _, size := range []int{1, 3, 64, 65, 500} {
 			remote, ours := pipe("/ip4/10.0.0.1")
 			_, _ = io.WriteString(remote, text[:first])
-			c, err := sniff(ours)
-			if err != nil || !strings.HasPrefix(text, string(c.prefix())) || len(c.prefix()) == 0 {
-				t.Fatal(err)
+			c := NewPeekConn(ours)
+			prefix, err := c.Peek()
+			if err != nil || !strings.HasPrefix(text, string(prefix)) || len(prefix) == 0 || c.Buffered() != len(prefix) {
+				t.Fatalf("%q, %d buffered: %v", prefix, c.Buffered(), err)
 			}
 			_, _ = io.WriteString(remote, text[first:])
 			remote.Close()
@@ -237,7 +238,7 @@ func TestSniffReplays(t *testing.T) {
 			}
 		}
 	}
-	if _, err := sniff(emptyReads{}); err != io.ErrNoProgress {
+	if _, err := NewPeekConn(emptyReads{}).Peek(); err != io.ErrNoProgress {
 		t.Error(err)
 	}
 }

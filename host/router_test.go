@@ -61,7 +61,7 @@ func (l *fakeListener) Accept(ctx context.Context) (transport.Conn, transport.Ti
 			c := a.(transport.Conn)
 			ticket, err := l.admit(c)
 			if err == nil {
-				return c, ticket, nil
+				return &handshake.SecuredConn{Conn: c}, ticket, nil
 			}
 			c.Close()
 		case <-l.closed:
@@ -86,7 +86,11 @@ type fakeTransport struct {
 
 func (t *fakeTransport) CanDial(ma.Multiaddr) bool { return true }
 func (t *fakeTransport) Dial(ctx context.Context, to ma.Multiaddr) (transport.Conn, error) {
-	return t.dial(ctx, to)
+	c, err := t.dial(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	return &handshake.SecuredConn{Conn: c}, nil
 }
 func (t *fakeTransport) Listen(_ context.Context, _ ma.Multiaddr, admit transport.Admit) (transport.Listener, error) {
 	if t.listener == nil {
@@ -103,7 +107,7 @@ type fakeWire struct {
 	sessions []*fakeSession
 }
 
-func (*fakeWire) TakesSecured(transport.Conn) bool { return true }
+func (*fakeWire) Recognizes([]byte) bool { return true }
 func (w *fakeWire) Upgrade(_ context.Context, a *handshake.Attempt) (*handshake.Link, error) {
 	ip, _ := transport.MultiaddrIP(a.Conn.RemoteMultiaddr())
 	key := testKey(int(ip.As4()[3])).Public()

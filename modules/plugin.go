@@ -112,7 +112,7 @@ type WireEnv struct {
 }
 
 // StreamWire is a wire of the catalogue that is built from the securities and muxers that [stack] names, and takes the connections of a SecureTransport
-// (handshake.SecuredWire).
+// (handshake.SecuredConn).
 // Its own keys stand in [wires.NAME].
 func StreamWire[C any, W handshake.Wire](name string, defaults func() C, build func(C, WireEnv) (W, error)) Plugin {
 	p := plugin(kindWire, name, defaults, nil, func(cfg C, order int) fx.Option {

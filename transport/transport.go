@@ -17,7 +17,7 @@ import (
 // Conn is a connection as its transport delivers it, before any handshake. It is one of two kinds:
 //
 //   - bytes, which still need to be secured and muxed: it implements ByteConn;
-//   - already secured and muxed (QUIC): it implements handshake.SecuredConn, which has streams and the remote's key.
+//   - already secured and muxed (QUIC): it is a *handshake.SecuredConn, which has streams and the remote's key.
 //
 // Close may be called at any time, from any goroutine, more than once.
 type Conn interface {

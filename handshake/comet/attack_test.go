@@ -401,10 +401,9 @@ func TestSignerFails(t *testing.T) {
 	}
 }
 
-func TestNeedsPlainBytes(t *testing.T) {
-	_, err := newNode(t, 1).wire.Upgrade(context.Background(), &handshake.Attempt{Conn: struct{ transport.Conn }{}})
-	if _, code, _ := failure(t, err); code != muxer.CodeIncompatible {
-		t.Error(err)
+func TestNeedsBytes(t *testing.T) {
+	if newNode(t, 1).wire.Recognizes(nil) {
+		t.Error("the wire takes secured connections")
 	}
 	if _, err := New(Config[*secretconn.Conn]{}); err == nil {
 		t.Error("an empty Config")

@@ -64,7 +64,7 @@ func New[C SecureConn](cfg Config[C]) (*Wire[C], error) {
 // Name implements handshake.Wire.
 func (*Wire[C]) Name() string { return transport.WireComet }
 
-// Recognizes implements handshake.Wire.
+// Recognizes implements handshake.Wire. The wire takes connections of bytes only.
 func (*Wire[C]) Recognizes(prefix []byte) bool { return len(prefix) > 0 && prefix[0] == firstByte }
 
 // CanDial implements handshake.Wire: the address names a comet node, or leaves the wire open.
@@ -74,15 +74,11 @@ func (*Wire[C]) CanDial(addr transport.Address) bool {
 
 // Upgrade implements handshake.Wire.
 func (w *Wire[C]) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Link, error) {
-	conn, ok := a.Conn.(transport.ByteConn)
-	if !ok {
-		return nil, handshake.Fail(handshake.StageSecurity, muxer.CodeIncompatible, errors.New("the comet wire needs a connection of plain bytes"))
-	}
 	early, err := w.ownInfo(ctx, a)
 	if err != nil {
 		return nil, handshake.Fail(handshake.StageInfo, muxer.CodeInvalidInfo, fmt.Errorf("our own %w", err))
 	}
-	secured, err := w.cfg.Secure(ctx, conn, w.cfg.Identity, early, a.CheckKey)
+	secured, err := w.cfg.Secure(ctx, a.Bytes, w.cfg.Identity, early, a.CheckKey)
 	if err != nil {
 		return nil, handshake.Fail(handshake.StageSecurity, codeOr(err, muxer.CodeAuthFailed), err)
 	}

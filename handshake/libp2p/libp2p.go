@@ -42,7 +42,7 @@ type Wire struct {
 	addr       lastAddr
 }
 
-var _ handshake.SecuredWire = (*Wire)(nil)
+var _ handshake.Wire = (*Wire)(nil)
 
 // New checks cfg.
 func New(cfg Config) (*Wire, error) {
@@ -71,18 +71,14 @@ func New(cfg Config) (*Wire, error) {
 // Name implements handshake.Wire.
 func (*Wire) Name() string { return transport.WireLibp2p }
 
-// Recognizes implements handshake.Wire.
-func (*Wire) Recognizes(prefix []byte) bool { return len(prefix) > 0 && prefix[0] == multistream.First }
+// Recognizes implements handshake.Wire. The wire takes secured connections too (QUIC).
+func (*Wire) Recognizes(prefix []byte) bool {
+	return len(prefix) == 0 || prefix[0] == multistream.First
+}
 
 // CanDial implements handshake.Wire: the address names a libp2p node, or leaves the wire open.
 func (*Wire) CanDial(addr transport.Address) bool {
 	return addr.Wire() == transport.WireLibp2p || addr.Wire() == ""
-}
-
-// TakesSecured implements handshake.SecuredWire: it takes all connections that have streams and the remote's key (QUIC).
-func (*Wire) TakesSecured(c transport.Conn) bool {
-	_, ok := c.(handshake.SecuredConn)
-	return ok
 }
 
 // Upgrade implements handshake.Wire. Of a connection that its transport has secured and muxed it only checks the key.
@@ -90,16 +86,15 @@ func (w *Wire) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Li
 	var streams muxer.Streams
 	var key handshake.PublicKey
 	var security, mux string
-	switch conn := a.Conn.(type) {
-	case handshake.SecuredConn:
-		key, security, mux = conn.RemotePublicKey(), conn.Security(), conn.Muxer()
+	if conn := a.Secured; conn != nil {
+		key, security, mux = conn.RemoteKey, conn.Security, conn.Muxer
 		if err := a.CheckKey(key); err != nil {
 			return nil, err
 		}
 		a.Done(handshake.StageSecurity)
-		streams = conn
-	case transport.ByteConn:
-		secured, name, err := w.secure(ctx, conn, a)
+		streams = conn.Streams
+	} else {
+		secured, name, err := w.secure(ctx, a)
 		if err != nil {
 			return nil, err
 		}
@@ -112,8 +107,6 @@ func (w *Wire) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Li
 			return nil, handshake.Fail(handshake.StageMuxer, muxer.CodeUnknown, err)
 		}
 		key, security, mux = secured.RemotePublicKey(), name, m.Name()
-	default:
-		return nil, handshake.Fail(handshake.StageSecurity, muxer.CodeIncompatible, errors.New("the libp2p wire needs a connection of bytes, or one that is secured"))
 	}
 	a.Done(handshake.StageMuxer)
 

@@ -10,7 +10,6 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/internal/multistream"
 	"github.com/switchyard-p2p/switchyard/muxer"
-	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // agree chooses one of protocols with the remote: the dialer proposes, the listener takes the first that it has.
@@ -43,38 +42,38 @@ func negotiationCode(err error) muxer.Code {
 
 // agreeOnSecurity says which security the connection is for, and what to secure. A dialer that has only one begins it together with its proposal: if the
 // remote does not have it, there is nothing else to try. A listener whose dialer has done so answers together with the first message of the security.
-func (w *Wire) agreeOnSecurity(conn transport.ByteConn, side muxer.Side) (int, *thriftyConn, error) {
+func (w *Wire) agreeOnSecurity(conn *handshake.PeekConn, side muxer.Side) (int, *corkedConn, error) {
 	if side == muxer.Dialer {
 		if len(w.securities) == 1 {
-			return 0, newThriftyConn(conn, multistream.Propose(w.securities[0]), w.securities[0]), nil
+			return 0, newCorkedConn(conn, multistream.Propose(w.securities[0]), w.securities[0]), nil
 		}
 		i, err := agree(conn, side, w.securities)
-		return i, newThriftyConn(conn, nil, ""), err
+		return i, newCorkedConn(conn, nil, ""), err
 	}
 	chosen, pending, err := multistream.Answer(conn, func(p string) bool { return slices.Contains(w.securities, p) })
 	if err != nil {
 		return 0, nil, err
 	}
 	i := slices.Index(w.securities, chosen)
-	if b, ok := conn.(interface{ Buffered() int }); !ok || b.Buffered() == 0 { // the dialer waits
+	if conn.Buffered() == 0 { // the dialer waits
 		_, err = conn.Write(pending)
 		pending = nil
 	}
-	return i, newThriftyConn(conn, pending, ""), err
+	return i, newCorkedConn(conn, pending, ""), err
 }
 
 // secure agrees on a security and secures the connection.
-func (w *Wire) secure(ctx context.Context, conn transport.ByteConn, a *handshake.Attempt) (handshake.SecureConn, string, error) {
-	i, thrifty, err := w.agreeOnSecurity(conn, a.Side)
+func (w *Wire) secure(ctx context.Context, a *handshake.Attempt) (handshake.SecureConn, string, error) {
+	i, conn, err := w.agreeOnSecurity(a.Bytes, a.Side)
 	if err != nil {
 		return nil, "", handshake.Fail(handshake.StageSecurity, negotiationCode(err), fmt.Errorf("agree on a security: %w", err))
 	}
 	s := w.cfg.Securities[i]
-	secured, err := s.Secure(ctx, thrifty, handshake.Securing{Side: a.Side, Identity: w.cfg.Identity, Want: a.Want, Muxers: w.muxers, CheckKey: a.CheckKey})
+	secured, err := s.Secure(ctx, conn, handshake.Securing{Side: a.Side, Identity: w.cfg.Identity, Want: a.Want, Muxers: w.muxers, CheckKey: a.CheckKey})
 	if err != nil {
-		_ = thrifty.flush() // what it told the remote of that
+		_ = conn.flush() // what it told the remote of that
 	} else {
-		err = thrifty.secured(a.Side)
+		err = conn.secured(a.Side)
 	}
 	if errors.Is(err, multistream.ErrRefused) {
 		return nil, "", handshake.Fail(handshake.StageSecurity, negotiationCode(err), fmt.Errorf("agree on a security: %w", err))

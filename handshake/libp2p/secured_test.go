@@ -1,7 +1,6 @@
 package libp2p
 
 import (
-	"net/netip"
 	"testing"
 	"testing/synctest"
 
@@ -10,26 +9,10 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/muxer/yamux"
 	"github.com/switchyard-p2p/switchyard/transport"
-
-	ma "github.com/multiformats/go-multiaddr"
 )
 
-// secured is a connection that its transport has secured and muxed: yamux over a pipe in memory, whose key is believed.
-type secured struct {
-	muxer.Streams
-	raw *handshaketest.Conn
-	key handshake.PublicKey
-}
-
-var _ handshake.SecuredConn = secured{}
-
-func (s secured) LocalMultiaddr() ma.Multiaddr         { return s.raw.LocalMultiaddr() }
-func (s secured) RemoteIP() netip.Addr                 { return s.raw.RemoteIP() }
-func (s secured) RemoteMultiaddr() ma.Multiaddr        { return s.raw.RemoteMultiaddr() }
-func (s secured) RemotePublicKey() handshake.PublicKey { return s.key }
-func (secured) Security() string                       { return "tls" }
-func (secured) Muxer() string                          { return "quic" }
-func securedEnd(t *testing.T, raw *handshaketest.Conn, side muxer.Side, remote handshake.PublicKey) secured {
+// securedEnd is a connection that its transport has secured and muxed: yamux over a pipe in memory, whose key is believed.
+func securedEnd(t *testing.T, raw *handshaketest.Conn, side muxer.Side, remote handshake.PublicKey) *handshake.SecuredConn {
 	t.Helper()
 	m, err := yamux.New(yamux.Config{})
 	if err != nil {
@@ -39,8 +22,16 @@ func securedEnd(t *testing.T, raw *handshaketest.Conn, side muxer.Side, remote h
 	if err != nil {
 		t.Fatal(err)
 	}
-	return secured{streams, raw, remote}
+	return &handshake.SecuredConn{Conn: securedConn{raw, streams}, Streams: streams, RemoteKey: remote, Security: "tls", Muxer: "quic"}
 }
+
+// securedConn closes the streams, too.
+type securedConn struct {
+	*handshaketest.Conn
+	streams muxer.Streams
+}
+
+func (c securedConn) Close() error { return c.streams.Close() }
 
 // shakeSecured does both ends' handshakes over a secured connection.
 func shakeSecured(t *testing.T, dialer, listener end, dialed string) (dl, ll *handshake.Link, derr, lerr error) {

@@ -251,10 +251,10 @@ func (v *visitor) handshake(ctx context.Context, addr transport.Address, wire ha
 
 // forConn are the wires that an Upgrader may choose from: the one that is to be tried, or all for a connection that is secured already.
 func (v *visitor) forConn(raw transport.Conn, wire handshake.Wire) []handshake.Wire {
-	if _, plain := raw.(transport.ByteConn); plain {
-		return []handshake.Wire{wire}
+	if _, secured := raw.(*handshake.SecuredConn); secured {
+		return v.wires
 	}
-	return v.wires
+	return []handshake.Wire{wire}
 }
 
 // agree takes the link and hears whether the remote does. It ends a link that is not taken.

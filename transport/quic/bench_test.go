@@ -67,7 +67,7 @@ func (o *ours) conns(b *testing.B) (x *ourEnd, y *Conn) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return &ourEnd{c.(*Conn), tr}, a.(*Conn)
+	return &ourEnd{connOf(c), tr}, connOf(a)
 }
 
 func (o *ours) connect(b *testing.B) [2]io.Closer {

@@ -41,7 +41,7 @@ func simulated(t testing.TB, cfg Config) (*Conn, *Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return a.(*Conn), b.(*Conn)
+	return connOf(a), connOf(b)
 }
 
 // slow is a link of 1 GB/s in virtual time.

@@ -12,9 +12,10 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Conn is a QUIC connection, secured and muxed. It is a handshake.SecuredConn.
+// Conn is a QUIC connection, secured and muxed. It is the Conn and the Streams of a handshake.SecuredConn.
 //
 // Streams of applications are quic-go's own: no goroutine and no copy is added. Streams whose readiness is asked for (a session's lanes) get a goroutine
 // that waits for input, and while there is output one that writes it. Close waits for all of them.
@@ -43,7 +44,10 @@ type Conn struct {
 	stalled   bool // stalls runs
 }
 
-var _ handshake.SecuredConn = (*Conn)(nil)
+var (
+	_ transport.Conn = (*Conn)(nil)
+	_ muxer.Streams  = (*Conn)(nil)
+)
 
 // newConn takes over the caller's hold of s.
 func newConn(s *socket, q *lib.Conn, key handshake.PublicKey) *Conn {
@@ -52,14 +56,10 @@ func newConn(s *socket, q *lib.Conn, key handshake.PublicKey) *Conn {
 	return c
 }
 
-// Security implements handshake.SecuredConn.
-func (c *Conn) Security() string { return "tls" }
-
-// Muxer implements handshake.SecuredConn.
-func (c *Conn) Muxer() string { return "quic" }
-
-// RemotePublicKey is the key that the remote has proven.
-func (c *Conn) RemotePublicKey() handshake.PublicKey { return c.key }
+// secured is the connection as its transport hands it out.
+func (c *Conn) secured() *handshake.SecuredConn {
+	return &handshake.SecuredConn{Conn: c, Streams: c, RemoteKey: c.key, Security: "tls", Muxer: "quic"}
+}
 
 // LocalMultiaddr is our end. For a connection that was dialed from a socket without an IP it is found out when first asked for.
 func (c *Conn) LocalMultiaddr() ma.Multiaddr {

@@ -16,9 +16,10 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Dial connects to addr and does the handshake; the connection is a *Conn. Any node is taken: whoever dials looks at RemotePublicKey. The IP addresses of a
-// host name are tried one after the other, IPv6 and IPv4 in turn, each beside those that have not answered within Config.Stagger (RFC 8305). Its error is
-// a *transport.OpError, which wraps a *muxer.CloseError where the remote, or its certificate, is to blame, or transport.ErrNoTransport.
+// Dial connects to addr and does the handshake; the connection is a *handshake.SecuredConn. It takes any node: the caller
+// looks at RemoteKey. The IP addresses of a host name are tried one after the other, IPv6 and IPv4 in turn, each beside
+// those that have not answered within Config.Stagger (RFC 8305). Its error is a *transport.OpError, which wraps a
+// *muxer.CloseError where the remote, or its certificate, is to blame, or transport.ErrNoTransport.
 func (t *Transport) Dial(ctx context.Context, addr ma.Multiaddr) (transport.Conn, error) {
 	to, ok := parse(addr)
 	if !ok || to.Port == 0 {
@@ -31,7 +32,7 @@ func (t *Transport) Dial(ctx context.Context, addr ma.Multiaddr) (transport.Conn
 	if err != nil {
 		return nil, transport.NewOpError(ctx, "dial", addr, err)
 	}
-	return c, nil
+	return c.secured(), nil
 }
 
 func (t *Transport) dialIP(ctx context.Context, to netip.AddrPort) (*Conn, error) {

@@ -103,7 +103,7 @@ func TestSilentDialer(t *testing.T) {
 				c, ticket, err := l.Accept(ctx)
 				cancel()
 				if err == nil {
-					if why := <-watch(c.(*Conn)); codeOf(why) != muxer.CodeIdle {
+					if why := <-watch(connOf(c)); codeOf(why) != muxer.CodeIdle {
 						t.Errorf("a silent remote ended with %v", why)
 					}
 					ticket.Release()
@@ -135,7 +135,7 @@ func TestSilentListener(t *testing.T) {
 				c, err := tr.Dial(t.Context(), l.Addr())
 				switch {
 				case err == nil:
-					if why := <-watch(c.(*Conn)); codeOf(why) != muxer.CodeIdle {
+					if why := <-watch(connOf(c)); codeOf(why) != muxer.CodeIdle {
 						t.Errorf("a silent remote ended with %v", why)
 					}
 					c.Close()
@@ -373,7 +373,7 @@ func TestCertificateTricks(t *testing.T) {
 			}
 			select {
 			case a := <-l.accepted:
-				t.Errorf("accepted %s", a.conn.RemotePublicKey().PeerID())
+				t.Errorf("accepted %s", a.conn.key.PeerID())
 			default:
 			}
 
@@ -384,7 +384,7 @@ func TestCertificateTricks(t *testing.T) {
 			defer el.Close()
 			c, err := newTransport(t, Config{}, listenerKey).Dial(ctx, multiaddr(udp.LocalAddr()))
 			if err == nil {
-				t.Errorf("dialed %s", c.(*Conn).RemotePublicKey().PeerID())
+				t.Errorf("dialed %s", connOf(c).key.PeerID())
 				c.Close()
 			} else if f.extra == 0 && codeOf(err) != muxer.CodeAuthFailed {
 				t.Errorf("the dial failed with %v", err)

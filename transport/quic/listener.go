@@ -172,7 +172,7 @@ func (l *listener) offer(a admitted) bool {
 	}
 }
 
-// Accept implements transport.Listener. The connection is a *Conn.
+// Accept implements transport.Listener. The connection is a *handshake.SecuredConn.
 func (l *listener) Accept(ctx context.Context) (transport.Conn, transport.Ticket, error) {
 	if ctx.Err() != nil {
 		return nil, nil, transport.NewOpError(ctx, "accept on", l.addr, ctx.Err())
@@ -182,7 +182,7 @@ func (l *listener) Accept(ctx context.Context) (transport.Conn, transport.Ticket
 	}
 	select {
 	case a := <-l.accepted:
-		return a.conn, a.ticket, nil
+		return a.conn.secured(), a.ticket, nil
 	case <-l.closing:
 		return nil, nil, l.closedError(nil)
 	case <-l.broken:

@@ -53,6 +53,9 @@ func pair(t testing.TB, cfg Config) (*Conn, *Conn) {
 	return connect(t, newTransport(t, cfg, dialerKey), l)
 }
 
+// connOf is what the transport has made of a connection.
+func connOf(c transport.Conn) *Conn { return c.(*handshake.SecuredConn).Conn.(*Conn) }
+
 func connect(t testing.TB, tr *Transport, l transport.Listener) (*Conn, *Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -67,5 +70,5 @@ func connect(t testing.TB, tr *Transport, l transport.Listener) (*Conn, *Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close() })
-	return a.(*Conn), b.(*Conn)
+	return connOf(a), connOf(b)
 }

@@ -33,7 +33,7 @@ func TestSuite(t *testing.T) {
 
 func TestConnect(t *testing.T) {
 	a, b := pair(t, Config{})
-	if a.RemotePublicKey() != publicOf(listenerKey) || b.RemotePublicKey() != publicOf(dialerKey) {
+	if a.key != publicOf(listenerKey) || b.key != publicOf(dialerKey) {
 		t.Error("the keys are not those of the nodes")
 	}
 	if a.LocalMultiaddr().String() == "" || !a.RemoteMultiaddr().Equal(b.LocalMultiaddr()) {

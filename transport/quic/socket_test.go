@@ -28,7 +28,7 @@ func TestLinger(t *testing.T) {
 			}
 			ticket.Release()
 			t.Cleanup(func() { far.Close() })
-			return c.(*Conn)
+			return connOf(c)
 		}
 		isOpen := func(when string, want bool) {
 			t.Helper()

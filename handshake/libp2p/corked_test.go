@@ -6,6 +6,7 @@ import (
 	"io"
 	"testing"
 
+	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
 	"github.com/switchyard-p2p/switchyard/internal/multistream"
 	"github.com/switchyard-p2p/switchyard/muxer"
@@ -26,8 +27,8 @@ func (w *wireTap) Write(p []byte) (int, error) {
 
 func (w *wireTap) Read(p []byte) (int, error) { return w.in.Read(p[:min(len(p), w.most)]) }
 
-func TestThrifty(t *testing.T) {
-	long := bytes.Repeat([]byte("l"), thriftySize)
+func TestCorked(t *testing.T) {
+	long := bytes.Repeat([]byte("l"), corkSize)
 	for _, c := range []struct {
 		name            string
 		side            muxer.Side
@@ -46,7 +47,7 @@ func TestThrifty(t *testing.T) {
 		x, _ := rawPair()
 		tap := &wireTap{Conn: x, most: 1 << 10}
 		tap.in.WriteString("answer")
-		conn := newThriftyConn(tap, []byte(c.say), "")
+		conn := newCorkedConn(handshake.NewPeekConn(tap), []byte(c.say), "")
 		write := func(p []byte) {
 			if n, err := conn.Write(p); n != len(p) || err != nil {
 				t.Errorf("%s: wrote %d of %d: %v", c.name, n, len(p), err)
@@ -86,17 +87,16 @@ func TestThrifty(t *testing.T) {
 	}
 }
 
-// bufferedTap has read some bytes already.
-type bufferedTap struct{ *wireTap }
-
-func (b bufferedTap) Buffered() int { return b.in.Len() }
-
 // What is held waits while there is something to read at hand.
-func TestThriftyBuffered(t *testing.T) {
+func TestCorkedBuffered(t *testing.T) {
 	x, _ := rawPair()
 	tap := &wireTap{Conn: x, most: 1 << 10}
 	tap.in.WriteString("hello")
-	conn := newThriftyConn(bufferedTap{tap}, []byte("answer "), "")
+	peeked := handshake.NewPeekConn(tap)
+	if _, err := peeked.Peek(); err != nil {
+		t.Fatal(err)
+	}
+	conn := newCorkedConn(peeked, []byte("answer "), "")
 	got := make([]byte, 5)
 	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "hello" {
 		t.Errorf("read %q: %v", got, err)
@@ -111,13 +111,13 @@ func TestThriftyBuffered(t *testing.T) {
 }
 
 // The answer to a proposal is read together with what comes with it, in whatever pieces it comes, and nothing is lost.
-func TestThriftyAwaits(t *testing.T) {
+func TestCorkedAwaits(t *testing.T) {
 	for _, most := range []int{1, 7, 30, 4096} {
 		x, _ := rawPair()
 		tap := &wireTap{Conn: x, most: most}
 		tap.in.Write(multistream.Propose("/it")) // the answer looks alike
 		tap.in.WriteString("and then")
-		conn := newThriftyConn(tap, multistream.Propose("/it"), "/it")
+		conn := newCorkedConn(handshake.NewPeekConn(tap), multistream.Propose("/it"), "/it")
 		if got, err := io.ReadAll(conn); err != nil || string(got) != "and then" {
 			t.Errorf("pieces of %d: %q, %v", most, got, err)
 		}
@@ -128,7 +128,7 @@ func TestThriftyAwaits(t *testing.T) {
 	x, _ := rawPair()
 	tap := &wireTap{Conn: x, most: 4096}
 	tap.in.Write(multistream.Propose("na"))
-	if _, err := newThriftyConn(tap, multistream.Propose("/it"), "/it").Read(make([]byte, 9)); !errors.Is(err, multistream.ErrRefused) {
+	if _, err := newCorkedConn(handshake.NewPeekConn(tap), multistream.Propose("/it"), "/it").Read(make([]byte, 9)); !errors.Is(err, multistream.ErrRefused) {
 		t.Errorf("refused: %v", err)
 	}
 }
