@@ -10,7 +10,6 @@ import (
 	"github.com/switchyard-p2p/switchyard/discovery"
 	"github.com/switchyard-p2p/switchyard/discovery/pex"
 	"github.com/switchyard-p2p/switchyard/handshake"
-	"github.com/switchyard-p2p/switchyard/handshake/tls"
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/internal/stock"
 	"github.com/switchyard-p2p/switchyard/muxer"
@@ -240,7 +239,7 @@ func (o *options) openStore() (peerstore.Store, error) {
 // addStack adds the standard transports and wires where the options name none.
 func addStack(cfg *host.Config) error {
 	id, log := cfg.Identity, cfg.Logger
-	withTLS, err := stock.TLS(tls.Config{})
+	withTLS, err := stock.TLS(stock.DefaultTLS())
 	if err != nil {
 		return err
 	}

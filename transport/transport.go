@@ -63,7 +63,7 @@ type Transport interface {
 
 // Admit decides whether a listener lets a connection in. The listener asks once about each connection, before it reads
 // from it and before it spends any cryptography on it. An error refuses the connection: the listener closes it and says
-// nothing more about it.
+// nothing more about it. For some milliseconds it may refuse what comes from the same IP and port without asking again.
 //
 // The Conn has addresses and Close only; Close ends the connection, also after Accept has returned it. Admit is called
 // concurrently, on goroutines of the listener and of Accept. It must not block.

@@ -40,7 +40,7 @@ func (s *Security) ClientConfig(ctx context.Context, id handshake.Identity, want
 	return c, nil
 }
 
-// The ways to agree on keys: crypto/tls takes the hybrid first, then X25519, whatever the order here.
+// The key exchanges that we offer. crypto/tls prefers the hybrid, then X25519, whatever the order here.
 var (
 	classic = []tls.CurveID{tls.X25519, tls.CurveP256}
 	hybrid  = []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256}
@@ -84,8 +84,8 @@ func (s *Security) configFor(own *certificates, opts handshake.Securing) (*tls.C
 
 // base is what all configurations of one side have in common.
 func (s *Security) base(side muxer.Side, alpn []string) *tls.Config {
-	exchange := hybrid // what a listener takes
-	if side == muxer.Dialer && !s.cfg.PostQuantum {
+	exchange := hybrid
+	if side == muxer.Dialer && s.cfg.Classic {
 		exchange = classic
 	}
 	return &tls.Config{

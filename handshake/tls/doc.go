@@ -7,10 +7,10 @@
 // neither a new key nor a signature of the node key, which may be in another process. There are no session tickets: every connection proves
 // its keys.
 //
-// A dialer offers X25519 and P-256 to agree on keys, and only with Config.PostQuantum the post-quantum hybrid (X25519MLKEM768) that crypto/tls would prefer: X25519 is
-// what the other wires have (SecretConnection and Noise), and the hybrid costs about a third of a connection's set-up. So whoever records what passes without it may read
-// it once there are quantum computers that break X25519; who the ends are is proven with Ed25519 and the like in either case. A listener takes the hybrid from whoever
-// offers it, as go-libp2p does.
+// A dialer offers the post-quantum hybrid X25519MLKEM768 first, then X25519 and P-256, as crypto/tls and go-libp2p do: what
+// is recorded today stays secret from a quantum computer. Config.Classic leaves the hybrid out, which saves about a third of
+// a set-up. A listener takes the hybrid from every dialer that offers it. Keys are proven with Ed25519 and the like in
+// either case.
 //
 // QUIC has its TLS inside: ServerConfig, ClientConfig and RemoteKey are for such a transport.
 //

@@ -8,7 +8,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// A dialer of ours offers the post-quantum hybrid if it is told to; a listener takes it from whoever offers it.
+// A dialer of ours offers the post-quantum hybrid unless it is told not to; a listener takes it from every dialer.
 func TestPostQuantum(t *testing.T) {
 	theirs := func(c *tls.Config) { c.CurvePreferences = nil } // as go-libp2p has it
 	for name, c := range map[string]struct {
@@ -17,9 +17,9 @@ func TestPostQuantum(t *testing.T) {
 		dials    func(*tls.Config) // what a dialer that is not ours does otherwise
 		want     tls.CurveID
 	}{
-		"as it comes":          {want: tls.X25519},
-		"a dialer with it":     {dialer: Config{PostQuantum: true}, want: tls.X25519MLKEM768},
-		"a listener with it":   {listener: Config{PostQuantum: true}, want: tls.X25519},
+		"the default":          {want: tls.X25519MLKEM768},
+		"a classic dialer":     {dialer: Config{Classic: true}, want: tls.X25519},
+		"a classic listener":   {listener: Config{Classic: true}, want: tls.X25519MLKEM768},
 		"a dialer of crypto's": {dials: theirs, want: tls.X25519MLKEM768},
 		"a dialer that has P-256 only": {dials: func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.CurveP256} },
 			want: tls.CurveP256},

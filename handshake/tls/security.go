@@ -13,8 +13,8 @@ import (
 
 // Config says how a Security works. The zero value has the defaults.
 type Config struct {
-	// PostQuantum lets us offer the post-quantum hybrid X25519MLKEM768 where we dial. A listener takes it from any dialer that offers it.
-	PostQuantum bool
+	// Classic leaves the post-quantum hybrid X25519MLKEM768 out of what our dialers offer. Listeners take it all the same.
+	Classic bool
 }
 
 // Security makes secured connections. Its methods may be called concurrently.

@@ -2,18 +2,27 @@ package interoplibp2p
 
 import (
 	"bytes"
+	"context"
+	cryptotls "crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/sec"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/handshake/tls"
+	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/gopeer"
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
+	"github.com/switchyard-p2p/switchyard/transport/quic"
 )
 
 func each(t *testing.T, f func(t *testing.T, p pairing, side muxer.Side)) {
@@ -140,4 +149,91 @@ func TestEcho(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Between go-libp2p and us, each with its defaults, TLS and QUIC agree on keys with the post-quantum hybrid, whoever dials.
+func TestPostQuantum(t *testing.T) {
+	for _, side := range sides {
+		t.Run("tls/"+side.String(), func(t *testing.T) {
+			r := pairings[1].connect(t, setup{side: side, key: newKey(t, crypto.Ed25519, 0), wantOfUs: peerIDOf(t, ourKey.Public())})
+			if err := r.ends(); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.ours.(*tls.Conn).ConnectionState().CurveID; got != cryptotls.X25519MLKEM768 {
+				t.Errorf("agreed on keys with %v", got)
+			}
+		})
+	}
+	t.Run("quic", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+		defer cancel()
+		seen := &exchanges{Security: tls.New(tls.Config{})}
+		ours, err := quic.New(quic.Config{}, quic.Env{Identity: ourKey, TLS: seen, RemoteKey: tls.RemoteKey})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ours.Close()
+		l, err := ours.Listen(ctx, ma.StringCast("/ip4/127.0.0.1/udp/0/quic-v1"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		theirs := gopeer.Start(t, gopeer.Stacks[2])
+		c, err := ours.Dial(ctx, theirs.Addrs()[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		dialed := make(chan error, 1)
+		us := peer.AddrInfo{ID: peerIDOf(t, ourKey.Public()), Addrs: []ma.Multiaddr{l.Addr()}}
+		connecting, stop := context.WithCancel(ctx)
+		go func() { dialed <- theirs.Connect(connecting, us) }() // it waits for identify, which nobody answers
+		a, _, err := l.Accept(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Close()
+		stop()
+		<-dialed
+		if got := seen.all(); len(got) < 2 || slices.ContainsFunc(got, func(id cryptotls.CurveID) bool { return id != cryptotls.X25519MLKEM768 }) {
+			t.Errorf("agreed on keys with %v", got)
+		}
+	})
+}
+
+// exchanges notes with what each handshake has agreed on keys.
+type exchanges struct {
+	*tls.Security
+	mu   sync.Mutex
+	with []cryptotls.CurveID
+}
+
+func (e *exchanges) note(c *cryptotls.Config) *cryptotls.Config {
+	c = c.Clone()
+	verify := c.VerifyConnection
+	c.VerifyConnection = func(state cryptotls.ConnectionState) error {
+		e.mu.Lock()
+		e.with = append(e.with, state.CurveID)
+		e.mu.Unlock()
+		return verify(state)
+	}
+	return c
+}
+
+func (e *exchanges) all() []cryptotls.CurveID {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.with)
+}
+
+func (e *exchanges) ServerConfig(id handshake.Identity) *cryptotls.Config {
+	return e.note(e.Security.ServerConfig(id))
+}
+
+func (e *exchanges) ClientConfig(ctx context.Context, id handshake.Identity, want transport.NodeID) (*cryptotls.Config, error) {
+	c, err := e.Security.ClientConfig(ctx, id, want)
+	if err != nil {
+		return nil, err
+	}
+	return e.note(c), nil
 }

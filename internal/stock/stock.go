@@ -100,8 +100,16 @@ func Libp2p(cfg Libp2pConfig, id handshake.Identity, securities []handshake.Secu
 // Noise builds libp2p's Noise security.
 func Noise(struct{}) (*noise.Security, error) { return noise.New(), nil }
 
+// TLSConfig holds the settings of libp2p's TLS security.
+type TLSConfig struct {
+	PostQuantum bool // our dialers offer the post-quantum hybrid
+}
+
+// DefaultTLS returns the settings that hold where none are given.
+func DefaultTLS() TLSConfig { return TLSConfig{PostQuantum: true} }
+
 // TLS builds libp2p's TLS security.
-func TLS(cfg tls.Config) (*tls.Security, error) { return tls.New(cfg), nil }
+func TLS(cfg TLSConfig) (*tls.Security, error) { return tls.New(tls.Config{Classic: !cfg.PostQuantum}), nil }
 
 // Yamux builds the yamux muxer.
 func Yamux(cfg yamux.Config, log *slog.Logger) (*yamux.Muxer, error) {

@@ -7,7 +7,6 @@ import (
 	"github.com/switchyard-p2p/switchyard/discovery/pex"
 	"github.com/switchyard-p2p/switchyard/discovery/static"
 	"github.com/switchyard-p2p/switchyard/handshake/libp2p"
-	"github.com/switchyard-p2p/switchyard/handshake/tls"
 	"github.com/switchyard-p2p/switchyard/host/echo"
 	"github.com/switchyard-p2p/switchyard/internal/stock"
 	"github.com/switchyard-p2p/switchyard/modules"
@@ -26,7 +25,7 @@ func Plugins() []modules.Plugin {
 		modules.Wire("comet", zero[mconn.Config], stock.Comet),
 		modules.StreamWire("libp2p", zero[stock.Libp2pConfig], newLibp2p),
 		modules.Security("noise", zero[struct{}], stock.Noise),
-		modules.Security("tls", zero[tls.Config], stock.TLS),
+		modules.Security("tls", stock.DefaultTLS, stock.TLS),
 		modules.Muxer("yamux", zero[yamux.Config], stock.Yamux),
 		modules.Discovery("pex", pex.Default, pex.New),
 		modules.Discovery("static", static.Default, static.New),

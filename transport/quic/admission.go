@@ -34,6 +34,11 @@ const (
 	doubtWindow = 10 * time.Second
 	// doubtSources bounds how many sources are remembered in one window. When more come, all must validate their address.
 	doubtSources = 4096
+	// refusedTime is for how long a refusal stands for all packets from the same IP and port. A dialer's first flight is two
+	// packets with the post-quantum key exchange, and quic-go takes the second of a refused flight for a new connection.
+	refusedTime = 20 * time.Millisecond
+	// maxRefused bounds how many refusals are remembered.
+	maxRefused = 1024
 	// maxAttempts bounds the handshakes in flight of a listener, whatever Admit says.
 	maxAttempts = 4096
 )
@@ -87,9 +92,33 @@ func (d *doubt) ask(ip netip.Addr, now time.Time) bool {
 
 // doubts reports whether a connection from a must prove its address first.
 func (l *listener) doubts(a net.Addr) bool {
+	now, from := time.Now(), transport.AddrPortOf(a)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.doubt.ask(remoteIP(a), time.Now())
+	return l.refused.find(from, now) == nil && l.doubt.ask(from.Addr(), now)
+}
+
+// refusals remembers whom Admit has refused just now. The listener's mutex guards it.
+type refusals map[netip.AddrPort]refusal
+
+type refusal struct {
+	err   error
+	until time.Time
+}
+
+// find returns the error that a was refused with, nil if it was not.
+func (r refusals) find(a netip.AddrPort, now time.Time) error {
+	if last, ok := r[a]; ok && now.Before(last.until) {
+		return last.err
+	}
+	return nil
+}
+
+func (r refusals) add(a netip.AddrPort, err error, now time.Time) {
+	if len(r) >= maxRefused {
+		clear(r)
+	}
+	r[a] = refusal{err, now.Add(refusedTime)}
 }
 
 type attemptKey struct{}
@@ -127,7 +156,7 @@ func (l *listener) admit(ctx context.Context, info *lib.ClientInfo) (context.Con
 	if l.ask != nil {
 		ticket, err := l.ask(a)
 		if err != nil {
-			l.leave(a)
+			l.refuse(a, err)
 			return nil, err
 		}
 		a.ticket = ticket
@@ -148,9 +177,11 @@ func (l *listener) admit(ctx context.Context, info *lib.ClientInfo) (context.Con
 func (l *listener) enter(a *attempt, verified bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
+	switch refused := l.refused.find(transport.AddrPortOf(a.remote), time.Now()); {
 	case l.isClosed():
 		return errClosing
+	case refused != nil:
+		return refused
 	case l.doubt.inFlight >= maxAttempts:
 		return errBusy
 	}
@@ -159,6 +190,14 @@ func (l *listener) enter(a *attempt, verified bool) error {
 		l.doubt.unverified++
 	}
 	return nil
+}
+
+// refuse notes that Admit has refused an attempt.
+func (l *listener) refuse(a *attempt, err error) {
+	l.leave(a)
+	l.mu.Lock()
+	l.refused.add(transport.AddrPortOf(a.remote), err, time.Now())
+	l.mu.Unlock()
 }
 
 // leave takes an attempt out of the listener's own budget.

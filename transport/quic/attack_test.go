@@ -211,23 +211,41 @@ func TestForgedFlood(t *testing.T) {
 	})
 }
 
-// Nothing is computed for a refused connection.
+// Nothing is computed for a refused connection, and admit is asked once about it, although its first flight is two packets.
 func TestRefusedBeforeCryptography(t *testing.T) {
 	onInternet(t, Config{}, func(t *testing.T, n *internet) {
+		const dials = 20
 		n.refuse = errors.New("the node is full")
-		for range 20 {
+		for range dials {
 			if err := n.dial("10.0.0.2"); err == nil {
 				t.Error("connected")
 			}
+			time.Sleep(refusedTime)
 		}
-		if n.tls.shown.Load() != 0 || len(n.asked) < 20 {
-			t.Errorf("%d certificates were made for %d refused connections", n.tls.shown.Load(), len(n.asked))
+		if n.tls.shown.Load() != 0 || len(n.asked) != dials {
+			t.Errorf("%d certificates were made for %d refused connections, and admit was asked %d times", n.tls.shown.Load(), dials, len(n.asked))
 		}
 		n.refuse = nil
 		if err := n.dial("10.0.0.2"); err != nil || n.tls.shown.Load() != 1 {
 			t.Errorf("afterwards: %v, %d certificates", err, n.tls.shown.Load())
 		}
 	})
+}
+
+// Refusals are remembered for a moment, and only so many.
+func TestRefusals(t *testing.T) {
+	r, now, full := refusals{}, time.Now(), errors.New("full")
+	at := func(i int) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr("1.2.3.4"), uint16(i)) }
+	for i := range 3 * maxRefused {
+		r.add(at(i), full, now)
+	}
+	if len(r) > maxRefused {
+		t.Errorf("%d refusals are remembered", len(r))
+	}
+	last := at(3*maxRefused - 1)
+	if r.find(last, now) != full || r.find(last, now.Add(refusedTime)) != nil || r.find(at(0), now) != nil {
+		t.Error("the wrong refusals are remembered")
+	}
 }
 
 // A ticket is released when the handshake fails, whichever way, and when its owner ends the connection.

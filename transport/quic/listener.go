@@ -36,8 +36,9 @@ type listener struct {
 	attempts sync.WaitGroup // handshakes in flight
 	once     sync.Once
 
-	mu    sync.Mutex // guards what follows
-	doubt doubt
+	mu      sync.Mutex // guards what follows
+	doubt   doubt
+	refused refusals
 }
 
 // admitted is a connection whose handshake is complete, with its ticket.
@@ -87,7 +88,7 @@ func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr, admit transpo
 // listen makes the listener of a socket, whose hold it takes over.
 func (t *Transport) listen(s *socket, admit transport.Admit) (*listener, error) {
 	l := &listener{
-		t: t, socket: s, addr: multiaddr(s.udp.LocalAddr()), ask: admit, log: t.log, doubt: newDoubt(t.cfg.Unverified),
+		t: t, socket: s, addr: multiaddr(s.udp.LocalAddr()), ask: admit, log: t.log, doubt: newDoubt(t.cfg.Unverified), refused: refusals{},
 		accepted: make(chan admitted, ready), closing: make(chan struct{}), broken: make(chan struct{}),
 	}
 	if !s.listener.CompareAndSwap(nil, l) { // two calls at the same moment

@@ -135,9 +135,13 @@ func admitReadsNothing(h *harness) {
 // admitRefuses: a refused connection ends, costs no cryptography and no goroutine, and is not returned by Accept.
 func admitRefuses(h *harness) {
 	const dials = 20
-	var goroutines []int
+	goroutines := 0
 	h.door.refuse = errors.New("full")
-	h.door.witness = func(transport.Conn) { goroutines = append(goroutines, runtime.NumGoroutine()) }
+	h.door.witness = func(transport.Conn) { // at the first refusal
+		if goroutines == 0 {
+			goroutines = runtime.NumGoroutine()
+		}
+	}
 	l := h.listen()
 	ctx, stop := context.WithCancel(h.ctx())
 	accepting := start(func() {
@@ -166,19 +170,30 @@ func admitRefuses(h *harness) {
 	}
 	stop()
 	h.within("Accept, after its context has ended,", accepting)
-	if n := h.door.calls(); n != dials {
+	if n := h.door.calls(); n < 1 || n > dials { // see transport.Admit
 		h.Errorf("admit was asked %d times about %d connections", n, dials)
 	}
 	if h.Handshakes != nil && h.Handshakes() != 0 {
 		h.Errorf("%d handshakes for refused connections", h.Handshakes())
 	}
-	if first, last := goroutines[0], goroutines[len(goroutines)-1]; last >= first+dials/2 {
-		h.Errorf("%d goroutines at the first refusal, %d at the last one", first, last)
+	if now := runtime.NumGoroutine(); now >= goroutines+dials/2 {
+		h.Errorf("%d goroutines at the first refusal, %d after %d", goroutines, now, dials)
 	}
 	h.door.mu.Lock()
 	h.door.refuse, h.door.witness = nil, nil
 	h.door.mu.Unlock()
-	h.connect(l) // the listener goes on
+	ctx = h.ctx()
+	for { // the listener goes on
+		c, err := h.Dialer.Dial(ctx, l.Addr())
+		if err == nil {
+			defer c.Close()
+			h.accept(l)
+			return
+		}
+		if ctx.Err() != nil {
+			h.Fatalf("nobody comes in after the refusals: %v", err)
+		}
+	}
 }
 
 // admitCloses: the connection that admit was given can be closed later, whoever has it.
