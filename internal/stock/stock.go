@@ -109,7 +109,9 @@ type TLSConfig struct {
 func DefaultTLS() TLSConfig { return TLSConfig{PostQuantum: true} }
 
 // TLS builds libp2p's TLS security.
-func TLS(cfg TLSConfig) (*tls.Security, error) { return tls.New(tls.Config{Classic: !cfg.PostQuantum}), nil }
+func TLS(cfg TLSConfig) (*tls.Security, error) {
+	return tls.New(tls.Config{Classic: !cfg.PostQuantum}), nil
+}
 
 // Yamux builds the yamux muxer.
 func Yamux(cfg yamux.Config, log *slog.Logger) (*yamux.Muxer, error) {
