@@ -191,7 +191,7 @@ func (o *options) node(ctx context.Context) (n *Node, err error) {
 			_ = cfg.Store.Close()
 		}
 	}()
-	n = &Node{store: cfg.Store, log: cfg.Logger, done: make(chan struct{})}
+	n = &Node{store: cfg.Store, log: cfg.Logger, transports: cfg.Transports, done: make(chan struct{})}
 	if n.host, err = host.New(ctx, *cfg); err != nil {
 		return nil, err
 	}

@@ -50,6 +50,8 @@ type Node struct {
 	store   peerstore.Store
 	sources []namedSource
 	log     *slog.Logger
+	// transports are the host's. It closes them at the end of its Run, Close those of a node that never ran.
+	transports []transport.Transport
 
 	mu      sync.Mutex // guards what follows
 	cancel  func()     // ends Run; nil before
@@ -144,5 +146,9 @@ func (n *Node) Close() error {
 	case again:
 		return nil
 	}
-	return n.store.Close()
+	err := n.store.Close()
+	for _, t := range n.transports {
+		err = errors.Join(err, t.Close())
+	}
+	return err
 }
