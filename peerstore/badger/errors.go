@@ -3,6 +3,7 @@ package badger
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 )
 
@@ -25,6 +26,9 @@ type StoreError struct {
 	Err  error
 }
 
-func (e *StoreError) Error() string { return fmt.Sprintf("peer store %s: %s: %v", e.Path, e.Op, e.Err) }
+// Error is one line, whatever the database's errors are.
+func (e *StoreError) Error() string {
+	return strings.ReplaceAll(fmt.Sprintf("peer store %s: %s: %v", e.Path, e.Op, e.Err), "\n", "; ")
+}
 
 func (e *StoreError) Unwrap() error { return e.Err }

@@ -2,9 +2,11 @@ package badger
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -46,7 +48,7 @@ const (
 func crashNode(w, n int) int { return crashWorkers*n + w }
 
 func crashOptions() Options {
-	return Options{Interval: 2 * time.Millisecond, floor: 100, least: 20, Limits: peerstore.Limits{MaxPeers: 1 << 20, MaxBans: 1 << 20}}
+	return Options{Interval: 2 * time.Millisecond, Limits: peerstore.Limits{MaxPeers: 1 << 20, MaxBans: 1 << 20}}
 }
 
 // crasher is one of those that work on the store until the process is killed. It says on the output what the store has acknowledged:
@@ -61,6 +63,7 @@ type crasher struct {
 	lock     *sync.Mutex
 	mine     []int // banned, and not lifted
 	removals []int // not flushed yet
+	value    int
 }
 
 func (c *crasher) say(what string, rest ...any) {
@@ -79,7 +82,7 @@ func (c *crasher) step() {
 	c.s.Ensure(c.id(0), now, func(r *peerstore.Record) { r.Height = c.height })
 	c.s.Update(c.id(c.r.IntN(c.n+1)), func(r *peerstore.Record) { r.Failures++ })
 	c.n++
-	switch k := c.r.IntN(60); {
+	switch k := c.r.IntN(66); {
 	case k == 0:
 		if err := c.s.Flush(context.Background()); err != nil {
 			c.say("error", err)
@@ -111,6 +114,13 @@ func (c *crasher) step() {
 		c.s.Remove(c.id(c.n - 1))
 		c.removals = append(c.removals, c.n-1)
 	case k == 5:
+		c.value++
+		c.s.SetMeta(fmt.Sprint("worker ", c.w), strconv.AppendInt(nil, int64(c.value), 10))
+		c.say("value", c.value)
+	case k == 6: // which makes the keep log long
+		c.s.SetMeta("long", bytes.Repeat([]byte("long"), 5000))
+		c.s.SetMeta("long", nil)
+	case k == 7:
 		c.s.Next(now, peerstore.Query{})
 		c.s.Advertise(50, now, nil)
 	}
@@ -135,7 +145,8 @@ func crashChild(plan string) {
 	all.Go(func() { _ = s.Run(context.Background()) })
 	var lock sync.Mutex
 	for w := range crashWorkers {
-		c := &crasher{s: s, w: w, n: n[w], height: uint64(n[w]), r: rand.New(rand.NewPCG(seed, uint64(w))), lock: &lock}
+		value, _ := strconv.Atoi(string(s.Meta(fmt.Sprint("worker ", w))))
+		c := &crasher{s: s, w: w, value: value, n: n[w], height: uint64(n[w]), r: rand.New(rand.NewPCG(seed, uint64(w))), lock: &lock}
 		all.Go(func() {
 			for {
 				c.step()
@@ -154,6 +165,7 @@ type ledger struct {
 	lifting map[int]bool      // what is being lifted may be either
 	trusted map[int]bool
 	removed map[int]bool // true: flushed, so it is gone; false: it may be
+	values  map[int]int  // of each worker; there may be a later one
 }
 
 // note takes over a line of the child.
@@ -180,6 +192,9 @@ func (l *ledger) note(line string) error {
 		delete(l.lifting, node)
 	case "trusted":
 		l.trusted[node] = true
+	case "value":
+		l.values[w] = n
+		return nil
 	case "removing":
 		l.mayGo(node)
 	case "removed":
@@ -248,6 +263,11 @@ func (l *ledger) checkKept(s *Store) error {
 			return fmt.Errorf("%d is banned: %v %+v, want %v", node, ok, b, want)
 		}
 	}
+	for w, want := range l.values {
+		if got, _ := strconv.Atoi(string(s.Meta(fmt.Sprint("worker ", w)))); got < want {
+			return fmt.Errorf("the value of worker %d is %d, %d was acknowledged", w, got, want)
+		}
+	}
 	for node := range l.trusted {
 		if _, gone := l.removed[node]; gone {
 			continue
@@ -297,8 +317,9 @@ func (l *ledger) run(t *testing.T, path string, seed uint64, lines int, patience
 	_ = child.Wait()
 }
 
-// TestKill kills a process that works on the store with several goroutines, again and again, at random moments. What was acknowledged is there, and nothing is reported
-// as lost. If one file of what a kill left is damaged as well, all bans and flags are there all the same, and no ban is back that was lifted.
+// TestKill kills a process that works on the store with several goroutines, again and again, at random moments. What was
+// acknowledged is there, and nothing is reported as lost. If a file of what a kill left is damaged as well, but for the
+// keep log, all bans and flags are there all the same, and no ban is back that was lifted.
 func TestKill(t *testing.T) {
 	random := seeded(t)
 	var path string
@@ -307,7 +328,7 @@ func TestKill(t *testing.T) {
 	for round := range rounds(t, 24) {
 		if round%50 == 0 { // a store that has grown takes longer to look at
 			path = filepath.Join(t.TempDir(), "peers")
-			l = &ledger{banned: map[int]bool{}, lifting: map[int]bool{}, trusted: map[int]bool{}, removed: map[int]bool{}}
+			l = &ledger{banned: map[int]bool{}, lifting: map[int]bool{}, trusted: map[int]bool{}, removed: map[int]bool{}, values: map[int]int{}}
 		}
 		lines := 0
 		if round%4 > 0 {
@@ -318,21 +339,21 @@ func TestKill(t *testing.T) {
 		if round%3 == 0 && len(l.banned) > 0 {
 			dir := filepath.Join(t.TempDir(), "damaged")
 			copyStore(t, path, dir)
-			how := damage(t, dir, random)
+			name, how := damage(t, dir, random)
 			s, err := Open(dir, crashOptions())
 			if err != nil {
-				t.Fatalf("round %d: %s: %v", round, how, err)
+				t.Fatalf("round %d: %s: %s: %v", round, name, how, err)
 			}
-			if err := l.checkKept(s); err != nil {
-				t.Fatalf("round %d: %s: %v", round, how, err)
+			if err := l.checkKept(s); err != nil && name != keepName {
+				t.Fatalf("round %d: %s: %s: %v", round, name, how, err)
 			}
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
 		}
-		log, logger := newLog()
+		log := &logged{}
 		opts := crashOptions()
-		opts.Logger = logger
+		opts.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
 		s := open(t, path, opts)
 		if err := l.check(s); err != nil || log.text() != "" {
 			t.Fatalf("round %d: %v\n%s", round, err, log.text())
@@ -346,7 +367,10 @@ func TestKill(t *testing.T) {
 			return
 		}
 		if round%50 == 49 || round == rounds(t, 24)-1 {
-			peers, bans = peers+l.flushed[0]+l.flushed[1]+l.flushed[2]+l.flushed[3], bans+len(l.banned)
+			for w := range crashWorkers {
+				peers += l.flushed[w]
+			}
+			bans += len(l.banned)
 		}
 	}
 	t.Logf("%d kills: %d peers were flushed, %d bans made", kills, peers, bans)

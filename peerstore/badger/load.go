@@ -1,278 +1,185 @@
 package badger
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"runtime"
-	"sync"
-	"sync/atomic"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/proto"
+	bdb "github.com/dgraph-io/badger/v4"
 
-	"github.com/switchyard-p2p/switchyard/internal/switchyardpb"
 	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/peerstore/internal/book"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// A loader puts entries into the book and counts what it met.
-type loader struct {
-	book     *peerstore.Book
-	now      time.Time
-	copy     *copied                   // the second copy; nil: there is none
-	head     *switchyardpb.StoreTotals // what it says; nil: nothing
-	trusts   bool                      // the copy knows all that the database knows of bans and small values
-	moved    bool                      // the store is in a new folder
-	restorer *peerstore.Restorer
+// bucketKey names the value in the keep log that holds the secret that places peers in buckets.
+const bucketKey = "peerstore/key"
 
-	repeated atomic.Bool // many peers of the last page were known from newer ones
-
-	mu sync.Mutex
-	loaded
-}
-
-// loaded is what a loader met.
-type loaded struct {
-	peers, bans  int // whether they could be read or not; of the peers each once
-	badPages     int
-	badPeers     int
-	badBans      int
-	badMeta      int
-	badAddresses int
-	version      int
-	totals       *switchyardpb.StoreTotals // nil: none
-	drop         [][]byte                  // keys of what cannot be read or does not hold any more
-	metPages
-	copyMet
-}
-
-// add adds what another one met.
-func (l *loaded) add(o *loaded) {
-	l.peers += o.peers
-	l.bans += o.bans
-	l.badPages += o.badPages
-	l.badPeers += o.badPeers
-	l.badBans += o.badBans
-	l.badMeta += o.badMeta
-	l.badAddresses += o.badAddresses
-	l.version = max(l.version, o.version)
-	if o.totals != nil {
-		l.totals = o.totals
+// loadKept makes the book, puts bans and values into it, and goes on with the keep log.
+func (s *Store) loadKept(now time.Time) error {
+	current, previous, err := s.readKeepLog()
+	if err != nil {
+		return err
 	}
-	l.drop = append(l.drop, o.drop...)
-	l.metPages.add(&o.metPages)
-	l.copyMet.add(&o.copyMet)
-}
-
-// unreadable is how many values could not be read.
-func (l *loaded) unreadable() int { return l.badPages + l.badPeers + l.badBans + l.badMeta }
-
-// worker is one of a loader's goroutines. It gives the book many peers at a time.
-type worker struct {
-	*loader
-	met     loaded
-	peers   peerstore.Arrivals
-	flagged []flagged // of these
-	content content
-	decoder decoder
-	nodes   [][transport.NodeIDSize]byte
-	known   []bool
-}
-
-// flagged is a peer with one of the operator's flags, as the second copy knows it.
-type flagged struct {
-	at         int // in worker.peers
-	key, value []byte
-	flags      flags
-}
-
-// batchSize is how many peers with keys of their own a worker gives the book at a time.
-const batchSize = 256
-
-// add takes an entry that is no page; it keeps nothing of key and value.
-func (w *worker) add(key, value []byte) {
-	drop := false
-	switch key[0] {
-	case peerKey:
-		if w.peer(key, value); len(w.peers.Peers) == batchSize {
-			w.restorer.Prepare(&w.peers)
-			w.restore()
+	s.Book = book.New(s.opts.Limits, s.opts.Seed)
+	s.changed = s.TrackChanges()
+	s.keep = &keepLog{
+		dir:      s.path,
+		snapshot: s.keepSnapshot,
+		free:     func() error { return checkFree(s.path, s.opts.MinFree) },
+		flags:    make(map[transport.NodeID]flags),
+		values:   make(map[string][]byte),
+	}
+	for _, g := range []*generation{previous, current} {
+		for i := range g.lines {
+			s.replay(&g.lines[i], now)
 		}
-	case banKey:
-		w.met.bans++
-		ban, err := decodeBan(key[1:], value)
+	}
+	s.keep.mu.Lock()
+	defer s.keep.mu.Unlock()
+	key := s.BucketKey()
+	fresh := s.keep.changes(&line{op: opValue, key: bucketKey, value: key[:]})
+	if fresh || current.damage != nil {
+		return s.keep.rewrite()
+	}
+	return s.keep.resume(current)
+}
+
+// readKeepLog reads the current generation of the keep log and, if that is damaged, the previous one. It tells the
+// logger of damage.
+func (s *Store) readKeepLog() (current, previous *generation, err error) {
+	next, err := readGeneration(s.file(keepNew))
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := os.Lstat(s.file(keepName)); errors.Is(err, fs.ErrNotExist) && next.damage == nil {
+		err := os.Rename(s.file(keepNew), s.file(keepName)) // which a kill has prevented
+		return next, &generation{}, err
+	}
+	if current, err = readGeneration(s.file(keepName)); err != nil {
+		return nil, nil, err
+	}
+	if current.damage == nil {
+		if current.torn {
+			s.opts.Logger.Info("The peer store's keep log ends within a line, which does not count", "path", s.file(keepName))
+		}
+		return current, &generation{}, nil
+	}
+	if previous, err = readGeneration(s.file(keepOld)); err != nil {
+		return nil, nil, err
+	}
+	if _, err := os.Lstat(s.file(databaseName)); !errors.Is(err, fs.ErrNotExist) { // else the store is new
+		s.opts.Logger.Error("The peer store's keep log is damaged. Its good lines count, and those of its previous generation; "+
+			"bans, flags and values are lost that only damaged lines held", "path", s.file(keepName),
+			"damage", current.damage, "damaged_lines", current.bad, "good_lines", len(current.lines),
+			"previous_lines", len(previous.lines), "previous_damage", fmt.Sprint(previous.damage))
+	}
+	return current, previous, nil
+}
+
+// replay does again what a line of the keep log says.
+func (s *Store) replay(l *line, now time.Time) {
+	switch l.op {
+	case opBan:
+		if !s.RestoreBan(l.ban, now) { // it has ended, and so has the one in whose place it came
+			_, _ = s.Book.Unban(l.ban.Target)
+		}
+	case opUnban:
+		_, _ = s.Book.Unban(l.ban.Target)
+	case opFlags:
+		s.keep.changes(l)
+	case opValue, opUnset:
+		if l.key != bucketKey {
+			s.Book.SetMeta(l.key, l.value)
+		} else if len(l.value) == len(s.BucketKey()) {
+			s.SetBucketKey([16]byte(l.value))
+		}
+		s.keep.changes(l)
+	}
+}
+
+// keepSnapshot is all that the keep log has to hold.
+func (s *Store) keepSnapshot() ([]byte, int) {
+	return snapshot(s.keep.values, s.keep.flags, s.Bans(s.opts.now()))
+}
+
+func snapshot(values map[string][]byte, flags map[transport.NodeID]flags, bans []peerstore.Ban) (lines []byte, count int) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		lines = appendLine(lines, &line{op: opValue, key: key, value: values[key]})
+	}
+	for _, id := range slices.Sorted(maps.Keys(flags)) {
+		lines = appendLine(lines, &line{op: opFlags, id: id, flags: flags[id]})
+	}
+	for _, ban := range bans {
+		lines = appendLine(lines, &line{op: opBan, ban: ban})
+	}
+	return lines, len(values) + len(flags) + len(bans)
+}
+
+// loadPeers restores the peers of the database with the flags of the keep log. Peers with flags whose records are lost
+// are known again without an address.
+func (s *Store) loadPeers(now time.Time) error {
+	var unreadable, addresses int
+	var refused []transport.NodeID
+	flagged := maps.Clone(s.keep.flags)
+	to := s.db.NewWriteBatch()
+	defer to.Cancel()
+	restore := func(key, value []byte) error {
+		r, bad, err := decodePeer(key[1:], value)
 		if err != nil {
-			w.met.badBans++
+			unreadable++
+			return to.Delete(slices.Clone(key))
 		}
-		if w.trusts {
-			drop = !w.confirm(key, value)
-		} else {
-			drop = err != nil || !w.book.RestoreBan(ban, w.now)
-			if !drop && w.copy != nil {
-				w.met.holds(key)
-			}
-		}
-	case metaKey:
-		if w.trusts {
-			drop = !w.confirm(key, value)
-		} else if drop = !w.book.RestoreMeta(string(key[1:]), value); drop {
-			w.met.badMeta++
-		} else {
-			w.met.keep(key, value)
-		}
-	case versionKey:
-		if len(value) == 1 {
-			w.met.version = int(value[0])
-		}
-	case totalsKey:
-		if t := readTotals(value); t != nil {
-			w.met.totals = t
-		}
-	}
-	if drop {
-		w.met.drop = append(w.met.drop, bytes.Clone(key))
-	}
-}
-
-// peer reads a peer, which waits to be restored.
-func (w *worker) peer(key, value []byte) {
-	n := len(w.peers.Peers)
-	p := w.peers.Next()
-	bad, err := w.decoder.peer(p, key[1:], value)
-	w.met.badAddresses += bad
-	if err != nil {
-		w.met.peers++
-		w.met.badPeers++
-		w.peers.Peers = w.peers.Peers[:n]
-	} else if p.Trusted || p.Unconditional || p.Private {
-		w.flagged = append(w.flagged, flagged{n, bytes.Clone(key), bytes.Clone(value), flagsOf(p.Trusted, p.Unconditional, p.Private)})
-	}
-}
-
-// restore gives the book the peers that were read and prepared.
-func (w *worker) restore() {
-	w.restorer.Restore(&w.peers)
-	for _, first := range w.peers.First {
-		if first {
-			w.met.peers++
-		}
-	}
-	for _, f := range w.flagged {
-		if w.peers.First[f.at] {
-			w.met.flagged(f.key, f.value, f.flags)
-		}
-	}
-	w.peers.Peers, w.flagged = w.peers.Peers[:0], w.flagged[:0]
-}
-
-// readTotals is nil when they cannot be read.
-func readTotals(value []byte) *switchyardpb.StoreTotals {
-	var t switchyardpb.StoreTotals
-	if proto.Unmarshal(value, &t) != nil {
-		return nil
-	}
-	return &t
-}
-
-// end gives the book the last peers, and tells the loader what was met.
-func (w *worker) end() {
-	w.restorer.Prepare(&w.peers)
-	w.restore()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.loaded.add(&w.met)
-	w.met = loaded{}
-}
-
-// spans are parts of all but the pages and the small values that can be read at the same time. If peers have keys of their own, nearly all of these are of nodes whose ids are
-// hashes: their first digits say where to cut.
-func spans(peers bool) []span {
-	all := []span{{[]byte{banKey}, []byte{metaKey}}, {[]byte{metaKey + 1}, []byte{peerKey}}, {[]byte{peerKey + 1}, nil}}
-	if !peers {
-		return all
-	}
-	const parts = 16
-	from := []byte{peerKey}
-	for i := range parts - 1 {
-		to := []byte{peerKey, hexNode, byte((i + 1) * 256 / parts)}
-		all = append(all, span{from, to})
-		from = to
-	}
-	return append(all, span{from, []byte{peerKey + 1}})
-}
-
-// load reads all of a source. It stops early at a version that it does not know.
-func (l *loader) load(from source) error {
-	if err := checkVersion(from); err != nil {
-		return err
-	}
-	value, err := from.get([]byte{totalsKey})
-	if err != nil {
-		return err
-	}
-	var totals *switchyardpb.StoreTotals
-	if value != nil {
-		totals = readTotals(value)
-	}
-	l.consult(totals)
-	l.restorer = l.book.Restorer(l.now)
-	defer l.restorer.End()
-	// The small values first: the key that places peers is among them.
-	first := worker{loader: l}
-	if err := first.read(from, letter(metaKey)); err != nil {
-		return err
-	}
-	first.end()
-	l.bounds(totals)
-	if err := l.pages(from); err != nil {
-		return err
-	}
-	if l.ownKeys, err = hasAny(from, letter(peerKey)); err != nil {
-		return err
-	}
-	all := spans(l.ownKeys && l.first == 0)
-	todo := make(chan span, len(all))
-	for _, s := range all {
-		todo <- s
-	}
-	close(todo)
-	var g errgroup.Group
-	for range runtime.GOMAXPROCS(0) {
-		g.Go(func() error {
-			w := worker{loader: l}
-			defer w.end()
-			for s := range todo {
-				if err := w.read(from, s); err != nil {
-					return err
-				}
-			}
+		addresses += bad
+		flagged[r.ID].set(&r)
+		delete(flagged, r.ID)
+		if s.Restore(r, now) {
 			return nil
-		})
+		}
+		refused = append(refused, r.ID)
+		return to.Delete(slices.Clone(key))
 	}
-	return g.Wait()
-}
-
-// read takes all entries of a span.
-func (w *worker) read(from source, s span) error {
-	return from.each(s, func(key, value []byte) error { w.add(key, value); return nil })
-}
-
-// hasAny says that a source has entries of a span.
-func hasAny(from source, s span) (bool, error) {
-	found := errors.New("there is one")
-	err := from.each(s, func(_, _ []byte) error { return found })
-	if err == found {
-		return true, nil
+	if err := s.db.View(func(txn *bdb.Txn) error { return each(txn, peerKey, false, restore) }); err != nil {
+		return err
 	}
-	return false, err
-}
-
-func checkVersion(from source) error {
-	v, err := from.get([]byte{versionKey}) // none: new, or lost
-	if err == nil && len(v) == 1 && v[0] > schemaVersion {
-		return fmt.Errorf("%w (its schema is %d, this program knows %d)", ErrNewer, v[0], schemaVersion)
+	if err := to.Flush(); err != nil {
+		return err
 	}
+	for id, f := range flagged {
+		r := peerstore.Record{ID: id, FirstSeen: now}
+		f.set(&r)
+		s.Restore(r, now)
+	}
+	if unreadable+addresses > 0 {
+		s.opts.Logger.Error("The peer store cannot read some of its peers, and leaves them out", "path", s.path,
+			slog.Int("unreadable_peers", unreadable), slog.Int("unreadable_addresses", addresses), slog.Int("peers", s.Stats().Known))
+	}
+	_, err := s.keepFlags(refused...)
 	return err
+}
+
+// each calls fn with all keys that begin with a letter, and their values; backwards from the last if so asked. fn must
+// not keep either.
+func each(txn *bdb.Txn, letter byte, backwards bool, fn func(key, value []byte) error) error {
+	opts := bdb.DefaultIteratorOptions
+	opts.PrefetchValues = false // values lie beside the keys
+	opts.Reverse = backwards
+	it := txn.NewIterator(opts)
+	defer it.Close()
+	from := []byte{letter}
+	if backwards {
+		from = []byte{letter, 0xff, 0xff, 0xff}
+	}
+	for it.Seek(from); it.ValidForPrefix([]byte{letter}); it.Next() {
+		key := it.Item().Key()
+		if err := it.Item().Value(func(value []byte) error { return fn(key, value) }); err != nil {
+			return fmt.Errorf("read %.16x: %w", key, err)
+		}
+	}
+	return nil
 }

@@ -1,18 +1,24 @@
-// Package badger is a peer store that persists: the book in memory, written behind to a Badger database.
+// Package badger is a peer store on disk: the book in memory, with one owner on disk for each fact.
 //
-// What happens to it:
+// A store is a folder:
 //
-//   - Every change is in memory at once, and on disk after at most Options.Interval (100 ms) while Run runs. A kill of the process loses
-//     no more than that. Bans and the flags that the operator sets (trusted, unconditional, private) are on disk before the call returns.
-//   - Flush and Ban also wait until the disk has it, so they outlast the end of the machine.
-//   - A store that is damaged is set aside under another name (PATH.corrupt-TIME), with what is left of it read into a new one. The log
-//     says what was lost. Open fails only for reasons that an operator has to see to.
-//   - Bans, small values (anchors, keys) and the peers with one of the operator's flags are in a second file as well, COPY: removing or damaging any one file loses
-//     none of them, and brings no ban back that was lifted. Of the other peers a damaged file loses those that are in its damaged part, with the up to some
-//     hundred that were written with them; of some of these an earlier state may come back.
-//   - The folder takes up to five times what the peers need (about 100 bytes each) and, while a great deal is written, up to 100 MB more.
+//	OWNER          the file that a process locks while it has the store open
+//	keep.log       bans, operator flags (trusted, unconditional, private) and small values: see keepLog
+//	keep.log.old   its previous generation
+//	db/            a Badger database with the learned peers, one key a peer
+//	00001.mem      makes programs refuse the store that knew only schemas 1 to 3: see convert
 //
-// The folder belongs to the store. Two processes cannot open it at the same time.
+// What it promises:
+//
+//   - A ban or a changed flag is on disk when the call returns. A small value is in the log when SetMeta returns, so a
+//     killed process loses none; the disk has it with the next batch, for the end of the machine.
+//   - A changed peer is in the database after Options.Interval (100 ms) while Run runs. A kill loses no more than that.
+//   - Flush returns when the disk has everything.
+//   - A damaged database is set aside under another name, and the store starts without the learned peers, but with all
+//     bans, flags and values. Of a damaged keep log the good lines count, over those of the previous generation. The
+//     logger is told of both. Open fails only for reasons that an operator has to see to.
+//
+// Two processes cannot open a store at the same time.
 package badger
 
 import (
@@ -24,35 +30,28 @@ import (
 	"time"
 
 	bdb "github.com/dgraph-io/badger/v4"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/peerstore/internal/book"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Store is a peerstore.Store in a folder. Open makes one. What it does not do itself, the book in memory does.
+// Store is a peerstore.Store in a folder. Open makes one. The book does what Store does not do itself.
 type Store struct {
-	*peerstore.Book
-	path string
-	opts Options
+	*book.Book
+	path    string
+	opts    Options
+	lock    *os.File
+	keep    *keepLog
+	changed <-chan struct{} // receives when the book has changes to write
+	lagging chan struct{}   // receives when the disk lacks something of the keep log
 
-	// writing is held (by a token in it) while changes are written: an older value never overwrites a newer one. It guards what follows.
-	writing  chan struct{}
-	db       *bdb.DB
-	head     *head
-	second   second
-	lock     *os.File
-	batch    batch
-	sequence uint64 // of the last batch written
-	version  uint64 // of the database's entries in that batch, or in one that failed
-	page     uint64 // the last page written
-	first    uint64 // the first one that counts; 0: all do, and peers under keys of their own
-	oldest   uint64 // the first one that may be in the database
-	records  int    // in the pages that count
-	stored   int    // peers
-	pass     pass
-	dirty    bool // the disk may not have all that the database has
-	closed   bool
+	// writing holds a token while peers are written, so that no older record overwrites a newer one. It guards:
+	writing chan struct{}
+	db      *bdb.DB
+	batch   batch
+	dirty   bool // the disk may lack something of the database
+	closed  bool
 
 	closeOnce sync.Once
 	closeErr  error
@@ -60,73 +59,157 @@ type Store struct {
 
 var _ peerstore.Store = (*Store)(nil)
 
-// Open opens the store in the folder path, makes it if there is none, and loads all of it. Its error is a *StoreError, which tells what the operator
-// can mend: ErrInUse, ErrNotFolder, ErrNewer, ErrDiskFull, and errors of the file system (fs.ErrPermission, ...). Damage is no error.
+// Open opens the store in the folder path and loads it; it makes the folder if there is none. Its error is a
+// *StoreError about something an operator can mend: ErrInUse, ErrNotFolder, ErrNewer, ErrDiskFull, or an error of the
+// file system (fs.ErrPermission, ...). Damage is no error.
 //
-// No goroutine of the store's own runs before Run; the database has its own until Close.
+// The store starts no goroutine before Run; the database has its own until Close.
 func Open(path string, opts Options) (*Store, error) {
-	opts = opts.withDefaults()
-	s := &Store{path: filepath.Clean(path), opts: opts, writing: make(chan struct{}, 1)}
+	s := &Store{
+		path:    filepath.Clean(path),
+		opts:    opts.withDefaults(),
+		lagging: make(chan struct{}, 1),
+		writing: make(chan struct{}, 1),
+	}
 	if err := s.open(); err != nil {
+		_ = s.release()
 		return nil, &StoreError{"open", s.path, err}
 	}
 	return s, nil
 }
 
-// Update is peerstore.Store's. If a flag changed that must not be lost, it is on disk before Update returns, or the log says why not.
+// Update implements peerstore.Store. A changed flag is on disk when Update returns, or the logger is told why not.
 func (s *Store) Update(id transport.NodeID, fn func(*peerstore.Record)) bool {
 	known, flags := s.Change(id, fn)
 	if flags {
-		s.writeNow()
+		s.flagsChanged(id)
 	}
 	return known
 }
 
-// Ensure is peerstore.Store's. If a flag changed that must not be lost, it is on disk before Ensure returns, or the log says why not.
+// Ensure implements peerstore.Store. A changed flag is on disk when Ensure returns, or the logger is told why not.
 func (s *Store) Ensure(id transport.NodeID, now time.Time, fn func(*peerstore.Record)) {
 	if s.EnsureChange(id, now, fn) {
-		s.writeNow()
+		s.flagsChanged(id)
 	}
 }
 
-// Ban is peerstore.Store's: the ban is on disk when it returns nil.
-func (s *Store) Ban(ban peerstore.Ban) error {
-	if err := s.Book.Ban(ban); err != nil {
-		return err
+// flagsChanged writes the flags of a peer to the keep log, and what else changed to the database.
+func (s *Store) flagsChanged(id transport.NodeID) {
+	file, err := s.keepFlags(id)
+	if err == nil {
+		err = s.keep.sync(file)
 	}
-	return s.persist(context.Background(), "ban", 0, true)
+	if err == nil {
+		err = s.persist(context.Background(), false)
+	}
+	s.cannotKeep(err)
 }
 
-// Unban is peerstore.Store's: the ban is gone from the disk when it returns no error.
-func (s *Store) Unban(t peerstore.Target) (bool, error) {
-	was, err := s.Book.Unban(t)
-	if err != nil || !was {
+// keepFlags appends the flags that peers have now to the keep log, where they differ from those in it.
+func (s *Store) keepFlags(ids ...transport.NodeID) (*os.File, error) {
+	return s.keep.update(func() (lines []byte) {
+		for _, id := range ids {
+			r, _ := s.Get(id)
+			if l := (line{op: opFlags, id: id, flags: flagsOf(&r)}); s.keep.changes(&l) {
+				lines = appendLine(lines, &l)
+			}
+		}
+		return lines
+	})
+}
+
+// Ban implements peerstore.Store.
+func (s *Store) Ban(ban peerstore.Ban) (refused error) {
+	return s.keepBan("ban", line{op: opBan, ban: ban}, func() (bool, error) {
+		err := s.Book.Ban(ban)
+		return err == nil, err
+	})
+}
+
+// Unban implements peerstore.Store.
+func (s *Store) Unban(t peerstore.Target) (was bool, err error) {
+	err = s.keepBan("unban", line{op: opUnban, ban: peerstore.Ban{Target: t}}, func() (bool, error) {
+		was, err = s.Book.Unban(t)
 		return was, err
-	}
-	return was, s.persist(context.Background(), "unban", 0, true)
+	})
+	return was, err
 }
 
-// Flush writes what changed before the call, and waits until the disk has it.
-func (s *Store) Flush(ctx context.Context) error { return s.persist(ctx, "flush", allPeers, true) }
+// keepBan runs do, which changes the bans of the book, and returns when the disk has the line that says so.
+func (s *Store) keepBan(op string, l line, do func() (done bool, refused error)) (refused error) {
+	file, err := s.keep.update(func() (lines []byte) {
+		var done bool
+		if done, refused = do(); done {
+			lines = appendLine(nil, &l)
+		}
+		return lines
+	})
+	if refused != nil {
+		return refused
+	}
+	if err == nil {
+		err = s.keep.sync(file)
+	}
+	if err != nil {
+		s.syncLater()
+		return &StoreError{op, s.path, err}
+	}
+	return nil
+}
 
-// writeNow writes what changed before the call, so that a kill of the process does not lose it.
-func (s *Store) writeNow() {
-	if err := s.persist(context.Background(), "write", allPeers, false); err != nil && !errors.Is(err, peerstore.ErrClosed) {
-		s.opts.Logger.Error("A change of a peer's flags could not be persisted; it will be tried again", "err", err)
+// SetMeta implements peerstore.Store. It does not wait for the disk.
+func (s *Store) SetMeta(key string, value []byte) {
+	if key == bucketKey {
+		return
+	}
+	_, err := s.keep.update(func() (lines []byte) {
+		s.Book.SetMeta(key, value)
+		l := line{op: opValue, key: key, value: s.Meta(key)}
+		if l.value == nil {
+			l.op = opUnset
+		}
+		if s.keep.changes(&l) {
+			lines = appendLine(nil, &l)
+		}
+		return lines
+	})
+	s.cannotKeep(err)
+	s.syncLater()
+}
+
+// cannotKeep tells the logger of an error that the caller is not told.
+func (s *Store) cannotKeep(err error) {
+	if err != nil && !errors.Is(err, peerstore.ErrClosed) {
+		s.syncLater()
+		s.opts.Logger.Error("The peer store cannot write to its keep log; it will try again", "path", s.path, "err", err)
 	}
 }
 
-// Run writes behind until ctx ends, then flushes. Its error is that of the last flush. Call it once.
+// syncLater makes Run write, or write anew, what the disk does not have of the keep log.
+func (s *Store) syncLater() {
+	select {
+	case s.lagging <- struct{}{}:
+	default:
+	}
+}
+
+// Flush implements peerstore.Store.
+func (s *Store) Flush(ctx context.Context) error {
+	if err := s.persist(ctx, true); err != nil {
+		return &StoreError{"flush", s.path, err}
+	}
+	return nil
+}
+
+// Run implements peerstore.Store. Its error is that of the last flush. Call it once.
 func (s *Store) Run(ctx context.Context) error {
-	var g errgroup.Group
-	g.Go(func() error { s.writeBehind(ctx); return nil })
-	g.Go(func() error { s.collectGarbage(ctx); return nil })
-	_ = g.Wait()
+	s.writeBehind(ctx)
 	return s.Flush(context.WithoutCancel(ctx))
 }
 
+// writeBehind writes changes until ctx ends, at most once in Options.Interval, and once a second while writing fails.
 func (s *Store) writeBehind(ctx context.Context) {
-	some, many := s.Changed()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	failing := false
@@ -134,7 +217,8 @@ func (s *Store) writeBehind(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-some:
+		case <-s.changed:
+		case <-s.lagging:
 		}
 		wait := s.opts.Interval
 		if failing {
@@ -145,58 +229,35 @@ func (s *Store) writeBehind(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-		case <-unless(failing, many):
 		}
-		err := s.persist(ctx, "write", allPeers, false)
+		err := s.persist(ctx, false)
 		if ctx.Err() != nil {
 			return
 		}
-		if (err != nil) != failing {
-			failing = err != nil
-			if failing {
-				s.opts.Logger.Error("Peers cannot be persisted; they are kept in memory and tried again each second", "err", err)
-			} else {
-				s.opts.Logger.Info("Peers are persisted again", "path", s.path)
-			}
+		if err != nil {
+			s.syncLater()
 		}
+		switch {
+		case err != nil && !failing:
+			s.opts.Logger.Error("The peer store cannot write; it keeps changes in memory and tries again each second",
+				"path", s.path, "err", err)
+		case err == nil && failing:
+			s.opts.Logger.Info("The peer store can write again", "path", s.path)
+		}
+		failing = err != nil
 	}
 }
 
-// unless is c, or nil (which never delivers).
-func unless(no bool, c <-chan struct{}) <-chan struct{} {
-	if no {
-		return nil
-	}
-	return c
-}
-
-// collectGarbage cleans the value log. All values lie in the tree, so there is next to nothing to do; but a store that wrote larger values once
-// would otherwise never shrink.
-func (s *Store) collectGarbage(ctx context.Context) {
-	tick := time.NewTicker(s.opts.GCInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		for ctx.Err() == nil && s.db.RunValueLogGC(0.5) == nil {
-		}
-	}
-}
-
-// Close flushes and releases the files. Further calls return what the first did.
+// Close implements peerstore.Store. Further calls return what the first did.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
-		err := s.persist(context.Background(), "close", allPeers, true)
+		err := s.persist(context.Background(), true)
 		s.writing <- struct{}{}
 		defer func() { <-s.writing }()
 		s.closed = true
-		if e := s.release(); err == nil && e != nil {
-			err = &StoreError{"close", s.path, e}
+		if err = errors.Join(err, s.release()); err != nil {
+			s.closeErr = &StoreError{"close", s.path, err}
 		}
-		s.closeErr = err
 	})
 	return s.closeErr
 }
@@ -208,11 +269,9 @@ func (s *Store) release() error {
 		errs = append(errs, s.db.Close())
 		s.db = nil
 	}
-	if s.head != nil {
-		errs = append(errs, s.head.close())
-		s.head = nil
+	if s.keep != nil {
+		errs = append(errs, s.keep.close())
 	}
-	errs = append(errs, s.second.close())
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
 		s.lock = nil
