@@ -1,5 +1,5 @@
-// A js-libp2p node over TCP, Noise and yamux that does what its caller says: one JSON object a line on stdin, {"id", "do", ...}, is answered by one on
-// stdout with the same id. It ends with its stdin.
+// A js-libp2p node over TCP, Noise and yamux that runs commands: each line on stdin is a JSON object, {"id", "do", ...},
+// and is answered by one on stdout with the same id. It ends with its stdin.
 import { createInterface } from 'node:readline'
 
 // Node 20 does not have it yet.
@@ -94,7 +94,8 @@ const does = {
 
   hangup: async ({ peer }) => { await node.hangUp(peerIdFromString(peer)) },
 
-  // identified waits for what a peer tells of itself; with a protocol, until that is part of it. A push is told in the peer store.
+  // identified waits for what a peer tells of itself; with a protocol, until that is part of it. A push is told in the
+  // peer store.
   identified: async ({ peer, protocol }) => {
     const id = peerIdFromString(peer)
     const last = await until(async () => {

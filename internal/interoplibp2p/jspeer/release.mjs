@@ -1,5 +1,6 @@
-// A js-libp2p node of any release from 1.9 on: `node release.mjs SECURITY TRANSPORT [ADDRESS]`. It lies beside the node_modules of its release. With an address it dials
-// that, asks who is there, pings, has a MiB echoed, says what it found as one JSON object, and ends; else it says where it listens, echoes, and ends with its stdin.
+// A js-libp2p node of any release from 1.9 on: `node release.mjs SECURITY TRANSPORT [ADDRESS]`. It lies beside the
+// node_modules of its release. With an address it dials that, runs identify, pings, gets a MiB echoed, prints the result
+// as one JSON object, and ends. Otherwise it prints where it listens, echoes, and ends with its stdin.
 Promise.withResolvers ??= function () { // Node 20 does not have it yet
   let resolve, reject
   const promise = new Promise((yes, no) => { resolve = yes; reject = no })
@@ -12,8 +13,12 @@ const { yamux } = await import('@chainsafe/libp2p-yamux')
 const { identify } = await import('@libp2p/identify')
 const { ping } = await import('@libp2p/ping')
 const { multiaddr } = await import('@multiformats/multiaddr')
-const secure = security === 'tls' ? (await import('@libp2p/tls')).tls() : (await import('@chainsafe/libp2p-noise')).noise()
-const carry = transport === 'quic' ? (await import('@chainsafe/libp2p-quic')).quic() : (await import('@libp2p/tcp')).tcp()
+const secure = security === 'tls'
+  ? (await import('@libp2p/tls')).tls()
+  : (await import('@chainsafe/libp2p-noise')).noise()
+const carry = transport === 'quic'
+  ? (await import('@chainsafe/libp2p-quic')).quic()
+  : (await import('@libp2p/tcp')).tcp()
 
 const echoProtocol = '/echo/1.0.0'
 
@@ -52,7 +57,9 @@ async function meet () {
   await node.services.ping.ping(peer)
 
   const data = new Uint8Array(1 << 20).map((_, i) => i * 31)
-  const parts = async function * () { for (let at = 0; at < data.length; at += 65536) yield data.subarray(at, at + 65536) }
+  const parts = async function * () {
+    for (let at = 0; at < data.length; at += 65536) yield data.subarray(at, at + 65536)
+  }
   const stream = await node.dialProtocol(peer, echoProtocol)
   const sent = send(stream, parts())
   let echoed = 0
