@@ -8,7 +8,8 @@ import (
 
 // TestDependencies keeps small programs free of what they do not use.
 func TestDependencies(t *testing.T) {
-	frameworks := []string{"go.uber.org/fx", "go.uber.org/dig", "github.com/spf13/cobra", "github.com/pelletier/go-toml"}
+	frameworks := []string{"go.uber.org/fx", "go.uber.org/dig", "github.com/spf13/cobra",
+		"github.com/pelletier/go-toml"}
 	for _, tt := range []struct {
 		pkg  string
 		has  string // to see that the list is one

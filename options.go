@@ -77,8 +77,8 @@ func KeyFile(path string) Option { return set(func(o *options) { o.keyFile = pat
 // Identity signs for the node, in place of a key file.
 func Identity(id handshake.Identity) Option { return set(func(o *options) { o.host.Identity = id }) }
 
-// Store keeps the peers that the node knows in a folder, so that it finds them again after a restart. The folder is made
-// where there is none. Without it the node keeps them in memory.
+// Store keeps the peers that the node knows in a folder, so that it finds them again after a restart. The folder is
+// made where there is none. Without it the node keeps them in memory.
 func Store(path string) Option { return set(func(o *options) { o.storePath = path }) }
 
 // Persistent peers are always redialed, and no limit refuses them. An address names its node: id@host:port,
@@ -107,8 +107,8 @@ func Transports(list ...transport.Transport) Option {
 // Wires take the place of CometBFT's and libp2p's, in order of preference.
 func Wires(list ...handshake.Wire) Option { return set(func(o *options) { o.host.Wires = list }) }
 
-// Source adds a source of peers, such as Source("static", ...), to peer exchange, whose name is "pex". One of a name that
-// is there already takes its place; a nil build leaves none of that name.
+// Source adds a source of peers, such as Source("static", ...), to peer exchange, whose name is "pex". One of a name
+// that is there already takes its place; a nil build leaves none of that name.
 func Source(name string, build func(discovery.Env) (discovery.Source, error)) Option {
 	return set(func(o *options) {
 		o.sources = slices.DeleteFunc(o.sources, func(s sourceOption) bool { return s.name == name })
@@ -148,7 +148,9 @@ func parse(what string, texts []string) ([]transport.Address, error) {
 // New builds a node. It listens and dials only in Run; a node that never runs must be closed. ctx bounds New alone.
 func New(ctx context.Context, opts ...Option) (*Node, error) {
 	o := options{host: host.Config{Network: "switchyard"}}
-	o.sources = []sourceOption{{"pex", func(env discovery.Env) (discovery.Source, error) { return pex.New(pex.Default(), env) }}}
+	o.sources = []sourceOption{{"pex", func(env discovery.Env) (discovery.Source, error) {
+		return pex.New(pex.Default(), env)
+	}}}
 	for _, opt := range opts {
 		if err := opt(&o); err != nil {
 			return nil, fmt.Errorf("switchyard: %w", err)

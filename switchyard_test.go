@@ -212,7 +212,8 @@ func TestBadOptions(t *testing.T) {
 		{Network(""), "switchyard: "},
 		{KeyFile("/dev/null"), "switchyard: "},
 		{Store("/dev/null"), "switchyard: store: "},
-		{Source("bad", func(discovery.Env) (discovery.Source, error) { return nil, broken }), "switchyard: source bad: "},
+		{Source("bad", func(discovery.Env) (discovery.Source, error) { return nil, broken }),
+			"switchyard: source bad: "},
 		{Tune(func(c *host.Config) { c.Wires = nil }), "switchyard: "},
 	} {
 		n, err := New(t.Context(), tt.opt)

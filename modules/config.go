@@ -1,11 +1,12 @@
-// Package modules assembles a node from plug-ins with uber fx: it is the only library package that knows the framework. Everything that it
-// connects has plain constructors and a Run(ctx) error, and can be used without it.
+// Package modules assembles a node from plug-ins with uber fx: it is the only library package that knows the framework.
+// Everything that it connects has plain constructors and a Run(ctx) error, and can be used without it.
 //
 //	cfg := modules.Default()
 //	cfg.Home = dir
 //	err := modules.Run(ctx, modules.Node(cfg, plugins...))
 //
-// A file a feature holds that feature's module, which can also be used alone: see Transports, Handshake, Store, Host, Sources, Services and Admin.
+// A file a feature holds that feature's module, which can also be used alone: see Transports, Handshake, Store, Host,
+// Sources, Services and Admin.
 package modules
 
 import (
@@ -16,8 +17,9 @@ import (
 	"time"
 )
 
-// Config is everything that a node can be told: the content of config.toml. Default says what each key is worth when it is not given. It is a plain
-// value; Clone copies it whole. Keys and their meaning are described in docs/configuration.md.
+// Config is everything that a node can be told: the content of config.toml. Default says what each key is worth when it
+// is not given. It is a plain value; Clone copies it whole. Keys and their meaning are described in
+// docs/configuration.md.
 type Config struct {
 	// Home is the node's folder, against which relative paths are read; "" means the working directory. Load sets it,
 	// Run makes the folder. Not part of the file.
@@ -44,7 +46,8 @@ type Config struct {
 	Security   map[string]Table `toml:"security"`
 	Muxers     map[string]Table `toml:"muxers"`
 
-	// where says where each key was given ("/home/me/config.toml:12" or "--set"), for errors. Never changed after loading.
+	// where says where each key was given ("/home/me/config.toml:12" or "--set"), for errors. Never changed after
+	// loading.
 	where map[string]string
 }
 
@@ -53,7 +56,8 @@ type Table map[string]any
 
 // IdentityConfig says where the node's key is.
 type IdentityConfig struct {
-	Key    string `toml:"key"`    // file in the form of CometBFT's node_key.json; made at the first start when it is missing
+	// file in the form of CometBFT's node_key.json; made at the first start when it is missing
+	Key    string `toml:"key"`
 	Signer string `toml:"signer"` // address of a process that holds the key instead
 }
 
@@ -79,14 +83,20 @@ type PeersConfig struct {
 	Guests        int      `toml:"guests"`        // plain libp2p peers that may be linked; 0 refuses them
 	Bootstrap     []string `toml:"bootstrap"`     // addresses with their node id, to try first
 	MaxOutbound   int      `toml:"max_outbound"`  // links that we dial, persistent ones apart; 0 means none
-	MaxInbound    int      `toml:"max_inbound"`   // links that dial us, persistent and unconditional ones apart; 0 means none
-	MaxKnown      int      `toml:"max_known"`     // peers that the store keeps
+	// links that dial us, persistent and unconditional ones apart; 0 means none
+	MaxInbound int `toml:"max_inbound"`
+	MaxKnown   int `toml:"max_known"` // peers that the store keeps
 
-	OutboundPerGroup int      `toml:"outbound_per_group"` // links that we dial in one network group while there is a choice; 0 means any number
-	Anchors          int      `toml:"anchors"`            // the longest-lived peers that we dialed, to dial first after a restart; 0 means none
-	FeelerInterval   Duration `toml:"feeler_interval"`    // about how often an address is tested while all outbound slots are full; 0 means never
-	ChurnInterval    Duration `toml:"churn_interval"`     // about how often an unprotected outbound peer is exchanged while all slots are full; 0 means never
-	ASMap            string   `toml:"as_map"`             // file of CIDRs and their autonomous systems, which then are the network groups; "" means none
+	// links that we dial in one network group while there is a choice; 0 means any number
+	OutboundPerGroup int `toml:"outbound_per_group"`
+	// the longest-lived peers that we dialed, to dial first after a restart; 0 means none
+	Anchors int `toml:"anchors"`
+	// about how often an address is tested while all outbound slots are full; 0 means never
+	FeelerInterval Duration `toml:"feeler_interval"`
+	// about how often an unprotected outbound peer is exchanged while all slots are full; 0 means never
+	ChurnInterval Duration `toml:"churn_interval"`
+	// file of CIDRs and their autonomous systems, which then are the network groups; "" means none
+	ASMap string `toml:"as_map"`
 }
 
 // LimitsConfig bounds what strangers may cost. 0 means the default, which follows the machine: see Derive.
@@ -98,8 +108,9 @@ type LimitsConfig struct {
 	ConnectionsPerGroup int      `toml:"connections_per_group"` // links at once from one network group
 	HandshakeTimeout    Duration `toml:"handshake_timeout"`     // all stages together
 	MessageMemory       int64    `toml:"message_memory"`        // bytes of messages held for all peers
-	PeerStreams         int      `toml:"peer_streams"`          // streams that one peer may have open with our applications at once
-	ProtocolStreams     int      `toml:"protocol_streams"`      // of them, with one protocol
+	// streams that one peer may have open with our applications at once
+	PeerStreams     int `toml:"peer_streams"`
+	ProtocolStreams int `toml:"protocol_streams"` // of them, with one protocol
 }
 
 // StoreConfig says where peers are kept.
@@ -119,12 +130,15 @@ func Default() Config {
 		Network:  "switchyard",
 		Moniker:  "switchyard",
 		Identity: IdentityConfig{Key: "node_key.json"},
-		Listen:   ListenConfig{Addresses: []string{"/ip4/0.0.0.0/tcp/26656", "/ip4/0.0.0.0/udp/26656/quic-v1"}, External: []string{}},
+		Listen: ListenConfig{Addresses: []string{"/ip4/0.0.0.0/tcp/26656", "/ip4/0.0.0.0/udp/26656/quic-v1"},
+			External: []string{}},
 		Stack: StackConfig{Transports: []string{"tcp", "quic"}, Wires: []string{"comet", "libp2p"},
 			Security: []string{"noise", "tls"}, Muxers: []string{"yamux"}},
-		Peers: PeersConfig{Persistent: []string{}, Unconditional: []string{}, Private: []string{}, Bootstrap: []string{},
-			Guests: 16, MaxOutbound: 8, MaxInbound: 40, MaxKnown: 100_000,
-			OutboundPerGroup: 1, Anchors: 2, FeelerInterval: Duration(2 * time.Minute), ChurnInterval: Duration(time.Hour)},
+		Peers: PeersConfig{Persistent: []string{}, Unconditional: []string{}, Private: []string{},
+			Bootstrap: []string{},
+			Guests:    16, MaxOutbound: 8, MaxInbound: 40, MaxKnown: 100_000,
+			OutboundPerGroup: 1, Anchors: 2, FeelerInterval: Duration(2 * time.Minute),
+			ChurnInterval: Duration(time.Hour)},
 		Limits:    LimitsConfig{HandshakeTimeout: Duration(5 * time.Second)},
 		Discovery: []Table{{"use": "pex"}},
 		Services:  map[string]Table{},
@@ -135,7 +149,8 @@ func Default() Config {
 
 // Clone returns a copy that shares nothing with c.
 func (c Config) Clone() Config {
-	for _, list := range []*[]string{&c.Listen.Addresses, &c.Listen.External, &c.Stack.Transports, &c.Stack.Wires, &c.Stack.Security, &c.Stack.Muxers,
+	for _, list := range []*[]string{&c.Listen.Addresses, &c.Listen.External, &c.Stack.Transports, &c.Stack.Wires,
+		&c.Stack.Security, &c.Stack.Muxers,
 		&c.Peers.Persistent, &c.Peers.Unconditional, &c.Peers.Private, &c.Peers.Bootstrap} {
 		*list = slices.Clone(*list)
 	}

@@ -46,15 +46,22 @@ func catalogue() []Plugin {
 	return []Plugin{
 		Transport("tcp", fakeDefaults, func(fakePlugin) (transport.Transport, error) { return nil, nil }),
 		Transport("memory", fakeDefaults, func(fakePlugin) (transport.Transport, error) { return nil, nil }),
-		SecureTransport("quic", fakeDefaults, func(fakePlugin, TransportEnv) (transport.Transport, error) { return nil, nil }),
-		Wire("comet", fakeDefaults, func(fakePlugin, handshake.Identity, *slog.Logger) (handshake.Wire, error) { return nil, nil }),
+		SecureTransport("quic", fakeDefaults, func(fakePlugin, TransportEnv) (transport.Transport, error) {
+			return nil, nil
+		}),
+		Wire("comet", fakeDefaults, func(fakePlugin, handshake.Identity, *slog.Logger) (handshake.Wire, error) {
+			return nil, nil
+		}),
 		StreamWire("libp2p", fakeDefaults, func(fakePlugin, WireEnv) (handshake.Wire, error) { return nil, nil }),
 		Security("noise", fakeDefaults, func(fakePlugin) (handshake.Security, error) { return nil, nil }),
 		Security("tls", fakeDefaults, func(fakePlugin) (handshake.Security, error) { return nil, nil }),
 		Muxer("yamux", fakeDefaults, func(fakePlugin, *slog.Logger) (muxer.StreamMuxer, error) { return nil, nil }),
 		Discovery("pex", fakeDefaults, func(fakePlugin, discovery.Env) (discovery.Source, error) { return nil, nil }),
-		Discovery("static", fakeDefaults, func(fakePlugin, discovery.Env) (discovery.Source, error) { return nil, nil }),
-		Service("echo", fakeDefaults, func(fakePlugin, *host.Host, *slog.Logger) (fakeRunner, error) { return fakeRunner{}, nil }),
+		Discovery("static", fakeDefaults,
+			func(fakePlugin, discovery.Env) (discovery.Source, error) { return nil, nil }),
+		Service("echo", fakeDefaults, func(fakePlugin, *host.Host, *slog.Logger) (fakeRunner, error) {
+			return fakeRunner{}, nil
+		}),
 		AbsentService("relay"),
 	}
 }
@@ -90,83 +97,143 @@ func TestNoSettingsAreTheDefaults(t *testing.T) {
 // TestBadConfig is the table of what operators get wrong: each is refused with the place, the key and the reason.
 func TestBadConfig(t *testing.T) {
 	for _, tt := range []struct{ name, text, set, want string }{
-		{"misspelt key", "[peers]\nmax_inbound = 3\nmax_outbond = 4\n", "", "config.toml:3: peers.max_outbond: unknown key (did you mean max_outbound?)"},
-		{"two misspelt keys", "netwrok = 'a'\nmonicker = 'b'\n", "", "config.toml:1: netwrok: unknown key (did you mean network?); 1 more unknown keys follow"},
-		{"misspelt table", "\n\n[peer]\nmax_inbound = 3\n", "", "config.toml:3: peer: unknown key (did you mean peers?)"},
-		{"unknown key", "[store]\nsomething_else = 3\n", "", "config.toml:2: store.something_else: unknown key (known: path)"},
+		{"misspelt key", "[peers]\nmax_inbound = 3\nmax_outbond = 4\n", "",
+			"config.toml:3: peers.max_outbond: unknown key (did you mean max_outbound?)"},
+		{"two misspelt keys", "netwrok = 'a'\nmonicker = 'b'\n", "",
+			"config.toml:1: netwrok: unknown key (did you mean network?); 1 more unknown keys follow"},
+		{"misspelt table", "\n\n[peer]\nmax_inbound = 3\n", "",
+			"config.toml:3: peer: unknown key (did you mean peers?)"},
+		{"unknown key", "[store]\nsomething_else = 3\n", "",
+			"config.toml:2: store.something_else: unknown key (known: path)"},
 		{"syntax", "network = \n", "", "config.toml:1: "},
 		{"no quotes", "network = my-net\n", "", "config.toml:1: "},
-		{"text for number", "[peers]\nmax_inbound = \"many\"\n", "", `config.toml:2: peers.max_inbound: want a whole number, got the text "many"`},
+		{"text for number", "[peers]\nmax_inbound = \"many\"\n", "",
+			`config.toml:2: peers.max_inbound: want a whole number, got the text "many"`},
 		{"number for text", "network = 5\n", "", "config.toml:1: network: want a text, got 5"},
-		{"fraction", "[peers]\nmax_inbound = 1.5\n", "", "config.toml:2: peers.max_inbound: want a whole number, got 1.5"},
-		{"text for list", "[listen]\naddresses = \"/ip4/1.2.3.4/tcp/1\"\n", "", "config.toml:2: listen.addresses: want a list of texts, got the text"},
-		{"number in list", "[stack]\nwires = ['comet', 5]\n", "", "config.toml:2: stack.wires: want a list of texts, but not all of its 2 entries are"},
+		{"fraction", "[peers]\nmax_inbound = 1.5\n", "",
+			"config.toml:2: peers.max_inbound: want a whole number, got 1.5"},
+		{"text for list", "[listen]\naddresses = \"/ip4/1.2.3.4/tcp/1\"\n", "",
+			"config.toml:2: listen.addresses: want a list of texts, got the text"},
+		{"number in list", "[stack]\nwires = ['comet', 5]\n", "",
+			"config.toml:2: stack.wires: want a list of texts, but not all of its 2 entries are"},
 		{"value for table", "peers = 3\n", "", "config.toml:1: peers: want a table, got 3"},
 		{"huge number", "[peers]\nmax_inbound = 99999999999999999999\n", "", "config.toml:2: peers.max_inbound: "},
-		{"number for duration", "[limits]\nhandshake_timeout = 5\n", "", "config.toml:2: limits.handshake_timeout: want a duration such as \"5s\", got 5"},
-		{"duration", "[limits]\nhandshake_timeout = \"5 s\"\n", "", `config.toml:2: limits.handshake_timeout: "5 s" is not a duration`},
-		{"tiny duration", "[limits]\nhandshake_timeout = \"1ms\"\n", "", "config.toml:2: limits.handshake_timeout: 1ms is not in 100ms to 10m0s"},
+		{"number for duration", "[limits]\nhandshake_timeout = 5\n", "",
+			"config.toml:2: limits.handshake_timeout: want a duration such as \"5s\", got 5"},
+		{"duration", "[limits]\nhandshake_timeout = \"5 s\"\n", "",
+			`config.toml:2: limits.handshake_timeout: "5 s" is not a duration`},
+		{"tiny duration", "[limits]\nhandshake_timeout = \"1ms\"\n", "",
+			"config.toml:2: limits.handshake_timeout: 1ms is not in 100ms to 10m0s"},
 		{"key twice", "network = 'a'\nnetwork = 'b'\n", "", "config.toml:2: network: "},
 		{"empty network", "network = ''\n", "", "config.toml:1: network: empty; give it a name"},
-		{"odd network", "network = \"a\\tb\"\n", "", `config.toml:1: network: "a\tb" has characters other than printable ASCII`},
-		{"long moniker", "moniker = '" + strings.Repeat("m", 51) + "'\n", "", "config.toml:1: moniker: 51 bytes long; at most 50 are allowed"},
-		{"signer", "[identity]\nsigner = 'unix:///x'\n", "", "config.toml:2: identity.signer: this build has no remote signer; use identity.key"},
+		{"odd network", "network = \"a\\tb\"\n", "",
+			`config.toml:1: network: "a\tb" has characters other than printable ASCII`},
+		{"long moniker", "moniker = '" + strings.Repeat("m", 51) + "'\n", "",
+			"config.toml:1: moniker: 51 bytes long; at most 50 are allowed"},
+		{"signer", "[identity]\nsigner = 'unix:///x'\n", "",
+			"config.toml:2: identity.signer: this build has no remote signer; use identity.key"},
 		{"no key", "[identity]\nkey = ''\n", "", "config.toml:2: identity.key: empty"},
-		{"listen address", "[listen]\naddresses = [\n  \"/ip4/0.0.0.0/tcp/26656\",\n  \"/ip4/0.0.0.256/tcp/1\",\n]\n", "", `config.toml:4: listen.addresses: "/ip4/0.0.0.256/tcp/1": `},
-		{"listen port", "[listen]\naddresses = [\"/ip4/0.0.0.0/tcp/77777\"]\n", "", "config.toml:2: listen.addresses: "},
-		{"listen with id", "[listen]\naddresses = [\"/ip4/0.0.0.0/tcp/1/mconn/" + testID + "\"]\n", "", "config.toml:2: listen.addresses: "},
-		{"listen twice", "[listen]\naddresses = [\"/ip4/0.0.0.0/tcp/1\", \"/ip4/0.0.0.0/tcp/1\"]\n", "", `config.toml:2: listen.addresses: "/ip4/0.0.0.0/tcp/1" is there twice`},
-		{"other transport", "[stack]\ntransports = [\"tcp\", \"webrtc\"]\n", "", `config.toml:2: stack.transports: "webrtc": this build has no such transport (known: tcp, memory, quic)`},
-		{"other wire", "[stack]\nwires = [\"comet\", \"devp2p\"]\n", "", `config.toml:2: stack.wires: "devp2p": this build has no such wire (known: comet, libp2p)`},
-		{"other security", "[stack]\nsecurity = [\"nois\"]\n", "", `config.toml:2: stack.security: "nois": this build has no such security (did you mean noise?)`},
-		{"other muxer", "[stack]\nmuxers = [\"yamux\", \"mplex\"]\n", "", `config.toml:2: stack.muxers: "mplex": this build has no such muxer (known: yamux)`},
-		{"security twice", "[stack]\nsecurity = [\"tls\", \"tls\"]\n", "", `config.toml:2: stack.security: "tls" is there twice`},
-		{"no security", "[stack]\nsecurity = []\n", "", "config.toml:2: stack.security: empty; stack.wires has a wire that needs a security (known: noise, tls)"},
-		{"no muxer", "[stack]\nmuxers = []\n", "", "config.toml:2: stack.muxers: empty; stack.wires has a wire that needs a muxer (known: yamux)"},
+		{"listen address", "[listen]\naddresses = [\n  \"/ip4/0.0.0.0/tcp/26656\",\n  \"/ip4/0.0.0.256/tcp/1\",\n]\n",
+			"", `config.toml:4: listen.addresses: "/ip4/0.0.0.256/tcp/1": `},
+		{"listen port", "[listen]\naddresses = [\"/ip4/0.0.0.0/tcp/77777\"]\n", "",
+			"config.toml:2: listen.addresses: "},
+		{"listen with id", "[listen]\naddresses = [\"/ip4/0.0.0.0/tcp/1/mconn/" + testID + "\"]\n", "",
+			"config.toml:2: listen.addresses: "},
+		{"listen twice", "[listen]\naddresses = [\"/ip4/0.0.0.0/tcp/1\", \"/ip4/0.0.0.0/tcp/1\"]\n", "",
+			`config.toml:2: listen.addresses: "/ip4/0.0.0.0/tcp/1" is there twice`},
+		{"other transport", "[stack]\ntransports = [\"tcp\", \"webrtc\"]\n", "",
+			`config.toml:2: stack.transports: "webrtc": this build has no such transport (known: tcp, memory, quic)`},
+		{"other wire", "[stack]\nwires = [\"comet\", \"devp2p\"]\n", "",
+			`config.toml:2: stack.wires: "devp2p": this build has no such wire (known: comet, libp2p)`},
+		{"other security", "[stack]\nsecurity = [\"nois\"]\n", "",
+			`config.toml:2: stack.security: "nois": this build has no such security (did you mean noise?)`},
+		{"other muxer", "[stack]\nmuxers = [\"yamux\", \"mplex\"]\n", "",
+			`config.toml:2: stack.muxers: "mplex": this build has no such muxer (known: yamux)`},
+		{"security twice", "[stack]\nsecurity = [\"tls\", \"tls\"]\n", "",
+			`config.toml:2: stack.security: "tls" is there twice`},
+		{"no security", "[stack]\nsecurity = []\n", "",
+			"config.toml:2: stack.security: empty; stack.wires has a wire that needs a security (known: noise, tls)"},
+		{"no muxer", "[stack]\nmuxers = []\n", "",
+			"config.toml:2: stack.muxers: empty; stack.wires has a wire that needs a muxer (known: yamux)"},
 		{"security of no use", "[stack]\nwires = [\"comet\"]\nsecurity = [\n  \"tls\",\n]\n", "",
-			`config.toml:4: stack.security: "tls": no wire of stack.wires (comet) lets one choose a security; remove it, or add libp2p there`},
+			`config.toml:4: stack.security: "tls": no wire of stack.wires (comet) lets one choose a security; ` +
+				`remove it, or add libp2p there`},
 		{"transport of no use", "[stack]\nwires = [\"comet\"]\ntransports = [\"quic\"]\n", "",
-			`config.toml:3: stack.transports: "quic": no wire of stack.wires (comet) takes its connections; remove it, or add libp2p there`},
+			`config.toml:3: stack.transports: "quic": no wire of stack.wires (comet) takes its connections; ` +
+				`remove it, or add libp2p there`},
 		{"wire of no use", "[stack]\nwires = [\"libp2p\", \"comet\"]\ntransports = [\"quic\"]\n", "",
-			`config.toml:2: stack.wires: "comet": it cannot use a transport of stack.transports (quic); remove it, or add tcp there`},
-		{"security table", "[security.tsl]\n", "", "config.toml:1: security.tsl: this build has no such security (did you mean tls?)"},
-		{"muxer key", "[muxers.yamux]\nmax_per_pi = 4\n", "", "config.toml:2: muxers.yamux.max_per_pi: unknown key (did you mean max_per_ip?)"},
-		{"misspelt wire", "[stack]\nwires = [\"commet\"]\n", "", `config.toml:2: stack.wires: "commet": this build has no such wire (did you mean comet?)`},
-		{"no wire", "[stack]\nwires = []\n", "", "config.toml:2: stack.wires: empty; a node needs a wire (known: comet, libp2p)"},
-		{"persistent without id", "[peers]\npersistent = [\"/ip4/1.2.3.4/tcp/1\"]\n", "", `config.toml:2: peers.persistent: "/ip4/1.2.3.4/tcp/1": names no node id`},
-		{"bad persistent", "[peers]\npersistent = [\"" + testID[1:] + "@1.2.3.4:1\"]\n", "", `config.toml:2: peers.persistent: "`},
-		{"bad private", "[peers]\nprivate = [\"xyz\"]\n", "", `config.toml:2: peers.private: "xyz": want 40 hex digits or a libp2p peer id`},
+			`config.toml:2: stack.wires: "comet": it cannot use a transport of stack.transports (quic); ` +
+				`remove it, or add tcp there`},
+		{"security table", "[security.tsl]\n", "",
+			"config.toml:1: security.tsl: this build has no such security (did you mean tls?)"},
+		{"muxer key", "[muxers.yamux]\nmax_per_pi = 4\n", "",
+			"config.toml:2: muxers.yamux.max_per_pi: unknown key (did you mean max_per_ip?)"},
+		{"misspelt wire", "[stack]\nwires = [\"commet\"]\n", "",
+			`config.toml:2: stack.wires: "commet": this build has no such wire (did you mean comet?)`},
+		{"no wire", "[stack]\nwires = []\n", "",
+			"config.toml:2: stack.wires: empty; a node needs a wire (known: comet, libp2p)"},
+		{"persistent without id", "[peers]\npersistent = [\"/ip4/1.2.3.4/tcp/1\"]\n", "",
+			`config.toml:2: peers.persistent: "/ip4/1.2.3.4/tcp/1": names no node id`},
+		{"bad persistent", "[peers]\npersistent = [\"" + testID[1:] + "@1.2.3.4:1\"]\n", "",
+			`config.toml:2: peers.persistent: "`},
+		{"bad private", "[peers]\nprivate = [\"xyz\"]\n", "",
+			`config.toml:2: peers.private: "xyz": want 40 hex digits or a libp2p peer id`},
 		{"negative", "[peers]\nmax_inbound = -1\n", "", "config.toml:2: peers.max_inbound: -1 is not in 0 to 100000"},
 		{"no store", "[peers]\nmax_known = 0\n", "", "config.toml:2: peers.max_known: 0 is not in 1 to 10000000"},
-		{"fewer known than outbound", "[peers]\nmax_known = 5\n", "", "config.toml:2: peers.max_known: 5 is less than peers.max_outbound (8)"},
-		{"negative limit", "[limits]\nhandshakes = -5\n", "", "config.toml:2: limits.handshakes: -5 is not in 0 (the default) to 100000"},
-		{"impossible limit", "[limits]\nhandshakes = 20\nhandshakes_per_ip = 30\n", "", "config.toml:3: limits.handshakes_per_ip: 30 is more than limits.handshakes (20)"},
-		{"impossible streams", "[limits]\npeer_streams = 20\nprotocol_streams = 30\n", "", "config.toml:3: limits.protocol_streams: 30 is more than limits.peer_streams (20)"},
+		{"fewer known than outbound", "[peers]\nmax_known = 5\n", "",
+			"config.toml:2: peers.max_known: 5 is less than peers.max_outbound (8)"},
+		{"negative limit", "[limits]\nhandshakes = -5\n", "",
+			"config.toml:2: limits.handshakes: -5 is not in 0 (the default) to 100000"},
+		{"impossible limit", "[limits]\nhandshakes = 20\nhandshakes_per_ip = 30\n", "",
+			"config.toml:3: limits.handshakes_per_ip: 30 is more than limits.handshakes (20)"},
+		{"impossible streams", "[limits]\npeer_streams = 20\nprotocol_streams = 30\n", "",
+			"config.toml:3: limits.protocol_streams: 30 is more than limits.peer_streams (20)"},
 		{"guests", "[peers]\nguests = -1\n", "", "config.toml:2: peers.guests: -1 is not in 0 to 100000"},
 		{"many anchors", "[peers]\nanchors = 200\n", "", "config.toml:2: peers.anchors: 200 is not in 0 to 100"},
-		{"hasty feelers", "[peers]\nfeeler_interval = \"1ms\"\n", "", "config.toml:2: peers.feeler_interval: 1ms is neither 0s (never) nor in 1s to 720h0m0s"},
-		{"negative churn", "[peers]\nchurn_interval = \"-1h\"\n", "", "config.toml:2: peers.churn_interval: -1h0m0s is neither 0s (never) nor in 1s to 720h0m0s"},
-		{"little memory", "[limits]\nmessage_memory = 1000\n", "", "config.toml:2: limits.message_memory: 1000 bytes are too few"},
-		{"too much memory", "[limits]\nmessage_memory = 1000000000000000\n", "", "config.toml:2: limits.message_memory: 1000000000000000 bytes are more than this process may use"},
-		{"unknown source", "[[discovery]]\nuse = \"pex\"\n[[discovery]]\nuse = \"pax\"\n", "", `config.toml:4: discovery.1.use: "pax": this build has no such source (did you mean pex?)`},
-		{"no source", "[[discovery]]\nseed = true\n", "", "config.toml:1: discovery.0.use: missing; name the source (known: pex, static)"},
-		{"source key", "[[discovery]]\nuse = \"pex\"\nsede = true\n", "", "config.toml:3: discovery.0.sede: unknown key (did you mean seed?)"},
-		{"source value", "[[discovery]]\nuse = \"pex\"\nseed = 1\n", "", "config.toml:3: discovery.0.seed: want true or false, got 1"},
-		{"source duration", "[[discovery]]\nuse = \"pex\"\nevery = 1\n", "", `config.toml:3: discovery.0.every: want a duration such as "5s", got 1`},
-		{"deep source key", "[[discovery]]\nuse = \"pex\"\n[discovery.sub]\ndep_key = 'x'\n", "", "config.toml:4: discovery.0.sub.dep_key: unknown key (did you mean deep_key?)"},
-		{"unsettable", "[transports.tcp]\nresolver = 'x'\n", "", "config.toml:2: transports.tcp.resolver: unknown key (known: "},
-		{"unknown service", "[services.ecko]\nenabled = true\n", "", "config.toml:1: services.ecko: this build has no service of that name (did you mean echo?)"},
-		{"service switch", "[services.echo]\nenabled = \"yes\"\n", "", `config.toml:2: services.echo.enabled: want true or false, got the text "yes"`},
-		{"service key", "[services.echo]\nenabeld = true\n", "", "config.toml:2: services.echo.enabeld: unknown key (did you mean enabled?)"},
-		{"plug-in table", "[transports.tpc]\n", "", "config.toml:1: transports.tpc: this build has no such transport (did you mean tcp?)"},
-		{"admin address", "[admin]\naddress = \"localhost\"\n", "", `config.toml:2: admin.address: "localhost": want host:port such as 127.0.0.1:26660`},
-		{"admin port", "[admin]\naddress = \"localhost:http\"\n", "", `config.toml:2: admin.address: "localhost:http": "http" is not a port`},
-		{"admin everywhere", "[admin]\naddress = \":26660\"\n", "", `config.toml:2: admin.address: ":26660" would listen everywhere`},
+		{"hasty feelers", "[peers]\nfeeler_interval = \"1ms\"\n", "",
+			"config.toml:2: peers.feeler_interval: 1ms is neither 0s (never) nor in 1s to 720h0m0s"},
+		{"negative churn", "[peers]\nchurn_interval = \"-1h\"\n", "",
+			"config.toml:2: peers.churn_interval: -1h0m0s is neither 0s (never) nor in 1s to 720h0m0s"},
+		{"little memory", "[limits]\nmessage_memory = 1000\n", "",
+			"config.toml:2: limits.message_memory: 1000 bytes are too few"},
+		{"too much memory", "[limits]\nmessage_memory = 1000000000000000\n", "",
+			"config.toml:2: limits.message_memory: 1000000000000000 bytes are more than this process may use"},
+		{"unknown source", "[[discovery]]\nuse = \"pex\"\n[[discovery]]\nuse = \"pax\"\n", "",
+			`config.toml:4: discovery.1.use: "pax": this build has no such source (did you mean pex?)`},
+		{"no source", "[[discovery]]\nseed = true\n", "",
+			"config.toml:1: discovery.0.use: missing; name the source (known: pex, static)"},
+		{"source key", "[[discovery]]\nuse = \"pex\"\nsede = true\n", "",
+			"config.toml:3: discovery.0.sede: unknown key (did you mean seed?)"},
+		{"source value", "[[discovery]]\nuse = \"pex\"\nseed = 1\n", "",
+			"config.toml:3: discovery.0.seed: want true or false, got 1"},
+		{"source duration", "[[discovery]]\nuse = \"pex\"\nevery = 1\n", "",
+			`config.toml:3: discovery.0.every: want a duration such as "5s", got 1`},
+		{"deep source key", "[[discovery]]\nuse = \"pex\"\n[discovery.sub]\ndep_key = 'x'\n", "",
+			"config.toml:4: discovery.0.sub.dep_key: unknown key (did you mean deep_key?)"},
+		{"unsettable", "[transports.tcp]\nresolver = 'x'\n", "",
+			"config.toml:2: transports.tcp.resolver: unknown key (known: "},
+		{"unknown service", "[services.ecko]\nenabled = true\n", "",
+			"config.toml:1: services.ecko: this build has no service of that name (did you mean echo?)"},
+		{"service switch", "[services.echo]\nenabled = \"yes\"\n", "",
+			`config.toml:2: services.echo.enabled: want true or false, got the text "yes"`},
+		{"service key", "[services.echo]\nenabeld = true\n", "",
+			"config.toml:2: services.echo.enabeld: unknown key (did you mean enabled?)"},
+		{"plug-in table", "[transports.tpc]\n", "",
+			"config.toml:1: transports.tpc: this build has no such transport (did you mean tcp?)"},
+		{"admin address", "[admin]\naddress = \"localhost\"\n", "",
+			`config.toml:2: admin.address: "localhost": want host:port such as 127.0.0.1:26660`},
+		{"admin port", "[admin]\naddress = \"localhost:http\"\n", "",
+			`config.toml:2: admin.address: "localhost:http": "http" is not a port`},
+		{"admin everywhere", "[admin]\naddress = \":26660\"\n", "",
+			`config.toml:2: admin.address: ":26660" would listen everywhere`},
 
-		{"set: no value", "", "peers.max_outbound", `--set: "peers.max_outbound": want KEY=VALUE, such as peers.max_outbound=4`},
+		{"set: no value", "", "peers.max_outbound",
+			`--set: "peers.max_outbound": want KEY=VALUE, such as peers.max_outbound=4`},
 		{"set: no key", "", "=4", `--set: "=4": want KEY=VALUE`},
-		{"set: unknown", "", "peers.max_outbond=4", "--set: peers.max_outbond: unknown key (did you mean max_outbound?)"},
-		{"set: type", "", "peers.max_outbound=few", `--set: peers.max_outbound: want a whole number, got the text "few"`},
+		{"set: unknown", "", "peers.max_outbond=4",
+			"--set: peers.max_outbond: unknown key (did you mean max_outbound?)"},
+		{"set: type", "", "peers.max_outbound=few",
+			`--set: peers.max_outbound: want a whole number, got the text "few"`},
 		{"set: into a value", "", "network.name=x", "--set: network.name: "},
 		{"set: value", "", "peers.max_outbound=-4", "--set: peers.max_outbound: -4 is not in 0 to 100000"},
 		{"set: empty part", "", "peers..x=1", "--set: peers..x: an empty part in the key"},
@@ -207,12 +274,14 @@ func TestSet(t *testing.T) {
 		{"peers.persistent=" + testAddr, func(c Config) any { return c.Peers.Persistent }, []string{testAddr}},
 		{`peers.persistent=["` + testAddr + `"]`, func(c Config) any { return c.Peers.Persistent }, []string{testAddr}},
 		{"listen.addresses=[]", func(c Config) any { return c.Listen.Addresses }, []string{}},
-		{"limits.handshake_timeout=3s", func(c Config) any { return time.Duration(c.Limits.HandshakeTimeout) }, 3 * time.Second},
+		{"limits.handshake_timeout=3s", func(c Config) any { return time.Duration(c.Limits.HandshakeTimeout) },
+			3 * time.Second},
 		{"admin.address=", func(c Config) any { return c.Admin.Address }, ""},
 		{"store.path=\"\"", func(c Config) any { return c.Store.Path }, ""},
 		{"services.echo.enabled=true", func(c Config) any { return c.Services["echo"]["enabled"] }, true},
 		{"discovery.pex.seed=true", func(c Config) any { return c.Discovery }, []Table{{"use": "pex", "seed": true}}},
-		{"discovery.static.names=['a']", func(c Config) any { return c.Discovery }, []Table{{"use": "pex"}, {"use": "static", "names": []any{"a"}}}},
+		{"discovery.static.names=['a']", func(c Config) any { return c.Discovery },
+			[]Table{{"use": "pex"}, {"use": "static", "names": []any{"a"}}}},
 		{"discovery=[]", func(c Config) any { return c.Discovery }, []Table{}},
 		{`discovery=[{use="static"}]`, func(c Config) any { return c.Discovery }, []Table{{"use": "static"}}},
 		{"transports.tcp.every=3s", func(c Config) any { return c.Transports["tcp"]["every"] }, "3s"},
@@ -234,7 +303,8 @@ func TestSet(t *testing.T) {
 
 // TestDecodeTable shows that every kind of a plug-in's keys reaches its Config, with and without toml tags.
 func TestDecodeTable(t *testing.T) {
-	c, err := load(t, "[[discovery]]\nuse='pex'\nseed=true\nmax_per_ip=5\nevery='1m30s'\nnames=['a','b']\nother_name='x'\n[discovery.sub]\ndeep_key='y'\n")
+	c, err := load(t, "[[discovery]]\nuse='pex'\nseed=true\nmax_per_ip=5\nevery='1m30s'\nnames=['a','b']\n"+
+		"other_name='x'\n[discovery.sub]\ndeep_key='y'\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +325,8 @@ func TestRender(t *testing.T) {
 	odd.Network, odd.Moniker = `quo"te\`, "# not a comment"
 	odd.Peers.Persistent = []string{testAddr}
 	odd.Limits.HandshakeTimeout = Duration(1500 * time.Millisecond)
-	odd.Discovery = []Table{{"use": "static", "names": []any{"a", `b"`}, "sub": map[string]any{"deep_key": "z"}}, {"use": "pex", "seed": true, "every": "3s"}}
+	odd.Discovery = []Table{{"use": "static", "names": []any{"a", `b"`}, "sub": map[string]any{"deep_key": "z"}},
+		{"use": "pex", "seed": true, "every": "3s"}}
 	odd.Services = map[string]Table{"echo": {"enabled": true, "max_per_ip": int64(3)}}
 	odd.Services["relay"] = Table{"enabled": false, "fanout": int64(3)}
 	odd.Transports = map[string]Table{"tcp": {"every": "5s"}}
@@ -304,10 +375,12 @@ func TestDocumented(t *testing.T) {
 func TestDerive(t *testing.T) {
 	small := LimitsConfig{}.Derive(Machine{Memory: 256 << 20, Files: 256})
 	large := LimitsConfig{}.Derive(Machine{Memory: 64 << 30, Files: 1 << 20})
-	if small.Handshakes != 32 || small.MessageMemory != 64<<20 || large.Handshakes != 512 || large.MessageMemory != 8<<30 {
+	if small.Handshakes != 32 || small.MessageMemory != 64<<20 || large.Handshakes != 512 ||
+		large.MessageMemory != 8<<30 {
 		t.Errorf("small machine: %+v, large machine: %+v", small, large)
 	}
-	given := LimitsConfig{Handshakes: 9, HandshakesPerIP: 2, AttemptsPerIP: 3, ConnectionsPerIP: 4, ConnectionsPerGroup: 5, HandshakeTimeout: 6, MessageMemory: 7,
+	given := LimitsConfig{Handshakes: 9, HandshakesPerIP: 2, AttemptsPerIP: 3, ConnectionsPerIP: 4,
+		ConnectionsPerGroup: 5, HandshakeTimeout: 6, MessageMemory: 7,
 		PeerStreams: 8, ProtocolStreams: 7}
 	if got := given.Derive(ThisMachine()); got != given {
 		t.Errorf("what was given changed: %+v", got)
@@ -328,7 +401,8 @@ func TestTooFewFiles(t *testing.T) {
 }
 
 func TestKeyOf(t *testing.T) {
-	for name, want := range map[string]string{"Seed": "seed", "MaxPeers": "max_peers", "PeersPerIP": "peers_per_ip", "IPLimit": "ip_limit", "A": "a"} {
+	for name, want := range map[string]string{"Seed": "seed", "MaxPeers": "max_peers", "PeersPerIP": "peers_per_ip",
+		"IPLimit": "ip_limit", "A": "a"} {
 		if got := keyOf(reflect.StructField{Name: name}); got != want {
 			t.Errorf("%s: got %s, want %s", name, got, want)
 		}
@@ -370,7 +444,8 @@ func FuzzParse(f *testing.F) {
 }
 
 func FuzzSet(f *testing.F) {
-	for _, s := range []string{"network=x", "peers.max_outbound=4", "discovery.pex.seed=true", "discovery=[]", "a=b", "=", "peers.persistent=['a', 'b']", "services.echo=3", "0\n0=1"} {
+	for _, s := range []string{"network=x", "peers.max_outbound=4", "discovery.pex.seed=true", "discovery=[]", "a=b",
+		"=", "peers.persistent=['a', 'b']", "services.echo=3", "0\n0=1"} {
 		f.Add(s)
 	}
 	plugins := catalogue()
@@ -390,10 +465,12 @@ func FuzzSet(f *testing.F) {
 	})
 }
 
-// TestFit shows what becomes of the defaults where the other choices, or the catalogue, leave no use for a part of them.
+// TestFit shows what becomes of the defaults where the other choices, or the catalogue, leave no use for a part of
+// them.
 func TestFit(t *testing.T) {
 	lists := func(c Config) string {
-		return strings.Join([]string{strings.Join(c.Stack.Transports, ","), strings.Join(c.Stack.Wires, ","), strings.Join(c.Stack.Security, ","),
+		return strings.Join([]string{strings.Join(c.Stack.Transports, ","), strings.Join(c.Stack.Wires, ","),
+			strings.Join(c.Stack.Security, ","),
 			strings.Join(c.Stack.Muxers, ","), strings.Join(c.Listen.Addresses, ",")}, " ")
 	}
 	const tcp, quic = "/ip4/0.0.0.0/tcp/26656", "/ip4/0.0.0.0/udp/26656/quic-v1"
@@ -407,10 +484,12 @@ func TestFit(t *testing.T) {
 	}{
 		{"all", nil, catalogue(), "tcp,quic comet,libp2p noise,tls yamux " + tcp + "," + quic},
 		{"comet", []string{`stack.wires=["comet"]`}, catalogue(), "tcp comet   " + tcp},
-		{"libp2p", []string{`stack.wires=["libp2p"]`}, catalogue(), "tcp,quic libp2p noise,tls yamux " + tcp + "," + quic},
+		{"libp2p", []string{`stack.wires=["libp2p"]`}, catalogue(),
+			"tcp,quic libp2p noise,tls yamux " + tcp + "," + quic},
 		{"QUIC", []string{`stack.transports=["quic"]`}, catalogue(), "quic libp2p noise,tls yamux " + quic},
 		{"TCP", []string{`stack.transports=["tcp"]`}, catalogue(), "tcp comet,libp2p noise,tls yamux " + tcp},
-		{"own lists stay", []string{`stack.security=["tls"]`, "listen.addresses=/ip4/1.2.3.4/tcp/1"}, catalogue(), "tcp,quic comet,libp2p tls yamux /ip4/1.2.3.4/tcp/1"},
+		{"own lists stay", []string{`stack.security=["tls"]`, "listen.addresses=/ip4/1.2.3.4/tcp/1"}, catalogue(),
+			"tcp,quic comet,libp2p tls yamux /ip4/1.2.3.4/tcp/1"},
 		{"smaller build", nil, old, "tcp comet   " + tcp},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -437,7 +516,8 @@ func TestFit(t *testing.T) {
 
 // TestAbsentServices shows what is accepted of services that this build does not have.
 func TestAbsentServices(t *testing.T) {
-	for _, text := range []string{"[services.relay]\nenabled = true\n", "[services.relay]\nfanout = 3\n", "[services.relay]\nenabled = false\n", "[services.unheard]\nenabled = false\n"} {
+	for _, text := range []string{"[services.relay]\nenabled = true\n", "[services.relay]\nfanout = 3\n",
+		"[services.relay]\nenabled = false\n", "[services.unheard]\nenabled = false\n"} {
 		if _, err := load(t, text); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}

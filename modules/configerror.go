@@ -55,7 +55,8 @@ func oneLine(s string) string {
 	return s
 }
 
-// didYouMean returns " (did you mean X?)" when one of the candidates looks like name, else the list of what is known, else "".
+// didYouMean returns " (did you mean X?)" when one of the candidates looks like name, else the list of what is known,
+// else "".
 func didYouMean(name string, candidates []string) string {
 	best, bestDistance := "", 3
 	if len(name) <= 4 {
@@ -75,7 +76,8 @@ func didYouMean(name string, candidates []string) string {
 	return ""
 }
 
-// distance is the number of insertions, deletions, replacements and swaps of neighbours between two texts, capped for long ones.
+// distance is the number of insertions, deletions, replacements and swaps of neighbours between two texts, capped for
+// long ones.
 func distance(a, b string) int {
 	if len(a) > 64 || len(b) > 64 {
 		return 64
@@ -152,7 +154,8 @@ func fields(t reflect.Type) func(func(reflect.StructField) bool) {
 	}
 }
 
-// keyOf is the key of a field: its toml tag, else its name in snake case (MaxPeers: max_peers; PeersPerIP: peers_per_ip).
+// keyOf is the key of a field: its toml tag, else its name in snake case (MaxPeers: max_peers; PeersPerIP:
+// peers_per_ip).
 func keyOf(f reflect.StructField) string {
 	if tag, _, _ := strings.Cut(f.Tag.Get("toml"), ","); tag != "" {
 		return tag
@@ -182,7 +185,8 @@ func article(t reflect.Type) string {
 		return "a text"
 	case reflect.Bool:
 		return "true or false"
-	case reflect.Int, reflect.Int64, reflect.Int32, reflect.Int16, reflect.Int8, reflect.Uint, reflect.Uint64, reflect.Uint32, reflect.Uint16, reflect.Uint8:
+	case reflect.Int, reflect.Int64, reflect.Int32, reflect.Int16, reflect.Int8, reflect.Uint, reflect.Uint64,
+		reflect.Uint32, reflect.Uint16, reflect.Uint8:
 		return "a whole number"
 	case reflect.Float64, reflect.Float32:
 		return "a number"

@@ -12,7 +12,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Sources is the module of the sources of peers: those of the [[discovery]] tables, and the bootstrap addresses. It wants a *host.Host.
+// Sources is the module of the sources of peers: those of the [[discovery]] tables, and the bootstrap addresses. It
+// wants a *host.Host.
 func Sources(c Config, plugins ...Plugin) fx.Option {
 	var options []fx.Option
 	for i := range c.Discovery {

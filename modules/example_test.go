@@ -5,22 +5,16 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
-	"net"
 	"os"
 	"sync"
 
 	"go.uber.org/fx"
 
-	"github.com/switchyard-p2p/switchyard/discovery/pex"
-	"github.com/switchyard-p2p/switchyard/handshake"
-	"github.com/switchyard-p2p/switchyard/handshake/comet"
-	"github.com/switchyard-p2p/switchyard/handshake/secretconn"
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/modules"
+	"github.com/switchyard-p2p/switchyard/modules/standard"
 	"github.com/switchyard-p2p/switchyard/muxer"
-	"github.com/switchyard-p2p/switchyard/muxer/mconn"
 	"github.com/switchyard-p2p/switchyard/transport"
-	"github.com/switchyard-p2p/switchyard/transport/tcp"
 )
 
 // greeter is a service: it says hello to every peer that comes up, and hands on what it hears.
@@ -29,6 +23,9 @@ type greeter struct {
 	channel *host.Channel
 	heard   func(from, text string)
 }
+
+// greeterConfig holds what [services.greeter] may say. A function is for Go programs, and not a key.
+type greeterConfig struct{ Heard func(from, text string) }
 
 func newGreeter(cfg greeterConfig, h *host.Host, _ *slog.Logger) (*greeter, error) {
 	channel, err := h.OpenChannel(muxer.Channel{ID: 0x70, Name: "/hello/1.0.0", MaxMessage: 1024})
@@ -61,36 +58,13 @@ func (g *greeter) Run(ctx context.Context) error {
 	}
 }
 
-// greeterConfig holds what [services.greeter] may say. A function is for Go programs, and not a key.
-type greeterConfig struct{ Heard func(from, text string) }
-
-// newComet builds the wire of CometBFT networks from its security and its muxer.
-func newComet(cfg mconn.Config, id handshake.Identity, _ *slog.Logger) (handshake.Wire, error) {
-	return comet.New(comet.Config[*secretconn.Conn]{
-		Identity: id,
-		Secure: func(ctx context.Context, c net.Conn, id handshake.Identity, early []byte, check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
-			return secretconn.Handshake(ctx, c, id, secretconn.Options{CheckKey: check, EarlyData: early})
-		},
-		Mux: func(c *secretconn.Conn, channels []muxer.Channel) (muxer.Session, error) {
-			return mconn.New(c, channels, cfg)
-		},
-	})
-}
-
-// plugins is what the node can be made of; its configuration chooses among them.
-func plugins(heard func(from, text string)) []modules.Plugin {
-	return []modules.Plugin{
-		modules.Transport("tcp", func() tcp.Config { return tcp.Config{} }, func(c tcp.Config) (*tcp.Transport, error) { return tcp.New(c), nil }),
-		modules.Wire("comet", func() mconn.Config { return mconn.Config{} }, newComet),
-		modules.Discovery("pex", pex.Default, pex.New),
-		modules.Service("greeter", func() greeterConfig { return greeterConfig{heard} }, newGreeter).OnByDefault(),
-	}
-}
-
 // Two whole nodes with a service of their own, in one process. The second one knows the address of the first.
 func Example() {
 	ctx := context.Background()
 	done := make(chan string, 2)
+	defaults := func() greeterConfig { return greeterConfig{func(_, text string) { done <- text }} }
+	plugins := modules.With(standard.Plugins(), modules.Service("greeter", defaults, newGreeter).OnByDefault())
+
 	start := func(moniker string, bootstrap ...string) (*fx.App, *host.Host) {
 		cfg := modules.Default()
 		cfg.Network, cfg.Moniker = "example", moniker
@@ -99,7 +73,7 @@ func Example() {
 		cfg.Store.Path, cfg.Admin.Address = "", "" // peers are kept in memory, and there is no admin API
 		cfg.Home, _ = os.MkdirTemp("", "example")  // for the node's key
 		var h *host.Host
-		app := fx.New(modules.Node(cfg, plugins(func(from, text string) { done <- text })...), fx.Populate(&h))
+		app := fx.New(modules.Node(cfg, plugins...), fx.Populate(&h))
 		if err := app.Start(ctx); err != nil {
 			log.Fatal(err)
 		}

@@ -19,7 +19,8 @@ type CommandSpec struct {
 	Long  string   // the help text; "" means Short
 	// Flags adds the command's own flags, beside --home and --set. It may be nil.
 	Flags func(*flag.FlagSet)
-	// Run does the work until ctx ends. An error is printed in one line, and the exit code is 1, or 2 for a *UsageError.
+	// Run does the work until ctx ends. An error is printed in one line, and the exit code is 1, or 2 for a
+	// *UsageError.
 	Run func(ctx context.Context, call Call) error
 }
 

@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// Fit returns a copy in which those of stack.* and listen.addresses that have their default value hold only what this catalogue has and the other
-// choices leave a use for: with stack.wires = ["comet"] alone there is nobody to speak QUIC with, so neither the transport nor its listen address stays. A
-// list of one's own is never changed; Validate refuses it where it cannot work. Fit of what Fit returned changes nothing.
+// Fit returns a copy in which those of stack.* and listen.addresses that have their default value hold only what this
+// catalogue has and the other choices leave a use for: with stack.wires = ["comet"] alone there is nobody to speak QUIC
+// with, so neither the transport nor its listen address stays. A list of one's own is never changed; Validate refuses
+// it where it cannot work. Fit of what Fit returned changes nothing.
 func (c Config) Fit(plugins ...Plugin) Config {
 	def, given := Default(), c.Stack
 	keep := func(list *[]string, like []string, k kind, useful func(Plugin) bool) {
@@ -30,12 +31,16 @@ func (c Config) Fit(plugins ...Plugin) Config {
 	keep(&c.Stack.Transports, def.Stack.Transports, kindTransport, has)
 	keep(&c.Stack.Wires, def.Stack.Wires, kindWire, has)
 	// A catalogue without any wire, or transport, is only a part of a node's: then nothing is known of that kind.
-	streams := anyOf(plugins, kindWire, c.Stack.Wires, func(p Plugin) bool { return p.streams }) || len(namesOf(plugins, kindWire)) == 0
+	streams := anyOf(plugins, kindWire, c.Stack.Wires, func(p Plugin) bool { return p.streams }) ||
+		len(namesOf(plugins, kindWire)) == 0
 	if slices.Equal(given.Transports, def.Stack.Transports) {
 		c.Stack.Transports = given.Transports
-		keep(&c.Stack.Transports, def.Stack.Transports, kindTransport, func(p Plugin) bool { return streams || !p.secures })
+		keep(&c.Stack.Transports, def.Stack.Transports, kindTransport, func(p Plugin) bool {
+			return streams || !p.secures
+		})
 	}
-	bytes := anyOf(plugins, kindTransport, c.Stack.Transports, func(p Plugin) bool { return !p.secures }) || len(namesOf(plugins, kindTransport)) == 0
+	bytes := anyOf(plugins, kindTransport, c.Stack.Transports, func(p Plugin) bool { return !p.secures }) ||
+		len(namesOf(plugins, kindTransport)) == 0
 	if slices.Equal(given.Wires, def.Stack.Wires) {
 		c.Stack.Wires = given.Wires
 		keep(&c.Stack.Wires, def.Stack.Wires, kindWire, func(p Plugin) bool { return bytes || p.streams })
@@ -43,7 +48,9 @@ func (c Config) Fit(plugins ...Plugin) Config {
 	keep(&c.Stack.Security, def.Stack.Security, kindSecurity, func(Plugin) bool { return streams })
 	keep(&c.Stack.Muxers, def.Stack.Muxers, kindMuxer, func(Plugin) bool { return streams })
 	if slices.Equal(c.Listen.Addresses, def.Listen.Addresses) {
-		kept := slices.DeleteFunc(slices.Clone(c.Listen.Addresses), func(a string) bool { return !slices.Contains(c.Stack.Transports, transportIn(a)) })
+		kept := slices.DeleteFunc(slices.Clone(c.Listen.Addresses), func(a string) bool {
+			return !slices.Contains(c.Stack.Transports, transportIn(a))
+		})
 		if len(kept) > 0 { // else no transport listens there, which is said later
 			c.Listen.Addresses = kept
 		}
@@ -82,13 +89,15 @@ func (c *Config) checkUses(plugins []Plugin) error {
 	}
 	for i, name := range c.Stack.Transports {
 		if p, _ := find(plugins, kindTransport, name); p.secures && !streams {
-			return c.entryError("stack.transports", join("stack.transports", strconv.Itoa(i)), "%q: no wire of stack.wires (%s) takes its connections; remove it%s",
+			return c.entryError("stack.transports", join("stack.transports", strconv.Itoa(i)),
+				"%q: no wire of stack.wires (%s) takes its connections; remove it%s",
 				name, strings.Join(c.Stack.Wires, ", "), add)
 		}
 	}
 	for i, name := range c.Stack.Wires {
 		if p, _ := find(plugins, kindWire, name); !p.streams && !bytes {
-			return c.entryError("stack.wires", join("stack.wires", strconv.Itoa(i)), "%q: it cannot use a transport of stack.transports (%s); remove it, or add tcp there",
+			return c.entryError("stack.wires", join("stack.wires", strconv.Itoa(i)),
+				"%q: it cannot use a transport of stack.transports (%s); remove it, or add tcp there",
 				name, strings.Join(c.Stack.Transports, ", "))
 		}
 	}
@@ -96,12 +105,15 @@ func (c *Config) checkUses(plugins []Plugin) error {
 		key, noun string
 		kind      kind
 		names     []string
-	}{{"stack.security", "a security", kindSecurity, c.Stack.Security}, {"stack.muxers", "a muxer", kindMuxer, c.Stack.Muxers}} {
+	}{{"stack.security", "a security", kindSecurity, c.Stack.Security},
+		{"stack.muxers", "a muxer", kindMuxer, c.Stack.Muxers}} {
 		switch {
 		case streams && len(l.names) == 0:
-			return c.errorAt(l.key, "empty; stack.wires has a wire that needs %s%s", l.noun, didYouMean("", namesOf(plugins, l.kind)))
+			return c.errorAt(l.key, "empty; stack.wires has a wire that needs %s%s", l.noun,
+				didYouMean("", namesOf(plugins, l.kind)))
 		case !streams && len(l.names) > 0:
-			return c.entryError(l.key, l.key+".0", "%q: no wire of stack.wires (%s) lets one choose %s; remove it%s", l.names[0], strings.Join(c.Stack.Wires, ", "), l.noun, add)
+			return c.entryError(l.key, l.key+".0", "%q: no wire of stack.wires (%s) lets one choose %s; remove it%s",
+				l.names[0], strings.Join(c.Stack.Wires, ", "), l.noun, add)
 		}
 	}
 	return nil
@@ -113,8 +125,10 @@ func logUnused(log *slog.Logger, given, fitted *Config) {
 		key         string
 		given, left []string
 	}{
-		{"stack.transports", given.Stack.Transports, fitted.Stack.Transports}, {"stack.wires", given.Stack.Wires, fitted.Stack.Wires},
-		{"stack.security", given.Stack.Security, fitted.Stack.Security}, {"stack.muxers", given.Stack.Muxers, fitted.Stack.Muxers},
+		{"stack.transports", given.Stack.Transports, fitted.Stack.Transports},
+		{"stack.wires", given.Stack.Wires, fitted.Stack.Wires},
+		{"stack.security", given.Stack.Security, fitted.Stack.Security},
+		{"stack.muxers", given.Stack.Muxers, fitted.Stack.Muxers},
 		{"listen.addresses", given.Listen.Addresses, fitted.Listen.Addresses},
 	} {
 		var unused []string
@@ -124,7 +138,8 @@ func logUnused(log *slog.Logger, given, fitted *Config) {
 			}
 		}
 		if len(unused) > 0 {
-			log.Info(fmt.Sprintf("%s: of the default, %s is left out: nothing here uses it", l.key, strings.Join(unused, ", ")))
+			log.Info(fmt.Sprintf("%s: of the default, %s is left out: nothing here uses it", l.key,
+				strings.Join(unused, ", ")))
 		}
 	}
 }

@@ -31,8 +31,8 @@ func Metrics(Config) fx.Option {
 	}))
 }
 
-// Host is the module of the host. It wants []transport.Transport, []handshake.Wire, handshake.Identity, peerstore.Store and *prometheus.Registry, and
-// provides *host.Host. Gates in the value group "gates" are asked after the host's own.
+// Host is the module of the host. It wants []transport.Transport, []handshake.Wire, handshake.Identity, peerstore.Store
+// and *prometheus.Registry, and provides *host.Host. Gates in the value group "gates" are asked after the host's own.
 func Host(c Config) fx.Option {
 	return fx.Module("host",
 		fx.Provide(func(s supervisor, in hostParts) (*host.Host, error) {
@@ -40,7 +40,8 @@ func Host(c Config) fx.Option {
 			if err != nil {
 				return nil, err
 			}
-			cfg.Identity, cfg.Store, cfg.Transports, cfg.Wires, cfg.Gates = in.Identity, in.Store, in.Transports, in.Wires, in.Gates
+			cfg.Identity, cfg.Store, cfg.Transports, cfg.Wires, cfg.Gates = in.Identity, in.Store, in.Transports,
+				in.Wires, in.Gates
 			cfg.Logger, cfg.Metrics = in.Log.For("host"), in.Metrics
 			logLimits(in.Log.For("host"), &c, cfg)
 			if err := c.canListen(cfg.Listen, in.Transports); err != nil {
@@ -73,22 +74,26 @@ type hostParts struct {
 	Log        logger
 }
 
-// hostConfig turns the configuration into the host's settings. The configuration's 0 means none where the host's 0 means its default.
+// hostConfig turns the configuration into the host's settings. The configuration's 0 means none where the host's 0
+// means its default.
 func hostConfig(c *Config, m Machine) (host.Config, error) {
 	l := c.Limits.Derive(m)
 	cfg := host.Config{
 		Network: c.Network, Moniker: c.Moniker, Version: c.Version,
 		Peers: peers.Config{
-			MaxOutbound: orNone(c.Peers.MaxOutbound), MaxInbound: orNone(c.Peers.MaxInbound), Guests: orNone(c.Peers.Guests),
+			MaxOutbound: orNone(c.Peers.MaxOutbound), MaxInbound: orNone(c.Peers.MaxInbound),
+			Guests:           orNone(c.Peers.Guests),
 			OutboundPerGroup: orNone(c.Peers.OutboundPerGroup), Anchors: orNone(c.Peers.Anchors),
 			Feelers: time.Duration(orNone(c.Peers.FeelerInterval)), Churn: time.Duration(orNone(c.Peers.ChurnInterval)),
 			ConnectionsPerIP: l.ConnectionsPerIP, ConnectionsPerGroup: l.ConnectionsPerGroup,
 		},
 		Handshake: host.HandshakeConfig{
 			Timeout: time.Duration(l.HandshakeTimeout),
-			Limits:  handshake.Limits{Handshakes: l.Handshakes, HandshakesPerIP: l.HandshakesPerIP, AttemptsPerIP: l.AttemptsPerIP},
+			Limits: handshake.Limits{Handshakes: l.Handshakes, HandshakesPerIP: l.HandshakesPerIP,
+				AttemptsPerIP: l.AttemptsPerIP},
 		},
-		Limits: host.Limits{MessageMemory: l.MessageMemory, PeerStreams: l.PeerStreams, ProtocolStreams: l.ProtocolStreams},
+		Limits: host.Limits{MessageMemory: l.MessageMemory, PeerStreams: l.PeerStreams,
+			ProtocolStreams: l.ProtocolStreams},
 	}
 	var err error
 	parse := func(list []string, add func(string) error) {
@@ -127,11 +132,16 @@ func hostConfig(c *Config, m Machine) (host.Config, error) {
 // logLimits tells which limits hold: where the configuration says 0, what it was derived to.
 func logLimits(log *slog.Logger, c *Config, cfg host.Config) {
 	log.Debug("limits",
-		slog.Int("peers.max_outbound", c.Peers.MaxOutbound), slog.Int("peers.max_inbound", c.Peers.MaxInbound), slog.Int("peers.guests", c.Peers.Guests), slog.Int("peers.max_known", c.Peers.MaxKnown),
-		slog.Int("limits.handshakes", cfg.Handshake.Limits.Handshakes), slog.Int("limits.handshakes_per_ip", cfg.Handshake.Limits.HandshakesPerIP),
-		slog.Int("limits.attempts_per_ip", cfg.Handshake.Limits.AttemptsPerIP), slog.Int("limits.connections_per_ip", cfg.Peers.ConnectionsPerIP),
-		slog.Int("limits.connections_per_group", cfg.Peers.ConnectionsPerGroup), slog.Duration("limits.handshake_timeout", cfg.Handshake.Timeout),
-		slog.Int64("limits.message_memory", cfg.Limits.MessageMemory), slog.Int("limits.peer_streams", cfg.Limits.PeerStreams),
+		slog.Int("peers.max_outbound", c.Peers.MaxOutbound), slog.Int("peers.max_inbound", c.Peers.MaxInbound),
+		slog.Int("peers.guests", c.Peers.Guests), slog.Int("peers.max_known", c.Peers.MaxKnown),
+		slog.Int("limits.handshakes", cfg.Handshake.Limits.Handshakes),
+		slog.Int("limits.handshakes_per_ip", cfg.Handshake.Limits.HandshakesPerIP),
+		slog.Int("limits.attempts_per_ip", cfg.Handshake.Limits.AttemptsPerIP),
+		slog.Int("limits.connections_per_ip", cfg.Peers.ConnectionsPerIP),
+		slog.Int("limits.connections_per_group", cfg.Peers.ConnectionsPerGroup),
+		slog.Duration("limits.handshake_timeout", cfg.Handshake.Timeout),
+		slog.Int64("limits.message_memory", cfg.Limits.MessageMemory),
+		slog.Int("limits.peer_streams", cfg.Limits.PeerStreams),
 		slog.Int("limits.protocol_streams", cfg.Limits.ProtocolStreams))
 }
 
@@ -152,12 +162,14 @@ next:
 				continue next
 			}
 		}
-		return c.entryError("listen.addresses", fmt.Sprintf("listen.addresses.%d", i), "%.120q: no transport of stack.transports listens there (%s)", m, c.Stack.Transports)
+		return c.entryError("listen.addresses", fmt.Sprintf("listen.addresses.%d", i),
+			"%.120q: no transport of stack.transports listens there (%s)", m, c.Stack.Transports)
 	}
 	return nil
 }
 
-// listening waits until the host has bound every address. The host also ends its wait when it could not; then its run is about to end.
+// listening waits until the host has bound every address. The host also ends its wait when it could not; then its run
+// is about to end.
 func listening(ctx context.Context, h *host.Host, want int, ended <-chan struct{}) error {
 	select {
 	case <-h.Listening():

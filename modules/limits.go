@@ -19,7 +19,8 @@ const (
 	fallbackFiles  = 1024
 )
 
-// ThisMachine asks the system: the smaller of the machine's memory and the limits of its control groups, and the limit of file descriptors.
+// ThisMachine asks the system: the smaller of the machine's memory and the limits of its control groups, and the limit
+// of file descriptors.
 func ThisMachine() Machine {
 	m := Machine{Memory: math.MaxInt64, Files: openFiles()}
 	if data, err := os.ReadFile("/proc/meminfo"); err == nil {
@@ -45,8 +46,8 @@ func ThisMachine() Machine {
 	return m
 }
 
-// Derive returns a copy in which every limit of 0 has its default, which follows the machine: an eighth of the file descriptors and an eighth of
-// the memory may be spent on strangers.
+// Derive returns a copy in which every limit of 0 has its default, which follows the machine: an eighth of the file
+// descriptors and an eighth of the memory may be spent on strangers.
 func (l LimitsConfig) Derive(m Machine) LimitsConfig {
 	set := func(field *int, value int) {
 		if *field == 0 {

@@ -32,7 +32,8 @@ func Load(path string, sets []string, plugins ...Plugin) (Config, error) {
 		return Config{}, err
 	}
 	if len(data) > maxConfigSize {
-		return Config{}, &ConfigError{Where: path, Reason: fmt.Sprintf("larger than %d bytes: not a configuration file", maxConfigSize)}
+		return Config{}, &ConfigError{Where: path,
+			Reason: fmt.Sprintf("larger than %d bytes: not a configuration file", maxConfigSize)}
 	}
 	c, err := Parse(path, data)
 	if err != nil {
@@ -49,8 +50,8 @@ func Load(path string, sets []string, plugins ...Plugin) (Config, error) {
 	return c, c.Validate(plugins...)
 }
 
-// Parse reads a configuration over the defaults. name stands for the file in errors. It knows the shape of the configuration, not its meaning:
-// call Validate afterwards.
+// Parse reads a configuration over the defaults. name stands for the file in errors. It knows the shape of the
+// configuration, not its meaning: call Validate afterwards.
 func Parse(name string, data []byte) (Config, error) {
 	c := Default()
 	// Lists of tables replace the default ones, and go-toml would append to them.
@@ -65,9 +66,10 @@ func Parse(name string, data []byte) (Config, error) {
 	return c, nil
 }
 
-// Set changes one key: "peers.max_outbound=4". The value is TOML; what is not TOML is taken as text, so that moniker=my-node works, and a single text
-// given for a list is a list of one. A table of [[discovery]] is addressed by the name of its plug-in: "discovery.pex.seed=true" changes every table that
-// uses pex, and adds one when there is none.
+// Set changes one key: "peers.max_outbound=4". The value is TOML; what is not TOML is taken as text, so that
+// moniker=my-node works, and a single text given for a list is a list of one. A table of [[discovery]] is addressed by
+// the name of its plug-in: "discovery.pex.seed=true" changes every table that uses pex, and adds one when there is
+// none.
 func (c *Config) Set(assignment string) error {
 	key, text, ok := strings.Cut(assignment, "=")
 	key = strings.TrimSpace(key)
@@ -156,7 +158,8 @@ func tomlValue(text string) any {
 	return text
 }
 
-// fit turns a value into what the key wants, where that is plain: 123 for a text is "123", a text for a list of texts is a list of one.
+// fit turns a value into what the key wants, where that is plain: 123 for a text is "123", a text for a list of texts
+// is a list of one.
 func fit(v any, text string, want reflect.Type) any {
 	if _, isText := v.(string); !isText && want.Kind() == reflect.String {
 		return text
@@ -207,7 +210,8 @@ func onlyTexts(name string, data []byte) error {
 	path := []string{"limits", "handshake_timeout"}
 	if v, ok := valueAt(data, path); ok && !fits(v, reflect.TypeFor[Duration]()) {
 		key := strings.Join(path, ".")
-		return &ConfigError{Where: positions(name, data)[key], Key: key, Reason: fmt.Sprintf("want %s, got %s", article(reflect.TypeFor[Duration]()), kindName(v))}
+		return &ConfigError{Where: positions(name, data)[key], Key: key,
+			Reason: fmt.Sprintf("want %s, got %s", article(reflect.TypeFor[Duration]()), kindName(v))}
 	}
 	return nil
 }
@@ -252,15 +256,17 @@ func fits(v any, want reflect.Type) bool {
 	case float64:
 		return want.Kind() == reflect.Float32 || want.Kind() == reflect.Float64
 	case []any:
-		return want.Kind() == reflect.Slice && !slices.ContainsFunc(v, func(e any) bool { return !fits(e, want.Elem()) })
+		return want.Kind() == reflect.Slice &&
+			!slices.ContainsFunc(v, func(e any) bool { return !fits(e, want.Elem()) })
 	case map[string]any:
 		return want.Kind() == reflect.Struct || want.Kind() == reflect.Map
 	}
 	return true
 }
 
-// positions finds where each key of a document stands: "peers.max_outbound" -> "config.toml:12". Entries of lists and lists of tables are keys too:
-// "peers.persistent.0", "discovery.1.seed". The document has been decoded before, so it parses.
+// positions finds where each key of a document stands: "peers.max_outbound" -> "config.toml:12". Entries of lists and
+// lists of tables are keys too: "peers.persistent.0", "discovery.1.seed". The document has been decoded before, so it
+// parses.
 func positions(name string, data []byte) map[string]string {
 	where := map[string]string{}
 	var p unstable.Parser

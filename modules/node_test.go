@@ -27,14 +27,11 @@ import (
 	"github.com/switchyard-p2p/switchyard/discovery/pex"
 	"github.com/switchyard-p2p/switchyard/discovery/static"
 	"github.com/switchyard-p2p/switchyard/handshake"
-	"github.com/switchyard-p2p/switchyard/handshake/comet"
 	"github.com/switchyard-p2p/switchyard/handshake/libp2p"
-	"github.com/switchyard-p2p/switchyard/handshake/noise"
-	"github.com/switchyard-p2p/switchyard/handshake/secretconn"
-	"github.com/switchyard-p2p/switchyard/handshake/tls"
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/host/echo"
+	"github.com/switchyard-p2p/switchyard/internal/stock"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/muxer/mconn"
 	"github.com/switchyard-p2p/switchyard/muxer/yamux"
@@ -46,39 +43,31 @@ import (
 
 func zero[C any]() (c C) { return c }
 
-func buildComet(cfg mconn.Config, id handshake.Identity, _ *slog.Logger) (handshake.Wire, error) {
-	return comet.New(comet.Config[*secretconn.Conn]{
-		Identity: id,
-		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte, check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
-			return secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
-		},
-		Mux: func(c *secretconn.Conn, channels []muxer.Channel) (muxer.Session, error) {
-			return mconn.New(c, channels, cfg)
-		},
-	})
-}
-
-// realPlugins is a whole catalogue. A machine of a network in memory takes the place of TCP where one is given.
+// realPlugins is a whole catalogue but for QUIC. A machine of a network in memory takes the place of TCP where one is
+// given.
 func realPlugins(machine *memory.Transport, more ...Plugin) []Plugin {
-	t := Transport("tcp", zero[tcp.Config], func(c tcp.Config) (transport.Transport, error) { return tcp.New(c), nil })
+	t := Transport("tcp", zero[tcp.Config], stock.TCP)
 	if machine != nil {
 		t = Transport("tcp", zero[struct{}], func(struct{}) (transport.Transport, error) { return machine, nil })
 	}
 	return append([]Plugin{
 		t,
-		Wire("comet", zero[mconn.Config], buildComet),
-		StreamWire("libp2p", zero[struct{}], func(_ struct{}, env WireEnv) (*libp2p.Wire, error) {
-			return libp2p.New(libp2p.Config{Identity: env.Identity, Securities: env.Securities, Muxers: env.Muxers, Logger: env.Logger})
+		Wire("comet", zero[mconn.Config], stock.Comet),
+		StreamWire("libp2p", zero[stock.Libp2pConfig], func(cfg stock.Libp2pConfig, env WireEnv) (*libp2p.Wire, error) {
+			return stock.Libp2p(cfg, env.Identity, env.Securities, env.Muxers, env.Logger)
 		}),
-		Security("noise", zero[struct{}], func(struct{}) (*noise.Security, error) { return noise.New(), nil }),
-		Security("tls", zero[struct{}], func(struct{}) (*tls.Security, error) { return tls.New(tls.Config{}), nil }),
-		Muxer("yamux", zero[yamux.Config], func(c yamux.Config, _ *slog.Logger) (*yamux.Muxer, error) { return yamux.New(c) }),
+		Security("noise", zero[struct{}], stock.Noise),
+		Security("tls", stock.DefaultTLS, stock.TLS),
+		Muxer("yamux", zero[yamux.Config], stock.Yamux),
 		Discovery("pex", pex.Default, pex.New),
 		Discovery("static", static.Default, static.New),
-		Service("echo", zero[echo.Config], func(c echo.Config, h *host.Host, log *slog.Logger) (*echo.Service, error) {
-			return echo.New(c, h.OpenChannel, log)
-		}),
+		Service("echo", zero[echo.Config], stock.Echo),
 	}, more...)
+}
+
+// newMachine is the only machine of a network in memory.
+func newMachine(ip string) *memory.Transport {
+	return memory.NewNetwork(memory.Config{}).NewTransport(memory.HostConfig{IP: netip.MustParseAddr(ip)})
 }
 
 // quiet is a configuration of a node that touches nothing outside of its folder.
@@ -143,17 +132,20 @@ func TestModulesAlone(t *testing.T) {
 	var transports []transport.Transport
 	var wires []handshake.Wire
 	var store peerstore.Store
-	app := fx.New(Base(c), Transports(c, realPlugins(nil)...), Handshake(c, realPlugins(nil)...), Store(c), fx.Populate(&transports, &wires, &store))
+	app := fx.New(Base(c), Transports(c, realPlugins(nil)...), Handshake(c, realPlugins(nil)...), Store(c),
+		fx.Populate(&transports, &wires, &store))
 	if err := app.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if len(transports) != 1 || transports[0].Name() != "tcp" || len(wires) != 2 || wires[0].Name() != "comet" || wires[1].Name() != "libp2p" || store == nil {
+	if len(transports) != 1 || transports[0].Name() != "tcp" || len(wires) != 2 || wires[0].Name() != "comet" ||
+		wires[1].Name() != "libp2p" || store == nil {
 		t.Errorf("got %v, %v, %v", transports, wires, store != nil)
 	}
 	// An identity of one's own takes the place of the key file.
 	key := handshake.NewIdentity([32]byte{1})
 	var id handshake.Identity
-	app = fx.New(Base(c), Handshake(c, realPlugins(nil)...), fx.Decorate(func() handshake.Identity { return key }), fx.Populate(&id))
+	app = fx.New(Base(c), Handshake(c, realPlugins(nil)...), fx.Decorate(func() handshake.Identity { return key }),
+		fx.Populate(&id))
 	if err := app.Err(); err != nil || id != key {
 		t.Errorf("got %v, %v", id, err)
 	}
@@ -174,7 +166,9 @@ func TestOrder(t *testing.T) {
 	var list []Plugin
 	names := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
 	for _, n := range names {
-		list = append(list, Transport(n, zero[struct{}], func(struct{}) (transport.Transport, error) { return namedTransport{tcp.New(tcp.Config{}), n}, nil }))
+		list = append(list, Transport(n, zero[struct{}], func(struct{}) (transport.Transport, error) {
+			return namedTransport{tcp.New(tcp.Config{}), n}, nil
+		}))
 	}
 	for i := range 10 {
 		c := quiet(t)
@@ -218,7 +212,7 @@ func TestZeroSettings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := Default()
 		c.Home, c.Store.Path, c.Admin.Address = t.TempDir(), "", "" // no files and sockets in a bubble
-		machine := memory.NewNetwork(memory.Config{}).NewTransport(memory.HostConfig{IP: netip.MustParseAddr("0.0.0.0")})
+		machine := newMachine("0.0.0.0")
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var h *host.Host
@@ -241,7 +235,8 @@ type runFunc func(ctx context.Context) error
 func (f runFunc) Run(ctx context.Context) error { return f(ctx) }
 
 func service(name string, run runFunc) Plugin {
-	return Service(name, zero[struct{}], func(struct{}, *host.Host, *slog.Logger) (runFunc, error) { return run, nil }).OnByDefault()
+	return Service(name, zero[struct{}],
+		func(struct{}, *host.Host, *slog.Logger) (runFunc, error) { return run, nil }).OnByDefault()
 }
 
 // TestFailureShutsDown shows that a Run that fails ends the node with its error, and the parts in order.
@@ -250,11 +245,14 @@ func TestFailureShutsDown(t *testing.T) {
 	var p parts
 	fail := make(chan struct{})
 	list := realPlugins(nil, service("broken", func(ctx context.Context) error { <-fail; return broken }))
-	err := Run(t.Context(), Node(quiet(t), list...), fx.Supply(p.logger()), fx.Invoke(func(lc fx.Lifecycle) { lc.Append(fx.StartHook(func() { close(fail) })) }))
+	err := Run(t.Context(), Node(quiet(t), list...), fx.Supply(p.logger()), fx.Invoke(func(lc fx.Lifecycle) {
+		lc.Append(fx.StartHook(func() { close(fail) }))
+	}))
 	if !errors.Is(err, broken) || err.Error() != "broken: the disk fell off" {
 		t.Errorf("got %v", err)
 	}
-	if got := p.all(); len(got) < 4 || !slices.Equal(got[len(got)-4:], []string{"stopped broken", "stopped pex", "stopped host", "stopped store"}) {
+	if got := p.all(); len(got) < 4 ||
+		!slices.Equal(got[len(got)-4:], []string{"stopped broken", "stopped pex", "stopped host", "stopped store"}) {
 		t.Errorf("got %v", got)
 	}
 	// An app that is run the plain way gets exit code 1.
@@ -273,17 +271,22 @@ func TestFailureShutsDown(t *testing.T) {
 	}
 }
 
-// TestHungServiceDoesNotHoldTheStop shows that a clean stop is bounded in time, says who held it up, and stops the others.
+// TestHungServiceDoesNotHoldTheStop shows that a clean stop is bounded in time, says who held it up, and stops the
+// others.
 func TestHungServiceDoesNotHoldTheStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		machine := memory.NewNetwork(memory.Config{}).NewTransport(memory.HostConfig{IP: netip.MustParseAddr("127.0.0.1")})
+		machine := newMachine("127.0.0.1")
 		release := make(chan struct{})
 		hung := service("hung", func(context.Context) error { <-release; return nil })
 		ctx, cancel := context.WithCancel(t.Context())
 		began := time.Now()
 		var p parts
-		err := Run(ctx, Node(quiet(t), realPlugins(machine, hung)...), fx.Supply(p.logger()), fx.Invoke(func(lc fx.Lifecycle) { lc.Append(fx.StartHook(cancel)) }))
-		if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "hung did not stop in time") || took > StopTimeout {
+		err := Run(ctx, Node(quiet(t), realPlugins(machine, hung)...), fx.Supply(p.logger()),
+			fx.Invoke(func(lc fx.Lifecycle) {
+				lc.Append(fx.StartHook(cancel))
+			}))
+		if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "hung did not stop in time") ||
+			took > StopTimeout {
 			t.Errorf("after %v: %v", took, err)
 		}
 		if got := p.all(); !slices.Equal(got[max(0, len(got)-2):], []string{"stopped host", "stopped store"}) {
@@ -307,16 +310,21 @@ func TestStartFails(t *testing.T) {
 		want   string
 		is     error
 	}{
-		{"port in use", func(c *Config) { c.Listen.Addresses = []string{fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port)} }, "host: listen on ", syscall.EADDRINUSE},
+		{"port in use", func(c *Config) { c.Listen.Addresses = []string{fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port)} },
+			"host: listen on ", syscall.EADDRINUSE},
 		{"second port in use", func(c *Config) {
 			c.Listen.Addresses = append(c.Listen.Addresses, fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port))
 		}, "host: listen on ", syscall.EADDRINUSE},
-		{"admin port in use", func(c *Config) { c.Admin.Address = fmt.Sprintf("127.0.0.1:%d", port) }, "admin: ", syscall.EADDRINUSE},
+		{"admin port in use", func(c *Config) { c.Admin.Address = fmt.Sprintf("127.0.0.1:%d", port) }, "admin: ",
+			syscall.EADDRINUSE},
 		{"bad key file", func(c *Config) { c.Identity.Key = "config.toml" }, "node key ", nil},
 		{"store is a file", func(c *Config) { c.Store.Path = "config.toml" }, "store: ", nil},
-		{"no transport for a listen address", func(c *Config) { c.Listen.Addresses = []string{"/ip4/127.0.0.1/udp/0/quic-v1"} }, "listen.addresses: ", nil},
+		{"no transport for a listen address", func(c *Config) {
+			c.Listen.Addresses = []string{"/ip4/127.0.0.1/udp/0/quic-v1"}
+		}, "listen.addresses: ", nil},
 		{"bad setting", func(c *Config) { c.Peers.MaxInbound = -1 }, "peers.max_inbound: ", nil},
-		{"bad plug-in setting", func(c *Config) { c.Wires = map[string]Table{"comet": {"ping_interval": "1ns"}} }, "wires.comet: ", nil},
+		{"bad plug-in setting", func(c *Config) { c.Wires = map[string]Table{"comet": {"ping_interval": "1ns"}} },
+			"wires.comet: ", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := quiet(t)
@@ -326,7 +334,8 @@ func TestStartFails(t *testing.T) {
 			}
 			tt.change(&c)
 			err := Run(t.Context(), Node(c, realPlugins(nil)...))
-			if err == nil || !strings.HasPrefix(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") || tt.is != nil && !errors.Is(err, tt.is) {
+			if err == nil || !strings.HasPrefix(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") ||
+				tt.is != nil && !errors.Is(err, tt.is) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -335,13 +344,17 @@ func TestStartFails(t *testing.T) {
 
 func TestCatalogueMistakes(t *testing.T) {
 	double := append(realPlugins(nil), Discovery("pex", pex.Default, pex.New))
-	if err := fx.New(Node(quiet(t), double...)).Err(); err == nil || !strings.Contains(err.Error(), `lists the discovery source "pex" twice`) {
+	if err := fx.New(Node(quiet(t), double...)).Err(); err == nil ||
+		!strings.Contains(err.Error(), `lists the discovery source "pex" twice`) {
 		t.Errorf("got %v", err)
 	}
 	if err := fx.New(Node(quiet(t), Plugin{})).Err(); err == nil {
 		t.Error("the zero Plugin was accepted")
 	}
-	failing := append(realPlugins(nil), Discovery("bad", zero[struct{}], func(struct{}, discovery.Env) (discovery.Source, error) { return nil, errors.New("no") }))
+	failing := append(realPlugins(nil),
+		Discovery("bad", zero[struct{}], func(struct{}, discovery.Env) (discovery.Source, error) {
+			return nil, errors.New("no")
+		}))
 	c := quiet(t)
 	c.Discovery = []Table{{"use": "bad"}}
 	if err := Run(t.Context(), Node(c, failing...)); err == nil || err.Error() != "discovery source bad: no" {
@@ -351,17 +364,20 @@ func TestCatalogueMistakes(t *testing.T) {
 
 type sourceFunc func(ctx context.Context, n discovery.Network, found func(transport.Address, transport.NodeID)) error
 
-func (f sourceFunc) Run(ctx context.Context, n discovery.Network, found func(transport.Address, transport.NodeID)) error {
+func (f sourceFunc) Run(ctx context.Context, n discovery.Network,
+	found func(transport.Address, transport.NodeID)) error {
 	return f(ctx, n, found)
 }
 
-// TestSourceRestarts shows what becomes of a source that fails: at its start the node ends, later it runs again after a rest.
+// TestSourceRestarts shows what becomes of a source that fails: at its start the node ends, later it runs again after a
+// rest.
 func TestSourceRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		machine := memory.NewNetwork(memory.Config{}).NewTransport(memory.HostConfig{IP: netip.MustParseAddr("127.0.0.1")})
+		machine := newMachine("127.0.0.1")
 		runs, lives := 0, time.Duration(0)
 		flaky := Discovery("flaky", zero[struct{}], func(struct{}, discovery.Env) (discovery.Source, error) {
-			return sourceFunc(func(ctx context.Context, n discovery.Network, found func(transport.Address, transport.NodeID)) error {
+			return sourceFunc(func(ctx context.Context, n discovery.Network,
+				found func(transport.Address, transport.NodeID)) error {
 				runs++
 				select {
 				case <-time.After(lives):
@@ -373,13 +389,15 @@ func TestSourceRestarts(t *testing.T) {
 		})
 		c := quiet(t)
 		c.Discovery = []Table{{"use": "flaky"}}
-		if err := Run(t.Context(), Node(c, realPlugins(machine, flaky)...)); err == nil || err.Error() != "flaky: discovery source: gone" {
+		if err := Run(t.Context(), Node(c, realPlugins(machine, flaky)...)); err == nil ||
+			err.Error() != "flaky: discovery source: gone" {
 			t.Errorf("a source that cannot start: %v", err)
 		}
 		runs, lives = 0, 10*time.Second
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err := Run(ctx, Node(c, realPlugins(machine, flaky)...)); err != nil || runs != 5 { // rests of 1, 2, 4 and 8 s
+		// rests of 1, 2, 4 and 8 s
+		if err := Run(ctx, Node(c, realPlugins(machine, flaky)...)); err != nil || runs != 5 {
 			t.Errorf("a source that fails every 10 s ran %d times in a minute: %v", runs, err)
 		}
 	})
@@ -403,7 +421,10 @@ func TestNodesMeet(t *testing.T) {
 			}
 			up := make(chan struct{})
 			wg.Go(func() {
-				err := Run(ctx, Node(c, realPlugins(machine)...), fx.Populate(&hosts[i]), fx.Invoke(func(lc fx.Lifecycle) { lc.Append(fx.StartHook(func() { close(up) })) }))
+				err := Run(ctx, Node(c, realPlugins(machine)...), fx.Populate(&hosts[i]),
+					fx.Invoke(func(lc fx.Lifecycle) {
+						lc.Append(fx.StartHook(func() { close(up) }))
+					}))
 				if err != nil {
 					t.Error(err)
 				}
@@ -424,7 +445,8 @@ func TestNodesMeet(t *testing.T) {
 	})
 }
 
-// TestEveryOptionReachesItsConsumer changes each key of the configuration and looks for it where it is used. A key without a row fails the test.
+// TestEveryOptionReachesItsConsumer changes each key of the configuration and looks for it where it is used. A key
+// without a row fails the test.
 func TestEveryOptionReachesItsConsumer(t *testing.T) {
 	inHost := func(of func(host.Config) any) func(*testing.T, Config) any {
 		return func(t *testing.T, c Config) any {
@@ -474,8 +496,10 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 			public, _ := got.PublicKey(t.Context())
 			return public == key.Public()
 		}, true},
-		{"listen.addresses=/ip4/127.0.0.1/tcp/7", inHost(func(c host.Config) any { return fmt.Sprint(c.Listen) }), "[/ip4/127.0.0.1/tcp/7]"},
-		{"listen.external=/ip4/9.9.9.9/tcp/7", inHost(func(c host.Config) any { return fmt.Sprint(c.External) }), "[/ip4/9.9.9.9/tcp/7]"},
+		{"listen.addresses=/ip4/127.0.0.1/tcp/7", inHost(func(c host.Config) any { return fmt.Sprint(c.Listen) }),
+			"[/ip4/127.0.0.1/tcp/7]"},
+		{"listen.external=/ip4/9.9.9.9/tcp/7", inHost(func(c host.Config) any { return fmt.Sprint(c.External) }),
+			"[/ip4/9.9.9.9/tcp/7]"},
 		{`stack.transports=["other","tcp"]`, func(t *testing.T, c Config) any {
 			var got []transport.Transport
 			build(t, c, &got, Transport("other", zero[struct{}], func(struct{}) (transport.Transport, error) {
@@ -485,7 +509,10 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		}, "other tcp"},
 		{`stack.wires=["other","comet"]`, func(t *testing.T, c Config) any {
 			var got []handshake.Wire
-			build(t, c, &got, Wire("other", zero[mconn.Config], func(mconn.Config, handshake.Identity, *slog.Logger) (handshake.Wire, error) { return otherWire{}, nil }))
+			build(t, c, &got, Wire("other", zero[mconn.Config],
+				func(mconn.Config, handshake.Identity, *slog.Logger) (handshake.Wire, error) {
+					return otherWire{}, nil
+				}))
 			return got[0].Name() + " " + got[1].Name()
 		}, "other comet"},
 		{`stack.security=["tls","noise"]`, func(t *testing.T, c Config) any {
@@ -495,11 +522,15 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		}, "tls noise"},
 		{`stack.muxers=["other","yamux"]`, func(t *testing.T, c Config) any {
 			var got []muxer.StreamMuxer
-			build(t, c, &got, Muxer("other", zero[struct{}], func(struct{}, *slog.Logger) (otherMuxer, error) { return otherMuxer{}, nil }))
+			build(t, c, &got, Muxer("other", zero[struct{}], func(struct{}, *slog.Logger) (otherMuxer, error) {
+				return otherMuxer{}, nil
+			}))
 			return got[0].Name() + " " + got[1].Name()
 		}, "other yamux"},
-		{"peers.persistent=" + testAddr, inHost(func(c host.Config) any { return c.Peers.Persistent }), []transport.Address{address}},
-		{"peers.unconditional=" + testID, inHost(func(c host.Config) any { return c.Peers.Unconditional }), []transport.NodeID{id}},
+		{"peers.persistent=" + testAddr, inHost(func(c host.Config) any { return c.Peers.Persistent }),
+			[]transport.Address{address}},
+		{"peers.unconditional=" + testID, inHost(func(c host.Config) any { return c.Peers.Unconditional }),
+			[]transport.NodeID{id}},
 		{"peers.private=" + testID, inHost(func(c host.Config) any { return c.Peers.Private }), []transport.NodeID{id}},
 		{"peers.bootstrap=" + testAddr, func(t *testing.T, c Config) any {
 			var st peerstore.Store
@@ -508,7 +539,8 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 			return ok && r.Addresses[0].Source.Kind == "config"
 		}, true},
 		{"peers.max_outbound=3", inHost(func(c host.Config) any { return c.Peers.MaxOutbound }), 3},
-		{"peers.max_outbound=0", inHost(func(c host.Config) any { return c.Peers.MaxOutbound }), -1}, // none, which is the host's negative
+		// none, which is the host's negative
+		{"peers.max_outbound=0", inHost(func(c host.Config) any { return c.Peers.MaxOutbound }), -1},
 		{"peers.max_inbound=3", inHost(func(c host.Config) any { return c.Peers.MaxInbound }), 3},
 		{"peers.max_inbound=0", inHost(func(c host.Config) any { return c.Peers.MaxInbound }), -1},
 		{"peers.guests=3", inHost(func(c host.Config) any { return c.Peers.Guests }), 3},
@@ -539,12 +571,15 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 			return st.Groups().OfIP(netip.MustParseAddr("192.0.2.7")).String()
 		}, "AS64496"},
 		{"limits.handshakes=77", inHost(func(c host.Config) any { return c.Handshake.Limits.Handshakes }), 77},
-		{"limits.handshakes_per_ip=7", inHost(func(c host.Config) any { return c.Handshake.Limits.HandshakesPerIP }), 7},
+		{"limits.handshakes_per_ip=7", inHost(func(c host.Config) any { return c.Handshake.Limits.HandshakesPerIP }),
+			7},
 		{"limits.attempts_per_ip=7", inHost(func(c host.Config) any { return c.Handshake.Limits.AttemptsPerIP }), 7},
 		{"limits.connections_per_ip=7", inHost(func(c host.Config) any { return c.Peers.ConnectionsPerIP }), 7},
 		{"limits.connections_per_group=7", inHost(func(c host.Config) any { return c.Peers.ConnectionsPerGroup }), 7},
-		{"limits.handshake_timeout=7s", inHost(func(c host.Config) any { return c.Handshake.Timeout }), 7 * time.Second},
-		{"limits.message_memory=7777777", inHost(func(c host.Config) any { return c.Limits.MessageMemory }), int64(7777777)},
+		{"limits.handshake_timeout=7s", inHost(func(c host.Config) any { return c.Handshake.Timeout }),
+			7 * time.Second},
+		{"limits.message_memory=7777777", inHost(func(c host.Config) any { return c.Limits.MessageMemory }),
+			int64(7777777)},
 		{"limits.peer_streams=7", inHost(func(c host.Config) any { return c.Limits.PeerStreams }), 7},
 		{"limits.protocol_streams=7", inHost(func(c host.Config) any { return c.Limits.ProtocolStreams }), 7},
 		{"discovery.static.addresses=" + `["` + testAddr + `"]`, func(t *testing.T, c Config) any {
@@ -584,11 +619,15 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 			_, err = os.Stat(filepath.Join(c.Home, "here", "peers"))
 			return err
 		}, nil},
-		{"admin.address=127.0.0.1:7", func(_ *testing.T, c Config) any { return adminConfig(&c).Address }, "127.0.0.1:7"},
+		{"admin.address=127.0.0.1:7", func(_ *testing.T, c Config) any { return adminConfig(&c).Address },
+			"127.0.0.1:7"},
 		{"admin.pprof=true", func(_ *testing.T, c Config) any { return adminConfig(&c).Profile }, true},
 		{"transports.tcp.keep_alive=7s", func(t *testing.T, c Config) any {
 			var got tcp.Config
-			spy := Transport("tcp", zero[tcp.Config], func(c tcp.Config) (transport.Transport, error) { got = c; return tcp.New(c), nil })
+			spy := Transport("tcp", zero[tcp.Config], func(c tcp.Config) (transport.Transport, error) {
+				got = c
+				return tcp.New(c), nil
+			})
 			var built []transport.Transport
 			if err := fx.New(Base(c), Transports(c, spy), fx.Populate(&built)).Err(); err != nil {
 				t.Fatal(err)
@@ -598,10 +637,11 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		{"wires.comet.ping_interval=7s", func(t *testing.T, c Config) any {
 			c.Home = t.TempDir()
 			var got mconn.Config
-			spy := Wire("comet", zero[mconn.Config], func(c mconn.Config, id handshake.Identity, log *slog.Logger) (handshake.Wire, error) {
-				got = c
-				return buildComet(c, id, log)
-			})
+			spy := Wire("comet", zero[mconn.Config],
+				func(c mconn.Config, id handshake.Identity, log *slog.Logger) (handshake.Wire, error) {
+					got = c
+					return stock.Comet(c, id, log)
+				})
 			var built []handshake.Wire
 			if err := fx.New(Base(c), Handshake(c, spy), fx.Populate(&built)).Err(); err != nil {
 				t.Fatal(err)
@@ -610,23 +650,28 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		}, 7 * time.Second},
 		{"muxers.yamux.max_streams=7", func(t *testing.T, c Config) any {
 			var got yamux.Config
-			spy := Muxer("yamux", zero[yamux.Config], func(c yamux.Config, _ *slog.Logger) (*yamux.Muxer, error) { got = c; return yamux.New(c) })
+			spy := Muxer("yamux", zero[yamux.Config], func(c yamux.Config, _ *slog.Logger) (*yamux.Muxer, error) {
+				got = c
+				return yamux.New(c)
+			})
 			var built []muxer.StreamMuxer
 			if err := fx.New(Base(c), Handshake(c, spy), fx.Populate(&built)).Err(); err != nil {
 				t.Fatal(err)
 			}
 			return got.MaxStreams
 		}, 7},
-		{"security.tls.strict=true", func(t *testing.T, c Config) any {
-			type config struct{ Strict bool }
-			var got config
-			spy := Security("tls", zero[config], func(c config) (*tls.Security, error) { got = c; return tls.New(tls.Config{}), nil })
+		{"security.tls.post_quantum=false", func(t *testing.T, c Config) any {
+			got := stock.DefaultTLS()
+			spy := Security("tls", stock.DefaultTLS, func(c stock.TLSConfig) (handshake.Security, error) {
+				got = c
+				return stock.TLS(c)
+			})
 			var built []handshake.Security
 			if err := fx.New(Base(c), Handshake(c, spy), fx.Populate(&built)).Err(); err != nil {
 				t.Fatal(err)
 			}
-			return got.Strict
-		}, true},
+			return got.PostQuantum
+		}, false},
 	}
 	covered := map[string]bool{
 		// Their consumers come with later plug-ins; naming one is refused, see TestBadConfig.
@@ -678,20 +723,22 @@ type otherMuxer struct{ muxer.StreamMuxer }
 func (otherMuxer) Name() string     { return "other" }
 func (otherMuxer) Protocol() string { return "/other" }
 
-// TestSecuritiesAreShared shows that a security has one instance in a node, whoever asks for it, and that a transport finds those that [stack] leaves out.
+// TestSecuritiesAreShared shows that a security has one instance in a node, whoever asks for it, and that a transport
+// finds those that [stack] leaves out.
 func TestSecuritiesAreShared(t *testing.T) {
 	c := quiet(t)
 	c.Stack.Transports, c.Stack.Security = []string{"tcp", "secure"}, []string{"tls"}
 	var inside, left handshake.Security
 	var failed error
 	var identity handshake.Identity
-	list := realPlugins(nil, SecureTransport("secure", zero[struct{}], func(_ struct{}, env TransportEnv) (transport.Transport, error) {
-		inside, _ = env.Security("tls")
-		left, _ = env.Security("noise")
-		_, failed = env.Security("nois")
-		identity = env.Identity
-		return namedTransport{tcp.New(tcp.Config{}), "secure"}, nil
-	}))
+	list := realPlugins(nil, SecureTransport("secure", zero[struct{}],
+		func(_ struct{}, env TransportEnv) (transport.Transport, error) {
+			inside, _ = env.Security("tls")
+			left, _ = env.Security("noise")
+			_, failed = env.Security("nois")
+			identity = env.Identity
+			return namedTransport{tcp.New(tcp.Config{}), "secure"}, nil
+		}))
 	var chosen []handshake.Security
 	var id handshake.Identity
 	var transports []transport.Transport
@@ -708,17 +755,20 @@ func TestSecuritiesAreShared(t *testing.T) {
 
 // TestAbsentServiceWarns shows that a service which this build does not have is said to do nothing, unless it is off.
 func TestAbsentServiceWarns(t *testing.T) {
-	for text, want := range map[string]int{"": 0, "[services.relay]\nenabled = true": 1, "[services.relay]": 1, "[services.relay]\nenabled = false": 0} {
+	for text, want := range map[string]int{"": 0, "[services.relay]\nenabled = true": 1, "[services.relay]": 1,
+		"[services.relay]\nenabled = false": 0} {
 		c, err := Parse("config.toml", []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.Home, c.Store.Path, c.Admin.Address = t.TempDir(), "", ""
 		var log bytes.Buffer
-		if err := fx.New(Node(c, realPlugins(nil, AbsentService("relay"))...), fx.Supply(slog.New(slog.NewTextHandler(&log, nil)))).Err(); err != nil {
+		if err := fx.New(Node(c, realPlugins(nil, AbsentService("relay"))...),
+			fx.Supply(slog.New(slog.NewTextHandler(&log, nil)))).Err(); err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Count(log.String(), "config.toml:1: services.relay: this build has no such service"); got != want {
+		if got := strings.Count(log.String(),
+			"config.toml:1: services.relay: this build has no such service"); got != want {
 			t.Errorf("%q: %d warnings, want %d:\n%s", text, got, want, log.String())
 		}
 	}

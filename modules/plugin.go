@@ -31,14 +31,14 @@ const (
 	kindExtension kind = "extension"
 )
 
-// Plugin is an entry of the catalogue: a name that a configuration may use, with the constructors behind it. A main lists its plug-ins and gives the
-// list to Load and Node; nothing registers itself.
+// Plugin is an entry of the catalogue: a name that a configuration may use, with the constructors behind it. A main
+// lists its plug-ins and gives the list to Load and Node; nothing registers itself.
 type Plugin struct {
 	kind kind
 	name string
 	on   bool // a service that runs unless the configuration says otherwise
-	// secures is a transport whose connections are secured and muxed (QUIC); streams a wire that takes those, and chooses among securities and muxers for
-	// the others (libp2p); absent a service that this build does not have.
+	// secures is a transport whose connections are secured and muxed (QUIC); streams a wire that takes those, and
+	// chooses among securities and muxers for the others (libp2p); absent a service that this build does not have.
 	secures, streams, absent bool
 	// check decodes the plug-in's own keys, to refuse wrong ones. at is the key of their table.
 	check func(c *Config, at string, t Table) error
@@ -57,13 +57,14 @@ func (p Plugin) OnByDefault() Plugin {
 	return p
 }
 
-// Runner is what a service is, once built: Run works until ctx ends and returns after all its goroutines have. An error other than ctx's shuts the
-// node down.
+// Runner is what a service is, once built: Run works until ctx ends and returns after all its goroutines have. An error
+// other than ctx's shuts the node down.
 type Runner interface {
 	Run(ctx context.Context) error
 }
 
-// Transport is a transport of the catalogue, such as Transport("tcp", tcp.Default, tcp.New). Its own keys stand in [transports.NAME].
+// Transport is a transport of the catalogue, such as Transport("tcp", tcp.Default, tcp.New). Its own keys stand in
+// [transports.NAME].
 func Transport[C any, T transport.Transport](name string, defaults func() C, build func(C) (T, error)) Plugin {
 	return plugin(kindTransport, name, defaults, nil, func(cfg C, order int) fx.Option {
 		return provide("transports", func() (named[transport.Transport], error) {
@@ -76,25 +77,31 @@ func Transport[C any, T transport.Transport](name string, defaults func() C, bui
 // TransportEnv is what a transport that secures its connections needs of its node.
 type TransportEnv struct {
 	Identity handshake.Identity
-	// Security is the node's own instance of a security of the catalogue, whether [stack] names it or not. Call it in the constructor.
+	// Security is the node's own instance of a security of the catalogue, whether [stack] names it or not. Call it in
+	// the constructor.
 	Security func(name string) (handshake.Security, error)
 	Logger   *slog.Logger
 }
 
-// SecureTransport is a transport of the catalogue whose connections are already secured and muxed, such as QUIC. Its own keys stand in [transports.NAME].
-func SecureTransport[C any, T transport.Transport](name string, defaults func() C, build func(C, TransportEnv) (T, error)) Plugin {
+// SecureTransport is a transport of the catalogue whose connections are already secured and muxed, such as QUIC. Its
+// own keys stand in [transports.NAME].
+func SecureTransport[C any, T transport.Transport](name string, defaults func() C,
+	build func(C, TransportEnv) (T, error)) Plugin {
 	p := plugin(kindTransport, name, defaults, nil, func(cfg C, order int) fx.Option {
-		return provide("transports", func(id handshake.Identity, all securities, log logger) (named[transport.Transport], error) {
-			t, err := build(cfg, TransportEnv{Identity: id, Security: all.get, Logger: log.For(name)})
-			return named[transport.Transport]{name, order, t}, wrap(kindTransport, name, err)
-		})
+		return provide("transports",
+			func(id handshake.Identity, all securities, log logger) (named[transport.Transport], error) {
+				t, err := build(cfg, TransportEnv{Identity: id, Security: all.get, Logger: log.For(name)})
+				return named[transport.Transport]{name, order, t}, wrap(kindTransport, name, err)
+			})
 	})
 	p.secures = true
 	return p
 }
 
-// Wire is a wire of the catalogue. It gets the node's identity, with which its security proves who we are. Its own keys stand in [wires.NAME].
-func Wire[C any, W handshake.Wire](name string, defaults func() C, build func(C, handshake.Identity, *slog.Logger) (W, error)) Plugin {
+// Wire is a wire of the catalogue. It gets the node's identity, with which its security proves who we are. Its own keys
+// stand in [wires.NAME].
+func Wire[C any, W handshake.Wire](name string, defaults func() C,
+	build func(C, handshake.Identity, *slog.Logger) (W, error)) Plugin {
 	return plugin(kindWire, name, defaults, nil, func(cfg C, order int) fx.Option {
 		return provide("wires", func(id handshake.Identity, log logger) (named[handshake.Wire], error) {
 			w, err := build(cfg, id, log.For(name))
@@ -111,12 +118,12 @@ type WireEnv struct {
 	Logger     *slog.Logger
 }
 
-// StreamWire is a wire of the catalogue that is built from the securities and muxers that [stack] names, and takes the connections of a SecureTransport
-// (handshake.SecuredConn).
-// Its own keys stand in [wires.NAME].
+// StreamWire is a wire of the catalogue that is built from the securities and muxers that [stack] names, and takes the
+// connections of a SecureTransport (handshake.SecuredConn). Its own keys stand in [wires.NAME].
 func StreamWire[C any, W handshake.Wire](name string, defaults func() C, build func(C, WireEnv) (W, error)) Plugin {
 	p := plugin(kindWire, name, defaults, nil, func(cfg C, order int) fx.Option {
-		return provide("wires", func(id handshake.Identity, secure []handshake.Security, mux []muxer.StreamMuxer, log logger) (named[handshake.Wire], error) {
+		return provide("wires", func(id handshake.Identity, secure []handshake.Security, mux []muxer.StreamMuxer,
+			log logger) (named[handshake.Wire], error) {
 			w, err := build(cfg, WireEnv{Identity: id, Securities: secure, Muxers: mux, Logger: log.For(name)})
 			return named[handshake.Wire]{name, order, w}, wrap(kindWire, name, err)
 		})
@@ -125,7 +132,8 @@ func StreamWire[C any, W handshake.Wire](name string, defaults func() C, build f
 	return p
 }
 
-// Security is a security of the catalogue. A node has one instance of it, whoever uses it. Its own keys stand in [security.NAME].
+// Security is a security of the catalogue. A node has one instance of it, whoever uses it. Its own keys stand in
+// [security.NAME].
 func Security[C any, S handshake.Security](name string, defaults func() C, build func(C) (S, error)) Plugin {
 	return plugin(kindSecurity, name, defaults, nil, func(cfg C, order int) fx.Option {
 		once := sync.OnceValues(func() (handshake.Security, error) {
@@ -148,7 +156,8 @@ func Muxer[C any, M muxer.StreamMuxer](name string, defaults func() C, build fun
 	})
 }
 
-// Discovery is a source of peers of the catalogue, such as Discovery("pex", pex.Default, pex.New). Each [[discovery]] table with use = NAME makes one.
+// Discovery is a source of peers of the catalogue, such as Discovery("pex", pex.Default, pex.New). Each [[discovery]]
+// table with use = NAME makes one.
 func Discovery[C any](name string, defaults func() C, build func(C, discovery.Env) (discovery.Source, error)) Plugin {
 	return plugin(kindDiscovery, name, defaults, []string{"use"}, func(cfg C, order int) fx.Option {
 		return provide("sources", func(h *host.Host, home home, log logger) (named[discovery.Source], error) {
@@ -199,8 +208,8 @@ func WithMetrics[S Runner](collectors func(S) []prometheus.Collector) Extra[S] {
 	return func(built *builtService, s S) { built.metrics = collectors(s) }
 }
 
-// AbsentService names a service that this build does not have although others do, so that one configuration serves all: [services.NAME] is accepted
-// with any keys, and where it is not turned off the log says that it does nothing.
+// AbsentService names a service that this build does not have although others do, so that one configuration serves all:
+// [services.NAME] is accepted with any keys, and where it is not turned off the log says that it does nothing.
 func AbsentService(name string) Plugin {
 	return Plugin{
 		kind: kindService, name: name, absent: true,
@@ -212,8 +221,10 @@ func AbsentService(name string) Plugin {
 	}
 }
 
-// plugin makes a catalogue entry around option, which gets the plug-in's decoded settings. Settings with a method Validate() error are asked.
-func plugin[C any](k kind, name string, defaults func() C, reserved []string, option func(cfg C, order int) fx.Option) Plugin {
+// plugin makes a catalogue entry around option, which gets the plug-in's decoded settings. Settings with a method
+// Validate() error are asked.
+func plugin[C any](k kind, name string, defaults func() C, reserved []string,
+	option func(cfg C, order int) fx.Option) Plugin {
 	settings := func(c *Config, at string, t Table) (C, error) {
 		cfg := defaults()
 		err := decodeTable(c, at, t, &cfg, reserved...)
@@ -240,7 +251,8 @@ func plugin[C any](k kind, name string, defaults func() C, reserved []string, op
 	}
 }
 
-// named is an instance in a value group, with the place that the configuration gives it: fx hands groups over in no order.
+// named is an instance in a value group, with the place that the configuration gives it: fx hands groups over in no
+// order.
 type named[T any] struct {
 	name  string
 	order int

@@ -9,16 +9,19 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// Render writes a configuration as a commented file that Load reads back to the same values. The plug-ins are named in the comments.
+// Render writes a configuration as a commented file that Load reads back to the same values. The plug-ins are named in
+// the comments.
 func Render(c Config, plugins ...Plugin) []byte {
 	w := &renderer{}
-	w.line("# Switchyard: the configuration of a node. Every key is optional; docs/configuration.md describes all of them.")
+	w.line("# Switchyard: the configuration of a node. Every key is optional; docs/configuration.md describes all of " +
+		"them.")
 	w.line("# `switchyard start --set KEY=VALUE` sets any key for one run.")
 	w.line("")
 	w.key("network", c.Network, "a node of another network is refused")
 	w.key("moniker", c.Moniker, "the name that peers see")
 
-	w.table("identity", "Who the node is. The file has the form of CometBFT's node_key.json, so an existing node's key can be used. Keep it secret.")
+	w.table("identity", "Who the node is. The file has the form of CometBFT's node_key.json, so an existing node's "+
+		"key can be used. Keep it secret.")
 	w.key("key", c.Identity.Key, "relative to this file's folder")
 	if c.Identity.Signer != "" {
 		w.key("signer", c.Identity.Signer, "")
@@ -40,7 +43,8 @@ func Render(c Config, plugins ...Plugin) []byte {
 	w.key("security", c.Stack.Security, "of libp2p over TCP; comet and QUIC have their own")
 	w.key("muxers", c.Stack.Muxers, "of libp2p over TCP; comet and QUIC have their own")
 
-	w.table("peers", "Addresses are id@host:port or multiaddrs: /ip4/1.2.3.4/tcp/26656/mconn/<id>, .../tcp/26656/p2p/<peer id>, .../udp/26656/quic-v1/p2p/<peer id>.")
+	w.table("peers", "Addresses are id@host:port or multiaddrs: /ip4/1.2.3.4/tcp/26656/mconn/<id>, "+
+		".../tcp/26656/p2p/<peer id>, .../udp/26656/quic-v1/p2p/<peer id>.")
 	w.key("persistent", c.Peers.Persistent, "trusted: always redialed")
 	w.key("unconditional", c.Peers.Unconditional, "node ids that no limit refuses")
 	w.key("private", c.Peers.Private, "node ids that are never advertised")
@@ -49,10 +53,14 @@ func Render(c Config, plugins ...Plugin) []byte {
 	w.key("max_outbound", c.Peers.MaxOutbound, "links that we dial; 0 means none")
 	w.key("max_inbound", c.Peers.MaxInbound, "links that dial us; 0 means none")
 	w.key("max_known", c.Peers.MaxKnown, "peers that the store keeps")
-	w.key("outbound_per_group", c.Peers.OutboundPerGroup, "links that we dial in one network group while there is a choice; 0 means any number")
-	w.key("anchors", c.Peers.Anchors, "the longest-lived peers that we dialed, to dial first after a restart; 0 means none")
-	w.key("feeler_interval", c.Peers.FeelerInterval.String(), "about how often an address is tested while all outbound slots are full; 0s means never")
-	w.key("churn_interval", c.Peers.ChurnInterval.String(), "about how often an unprotected outbound peer is exchanged while all slots are full; 0s means never")
+	w.key("outbound_per_group", c.Peers.OutboundPerGroup,
+		"links that we dial in one network group while there is a choice; 0 means any number")
+	w.key("anchors", c.Peers.Anchors,
+		"the longest-lived peers that we dialed, to dial first after a restart; 0 means none")
+	w.key("feeler_interval", c.Peers.FeelerInterval.String(),
+		"about how often an address is tested while all outbound slots are full; 0s means never")
+	w.key("churn_interval", c.Peers.ChurnInterval.String(),
+		"about how often an unprotected outbound peer is exchanged while all slots are full; 0s means never")
 	w.key("as_map", c.Peers.ASMap, "file of CIDRs and their autonomous systems, which then are the network groups")
 
 	w.table("limits", "0 means the default, which follows memory and file descriptors; every refusal names its key.")
@@ -60,14 +68,16 @@ func Render(c Config, plugins ...Plugin) []byte {
 	w.key("handshakes_per_ip", c.Limits.HandshakesPerIP, "in flight at once, one IP (an IPv6 /64 counts as one)")
 	w.key("attempts_per_ip", c.Limits.AttemptsPerIP, "new connections per 10 s from one IP")
 	w.key("connections_per_ip", c.Limits.ConnectionsPerIP, "links at once from one IP, loopback exempt")
-	w.key("connections_per_group", c.Limits.ConnectionsPerGroup, "links at once from one network group, loopback exempt")
+	w.key("connections_per_group", c.Limits.ConnectionsPerGroup,
+		"links at once from one network group, loopback exempt")
 	w.key("handshake_timeout", c.Limits.HandshakeTimeout.String(), "all stages together")
 	w.key("message_memory", c.Limits.MessageMemory, "bytes of messages held for all peers")
 	w.key("peer_streams", c.Limits.PeerStreams, "streams that one libp2p peer may have open with our services at once")
 	w.key("protocol_streams", c.Limits.ProtocolStreams, "of them, with one protocol")
 
 	w.line("")
-	w.line("# Sources of peers, one table each. This build has: " + strings.Join(namesOf(plugins, kindDiscovery), ", ") + ".")
+	w.line("# Sources of peers, one table each. This build has: " +
+		strings.Join(namesOf(plugins, kindDiscovery), ", ") + ".")
 	if len(c.Discovery) == 0 {
 		w.atTop("discovery", []Table{})
 	}

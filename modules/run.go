@@ -18,12 +18,13 @@ import (
 const (
 	StartTimeout = 30 * time.Second
 	StopTimeout  = 20 * time.Second
-	// partTimeout is how long one part may take to stop. The others are stopped all the same, so that a service that hangs does not keep the
-	// store from being flushed.
+	// partTimeout is how long one part may take to stop. The others are stopped all the same, so that a service that
+	// hangs does not keep the store from being flushed.
 	partTimeout = 5 * time.Second
 )
 
-// Failure tells of the first Run of a node that ended with an error. It is in the graph of every node, so that whoever runs the app learns why it shut down.
+// Failure tells of the first Run of a node that ended with an error. It is in the graph of every node, so that whoever
+// runs the app learns why it shut down.
 type Failure struct {
 	once sync.Once
 	done chan struct{}
@@ -52,11 +53,13 @@ func (f *Failure) set(err error) {
 	})
 }
 
-// Run builds an app of the options, starts it, waits until ctx ends or a part of it fails, and stops it: services before the host, the host before the
-// transports, the store last. It returns what failed, or nil after a clean end by ctx. Both ways are bounded by StartTimeout and StopTimeout.
+// Run builds an app of the options, starts it, waits until ctx ends or a part of it fails, and stops it: services
+// before the host, the host before the transports, the store last. It returns what failed, or nil after a clean end by
+// ctx. Both ways are bounded by StartTimeout and StopTimeout.
 func Run(ctx context.Context, opts ...fx.Option) error {
 	var failure *Failure
-	app := fx.New(fx.Options(opts...), fx.Populate(&failure), fx.StartTimeout(StartTimeout), fx.StopTimeout(StopTimeout))
+	app := fx.New(fx.Options(opts...), fx.Populate(&failure), fx.StartTimeout(StartTimeout),
+		fx.StopTimeout(StopTimeout))
 	if err := app.Err(); err != nil {
 		return dig.RootCause(err)
 	}
@@ -93,12 +96,14 @@ type supervisor struct {
 type task struct {
 	name string
 	run  func(context.Context) error
-	// ready, if set, waits until the task does its work; start is not over before. It returns when ctx ends, or when the run has ended.
+	// ready, if set, waits until the task does its work; start is not over before. It returns when ctx ends, or when
+	// the run has ended.
 	ready func(ctx context.Context, ended <-chan struct{}) error
 	close func() error // after the run has returned
 }
 
-// add starts t with the app and stops it with the app: later additions stop first. A run that ends by itself with an error shuts the app down with exit code 1.
+// add starts t with the app and stops it with the app: later additions stop first. A run that ends by itself with an
+// error shuts the app down with exit code 1.
 func (s supervisor) add(t task) {
 	log := s.Log.For(t.name)
 	var (
@@ -202,7 +207,8 @@ func Base(c Config) fx.Option {
 // home is Config.Home in the graph.
 type home string
 
-// events logs what fx does, at debug level only: its errors are returned, and told once. Starts and stops are the supervisor's to log.
+// events logs what fx does, at debug level only: its errors are returned, and told once. Starts and stops are the
+// supervisor's to log.
 type events struct{ log *slog.Logger }
 
 // LogEvent implements fxevent.Logger.
@@ -210,7 +216,8 @@ func (e events) LogEvent(event fxevent.Event) {
 	switch v := event.(type) {
 	case *fxevent.Run:
 		if v.Kind == "provide" && v.ModuleName != "" {
-			e.log.Debug("built", slog.String("module", v.ModuleName), slog.Duration("took", v.Runtime), slog.Any("error", v.Err))
+			e.log.Debug("built", slog.String("module", v.ModuleName), slog.Duration("took", v.Runtime),
+				slog.Any("error", v.Err))
 		}
 	case *fxevent.Started:
 		e.log.Debug("all started", slog.Any("error", v.Err))

@@ -7,7 +7,8 @@ import (
 	"go.uber.org/fx"
 )
 
-// Services is the module of the services that the configuration enables. It wants a *host.Host; its services start after the host and stop before it.
+// Services is the module of the services that the configuration enables. It wants a *host.Host; its services start
+// after the host and stop before it.
 func Services(c Config, plugins ...Plugin) fx.Option {
 	var options []fx.Option
 	order := 0

@@ -12,11 +12,13 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore/memory"
 )
 
-// Store is the module of the peer store: on disk where store.path names a folder, else in memory. It provides peerstore.Store, which stops last.
+// Store is the module of the peer store: on disk where store.path names a folder, else in memory. It provides
+// peerstore.Store, which stops last.
 func Store(c Config) fx.Option {
 	var opened peerstore.Store
 	return fx.Options(
-		// The store has to be open before the rest can be built. Where that fails, nothing ever starts, and so nothing would close it.
+		// The store has to be open before the rest can be built. Where that fails, nothing ever starts, and so nothing
+		// would close it.
 		fx.ErrorHook(closer(func() {
 			if opened != nil {
 				_ = opened.Close()
@@ -36,7 +38,8 @@ func Store(c Config) fx.Option {
 	)
 }
 
-// OpenStore opens the peer store that a configuration names, for programs that only look at it: while a node runs, it is in use. The caller runs and closes it.
+// OpenStore opens the peer store that a configuration names, for programs that only look at it: while a node runs, it
+// is in use. The caller runs and closes it.
 func OpenStore(c *Config, log *slog.Logger) (peerstore.Store, error) {
 	groups, err := openGroups(c)
 	if err != nil {

@@ -12,8 +12,9 @@ import (
 
 var durationType = reflect.TypeFor[time.Duration]()
 
-// decodeTable reads a plug-in's own keys over the defaults that into (a pointer to the plug-in's Config) holds, strictly. A field's key is its toml tag,
-// else its name in snake case; durations are texts such as "5s". at is the table's key, for errors; reserved keys are not the plug-in's.
+// decodeTable reads a plug-in's own keys over the defaults that into (a pointer to the plug-in's Config) holds,
+// strictly. A field's key is its toml tag, else its name in snake case; durations are texts such as "5s". at is the
+// table's key, for errors; reserved keys are not the plug-in's.
 func decodeTable(c *Config, at string, t Table, into any, reserved ...string) error {
 	target := reflect.ValueOf(into).Elem()
 	doc, err := prepare(c, at, t, target.Type(), reserved)
@@ -40,8 +41,8 @@ func decodeTable(c *Config, at string, t Table, into any, reserved ...string) er
 	return nil
 }
 
-// prepare checks that a table has only keys of the struct type, and turns its values into what go-toml decodes: the names that go-toml uses for the
-// fields, and numbers for durations.
+// prepare checks that a table has only keys of the struct type, and turns its values into what go-toml decodes: the
+// names that go-toml uses for the fields, and numbers for durations.
 func prepare(c *Config, at string, t Table, want reflect.Type, reserved []string) (map[string]any, error) {
 	doc := map[string]any{}
 	for _, key := range sortedKeys(t) {

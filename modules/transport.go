@@ -9,8 +9,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Transports is the module of the transports that [stack] names. It provides []transport.Transport in that order. Those that secure their connections
-// want what the module Handshake provides.
+// Transports is the module of the transports that [stack] names. It provides []transport.Transport in that order. Those
+// that secure their connections want what the module Handshake provides.
 func Transports(c Config, plugins ...Plugin) fx.Option {
 	c = c.Fit(plugins...)
 	return fx.Module("transport",
@@ -25,7 +25,8 @@ func group[T any](name string) any {
 }
 
 // chosen provides the plug-ins of a kind that a list of the configuration names.
-func chosen(c *Config, key string, k kind, names []string, tables map[string]Table, section string, plugins []Plugin) fx.Option {
+func chosen(c *Config, key string, k kind, names []string, tables map[string]Table, section string,
+	plugins []Plugin) fx.Option {
 	var options []fx.Option
 	for i, name := range names {
 		p, ok := find(plugins, k, name)

@@ -25,8 +25,8 @@ const (
 	maxDeadline = 10 * time.Minute
 )
 
-// Validate refuses what cannot work: addresses and names that do not parse, limits that contradict each other or the machine, and plug-ins that are not
-// in the catalogue. Errors are *ConfigError and name the key.
+// Validate refuses what cannot work: addresses and names that do not parse, limits that contradict each other or the
+// machine, and plug-ins that are not in the catalogue. Errors are *ConfigError and name the key.
 func (c Config) Validate(plugins ...Plugin) error { return c.validate(ThisMachine(), plugins) }
 
 func (c *Config) validate(m Machine, plugins []Plugin) error {
@@ -182,7 +182,8 @@ func (c *Config) checkPeers() error {
 		key  string
 		list []string
 	}{{"peers.unconditional", c.Peers.Unconditional}, {"peers.private", c.Peers.Private}} {
-		if err := c.each(l.key, l.list, func(s string) error { _, err := transport.ParseNodeID(s); return err }); err != nil {
+		if err := c.each(l.key, l.list,
+			func(s string) error { _, err := transport.ParseNodeID(s); return err }); err != nil {
 			return err
 		}
 	}
@@ -210,7 +211,9 @@ func (c *Config) checkPeers() error {
 		}
 	}
 	if c.Peers.MaxKnown < c.Peers.MaxOutbound {
-		return c.errorAt("peers.max_known", "%d is less than peers.max_outbound (%d): the node could never fill its slots", c.Peers.MaxKnown, c.Peers.MaxOutbound)
+		return c.errorAt("peers.max_known",
+			"%d is less than peers.max_outbound (%d): the node could never fill its slots", c.Peers.MaxKnown,
+			c.Peers.MaxOutbound)
 	}
 	return nil
 }
@@ -235,24 +238,32 @@ func (c *Config) checkLimits(m Machine) error {
 		}
 	}
 	if l.MessageMemory != 0 && l.MessageMemory < 1<<20 {
-		return c.errorAt("limits.message_memory", "%d bytes are too few to work with; want at least %d, or 0 for the default", l.MessageMemory, 1<<20)
+		return c.errorAt("limits.message_memory",
+			"%d bytes are too few to work with; want at least %d, or 0 for the default", l.MessageMemory, 1<<20)
 	}
 	if m.Memory > 0 && l.MessageMemory > m.Memory {
-		return c.errorAt("limits.message_memory", "%d bytes are more than this process may use (%d)", l.MessageMemory, m.Memory)
+		return c.errorAt("limits.message_memory", "%d bytes are more than this process may use (%d)", l.MessageMemory,
+			m.Memory)
 	}
 	if d := time.Duration(l.HandshakeTimeout); d != 0 && (d < minDeadline || d > maxDeadline) {
 		return c.errorAt("limits.handshake_timeout", "%v is not in %v to %v", d, minDeadline, maxDeadline)
 	}
 	d := l.Derive(m)
 	if d.HandshakesPerIP > d.Handshakes {
-		return c.errorAt("limits.handshakes_per_ip", "%d is more than limits.handshakes (%d), so it could never be reached", d.HandshakesPerIP, d.Handshakes)
+		return c.errorAt("limits.handshakes_per_ip",
+			"%d is more than limits.handshakes (%d), so it could never be reached", d.HandshakesPerIP, d.Handshakes)
 	}
 	if d.ProtocolStreams > d.PeerStreams {
-		return c.errorAt("limits.protocol_streams", "%d is more than limits.peer_streams (%d), so it could never be reached", d.ProtocolStreams, d.PeerStreams)
+		return c.errorAt("limits.protocol_streams",
+			"%d is more than limits.peer_streams (%d), so it could never be reached", d.ProtocolStreams, d.PeerStreams)
 	}
-	if need := c.Peers.MaxInbound + c.Peers.MaxOutbound + c.Peers.Guests + d.Handshakes + spareFiles; m.Files > 0 && need > m.Files {
-		return c.errorAt("peers.max_inbound", "%s, %d outbound, %d guests and %d in handshakes need %d file descriptors, and this process may open %d (lower them or raise ulimit -n)",
-			plural(c.Peers.MaxInbound, "inbound link"), c.Peers.MaxOutbound, c.Peers.Guests, d.Handshakes, need, m.Files)
+	if need := c.Peers.MaxInbound + c.Peers.MaxOutbound + c.Peers.Guests + d.Handshakes + spareFiles; m.Files > 0 &&
+		need > m.Files {
+		return c.errorAt("peers.max_inbound",
+			"%s, %d outbound, %d guests and %d in handshakes need %d file descriptors, and this process may open %d "+
+				"(lower them or raise ulimit -n)",
+			plural(c.Peers.MaxInbound, "inbound link"), c.Peers.MaxOutbound, c.Peers.Guests, d.Handshakes, need,
+			m.Files)
 	}
 	return nil
 }
@@ -263,12 +274,14 @@ func (c *Config) checkAdmin() error {
 	}
 	host, port, err := net.SplitHostPort(c.Admin.Address)
 	if err != nil {
-		return c.errorAt("admin.address", "%.120q: want host:port such as 127.0.0.1:26660, or \"\" to turn it off", c.Admin.Address)
+		return c.errorAt("admin.address", "%.120q: want host:port such as 127.0.0.1:26660, or \"\" to turn it off",
+			c.Admin.Address)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return c.errorAt("admin.address", "%.120q: %q is not a port (0 to 65535)", c.Admin.Address, port)
 	} else if host == "" && n > 0 {
-		return c.errorAt("admin.address", "%q would listen everywhere; write 0.0.0.0%s if you mean that", c.Admin.Address, c.Admin.Address)
+		return c.errorAt("admin.address", "%q would listen everywhere; write 0.0.0.0%s if you mean that",
+			c.Admin.Address, c.Admin.Address)
 	}
 	return nil
 }
@@ -295,7 +308,8 @@ func (c *Config) checkPlugins(plugins []Plugin) error {
 			continue
 		}
 		if !ok {
-			return c.errorAt(at, "this build has no service of that name%s", didYouMean(name, namesOf(plugins, kindService)))
+			return c.errorAt(at, "this build has no service of that name%s",
+				didYouMean(name, namesOf(plugins, kindService)))
 		}
 		if _, err := c.Services[name].enabled(c, at, p.on); err != nil {
 			return err
@@ -337,7 +351,8 @@ func (c *Config) source(plugins []Plugin, i int) (Plugin, error) {
 	}
 	p, ok := find(plugins, kindDiscovery, use)
 	if !ok {
-		return Plugin{}, c.errorAt(join(at, "use"), "%.60q: this build has no such source%s", use, didYouMean(use, known))
+		return Plugin{}, c.errorAt(join(at, "use"), "%.60q: this build has no such source%s", use,
+			didYouMean(use, known))
 	}
 	return p, nil
 }

@@ -1,8 +1,9 @@
-// Package admin is the node's HTTP API for its operator: JSON below /v1/, Prometheus metrics, a health check and a page for people.
-// What it serves is a contract, see docs/admin-api.md.
+// Package admin is the node's HTTP API for its operator: JSON below /v1/, Prometheus metrics, a health check and a page
+// for people. What it serves is a contract, see docs/admin-api.md.
 //
-// It has no password. It listens on loopback unless it is told otherwise, refuses requests that a web page of another origin sends, and requests
-// for host names that are not its own (so that no such page can make a name of its own point here).
+// It has no password. It listens on loopback unless it is told otherwise, refuses requests that a web page of another
+// origin sends, and requests for host names that are not its own (so that no such page can make a name of its own point
+// here).
 package admin
 
 import (
@@ -49,7 +50,8 @@ type Config struct {
 	Profile bool   // serve /debug/pprof/ too
 }
 
-// Node is what the API shows and steers. Of builds it from a host; a test or another kind of node may fill it otherwise. About, Links, Watch, Peers and Store are required.
+// Node is what the API shows and steers. Of builds it from a host; a test or another kind of node may fill it
+// otherwise. About, Links, Watch, Peers and Store are required.
 type Node struct {
 	About   About
 	Links   Links
@@ -189,7 +191,8 @@ func (s *Server) Run(ctx context.Context) error {
 			defer requests.wg.Done()
 			s.handler.ServeHTTP(w, r)
 		}),
-		BaseContext:       func(net.Listener) context.Context { return ctx }, // so that event streams and dials end with us
+		// so that event streams and dials end with us
+		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: requestTimeout, ReadTimeout: requestTimeout,
 		WriteTimeout: requestTimeout, // handlers that take longer say so
 		IdleTimeout:  time.Minute, MaxHeaderBytes: 16 << 10,

@@ -56,12 +56,17 @@ func newFakeNode(t *testing.T) *fakeNode {
 	}
 	f := &fakeNode{key: key, listening: make(chan struct{}), watched: make(chan struct{}, 1000)}
 	f.peers = []host.PeerInfo{{
-		ID: idA, PeerID: "12D3KooWx", Address: "/ip4/1.2.3.4/tcp/26656/mconn/" + string(idA), Wire: "comet", Transport: "tcp", Security: "secretconn",
-		Muxer: "mconn", Moniker: "<b>alice</b>", Network: "net", Version: "0.40.0", Channels: []byte{0x00, 0x7e}, Listen: []string{"1.2.3.4:26656"}, Trusted: true, Score: 7,
-		Connected: time.Now().Add(-time.Minute), Stats: muxer.Stats{SentBytes: 10, ReceivedBytes: 20, RTT: 1500 * time.Microsecond},
+		ID: idA, PeerID: "12D3KooWx", Address: "/ip4/1.2.3.4/tcp/26656/mconn/" + string(idA), Wire: "comet",
+		Transport: "tcp", Security: "secretconn",
+		Muxer: "mconn", Moniker: "<b>alice</b>", Network: "net", Version: "0.40.0", Channels: []byte{0x00, 0x7e},
+		Listen: []string{"1.2.3.4:26656"}, Trusted: true, Score: 7,
+		Connected: time.Now().Add(-time.Minute),
+		Stats:     muxer.Stats{SentBytes: 10, ReceivedBytes: 20, RTT: 1500 * time.Microsecond},
 	}, {
-		ID: idB, Inbound: true, Connected: time.Now(), Guest: true, PeerID: "12D3KooWy", Address: "/ip4/1.2.3.5/udp/4001/quic-v1", Wire: "libp2p", Transport: "quic",
-		Security: "tls", Muxer: "quic", Version: "go-libp2p/0.51", Protocols: []string{"/ipfs/ping/1.0.0"}, Listen: []string{"/ip4/1.2.3.5/udp/4001/quic-v1"},
+		ID: idB, Inbound: true, Connected: time.Now(), Guest: true, PeerID: "12D3KooWy",
+		Address: "/ip4/1.2.3.5/udp/4001/quic-v1", Wire: "libp2p", Transport: "quic",
+		Security: "tls", Muxer: "quic", Version: "go-libp2p/0.51", Protocols: []string{"/ipfs/ping/1.0.0"},
+		Listen: []string{"/ip4/1.2.3.5/udp/4001/quic-v1"},
 	}}
 	return f
 }
@@ -221,7 +226,9 @@ func ask(t *testing.T, method, url, body string, header ...string) (int, string,
 // The keys are a contract that users script against.
 func TestJSONKeys(t *testing.T) {
 	f := newFakeNode(t)
-	f.records = []peerstore.Record{{ID: idA, Addresses: []peerstore.AddressRecord{{Source: peerstore.Source{Kind: "pex", From: idB}, LastSuccess: time.Now()}}}}
+	f.records = []peerstore.Record{{ID: idA,
+		Addresses: []peerstore.AddressRecord{{Source: peerstore.Source{Kind: "pex", From: idB},
+			LastSuccess: time.Now()}}}}
 	_, addr := serve(t, Config{Version: "v1"}, f.node())
 
 	keys := func(v any) []string {
@@ -244,18 +251,21 @@ func TestJSONKeys(t *testing.T) {
 		return v
 	}
 	status := get("/v1/status").(map[string]any)
-	want := []string{"goroutines", "listen", "moniker", "network", "node_id", "peer_id", "peers", "store", "uptime_s", "version"}
+	want := []string{"goroutines", "listen", "moniker", "network", "node_id", "peer_id", "peers", "store", "uptime_s",
+		"version"}
 	if got := keys(status); !slices.Equal(got, want) {
 		t.Errorf("status has %v, want %v", got, want)
 	}
-	if got, want := keys(status["peers"]), []string{"guests", "inbound", "outbound", "trusted"}; !slices.Equal(got, want) {
+	if got, want := keys(status["peers"]),
+		[]string{"guests", "inbound", "outbound", "trusted"}; !slices.Equal(got, want) {
 		t.Errorf("status.peers has %v, want %v", got, want)
 	}
 	if got, want := keys(status["store"]), []string{"banned", "known", "new", "tried"}; !slices.Equal(got, want) {
 		t.Errorf("status.store has %v, want %v", got, want)
 	}
 	peer := get("/v1/peers").([]any)[0]
-	for _, k := range []string{"node_id", "peer_id", "address", "direction", "wire", "transport", "security", "muxer", "moniker", "network", "channels", "protocols", "listen", "trusted", "guest", "score",
+	for _, k := range []string{"node_id", "peer_id", "address", "direction", "wire", "transport", "security", "muxer",
+		"moniker", "network", "channels", "protocols", "listen", "trusted", "guest", "score",
 		"connected_s", "sent_bytes", "received_bytes", "rtt_ms"} {
 		if _, ok := peer.(map[string]any)[k]; !ok {
 			t.Errorf("a peer has no %s", k)
@@ -282,21 +292,25 @@ func TestClientReadsWhatTheServerTells(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.NodeID != f.Self() || s.PeerID != f.key.PeerID() || s.Network != "net" || s.Moniker != "me" || s.Version != "v1" || len(s.Listen) != 1 ||
-		s.Peers != (PeerCounts{Inbound: 1, Outbound: 1, Trusted: 1, Guests: 1}) || s.Store != (StoreCounts{Known: 5, Tried: 2, New: 3}) || s.Goroutines == 0 {
+	if s.NodeID != f.Self() || s.PeerID != f.key.PeerID() || s.Network != "net" || s.Moniker != "me" ||
+		s.Version != "v1" || len(s.Listen) != 1 ||
+		s.Peers != (PeerCounts{Inbound: 1, Outbound: 1, Trusted: 1, Guests: 1}) ||
+		s.Store != (StoreCounts{Known: 5, Tried: 2, New: 3}) || s.Goroutines == 0 {
 		t.Errorf("status %+v", s)
 	}
 	peers, err := c.Peers(ctx)
 	if err != nil || len(peers) != 2 {
 		t.Fatalf("peers %v, %v", peers, err)
 	}
-	if p := peers[0]; p.NodeID != idA || p.Direction != Outbound || p.RTT != 1.5 || p.Sent != 10 || p.Received != 20 || p.Connected < 60 || p.Moniker != "<b>alice</b>" {
+	if p := peers[0]; p.NodeID != idA || p.Direction != Outbound || p.RTT != 1.5 || p.Sent != 10 || p.Received != 20 ||
+		p.Connected < 60 || p.Moniker != "<b>alice</b>" {
 		t.Errorf("peer %+v", p)
 	}
 	if p := peers[0]; p.Guest || p.Protocols == nil || len(p.Protocols) != 0 {
 		t.Errorf("a peer over comet: %+v", p)
 	}
-	if p := peers[1]; p.Direction != Inbound || !p.Guest || p.Wire != "libp2p" || p.Transport != "quic" || p.Security != "tls" || p.Muxer != "quic" ||
+	if p := peers[1]; p.Direction != Inbound || !p.Guest || p.Wire != "libp2p" || p.Transport != "quic" ||
+		p.Security != "tls" || p.Muxer != "quic" ||
 		!slices.Equal(p.Protocols, []string{"/ipfs/ping/1.0.0"}) || p.Network != "" {
 		t.Errorf("a guest: %+v", p)
 	}
@@ -340,8 +354,10 @@ func TestDial(t *testing.T) {
 		t.Errorf("%+v, %v", p, err)
 	}
 	const peerID = "12D3KooWLvko4PgHEdUNMeLxQoueeDdWeX6gH62MPwmKhqfgfm5Q"
-	for _, addr := range []string{"/ip4/10.0.0.1/tcp/26656/p2p/" + peerID, "/ip4/10.0.0.1/udp/26656/quic-v1/p2p/" + peerID} {
-		if p, err := c.Dial(t.Context(), addr); err != nil || p.Address != addr || p.NodeID != "3fff8ce1b4ba4011be921f1442e1dacb80df4c63" {
+	for _, addr := range []string{"/ip4/10.0.0.1/tcp/26656/p2p/" + peerID,
+		"/ip4/10.0.0.1/udp/26656/quic-v1/p2p/" + peerID} {
+		if p, err := c.Dial(t.Context(), addr); err != nil || p.Address != addr ||
+			p.NodeID != "3fff8ce1b4ba4011be921f1442e1dacb80df4c63" {
 			t.Errorf("dial %s: %+v, %v", addr, p, err)
 		}
 	}
@@ -353,7 +369,8 @@ func TestDial(t *testing.T) {
 	f.dialErr = &host.DisconnectError{Code: muxer.CodeWrongNetwork, Reason: "they are on other-net"}
 	_, err = c.Dial(t.Context(), string(idB)+"@10.0.0.1:26656")
 	var e *APIError
-	if !errors.As(err, &e) || e.Status != 502 || e.Reason == nil || e.Reason.Code != "wrong-network" || !strings.Contains(e.Message, "they are on other-net") {
+	if !errors.As(err, &e) || e.Status != 502 || e.Reason == nil || e.Reason.Code != "wrong-network" ||
+		!strings.Contains(e.Message, "they are on other-net") {
 		t.Errorf("refused dial: %+v", err)
 	}
 }
@@ -380,7 +397,8 @@ func TestBans(t *testing.T) {
 		if err != nil || b.Target != target || b.Until.IsZero() {
 			t.Fatalf("ban %s: %+v, %v", target, b, err)
 		}
-		if list, err := c.Bans(ctx); err != nil || len(list) != 1 || list[0].Target != target || list[0].Reason != "spam" {
+		if list, err := c.Bans(ctx); err != nil || len(list) != 1 || list[0].Target != target ||
+			list[0].Reason != "spam" {
 			t.Errorf("bans %+v, %v", list, err)
 		}
 		if err := c.Unban(ctx, target); err != nil {
@@ -412,12 +430,14 @@ func TestAllBans(t *testing.T) {
 	f := newFakeNode(t)
 	c, _ := serve(t, Config{}, f.node())
 	for n := range 12_000 {
-		f.bans = append(f.bans, peerstore.Ban{Target: peerstore.Target{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{11, 0, byte(n >> 8), byte(n)}), 32)}})
+		ip := netip.AddrFrom4([4]byte{11, 0, byte(n >> 8), byte(n)})
+		f.bans = append(f.bans, peerstore.Ban{Target: peerstore.Target{Prefix: netip.PrefixFrom(ip, 32)}})
 	}
 	list, err := c.Bans(t.Context())
 	status, statusErr := c.Status(t.Context())
 	if err != nil || statusErr != nil || len(list) != len(f.bans) || status.Store.Banned != len(list) {
-		t.Errorf("%d bans are listed, %d counted, %d hold: %v, %v", len(list), status.Store.Banned, len(f.bans), err, statusErr)
+		t.Errorf("%d bans are listed, %d counted, %d hold: %v, %v", len(list), status.Store.Banned, len(f.bans), err,
+			statusErr)
 	}
 }
 
@@ -429,7 +449,8 @@ func TestEvents(t *testing.T) {
 	err := c.Events(t.Context(), func() {
 		<-f.watched
 		f.emit(host.Event{Kind: host.EventUp, ID: idA, Time: time.Unix(1, 0), Duration: time.Millisecond})
-		f.emit(host.Event{Kind: host.EventDialFailed, ID: idB, Stage: "security", Reason: &host.DisconnectError{Code: muxer.CodeAuthFailed, Remote: true, Reason: "line\nbreak"}})
+		f.emit(host.Event{Kind: host.EventDialFailed, ID: idB, Stage: "security",
+			Reason: &host.DisconnectError{Code: muxer.CodeAuthFailed, Remote: true, Reason: "line\nbreak"}})
 	}, func(e Event) error {
 		if got = append(got, e); len(got) == 2 {
 			return stop
@@ -442,7 +463,8 @@ func TestEvents(t *testing.T) {
 	if got[0].Kind != host.EventUp || got[0].NodeID != idA || got[0].Duration != 1 || got[0].Reason != nil {
 		t.Errorf("%+v", got[0])
 	}
-	if r := got[1].Reason; r == nil || r.Code != "auth-failed" || !r.Remote || !strings.Contains(r.Text, "line\nbreak") {
+	if r := got[1].Reason; r == nil || r.Code != "auth-failed" || !r.Remote ||
+		!strings.Contains(r.Text, "line\nbreak") {
 		t.Errorf("%+v", got[1])
 	}
 }
@@ -481,10 +503,12 @@ func TestMetricsAndPage(t *testing.T) {
 	reg.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total"}))
 	n.Metrics = reg
 	_, addr = serve(t, Config{Profile: true}, n)
-	if code, body, _ := ask(t, "GET", "http://"+addr+"/metrics", ""); code != 200 || !strings.Contains(body, "test_total 0") {
+	if code, body, _ := ask(t, "GET", "http://"+addr+"/metrics", ""); code != 200 ||
+		!strings.Contains(body, "test_total 0") {
 		t.Errorf("metrics: %d %s", code, body)
 	}
-	if code, body, h := ask(t, "GET", "http://"+addr+"/", ""); code != 200 || !strings.Contains(body, "Switchyard") || !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
+	if code, body, h := ask(t, "GET", "http://"+addr+"/", ""); code != 200 || !strings.Contains(body, "Switchyard") ||
+		!strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Errorf("page: %d %v", code, h)
 	}
 	if code, _, _ := ask(t, "GET", "http://"+addr+"/debug/pprof/", ""); code != 200 {
@@ -527,7 +551,8 @@ func TestBadRequests(t *testing.T) {
 			t.Errorf("%s: %s %s gave %d, want %d: %s", c.name, c.method, c.path, code, c.want, body)
 		}
 		var f failure
-		if code >= 400 && (json.Unmarshal([]byte(body), &f) != nil || f.Error == "" || strings.Contains(f.Error, "\n")) {
+		if code >= 400 && (json.Unmarshal([]byte(body), &f) != nil || f.Error == "" ||
+			strings.Contains(f.Error, "\n")) {
 			t.Errorf("%s: the body of %d is %q", c.name, code, body)
 		}
 		if code == 405 && header.Get("Allow") == "" {
@@ -555,7 +580,8 @@ func TestAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "address already in use") || !strings.Contains(err.Error(), taken.Addr().String()) {
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "address already in use") ||
+		!strings.Contains(err.Error(), taken.Addr().String()) {
 		t.Errorf("port in use: %v", err)
 	}
 }
@@ -579,7 +605,8 @@ func TestClientSaysThatNobodyAnswers(t *testing.T) {
 	if _, err := NewClient("nowhere"); err == nil {
 		t.Error("an address without a port is accepted")
 	}
-	for in, want := range map[string]string{"0.0.0.0:1": "127.0.0.1:1", "[::]:1": "[::1]:1", "10.0.0.1:1": "10.0.0.1:1"} {
+	for in, want := range map[string]string{"0.0.0.0:1": "127.0.0.1:1", "[::]:1": "[::1]:1",
+		"10.0.0.1:1": "10.0.0.1:1"} {
 		if c, err := NewClient(in); err != nil || c.address != want {
 			t.Errorf("%s: %+v, %v", in, c, err)
 		}
@@ -627,7 +654,8 @@ func TestStop(t *testing.T) {
 	clients.Wait()
 }
 
-// Connections that say nothing use up the places, but neither the node nor those that are served; once they go, others are served.
+// Connections that say nothing use up the places, but neither the node nor those that are served; once they go, others
+// are served.
 func TestSilentConnections(t *testing.T) {
 	c, addr := serve(t, Config{}, newFakeNode(t).node())
 	var silent []net.Conn

@@ -22,14 +22,15 @@ import (
 // maxAnswer bounds what a client reads: 10,000 known peers of 8 addresses take about 30 MB.
 const maxAnswer = 64 << 20
 
-// Client calls the admin API of a node. Its methods may be called concurrently. Errors are *APIError where the node answered,
-// and *UnreachableError where it did not.
+// Client calls the admin API of a node. Its methods may be called concurrently. Errors are *APIError where the node
+// answered, and *UnreachableError where it did not.
 type Client struct {
 	address string
 	http    *http.Client
 }
 
-// NewClient makes a client for the API at address (host:port, as the node's configuration has it). It connects only when it is asked something.
+// NewClient makes a client for the API at address (host:port, as the node's configuration has it). It connects only
+// when it is asked something.
 func NewClient(address string) (*Client, error) {
 	name, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -41,7 +42,8 @@ func NewClient(address string) (*Client, error) {
 			name = "::1"
 		}
 	}
-	return &Client{address: net.JoinHostPort(name, port), http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}, nil
+	return &Client{address: net.JoinHostPort(name, port),
+		http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}, nil
 }
 
 // APIError is an answer of the node that is not a success.
@@ -131,7 +133,8 @@ func (c *Client) Healthy(ctx context.Context) error {
 	return err
 }
 
-// Events calls fn with what happens from now on, until ctx ends, the node stops, or fn returns an error. ready, where not nil, is called once the node sends.
+// Events calls fn with what happens from now on, until ctx ends, the node stops, or fn returns an error. ready, where
+// not nil, is called once the node sends.
 func (c *Client) Events(ctx context.Context, ready func(), fn func(Event) error) error {
 	body, err := c.do(ctx, "GET", "/v1/events", "", nil)
 	if err != nil {
@@ -232,7 +235,8 @@ func (c *Client) do(ctx context.Context, method, path, contentType string, body 
 	defer answer.Body.Close()
 	var f failure
 	if err := json.NewDecoder(io.LimitReader(answer.Body, maxBody)).Decode(&f); err != nil || f.Error == "" {
-		return nil, &APIError{Status: answer.StatusCode, Message: "the admin API of " + c.address + " answered " + answer.Status}
+		return nil, &APIError{Status: answer.StatusCode,
+			Message: "the admin API of " + c.address + " answered " + answer.Status}
 	}
 	return nil, &APIError{Status: answer.StatusCode, Message: f.Error, Reason: f.Reason}
 }

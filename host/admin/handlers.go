@@ -30,7 +30,9 @@ var pageHTML []byte
 
 func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'")
+	w.Header().Set("Content-Security-Policy",
+		"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "+
+			"frame-ancestors 'none'")
 	_, _ = w.Write(pageHTML)
 }
 
@@ -46,8 +48,9 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	about, stats := s.node.About, peerstore.Totals(s.node.Store, time.Now())
 	out := Status{
-		NodeID: about.Self(), PeerID: about.PublicKey().PeerID(), Network: about.Network(), Moniker: about.Moniker(), Version: s.cfg.Version,
-		Listen: []string{}, Uptime: int64(time.Since(s.started) / time.Second), Goroutines: runtime.NumGoroutine(),
+		NodeID: about.Self(), PeerID: about.PublicKey().PeerID(), Network: about.Network(), Moniker: about.Moniker(),
+		Version: s.cfg.Version,
+		Listen:  []string{}, Uptime: int64(time.Since(s.started) / time.Second), Goroutines: runtime.NumGoroutine(),
 		Store: StoreCounts{Known: stats.Known, Tried: stats.Tried, New: stats.New, Banned: stats.Banned},
 	}
 	for _, a := range s.node.Watch.ListenAddrs() {
@@ -105,7 +108,8 @@ func (s *Server) bans(w http.ResponseWriter, _ *http.Request) {
 	Reply(w, http.StatusOK, out)
 }
 
-// events sends what happens from now on. A reader that lags loses events (see host.Host.Events), and one that takes nothing is cut off.
+// events sends what happens from now on. A reader that lags loses events (see host.Host.Events), and one that takes
+// nothing is cut off.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -140,7 +144,8 @@ func (s *Server) dial(w http.ResponseWriter, r *http.Request) {
 	}
 	a, err := transport.ParseAddress(in.Address)
 	if err == nil && a.ID() == "" {
-		err = fmt.Errorf("address %.200q names no node: put its id before an @, or /mconn/ID or /p2p/ID at the end", in.Address)
+		err = fmt.Errorf("address %.200q names no node: put its id before an @, or /mconn/ID or /p2p/ID at the end",
+			in.Address)
 	}
 	if err != nil {
 		Fail(w, http.StatusBadRequest, err)
@@ -191,7 +196,8 @@ func (s *Server) ban(w http.ResponseWriter, r *http.Request) {
 	if in.For != "" {
 		d, err := time.ParseDuration(in.For)
 		if err != nil || d <= 0 {
-			Fail(w, http.StatusBadRequest, fmt.Errorf("for %.40q: want a duration such as 90m or 24h, or nothing for ever", in.For))
+			Fail(w, http.StatusBadRequest,
+				fmt.Errorf("for %.40q: want a duration such as 90m or 24h, or nothing for ever", in.For))
 			return
 		}
 		until = now.Add(d)
@@ -202,7 +208,8 @@ func (s *Server) ban(w http.ResponseWriter, r *http.Request) {
 			ip = target.Prefix.Addr()
 		}
 		if _, holds := s.node.Peers.Banned(target.ID, ip); holds { // only the disk failed
-			Fail(w, http.StatusInternalServerError, fmt.Errorf("the ban holds until the node stops, but it could not be written: %w", err))
+			Fail(w, http.StatusInternalServerError,
+				fmt.Errorf("the ban holds until the node stops, but it could not be written: %w", err))
 		} else {
 			Fail(w, http.StatusBadRequest, err)
 		}
@@ -220,7 +227,8 @@ func (s *Server) unban(w http.ResponseWriter, r *http.Request) {
 	was, err := s.node.Peers.Unban(target)
 	switch {
 	case err != nil:
-		Fail(w, http.StatusInternalServerError, fmt.Errorf("the ban is lifted until the node stops, but that could not be written: %w", err))
+		Fail(w, http.StatusInternalServerError,
+			fmt.Errorf("the ban is lifted until the node stops, but that could not be written: %w", err))
 	case !was:
 		Fail(w, http.StatusNotFound, fmt.Errorf("%s is not banned", target))
 	default:

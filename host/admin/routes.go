@@ -37,7 +37,8 @@ func (s *Server) routes() http.Handler {
 		"/v1/relay":           {"POST": s.relay},
 	}
 	if s.node.Metrics != nil {
-		metrics := promhttp.HandlerFor(s.node.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: requestTimeout / 2})
+		metrics := promhttp.HandlerFor(s.node.Metrics,
+			promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: requestTimeout / 2})
 		paths["/metrics"] = methods{"GET": metrics.ServeHTTP}
 	}
 	if s.cfg.Profile {
@@ -72,7 +73,8 @@ func (m methods) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	allowed := slices.Sorted(maps.Keys(m))
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	Fail(w, http.StatusMethodNotAllowed, fmt.Errorf("%.20s is not for this path: use %s", r.Method, strings.Join(allowed, " or ")))
+	Fail(w, http.StatusMethodNotAllowed,
+		fmt.Errorf("%.20s is not for this path: use %s", r.Method, strings.Join(allowed, " or ")))
 }
 
 // long lets a handler write for as long as a profile takes.
@@ -94,15 +96,17 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		if !s.knows(r.Host) {
-			Fail(w, http.StatusForbidden, fmt.Errorf("host %.100q is refused: use the IP address, localhost, or the host of admin.address", r.Host))
+			Fail(w, http.StatusForbidden,
+				fmt.Errorf("host %.100q is refused: use the IP address, localhost, or the host of admin.address",
+					r.Host))
 			return
 		}
 		guarded.ServeHTTP(w, r)
 	})
 }
 
-// knows says whether a request may be for that host. A page that makes a name of its own point at us comes with that name; an IP
-// address it cannot fake.
+// knows says whether a request may be for that host. A page that makes a name of its own point at us comes with that
+// name; an IP address it cannot fake.
 func (s *Server) knows(hostport string) bool {
 	name, _, err := net.SplitHostPort(hostport)
 	if err != nil {

@@ -23,8 +23,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// What the API answers is what the router has, and its answers agree with each other, while nodes come and go, are banned, praised and blamed. (That the router, the peer manager and
-// the store agree at each moment, in the middle of things too, is shown in package host.)
+// What the API answers is what the router has, and its answers agree with each other, while nodes come and go, are
+// banned, praised and blamed. (That the router, the peer manager and the store agree at each moment, in the middle of
+// things too, is shown in package host.)
 func TestAnswersAgreeUnderChurn(t *testing.T) {
 	const nodes, rounds = 8, 150
 	synctest.Test(t, func(t *testing.T) {
@@ -51,7 +52,8 @@ func TestAnswersAgreeUnderChurn(t *testing.T) {
 			case what == 1:
 				_ = n.Host.PeerManager().Ban(peerstore.Target{ID: o.ID}, time.Now().Add(time.Minute), "a test")
 			case what == 2:
-				_ = n.Host.PeerManager().Ban(peerstore.Target{Prefix: netip.PrefixFrom(o.IP(), 32)}, time.Now().Add(time.Minute), "a test")
+				_ = n.Host.PeerManager().Ban(peerstore.Target{Prefix: netip.PrefixFrom(o.IP(), 32)},
+					time.Now().Add(time.Minute), "a test")
 			case what == 3:
 				n.Host.Report(o.ID, host.Behaviour{Points: 30})
 			case what == 4:
@@ -115,7 +117,8 @@ func disagreement(t *testing.T, n *hosttest.Node, metrics *prometheus.Registry, 
 	var counts admin.PeerCounts
 	scores := map[transport.NodeID]int{}
 	for i, p := range peers {
-		if in := p.Direction == admin.Inbound; p.NodeID != infos[i].ID || in != infos[i].Inbound || p.Trusted != infos[i].Trusted || p.Score != infos[i].Score {
+		if in := p.Direction == admin.Inbound; p.NodeID != infos[i].ID || in != infos[i].Inbound ||
+			p.Trusted != infos[i].Trusted || p.Score != infos[i].Score {
 			return fmt.Sprintf("/v1/peers has %+v of %+v", p, infos[i])
 		} else if in {
 			counts.Inbound++
@@ -140,7 +143,8 @@ func disagreement(t *testing.T, n *hosttest.Node, metrics *prometheus.Registry, 
 		if score, up := scores[k.NodeID]; up && score != k.Score {
 			return fmt.Sprintf("%s has a score of %d in /v1/peers, %d in /v1/store", k.NodeID, score, k.Score)
 		}
-		if s, ok := n.Host.PeerManager().Status(k.NodeID); !ok || s.Score != k.Score || s.Failures != k.Failures || s.Addresses != len(k.Addresses) || s.Trusted != k.Trusted {
+		if s, ok := n.Host.PeerManager().Status(k.NodeID); !ok || s.Score != k.Score || s.Failures != k.Failures ||
+			s.Addresses != len(k.Addresses) || s.Trusted != k.Trusted {
 			return fmt.Sprintf("/v1/store has %+v of %+v", k, s)
 		}
 		if k.Score != 0 {
@@ -154,8 +158,10 @@ func disagreement(t *testing.T, n *hosttest.Node, metrics *prometheus.Registry, 
 		return fmt.Sprintf("/v1/status counts %+v, /v1/store and /v1/bans have %+v", status.Store, store)
 	}
 	want := map[string]int{
-		`switchyard_peers{direction="inbound"}`: counts.Inbound, `switchyard_peers{direction="outbound"}`: counts.Outbound,
-		`switchyard_known_peers{state="tried"}`: store.Tried, `switchyard_known_peers{state="new"}`: store.New, `switchyard_bans`: store.Banned,
+		`switchyard_peers{direction="inbound"}`:  counts.Inbound,
+		`switchyard_peers{direction="outbound"}`: counts.Outbound,
+		`switchyard_known_peers{state="tried"}`:  store.Tried, `switchyard_known_peers{state="new"}`: store.New,
+		`switchyard_bans`: store.Banned,
 	}
 	got := map[string]int{}
 	for lines := bufio.NewScanner(strings.NewReader(get("/metrics", nil))); lines.Scan(); {
@@ -174,7 +180,8 @@ func disagreement(t *testing.T, n *hosttest.Node, metrics *prometheus.Registry, 
 			return fmt.Sprintf("the metric %s is %d, want %d (%v)", key, got[strings.TrimSuffix(key, "\"}")], n, got)
 		}
 	}
-	for what, n := range map[string]int{"inbound": counts.Inbound, "outbound": counts.Outbound, "trusted": counts.Trusted, "tried": store.Tried, "new": store.New, "banned": store.Banned} {
+	for what, n := range map[string]int{"inbound": counts.Inbound, "outbound": counts.Outbound,
+		"trusted": counts.Trusted, "tried": store.Tried, "new": store.New, "banned": store.Banned} {
 		seen[what] += n
 	}
 	return ""

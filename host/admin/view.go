@@ -89,7 +89,8 @@ func peerOf(p *host.PeerInfo, now time.Time) Peer {
 		NodeID: p.ID, PeerID: p.PeerID, Address: p.Address, Direction: direction(p.Inbound),
 		Wire: p.Wire, Transport: p.Transport, Security: p.Security, Muxer: p.Muxer,
 		Moniker: p.Moniker, Network: p.Network, Version: p.Version,
-		Channels: make([]int, len(p.Channels)), Protocols: append([]string{}, p.Protocols...), Listen: append([]string{}, p.Listen...),
+		Channels: make([]int, len(p.Channels)), Protocols: append([]string{}, p.Protocols...),
+		Listen:  append([]string{}, p.Listen...),
 		Trusted: p.Trusted, Guest: p.Guest, Score: p.Score, Connected: seconds(now.Sub(p.Connected)),
 		Sent: p.Stats.SentBytes, Received: p.Stats.ReceivedBytes, RTT: millis(p.Stats.RTT),
 		SentMessages: p.Stats.SentMessages, ReceivedMessages: p.Stats.ReceivedMessages,
@@ -136,13 +137,17 @@ type KnownAddress struct {
 
 func knownOf(r *peerstore.Record, now time.Time) KnownPeer {
 	out := KnownPeer{
-		NodeID: r.ID, Tried: r.Tried(), Trusted: r.Trusted, Unconditional: r.Unconditional, Private: r.Private, Score: peers.Score(r, now), Height: r.Height,
-		Failures: r.Failures, FirstSeen: r.FirstSeen, LastConnected: r.LastConnected, LastDisconnected: r.LastDisconnected,
-		NotBefore: r.NotBefore, Quarantined: r.Quarantined, QuarantineReason: r.QuarantineReason, Addresses: make([]KnownAddress, len(r.Addresses)),
+		NodeID: r.ID, Tried: r.Tried(), Trusted: r.Trusted, Unconditional: r.Unconditional, Private: r.Private,
+		Score: peers.Score(r, now), Height: r.Height,
+		Failures: r.Failures, FirstSeen: r.FirstSeen, LastConnected: r.LastConnected,
+		LastDisconnected: r.LastDisconnected,
+		NotBefore:        r.NotBefore, Quarantined: r.Quarantined, QuarantineReason: r.QuarantineReason,
+		Addresses: make([]KnownAddress, len(r.Addresses)),
 	}
 	for i, a := range r.Addresses {
 		out.Addresses[i] = KnownAddress{
-			Address: a.Address.String(), Source: a.Source.Kind, From: a.Source.From, Failures: a.Failures, FirstHeard: a.FirstHeard, LastHeard: a.LastHeard,
+			Address: a.Address.String(), Source: a.Source.Kind, From: a.Source.From, Failures: a.Failures,
+			FirstHeard: a.FirstHeard, LastHeard: a.LastHeard,
 			LastDialed: a.LastDialed, LastSuccess: a.LastSuccess, NotBefore: a.NotBefore, LastError: a.LastError,
 		}
 	}
@@ -178,7 +183,8 @@ type Reason struct {
 }
 
 func eventOf(e *host.Event) Event {
-	return Event{Time: e.Time, Kind: e.Kind, NodeID: e.ID, Address: e.Address, Inbound: e.Inbound, Stage: e.Stage, Reason: reasonOf(e.Reason), Duration: millis(e.Duration)}
+	return Event{Time: e.Time, Kind: e.Kind, NodeID: e.ID, Address: e.Address, Inbound: e.Inbound, Stage: e.Stage,
+		Reason: reasonOf(e.Reason), Duration: millis(e.Duration)}
 }
 
 func reasonOf(r *host.DisconnectError) *Reason {

@@ -1,5 +1,5 @@
-// Package programtest runs programs beside a test: ours, and those of real peers. It builds them, calls them to their end, lets them run, kills and stops
-// them, and reads what ours prints.
+// Package programtest runs programs beside a test: ours, and those of real peers. It builds them, calls them to their
+// end, lets them run, kills and stops them, and reads what ours prints.
 package programtest
 
 import (
@@ -14,7 +14,8 @@ import (
 // Ours is the package of our program, from the root of the main module.
 const Ours = "./cmd/switchyard"
 
-// Builds are programs under test, each built once, when a test first needs it. The zero value has none. Its methods may be called from several goroutines.
+// Builds are programs under test, each built once, when a test first needs it. The zero value has none. Its methods may
+// be called from several goroutines.
 type Builds struct {
 	mu   sync.Mutex
 	dir  string
@@ -46,7 +47,9 @@ func (b *Builds) Get(t testing.TB, module, pkg string, args ...string) string {
 	}
 	b.mu.Unlock()
 	one.once.Do(func() {
-		cmd := exec.Command("go", append(append([]string{"build", "-ldflags", "-s -w", "-o", one.path}, args...), pkg)...) // without debugging tables it links sooner
+		// without debugging tables it links sooner
+		cmd := exec.Command("go",
+			append(append([]string{"build", "-ldflags", "-s -w", "-o", one.path}, args...), pkg)...)
 		cmd.Dir = module
 		if out, err := cmd.CombinedOutput(); err != nil {
 			one.err = fmt.Errorf("go build %s: %w\n%s", pkg, err, out)

@@ -40,8 +40,8 @@ func Call(t testing.TB, program string, args ...string) Result {
 	return Result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
-// Ask runs our program, which has to succeed without a word on stderr, and reads the JSON that it prints. A key that T does not have is a failure: the output
-// is a contract.
+// Ask runs our program, which has to succeed without a word on stderr, and reads the JSON that it prints. A key that T
+// does not have is a failure: the output is a contract.
 func Ask[T any](t testing.TB, program string, args ...string) (v T) {
 	t.Helper()
 	r := Call(t, program, args...)
@@ -69,8 +69,10 @@ func Refuse(t testing.TB, program string, args ...string) (f Failed) {
 	r := Call(t, program, args...)
 	d := json.NewDecoder(strings.NewReader(r.Out))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&f); err != nil || r.Code != 1 || f.OK || f.Error == "" || strings.Count(r.Err, "\n") != 1 || !strings.HasPrefix(r.Err, "switchyard: ") {
-		t.Errorf("switchyard %s: code %d, stdout %q, stderr %q (%v)", strings.Join(args, " "), r.Code, r.Out, r.Err, err)
+	if err := d.Decode(&f); err != nil || r.Code != 1 || f.OK || f.Error == "" || strings.Count(r.Err, "\n") != 1 ||
+		!strings.HasPrefix(r.Err, "switchyard: ") {
+		t.Errorf("switchyard %s: code %d, stdout %q, stderr %q (%v)", strings.Join(args, " "), r.Code, r.Out, r.Err,
+			err)
 	}
 	return f
 }

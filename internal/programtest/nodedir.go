@@ -27,7 +27,8 @@ type NodeDir struct {
 func NewNodeDir(t testing.TB, program, network, moniker string, args ...string) *NodeDir {
 	t.Helper()
 	d := &NodeDir{Program: program, Home: t.TempDir(), Admin: FreeAddress(t)}
-	args = append([]string{"init", "--home", d.Home, "--network", network, "--moniker", moniker, "--set", "admin.address=" + d.Admin}, args...)
+	args = append([]string{"init", "--home", d.Home, "--network", network, "--moniker", moniker, "--set",
+		"admin.address=" + d.Admin}, args...)
 	if r := Call(t, program, args...); r.Code != 0 || r.Err != "" {
 		t.Fatalf("init: code %d, %s%s", r.Code, r.Out, r.Err)
 	}

@@ -27,7 +27,8 @@ func TestOurProgram(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	Refuse(t, program, "dial", FreeAddress(t), "--json")
-	y := NewNodeDir(t, program, "net", "m", "--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1")
+	y := NewNodeDir(t, program, "net", "m", "--listen", "/ip4/127.0.0.1/tcp/0", "--listen",
+		"/ip4/127.0.0.1/udp/0/quic-v1")
 	p := y.Start(t)
 	if d := Ask[Dialed](t, program, "dial", y.Address(t), "--json"); d.NodeID != y.NodeID || len(d.StageNames(t)) == 0 {
 		t.Errorf("%+v", d)

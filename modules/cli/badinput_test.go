@@ -27,14 +27,19 @@ func TestWrongCalls(t *testing.T) {
 		{"start x", `start: unexpected argument "x"`},
 		{"start --home HOME --log-level loud", `--log-level "loud": want debug, info, warn or error`},
 		{"start --home HOME --log-format xml", `--log-format "xml": want text or json`},
-		{"start --home HOME --set peers.max_outbond=4", "--set: peers.max_outbond: unknown key (did you mean max_outbound?)"},
+		{"start --home HOME --set peers.max_outbond=4",
+			"--set: peers.max_outbond: unknown key (did you mean max_outbound?)"},
 		{"start --home HOME --set peers.max_outbound=few", "--set: peers.max_outbound: want a whole number"},
 		{"start --home HOME --set peers.max_outbound", "want KEY=VALUE"},
 		{"start --home HOME --set peers.persistent=10.0.0.1:1", "names no node id"},
-		{"start --home HOME --set stack.wires=libp2", `stack.wires: "libp2": this build has no such wire (did you mean libp2p?)`},
-		{`start --home HOME --set stack.transports=["tcp","webrtc"]`, `stack.transports: "webrtc": this build has no such transport (known: tcp, quic)`},
-		{"start --home HOME --set stack.security=[]", "--set: stack.security: empty; stack.wires has a wire that needs a security (known: noise, tls)"},
-		{`start --home HOME --set stack.wires=comet --set stack.muxers=["yamux","yamux"]`, `--set: stack.muxers: "yamux" is there twice`},
+		{"start --home HOME --set stack.wires=libp2",
+			`stack.wires: "libp2": this build has no such wire (did you mean libp2p?)`},
+		{`start --home HOME --set stack.transports=["tcp","webrtc"]`,
+			`stack.transports: "webrtc": this build has no such transport (known: tcp, quic)`},
+		{"start --home HOME --set stack.security=[]",
+			"--set: stack.security: empty; stack.wires has a wire that needs a security (known: noise, tls)"},
+		{`start --home HOME --set stack.wires=comet --set stack.muxers=["yamux","yamux"]`,
+			`--set: stack.muxers: "yamux" is there twice`},
 		{"start --home HOME --set listen.addresses=/ip4/1.2.3.4/tcp/70000", "listen.addresses: "},
 		{"init --home HOME/x --listen /ip4/0.0.0.0/tcp", "listen.addresses: "},
 		{"init --home HOME/x --network=", "network: empty"},
@@ -101,13 +106,24 @@ func TestFailures(t *testing.T) {
 		{"no home", "start --home HOME/none", nil, "no config.toml in "},
 		{"home is a file", "start --home HOME/config.toml", nil, "config.toml"},
 		{"init below a file", "init --home HOME/config.toml/x", nil, "not a directory"},
-		{"config: unknown key", "start --home HOME", func(h string) { write(h, "config.toml", "network = \"n\"\n[peers]\nmax_outbond = 3\n") },
+		{"config: unknown key", "start --home HOME", func(h string) {
+			write(h, "config.toml", "network = \"n\"\n[peers]\nmax_outbond = 3\n")
+		},
 			"config.toml:3: peers.max_outbond: unknown key (did you mean max_outbound?)"},
-		{"config: syntax", "id --home HOME", func(h string) { write(h, "config.toml", "network = \n") }, "config.toml:1: "},
-		{"config: not text", "status --home HOME", func(h string) { write(h, "config.toml", "\x00\xff\xfe") }, "config.toml:1: "},
-		{"config: too large", "start --home HOME", func(h string) { write(h, "config.toml", strings.Repeat("# x\n", 1<<19)) }, "larger than 1048576 bytes"},
-		{"config: a folder", "start --home HOME", func(h string) { _ = os.Remove(h + "/config.toml"); _ = os.Mkdir(h+"/config.toml", 0o700) }, "is a directory"},
-		{"config: wire of another build", "start --home HOME", func(h string) { write(h, "config.toml", "[stack]\nwires = [\"comet\", \"devp2p\"]\n") },
+		{"config: syntax", "id --home HOME", func(h string) { write(h, "config.toml", "network = \n") },
+			"config.toml:1: "},
+		{"config: not text", "status --home HOME", func(h string) { write(h, "config.toml", "\x00\xff\xfe") },
+			"config.toml:1: "},
+		{"config: too large", "start --home HOME", func(h string) {
+			write(h, "config.toml", strings.Repeat("# x\n", 1<<19))
+		}, "larger than 1048576 bytes"},
+		{"config: a folder", "start --home HOME", func(h string) {
+			_ = os.Remove(h + "/config.toml")
+			_ = os.Mkdir(h+"/config.toml", 0o700)
+		}, "is a directory"},
+		{"config: wire of another build", "start --home HOME", func(h string) {
+			write(h, "config.toml", "[stack]\nwires = [\"comet\", \"devp2p\"]\n")
+		},
 			`config.toml:2: stack.wires: "devp2p": this build has no such wire (known: comet, libp2p)`},
 		{"config: security without a use", "start --home HOME", func(h string) {
 			write(h, "config.toml", "[stack]\nwires = [\"comet\"]\nsecurity = [\"tls\"]\n")
@@ -120,17 +136,29 @@ func TestFailures(t *testing.T) {
 		{"key: half", "id --home HOME", func(h string) {
 			write(h, "node_key.json", `{"priv_key":{"type":"tendermint/PrivKeyEd25519","value":"AAAA"}}`)
 		}, "node_key.json"},
-		{"key: a folder", "start --home HOME", func(h string) { _ = os.Remove(h + "/node_key.json"); _ = os.Mkdir(h+"/node_key.json", 0o700) }, "node_key.json"},
+		{"key: a folder", "start --home HOME", func(h string) {
+			_ = os.Remove(h + "/node_key.json")
+			_ = os.Mkdir(h+"/node_key.json", 0o700)
+		}, "node_key.json"},
 		{"key: missing", "id --home HOME", func(h string) { _ = os.Remove(h + "/node_key.json") }, "switchyard init"},
-		{"dial with a bad key", "dial 127.0.0.1:1 --own-key --home HOME", func(h string) { write(h, "node_key.json", "hello") }, "node_key.json"},
-		{"store: a file", "start --home HOME", func(h string) { _ = os.Mkdir(h+"/data", 0o700); write(h, "data/peers", "x") }, "store: "},
+		{"dial with a bad key", "dial 127.0.0.1:1 --own-key --home HOME", func(h string) {
+			write(h, "node_key.json", "hello")
+		}, "node_key.json"},
+		{"store: a file", "start --home HOME", func(h string) {
+			_ = os.Mkdir(h+"/data", 0o700)
+			write(h, "data/peers", "x")
+		}, "store: "},
 		{"store: below a file", "start --home HOME --set store.path=config.toml/peers", nil, "store: "},
-		{"port in use", "start --home HOME --set listen.addresses=/ip4/127.0.0.1/tcp/" + port, nil, "address already in use (another program has that port"},
+		{"port in use", "start --home HOME --set listen.addresses=/ip4/127.0.0.1/tcp/" + port, nil,
+			"address already in use (another program has that port"},
 		{"admin port in use", "start --home HOME --set admin.address=127.0.0.1:" + port, nil, "address already in use"},
-		{"not our address", "start --home HOME --set listen.addresses=/ip4/192.0.2.1/tcp/0", nil, "/ip4/192.0.2.1/tcp/0"},
+		{"not our address", "start --home HOME --set listen.addresses=/ip4/192.0.2.1/tcp/0", nil,
+			"/ip4/192.0.2.1/tcp/0"},
 		{"not running", "status --home HOME --set admin.address=127.0.0.1:1", nil, "no node answers at 127.0.0.1:1"},
-		{"not running: peers", "peers --home HOME --set admin.address=127.0.0.1:1", nil, "no node answers at 127.0.0.1:1"},
-		{"not running: ban", "ban 10.0.0.1 --home HOME --set admin.address=127.0.0.1:1", nil, "no node answers at 127.0.0.1:1"},
+		{"not running: peers", "peers --home HOME --set admin.address=127.0.0.1:1", nil,
+			"no node answers at 127.0.0.1:1"},
+		{"not running: ban", "ban 10.0.0.1 --home HOME --set admin.address=127.0.0.1:1", nil,
+			"no node answers at 127.0.0.1:1"},
 		{"admin off", "status --home HOME --set admin.address=", nil, "the admin API of "},
 		{"admin without port", "status --home HOME", nil, "has no fixed port"},
 		{"nobody listens", "dial 127.0.0.1:1", nil, "refused"},
@@ -154,13 +182,17 @@ func TestDialFailures(t *testing.T) {
 	for _, tt := range []struct{ name, call, stage, want string }{
 		{"refused", "dial 127.0.0.1:1 --json", "transport", "refused"},
 		{"wrong id", "dial " + string(key.ID()) + "@" + n.listen + " --json", "security", n.id},
-		{"wrong id, libp2p", "dial /ip4/127.0.0.1/tcp/" + n.port() + "/p2p/" + key.Public().PeerID() + " --json", "security", n.id},
+		{"wrong id, libp2p", "dial /ip4/127.0.0.1/tcp/" + n.port() + "/p2p/" + key.Public().PeerID() + " --json",
+			"security", n.id},
 		{"wrong id, QUIC", "dial " + n.listens[1] + "/p2p/" + key.Public().PeerID() + " --json", "security", n.id},
-		{"silent, QUIC", "dial /ip4/127.0.0.1/udp/1/quic-v1/p2p/" + key.Public().PeerID() + " --timeout 500ms --json", "transport", "nobody has answered within 500ms (--timeout)"},
+		{"silent, QUIC", "dial /ip4/127.0.0.1/udp/1/quic-v1/p2p/" + key.Public().PeerID() + " --timeout 500ms --json",
+			"transport", "nobody has answered within 500ms (--timeout)"},
 		{"wrong network, QUIC", "dial " + n.quic() + " --network other --json", "info", "test-net"},
 		{"wrong network, libp2p", "dial " + n.libp2p() + " --network other --json", "info", "test-net"},
-		{"QUIC at a TCP port", "dial /ip4/127.0.0.1/udp/" + n.port() + "/quic-v1 --timeout 500ms --json", "transport", "nobody has answered"},
-		{"refused, libp2p", "dial /ip4/127.0.0.1/tcp/1/p2p/" + key.Public().PeerID() + " --json", "transport", "refused"},
+		{"QUIC at a TCP port", "dial /ip4/127.0.0.1/udp/" + n.port() + "/quic-v1 --timeout 500ms --json", "transport",
+			"nobody has answered"},
+		{"refused, libp2p", "dial /ip4/127.0.0.1/tcp/1/p2p/" + key.Public().PeerID() + " --json", "transport",
+			"refused"},
 		{"echo without service, libp2p", "echo " + n.libp2p() + " --json", "echo", "services.echo.enabled"},
 		{"wrong network", "dial " + n.address() + " --network other --json", "info", "test-net"},
 		{"ping refused", "ping 127.0.0.1:1 --json", "transport", "refused"},
@@ -171,7 +203,8 @@ func TestDialFailures(t *testing.T) {
 			r := call(t, strings.Fields(tt.call)...)
 			oneLine(t, r, exitFailed, tt.want)
 			var f failureOf
-			if err := jsonInto(r.out, &f); err != nil || f.OK || f.Stage != tt.stage || f.Error == "" || !strings.Contains(f.Error, tt.want) {
+			if err := jsonInto(r.out, &f); err != nil || f.OK || f.Stage != tt.stage || f.Error == "" ||
+				!strings.Contains(f.Error, tt.want) {
 				t.Errorf("printed %q (%v), want stage %s", r.out, err, tt.stage)
 			}
 		})

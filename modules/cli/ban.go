@@ -16,7 +16,8 @@ func (p *Program) banCommand() *cobra.Command {
 		reason string
 	)
 	cmd := &cobra.Command{
-		Use: "ban TARGET", Short: "Ban a node id, an IP or a network (CIDR) at the running node", Args: takes("ID|IP|CIDR"),
+		Use: "ban TARGET", Short: "Ban a node id, an IP or a network (CIDR) at the running node",
+		Args: takes("ID|IP|CIDR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			target, err := banTarget(args[0])
 			if err != nil {

@@ -17,7 +17,8 @@ func (h *home) client() (*admin.Client, error) {
 		return nil, fmt.Errorf("the admin API of %s is off: set admin.address in its %s", cfg.Home, configName)
 	}
 	if host, port, err := net.SplitHostPort(cfg.Admin.Address); err == nil && port == "0" {
-		return nil, fmt.Errorf("admin.address %s has no fixed port: give the real one with --set admin.address=%s:PORT", cfg.Admin.Address, host)
+		return nil, fmt.Errorf("admin.address %s has no fixed port: give the real one with --set admin.address=%s:PORT",
+			cfg.Admin.Address, host)
 	}
 	return admin.NewClient(cfg.Admin.Address)
 }

@@ -20,13 +20,15 @@ import (
 
 func TestInit(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "new", "node")
-	out := must(t, "init", "--home", home, "--network", "my-net", "--moniker", "me", "--listen", "/ip4/127.0.0.1/tcp/1", "--listen", "/ip6/::1/tcp/2",
+	out := must(t, "init", "--home", home, "--network", "my-net", "--moniker", "me", "--listen", "/ip4/127.0.0.1/tcp/1",
+		"--listen", "/ip6/::1/tcp/2",
 		"--set", "peers.max_outbound=4", "--set", "discovery.pex.seed=true")
 	cfg, err := modules.Load(filepath.Join(home, "config.toml"), nil, standard.Plugins()...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Network != "my-net" || cfg.Moniker != "me" || strings.Join(cfg.Listen.Addresses, " ") != "/ip4/127.0.0.1/tcp/1 /ip6/::1/tcp/2" ||
+	if cfg.Network != "my-net" || cfg.Moniker != "me" ||
+		strings.Join(cfg.Listen.Addresses, " ") != "/ip4/127.0.0.1/tcp/1 /ip6/::1/tcp/2" ||
 		cfg.Peers.MaxOutbound != 4 || cfg.Discovery[0]["seed"] != true {
 		t.Errorf("wrote %+v", cfg)
 	}
@@ -34,7 +36,8 @@ func TestInit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if key.Warning() != nil || !strings.Contains(out, string(key.ID())) || !strings.Contains(out, key.Public().PeerID()) {
+	if key.Warning() != nil || !strings.Contains(out, string(key.ID())) ||
+		!strings.Contains(out, key.Public().PeerID()) {
 		t.Errorf("printed %q (warning %v)", out, key.Warning())
 	}
 
@@ -43,10 +46,12 @@ func TestInit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again := must(t, "init", "--home", home); !strings.Contains(again, string(key.ID())) || !strings.Contains(again, "my-net") {
+	if again := must(t, "init", "--home", home); !strings.Contains(again, string(key.ID())) ||
+		!strings.Contains(again, "my-net") {
 		t.Errorf("a second init printed %q", again)
 	}
-	if r := call(t, "init", "--home", home, "--network", "other"); r.code != exitFailed || !strings.Contains(r.err, "already there") {
+	if r := call(t, "init", "--home", home, "--network", "other"); r.code != exitFailed ||
+		!strings.Contains(r.err, "already there") {
 		t.Errorf("an init that asks for another configuration: %+v", r)
 	}
 	if after, _ := os.ReadFile(filepath.Join(home, "config.toml")); string(after) != string(before) {
@@ -60,7 +65,8 @@ func TestInitKeepsAKey(t *testing.T) {
 	if err := handshake.SaveNodeKey(filepath.Join(home, "node_key.json"), key); err != nil {
 		t.Fatal(err)
 	}
-	if out := must(t, "init", "--home", home); !strings.Contains(out, string(key.ID())) || strings.Contains(out, "(new)") {
+	if out := must(t, "init", "--home", home); !strings.Contains(out, string(key.ID())) ||
+		strings.Contains(out, "(new)") {
 		t.Errorf("printed %q", out)
 	}
 	var id struct {
@@ -69,7 +75,8 @@ func TestInitKeepsAKey(t *testing.T) {
 		PublicKey string `json:"public_key"`
 	}
 	mustJSON(t, &id, "id", "--home", home, "--json")
-	if id.NodeID != string(key.ID()) || id.PeerID != key.Public().PeerID() || id.PublicKey != base64.StdEncoding.EncodeToString(key.Public().Raw()) {
+	if id.NodeID != string(key.ID()) || id.PeerID != key.Public().PeerID() ||
+		id.PublicKey != base64.StdEncoding.EncodeToString(key.Public().Raw()) {
 		t.Errorf("id printed %+v", id)
 	}
 	if out := must(t, "id", "--home", home); !strings.Contains(out, id.NodeID) || !strings.Contains(out, id.PeerID) {
@@ -137,16 +144,19 @@ address = "127.0.0.1:26660"
 	if err := os.WriteFile(filepath.Join(home, "config.toml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	n := startNode(t, home, "--set", `listen.addresses=["/ip4/127.0.0.1/tcp/0","/ip4/127.0.0.1/udp/0/quic-v1"]`, "--set", "admin.address=127.0.0.1:0")
+	n := startNode(t, home, "--set", `listen.addresses=["/ip4/127.0.0.1/tcp/0","/ip4/127.0.0.1/udp/0/quic-v1"]`,
+		"--set", "admin.address=127.0.0.1:0")
 	log, code := n.stop(syscall.SIGTERM)
-	if code != exitDone || len(n.listens) != 2 || strings.Count(log, `"level":"WARN"`) != 1 || !strings.Contains(log, "config.toml:41: services.relay: this build has no such service") {
+	if code != exitDone || len(n.listens) != 2 || strings.Count(log, `"level":"WARN"`) != 1 ||
+		!strings.Contains(log, "config.toml:41: services.relay: this build has no such service") {
 		t.Errorf("exit code %d, listens on %v, log:\n%s", code, n.listens, log)
 	}
 }
 
 // TestNode runs two nodes and every command that looks at one.
 func TestNode(t *testing.T) {
-	a := startNode(t, initHome(t, "--moniker", "anna", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1", "--set", "services.echo.enabled=true"))
+	a := startNode(t, initHome(t, "--moniker", "anna", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1", "--set",
+		"services.echo.enabled=true"))
 	b := startNode(t, initHome(t, "--moniker", "bert"), "--set", "peers.persistent="+a.address())
 
 	t.Run("peers", func(t *testing.T) {
@@ -155,12 +165,14 @@ func TestNode(t *testing.T) {
 			mustJSON(t, &peers, a.ask("peers", "--json")...)
 			return len(peers) == 1
 		})
-		if p := peers[0]; string(p.NodeID) != b.id || p.Moniker != "bert" || p.Direction != "inbound" || p.Wire != "comet" || p.Transport != "tcp" ||
+		if p := peers[0]; string(p.NodeID) != b.id || p.Moniker != "bert" || p.Direction != "inbound" ||
+			p.Wire != "comet" || p.Transport != "tcp" ||
 			p.Security != "secretconn" || p.Muxer != "mconn" || p.Network != "test-net" {
 			t.Errorf("a's peer: %+v", p)
 		}
 		out := must(t, b.ask("peers")...)
-		if !regexp.MustCompile(`(?m)^` + a.id[:8] + ` +out\* +anna +comet/tcp/secretconn/mconn .* /ip4/127.0.0.1/tcp/\d+$`).MatchString(out) {
+		if !regexp.MustCompile(`(?m)^` + a.id[:8] +
+			` +out\* +anna +comet/tcp/secretconn/mconn .* /ip4/127.0.0.1/tcp/\d+$`).MatchString(out) {
 			t.Errorf("b's peers:\n%s", out)
 		}
 	})
@@ -168,7 +180,8 @@ func TestNode(t *testing.T) {
 	t.Run("status", func(t *testing.T) {
 		var s admin.Status
 		mustJSON(t, &s, b.ask("status", "--json")...)
-		if string(s.NodeID) != b.id || s.Network != "test-net" || s.Moniker != "bert" || s.Peers.Outbound != 1 || s.Store.Known != 1 || !strings.HasPrefix(s.Version, "switchyard/") {
+		if string(s.NodeID) != b.id || s.Network != "test-net" || s.Moniker != "bert" || s.Peers.Outbound != 1 ||
+			s.Store.Known != 1 || !strings.HasPrefix(s.Version, "switchyard/") {
 			t.Errorf("%+v", s)
 		}
 		if out := must(t, a.ask("status")...); !strings.Contains(out, a.id) || !strings.Contains(out, "1 inbound") {
@@ -183,8 +196,10 @@ func TestNode(t *testing.T) {
 		for _, s := range d.Stages {
 			names += s.Name + " "
 		}
-		if !d.OK || d.NodeID != a.id || d.Wire != "comet" || d.Transport != "tcp" || d.Security != "secretconn" || d.Muxer != "mconn" || names != "transport security muxer info " ||
-			d.Info.Moniker != "anna" || d.Info.Network != "test-net" || fmt.Sprint(d.Info.Channels) != "[0 126]" || d.PeerID == "" || len(d.Info.Listen) != 1 {
+		if !d.OK || d.NodeID != a.id || d.Wire != "comet" || d.Transport != "tcp" || d.Security != "secretconn" ||
+			d.Muxer != "mconn" || names != "transport security muxer info " ||
+			d.Info.Moniker != "anna" || d.Info.Network != "test-net" || fmt.Sprint(d.Info.Channels) != "[0 126]" ||
+			d.PeerID == "" || len(d.Info.Listen) != 1 {
 			t.Errorf("%+v", d)
 		}
 		for _, args := range [][]string{
@@ -195,7 +210,8 @@ func TestNode(t *testing.T) {
 			{"dial", a.address(), "--home", initHome(t), "--own-key"}, // and a key
 			{"dial", a.address(), "--home", a.home},
 		} {
-			if out := must(t, args...); !strings.Contains(out, a.id) || !strings.Contains(out, "anna") || !strings.Contains(out, "security") {
+			if out := must(t, args...); !strings.Contains(out, a.id) || !strings.Contains(out, "anna") ||
+				!strings.Contains(out, "security") {
 				t.Errorf("%v printed\n%s", args, out)
 			}
 		}
@@ -216,24 +232,29 @@ func TestNode(t *testing.T) {
 			}
 			var d dialResult
 			mustJSON(t, &d, args...)
-			if link := strings.Join([]string{d.Wire, d.Transport, d.Security, d.Muxer}, " "); !d.OK || d.NodeID != a.id || d.PeerID != a.peerID || link != tt.link || len(d.Stages) != 4 ||
-				d.Info.Moniker != "anna" || d.Info.Network != "test-net" || fmt.Sprint(d.Info.Channels) != "[0 126]" || !slices.Contains(d.Info.Protocols, "/echo/1.0.0") ||
+			if link := strings.Join([]string{d.Wire, d.Transport, d.Security, d.Muxer}, " "); !d.OK ||
+				d.NodeID != a.id || d.PeerID != a.peerID || link != tt.link || len(d.Stages) != 4 ||
+				d.Info.Moniker != "anna" || d.Info.Network != "test-net" || fmt.Sprint(d.Info.Channels) != "[0 126]" ||
+				!slices.Contains(d.Info.Protocols, "/echo/1.0.0") ||
 				!strings.HasPrefix(d.Info.Version, "switchyard/") || len(d.Info.Listen) != 2 {
 				t.Errorf("%v: %+v", args, d)
 			}
 		}
 		for _, addr := range []string{a.libp2p(), a.quic()} {
 			var r roundTrips
-			if mustJSON(t, &r, "ping", addr, "--count", "3", "--interval", "0s", "--json"); !r.OK || r.Count != 3 || r.RTT.Min <= 0 {
+			if mustJSON(t, &r, "ping", addr, "--count", "3", "--interval", "0s", "--json"); !r.OK || r.Count != 3 ||
+				r.RTT.Min <= 0 {
 				t.Errorf("ping %s: %+v", addr, r)
 			}
 			for _, size := range []string{"0", "1", "65536", "4194304", "16777216"} {
-				if mustJSON(t, &r, "echo", addr, "--count", "2", "--size", size, "--json"); !r.OK || fmt.Sprint(r.Size) != size || r.RTT.Min <= 0 {
+				if mustJSON(t, &r, "echo", addr, "--count", "2", "--size", size, "--json"); !r.OK ||
+					fmt.Sprint(r.Size) != size || r.RTT.Min <= 0 {
 					t.Errorf("echo %s: %+v", addr, r)
 				}
 			}
 		}
-		if r := call(t, "echo", b.libp2p()); r.code != exitFailed || !strings.Contains(r.err, "services.echo.enabled") || strings.Count(r.err, "\n") != 1 {
+		if r := call(t, "echo", b.libp2p()); r.code != exitFailed ||
+			!strings.Contains(r.err, "services.echo.enabled") || strings.Count(r.err, "\n") != 1 {
 			t.Errorf("a node without the service: %+v", r)
 		}
 	})
@@ -242,7 +263,8 @@ func TestNode(t *testing.T) {
 		for _, addr := range []string{a.address(), a.libp2p(), a.listen} {
 			r := call(t, "dial", addr, "--home", a.home, "--own-key", "--json")
 			var f failureOf
-			if err := jsonInto(r.out, &f); err != nil || r.code != exitFailed || f.Stage != "security" || !strings.Contains(f.Error, "--own-key") {
+			if err := jsonInto(r.out, &f); err != nil || r.code != exitFailed || f.Stage != "security" ||
+				!strings.Contains(f.Error, "--own-key") {
 				t.Errorf("%s: %+v", addr, r)
 			}
 		}
@@ -251,7 +273,8 @@ func TestNode(t *testing.T) {
 	t.Run("ping", func(t *testing.T) {
 		var r roundTrips
 		mustJSON(t, &r, "ping", a.address(), "--count", "3", "--interval", "0s", "--json")
-		if !r.OK || r.Count != 3 || r.RTT.Min <= 0 || r.RTT.Max < r.RTT.P99 || r.RTT.P99 < r.RTT.P50 || r.RTT.P50 < r.RTT.Min {
+		if !r.OK || r.Count != 3 || r.RTT.Min <= 0 || r.RTT.Max < r.RTT.P99 || r.RTT.P99 < r.RTT.P50 ||
+			r.RTT.P50 < r.RTT.Min {
 			t.Errorf("%+v", r)
 		}
 		if out := must(t, "ping", a.address(), "--count", "2"); !strings.Contains(out, "2 sent, all answered") {
@@ -267,21 +290,26 @@ func TestNode(t *testing.T) {
 				t.Errorf("%s bytes: %+v", size, r)
 			}
 		}
-		if r := call(t, "echo", b.address()); r.code != exitFailed || !strings.Contains(r.err, "services.echo.enabled") || strings.Count(r.err, "\n") != 1 {
+		if r := call(t, "echo", b.address()); r.code != exitFailed ||
+			!strings.Contains(r.err, "services.echo.enabled") || strings.Count(r.err, "\n") != 1 {
 			t.Errorf("a node without the service: %+v", r)
 		}
 	})
 
 	t.Run("ban", func(t *testing.T) {
-		if out := must(t, a.ask("ban", "10.0.0.0/8", "--for", "1h", "--reason", "a test")...); out != "banned 10.0.0.0/8 for 1h0m0s\n" {
+		if out := must(t, a.ask("ban", "10.0.0.0/8", "--for", "1h", "--reason",
+			"a test")...); out != "banned 10.0.0.0/8 for 1h0m0s\n" {
 			t.Errorf("printed %q", out)
 		}
 		must(t, a.ask("unban", "10.0.0.0/8")...)
-		if r := call(t, a.ask("unban", "10.0.0.0/8")...); r.code != exitFailed || !strings.Contains(r.err, "not banned") {
+		if r := call(t, a.ask("unban", "10.0.0.0/8")...); r.code != exitFailed ||
+			!strings.Contains(r.err, "not banned") {
 			t.Errorf("a second unban: %+v", r)
 		}
 		must(t, a.ask("ban", b.id)...)
-		eventually(t, "the banned peer is gone", func() bool { return strings.Contains(must(t, a.ask("peers")...), "no peers") })
+		eventually(t, "the banned peer is gone", func() bool {
+			return strings.Contains(must(t, a.ask("peers")...), "no peers")
+		})
 		must(t, a.ask("unban", b.id)...)
 		eventually(t, "the persistent peer is back", func() bool {
 			var peers []admin.Peer
@@ -291,7 +319,8 @@ func TestNode(t *testing.T) {
 	})
 
 	t.Run("store", func(t *testing.T) {
-		if r := call(t, "start", "--home", a.home, "--set", "listen.addresses=[]"); r.code != exitFailed || !strings.Contains(r.err, "in use by another process") {
+		if r := call(t, "start", "--home", a.home, "--set", "listen.addresses=[]"); r.code != exitFailed ||
+			!strings.Contains(r.err, "in use by another process") {
 			t.Errorf("a second process with the same store: %+v", r)
 		}
 	})
@@ -328,7 +357,8 @@ func TestDemo(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
 	out := must(t, "demo", "--nodes", "3", "--duration", "6s")
-	if !regexp.MustCompile(`(?m)^3 nodes stopped in .*: [23] links, [1-9]\d* of \d+ echoes came back byte-equal\.$`).MatchString(out) {
+	last := regexp.MustCompile(`(?m)^3 nodes stopped in .*: [23] links, [1-9]\d* of \d+ echoes came back byte-equal\.$`)
+	if !last.MatchString(out) {
 		t.Errorf("printed\n%s", out)
 	}
 	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
@@ -350,7 +380,8 @@ func TestVersionHelpAndCompletion(t *testing.T) {
 		}
 	}
 	out := must(t, "help")
-	for _, name := range []string{"init", "start", "id", "status", "peers", "dial", "ping", "echo", "ban", "unban", "demo", "version", "completion"} {
+	for _, name := range []string{"init", "start", "id", "status", "peers", "dial", "ping", "echo", "ban", "unban",
+		"demo", "version", "completion"} {
 		if !regexp.MustCompile(`(?m)^  ` + name + ` `).MatchString(out) {
 			t.Errorf("help does not list %s", name)
 		}

@@ -22,8 +22,10 @@ func strangers(t *testing.T, random *rand.Rand, n int) string {
 	entries := make([]string, n)
 	for i := range entries {
 		id := fmt.Sprintf("%016x%016x%08x", random.Uint64(), random.Uint64(), random.Uint32())
-		entries[i] = fmt.Sprintf(`{"addr":{"id":%q,"ip":"127.%d.%d.%d","port":1},"src":{"id":%q,"ip":"127.0.0.1","port":1},"buckets":[1],"attempts":0,"bucket_type":1,`+
-			`"last_attempt":"2026-01-01T00:00:00Z","last_success":"2026-01-01T00:00:00Z","last_ban_time":"0001-01-01T00:00:00Z"}`,
+		entries[i] = fmt.Sprintf(`{"addr":{"id":%q,"ip":"127.%d.%d.%d","port":1},`+
+			`"src":{"id":%q,"ip":"127.0.0.1","port":1},"buckets":[1],"attempts":0,"bucket_type":1,`+
+			`"last_attempt":"2026-01-01T00:00:00Z","last_success":"2026-01-01T00:00:00Z",`+
+			`"last_ban_time":"0001-01-01T00:00:00Z"}`,
 			id, 1+random.IntN(250), random.IntN(250), 1+random.IntN(250), id)
 	}
 	path := filepath.Join(t.TempDir(), "addrbook.json")
@@ -100,7 +102,8 @@ func (l *banLedger) work(t *testing.T, n *node, random *rand.Rand, acks int) {
 	workers.Wait()
 }
 
-// check compares the bans of the node that has started again with what was acknowledged; lost are the missing ones. It then takes over what is there.
+// check compares the bans of the node that has started again with what was acknowledged; lost are the missing ones. It
+// then takes over what is there.
 func (l *banLedger) check(t *testing.T, n *node) (lost int) {
 	t.Helper()
 	client, err := admin.NewClient(n.admin)
@@ -171,8 +174,8 @@ func saysLost(log string) bool {
 }
 
 // TestKilledAndDamaged kills a node with peers around it at random moments of its work, damages its store now and then,
-// and starts it again. It always starts. Every ban that was acknowledged is there, unless the keep log was damaged, which
-// the node then says, and no other damage loses any.
+// and starts it again. It always starts. Every ban that was acknowledged is there, unless the keep log was damaged,
+// which the node then says, and no other damage loses any.
 func TestKilledAndDamaged(t *testing.T) {
 	seed, asked := longtest.FromSeed(t)
 	if !asked {
@@ -204,7 +207,8 @@ func TestKilledAndDamaged(t *testing.T) {
 		_ = n.cmd.Wait()
 		said := saysLost(log) || strings.HasPrefix(how, "cut") // which may look as if no more had been written
 		if lost > 0 && (name != "keep.log" || !said) || n.stderr.Len() > 0 {
-			t.Fatalf("round %d, after a kill and %q %s: %d bans are lost\n%s%s", round, name, how, lost, n.stderr.String(), log)
+			t.Fatalf("round %d, after a kill and %q %s: %d bans are lost\n%s%s", round, name, how, lost,
+				n.stderr.String(), log)
 		}
 		losses += lost
 		if name, how = "", ""; random.IntN(2) == 0 {

@@ -31,8 +31,10 @@ func (p *Program) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Run a network of real nodes on this machine", Args: takes(),
 		Long: "Run a network of real nodes on this machine, until Ctrl-C.\n\n" +
-			"Every node is whole and has its own key, folder and ports. They speak different wires: the first everything, the others in turn only comet, only\n" +
-			"libp2p over TCP, only libp2p over QUIC, or everything again. All of them know one address: that of the first. The table shows how they find each\n" +
+			"Every node is whole and has its own key, folder and ports. They speak different wires: the first " +
+			"everything, the others in turn only comet, only\n" +
+			"libp2p over TCP, only libp2p over QUIC, or everything again. All of them know one address: that of the " +
+			"first. The table shows how they find each\n" +
 			"other through it (PEX), over which wire each link goes, and how the echoes cross.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if nodes < demoFewest || nodes > demoMost {
@@ -62,7 +64,8 @@ func (p *Program) demo(ctx context.Context, out io.Writer, count int, duration t
 		ctx, cancel = context.WithTimeout(ctx, duration)
 		defer cancel()
 	}
-	fmt.Fprintf(out, "%d nodes on 127.0.0.1. They speak different wires, and know one address: that of node 1, which speaks all.", count)
+	fmt.Fprintf(out, "%d nodes on 127.0.0.1. They speak different wires, and know one address: that of node 1, which "+
+		"speaks all.", count)
 	if duration == 0 {
 		fmt.Fprint(out, " Ctrl-C ends it.")
 	}
@@ -105,7 +108,8 @@ func (p *Program) demo(ctx context.Context, out io.Writer, count int, duration t
 	return nil
 }
 
-// watch shows the network until ctx ends or a node has failed: as a table that is redrawn on a terminal, else as a line now and then and the table at the end.
+// watch shows the network until ctx ends or a node has failed: as a table that is redrawn on a terminal, else as a line
+// now and then and the table at the end.
 func watch(ctx context.Context, failed <-chan struct{}, out io.Writer, nodes []*demoNode, began time.Time) {
 	live, drawn := isTerminal(out), 0
 	every := demoTellEvery
@@ -148,7 +152,8 @@ func watch(ctx context.Context, failed <-chan struct{}, out io.Writer, nodes []*
 	}
 }
 
-// demoTable is the table of all nodes, and the totals beneath. The last column has a letter for each node: how the link to it goes.
+// demoTable is the table of all nodes, and the totals beneath. The last column has a letter for each node: how the link
+// to it goes.
 func demoTable(nodes []*demoNode, up time.Duration) []string {
 	t := table{heads: []string{">NODE", "SPEAKS", "ID", ">PORT", ">PEERS", ">KNOWS", ">ECHOES", ">BACK", ">RTT"}}
 	matrix := len(nodes) <= demoMatrix
@@ -157,7 +162,8 @@ func demoTable(nodes []*demoNode, up time.Duration) []string {
 	}
 	for _, n := range nodes {
 		s := n.state()
-		cells := []string{fmt.Sprint(n.number), n.kind.name, s.id, s.port, fmt.Sprint(s.peers), fmt.Sprint(s.known), fmt.Sprint(s.sent), fmt.Sprint(s.returned), rtt(milliseconds(s.rtt))}
+		cells := []string{fmt.Sprint(n.number), n.kind.name, s.id, s.port, fmt.Sprint(s.peers), fmt.Sprint(s.known),
+			fmt.Sprint(s.sent), fmt.Sprint(s.returned), rtt(milliseconds(s.rtt))}
 		if matrix {
 			cells = append(cells, demoLinks(n, nodes, s.linkTo))
 		}
@@ -165,7 +171,9 @@ func demoTable(nodes []*demoNode, up time.Duration) []string {
 	}
 	lines := t.lines()
 	if matrix {
-		lines = append(lines, "", "LINKS to node 1, 2, ...: C comet, L libp2p over TCP, Q libp2p over QUIC, . none yet, space: no wire in common")
+		lines = append(lines, "",
+			"LINKS to node 1, 2, ...: C comet, L libp2p over TCP, Q libp2p over QUIC, . none yet, space: no wire in "+
+				"common")
 	}
 	return append(lines, "", demoLine(nodes, up))
 }
@@ -201,7 +209,9 @@ func demoLine(nodes []*demoNode, up time.Duration) string {
 			}
 		}
 	}
-	return fmt.Sprintf("%7s  %d of %d nodes up; %d of %d links (%d comet, %d TCP, %d QUIC); %d echoes, %d back, %d failed; round trip %s",
-		span(up), total.up, len(nodes), total.links(), possible, total.total[linkComet], total.total[linkTCP], total.total[linkQUIC],
+	return fmt.Sprintf("%7s  %d of %d nodes up; %d of %d links (%d comet, %d TCP, %d QUIC); %d echoes, %d back, %d "+
+		"failed; round trip %s",
+		span(up), total.up, len(nodes), total.links(), possible, total.total[linkComet], total.total[linkTCP],
+		total.total[linkQUIC],
 		total.sent, total.returned, total.failed, rtt(milliseconds(total.rtt)))
 }

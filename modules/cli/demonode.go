@@ -36,18 +36,28 @@ const (
 	anyQUIC = "/ip4/127.0.0.1/udp/0/quic-v1"
 )
 
-// demoKinds are the kinds in the order in which nodes take them. The first node, through which all find each other, has to speak everything.
+// demoKinds are the kinds in the order in which nodes take them. The first node, through which all find each other, has
+// to speak everything.
 var demoKinds = []demoKind{
-	{"all", []string{"tcp", "quic"}, []string{"comet", "libp2p"}, []string{anyTCP, anyQUIC}, func(a string) bool { return strings.Contains(a, "/p2p/") }},
-	{"comet", []string{"tcp"}, []string{"comet"}, []string{anyTCP}, func(a string) bool { return strings.Contains(a, "/mconn/") }},
-	{"libp2p", []string{"tcp"}, []string{"libp2p"}, []string{anyTCP}, func(a string) bool { return strings.Contains(a, "/tcp/") && strings.Contains(a, "/p2p/") }},
-	{"quic", []string{"quic"}, []string{"libp2p"}, []string{anyQUIC}, func(a string) bool { return strings.Contains(a, "/quic-v1/") }},
+	{"all", []string{"tcp", "quic"}, []string{"comet", "libp2p"}, []string{anyTCP, anyQUIC}, func(a string) bool {
+		return strings.Contains(a, "/p2p/")
+	}},
+	{"comet", []string{"tcp"}, []string{"comet"}, []string{anyTCP}, func(a string) bool {
+		return strings.Contains(a, "/mconn/")
+	}},
+	{"libp2p", []string{"tcp"}, []string{"libp2p"}, []string{anyTCP}, func(a string) bool {
+		return strings.Contains(a, "/tcp/") && strings.Contains(a, "/p2p/")
+	}},
+	{"quic", []string{"quic"}, []string{"libp2p"}, []string{anyQUIC}, func(a string) bool {
+		return strings.Contains(a, "/quic-v1/")
+	}},
 }
 
 // meets says whether two kinds have a way to each other.
 func (k demoKind) meets(other demoKind) bool {
 	both := func(a, b []string, name string) bool { return slices.Contains(a, name) && slices.Contains(b, name) }
-	return both(k.wires, other.wires, "libp2p") && (both(k.transports, other.transports, "quic") || both(k.transports, other.transports, "tcp")) ||
+	return both(k.wires, other.wires, "libp2p") &&
+		(both(k.transports, other.transports, "quic") || both(k.transports, other.transports, "tcp")) ||
 		both(k.wires, other.wires, "comet") && both(k.transports, other.transports, "tcp")
 }
 
@@ -111,10 +121,12 @@ func kindOf(p *host.PeerInfo) linkKind {
 }
 
 func newDemoNode(p *Program, number int, home string) *demoNode {
-	return &demoNode{program: p, number: number, kind: demoKinds[(number-1)%len(demoKinds)], home: home, ready: make(chan struct{})}
+	return &demoNode{program: p, number: number, kind: demoKinds[(number-1)%len(demoKinds)], home: home,
+		ready: make(chan struct{})}
 }
 
-// run is the life of the node. seed are the addresses of the first node, none for itself; it is given the first that it can use.
+// run is the life of the node. seed are the addresses of the first node, none for itself; it is given the first that it
+// can use.
 func (n *demoNode) run(ctx context.Context, seed []string) error {
 	cfg := modules.Default()
 	cfg.Home, cfg.Network, cfg.Moniker = n.home, "demo", fmt.Sprintf("demo-%d", n.number)
@@ -140,15 +152,16 @@ func (n *demoNode) run(ctx context.Context, seed []string) error {
 	var calls sync.WaitGroup
 	calling, stop := context.WithCancel(ctx)
 	defer stop()
-	err := modules.Run(ctx, modules.Node(cfg, list...), fx.Populate(&n.host, &n.store, &n.admin), fx.Invoke(func(lc fx.Lifecycle) {
-		lc.Append(fx.StartStopHook(func() {
-			close(n.ready)
-			calls.Go(func() { n.call(calling) })
-		}, func() {
-			stop()
-			calls.Wait()
+	err := modules.Run(ctx, modules.Node(cfg, list...), fx.Populate(&n.host, &n.store, &n.admin),
+		fx.Invoke(func(lc fx.Lifecycle) {
+			lc.Append(fx.StartStopHook(func() {
+				close(n.ready)
+				calls.Go(func() { n.call(calling) })
+			}, func() {
+				stop()
+				calls.Wait()
+			}))
 		}))
-	}))
 	if err != nil {
 		return fmt.Errorf("node %d: %w", n.number, err)
 	}

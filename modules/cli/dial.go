@@ -39,8 +39,10 @@ type remoteInfo struct {
 	Listen    []string `json:"listen"`
 }
 
-const addressHelp = "ADDRESS says the wire too: id@host:port and /ip4/1.2.3.4/tcp/26656/mconn/<id> are comet, /ip4/1.2.3.4/tcp/26656/p2p/<peer id> is libp2p,\n" +
-	"and /ip4/1.2.3.4/udp/26656/quic-v1/p2p/<peer id> libp2p over QUIC. Without the id, whoever answers is accepted, and the wires are tried in turn.\n\n"
+const addressHelp = "ADDRESS says the wire too: id@host:port and /ip4/1.2.3.4/tcp/26656/mconn/<id> are comet, " +
+	"/ip4/1.2.3.4/tcp/26656/p2p/<peer id> is libp2p,\n" +
+	"and /ip4/1.2.3.4/udp/26656/quic-v1/p2p/<peer id> libp2p over QUIC. Without the id, whoever answers is accepted, " +
+	"and the wires are tried in turn.\n\n"
 
 func (p *Program) dialCommand() *cobra.Command {
 	f := visitFlags{home: home{p: p}}
@@ -48,7 +50,8 @@ func (p *Program) dialCommand() *cobra.Command {
 		Use: "dial ADDRESS", Short: "Make one handshake, stage by stage, then hang up", Args: takes("ADDRESS"),
 		Long: "Make one handshake, stage by stage, then hang up.\n\n" +
 			addressHelp +
-			"Without --network and --home, a first handshake learns the remote's network and a second one is made as a member of it. A plain libp2p node\n" +
+			"Without --network and --home, a first handshake learns the remote's network and a second one is made as " +
+			"a member of it. A plain libp2p node\n" +
 			"has no network, and does not ask for ours.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			addr, err := address(args[0])
@@ -73,7 +76,9 @@ func (p *Program) dialCommand() *cobra.Command {
 			defer visit.end()
 			if !f.json { // the first two were printed as they came
 				for _, s := range link.Stages[min(2, len(link.Stages)):] {
-					printStage(out, s.Name, s.Took, map[string]string{handshake.StageMuxer: link.Muxer, handshake.StageInfo: "node info exchanged"}[s.Name])
+					printStage(out, s.Name, s.Took,
+						map[string]string{handshake.StageMuxer: link.Muxer,
+							handshake.StageInfo: "node info exchanged"}[s.Name])
 				}
 			}
 			if err := visit.settle(cmd.Context()); err != nil {
@@ -107,7 +112,8 @@ func printLink(w io.Writer, l *handshake.Link) {
 	if l.Remote.Guest {
 		pairs = append(pairs, [2]string{"guest", "a libp2p node of no known network"})
 	} else {
-		pairs = append(pairs, [][2]string{{"moniker", l.Remote.Moniker}, {"network", l.Remote.Network}, {"channels", strings.Join(channels, " ")}}...)
+		pairs = append(pairs, [][2]string{{"moniker", l.Remote.Moniker}, {"network", l.Remote.Network},
+			{"channels", strings.Join(channels, " ")}}...)
 	}
 	pairs = append(pairs, [2]string{"version", l.Remote.Version})
 	if len(l.Remote.Protocols) > 0 {
@@ -130,7 +136,8 @@ func resultOf(addr string, l *handshake.Link) dialResult {
 		Stages: []stageMS{},
 		Info: remoteInfo{
 			Moniker: l.Remote.Moniker, Network: l.Remote.Network, Version: l.Remote.Version,
-			Channels: []int{}, Protocols: append([]string{}, l.Remote.Protocols...), Listen: append([]string{}, l.Remote.Listen...),
+			Channels: []int{}, Protocols: append([]string{}, l.Remote.Protocols...),
+			Listen: append([]string{}, l.Remote.Listen...),
 		},
 	}
 	for _, s := range l.Stages {

@@ -57,7 +57,8 @@ func (h *home) config() (modules.Config, error) {
 	}
 	cfg, err := modules.Load(filepath.Join(dir, configName), h.sets, h.p.Plugins...)
 	if errors.Is(err, fs.ErrNotExist) {
-		return modules.Config{}, fmt.Errorf("no %s in %s: make a node there with %s init --home %s", configName, dir, h.p.Name, dir)
+		return modules.Config{},
+			fmt.Errorf("no %s in %s: make a node there with %s init --home %s", configName, dir, h.p.Name, dir)
 	}
 	if err != nil {
 		return modules.Config{}, err

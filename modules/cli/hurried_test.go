@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestDialTwice: a remote whose network is not known is dialed twice, and some hang up on a second connection that comes at once.
+// TestDialTwice: a remote whose network is not known is dialed twice, and some hang up on a second connection that
+// comes at once.
 func TestDialTwice(t *testing.T) {
 	n := startNode(t, initHome(t))
 	door, err := net.Listen("tcp", "127.0.0.1:0")
@@ -42,7 +43,8 @@ func TestDialTwice(t *testing.T) {
 	})
 	defer wg.Wait()
 	defer door.Close()
-	if out := must(t, "dial", n.id+"@"+door.Addr().String()); !strings.Contains(out, "the remote hung up; once more") || !strings.Contains(out, "test-net") {
+	if out := must(t, "dial", n.id+"@"+door.Addr().String()); !strings.Contains(out, "the remote hung up; once more") ||
+		!strings.Contains(out, "test-net") {
 		t.Error(out)
 	}
 }

@@ -26,7 +26,8 @@ func (p *Program) idCommand() *cobra.Command {
 					PublicKey string `json:"public_key"`
 				}{string(key.ID()), key.Public().PeerID(), public})
 			}
-			printPairs(cmd.OutOrStdout(), [][2]string{{"node id", string(key.ID())}, {"peer id", key.Public().PeerID()}, {"public key", public}})
+			printPairs(cmd.OutOrStdout(),
+				[][2]string{{"node id", string(key.ID())}, {"peer id", key.Public().PeerID()}, {"public key", public}})
 			return nil
 		},
 	}

@@ -22,7 +22,8 @@ func (p *Program) initCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "init", Short: "Make the folder of a node: config.toml and node_key.json", Args: takes(),
 		Long: "Make the folder of a node: config.toml and node_key.json.\n\n" +
-			"A key that is already there is kept, so the node key of a CometBFT node can be put there before. A configuration that is already\n" +
+			"A key that is already there is kept, so the node key of a CometBFT node can be put there before. A " +
+			"configuration that is already\n" +
 			"there is kept too, and no flag may ask for another one.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg := modules.Default()
@@ -50,14 +51,16 @@ func (p *Program) initCommand() *cobra.Command {
 				return err
 			}
 			cfg.Home = dir
-			asked := flags.Changed("network") || flags.Changed("moniker") || flags.Changed("listen") || flags.Changed("set")
+			asked := flags.Changed("network") || flags.Changed("moniker") || flags.Changed("listen") ||
+				flags.Changed("set")
 			return p.makeHome(cmd, cfg, asked)
 		},
 	}
 	h.flags(cmd)
 	cmd.Flags().StringVar(&network, "network", "", "the network's name (default \"switchyard\")")
 	cmd.Flags().StringVar(&moniker, "moniker", "", "the name that peers see (default \"switchyard\")")
-	cmd.Flags().StringArrayVar(&listen, "listen", nil, "multiaddr to listen on, such as /ip4/0.0.0.0/tcp/26656 (repeatable)")
+	cmd.Flags().StringArrayVar(&listen, "listen", nil,
+		"multiaddr to listen on, such as /ip4/0.0.0.0/tcp/26656 (repeatable)")
 	cmd.Flags().Lookup("set").Usage = "write a configuration key: KEY=VALUE (repeatable)"
 	return cmd
 }
@@ -99,7 +102,8 @@ func (p *Program) makeHome(cmd *cobra.Command, cfg modules.Config, asked bool) e
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", p.Name, message(w))
 	}
 	printPairs(cmd.OutOrStdout(), [][2]string{
-		{"config", file}, {"key", keyFile}, {"node id", string(key.ID())}, {"peer id", key.Public().PeerID()}, {"network", cfg.Network},
+		{"config", file}, {"key", keyFile}, {"node id", string(key.ID())}, {"peer id", key.Public().PeerID()},
+		{"network", cfg.Network},
 	})
 	return nil
 }

@@ -118,14 +118,16 @@ type node struct {
 func initHome(t *testing.T, args ...string) string {
 	t.Helper()
 	home := t.TempDir()
-	must(t, append([]string{"init", "--home", home, "--network", "test-net", "--listen", "/ip4/127.0.0.1/tcp/0", "--set", "admin.address=127.0.0.1:0"}, args...)...)
+	must(t, append([]string{"init", "--home", home, "--network", "test-net", "--listen", "/ip4/127.0.0.1/tcp/0",
+		"--set", "admin.address=127.0.0.1:0"}, args...)...)
 	return home
 }
 
 // startNode runs a node until the test ends, or until stop.
 func startNode(t *testing.T, home string, args ...string) *node {
 	t.Helper()
-	return startCommandNode(t, home, exec.Command(program, append([]string{"start", "--home", home, "--log-format", "json"}, args...)...))
+	return startCommandNode(t, home,
+		exec.Command(program, append([]string{"start", "--home", home, "--log-format", "json"}, args...)...))
 }
 
 // startCommandNode is startNode with a command of its own.

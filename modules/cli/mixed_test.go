@@ -21,8 +21,9 @@ type mixedNode struct {
 	admin *admin.Client
 }
 
-// TestMixedNetwork runs twelve processes that speak different wires and know one address, that of a node that speaks all. Every two that have a wire in
-// common get a link, over a wire that both have, and those that have none get none; the echo service answers on every wire.
+// TestMixedNetwork runs twelve processes that speak different wires and know one address, that of a node that speaks
+// all. Every two that have a wire in common get a link, over a wire that both have, and those that have none get none;
+// the echo service answers on every wire.
 func TestMixedNetwork(t *testing.T) {
 	kinds := map[string]demoKind{}
 	for _, k := range demoKinds {
@@ -31,7 +32,8 @@ func TestMixedNetwork(t *testing.T) {
 	names := strings.Fields("all comet libp2p quic all comet libp2p quic all comet libp2p quic")
 	start := func(kind demoKind, seed []string) *mixedNode {
 		home := t.TempDir()
-		args := []string{"init", "--home", home, "--network", "mixed", "--moniker", kind.name, "--set", "admin.address=127.0.0.1:0", "--set", "services.echo.enabled=true",
+		args := []string{"init", "--home", home, "--network", "mixed", "--moniker", kind.name, "--set",
+			"admin.address=127.0.0.1:0", "--set", "services.echo.enabled=true",
 			"--set", "peers.max_outbound=11", // every node may dial all others
 			"--set", "stack.transports=" + list(kind.transports), "--set", "stack.wires=" + list(kind.wires)}
 		for _, l := range kind.listen {
@@ -81,7 +83,8 @@ func TestMixedNetwork(t *testing.T) {
 				continue
 			}
 			var r roundTrips
-			if mustJSON(t, &r, "echo", a, "--network", "mixed", "--count", "2", "--size", "4096", "--json"); !r.OK || r.Count != 2 {
+			if mustJSON(t, &r, "echo", a, "--network", "mixed", "--count", "2", "--size", "4096", "--json"); !r.OK ||
+				r.Count != 2 {
 				t.Errorf("echo of %s at %s: %+v", n.kind.name, a, r)
 			}
 		}
@@ -106,7 +109,8 @@ func mixedMissing(ctx context.Context, t *testing.T, nodes []*mixedNode) (missin
 		linked := map[transport.NodeID]bool{}
 		for _, p := range peers {
 			other := byID[p.NodeID]
-			if other == nil || !n.kind.meets(other.kind) || !n.kind.has(p.Wire, p.Transport) || !other.kind.has(p.Wire, p.Transport) || p.Guest {
+			if other == nil || !n.kind.meets(other.kind) || !n.kind.has(p.Wire, p.Transport) ||
+				!other.kind.has(p.Wire, p.Transport) || p.Guest {
 				t.Fatalf("node %d (%s) has a link that cannot be: %+v", i+1, n.kind.name, p)
 			}
 			if p.Network != "mixed" || p.Moniker != other.kind.name {
@@ -125,7 +129,8 @@ func mixedMissing(ctx context.Context, t *testing.T, nodes []*mixedNode) (missin
 
 // has says whether a node of this kind can have such a link.
 func (k demoKind) has(wire, network string) bool {
-	return strings.Contains(strings.Join(k.wires, " "), wire) && strings.Contains(strings.Join(k.transports, " "), network)
+	return strings.Contains(strings.Join(k.wires, " "), wire) &&
+		strings.Contains(strings.Join(k.transports, " "), network)
 }
 
 // list is a TOML list.

@@ -48,9 +48,10 @@ func (p *Program) pingCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ping ADDRESS", Short: "Measure round trips", Args: takes("ADDRESS"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.trips(cmd, args[0], "ping", count, 0, interval, func(ctx context.Context, v *visit) (time.Duration, error) {
-				return v.ping(ctx)
-			})
+			return f.trips(cmd, args[0], "ping", count, 0, interval,
+				func(ctx context.Context, v *visit) (time.Duration, error) {
+					return v.ping(ctx)
+				})
 		},
 	}
 	f.add(cmd, 5*time.Second)
@@ -67,16 +68,19 @@ func (p *Program) echoCommand() *cobra.Command {
 		interval time.Duration
 	)
 	cmd := &cobra.Command{
-		Use: "echo ADDRESS", Short: "Send bytes to the remote's echo service and compare what returns", Args: takes("ADDRESS"),
+		Use: "echo ADDRESS", Short: "Send bytes to the remote's echo service and compare what returns",
+		Args: takes("ADDRESS"),
 		Long: "Send random bytes to the remote's echo service and compare what returns.\n\n" +
-			"A Switchyard node answers on channel 0x7e, if its services.echo.enabled is true; a libp2p node on streams of " + echo.StreamProtocol + ".",
+			"A Switchyard node answers on channel 0x7e, if its services.echo.enabled is true; a libp2p node on " +
+			"streams of " + echo.StreamProtocol + ".",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if bytes < 0 || bytes > maxEcho {
 				return usage("--size %d: want 0 to %d bytes", bytes, maxEcho)
 			}
-			return f.trips(cmd, args[0], "echo", count, bytes, interval, func(ctx context.Context, v *visit) (time.Duration, error) {
-				return v.echo(ctx, bytes)
-			})
+			return f.trips(cmd, args[0], "echo", count, bytes, interval,
+				func(ctx context.Context, v *visit) (time.Duration, error) {
+					return v.echo(ctx, bytes)
+				})
 		},
 	}
 	f.add(cmd, 10*time.Second)
@@ -87,7 +91,8 @@ func (p *Program) echoCommand() *cobra.Command {
 }
 
 // trips visits a node and measures count round trips.
-func (f *visitFlags) trips(cmd *cobra.Command, to, what string, count, bytes int, interval time.Duration, once func(context.Context, *visit) (time.Duration, error)) error {
+func (f *visitFlags) trips(cmd *cobra.Command, to, what string, count, bytes int, interval time.Duration,
+	once func(context.Context, *visit) (time.Duration, error)) error {
 	switch {
 	case count < 1 || count > maxCount:
 		return usage("--count %d: want 1 to %d", count, maxCount)
@@ -110,7 +115,8 @@ func (f *visitFlags) trips(cmd *cobra.Command, to, what string, count, bytes int
 	visit := begin(ctx, link)
 	defer visit.end()
 	if !f.json {
-		fmt.Fprintf(out, "%s %s (%s) over %s\n", what, link.ID(), clean(cmp.Or(link.Remote.Moniker, link.Remote.Version)), linkText(link))
+		fmt.Fprintf(out, "%s %s (%s) over %s\n", what, link.ID(),
+			clean(cmp.Or(link.Remote.Moniker, link.Remote.Version)), linkText(link))
 	}
 	var took []time.Duration
 	for i := range count {
@@ -147,7 +153,8 @@ func pause(ctx context.Context, v *visit, d time.Duration) bool {
 }
 
 // within bounds one round trip in time, and ends it when the link does.
-func (v *visit) within(ctx context.Context, timeout time.Duration, what string, once func(context.Context, *visit) (time.Duration, error)) (time.Duration, error) {
+func (v *visit) within(ctx context.Context, timeout time.Duration, what string,
+	once func(context.Context, *visit) (time.Duration, error)) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	d, err := once(ctx, v)
@@ -189,11 +196,13 @@ func (v *visit) echo(ctx context.Context, size int) (time.Duration, error) {
 	case message && (fits || !ok):
 		return v.echoMessage(ctx, size)
 	case !ok:
-		return 0, fmt.Errorf("the remote has no echo service (channel 0x%02x): a Switchyard node needs services.echo.enabled = true", echo.ChannelID)
+		return 0, fmt.Errorf("the remote has no echo service (channel 0x%02x): a Switchyard node needs "+
+			"services.echo.enabled = true", echo.ChannelID)
 	}
 	took, err := echo.Stream(ctx, streams.OpenStream, int64(size))
 	if errors.Is(err, muxer.ErrUnknownProtocol) {
-		return 0, fmt.Errorf("the remote has no echo service (%s): a Switchyard node needs services.echo.enabled = true", echo.StreamProtocol)
+		return 0, fmt.Errorf("the remote has no echo service (%s): a Switchyard node needs services.echo.enabled = "+
+			"true", echo.StreamProtocol)
 	}
 	return took, err
 }
@@ -212,7 +221,8 @@ func (v *visit) echoMessage(ctx context.Context, size int) (time.Duration, error
 	case m := <-v.inbox:
 		took := time.Since(began)
 		if !bytes.Equal(m.Data, payload) {
-			return 0, fmt.Errorf("what came back differs: %d bytes were sent and %d returned", len(payload), len(m.Data))
+			return 0, fmt.Errorf("what came back differs: %d bytes were sent and %d returned", len(payload),
+				len(m.Data))
 		}
 		return took, nil
 	case <-v.ended:
@@ -234,6 +244,7 @@ func printTrips(w io.Writer, took []time.Duration, bytes int, asJSON bool) error
 	if bytes > 0 {
 		all = fmt.Sprintf("all byte-equal, %s each", size(uint64(bytes)))
 	}
-	_, err := fmt.Fprintf(w, "%d sent, %s; round trip min %.3f  p50 %.3f  p99 %.3f  max %.3f ms\n", len(took), all, at(0), at(0.5), at(0.99), at(1))
+	_, err := fmt.Fprintf(w, "%d sent, %s; round trip min %.3f  p50 %.3f  p99 %.3f  max %.3f ms\n", len(took), all,
+		at(0), at(0.5), at(0.99), at(1))
 	return err
 }

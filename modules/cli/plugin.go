@@ -23,7 +23,8 @@ func (p *Program) pluginCommand(spec modules.CommandSpec) *cobra.Command {
 				return err
 			}
 			return spec.Run(cmd.Context(), modules.Call{
-				Args: args, Config: cfg, Client: h.client, In: cmd.InOrStdin(), Out: cmd.OutOrStdout(), Version: p.Version,
+				Args: args, Config: cfg, Client: h.client, In: cmd.InOrStdin(), Out: cmd.OutOrStdout(),
+				Version: p.Version,
 			})
 		},
 	}

@@ -54,7 +54,8 @@ func (p *Program) root() *cobra.Command {
 		Use:   p.Name,
 		Short: "A peer-to-peer node that speaks CometBFT's wire and libp2p's",
 		Long: fmt.Sprintf("%[1]s runs a peer-to-peer node and looks after it.\n\n"+
-			"Start with\n  %[1]s demo%[2]s  a network of nodes on this machine\n  %[1]s init && %[1]s start  a node of your own",
+			"Start with\n  %[1]s demo%[2]s  a network of nodes on this machine\n  %[1]s init && %[1]s start  a node "+
+			"of your own",
 			p.Name, strings.Repeat(" ", len(p.Name)+len("init &&  start")-len("demo"))),
 		SilenceUsage: true, SilenceErrors: true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -93,9 +94,11 @@ func takes(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < len(names):
-			return usage("%s: %s is missing; want %s %s", cmd.Name(), names[len(args)], cmd.CommandPath(), strings.Join(names, " "))
+			return usage("%s: %s is missing; want %s %s", cmd.Name(), names[len(args)], cmd.CommandPath(),
+				strings.Join(names, " "))
 		case len(args) > len(names):
-			return usage("%s: unexpected argument %q; want %s", cmd.Name(), args[len(names)], strings.TrimSpace(cmd.CommandPath()+" "+strings.Join(names, " ")))
+			return usage("%s: unexpected argument %q; want %s", cmd.Name(), args[len(names)],
+				strings.TrimSpace(cmd.CommandPath()+" "+strings.Join(names, " ")))
 		}
 		return nil
 	}
@@ -121,7 +124,8 @@ func (p *Program) completionCommand() *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	return &cobra.Command{
 		Use: "completion SHELL", Short: "Print a script that completes these commands in your shell",
-		Long:      "Print a script for bash, zsh, fish or powershell. For bash: source <(" + p.Name + " completion bash)",
+		Long: "Print a script for bash, zsh, fish or powershell. For bash: source <(" + p.Name +
+			" completion bash)",
 		Args:      takes("SHELL"),
 		ValidArgs: shells,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -21,7 +21,8 @@ func (p *Program) startCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "start", Short: "Run the node until Ctrl-C", Args: takes(),
-		Long: "Run the node until Ctrl-C (SIGINT) or SIGTERM, which stop it cleanly; a second one quits at once. The log goes to standard output.",
+		Long: "Run the node until Ctrl-C (SIGINT) or SIGTERM, which stop it cleanly; a second one quits at once. The " +
+			"log goes to standard output.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			log, err := newLogger(cmd.OutOrStdout(), format, level)
 			if err != nil {
@@ -41,30 +42,32 @@ func (p *Program) startCommand() *cobra.Command {
 }
 
 func (p *Program) runNode(ctx context.Context, cfg modules.Config, log *slog.Logger) error {
-	err := modules.Run(ctx, modules.Node(cfg, p.Plugins...), fx.Supply(log), fx.Invoke(func(lc fx.Lifecycle, h *host.Host, in struct {
-		fx.In
-		Admin *admin.Server `optional:"true"`
-	}) {
-		lc.Append(fx.Hook{
-			OnStart: func(context.Context) error {
-				listen := make([]string, 0, 1)
-				for _, a := range h.ListenAddrs() {
-					listen = append(listen, a.String())
-				}
-				api := "off"
-				if in.Admin != nil {
-					api = in.Admin.Addr().String()
-				}
-				log.Info("ready", slog.String("node_id", string(h.Self())), slog.String("peer_id", h.PublicKey().PeerID()), slog.String("network", cfg.Network),
-					slog.Any("listen", listen), slog.String("admin", api), slog.String("home", cfg.Home))
-				return nil
-			},
-			OnStop: func(context.Context) error {
-				log.Info("stopping")
-				return nil
-			},
-		})
-	}))
+	err := modules.Run(ctx, modules.Node(cfg, p.Plugins...), fx.Supply(log),
+		fx.Invoke(func(lc fx.Lifecycle, h *host.Host, in struct {
+			fx.In
+			Admin *admin.Server `optional:"true"`
+		}) {
+			lc.Append(fx.Hook{
+				OnStart: func(context.Context) error {
+					listen := make([]string, 0, 1)
+					for _, a := range h.ListenAddrs() {
+						listen = append(listen, a.String())
+					}
+					api := "off"
+					if in.Admin != nil {
+						api = in.Admin.Addr().String()
+					}
+					log.Info("ready", slog.String("node_id", string(h.Self())),
+						slog.String("peer_id", h.PublicKey().PeerID()), slog.String("network", cfg.Network),
+						slog.Any("listen", listen), slog.String("admin", api), slog.String("home", cfg.Home))
+					return nil
+				},
+				OnStop: func(context.Context) error {
+					log.Info("stopping")
+					return nil
+				},
+			})
+		}))
 	if err == nil {
 		log.Info("stopped")
 	}
@@ -73,7 +76,8 @@ func (p *Program) runNode(ctx context.Context, cfg modules.Config, log *slog.Log
 
 // newLogger makes the logger of --log-format and --log-level.
 func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn,
+		"error": slog.LevelError}
 	l, ok := levels[strings.ToLower(level)]
 	if !ok {
 		return nil, usage("--log-level %q: want debug, info, warn or error", level)

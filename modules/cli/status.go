@@ -40,8 +40,10 @@ func (p *Program) statusCommand() *cobra.Command {
 				{"version", s.Version},
 				{"listens on", strings.Join(s.Listen, " ")},
 				{"up", span(time.Duration(s.Uptime) * time.Second)},
-				{"peers", fmt.Sprintf("%d outbound, %d inbound, %d trusted, %d guests", s.Peers.Outbound, s.Peers.Inbound, s.Peers.Trusted, s.Peers.Guests)},
-				{"store", fmt.Sprintf("%d known (%d tried, %d new), %d banned", s.Store.Known, s.Store.Tried, s.Store.New, s.Store.Banned)},
+				{"peers", fmt.Sprintf("%d outbound, %d inbound, %d trusted, %d guests", s.Peers.Outbound,
+					s.Peers.Inbound, s.Peers.Trusted, s.Peers.Guests)},
+				{"store", fmt.Sprintf("%d known (%d tried, %d new), %d banned", s.Store.Known, s.Store.Tried,
+					s.Store.New, s.Store.Banned)},
 				{"goroutines", fmt.Sprint(s.Goroutines)},
 			})
 			return nil
@@ -76,7 +78,8 @@ func (p *Program) peersCommand() *cobra.Command {
 				_, err := fmt.Fprintln(out, "no peers")
 				return err
 			}
-			t := table{heads: []string{"ID", "DIR", "MONIKER", "LINK", ">UP", ">SENT", ">RECEIVED", ">RTT", ">SCORE", "ADDRESS"}}
+			t := table{heads: []string{"ID", "DIR", "MONIKER", "LINK", ">UP", ">SENT", ">RECEIVED", ">RTT", ">SCORE",
+				"ADDRESS"}}
 			for _, p := range peers {
 				direction := map[string]string{admin.Inbound: "in", admin.Outbound: "out"}[p.Direction]
 				if p.Trusted {
@@ -86,7 +89,8 @@ func (p *Program) peersCommand() *cobra.Command {
 					direction += "g"
 				}
 				link := strings.Join([]string{p.Wire, p.Transport, p.Security, p.Muxer}, "/")
-				t.add(p.NodeID.Short(), direction, cmp.Or(p.Moniker, p.Version), link, span(seconds(p.Connected)), size(p.Sent), size(p.Received), rtt(p.RTT), fmt.Sprint(p.Score), bare(p.Address))
+				t.add(p.NodeID.Short(), direction, cmp.Or(p.Moniker, p.Version), link, span(seconds(p.Connected)),
+					size(p.Sent), size(p.Received), rtt(p.RTT), fmt.Sprint(p.Score), bare(p.Address))
 			}
 			t.print(out)
 			plural := "s"

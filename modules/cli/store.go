@@ -18,7 +18,10 @@ import (
 )
 
 func (p *Program) storeCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "store", Short: "Export and import the peers that a stopped node knows", Args: takes(), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd := &cobra.Command{Use: "store", Short: "Export and import the peers that a stopped node knows", Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		}}
 	cmd.AddCommand(p.exportCommand(), p.importCommand())
 	return cmd
 }
@@ -30,7 +33,8 @@ func (p *Program) exportCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write all known peers and bans as JSON", Args: takes(),
-		Long: "Write all known peers and bans as JSON, to standard output or to a file. The node must be stopped: only one process can have its store open.",
+		Long: "Write all known peers and bans as JSON, to standard output or to a file. The node must be stopped: " +
+			"only one process can have its store open.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return h.withStore(func(s peerstore.Store) error {
 				out := cmd.OutOrStdout()
@@ -59,9 +63,12 @@ func (p *Program) exportCommand() *cobra.Command {
 func (p *Program) importCommand() *cobra.Command {
 	h := home{p: p}
 	cmd := &cobra.Command{
-		Use: "import FILE", Short: "Learn the peers of an exported file, or of CometBFT's addrbook.json", Args: takes("FILE|-"),
-		Long: "Learn the peers of a file that store export wrote, or of an addrbook.json of CometBFT; - reads standard input. The node must be stopped.\n" +
-			"The store's own rules hold: no more peers than peers.max_known, and of one network or teller no more than its share; a peer may have to go for another one.",
+		Use: "import FILE", Short: "Learn the peers of an exported file, or of CometBFT's addrbook.json",
+		Args: takes("FILE|-"),
+		Long: "Learn the peers of a file that store export wrote, or of an addrbook.json of CometBFT; - reads " +
+			"standard input. The node must be stopped.\n" +
+			"The store's own rules hold: no more peers than peers.max_known, and of one network or teller no more " +
+			"than its share; a peer may have to go for another one.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := io.Reader(cmd.InOrStdin())
 			if args[0] != "-" {
@@ -80,7 +87,9 @@ func (p *Program) importCommand() *cobra.Command {
 				if err != nil {
 					return fmt.Errorf("%s: %w", args[0], err)
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "learned %d peers with %d addresses, and %d bans; %d refused (known already, or no room by the store's rules), %d unreadable; %d peers are known now\n",
+				_, err = fmt.Fprintf(cmd.OutOrStdout(),
+					"learned %d peers with %d addresses, and %d bans; %d refused (known already, or no room by the "+
+						"store's rules), %d unreadable; %d peers are known now\n",
 					n.Peers, n.Addresses, n.Bans, n.Refused, n.Bad, s.Stats().Known)
 				return err
 			})

@@ -20,7 +20,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// strangerNetwork is what a visitor says while it does not know the remote's network. The remote hangs up then, but not before it has told its own.
+// strangerNetwork is what a visitor says while it does not know the remote's network. The remote hangs up then, but not
+// before it has told its own.
 const strangerNetwork = "switchyard-visitor"
 
 // visitFlags are the flags of the commands that visit a node without being one.
@@ -35,13 +36,16 @@ type visitFlags struct {
 func (f *visitFlags) add(cmd *cobra.Command, timeout time.Duration) {
 	f.home.homeFlag(cmd)
 	cmd.Flags().Lookup("home").Usage = "claim the network of this node, and speak what it speaks"
-	cmd.Flags().BoolVar(&f.ownKey, "own-key", false, "come with the key of the node of --home instead of one that is made for this visit; that node must not run")
-	cmd.Flags().StringVar(&f.network, "network", "", "the network to claim (default: that of --home, else the remote's own)")
+	cmd.Flags().BoolVar(&f.ownKey, "own-key", false,
+		"come with the key of the node of --home instead of one that is made for this visit; that node must not run")
+	cmd.Flags().StringVar(&f.network, "network", "",
+		"the network to claim (default: that of --home, else the remote's own)")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", timeout, "how long each step may take")
 	jsonFlag(cmd, &f.json)
 }
 
-// visitor goes through a handshake the way a node does: with the transports and wires of the catalogue, but without a host.
+// visitor goes through a handshake the way a node does: with the transports and wires of the catalogue, but without a
+// host.
 type visitor struct {
 	transports []transport.Transport
 	wires      []handshake.Wire
@@ -67,7 +71,8 @@ func (f *visitFlags) visitor(ctx context.Context) (*visitor, error) {
 	}
 	v := &visitor{
 		version: f.home.p.agent(), plugins: f.home.p.Plugins, network: f.network, timeout: f.timeout,
-		channels: []muxer.Channel{{ID: echo.ChannelID, Name: echo.ChannelName}, {ID: pex.ChannelID, Name: "/pex/1.0.0"}},
+		channels: []muxer.Channel{{ID: echo.ChannelID, Name: echo.ChannelName},
+			{ID: pex.ChannelID, Name: "/pex/1.0.0"}},
 		progress: func(string, time.Duration, string) {}, note: func(string) {},
 	}
 	cfg := modules.Default()
@@ -105,12 +110,14 @@ func (v *visitor) build(key *handshake.NodeKey) error {
 	return dig.RootCause(app.Err())
 }
 
-// connect dials addr and goes through the handshake, to its end: a remote that can say so has taken the link. Errors are *handshake.StageError or
-// *handshake.Refusal. Where the network is not known, a first handshake learns it and a second one is made as a member of it.
+// connect dials addr and goes through the handshake, to its end: a remote that can say so has taken the link. Errors
+// are *handshake.StageError or *handshake.Refusal. Where the network is not known, a first handshake learns it and a
+// second one is made as a member of it.
 func (v *visitor) connect(ctx context.Context, addr transport.Address) (*handshake.Link, error) {
 	self := &handshake.Refusal{
 		Code: muxer.CodeSelf, Stage: handshake.StageSecurity,
-		Reason: "that is the node whose key we come with (--own-key), and no node takes a link to itself; leave --own-key out",
+		Reason: "that is the node whose key we come with (--own-key), and no node takes a link to itself; leave " +
+			"--own-key out",
 	}
 	if addr.ID() == v.key.NodeID() {
 		return nil, self
@@ -125,7 +132,8 @@ func (v *visitor) connect(ctx context.Context, addr transport.Address) (*handsha
 		return link, err
 	}
 	v.network = info.Network
-	if !slices.ContainsFunc(v.channels, func(c muxer.Channel) bool { return slices.Contains(info.Channels, c.ID) }) && len(info.Channels) > 0 {
+	if !slices.ContainsFunc(v.channels, func(c muxer.Channel) bool { return slices.Contains(info.Channels, c.ID) }) &&
+		len(info.Channels) > 0 {
 		v.channels = append(v.channels, muxer.Channel{ID: info.Channels[0]}) // it takes nobody without a common channel
 	}
 	v.note(fmt.Sprintf("the remote is of network %q: once more, as a member of it", clean(v.network)))
@@ -140,7 +148,8 @@ func (v *visitor) connect(ctx context.Context, addr transport.Address) (*handsha
 	}
 	link, _, err = v.anyWire(ctx, addr)
 	var failed *handshake.StageError
-	if errors.As(err, &failed) && failed.Stage == handshake.StageSecurity { // it has just spoken with us: some take one connection at a time of an IP (Tendermint 0.35: one in 100 ms)
+	// it has just spoken with us: some take one connection at a time of an IP (Tendermint 0.35: one in 100 ms)
+	if errors.As(err, &failed) && failed.Stage == handshake.StageSecurity {
 		v.note(fmt.Sprintf("the remote hung up; once more in %v", secondTry))
 		select {
 		case <-time.After(secondTry):
@@ -155,9 +164,10 @@ func (v *visitor) connect(ctx context.Context, addr transport.Address) (*handsha
 // secondTry is the pause before a remote that has hung up on a second connection gets a third.
 const secondTry = 500 * time.Millisecond
 
-// anyWire is handshake with the first of our wires that can dial addr. An address without a node leaves the wire open: then, where the remote does
-// not understand the first one, the others are tried, each on a connection of its own.
-func (v *visitor) anyWire(ctx context.Context, addr transport.Address) (link *handshake.Link, info *handshake.NodeInfo, err error) {
+// anyWire is handshake with the first of our wires that can dial addr. An address without a node leaves the wire open:
+// then, where the remote does not understand the first one, the others are tried, each on a connection of its own.
+func (v *visitor) anyWire(ctx context.Context, addr transport.Address) (link *handshake.Link, info *handshake.NodeInfo,
+	err error) {
 	var wires []handshake.Wire
 	for _, w := range v.wires {
 		if w.CanDial(addr) {
@@ -165,7 +175,8 @@ func (v *visitor) anyWire(ctx context.Context, addr transport.Address) (link *ha
 		}
 	}
 	if len(wires) == 0 {
-		return nil, nil, handshake.Fail(handshake.StageSecurity, muxer.CodeIncompatible, fmt.Errorf("none of our wires dials %s", addr))
+		return nil, nil, handshake.Fail(handshake.StageSecurity, muxer.CodeIncompatible,
+			fmt.Errorf("none of our wires dials %s", addr))
 	}
 	if v.spoken != "" { // a first handshake has found out
 		wires = slices.DeleteFunc(wires, func(w handshake.Wire) bool { return w.Name() != v.spoken })
@@ -178,7 +189,8 @@ func (v *visitor) anyWire(ctx context.Context, addr transport.Address) (link *ha
 			return link, info, again
 		}
 		var failed *handshake.StageError
-		misunderstood := errors.As(again, &failed) && failed.Stage == handshake.StageSecurity && failed.Code != muxer.CodeTimeout && failed.Code != muxer.CodeRequested
+		misunderstood := errors.As(again, &failed) && failed.Stage == handshake.StageSecurity &&
+			failed.Code != muxer.CodeTimeout && failed.Code != muxer.CodeRequested
 		if i == 0 || !misunderstood { // of several misunderstandings the first wire's is told
 			err = again
 		}
@@ -193,7 +205,8 @@ func (v *visitor) anyWire(ctx context.Context, addr transport.Address) (link *ha
 }
 
 // handshake is one dial and one handshake. The node info is what the remote said, even if it or we refused.
-func (v *visitor) handshake(ctx context.Context, addr transport.Address, wire handshake.Wire) (*handshake.Link, *handshake.NodeInfo, error) {
+func (v *visitor) handshake(ctx context.Context, addr transport.Address, wire handshake.Wire) (*handshake.Link,
+	*handshake.NodeInfo, error) {
 	fail := func(err error) error {
 		var closed *muxer.CloseError // of a transport that secures its connections
 		if errors.As(err, &closed) && closed.Code == muxer.CodeAuthFailed {
@@ -219,7 +232,8 @@ func (v *visitor) handshake(ctx context.Context, addr transport.Address, wire ha
 		Self: v.key.NodeID(), Wires: v.forConn(raw, wire), Timeout: v.timeout,
 		Local: func(transport.Conn) handshake.NodeInfo {
 			n := handshake.NodeInfo{
-				ID: v.key.NodeID(), PeerID: v.key.PeerID(), Moniker: "switchyard-visitor", Network: network, Version: v.version,
+				ID: v.key.NodeID(), PeerID: v.key.PeerID(), Moniker: "switchyard-visitor", Network: network,
+				Version:    v.version,
 				P2PVersion: handshake.P2PVersion, BlockVersion: handshake.BlockVersion,
 			}
 			for _, c := range v.channels {
@@ -249,7 +263,8 @@ func (v *visitor) handshake(ctx context.Context, addr transport.Address, wire ha
 	return link, info, err
 }
 
-// forConn are the wires that an Upgrader may choose from: the one that is to be tried, or all for a connection that is secured already.
+// forConn are the wires that an Upgrader may choose from: the one that is to be tried, or all for a connection that is
+// secured already.
 func (v *visitor) forConn(raw transport.Conn, wire handshake.Wire) []handshake.Wire {
 	if _, secured := raw.(*handshake.SecuredConn); secured {
 		return v.wires
@@ -271,7 +286,8 @@ func (v *visitor) agree(ctx context.Context, link *handshake.Link) error {
 	if errors.As(err, &refusal) {
 		return err
 	}
-	return handshake.Fail(handshake.StageInfo, handshake.CodeOf(err), fmt.Errorf("the remote did not say whether it takes the link: %w", err))
+	return handshake.Fail(handshake.StageInfo, handshake.CodeOf(err),
+		fmt.Errorf("the remote did not say whether it takes the link: %w", err))
 }
 
 // dial connects with the first transport that can.
@@ -283,7 +299,8 @@ func (v *visitor) dial(ctx context.Context, addr transport.Address) (transport.C
 		if t.CanDial(m) {
 			conn, err := t.Dial(ctx, m)
 			if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				err = fmt.Errorf("dial %s: nobody has answered within %v (--timeout): %w", m, v.timeout, context.DeadlineExceeded)
+				err = fmt.Errorf("dial %s: nobody has answered within %v (--timeout): %w", m, v.timeout,
+					context.DeadlineExceeded)
 			}
 			return conn, t.Name(), err
 		}
@@ -357,7 +374,8 @@ func (v *visit) settle(ctx context.Context) error {
 // reason says for people why the session ended.
 func (v *visit) reason() error {
 	if errors.Is(v.why, io.EOF) {
-		return errors.New("the remote hung up right after the handshake, without a reason (it is full, has banned us, or already has a link with this key)")
+		return errors.New("the remote hung up right after the handshake, without a reason " +
+			"(it is full, has banned us, or already has a link with this key)")
 	}
 	return v.why
 }
