@@ -48,7 +48,7 @@ func (v *victim) ask(l *link) {
 	if l.peer.his {
 		n = attackAnswer
 	}
-	if p := w.attack.Policy; p.Flat == 0 && !p.Off.Quotas {
+	if w.attack.Policy.Flat == 0 {
 		n = v.taken.take(from, n, time.Now())
 	}
 	for range n {

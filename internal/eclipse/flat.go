@@ -37,8 +37,8 @@ type flatPeer struct {
 	place int // in its rank
 }
 
-func newFlatStore(kind flat, limits peerstore.Limits, seed uint64) *flatStore {
-	return &flatStore{Store: memory.NewSeeded(limits, seed), kind: kind, most: peerstore.DefaultMaxPeers, random: rand.New(rand.NewPCG(seed, 2)),
+func newFlatStore(kind flat, seed uint64) *flatStore {
+	return &flatStore{Store: memory.NewSeeded(peerstore.Limits{}, seed), kind: kind, most: peerstore.DefaultMaxPeers, random: rand.New(rand.NewPCG(seed, 2)),
 		peers: map[transport.NodeID]*flatPeer{}, ranks: map[int]*[]*flatPeer{}}
 }
 

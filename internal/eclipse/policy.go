@@ -2,7 +2,6 @@ package eclipse
 
 import (
 	"github.com/switchyard-p2p/switchyard/host/peers"
-	"github.com/switchyard-p2p/switchyard/internal/defence"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/peerstore/memory"
 )
@@ -10,8 +9,7 @@ import (
 // Policy is how the victim keeps and chooses peers. The zero Policy has all countermeasures.
 type Policy struct {
 	Name string
-	Off  defence.Off // countermeasures of the store that are switched off
-	Flat flat        // a baseline in place of our store, with no countermeasure of the peer manager either; 0 is ours
+	Flat flat // a baseline in place of our store, with no countermeasure of the peer manager either; 0 is ours
 
 	AnyGroup, NoAnchors, NoFeelers, NoChurn bool // countermeasures of the peer manager that are switched off
 }
@@ -20,11 +18,6 @@ type Policy struct {
 func Policies() []Policy {
 	return []Policy{
 		{Name: "all countermeasures"},
-		{Name: "without buckets", Off: defence.Off{Buckets: true}},
-		{Name: "without groups alike", Off: defence.Off{Crowds: true}},
-		{Name: "without tried and new halves", Off: defence.Off{Halves: true}},
-		{Name: "without source quotas", Off: defence.Off{Quotas: true}},
-		{Name: "without test before evict", Off: defence.Off{TestBeforeEvict: true}},
 		{Name: "without one link a group", AnyGroup: true},
 		{Name: "without anchors", NoAnchors: true},
 		{Name: "without feelers", NoFeelers: true},
@@ -36,11 +29,10 @@ func Policies() []Policy {
 
 // store makes the victim's store.
 func (p Policy) store(seed uint64) peerstore.Store {
-	limits := peerstore.Limits{Without: p.Off}
 	if p.Flat != 0 {
-		return newFlatStore(p.Flat, limits, seed)
+		return newFlatStore(p.Flat, seed)
 	}
-	return memory.NewSeeded(limits, seed)
+	return memory.NewSeeded(peerstore.Limits{}, seed)
 }
 
 // config is the peer manager's.
