@@ -17,8 +17,9 @@ const (
 	maxASPrefixes = 4_000_000 // lines
 )
 
-// ReadGroups reads a map of autonomous systems: lines of a CIDR and a system ("192.0.2.0/24 AS64496" or "192.0.2.0/24 64496"), blank lines, and
-// comments that begin with #. The longest prefix prevails. Its error is an *ASMapError, or the reader's.
+// ReadGroups reads a map of autonomous systems: lines of a CIDR and a system ("192.0.2.0/24 AS64496" or "192.0.2.0/24
+// 64496"), blank lines, and comments that begin with #. The longest prefix prevails. Its error is an *ASMapError, or
+// the reader's.
 func ReadGroups(r io.Reader) (*Groups, error) {
 	in := bufio.NewScanner(r)
 	in.Buffer(make([]byte, 4096), maxASLine)

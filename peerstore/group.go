@@ -12,14 +12,15 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Group is a network group: what one owner easily holds many addresses of. Groups are compared with ==; the zero Group is none.
+// Group is a network group: one owner easily holds many addresses of it. Groups are compared with ==; the zero Group is
+// none.
 //
 //	public IPv4        its /16, or its autonomous system where a map names one
-//	public IPv6        its /32, or its autonomous system; where an IPv4 is embedded (6to4, NAT64, Teredo), that one's group
-//	private IP         the IP (IPv6: its /64): such addresses are learned only where they have a meaning, and there all share a /16
+//	public IPv6        its /32, or its autonomous system; if it embeds an IPv4 (6to4, NAT64, Teredo), that one's group
+//	private IP         the IP (IPv6: its /64), as addresses of one private network often share a /16
 //	loopback           the IP and the port
-//	onion, garlic      one of 16 by the first bits of the name: names cost nothing
-//	host name          the part that is registered (example.co.uk of a.b.example.co.uk)
+//	onion, garlic      one of 16 by the first bits of the name, as names cost nothing
+//	host name          the registered part (example.co.uk of a.b.example.co.uk)
 //	memory             the number
 type Group struct {
 	kind  groupKind
@@ -37,11 +38,11 @@ const (
 	hiddenGroup
 	nameGroup
 	memoryGroup
-	nodeGroup // a source of which only the node id is known
-	kindGroup // a source of which only the kind is known
+	nodeGroup // a source with only a node id
+	kindGroup // a source with only a kind
 )
 
-// IsZero says that this is no group.
+// IsZero reports whether g is no group.
 func (g Group) IsZero() bool { return g == Group{} }
 
 // AppendTo appends the group in a fixed size, for hashing.
@@ -49,7 +50,7 @@ func (g Group) AppendTo(b []byte) []byte {
 	return binary.BigEndian.AppendUint64(append(b, byte(g.kind)), g.value)
 }
 
-// String is for logs and tables. Names are shown by a short hash.
+// String returns a text for logs and tables. It shows a short hash of a name.
 func (g Group) String() string {
 	v := g.value
 	switch g.kind {
@@ -58,7 +59,8 @@ func (g Group) String() string {
 	case ip4Group:
 		return netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(v >> 8), byte(v)}), 16).String()
 	case ip6Group:
-		return netip.PrefixFrom(netip.AddrFrom16([16]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}), 32).String()
+		return netip.PrefixFrom(netip.AddrFrom16([16]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}),
+			32).String()
 	case asGroup:
 		return fmt.Sprintf("AS%d", v)
 	case memoryGroup:
@@ -75,10 +77,10 @@ func (g Group) String() string {
 	return fmt.Sprintf("name/%x", v)
 }
 
-// Groups tells the network group of addresses. A nil *Groups knows no autonomous systems. It is immutable.
+// Groups maps addresses to network groups. It is immutable. A nil *Groups knows no autonomous systems.
 type Groups struct{ systems *systems }
 
-// Of is the group of an address.
+// Of returns the group of an address.
 func (g *Groups) Of(a transport.Address) Group {
 	if ip, ok := a.IP(); ok {
 		return g.ofIP(ip, a.Port())
@@ -96,7 +98,7 @@ func (g *Groups) Of(a transport.Address) Group {
 	return Group{nameGroup, hash64("name", registered(host))}
 }
 
-// OfIP is the group of a public or private IP; none for the zero Addr.
+// OfIP returns the group of an IP; none for the zero Addr.
 func (g *Groups) OfIP(ip netip.Addr) Group { return g.ofIP(ip, 0) }
 
 func (g *Groups) ofIP(ip netip.Addr, port int) Group {
@@ -106,7 +108,9 @@ func (g *Groups) ofIP(ip netip.Addr, port int) Group {
 		return Group{}
 	case ip.IsLoopback() || ip.IsUnspecified():
 		raw := ip.As16()
-		return Group{localGroup, 1<<48 | uint64(raw[12])<<49 | uint64(raw[13])<<40 | uint64(raw[14])<<32 | uint64(raw[15])<<24 | uint64(port)}
+		return Group{localGroup,
+			1<<48 | uint64(raw[12])<<49 | uint64(raw[13])<<40 | uint64(raw[14])<<32 | uint64(raw[15])<<24 |
+				uint64(port)}
 	case ip.Is4():
 		return g.of4(ip)
 	}
@@ -139,7 +143,8 @@ func (g *Groups) of4(ip netip.Addr) Group {
 	return Group{ip4Group, v >> 16}
 }
 
-// embedded is the IPv4 address that an IPv6 address leads to: NAT64 (RFC 6052), 6to4 (RFC 3056), Teredo (RFC 4380). Whoever has that one has them all.
+// embedded returns the IPv4 address that an IPv6 address leads to: NAT64 (RFC 6052), 6to4 (RFC 3056), Teredo (RFC
+// 4380). The owner of the IPv4 address has them all.
 func embedded(raw [16]byte) (netip.Addr, bool) {
 	switch {
 	case [12]byte(raw[:12]) == [12]byte{0x00, 0x64, 0xff, 0x9b}:
@@ -152,7 +157,7 @@ func embedded(raw [16]byte) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// base32Bits are the first 4 bits that the first letter of a base32 name stands for.
+// base32Bits returns the first 4 bits of a base32 name.
 func base32Bits(name string) byte {
 	if name == "" {
 		return 0
@@ -166,8 +171,8 @@ func base32Bits(name string) byte {
 	return 0
 }
 
-// registered is the part of a host name that somebody has registered: one label below a public suffix. Suffixes that private owners run are
-// not public here: their names cost nothing.
+// registered returns the registered part of a host name: one label below a public suffix. A suffix that a private owner
+// runs does not count as public, as names below it cost nothing.
 func registered(host string) string {
 	suffix, official := publicsuffix.PublicSuffix(host)
 	for !official {
@@ -184,19 +189,21 @@ func registered(host string) string {
 	return host[strings.LastIndexByte(rest, '.')+1:]
 }
 
-// hash64 is the same in every process, and nobody can choose names that collide.
+// hash64 returns the same in every process. Nobody can choose names that collide.
 func hash64(kind, name string) uint64 {
 	sum := sha256.Sum256([]byte(kind + "/" + name))
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// OfSource is the group of who told us: of the IP that it was linked from, else (and on loopback) of its node id, else of the source's kind.
+// OfSource returns the group of a source: of the IP that it was linked from, else (and on loopback) of its node id,
+// else of its kind.
 func (g *Groups) OfSource(s Source) Group {
 	switch {
-	case s.IP.IsValid() && (s.From == "" || !s.IP.Unmap().IsLoopback()): // a local network of many nodes has one loopback IP
+	case s.IP.IsValid() && (s.From == "" || !s.IP.Unmap().IsLoopback()):
+		// a local network of many nodes has one loopback IP
 		return g.OfIP(s.IP)
 	case s.From != "":
 		return Group{nodeGroup, hash64("node", string(s.From))}
 	}
-	return Group{kindGroup, hash64("kind", prefixOf(s.Kind, maxKind))}
+	return Group{kindGroup, hash64("kind", s.Kind)}
 }

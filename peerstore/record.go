@@ -23,20 +23,21 @@ type Record struct {
 
 	LastConnected    time.Time // when a link last became ready
 	LastDisconnected time.Time
-	Failures         uint32    // dials of any address that failed since the last success; saturates
+	Failures         uint32    // failed dials of any address since the last success; saturates
 	NotBefore        time.Time // no dial of any address before this
 	Quarantined      time.Time // until then neither dialed nor advertised (wrong network, and the like)
-	QuarantineReason string    // at most 128 bytes
+	QuarantineReason string    // cut to MaxReason bytes
 
-	// Busy says that the peer is being dialed or is connected: Next and NextDue leave it out, pruning keeps it. It is not persisted.
+	// Busy marks a peer that is being dialed or is connected: Next and NextDue leave it out, pruning keeps it. It is
+	// not persisted.
 	Busy bool
 
-	// InTried says that the peer is in the tried table (see Table). The store alone decides that.
+	// InTried reports whether the peer is in the tried table (see Table). The store alone sets it.
 	InTried bool
 }
 
-// LastSeen is when the peer was last linked, dialed with success or heard of: if that is Limits.Expiry ago the store forgets it, unless it is trusted,
-// unconditional or busy.
+// LastSeen returns when the peer was last linked, dialed with success or reported. After Limits.Expiry the store
+// forgets the peer, unless it is trusted, unconditional or busy.
 func (r *Record) LastSeen() time.Time {
 	last := r.FirstSeen
 	for _, t := range [...]time.Time{r.LastConnected, r.LastDisconnected} {
@@ -65,7 +66,7 @@ type AddressRecord struct {
 	LastSuccess time.Time
 	Failures    uint32    // since the last success; saturates
 	NotBefore   time.Time // no dial of this address before this
-	LastError   string    // at most 128 bytes
+	LastError   string    // cut to MaxReason bytes
 }
 
 // Bounds of Score.
@@ -74,7 +75,15 @@ const (
 	MaxScore = 100
 )
 
-// Tried says that an address of the peer has worked.
+// Bounds of texts, in bytes. Store cuts longer ones; it refuses a longer id.
+const (
+	MaxID         = 128 // Record.ID; transport.ParseNodeID returns at most 59
+	MaxSourceKind = 16  // Source.Kind
+	MaxReason     = 128 // AddressRecord.LastError and Record.QuarantineReason
+	MaxBanReason  = 256 // Ban.Reason
+)
+
+// Tried reports whether an address of the peer has worked.
 func (r *Record) Tried() bool {
 	for i := range r.Addresses {
 		if !r.Addresses[i].LastSuccess.IsZero() {
@@ -94,13 +103,6 @@ type Target struct {
 type Ban struct {
 	Target Target
 	Since  time.Time
-	Until  time.Time // zero: for ever
-	Reason string    // at most 256 bytes
+	Until  time.Time // zero: forever
+	Reason string    // cut to MaxBanReason bytes
 }
-
-// Bounds of texts, in bytes. Longer ones are cut.
-const (
-	MaxSourceKind = 16  // Source.Kind
-	MaxReason     = 128 // AddressRecord.LastError and Record.QuarantineReason
-	MaxBanReason  = 256 // Ban.Reason
-)

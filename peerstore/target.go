@@ -7,8 +7,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// ParseTarget reads what a ban names: a node id (40 hex digits or a libp2p peer id), an IP address or a CIDR. The result is
-// normalised: two texts that mean the same give the same Target. Its error is a *TargetError.
+// ParseTarget reads what a ban names: a node id (40 hex digits or a libp2p peer id), an IP address or a CIDR. Two texts
+// that mean the same give the same Target. Its error is a *TargetError.
 func ParseTarget(text string) (Target, error) {
 	s := strings.TrimSpace(text)
 	if s == "" {
@@ -34,7 +34,7 @@ func ParseTarget(text string) (Target, error) {
 	return t.Normal()
 }
 
-// IPTarget names one IP address. The zero Addr gives the zero Target, which Ban refuses.
+// IPTarget returns the Target of one IP address. The zero Addr gives the zero Target, which Ban refuses.
 func IPTarget(ip netip.Addr) Target {
 	ip = ip.Unmap().WithZone("")
 	if !ip.IsValid() {
@@ -43,7 +43,7 @@ func IPTarget(ip netip.Addr) Target {
 	return Target{Prefix: netip.PrefixFrom(ip, ip.BitLen())}
 }
 
-// String is the target as ParseTarget reads it: a node id, an IP address, or a CIDR. "" for the zero Target.
+// String returns the target as ParseTarget reads it: a node id, an IP address or a CIDR; "" for the zero Target.
 func (t Target) String() string {
 	switch {
 	case t.ID != "":
@@ -56,7 +56,7 @@ func (t Target) String() string {
 	return t.Prefix.String()
 }
 
-// Normal checks a target and returns its one form: prefixes without host bits, IPv4 in IPv6 as IPv4. Its error is a
+// Normal checks a target and returns its normal form: prefixes without host bits, IPv4 in IPv6 as IPv4. Its error is a
 // *TargetError.
 func (t Target) Normal() (Target, error) {
 	switch {
@@ -65,7 +65,7 @@ func (t Target) Normal() (Target, error) {
 	case t.ID != "" && t.Prefix != netip.Prefix{}:
 		return t, &TargetError{Text: string(t.ID), Why: "names both a node and the network " + t.Prefix.String()}
 	case t.ID != "":
-		if len(t.ID) > maxID {
+		if len(t.ID) > MaxID {
 			return t, &TargetError{Text: string(t.ID), Why: "longer than any node id"}
 		}
 		return t, nil

@@ -30,7 +30,8 @@ func TestParseTarget(t *testing.T) {
 			t.Errorf("%q: %v %v", got, again, err)
 		}
 	}
-	for _, text := range []string{"", " ", "x", "1.2.3", "1.2.3.4/33", "1.2.3.4/", "/24", "fe80::1%eth0", "fe80::1%eth0/64", "::ffff:1.2.3.4/80", "example.com", hex + "00"} {
+	for _, text := range []string{"", " ", "x", "1.2.3", "1.2.3.4/33", "1.2.3.4/", "/24", "fe80::1%eth0",
+		"fe80::1%eth0/64", "::ffff:1.2.3.4/80", "example.com", hex + "00"} {
 		var te *TargetError
 		if got, err := ParseTarget(text); !errors.As(err, &te) || te.Text != text && te.Text == "" {
 			t.Errorf("%q: %v %v", text, got, err)
@@ -39,7 +40,8 @@ func TestParseTarget(t *testing.T) {
 }
 
 func FuzzParseTarget(f *testing.F) {
-	for _, text := range []string{strings.Repeat("ab", 20), "192.0.2.7/24", "2001:db8::1", "::ffff:1.2.3.4/120", "12D3KooW9pNAk8aiBuGVQtWRdbkLmo5qVL3e2h5UxbN2Nz9ttwiw", "%", "1.2.3.4%x"} {
+	for _, text := range []string{strings.Repeat("ab", 20), "192.0.2.7/24", "2001:db8::1", "::ffff:1.2.3.4/120",
+		"12D3KooW9pNAk8aiBuGVQtWRdbkLmo5qVL3e2h5UxbN2Nz9ttwiw", "%", "1.2.3.4%x"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

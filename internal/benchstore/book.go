@@ -1,8 +1,10 @@
 package main
 
-// book is one of the stores, filled with some peers. What a store has no counterpart for, its operations leave out (see kind.lacks).
+// book is one of the stores, filled with some peers. What a store has no counterpart for, its operations leave out (see
+// kind.lacks).
 type book interface {
-	// prepare makes the addresses of peers from..to and of who told of them in the store's own form, which is not part of any measurement but memory.
+	// prepare makes the addresses of peers from..to and of who told of them in the store's own form, which is not part
+	// of any measurement but memory.
 	prepare(from, to int)
 	// learned drops what prepare made.
 	learned()

@@ -15,7 +15,8 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// libp2pBook is one of go-libp2p's address books. They choose nobody: a program that uses them has its own way to do that.
+// libp2pBook is one of go-libp2p's address books. They choose nobody: a program that uses them has its own way to do
+// that.
 type libp2pBook struct {
 	book interface {
 		AddAddrs(lpeer.ID, []ma.Multiaddr, time.Duration)

@@ -38,13 +38,15 @@ func once(fn func() error) (sample, error) {
 	return w.sample(1, time.Millisecond), err
 }
 
-// series measures many short calls, most at most, until the limit is over (0: none), in µs a call. A tenth of them are a warm-up. The garbage of what came before is
-// collected first. after, unless nil, does what the calls put off, once time enough has passed for that: it gets the watch to measure that, or what part of it is theirs. All books
-// wait so long, so that none finds the processor's caches in a better state than others.
+// series measures many short calls, most at most, until the limit is over (0: none), in µs a call. A tenth of them are
+// a warm-up. The garbage of what came before is collected first. after, unless nil, does what the calls put off, once
+// time enough has passed for that: it gets the watch to measure that, or what part of it is theirs. All books wait so
+// long, so that none finds the processor's caches in a better state than others.
 func series(most int, limit time.Duration, call func() error, after func(*stopwatch) error) (sample, error) {
 	repeat := func(most int, limit time.Duration) (n int, err error) {
 		began := time.Now()
-		for step := 1; n < most && (limit == 0 || time.Since(began) < limit); step = min(2*step, 256) { // the clock is read seldom
+		// the clock is read seldom
+		for step := 1; n < most && (limit == 0 || time.Since(began) < limit); step = min(2*step, 256) {
 			for range min(step, most-n) {
 				if err := call(); err != nil {
 					return n, err
@@ -83,7 +85,8 @@ func settle() {
 	}
 }
 
-// rest waits until a database has done what it does in the background with so many new records at once: a node in its days is past that.
+// rest waits until a database has done what it does in the background with so many new records at once: a node in its
+// days is past that.
 func rest(step time.Duration) {
 	quiet := 0
 	for i := 0; i < 300 && quiet < 5; i++ {

@@ -29,18 +29,22 @@ type ours struct {
 
 var errUnreachable = errors.New("connection refused")
 
-// backoff is how long peers rest that could not be reached. It is short, so that a measurement contains that they may be dialed again.
+// backoff is how long peers rest that could not be reached. It is short, so that a measurement contains that they may
+// be dialed again.
 const backoff = 5 * time.Millisecond
 
 // pause is how long after a measurement all of them may be dialed again: a peer rests for up to a quarter longer.
 const pause = backoff + backoff/2
 
 func openOurs(store peerstore.Store, peers []peer) (*ours, error) {
-	m, err := peermanager.New(transport.NodeID("ffffffffffffffffffffffffffffffffffffffff"), peermanager.Config{MinBackoff: backoff, MaxBackoff: backoff, MaxTrustedBackoff: backoff, MaxRecentBackoff: backoff}, store)
+	m, err := peermanager.New(transport.NodeID("ffffffffffffffffffffffffffffffffffffffff"),
+		peermanager.Config{MinBackoff: backoff, MaxBackoff: backoff, MaxTrustedBackoff: backoff,
+			MaxRecentBackoff: backoff}, store)
 	return &ours{store: store, manager: m, peers: peers, now: time.Now(), stop: func() error { return nil }}, err
 }
 
-// limits leave room for all peers that a visit brings, of one kind of source, which may have three quarters of the places.
+// limits leave room for all peers that a visit brings, of one kind of source, which may have three quarters of the
+// places.
 func limits(peers []peer) peerstore.Limits { return peerstore.Limits{MaxPeers: 2 * len(peers)} }
 
 func openMemory(_ string, peers []peer) (book, error) {
@@ -70,7 +74,8 @@ func (o *ours) prepare(from, to int) {
 		if source := o.peers[i].source; i > from && source == o.peers[i-1].source {
 			o.sources = append(o.sources, o.sources[i-from-1])
 		} else {
-			o.sources = append(o.sources, peerstore.Source{Kind: "pex", From: transport.NodeID(o.peers[source].hexID())})
+			o.sources = append(o.sources,
+				peerstore.Source{Kind: "pex", From: transport.NodeID(o.peers[source].hexID())})
 		}
 	}
 }
@@ -123,7 +128,8 @@ func (o *ours) dialFails() bool {
 func (o *ours) tell() int      { return len(o.manager.Advertise("", 100)) }
 func (o *ours) advertise() int { return len(o.store.Advertise(100, time.Now(), nil)) }
 
-// after does what the calls of a measurement put off: those who failed may be dialed again; and waits until all is on disk, of which only the processor time is theirs.
+// after does what the calls of a measurement put off: those who failed may be dialed again; and waits until all is on
+// disk, of which only the processor time is theirs.
 func (o *ours) after(w *stopwatch) error {
 	if err := w.time(func() error { o.store.NextDue(time.Now()); return nil }); err != nil {
 		return err

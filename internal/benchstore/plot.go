@@ -19,7 +19,8 @@ var drawn = []struct{ book, operation, name string }{
 
 // draw draws what ours costs at each size in processor time, both axes logarithmic; and what log n would be.
 func draw(w io.Writer, all []cell) error {
-	c := chart.Chart{Title: "Our peer store", X: "peers", Y: "µs of processor time an operation", LogX: true, LogY: true, Low: 0.1, High: 1000}
+	c := chart.Chart{Title: "Our peer store", X: "peers", Y: "µs of processor time an operation", LogX: true,
+		LogY: true, Low: 0.1, High: 1000}
 	for _, d := range drawn {
 		l := chart.Line{Name: d.name, Dots: true}
 		for _, m := range all {
@@ -37,7 +38,8 @@ func draw(w io.Writer, all []cell) error {
 	first := c.Lines[0].Points
 	growth := chart.Line{Name: "log n, for comparison"}
 	for _, p := range first {
-		growth.Points = append(growth.Points, chart.Point{X: p.X, Y: first[0].Y / 4 * math.Log(p.X) / math.Log(first[0].X)})
+		growth.Points = append(growth.Points,
+			chart.Point{X: p.X, Y: first[0].Y / 4 * math.Log(p.X) / math.Log(first[0].X)})
 	}
 	c.Lines = append(c.Lines, growth)
 	return c.Write(w)

@@ -47,8 +47,9 @@ type cell struct {
 	Calls     int     `json:"calls"` // in all visits
 }
 
-// sum makes a cell of the rounds of an operation. The value is the median of all visits. The processor time of a visit of some milliseconds is not told well by the
-// system, so that of a round is that of all its calls, and the median is that of the rounds.
+// sum makes a cell of the rounds of an operation. The value is the median of all visits. The processor time of a visit
+// of some milliseconds is not told well by the system, so that of a round is that of all its calls, and the median is
+// that of the rounds.
 func sum(rounds [][]sample) (c cell) {
 	var values, cpus []float64
 	for _, visits := range rounds {
@@ -62,7 +63,8 @@ func sum(rounds [][]sample) (c cell) {
 	}
 	slices.Sort(values)
 	slices.Sort(cpus)
-	c.Low, c.Value, c.High, c.CPU = values[len(values)/4], values[len(values)/2], values[(3*len(values)-1)/4], cpus[len(cpus)/2]
+	c.Low, c.Value, c.High, c.CPU = values[len(values)/4], values[len(values)/2], values[(3*len(values)-1)/4],
+		cpus[len(cpus)/2]
 	return c
 }
 
@@ -114,13 +116,16 @@ func table(w io.Writer, all []cell, counts []int) {
 			line := fmt.Sprintf("%s\t%s\t%s\t", o.full(), o.unit, k.name)
 			found := false
 			for _, n := range counts {
-				i := slices.IndexFunc(all, func(c cell) bool { return c.Operation == o.name && c.Book == k.name && c.Peers == n })
+				i := slices.IndexFunc(all, func(c cell) bool {
+					return c.Operation == o.name && c.Book == k.name && c.Peers == n
+				})
 				if i < 0 {
 					line += "\t\t\t\t"
 					continue
 				}
 				found = true
-				line += value(all[i].Value) + "\t" + spread(all[i]) + "\t" + number(all[i].CPU) + "\t" + number(all[i].Ratio) + "\t"
+				line += value(all[i].Value) + "\t" + spread(all[i]) + "\t" + number(all[i].CPU) + "\t" +
+					number(all[i].Ratio) + "\t"
 			}
 			if found {
 				fmt.Fprintln(tw, line)
@@ -166,10 +171,12 @@ func short(n int) string {
 
 func writeCSV(w io.Writer, all []cell) error {
 	c := csv.NewWriter(w)
-	_ = c.Write([]string{"operation", "unit", "book", "peers", "value", "low", "high", "cpu", "ratio", "visits", "calls"})
+	_ = c.Write([]string{"operation", "unit", "book", "peers", "value", "low", "high", "cpu", "ratio", "visits",
+		"calls"})
 	for _, m := range all {
 		f := func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
-		_ = c.Write([]string{m.Operation, m.Unit, m.Book, strconv.Itoa(m.Peers), f(m.Value), f(m.Low), f(m.High), f(m.CPU), f(m.Ratio), strconv.Itoa(m.Visits), strconv.Itoa(m.Calls)})
+		_ = c.Write([]string{m.Operation, m.Unit, m.Book, strconv.Itoa(m.Peers), f(m.Value), f(m.Low), f(m.High),
+			f(m.CPU), f(m.Ratio), strconv.Itoa(m.Visits), strconv.Itoa(m.Calls)})
 	}
 	c.Flush()
 	return c.Error()

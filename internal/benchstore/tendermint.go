@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// visitTendermint lets the program of ./tendermint make a visit. It reads the peers and writes a line for each operation: its name, the calls, the value, the processor time.
+// visitTendermint lets the program of ./tendermint make a visit. It reads the peers and writes a line for each
+// operation: its name, the calls, the value, the processor time.
 func visitTendermint(n int, peers []peer) (map[string]sample, error) {
 	var in bytes.Buffer
 	for _, p := range peers {
@@ -19,7 +20,8 @@ func visitTendermint(n int, peers []peer) (map[string]sample, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	cmd := exec.Command(*other, fmt.Sprint(n), fmt.Sprint(grown(n)), duration.String(), briefly(n).String(), budget.String(), dir)
+	cmd := exec.Command(*other, fmt.Sprint(n), fmt.Sprint(grown(n)), duration.String(), briefly(n).String(),
+		budget.String(), dir)
 	cmd.Stdin, cmd.Stderr = &in, os.Stderr
 	text, err := cmd.Output()
 	if err != nil {

@@ -31,7 +31,9 @@ const (
 	opNew       = "adds that are kept"
 )
 
-var operations = []operation{{opAdd, "us"}, {opCycle, "us"}, {opManage, "us"}, {opPick, "us"}, {opAdvertise, "us"}, {opTell, "us"}, {opMemory, "B"}, {opStored, "B"}, {opWritten, "peers/s"}, {opSave, "ms"}, {opLoad, "ms"}, {opHeld, ""}, {opNew, "%"}}
+var operations = []operation{{opAdd, "us"}, {opCycle, "us"}, {opManage, "us"}, {opPick, "us"}, {opAdvertise, "us"},
+	{opTell, "us"}, {opMemory, "B"}, {opStored, "B"}, {opWritten, "peers/s"}, {opSave, "ms"}, {opLoad, "ms"},
+	{opHeld, ""}, {opNew, "%"}}
 
 var errBudget = errors.New("the budget is spent")
 
@@ -64,7 +66,8 @@ func round(k kind, n int, peers []peer) (all []map[string]sample, err error) {
 	return all, nil
 }
 
-// visitHere fills a book of a kind with n peers and measures all operations on it. It fails where one does not do what its name says.
+// visitHere fills a book of a kind with n peers and measures all operations on it. It fails where one does not do what
+// its name says.
 func visitHere(k kind, n int, peers []peer) (map[string]sample, error) {
 	dir, err := os.MkdirTemp("", "benchstore")
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Every book keeps what it is told and has it again after a restart, and gives a figure of all calls for every operation that it has: a visit fails where a call gives
-// nothing.
+// Every book keeps what it is told and has it again after a restart, and gives a figure of all calls for every
+// operation that it has: a visit fails where a call gives nothing.
 func TestVisits(t *testing.T) {
 	*duration = 50 * time.Millisecond
 	const n = 500
@@ -29,9 +29,11 @@ func TestVisits(t *testing.T) {
 			for _, o := range operations {
 				s, ok := out[o.name]
 				switch {
-				case ok && (s.calls == 0 || s.value <= 0 && o.name != opStored): // a database may hold less than when it was opened
+				case ok && (s.calls == 0 || s.value <= 0 && o.name != opStored):
+					// a database may hold less than when it was opened
 					t.Errorf("%q: %+v", o.name, s)
-				case !ok && !k.lacks[o.name] && (k.ours || o.name != opManage && o.name != opTell) && (k.disk || o.name != opStored):
+				case !ok && !k.lacks[o.name] && (k.ours || o.name != opManage && o.name != opTell) &&
+					(k.disk || o.name != opStored):
 					t.Errorf("no figure for %q", o.name)
 				}
 			}

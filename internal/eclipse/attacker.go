@@ -16,7 +16,8 @@ const (
 	attackAnswer  = 250           // addresses in an answer of his: what the victim looks at
 )
 
-// attacker has many addresses in some network groups. Where one group has no more IPs (65,536 in a /16), several nodes share one, at other ports.
+// attacker has many addresses in some network groups. Where one group has no more IPs (65,536 in a /16), several nodes
+// share one, at other ports.
 type attacker struct {
 	addresses, groups int
 	random            *rand.Rand

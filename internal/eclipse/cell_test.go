@@ -8,9 +8,11 @@ import (
 	"testing"
 )
 
-var cells = flag.String("cells", "", "run these cells of the grid, as groups x addresses (16x100000,64x100000), each with -seeds seeds")
+var cells = flag.String("cells", "",
+	"run these cells of the grid, as groups x addresses (16x100000,64x100000), each with -seeds seeds")
 
-// TestCells shows a few cells of the grid, with the spread between seeds: to see what a change of a countermeasure does.
+// TestCells shows a few cells of the grid, with the spread between seeds: to see what a change of a countermeasure
+// does.
 //
 //	go test -v -run '^TestCells$' . -cells 16x100000,64x100000 -seeds 12
 func TestCells(t *testing.T) {
@@ -35,8 +37,10 @@ func TestCells(t *testing.T) {
 		for _, r := range all[i**seeds : (i+1)**seeds] {
 			squares += (r.Share - m.Share) * (r.Share - m.Share)
 		}
-		t.Logf("%d groups, %d addresses, %d seeds: share %.3f (standard error %.3f), worst hour %.2f, eclipsed %.3f of the time, %.2f links",
-			m.Attack.Groups, m.Attack.Addresses, *seeds, m.Share, math.Sqrt(squares)/float64(*seeds), m.Worst, m.Whole, m.Links)
+		t.Logf("%d groups, %d addresses, %d seeds: share %.3f (standard error %.3f), worst hour %.2f, eclipsed %.3f "+
+			"of the time, %.2f links",
+			m.Attack.Groups, m.Attack.Addresses, *seeds, m.Share, math.Sqrt(squares)/float64(*seeds), m.Worst, m.Whole,
+			m.Links)
 		if m.Links < Slots-1 {
 			t.Errorf("only %.1f outbound links", m.Links)
 		}

@@ -51,7 +51,8 @@ func runAll(t *testing.T, attacks []Attack) []Result {
 	return results
 }
 
-// TestEclipse runs a short attack, and checks it; or with -out the whole grid, which becomes docs/eclipse.md, its pictures and its figures (make eclipse).
+// TestEclipse runs a short attack, and checks it; or with -out the whole grid, which becomes docs/eclipse.md, its
+// pictures and its figures (make eclipse).
 func TestEclipse(t *testing.T) {
 	if *out == "" {
 		testShort(t)
@@ -59,7 +60,8 @@ func TestEclipse(t *testing.T) {
 	}
 	all := Merge(runAll(t, Grid(*seeds)), *seeds)
 	for name, write := range map[string]func(io.Writer, []Result) error{
-		"eclipse.md": func(w io.Writer, all []Result) error { return WriteReport(w, all, *seeds) }, "eclipse.csv": WriteCSV, "eclipse-time.svg": DrawCourse, "eclipse-size.svg": DrawSizes,
+		"eclipse.md":  func(w io.Writer, all []Result) error { return WriteReport(w, all, *seeds) },
+		"eclipse.csv": WriteCSV, "eclipse-time.svg": DrawCourse, "eclipse-size.svg": DrawSizes,
 	} {
 		f, err := os.Create(filepath.Join(*out, name))
 		if err == nil {
@@ -74,7 +76,8 @@ func TestEclipse(t *testing.T) {
 	}
 }
 
-// testShort is a short attack: with all countermeasures the attacker gets few links, while the baselines lose nearly all; and a run repeats.
+// testShort is a short attack: with all countermeasures the attacker gets few links, while the baselines lose nearly
+// all; and a run repeats.
 func testShort(t *testing.T) {
 	policies := Policies()
 	var attacks []Attack
@@ -84,14 +87,17 @@ func testShort(t *testing.T) {
 	}
 	all := runAll(t, attacks)
 	for i, r := range all {
-		t.Logf("%-25s share %.2f, worst hour %.2f, eclipsed %.2f of the time, knows %d, %.2f of them his, %.1f links", r.Attack.Policy.Name, r.Share, r.Worst, r.Whole, r.Known, r.His, r.Links)
+		t.Logf("%-25s share %.2f, worst hour %.2f, eclipsed %.2f of the time, knows %d, %.2f of them his, %.1f links",
+			r.Attack.Policy.Name, r.Share, r.Worst, r.Whole, r.Known, r.His, r.Links)
 		switch baseline := i >= 2; {
 		case r.Links < Slots-1:
 			t.Errorf("%s: only %.1f outbound links", r.Attack.Policy.Name, r.Links)
 		case baseline && r.Share < lostShare:
-			t.Errorf("%s: the attack is too weak to show anything: the attacker has %.2f of the links", r.Attack.Policy.Name, r.Share)
+			t.Errorf("%s: the attack is too weak to show anything: the attacker has %.2f of the links",
+				r.Attack.Policy.Name, r.Share)
 		case !baseline && (r.Share > heldShare || r.Whole > 0):
-			t.Errorf("with all countermeasures the attacker has %.2f of the links, more than %.2f, and all of them %.2f of the time", r.Share, heldShare, r.Whole)
+			t.Errorf("with all countermeasures the attacker has %.2f of the links, more than %.2f, and all of them "+
+				"%.2f of the time", r.Share, heldShare, r.Whole)
 		}
 	}
 	if !slices.Equal(all[0].Shares, all[1].Shares) {
@@ -99,7 +105,8 @@ func testShort(t *testing.T) {
 	}
 }
 
-// What an attacker with 100,000 addresses in 16 groups may have of the links with all countermeasures, and what he has of the baselines' links at least.
+// What an attacker with 100,000 addresses in 16 groups may have of the links with all countermeasures, and what he has
+// of the baselines' links at least.
 const (
 	heldShare = 0.35
 	lostShare = 0.85

@@ -16,10 +16,13 @@ type flat int
 const (
 	_          flat = iota
 	flatRandom      // any peer that is due, at random
-	flatRanked      // the peer of the best rank that is due: what services found useful since the start, less the failed dials since the last success. Tendermint v0.35 did so (internal/p2p/peermanager.go: Ranked, Score)
+	// the peer of the best rank that is due: what services found useful since the start, less the failed dials since
+	// the last success. Tendermint v0.35 did so (internal/p2p/peermanager.go: Ranked, Score)
+	flatRanked
 )
 
-// flatStore is a store of that kind. It has no groups and no feelers. What it does not say is the book's, which holds no peers here.
+// flatStore is a store of that kind. It has no groups and no feelers. What it does not say is the book's, which holds
+// no peers here.
 type flatStore struct {
 	peerstore.Store
 	kind   flat
@@ -38,8 +41,9 @@ type flatPeer struct {
 }
 
 func newFlatStore(kind flat, seed uint64) *flatStore {
-	return &flatStore{Store: memory.NewSeeded(peerstore.Limits{}, seed), kind: kind, most: peerstore.DefaultMaxPeers, random: rand.New(rand.NewPCG(seed, 2)),
-		peers: map[transport.NodeID]*flatPeer{}, ranks: map[int]*[]*flatPeer{}}
+	return &flatStore{Store: memory.NewSeeded(peerstore.Limits{}, seed), kind: kind, most: peerstore.DefaultMaxPeers,
+		random: rand.New(rand.NewPCG(seed, 2)),
+		peers:  map[transport.NodeID]*flatPeer{}, ranks: map[int]*[]*flatPeer{}}
 }
 
 func (s *flatStore) rankOf(p *flatPeer) int {
@@ -123,7 +127,8 @@ func (s *flatStore) Add(addr transport.Address, source peerstore.Source, now tim
 	if s.peers[addr.ID()] != nil {
 		return false // one address each, here
 	}
-	s.insert(peerstore.Record{ID: addr.ID(), FirstSeen: now, Addresses: []peerstore.AddressRecord{{Address: addr, Source: source, FirstHeard: now, LastHeard: now}}})
+	s.insert(peerstore.Record{ID: addr.ID(), FirstSeen: now,
+		Addresses: []peerstore.AddressRecord{{Address: addr, Source: source, FirstHeard: now, LastHeard: now}}})
 	return true
 }
 

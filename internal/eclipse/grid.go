@@ -61,11 +61,13 @@ func find(all []Result, policy string, groups, addresses int) *Result {
 // WriteCSV writes a line for each run.
 func WriteCSV(w io.Writer, all []Result) error {
 	c := csv.NewWriter(w)
-	_ = c.Write([]string{"policy", "addresses", "groups", "share", "worst hour", "eclipsed", "known", "of them his", "links"})
+	_ = c.Write([]string{"policy", "addresses", "groups", "share", "worst hour", "eclipsed", "known", "of them his",
+		"links"})
 	f := func(v float64) string { return strconv.FormatFloat(v, 'f', 3, 64) }
 	for _, r := range all {
 		a := r.Attack
-		_ = c.Write([]string{a.Policy.Name, strconv.Itoa(a.Addresses), strconv.Itoa(a.Groups), f(r.Share), f(r.Worst), f(r.Whole), strconv.Itoa(r.Known), f(r.His), f(r.Links)})
+		_ = c.Write([]string{a.Policy.Name, strconv.Itoa(a.Addresses), strconv.Itoa(a.Groups), f(r.Share), f(r.Worst),
+			f(r.Whole), strconv.Itoa(r.Known), f(r.His), f(r.Links)})
 	}
 	c.Flush()
 	return c.Error()

@@ -9,15 +9,16 @@ import (
 
 // What is assumed of honest nodes. They are worse peers than the attacker's: often offline, full, and gone again.
 const (
-	honestNodes    = 5000
-	honestGroups   = 400           // the largest of them hold most nodes, as hosting companies do
-	online         = 0.7           // of the honest addresses that are told
-	hasRoom        = 0.75          // of the nodes that are online, when they are dialed
-	honestLink     = 8 * time.Hour // a link to an honest node lasts on average
-	honestInbound  = 10            // honest nodes that dial the victim
-	poisoned       = 0.1           // of what honest nodes tell once the attacker is there is his: their books hold his nodes too
-	told           = 100           // addresses in an answer of an honest node
-	bootstrap      = 10            // honest addresses that the victim begins with
+	honestNodes   = 5000
+	honestGroups  = 400           // the largest of them hold most nodes, as hosting companies do
+	online        = 0.7           // of the honest addresses that are told
+	hasRoom       = 0.75          // of the nodes that are online, when they are dialed
+	honestLink    = 8 * time.Hour // a link to an honest node lasts on average
+	honestInbound = 10            // honest nodes that dial the victim
+	// of what honest nodes tell once the attacker is there is his: their books hold his nodes too
+	poisoned       = 0.1
+	told           = 100 // addresses in an answer of an honest node
+	bootstrap      = 10  // honest addresses that the victim begins with
 	dialTime       = 100 * time.Millisecond
 	dialTimeout    = 5 * time.Second
 	epoch          = 12 * time.Hour // for so long an honest node is online or not

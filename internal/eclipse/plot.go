@@ -14,7 +14,8 @@ const (
 
 // DrawCourse draws the attacker's share of outbound links over time for every policy, under one attack.
 func DrawCourse(w io.Writer, all []Result) error {
-	c := newChart(fmt.Sprintf("An attacker with %s addresses in %d network groups", short(drawnSize), drawnGroups), "hours since he came (mean of the last four)")
+	c := newChart(fmt.Sprintf("An attacker with %s addresses in %d network groups", short(drawnSize), drawnGroups),
+		"hours since he came (mean of the last four)")
 	for i, policy := range Policies() {
 		r := find(all, policy.Name, drawnGroups, drawnSize)
 		if r == nil {
@@ -24,14 +25,16 @@ func DrawCourse(w io.Writer, all []Result) error {
 		t := r.Attack.Time.withDefaults()
 		for k := range r.Shares { // single links come and go
 			from := max(0, k+1-int(4*60/t.Sample.Minutes()))
-			l.Points = append(l.Points, chart.Point{X: (float64(k) + 0.5) * t.Sample.Hours(), Y: 100 * mean(r.Shares[from:k+1])})
+			l.Points = append(l.Points,
+				chart.Point{X: (float64(k) + 0.5) * t.Sample.Hours(), Y: 100 * mean(r.Shares[from:k+1])})
 		}
 		c.Lines = append(c.Lines, l)
 	}
 	return c.Write(w)
 }
 
-// DrawSizes draws the share against the number of addresses, for all countermeasures with few and with many groups, and for the baselines.
+// DrawSizes draws the share against the number of addresses, for all countermeasures with few and with many groups, and
+// for the baselines.
 func DrawSizes(w io.Writer, all []Result) error {
 	c := newChart("The attacker's share in the second half of the attack", "addresses of the attacker")
 	c.LogX = true

@@ -21,9 +21,12 @@ func WriteReport(w io.Writer, all []Result, seeds int) error {
 	times := Times{}.withDefaults()
 	hours := func(d time.Duration) string { return fmt.Sprint(int(d.Hours())) }
 	return t.Execute(w, map[string]any{
-		"Tables": tables(all), "Seeds": plural(seeds, "seed"), "Peace": hours(times.Peace), "War": hours(times.War), "Restart": hours(times.Restart), "Slots": Slots,
-		"Nodes": honestNodes, "Groups": honestGroups, "Online": percent(online), "Room": percent(hasRoom), "Lasts": hours(honestLink),
-		"Poisoned": percent(poisoned), "Callers": attackInbound, "Visit": hours(attackVisit), "Answer": attackAnswer, "Honest": honestInbound,
+		"Tables": tables(all), "Seeds": plural(seeds, "seed"), "Peace": hours(times.Peace), "War": hours(times.War),
+		"Restart": hours(times.Restart), "Slots": Slots,
+		"Nodes": honestNodes, "Groups": honestGroups, "Online": percent(online), "Room": percent(hasRoom),
+		"Lasts":    hours(honestLink),
+		"Poisoned": percent(poisoned), "Callers": attackInbound, "Visit": hours(attackVisit), "Answer": attackAnswer,
+		"Honest": honestInbound,
 	})
 }
 

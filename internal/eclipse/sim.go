@@ -1,8 +1,10 @@
-// Package eclipse simulates an attack on one node, the victim, by somebody who wants all its outbound links (an eclipse: Heilman et al. 2015), and tells how far
-// he gets, with all countermeasures and with one of them switched off, and against two simpler ways to choose peers.
+// Package eclipse simulates an attack on one node, the victim, by somebody who wants all its outbound links (an
+// eclipse: Heilman et al. 2015), and tells how far he gets, with all countermeasures and with one of them switched off,
+// and against two simpler ways to choose peers.
 //
-// The victim is the real thing: peers.Manager over peerstore.Book, under a virtual clock. What is simulated is the rest of the world (see world): honest nodes
-// that are often offline, full, or gone again, and an attacker whose nodes always answer and never hang up. A run repeats exactly with its seed.
+// The victim is the real thing: peers.Manager over peerstore.Book, under a virtual clock. What is simulated is the rest
+// of the world (see world): honest nodes that are often offline, full, or gone again, and an attacker whose nodes
+// always answer and never hang up. A run repeats exactly with its seed.
 package eclipse
 
 import (
@@ -51,10 +53,11 @@ type Result struct {
 	Shares []float64 // of the outbound slots that the attacker holds, at each sample from the beginning of the attack
 	Share  float64   // their mean over the second half
 	Worst  float64   // the largest mean of any hour
-	Whole  float64   // the part of the time in which he has all outbound links and there are some: the victim is eclipsed
-	Known  int       // peers in the victim's book at the end
-	His    float64   // the attacker's share of them
-	Links  float64   // outbound links that the victim has on average
+	// the part of the time in which he has all outbound links and there are some: the victim is eclipsed
+	Whole float64
+	Known int     // peers in the victim's book at the end
+	His   float64 // the attacker's share of them
+	Links float64 // outbound links that the victim has on average
 }
 
 // Run runs one attack. It must be called in a bubble of testing/synctest: it sleeps through hours.
@@ -79,7 +82,8 @@ func Run(a Attack) Result {
 	}
 	w.run(t.Peace + t.War)
 
-	r := Result{Attack: a, Shares: shares, Share: mean(shares[len(shares)/2:]), Links: mean(links), Whole: float64(w.eclipsed) / float64(len(shares))}
+	r := Result{Attack: a, Shares: shares, Share: mean(shares[len(shares)/2:]), Links: mean(links),
+		Whole: float64(w.eclipsed) / float64(len(shares))}
 	hour := max(1, int(time.Hour/t.Sample))
 	for i := 0; i+hour <= len(shares); i++ {
 		r.Worst = max(r.Worst, mean(shares[i:i+hour]))
@@ -99,7 +103,9 @@ func mean(v []float64) float64 {
 // self is the victim's node id.
 const self = transport.NodeID("ffffffffffffffffffffffffffffffffffffffff")
 
-// refused is what a node answers that has no place for us, as the victim's router would tell it: in words, once both have told each other who they are.
+// refused is what a node answers that has no place for us, as the victim's router would tell it: in words, once both
+// have told each other who they are.
 func refused() error {
-	return &handshake.Refusal{Code: codeFull, Stage: handshake.StageInfo, Remote: true, Reason: "all inbound slots are taken"}
+	return &handshake.Refusal{Code: codeFull, Stage: handshake.StageInfo, Remote: true,
+		Reason: "all inbound slots are taken"}
 }

@@ -14,7 +14,8 @@ const codeFull = muxer.CodeTooManyPeers
 
 var errUnreachable = errors.New("i/o timeout")
 
-// victim is the node under attack: a real store and a real peer manager, and what its router and its peer exchange would do.
+// victim is the node under attack: a real store and a real peer manager, and what its router and its peer exchange
+// would do.
 type victim struct {
 	w       *world
 	store   peerstore.Store
@@ -150,7 +151,8 @@ func (v *victim) newLink(n node, inbound bool) *link {
 	return l
 }
 
-// up makes a link ready. Peer exchange asks who was dialed at once, and others after a while; services find some messages useful.
+// up makes a link ready. Peer exchange asks who was dialed at once, and others after a while; services find some
+// messages useful.
 func (v *victim) up(l *link) {
 	id := l.peer.addr.ID()
 	v.manager.Ready(id, l.id, []byte{0})

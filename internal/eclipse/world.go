@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// world is everything around the victim: the clock, what is going to happen, and who is honest and who is not. One goroutine owns it.
+// world is everything around the victim: the clock, what is going to happen, and who is honest and who is not. One
+// goroutine owns it.
 type world struct {
 	attack Attack
 	random *rand.Rand
@@ -69,7 +70,8 @@ func (w *world) lasting(d time.Duration) time.Duration {
 	return time.Duration(w.random.ExpFloat64() * float64(d))
 }
 
-// run lets things happen until the end. The clock goes on while this goroutine sleeps. The victim looks for dials after each event, and every few seconds.
+// run lets things happen until the end. The clock goes on while this goroutine sleeps. The victim looks for dials after
+// each event, and every few seconds.
 func (w *world) run(end time.Duration) {
 	const look = 5 * time.Second
 	for {
@@ -97,7 +99,8 @@ func (w *world) beginAttack() {
 	}
 }
 
-// restart is one that the attacker has forced: the victim loses all links and comes back with what its store has. His callers are back first.
+// restart is one that the attacker has forced: the victim loses all links and comes back with what its store has. His
+// callers are back first.
 func (w *world) restart() {
 	w.victim.restart()
 	for range honestInbound {

@@ -8,5 +8,7 @@ import (
 )
 
 func BenchmarkStore(b *testing.B) {
-	storetest.Bench(b, storetest.Factory{New: func(_ testing.TB, l peerstore.Limits, _ uint64) peerstore.Store { return New(l) }})
+	storetest.Bench(b, storetest.Factory{New: func(_ testing.TB, l peerstore.Limits, _ uint64) peerstore.Store {
+		return New(l)
+	}})
 }

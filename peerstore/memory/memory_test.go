@@ -12,5 +12,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, storetest.Factory{New: func(_ testing.TB, l peerstore.Limits, seed uint64) peerstore.Store { return NewSeeded(l, seed) }})
+	storetest.Run(t, storetest.Factory{New: func(_ testing.TB, l peerstore.Limits, seed uint64) peerstore.Store {
+		return NewSeeded(l, seed)
+	}})
 }

@@ -77,7 +77,8 @@ func testBans(t *testing.T, f Factory) {
 	}
 
 	// A second ban of a target replaces the first.
-	if err := s.Ban(peerstore.Ban{Target: target(t, "192.0.2.7/32"), Until: now.Add(time.Minute), Reason: strings.Repeat("é", 1000)}); err != nil {
+	if err := s.Ban(peerstore.Ban{Target: target(t, "192.0.2.7/32"), Until: now.Add(time.Minute),
+		Reason: strings.Repeat("é", 1000)}); err != nil {
 		t.Fatal(err)
 	}
 	b, ok := s.Banned("", netip.MustParseAddr("192.0.2.7"), now)

@@ -32,12 +32,14 @@ func testLearn(t *testing.T, f Factory) {
 		t.Fatalf("%+v", r)
 	}
 	a := r.Addresses[0]
-	if a.Address != Address(1, 1) || a.Source.Kind != from.Kind[:16] || a.Source.From != ID(9) || !a.FirstHeard.Equal(now) || !a.LastHeard.Equal(now) {
+	if a.Address != Address(1, 1) || a.Source.Kind != from.Kind[:16] || a.Source.From != ID(9) ||
+		!a.FirstHeard.Equal(now) || !a.LastHeard.Equal(now) {
 		t.Fatalf("%+v", a)
 	}
 	later := now.Add(time.Hour)
 	s.Add(Address(1, 1), pex, later)
-	if a := mustGet(t, s, ID(1)).Addresses[0]; !a.LastHeard.Equal(later) || !a.FirstHeard.Equal(now) || a.Source.From != ID(9) {
+	if a := mustGet(t, s, ID(1)).Addresses[0]; !a.LastHeard.Equal(later) || !a.FirstHeard.Equal(now) ||
+		a.Source.From != ID(9) {
 		t.Fatalf("not refreshed rightly: %+v", a)
 	}
 	if st := s.Stats(); st != (peerstore.Stats{Known: 1, New: 1}) {
@@ -119,7 +121,9 @@ func testEnsure(t *testing.T, f Factory) {
 		t.Fatal("learned beyond MaxPeers")
 	}
 	s.Ensure("", now, func(*peerstore.Record) { t.Error("called for no id") })
-	s.Ensure(transport.NodeID(strings.Repeat("x", 1000)), now, func(*peerstore.Record) { t.Error("called for a long id") })
+	s.Ensure(transport.NodeID(strings.Repeat("x", 1000)), now, func(*peerstore.Record) {
+		t.Error("called for a long id")
+	})
 }
 
 func testBounds(t *testing.T, f Factory) {
@@ -314,9 +318,15 @@ func testConcurrent(t *testing.T, f Factory) {
 				case 0, 1, 2:
 					s.Add(Address(n, 1+m.IntN(3)), pex, at)
 				case 3:
-					if r, ok := s.Next(at, peerstore.Query{Skip: func(id transport.NodeID) bool { _, known := s.Get(id); return !known }}); ok {
+					if r, ok := s.Next(at, peerstore.Query{Skip: func(id transport.NodeID) bool {
+						_, known := s.Get(id)
+						return !known
+					}}); ok {
 						s.Update(r.ID, func(r *peerstore.Record) { r.Busy = true })
-						s.Update(r.ID, func(r *peerstore.Record) { r.Busy, r.NotBefore = false, at.Add(time.Second); r.Failures++ })
+						s.Update(r.ID, func(r *peerstore.Record) {
+							r.Busy, r.NotBefore = false, at.Add(time.Second)
+							r.Failures++
+						})
 					}
 				case 4:
 					s.NextDue(at)
@@ -326,7 +336,8 @@ func testConcurrent(t *testing.T, f Factory) {
 					s.Range(func(peerstore.Record) bool { return m.IntN(50) > 0 })
 				case 7:
 					if m.IntN(20) == 0 {
-						if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: ID(n)}, Until: at.Add(time.Second)}); err != nil {
+						if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: ID(n)},
+							Until: at.Add(time.Second)}); err != nil {
 							t.Error(err)
 						}
 					}

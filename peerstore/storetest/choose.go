@@ -56,7 +56,8 @@ func testNext(t *testing.T, f Factory) {
 	// With two addresses, one is enough.
 	s.Update(ID(10), func(r *peerstore.Record) {
 		r.Busy, r.Addresses[0].NotBefore = false, later.Add(time.Hour)
-		r.Addresses = append(r.Addresses, peerstore.AddressRecord{Address: Address(10, 2), NotBefore: later.Add(time.Minute)})
+		r.Addresses = append(r.Addresses,
+			peerstore.AddressRecord{Address: Address(10, 2), NotBefore: later.Add(time.Minute)})
 	})
 	if _, ok := s.Next(later, peerstore.Query{}); ok {
 		t.Fatal("before any address is due")
@@ -206,7 +207,8 @@ func testAdvertise(t *testing.T, f Factory) {
 		t.Fatal(got)
 	}
 	later := now.Add(2 * time.Hour)
-	if got := s.Advertise(1000, later, nil); len(got) != peers-3 { // but the private, the one banned for ever and the dead one
+	// but the private, the one banned for ever and the dead one
+	if got := s.Advertise(1000, later, nil); len(got) != peers-3 {
 		t.Fatal("told of", len(got))
 	}
 }

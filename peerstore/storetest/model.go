@@ -15,8 +15,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// model is the contract in its plainest form: maps, and scans of them. A test does random operations to a store and to the model, and compares what both say; then
-// whether both know the same.
+// model is the contract in its plainest form: maps, and scans of them. A test does random operations to a store and to
+// the model, and compares what both say; then whether both know the same.
 type model struct {
 	t    testing.TB
 	f    Factory
@@ -34,14 +34,16 @@ type model struct {
 	peers map[transport.NodeID]*peerstore.Record // replaced, never changed
 	bans  map[peerstore.Target]peerstore.Ban
 	meta  map[string]string
-	// hidden are peers that a ban or a quarantine held back, and that have not changed since: the store may tell of them later than it could.
+	// hidden are peers that a ban or a quarantine held back, and that have not changed since: the store may tell of
+	// them later than it could.
 	hidden map[transport.NodeID]bool
 	// linked are peers that are being dialed, or were dialed with success and not hung up on.
 	linked []transport.NodeID
 	room   []peerstore.AddressRecord // of Query
 	seen   map[string]int            // what happened how often
 
-	// What a crash may leave of a peer or a small value: its state when it was last persisted, or any that it had since. nil and "" stand for none.
+	// What a crash may leave of a peer or a small value: its state when it was last persisted, or any that it had
+	// since. nil and "" stand for none.
 	saved       map[transport.NodeID]*peerstore.Record
 	since       map[transport.NodeID][]*peerstore.Record
 	savedValues map[string]string
@@ -126,7 +128,8 @@ func (p *progress) end() {
 // play does one run of operations, and counts what happened.
 func play(t *testing.T, f Factory, w *world, seed uint64, ops int) (seen map[string]int) {
 	m := &model{
-		t: t, f: f, w: w, seed: seed, s: f.New(t, w.limits, seed), m: newMix(seed), now: modelStart, brought: modelStart, seen: make(map[string]int),
+		t: t, f: f, w: w, seed: seed, s: f.New(t, w.limits, seed), m: newMix(seed), now: modelStart,
+		brought: modelStart, seen: make(map[string]int),
 		peers:  make(map[transport.NodeID]*peerstore.Record),
 		bans:   make(map[peerstore.Target]peerstore.Ban),
 		meta:   make(map[string]string),
@@ -146,7 +149,8 @@ func play(t *testing.T, f Factory, w *world, seed uint64, ops int) (seen map[str
 
 func (m *model) fatalf(format string, args ...any) {
 	m.t.Helper()
-	m.t.Fatalf("%s world, seed %d, operation %d, after %s: %s\nagain: %s=%d go test -run '/Model/%s'", m.w.name, m.seed, m.step, m.op, fmt.Sprintf(format, args...),
+	m.t.Fatalf("%s world, seed %d, operation %d, after %s: %s\nagain: %s=%d go test -run '/Model/%s'", m.w.name, m.seed,
+		m.step, m.op, fmt.Sprintf(format, args...),
 		longtest.Seed, m.seed, m.w.name)
 }
 
@@ -312,7 +316,8 @@ func (m *model) compare(got *peerstore.Record) {
 	if !Equal(*got, *want) {
 		m.fatalf("%s is\n%+v, want\n%+v", got.ID.Short(), *got, *want)
 	}
-	// Who found the bucket full when it worked, or when the store was opened, comes again when it works the next time: by then most of the others may have gone.
+	// Who found the bucket full when it worked, or when the store was opened, comes again when it works the next time:
+	// by then most of the others may have gone.
 	if has := want.Tried(); got.InTried && !has || !got.InTried && has && !(m.w.crowded && m.filled) {
 		m.fatalf("%s in the tried table: %v", got.ID.Short(), got.InTried)
 	}
@@ -340,12 +345,16 @@ func (m *model) checkBans() {
 
 // Equal says whether two records are the same, with times compared as times.
 func Equal(a, b peerstore.Record) bool {
-	same := a.ID == b.ID && a.Trusted == b.Trusted && a.Unconditional == b.Unconditional && a.Private == b.Private && a.Busy == b.Busy &&
-		a.Score == b.Score && a.Height == b.Height && a.Failures == b.Failures && a.QuarantineReason == b.QuarantineReason &&
+	same := a.ID == b.ID && a.Trusted == b.Trusted && a.Unconditional == b.Unconditional && a.Private == b.Private &&
+		a.Busy == b.Busy &&
+		a.Score == b.Score && a.Height == b.Height && a.Failures == b.Failures &&
+		a.QuarantineReason == b.QuarantineReason &&
 		a.FirstSeen.Equal(b.FirstSeen) && a.Scored.Equal(b.Scored) && a.LastConnected.Equal(b.LastConnected) &&
-		a.LastDisconnected.Equal(b.LastDisconnected) && a.NotBefore.Equal(b.NotBefore) && a.Quarantined.Equal(b.Quarantined)
+		a.LastDisconnected.Equal(b.LastDisconnected) && a.NotBefore.Equal(b.NotBefore) &&
+		a.Quarantined.Equal(b.Quarantined)
 	return same && slices.EqualFunc(a.Addresses, b.Addresses, func(a, b peerstore.AddressRecord) bool {
-		return a.Address == b.Address && a.Source == b.Source && a.Failures == b.Failures && a.LastError == b.LastError &&
+		return a.Address == b.Address && a.Source == b.Source && a.Failures == b.Failures &&
+			a.LastError == b.LastError &&
 			a.FirstHeard.Equal(b.FirstHeard) && a.LastHeard.Equal(b.LastHeard) && a.LastDialed.Equal(b.LastDialed) &&
 			a.LastSuccess.Equal(b.LastSuccess) && a.NotBefore.Equal(b.NotBefore)
 	})

@@ -93,7 +93,8 @@ func (m *model) advertise() {
 	}
 }
 
-// checkWay checks a further address of a peer that was told of, behind the others: it leads there another way, and is as good as the best.
+// checkWay checks a further address of a peer that was told of, behind the others: it leads there another way, and is
+// as good as the best.
 func (m *model) checkWay(r *peerstore.Record, told []transport.Address, a transport.Address) {
 	best := m.toShare(r)
 	for _, o := range told {
@@ -105,7 +106,8 @@ func (m *model) checkWay(r *peerstore.Record, told []transport.Address, a transp
 		if k.Address != a {
 			continue
 		}
-		if k.Failures > 0 || m.bannedAddr(a) || a.IsRoutable() != best.Address.IsRoutable() || works(best) && !works(&k) && k.Source.Kind != "inbound" {
+		if k.Failures > 0 || m.bannedAddr(a) || a.IsRoutable() != best.Address.IsRoutable() || works(best) &&
+			!works(&k) && k.Source.Kind != "inbound" {
 			m.fatalf("told of %+v beside %+v", k, best)
 		}
 		m.did("told of another way")

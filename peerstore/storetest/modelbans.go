@@ -43,7 +43,8 @@ func (m *model) ban() {
 	if all := m.banTargets(); len(all) > 0 && m.m.IntN(3) == 0 { // for longer, or for less
 		target = all[m.m.IntN(len(all))]
 	}
-	b := peerstore.Ban{Target: target, Since: m.now, Until: m.now.Add(time.Duration(m.m.IntN(1000)+1) * time.Second), Reason: strconv.Itoa(m.m.Int())}
+	b := peerstore.Ban{Target: target, Since: m.now, Until: m.now.Add(time.Duration(m.m.IntN(1000)+1) * time.Second),
+		Reason: strconv.Itoa(m.m.Int())}
 	switch m.m.IntN(12) {
 	case 0:
 		b.Until = time.Time{}
@@ -118,7 +119,9 @@ func (m *model) banned() {
 	m.op = "Banned " + a.String()
 	b, got := m.s.Banned(a.ID(), ip, m.now)
 	end := m.banEnd(a.ID(), ip)
-	if got == end.IsZero() || got && (b.Until.IsZero() != end.Equal(forEver) || !b.Until.IsZero() && !b.Until.Equal(end) || m.bans[b.Target].Reason != b.Reason) {
+	if got == end.IsZero() || got &&
+		(b.Until.IsZero() != end.Equal(forEver) || !b.Until.IsZero() && !b.Until.Equal(end) ||
+			m.bans[b.Target].Reason != b.Reason) {
 		m.fatalf("%v %+v, want an end at %v", got, b, end)
 	}
 }

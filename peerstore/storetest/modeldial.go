@@ -12,8 +12,8 @@ import (
 
 // The operations of the model test that choose whom to dial, and say how it went.
 
-// next asks for a peer to dial and checks that it is one of those that come first: trusted before others, one that is not to be avoided before others, one that can
-// be reached from anywhere before others.
+// next asks for a peer to dial and checks that it is one of those that come first: trusted before others, one that is
+// not to be avoided before others, one that can be reached from anywhere before others.
 func (m *model) next(reserve bool) (peerstore.Record, bool) {
 	m.op = "Next"
 	var q peerstore.Query
@@ -88,7 +88,8 @@ func (m *model) tabled(r *peerstore.Record) peerstore.Table {
 
 func (m *model) checkNext(got *peerstore.Record, ok bool, q *peerstore.Query) {
 	fits := func(r *peerstore.Record) bool {
-		return m.dueNow(r) && (q.Skip == nil || !q.Skip(r.ID)) && (q.Table == peerstore.Any || !r.Trusted && m.tabled(r) == q.Table)
+		return m.dueNow(r) && (q.Skip == nil || !q.Skip(r.ID)) &&
+			(q.Table == peerstore.Any || !r.Trusted && m.tabled(r) == q.Table)
 	}
 	var mine rank
 	if ok {
@@ -227,10 +228,12 @@ func (m *model) nextDue() {
 			lowest, some = without, true
 		}
 	}
-	// A network's ban finds its peers when they come up: so the time may be that without these bans, and as long as somebody is due it may be too late.
+	// A network's ban finds its peers when they come up: so the time may be that without these bans, and as long as
+	// somebody is due it may be too late.
 	late := found && (!ok || got.After(want)) && !(due && m.nets() > 0)
 	if late || ok && (!got.After(m.now) || !some || got.Before(lowest)) {
-		m.fatalf("%v %v, want %v to %v, %v %v (now %v): %+v; bans %+v", got, ok, lowest, want, some, found, m.now, first, m.bans)
+		m.fatalf("%v %v, want %v to %v, %v %v (now %v): %+v; bans %+v", got, ok, lowest, want, some, found, m.now,
+			first, m.bans)
 	}
 	if m.nets() == 0 && (ok != found || ok && !got.Equal(want)) {
 		m.fatalf("%v %v, want %v %v (now %v): %+v", got, ok, want, found, m.now, first)

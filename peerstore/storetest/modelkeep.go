@@ -34,7 +34,8 @@ func (m *model) flagged(old, r *peerstore.Record) {
 	}
 }
 
-// reopen closes the store and opens it again, or lets it end as a kill would, and checks that all is there that has to be.
+// reopen closes the store and opens it again, or lets it end as a kill would, and checks that all is there that has to
+// be.
 func (m *model) reopen() {
 	m.brought = m.now
 	if m.f.Crash != nil && m.m.IntN(2) == 0 {
@@ -74,7 +75,8 @@ func idle(r *peerstore.Record) *peerstore.Record {
 	return &c
 }
 
-// crashed takes over what a crash has left: of each peer and value a state that it had since it was last persisted. Bans are exact.
+// crashed takes over what a crash has left: of each peer and value a state that it had since it was last persisted.
+// Bans are exact.
 func (m *model) crashed() {
 	ids := maps.Clone(m.saved)
 	for id := range m.since {
@@ -125,16 +127,20 @@ func (m *model) copied() {
 		learned := *r
 		learned.Trusted, learned.Unconditional = false, false
 		if len(r.Addresses) == 0 || m.expired(&learned) || len(m.peers) > m.w.limits.MaxPeers || m.w.crowded ||
-			slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool { return foreign(a.Address, a.Source.IP) }) {
+			slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
+				return foreign(a.Address, a.Source.IP)
+			}) {
 			continue // it need not be taken
 		}
 		got, ok := other.Get(id)
-		if !ok || got.Score != r.Score || got.Height != r.Height || got.Private != r.Private || !got.Quarantined.Equal(r.Quarantined) || got.Trusted ||
+		if !ok || got.Score != r.Score || got.Height != r.Height || got.Private != r.Private ||
+			!got.Quarantined.Equal(r.Quarantined) || got.Trusted ||
 			!got.FirstSeen.Equal(r.FirstSeen) || len(got.Addresses) != len(r.Addresses) {
 			m.fatalf("%+v, want %+v", got, *r)
 		}
 		for i, a := range got.Addresses {
-			if o := r.Addresses[i]; a.Address != o.Address || a.Source != o.Source || !a.LastSuccess.Equal(o.LastSuccess) {
+			if o := r.Addresses[i]; a.Address != o.Address || a.Source != o.Source ||
+				!a.LastSuccess.Equal(o.LastSuccess) {
 				m.fatalf("%+v, want %+v", a, o)
 			}
 		}

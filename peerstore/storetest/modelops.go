@@ -11,13 +11,15 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// The operations of the model test (those of dialing and of advertising have files of their own). Each does the same to the store and to the model, and compares what comes of it.
+// The operations of the model test (those of dialing and of advertising have files of their own). Each does the same to
+// the store and to the model, and compares what comes of it.
 
 // do does one operation, some time after the one before.
 func (m *model) do() {
 	switch k := m.m.IntN(3000); {
 	case k == 0 && (!m.w.crowded || m.m.IntN(10) == 0):
-		m.now = m.now.Add(m.w.limits.Expiry + time.Duration(m.m.IntN(20))*24*time.Hour) // all that is not seen again expires
+		// all that is not seen again expires
+		m.now = m.now.Add(m.w.limits.Expiry + time.Duration(m.m.IntN(20))*24*time.Hour)
 		m.did("long pause")
 	case k < 60:
 		m.now = m.now.Add(time.Duration(m.m.IntN(6)) * time.Hour)
@@ -62,7 +64,8 @@ func (m *model) do() {
 	}
 }
 
-// judged has all contests of a crowded world judged that are decided by now: one may cost a peer its place, and were that in the call that follows, that would learn the peer anew.
+// judged has all contests of a crowded world judged that are decided by now: one may cost a peer its place, and were
+// that in the call that follows, that would learn the peer anew.
 func (m *model) judged() {
 	if m.w.crowded {
 		m.s.Feeler(m.now, peerstore.Query{})
@@ -181,7 +184,9 @@ func (m *model) change(r *peerstore.Record) {
 					}
 				}
 			}
-			r.Addresses = append(r.Addresses, peerstore.AddressRecord{Address: a, Source: m.source(), FirstHeard: m.now, LastHeard: m.now, LastSuccess: m.soon()})
+			r.Addresses = append(r.Addresses,
+				peerstore.AddressRecord{Address: a, Source: m.source(), FirstHeard: m.now, LastHeard: m.now,
+					LastSuccess: m.soon()})
 		}
 	default:
 		if len(r.Addresses) == 0 {

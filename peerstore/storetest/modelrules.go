@@ -41,7 +41,10 @@ func (m *model) bannedAddr(a transport.Address) bool {
 
 // barred says that a ban or a quarantine may keep the store from telling of a peer.
 func (m *model) barred(r *peerstore.Record) bool {
-	return r.Quarantined.After(m.now) || m.bannedID(r.ID) || slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool { return m.bannedAddr(a.Address) })
+	return r.Quarantined.After(m.now) || m.bannedID(r.ID) ||
+		slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
+			return m.bannedAddr(a.Address)
+		})
 }
 
 // kept says that no limit may cost a peer its place.
@@ -54,14 +57,15 @@ func (m *model) expired(r *peerstore.Record) bool {
 
 // hopeless peers are those of which no address answers any more.
 func (m *model) hopeless(r *peerstore.Record) bool {
-	return r.Failures >= 10 && !r.Private && len(r.Addresses) > 0 && !slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
-		last := a.LastSuccess
-		if r.LastConnected.After(last) {
-			last = r.LastConnected
-		}
-		lately := !last.IsZero() && (a.Failures < 20 || m.now.Sub(last) < 7*24*time.Hour)
-		return a.Failures < 10 || lately || a.Source.Kind == peerstore.SourceConfig
-	})
+	return r.Failures >= 10 && !r.Private && len(r.Addresses) > 0 &&
+		!slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
+			last := a.LastSuccess
+			if r.LastConnected.After(last) {
+				last = r.LastConnected
+			}
+			lately := !last.IsZero() && (a.Failures < 20 || m.now.Sub(last) < 7*24*time.Hour)
+			return a.Failures < 10 || lately || a.Source.Kind == peerstore.SourceConfig
+		})
 }
 
 func (m *model) unseen(r *peerstore.Record) bool {
@@ -69,11 +73,13 @@ func (m *model) unseen(r *peerstore.Record) bool {
 	if r.FirstSeen.After(limit) || r.LastConnected.After(limit) || r.LastDisconnected.After(limit) {
 		return false
 	}
-	return !slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool { return a.LastHeard.After(limit) || a.LastSuccess.After(limit) })
+	return !slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
+		return a.LastHeard.After(limit) || a.LastSuccess.After(limit)
+	})
 }
 
-// worse says that a should have lost its place before b. Pruning follows what of a peer's rank does not change with time alone: those that never worked go before the
-// others, of these those of the lowest score with the most failures.
+// worse says that a should have lost its place before b. Pruning follows what of a peer's rank does not change with
+// time alone: those that never worked go before the others, of these those of the lowest score with the most failures.
 func worse(a, b *peerstore.Record) bool {
 	at, al := worth(a)
 	bt, bl := worth(b)
@@ -92,7 +98,10 @@ func worth(r *peerstore.Record) (tried bool, level int) {
 	if r.Tried() {
 		return true, max(level, 0)
 	}
-	usual := slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool { p := a.Address.Port(); return p == 0 || p == 26656 || p == 4001 })
+	usual := slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
+		p := a.Address.Port()
+		return p == 0 || p == 26656 || p == 4001
+	})
 	if !usual {
 		level -= 3
 	}
@@ -134,7 +143,8 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// useful orders the addresses of a peer: one that works, one that may, a dead one; then by when it worked, failures, and when it was heard of.
+// useful orders the addresses of a peer: one that works, one that may, a dead one; then by when it worked, failures,
+// and when it was heard of.
 func useful(a *peerstore.AddressRecord) [4]int64 {
 	var k [4]int64
 	switch {
@@ -222,7 +232,10 @@ func (m *model) bounded(id transport.NodeID, r peerstore.Record) *peerstore.Reco
 	r.QuarantineReason = strings.Clone(r.QuarantineReason[:min(len(r.QuarantineReason), 128)])
 	var list []peerstore.AddressRecord
 	for _, a := range r.Addresses {
-		if a.Address.IsZero() || a.Address.ID() != id || slices.ContainsFunc(list, func(o peerstore.AddressRecord) bool { return o.Address == a.Address }) {
+		if a.Address.IsZero() || a.Address.ID() != id ||
+			slices.ContainsFunc(list, func(o peerstore.AddressRecord) bool {
+				return o.Address == a.Address
+			}) {
 			continue
 		}
 		a.LastError = a.LastError[:min(len(a.LastError), 128)]

@@ -16,16 +16,20 @@ import (
 
 // A world is what a model test plays in.
 type world struct {
-	name    string
-	limits  peerstore.Limits
-	peers   int  // node ids there are
-	groups  int  // public networks there are
-	run     int  // operations on one store
-	reopen  int  // operations between two times that the store is opened again, on average
-	every   int  // operations between looks at the whole store; in between those peers are looked at whom an operation concerns, and a few others
-	index   int  // and between looks at the store's indexes, see Factory.Check
-	part    int  // in ten of all operations
-	crowded bool // groups and sources have more peers than they may, so that only the store can tell whom it has no place for: the model then checks that it might
+	name   string
+	limits peerstore.Limits
+	peers  int // node ids there are
+	groups int // public networks there are
+	run    int // operations on one store
+	reopen int // operations between two times that the store is opened again, on average
+	// operations between looks at the whole store; in between those peers are looked at whom an operation concerns, and
+	// a few others
+	every int
+	index int // and between looks at the store's indexes, see Factory.Check
+	part  int // in ten of all operations
+	// groups and sources have more peers than they may, so that only the store can tell whom it has no place for: the
+	// model then checks that it might
+	crowded bool
 }
 
 var worlds = []world{
@@ -33,10 +37,12 @@ var worlds = []world{
 		name: "small", limits: peerstore.Limits{MaxPeers: 25, MaxAddresses: 3, Expiry: 24 * time.Hour, MaxBans: 8},
 		peers: 40, groups: 4, run: 10_000, every: 4, index: 1, reopen: 200, part: 7,
 	}, {
-		name: "crowded", limits: peerstore.Limits{MaxPeers: 420, MaxAddresses: 3, Expiry: 90 * 24 * time.Hour, MaxBans: 30},
+		name: "crowded", limits: peerstore.Limits{MaxPeers: 420, MaxAddresses: 3, Expiry: 90 * 24 * time.Hour,
+			MaxBans: 30},
 		peers: 450, groups: 2, run: 20_000, every: 25, index: 5, reopen: 2000, part: 2, crowded: true,
 	}, {
-		name: "large", limits: peerstore.Limits{MaxPeers: 5000, MaxAddresses: 4, Expiry: 90 * 24 * time.Hour, MaxBans: 300},
+		name: "large", limits: peerstore.Limits{MaxPeers: 5000, MaxAddresses: 4, Expiry: 90 * 24 * time.Hour,
+			MaxBans: 300},
 		peers: 7000, groups: 60, run: 100_000, every: 10_000, index: 10_000, reopen: 10_000, part: 1, crowded: true,
 	},
 }
@@ -45,8 +51,9 @@ type mix struct{ *rand.Rand }
 
 func newMix(seed uint64) mix { return mix{rand.New(rand.NewPCG(seed, seed))} }
 
-// nodeOf is node n of a model: its id, and how an address names it after the port, on CometBFT's wire and on libp2p's ("" where it has none). Most have 40-hex ids of
-// which nobody knows the key, some ids that follow from an ed25519 key and so have both, some the peer id of a longer key.
+// nodeOf is node n of a model: its id, and how an address names it after the port, on CometBFT's wire and on libp2p's
+// ("" where it has none). Most have 40-hex ids of which nobody knows the key, some ids that follow from an ed25519 key
+// and so have both, some the peer id of a longer key.
 func nodeOf(n int) (id transport.NodeID, comet, p2p string) {
 	switch key := [32]byte{byte(n), byte(n >> 8), 1}; n % 8 {
 	case 5:
@@ -101,7 +108,8 @@ func (w *world) addressOf(n, k int) transport.Address {
 
 // source is who tells of an address: of every sort, most of them few.
 func (m *model) source() peerstore.Source {
-	s := peerstore.Source{Kind: []string{"pex", "pex", "pex", "inbound", "dns", "file", "a kind that is longer than sixteen bytes"}[m.m.IntN(7)]}
+	s := peerstore.Source{Kind: []string{"pex", "pex", "pex", "inbound", "dns", "file",
+		"a kind that is longer than sixteen bytes"}[m.m.IntN(7)]}
 	if m.m.IntN(12) == 0 {
 		s.Kind = peerstore.SourceConfig
 	}

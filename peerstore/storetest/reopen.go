@@ -26,7 +26,8 @@ func testReopen(t *testing.T, f Factory) {
 	limits := peerstore.Limits{MaxPeers: 10_000}
 	s, now := f.make(t, limits), start()
 	for n := range 3000 {
-		s.Add(Address(n, 1+n%5), peerstore.Source{Kind: fmt.Sprint("kind", n%3), From: ID(n / 2)}, now.Add(-time.Duration(n)*time.Second))
+		s.Add(Address(n, 1+n%5), peerstore.Source{Kind: fmt.Sprint("kind", n%3), From: ID(n / 2)},
+			now.Add(-time.Duration(n)*time.Second))
 		s.Update(ID(n), func(r *peerstore.Record) {
 			r.Trusted, r.Unconditional, r.Private, r.Busy = n%50 == 0, n%51 == 0, n%52 == 0, n%53 == 0
 			r.Score, r.Scored, r.Height = int16(n%201-100), now, uint64(n)<<40
@@ -35,7 +36,8 @@ func testReopen(t *testing.T, f Factory) {
 				r.LastConnected, r.LastDisconnected = now.Add(-time.Hour), now.Add(-time.Minute)
 				r.Quarantined, r.QuarantineReason = now.Add(time.Hour), "wrong network \"ü\""
 				a := &r.Addresses[0]
-				a.LastDialed, a.LastSuccess, a.Failures, a.NotBefore, a.LastError = now, now.Add(-1), 3, now.Add(time.Hour), "refused"
+				a.LastDialed, a.LastSuccess, a.Failures, a.NotBefore, a.LastError = now, now.Add(-1), 3,
+					now.Add(time.Hour), "refused"
 			}
 		})
 	}
@@ -93,7 +95,8 @@ func testReopen(t *testing.T, f Factory) {
 		if len(got) != len(want) || len(s.Bans(now)) != 20 {
 			t.Fatal(len(got), len(want), len(s.Bans(now)))
 		}
-		if string(s.Meta("a")) != "1" || s.Meta("b") == nil || s.Meta("c") != nil || len(s.Meta("big")) != peerstore.MaxMetaValue {
+		if string(s.Meta("a")) != "1" || s.Meta("b") == nil || s.Meta("c") != nil ||
+			len(s.Meta("big")) != peerstore.MaxMetaValue {
 			t.Fatal("the small values differ")
 		}
 	}

@@ -1,4 +1,5 @@
-// Package storetest proves that a peer store keeps its contract. A store's package calls Run in a test; one that persists sets Reopen too.
+// Package storetest proves that a peer store keeps its contract. A store's package calls Run in a test; one that
+// persists sets Reopen too.
 package storetest
 
 import (
@@ -14,17 +15,20 @@ import (
 type Factory struct {
 	// New makes an empty store, which t's cleanup closes. Its random choices follow from seed; 0 draws one.
 	New func(t testing.TB, limits peerstore.Limits, seed uint64) peerstore.Store
-	// Reopen closes a store that New, Reopen or Crash made and opens it again, at the given time; nil for a store that keeps nothing.
+	// Reopen closes a store that New, Reopen or Crash made and opens it again, at the given time; nil for a store that
+	// keeps nothing.
 	Reopen func(t testing.TB, s peerstore.Store, now time.Time) peerstore.Store
 	// Crash is Reopen for a store that is killed.
 	Crash func(t testing.TB, s peerstore.Store, now time.Time) peerstore.Store
-	// ReopenEvery is how many operations of the model test there are between two of Reopen and Crash, on average, if more than the test would take.
+	// ReopenEvery is how many operations of the model test there are between two of Reopen and Crash, on average, if
+	// more than the test would take.
 	ReopenEvery int
 	// Copy makes another store of what s tells of itself, by exporting and importing it.
 	Copy func(t testing.TB, s peerstore.Store, limits peerstore.Limits, now time.Time) peerstore.Store
 	// Check looks at what a store can say of its own consistency.
 	Check func(s peerstore.Store) error
-	// Ops is how many operations the model test runs; 0 means 30,000. SWITCHYARD_MODEL_OPS overrides it: see internal/longtest.
+	// Ops is how many operations the model test runs; 0 means 30,000. SWITCHYARD_MODEL_OPS overrides it: see
+	// internal/longtest.
 	Ops int
 }
 
@@ -75,8 +79,8 @@ func Run(t *testing.T, f Factory) {
 // ID is the node id number n, for tests.
 func ID(n int) transport.NodeID { return transport.NodeID(fmt.Sprintf("%040x", n)) }
 
-// Address is an address of node n on a public network; several ports give several addresses. The nodes are spread over 16,384 network groups: those
-// with the same n%16384 share one. No two nodes below 4 million share an IP.
+// Address is an address of node n on a public network; several ports give several addresses. The nodes are spread over
+// 16,384 network groups: those with the same n%16384 share one. No two nodes below 4 million share an IP.
 func Address(n, port int) transport.Address {
 	return parse(fmt.Sprintf("%s@%d.%d.%d.%d:%d", ID(n), 11+n&0x3f, n>>6&0xff, n>>14&0xff, n>>22&0xff, port))
 }

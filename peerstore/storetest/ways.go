@@ -13,13 +13,15 @@ import (
 // libp2pID is a node id that both wires' addresses name.
 const libp2pID = "12D3KooWLRPJAA5o6g3sJ7j5EJcyDg8KW8qJ1YVdZ3SbYQ2VgVvD"
 
-// testAdvertiseWays: of a peer that several wires or transports lead to, one address of each is told, if it is as good as the first.
+// testAdvertiseWays: of a peer that several wires or transports lead to, one address of each is told, if it is as good
+// as the first.
 func testAdvertiseWays(t *testing.T, f Factory) {
 	s, now := f.make(t, peerstore.Limits{}), start()
 	of := func(where string) transport.Address {
 		return parse(fmt.Sprintf("/ip4/11.2.3.4/%s/p2p/%s", where, libp2pID))
 	}
-	tcp, quic, other, local := of("tcp/4001"), of("udp/4001/quic-v1"), of("tcp/4002"), parse("/ip4/192.168.1.1/udp/4001/quic-v1/p2p/"+libp2pID)
+	tcp, quic, other, local := of("tcp/4001"), of("udp/4001/quic-v1"), of("tcp/4002"),
+		parse("/ip4/192.168.1.1/udp/4001/quic-v1/p2p/"+libp2pID)
 	comet, err := parse("/ip4/11.2.3.4/tcp/26656").WithNode(string(tcp.ID()))
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +71,8 @@ func testAdvertiseWays(t *testing.T, f Factory) {
 		t.Fatal("told of who is left out:", got)
 	}
 
-	// Many such peers, and a limit that none of them ends at: everybody comes once, with what belongs together side by side.
+	// Many such peers, and a limit that none of them ends at: everybody comes once, with what belongs together side by
+	// side.
 	const peers = 200
 	for n := range peers {
 		a := parse(fmt.Sprintf("%s@11.%d.3.4:26656", ID(n), n))
@@ -140,7 +143,8 @@ func testReserve(t *testing.T, f Factory) {
 	asked := 0
 	yes := func(transport.NodeID) bool { asked++; return false }
 	room := make([]peerstore.AddressRecord, 1)
-	q := [...]peerstore.Query{{}, {Skip: yes}, {Avoid: func(peerstore.Group) bool { return true }}, {Skip: yes, Room: room}, {Room: room}}
+	q := [...]peerstore.Query{{}, {Skip: yes}, {Avoid: func(peerstore.Group) bool { return true }},
+		{Skip: yes, Room: room}, {Room: room}}
 	seen := make(map[transport.NodeID]bool)
 	for i := range peers {
 		q := q[i%len(q)]
@@ -165,7 +169,10 @@ func testReserve(t *testing.T, f Factory) {
 		t.Fatalf("%+v, %v", r, ok)
 	}
 	// Whoever is reserved by somebody else while Skip is asked is not chosen any more.
-	r, ok := s.Next(now, peerstore.Query{Reserve: true, Skip: func(id transport.NodeID) bool { s.SetBusy(id, true); return false }})
+	r, ok := s.Next(now, peerstore.Query{Reserve: true, Skip: func(id transport.NodeID) bool {
+		s.SetBusy(id, true)
+		return false
+	}})
 	if ok {
 		t.Fatalf("%+v is reserved twice", r)
 	}

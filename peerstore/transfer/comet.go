@@ -8,8 +8,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// cometAddress is an entry of CometBFT's addrbook.json (p2p/pex/file.go and known_address.go of CometBFT 0.34 to 1.0, and of Tendermint before). Its key and
-// bucket numbers mean nothing here: addresses are placed anew.
+// cometAddress is an entry of CometBFT's addrbook.json (p2p/pex/file.go and known_address.go of CometBFT 0.34 to 1.0,
+// and of Tendermint before). Its key and bucket numbers mean nothing here: addresses are placed anew.
 type cometAddress struct {
 	Addr        cometNode `json:"addr"`
 	Src         cometNode `json:"src"` // who told of it
@@ -51,7 +51,8 @@ func (in *importer) comet(k *cometAddress) {
 		heard = in.now
 	}
 	record := peerstore.AddressRecord{
-		Address: addr, Source: source, LastHeard: heard, LastDialed: k.LastAttempt, Failures: uint32(max(k.Attempts, 0)),
+		Address: addr, Source: source, LastHeard: heard, LastDialed: k.LastAttempt,
+		Failures: uint32(max(k.Attempts, 0)),
 	}
 	if k.LastSuccess.Year() > 1 && !k.LastSuccess.After(in.now) {
 		record.LastSuccess = k.LastSuccess

@@ -1,4 +1,5 @@
-// Package transfer writes what a peer store knows as JSON, and reads it into another store; it also reads CometBFT's addrbook.json.
+// Package transfer writes what a peer store knows as JSON, and reads it into another store; it also reads CometBFT's
+// addrbook.json.
 //
 // The form is one object:
 //
@@ -9,7 +10,8 @@
 //	   "last_disconnected": TIME, "failures": N, "not_before": TIME, "quarantined": TIME, "quarantine_reason": TEXT}],
 //	 "bans": [{"target": ID|IP|CIDR, "since": TIME, "until": TIME, "reason": TEXT}]}
 //
-// Times are RFC 3339; what is zero or empty is left out; a ban without "until" holds for ever. Readers ignore names that they do not know.
+// Times are RFC 3339; what is zero or empty is left out; a ban without "until" holds for ever. Readers ignore names
+// that they do not know.
 package transfer
 
 import (
@@ -73,10 +75,12 @@ type ban struct {
 	Reason string    `json:"reason,omitempty"`
 }
 
-// Export writes what the store knows at now, a peer a line. A peer that changes meanwhile may be written twice or left out.
+// Export writes what the store knows at now, a peer a line. A peer that changes meanwhile may be written twice or left
+// out.
 func Export(w io.Writer, s peerstore.Store, now time.Time) error {
 	out := bufio.NewWriterSize(w, 64<<10)
-	fmt.Fprintf(out, "{\"format\": %q, \"version\": %d, \"exported\": %q,\n\"peers\": [", Format, Version, now.UTC().Format(time.RFC3339))
+	fmt.Fprintf(out, "{\"format\": %q, \"version\": %d, \"exported\": %q,\n\"peers\": [", Format, Version,
+		now.UTC().Format(time.RFC3339))
 	var failed error
 	separator := "\n"
 	write := func(v any) bool {
@@ -111,15 +115,18 @@ func Export(w io.Writer, s peerstore.Store, now time.Time) error {
 func peerOf(r *peerstore.Record) *peer {
 	p := &peer{
 		ID: r.ID, FirstSeen: r.FirstSeen.UTC(), Trusted: r.Trusted, Unconditional: r.Unconditional, Private: r.Private,
-		Score: r.Score, Scored: r.Scored.UTC(), Height: r.Height, LastConnected: r.LastConnected.UTC(), LastDisconnected: r.LastDisconnected.UTC(),
-		Failures: r.Failures, NotBefore: r.NotBefore.UTC(), Quarantined: r.Quarantined.UTC(), QuarantineReason: r.QuarantineReason,
+		Score: r.Score, Scored: r.Scored.UTC(), Height: r.Height, LastConnected: r.LastConnected.UTC(),
+		LastDisconnected: r.LastDisconnected.UTC(),
+		Failures:         r.Failures, NotBefore: r.NotBefore.UTC(), Quarantined: r.Quarantined.UTC(),
+		QuarantineReason: r.QuarantineReason,
 	}
 	for i := range r.Addresses {
 		a := &r.Addresses[i]
 		p.Addresses = append(p.Addresses, address{
 			Address: a.Address.String(), Source: a.Source.Kind, From: a.Source.From, FromIP: a.Source.IP,
-			FirstHeard: a.FirstHeard.UTC(), LastHeard: a.LastHeard.UTC(), LastDialed: a.LastDialed.UTC(), LastSuccess: a.LastSuccess.UTC(),
-			Failures: a.Failures, NotBefore: a.NotBefore.UTC(), LastError: a.LastError,
+			FirstHeard: a.FirstHeard.UTC(), LastHeard: a.LastHeard.UTC(), LastDialed: a.LastDialed.UTC(),
+			LastSuccess: a.LastSuccess.UTC(),
+			Failures:    a.Failures, NotBefore: a.NotBefore.UTC(), LastError: a.LastError,
 		})
 	}
 	return p
@@ -127,16 +134,19 @@ func peerOf(r *peerstore.Record) *peer {
 
 // Imported says what came of an import.
 type Imported struct {
-	Peers     int // that were known when they were read, new or not; where the store is full some had to go since for others
+	// that were known when they were read, new or not; where the store is full some had to go since for others
+	Peers     int
 	Addresses int // that the store had not known
 	Bans      int // that hold now
 	Refused   int // addresses that the store did not take: a bound, a ban or a quarantine
 	Bad       int // addresses, bans and entries of an address book that cannot be read
 }
 
-// Import reads what Export wrote, or CometBFT's addrbook.json, into a store. What the store knows already it keeps, and takes over what is newer. Flags that follow
-// from the configuration (trusted, unconditional) are not taken over, bounds and buckets hold as for all addresses, and bans that have ended at now are left out.
-// An entry that cannot be read is counted and left out; a text that is not JSON, or not of these forms, is an error: then what came before it was taken.
+// Import reads what Export wrote, or CometBFT's addrbook.json, into a store. What the store knows already it keeps, and
+// takes over what is newer. Flags that follow from the configuration (trusted, unconditional) are not taken over,
+// bounds and buckets hold as for all addresses, and bans that have ended at now are left out. An entry that cannot be
+// read is counted and left out; a text that is not JSON, or not of these forms, is an error: then what came before it
+// was taken.
 func Import(r io.Reader, s peerstore.Store, now time.Time) (Imported, error) {
 	in := &importer{s: s, now: now, dec: json.NewDecoder(io.LimitReader(r, maxSize))}
 	if err := in.read(); err != nil {

@@ -35,7 +35,8 @@ func filled(t testing.TB, peers int) peerstore.Store {
 				r.Addresses[0].LastSuccess, r.Addresses[0].LastDialed = now.Add(-time.Hour), now.Add(-time.Hour)
 			} else if n%3 == 1 {
 				r.Failures, r.NotBefore = 2, now.Add(time.Minute)
-				r.Addresses[1].Failures, r.Addresses[1].LastDialed, r.Addresses[1].LastError = 2, now.Add(-time.Second), "refused <\"ü\">"
+				r.Addresses[1].Failures, r.Addresses[1].LastDialed, r.Addresses[1].LastError = 2, now.Add(-time.Second),
+					"refused <\"ü\">"
 			}
 			if n%11 == 0 {
 				r.Quarantined, r.QuarantineReason = now.Add(time.Hour), "wrong network"
@@ -107,12 +108,14 @@ func TestAddrBook(t *testing.T) {
 		t.Fatalf("%+v %v, want %+v", got, err, want)
 	}
 	r, _ := s.Get(storetest.ID(1))
-	if a := r.Addresses[0]; a.Address.CometString() != string(storetest.ID(1))+"@9.1.2.3:26656" || !r.InTried || a.Source.From != storetest.ID(2) ||
+	if a := r.Addresses[0]; a.Address.CometString() != string(storetest.ID(1))+"@9.1.2.3:26656" || !r.InTried ||
+		a.Source.From != storetest.ID(2) ||
 		a.Source.IP.String() != "9.9.9.9" || a.LastSuccess.Day() != 1 {
 		t.Fatalf("%+v", r)
 	}
 	r, _ = s.Get(storetest.ID(2))
-	if a := r.Addresses[0]; r.InTried || a.Failures != 3 || r.Failures != 3 || !a.LastSuccess.IsZero() || a.NotBefore.Hour() != 8 || a.Source.From != "" {
+	if a := r.Addresses[0]; r.InTried || a.Failures != 3 || r.Failures != 3 || !a.LastSuccess.IsZero() ||
+		a.NotBefore.Hour() != 8 || a.Source.From != "" {
 		t.Fatalf("%+v", r)
 	}
 }
@@ -142,7 +145,8 @@ func TestAddrBookFillsTheStore(t *testing.T) {
 
 func TestImportRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		``: "EOF", `[]`: ErrForm.Error(), `{}`: ErrForm.Error(), `{"peers": {}}`: ErrForm.Error(), `{"peers": [{}`: "EOF", `{"version": 2, "peers": []}`: "version 2",
+		``: "EOF", `[]`: ErrForm.Error(), `{}`: ErrForm.Error(), `{"peers": {}}`: ErrForm.Error(),
+		`{"peers": [{}`: "EOF", `{"version": 2, "peers": []}`: "version 2",
 		`{"peers": [], "bans": 7}`: ErrForm.Error(), `null`: ErrForm.Error(),
 	} {
 		_, err := Import(strings.NewReader(text), memory.NewSeeded(peerstore.Limits{}, 1), now)
@@ -193,7 +197,8 @@ func FuzzImport(f *testing.F) {
 			t.Fatal(err)
 		}
 		s.Range(func(r peerstore.Record) bool {
-			if _, ok := again.Get(r.ID); !ok && !r.Quarantined.After(now) && transport.NodeID(r.ID) != "" && s.Stats().Banned == 0 {
+			if _, ok := again.Get(r.ID); !ok && !r.Quarantined.After(now) && transport.NodeID(r.ID) != "" &&
+				s.Stats().Banned == 0 {
 				t.Fatalf("lost %+v", r)
 			}
 			return true

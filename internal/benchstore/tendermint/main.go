@@ -1,9 +1,11 @@
-// Command switchyardbench measures the peer manager of Tendermint v0.35.9 for benchstore. That package is internal to Tendermint's module, so this module has a
-// path below Tendermint's; and it is one of its own, run in a process of its own, because Tendermint needs a btcd of 2021.
+// Command switchyardbench measures the peer manager of Tendermint v0.35.9 for benchstore. That package is internal to
+// Tendermint's module, so this module has a path below Tendermint's; and it is one of its own, run in a process of its
+// own, because Tendermint needs a btcd of 2021.
 //
-// Arguments: how many peers, how many a measurement adds, the time of such a measurement, that of one that adds none, the budget for learning all peers, and a folder
-// for the database. Standard input has a line for each peer, its id and its IP; those beyond the number are learned later. It prints a line for each operation: its
-// name, the calls, the value, the processor time.
+// Arguments: how many peers, how many a measurement adds, the time of such a measurement, that of one that adds none,
+// the budget for learning all peers, and a folder for the database. Standard input has a line for each peer, its id and
+// its IP; those beyond the number are learned later. It prints a line for each operation: its name, the calls, the
+// value, the processor time.
 package main
 
 import (
@@ -120,7 +122,8 @@ func open(dir string) (*p2p.PeerManager, dbm.DB, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := p2p.NewPeerManager("ffffffffffffffffffffffffffffffffffffffff", db, p2p.PeerManagerOptions{MinRetryTime: 250 * time.Millisecond, MaxRetryTime: 30 * time.Minute})
+	m, err := p2p.NewPeerManager("ffffffffffffffffffffffffffffffffffffffff", db,
+		p2p.PeerManagerOptions{MinRetryTime: 250 * time.Millisecond, MaxRetryTime: 30 * time.Minute})
 	return m, db, err
 }
 
@@ -141,7 +144,8 @@ func parse(text string, to any) (err error) {
 	return err
 }
 
-// report calls fn most times, or until the limit is over, and prints µs a call. A tenth of that is a warm-up; the garbage of what came before is collected first.
+// report calls fn most times, or until the limit is over, and prints µs a call. A tenth of that is a warm-up; the
+// garbage of what came before is collected first.
 func report(name string, most int, limit time.Duration, fn func() error) error {
 	repeat := func(most int, limit time.Duration) (n int, err error) {
 		for began := time.Now(); err == nil && (n == 0 || n < most && time.Since(began) < limit); n++ {

@@ -7,10 +7,10 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
-// Learned peers with an address are in one of two tables: new ones that others reported, and tried ones that were dialed
-// with success. Each table has buckets of bucketSize places. Which bucket a peer belongs to follows from a secret key,
-// its address's network group and, in the new table, the network group of who reported it. So whoever controls few
-// groups reaches few buckets, and cannot know which:
+// Learned peers with an address are in one of two tables: new ones that others reported, and tried ones that were
+// dialed with success. Each table has buckets of bucketSize places. Which bucket a peer belongs to follows from a
+// secret key, its address's network group and, in the new table, the network group of who reported it. So whoever
+// controls few groups reaches few buckets, and cannot know which:
 //
 //	new    one source group reaches 1/32 of the buckets (at least 8),
 //	       one address group reported by one source group 1/4096 (at least one bucket)
@@ -29,7 +29,8 @@ const (
 	pairShare    = 4096
 	groupShare   = 32
 	leastBuckets = 64
-	leastReach   = 8 // buckets that a source group reaches in a small table, so that a small network is learned from few
+	// buckets that a source group reaches in a small table, so that a small network is learned from few
+	leastReach = 8
 )
 
 // buckets are the two tables, as lists of the entries in each bucket.

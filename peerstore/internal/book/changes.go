@@ -64,8 +64,8 @@ func (b *Book) TrackChanges() <-chan struct{} {
 	return b.c.changes.wake
 }
 
-// TakeChanges replaces what c holds with up to limit changed peers and all removed ones, and takes them off the list. It
-// reuses c's memory, records included. more reports whether further changed peers are left.
+// TakeChanges replaces what c holds with up to limit changed peers and all removed ones, and takes them off the list.
+// It reuses c's memory, records included. more reports whether further changed peers are left.
 //
 // Only one goroutine at a time may take and write, or an older record could overwrite a newer one. After a failed write
 // it returns c with PutBack.

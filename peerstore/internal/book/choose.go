@@ -10,8 +10,8 @@ import (
 // maxDraws is how often Next draws before it looks at all due peers, one after the other.
 const maxDraws = 16
 
-// Next chooses a peer that may be dialed at now: see peerstore.Store. As a rule the first draw is good, in O(1). Only if
-// nearly all due peers are skipped or avoided it walks through them.
+// Next chooses a peer that may be dialed at now: see peerstore.Store. As a rule the first draw is good, in O(1). Only
+// if nearly all due peers are skipped or avoided it walks through them.
 func (b *Book) Next(now time.Time, q peerstore.Query) (r peerstore.Record, ok bool) {
 	r.Addresses = q.Room[:0]
 	b.mu.Lock()

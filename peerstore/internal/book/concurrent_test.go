@@ -15,8 +15,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// TestConcurrentInvariants uses a crowded book from many goroutines at once, as a manager, services and a writer do: run it with -race. Between any two calls all indexes
-// agree; trusted peers stay; nobody is handed out before his time; and what the writer has at the end is the book.
+// TestConcurrentInvariants uses a crowded book from many goroutines at once, as a manager, services and a writer do:
+// run it with -race. Between any two calls all indexes agree; trusted peers stay; nobody is handed out before his time;
+// and what the writer has at the end is the book.
 func TestConcurrentInvariants(t *testing.T) {
 	const workers, peers = 6, 600
 	steps := longtest.Count(t, longtest.Ops, 12_000) / workers
@@ -87,7 +88,8 @@ func TestConcurrentInvariants(t *testing.T) {
 				n := 5 + r.IntN(peers-5)
 				switch k := r.IntN(100); {
 				case k < 35:
-					b.Add(address(n), peerstore.Source{Kind: "pex", IP: netip.AddrFrom4([4]byte{20, byte(n % 3), 1, 1})}, now)
+					b.Add(address(n),
+						peerstore.Source{Kind: "pex", IP: netip.AddrFrom4([4]byte{20, byte(n % 3), 1, 1})}, now)
 				case k < 65:
 					q := peerstore.Query{Reserve: true}
 					if r.IntN(2) == 0 {
@@ -99,7 +101,8 @@ func TestConcurrentInvariants(t *testing.T) {
 					} else {
 						got, ok = b.Next(now, q)
 					}
-					if latest := time.Unix(0, clock.Load()); !ok || got.NotBefore.After(latest) || got.Quarantined.After(latest) {
+					if latest := time.Unix(0, clock.Load()); !ok || got.NotBefore.After(latest) ||
+						got.Quarantined.After(latest) {
 						if ok {
 							t.Errorf("%+v is not to be dialed at %v", got, latest)
 						}
@@ -156,7 +159,8 @@ func TestConcurrentInvariants(t *testing.T) {
 	met := 0
 	b.Range(func(r peerstore.Record) bool {
 		met++
-		if d, ok := disk[r.ID]; !ok || d.Score != r.Score || d.Failures != r.Failures || len(d.Addresses) != len(r.Addresses) || !d.NotBefore.Equal(r.NotBefore) {
+		if d, ok := disk[r.ID]; !ok || d.Score != r.Score || d.Failures != r.Failures ||
+			len(d.Addresses) != len(r.Addresses) || !d.NotBefore.Equal(r.NotBefore) {
 			t.Errorf("on disk is %+v, in memory %+v", d, r)
 		}
 		return true

@@ -14,7 +14,8 @@ import (
 // groupAddress is an address of node n in the network group 20.group.
 func groupAddress(t *testing.T, n, group int) transport.Address {
 	t.Helper()
-	a, err := transport.CometAddress(transport.NodeID(fmt.Sprintf("%040x", n)), fmt.Sprintf("20.%d.%d.%d", group, n>>8&255, n&255), 26656)
+	a, err := transport.CometAddress(transport.NodeID(fmt.Sprintf("%040x", n)),
+		fmt.Sprintf("20.%d.%d.%d", group, n>>8&255, n&255), 26656)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,7 +105,8 @@ func (e *entry) routable() bool {
 	return false
 }
 
-// usualPort reports whether some address has a port at which nodes usually listen (CometBFT's and go-libp2p's), or none.
+// usualPort reports whether some address has a port at which nodes usually listen (CometBFT's and go-libp2p's), or
+// none.
 func (e *entry) usualPort() bool {
 	for i := range e.addresses {
 		switch e.addresses[i].portNumber() {

@@ -29,7 +29,8 @@ func TestHopeless(t *testing.T) {
 		{"an unconditional one", 100, 0, func(r *peerstore.Record) { r.Unconditional = true }, false},
 		{"a private one", 100, 0, func(r *peerstore.Record) { r.Private = true }, false},
 		{"a busy one", 100, 0, func(r *peerstore.Record) { r.Busy = true }, false},
-		{"a configured one", 100, 0, func(r *peerstore.Record) { r.Addresses[0].Source.Kind = peerstore.SourceConfig }, false},
+		{"a configured one", 100, 0, func(r *peerstore.Record) { r.Addresses[0].Source.Kind = peerstore.SourceConfig },
+			false},
 		{"one with another address", 100, 0, func(r *peerstore.Record) {
 			other := r.Addresses[0]
 			other.Address, other.Failures = groupAddress(t, 1, 2), 0

@@ -111,7 +111,8 @@ func checkBook(b *Book) error {
 	}
 	switch {
 	case filed != 0 || shared != 0 || inBuckets != 0 || isDue != 0:
-		return fmt.Errorf("strangers: %d in ranks, %d in shares, %d in buckets, %d due", -filed, -shared, -inBuckets, -isDue)
+		return fmt.Errorf("strangers: %d in ranks, %d in shares, %d in buckets, %d due", -filed, -shared, -inBuckets,
+			-isDue)
 	case waiting != c.due.waiting.Len():
 		return fmt.Errorf("%d wait, %d are filed so", waiting, c.due.waiting.Len())
 	case tried != c.tried || world != c.shares.worldwide:
@@ -193,7 +194,8 @@ func (c *stress) step(t *testing.T) {
 	id := testID(n)
 	switch k := c.r.IntN(100); {
 	case k < 40:
-		src := peerstore.Source{Kind: []string{"pex", "pex", "inbound", "dns"}[c.r.IntN(4)], From: testID(1<<20 + c.r.IntN(40))}
+		src := peerstore.Source{Kind: []string{"pex", "pex", "inbound", "dns"}[c.r.IntN(4)],
+			From: testID(1<<20 + c.r.IntN(40))}
 		if c.r.IntN(8) > 0 {
 			src.IP = netip.AddrFrom4([4]byte{byte(20 + c.r.IntN(6)), 1, 1, 1})
 		}
@@ -253,14 +255,16 @@ func (c *stress) step(t *testing.T) {
 		c.b.Remove(id)
 		delete(c.trusted, id)
 	case k < 98:
-		_ = c.b.Ban(peerstore.Ban{Target: peerstore.Target{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(11 + n%5), 1, byte(n), 0}), 24)}, Until: c.now.Add(time.Minute)})
+		_ = c.b.Ban(peerstore.Ban{Target: peerstore.Target{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(11 +
+			n%5), 1, byte(n), 0}), 24)}, Until: c.now.Add(time.Minute)})
 	default:
 		c.b.Advertise(100, c.now, nil)
 		c.b.NextDue(c.now)
 	}
 }
 
-// TestInvariants does random operations to crowded books, and checks that all indexes agree: after every step in a small book, now and then in a large one.
+// TestInvariants does random operations to crowded books, and checks that all indexes agree: after every step in a
+// small book, now and then in a large one.
 func TestInvariants(t *testing.T) {
 	total := longtest.Count(t, longtest.Ops, 90_000)
 	for _, world := range []struct {
@@ -269,7 +273,8 @@ func TestInvariants(t *testing.T) {
 	}{{60, 40, 1, 1}, {6000, 4000, 1000, 2}, {20_000, 100_000, 5000, 3}} {
 		t.Run(strconv.Itoa(world.peers), func(t *testing.T) {
 			c := &stress{
-				b: New(peerstore.Limits{MaxPeers: world.limit, MaxAddresses: 3}, world.seed), r: rand.New(rand.NewPCG(world.seed, 1)),
+				b:   New(peerstore.Limits{MaxPeers: world.limit, MaxAddresses: 3}, world.seed),
+				r:   rand.New(rand.NewPCG(world.seed, 1)),
 				now: t0, peers: world.peers, trusted: make(map[transport.NodeID]bool),
 			}
 			ops := total / 3

@@ -5,11 +5,9 @@ import (
 	"cmp"
 	"crypto/sha256"
 
+	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
-
-// maxID bounds a node id in bytes; transport.ParseNodeID returns at most 59.
-const maxID = 128
 
 // nodeKey is a node id in fixed size: the 20 bytes that 40 hex digits spell. For any other id it is a hash, and hashed
 // is set.
@@ -33,7 +31,7 @@ func keyOfAddress(a *transport.Address) (nodeKey, bool) {
 		return nodeKey{raw: p.Node}, true
 	}
 	id := a.ID()
-	if id == "" || len(id) > maxID {
+	if id == "" || len(id) > peerstore.MaxID {
 		return nodeKey{}, false
 	}
 	return keyOf(id), true

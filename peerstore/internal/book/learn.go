@@ -8,8 +8,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// heardGrain is how old LastHeard must be before it is refreshed. Peers report the same addresses all the time, and each
-// refresh has to be persisted.
+// heardGrain is how old LastHeard must be before it is refreshed. Peers report the same addresses all the time, and
+// each refresh has to be persisted.
 const heardGrain = 10 * time.Minute
 
 // Add learns an address: see peerstore.Store.

@@ -61,7 +61,8 @@ func TestShares(t *testing.T) {
 	// One source group that makes up addresses of all networks.
 	for n := range 60_000 {
 		a := mustParse(t, fmt.Sprintf("%s@%d.%d.%d.1:26656", testID(n), 11+n%80, n>>8&255, n&255))
-		b.Add(a, peerstore.Source{Kind: "pex", From: testID(1<<20 + n%500), IP: netip.AddrFrom4([4]byte{9, 1, byte(n >> 8), byte(n)})}, t0)
+		b.Add(a, peerstore.Source{Kind: "pex", From: testID(1<<20 + n%500),
+			IP: netip.AddrFrom4([4]byte{9, 1, byte(n >> 8), byte(n)})}, t0)
 	}
 	if got, most := b.Stats().Known, total/sourceShare+bucketSize; got > most || got < most/2 {
 		t.Errorf("one source group fills %d places, want at most %d", got, most)
@@ -69,7 +70,8 @@ func TestShares(t *testing.T) {
 	// One address group, told by one source group.
 	b = New(peerstore.Limits{}, 1)
 	for n := range 5_000 {
-		b.Add(mustParse(t, fmt.Sprintf("%s@11.1.%d.%d:26656", testID(n), n>>8, n&255)), peerstore.Source{Kind: "pex", IP: netip.MustParseAddr("9.1.1.1")}, t0)
+		b.Add(mustParse(t, fmt.Sprintf("%s@11.1.%d.%d:26656", testID(n), n>>8, n&255)),
+			peerstore.Source{Kind: "pex", IP: netip.MustParseAddr("9.1.1.1")}, t0)
 	}
 	if got := b.Stats().Known; got != bucketSize {
 		t.Errorf("one address group of one source group fills %d places, want %d", got, bucketSize)
@@ -78,7 +80,8 @@ func TestShares(t *testing.T) {
 	b = New(peerstore.Limits{}, 1)
 	for n := range 30_000 {
 		id := testID(n)
-		b.Add(mustParse(t, fmt.Sprintf("%s@11.1.%d.%d:26656", id, n>>8, n&255)), peerstore.Source{Kind: "pex", IP: netip.AddrFrom4([4]byte{byte(12 + n%100), byte(n), 1, 1})}, t0)
+		b.Add(mustParse(t, fmt.Sprintf("%s@11.1.%d.%d:26656", id, n>>8, n&255)),
+			peerstore.Source{Kind: "pex", IP: netip.AddrFrom4([4]byte{byte(12 + n%100), byte(n), 1, 1})}, t0)
 		b.Update(id, func(r *peerstore.Record) { r.Addresses[0].LastSuccess = t0 })
 	}
 	most := (peerstore.DefaultMaxPeers/triedPlaces+bucketSize)/groupShare + bucketSize

@@ -18,7 +18,8 @@ import (
 )
 
 // TestModel is the contract's model test for the book itself, with a look at all its indexes after each operation, and
-// with its changes: what a store would have persisted is what the book becomes when it is opened again, or after a kill.
+// with its changes: what a store would have persisted is what the book becomes when it is opened again, or after a
+// kill.
 func TestModel(t *testing.T) {
 	storetest.RunModel(t, storetest.Factory{
 		New: func(_ testing.TB, l peerstore.Limits, seed uint64) peerstore.Store {

@@ -17,7 +17,8 @@ func TestLastSeen(t *testing.T) {
 		b.Add(a, peerstore.Source{Kind: "pex"}, t0)
 		soon := func() time.Time { return t0.Add(time.Duration(r.IntN(7200)) * time.Second) }
 		b.Update(a.ID(), func(rec *peerstore.Record) {
-			for _, at := range []*time.Time{&rec.FirstSeen, &rec.LastConnected, &rec.LastDisconnected, &rec.Addresses[0].LastHeard, &rec.Addresses[0].LastSuccess, &rec.NotBefore} {
+			for _, at := range []*time.Time{&rec.FirstSeen, &rec.LastConnected, &rec.LastDisconnected,
+				&rec.Addresses[0].LastHeard, &rec.Addresses[0].LastSuccess, &rec.NotBefore} {
 				if r.IntN(3) == 0 {
 					*at = soon()
 				}

@@ -6,11 +6,11 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
-// Restore adds a peer as it was persisted, within the limits. The book must not be in use yet. Restore reports false for
-// a peer that the book refuses: known already, expired by now, or one that a limit or a bucket leaves no room for.
+// Restore adds a peer as it was persisted, within the limits. The book must not be in use yet. Restore reports false
+// for a peer that the book refuses: known already, expired by now, or one that a limit or a bucket leaves no room for.
 // Nothing is listed as changed, but a refused peer, and one that loses its place to another, is listed as removed.
 func (b *Book) Restore(r peerstore.Record, now time.Time) bool {
-	if r.ID == "" || len(r.ID) > maxID {
+	if r.ID == "" || len(r.ID) > peerstore.MaxID {
 		return false
 	}
 	b.mu.Lock()
@@ -46,7 +46,8 @@ func (c *catalog) resume(e *entry, wasTried bool) bool {
 	return c.enterNew(e, false)
 }
 
-// BucketKey returns the secret that places peers in buckets. A store that persists keeps it, or all places would change.
+// BucketKey returns the secret that places peers in buckets. A store that persists keeps it, or all places would
+// change.
 func (b *Book) BucketKey() [16]byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -15,7 +15,8 @@ func TestRestoreAddresses(t *testing.T) {
 	now := time.Now()
 	known := func(a transport.Address, place int) peerstore.AddressRecord {
 		return peerstore.AddressRecord{
-			Address: a, Source: storetest.Told(place), FirstHeard: now, LastHeard: now.Add(-time.Duration(place)), LastError: "x",
+			Address: a, Source: storetest.Told(place), FirstHeard: now, LastHeard: now.Add(-time.Duration(place)),
+			LastError: "x",
 		}
 	}
 	plain := func(node, place int) peerstore.AddressRecord { return known(storetest.Address(node, place), place) }
@@ -28,20 +29,23 @@ func TestRestoreAddresses(t *testing.T) {
 		addresses []peerstore.AddressRecord
 		want      int
 	}{
-		"none":             {id, nil, 0},
-		"in order":         {id, []peerstore.AddressRecord{plain(1, 1), other(dns), plain(1, 2)}, 3},
-		"too many":         {id, []peerstore.AddressRecord{plain(1, 4), plain(1, 3), plain(1, 2), other(dns), plain(1, 1)}, 3},
-		"twice":            {id, []peerstore.AddressRecord{plain(1, 2), other(dns), plain(1, 2)}, 2},
-		"two names":        {id, []peerstore.AddressRecord{other(dns), other(dns)}, 1},
-		"of another":       {id, []peerstore.AddressRecord{plain(2, 2), plain(1, 2)}, 1},
-		"another's name":   {id, []peerstore.AddressRecord{other("/dns/a.example/tcp/5/mconn/" + string(storetest.ID(2)))}, 0},
+		"none":     {id, nil, 0},
+		"in order": {id, []peerstore.AddressRecord{plain(1, 1), other(dns), plain(1, 2)}, 3},
+		"too many": {id,
+			[]peerstore.AddressRecord{plain(1, 4), plain(1, 3), plain(1, 2), other(dns), plain(1, 1)}, 3},
+		"twice":      {id, []peerstore.AddressRecord{plain(1, 2), other(dns), plain(1, 2)}, 2},
+		"two names":  {id, []peerstore.AddressRecord{other(dns), other(dns)}, 1},
+		"of another": {id, []peerstore.AddressRecord{plain(2, 2), plain(1, 2)}, 1},
+		"another's name": {id,
+			[]peerstore.AddressRecord{other("/dns/a.example/tcp/5/mconn/" + string(storetest.ID(2)))}, 0},
 		"nowhere":          {id, []peerstore.AddressRecord{{Source: storetest.Told(1)}, plain(1, 1)}, 1},
 		"of a named node":  {named.Address.ID(), []peerstore.AddressRecord{named}, 1},
 		"not of that node": {named.Address.ID(), []peerstore.AddressRecord{plain(1, 1)}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			given := peerstore.Record{
-				ID: c.id, Addresses: c.addresses, FirstSeen: now, Score: 7, Height: 3, QuarantineReason: "y", Quarantined: now,
+				ID: c.id, Addresses: c.addresses, FirstSeen: now, Score: 7, Height: 3, QuarantineReason: "y",
+				Quarantined: now,
 			}
 			limits := peerstore.Limits{MaxAddresses: 3}
 			got, want := New(limits, 1), New(limits, 1)

@@ -28,7 +28,8 @@ func (s *shelf) add(n int, where string) transport.NodeID {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if !s.Add(a, peerstore.Source{Kind: "pex", IP: netip.AddrFrom4([4]byte{byte(11 + n%80), byte(n / 80), 1, 1})}, s.now) {
+	if !s.Add(a, peerstore.Source{Kind: "pex", IP: netip.AddrFrom4([4]byte{byte(11 + n%80), byte(n / 80), 1, 1})},
+		s.now) {
 		s.t.Fatalf("%s is not learned", a)
 	}
 	return a.ID()
@@ -84,7 +85,8 @@ func (s *shelf) within(what string, got, least, most float64) {
 	}
 }
 
-// Every other peer that is chosen has worked before, however many more there are that have not; where one table has nobody, the other has all.
+// Every other peer that is chosen has worked before, however many more there are that have not; where one table has
+// nobody, the other has all.
 func TestNextTakesHalfOfTheTried(t *testing.T) {
 	s := newShelf(t)
 	inTried := func(r peerstore.Record) bool { return r.InTried }
@@ -104,7 +106,8 @@ func TestNextTakesHalfOfTheTried(t *testing.T) {
 	s.within("tried, of all", s.share(peerstore.Query{}, inTried), 1, 1)
 }
 
-// Of two peers of a network group the one is chosen three times as often that failed less, worked more lately, or is better otherwise; but nobody never.
+// Of two peers of a network group the one is chosen three times as often that failed less, worked more lately, or is
+// better otherwise; but nobody never.
 func TestNextWeighs(t *testing.T) {
 	for _, c := range []struct {
 		name        string
@@ -129,14 +132,17 @@ func TestNextWeighs(t *testing.T) {
 			s := newShelf(t)
 			better, worse := s.add(1, "20.1.1.1:26656"), s.add(2, "20.1.2.1:26656")
 			c.make(s, better, worse)
-			s.within("the better one", s.share(peerstore.Query{}, func(r peerstore.Record) bool { return r.ID == better }), c.least, c.most)
+			s.within("the better one", s.share(peerstore.Query{}, func(r peerstore.Record) bool {
+				return r.ID == better
+			}), c.least, c.most)
 		})
 	}
 	t.Run("an odd port", func(t *testing.T) {
 		s := newShelf(t)
 		usual := s.add(1, "20.1.1.1:26656")
 		s.add(2, "20.1.2.1:22")
-		s.within("the usual port", s.share(peerstore.Query{}, func(r peerstore.Record) bool { return r.ID == usual }), 0.71, 0.79)
+		s.within("the usual port", s.share(peerstore.Query{}, func(r peerstore.Record) bool { return r.ID == usual }),
+			0.71, 0.79)
 	})
 	t.Run("a private address", func(t *testing.T) {
 		s := newShelf(t)
@@ -144,9 +150,13 @@ func TestNextWeighs(t *testing.T) {
 		if err != nil || !s.Add(a, peerstore.Source{Kind: "config"}, s.now) {
 			t.Fatal(err)
 		}
-		s.within("the private one, alone", s.share(peerstore.Query{}, func(r peerstore.Record) bool { return r.ID == testID(1) }), 1, 1)
+		s.within("the private one, alone", s.share(peerstore.Query{}, func(r peerstore.Record) bool {
+			return r.ID == testID(1)
+		}), 1, 1)
 		s.add(2, "20.1.1.1:26656")
-		s.within("the private one beside a public one", s.share(peerstore.Query{}, func(r peerstore.Record) bool { return r.ID == testID(1) }), 0, 0)
+		s.within("the private one beside a public one", s.share(peerstore.Query{}, func(r peerstore.Record) bool {
+			return r.ID == testID(1)
+		}), 0, 0)
 	})
 }
 
@@ -161,11 +171,13 @@ func TestNextAvoidsGroups(t *testing.T) {
 	q := peerstore.Query{Avoid: func(g peerstore.Group) bool { return g == s.Groups().OfIP(ip) }}
 	s.within("the other group", s.share(q, func(r peerstore.Record) bool { return r.ID == other }), 1, 1)
 	s.SetBusy(other, true)
-	s.within("the other group, when it has nobody", s.share(q, func(r peerstore.Record) bool { return r.ID == other }), 0, 0)
+	s.within("the other group, when it has nobody", s.share(q, func(r peerstore.Record) bool { return r.ID == other }),
+		0, 0)
 }
 
-// A tried peer whose place in a full bucket another one claims that has worked too is tested first. It keeps its place if it still answers; it loses it if it does not, or if nobody
-// tests it in time; never just because somebody else came.
+// A tried peer whose place in a full bucket another one claims that has worked too is tested first. It keeps its place
+// if it still answers; it loses it if it does not, or if nobody tests it in time; never just because somebody else
+// came.
 func TestTestBeforeEvict(t *testing.T) {
 	// fill makes peers of one network group work until one of them has to claim a place.
 	fill := func(t *testing.T) (s *shelf, challenger, incumbent transport.NodeID) {
@@ -184,7 +196,8 @@ func TestTestBeforeEvict(t *testing.T) {
 			if !ok || !r.InTried || r.ID == id {
 				t.Fatalf("to be tested: %+v, want a tried one", r)
 			}
-			if again, _ := s.Feeler(s.now, peerstore.Query{Skip: func(id transport.NodeID) bool { return id == r.ID }}); again.InTried {
+			if again, _ := s.Feeler(s.now,
+				peerstore.Query{Skip: func(id transport.NodeID) bool { return id == r.ID }}); again.InTried {
 				t.Fatalf("%s is to be tested too", again.ID)
 			}
 			return s, id, r.ID
@@ -195,7 +208,8 @@ func TestTestBeforeEvict(t *testing.T) {
 	settled := func(s *shelf, challenger, incumbent transport.NodeID, won bool) {
 		s.t.Helper()
 		if c, i := s.get(challenger).InTried, s.get(incumbent).InTried; c != won || i == won || len(s.c.contests) != 0 {
-			s.t.Errorf("the challenger is a tried one: %v, the one before: %v; %d contests are left", c, i, len(s.c.contests))
+			s.t.Errorf("the challenger is a tried one: %v, the one before: %v; %d contests are left", c, i,
+				len(s.c.contests))
 		}
 		if r, ok := s.Feeler(s.now, peerstore.Query{}); ok && r.InTried {
 			s.t.Errorf("%s is to be tested still", r.ID)

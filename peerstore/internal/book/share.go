@@ -186,7 +186,8 @@ func (a *address) saidItself() bool {
 	return kind == "inbound" || kind == "peer"
 }
 
-// dropSkipped removes the addresses of skipped peers from the end of out, which begins at from. It asks without the lock.
+// dropSkipped removes the addresses of skipped peers from the end of out, which begins at from. It asks without the
+// lock.
 func (b *Book) dropSkipped(out []transport.Address, from int, ends []int, skip func(transport.Address) bool) (
 	kept []transport.Address) {
 	b.mu.Unlock()

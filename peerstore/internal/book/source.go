@@ -37,7 +37,7 @@ func newSources() sources {
 func (s *sources) hold(from peerstore.Source, groups *peerstore.Groups) *source {
 	from.Kind = prefix(from.Kind, peerstore.MaxSourceKind)
 	from.IP = from.IP.Unmap().WithZone("")
-	if len(from.From) > maxID {
+	if len(from.From) > peerstore.MaxID {
 		from.From = ""
 	}
 	src := s.all[from]

@@ -7,7 +7,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
-// TestTotals wants bans that have ended neither counted nor kept, however many end at once, and those that hold left alone.
+// TestTotals wants bans that have ended neither counted nor kept, however many end at once, and those that hold left
+// alone.
 func TestTotals(t *testing.T) {
 	b := New(peerstore.Limits{}, 1)
 	if got := peerstore.Totals(b, t0); got != (peerstore.Stats{}) {

@@ -33,7 +33,7 @@ func (b *Book) Ensure(id transport.NodeID, now time.Time, fn func(*peerstore.Rec
 
 // EnsureChange is Ensure that also reports whether one of the operator's flags changed.
 func (b *Book) EnsureChange(id transport.NodeID, now time.Time, fn func(*peerstore.Record)) (flagged bool) {
-	if id == "" || len(id) > maxID {
+	if id == "" || len(id) > peerstore.MaxID {
 		return false
 	}
 	b.mu.Lock()

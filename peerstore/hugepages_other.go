@@ -1,6 +1,0 @@
-//go:build !linux
-
-package peerstore
-
-// useHugePages does nothing here.
-func useHugePages(_, _ uintptr) {}
