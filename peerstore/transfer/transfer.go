@@ -4,10 +4,12 @@
 // The form is one object:
 //
 //	{"format": "switchyard-peers", "version": 1, "exported": TIME,
-//	 "peers": [{"id": ID, "addresses": [{"address": MULTIADDR, "source": KIND, "from": ID, "from_ip": IP, "first_heard": TIME, "last_heard": TIME,
-//	   "last_dialed": TIME, "last_success": TIME, "failures": N, "not_before": TIME, "last_error": TEXT}],
-//	   "first_seen": TIME, "trusted": BOOL, "unconditional": BOOL, "private": BOOL, "score": N, "scored": TIME, "height": N, "last_connected": TIME,
-//	   "last_disconnected": TIME, "failures": N, "not_before": TIME, "quarantined": TIME, "quarantine_reason": TEXT}],
+//	 "peers": [{"id": ID, "addresses": [{"address": MULTIADDR, "source": KIND, "from": ID, "from_ip": IP,
+//	   "first_heard": TIME, "last_heard": TIME, "last_dialed": TIME, "last_success": TIME, "failures": N,
+//	   "not_before": TIME, "last_error": TEXT}],
+//	   "first_seen": TIME, "trusted": BOOL, "unconditional": BOOL, "private": BOOL, "score": N, "scored": TIME,
+//	   "height": N, "last_connected": TIME, "last_disconnected": TIME, "failures": N, "not_before": TIME,
+//	   "quarantined": TIME, "quarantine_reason": TEXT}],
 //	 "bans": [{"target": ID|IP|CIDR, "since": TIME, "until": TIME, "reason": TEXT}]}
 //
 // Times are RFC 3339; what is zero or empty is left out; a ban without "until" holds for ever. Readers ignore names

@@ -92,10 +92,13 @@ func TestThereAndBack(t *testing.T) {
 const addrbook = `{
 	"key": "8f26b4b4b1fa6ee5e5b4ed1d",
 	"addrs": [
-		{"addr": {"id": "%[1]s", "ip": "9.1.2.3", "port": 26656}, "src": {"id": "%[2]s", "ip": "9.9.9.9", "port": 26656},
-		 "buckets": [55], "attempts": 0, "bucket_type": 2, "last_attempt": "2026-05-01T00:00:00Z", "last_success": "2026-05-01T00:00:00Z", "last_ban_time": "0001-01-01T00:00:00Z"},
+		{"addr": {"id": "%[1]s", "ip": "9.1.2.3", "port": 26656}, 
+		 "src": {"id": "%[2]s", "ip": "9.9.9.9", "port": 26656},
+		 "buckets": [55], "attempts": 0, "bucket_type": 2, "last_attempt": "2026-05-01T00:00:00Z",
+		 "last_success": "2026-05-01T00:00:00Z", "last_ban_time": "0001-01-01T00:00:00Z"},
 		{"addr": {"id": "%[2]s", "ip": "2600:1::2", "port": 1}, "src": {"id": "%[2]s", "ip": "2600:1::2", "port": 1},
-		 "buckets": [1, 2], "attempts": 3, "bucket_type": 1, "last_attempt": "2026-05-02T00:00:00.5+02:00", "last_success": "0001-01-01T00:00:00Z", "last_ban_time": "2026-05-06T08:00:00Z"},
+		 "buckets": [1, 2], "attempts": 3, "bucket_type": 1, "last_attempt": "2026-05-02T00:00:00.5+02:00",
+		 "last_success": "0001-01-01T00:00:00Z", "last_ban_time": "2026-05-06T08:00:00Z"},
 		{"addr": {"id": "", "ip": "1.1.1.1", "port": 1}},
 		{"addr": {"id": "%[1]s", "ip": "1.1.1.1", "port": 70000}},
 		null, 7
@@ -129,7 +132,8 @@ func TestAddrBookFillsTheStore(t *testing.T) {
 		if n > 0 {
 			text.WriteByte(',')
 		}
-		fmt.Fprintf(&text, `{"addr": {"id": "%040x", "ip": "%d.%d.1.%d", "port": 26656}, "src": {"id": "%040x", "ip": "%d.7.7.7", "port": 26656}}`,
+		fmt.Fprintf(&text, `{"addr": {"id": "%040x", "ip": "%d.%d.1.%d", "port": 26656},
+			"src": {"id": "%040x", "ip": "%d.7.7.7", "port": 26656}}`,
 			n+1, 11+n%64, n/64%250, 1+n%250, 100_000+n%200, 11+n%100)
 	}
 	text.WriteString(`]}`)
@@ -155,7 +159,9 @@ func TestImportRefuses(t *testing.T) {
 		}
 	}
 	s := memory.NewSeeded(peerstore.Limits{}, 1)
-	got, err := Import(strings.NewReader(`{"peers": null, "more": {"a": [1]}, "bans": [{"target": "x"}, {"target": "9.9.9.9", "until": "2020-01-01T00:00:00Z"}]}`), s, now)
+	const text = `{"peers": null, "more": {"a": [1]},
+		"bans": [{"target": "x"}, {"target": "9.9.9.9", "until": "2020-01-01T00:00:00Z"}]}`
+	got, err := Import(strings.NewReader(text), s, now)
 	if err != nil || got != (Imported{Bad: 1}) || s.Stats().Banned != 0 {
 		t.Fatalf("%+v %v", got, err)
 	}

@@ -125,7 +125,8 @@ func TestConcurrentInvariants(t *testing.T) {
 				case k < 80:
 					_ = b.Ban(peerstore.Ban{Target: peerstore.Target{ID: testID(n)}, Until: now.Add(time.Minute)})
 				case k < 82:
-					_ = b.Ban(peerstore.Ban{Target: peerstore.Target{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(11 + n%3), 1, 0, byte(n)}), 28).Masked()}, Until: now.Add(time.Minute)})
+					net := netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(11 + n%3), 1, 0, byte(n)}), 28)
+					_ = b.Ban(peerstore.Ban{Target: peerstore.Target{Prefix: net}, Until: now.Add(time.Minute)})
 				case k < 84:
 					_, _ = b.Unban(peerstore.Target{ID: testID(n)})
 				case k < 90:
