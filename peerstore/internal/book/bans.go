@@ -124,6 +124,18 @@ func (s *bans) endOfIP(ip netip.Addr) int64 {
 	return 0
 }
 
+// endOfAddress returns when the bans of the IP of a have ended; 0 if there are none.
+func (s *bans) endOfAddress(a *address) int64 {
+	if len(s.nets) == 0 {
+		return 0
+	}
+	ip, _ := a.addr()
+	return s.endOfIP(ip)
+}
+
+// mayDialAt returns when a may be dialed, as far as that is up to the address.
+func (s *bans) mayDialAt(a *address) int64 { return max(a.notBefore, s.endOfAddress(a)) }
+
 // endOfNode returns when the ban of a node has ended; 0 if there is none.
 func (s *bans) endOfNode(key *nodeKey) int64 {
 	if len(s.nodes) == 0 {

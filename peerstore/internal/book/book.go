@@ -36,7 +36,7 @@ func New(limits peerstore.Limits, seed uint64) *Book {
 	return &Book{
 		meta: make(map[string][]byte),
 		c: catalog{
-			limits: limits, random: random, peers: make(map[nodeKey]*entry), sources: newSources(), due: newDue(),
+			limits: limits, random: random, peers: make(map[nodeKey]*entry), sources: newSources(limits.Groups), due: newDue(),
 			buckets: newBuckets(&limits, key), bans: newBans(),
 		},
 	}
@@ -86,3 +86,9 @@ func (b *Book) Run(ctx context.Context) error {
 
 // Close has nothing to do.
 func (b *Book) Close() error { return nil }
+
+// yield lets other callers have the lock in between.
+func (b *Book) yield() {
+	b.mu.Unlock()
+	b.mu.Lock()
+}

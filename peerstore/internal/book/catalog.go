@@ -27,8 +27,8 @@ type catalog struct {
 	sources  sources
 	buckets  buckets
 	tried    int // peers in the tried table
-	contests []contest
-	ranks    [ranks]bag
+	contests contests
+	ranks    ranking
 	due      due
 	shares   shares
 	hand     hand
@@ -52,7 +52,7 @@ func (c *catalog) insert(key nodeKey, id transport.NodeID) *entry {
 // file moves e to where it belongs in all indexes. It may remove other entries, never e.
 func (c *catalog) file(e *entry, ch change) {
 	c.place(e, ch)
-	c.fileRank(e, c.rankOf(e))
+	c.ranks.file(e, c.rankOf(e))
 	c.fileDue(e)
 	c.fileShare(e)
 }
@@ -65,9 +65,9 @@ func (c *catalog) remove(e *entry) {
 	if e.table == peerstore.Tried {
 		c.tried--
 	}
-	c.unrank(e)
+	c.ranks.unfile(e)
 	c.due.unfile(e)
 	c.shares.file(e, unshared, false)
-	c.dropAddresses(e)
+	c.sources.dropAll(e)
 	c.changes.noteGone(e)
 }

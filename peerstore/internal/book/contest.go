@@ -1,6 +1,7 @@
 package book
 
 import (
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -16,6 +17,8 @@ type contest struct {
 	since                 int64
 }
 
+type contests []contest
+
 const (
 	contestTime = int64(40 * time.Minute)
 	maxContests = 64 // beyond them a challenger comes again when it works the next time
@@ -24,7 +27,7 @@ const (
 // promote moves e, which has worked, to the tried table, or lets it contest a place.
 func (c *catalog) promote(e *entry) bool {
 	if full := c.buckets.full(e, peerstore.Tried); full != nil {
-		c.challenge(e, full)
+		c.contests.begin(e, full, c.now, c.random)
 		return false
 	}
 	c.buckets.exit(e)
@@ -33,16 +36,16 @@ func (c *catalog) promote(e *entry) bool {
 	return true
 }
 
-// challenge chooses who of a full bucket has to show that it still works: of a few, the one that worked least lately.
-// Busy ones show it already.
-func (c *catalog) challenge(e *entry, full []*entry) {
-	if e.is(contested) || len(c.contests) >= maxContests {
+// begin lets e claim a place in a full bucket. Of a few, it chooses the entry that worked least lately to show that it
+// still works. Busy ones show it already.
+func (l *contests) begin(e *entry, full []*entry, now int64, random *rand.Rand) {
+	if e.is(contested) || len(*l) >= maxContests {
 		return
 	}
 	var victim *entry
 	least := int64(never)
 	for range victimLooks {
-		o := full[c.random.IntN(len(full))]
+		o := full[random.IntN(len(full))]
 		if last := o.lastWorked(); !o.is(busy|contested) && last < least {
 			victim, least = o, last
 		}
@@ -50,7 +53,7 @@ func (c *catalog) challenge(e *entry, full []*entry) {
 	if victim == nil {
 		return
 	}
-	c.contests = append(c.contests, contest{e, victim, c.now})
+	*l = append(*l, contest{e, victim, now})
 	e.set(contested, true)
 	victim.set(contested, true)
 }
@@ -59,7 +62,7 @@ func (c *catalog) challenge(e *entry, full []*entry) {
 func (c *catalog) judge() {
 	for i := 0; i < len(c.contests); {
 		x := c.contests[i]
-		won, decided := c.verdict(&x)
+		won, decided := x.verdict(c.now)
 		if !decided {
 			i++
 			continue
@@ -80,8 +83,8 @@ func (c *catalog) judge() {
 	}
 }
 
-// verdict reports whether a contest is decided, and whether the challenger has won.
-func (c *catalog) verdict(x *contest) (won, decided bool) {
+// verdict reports whether the contest is decided, and whether the challenger has won.
+func (x *contest) verdict(now int64) (won, decided bool) {
 	e, o := x.challenger, x.incumbent
 	switch {
 	case e.is(gone|kept) || e.table != peerstore.New:
@@ -92,7 +95,7 @@ func (c *catalog) verdict(x *contest) (won, decided bool) {
 		return false, false
 	case o.lastWorked() >= x.since:
 		return false, true
-	case c.now-x.since >= contestTime:
+	case now-x.since >= contestTime:
 		return true, true
 	}
 	failed := func(a address) bool { return a.lastDialed >= x.since && a.failures > 0 }

@@ -144,21 +144,9 @@ func (c *catalog) dueAt(e *entry) int64 {
 	}
 	first := int64(never)
 	for i := range e.addresses {
-		first = min(first, c.mayDialAt(&e.addresses[i]))
+		first = min(first, c.bans.mayDialAt(&e.addresses[i]))
 	}
 	return max(first, e.notBefore, e.more().quarantined, c.bans.endOfNode(&e.key))
-}
-
-// mayDialAt returns when a may be dialed, as far as that is up to the address.
-func (c *catalog) mayDialAt(a *address) int64 { return max(a.notBefore, c.banEnd(a)) }
-
-// banEnd returns when the bans of the IP of a end; 0 if there are none.
-func (c *catalog) banEnd(a *address) int64 {
-	if len(c.bans.nets) == 0 {
-		return 0
-	}
-	ip, _ := a.addr()
-	return c.bans.endOfIP(ip)
 }
 
 // bestDue returns the address of e that is to be dialed first, of those that may be dialed now.
@@ -166,7 +154,7 @@ func (c *catalog) bestDue(e *entry) *address {
 	best := &e.addresses[0]
 	for i := range e.addresses[1:] {
 		a := &e.addresses[1+i]
-		if now := c.mayDialAt(a) <= c.now; now != (c.mayDialAt(best) <= c.now) {
+		if now := c.bans.mayDialAt(a) <= c.now; now != (c.bans.mayDialAt(best) <= c.now) {
 			if now {
 				best = a
 			}

@@ -37,7 +37,7 @@ func (b *Book) Add(addr transport.Address, from peerstore.Source, now time.Time)
 	}
 	a := newAddress(&addr)
 	a.firstHeard, a.lastHeard = c.now, c.now
-	a.source = c.sources.hold(from, c.limits.Groups)
+	a.source = c.sources.hold(from)
 	switch {
 	case e == nil:
 		return c.learnPeer(key, &addr, a)
@@ -50,7 +50,7 @@ func (b *Book) Add(addr transport.Address, from peerstore.Source, now time.Time)
 // learnPeer adds a new peer with its first address, if the quotas and its bucket have room.
 func (c *catalog) learnPeer(key nodeKey, addr *transport.Address, a address) bool {
 	if !c.withinQuota(a.source) {
-		c.dropAddress(&a)
+		c.sources.drop(&a)
 		return false
 	}
 	var id transport.NodeID
@@ -70,7 +70,7 @@ func (c *catalog) learnPeer(key nodeKey, addr *transport.Address, a address) boo
 func (c *catalog) learnFirst(e *entry, a address) bool {
 	e.addresses = append(e.addresses, a)
 	if !e.is(kept) && !c.enterNew(e, e.is(busy) || a.source.Source.Kind == peerstore.SourceConfig) {
-		c.dropAddresses(e)
+		c.sources.dropAll(e)
 		return false
 	}
 	c.file(e, change{})
@@ -86,10 +86,10 @@ func (c *catalog) learnFurther(e *entry, a address) bool {
 	} else {
 		w := worst(e.addresses)
 		if !a.better(&e.addresses[w]) {
-			c.dropAddress(&a)
+			c.sources.drop(&a)
 			return false
 		}
-		c.dropAddress(&e.addresses[w])
+		c.sources.drop(&e.addresses[w])
 		e.addresses[w] = a
 		ch.moved = true
 	}

@@ -74,19 +74,21 @@ func (c *catalog) rankOf(e *entry) rank {
 	return rankAt(e.level(c.now), e.is(unconditional), e.routable(), e.table)
 }
 
-// fileRank moves e to a rank.
-func (c *catalog) fileRank(e *entry, to rank) {
-	if e.rank == to {
-		return
+// ranking holds all entries by rank.
+type ranking [ranks]bag
+
+// file moves e to a rank.
+func (r *ranking) file(e *entry, to rank) {
+	if e.rank != to {
+		r.unfile(e)
+		e.rank = to
+		r[to].add(byRank, e)
 	}
-	c.unrank(e)
-	e.rank = to
-	c.ranks[to].add(byRank, e)
 }
 
-func (c *catalog) unrank(e *entry) {
+func (r *ranking) unfile(e *entry) {
 	if e.rank != unfiled {
-		c.ranks[e.rank].remove(byRank, e)
+		r[e.rank].remove(byRank, e)
 		e.rank = unfiled
 	}
 }

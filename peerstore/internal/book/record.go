@@ -59,9 +59,9 @@ func (c *catalog) write(e *entry, r *peerstore.Record) (ch change) {
 	e.writeDetails(&ch, r)
 	last := e.lastWorked()
 	if e.sameAddresses(r.Addresses) {
-		c.writeAddresses(&ch, e, r)
+		c.sources.writeAddresses(&ch, e, r)
 	} else {
-		c.replaceAddresses(e, r)
+		c.sources.replaceAddresses(e, r, c.limits.MaxAddresses)
 		ch.any, ch.moved = true, true
 	}
 	ch.worked = e.lastWorked() > last
@@ -102,19 +102,19 @@ func (e *entry) sameAddresses(list []peerstore.AddressRecord) bool {
 }
 
 // writeAddresses copies all but the places of e's addresses.
-func (c *catalog) writeAddresses(ch *change, e *entry, r *peerstore.Record) {
+func (s *sources) writeAddresses(ch *change, e *entry, r *peerstore.Record) {
 	for i := range r.Addresses {
 		a, rec := &e.addresses[i], &r.Addresses[i]
 		a.write(ch, rec)
 		if a.source.Source == rec.Source {
 			continue
 		}
-		src := c.sources.hold(rec.Source, c.limits.Groups)
+		src := s.hold(rec.Source)
 		if src != a.source {
 			a.count(false)
 			ch.any, ch.moved = true, ch.moved || i == 0
 		}
-		c.sources.release(a.source)
+		s.release(a.source)
 		a.source = src
 	}
 }
@@ -132,8 +132,8 @@ func (a *address) write(ch *change, rec *peerstore.AddressRecord) {
 	}
 }
 
-// replaceAddresses gives e the addresses of r.
-func (c *catalog) replaceAddresses(e *entry, r *peerstore.Record) {
+// replaceAddresses gives e the addresses of r, most of them at most.
+func (s *sources) replaceAddresses(e *entry, r *peerstore.Record, most int) {
 	var list []address
 	var from []*peerstore.Source
 	var ch change
@@ -145,29 +145,15 @@ func (c *catalog) replaceAddresses(e *entry, r *peerstore.Record) {
 		}
 		a := newAddress(&rec.Address)
 		a.write(&ch, rec)
-		if len(list) < c.limits.MaxAddresses {
+		if len(list) < most {
 			list, from = append(list, a), append(from, &rec.Source)
 		} else if w := worst(list); a.better(&list[w]) {
 			list[w], from[w] = a, &rec.Source
 		}
 	}
 	for i := range list { // before the old sources are released, as most are the same
-		list[i].source = c.sources.hold(*from[i], c.limits.Groups)
+		list[i].source = s.hold(*from[i])
 	}
-	c.dropAddresses(e)
+	s.dropAll(e)
 	e.addresses = list
-}
-
-// dropAddresses forgets all addresses of e.
-func (c *catalog) dropAddresses(e *entry) {
-	for i := range e.addresses {
-		c.dropAddress(&e.addresses[i])
-	}
-	e.addresses = nil
-}
-
-// dropAddress releases what a holds elsewhere.
-func (c *catalog) dropAddress(a *address) {
-	a.count(false)
-	c.sources.release(a.source)
 }

@@ -1,6 +1,7 @@
 package book
 
 import (
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -75,7 +76,7 @@ func (c *catalog) toShare(e *entry) (best *address, far bool) {
 	}
 	for i := range e.addresses {
 		a := &e.addresses[i]
-		if a.dead() || c.banEnd(a) > c.now {
+		if a.dead() || c.bans.endOfAddress(a) > c.now {
 			continue
 		}
 		routable := a.routable()
@@ -117,7 +118,7 @@ func (b *Book) Advertise(limit int, now time.Time, skip func(transport.Address) 
 	var told []*entry
 	for _, set := range order {
 		for at := 0; len(out) < limit && at < len(c.shares.sets[set]); {
-			page := c.sample(set, at, limit-len(out))
+			page := c.shares.sample(set, at, limit-len(out), c.random)
 			at += len(page)
 			if skip != nil && len(told) > 0 { // the set may have changed while skip was asked
 				page = slices.DeleteFunc(page, func(e *entry) bool { return slices.Contains(told, e) })
@@ -141,11 +142,11 @@ func (b *Book) Advertise(limit int, now time.Time, skip func(transport.Address) 
 
 // sample returns up to n random entries of a set, other than the first at ones: it moves them to the places behind
 // these.
-func (c *catalog) sample(set share, at, n int) []*entry {
-	all := c.shares.sets[set]
+func (s *shares) sample(set share, at, n int, random *rand.Rand) []*entry {
+	all := s.sets[set]
 	end := min(at+n, len(all))
 	for i := at; i < end; i++ {
-		all.swap(byShare, i, i+c.random.IntN(len(all)-i))
+		all.swap(byShare, i, i+random.IntN(len(all)-i))
 	}
 	return slices.Clone(all[at:end])
 }
@@ -167,7 +168,7 @@ func (c *catalog) offer(out []transport.Address, e *entry, set share, limit int)
 			break
 		}
 		proven := a.lastWorked != 0 || best.lastWorked == 0 || a.saidItself()
-		if a == best || a.failures > 0 || !proven || c.banEnd(a) > c.now || a.routable() != far {
+		if a == best || a.failures > 0 || !proven || c.bans.endOfAddress(a) > c.now || a.routable() != far {
 			continue
 		}
 		where := e.where(a)

@@ -9,8 +9,9 @@ import (
 
 // sources keeps one copy of each Source, however many addresses it told us of.
 type sources struct {
-	all   map[peerstore.Source]*source
-	kinds map[string]*kind
+	groups *peerstore.Groups
+	all    map[peerstore.Source]*source
+	kinds  map[string]*kind
 }
 
 type source struct {
@@ -29,12 +30,12 @@ type kind struct {
 // maxKinds bounds the kinds that quotas tell apart. Our own code names kinds, never a remote.
 const maxKinds = 64
 
-func newSources() sources {
-	return sources{make(map[peerstore.Source]*source), map[string]*kind{"": {quota: kindQuota("")}}}
+func newSources(groups *peerstore.Groups) sources {
+	return sources{groups, make(map[peerstore.Source]*source), map[string]*kind{"": {quota: kindQuota("")}}}
 }
 
 // hold returns the one copy of a source within its bounds, and counts one more address of it.
-func (s *sources) hold(from peerstore.Source, groups *peerstore.Groups) *source {
+func (s *sources) hold(from peerstore.Source) *source {
 	from.Kind = prefix(from.Kind, peerstore.MaxSourceKind)
 	from.IP = from.IP.Unmap().WithZone("")
 	if len(from.From) > peerstore.MaxID {
@@ -44,7 +45,7 @@ func (s *sources) hold(from peerstore.Source, groups *peerstore.Groups) *source 
 	if src == nil {
 		from.Kind = strings.Clone(from.Kind)
 		from.From = transport.NodeID(strings.Clone(string(from.From)))
-		src = &source{Source: from, group: groups.OfSource(from), kind: s.kindOf(from.Kind)}
+		src = &source{Source: from, group: s.groups.OfSource(from), kind: s.kindOf(from.Kind)}
 		s.all[from] = src
 	}
 	src.addresses++
@@ -56,6 +57,20 @@ func (s *sources) release(src *source) {
 	if src.addresses--; src.addresses == 0 {
 		delete(s.all, src.Source)
 	}
+}
+
+// drop releases the source of an address that is given up.
+func (s *sources) drop(a *address) {
+	a.count(false)
+	s.release(a.source)
+}
+
+// dropAll gives up all addresses of e.
+func (s *sources) dropAll(e *entry) {
+	for i := range e.addresses {
+		s.drop(&e.addresses[i])
+	}
+	e.addresses = nil
 }
 
 func (s *sources) kindOf(name string) *kind {
