@@ -1,4 +1,4 @@
-// Package memory is a peer store that keeps nothing over a restart: the book alone.
+// Package memory is a peer store in memory alone.
 package memory
 
 import (

@@ -145,7 +145,7 @@ func testBanLimits(t *testing.T, f Factory) {
 	}
 }
 
-// testBannedPeers wants banned peers neither learned, dialed nor told of, and all of that again afterwards.
+// testBannedPeers checks that banned peers are neither learned, dialed nor advertised, and are again after the ban.
 func testBannedPeers(t *testing.T, f Factory) {
 	s, now := f.make(t, peerstore.Limits{}), start()
 	hour := now.Add(time.Hour)

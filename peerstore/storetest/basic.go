@@ -302,7 +302,7 @@ func testCopies(t *testing.T, f Factory) {
 	}
 }
 
-// testConcurrent is for the race detector, and for deadlocks.
+// testConcurrent gives the race detector something to find, and shows deadlocks.
 func testConcurrent(t *testing.T, f Factory) {
 	s, now := f.make(t, peerstore.Limits{MaxPeers: 200}), start()
 	var wg sync.WaitGroup

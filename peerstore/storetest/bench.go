@@ -23,8 +23,8 @@ func Sizes() []int {
 	return sizes
 }
 
-// Bench measures a store at each size: learning a peer, choosing one and failing to reach it, telling of 100, and its
-// memory for each peer.
+// Bench measures a store at each size: learning a peer, choosing one and failing to reach it, advertising 100, and the
+// memory a peer.
 func Bench(b *testing.B, f Factory) {
 	now := time.Now()
 	for _, size := range Sizes() {

@@ -65,7 +65,7 @@ func testNext(t *testing.T, f Factory) {
 	if r, ok := s.Next(later.Add(time.Minute), peerstore.Query{}); !ok || r.ID != ID(10) {
 		t.Fatal("not when its second address is due")
 	}
-	// The clock may be set back: nobody is dialed before his time.
+	// The clock may be set back: no peer is dialed before its time.
 	if _, ok := s.Next(later, peerstore.Query{}); ok {
 		t.Fatal("not due any more")
 	}
@@ -125,7 +125,7 @@ func testNextCallsBack(t *testing.T, f Factory) {
 	}
 }
 
-// testTies wants equals in an order that is not always the same.
+// testTies checks that equal peers do not always come in the same order.
 func testTies(t *testing.T, f Factory) {
 	now := start()
 	firsts := make(map[transport.NodeID]bool)
@@ -207,7 +207,7 @@ func testAdvertise(t *testing.T, f Factory) {
 		t.Fatal(got)
 	}
 	later := now.Add(2 * time.Hour)
-	// but the private, the one banned for ever and the dead one
+	// all but the private one, the one banned forever and the dead one
 	if got := s.Advertise(1000, later, nil); len(got) != peers-3 {
 		t.Fatal("told of", len(got))
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// model is the contract in its plainest form: maps, and scans of them. A test does random operations to a store and to
-// the model, and compares what both say; then whether both know the same.
+// model is the contract in its plainest form: maps, and scans of them. A test applies random operations to a store and
+// to the model, and compares their results and their contents.
 type model struct {
 	t    testing.TB
 	f    Factory
@@ -25,32 +25,32 @@ type model struct {
 	s    peerstore.Store
 	m    mix
 	now  time.Time
-	// brought is the last time that the store was told.
-	brought time.Time
-	step    int
-	filled  bool // overfull has been true
-	op      string
+	// told is the last time that the store was told.
+	told   time.Time
+	step   int
+	filled bool // overfull has been true
+	op     string
 
 	peers map[transport.NodeID]*peerstore.Record // replaced, never changed
 	bans  map[peerstore.Target]peerstore.Ban
 	meta  map[string]string
-	// hidden are peers that a ban or a quarantine held back, and that have not changed since: the store may tell of
+	// hidden are peers that a ban or a quarantine held back and that have not changed since: the store may advertise
 	// them later than it could.
 	hidden map[transport.NodeID]bool
-	// linked are peers that are being dialed, or were dialed with success and not hung up on.
+	// linked are peers that are being dialed, or were dialed with success and still are linked.
 	linked []transport.NodeID
 	room   []peerstore.AddressRecord // of Query
 	seen   map[string]int            // what happened how often
 
-	// What a crash may leave of a peer or a small value: its state when it was last persisted, or any that it had
-	// since. nil and "" stand for none.
+	// What a crash may leave of a peer or a small value: its state when it was last persisted, or any later one. nil
+	// and "" stand for none.
 	saved       map[transport.NodeID]*peerstore.Record
 	since       map[transport.NodeID][]*peerstore.Record
 	savedValues map[string]string
 	sinceValues map[string][]string
 }
 
-// modelStart is when a model's time begins. What happens in a run follows from the world, its seed and the store alone.
+// modelStart is when a model's time begins. A run follows from the world, its seed and the store alone.
 var modelStart = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 
 // RunModel runs the model test alone, as Run does among others.
@@ -93,7 +93,7 @@ func testModel(t *testing.T, f Factory) {
 	}
 }
 
-// progress is how far the runs in a world have come, which are side by side.
+// progress counts the parallel runs in a world.
 type progress struct {
 	t    *testing.T
 	runs int
@@ -103,10 +103,10 @@ type progress struct {
 	seen map[string]int // what happened how often
 }
 
-// failed says that a run has failed: the others need not begin.
+// failed reports whether a run has failed, so that the others need not begin.
 func (p *progress) failed() bool { return p.t.Failed() }
 
-// done counts a run, and tells of each tenth.
+// done counts a run, and logs each tenth.
 func (p *progress) done(seen map[string]int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -125,11 +125,11 @@ func (p *progress) end() {
 	}
 }
 
-// play does one run of operations, and counts what happened.
+// play runs operations on one store, and counts what happened.
 func play(t *testing.T, f Factory, w *world, seed uint64, ops int) (seen map[string]int) {
 	m := &model{
 		t: t, f: f, w: w, seed: seed, s: f.New(t, w.limits, seed), m: newMix(seed), now: modelStart,
-		brought: modelStart, seen: make(map[string]int),
+		told: modelStart, seen: make(map[string]int),
 		peers:  make(map[transport.NodeID]*peerstore.Record),
 		bans:   make(map[peerstore.Target]peerstore.Ban),
 		meta:   make(map[string]string),
@@ -158,7 +158,7 @@ func (m *model) did(what string) { m.seen[what]++ }
 
 func (m *model) node() int { return m.m.IntN(m.w.peers) }
 
-// id is a node, mostly one that is known.
+// id returns a node, mostly a known one.
 func (m *model) id() transport.NodeID {
 	id, _, _ := nodeOf(m.node())
 	return id
@@ -172,7 +172,7 @@ func (m *model) address() transport.Address {
 	return m.w.addressOf(m.node(), k)
 }
 
-// soon is a time that is over, or not yet, or none.
+// soon returns a time in the past, in the future, or none.
 func (m *model) soon() time.Time {
 	switch m.m.IntN(4) {
 	case 0:
@@ -183,12 +183,12 @@ func (m *model) soon() time.Time {
 	return m.now.Add(time.Duration(m.m.IntN(100)) * time.Second)
 }
 
-// set takes over what a peer has become.
+// set records a peer's new state.
 func (m *model) set(r *peerstore.Record) {
 	m.peers[r.ID] = r
 	m.since[r.ID] = append(m.since[r.ID], r)
 	now := m.now
-	m.now = m.brought // Update brings no time
+	m.now = m.told // Update brings no time
 	if m.barred(r) {
 		m.hidden[r.ID] = true
 	} else {
@@ -197,7 +197,7 @@ func (m *model) set(r *peerstore.Record) {
 	m.now = now
 }
 
-// drop takes a peer out of the model.
+// drop removes a peer from the model.
 func (m *model) drop(id transport.NodeID) {
 	if _, ok := m.peers[id]; ok {
 		delete(m.peers, id)
@@ -206,7 +206,7 @@ func (m *model) drop(id transport.NodeID) {
 	}
 }
 
-// settle takes out of the model whom the store has let go in this operation, and checks that it might.
+// settle removes from the model what the store has removed in this operation, and checks that it was allowed to.
 func (m *model) settle() {
 	if m.s.Stats().Known == len(m.peers) {
 		return
@@ -254,10 +254,10 @@ func (m *model) settle() {
 	}
 }
 
-// overfull says that a bucket, or the share of a source, may be full: both hold at least this many.
+// overfull reports whether a bucket, or the share of a source, may be full: both hold at least this many.
 func (m *model) overfull() bool { return len(m.peers) >= 64 }
 
-// check compares the store with the model: all of it, or a few peers.
+// check compares the store with the model: everything, or a few peers.
 func (m *model) check(all bool) {
 	m.settle()
 	m.filled = m.filled || m.overfull()
@@ -316,8 +316,8 @@ func (m *model) compare(got *peerstore.Record) {
 	if !Equal(*got, *want) {
 		m.fatalf("%s is\n%+v, want\n%+v", got.ID.Short(), *got, *want)
 	}
-	// Who found the bucket full when it worked, or when the store was opened, comes again when it works the next time:
-	// by then most of the others may have gone.
+	// A peer that found its bucket full when it worked, or when the store was opened, tries again when it works the
+	// next time. By then most of the others may have gone.
 	if has := want.Tried(); got.InTried && !has || !got.InTried && has && !(m.w.crowded && m.filled) {
 		m.fatalf("%s in the tried table: %v", got.ID.Short(), got.InTried)
 	}
@@ -343,7 +343,7 @@ func (m *model) checkBans() {
 	}
 }
 
-// Equal says whether two records are the same, with times compared as times.
+// Equal reports whether two records are the same, with times compared as times.
 func Equal(a, b peerstore.Record) bool {
 	same := a.ID == b.ID && a.Trusted == b.Trusted && a.Unconditional == b.Unconditional && a.Private == b.Private &&
 		a.Busy == b.Busy &&

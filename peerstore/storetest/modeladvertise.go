@@ -7,9 +7,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// The operation of the model test that tells others of peers.
+// The operation of the model test that advertises peers.
 
-// nets is how many networks are banned.
+// nets returns how many networks are banned.
 func (m *model) nets() (n int) {
 	for t, b := range m.bans {
 		if t.ID == "" && m.holds(&b) {
@@ -22,7 +22,7 @@ func (m *model) nets() (n int) {
 func (m *model) advertise() {
 	limit := m.m.IntN(2*m.w.limits.MaxPeers) >> m.m.IntN(6)
 	m.op = fmt.Sprintf("Advertise %d", limit)
-	m.brought = m.now
+	m.told = m.now
 	got := m.s.Advertise(limit, m.now, nil)
 	seen := make(map[transport.NodeID]bool, len(got))
 	var may *peerstore.Record  // one that may work was told of
@@ -87,14 +87,13 @@ func (m *model) advertise() {
 	if !maybe {
 		wide += local
 	}
-	// Each peer of a banned network that the store comes across gives up its place to another, who may so be passed by.
+	// Each peer of a banned network that the store meets gives its place to another, which the store may so pass by.
 	if len(got) > limit || len(got) < limit && len(seen) < wide-len(m.hidden) {
 		m.fatalf("told of %d peers, and %d may be told of: %+v", len(seen), wide, missed)
 	}
 }
 
-// checkWay checks a further address of a peer that was told of, behind the others: it leads there another way, and is
-// as good as the best.
+// checkWay checks a further address of an advertised peer: it leads there another way, and is as good as the best.
 func (m *model) checkWay(r *peerstore.Record, told []transport.Address, a transport.Address) {
 	best := m.toShare(r)
 	for _, o := range told {

@@ -28,7 +28,7 @@ func (m *model) target() peerstore.Target {
 	return peerstore.Target{Prefix: p}
 }
 
-// banTargets are the targets that the model knows, in an order that does not change from run to run.
+// banTargets returns the model's ban targets in an order that does not change from run to run.
 func (m *model) banTargets() []peerstore.Target {
 	all := make([]peerstore.Target, 0, len(m.bans))
 	for t := range m.bans {
@@ -59,7 +59,7 @@ func (m *model) ban() {
 	for _, t := range m.banTargets() {
 		o := m.bans[t]
 		if !m.holds(&o) {
-			if !o.Until.After(m.brought) { // the store has not been told yet that the others have ended
+			if !o.Until.After(m.told) { // the store has not been told yet that the others have ended
 				delete(m.bans, t)
 			}
 			continue
@@ -120,7 +120,7 @@ func (m *model) banned() {
 	b, got := m.s.Banned(a.ID(), ip, m.now)
 	end := m.banEnd(a.ID(), ip)
 	if got == end.IsZero() || got &&
-		(b.Until.IsZero() != end.Equal(forEver) || !b.Until.IsZero() && !b.Until.Equal(end) ||
+		(b.Until.IsZero() != end.Equal(forever) || !b.Until.IsZero() && !b.Until.Equal(end) ||
 			m.bans[b.Target].Reason != b.Reason) {
 		m.fatalf("%v %+v, want an end at %v", got, b, end)
 	}

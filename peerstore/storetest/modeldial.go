@@ -10,10 +10,10 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// The operations of the model test that choose whom to dial, and say how it went.
+// The operations of the model test that choose a peer to dial and report the result.
 
-// next asks for a peer to dial and checks that it is one of those that come first: trusted before others, one that is
-// not to be avoided before others, one that can be reached from anywhere before others.
+// next asks for a peer to dial and checks that no better one is due: trusted peers come first, avoided groups last, and
+// unroutable peers after routable ones.
 func (m *model) next(reserve bool) (peerstore.Record, bool) {
 	m.op = "Next"
 	var q peerstore.Query
@@ -35,7 +35,7 @@ func (m *model) next(reserve bool) (peerstore.Record, bool) {
 	if m.m.IntN(2) == 0 {
 		q.Room = m.room
 	}
-	m.brought = m.now
+	m.told = m.now
 	got, ok := m.s.Next(m.now, q)
 	m.settle()
 	if ok && got.Busy != reserve {
@@ -53,7 +53,7 @@ func (m *model) next(reserve bool) (peerstore.Record, bool) {
 	return got, ok
 }
 
-// rank is what a choice of Next is judged by.
+// rank is what next compares choices by.
 type rank struct{ trusted, wanted, routable bool }
 
 func (r rank) before(o rank) bool {
@@ -73,7 +73,7 @@ func (m *model) rankOf(r *peerstore.Record, q *peerstore.Query) rank {
 	return rank{false, q.Avoid == nil || !q.Avoid(m.group(r)), routable(r)}
 }
 
-// tabled says which table a peer is in, which in a crowded world only the store can tell.
+// tabled returns the table of a peer. In a crowded world only the store can tell.
 func (m *model) tabled(r *peerstore.Record) peerstore.Table {
 	tried := r.Tried()
 	if m.w.crowded {
@@ -128,7 +128,7 @@ func (m *model) dial() {
 	}
 }
 
-// setBusy marks a peer.
+// setBusy marks a peer in the store and the model.
 func (m *model) setBusy(id transport.NodeID, on bool) {
 	old := m.peers[id]
 	if got := m.s.SetBusy(id, on); got != (old != nil) {
@@ -137,7 +137,7 @@ func (m *model) setBusy(id transport.NodeID, on bool) {
 	m.busy(id, on)
 }
 
-// busy notes that a peer was marked.
+// busy marks a peer in the model.
 func (m *model) busy(id transport.NodeID, on bool) {
 	if old := m.peers[id]; old != nil && old.Busy != on {
 		r := *old
@@ -147,10 +147,10 @@ func (m *model) busy(id transport.NodeID, on bool) {
 	}
 }
 
-// feel begins to dial a peer only to test it: the holder of a contested place, or a new one.
-func (m *model) feel() {
+// feeler begins to dial a peer only to test it: the holder of a contested place, or a new one.
+func (m *model) feeler() {
 	m.op = "Feeler"
-	m.brought = m.now
+	m.told = m.now
 	got, ok := m.s.Feeler(m.now, peerstore.Query{Reserve: true})
 	m.settle()
 	if ok && !got.Busy {
@@ -173,11 +173,11 @@ func (m *model) feel() {
 	if ok {
 		m.busy(got.ID, true)
 		m.linked = append(m.linked, got.ID)
-		m.did("felt")
+		m.did("feeler dialed")
 	}
 }
 
-// dialEnds ends a dial or a link that a dial began.
+// dialEnds ends a dial, or a link that a dial began.
 func (m *model) dialEnds() {
 	if len(m.linked) == 0 {
 		return
@@ -212,7 +212,7 @@ func (m *model) dialEnds() {
 
 func (m *model) nextDue() {
 	m.op = "NextDue"
-	m.brought = m.now
+	m.told = m.now
 	_, due := m.s.Next(m.now, peerstore.Query{})
 	m.settle()
 	got, ok := m.s.NextDue(m.now)
@@ -224,12 +224,12 @@ func (m *model) nextDue() {
 		if ever && at.After(m.now) && (!found || at.Before(want)) {
 			want, found, first = at, true, r
 		}
-		if without.Before(forEver) && !r.Busy && len(r.Addresses) > 0 && (!some || without.Before(lowest)) {
+		if without.Before(forever) && !r.Busy && len(r.Addresses) > 0 && (!some || without.Before(lowest)) {
 			lowest, some = without, true
 		}
 	}
-	// A network's ban finds its peers when they come up: so the time may be that without these bans, and as long as
-	// somebody is due it may be too late.
+	// The store applies a network's ban to its peers only when it meets them. So the time may be that without these
+	// bans, and while somebody is due it may be too late.
 	late := found && (!ok || got.After(want)) && !(due && m.nets() > 0)
 	if late || ok && (!got.After(m.now) || !some || got.Before(lowest)) {
 		m.fatalf("%v %v, want %v to %v, %v %v (now %v): %+v; bans %+v", got, ok, lowest, want, some, found, m.now,

@@ -10,7 +10,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// The operations of the model test on what outlasts a store.
+// The operations of the model test on what persists.
 
 func (m *model) flush() {
 	m.op = "Flush"
@@ -20,13 +20,13 @@ func (m *model) flush() {
 	m.flushed()
 }
 
-// flushed notes that all is persisted as it is.
+// flushed notes that everything is persisted as it is.
 func (m *model) flushed() {
 	m.saved, m.savedValues = maps.Clone(m.peers), maps.Clone(m.meta)
 	m.since, m.sinceValues = make(map[transport.NodeID][]*peerstore.Record), make(map[string][]string)
 }
 
-// flagged notes that a flag of the operator's changed, which is persisted at once.
+// flagged notes that an operator's flag changed, which is persisted at once.
 func (m *model) flagged(old, r *peerstore.Record) {
 	if r.Trusted != old.Trusted || r.Unconditional != old.Unconditional || r.Private != old.Private {
 		m.saved[r.ID] = m.peers[r.ID]
@@ -34,10 +34,9 @@ func (m *model) flagged(old, r *peerstore.Record) {
 	}
 }
 
-// reopen closes the store and opens it again, or lets it end as a kill would, and checks that all is there that has to
-// be.
+// reopen closes the store and opens it again, or ends it as a kill would, and checks that nothing is lost.
 func (m *model) reopen() {
-	m.brought = m.now
+	m.told = m.now
 	if m.f.Crash != nil && m.m.IntN(2) == 0 {
 		m.op = "a crash"
 		m.s = m.f.Crash(m.t, m.s, m.now)
@@ -65,7 +64,7 @@ func (m *model) reopen() {
 	}
 }
 
-// idle is a record as it is after a start.
+// idle returns a record as it is after a start.
 func idle(r *peerstore.Record) *peerstore.Record {
 	if r == nil || !r.Busy {
 		return r
@@ -75,8 +74,8 @@ func idle(r *peerstore.Record) *peerstore.Record {
 	return &c
 }
 
-// crashed takes over what a crash has left: of each peer and value a state that it had since it was last persisted.
-// Bans are exact.
+// crashed takes over what a crash has left: of each peer and value any state since it was last persisted. Bans are
+// exact.
 func (m *model) crashed() {
 	ids := maps.Clone(m.saved)
 	for id := range m.since {
@@ -112,7 +111,7 @@ func (m *model) crashed() {
 	}
 }
 
-// copied compares the store with one that was made of what it tells of itself.
+// copied compares the store with one that was made by exporting and importing it.
 func (m *model) copied() {
 	other := m.f.Copy(m.t, m.s, m.w.limits, m.now)
 	if got, want := len(other.Bans(m.now)), len(m.s.Bans(m.now)); got != want {

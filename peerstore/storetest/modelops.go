@@ -11,14 +11,14 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// The operations of the model test (those of dialing and of advertising have files of their own). Each does the same to
-// the store and to the model, and compares what comes of it.
+// The operations of the model test (dialing and advertising have files of their own). Each does the same to the store
+// and to the model, and compares the results.
 
-// do does one operation, some time after the one before.
+// do runs one operation, some time after the one before.
 func (m *model) do() {
 	switch k := m.m.IntN(3000); {
 	case k == 0 && (!m.w.crowded || m.m.IntN(10) == 0):
-		// all that is not seen again expires
+		// everything that is not seen again expires
 		m.now = m.now.Add(m.w.limits.Expiry + time.Duration(m.m.IntN(20))*24*time.Hour)
 		m.did("long pause")
 	case k < 60:
@@ -44,7 +44,7 @@ func (m *model) do() {
 	case k < 68:
 		m.dial()
 	case k < 71:
-		m.feel()
+		m.feeler()
 	case k < 80:
 		m.dialEnds()
 	case k < 84:
@@ -64,8 +64,8 @@ func (m *model) do() {
 	}
 }
 
-// judged has all contests of a crowded world judged that are decided by now: one may cost a peer its place, and were
-// that in the call that follows, that would learn the peer anew.
+// judged makes the store settle all decided contests of a crowded world. One may cost a peer its place; if that
+// happened in the following call, that call would learn the peer anew.
 func (m *model) judged() {
 	if m.w.crowded {
 		m.s.Feeler(m.now, peerstore.Query{})
@@ -79,14 +79,14 @@ func (m *model) add() {
 	source := m.source()
 	m.op = fmt.Sprintf("Add %s (%+v)", a, source)
 	m.judged()
-	// What has expired may go in the same call, before the address is learned.
+	// An expired peer may go in the same call, before the address is learned.
 	old, known := m.peers[id]
 	if known && m.expired(old) {
 		m.s.Remove(id)
 		m.drop(id)
 		old, known = nil, false
 	}
-	m.brought = m.now
+	m.told = m.now
 	got := m.s.Add(a, source, m.now)
 	var r peerstore.Record
 	if known {
@@ -146,7 +146,7 @@ func (m *model) add() {
 	}
 }
 
-// change is a random change of a record.
+// change changes a record at random.
 func (m *model) change(r *peerstore.Record) {
 	switch m.m.IntN(16) {
 	case 0:
@@ -212,7 +212,7 @@ func (m *model) change(r *peerstore.Record) {
 	}
 }
 
-// apply updates a peer, if it is known, and looks at what fn is given and what comes of it.
+// apply updates a peer, if it is known, and checks what fn is given and the result.
 func (m *model) apply(id transport.NodeID, fn func(*peerstore.Record)) {
 	old := m.peers[id]
 	var after *peerstore.Record
@@ -260,7 +260,7 @@ func (m *model) ensure() {
 	if !known {
 		old = &peerstore.Record{ID: id, FirstSeen: m.now}
 	}
-	m.brought = m.now
+	m.told = m.now
 	var after *peerstore.Record
 	m.s.Ensure(id, m.now, func(r *peerstore.Record) {
 		if !Equal(*r, *old) {

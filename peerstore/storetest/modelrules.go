@@ -10,21 +10,21 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// The rules of the contract, as the model has them.
+// The rules of the contract, as the model implements them.
 
-// holds says that a ban has not ended.
+// holds reports whether a ban has not ended.
 func (m *model) holds(b *peerstore.Ban) bool { return b.Until.IsZero() || b.Until.After(m.now) }
 
-// forEver stands for the end of a ban that has none.
-var forEver = time.Unix(1<<40, 0)
+// forever stands for the end of a ban that has none.
+var forever = time.Unix(1<<40, 0)
 
-// banEnd is when the bans of a node and an IP (either may be empty) end that hold; the zero time when there is none.
+// banEnd returns when the last ban of a node or an IP (either may be empty) ends; the zero time if there is none.
 func (m *model) banEnd(id transport.NodeID, ip netip.Addr) (end time.Time) {
 	for t, b := range m.bans {
 		switch {
 		case t.ID != "" && t.ID != id, t.ID == "" && !t.Prefix.Contains(ip), !m.holds(&b):
 		case b.Until.IsZero():
-			return forEver
+			return forever
 		case b.Until.After(end):
 			end = b.Until
 		}
@@ -39,7 +39,7 @@ func (m *model) bannedAddr(a transport.Address) bool {
 	return !m.banEnd("", ip).IsZero()
 }
 
-// barred says that a ban or a quarantine may keep the store from telling of a peer.
+// barred reports whether a ban or a quarantine may keep the store from advertising a peer.
 func (m *model) barred(r *peerstore.Record) bool {
 	return r.Quarantined.After(m.now) || m.bannedID(r.ID) ||
 		slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
@@ -47,15 +47,15 @@ func (m *model) barred(r *peerstore.Record) bool {
 		})
 }
 
-// kept says that no limit may cost a peer its place.
+// kept reports whether no limit may cost the peer its place.
 func (m *model) kept(r *peerstore.Record) bool { return r.Trusted || r.Unconditional || r.Busy }
 
-// expired peers may be there or not: they go when the store comes across them.
+// expired reports whether the peer may be gone: the store removes expired peers when it meets them.
 func (m *model) expired(r *peerstore.Record) bool {
 	return !m.kept(r) && (m.unseen(r) || m.hopeless(r))
 }
 
-// hopeless peers are those of which no address answers any more.
+// hopeless reports whether no address of the peer answers any more.
 func (m *model) hopeless(r *peerstore.Record) bool {
 	return r.Failures >= 10 && !r.Private && len(r.Addresses) > 0 &&
 		!slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
@@ -78,8 +78,8 @@ func (m *model) unseen(r *peerstore.Record) bool {
 	})
 }
 
-// worse says that a should have lost its place before b. Pruning follows what of a peer's rank does not change with
-// time alone: those that never worked go before the others, of these those of the lowest score with the most failures.
+// worse reports whether a should have lost its place before b. Pruning follows the part of a rank that does not change
+// with time alone: peers that never worked go first, of these those with the lowest score and the most failures.
 func worse(a, b *peerstore.Record) bool {
 	at, al := worth(a)
 	bt, bl := worth(b)
@@ -108,12 +108,12 @@ func worth(r *peerstore.Record) (tried bool, level int) {
 	return false, max(level, 0)
 }
 
-// due tells from when on a peer may be dialed, with and without the bans of networks; false when it may not.
+// due returns from when on a peer may be dialed, with and without the bans of networks; false if it may not.
 func (m *model) due(r *peerstore.Record) (at, without time.Time, ever bool) {
 	if r.Busy || len(r.Addresses) == 0 {
 		return at, at, false
 	}
-	at, without = forEver, forEver
+	at, without = forever, forever
 	for _, a := range r.Addresses {
 		ip, _ := a.Address.IP()
 		at = earliest(at, latest(a.NotBefore, m.banEnd("", ip)))
@@ -121,7 +121,7 @@ func (m *model) due(r *peerstore.Record) (at, without time.Time, ever bool) {
 	}
 	rest := latest(latest(r.NotBefore, r.Quarantined), m.banEnd(r.ID, netip.Addr{}))
 	at, without = latest(at, rest), latest(without, rest)
-	return at, without, at.Before(forEver)
+	return at, without, at.Before(forever)
 }
 
 func (m *model) dueNow(r *peerstore.Record) bool {
@@ -143,8 +143,7 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// useful orders the addresses of a peer: one that works, one that may, a dead one; then by when it worked, failures,
-// and when it was heard of.
+// useful orders the addresses of a peer: working, untried, dead; then by the last success, failures, and last report.
 func useful(a *peerstore.AddressRecord) [4]int64 {
 	var k [4]int64
 	switch {
@@ -166,7 +165,7 @@ func moreUseful(a, b *peerstore.AddressRecord) bool {
 	return slices.Compare(x[:], y[:]) > 0
 }
 
-// group is the network group of the best address by which a peer may be dialed now.
+// group returns the network group of the best address at which a peer may be dialed now.
 func (m *model) group(r *peerstore.Record) peerstore.Group {
 	var best *peerstore.AddressRecord
 	for i := range r.Addresses {
@@ -181,12 +180,12 @@ func (m *model) group(r *peerstore.Record) peerstore.Group {
 	return m.s.Groups().Of(best.Address)
 }
 
-// routable says that some address of a peer may be reached from anywhere.
+// routable reports whether some address of a peer is routable.
 func routable(r *peerstore.Record) bool {
 	return slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool { return a.Address.IsRoutable() })
 }
 
-// toShare is the address of a peer that may be told to others; nil when there is none.
+// toShare returns the address of a peer to advertise; nil if there is none.
 func (m *model) toShare(r *peerstore.Record) (best *peerstore.AddressRecord) {
 	if r.Private || r.Quarantined.After(m.now) || m.bannedID(r.ID) {
 		return nil
@@ -216,7 +215,7 @@ func (m *model) toShare(r *peerstore.Record) (best *peerstore.AddressRecord) {
 
 func works(a *peerstore.AddressRecord) bool { return !a.LastSuccess.IsZero() }
 
-// foreign says that an address means nothing where the teller is.
+// foreign reports whether an address is meaningless here, as the reporter is on another network.
 func foreign(a transport.Address, teller netip.Addr) bool {
 	teller = teller.Unmap()
 	if !teller.IsValid() || teller.IsLoopback() || a.IsRoutable() {
@@ -225,7 +224,7 @@ func foreign(a transport.Address, teller netip.Addr) bool {
 	return transport.IsPublicIP(teller) || a.IsLoopback()
 }
 
-// bounded is a record within the store's bounds, as Update keeps it.
+// bounded returns a record within the store's bounds, as Update keeps it.
 func (m *model) bounded(id transport.NodeID, r peerstore.Record) *peerstore.Record {
 	r.ID = id
 	r.Score = min(max(r.Score, peerstore.MinScore), peerstore.MaxScore)
@@ -252,7 +251,7 @@ func (m *model) bounded(id transport.NodeID, r peerstore.Record) *peerstore.Reco
 	return &r
 }
 
-// least is the first of the least useful addresses.
+// least returns the index of the first of the least useful addresses.
 func least(list []peerstore.AddressRecord) (w int) {
 	for i := range list {
 		if moreUseful(&list[w], &list[i]) {

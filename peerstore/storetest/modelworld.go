@@ -22,13 +22,13 @@ type world struct {
 	groups int // public networks there are
 	run    int // operations on one store
 	reopen int // operations between two times that the store is opened again, on average
-	// operations between looks at the whole store; in between those peers are looked at whom an operation concerns, and
-	// a few others
+	// operations between checks of the whole store; in between the model checks the peers that an operation concerns,
+	// and a few others
 	every int
 	index int // and between looks at the store's indexes, see Factory.Check
 	part  int // in ten of all operations
-	// groups and sources have more peers than they may, so that only the store can tell whom it has no place for: the
-	// model then checks that it might
+	// groups and sources have more peers than they may, so that only the store knows which it has no place for; the
+	// model then checks that it was allowed to drop them
 	crowded bool
 }
 
@@ -51,9 +51,9 @@ type mix struct{ *rand.Rand }
 
 func newMix(seed uint64) mix { return mix{rand.New(rand.NewPCG(seed, seed))} }
 
-// nodeOf is node n of a model: its id, and how an address names it after the port, on CometBFT's wire and on libp2p's
-// ("" where it has none). Most have 40-hex ids of which nobody knows the key, some ids that follow from an ed25519 key
-// and so have both, some the peer id of a longer key.
+// nodeOf returns node n of a model: its id, and how an address names it after the port, on CometBFT's wire and on
+// libp2p's ("" if it has none). Most have 40-hex ids without a known key, some have an ed25519 key and so both forms,
+// some the peer id of a longer key.
 func nodeOf(n int) (id transport.NodeID, comet, p2p string) {
 	switch key := [32]byte{byte(n), byte(n >> 8), 1}; n % 8 {
 	case 5:
@@ -69,7 +69,7 @@ func nodeOf(n int) (id transport.NodeID, comet, p2p string) {
 // modelAddresses is how many addresses each node of a model has.
 const modelAddresses = 6
 
-// addressOf is address k of node n in a world: of every sort.
+// addressOf returns address k of node n in a world. They are of every sort.
 func (w *world) addressOf(n, k int) transport.Address {
 	_, comet, p2p := nodeOf(n)
 	group := n % w.groups
@@ -106,7 +106,7 @@ func (w *world) addressOf(n, k int) transport.Address {
 	return parse(host + comet)
 }
 
-// source is who tells of an address: of every sort, most of them few.
+// source returns who reports an address. A few report most.
 func (m *model) source() peerstore.Source {
 	s := peerstore.Source{Kind: []string{"pex", "pex", "pex", "inbound", "dns", "file",
 		"a kind that is longer than sixteen bytes"}[m.m.IntN(7)]}
@@ -134,7 +134,7 @@ func (m *model) source() peerstore.Source {
 	return s
 }
 
-// kept is how the store keeps a source.
+// kept returns a source as the store keeps it.
 func kept(s peerstore.Source) peerstore.Source {
 	s.Kind = s.Kind[:min(len(s.Kind), 16)]
 	s.IP = s.IP.Unmap()

@@ -11,7 +11,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// snapshot is all that a store tells of itself.
+// snapshot returns everything that a store tells of its peers.
 func snapshot(s peerstore.Store) (map[transport.NodeID]peerstore.Record, peerstore.Stats) {
 	all := make(map[transport.NodeID]peerstore.Record)
 	s.Range(func(r peerstore.Record) bool {

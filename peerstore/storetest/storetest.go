@@ -1,4 +1,4 @@
-// Package storetest proves that a peer store keeps its contract. A store's package calls Run in a test; one that
+// Package storetest checks that a peer store keeps its contract. A store's package calls Run in a test; one that
 // persists sets Reopen too.
 package storetest
 
@@ -11,28 +11,28 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// A Factory makes the stores under test. What is nil is not tested.
+// A Factory makes the stores under test. Run skips what is nil.
 type Factory struct {
 	// New makes an empty store, which t's cleanup closes. Its random choices follow from seed; 0 draws one.
 	New func(t testing.TB, limits peerstore.Limits, seed uint64) peerstore.Store
-	// Reopen closes a store that New, Reopen or Crash made and opens it again, at the given time; nil for a store that
-	// keeps nothing.
+	// Reopen closes a store that New, Reopen or Crash made and opens it again at the given time; nil for a store that
+	// does not persist.
 	Reopen func(t testing.TB, s peerstore.Store, now time.Time) peerstore.Store
-	// Crash is Reopen for a store that is killed.
+	// Crash is Reopen after a kill instead of a Close.
 	Crash func(t testing.TB, s peerstore.Store, now time.Time) peerstore.Store
-	// ReopenEvery is how many operations of the model test there are between two of Reopen and Crash, on average, if
-	// more than the test would take.
+	// ReopenEvery is the average number of operations of the model test between two calls of Reopen or Crash, if that
+	// is more than the test's own.
 	ReopenEvery int
-	// Copy makes another store of what s tells of itself, by exporting and importing it.
+	// Copy makes another store by exporting and importing s.
 	Copy func(t testing.TB, s peerstore.Store, limits peerstore.Limits, now time.Time) peerstore.Store
-	// Check looks at what a store can say of its own consistency.
+	// Check checks the store's own consistency.
 	Check func(s peerstore.Store) error
 	// Ops is how many operations the model test runs; 0 means 30,000. SWITCHYARD_MODEL_OPS overrides it: see
 	// internal/longtest.
 	Ops int
 }
 
-// make is New for tests that leave everything else to it.
+// make is New with a drawn seed.
 func (f Factory) make(t testing.TB, limits peerstore.Limits) peerstore.Store {
 	return f.New(t, limits, 0)
 }
@@ -76,16 +76,16 @@ func Run(t *testing.T, f Factory) {
 	t.Run("Reopen", func(t *testing.T) { testReopen(t, f) })
 }
 
-// ID is the node id number n, for tests.
+// ID returns node id number n, for tests.
 func ID(n int) transport.NodeID { return transport.NodeID(fmt.Sprintf("%040x", n)) }
 
-// Address is an address of node n on a public network; several ports give several addresses. The nodes are spread over
-// 16,384 network groups: those with the same n%16384 share one. No two nodes below 4 million share an IP.
+// Address returns an address of node n on a public network; several ports give several addresses. The nodes are spread
+// over 16,384 network groups: those with the same n%16384 share one. No two nodes below 4 million share an IP.
 func Address(n, port int) transport.Address {
 	return parse(fmt.Sprintf("%s@%d.%d.%d.%d:%d", ID(n), 11+n&0x3f, n>>6&0xff, n>>14&0xff, n>>22&0xff, port))
 }
 
-// Told is who told of node n: each of many nodes, spread over the network groups, tells of 100.
+// Told returns the source of node n: each of many nodes, spread over the network groups, reports 100.
 func Told(n int) peerstore.Source {
 	ip, _ := Address(n/100, 1).IP()
 	return peerstore.Source{Kind: "pex", From: ID(n / 100), IP: ip}
@@ -99,7 +99,8 @@ func parse(s string) transport.Address {
 	return a
 }
 
-// Start is the time at which tests begin: now, because a store that persists compares with the clock when it opens.
+// start returns the time at which tests begin: now, because a store that persists compares with the clock when it
+// opens.
 func start() time.Time { return time.Now().Round(0) }
 
 var pex = peerstore.Source{Kind: "pex"}

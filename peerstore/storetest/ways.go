@@ -10,11 +10,11 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// libp2pID is a node id that both wires' addresses name.
+// libp2pID is a node id that addresses of both wires name.
 const libp2pID = "12D3KooWLRPJAA5o6g3sJ7j5EJcyDg8KW8qJ1YVdZ3SbYQ2VgVvD"
 
-// testAdvertiseWays: of a peer that several wires or transports lead to, one address of each is told, if it is as good
-// as the first.
+// testAdvertiseWays checks that a peer behind several wires or transports is advertised with one address of each, if it
+// is as good as the first.
 func testAdvertiseWays(t *testing.T, f Factory) {
 	s, now := f.make(t, peerstore.Limits{}), start()
 	of := func(where string) transport.Address {
@@ -71,8 +71,8 @@ func testAdvertiseWays(t *testing.T, f Factory) {
 		t.Fatal("told of who is left out:", got)
 	}
 
-	// Many such peers, and a limit that none of them ends at: everybody comes once, with what belongs together side by
-	// side.
+	// Many such peers, and a limit that falls between the addresses of one: each peer comes once, with its addresses
+	// together.
 	const peers = 200
 	for n := range peers {
 		a := parse(fmt.Sprintf("%s@11.%d.3.4:26656", ID(n), n))
@@ -98,7 +98,7 @@ func testAdvertiseWays(t *testing.T, f Factory) {
 	}
 }
 
-// testBusy: SetBusy is Update for one field.
+// testBusy checks that SetBusy is Update for one field.
 func testBusy(t *testing.T, f Factory) {
 	s, now := f.make(t, peerstore.Limits{MaxPeers: 1}), start()
 	if s.SetBusy(ID(1), true) {
@@ -132,7 +132,7 @@ func testBusy(t *testing.T, f Factory) {
 	}
 }
 
-// testReserve: Query.Reserve is SetBusy in the same step, Query.Room is used again.
+// testReserve checks that Query.Reserve is SetBusy in the same step, and that Query.Room is used again.
 func testReserve(t *testing.T, f Factory) {
 	s, now := f.make(t, peerstore.Limits{}), start()
 	const peers = 60
@@ -168,7 +168,7 @@ func testReserve(t *testing.T, f Factory) {
 	if r, ok := s.Next(now, peerstore.Query{}); !ok || r.ID != ID(2) || r.Busy {
 		t.Fatalf("%+v, %v", r, ok)
 	}
-	// Whoever is reserved by somebody else while Skip is asked is not chosen any more.
+	// A peer that another caller reserves while Skip is asked is not chosen.
 	r, ok := s.Next(now, peerstore.Query{Reserve: true, Skip: func(id transport.NodeID) bool {
 		s.SetBusy(id, true)
 		return false

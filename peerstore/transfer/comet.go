@@ -9,7 +9,7 @@ import (
 )
 
 // cometAddress is an entry of CometBFT's addrbook.json (p2p/pex/file.go and known_address.go of CometBFT 0.34 to 1.0,
-// and of Tendermint before). Its key and bucket numbers mean nothing here: addresses are placed anew.
+// and of Tendermint before). Its key and bucket numbers mean nothing here, as the store places addresses anew.
 type cometAddress struct {
 	Addr        cometNode `json:"addr"`
 	Src         cometNode `json:"src"` // who told of it

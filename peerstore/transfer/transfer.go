@@ -12,8 +12,8 @@
 //	   "quarantined": TIME, "quarantine_reason": TEXT}],
 //	 "bans": [{"target": ID|IP|CIDR, "since": TIME, "until": TIME, "reason": TEXT}]}
 //
-// Times are RFC 3339; what is zero or empty is left out; a ban without "until" holds for ever. Readers ignore names
-// that they do not know.
+// Times are RFC 3339; what is zero or empty is left out; a ban without "until" holds forever. Readers ignore
+// unknown names.
 package transfer
 
 import (
@@ -29,7 +29,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Format and Version are what Export writes.
+// Format and Version name the form that Export writes.
 const (
 	Format  = "switchyard-peers"
 	Version = 1
@@ -77,8 +77,8 @@ type ban struct {
 	Reason string    `json:"reason,omitempty"`
 }
 
-// Export writes what the store knows at now, a peer a line. A peer that changes meanwhile may be written twice or left
-// out.
+// Export writes what the store knows at now, one peer a line. A peer that changes meanwhile may be written twice or not
+// at all.
 func Export(w io.Writer, s peerstore.Store, now time.Time) error {
 	out := bufio.NewWriterSize(w, 64<<10)
 	fmt.Fprintf(out, "{\"format\": %q, \"version\": %d, \"exported\": %q,\n\"peers\": [", Format, Version,
@@ -134,9 +134,9 @@ func peerOf(r *peerstore.Record) *peer {
 	return p
 }
 
-// Imported says what came of an import.
+// Imported counts the results of an import.
 type Imported struct {
-	// that were known when they were read, new or not; where the store is full some had to go since for others
+	// that were known once they were read, new or not; in a full store some had to make room for others since
 	Peers     int
 	Addresses int // that the store had not known
 	Bans      int // that hold now
@@ -144,11 +144,10 @@ type Imported struct {
 	Bad       int // addresses, bans and entries of an address book that cannot be read
 }
 
-// Import reads what Export wrote, or CometBFT's addrbook.json, into a store. What the store knows already it keeps, and
-// takes over what is newer. Flags that follow from the configuration (trusted, unconditional) are not taken over,
-// bounds and buckets hold as for all addresses, and bans that have ended at now are left out. An entry that cannot be
-// read is counted and left out; a text that is not JSON, or not of these forms, is an error: then what came before it
-// was taken.
+// Import reads what Export wrote, or CometBFT's addrbook.json, into a store. It keeps what the store knows already and
+// adds what is newer. It leaves out flags that follow from the configuration (trusted, unconditional) and bans that
+// have ended at now; bounds and buckets hold as for all addresses. It counts and leaves out an entry that it cannot
+// read. For a text that is not JSON, or not of these forms, it returns an error and keeps what came before.
 func Import(r io.Reader, s peerstore.Store, now time.Time) (Imported, error) {
 	in := &importer{s: s, now: now, dec: json.NewDecoder(io.LimitReader(r, maxSize))}
 	if err := in.read(); err != nil {
@@ -157,7 +156,7 @@ func Import(r io.Reader, s peerstore.Store, now time.Time) (Imported, error) {
 	return in.Imported, nil
 }
 
-// ErrForm says that a JSON text is neither what Export writes nor an addrbook.json.
+// ErrForm is returned by Import for JSON that is neither what Export writes nor an addrbook.json.
 var ErrForm = errors.New(`neither exported peers ("peers") nor a CometBFT address book ("addrs")`)
 
 type importer struct {
@@ -222,7 +221,7 @@ func (in *importer) expect(want json.Delim) error {
 	return nil
 }
 
-// each reads an array, an element at a time. An element of another type is a bad one.
+// each reads an array, one element at a time. An element of another type is a bad one.
 func each[T any](in *importer, take func(*T)) error {
 	t, err := in.dec.Token()
 	if err != nil || t == nil { // null
@@ -304,7 +303,7 @@ func (in *importer) peer(p *peer) {
 	})
 }
 
-// take adds addresses of a peer, and their statistics where these are newer. fn does the same for the peer's own.
+// take adds addresses of a peer, and their statistics if these are newer. fn does the same for the peer's own.
 func (in *importer) take(id transport.NodeID, addrs []peerstore.AddressRecord, fn func(*peerstore.Record)) {
 	for i := range addrs {
 		if in.s.Add(addrs[i].Address, addrs[i].Source, in.now) {
@@ -337,7 +336,7 @@ func (in *importer) knows(id transport.NodeID, a transport.Address) bool {
 	return false
 }
 
-// merge takes over what o knows and a does not.
+// merge adds to a what only o knows.
 func (in *importer) merge(a, o *peerstore.AddressRecord) {
 	if a.FirstHeard.Equal(in.now) && a.LastHeard.Equal(in.now) && !o.LastHeard.IsZero() { // it has just been added
 		a.LastHeard = o.LastHeard
@@ -349,7 +348,7 @@ func (in *importer) merge(a, o *peerstore.AddressRecord) {
 	}
 }
 
-// earlier is the earlier of two times that are not zero.
+// earlier returns the earlier of two times that are not zero.
 func earlier(a, b time.Time) time.Time {
 	if b.IsZero() || !a.IsZero() && a.Before(b) {
 		return a

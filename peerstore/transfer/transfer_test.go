@@ -55,7 +55,7 @@ func filled(t testing.TB, peers int) peerstore.Store {
 	return s
 }
 
-// TestThereAndBack wants a store to come out of an export and import as it was, and a second import to change nothing.
+// TestThereAndBack checks that export and import reproduce a store, and that a second import changes nothing.
 func TestThereAndBack(t *testing.T) {
 	const peers = 300
 	s := filled(t, peers)
@@ -88,7 +88,7 @@ func TestThereAndBack(t *testing.T) {
 	}
 }
 
-// A part of a file as CometBFT writes it.
+// part of a file as CometBFT writes it
 const addrbook = `{
 	"key": "8f26b4b4b1fa6ee5e5b4ed1d",
 	"addrs": [
@@ -123,7 +123,7 @@ func TestAddrBook(t *testing.T) {
 	}
 }
 
-// An address book may fill the whole store: it is the operator who imports it.
+// An address book may fill the whole store, as the operator imports it.
 func TestAddrBookFillsTheStore(t *testing.T) {
 	const peers = 4000
 	var text bytes.Buffer
@@ -176,7 +176,7 @@ type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, errFull }
 
-// FuzzImport wants no text to break a store, and what was taken to be exported and taken again.
+// FuzzImport checks that no text breaks a store, and that what was imported can be exported and imported again.
 func FuzzImport(f *testing.F) {
 	var file bytes.Buffer
 	if err := Export(&file, filled(f, 3), now); err != nil {

@@ -36,7 +36,8 @@ func New(limits peerstore.Limits, seed uint64) *Book {
 	return &Book{
 		meta: make(map[string][]byte),
 		c: catalog{
-			limits: limits, random: random, peers: make(map[nodeKey]*entry), sources: newSources(limits.Groups), due: newDue(),
+			limits: limits, random: random, peers: make(map[nodeKey]*entry), sources: newSources(limits.Groups),
+			due:     newDue(),
 			buckets: newBuckets(&limits, key), bans: newBans(),
 		},
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
-// Next chooses a peer that may be dialed at now: see peerstore.Store. As a rule the first draw is good, in O(1). Only if
-// nearly all due peers are skipped or avoided it walks through them.
+// Next chooses a peer that may be dialed at now: see peerstore.Store. As a rule the first draw is good, in O(1). Only
+// if nearly all due peers are skipped or avoided it walks through them.
 func (b *Book) Next(now time.Time, q peerstore.Query) (peerstore.Record, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -38,8 +38,8 @@ func (b *Book) Feeler(now time.Time, q peerstore.Query) (peerstore.Record, bool)
 	return x.r, ok
 }
 
-// A choice is one call of Next or Feeler. It holds the lock, but not while it asks the query's functions: so whatever it
-// has found may have changed by the time that it takes it.
+// A choice is one call of Next or Feeler. It holds the lock, but not while it asks the query's functions: so whatever
+// it has found may have changed by the time that it takes it.
 type choice struct {
 	b *Book
 	c *catalog
