@@ -1,10 +1,8 @@
 package main
 
-// book is one of the stores, filled with some peers. What a store has no counterpart for, its operations leave out (see
-// kind.lacks).
+// book is one of the compared stores. It leaves out the operations that it has no counterpart for (see kind.lacks).
 type book interface {
-	// prepare makes the addresses of peers from..to and of who told of them in the store's own form, which is not part
-	// of any measurement but memory.
+	// prepare makes the addresses and sources of peers from..to in the store's own form. Only the memory counts it.
 	prepare(from, to int)
 	// learned drops what prepare made.
 	learned()
@@ -12,13 +10,13 @@ type book interface {
 	add(i int)
 	// pick chooses a peer to dial and changes nothing.
 	pick() bool
-	// fail chooses a peer to dial, and then says that it could not be reached.
+	// fail chooses a peer to dial, and reports that it could not be reached.
 	fail() bool
-	// advertise chooses addresses to tell, 100 where the store lets one choose.
+	// advertise chooses addresses to advertise, 100 if the store lets one choose.
 	advertise() int
-	// held is how many peers the store has.
+	// held returns how many peers the store has.
 	held() int
-	// written returns when all is on disk.
+	// written returns when everything is on disk.
 	written() error
 	close() error
 }

@@ -14,7 +14,7 @@ type btcdBook struct {
 	peers   []peer
 	from    int
 	made    []*wire.NetAddressV2
-	sources []*wire.NetAddressV2 // who told of each
+	sources []*wire.NetAddressV2 // who reported each
 	now     time.Time
 }
 

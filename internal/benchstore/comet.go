@@ -13,7 +13,7 @@ type cometBook struct {
 	peers   []peer
 	from    int
 	made    []*p2p.NetAddress
-	sources []*p2p.NetAddress // who told of each
+	sources []*p2p.NetAddress // who reported each
 }
 
 func openComet(dir string, peers []peer) (book, error) {
@@ -59,7 +59,7 @@ func (b *cometBook) advertise() int { return len(b.book.GetSelection()) }
 func (b *cometBook) held() int      { return b.book.Size() }
 func (b *cometBook) written() error { return nil }
 
-// close ends the routine that saves, which saves once more.
+// close ends the goroutine that saves, which saves once more.
 func (b *cometBook) close() error {
 	err := b.book.Stop()
 	b.book.(interface{ Wait() }).Wait()

@@ -1,6 +1,6 @@
 package main
 
-// kinds are the books, ours first: in memory, and then persistent, which the others are compared with.
+// kinds are the books, ours first: in memory, and then on disk, which the others are compared with.
 var kinds = []kind{
 	{name: "ours in memory", ours: true, most: 1 << 30, open: openMemory, lacks: set(opWritten, opSave, opLoad)},
 	{name: "ours", ours: true, most: 1 << 30, disk: true, open: openBadger, lacks: set(opSave)},

@@ -15,8 +15,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// libp2pBook is one of go-libp2p's address books. They choose nobody: a program that uses them has its own way to do
-// that.
+// libp2pBook is one of go-libp2p's address books. They choose no peers; programs that use them do that themselves.
 type libp2pBook struct {
 	book interface {
 		AddAddrs(lpeer.ID, []ma.Multiaddr, time.Duration)
@@ -34,7 +33,7 @@ type libp2pPeer struct {
 	addrs []ma.Multiaddr
 }
 
-// lifetime is that of addresses which the remote's identify has told.
+// lifetime is that of addresses learned by identify.
 const lifetime = time.Hour
 
 func openLibp2pMemory(_ string, peers []peer) (book, error) {

@@ -1,9 +1,9 @@
 // Command benchstore measures our peer store beside four others in one run: CometBFT's AddrBook, btcd's addrmgr,
 // go-libp2p's peer stores, and (in a process of its own, see ./tendermint) Tendermint v0.35's peer manager. Each round
-// visits all of them in turn at each size, so that a drift of the machine hits all alike. A visit fills a new book and
-// measures all operations on it. A few hundred calls tell little: small books are visited again and again, so that they
-// stay small. Medians of all visits are printed with half the distance of their quartiles, and how many times ours each
-// other one takes.
+// visits all of them in turn at each size, so that a drift of the machine affects all alike. A visit fills a new book
+// and measures all operations on it. Small books are visited again and again, so that they stay small while each
+// operation gets enough calls. The command prints the medians of all visits with half the distance of their quartiles,
+// and their ratios to ours.
 package main
 
 import (

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// sample is what one visit gave for one operation.
+// sample is the result of one visit for one operation.
 type sample struct {
 	calls int
 	value float64 // a call, in the operation's unit
@@ -38,10 +38,10 @@ func once(fn func() error) (sample, error) {
 	return w.sample(1, time.Millisecond), err
 }
 
-// series measures many short calls, most at most, until the limit is over (0: none), in µs a call. A tenth of them are
-// a warm-up. The garbage of what came before is collected first. after, unless nil, does what the calls put off, once
-// time enough has passed for that: it gets the watch to measure that, or what part of it is theirs. All books wait so
-// long, so that none finds the processor's caches in a better state than others.
+// series measures up to most short calls, for at most limit (0: no limit), in µs a call. It first makes a tenth of the
+// calls as a warm-up and collects the garbage. after, unless nil, runs the work that the calls put off, and measures
+// its part of it with the watch. All books pause before it, so that none finds the processor's caches in a better state
+// than others.
 func series(most int, limit time.Duration, call func() error, after func(*stopwatch) error) (sample, error) {
 	repeat := func(most int, limit time.Duration) (n int, err error) {
 		began := time.Now()
@@ -78,16 +78,15 @@ func series(most int, limit time.Duration, call func() error, after func(*stopwa
 	return w.sample(max(n, 1), time.Microsecond), err
 }
 
-// settle waits for what earlier visits left running: it would hold on to their memory.
+// settle waits for goroutines of earlier visits to end, as they hold on to memory.
 func settle() {
 	for i := 0; i < 300 && runtime.NumGoroutine() > 2; i++ {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
 
-// rest waits until a database has done what it does in the background with so many new records at once: a node in its
-// days is past that.
-func rest(step time.Duration) {
+// waitIdle waits until a database has finished its background work on so many new records.
+func waitIdle(step time.Duration) {
 	quiet := 0
 	for i := 0; i < 300 && quiet < 5; i++ {
 		used := processorTime()
@@ -98,7 +97,7 @@ func rest(step time.Duration) {
 	}
 }
 
-// processorTime is what this process has used; 0 where the system does not tell.
+// processorTime returns the processor time of this process; 0 if the system does not tell.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// ours is our store, with the peer manager above it for the cycle of dials, as a node has it.
+// ours is our store, with a peer manager above it for the cycle of dials, as in a node.
 type ours struct {
 	store   peerstore.Store
 	manager *peermanager.Manager
@@ -22,18 +22,17 @@ type ours struct {
 	made    []transport.Address
 	sources []peerstore.Source
 	now     time.Time
-	room    []peerstore.AddressRecord // used again and again, as the manager does it
+	room    []peerstore.AddressRecord // reused, as the manager does
 	saves   bool
 	stop    func() error // ends what run began
 }
 
 var errUnreachable = errors.New("connection refused")
 
-// backoff is how long peers rest that could not be reached. It is short, so that a measurement contains that they may
-// be dialed again.
+// backoff is short, so that a measurement includes peers becoming due again.
 const backoff = 5 * time.Millisecond
 
-// pause is how long after a measurement all of them may be dialed again: a peer rests for up to a quarter longer.
+// pause is how long after a measurement all peers are due again: jitter makes a backoff up to a quarter longer.
 const pause = backoff + backoff/2
 
 func openOurs(store peerstore.Store, peers []peer) (*ours, error) {
@@ -43,7 +42,7 @@ func openOurs(store peerstore.Store, peers []peer) (*ours, error) {
 	return &ours{store: store, manager: m, peers: peers, now: time.Now(), stop: func() error { return nil }}, err
 }
 
-// limits leave room for all peers that a visit brings, of one kind of source, which may have three quarters of the
+// limits returns limits that leave room for all peers of a visit, as one kind of source may have three quarters of the
 // places.
 func limits(peers []peer) peerstore.Limits { return peerstore.Limits{MaxPeers: 2 * len(peers)} }
 
@@ -100,7 +99,7 @@ func (o *ours) pick() bool {
 	return ok
 }
 
-// fail is what a manager does with the store when a dial fails, and nothing else.
+// fail does with the store what a manager does when a dial fails.
 func (o *ours) fail() bool {
 	now := time.Now()
 	r, ok := o.next(now, true)
@@ -128,8 +127,8 @@ func (o *ours) dialFails() bool {
 func (o *ours) tell() int      { return len(o.manager.Advertise("", 100)) }
 func (o *ours) advertise() int { return len(o.store.Advertise(100, time.Now(), nil)) }
 
-// after does what the calls of a measurement put off: those who failed may be dialed again; and waits until all is on
-// disk, of which only the processor time is theirs.
+// after runs what the calls of a measurement put off: it makes failed peers due again, and waits until everything is on
+// disk, of which it counts only the processor time.
 func (o *ours) after(w *stopwatch) error {
 	if err := w.time(func() error { o.store.NextDue(time.Now()); return nil }); err != nil {
 		return err

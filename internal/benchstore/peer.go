@@ -7,20 +7,20 @@ import (
 	"net/netip"
 )
 
-// peer is one that a book is told of: what all of them make their addresses from.
+// peer is a peer that the books learn. Each book makes its own form of address from it.
 type peer struct {
 	key    [32]byte // of which ids are made
 	ip     netip.Addr
-	source int // who told of it, another peer
+	source int // the peer that reports it
 }
 
 // port is that of all peers.
 const port = 26656
 
-// perSource is how many peers one peer tells of.
+// perSource is how many peers one peer reports.
 const perSource = 100
 
-// makePeers makes n peers with distinct public addresses, spread over all networks as hashes are.
+// makePeers makes n peers with distinct public addresses, spread evenly over all networks.
 func makePeers(n int) []peer {
 	peers := make([]peer, 0, n)
 	for i := uint32(0); len(peers) < n; i++ {

@@ -124,7 +124,7 @@ func use(k kind, b book, n int) (out map[string]sample, err error) {
 		out[opWritten] = sample{calls: n, value: float64(n) / s.value * 1e3}
 	}
 	if k.disk {
-		rest(min(100*time.Millisecond, max(10*time.Millisecond, time.Duration(n)*time.Microsecond)))
+		waitIdle(min(100*time.Millisecond, max(10*time.Millisecond, time.Duration(n)*time.Microsecond)))
 		out[opStored] = memory() // with what the database holds by now
 	}
 

@@ -11,30 +11,30 @@ import (
 )
 
 const (
-	attackInbound = 8             // of the victim's inbound places that he takes
-	attackVisit   = 6 * time.Hour // after which such a caller comes again under another name, with a new allowance
-	attackAnswer  = 250           // addresses in an answer of his: what the victim looks at
+	attackInbound = 8             // of the victim's inbound slots that he takes
+	attackVisit   = 6 * time.Hour // after which such a caller returns under another id, with a new quota
+	attackAnswer  = 250           // addresses in his answers: as many as the victim reads
 )
 
-// attacker has many addresses in some network groups. Where one group has no more IPs (65,536 in a /16), several nodes
-// share one, at other ports.
+// attacker has many addresses in some network groups. When a group has no more IPs (65,536 in a /16), several nodes
+// share one, at different ports.
 type attacker struct {
 	addresses, groups int
 	random            *rand.Rand
 	here              bool
 }
 
-// any is one of his nodes.
+// any returns one of the attacker's nodes.
 func (a *attacker) any() transport.Address {
 	i := a.random.IntN(a.addresses)
 	inGroup := i / a.groups
 	return address('b', i, i%a.groups, inGroup*40503%(1<<16), port+inGroup>>16)
 }
 
-// isHis tells his node ids.
+// isHis reports whether a node id is the attacker's.
 func isHis(id transport.NodeID) bool { return id[0] == 'b' }
 
-// address makes the address of a node: group chooses the /16, low the rest of the IP.
+// address returns the address of a node: group chooses the /16, low the rest of the IP.
 func address(kind byte, i, group, low, port int) transport.Address {
 	var raw [20]byte
 	binary.BigEndian.PutUint64(raw[:], uint64(i)*0x9e3779b97f4a7c15) // a bijection
@@ -50,7 +50,7 @@ func address(kind byte, i, group, low, port int) transport.Address {
 	return a
 }
 
-// attackCaller is a node of his that dials the victim, tells its own address, and comes again under another name.
+// attackCaller lets one of the attacker's nodes dial the victim, report its own address, and return under another id.
 func (w *world) attackCaller() {
 	w.victim.accept(node{addr: w.attacker.any(), his: true}, attackVisit, w.attackCaller)
 }

@@ -11,7 +11,7 @@ import (
 var cells = flag.String("cells", "",
 	"run these cells of the grid, as groups x addresses (16x100000,64x100000), each with -seeds seeds")
 
-// TestCells shows a few cells of the grid, with the spread between seeds: to see what a change of a countermeasure
+// TestCells prints a few cells of the grid, with the spread between seeds, to show what a change of a countermeasure
 // does.
 //
 //	go test -v -run '^TestCells$' . -cells 16x100000,64x100000 -seeds 12
@@ -19,7 +19,7 @@ func TestCells(t *testing.T) {
 	var attacks []Attack
 	for cell := range strings.SplitSeq(*cells, ",") {
 		var a Attack
-		if *cells == "" { // with no flag: one short run, so that the program is not left to rot
+		if *cells == "" { // with no flag, one short run keeps the program working
 			a = Attack{Groups: 4, Addresses: 100, Time: Times{Peace: 1, War: 1 << 42, Restart: 1 << 41}}
 			*seeds = 1
 		} else if _, err := fmt.Sscanf(cell, "%dx%d", &a.Groups, &a.Addresses); err != nil {

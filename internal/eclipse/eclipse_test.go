@@ -23,7 +23,7 @@ var (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// runAll runs attacks, as many at once as there are processors.
+// runAll runs attacks, one a processor at a time.
 func runAll(t *testing.T, attacks []Attack) []Result {
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	results := make([]Result, len(attacks))
@@ -51,8 +51,8 @@ func runAll(t *testing.T, attacks []Attack) []Result {
 	return results
 }
 
-// TestEclipse runs a short attack, and checks it; or with -out the whole grid, which becomes docs/eclipse.md, its
-// pictures and its figures (make eclipse).
+// TestEclipse runs and checks a short attack. With -out it runs the whole grid and writes docs/eclipse.md, its pictures
+// and its figures (make eclipse).
 func TestEclipse(t *testing.T) {
 	if *out == "" {
 		testShort(t)
@@ -76,8 +76,8 @@ func TestEclipse(t *testing.T) {
 	}
 }
 
-// testShort is a short attack: with all countermeasures the attacker gets few links, while the baselines lose nearly
-// all; and a run repeats.
+// testShort checks that the attacker gets few links with all countermeasures and nearly all from the baselines, and
+// that a run repeats.
 func testShort(t *testing.T) {
 	policies := Policies()
 	var attacks []Attack
@@ -105,8 +105,8 @@ func testShort(t *testing.T) {
 	}
 }
 
-// What an attacker with 100,000 addresses in 16 groups may have of the links with all countermeasures, and what he has
-// of the baselines' links at least.
+// The share of links that an attacker with 100,000 addresses in 16 groups gets at most with all countermeasures, and at
+// least from the baselines.
 const (
 	heldShare = 0.35
 	lostShare = 0.85

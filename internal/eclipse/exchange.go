@@ -7,7 +7,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// What discovery/pex does, as far as it matters here.
+// The parts of discovery/pex that matter here.
 const (
 	askInterval  = 5 * time.Minute  // between two requests to a peer, on average
 	askNeed      = 30 * time.Second // while outbound links are missing
@@ -15,7 +15,7 @@ const (
 	quotaRefills = time.Hour
 )
 
-// quota is what was taken from whom.
+// quota counts the addresses taken from each peer.
 type quota map[transport.NodeID]*account
 
 type account struct {
@@ -23,7 +23,7 @@ type account struct {
 	at    time.Time
 }
 
-// take says how many of n addresses may be taken from a peer now.
+// take returns how many of n addresses may be taken from a peer now.
 func (q quota) take(id transport.NodeID, n int, now time.Time) int {
 	a := q[id]
 	if a == nil {

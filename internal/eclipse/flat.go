@@ -16,13 +16,12 @@ type flat int
 const (
 	_          flat = iota
 	flatRandom      // any peer that is due, at random
-	// the peer of the best rank that is due: what services found useful since the start, less the failed dials since
-	// the last success. Tendermint v0.35 did so (internal/p2p/peermanager.go: Ranked, Score)
+	// the best ranked peer that is due, by useful messages since the start less failed dials since the last success, as
+	// in Tendermint v0.35 (internal/p2p/peermanager.go: Ranked, Score)
 	flatRanked
 )
 
-// flatStore is a store of that kind. It has no groups and no feelers. What it does not say is the book's, which holds
-// no peers here.
+// flatStore is a store of that kind. It has no groups and no feelers. It embeds an empty store for all other methods.
 type flatStore struct {
 	peerstore.Store
 	kind   flat
@@ -57,7 +56,7 @@ func (s *flatStore) rankOf(p *flatPeer) int {
 	return rank
 }
 
-// useful says that a service found messages of the peer useful.
+// useful notes that a service found messages of the peer useful.
 func (s *flatStore) useful(id transport.NodeID) {
 	if p := s.peers[id]; p != nil {
 		s.take(p)
@@ -66,7 +65,7 @@ func (s *flatStore) useful(id transport.NodeID) {
 	}
 }
 
-// restarted forgets what was not persisted.
+// restarted forgets what is not persisted.
 func (s *flatStore) restarted() {
 	for _, rank := range slices.Clone(s.order) {
 		if s.ranks[rank] == nil { // emptied meanwhile
@@ -156,7 +155,7 @@ func (s *flatStore) Update(id transport.NodeID, fn func(*peerstore.Record)) bool
 	return p != nil
 }
 
-// SetBusy is Store's.
+// SetBusy implements peerstore.Store.
 func (s *flatStore) SetBusy(id transport.NodeID, busy bool) bool {
 	return s.Update(id, func(r *peerstore.Record) { r.Busy = busy })
 }
@@ -177,7 +176,7 @@ func (s *flatStore) Remove(id transport.NodeID) bool {
 	return p != nil
 }
 
-// Next takes the first peer that is due in a rank, beginning anywhere in it.
+// Next takes the first due peer of the best rank that has one, from a random place on.
 func (s *flatStore) Next(now time.Time, q peerstore.Query) (peerstore.Record, bool) {
 	for _, rank := range s.order {
 		all := *s.ranks[rank]

@@ -6,13 +6,13 @@ import (
 	"strconv"
 )
 
-// Sizes and GroupCounts are the attacks of the whole grid.
+// Sizes and GroupCounts are the numbers of addresses and groups in the grid.
 var (
 	Sizes       = []int{1_000, 10_000, 100_000, 1_000_000}
 	GroupCounts = []int{1, 4, 16, 64}
 )
 
-// Grid is every policy under every attack, with so many seeds, in order.
+// Grid returns every policy under every attack, with each seed.
 func Grid(seeds int) (all []Attack) {
 	for _, p := range Policies() {
 		for _, groups := range GroupCounts {
@@ -26,7 +26,7 @@ func Grid(seeds int) (all []Attack) {
 	return all
 }
 
-// Merge takes the mean of each so many results: the runs of one attack with different seeds.
+// Merge returns the means over the seeds of each attack.
 func Merge(all []Result, seeds int) (merged []Result) {
 	for ; len(all) >= seeds; all = all[seeds:] {
 		m := Result{Attack: all[0].Attack, Shares: make([]float64, len(all[0].Shares))}
@@ -47,7 +47,7 @@ func Merge(all []Result, seeds int) (merged []Result) {
 	return merged
 }
 
-// find is the result of one cell of the grid.
+// find returns the result of one cell of the grid.
 func find(all []Result, policy string, groups, addresses int) *Result {
 	for i := range all {
 		a := &all[i].Attack

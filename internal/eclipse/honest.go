@@ -7,15 +7,15 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// What is assumed of honest nodes. They are worse peers than the attacker's: often offline, full, and gone again.
+// Assumptions about honest nodes. They are worse peers than the attacker's: often offline, full, and gone again.
 const (
 	honestNodes   = 5000
 	honestGroups  = 400           // the largest of them hold most nodes, as hosting companies do
-	online        = 0.7           // of the honest addresses that are told
+	online        = 0.7           // the part of the honest addresses that is online
 	hasRoom       = 0.75          // of the nodes that are online, when they are dialed
 	honestLink    = 8 * time.Hour // a link to an honest node lasts on average
 	honestInbound = 10            // honest nodes that dial the victim
-	// of what honest nodes tell once the attacker is there is his: their books hold his nodes too
+	// the attacker's part of what honest nodes report, as their books hold his nodes too
 	poisoned       = 0.1
 	told           = 100 // addresses in an answer of an honest node
 	bootstrap      = 10  // honest addresses that the victim begins with
@@ -27,7 +27,7 @@ const (
 	usefulPoints   = 3 // of them, more than fade meanwhile
 )
 
-// node is one of the others.
+// node is a node other than the victim.
 type node struct {
 	addr transport.Address
 	his  bool // one of the attacker's
@@ -53,17 +53,17 @@ func newHonest(random *rand.Rand) *honest {
 	return h
 }
 
-// any is an honest node at random.
+// any returns a random honest node.
 func (h *honest) any() transport.Address { return h.nodes[h.random.IntN(len(h.nodes))] }
 
-// isOnline says whether a node is, in the epoch of that time.
+// isOnline reports whether a node is online in the epoch of a time.
 func (h *honest) isOnline(id transport.NodeID, since time.Duration) bool {
 	i := uint64(h.index[id])
 	r := rand.New(rand.NewPCG(h.salt+uint64(since/epoch), i))
 	return r.Float64() < online
 }
 
-// honestCaller is an honest node that dials the victim, stays for a while, and makes place for the next.
+// honestCaller lets an honest node dial the victim, stay for a while, and make room for the next one.
 func (w *world) honestCaller() {
 	a := w.honest.any()
 	w.victim.accept(node{addr: a}, w.lasting(honestLink), w.honestCaller)

@@ -12,7 +12,7 @@ const (
 	drawnGroups = 16
 )
 
-// DrawCourse draws the attacker's share of outbound links over time for every policy, under one attack.
+// DrawCourse draws the attacker's share of the outbound links over time, for every policy under one attack.
 func DrawCourse(w io.Writer, all []Result) error {
 	c := newChart(fmt.Sprintf("An attacker with %s addresses in %d network groups", short(drawnSize), drawnGroups),
 		"hours since he came (mean of the last four)")
@@ -33,8 +33,8 @@ func DrawCourse(w io.Writer, all []Result) error {
 	return c.Write(w)
 }
 
-// DrawSizes draws the share against the number of addresses, for all countermeasures with few and with many groups, and
-// for the baselines.
+// DrawSizes draws the share by the number of addresses, for all countermeasures by number of groups, and for the
+// baselines.
 func DrawSizes(w io.Writer, all []Result) error {
 	c := newChart("The attacker's share in the second half of the attack", "addresses of the attacker")
 	c.LogX = true
@@ -54,7 +54,7 @@ func DrawSizes(w io.Writer, all []Result) error {
 		line(policies[0].Name+", "+plural(groups, "group"), policies[0], groups, true)
 	}
 	for _, baseline := range policies[len(policies)-2:] {
-		line(baseline.Name, baseline, drawnGroups, false) // groups are nothing to it
+		line(baseline.Name, baseline, drawnGroups, false) // whatever the groups
 	}
 	return c.Write(w)
 }

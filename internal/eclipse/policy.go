@@ -14,7 +14,7 @@ type Policy struct {
 	AnyGroup, NoAnchors, NoFeelers, NoChurn bool // countermeasures of the peer manager that are switched off
 }
 
-// Policies are all that are compared, ours first and the baselines last.
+// Policies returns the compared policies, ours first and the baselines last.
 func Policies() []Policy {
 	return []Policy{
 		{Name: "all countermeasures"},
@@ -35,7 +35,7 @@ func (p Policy) store(seed uint64) peerstore.Store {
 	return memory.NewSeeded(peerstore.Limits{}, seed)
 }
 
-// config is the peer manager's.
+// config returns the peer manager's configuration.
 func (p Policy) config() peers.Config {
 	var cfg peers.Config
 	if p.Flat != 0 || p.AnyGroup {

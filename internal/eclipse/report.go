@@ -12,7 +12,7 @@ import (
 //go:embed report.md.tmpl
 var reportText string
 
-// WriteReport writes docs/eclipse.md: what is simulated, and the tables.
+// WriteReport writes docs/eclipse.md.
 func WriteReport(w io.Writer, all []Result, seeds int) error {
 	t, err := template.New("report").Parse(reportText)
 	if err != nil {
@@ -32,7 +32,7 @@ func WriteReport(w io.Writer, all []Result, seeds int) error {
 
 func percent(f float64) string { return fmt.Sprintf("%.0f %%", 100*f) }
 
-// tables has one for each number of groups: a row for each policy, a column for each number of addresses.
+// tables returns a table for each number of groups: a row for each policy, a column for each number of addresses.
 func tables(all []Result) string {
 	var b strings.Builder
 	for _, groups := range GroupCounts {

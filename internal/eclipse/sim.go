@@ -1,9 +1,9 @@
-// Package eclipse simulates an attack on one node, the victim, by somebody who wants all its outbound links (an
-// eclipse: Heilman et al. 2015), and tells how far he gets, with all countermeasures and with one of them switched off,
-// and against two simpler ways to choose peers.
+// Package eclipse simulates an attacker who wants all outbound links of one node, the victim (an eclipse: Heilman et
+// al. 2015). It measures how far he gets: with all countermeasures, with one of the peer manager's switched off, and
+// against two simpler ways to choose peers.
 //
-// The victim is the real thing: peers.Manager over peerstore.Book, under a virtual clock. What is simulated is the rest
-// of the world (see world): honest nodes that are often offline, full, or gone again, and an attacker whose nodes
+// The victim is the real thing: a peers.Manager over a peer store in memory, under a virtual clock. The rest of the
+// world is simulated (see world): honest nodes that are often offline, full, or gone again, and an attacker whose nodes
 // always answer and never hang up. A run repeats exactly with its seed.
 package eclipse
 
@@ -14,10 +14,10 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Slots is how many outbound links the victim wants.
+// Slots is the number of outbound links that the victim wants.
 const Slots = 8
 
-// Attack is what one run is about.
+// Attack describes one run.
 type Attack struct {
 	Addresses int // of the attacker, each a node of its own
 	Groups    int // network groups that they lie in
@@ -47,20 +47,20 @@ func (t Times) withDefaults() Times {
 	return t
 }
 
-// Result is how a run went.
+// Result is the result of a run.
 type Result struct {
 	Attack Attack
 	Shares []float64 // of the outbound slots that the attacker holds, at each sample from the beginning of the attack
 	Share  float64   // their mean over the second half
 	Worst  float64   // the largest mean of any hour
-	// the part of the time in which he has all outbound links and there are some: the victim is eclipsed
+	// the part of the time in which he has all outbound links, and there are some: the victim is eclipsed
 	Whole float64
 	Known int     // peers in the victim's book at the end
 	His   float64 // the attacker's share of them
 	Links float64 // outbound links that the victim has on average
 }
 
-// Run runs one attack. It must be called in a bubble of testing/synctest: it sleeps through hours.
+// Run runs one attack. Call it in a bubble of testing/synctest, as it sleeps for hours.
 func Run(a Attack) Result {
 	a.Time = a.Time.withDefaults()
 	w := newWorld(a)
@@ -103,8 +103,8 @@ func mean(v []float64) float64 {
 // self is the victim's node id.
 const self = transport.NodeID("ffffffffffffffffffffffffffffffffffffffff")
 
-// refused is what a node answers that has no place for us, as the victim's router would tell it: in words, once both
-// have told each other who they are.
+// refused returns the refusal of a full node, as the victim's router would report it: with a reason, after both ends
+// have exchanged their infos.
 func refused() error {
 	return &handshake.Refusal{Code: codeFull, Stage: handshake.StageInfo, Remote: true,
 		Reason: "all inbound slots are taken"}

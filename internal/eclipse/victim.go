@@ -14,7 +14,7 @@ const codeFull = muxer.CodeTooManyPeers
 
 var errUnreachable = errors.New("i/o timeout")
 
-// victim is the node under attack: a real store and a real peer manager, and what its router and its peer exchange
+// victim is the node under attack: a real store and a real peer manager. It does itself what a router and peer exchange
 // would do.
 type victim struct {
 	w       *world
@@ -56,7 +56,7 @@ func (v *victim) start() {
 	v.manager, v.down, v.dialing = m, false, 0
 }
 
-// restart ends all links, as a node does that shuts down, and begins anew over the same store half a minute later.
+// restart ends all links, as a shutdown does, and starts anew over the same store half a minute later.
 func (v *victim) restart() {
 	v.down = true
 	defer func() {
@@ -72,7 +72,7 @@ func (v *victim) restart() {
 	v.w.after(30*time.Second, v.start)
 }
 
-// look does what the router's loops do: it dials what the manager wants, and ends what it wants ended.
+// look does what the router's loops do: it dials and evicts what the manager wants.
 func (v *victim) look() {
 	for !v.down && v.dialing < 16 {
 		d, ok := v.manager.TryDialNext()
@@ -93,7 +93,7 @@ func (v *victim) look() {
 	}
 }
 
-// dial lets a dial take its time and end as the one who is dialed decides.
+// dial lets a dial take its time and end as the remote decides.
 func (v *victim) dial(d peers.Dial) {
 	m, w := v.manager, v.w
 	n := node{addr: d.Addresses[0], his: isHis(d.ID)}
@@ -127,7 +127,7 @@ func (v *victim) dial(d peers.Dial) {
 	})
 }
 
-// accept takes in a caller, for as long as it stays; then calls next. A refused one tries again later.
+// accept links a caller for as long as it stays, then calls next. A refused caller tries again later.
 func (v *victim) accept(n node, stay time.Duration, next func()) {
 	if v.down { // it comes again with the restart
 		return
@@ -151,7 +151,7 @@ func (v *victim) newLink(n node, inbound bool) *link {
 	return l
 }
 
-// up makes a link ready. Peer exchange asks who was dialed at once, and others after a while; services find some
+// up makes a link ready. Peer exchange asks outbound peers at once and inbound ones after a while; services find some
 // messages useful.
 func (v *victim) up(l *link) {
 	id := l.peer.addr.ID()
@@ -183,7 +183,7 @@ func (v *victim) end(l *link, reason *host.DisconnectError) {
 	v.manager.Disconnected(l.peer.addr.ID(), l.id, reason)
 }
 
-// useful reports good messages of a peer: of the attacker's always, of honest ones half the time.
+// useful reports good messages of a peer: always of the attacker's, half the time of honest ones.
 func (v *victim) useful(l *link) {
 	if v.links[l.id] != l {
 		return
@@ -197,7 +197,7 @@ func (v *victim) useful(l *link) {
 	v.w.after(usefulInterval, func() { v.useful(l) })
 }
 
-// outbound counts the attacker's outbound links, and all.
+// outbound counts the attacker's outbound links, and all of them.
 func (v *victim) outbound() (his, all int) {
 	for _, l := range v.links {
 		if !l.inbound && !l.feeler {
@@ -210,7 +210,7 @@ func (v *victim) outbound() (his, all int) {
 	return his, all
 }
 
-// known is how many peers the store has, and the attacker's share of them.
+// known returns how many peers the store has, and the attacker's share of them.
 func (v *victim) known() (n int, his float64) {
 	v.store.Range(func(r peerstore.Record) bool {
 		n++

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// world is everything around the victim: the clock, what is going to happen, and who is honest and who is not. One
-// goroutine owns it.
+// world is everything around the victim: the clock, the planned events, and the other nodes. One goroutine owns it.
 type world struct {
 	attack Attack
 	random *rand.Rand
@@ -32,10 +31,10 @@ func newWorld(a Attack) *world {
 	return w
 }
 
-// event is something that happens at a time.
+// event is something that happens at some time.
 type event struct {
 	at    time.Duration // since the beginning
-	order uint64        // of two at the same time the one that was planned first comes first
+	order uint64        // events at the same time happen in the order in which they were planned
 	do    func()
 }
 
@@ -62,15 +61,15 @@ func (w *world) at(at time.Duration, do func()) {
 
 func (w *world) after(d time.Duration, do func()) { w.at(time.Since(w.began)+d, do) }
 
-// soon is a random time up to d.
+// soon returns a random time up to d.
 func (w *world) soon(d time.Duration) time.Duration { return time.Duration(w.random.Int64N(int64(d))) }
 
-// lasting is a random time of the given mean, as things last that may end at any moment.
+// lasting returns an exponentially distributed time of the given mean.
 func (w *world) lasting(d time.Duration) time.Duration {
 	return time.Duration(w.random.ExpFloat64() * float64(d))
 }
 
-// run lets things happen until the end. The clock goes on while this goroutine sleeps. The victim looks for dials after
+// run runs the events until the end. The clock advances while this goroutine sleeps. The victim looks for dials after
 // each event, and every few seconds.
 func (w *world) run(end time.Duration) {
 	const look = 5 * time.Second
@@ -91,7 +90,7 @@ func (w *world) run(end time.Duration) {
 	}
 }
 
-// beginAttack brings the attacker: his callers take inbound places of the victim.
+// beginAttack lets the attacker's callers take inbound slots of the victim.
 func (w *world) beginAttack() {
 	w.attacker.here = true
 	for range attackInbound {
@@ -99,7 +98,7 @@ func (w *world) beginAttack() {
 	}
 }
 
-// restart is one that the attacker has forced: the victim loses all links and comes back with what its store has. His
+// restart is forced by the attacker: the victim loses all links and comes back with what its store has. The attacker's
 // callers are back first.
 func (w *world) restart() {
 	w.victim.restart()
