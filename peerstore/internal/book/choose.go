@@ -13,7 +13,7 @@ func (b *Book) Next(now time.Time, q peerstore.Query) (peerstore.Record, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.c.advanceClock(now, manyMoves)
-	x := choice{b: b, c: &b.c, q: &q}
+	x := choice{b: b, c: &b.c, q: q}
 	ok := q.Table == peerstore.Any && x.first(x.trusted()) || x.draws() || x.walk()
 	return x.r, ok
 }
@@ -29,11 +29,11 @@ func (b *Book) Feeler(now time.Time, q peerstore.Query) (peerstore.Record, bool)
 			tests = append(tests, e)
 		}
 	}
-	x := choice{b: b, c: &b.c, q: &q}
+	x := choice{b: b, c: &b.c, q: q}
 	if x.first(tests) {
 		return x.r, true
 	}
-	q.Table = peerstore.New
+	x.q.Table = peerstore.New
 	ok := x.draws() || x.walk()
 	return x.r, ok
 }
@@ -43,7 +43,7 @@ func (b *Book) Feeler(now time.Time, q peerstore.Query) (peerstore.Record, bool)
 type choice struct {
 	b *Book
 	c *catalog
-	q *peerstore.Query
+	q peerstore.Query
 	r peerstore.Record // of the chosen peer
 }
 
