@@ -93,12 +93,13 @@ type Link struct {
 	Dialed    transport.Address // zero on the listening side
 
 	LocalAddr, RemoteAddr ma.Multiaddr
-	// Agree, on wires and between nodes that have room for it, is the end of the handshake: it tells the remote whether we take the link (nil) or why not,
-	// and returns the remote's verdict: nil when both take it, a *Refusal with Remote set when the remote does not, another error when the link
-	// broke before it was known. The host calls it once, after its own decision and before Session.Run; it returns when ctx ends. Told a refusal,
-	// it says so to the remote and returns without waiting long. Where it is nil (comet, guests) the remote may still refuse silently, so the host
-	// waits for the first message or a short grace before it reports the peer.
-	Agree func(ctx context.Context, verdict *Refusal) error
+	// Confirm ends the handshake on wires and between nodes that have room for it; nil elsewhere (comet, guests). It tells
+	// the remote whether we take the link (nil) or why not, and returns the remote's answer: nil if both take it, a
+	// *Refusal with Remote set if the remote does not, another error if the link broke first. The host calls it once,
+	// after its own decision and before Session.Run; it returns when ctx ends. Given a refusal, it tells the remote and
+	// returns without waiting long. Where Confirm is nil the remote may still refuse silently, so the host waits for its
+	// first packet, or a short grace, before it reports the peer.
+	Confirm func(ctx context.Context, refusal *Refusal) error
 	// Push, on wires that can (libp2p), tells the remote what our node info says from now on of Listen and Protocols; nil elsewhere. It may be called at any time,
 	// and returns when the remote has taken the message, or ctx ends. A remote that takes no pushes is an error that wraps muxer.ErrUnknownProtocol.
 	Push func(ctx context.Context, local NodeInfo) error
@@ -107,9 +108,6 @@ type Link struct {
 	Changes func(f func(NodeInfo))
 	Stages  []Stage
 }
-
-// Acked says that both ends can tell each other whether they accept the link, so that neither needs to wait for signs of it.
-func (l *Link) Acked() bool { return l.Agree != nil }
 
 // ID is the remote's proven node id.
 func (l *Link) ID() transport.NodeID { return l.Remote.ID }

@@ -20,7 +20,7 @@ type verdicts struct {
 
 func agreeing(l *link) verdicts {
 	v := verdicts{make(chan *handshake.Refusal, 1), make(chan error, 1)}
-	l.shake.Agree = func(ctx context.Context, r *handshake.Refusal) error {
+	l.shake.Confirm = func(ctx context.Context, r *handshake.Refusal) error {
 		v.ours <- r
 		if r != nil {
 			return nil

@@ -17,7 +17,7 @@ const maxClaims = 8
 // dial has proved it. Of a peer that we dialed over comet we know all that it could say. Guests are not our network's business.
 func (h *Host) learn(l *link) {
 	remote := l.remote.Load()
-	if remote.Guest || !l.inbound() && !l.shake.Acked() {
+	if remote.Guest || !l.inbound() && l.shake.Confirm == nil {
 		return
 	}
 	wires := remote.Wires

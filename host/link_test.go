@@ -315,6 +315,37 @@ func TestAStandbyTakesOver(t *testing.T) {
 	}
 }
 
+// A guest keeps two connections and uses both: neither is a duplicate, and when the one that services use ends they go on with the other.
+func TestAGuestKeepsItsSecondLink(t *testing.T) {
+	inLinkTest(t, func(t *testing.T, h *linkTest) {
+		first, one := testLink(h.Host, 1, muxer.Listener, false)
+		first.shake.Remote.Guest = true
+		handOn(h.Host, first)
+		h.hears("up " + short(1))
+		time.Sleep(time.Minute)
+		second, two := testLink(h.Host, 1, muxer.Listener, false)
+		second.shake.Remote.Guest = true
+		handOn(h.Host, second)
+		time.Sleep(time.Minute)
+		if _, _, closed := two.closed(); closed || h.linkTo(peerID(1)) != first {
+			t.Errorf("the second link is closed: %v, or services use it", closed)
+		}
+		one.hangUp(io.EOF)
+		h.hears()
+		h.tellsInAnyOrder("peer-up", "peer-up", "peer-down remote-closed")
+		if h.linkTo(peerID(1)) != second {
+			t.Error("services do not use the second link")
+		}
+		third, three := testLink(h.Host, 1, muxer.Listener, false)
+		third.shake.Remote.Guest = true
+		handOn(h.Host, third)
+		synctest.Wait()
+		three.hangUp(io.EOF)
+		h.hears()
+		h.tells() // nobody has heard of it
+	})
+}
+
 // A link that comes when the peer has a settled one is a duplicate: it is kept for a moment, and then closed. Of several only one is kept so.
 func TestDuplicatesLinger(t *testing.T) {
 	inLinkTest(t, func(t *testing.T, h *linkTest) {

@@ -209,7 +209,7 @@ func (l *link) ServeStream(ctx context.Context, s muxer.Stream) {
 		service.open.Add(-1)
 		l.streams.give(service)
 	}()
-	l.settle() // who opens a stream has accepted the link
+	l.established() // who opens a stream has accepted the link
 	service.handle(ctx, l.peer, s)
 	_ = s.Close()
 }

@@ -209,7 +209,7 @@ func testLink(h *Host, n int, side muxer.Side, acked bool) (*link, *fakeSession)
 		Remote:     handshake.NodeInfo{ID: key.NodeID(), Network: "unit", Moniker: fmt.Sprintf("peer-%d", n), Channels: all},
 		RemoteAddr: transport.TCPMultiaddr(netip.AddrPortFrom(ip, 1000))}
 	if acked {
-		shake.Agree = agreed
+		shake.Confirm = agreed
 	}
 	return h.newLink(shake, ip), s
 }

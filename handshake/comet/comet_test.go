@@ -37,7 +37,7 @@ func TestUpgrade(t *testing.T) {
 			if len(k.Remote.Listen) != 1 || k.Remote.Listen[0] != c.listen {
 				t.Errorf("%v: remote listens at %q, want %q", c.side, k.Remote.Listen, c.listen)
 			}
-			if k.Wire != "comet" || k.Transport != "tcp" || k.Security != "secretconn" || k.Muxer != "mconn" || k.Side != c.side || k.Acked() {
+			if k.Wire != "comet" || k.Transport != "tcp" || k.Security != "secretconn" || k.Muxer != "mconn" || k.Side != c.side || k.Confirm != nil {
 				t.Errorf("%v: %+v", c.side, k)
 			}
 			if k.RemoteAddr == nil || k.LocalAddr == nil {

@@ -19,7 +19,7 @@ import (
 
 const (
 	// holdHello is how long the listening end waits with its hello for its verdict on the link, so that both go out in one piece. A host decides in
-	// microseconds; who only does handshakes never calls Agree.
+	// microseconds; who only does handshakes never calls Confirm.
 	holdHello = 25 * time.Millisecond
 	// lastWord is how long we wait for the remote to take notice of a refusal before the connection ends under it.
 	lastWord = 250 * time.Millisecond
@@ -109,7 +109,7 @@ func (g *greeting) peek() error {
 	}
 	b, _ := g.in.Peek(g.in.Buffered())
 	if size, n := binary.Uvarint(b); n <= 0 || uint64(len(b)-n) < size {
-		return nil // not all of it is here: Agree hears it
+		return nil // not all of it is here: Confirm hears it
 	}
 	return g.hear()
 }
@@ -177,10 +177,10 @@ func (g *greeting) refuse(ctx context.Context, r *handshake.Refusal) {
 	}
 }
 
-// agree implements handshake.Link.Agree.
+// agree implements handshake.Link.Confirm.
 func (g *greeting) agree(ctx context.Context, verdict *handshake.Refusal) error {
 	if g.agreed.Swap(true) {
-		return errors.New("libp2p: Agree was called twice")
+		return errors.New("libp2p: Confirm was called twice")
 	}
 	defer g.end()
 	st := g.stream
@@ -206,7 +206,7 @@ func (g *greeting) agree(ctx context.Context, verdict *handshake.Refusal) error 
 	return fmt.Errorf("the remote's verdict: %w", g.session.Why(err))
 }
 
-// end lets go of the stream, and of all that the link, which keeps its Agree, does not need any more.
+// end lets go of the stream, and of all that the link, which keeps its Confirm, does not need any more.
 func (g *greeting) end() {
 	_ = g.stream.Close()
 	g.in.Reset(nil)

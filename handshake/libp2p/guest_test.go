@@ -149,7 +149,7 @@ func TestGuest(t *testing.T) {
 				if took := time.Since(began); took != c.wait {
 					t.Errorf("it took %v, want %v", took, c.wait)
 				}
-				if !l.Remote.Guest || l.Acked() || l.Remote.Version != "plain/1" || !bytes.Equal(l.Remote.Channels, []byte{2}) {
+				if !l.Remote.Guest || l.Confirm != nil || l.Remote.Version != "plain/1" || !bytes.Equal(l.Remote.Channels, []byte{2}) {
 					t.Errorf("%+v", l.Remote)
 				}
 				leave(l)
@@ -182,7 +182,7 @@ func TestLateHello(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if l.Remote.Guest || l.Remote.Moniker != "late" || !l.Acked() {
+		if l.Remote.Guest || l.Remote.Moniker != "late" || l.Confirm == nil {
 			t.Errorf("%+v", l.Remote)
 		}
 		leave(l)

@@ -19,8 +19,8 @@ import (
 func agreeBoth(t *testing.T, dl, ll *handshake.Link) {
 	t.Helper()
 	done := make(chan error, 1)
-	go func() { done <- ll.Agree(t.Context(), nil) }()
-	derr := dl.Agree(t.Context(), nil)
+	go func() { done <- ll.Confirm(t.Context(), nil) }()
+	derr := dl.Confirm(t.Context(), nil)
 	if lerr := <-done; derr != nil || lerr != nil {
 		t.Fatalf("the dialer: %v, the listener: %v", derr, lerr)
 	}
@@ -58,11 +58,11 @@ func TestRefusedInfo(t *testing.T) {
 				began := time.Now()
 				dl, ll, derr, lerr := shake(t, d, l)
 				if ll != nil { // then it is the dialer that refuses
-					lerr = ll.Agree(t.Context(), nil)
+					lerr = ll.Confirm(t.Context(), nil)
 					leave(ll)
 				}
 				if dl != nil {
-					derr = dl.Agree(t.Context(), nil)
+					derr = dl.Confirm(t.Context(), nil)
 					leave(dl)
 				}
 				for _, e := range []struct {
@@ -109,12 +109,12 @@ func TestAgreeRefused(t *testing.T) {
 			}
 			done := make(chan error, 1)
 			go func() {
-				err := other.Agree(t.Context(), nil)
+				err := other.Confirm(t.Context(), nil)
 				leave(other)
 				done <- err
 			}()
 			began := time.Now()
-			if err := refuser.Agree(t.Context(), refusal); err != nil || time.Since(began) > lastWord {
+			if err := refuser.Confirm(t.Context(), refusal); err != nil || time.Since(began) > lastWord {
 				t.Errorf("%v after %v", err, time.Since(began))
 			}
 			leave(refuser)
@@ -150,7 +150,7 @@ func TestAgreeUnanswered(t *testing.T) {
 						_ = other.Session.Run(t.Context(), nil)
 					}()
 				}
-				err := link.Agree(ctx, nil)
+				err := link.Confirm(ctx, nil)
 				took := time.Since(began)
 				var ce *muxer.CloseError
 				switch {
@@ -159,8 +159,8 @@ func TestAgreeUnanswered(t *testing.T) {
 				case hangsUp && (!errors.As(err, &ce) || ce.Code != muxer.CodeBanned && ce.Code != muxer.CodeRemoteClosed || !ce.Remote || took > holdHello):
 					t.Errorf("%v after %v", err, took)
 				}
-				if err := link.Agree(t.Context(), nil); err == nil {
-					t.Error("Agree twice")
+				if err := link.Confirm(t.Context(), nil); err == nil {
+					t.Error("Confirm twice")
 				}
 				leave(link, other)
 			})

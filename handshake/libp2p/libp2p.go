@@ -3,7 +3,7 @@
 // (QUIC) begin behind that. Addresses end in /p2p/<peer id>.
 //
 // Two Switchyard nodes then say hello on a stream of their own: each tells its network, channels, height and more, and in the end whether it takes the link, or
-// why not (Link.Agree). A remote that has no hello is asked to identify itself and is a guest (handshake.NodeInfo.Guest): nobody knows of which network it
+// why not (Link.Confirm). A remote that has no hello is asked to identify itself and is a guest (handshake.NodeInfo.Guest): nobody knows of which network it
 // is. Of our channels it is given those whose names are among its protocols, or CometBFT's names for them, under which each message is a stream.
 //
 // A link's session carries channels and streams (muxer.Lanes).

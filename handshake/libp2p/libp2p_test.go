@@ -52,7 +52,7 @@ func TestLink(t *testing.T) {
 				chans []byte
 			}{{dl, keyB.ID(), l.local, []byte{2, 8}}, {ll, keyA.ID(), d.local, []byte{2}}} {
 				r := c.l.Remote
-				if c.l.ID() != c.id || r.Version != c.info.Version || c.l.Security != "plain" || c.l.Muxer != "yamux" || r.Guest || !c.l.Acked() ||
+				if c.l.ID() != c.id || r.Version != c.info.Version || c.l.Security != "plain" || c.l.Muxer != "yamux" || r.Guest || c.l.Confirm == nil ||
 					r.Moniker != c.info.Moniker || r.Network != "net" || r.Height != c.info.Height || !slices.Equal(r.Protocols, c.info.Protocols) || !slices.Equal(r.Listen, c.info.Listen) {
 					t.Errorf("%+v", c.l)
 				}

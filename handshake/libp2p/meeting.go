@@ -189,7 +189,7 @@ func (m *meeting) arrived(ctx context.Context, session *muxer.Lanes, h arrival) 
 // greeted makes a link to one of our own nodes.
 func (m *meeting) greeted(ctx context.Context, session *muxer.Lanes, g *greeting) (*handshake.Link, error) {
 	g.session = session
-	link := &handshake.Link{Session: session, RemoteKey: m.key, Agree: g.agree}
+	link := &handshake.Link{Session: session, RemoteKey: m.key, Confirm: g.agree}
 	both, err := helloInfo(g.hello, m.key, m.a.IDOf(m.key), m.a.Channels, &link.Remote)
 	if err == nil {
 		err = m.a.CheckInfo(m.key, &link.Remote)

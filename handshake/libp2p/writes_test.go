@@ -58,7 +58,7 @@ func setupWrites(t *testing.T) (n [2]int64) {
 		go func() {
 			link, err := u.Inbound(t.Context(), lc, ticket)
 			if err == nil {
-				err = link.Agree(t.Context(), nil)
+				err = link.Confirm(t.Context(), nil)
 			}
 			if err != nil {
 				t.Error(err)
@@ -67,7 +67,7 @@ func setupWrites(t *testing.T) (n [2]int64) {
 		}()
 		link, err := d.upgrader(t).Outbound(t.Context(), dc, address(t, keyB), 0)
 		if err == nil {
-			err = link.Agree(t.Context(), nil)
+			err = link.Confirm(t.Context(), nil)
 		}
 		if err != nil {
 			t.Error(err)

@@ -23,10 +23,10 @@ func BenchmarkInbound(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		a.LinkID = uint64(1000 + i)
-		if _, err := m.Accepted(a); err != nil {
+		if err := m.Accepted(a); err != nil {
 			b.Fatal(err)
 		}
-		m.Graced(id, a.LinkID)
+		m.establish(id, a.LinkID)
 		m.Ready(id, a.LinkID, nil)
 		m.Disconnected(id, a.LinkID, reason)
 	}

@@ -35,7 +35,6 @@ type simEnd struct {
 	peer    transport.NodeID
 	arrived map[uint64]bool
 	closed  map[uint64]bool // at this end
-	standby map[uint64]bool
 	settled map[uint64]bool
 	said    map[uint64]bool // with an ack: it has accepted the link
 	heard   map[uint64]bool // and so has the remote
@@ -48,7 +47,7 @@ func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
 	ids := [2]transport.NodeID{lowID(1), highID(1)}
 	var ends [2]*simEnd
 	for i := range ends {
-		e := &simEnd{peer: ids[1-i], arrived: map[uint64]bool{}, closed: map[uint64]bool{}, standby: map[uint64]bool{}, settled: map[uint64]bool{},
+		e := &simEnd{peer: ids[1-i], arrived: map[uint64]bool{}, closed: map[uint64]bool{}, settled: map[uint64]bool{},
 			said: map[uint64]bool{}, heard: map[uint64]bool{}}
 		ends[i] = e
 		if comet && i == 1 {
@@ -84,12 +83,15 @@ func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
 			return
 		}
 		e.settled[link] = true
-		if dup := e.m.Graced(e.peer, link); dup != 0 {
-			closeLink(i, dup, muxer.CodeDuplicate)
+		preferred, dup := e.m.Established(e.peer, link)
+		if dup != nil {
+			closeLink(i, dup.LinkID, muxer.CodeDuplicate)
 		}
-		e.m.Ready(e.peer, link, []byte{1})
+		if preferred {
+			e.m.Ready(e.peer, link, []byte{1})
+		}
 	}
-	run := func(i int, link uint64) { // as runLink does once the link is the current one
+	run := func(i int, link uint64) { // as runLink does
 		if acked {
 			if ends[i].said[link] && ends[i].heard[link] {
 				settle(i, link)
@@ -99,9 +101,9 @@ func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
 		after(grace, func() { settle(i, link) })
 		after(delay(), func() { packet(1-i, link) }) // a first packet reaches the remote
 	}
-	packet = func(i int, link uint64) { // it counts once a running session reads it
+	packet = func(i int, link uint64) { // it counts once the session reads it
 		e := ends[i]
-		if e.m != nil && e.arrived[link] && !e.standby[link] && !e.closed[link] && rng.IntN(2) == 0 {
+		if e.m != nil && e.arrived[link] && !e.closed[link] && rng.IntN(2) == 0 {
 			settle(i, link)
 		}
 	}
@@ -120,14 +122,12 @@ func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
 			}
 			return
 		}
-		if next := e.m.Disconnected(e.peer, link, &DisconnectError{Code: code, Remote: code == muxer.CodeRemoteClosed}); next != 0 {
-			switch {
-			case e.standby[next]: // its session starts now
-				delete(e.standby, next)
-				run(i, next)
-			case e.settled[next]: // it was demoted while it ran
-				e.m.Ready(e.peer, next, []byte{1})
-			}
+		heir, ready := e.m.Disconnected(e.peer, link, &DisconnectError{Code: code, Remote: code == muxer.CodeRemoteClosed})
+		if ready != e.settled[heir] {
+			t.Fatalf("seed %d: end %d: link %d takes over, established %v", seed, i, heir, ready)
+		}
+		if ready {
+			e.m.Ready(e.peer, heir, []byte{1})
 		}
 	}
 	closeLink = func(i int, link uint64, code muxer.Code) {
@@ -152,14 +152,13 @@ func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
 			}
 			return
 		}
-		a := Arrival{ID: e.peer, LinkID: link, Acked: acked}
-		var v Verdict
+		a := Arrival{ID: e.peer, LinkID: link, Confirms: acked}
 		var err error
 		if side == muxer.Dialer {
 			a.Dialed = addrOf(t, e.peer, 0)
-			v, err = e.m.Dialed(a)
+			err = e.m.Dialed(a)
 		} else {
-			v, err = e.m.Accepted(a)
+			err = e.m.Accepted(a)
 		}
 		if err != nil {
 			e.closed[link] = true
@@ -168,9 +167,6 @@ func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
 		}
 		if e.closed[link] { // the remote was quicker: the session ends as soon as it is read
 			e.closed[link] = false
-			if v.Standby {
-				e.standby[link] = true
-			}
 			gone(i, link, muxer.CodeRemoteClosed)
 			return
 		}
@@ -179,14 +175,10 @@ func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
 			after(delay(), func() {
 				o := ends[1-i]
 				o.heard[link] = true
-				if o.said[link] && !o.standby[link] {
+				if o.said[link] {
 					run(1-i, link)
 				}
 			})
-		}
-		if v.Standby {
-			e.standby[link] = true
-			return
 		}
 		run(i, link)
 	}

@@ -30,14 +30,14 @@ func (m *Manager) Check(has func(linkID uint64) bool) string {
 		if p.dial != nil {
 			dialing[p.dial.slot]++
 		}
-		held += len(p.all())
+		held += len(p.open()) + len(p.retired)
 		rec, known := m.store.Get(id)
 		switch {
 		case p.idle():
 			return fmt.Sprintf("%s is kept and idle", id)
-		case p.using != nil && (!p.up || m.links[p.using.id] != p.using):
-			return fmt.Sprintf("services use link %d of %s, which is not up", p.using.id, id)
-		case p.up && p.using == nil && p.current == nil:
+		case p.inUse != nil && (!p.up || m.links[p.inUse.id] != p.inUse):
+			return fmt.Sprintf("services use link %d of %s, which is not up", p.inUse.id, id)
+		case p.up && p.inUse == nil && p.preferred == nil:
 			return fmt.Sprintf("subscribers think that %s is up", id)
 		case known && !rec.Busy:
 			return fmt.Sprintf("%s is linked or being dialed, and the store may forget it", id)

@@ -41,8 +41,8 @@ func playRounds(t *testing.T, cfg Config, rounds []round) {
 				m.fail(id, err)
 			}
 			for _, id := range r.up {
-				l, v, err := m.dialed(id)
-				m.settle(id, l, v, err)
+				l, err := m.dialed(id)
+				m.settle(id, l, err)
 				links[id] = l
 			}
 			for _, id := range r.accept {
@@ -438,8 +438,8 @@ func TestDialNextWakes(t *testing.T) {
 		next(b, "a dial that failed")
 		time.Sleep(10 * time.Second)
 		none("no slot")
-		l, v, err := m.dialed(b)
-		m.settle(b, l, v, err)
+		l, err := m.dialed(b)
+		m.settle(b, l, err)
 		none("no slot")
 		m.down(b, l, muxer.CodeRemoteClosed)
 		next(a, "a link that ended")
@@ -464,7 +464,7 @@ func TestDialNextWakes(t *testing.T) {
 		if err := m.Ban(peerstore.Target{Prefix: ipPrefix("6.6.6.6/32")}, time.Time{}, "test"); err != nil {
 			t.Fatal(err)
 		}
-		_, err = m.Dialed(refusal)
+		err = m.Dialed(refusal)
 		refused(t, err, muxer.CodeBanned, "")
 		next(b, "a link that was refused")
 		cancel()
@@ -514,8 +514,8 @@ func TestBeginDial(t *testing.T) {
 	}
 	refused(t, m.BeginDial(addr), muxer.CodeDuplicate, "")
 	refused(t, m.BeginDial(addrOf(t, pmSelf, 0)), muxer.CodeSelf, "")
-	l, v, err := m.dialed(id)
-	m.settle(id, l, v, err)
+	l, err := m.dialed(id)
+	m.settle(id, l, err)
 	if c := m.Counts(); c != (Counts{Trusted: 1}) {
 		t.Fatalf("counts %+v", c)
 	}

@@ -45,7 +45,7 @@ func (d *dialer) dialAnchor(now time.Time) (Dial, bool) {
 func (d *dialer) saveAnchors() {
 	var links []*link
 	for _, p := range d.peers {
-		if l := p.current; l != nil && l.slot == slotOutbound && !l.ready.IsZero() {
+		if l := p.preferred; l != nil && l.slot == slotOutbound && !l.ready.IsZero() {
 			links = append(links, l)
 		}
 	}

@@ -49,8 +49,8 @@ func (e *evictor) request(id transport.NodeID, reason *DisconnectError) bool {
 	}
 	asked := false
 	for _, l := range p.open() {
-		if l.evict == nil {
-			l.evict = reason
+		if l.state != closing {
+			l.state, l.reason = closing, reason
 			e.queue = append(e.queue, l.id)
 			asked = true
 		}
@@ -67,27 +67,27 @@ func (e *evictor) next() (Eviction, bool) {
 	for len(e.queue) > 0 {
 		l := e.links[e.queue[0]]
 		e.queue = e.queue[1:]
-		if l != nil && l.evict != nil && !l.evicting {
-			l.evicting = true
-			return Eviction{ID: l.peer.id, LinkID: l.id, Reason: l.evict}, true
+		if l != nil && !l.told {
+			l.told = true
+			return Eviction{ID: l.peer.id, LinkID: l.id, Reason: l.reason}, true
 		}
 	}
 	for _, s := range [...]slot{slotInbound, slotOutbound, slotGuest} {
 		if e.linked[s] <= e.limitOf(s) {
 			continue
 		}
-		candidates, closing := e.evictable(s)
-		if e.linked[s]-closing <= e.limitOf(s) || len(candidates) == 0 {
+		candidates, leaving := e.evictable(s)
+		if e.linked[s]-leaving <= e.limitOf(s) || len(candidates) == 0 {
 			continue
 		}
 		l := e.crowded(s, 0)
 		if l == nil { // all are protected
 			l = slices.MaxFunc(candidates, older)
 		}
-		l.evict = &DisconnectError{Code: muxer.CodeEvicted, Limit: limitKeys[s], Reason: whyCapacity}
-		l.evicting = true
-		e.tally[causeOf(l.evict)]++
-		return Eviction{ID: l.peer.id, LinkID: l.id, Reason: l.evict}, true
+		l.reason = &DisconnectError{Code: muxer.CodeEvicted, Limit: limitKeys[s], Reason: whyCapacity}
+		l.state, l.told = closing, true
+		e.tally[causeOf(l.reason)]++
+		return Eviction{ID: l.peer.id, LinkID: l.id, Reason: l.reason}, true
 	}
 	return Eviction{}, false
 }

@@ -52,15 +52,15 @@ func TestUpgrade(t *testing.T) {
 		if len(m.claims) != 1 {
 			t.Fatalf("claims %v", m.claims)
 		}
-		l, v, err := m.dialed(better)
-		if err != nil || v != (Verdict{}) {
-			t.Fatal(v, err)
+		l, err := m.dialed(better)
+		if err != nil {
+			t.Fatal(err)
 		}
 		m.noEviction() // not up yet
 		if c := m.Counts(); c.Outbound != 8 || c.Upgrades != 1 {
 			t.Fatalf("counts %+v", c)
 		}
-		m.settle(better, l, v, err)
+		m.settle(better, l, err)
 		e, ok := m.TryEvictNext()
 		if !ok || e.Reason.Code != muxer.CodeEvicted || links[e.ID] != e.LinkID {
 			t.Fatalf("eviction %+v %v", e, ok)
@@ -192,8 +192,8 @@ func TestUpgradeTakesAFreeSlot(t *testing.T) {
 		if c := m.Counts(); c.Outbound != 5 || c.Dialing != 1 || m.dialing[slotOutbound] != 1 || len(m.claims) != 0 {
 			t.Fatalf("counts %+v, dialing %v, claims %v", c, m.dialing, m.claims)
 		}
-		l, v, err := m.dialed(highID(1))
-		m.settle(highID(1), l, v, err)
+		l, err := m.dialed(highID(1))
+		m.settle(highID(1), l, err)
 		m.noEviction()
 	})
 }
@@ -220,7 +220,7 @@ func TestUpgradeWithoutVictim(t *testing.T) {
 		for victim := range m.claims {
 			delete(m.claims, victim)
 		}
-		_, _, err := m.dialed(highID(1))
+		_, err := m.dialed(highID(1))
 		refused(t, err, muxer.CodeTooManyPeers, "peers.max_outbound")
 		if c := m.Counts(); c.Outbound != 4 || c.Upgrades != 0 || c.Dialing != 0 || len(m.claims) != 0 {
 			t.Fatalf("counts %+v", c)
@@ -247,8 +247,8 @@ func TestUpgradesComeToRest(t *testing.T) {
 				}
 				upgrades++
 				last = time.Since(start)
-				l, v, err := m.dialed(d.ID)
-				m.settle(d.ID, l, v, err)
+				l, err := m.dialed(d.ID)
+				m.settle(d.ID, l, err)
 				links[d.ID] = l
 			}
 			for {
@@ -279,7 +279,7 @@ func TestEvictionsBeyondCapacity(t *testing.T) {
 			a.IP = netip.MustParseAddr(fmt.Sprintf("%d.1.1.1", i))
 			protected[id] = "network group"
 		}
-		if _, err := m.Accepted(a); err != nil {
+		if err := m.Accepted(a); err != nil {
 			t.Fatal(err)
 		}
 		m.settleLink(id, a.LinkID)
@@ -323,7 +323,7 @@ func TestEvictionsBeyondCapacity(t *testing.T) {
 
 func (m *pm) settleLink(id transport.NodeID, l uint64) {
 	m.t.Helper()
-	m.Graced(id, l)
+	m.establish(id, l)
 	if !m.Ready(id, l, nil) {
 		m.t.Fatalf("link %d is not current", l)
 	}

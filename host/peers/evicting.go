@@ -78,7 +78,7 @@ func (m *Manager) Ban(target peerstore.Target, until time.Time, reason string) e
 	defer m.mu.Unlock()
 	for _, p := range m.sorted() {
 		match := p.id == target.ID
-		for _, l := range p.all() {
+		for _, l := range append(p.open(), p.retired...) {
 			match = match || target.Prefix.IsValid() && target.Prefix.Contains(l.ip.Unmap().WithZone(""))
 		}
 		if match {

@@ -27,14 +27,14 @@ type flood struct {
 func (f *flood) come(id transport.NodeID, ip netip.Addr) (uint64, bool) {
 	a := f.m.arrival(id)
 	a.IP, f.ip[id] = ip, ip
-	if _, err := f.m.Accepted(a); err != nil {
+	if err := f.m.Accepted(a); err != nil {
 		return 0, false
 	}
 	if f.rng.IntN(10) == 0 { // it goes before it is up: nobody may have lost a place for it
 		f.m.down(id, a.LinkID, muxer.CodeRemoteClosed)
 		return 0, false
 	}
-	f.m.Graced(id, a.LinkID)
+	f.m.Established(id, a.LinkID)
 	if !f.m.Ready(id, a.LinkID, nil) {
 		return 0, false
 	}
@@ -44,7 +44,7 @@ func (f *flood) come(id transport.NodeID, ip netip.Addr) (uint64, bool) {
 // crowd is how many links a network group has, before what is about to end has ended.
 func (f *flood) crowd(group peerstore.Group) (n int) {
 	for _, l := range f.m.links {
-		if l.group == group && l.evict == nil {
+		if l.group == group && l.reason == nil {
 			n++
 		}
 	}
@@ -157,7 +157,7 @@ func TestAFloodOfOneGroupPushesOutItself(t *testing.T) {
 	for i := range 20 {
 		a := m.arrival(lowID(i))
 		a.IP = netip.MustParseAddr(fmt.Sprintf("30.30.%d.1", i))
-		if _, err := m.Accepted(a); err != nil {
+		if err := m.Accepted(a); err != nil {
 			t.Fatal(err)
 		}
 		m.settleLink(a.ID, a.LinkID)
@@ -166,7 +166,7 @@ func TestAFloodOfOneGroupPushesOutItself(t *testing.T) {
 	for i := range 20 { // honest newcomers, each of a group of its own: the crowd makes room
 		a := m.arrival(highID(i))
 		a.IP = netip.MustParseAddr(fmt.Sprintf("40.%d.1.1", i))
-		if _, err := m.Accepted(a); err != nil {
+		if err := m.Accepted(a); err != nil {
 			refused(t, err, muxer.CodeTooManyPeers, "peers.max_inbound")
 			continue
 		}
@@ -184,7 +184,7 @@ func TestAFloodOfOneGroupPushesOutItself(t *testing.T) {
 	for i := range 100 {
 		a := m.arrival(lowID(100 + i))
 		a.IP = netip.MustParseAddr("30.30.1.2")
-		_, err := m.Accepted(a)
+		err := m.Accepted(a)
 		refused(t, err, muxer.CodeTooManyPeers, "peers.max_inbound")
 	}
 	m.noEviction()

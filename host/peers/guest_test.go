@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ func (m *pm) guest(id transport.NodeID) (uint64, error) {
 	a := m.arrival(id)
 	a.Guest = true
 	a.IP, _ = addrOf(m.t, id, 0).IP()
-	_, err := m.Accepted(a)
+	err := m.Accepted(a)
 	return a.LinkID, err
 }
 
@@ -29,7 +30,7 @@ func TestGuestsHaveTheirOwnBudget(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m.Graced(lowID(i), l)
+			m.establish(lowID(i), l)
 			m.Ready(lowID(i), l, nil)
 		}
 		_, err := m.guest(lowID(4))
@@ -37,7 +38,7 @@ func TestGuestsHaveTheirOwnBudget(t *testing.T) {
 		if _, err := m.guest(highID(9)); err != nil {
 			t.Errorf("an unconditional guest: %v", err)
 		}
-		_, _, err = m.accepted(lowID(5))
+		_, err = m.accepted(lowID(5))
 		refused(t, err, muxer.CodeTooManyPeers, "peers.max_inbound")
 		if c := m.Counts(); c.Guests != 2 || c.Inbound != 1 || c.Trusted != 1 || c.Outbound != 0 {
 			t.Errorf("counts %+v", c)
@@ -57,6 +58,86 @@ func TestGuestsHaveTheirOwnBudget(t *testing.T) {
 	})
 }
 
+// A guest may have two links, in one slot: the first is in use, the second serves what the guest opens, and takes over when the first ends.
+func TestAGuestHasTwoLinksInOneSlot(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, Config{Guests: 1, MaxUpgrades: -1})
+		sub := m.Subscribe(t.Context())
+		defer sub.Close()
+		id := lowID(1)
+		first, err := m.guest(id)
+		m.settle(id, first, err)
+		time.Sleep(time.Minute)
+		second, err := m.guest(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if preferred, extra := m.Established(id, second); preferred || extra != nil || m.Ready(id, second, nil) {
+			t.Errorf("the second link is preferred: %v, or ends %+v", preferred, extra)
+		}
+		if _, extra := m.Established(id, first); extra != nil {
+			t.Errorf("the second link is a duplicate: %+v", extra)
+		}
+		_, err = m.guest(id)
+		refused(t, err, muxer.CodeDuplicate, "")
+		_, err = m.guest(lowID(2))
+		refused(t, err, muxer.CodeTooManyPeers, "peers.guests")
+		if c := m.Counts(); c != (Counts{Guests: 1}) {
+			t.Errorf("counts %+v", c)
+		}
+		m.noEviction()
+		if heir, ready := m.Disconnected(id, first, nil); heir != second || !ready || !m.Ready(id, second, []byte{0}) {
+			t.Errorf("link %d takes over, established %v", heir, ready)
+		}
+		if problem := onlyUp(sub); problem != "" {
+			t.Error(problem)
+		}
+		if st, _ := m.Status(id); st.LinkID != second || st.State != StateUp || m.Counts() != (Counts{Guests: 1}) {
+			t.Errorf("status %+v, counts %+v", st, m.Counts())
+		}
+		third, err := m.guest(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Manager.Disconnect(id, nil)
+		m.mustEvict(id, second, muxer.CodeRequested)
+		m.mustEvict(id, third, muxer.CodeRequested)
+		m.down(id, third, muxer.CodeRequested)
+		m.down(id, second, muxer.CodeRequested)
+		if c := m.Counts(); c != (Counts{}) {
+			t.Errorf("counts %+v", c)
+		}
+	})
+}
+
+// A guest with two links is evicted like any other, with both of them.
+func TestAGuestWithTwoLinksMakesRoom(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, Config{Guests: 10})
+		for i := range 10 {
+			id := lowID(i)
+			for range 2 {
+				a := m.arrival(id)
+				a.Guest, a.IP = true, netip.AddrFrom4([4]byte{30, 30, byte(i), 1})
+				if err := m.Accepted(a); err != nil {
+					t.Fatal(err)
+				}
+				m.Established(id, a.LinkID)
+				m.Ready(id, a.LinkID, nil)
+			}
+		}
+		id := highID(1)
+		newcomer, err := m.guest(id)
+		m.settle(id, newcomer, err)
+		one, ok := m.TryEvictNext()
+		two, both := m.TryEvictNext()
+		if !ok || !both || one.ID != two.ID || one.ID == id || one.Reason.Reason != whyCrowded {
+			t.Errorf("evicts %+v and %+v", one, two)
+		}
+		m.noEviction()
+	})
+}
+
 // A peer that we were told of and that turns out to be a guest is refused, and neither dialed again nor advertised until it is known to be one of ours.
 func TestLearnedGuestsAreLeftAlone(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -66,7 +147,7 @@ func TestLearnedGuestsAreLeftAlone(t *testing.T) {
 		m.mustDial(id)
 		a := m.arrival(id)
 		a.Dialed, a.Guest = addrOf(t, id, 0), true
-		_, err := m.Dialed(a)
+		err := m.Dialed(a)
 		refused(t, err, muxer.CodeIncompatible, "")
 		time.Sleep(time.Hour)
 		m.noDial()
@@ -92,10 +173,10 @@ func TestNamedGuestsAreDialed(t *testing.T) {
 			t.Helper()
 			a := m.arrival(id)
 			a.Dialed, a.Guest = addrOf(t, id, 0), true
-			if _, err := m.Dialed(a); err != nil {
+			if err := m.Dialed(a); err != nil {
 				t.Fatal(err)
 			}
-			m.Graced(id, a.LinkID)
+			m.establish(id, a.LinkID)
 			m.Ready(id, a.LinkID, nil)
 			time.Sleep(time.Minute)
 			if told := m.Advertise("", 10); len(told) != 0 {
@@ -143,10 +224,10 @@ func TestRankOfAddresses(t *testing.T) {
 		}
 		a := m.arrival(id)
 		a.Dialed = eight
-		if _, err := m.Dialed(a); err != nil {
+		if err := m.Dialed(a); err != nil {
 			t.Fatal(err)
 		}
-		m.Ready(id, a.LinkID, nil)
+		m.settle(id, a.LinkID, nil)
 		m.down(id, a.LinkID, muxer.CodeRemoteClosed)
 		time.Sleep(2 * time.Hour)
 		if d := m.mustDial(id); !slices.Equal(d.Addresses, []transport.Address{eight, six, seven}) {

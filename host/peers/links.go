@@ -9,19 +9,19 @@ import (
 
 // Dialed tells of a link that a dial has brought up. A refusal is a *DisconnectError. It ends the dial: neither DialFailed
 // nor Disconnected is called after it.
-func (m *Manager) Dialed(a Arrival) (Verdict, error) {
+func (m *Manager) Dialed(a Arrival) error {
 	a.Side = muxer.Dialer
 	return m.arrive(a)
 }
 
 // Accepted tells of a link from a remote that dialed us. A refusal is a *DisconnectError; Disconnected is not called
 // after it.
-func (m *Manager) Accepted(a Arrival) (Verdict, error) {
+func (m *Manager) Accepted(a Arrival) error {
 	a.Side = muxer.Listener
 	return m.arrive(a)
 }
 
-func (m *Manager) arrive(a Arrival) (Verdict, error) {
+func (m *Manager) arrive(a Arrival) error {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -32,13 +32,12 @@ func (m *Manager) arrive(a Arrival) (Verdict, error) {
 		d = &ended
 		defer m.dialWake.wake()
 	}
-	var v Verdict
 	var refusal *DisconnectError
 	if d != nil && d.slot == slotFeeler {
 		refusal = m.feelerEnded(a, p, now)
 	} else {
-		l := &link{id: a.LinkID, side: a.Side, acked: a.Acked, guest: a.Guest, dialed: a.Dialed, ip: a.IP, arrived: now}
-		v, refusal = m.admission.admit(a, l, d, now)
+		l := &link{id: a.LinkID, side: a.Side, confirms: a.Confirms, guest: a.Guest, dialed: a.Dialed, ip: a.IP, arrived: now}
+		refusal = m.admission.admit(a, l, d, now)
 		if refusal != nil && d != nil && d.slot == slotUpgrade {
 			m.unclaim(a.ID)
 		}
@@ -51,9 +50,9 @@ func (m *Manager) arrive(a Arrival) (Verdict, error) {
 	}
 	m.evictor.fillSlots()
 	if refusal != nil {
-		return Verdict{}, refusal
+		return refusal
 	}
-	return v, nil
+	return nil
 }
 
 // feelerEnded records that a feeler's dial led to a link, and refuses the link.
@@ -66,20 +65,39 @@ func (m *Manager) feelerEnded(a Arrival, p *peer, now time.Time) *DisconnectErro
 	if m.record.feelerEnded(a, banned, now) {
 		m.tally.FeelersWorked++
 	}
-	if a.Guest && (p.current == nil || p.current.guest) {
+	if a.Guest && (p.preferred == nil || p.preferred.guest) {
 		m.record.rememberGuest(a.ID, now)
 	}
 	return reason
 }
 
-// Ready says that a link counts as up, with the channels that both ends serve; subscribers hear of it. It reports false
-// if the link is not the peer's current one, or is to be closed; then nobody hears of it.
+// Established says that the remote has accepted a link: it said so, it has used the link, or its time to decline is over.
+// Established reports whether that is the preferred link, which Ready can bring up, and the duplicate that is to end now;
+// nil for none.
+func (m *Manager) Established(id transport.NodeID, linkID uint64) (preferred bool, extra *Eviction) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := m.links[linkID]
+	if l == nil || l.peer.id != id {
+		return false, nil
+	}
+	preferred, dup := m.establish(l)
+	if dup == nil {
+		return preferred, nil
+	}
+	m.evictor.fillSlots()
+	m.dialWake.wake()
+	return preferred, &Eviction{ID: id, LinkID: dup.id, Reason: dup.reason}
+}
+
+// Ready brings an established link up, with the channels that both ends serve; subscribers hear of it. It reports false
+// if the link is not the preferred one, or is closing; then nobody hears of it.
 func (m *Manager) Ready(id transport.NodeID, linkID uint64, channels []byte) bool {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l := m.links[linkID]
-	if l == nil || l.peer.id != id || l.peer.current != l || l.evict != nil {
+	if l == nil || l.peer.id != id || l.peer.preferred != l || l.state != established && l.state != up {
 		return false
 	}
 	first := l.ready.IsZero()
@@ -91,14 +109,15 @@ func (m *Manager) Ready(id transport.NodeID, linkID uint64, channels []byte) boo
 		m.guests.set(id, false) // it may have joined our network
 	}
 	l.channels = append([]byte(nil), channels...)
+	l.state = up
+	l.peer.inUse = l
 	if first {
 		l.ready = now
 		m.record.linkReady(l, now)
 	}
 	if first && l.redial { // the peer lacks what we sent on the old link, and may have forgotten all: services begin anew
-		m.subs.goDown(l.peer, Replaced())
+		m.subs.goDown(l.peer, replaced())
 	}
-	l.peer.using = l
 	m.subs.goUp(l.peer)
 	if first {
 		switch l.slot {
@@ -112,31 +131,9 @@ func (m *Manager) Ready(id transport.NodeID, linkID uint64, channels []byte) boo
 	return true
 }
 
-// Graced says that the remote has accepted a link: it said so, it has used the link, or its time to refuse is over. Graced
-// returns the standby link that is to be closed as a duplicate; 0 for none.
-func (m *Manager) Graced(id transport.NodeID, linkID uint64) (duplicate uint64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	l := m.links[linkID]
-	if l == nil || l.peer.id != id {
-		return 0
-	}
-	l.graced = true
-	p := l.peer
-	if p.current != l || p.standby == nil {
-		return 0
-	}
-	s := p.standby
-	m.leave(s)
-	s.evict, s.evicting = &DisconnectError{Code: muxer.CodeDuplicate}, true
-	m.evictor.fillSlots()
-	m.dialWake.wake()
-	return s.id
-}
-
-// Disconnected says that a link has ended. It returns the standby link that takes its place, 0 for none: then that one is
-// the peer's current link, and subscribers hear nothing.
-func (m *Manager) Disconnected(id transport.NodeID, linkID uint64, reason *DisconnectError) (promote uint64) {
+// Disconnected says that a link has ended. It returns the standby that is the preferred link from now on, 0 for none, and
+// whether it is established: then Ready can bring it up, and subscribers hear nothing.
+func (m *Manager) Disconnected(id transport.NodeID, linkID uint64, reason *DisconnectError) (heir uint64, isEstablished bool) {
 	now := time.Now()
 	if reason == nil {
 		reason = &DisconnectError{Code: muxer.CodeUnknown}
@@ -145,24 +142,14 @@ func (m *Manager) Disconnected(id transport.NodeID, linkID uint64, reason *Disco
 	defer m.mu.Unlock()
 	l := m.links[linkID]
 	if l == nil || l.peer.id != id {
-		return 0
+		return 0, false
 	}
 	p, held := l.peer, l.slot
-	wasCurrent := p.current == l
-	m.removeLink(l)
-	if s := p.standby; wasCurrent && s != nil && s.evict == nil {
-		p.current, p.standby = s, nil
-		promote = s.id
-		if s.slot == slotNone { // it lent its slot to the one that has ended: see redialedBy
-			m.setSlot(s, held)
-		}
-	} else if wasCurrent && s != nil {
-		m.leave(s)
-	}
-	if p.current == nil && p.using == nil {
+	next := m.end(l)
+	if p.preferred == nil && p.inUse == nil {
 		m.subs.goDown(p, reason)
 	}
-	if p.current == nil && len(p.leaving) == 0 {
+	if p.preferred == nil && len(p.retired) == 0 {
 		m.record.linkEnded(l, reason, now)
 	}
 	if held == slotOutbound && reason.Code != muxer.CodeShuttingDown {
@@ -172,14 +159,17 @@ func (m *Manager) Disconnected(id transport.NodeID, linkID uint64, reason *Disco
 	m.evictor.fillSlots()
 	m.dialWake.wake()
 	m.evictor.wake.wake()
-	return promote
+	if next == nil {
+		return 0, false
+	}
+	return next.id, next.state >= established
 }
 
 // SetLatency records the round trip to a peer, one of the grounds that protect a link from eviction.
 func (m *Manager) SetLatency(id transport.NodeID, rtt time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if p := m.peers[id]; p != nil && p.current != nil && rtt > 0 {
-		p.current.latency = rtt
+	if p := m.peers[id]; p != nil && p.preferred != nil && rtt > 0 {
+		p.preferred.latency = rtt
 	}
 }

@@ -3,6 +3,7 @@ package peers
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -46,26 +47,24 @@ func TestSimultaneousLinks(t *testing.T) {
 				if tc.first == outbound || tc.second == outbound {
 					m.mustDial(tc.id)
 				}
-				arrive := func(side muxer.Side) (uint64, Verdict, error) {
+				arrive := func(side muxer.Side) (uint64, error) {
 					a := m.arrival(tc.id)
-					a.Acked = tc.acked
+					a.Confirms = tc.acked
 					if side == outbound {
 						a.Dialed = addrOf(t, tc.id, 0)
-						v, err := m.Dialed(a)
-						return a.LinkID, v, err
+						return a.LinkID, m.Dialed(a)
 					}
-					v, err := m.Accepted(a)
-					return a.LinkID, v, err
+					return a.LinkID, m.Accepted(a)
 				}
-				one, v, err := arrive(tc.first)
-				if err != nil || v != (Verdict{}) {
-					t.Fatalf("first: %+v %v", v, err)
+				one, err := arrive(tc.first)
+				if err != nil {
+					t.Fatal("first:", err)
 				}
 				if tc.want.settled {
-					m.Graced(tc.id, one)
+					m.establish(tc.id, one)
 					m.Ready(tc.id, one, nil)
 				}
-				two, v, err := arrive(tc.second)
+				two, err := arrive(tc.second)
 				if tc.want.duplicate {
 					refused(t, err, muxer.CodeDuplicate, "")
 					if st, _ := m.Status(tc.id); st.LinkID != one {
@@ -73,24 +72,24 @@ func TestSimultaneousLinks(t *testing.T) {
 					}
 					return
 				}
-				if err != nil || v.Standby != tc.want.standby || (v.Replaces == one) != tc.want.replaces {
-					t.Fatalf("second: %+v %v", v, err)
-				}
 				current, standby := two, one
 				if tc.want.standby {
 					current, standby = one, two
 				}
+				if got := m.preferred(tc.id); err != nil || !slices.Equal(got, []uint64{current, standby}) {
+					t.Fatalf("second: links %d, %v", got, err)
+				}
 				if !tc.acked && m.Ready(tc.id, standby, nil) {
 					t.Fatal("the standby counts as up")
 				}
-				if _, _, err := arrive(inbound); err == nil {
+				if _, err := arrive(inbound); err == nil {
 					t.Fatal("a third link was taken")
 				}
-				if got := m.Graced(tc.id, standby); got != 0 {
-					t.Fatalf("the standby's grace closes %d", got)
+				if got := m.establish(tc.id, standby); got != 0 {
+					t.Fatalf("an established standby closes %d", got)
 				}
-				if got := m.Graced(tc.id, current); got != standby {
-					t.Fatalf("the grace closes %d, want %d", got, standby)
+				if got := m.establish(tc.id, current); got != standby {
+					t.Fatalf("it closes %d, want %d", got, standby)
 				}
 				if !m.Ready(tc.id, current, nil) {
 					t.Fatal("the current link does not count as up")
@@ -114,11 +113,11 @@ func TestStandbyTakesOver(t *testing.T) {
 		id := highID(1)
 		m.learn(id)
 		m.mustDial(id)
-		first, _, _ := m.accepted(id)
-		if m.Graced(id, first); !m.Ready(id, first, []byte{1}) {
+		first, _ := m.accepted(id)
+		if m.establish(id, first); !m.Ready(id, first, []byte{1}) {
 			t.Fatal("not ready")
 		}
-		_, _, err := m.dialed(id)
+		_, err := m.dialed(id)
 		refused(t, err, muxer.CodeDuplicate, "") // settled: CometBFT would have told us by now
 		if u, err := sub.Next(t.Context()); err != nil || u.Status != Up {
 			t.Fatal(u, err)
@@ -130,15 +129,15 @@ func TestStandbyTakesOver(t *testing.T) {
 
 		time.Sleep(time.Minute)
 		m.mustDial(id)
-		first, _, _ = m.accepted(id)
-		second, v, err := m.dialed(id)
-		if err != nil || v.Replaces != first {
-			t.Fatal(v, err)
+		first, _ = m.accepted(id)
+		second, err := m.dialed(id)
+		if got := m.preferred(id); err != nil || !slices.Equal(got, []uint64{second, first}) {
+			t.Fatal(got, err)
 		}
 		if got := m.down(id, second, muxer.CodeRemoteClosed); got != first {
 			t.Fatalf("promotes %d, want %d", got, first)
 		}
-		if m.Graced(id, first) != 0 || !m.Ready(id, first, []byte{1}) {
+		if m.establish(id, first) != 0 || !m.Ready(id, first, []byte{1}) {
 			t.Fatal("the promoted link does not count")
 		}
 		if u, err := sub.Next(t.Context()); err != nil || u.Status != Up || !u.Inbound {
@@ -159,7 +158,7 @@ func TestNewLinkReplacesOneOnItsWayOut(t *testing.T) {
 	m := newPM(t, Config{MaxInbound: 1})
 	id := lowID(1)
 	old := m.up(id)
-	_, _, err := m.accepted(id)
+	_, err := m.accepted(id)
 	refused(t, err, muxer.CodeDuplicate, "")
 	if !m.Manager.Disconnect(id, &DisconnectError{Code: muxer.CodeRequested}) || m.Manager.Disconnect(id, nil) {
 		t.Fatal("want one request")
@@ -167,9 +166,9 @@ func TestNewLinkReplacesOneOnItsWayOut(t *testing.T) {
 	if err := m.CheckKey(id, netip.Addr{}, muxer.Listener); err != nil {
 		t.Fatal(err)
 	}
-	young, v, err := m.accepted(id) // the only slot is the old one's
-	if err != nil || v != (Verdict{}) {
-		t.Fatal(v, err)
+	young, err := m.accepted(id) // the only slot is the old one's
+	if err != nil {
+		t.Fatal(err)
 	}
 	m.mustEvict(id, old, muxer.CodeRequested)
 	if m.down(id, old, muxer.CodeRequested) != 0 {
@@ -178,7 +177,7 @@ func TestNewLinkReplacesOneOnItsWayOut(t *testing.T) {
 	if st, _ := m.Status(id); st.LinkID != young {
 		t.Fatalf("status %+v", st)
 	}
-	m.Graced(id, young)
+	m.establish(id, young)
 	if !m.Ready(id, young, nil) {
 		t.Fatal("not ready")
 	}
@@ -189,7 +188,7 @@ func TestRefusals(t *testing.T) {
 		a, b, c, d := lowID(1), lowID(2), lowID(3), lowID(4)
 		m := newPM(t, Config{MaxInbound: 1, Unconditional: []transport.NodeID{c}, Persistent: []transport.Address{addrOf(t, d, 0)}})
 		m.up(a)
-		_, _, err := m.accepted(b)
+		_, err := m.accepted(b)
 		refused(t, err, muxer.CodeTooManyPeers, "peers.max_inbound")
 		r, _ := m.CheckKey(b, netip.Addr{}, muxer.Listener).(*handshake.Refusal)
 		if r == nil || r.Code != muxer.CodeTooManyPeers || r.Limit != "peers.max_inbound" || r.Stage != handshake.StageSecurity {
@@ -220,7 +219,7 @@ func TestRefusals(t *testing.T) {
 		if r, _ = m.CheckKey(pmSelf, netip.Addr{}, muxer.Dialer).(*handshake.Refusal); r == nil || r.Code != muxer.CodeSelf {
 			t.Fatalf("gate: %v", r)
 		}
-		_, _, err := m.accepted(pmSelf)
+		_, err := m.accepted(pmSelf)
 		refused(t, err, muxer.CodeSelf, "")
 	})
 	t.Run("connections per IP and group", func(t *testing.T) {
@@ -230,7 +229,7 @@ func TestRefusals(t *testing.T) {
 		from := func(ip string, id transport.NodeID) (uint64, error) {
 			a := m.arrival(id)
 			a.IP = netip.MustParseAddr(ip)
-			_, err := m.Accepted(a)
+			err := m.Accepted(a)
 			return a.LinkID, err
 		}
 		take := func(ip string) (transport.NodeID, uint64) {
@@ -278,7 +277,7 @@ func TestRefusals(t *testing.T) {
 		l := m.up(id)
 		a := m.arrival(near)
 		a.IP = netip.MustParseAddr("9.8.7.6")
-		if _, err := m.Accepted(a); err != nil {
+		if err := m.Accepted(a); err != nil {
 			t.Fatal(err)
 		}
 		if err := m.Ban(peerstore.Target{ID: id}, time.Time{}, "spam"); err != nil {
@@ -291,7 +290,7 @@ func TestRefusals(t *testing.T) {
 		m.mustEvict(near, a.LinkID, muxer.CodeBanned)
 		m.noEviction()
 		m.down(id, l, muxer.CodeBanned)
-		_, _, err := m.accepted(id)
+		_, err := m.accepted(id)
 		refused(t, err, muxer.CodeBanned, "")
 		if r, _ := m.CheckAccept(netip.MustParseAddr("9.8.1.1")).(*handshake.Refusal); r == nil || r.Code != muxer.CodeBanned || r.Reason != "network" {
 			t.Fatalf("gate: %v", r)
@@ -329,7 +328,7 @@ func TestIgnoresTheUnknown(t *testing.T) {
 	m.SetLatency(id, time.Second)
 	m.DialFailed(id, []DialFailure{{Err: context.Canceled}})
 	m.DialFailed(known, nil)
-	if m.Disconnected(id, l, nil) != 0 || m.Graced(id, l) != 0 || m.Ready(id, l, nil) || m.Ready(known, 77, nil) || m.Graced(known, 77) != 0 {
+	if m.down(id, l, muxer.CodeUnknown) != 0 || m.establish(id, l) != 0 || m.Ready(id, l, nil) || m.Ready(known, 77, nil) || m.establish(known, 77) != 0 {
 		t.Fatal("an event on an unknown link did something")
 	}
 	m.Disconnected(known, 77, nil)

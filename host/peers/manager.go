@@ -32,16 +32,16 @@ import (
 // Manager decides on peers. All methods may be called concurrently; only DialNext, EvictNext and Subscription.Next wait,
 // and no callback runs under its lock. The life of a link, as the router tells it:
 //
-//	DialNext or BeginDial -> DialFailed, or Dialed -> Ready and Graced -> Disconnected
-//	Accepted -> Ready and Graced -> Disconnected
+//	DialNext or BeginDial -> DialFailed, or Dialed -> Established -> Ready -> Disconnected
+//	Accepted -> Established -> Ready -> Disconnected
 //
 // An error from Dialed or Accepted is a refusal: it ends the dial and the link, and nothing else is called for them. A
-// feeler (Dial.Feeler) that finds its peer ends so, too.
+// feeler (Dial.Feeler) that finds its peer ends so, too. linkState has the states of a link, with a diagram.
 //
 // Its methods, by theme:
 //
 //	dialing    Add, DialNext, TryDialNext, BeginDial, DialFailed, WrongNetwork
-//	links      CheckAccept, CheckID, CheckKey, Dialed, Accepted, Ready, Graced, SetLatency, Disconnected
+//	links      CheckAccept, CheckID, CheckKey, Dialed, Accepted, Established, Ready, SetLatency, Disconnected
 //	eviction   EvictNext, TryEvictNext, Disconnect, Errored, Ban, Unban, Banned
 //	services   Subscribe, Report, Advertise, SetHeight, Height, NeedsPeers
 //	views      Status, Peers, Addresses, Scores, Counts, Tally, Check
@@ -72,22 +72,13 @@ type Dial struct {
 
 // Arrival describes a link that has passed its handshake.
 type Arrival struct {
-	ID     transport.NodeID
-	Side   muxer.Side
-	Dialed transport.Address // on the dialing side
-	IP     netip.Addr        // of the remote; invalid where the transport has none
-	LinkID uint64            // the caller's name for the link, unique and not 0
-	Guest  bool              // the remote is a plain libp2p peer (see handshake.NodeInfo)
-	Acked  bool              // both ends say whether they take the link (see handshake.Link)
-}
-
-// Verdict is what becomes of a new link of a peer that may already have one.
-type Verdict struct {
-	// Standby says that another link of the peer is preferred for now. The new one is kept open, unused, until
-	// Disconnected for the other one promotes it, or Graced says that it is a duplicate.
-	Standby bool
-	// Replaces is the link that the new one takes the place of; 0 for none. That one becomes the standby.
-	Replaces uint64
+	ID       transport.NodeID
+	Side     muxer.Side
+	Dialed   transport.Address // on the dialing side
+	IP       netip.Addr        // of the remote; invalid where the transport has none
+	LinkID   uint64            // the caller's name for the link, unique and not 0
+	Guest    bool              // the remote is a plain libp2p peer (see handshake.NodeInfo)
+	Confirms bool              // both ends say whether they take the link (see handshake.Link.Confirm)
 }
 
 // Eviction is a decision to end a link. Disconnected answers it.
@@ -172,8 +163,8 @@ func (m *Manager) Add(addr transport.Address, source peerstore.Source) bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if p := m.peers[source.From]; p != nil && p.current != nil && !source.IP.IsValid() {
-		source.IP = p.current.ip
+	if p := m.peers[source.From]; p != nil && p.preferred != nil && !source.IP.IsValid() {
+		source.IP = p.preferred.ip
 	}
 	if m.selves.has(addr) || !m.store.Add(addr, source, now) {
 		return false
@@ -245,7 +236,7 @@ func (m *Manager) BeginDial(addr transport.Address) error {
 		switch {
 		case p.dial != nil:
 			return &DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer is being dialed already"}
-		case p.current != nil && p.current.evict == nil:
+		case p.preferred != nil && p.preferred.state != closing:
 			return &DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer has a link already"}
 		}
 	}

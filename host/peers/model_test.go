@@ -58,7 +58,7 @@ func TestModel(t *testing.T) {
 	if total < modelOps || asked { // too few operations for the rare ones
 		return
 	}
-	for _, what := range []string{"dial", "dial trusted", "feeler", "feeler works", "churn", "churn evicts", "upgrade", "upgrade evicts", "dialed", "accepted", "standby", "replaces", "redialed", "redial fails", "promoted", "grace closes",
+	for _, what := range []string{"dial", "dial trusted", "feeler", "feeler works", "churn", "churn evicts", "upgrade", "upgrade evicts", "dialed", "accepted", "standby", "replaces", "redialed", "redial fails", "promoted", "established closes", "guest uses two",
 		"duplicate", "full inbound", "full guests", "enters", "enters and evicts", "entered too late", "entry gets a free slot", "not ours", "guest", "per ip", "per group", "banned", "banned for its misdeeds", "IP banned for misdeeds", "no ban of a trusted IP", "evict requested", "evict banned", "quarantine", "expired", "ready", "down", "no place", "restart", "anchor"} {
 		if seen[what] == 0 {
 			t.Errorf("it never happened: %s", what)
@@ -71,24 +71,24 @@ func TestModel(t *testing.T) {
 }
 
 type modelLink struct {
-	num       uint64
-	id        transport.NodeID
-	side      muxer.Side
-	acked     bool
-	guest     bool
-	graced    bool
-	requested bool
-	ip        netip.Addr
-	arrived   time.Time
-	ready     time.Time
-	role      string // "current", "standby", "leaving"
-	evict     bool   // its end was asked for
-	handed    bool   // and the router told
-	entry     bool   // it is beyond a full budget
-	useful    int
-	latency   time.Duration
-	lent      bool // a standby whose slot the link has that takes its place
-	why       muxer.Code
+	num         uint64
+	id          transport.NodeID
+	side        muxer.Side
+	acked       bool
+	guest       bool
+	established bool
+	requested   bool
+	ip          netip.Addr
+	arrived     time.Time
+	ready       time.Time
+	role        string // "current", "standby", "leaving"
+	evict       bool   // its end was asked for
+	handed      bool   // and the router told
+	entry       bool   // it is beyond a full budget
+	useful      int
+	latency     time.Duration
+	lent        bool // it holds no slot: the link that takes its place has it, or shares it with a guest's first one
+	why         muxer.Code
 }
 
 // modelSin is what counts against a peer or an IP.

@@ -53,8 +53,9 @@ func (w *model) check() {
 			current[l.id]++
 		}
 		ml := m.links[l.num]
-		if ml == nil || ml.peer.id != l.id || (ml == ml.peer.current) != (l.role == "current") || (ml == ml.peer.standby) != (l.role == "standby") ||
-			(ml.evict != nil) != l.evict || ml.evicting != l.handed || (ml.slot == slotEntry) != l.entry {
+		if ml == nil || ml.peer.id != l.id || (ml == ml.peer.preferred) != (l.role == "current") || (ml == ml.peer.standby) != (l.role == "standby") ||
+			(ml.state == closing) != l.evict || ml.told != l.handed || (ml.slot == slotEntry) != l.entry || (ml.slot == slotNone) != (l.lent || l.role == "leaving") ||
+			ml.state != w.state(l) {
 			w.fatal("link %+v is %+v", *l, *ml)
 		}
 	}
@@ -101,6 +102,21 @@ func (w *model) check() {
 	}
 }
 
+// state is the state that a link is in.
+func (w *model) state(l *modelLink) linkState {
+	switch {
+	case l.evict:
+		return closing
+	case !l.ready.IsZero():
+		return up
+	case l.established:
+		return established
+	case l.role == "standby":
+		return standby
+	}
+	return handshaken
+}
+
 func (w *model) checkPeers() {
 	m := w.m
 	victims, claimers := map[transport.NodeID]bool{}, 0
@@ -114,7 +130,7 @@ func (w *model) checkPeers() {
 		if p == nil {
 			w.fatal("%s claims %s and is not there", by, victim)
 		}
-		if p.dial != nil && p.dial.slot == slotUpgrade || p.current != nil && p.current.slot == slotUpgrade || p.standby != nil && p.standby.slot == slotUpgrade {
+		if p.dial != nil && p.dial.slot == slotUpgrade || p.preferred != nil && p.preferred.slot == slotUpgrade || p.standby != nil && p.standby.slot == slotUpgrade {
 			claimers++
 		}
 	}

@@ -26,7 +26,7 @@ func (w *model) step() {
 	case n < 67:
 		w.stepReady()
 	case n < 72:
-		w.stepGrace()
+		w.stepEstablish()
 	case n < 81:
 		w.stepDown()
 	case n < 88:
@@ -160,6 +160,7 @@ func (w *model) stepDial() {
 		ip, _ := d.Addresses[0].IP()
 		w.arrive(d.ID, muxer.Dialer, w.dials[d.ID], ip, d.Addresses[0])
 		if l := w.of(d.ID, "current"); l != nil {
+			w.establish(l)
 			w.ready(l)
 		}
 	}

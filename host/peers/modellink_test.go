@@ -17,6 +17,9 @@ import (
 // dead peers never answer.
 func (w *model) dead(id transport.NodeID) bool { return id == w.ids[4] || id == w.ids[5] }
 
+// plain peers are mostly guests.
+func (w *model) plain(id transport.NodeID) bool { return id == w.ids[6] || id == w.ids[7] }
+
 func (w *model) stepAccept() {
 	id := w.pick()
 	if w.rng.IntN(2) == 0 { // most of what is interesting happens while there is a dial, or another link
@@ -66,7 +69,7 @@ func (w *model) full(ip netip.Addr) string {
 }
 
 func (w *model) settled(l *modelLink) bool {
-	return l.graced || time.Since(l.arrived) >= simultaneity
+	return l.established || time.Since(l.arrived) >= simultaneity
 }
 
 // lowerDialed says that the lower node id dialed the link.
@@ -79,8 +82,8 @@ func lowerDialed(l *modelLink) bool {
 
 func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip netip.Addr, addr transport.Address) {
 	w.next++
-	a := Arrival{ID: id, LinkID: w.next, IP: ip, Dialed: addr, Acked: w.rng.IntN(2) == 0, Guest: w.rng.IntN(10) == 0}
-	l := &modelLink{num: w.next, id: id, side: side, acked: a.Acked, guest: a.Guest, ip: ip, arrived: time.Now(), role: "current", requested: d != nil && d.requested}
+	a := Arrival{ID: id, LinkID: w.next, IP: ip, Dialed: addr, Confirms: w.rng.IntN(2) == 0, Guest: (w.rng.IntN(10) == 0) != w.plain(id)}
+	l := &modelLink{num: w.next, id: id, side: side, acked: a.Confirms, guest: a.Guest, ip: ip, arrived: time.Now(), role: "current", requested: d != nil && d.requested}
 	delete(w.dials, id)
 	if d == nil && side == muxer.Listener { // an inbound link does not end a dial
 		if w.m.peers[id] != nil && w.m.peers[id].dial != nil {
@@ -102,11 +105,13 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 		}
 	}
 	// The remote dials although we have a link that it had taken for its only one, and not only just: it does not have that any more.
-	redialed := c != nil && s == nil && !c.evict && side == muxer.Listener && w.settled(c) && time.Since(c.arrived) > map[bool]time.Duration{false: 5 * time.Second, true: 15 * time.Second}[c.acked]
+	redialed := c != nil && s == nil && !c.evict && side == muxer.Listener && !(c.guest && l.guest) && w.settled(c) && time.Since(c.arrived) > map[bool]time.Duration{false: 5 * time.Second, true: 15 * time.Second}[c.acked]
 	lends := redialed && !c.entry && (w.exempt(id) || !c.requested && c.side == side && c.guest == l.guest) // both have the same budget
 	if lends {
 		own = 1
 	}
+	// A guest uses two links, which share a slot.
+	shares := c != nil && s == nil && !c.evict && side == muxer.Listener && c.guest && l.guest
 	want := ""
 	full := w.full(ip)
 	switch {
@@ -114,6 +119,8 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 		want = "banned"
 	case full != "" && !w.exempt(id) && !l.requested:
 		want = full
+	case shares:
+		l.lent = true
 	case c != nil && !c.evict && !redialed && (w.settled(c) || s != nil):
 		want = "duplicate"
 	case c != nil && !c.evict && !redialed && c.acked && l.acked && pmSelf < id:
@@ -133,12 +140,11 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 			want = map[bool]string{true: "full guests", false: "full inbound"}[l.guest]
 		}
 	}
-	var v Verdict
 	var err error
 	if side == muxer.Dialer {
-		v, err = w.m.Dialed(a)
+		err = w.m.Dialed(a)
 	} else {
-		v, err = w.m.Accepted(a)
+		err = w.m.Accepted(a)
 	}
 	got := w.reasonOf(err)
 	if got == "full outbound" && want == "" && side == muxer.Dialer && d.upgrade && out+outDials-own >= w.cfg.MaxOutbound {
@@ -165,24 +171,22 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 		}
 		c = nil
 	}
-	var wantV Verdict
 	switch {
 	case c == nil:
 	case redialed:
-		wantV.Replaces = c.num
 		c.role, c.lent = "standby", lends
 		w.did("redialed", "link %d of %s", l.num, id)
-	case l.side != c.side && lowerDialed(l):
-		wantV.Replaces = c.num
+	case !w.settled(c) && l.side != c.side && lowerDialed(l):
 		c.role = "standby"
+		if shares { // the preferred one has the slot
+			l.lent, c.lent = false, true
+			l.entry, c.entry = c.entry, false
+			l.requested, c.requested = c.requested, false
+		}
 		w.did("replaces", "link %d of %s", l.num, id)
 	default:
-		wantV.Standby = true
 		l.role = "standby"
 		w.did("standby", "link %d of %s", l.num, id)
-	}
-	if v != wantV {
-		w.fatal("link %d of %s: verdict %+v, want %+v", l.num, id, v, wantV)
 	}
 	w.links = append(w.links, l)
 	w.settleEntries()
@@ -201,7 +205,7 @@ func (w *model) feel(a Arrival) {
 	if w.banned(a.ID, a.IP) {
 		want = muxer.CodeBanned
 	}
-	_, err := w.m.Dialed(a)
+	err := w.m.Dialed(a)
 	var d *DisconnectError
 	if !errors.As(err, &d) || d.Code != want {
 		w.fatal("feeler to %s: %v, want %s", a.ID, err, want)
@@ -254,12 +258,15 @@ func (w *model) reasonOf(err error) string {
 
 func (w *model) stepReady() {
 	if l := w.anyLink(); l != nil {
+		if w.rng.IntN(8) > 0 {
+			w.establish(l)
+		}
 		w.ready(l)
 	}
 }
 
 func (w *model) ready(l *modelLink) {
-	want := l.role == "current" && !l.evict
+	want := l.role == "current" && !l.evict && l.established
 	var open []*modelLink
 	if want && l.entry && l.ready.IsZero() {
 		if open = w.open(l.guest, w.crowd(l.guest, w.m.groupOf(l.ip))); len(open) == 0 {
@@ -285,10 +292,10 @@ func (w *model) ready(l *modelLink) {
 // learnEvictions takes over what the manager has asked for by itself: the victims of upgrades, and upgrades without a victim; or one of those who may have to make
 // room for an entry.
 func (w *model) learnEvictions(open []*modelLink) {
-	asked := len(w.evicts)
+	asked := map[transport.NodeID]bool{}
 	defer func() {
-		if open != nil && len(w.evicts) != asked+1 {
-			w.fatal("%d links were asked to make room for an entry", len(w.evicts)-asked)
+		if open != nil && len(asked) != 1 {
+			w.fatal("%v were asked to make room for an entry", asked)
 		}
 	}()
 	for _, num := range w.m.evictor.queue {
@@ -301,19 +308,20 @@ func (w *model) learnEvictions(open []*modelLink) {
 				continue
 			}
 			if open != nil {
-				if !slices.Contains(open, l) {
+				asked[l.id] = true
+				if !slices.ContainsFunc(open, func(o *modelLink) bool { return o.id == l.id }) { // both links of a guest end
 					w.fatal("it evicts %+v, which is not among those that may be", *l)
 				}
-				l.evict, l.why = true, w.m.links[num].evict.Code
+				l.evict, l.why = true, w.m.links[num].reason.Code
 				w.did("enters and evicts", "link %d of %s", l.num, l.id)
 				continue
 			}
 			if w.exempt(l.id) || l.evict || l.role == "current" && (l.requested || l.side != muxer.Dialer || l.ready.IsZero()) {
 				w.fatal("an upgrade evicts %+v", *l)
 			}
-			l.evict, l.why = true, w.m.links[num].evict.Code
+			l.evict, l.why = true, w.m.links[num].reason.Code
 			what := "upgrade evicts"
-			if w.m.links[num].evict.Reason == whyChurn {
+			if w.m.links[num].reason.Reason == whyChurn {
 				what = "churn evicts"
 			}
 			w.did(what, "link %d of %s", l.num, l.id)
@@ -321,21 +329,33 @@ func (w *model) learnEvictions(open []*modelLink) {
 	}
 }
 
-func (w *model) stepGrace() {
-	l := w.anyLink()
-	if l == nil {
-		return
+func (w *model) stepEstablish() {
+	if l := w.anyLink(); l != nil {
+		w.establish(l)
 	}
-	l.graced = true
+}
+
+func (w *model) establish(l *modelLink) {
+	preferred := l.role == "current" && !l.evict
+	l.established = l.established || !l.evict
 	var want uint64
-	if s := w.of(l.id, "standby"); l.role == "current" && s != nil {
-		want = s.num
-		s.role, s.evict, s.handed = "leaving", true, true
-		s.entry = false
-		w.did("grace closes", "link %d of %s", s.num, s.id)
+	if s := w.of(l.id, "standby"); preferred && s != nil {
+		if s.guest && l.guest {
+			w.did("guest uses two", "link %d of %s", s.num, s.id)
+		} else {
+			want = s.num
+			s.role, s.evict, s.handed = "leaving", true, true
+			s.entry = false
+			w.did("established closes", "link %d of %s", s.num, s.id)
+		}
 	}
-	if got := w.m.Graced(l.id, l.num); got != want {
-		w.fatal("grace of link %d of %s closes %d, want %d", l.num, l.id, got, want)
+	is, extra := w.m.Established(l.id, l.num)
+	got := uint64(0)
+	if extra != nil {
+		got = extra.LinkID
+	}
+	if got != want || is != preferred {
+		w.fatal("link %d of %s is established, preferred %v, and closes %d, want %d", l.num, l.id, is, got, want)
 	}
 	w.settleEntries()
 }
@@ -360,14 +380,15 @@ func (w *model) disconnect(l *modelLink, code muxer.Code) {
 			s.role, want = "current", s.num
 			w.did("promoted", "link %d of %s", s.num, s.id)
 			if s.lent {
-				s.lent, s.entry = false, l.entry
+				s.lent, s.entry, s.requested = false, l.entry, l.requested
 				w.did("redial fails", "link %d of %s", l.num, l.id)
 			}
 		}
 	}
 	before, known := w.m.store.Get(l.id)
-	if got := w.m.Disconnected(l.id, l.num, &DisconnectError{Code: code}); got != want {
-		w.fatal("end of link %d of %s promotes %d, want %d", l.num, l.id, got, want)
+	got, ready := w.m.Disconnected(l.id, l.num, &DisconnectError{Code: code})
+	if got != want || ready != (want != 0 && s.established) {
+		w.fatal("end of link %d of %s promotes %d (established: %v), want %d", l.num, l.id, got, ready, want)
 	}
 	w.did("down", "link %d of %s, %s", l.num, l.id, code)
 	w.settleEntries()

@@ -39,7 +39,7 @@ func (w *model) crowd(guest bool, group peerstore.Group) (n int) {
 func (w *model) open(guest bool, atLeast int) []*modelLink {
 	var candidates []*modelLink
 	for _, l := range w.links {
-		if w.bids(l, guest) && !l.entry && !l.evict && l.role == "current" && w.of(l.id, "standby") == nil {
+		if w.bids(l, guest) && !l.entry && !l.evict && l.role == "current" && (w.of(l.id, "standby") == nil || w.of(l.id, "standby").guest) {
 			candidates = append(candidates, l)
 		}
 	}

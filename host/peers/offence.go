@@ -53,8 +53,8 @@ func (m *Manager) misdeed(id transport.NodeID, points int, b Behaviour, now time
 		return nil
 	}
 	bans := []peerstore.Ban{{Target: peerstore.Target{ID: id}, Until: o.ban(firstBan, now), Reason: b.Reason}}
-	if p := m.peers[id]; p != nil && p.current != nil {
-		if ip, _, ok := ipKeys(p.current.ip); ok && !m.holdsExempt(ip) {
+	if p := m.peers[id]; p != nil && p.preferred != nil {
+		if ip, _, ok := ipKeys(p.preferred.ip); ok && !m.holdsExempt(ip) {
 			if o := m.offences.add(ip.String(), ipPoints, now); o.points >= banAt {
 				bans = append(bans, peerstore.Ban{Target: peerstore.Target{Prefix: ip},
 					Until: o.ban(firstIPBan, now), Reason: "several peers from there were banned"})
@@ -69,7 +69,7 @@ func (m *Manager) misdeed(id transport.NodeID, points int, b Behaviour, now time
 func (t *table) holdsExempt(net netip.Prefix) bool {
 	for _, ids := range []map[transport.NodeID]bool{t.trusted, t.unconditional} {
 		for id := range ids {
-			if p := t.peers[id]; p != nil && p.current != nil && net.Contains(p.current.ip.Unmap()) {
+			if p := t.peers[id]; p != nil && p.preferred != nil && net.Contains(p.preferred.ip.Unmap()) {
 				return true
 			}
 			rec, _ := t.store.Get(id)

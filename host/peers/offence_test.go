@@ -124,7 +124,7 @@ func TestBansAnIPOfManyBannedPeers(t *testing.T) {
 				a := m.arrival(lowID(next))
 				next++
 				a.IP = netip.MustParseAddr(ip)
-				if _, err := m.Accepted(a); err != nil {
+				if err := m.Accepted(a); err != nil {
 					return
 				}
 				m.Report(a.ID, Behaviour{Severity: Ban, Reason: "x"})

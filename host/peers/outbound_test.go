@@ -24,8 +24,8 @@ func (m *pm) answer(d Dial) uint64 {
 	a := m.arrival(d.ID)
 	a.Dialed = d.Addresses[0]
 	a.IP, _ = a.Dialed.IP()
-	v, err := m.Dialed(a)
-	m.settle(d.ID, a.LinkID, v, err)
+	err := m.Dialed(a)
+	m.settle(d.ID, a.LinkID, err)
 	return a.LinkID
 }
 
@@ -137,7 +137,7 @@ func TestFeelers(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		m.noDial() // one at a time
 		before := m.store.Stats()
-		_, _, err := m.dialed(d.ID)
+		_, err := m.dialed(d.ID)
 		refused(t, err, muxer.CodeInquiryDone, "")
 		rec, after := m.record(d.ID), m.store.Stats()
 		if !rec.Tried() || rec.Busy || after.Tried != before.Tried+1 || after.New != before.New-1 || rec.Failures != 0 {
@@ -154,7 +154,7 @@ func TestFeelers(t *testing.T) {
 		guest := next()
 		a := m.arrival(guest.ID)
 		a.Dialed, a.Guest = guest.Addresses[0], true
-		_, err = m.Dialed(a)
+		err = m.Dialed(a)
 		refused(t, err, muxer.CodeInquiryDone, "")
 		if rec := m.record(guest.ID); rec.Tried() || !rec.Quarantined.After(time.Now()) {
 			t.Fatalf("record %+v", rec)
@@ -201,7 +201,7 @@ func TestFeelerOfABannedPeer(t *testing.T) {
 		if err := m.Ban(peerstore.Target{ID: lowID(1)}, time.Time{}, "x"); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := m.dialed(lowID(1))
+		_, err := m.dialed(lowID(1))
 		refused(t, err, muxer.CodeBanned, "")
 		if rec := m.record(lowID(1)); rec.Tried() {
 			t.Fatalf("record %+v", rec)

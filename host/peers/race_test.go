@@ -41,7 +41,7 @@ func TestConcurrentUse(t *testing.T) {
 		}
 	}
 	arrive := func(rng *rand.Rand, id transport.NodeID, outbound bool) {
-		a := Arrival{ID: id, LinkID: names.Add(1), Acked: rng.IntN(2) == 0}
+		a := Arrival{ID: id, LinkID: names.Add(1), Confirms: rng.IntN(2) == 0}
 		a.IP, _ = addrOf(t, id, 0).IP()
 		if !outbound && rng.IntN(2) == 0 { // a crowd
 			a.IP = netip.AddrFrom4([4]byte{9, 9, byte(rng.IntN(256)), byte(rng.IntN(256))})
@@ -49,9 +49,9 @@ func TestConcurrentUse(t *testing.T) {
 		var err error
 		if outbound {
 			a.Dialed = addrOf(t, id, 0)
-			_, err = m.Dialed(a)
+			err = m.Dialed(a)
 		} else {
-			_, err = m.Accepted(a)
+			err = m.Accepted(a)
 		}
 		if err != nil {
 			return
@@ -59,7 +59,7 @@ func TestConcurrentUse(t *testing.T) {
 		mu.Lock()
 		live[a.LinkID] = id
 		mu.Unlock()
-		if dup := m.Graced(id, a.LinkID); dup != 0 {
+		if dup := m.establish(id, a.LinkID); dup != 0 {
 			end(id, dup, muxer.CodeDuplicate)
 		}
 		m.Ready(id, a.LinkID, []byte{1})

@@ -49,7 +49,7 @@ func (r *recorder) dialFailed(p *peer, failures []DialFailure, now time.Time) {
 			failed, wait = failed || isFailure, max(wait, w)
 		}
 		switch {
-		case p.current != nil: // it dialed us meanwhile, so it is well
+		case p.preferred != nil: // it dialed us meanwhile, so it is well
 		case failed:
 			rec.NotBefore = later(rec.NotBefore, now.Add(r.countFailure(&rec.Failures, rec, now)))
 		default:

@@ -81,7 +81,7 @@ func (m *Manager) report(id transport.NodeID, points int, b Behaviour) []peersto
 	defer m.mu.Unlock()
 	var l *link
 	if p := m.peers[id]; p != nil {
-		l = p.current
+		l = p.preferred
 	}
 	credit := points
 	if l != nil && l.inbound() {

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
@@ -50,81 +49,6 @@ const (
 // limitKeys are the configuration keys of the budgets.
 var limitKeys = [slotKinds]string{
 	slotInbound: "peers.max_inbound", slotOutbound: "peers.max_outbound", slotGuest: "peers.guests",
-}
-
-// peer is a peer that is linked or being dialed.
-type peer struct {
-	id      transport.NodeID
-	dial    *dial   // nil: it is not being dialed
-	current *link   // the link that both ends prefer
-	standby *link   // takes over if the remote declines current
-	leaving []*link // closing: others have taken their place
-	using   *link   // the link that services use: the last one that became ready, until its end
-
-	busy     bool // Record.Busy, as the store has it
-	hopeless bool // to be removed from the store once it is idle
-
-	// What subscribers know.
-	up       bool
-	inbound  bool
-	channels []byte
-}
-
-// dial is a dial in progress.
-type dial struct {
-	slot      slot
-	first     transport.Address // the address that is dialed first; zero for an operator's dial
-	requested bool              // an operator asked for it
-}
-
-// link is a link that has passed its handshake.
-type link struct {
-	id     uint64
-	peer   *peer
-	side   muxer.Side
-	acked  bool
-	guest  bool
-	graced bool // the remote has accepted it: it said so, or used the link; or the time for a refusal is over
-	redial bool // it takes the place of a settled one: see redialedBy
-	slot   slot
-	bid    slot // in slotEntry: the budget that it waits for
-	dialed transport.Address
-	ip     netip.Addr
-	group  peerstore.Group // of ip
-	named  peerstore.Group // of dialed
-
-	arrived  time.Time
-	ready    time.Time // zero: not yet
-	channels []byte
-	useful   int           // points that services gave it
-	latency  time.Duration // 0: unknown
-
-	evict    *DisconnectError // why it is to be closed; nil: it is not
-	evicting bool             // the router has been told
-}
-
-func (l *link) inbound() bool { return l.side == muxer.Listener }
-
-// all returns all links of the peer, the current one first.
-func (p *peer) all() []*link {
-	out := make([]*link, 0, 2+len(p.leaving))
-	if p.current != nil {
-		out = append(out, p.current)
-	}
-	if p.standby != nil {
-		out = append(out, p.standby)
-	}
-	return append(out, p.leaving...)
-}
-
-// open returns the links that are not closing.
-func (p *peer) open() []*link {
-	all := p.all()
-	return all[:len(all)-len(p.leaving)]
-}
-
-func (p *peer) idle() bool {
-	return p.dial == nil && p.current == nil && p.standby == nil && len(p.leaving) == 0
 }
 
 // peer returns a peer's entry, and makes one if there is none.
@@ -194,21 +118,9 @@ func (t *table) addLink(l *link) {
 
 // removeLink takes a link out of all counts.
 func (t *table) removeLink(l *link) {
-	p := l.peer
 	t.setSlot(l, slotNone)
 	t.linked[slotNone]--
 	delete(t.links, l.id)
-	if p.using == l {
-		p.using = nil
-	}
-	switch l {
-	case p.current:
-		p.current = nil
-	case p.standby:
-		p.standby = nil
-	default:
-		p.leaving = slices.DeleteFunc(p.leaving, func(o *link) bool { return o == l })
-	}
 	if ip, group, ok := ipKeys(l.ip); ok {
 		countDown(t.byIP, ip)
 		countDown(t.byGroup, group)
@@ -229,18 +141,6 @@ func (t *table) setSlot(l *link, s slot) {
 	t.linked[l.slot]--
 	l.slot = s
 	t.linked[s]++
-}
-
-// leave makes way for another link of the peer: l only waits for its end.
-func (t *table) leave(l *link) {
-	p := l.peer
-	if p.current == l {
-		p.current = nil
-	} else {
-		p.standby = nil
-	}
-	t.setSlot(l, slotNone)
-	p.leaving = append(p.leaving, l)
 }
 
 // isolated reports whether there is no link at all.
@@ -270,20 +170,20 @@ func (t *table) freeUpgrades() int {
 }
 
 // evictable returns the links of a budget that may be closed for want of room, and how many more are closing already.
-// A peer with a standby is left alone: it is about to lose a link anyway.
-func (t *table) evictable(s slot) (candidates []*link, closing int) {
+// A peer with a standby is left alone: it is about to lose a link anyway, unless it is a guest.
+func (t *table) evictable(s slot) (candidates []*link, leaving int) {
 	for _, p := range t.sorted() {
 		for _, l := range p.open() {
 			switch {
 			case l.slot != s:
-			case l.evict != nil:
-				closing++
-			case l == p.current && p.standby == nil:
+			case l.state == closing:
+				leaving++
+			case l == p.preferred && (p.standby == nil || p.standby.guest):
 				candidates = append(candidates, l)
 			}
 		}
 	}
-	return candidates, closing
+	return candidates, leaving
 }
 
 // outboundGroups counts our outbound links and dials by network group: that of the address that was dialed, and that of
@@ -294,7 +194,7 @@ func (t *table) outboundGroups() map[peerstore.Group]int {
 		if p.dial != nil && p.dial.slot != slotFeeler {
 			out[t.groups.Of(p.dial.first)]++
 		}
-		if l := p.current; l != nil && !l.inbound() {
+		if l := p.preferred; l != nil && !l.inbound() {
 			out[l.named]++
 			if l.group != l.named {
 				out[l.group]++
@@ -310,7 +210,7 @@ func (t *table) outboundGroups() map[peerstore.Group]int {
 func (t *table) linksPerGroup(s slot) map[peerstore.Group]int {
 	out := map[peerstore.Group]int{}
 	for _, l := range t.links {
-		if (l.slot == s || l.slot == slotEntry && l.bid == s) && l.evict == nil {
+		if (l.slot == s || l.slot == slotEntry && l.bid == s) && l.state != closing {
 			out[l.group]++
 		}
 	}

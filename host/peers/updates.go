@@ -194,7 +194,7 @@ func (subs subscribers) publish(u Update) {
 // goUp makes the peer's current link the one that subscribers know of. A peer that was up already (another link of it
 // has taken over) is only mentioned again if its channels have changed.
 func (subs subscribers) goUp(p *peer) {
-	l := p.current
+	l := p.preferred
 	if p.up && bytes.Equal(p.channels, l.channels) {
 		return
 	}

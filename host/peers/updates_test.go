@@ -36,11 +36,11 @@ func TestSubscriptionCoalesces(t *testing.T) {
 	m := newPM(t, Config{})
 	ready := func(id transport.NodeID, channels string) uint64 {
 		t.Helper()
-		l, v, err := m.accepted(id)
-		if err != nil || v != (Verdict{}) {
-			t.Fatal(v, err)
+		l, err := m.accepted(id)
+		if err != nil {
+			t.Fatal(err)
 		}
-		m.Graced(id, l)
+		m.establish(id, l)
 		if !m.Ready(id, l, []byte(channels)) {
 			t.Fatal("not ready")
 		}

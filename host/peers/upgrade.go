@@ -70,7 +70,7 @@ func (e *evictor) chooseVictim(score int, now time.Time) (transport.NodeID, bool
 // keepVictim makes sure that a peer's upgrade has a victim that is still there, or finds it another one.
 func (e *evictor) keepVictim(claimer transport.NodeID, now time.Time) bool {
 	if victim, _, ok := e.victimOf(claimer); ok {
-		if p := e.peers[victim]; p != nil && p.current != nil && p.current.slot == slotOutbound {
+		if p := e.peers[victim]; p != nil && p.preferred != nil && p.preferred.slot == slotOutbound {
 			return true
 		}
 		delete(e.claims, victim)
@@ -179,7 +179,7 @@ func (d *dialer) upgradeDue(now time.Time) (at time.Time, ok bool) {
 		return at, false
 	}
 	for _, p := range d.peers {
-		if l := p.current; l != nil && l.slot == slotOutbound && !l.ready.IsZero() {
+		if l := p.preferred; l != nil && l.slot == slotOutbound && !l.ready.IsZero() {
 			if old := l.ready.Add(upgradeAge); old.After(now) && (!ok || old.Before(at)) {
 				at, ok = old, true
 			}

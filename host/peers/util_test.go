@@ -114,26 +114,24 @@ func (m *pm) arrival(id transport.NodeID) Arrival {
 }
 
 // dialed answers a dial with a link on a wire without an ack.
-func (m *pm) dialed(id transport.NodeID) (uint64, Verdict, error) {
+func (m *pm) dialed(id transport.NodeID) (uint64, error) {
 	a := m.arrival(id)
 	a.Dialed = addrOf(m.t, id, 0)
 	a.IP, _ = a.Dialed.IP()
-	v, err := m.Dialed(a)
-	return a.LinkID, v, err
+	return a.LinkID, m.Dialed(a)
 }
 
-func (m *pm) accepted(id transport.NodeID) (uint64, Verdict, error) {
+func (m *pm) accepted(id transport.NodeID) (uint64, error) {
 	a := m.arrival(id)
 	a.IP, _ = addrOf(m.t, id, 0).IP()
-	v, err := m.Accepted(a)
-	return a.LinkID, v, err
+	return a.LinkID, m.Accepted(a)
 }
 
 // up makes an inbound link that counts as up.
 func (m *pm) up(id transport.NodeID) uint64 {
 	m.t.Helper()
-	l, v, err := m.accepted(id)
-	m.settle(id, l, v, err)
+	l, err := m.accepted(id)
+	m.settle(id, l, err)
 	return l
 }
 
@@ -141,26 +139,48 @@ func (m *pm) up(id transport.NodeID) uint64 {
 func (m *pm) dialUp(want transport.NodeID) (transport.NodeID, uint64) {
 	m.t.Helper()
 	d := m.mustDial(want)
-	l, v, err := m.dialed(d.ID)
-	m.settle(d.ID, l, v, err)
+	l, err := m.dialed(d.ID)
+	m.settle(d.ID, l, err)
 	return d.ID, l
 }
 
-func (m *pm) settle(id transport.NodeID, l uint64, v Verdict, err error) {
+func (m *pm) settle(id transport.NodeID, l uint64, err error) {
 	m.t.Helper()
-	if err != nil || v != (Verdict{}) {
-		m.t.Fatalf("link %d of %s: verdict %+v, error %v", l, id, v, err)
+	if err != nil {
+		m.t.Fatalf("link %d of %s: %v", l, id, err)
 	}
-	if dup := m.Graced(id, l); dup != 0 {
-		m.t.Fatalf("link %d of %s: closes %d", l, id, dup)
+	if preferred, dup := m.Established(id, l); !preferred || dup != nil {
+		m.t.Fatalf("link %d of %s: preferred %v, closes %+v", l, id, preferred, dup)
 	}
 	if !m.Ready(id, l, []byte{0}) {
 		m.t.Fatalf("link %d of %s is not the current one", l, id)
 	}
 }
 
+// preferred returns the links of a peer in order of preference, the closing ones apart.
+func (m *pm) preferred(id transport.NodeID) (out []uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.peers[id]; p != nil {
+		for _, l := range p.open() {
+			out = append(out, l.id)
+		}
+	}
+	return out
+}
+
+// establish returns the link that is to be closed as a duplicate.
+func (m *pm) establish(id transport.NodeID, l uint64) uint64 {
+	_, dup := m.Established(id, l)
+	if dup == nil {
+		return 0
+	}
+	return dup.LinkID
+}
+
 func (m *pm) down(id transport.NodeID, l uint64, code muxer.Code) uint64 {
-	return m.Disconnected(id, l, &DisconnectError{Code: code})
+	heir, _ := m.Disconnected(id, l, &DisconnectError{Code: code})
+	return heir
 }
 
 func (m *pm) fail(id transport.NodeID, err error) {

@@ -63,9 +63,9 @@ func (m *Manager) Status(id transport.NodeID) (Status, bool) {
 	if p.dial != nil {
 		st.State, st.Upgrade = StateDialing, p.dial.slot == slotUpgrade
 	}
-	l := p.using
+	l := p.inUse
 	if l == nil {
-		l = p.current
+		l = p.preferred
 	}
 	if l == nil {
 		return st, true
@@ -73,9 +73,9 @@ func (m *Manager) Status(id transport.NodeID) (Status, bool) {
 	st.LinkID, st.Inbound, st.Connected, st.Guest = l.id, l.inbound(), l.ready, l.guest
 	st.Useful, st.Latency, st.Upgrade = l.useful, l.latency, l.slot == slotUpgrade || l.slot == slotEntry
 	switch {
-	case l.evict != nil:
+	case l.state == closing:
 		st.State = StateLeaving
-	case l == p.using:
+	case l == p.inUse:
 		st.State = StateUp
 	default:
 		st.State = StateLinked
@@ -89,7 +89,7 @@ func (m *Manager) Peers() []transport.NodeID {
 	defer m.mu.Unlock()
 	var out []transport.NodeID
 	for _, p := range m.sorted() {
-		if p.using != nil {
+		if p.inUse != nil {
 			out = append(out, p.id)
 		}
 	}

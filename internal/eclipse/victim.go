@@ -116,7 +116,7 @@ func (v *victim) dial(d peers.Dial) {
 		}
 		ip, _ := n.addr.IP()
 		l := v.newLink(n, false)
-		if _, err := m.Dialed(peers.Arrival{ID: d.ID, Dialed: n.addr, IP: ip, LinkID: l.id, Acked: true}); err != nil {
+		if err := m.Dialed(peers.Arrival{ID: d.ID, Dialed: n.addr, IP: ip, LinkID: l.id, Confirms: true}); err != nil {
 			delete(v.links, l.id)
 			return
 		}
@@ -134,7 +134,7 @@ func (v *victim) accept(n node, stay time.Duration, next func()) {
 	}
 	ip, _ := n.addr.IP()
 	l := v.newLink(n, true)
-	if _, err := v.manager.Accepted(peers.Arrival{ID: n.addr.ID(), IP: ip, LinkID: l.id, Acked: true}); err != nil {
+	if err := v.manager.Accepted(peers.Arrival{ID: n.addr.ID(), IP: ip, LinkID: l.id, Confirms: true}); err != nil {
 		delete(v.links, l.id)
 		v.w.after(time.Minute+v.w.soon(time.Minute), next)
 		return
@@ -155,8 +155,8 @@ func (v *victim) newLink(n node, inbound bool) *link {
 // messages useful.
 func (v *victim) up(l *link) {
 	id := l.peer.addr.ID()
+	v.manager.Established(id, l.id)
 	v.manager.Ready(id, l.id, []byte{0})
-	v.manager.Graced(id, l.id)
 	first := time.Second
 	if l.inbound {
 		first = askInterval/2 + v.w.soon(askInterval)

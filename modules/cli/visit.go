@@ -255,7 +255,7 @@ func (v *visitor) handshake(ctx context.Context, addr transport.Address, wire ha
 		return nil, nil, fail(err)
 	}
 	link, err := u.Outbound(ctx, raw, addr, took)
-	if err == nil && link.Agree != nil {
+	if err == nil && link.Confirm != nil {
 		if err = v.agree(ctx, link); err != nil {
 			link = nil
 		}
@@ -276,7 +276,7 @@ func (v *visitor) forConn(raw transport.Conn, wire handshake.Wire) []handshake.W
 func (v *visitor) agree(ctx context.Context, link *handshake.Link) error {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
-	err := link.Agree(ctx, nil)
+	err := link.Confirm(ctx, nil)
 	if err == nil {
 		return nil
 	}
@@ -355,7 +355,7 @@ func (v *visit) end() {
 
 // settle waits whether the remote takes the link after all: a CometBFT node refuses without a word, by hanging up.
 func (v *visit) settle(ctx context.Context) error {
-	if v.link.Acked() {
+	if v.link.Confirm != nil {
 		return nil
 	}
 	const grace = 300 * time.Millisecond
