@@ -253,11 +253,9 @@ func (h *Host) Report(id transport.NodeID, b Behaviour) {
 	h.peers.Report(id, b)
 }
 
-// Disconnect ends the link to a peer, if there is one.
+// Disconnect ends the links to a peer, if there are any.
 func (h *Host) Disconnect(id transport.NodeID, code muxer.Code, reason string) {
-	if l := h.linkTo(id); l != nil {
-		h.endLink(l.num, &DisconnectError{Code: code, Reason: reason})
-	}
+	h.peers.Disconnect(id, &DisconnectError{Code: code, Reason: reason})
 }
 
 // NeedsPeers says whether the host would dial more peers than it knows of.
