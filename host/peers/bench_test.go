@@ -37,7 +37,8 @@ func BenchmarkDialFails(b *testing.B) {
 	m := newPM(b, Config{})
 	for i := range 100_000 {
 		id := transport.NodeID(fmt.Sprintf("%040x", i+1))
-		m.Add(mustAddress(b, fmt.Sprintf("/ip4/%d.%d.%d.1/tcp/26656/mconn/%s", 1+i%100, i>>8&255, i&255, id)), peerstore.Source{Kind: "pex"})
+		m.Add(mustAddress(b, fmt.Sprintf("/ip4/%d.%d.%d.1/tcp/26656/mconn/%s", 1+i%100, i>>8&255, i&255, id)),
+			peerstore.Source{Kind: "pex"})
 	}
 	b.ReportAllocs()
 	for b.Loop() {

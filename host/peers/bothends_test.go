@@ -13,13 +13,15 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Two nodes dial each other at the same time, with random delays at every step. Both must keep the same link, the other must be closed, and neither may
-// tell its subscribers of more than one coming up. The ends play the router's part as link.go does.
+// Two nodes dial each other at the same time, with random delays at every step. Both must keep the same link, the other
+// must be closed, and neither may tell its subscribers of more than one coming up. The ends play the router's part as
+// link.go does.
 func TestBothEndsKeepTheSameLink(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		acked bool
-		comet bool // the higher one is a CometBFT node: it keeps what it finished first and closes the other one silently
+		// the higher one is a CometBFT node: it keeps what it finished first and closes the other one silently
+		comet bool
 	}{{"with an ack", true, false}, {"without an ack", false, false}, {"CometBFT at the other end", false, true}} {
 		t.Run(tc.name, func(t *testing.T) {
 			for seed := range uint64(700) {
@@ -122,7 +124,8 @@ func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
 			}
 			return
 		}
-		heir, ready := e.m.Disconnected(e.peer, link, &DisconnectError{Code: code, Remote: code == muxer.CodeRemoteClosed})
+		heir, ready := e.m.Disconnected(e.peer, link,
+			&DisconnectError{Code: code, Remote: code == muxer.CodeRemoteClosed})
 		if ready != e.settled[heir] {
 			t.Fatalf("seed %d: end %d: link %d takes over, established %v", seed, i, heir, ready)
 		}

@@ -49,7 +49,8 @@ type Config struct {
 	Quarantine        time.Duration // of a peer of another network; 0 means 6 h
 	StableAfter       time.Duration // how long a link must live to count as a success; 0 means 10 s
 
-	// Rank reports whether our stack can dial an address, and how much we like to: lower is better. nil ranks all alike.
+	// Rank reports whether our stack can dial an address, and how much we like to: lower is better. nil ranks all
+	// alike.
 	Rank func(transport.Address) (rank int, ok bool)
 
 	// Seed starts the random choices (jitter, eviction among equals); 0 takes a random one. Tests set it.
@@ -60,7 +61,8 @@ type Config struct {
 func (c Config) withDefaults() (Config, error) {
 	for _, a := range c.Persistent {
 		if a.ID() == "" {
-			return c, fmt.Errorf("peers.persistent: %s names no node id, so there is no telling whom to expect there", a)
+			return c, fmt.Errorf("peers.persistent: %s names no node id, so there is no telling whom to expect there",
+				a)
 		}
 	}
 	if slices.Contains(c.Unconditional, "") {

@@ -146,7 +146,8 @@ func TestDialsInRounds(t *testing.T) {
 			{down: ids(a)},
 			{wait: 2 * time.Second, dials: ids(a)},
 		}},
-		"trusted peers have slots of their own and are retried for ever": {Config{MaxOutbound: 1, Persistent: persistent}, []round{
+		"trusted peers have slots of their own and are retried for ever": {Config{MaxOutbound: 1,
+			Persistent: persistent}, []round{
 			{learn: ids(b), dials: ids(a, b)},
 			{fail: fail(a), up: ids(b)},
 			{wait: 1250 * time.Millisecond, dials: ids(a)}, // although all slots are full
@@ -176,7 +177,8 @@ func TestBackoffBounds(t *testing.T) {
 			m.up(highID(9)) // not isolated
 			if !tc.trusted {
 				m.learn(id)
-				m.store.Update(id, func(r *peerstore.Record) { r.LastConnected = time.Now().Add(-tc.last) }) // worked once: it is kept
+				// worked once: it is kept
+				m.store.Update(id, func(r *peerstore.Record) { r.LastConnected = time.Now().Add(-tc.last) })
 			}
 			least := time.Second
 			for n := 1; n <= maxFailuresTried-1; n++ {
@@ -190,7 +192,8 @@ func TestBackoffBounds(t *testing.T) {
 				if wait < low || wait > high {
 					t.Fatalf("after %d failures the peer rests %s, want %s to %s", n, wait, low, high)
 				}
-				if rec.Failures != uint32(n) || rec.Addresses[0].Failures != uint32(n) || rec.Addresses[0].NotBefore.IsZero() {
+				if rec.Failures != uint32(n) || rec.Addresses[0].Failures != uint32(n) ||
+					rec.Addresses[0].NotBefore.IsZero() {
 					t.Fatalf("after %d failures: %+v", n, rec)
 				}
 				time.Sleep(wait - 1)
@@ -205,27 +208,30 @@ func TestBackoffBounds(t *testing.T) {
 func TestFailuresByCode(t *testing.T) {
 	id := lowID(1)
 	refusal := func(code muxer.Code, remote bool) error { return &handshake.Refusal{Code: code, Remote: remote} }
+	failed := func(code muxer.Code, err error) error { return handshake.Fail("stage", code, err) }
+	errX := errors.New("x")
+	const minimum = time.Second // Config.MinBackoff
 	for name, tc := range map[string]struct {
-		err         error
-		failures    uint32        // of the peer and the address
-		least, most time.Duration // until it is dialed again
-		gone        bool          // the address was dropped, and the peer with it
+		err      error
+		failures uint32        // of the peer and the address
+		least    time.Duration // until it is dialed again; a quarter more at most, if it is no fixed time
+		gone     bool          // the address was dropped, and the peer with it
 	}{
-		"refused":             {err: errUnreachable, failures: 1, least: time.Second, most: 1250 * time.Millisecond},
-		"full":                {err: refusal(muxer.CodeTooManyPeers, true), least: 30 * time.Second, most: 40 * time.Second},
-		"full, wrapped":       {err: fmt.Errorf("x: %w", refusal(muxer.CodeTooManyPeers, true)), least: 30 * time.Second, most: 40 * time.Second},
-		"full, after the ack": {err: &DisconnectError{Code: muxer.CodeTooManyPeers, Remote: true}, least: 30 * time.Second, most: 40 * time.Second},
-		"busy":                {err: refusal(muxer.CodeTooManyStarts, true), least: 30 * time.Second, most: 40 * time.Second},
-		"duplicate":           {err: refusal(muxer.CodeDuplicate, true), least: 3 * time.Second, most: 4 * time.Second},
-		"we are full":         {err: refusal(muxer.CodeTooManyPeers, false), least: time.Second, most: 1250 * time.Millisecond},
-		"cancelled":           {err: handshake.Fail("transport", muxer.CodeTransport, context.Canceled), least: time.Second, most: 1250 * time.Millisecond},
-		"we stop":             {err: &DisconnectError{Code: muxer.CodeShuttingDown}, least: time.Second, most: 1250 * time.Millisecond},
-		"another network":     {err: handshake.Fail("info", muxer.CodeWrongNetwork, errors.New("network x")), least: 6 * time.Hour, most: 6 * time.Hour},
-		"incompatible":        {err: refusal(muxer.CodeIncompatible, true), least: 6 * time.Hour, most: 6 * time.Hour},
-		"no transport":        {err: handshake.Fail("transport", muxer.CodeIncompatible, transport.ErrNoTransport), failures: 1, least: time.Hour, most: time.Hour},
-		"banned there":        {err: refusal(muxer.CodeBanned, true), failures: 1, least: time.Second, most: 1250 * time.Millisecond},
-		"somebody else":       {err: handshake.Fail("security", muxer.CodeWrongID, errors.New("x")), gone: true},
-		"ourselves":           {err: handshake.Fail("security", muxer.CodeSelf, errors.New("x")), gone: true},
+		"refused":          {errUnreachable, 1, minimum, false},
+		"full":             {refusal(muxer.CodeTooManyPeers, true), 0, fullBackoff, false},
+		"full, wrapped":    {fmt.Errorf("x: %w", refusal(muxer.CodeTooManyPeers, true)), 0, fullBackoff, false},
+		"full, when asked": {&DisconnectError{Code: muxer.CodeTooManyPeers, Remote: true}, 0, fullBackoff, false},
+		"busy":             {refusal(muxer.CodeTooManyStarts, true), 0, fullBackoff, false},
+		"duplicate":        {refusal(muxer.CodeDuplicate, true), 0, duplicateBackoff, false},
+		"we are full":      {refusal(muxer.CodeTooManyPeers, false), 0, minimum, false},
+		"cancelled":        {failed(muxer.CodeTransport, context.Canceled), 0, minimum, false},
+		"we stop":          {&DisconnectError{Code: muxer.CodeShuttingDown}, 0, minimum, false},
+		"another network":  {failed(muxer.CodeWrongNetwork, errX), 0, 6 * time.Hour, false},
+		"incompatible":     {refusal(muxer.CodeIncompatible, true), 0, 6 * time.Hour, false},
+		"no transport":     {failed(muxer.CodeIncompatible, transport.ErrNoTransport), 1, time.Hour, false},
+		"banned there":     {refusal(muxer.CodeBanned, true), 1, minimum, false},
+		"another peer's":   {failed(muxer.CodeWrongID, errX), 0, 0, true},
+		"our own":          {failed(muxer.CodeSelf, errX), 0, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
@@ -248,7 +254,7 @@ func TestFailuresByCode(t *testing.T) {
 				}
 				time.Sleep(tc.least - 1)
 				m.noDial()
-				time.Sleep(tc.most - tc.least + 1)
+				time.Sleep(tc.least/4 + 1)
 				m.mustDial(id)
 			})
 		})
@@ -330,7 +336,8 @@ func TestExpiresLearnedPeers(t *testing.T) {
 	})
 }
 
-// Without any link the fault may be ours: peers are tried often and none is forgotten, so that the node is back soon after the network is.
+// Without any link the fault may be ours: peers are tried often and none is forgotten, so that the node is back soon
+// after the network is.
 func TestIsolated(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		m := newPM(t, Config{})
@@ -384,7 +391,8 @@ func TestAddressesBestFirst(t *testing.T) {
 		}
 		m.DialFailed(id, []DialFailure{{want[0], errUnreachable}, {want[1], errUnreachable}, {want[2], errUnreachable}})
 		rec := m.record(id)
-		if rec.Failures != 1 || rec.Addresses[1].Failures != 3 || rec.Addresses[2].Failures != 1 || rec.Addresses[0].Failures != 0 {
+		if rec.Failures != 1 || rec.Addresses[1].Failures != 3 || rec.Addresses[2].Failures != 1 ||
+			rec.Addresses[0].Failures != 0 {
 			t.Fatalf("record %+v", rec)
 		}
 	})
@@ -528,7 +536,8 @@ func TestBeginDial(t *testing.T) {
 	refused(t, m.BeginDial(addr), muxer.CodeBanned, "")
 }
 
-// The dialer that waits for peers does not snatch the address that an operator asks for, so that the operator is told of a dial that nobody else began.
+// The dialer that waits for peers does not snatch the address that an operator asks for, so that the operator is told
+// of a dial that nobody else began.
 func TestBeginDialComesFirst(t *testing.T) {
 	m := newPM(t, Config{MaxOutbound: 1000})
 	var wg sync.WaitGroup
@@ -573,7 +582,8 @@ func TestPeerConfigIsChecked(t *testing.T) {
 func TestConfiguredFlagsGoWithTheConfiguration(t *testing.T) {
 	book := memstore.NewSeeded(peerstore.Limits{}, 1)
 	a, b, c := lowID(1), lowID(2), lowID(3)
-	first := Config{Persistent: []transport.Address{addrOf(t, a, 0), addrOf(t, pmSelf, 0)}, Unconditional: []transport.NodeID{b}, Private: []transport.NodeID{c}}
+	first := Config{Persistent: []transport.Address{addrOf(t, a, 0), addrOf(t, pmSelf, 0)},
+		Unconditional: []transport.NodeID{b}, Private: []transport.NodeID{c}}
 	if _, err := New(pmSelf, first, book); err != nil {
 		t.Fatal(err)
 	}
@@ -581,7 +591,8 @@ func TestConfiguredFlagsGoWithTheConfiguration(t *testing.T) {
 		r, _ := book.Get(id)
 		return [3]bool{r.Trusted, r.Unconditional, r.Private}
 	}
-	if flags(a) != [3]bool{true, false, false} || flags(b) != [3]bool{false, true, false} || flags(c) != [3]bool{false, false, true} {
+	if flags(a) != [3]bool{true, false, false} || flags(b) != [3]bool{false, true, false} ||
+		flags(c) != [3]bool{false, false, true} {
 		t.Fatal("flags are not set", flags(a), flags(b), flags(c))
 	}
 	if _, ok := book.Get(pmSelf); ok {

@@ -9,8 +9,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// A peer that has proven its key and has no place for us is one that works, whether it says so or hangs up: its address becomes a tried one, and however often that happens it is
-// not forgotten, nor its address called dead. Who hangs up before that, or refuses us for what we are, has shown nothing.
+// A peer that has proven its key and has no place for us is one that works, whether it says so or hangs up: its address
+// becomes a tried one, and however often that happens it is not forgotten, nor its address called dead. Who hangs up
+// before that, or refuses us for what we are, has shown nothing.
 func TestFullPeersAreKept(t *testing.T) {
 	hangUp := func(stage string, code muxer.Code) error { return handshake.Fail(stage, code, errors.New("EOF")) }
 	words := func(stage string, code muxer.Code, remote bool) error {
@@ -42,7 +43,8 @@ func TestFullPeersAreKept(t *testing.T) {
 					m.fail(id, tc.err)
 					rec := m.record(id)
 					a := rec.Addresses[0]
-					if rec.Tried() != tc.works || rec.InTried != tc.works || tc.works && (!a.LastSuccess.Equal(time.Now()) || a.Failures != 0) || a.LastError == "" {
+					if rec.Tried() != tc.works || rec.InTried != tc.works || tc.works &&
+						(!a.LastSuccess.Equal(time.Now()) || a.Failures != 0) || a.LastError == "" {
 						t.Fatalf("time %d: %+v", n, rec)
 					}
 					if failed := int(rec.Failures) == n; failed != tc.fails {

@@ -40,8 +40,8 @@ func (d *dialer) dialAnchor(now time.Time) (Dial, bool) {
 	return Dial{}, false
 }
 
-// saveAnchors remembers the outbound peers that have been up the longest, each of another network group. While there are
-// too few, earlier anchors stay.
+// saveAnchors remembers the outbound peers that have been up the longest, each of another network group. While there
+// are too few, earlier anchors stay.
 func (d *dialer) saveAnchors() {
 	var links []*link
 	for _, p := range d.peers {
@@ -124,9 +124,9 @@ const contestHaste = 4
 
 // feeler begins a feeler if one is due. A feeler is a short dial that only tests an address, while all outbound slots
 // are full: so the store always knows enough addresses that work, and nobody fills it with others. The store says whom
-// to test: tried peers whose place another one claims, else new ones. Once the handshake has proven the key and told the
-// node info, the address counts as one that works, and the link is refused with CodeInquiryDone before anybody hears of
-// it.
+// to test: tried peers whose place another one claims, else new ones. Once the handshake has proven the key and told
+// the node info, the address counts as one that works, and the link is refused with CodeInquiryDone before anybody
+// hears of it.
 func (d *dialer) feeler(now time.Time) (Dial, bool) {
 	if !d.mayFeel() || d.feelerAt.After(now) {
 		return Dial{}, false

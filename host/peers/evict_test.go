@@ -431,8 +431,10 @@ func TestScore(t *testing.T) {
 			s      Severity
 			want   int
 		}{
-			{5, Log, 5}, {-2, Log, 3}, {4, Penalise, -1}, {0, Penalise, -11}, {maxInt, Log, 100}, {1, Log, 100}, {maxInt, Log, 100},
-			{-maxInt - 1, Log, -100}, {-1, Log, -100}, {-maxInt - 1, Penalise, -100}, {50, Log, -50}, {maxInt, Penalise, -100}, {200, Log, 100},
+			{5, Log, 5}, {-2, Log, 3}, {4, Penalise, -1}, {0, Penalise, -11}, {maxInt, Log, 100}, {1, Log, 100},
+			{maxInt, Log, 100},
+			{-maxInt - 1, Log, -100}, {-1, Log, -100}, {-maxInt - 1, Penalise, -100}, {50, Log, -50},
+			{maxInt, Penalise, -100}, {200, Log, 100},
 		} {
 			if report(step.points, step.s); score() != step.want {
 				t.Fatalf("after %+v the score is %d", step, score())

@@ -28,8 +28,8 @@ func (m *Manager) EvictNext(ctx context.Context) (Eviction, error) {
 	}
 }
 
-// TryEvictNext is EvictNext that does not wait. Links whose end was asked for go first, in order; then, beyond capacity,
-// links that are not protected.
+// TryEvictNext is EvictNext that does not wait. Links whose end was asked for go first, in order; then, beyond
+// capacity, links that are not protected.
 func (m *Manager) TryEvictNext() (Eviction, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -13,7 +13,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// flood plays an attacker with any number of node ids in some network groups against the inbound slots of a node that has honest peers.
+// flood plays an attacker with any number of node ids in some network groups against the inbound slots of a node that
+// has honest peers.
 type flood struct {
 	m      *pm
 	rng    *rand.Rand
@@ -72,7 +73,8 @@ func (f *flood) attack(t *testing.T, ip netip.Addr, safe []transport.NodeID) {
 			evicted++
 			crowd := f.crowd(f.m.groupOf(f.ip[e.ID])) + 1
 			if !up || crowd <= newcomers {
-				t.Fatalf("%s of a crowd of %d makes room for the newcomer that made a crowd of %d (up: %v)", e.ID, crowd, newcomers, up)
+				t.Fatalf("%s of a crowd of %d makes room for the newcomer that made a crowd of %d (up: %v)", e.ID,
+					crowd, newcomers, up)
 			}
 			if slices.Contains(safe, e.ID) {
 				t.Fatalf("the protected %s had to go", e.ID)
@@ -87,15 +89,16 @@ func (f *flood) attack(t *testing.T, ip netip.Addr, safe []transport.NodeID) {
 	}
 }
 
-// Whatever an attacker does, with however many connections from however many network groups: the oldest quarter keeps its places, so does whoever is alone in its
-// network group, and no group loses a link to one that has as many.
+// Whatever an attacker does, with however many connections from however many network groups: the oldest quarter keeps
+// its places, so does whoever is alone in its network group, and no group loses a link to one that has as many.
 func TestFloodsTakeNoPlacesOfProtectedPeers(t *testing.T) {
 	const slots = 40
 	for seed := range uint64(24) {
 		groups := []int{1, 2, 4, 16, 64, 256}[seed%6]
 		join := seed%4 == 0 // half of the attacker's addresses are in the groups of honest peers
 		m := newPM(t, Config{Seed: seed + 1, MaxInbound: slots, ConnectionsPerGroup: 1000, ConnectionsPerIP: 1000})
-		f := &flood{m: m, rng: rand.New(rand.NewPCG(seed, 9)), honest: map[transport.NodeID]uint64{}, ip: map[transport.NodeID]netip.Addr{}, enemy: map[transport.NodeID]uint64{}}
+		f := &flood{m: m, rng: rand.New(rand.NewPCG(seed, 9)), honest: map[transport.NodeID]uint64{},
+			ip: map[transport.NodeID]netip.Addr{}, enemy: map[transport.NodeID]uint64{}}
 		perGroup := map[int][]transport.NodeID{}
 		var honest []transport.NodeID
 		for i := range slots - f.rng.IntN(20) {
@@ -144,14 +147,17 @@ func TestFloodsTakeNoPlacesOfProtectedPeers(t *testing.T) {
 			if len(left) == 0 {
 				t.Fatalf("seed %d: nobody of group %d is left", seed, g)
 			}
-			if groups == 1 && len(left) < len(ids) && len(left) < f.crowd(m.groupOf(netip.AddrFrom4([4]byte{100, 0, 0, 1})))-1 {
-				t.Fatalf("seed %d: group %d has %d of %d left, and the attacker's has more", seed, g, len(left), len(ids))
+			if groups == 1 && len(left) < len(ids) &&
+				len(left) < f.crowd(m.groupOf(netip.AddrFrom4([4]byte{100, 0, 0, 1})))-1 {
+				t.Fatalf("seed %d: group %d has %d of %d left, and the attacker's has more", seed, g, len(left),
+					len(ids))
 			}
 		}
 	}
 }
 
-// A flood of one group alone takes no place of a group that has fewer, and it does not get more than the free ones once the crowds are even.
+// A flood of one group alone takes no place of a group that has fewer, and it does not get more than the free ones once
+// the crowds are even.
 func TestAFloodOfOneGroupPushesOutItself(t *testing.T) {
 	m := newPM(t, Config{MaxInbound: 20, ConnectionsPerGroup: 1000, ConnectionsPerIP: 1000})
 	for i := range 20 {
@@ -172,7 +178,8 @@ func TestAFloodOfOneGroupPushesOutItself(t *testing.T) {
 		}
 		m.settleLink(a.ID, a.LinkID)
 		e, ok := m.TryEvictNext()
-		if !ok || e.Reason.Reason != whyCrowded || m.groupOf(m.links[e.LinkID].ip) != m.groupOf(netip.MustParseAddr("30.30.0.1")) {
+		if !ok || e.Reason.Reason != whyCrowded ||
+			m.groupOf(m.links[e.LinkID].ip) != m.groupOf(netip.MustParseAddr("30.30.0.1")) {
 			t.Fatalf("eviction %+v %v", e, ok)
 		}
 		m.down(e.ID, e.LinkID, e.Reason.Code)

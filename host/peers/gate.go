@@ -9,8 +9,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// CheckAccept is the gate before anything is read from a raw connection, in either direction: it refuses a banned IP. Its
-// error is a *handshake.Refusal.
+// CheckAccept is the gate before anything is read from a raw connection, in either direction: it refuses a banned IP.
+// Its error is a *handshake.Refusal.
 func (m *Manager) CheckAccept(ip netip.Addr) error {
 	if !ip.IsValid() {
 		return nil

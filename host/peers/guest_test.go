@@ -58,7 +58,8 @@ func TestGuestsHaveTheirOwnBudget(t *testing.T) {
 	})
 }
 
-// A guest may have two links, in one slot: the first is in use, the second serves what the guest opens, and takes over when the first ends.
+// A guest may have two links, in one slot: the first is in use, the second serves what the guest opens, and takes over
+// when the first ends.
 func TestAGuestHasTwoLinksInOneSlot(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		m := newPM(t, Config{Guests: 1, MaxUpgrades: -1})
@@ -138,7 +139,8 @@ func TestAGuestWithTwoLinksMakesRoom(t *testing.T) {
 	})
 }
 
-// A peer that we were told of and that turns out to be a guest is refused, and neither dialed again nor advertised until it is known to be one of ours.
+// A peer that we were told of and that turns out to be a guest is refused, and neither dialed again nor advertised
+// until it is known to be one of ours.
 func TestLearnedGuestsAreLeftAlone(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		m := newPM(t, Config{})
@@ -208,7 +210,8 @@ func TestNamedGuestsAreDialed(t *testing.T) {
 	})
 }
 
-// Addresses that our stack cannot dial are kept and not dialed; of the others the one that we like better goes first, where nothing else is known.
+// Addresses that our stack cannot dial are kept and not dialed; of the others the one that we like better goes first,
+// where nothing else is known.
 func TestRankOfAddresses(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		m := newPM(t, Config{Rank: func(a transport.Address) (int, bool) { return a.Port(), a.Port() != 9 }})

@@ -7,8 +7,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Dialed tells of a link that a dial has brought up. A refusal is a *DisconnectError. It ends the dial: neither DialFailed
-// nor Disconnected is called after it.
+// Dialed tells of a link that a dial has brought up. A refusal is a *DisconnectError. It ends the dial: neither
+// DialFailed nor Disconnected is called after it.
 func (m *Manager) Dialed(a Arrival) error {
 	a.Side = muxer.Dialer
 	return m.arrive(a)
@@ -36,7 +36,9 @@ func (m *Manager) arrive(a Arrival) error {
 	if d != nil && d.slot == slotFeeler {
 		refusal = m.feelerEnded(a, p, now)
 	} else {
-		l := &link{id: a.LinkID, side: a.Side, confirms: a.Confirms, guest: a.Guest, dialed: a.Dialed, ip: a.IP, arrived: now}
+		l := &link{
+			id: a.LinkID, side: a.Side, confirms: a.Confirms, guest: a.Guest, dialed: a.Dialed, ip: a.IP, arrived: now,
+		}
 		refusal = m.admission.admit(a, l, d, now)
 		if refusal != nil && d != nil && d.slot == slotUpgrade {
 			m.unclaim(a.ID)
@@ -71,9 +73,9 @@ func (m *Manager) feelerEnded(a Arrival, p *peer, now time.Time) *DisconnectErro
 	return reason
 }
 
-// Established says that the remote has accepted a link: it said so, it has used the link, or its time to decline is over.
-// Established reports whether that is the preferred link, which Ready can bring up, and the duplicate that is to end now;
-// nil for none.
+// Established says that the remote has accepted a link: it said so, it has used the link, or its time to decline is
+// over. Established reports whether that is the preferred link, which Ready can bring up, and the duplicate that is to
+// end now; nil for none.
 func (m *Manager) Established(id transport.NodeID, linkID uint64) (preferred bool, extra *Eviction) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -115,7 +117,7 @@ func (m *Manager) Ready(id transport.NodeID, linkID uint64, channels []byte) boo
 		l.ready = now
 		m.record.linkReady(l, now)
 	}
-	if first && l.redial { // the peer lacks what we sent on the old link, and may have forgotten all: services begin anew
+	if first && l.redial { // the peer may have forgotten all that we sent it: services begin anew
 		m.subs.goDown(l.peer, replaced())
 	}
 	m.subs.goUp(l.peer)
@@ -131,9 +133,11 @@ func (m *Manager) Ready(id transport.NodeID, linkID uint64, channels []byte) boo
 	return true
 }
 
-// Disconnected says that a link has ended. It returns the standby that is the preferred link from now on, 0 for none, and
-// whether it is established: then Ready can bring it up, and subscribers hear nothing.
-func (m *Manager) Disconnected(id transport.NodeID, linkID uint64, reason *DisconnectError) (heir uint64, isEstablished bool) {
+// Disconnected says that a link has ended. It returns the standby that is the preferred link from now on, 0 for none,
+// and whether it is established: then Ready can bring it up, and subscribers hear nothing.
+func (m *Manager) Disconnected(
+	id transport.NodeID, linkID uint64, reason *DisconnectError,
+) (heir uint64, isEstablished bool) {
 	now := time.Now()
 	if reason == nil {
 		reason = &DisconnectError{Code: muxer.CodeUnknown}

@@ -13,7 +13,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Two links of one peer, in each order, with and without an ack. Ours is the lower id towards highID and the higher one towards lowID.
+// Two links of one peer, in each order, with and without an ack. Ours is the lower id towards highID and the higher one
+// towards lowID.
 func TestSimultaneousLinks(t *testing.T) {
 	const outbound, inbound = muxer.Dialer, muxer.Listener
 	type end struct {
@@ -26,19 +27,32 @@ func TestSimultaneousLinks(t *testing.T) {
 		acked         bool
 		want          end
 	}{
-		"comet, the preferred one second (we dialed, lower)":      {highID(1), inbound, outbound, false, end{replaces: true}},
-		"comet, the preferred one second (they dialed, lower)":    {lowID(1), outbound, inbound, false, end{replaces: true}},
-		"comet, the preferred one first (we dialed, lower)":       {highID(1), outbound, inbound, false, end{standby: true}},
-		"comet, the preferred one first (they dialed, lower)":     {lowID(1), inbound, outbound, false, end{standby: true}},
-		"comet, twice from them":                                  {lowID(1), inbound, inbound, false, end{standby: true}},
-		"with an ack, we decide (we dialed second)":               {highID(1), inbound, outbound, true, end{duplicate: true}},
-		"with an ack, we decide (we dialed first)":                {highID(1), outbound, inbound, true, end{duplicate: true}},
-		"with an ack, we decide, twice from them":                 {highID(1), inbound, inbound, true, end{duplicate: true}},
-		"with an ack, they decide (they dialed second)":           {lowID(1), outbound, inbound, true, end{replaces: true}},
-		"with an ack, they decide (they dialed first)":            {lowID(1), inbound, outbound, true, end{standby: true}},
-		"with an ack, they decide, twice from them":               {lowID(1), inbound, inbound, true, end{standby: true}},
-		"with an ack, they have decided":                          {lowID(1), outbound, inbound, true, end{duplicate: true, settled: true}},
-		"comet, twice from them, higher (both stay for a moment)": {highID(1), inbound, inbound, false, end{standby: true}},
+		"comet, the preferred one second (we dialed, lower)": {highID(1), inbound, outbound, false,
+			end{replaces: true}},
+		"comet, the preferred one second (they dialed, lower)": {lowID(1), outbound, inbound, false,
+			end{replaces: true}},
+		"comet, the preferred one first (we dialed, lower)": {highID(1), outbound, inbound, false,
+			end{standby: true}},
+		"comet, the preferred one first (they dialed, lower)": {lowID(1), inbound, outbound, false,
+			end{standby: true}},
+		"comet, twice from them": {lowID(1), inbound, inbound, false,
+			end{standby: true}},
+		"with an ack, we decide (we dialed second)": {highID(1), inbound, outbound, true,
+			end{duplicate: true}},
+		"with an ack, we decide (we dialed first)": {highID(1), outbound, inbound, true,
+			end{duplicate: true}},
+		"with an ack, we decide, twice from them": {highID(1), inbound, inbound, true,
+			end{duplicate: true}},
+		"with an ack, they decide (they dialed second)": {lowID(1), outbound, inbound, true,
+			end{replaces: true}},
+		"with an ack, they decide (they dialed first)": {lowID(1), inbound, outbound, true,
+			end{standby: true}},
+		"with an ack, they decide, twice from them": {lowID(1), inbound, inbound, true,
+			end{standby: true}},
+		"with an ack, they have decided": {lowID(1), outbound, inbound, true,
+			end{duplicate: true, settled: true}},
+		"comet, twice from them, higher (both stay for a moment)": {highID(1), inbound, inbound, false,
+			end{standby: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
@@ -186,12 +200,14 @@ func TestNewLinkReplacesOneOnItsWayOut(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Run("inbound slots", func(t *testing.T) {
 		a, b, c, d := lowID(1), lowID(2), lowID(3), lowID(4)
-		m := newPM(t, Config{MaxInbound: 1, Unconditional: []transport.NodeID{c}, Persistent: []transport.Address{addrOf(t, d, 0)}})
+		m := newPM(t, Config{MaxInbound: 1, Unconditional: []transport.NodeID{c},
+			Persistent: []transport.Address{addrOf(t, d, 0)}})
 		m.up(a)
 		_, err := m.accepted(b)
 		refused(t, err, muxer.CodeTooManyPeers, "peers.max_inbound")
 		r, _ := m.CheckKey(b, netip.Addr{}, muxer.Listener).(*handshake.Refusal)
-		if r == nil || r.Code != muxer.CodeTooManyPeers || r.Limit != "peers.max_inbound" || r.Stage != handshake.StageSecurity {
+		if r == nil || r.Code != muxer.CodeTooManyPeers || r.Limit != "peers.max_inbound" ||
+			r.Stage != handshake.StageSecurity {
 			t.Fatalf("gate: %v", r)
 		}
 		for _, id := range []transport.NodeID{c, d} {
@@ -216,7 +232,8 @@ func TestRefusals(t *testing.T) {
 		if r == nil || r.Code != muxer.CodeDuplicate {
 			t.Fatalf("gate: %v", r)
 		}
-		if r, _ = m.CheckKey(pmSelf, netip.Addr{}, muxer.Dialer).(*handshake.Refusal); r == nil || r.Code != muxer.CodeSelf {
+		if r, _ = m.CheckKey(pmSelf, netip.Addr{}, muxer.Dialer).(*handshake.Refusal); r == nil ||
+			r.Code != muxer.CodeSelf {
 			t.Fatalf("gate: %v", r)
 		}
 		_, err := m.accepted(pmSelf)
@@ -246,7 +263,8 @@ func TestRefusals(t *testing.T) {
 			n++
 			_, err := from(ip, lowID(n))
 			refused(t, err, muxer.CodeTooManyPeers, limit)
-			if r, _ := m.CheckKey(lowID(n), netip.MustParseAddr(ip), muxer.Listener).(*handshake.Refusal); r == nil || r.Limit != limit {
+			if r, _ := m.CheckKey(lowID(n), netip.MustParseAddr(ip), muxer.Listener).(*handshake.Refusal); r == nil ||
+				r.Limit != limit {
 				t.Fatalf("gate: %v", r)
 			}
 		}
@@ -283,7 +301,8 @@ func TestRefusals(t *testing.T) {
 		if err := m.Ban(peerstore.Target{ID: id}, time.Time{}, "spam"); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.Ban(peerstore.Target{Prefix: ipPrefix("9.8.0.0/16")}, time.Now().Add(time.Hour), "network"); err != nil {
+		if err := m.Ban(peerstore.Target{Prefix: ipPrefix("9.8.0.0/16")}, time.Now().Add(time.Hour),
+			"network"); err != nil {
 			t.Fatal(err)
 		}
 		m.mustEvict(id, l, muxer.CodeBanned)
@@ -292,10 +311,12 @@ func TestRefusals(t *testing.T) {
 		m.down(id, l, muxer.CodeBanned)
 		_, err := m.accepted(id)
 		refused(t, err, muxer.CodeBanned, "")
-		if r, _ := m.CheckAccept(netip.MustParseAddr("9.8.1.1")).(*handshake.Refusal); r == nil || r.Code != muxer.CodeBanned || r.Reason != "network" {
+		if r, _ := m.CheckAccept(netip.MustParseAddr("9.8.1.1")).(*handshake.Refusal); r == nil ||
+			r.Code != muxer.CodeBanned || r.Reason != "network" {
 			t.Fatalf("gate: %v", r)
 		}
-		if r, _ := m.CheckKey(id, netip.Addr{}, muxer.Listener).(*handshake.Refusal); r == nil || r.Code != muxer.CodeBanned {
+		if r, _ := m.CheckKey(id, netip.Addr{}, muxer.Listener).(*handshake.Refusal); r == nil ||
+			r.Code != muxer.CodeBanned {
 			t.Fatalf("gate: %v", r)
 		}
 		if m.Add(addrOf(t, id, 0), peerstore.Source{Kind: "pex"}) {
@@ -328,7 +349,8 @@ func TestIgnoresTheUnknown(t *testing.T) {
 	m.SetLatency(id, time.Second)
 	m.DialFailed(id, []DialFailure{{Err: context.Canceled}})
 	m.DialFailed(known, nil)
-	if m.down(id, l, muxer.CodeUnknown) != 0 || m.establish(id, l) != 0 || m.Ready(id, l, nil) || m.Ready(known, 77, nil) || m.establish(known, 77) != 0 {
+	if m.down(id, l, muxer.CodeUnknown) != 0 || m.establish(id, l) != 0 || m.Ready(id, l, nil) ||
+		m.Ready(known, 77, nil) || m.establish(known, 77) != 0 {
 		t.Fatal("an event on an unknown link did something")
 	}
 	m.Disconnected(known, 77, nil)

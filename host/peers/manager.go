@@ -29,8 +29,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Manager decides on peers. All methods may be called concurrently; only DialNext, EvictNext and Subscription.Next wait,
-// and no callback runs under its lock. The life of a link, as the router tells it:
+// Manager decides on peers. All methods may be called concurrently; only DialNext, EvictNext and Subscription.Next
+// wait, and no callback runs under its lock. The life of a link, as the router tells it:
 //
 //	DialNext or BeginDial -> DialFailed, or Dialed -> Established -> Ready -> Disconnected
 //	Accepted -> Established -> Ready -> Disconnected
@@ -213,9 +213,9 @@ func (m *Manager) dialAt(now time.Time) (d Dial, ok bool) {
 	return d, ok
 }
 
-// BeginDial takes a slot for a dial that an operator asks for, whatever the slots and backoffs say. DialFailed or Dialed
-// answers it, like a dial from DialNext. Errors: *DisconnectError for a banned peer, ourselves, or a peer that has a link
-// or is being dialed.
+// BeginDial takes a slot for a dial that an operator asks for, whatever the slots and backoffs say. DialFailed or
+// Dialed answers it, like a dial from DialNext. Errors: *DisconnectError for a banned peer, ourselves, or a peer that
+// has a link or is being dialed.
 func (m *Manager) BeginDial(addr transport.Address) error {
 	id := addr.ID()
 	now := time.Now()
@@ -245,9 +245,9 @@ func (m *Manager) BeginDial(addr transport.Address) error {
 }
 
 // DialFailed says that none of a dial's addresses led to a link, and why. The reason decides what follows: an address
-// that does not answer backs off, and so does its peer; a peer without room for us is no failure; one of another network
-// is quarantined; an address that leads to ourselves is dropped and remembered. DialFailed ignores a peer that is not
-// being dialed.
+// that does not answer backs off, and so does its peer; a peer without room for us is no failure; one of another
+// network is quarantined; an address that leads to ourselves is dropped and remembered. DialFailed ignores a peer that
+// is not being dialed.
 func (m *Manager) DialFailed(id transport.NodeID, failures []DialFailure) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

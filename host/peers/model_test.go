@@ -18,9 +18,9 @@ import (
 // modelOps is how many random operations the model test does, if nothing else is asked for: see internal/longtest.
 const modelOps = 100_000
 
-// The model test does random operations on a peer manager and on a simple reference model of it, and compares after each. The model keeps a flat list of
-// links and dials and derives everything else from it by counting; where the manager has a choice (whom to dial, whom to evict, jitter) the
-// model checks that the choice is an allowed one.
+// The model test does random operations on a peer manager and on a simple reference model of it, and compares after
+// each. The model keeps a flat list of links and dials and derives everything else from it by counting; where the
+// manager has a choice (whom to dial, whom to evict, jitter) the model checks that the choice is an allowed one.
 func TestModel(t *testing.T) {
 	usual := modelOps
 	if testing.Short() {
@@ -58,8 +58,13 @@ func TestModel(t *testing.T) {
 	if total < modelOps || asked { // too few operations for the rare ones
 		return
 	}
-	for _, what := range []string{"dial", "dial trusted", "feeler", "feeler works", "churn", "churn evicts", "upgrade", "upgrade evicts", "dialed", "accepted", "standby", "replaces", "redialed", "redial fails", "promoted", "established closes", "guest uses two",
-		"duplicate", "full inbound", "full guests", "enters", "enters and evicts", "entered too late", "entry gets a free slot", "not ours", "guest", "per ip", "per group", "banned", "banned for its misdeeds", "IP banned for misdeeds", "no ban of a trusted IP", "evict requested", "evict banned", "quarantine", "expired", "ready", "down", "no place", "restart", "anchor"} {
+	for _, what := range []string{"dial", "dial trusted", "feeler", "feeler works", "churn", "churn evicts", "upgrade",
+		"upgrade evicts", "dialed", "accepted", "standby", "replaces", "redialed", "redial fails", "promoted",
+		"established closes", "guest uses two",
+		"duplicate", "full inbound", "full guests", "enters", "enters and evicts", "entered too late",
+		"entry gets a free slot", "not ours", "guest", "per ip", "per group", "banned", "banned for its misdeeds",
+		"IP banned for misdeeds", "no ban of a trusted IP", "evict requested", "evict banned", "quarantine", "expired",
+		"ready", "down", "no place", "restart", "anchor"} {
 		if seen[what] == 0 {
 			t.Errorf("it never happened: %s", what)
 		}
@@ -131,9 +136,12 @@ type model struct {
 }
 
 func newModel(t *testing.T, seed uint64) *model {
-	w := &model{t: t, calm: seed%3 == 0, rng: rand.New(rand.NewPCG(seed, 3)), seen: map[string]int{}, dials: map[transport.NodeID]*modelDial{},
-		bans: map[peerstore.Target]time.Time{}, score: map[transport.NodeID]int{}, since: map[transport.NodeID]time.Time{},
-		sins: map[string]modelSin{}, up: map[transport.NodeID]bool{}, using: map[transport.NodeID]uint64{}, fastView: map[transport.NodeID]bool{}, slowView: map[transport.NodeID]bool{}}
+	w := &model{t: t, calm: seed%3 == 0, rng: rand.New(rand.NewPCG(seed, 3)), seen: map[string]int{},
+		dials: map[transport.NodeID]*modelDial{},
+		bans:  map[peerstore.Target]time.Time{}, score: map[transport.NodeID]int{},
+		since: map[transport.NodeID]time.Time{},
+		sins:  map[string]modelSin{}, up: map[transport.NodeID]bool{}, using: map[transport.NodeID]uint64{},
+		fastView: map[transport.NodeID]bool{}, slowView: map[transport.NodeID]bool{}}
 	for i := range 14 {
 		w.ids = append(w.ids, lowID(i), highID(i))
 	}
@@ -141,7 +149,8 @@ func newModel(t *testing.T, seed uint64) *model {
 		Persistent:    []transport.Address{w.addr(w.ids[0], 0), w.addr(w.ids[1], 0)},
 		Unconditional: []transport.NodeID{w.ids[2]},
 		Private:       []transport.NodeID{w.ids[3]},
-		MaxOutbound:   6, MaxInbound: 7, MaxUpgrades: 2, Guests: 3, Feelers: 2 * time.Minute, Churn: 5 * time.Minute, ConnectionsPerIP: 3, ConnectionsPerGroup: 6, Seed: seed,
+		MaxOutbound:   6, MaxInbound: 7, MaxUpgrades: 2, Guests: 3, Feelers: 2 * time.Minute, Churn: 5 * time.Minute,
+		ConnectionsPerIP: 3, ConnectionsPerGroup: 6, Seed: seed,
 	}
 	w.m = newPM(t, w.cfg)
 	w.cfg, _ = w.cfg.withDefaults()
@@ -159,7 +168,8 @@ func (w *model) addr(id transport.NodeID, n int) transport.Address {
 
 func (w *model) fatal(format string, args ...any) {
 	w.t.Helper()
-	w.t.Fatalf("seed %d, operation %d: %s\nagain: %s=%d", w.cfg.Seed, w.ops, fmt.Sprintf(format, args...), longtest.Seed, w.cfg.Seed)
+	w.t.Fatalf("seed %d, operation %d: %s\nagain: %s=%d", w.cfg.Seed, w.ops, fmt.Sprintf(format, args...),
+		longtest.Seed, w.cfg.Seed)
 }
 
 func (w *model) did(what, format string, args ...any) {
@@ -167,7 +177,8 @@ func (w *model) did(what, format string, args ...any) {
 	if len(w.log) > 60 {
 		w.log = w.log[1:]
 	}
-	w.log = append(w.log, fmt.Sprintf("%d %s: %s: ", w.ops, time.Now().Format("15:04:05.000"), what)+fmt.Sprintf(format, args...))
+	w.log = append(w.log, fmt.Sprintf("%d %s: %s: ", w.ops, time.Now().Format("15:04:05.000"), what)+
+		fmt.Sprintf(format, args...))
 }
 
 func (w *model) exempt(id transport.NodeID) bool { return w.trusted(id) || id == w.ids[2] }

@@ -53,8 +53,10 @@ func (w *model) check() {
 			current[l.id]++
 		}
 		ml := m.links[l.num]
-		if ml == nil || ml.peer.id != l.id || (ml == ml.peer.preferred) != (l.role == "current") || (ml == ml.peer.standby) != (l.role == "standby") ||
-			(ml.state == closing) != l.evict || ml.told != l.handed || (ml.slot == slotEntry) != l.entry || (ml.slot == slotNone) != (l.lent || l.role == "leaving") ||
+		if ml == nil || ml.peer.id != l.id || (ml == ml.peer.preferred) != (l.role == "current") ||
+			(ml == ml.peer.standby) != (l.role == "standby") ||
+			(ml.state == closing) != l.evict || ml.told != l.handed || (ml.slot == slotEntry) != l.entry ||
+			(ml.slot == slotNone) != (l.lent || l.role == "leaving") ||
 			ml.state != w.state(l) {
 			w.fatal("link %+v is %+v", *l, *ml)
 		}
@@ -77,7 +79,8 @@ func (w *model) check() {
 	if entries != m.linked[slotEntry] || entries > w.cfg.MaxUpgrades {
 		w.fatal("%d entries, want %d: %d in, %d guests", m.linked[slotEntry], entries, in, guests)
 	}
-	if c.Inbound != min(in, w.cfg.MaxInbound) || c.Trusted != trusted || c.Outbound+c.Upgrades-entries != links || c.Dialing != len(w.dials) {
+	if c.Inbound != min(in, w.cfg.MaxInbound) || c.Trusted != trusted || c.Outbound+c.Upgrades-entries != links ||
+		c.Dialing != len(w.dials) {
 		w.fatal("counts %+v, want inbound %d, trusted %d, outbound %d, dials %d", c, in, trusted, links, len(w.dials))
 	}
 	upgrades := m.linked[slotUpgrade] + m.dialing[slotUpgrade]
@@ -130,7 +133,8 @@ func (w *model) checkPeers() {
 		if p == nil {
 			w.fatal("%s claims %s and is not there", by, victim)
 		}
-		if p.dial != nil && p.dial.slot == slotUpgrade || p.preferred != nil && p.preferred.slot == slotUpgrade || p.standby != nil && p.standby.slot == slotUpgrade {
+		if p.dial != nil && p.dial.slot == slotUpgrade || p.preferred != nil && p.preferred.slot == slotUpgrade ||
+			p.standby != nil && p.standby.slot == slotUpgrade {
 			claimers++
 		}
 	}

@@ -57,7 +57,8 @@ func (w *model) stepLearn() {
 }
 
 func (w *model) stepTime() {
-	d := []time.Duration{time.Millisecond, 300 * time.Millisecond, 2 * time.Second, 12 * time.Second, time.Minute, 10 * time.Minute, 2 * time.Hour}[min(w.rng.IntN(7), w.rng.IntN(7)+w.rng.IntN(2))]
+	d := []time.Duration{time.Millisecond, 300 * time.Millisecond, 2 * time.Second, 12 * time.Second, time.Minute,
+		10 * time.Minute, 2 * time.Hour}[min(w.rng.IntN(7), w.rng.IntN(7)+w.rng.IntN(2))]
 	w.did("time", "%s", d)
 	time.Sleep(d)
 }
@@ -68,7 +69,8 @@ func (w *model) stepDial() {
 	now := time.Now()
 	due := func(id transport.NodeID) (addrs []transport.Address) { // what may be dialed of a peer, as the store has it
 		rec, ok := w.m.store.Get(id)
-		if !ok || w.dials[id] != nil || w.of(id, "current") != nil || w.of(id, "leaving") != nil || rec.NotBefore.After(now) || rec.Quarantined.After(now) ||
+		if !ok || w.dials[id] != nil || w.of(id, "current") != nil || w.of(id, "leaving") != nil ||
+			rec.NotBefore.After(now) || rec.Quarantined.After(now) ||
 			w.banned(id, netip.Addr{}) {
 			return nil
 		}
@@ -121,8 +123,10 @@ func (w *model) stepDial() {
 		w.felt = now
 		w.did("feeler", "%s", d.ID)
 	case d.Upgrade && w.m.churns(d.ID):
-		if free > 0 || dials > 0 || links != w.cfg.MaxOutbound || now.Sub(w.turned) < w.cfg.Churn/2 || len(w.m.claims) != 1 {
-			w.fatal("churn %s %s after the one before, with %d links and %d dials", d.ID, now.Sub(w.turned), links, dials)
+		if free > 0 || dials > 0 || links != w.cfg.MaxOutbound || now.Sub(w.turned) < w.cfg.Churn/2 ||
+			len(w.m.claims) != 1 {
+			w.fatal("churn %s %s after the one before, with %d links and %d dials", d.ID, now.Sub(w.turned), links,
+				dials)
 		}
 		w.turned = now
 		w.did("churn", "%s", d.ID)
@@ -280,7 +284,8 @@ func (w *model) stepDialEnds() {
 	if rec.NotBefore.After(later(before.NotBefore, now.Add(most))) {
 		w.fatal("%s rests %s", id, rec.NotBefore.Sub(now))
 	}
-	if quarantined && (rec.Quarantined.Before(now.Add(min(w.cfg.Quarantine, w.cfg.MaxTrustedBackoff))) || rec.Quarantined.After(now.Add(w.cfg.Quarantine))) {
+	if quarantined && (rec.Quarantined.Before(now.Add(min(w.cfg.Quarantine, w.cfg.MaxTrustedBackoff))) ||
+		rec.Quarantined.After(now.Add(w.cfg.Quarantine))) {
 		w.fatal("%s is in quarantine until %s", id, rec.Quarantined)
 	}
 }

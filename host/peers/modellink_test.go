@@ -82,13 +82,16 @@ func lowerDialed(l *modelLink) bool {
 
 func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip netip.Addr, addr transport.Address) {
 	w.next++
-	a := Arrival{ID: id, LinkID: w.next, IP: ip, Dialed: addr, Confirms: w.rng.IntN(2) == 0, Guest: (w.rng.IntN(10) == 0) != w.plain(id)}
-	l := &modelLink{num: w.next, id: id, side: side, acked: a.Confirms, guest: a.Guest, ip: ip, arrived: time.Now(), role: "current", requested: d != nil && d.requested}
+	a := Arrival{ID: id, LinkID: w.next, IP: ip, Dialed: addr, Confirms: w.rng.IntN(2) == 0,
+		Guest: (w.rng.IntN(10) == 0) != w.plain(id)}
+	l := &modelLink{num: w.next, id: id, side: side, acked: a.Confirms, guest: a.Guest, ip: ip, arrived: time.Now(),
+		role: "current", requested: d != nil && d.requested}
 	delete(w.dials, id)
 	if d == nil && side == muxer.Listener { // an inbound link does not end a dial
 		if w.m.peers[id] != nil && w.m.peers[id].dial != nil {
 			pd := w.m.peers[id].dial
-			w.dials[id] = &modelDial{requested: pd.requested, upgrade: pd.slot == slotUpgrade, feeler: pd.slot == slotFeeler, addrs: w.pending(id)}
+			w.dials[id] = &modelDial{requested: pd.requested, upgrade: pd.slot == slotUpgrade,
+				feeler: pd.slot == slotFeeler, addrs: w.pending(id)}
 		}
 	}
 	if d != nil && d.feeler {
@@ -100,13 +103,17 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	in := w.inbound()
 	own := 0 // slots that its own leaving links give up
 	for _, o := range []*modelLink{c, s} {
-		if c != nil && c.evict && o != nil && o.side == side && o.guest == l.guest && !o.requested && !o.lent && !o.entry {
+		if c != nil && c.evict && o != nil && o.side == side && o.guest == l.guest && !o.requested && !o.lent &&
+			!o.entry {
 			own++
 		}
 	}
-	// The remote dials although we have a link that it had taken for its only one, and not only just: it does not have that any more.
-	redialed := c != nil && s == nil && !c.evict && side == muxer.Listener && !(c.guest && l.guest) && w.settled(c) && time.Since(c.arrived) > map[bool]time.Duration{false: 5 * time.Second, true: 15 * time.Second}[c.acked]
-	lends := redialed && !c.entry && (w.exempt(id) || !c.requested && c.side == side && c.guest == l.guest) // both have the same budget
+	// The remote dials although we have a link that it had taken for its only one, and not only just: it does not have
+	// that any more.
+	redialed := c != nil && s == nil && !c.evict && side == muxer.Listener && !(c.guest && l.guest) && w.settled(c) &&
+		time.Since(c.arrived) > map[bool]time.Duration{false: 5 * time.Second, true: 15 * time.Second}[c.acked]
+	// both have the same budget
+	lends := redialed && !c.entry && (w.exempt(id) || !c.requested && c.side == side && c.guest == l.guest)
 	if lends {
 		own = 1
 	}
@@ -134,7 +141,8 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 			full = w.guests()-w.entries(true)-own >= w.cfg.Guests
 		}
 		switch {
-		case full && c == nil && w.entries(true)+w.entries(false) < w.cfg.MaxUpgrades && len(w.open(l.guest, w.crowd(l.guest, w.m.groupOf(ip))+1)) > 0:
+		case full && c == nil && w.entries(true)+w.entries(false) < w.cfg.MaxUpgrades &&
+			len(w.open(l.guest, w.crowd(l.guest, w.m.groupOf(ip))+1)) > 0:
 			l.entry = true
 		case full:
 			want = map[bool]string{true: "full guests", false: "full inbound"}[l.guest]
@@ -147,7 +155,8 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 		err = w.m.Accepted(a)
 	}
 	got := w.reasonOf(err)
-	if got == "full outbound" && want == "" && side == muxer.Dialer && d.upgrade && out+outDials-own >= w.cfg.MaxOutbound {
+	if got == "full outbound" && want == "" && side == muxer.Dialer && d.upgrade &&
+		out+outDials-own >= w.cfg.MaxOutbound {
 		want = got // an upgrade whose victim has gone
 	}
 	if got != want {
@@ -212,17 +221,20 @@ func (w *model) feel(a Arrival) {
 	}
 	rec, known := w.m.store.Get(a.ID)
 	for _, r := range rec.Addresses {
-		if works := r.LastSuccess.Equal(time.Now()); r.Address == a.Dialed && works != (want == muxer.CodeInquiryDone && !a.Guest) {
+		if works := r.LastSuccess.Equal(time.Now()); r.Address == a.Dialed &&
+			works != (want == muxer.CodeInquiryDone && !a.Guest) {
 			w.fatal("%s has worked: %v, guest %v, %s", r.Address, works, a.Guest, want)
 		}
 	}
-	if known && a.Guest && len(rec.Addresses) > 0 && w.of(a.ID, "current") == nil && !w.exempt(a.ID) && !rec.Quarantined.After(time.Now()) {
+	if known && a.Guest && len(rec.Addresses) > 0 && w.of(a.ID, "current") == nil && !w.exempt(a.ID) &&
+		!rec.Quarantined.After(time.Now()) {
 		w.fatal("%s turned out to be a guest, and may be dialed again", a.ID)
 	}
 	w.did("feeler works", "%s", a.ID)
 }
 
-// pending are the addresses of the dial in progress: the model keeps them itself, this is only for a dial that an inbound link overlaps.
+// pending are the addresses of the dial in progress: the model keeps them itself, this is only for a dial that an
+// inbound link overlaps.
 func (w *model) pending(id transport.NodeID) []transport.Address {
 	return []transport.Address{w.addr(id, 0)}
 }
@@ -289,8 +301,8 @@ func (w *model) ready(l *modelLink) {
 	w.learnEvictions(open)
 }
 
-// learnEvictions takes over what the manager has asked for by itself: the victims of upgrades, and upgrades without a victim; or one of those who may have to make
-// room for an entry.
+// learnEvictions takes over what the manager has asked for by itself: the victims of upgrades, and upgrades without a
+// victim; or one of those who may have to make room for an entry.
 func (w *model) learnEvictions(open []*modelLink) {
 	asked := map[transport.NodeID]bool{}
 	defer func() {
@@ -309,14 +321,16 @@ func (w *model) learnEvictions(open []*modelLink) {
 			}
 			if open != nil {
 				asked[l.id] = true
-				if !slices.ContainsFunc(open, func(o *modelLink) bool { return o.id == l.id }) { // both links of a guest end
+				// both links of a guest end
+				if !slices.ContainsFunc(open, func(o *modelLink) bool { return o.id == l.id }) {
 					w.fatal("it evicts %+v, which is not among those that may be", *l)
 				}
 				l.evict, l.why = true, w.m.links[num].reason.Code
 				w.did("enters and evicts", "link %d of %s", l.num, l.id)
 				continue
 			}
-			if w.exempt(l.id) || l.evict || l.role == "current" && (l.requested || l.side != muxer.Dialer || l.ready.IsZero()) {
+			if w.exempt(l.id) || l.evict || l.role == "current" &&
+				(l.requested || l.side != muxer.Dialer || l.ready.IsZero()) {
 				w.fatal("an upgrade evicts %+v", *l)
 			}
 			l.evict, l.why = true, w.m.links[num].reason.Code
@@ -365,7 +379,8 @@ func (w *model) stepDown() {
 	if l == nil || w.calm && w.rng.IntN(8) > 0 {
 		return
 	}
-	code := []muxer.Code{muxer.CodeRemoteClosed, muxer.CodeTransport, muxer.CodeTooManyPeers, muxer.CodeProtocolError, muxer.CodeDuplicate}[w.rng.IntN(5)]
+	code := []muxer.Code{muxer.CodeRemoteClosed, muxer.CodeTransport, muxer.CodeTooManyPeers, muxer.CodeProtocolError,
+		muxer.CodeDuplicate}[w.rng.IntN(5)]
 	w.disconnect(l, code)
 }
 
@@ -606,7 +621,9 @@ func (w *model) stepBan() {
 		target = peerstore.Target{Prefix: netip.PrefixFrom(ip, 32)}
 	}
 	if len(w.bans) > 0 && w.rng.IntN(2) == 0 { // lift one
-		targets := slices.SortedFunc(maps.Keys(w.bans), func(a, b peerstore.Target) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		targets := slices.SortedFunc(maps.Keys(w.bans), func(a, b peerstore.Target) int {
+			return strings.Compare(fmt.Sprint(a), fmt.Sprint(b))
+		})
 		target = targets[w.rng.IntN(len(targets))]
 		if _, err := w.m.Unban(target); err != nil {
 			w.fatal("%v", err)

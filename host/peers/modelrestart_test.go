@@ -50,7 +50,8 @@ func (w *model) stepRestart() {
 	w.did("restart", "")
 }
 
-// restoreSins takes over what is left of the misdeeds: the bans that they led to, whole; of the last few points, none or some, and their decay by the second.
+// restoreSins takes over what is left of the misdeeds: the bans that they led to, whole; of the last few points, none
+// or some, and their decay by the second.
 func (w *model) restoreSins() {
 	for key, s := range w.sins {
 		o := w.m.offences[key]
@@ -58,7 +59,8 @@ func (w *model) restoreSins() {
 			o = &offence{}
 		}
 		left, _ := decay(o.points, o.since, time.Now())
-		if (o.bans != s.bans || o.bans > 0 && o.until.Unix() != s.until.Unix()) && time.Since(s.until) <= forgiveness || left > w.sin(key, 0)+1 {
+		if (o.bans != s.bans || o.bans > 0 && o.until.Unix() != s.until.Unix()) && time.Since(s.until) <= forgiveness ||
+			left > w.sin(key, 0)+1 {
 			w.fatal("of %+v against %s is left %+v", s, strings.TrimSpace(key), *o)
 		}
 	}

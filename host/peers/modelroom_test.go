@@ -13,7 +13,8 @@ import (
 
 // bids says that the link holds or waits for a slot of a budget.
 func (w *model) bids(l *modelLink, guest bool) bool {
-	return l.guest == guest && (guest || l.side == muxer.Listener) && l.role != "leaving" && !l.lent && !w.exempt(l.id) && !l.requested
+	return l.guest == guest && (guest || l.side == muxer.Listener) && l.role != "leaving" && !l.lent &&
+		!w.exempt(l.id) && !l.requested
 }
 
 func (w *model) entries(guest bool) (n int) {
@@ -35,17 +36,20 @@ func (w *model) crowd(guest bool, group peerstore.Group) (n int) {
 	return n
 }
 
-// open are the links that may be asked to make room: unprotected ones of the most crowded groups that have more than atLeast links.
+// open are the links that may be asked to make room: unprotected ones of the most crowded groups that have more than
+// atLeast links.
 func (w *model) open(guest bool, atLeast int) []*modelLink {
 	var candidates []*modelLink
 	for _, l := range w.links {
-		if w.bids(l, guest) && !l.entry && !l.evict && l.role == "current" && (w.of(l.id, "standby") == nil || w.of(l.id, "standby").guest) {
+		if w.bids(l, guest) && !l.entry && !l.evict && l.role == "current" &&
+			(w.of(l.id, "standby") == nil || w.of(l.id, "standby").guest) {
 			candidates = append(candidates, l)
 		}
 	}
 	safe := map[*modelLink]bool{}
 	oldest := func(of []*modelLink) *modelLink {
-		return slices.MinFunc(of, func(a, b *modelLink) int { return int(a.num) - int(b.num) }) // links are numbered as they arrive
+		// links are numbered as they arrive
+		return slices.MinFunc(of, func(a, b *modelLink) int { return int(a.num) - int(b.num) })
 	}
 	for range max(1, len(candidates)/4) {
 		if rest := w.without(candidates, safe); len(rest) > 0 {

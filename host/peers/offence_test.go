@@ -67,7 +67,8 @@ func TestMisdeedsAddUp(t *testing.T) {
 	})
 }
 
-// Each ban is twice as long as the one before, up to the longest; a month without one begins anew. It outlives a restart, but not an operator's pardon.
+// Each ban is twice as long as the one before, up to the longest; a month without one begins anew. It outlives a
+// restart, but not an operator's pardon.
 func TestBansGrow(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		book := memstore.NewSeeded(peerstore.Limits{}, 1)
@@ -113,11 +114,13 @@ func TestBansGrow(t *testing.T) {
 	})
 }
 
-// Peers that are banned one after the other cost their IP: keys are cheap. Not where a trusted peer is, and not loopback.
+// Peers that are banned one after the other cost their IP: keys are cheap. Not where a trusted peer is, and not
+// loopback.
 func TestBansAnIPOfManyBannedPeers(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		friend := lowID(500)
-		m := newPM(t, Config{Persistent: []transport.Address{mustAddress(t, "/ip4/7.7.7.9/tcp/1/mconn/"+string(friend))}})
+		m := newPM(t, Config{Persistent: []transport.Address{mustAddress(t,
+			"/ip4/7.7.7.9/tcp/1/mconn/"+string(friend))}})
 		next := 0
 		misbehave := func(ip string, n int) {
 			for range n {

@@ -55,7 +55,8 @@ func (t *table) configure(now time.Time) {
 			if !rec.Trusted {
 				return
 			}
-			var addrs []peerstore.AddressRecord // configured ones first, so that they stay if the store keeps only so many
+			// configured ones first, so that they stay if the store keeps only so many
+			var addrs []peerstore.AddressRecord
 			for _, a := range t.cfg.Persistent {
 				if a.ID() == id {
 					addrs = append(addrs, configured(rec, a, now))
@@ -86,10 +87,11 @@ func configured(rec *peerstore.Record, a transport.Address, now time.Time) peers
 
 // Names of the values that a Manager keeps in the store.
 const (
-	metaConfigured = "host/configured" // ids with configured flags, to take the flags back when the configuration changes
-	metaAnchors    = "host/anchors"    // anchors.saved
-	metaGuests     = "host/guests"     // guests.named
-	metaOffences   = "host/offences"   // offences
+	// ids with configured flags, to take the flags back when the configuration changes
+	metaConfigured = "host/configured"
+	metaAnchors    = "host/anchors"  // anchors.saved
+	metaGuests     = "host/guests"   // guests.named
+	metaOffences   = "host/offences" // offences
 )
 
 func splitIDs(b []byte) []transport.NodeID {

@@ -65,7 +65,8 @@ func TestSpreadsOutboundPeersOverNetworkGroups(t *testing.T) {
 	}
 }
 
-// Anchors are the longest-lived outbound peers, of different network groups; a new link is none while there are older ones, and an end of ours forgets none.
+// Anchors are the longest-lived outbound peers, of different network groups; a new link is none while there are older
+// ones, and an end of ours forgets none.
 func TestAnchors(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		book := memstore.NewSeeded(peerstore.Limits{}, 1)
@@ -125,7 +126,8 @@ func TestFeelers(t *testing.T) {
 			t.Helper()
 			began := time.Now()
 			d, err := m.DialNext(t.Context())
-			if took := time.Since(began); err != nil || !d.Feeler || d.Upgrade || took < 30*time.Second || took > 90*time.Second {
+			if took := time.Since(began); err != nil || !d.Feeler || d.Upgrade || took < 30*time.Second ||
+				took > 90*time.Second {
 				t.Fatalf("dial %+v %v after %s", d, err, took)
 			}
 			return d
@@ -209,7 +211,8 @@ func TestFeelerOfABannedPeer(t *testing.T) {
 	})
 }
 
-// Churn exchanges one outbound peer that nothing protects, and there is never one link fewer for it. Trusted peers stay.
+// Churn exchanges one outbound peer that nothing protects, and there is never one link fewer for it. Trusted peers
+// stay.
 func TestChurn(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		trusted := lowID(99)
@@ -233,7 +236,8 @@ func TestChurn(t *testing.T) {
 			m.noEviction()
 			links[d.ID] = m.answer(d)
 			e, ok := m.TryEvictNext()
-			if !ok || e.Reason.Code != muxer.CodeEvicted || e.Reason.Reason != whyChurn || e.ID == trusted || links[e.ID] != e.LinkID {
+			if !ok || e.Reason.Code != muxer.CodeEvicted || e.Reason.Reason != whyChurn || e.ID == trusted ||
+				links[e.ID] != e.LinkID {
 				t.Fatalf("eviction %+v %v", e, ok)
 			}
 			if c := m.Counts(); c.Outbound != 8 || c.Upgrades != 1 {
@@ -250,7 +254,8 @@ func TestChurn(t *testing.T) {
 		if took := time.Since(began); took < 40*time.Hour || took > 60*time.Hour {
 			t.Errorf("50 times in %s", took)
 		}
-		for _, oldest := range []transport.NodeID{lowID(0), lowID(1)} { // by the learning order they were dialed one by one
+		// by the learning order they were dialed one by one
+		for _, oldest := range []transport.NodeID{lowID(0), lowID(1)} {
 			if gone[oldest] {
 				t.Errorf("%s was among the oldest quarter and had to go", oldest)
 			}
@@ -261,7 +266,8 @@ func TestChurn(t *testing.T) {
 	})
 }
 
-// Nobody is exchanged below the budget, without a newcomer, or for one whose network group has its share in a peer that stays.
+// Nobody is exchanged below the budget, without a newcomer, or for one whose network group has its share in a peer that
+// stays.
 func TestChurnKeepsThePeace(t *testing.T) {
 	quiet := func(t *testing.T, m *pm) {
 		t.Helper()

@@ -18,8 +18,8 @@ const (
 // grounds decides which links make room for nobody. Its key is secret: see priority.
 type grounds struct{ key [16]byte }
 
-// protected returns the links that make room for nobody, at least one on each ground where there is one. The grounds are
-// asked in order, and each protects the best of those that none before it has. So five eighths of the links are
+// protected returns the links that make room for nobody, at least one on each ground where there is one. The grounds
+// are asked in order, and each protects the best of those that none before it has. So five eighths of the links are
 // protected, and an attacker would have to win on every ground to take their places. On the first he cannot: the oldest
 // quarter stays, whatever comes later.
 func (g *grounds) protected(links []*link) map[*link]bool {

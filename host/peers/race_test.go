@@ -14,7 +14,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Routers, services, subscribers and operators use one manager at once; run it with -race. At the end nothing is left over.
+// Routers, services, subscribers and operators use one manager at once; run it with -race. At the end nothing is left
+// over.
 func TestConcurrentUse(t *testing.T) {
 	const peers, rounds = 64, 400
 	ids := make([]transport.NodeID, peers)
@@ -24,8 +25,11 @@ func TestConcurrentUse(t *testing.T) {
 			ids[i] = highID(i)
 		}
 	}
-	m := newPM(t, Config{Persistent: []transport.Address{addrOf(t, ids[0], 0)}, MaxOutbound: 8, MaxInbound: 16, Feelers: time.Millisecond, Churn: 10 * time.Millisecond, OutboundPerGroup: 2, ConnectionsPerIP: 1000, ConnectionsPerGroup: 1000,
-		MinBackoff: time.Microsecond, MaxBackoff: time.Millisecond, MaxTrustedBackoff: time.Millisecond, StableAfter: time.Nanosecond})
+	m := newPM(t, Config{Persistent: []transport.Address{addrOf(t, ids[0], 0)}, MaxOutbound: 8, MaxInbound: 16,
+		Feelers: time.Millisecond, Churn: 10 * time.Millisecond, OutboundPerGroup: 2, ConnectionsPerIP: 1000,
+		ConnectionsPerGroup: 1000,
+		MinBackoff:          time.Microsecond, MaxBackoff: time.Millisecond, MaxTrustedBackoff: time.Millisecond,
+		StableAfter: time.Nanosecond})
 	ctx, cancel := context.WithCancel(t.Context())
 	var workers, loops sync.WaitGroup
 	var names atomic.Uint64
@@ -160,6 +164,7 @@ func TestConcurrentUse(t *testing.T) {
 		t.Errorf("counts %+v", c)
 	}
 	if len(m.peers)+len(m.links)+len(m.claims)+len(m.byIP)+len(m.byGroup) != 0 || len(m.Peers()) != 0 {
-		t.Errorf("left over: %d peers, %d links, %d claims, %d IPs, %d groups", len(m.peers), len(m.links), len(m.claims), len(m.byIP), len(m.byGroup))
+		t.Errorf("left over: %d peers, %d links, %d claims, %d IPs, %d groups", len(m.peers), len(m.links),
+			len(m.claims), len(m.byIP), len(m.byGroup))
 	}
 }

@@ -61,7 +61,9 @@ func (r *recorder) dialFailed(p *peer, failures []DialFailure, now time.Time) {
 
 // addressFailed records why one address of a dial brought no link. It reports whether that counts as a failure of the
 // peer; if not, how long the peer backs off.
-func (r *recorder) addressFailed(rec *peerstore.Record, f DialFailure, now time.Time) (failed bool, wait time.Duration) {
+func (r *recorder) addressFailed(
+	rec *peerstore.Record, f DialFailure, now time.Time,
+) (failed bool, wait time.Duration) {
 	code, remote := codeOf(f.Err)
 	works := answered(f.Err)
 	a := addressOf(rec, f.Address)
@@ -144,8 +146,8 @@ func (r *recorder) linkReady(l *link, now time.Time) {
 	})
 }
 
-// linkEnded records the end of a peer's last link, and decides when the peer may be dialed again. Only a link that lived
-// for StableAfter counts as a success.
+// linkEnded records the end of a peer's last link, and decides when the peer may be dialed again. Only a link that
+// lived for StableAfter counts as a success.
 func (r *recorder) linkEnded(l *link, reason *DisconnectError, now time.Time) {
 	p := l.peer
 	if l.guest {
@@ -169,8 +171,9 @@ func (r *recorder) linkEnded(l *link, reason *DisconnectError, now time.Time) {
 }
 
 // backoffAfter returns the backoff of a peer whose last link has ended.
-func (r *recorder) backoffAfter(l *link, rec *peerstore.Record, reason *DisconnectError, stable bool,
-	now time.Time) time.Duration {
+func (r *recorder) backoffAfter(
+	l *link, rec *peerstore.Record, reason *DisconnectError, stable bool, now time.Time,
+) time.Duration {
 	switch reason.Code {
 	case muxer.CodeWrongNetwork, muxer.CodeIncompatible:
 		r.quarantine(rec, reason.Error(), now)

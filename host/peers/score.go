@@ -66,7 +66,8 @@ func (m *Manager) Report(id transport.NodeID, b Behaviour) {
 	if b.Severity > Log {
 		points = -max(points, -points)
 		if points == 0 {
-			points = -[...]int{Log: 0, Penalise: penalty, Disconnect: disconnectPenalty, Ban: banPenalty}[min(b.Severity, Ban)]
+			points = -[...]int{Log: 0, Penalise: penalty, Disconnect: disconnectPenalty,
+				Ban: banPenalty}[min(b.Severity, Ban)]
 		}
 	}
 	for _, ban := range m.report(id, points, b) { // the store may write to disk, so not under the lock

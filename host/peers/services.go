@@ -9,8 +9,8 @@ import (
 )
 
 // Advertise chooses up to limit addresses to tell the peer to: verified ones first, none of private, quarantined or
-// banned peers, or of guests. Of a peer that can be dialed over several wires or transports one address of each is among
-// them, where it is as good as the first.
+// banned peers, or of guests. Of a peer that can be dialed over several wires or transports one address of each is
+// among them, where it is as good as the first.
 func (m *Manager) Advertise(to transport.NodeID, limit int) []transport.Address {
 	m.mu.Lock()
 	guests := maps.Clone(m.guests.named) // those in quarantine are left out anyway

@@ -108,9 +108,9 @@ func (p *peer) idle() bool {
 	return p.dial == nil && p.preferred == nil && p.standby == nil && len(p.retired) == 0
 }
 
-// simultaneity is how long after a link's arrival another link of the peer may be the other half of a simultaneous dial,
-// rather than a new attempt of a remote that has lost the first. A dial and its handshake take less, so both ends see
-// both links within it.
+// simultaneity is how long after a link's arrival another link of the peer may be the other half of a simultaneous
+// dial, rather than a new attempt of a remote that has lost the first. A dial and its handshake take less, so both ends
+// see both links within it.
 const simultaneity = 15 * time.Second
 
 // redialAfter is how old a link must be before another one that the same remote dials replaces it, on a wire where the
@@ -122,8 +122,8 @@ func (l *link) settled(now time.Time) bool {
 	return l.state >= established || now.Sub(l.arrived) >= simultaneity
 }
 
-// prefers reports whether l is the one to keep of two links: the one that the lower node id dialed; of two that the same
-// end dialed, the older one.
+// prefers reports whether l is the one to keep of two links: the one that the lower node id dialed; of two that the
+// same end dialed, the older one.
 func (l *link) prefers(old *link, self transport.NodeID) bool {
 	return l.side != old.side && (l.side == muxer.Dialer) == (self < old.peer.id)
 }
@@ -139,7 +139,8 @@ func (p *peer) shares(l *link) bool {
 // then subscribers hear that the peer went down and came up.
 func (p *peer) redialedBy(side muxer.Side, guest bool, now time.Time) bool {
 	c := p.preferred
-	if side != muxer.Listener || c == nil || c.state == closing || p.standby != nil || c.guest && guest || !c.settled(now) {
+	switch {
+	case side != muxer.Listener, c == nil || c.state == closing, p.standby != nil, c.guest && guest, !c.settled(now):
 		return false
 	}
 	if c.confirms { // the ends agree on links, so dials may take as long as they like
@@ -158,11 +159,13 @@ func replaced() *DisconnectError {
 	return &DisconnectError{Code: muxer.CodeDuplicate, Reason: "replaced by a newer link"}
 }
 
-// checkDuplicate refuses a new link that is one too many. While the remote may still decline the preferred one, none is.
+// checkDuplicate refuses a new link that is one too many. While the remote may still decline the preferred one, none
+// is.
 //
 // Which of two simultaneous dials both ends keep: where the ends confirm links, the lower node id decides. It takes the
-// first link that comes and refuses the second. The higher one takes what it gets, so the two never take different ones,
-// and no link is given up that was in use. On a wire without that (comet) both take both, and keep the preferred one.
+// first link that comes and refuses the second. The higher one takes what it gets, so the two never take different
+// ones, and no link is given up that was in use. On a wire without that (comet) both take both, and keep the preferred
+// one.
 func (p *peer) checkDuplicate(l *link, self transport.NodeID, now time.Time) *DisconnectError {
 	c := p.preferred
 	if c == nil || c.state == closing || p.shares(l) || p.redialedBy(l.side, l.guest, now) {
@@ -206,8 +209,8 @@ func (t *table) join(l *link, now time.Time) {
 	}
 }
 
-// establish records that the remote has accepted a link. It reports whether that is the preferred one, and which link is
-// a duplicate now.
+// establish records that the remote has accepted a link. It reports whether that is the preferred one, and which link
+// is a duplicate now.
 func (t *table) establish(l *link) (preferred bool, extra *link) {
 	if l.state == closing {
 		return false, nil

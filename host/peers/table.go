@@ -94,7 +94,8 @@ func (t *table) startDial(id transport.NodeID, d dial) {
 	t.tidy(p)
 }
 
-// endDial gives the dial's slot back. It keeps the claim of an upgrade: the caller passes it on to the link or drops it.
+// endDial gives the dial's slot back. It keeps the claim of an upgrade: the caller passes it on to the link or drops
+// it.
 func (t *table) endDial(p *peer) dial {
 	d := *p.dial
 	p.dial = nil

@@ -25,8 +25,8 @@ type Update struct {
 	Reason   *DisconnectError // on Down
 }
 
-// Subscription delivers the latest state of each peer, coalesced. A peer that went down and up again since the last Next
-// is reported once, as Down and then Up if the subscriber had seen it up. A peer that came and went unseen is not
+// Subscription delivers the latest state of each peer, coalesced. A peer that went down and up again since the last
+// Next is reported once, as Down and then Up if the subscriber had seen it up. A peer that came and went unseen is not
 // reported at all. An Up for a peer that the subscriber has seen up says that its channels have changed. A slow
 // subscriber delays nobody and costs at most one entry a peer.
 type Subscription struct {

@@ -11,10 +11,10 @@ import (
 // An upgrade probes a better peer while all outbound slots are full. It claims a worse, unprotected outbound peer, its
 // victim, which is evicted once the better one is up. No two upgrades claim the same victim.
 //
-// An attacker can afford to be useful all the time, so being more useful takes nobody's place. A victim has done nothing
-// useful during all of its link, or has a score below zero. The better peer must have earned its score on links that we
-// dialed (see creditOf) and be clearly above its victim. A victim is not dialed again for evictedBackoff, so upgrades
-// come to rest.
+// An attacker can afford to be useful all the time, so being more useful takes nobody's place. A victim has done
+// nothing useful during all of its link, or has a score below zero. The better peer must have earned its score on links
+// that we dialed (see creditOf) and be clearly above its victim. A victim is not dialed again for evictedBackoff, so
+// upgrades come to rest.
 const (
 	upgradeMargin = 20               // points that the better peer has at least, and is above its victim
 	upgradeAge    = 30 * time.Minute // minimum age of a victim's link: services need time to see what it is good for
@@ -83,7 +83,8 @@ func (e *evictor) keepVictim(claimer transport.NodeID, now time.Time) bool {
 	return ok
 }
 
-// evictVictim asks for the end of the victim, now that the upgrade is up. If no victim is left, the upgrade itself ends.
+// evictVictim asks for the end of the victim, now that the upgrade is up. If no victim is left, the upgrade itself
+// ends.
 func (e *evictor) evictVictim(claimer transport.NodeID, now time.Time) {
 	_, c, _ := e.victimOf(claimer) // before another one is chosen
 	if !e.keepVictim(claimer, now) {
@@ -98,8 +99,8 @@ func (e *evictor) evictVictim(claimer transport.NodeID, now time.Time) {
 	e.request(victim, &DisconnectError{Code: muxer.CodeEvicted, Reason: reason})
 }
 
-// promises holds peers whose score may earn them an upgrade, at most maxPromises. They are only hints where to look: the
-// decision asks the store.
+// promises holds peers whose score may earn them an upgrade, at most maxPromises. They are only hints where to look:
+// the decision asks the store.
 type promises struct {
 	store peerstore.Store
 	ids   map[transport.NodeID]struct{}
@@ -139,7 +140,9 @@ func (p *promises) prune(now time.Time) {
 }
 
 // best returns the peer with the best score, of those that may be dialed.
-func (p *promises) best(now time.Time, mayDial func(*peerstore.Record) bool) (rec peerstore.Record, score int, ok bool) {
+func (p *promises) best(
+	now time.Time, mayDial func(*peerstore.Record) bool,
+) (rec peerstore.Record, score int, ok bool) {
 	p.prune(now)
 	for id := range p.ids {
 		r, _ := p.store.Get(id)
