@@ -65,6 +65,7 @@ func TestBansHoldOverAllWires(t *testing.T) {
 				if was, err := server.PeerManager().Unban(b.target); !was || err != nil {
 					t.Fatalf("%v: %v %v", b.target, was, err)
 				}
+				time.Sleep(50 * time.Millisecond) // over QUIC a refusal of an address stands for 20 ms
 			}
 			if _, err := client.Dial(ctx, server.address(t)); err != nil {
 				t.Error(err)
