@@ -2,19 +2,17 @@ package handshake
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 
-	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
-
+	"github.com/switchyard-p2p/switchyard/internal/keycrypto"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // NodeKey is an ed25519 node key that lives in this process: the Identity of most nodes. It is immutable and may be used
 // concurrently. It prints as its node id, never as the secret.
 type NodeKey struct {
-	secret  ed25519.PrivateKey // seed and public key: 64 bytes, so that signing need not derive the public half again
+	secret  keycrypto.Ed25519Private
 	public  PublicKey
 	id      transport.NodeID
 	warning error
@@ -23,11 +21,11 @@ type NodeKey struct {
 var _ Identity = (*NodeKey)(nil)
 
 // SeedSize is the length in bytes of the secret that an ed25519 key grows from.
-const SeedSize = ed25519.SeedSize
+const SeedSize = keycrypto.Ed25519SeedSize
 
 // GenerateNodeKey makes a new key from the system's randomness.
 func GenerateNodeKey() (*NodeKey, error) {
-	_, secret, err := ed25519.GenerateKey(rand.Reader)
+	secret, err := keycrypto.NewEd25519()
 	if err != nil {
 		return nil, fmt.Errorf("generate a node key: %w", err)
 	}
@@ -36,11 +34,11 @@ func GenerateNodeKey() (*NodeKey, error) {
 
 // NewIdentity makes the key that grows from seed: always the same one, so tests use it with seeds of their own.
 func NewIdentity(seed [SeedSize]byte) *NodeKey {
-	return newNodeKey(ed25519.NewKeyFromSeed(seed[:]))
+	return newNodeKey(keycrypto.Ed25519FromSeed(seed))
 }
 
-func newNodeKey(secret ed25519.PrivateKey) *NodeKey {
-	public := PublicKey{Type: Ed25519, raw: string(secret[SeedSize:])}
+func newNodeKey(secret keycrypto.Ed25519Private) *NodeKey {
+	public := PublicKey{Type: Ed25519, raw: string(secret.Public())}
 	return &NodeKey{secret: secret, public: public, id: public.NodeID()}
 }
 
@@ -52,7 +50,7 @@ func (k *NodeKey) Sign(_ context.Context, p Purpose, msg []byte) ([]byte, error)
 	if err := p.Check(msg); err != nil {
 		return nil, err
 	}
-	return ed25519.Sign(k.secret, msg), nil
+	return k.secret.Sign(msg), nil
 }
 
 // Public is PublicKey without a context.

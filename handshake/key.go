@@ -3,8 +3,7 @@ package handshake
 import (
 	"fmt"
 
-	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
-
+	"github.com/switchyard-p2p/switchyard/internal/keycrypto"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -40,7 +39,7 @@ type PublicKey struct {
 }
 
 // Ed25519KeySize is the length of an ed25519 public key in bytes.
-const Ed25519KeySize = ed25519.PublicKeySize
+const Ed25519KeySize = keycrypto.Ed25519PublicSize
 
 // NewEd25519Key takes the 32 bytes of an ed25519 public key.
 func NewEd25519Key(raw []byte) (PublicKey, error) {
@@ -92,5 +91,5 @@ func (k PublicKey) Verify(msg, sig []byte) bool {
 	if k.Type != Ed25519 {
 		return verifyForeign(k, msg, sig)
 	}
-	return len(k.raw) == Ed25519KeySize && len(sig) == ed25519.SignatureSize && ed25519.Verify([]byte(k.raw), msg, sig)
+	return keycrypto.VerifyEd25519([]byte(k.raw), msg, sig)
 }

@@ -11,7 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
+	"github.com/switchyard-p2p/switchyard/internal/keycrypto"
 )
 
 // The node key file is the one that CometBFT writes (p2p/key.go), so that a node can keep its identity when it changes stacks:
@@ -111,10 +111,10 @@ func ParseNodeKey(data []byte) (*NodeKey, error) {
 	if err != nil {
 		return nil, &KeyFileError{Why: "the key is not base64", Err: err}
 	}
-	if len(secret) != ed25519.PrivateKeySize {
-		return nil, &KeyFileError{Why: fmt.Sprintf("the key has %d bytes, want %d", len(secret), ed25519.PrivateKeySize)}
+	if len(secret) != keycrypto.Ed25519PrivateSize {
+		return nil, &KeyFileError{Why: fmt.Sprintf("the key has %d bytes, want %d", len(secret), keycrypto.Ed25519PrivateSize)}
 	}
-	whole := ed25519.NewKeyFromSeed(secret[:SeedSize])
+	whole := keycrypto.Ed25519FromSeed([SeedSize]byte(secret))
 	if subtle.ConstantTimeCompare(whole, secret) != 1 {
 		return nil, &KeyFileError{Why: "the public half of the key does not belong to its secret half: the file is damaged"}
 	}

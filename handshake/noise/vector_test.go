@@ -3,6 +3,7 @@ package noise
 import (
 	"bufio"
 	"bytes"
+	"crypto/ecdh"
 	"encoding/hex"
 	"os"
 	"strings"
@@ -42,7 +43,11 @@ func pairOf(t *testing.T, private []byte) (k keyPair) {
 	if copy(k.private[:], private) != keySize {
 		t.Fatal("no key")
 	}
-	k.public = *k.private.Public()
+	secret, err := ecdh.X25519().NewPrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.public = [keySize]byte(secret.PublicKey().Bytes())
 	return k
 }
 

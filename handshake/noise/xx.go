@@ -4,24 +4,20 @@ import (
 	"crypto/sha256"
 	"fmt"
 
-	circl "github.com/cloudflare/circl/dh/x25519"
-	"github.com/oasisprotocol/curve25519-voi/primitives/x25519"
+	"github.com/switchyard-p2p/switchyard/internal/keycrypto"
 )
 
 // keyPair is an X25519 key.
 type keyPair struct {
-	private x25519.PrivateKey
-	public  x25519.PublicKey
+	private, public keycrypto.X25519Key
 }
 
 func newKeyPair() (keyPair, error) {
-	public, private, err := x25519.GenerateKey(nil)
+	private, public, err := keycrypto.NewX25519()
 	if err != nil {
 		return keyPair{}, fmt.Errorf("make a key: %w", err)
 	}
-	k := keyPair{*private, *public}
-	clear(private[:])
-	return k, nil
+	return keyPair{private, public}, nil
 }
 
 // symmetric is the SymmetricState of the specification: what both ends have hashed and agreed on so far.
@@ -46,11 +42,10 @@ func (s *symmetric) hash(data []byte) [sha256.Size]byte {
 func (s *symmetric) mixHash(data []byte) { s.h = s.hash(data) }
 
 // mixDH mixes the secret that our private key and the remote's public key share into the key.
-func (s *symmetric) mixDH(private *x25519.PrivateKey, public *x25519.PublicKey) error {
-	var shared circl.Key
+func (s *symmetric) mixDH(private, public *keycrypto.X25519Key) error {
+	var shared keycrypto.X25519Key
 	defer clear(shared[:])
-	// Circl's is nearly twice as fast as the standard library's and voi's, while voi makes keys faster than both.
-	if !circl.Shared(&shared, (*circl.Key)(private), (*circl.Key)(public)) { // RFC 7748, section 6.1: low-order points give zero
+	if !keycrypto.X25519(&shared, private, public) {
 		return ErrLowOrderKey
 	}
 	var key [keySize]byte
@@ -85,8 +80,8 @@ func (s *symmetric) openAndHash(sealed []byte) ([]byte, error) {
 // Write methods append to dst; read methods open in place and return the payload.
 type xx struct {
 	symmetric
-	e, s   keyPair          // our ephemeral and our static key
-	re, rs x25519.PublicKey // the remote's
+	e, s   keyPair             // our ephemeral and our static key
+	re, rs keycrypto.X25519Key // the remote's
 }
 
 // writeE writes the first message. Its payload, of which libp2p has none, is in the clear.

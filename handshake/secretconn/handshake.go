@@ -6,10 +6,8 @@ import (
 	"io"
 	"net"
 
-	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
-	"github.com/oasisprotocol/curve25519-voi/primitives/x25519"
-
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/internal/keycrypto"
 )
 
 // MaxEarlyData bounds Options.EarlyData, in bytes. Both ends write theirs before they read, so it must fit into the buffers of the
@@ -60,8 +58,8 @@ func shake(ctx context.Context, conn net.Conn, id handshake.Identity, opts Optio
 	if err != nil {
 		return nil, fmt.Errorf("sign the challenge: %w", err)
 	}
-	if len(sig) != ed25519.SignatureSize {
-		return nil, fmt.Errorf("sign the challenge: our signature has %d bytes, want %d", len(sig), ed25519.SignatureSize)
+	if len(sig) != keycrypto.Ed25519SignatureSize {
+		return nil, fmt.Errorf("sign the challenge: our signature has %d bytes, want %d", len(sig), keycrypto.Ed25519SignatureSize)
 	}
 	// The writer gathers both in the same frames, and sends them with one write.
 	if _, err = c.Write(encodeAuth(ourKey.Raw(), sig)); err == nil {
@@ -86,12 +84,12 @@ func shake(ctx context.Context, conn net.Conn, id handshake.Identity, opts Optio
 
 // exchangeKeys sends our ephemeral key, reads the remote's, and derives the secrets.
 func (c *Conn) exchangeKeys() (*secrets, error) {
-	local, private, err := x25519.GenerateKey(nil)
+	private, local, err := keycrypto.NewX25519()
 	if err != nil {
 		return nil, fmt.Errorf("make an ephemeral key: %w", err)
 	}
 	defer clear(private[:])
-	msg := encodeEphemeral(local)
+	msg := encodeEphemeral(&local)
 	if _, err = c.conn.Write(msg[:]); err != nil {
 		return nil, fmt.Errorf("send our ephemeral key: %w", err)
 	}
@@ -99,7 +97,7 @@ func (c *Conn) exchangeKeys() (*secrets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("remote's ephemeral key: %w", err)
 	}
-	s, err := deriveSecrets(private, local, &remote)
+	s, err := deriveSecrets(&private, &local, &remote)
 	if err != nil {
 		return nil, fmt.Errorf("remote's ephemeral key: %w", err)
 	}
@@ -107,7 +105,7 @@ func (c *Conn) exchangeKeys() (*secrets, error) {
 }
 
 // readEphemeral reads the remote's first message, the only one outside of frames. What arrived behind it stays for the frames.
-func (r *reader) readEphemeral() (key x25519.PublicKey, err error) {
+func (r *reader) readEphemeral() (key keycrypto.X25519Key, err error) {
 	for {
 		msg, size, err := delimited(r.buf[r.start:r.end], maxEphemeralMessage)
 		if err != nil {

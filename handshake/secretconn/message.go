@@ -3,9 +3,9 @@ package secretconn
 import (
 	"fmt"
 
-	"github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
-	"github.com/oasisprotocol/curve25519-voi/primitives/x25519"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/switchyard-p2p/switchyard/internal/keycrypto"
 )
 
 // Limits of what we read in the handshake, in bytes without the length prefix. Honest messages have 34 and 102 bytes; the room above is
@@ -44,19 +44,19 @@ func delimited(b []byte, limit uint64) (msg []byte, size int, err error) {
 }
 
 // ephemeralMessageSize is the length of our ephemeral message with its prefix.
-const ephemeralMessageSize = 3 + x25519.PublicKeySize
+const ephemeralMessageSize = 3 + keycrypto.X25519Size
 
 // encodeEphemeral is our first flight.
-func encodeEphemeral(key *x25519.PublicKey) (msg [ephemeralMessageSize]byte) {
+func encodeEphemeral(key *keycrypto.X25519Key) (msg [ephemeralMessageSize]byte) {
 	msg[0] = ephemeralMessageSize - 1
 	msg[1] = byte(protowire.EncodeTag(fieldValue, protowire.BytesType))
-	msg[2] = x25519.PublicKeySize
+	msg[2] = keycrypto.X25519Size
 	copy(msg[3:], key[:])
 	return msg
 }
 
 // decodeEphemeral reads the remote's BytesValue. (CometBFT pads or cuts a key of another length; we refuse it.)
-func decodeEphemeral(msg []byte) (key x25519.PublicKey, err error) {
+func decodeEphemeral(msg []byte) (key keycrypto.X25519Key, err error) {
 	var value []byte
 	err = eachField(msg, func(num protowire.Number, typ protowire.Type, v []byte) error {
 		if num == fieldValue {
@@ -78,14 +78,14 @@ func decodeEphemeral(msg []byte) (key x25519.PublicKey, err error) {
 }
 
 // authMessageSize is the length of our auth message with its prefix.
-const authMessageSize = 1 + 2 + 2 + ed25519.PublicKeySize + 2 + ed25519.SignatureSize
+const authMessageSize = 1 + 2 + 2 + keycrypto.Ed25519PublicSize + 2 + keycrypto.Ed25519SignatureSize
 
 // encodeAuth is our AuthSigMessage with its prefix. key and sig have their right lengths.
 func encodeAuth(key, sig []byte) []byte {
 	msg := make([]byte, 0, authMessageSize)
 	msg = append(msg, authMessageSize-1)
 	msg = protowire.AppendTag(msg, fieldPubKey, protowire.BytesType)
-	msg = append(msg, 2+ed25519.PublicKeySize)
+	msg = append(msg, 2+keycrypto.Ed25519PublicSize)
 	msg = protowire.AppendTag(msg, fieldEd25519, protowire.BytesType)
 	msg = protowire.AppendBytes(msg, key)
 	msg = protowire.AppendTag(msg, fieldSig, protowire.BytesType)
@@ -118,8 +118,8 @@ func decodeAuth(msg []byte) (key, sig []byte, err error) {
 	if key, err = decodeKey(pubKey); err != nil {
 		return nil, nil, err
 	}
-	if len(sig) != ed25519.SignatureSize {
-		return nil, nil, fmt.Errorf("%w: %d bytes, want %d", ErrBadSignature, len(sig), ed25519.SignatureSize)
+	if len(sig) != keycrypto.Ed25519SignatureSize {
+		return nil, nil, fmt.Errorf("%w: %d bytes, want %d", ErrBadSignature, len(sig), keycrypto.Ed25519SignatureSize)
 	}
 	return key, sig, nil
 }
@@ -137,8 +137,8 @@ func decodeKey(msg []byte) (key []byte, err error) {
 			return fmt.Errorf("%w: key has wire type %d", ErrMalformed, typ)
 		case key != nil:
 			return fmt.Errorf("%w: two keys", ErrMalformed)
-		case len(v) != ed25519.PublicKeySize:
-			return fmt.Errorf("%w: ed25519 key of %d bytes, want %d", ErrMalformed, len(v), ed25519.PublicKeySize)
+		case len(v) != keycrypto.Ed25519PublicSize:
+			return fmt.Errorf("%w: ed25519 key of %d bytes, want %d", ErrMalformed, len(v), keycrypto.Ed25519PublicSize)
 		}
 		key = v
 		return nil

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/oasisprotocol/curve25519-voi/primitives/x25519"
+	"github.com/switchyard-p2p/switchyard/internal/keycrypto"
 )
 
 func unhex(tb testing.TB, s string) []byte {
@@ -34,7 +34,7 @@ func TestDeriveKeysGolden(t *testing.T) {
 		{"d93d134e72f58f177642ac30f36b2d3cd4720aa7e60feb1296411a9009cf4524", false, "47a427bcc1ef6f0ce31dbf343bc8bbf49554b4dd1e2330fd97d0df23ecdbba10", "73e23adb7801179349ecf9c8cdf64d71d64a9f1145ba6730e5d029f99eaf8840"},
 		{"6104474c791cda24d952b356fb41a5d273c0ce6cc87d270b1701d0523cd5aa13", true, "1cb4397b9e478430321af4647da2ccbef62ff8888542d31cca3f626766c8080f", "673b23318826bd31ad1a4995c6e5095c4b092f5598aa0a96381a3e977bc0eaf9"},
 	} {
-		shared := x25519.SharedSecret(unhex(t, tc.shared))
+		shared := keycrypto.X25519Key(unhex(t, tc.shared))
 		receive, send, err := deriveKeys(&shared, tc.weAreLower)
 		if err != nil || hex.EncodeToString(receive) != tc.receive || hex.EncodeToString(send) != tc.send {
 			t.Errorf("%s, lower %t: receive %x, send %x, %v", tc.shared, tc.weAreLower, receive, send, err)
@@ -52,7 +52,7 @@ func TestDeriveChallenge(t *testing.T) {
 		m.append("DH_SECRET", shared)
 		want := m.challenge("SECRET_CONNECTION_MAC", 32)
 
-		l, u, s := x25519.PublicKey(lower), x25519.PublicKey(upper), x25519.SharedSecret(shared)
+		l, u, s := keycrypto.X25519Key(lower), keycrypto.X25519Key(upper), keycrypto.X25519Key(shared)
 		if got := deriveChallenge(&s, &l, &u, true); !bytes.Equal(got[:], want) {
 			t.Errorf("lower end: %x, want %x", got, want)
 		}
@@ -77,13 +77,13 @@ var lowOrderPoints = []string{
 func TestLowOrderPoints(t *testing.T) {
 	for _, text := range lowOrderPoints {
 		for _, topBit := range []byte{0, 0x80} {
-			remote := x25519.PublicKey(unhex(t, text))
+			remote := keycrypto.X25519Key(unhex(t, text))
 			remote[31] |= topBit
-			local, private, err := x25519.GenerateKey(nil)
+			private, local, err := keycrypto.NewX25519()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := deriveSecrets(private, local, &remote); !errors.Is(err, ErrLowOrderKey) {
+			if _, err := deriveSecrets(&private, &local, &remote); !errors.Is(err, ErrLowOrderKey) {
 				t.Errorf("%x: %v, want ErrLowOrderKey", remote, err)
 			}
 		}

@@ -17,9 +17,8 @@ import (
 	"slices"
 	"time"
 
-	voi "github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
-
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/internal/keycrypto"
 )
 
 // certificates are ours: one with an ed25519 key, for which signing and verifying together take half the time, and one with a key on P-256, for
@@ -53,11 +52,11 @@ func (s *Security) certificates(ctx context.Context, id handshake.Identity) (*ce
 	}
 	// Signing may take long, so it is not under the lock. Two connections may both come here; each uses its own.
 	c = &certificates{node: node, until: now.Add(certLife)}
-	_, edwards, err := ed25519.GenerateKey(rand.Reader)
+	edwards, err := keycrypto.NewEd25519()
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate's key: %w", err)
 	}
-	if c.ed25519, err = newCertificate(ctx, id, node, signer{edwards}, now); err != nil {
+	if c.ed25519, err = newCertificate(ctx, id, node, signer{ed25519.PrivateKey(edwards)}, now); err != nil {
 		return nil, err
 	}
 	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -73,7 +72,7 @@ func (s *Security) certificates(ctx context.Context, id handshake.Identity) (*ce
 	return c, nil
 }
 
-// signer signs in half of the time that the standard library takes.
+// signer signs with the faster implementation of keycrypto.
 type signer struct{ ed25519.PrivateKey }
 
 // Sign implements crypto.Signer.
@@ -81,7 +80,7 @@ func (s signer) Sign(rand io.Reader, msg []byte, opts crypto.SignerOpts) ([]byte
 	if opts.HashFunc() != 0 { // TLS and certificates sign what is not hashed
 		return s.PrivateKey.Sign(rand, msg, opts)
 	}
-	return voi.Sign(voi.PrivateKey(s.PrivateKey), msg), nil
+	return keycrypto.Ed25519Private(s.PrivateKey).Sign(msg), nil
 }
 
 func newCertificate(ctx context.Context, id handshake.Identity, node handshake.PublicKey, secret crypto.Signer, now time.Time) (*tls.Certificate, error) {
