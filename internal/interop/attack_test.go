@@ -36,14 +36,16 @@ var attacks = []struct {
 	{"silence at every step", func(t *testing.T, a *arena) {
 		hello := append([]byte{0x22, 0x0a, 0x20, 9}, make([]byte, 31)...) // 9 is the base point
 		var wg sync.WaitGroup
-		for name, first := range map[string][]byte{"nothing": nil, "one byte": hello[:1], "half a key": hello[:20], "a key": hello, "a key and half a frame": append(hello, make([]byte, 500)...)} {
+		for name, first := range map[string][]byte{"nothing": nil, "one byte": hello[:1], "half a key": hello[:20],
+			"a key": hello, "a key and half a frame": append(hello, make([]byte, 500)...)} {
 			c := a.dial(t)
 			if _, err := c.Write(first); err != nil {
 				t.Error(err)
 			}
 			wg.Go(func() { hangsUp(t, "silent after "+name, c, 9*time.Second) })
 		}
-		for name, first := range map[string][]byte{"a proof": nil, "a node info's length": {0x80, 0x02}, "half a node info": infoOf(t, "00")[:20]} {
+		for name, first := range map[string][]byte{"a proof": nil, "a node info's length": {0x80, 0x02},
+			"half a node info": infoOf(t, "00")[:20]} {
 			c := a.secured(t)
 			say(c, first)
 			wg.Go(func() { secretHangsUp(t, "silent after "+name, c, 9*time.Second) })
@@ -51,7 +53,8 @@ var attacks = []struct {
 		wg.Wait()
 	}},
 	{"garbage", func(t *testing.T, a *arena) {
-		for _, first := range []string{"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01", "\x00", "\x22", "\x22\x0a\x20" + string(bytes.Repeat([]byte{0xff}, 2000))} {
+		for _, first := range []string{"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01", "\x00", "\x22",
+			"\x22\x0a\x20" + string(bytes.Repeat([]byte{0xff}, 2000))} {
 			c := a.dial(t)
 			if _, err := c.Write([]byte(first)); err != nil {
 				t.Error(err)
@@ -195,7 +198,8 @@ var attacks = []struct {
 	}},
 	{"inbound flood", func(t *testing.T, a *arena) {
 		f := startFlood(t, a.TCP(t), 8, 64, func(c net.Conn) { _, _ = c.Write([]byte{0x22}) })
-		waitFor(t, 10*time.Second, "500 connections that begin a handshake", func() bool { return f.open.Load() >= 500 })
+		waitFor(t, 10*time.Second, "500 connections that begin a handshake",
+			func() bool { return f.open.Load() >= 500 })
 	}},
 }
 

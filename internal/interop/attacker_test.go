@@ -33,7 +33,8 @@ type arena struct {
 }
 
 func newArena(t *testing.T) *arena {
-	a := &arena{nodeDir: newNodeDir(t, network, "attacked", "services.echo.enabled=true", "admin.pprof=true"), t: t, answered: make(chan []byte, 1)}
+	a := &arena{nodeDir: newNodeDir(t, network, "attacked", "services.echo.enabled=true", "admin.pprof=true"), t: t,
+		answered: make(chan []byte, 1)}
 	a.Start(t)
 	a.real = cometpeer.Start(t, cometpeer.Config{Network: network, Moniker: "honest", NoPEX: true})
 	a.real.Echo.Swap(func(e p2p.Envelope) {
@@ -74,7 +75,7 @@ func (a *arena) hangUp() {
 	a.conns = nil
 }
 
-// secured is a connection that has proven a fresh key.
+// secured returns a connection that has proven a fresh key.
 func (a *arena) secured(t *testing.T) *secretconn.Conn {
 	t.Helper()
 	key, err := handshake.GenerateNodeKey()
@@ -95,7 +96,8 @@ func (a *arena) link(t *testing.T) *secretconn.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := secretconn.Handshake(t.Context(), a.dial(t), key, secretconn.Options{EarlyData: infoOf(t, string(key.ID()))})
+	c, err := secretconn.Handshake(t.Context(), a.dial(t), key,
+		secretconn.Options{EarlyData: infoOf(t, string(key.ID()))})
 	if err != nil {
 		t.Fatalf("secure an attacker's connection: %v", err)
 	}
@@ -109,7 +111,8 @@ func (a *arena) link(t *testing.T) *secretconn.Conn {
 // infoOf encodes a node info with its length, as it travels.
 func infoOf(t *testing.T, id string) []byte {
 	t.Helper()
-	info := p2p.DefaultNodeInfo{ProtocolVersion: p2p.NewProtocolVersion(8, 11, 0), DefaultNodeID: p2p.ID(id), ListenAddr: "127.0.0.1:1", Network: network, Version: "1", Moniker: "attacker",
+	info := p2p.DefaultNodeInfo{ProtocolVersion: p2p.NewProtocolVersion(8, 11, 0), DefaultNodeID: p2p.ID(id),
+		ListenAddr: "127.0.0.1:1", Network: network, Version: "1", Moniker: "attacker",
 		Channels: []byte{pex.PexChannel, cometpeer.EchoChannel}, Other: p2p.DefaultNodeInfoOther{TxIndex: "off"}}
 	b, err := info.ToProto().Marshal()
 	if err != nil {

@@ -16,7 +16,8 @@ var releases = []struct {
 	version string
 	drop    []string // replacements in its go.mod that module proxies no longer serve; the replaced modules do as well
 }{
-	{"v0.34.35", []string{"github.com/adlio/schema@v1.3.6", "github.com/go-kit/kit@v0.13.0", "github.com/spf13/afero@v1.11.0"}},
+	{"v0.34.35", []string{"github.com/adlio/schema@v1.3.6", "github.com/go-kit/kit@v0.13.0",
+		"github.com/spf13/afero@v1.11.0"}},
 	{"v0.37.15", nil},
 	{"v0.38.26", nil},
 	{"v1.0.1", nil},

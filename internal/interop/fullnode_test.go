@@ -59,7 +59,8 @@ func startFullNode(t *testing.T, program string) *fullNode {
 		config.WriteConfigFile(filepath.Join(home, "config", "config.toml"), c)
 		n.rpc = "http://" + n.rpc
 		n.process = programtest.Launch(t, program, "start", "--home", home, "--proxy_app=kvstore")
-		if within(60*time.Second, func() bool { h, err := n.height(t); return err == nil && h > 0 || n.ended() }) && !n.ended() {
+		if within(60*time.Second, func() bool { h, err := n.height(t); return err == nil && h > 0 || n.ended() }) &&
+			!n.ended() {
 			return n
 		}
 		n.process.Kill()
@@ -147,7 +148,8 @@ func testFullNode(t *testing.T, program string) {
 		for _, p := range info.Result.Peers {
 			i := p.NodeInfo
 			if i.ID == ours.NodeID {
-				if i.Moniker != "our-node" || i.Network != full.chain || !strings.EqualFold(i.Channels, fmt.Sprintf("%02x", pex.ChannelID)) || i.Listen != ours.TCP(t) {
+				if i.Moniker != "our-node" || i.Network != full.chain ||
+					!strings.EqualFold(i.Channels, fmt.Sprintf("%02x", pex.ChannelID)) || i.Listen != ours.TCP(t) {
 					t.Errorf("net_info shows %+v", p)
 				}
 				return true
@@ -167,13 +169,16 @@ func testFullNode(t *testing.T, program string) {
 		t.Fatalf("peers: %+v", peers)
 	}
 	p := peers[0]
-	if string(p.NodeID) != full.id || p.Direction != admin.Outbound || p.Wire != "comet" || p.Transport != "tcp" || p.Security != "secretconn" || p.Muxer != "mconn" ||
-		p.Network != full.chain || p.Moniker == "" || !p.Trusted || !slices.Contains(p.Channels, int(pex.ChannelID)) || !strings.HasPrefix(p.PeerID, "12D3Koo") ||
+	if string(p.NodeID) != full.id || p.Direction != admin.Outbound || p.Wire != "comet" || p.Transport != "tcp" ||
+		p.Security != "secretconn" || p.Muxer != "mconn" ||
+		p.Network != full.chain || p.Moniker == "" || !p.Trusted || !slices.Contains(p.Channels, int(pex.ChannelID)) ||
+		!strings.HasPrefix(p.PeerID, "12D3Koo") ||
 		!strings.HasSuffix(p.Address, "/mconn/"+full.id) || p.Sent == 0 || p.Received == 0 {
 		t.Errorf("peers: %+v", p)
 	}
 	status := ask[admin.Status](t, "status", "--json", "--home", ours.Home)
-	if string(status.NodeID) != ours.NodeID || status.Network != full.chain || status.Moniker != "our-node" || status.Peers != (admin.PeerCounts{Outbound: 1, Trusted: 1}) || status.Store.Known < 1 {
+	if string(status.NodeID) != ours.NodeID || status.Network != full.chain || status.Moniker != "our-node" ||
+		status.Peers != (admin.PeerCounts{Outbound: 1, Trusted: 1}) || status.Store.Known < 1 {
 		t.Errorf("status: %+v", status)
 	}
 
@@ -181,7 +186,8 @@ func testFullNode(t *testing.T, program string) {
 	if dialed.Info.Network != full.chain || !slices.Contains(dialed.Info.Channels, 0x20) {
 		t.Errorf("dial: %+v", dialed)
 	}
-	if trips := ask[programtest.Trips](t, "ping", address, "--json", "--count", "3", "--interval", "10ms"); !trips.OK || trips.Count != 3 || trips.RTT.Min <= 0 {
+	if trips := ask[programtest.Trips](t, "ping", address, "--json", "--count", "3", "--interval", "10ms"); !trips.OK ||
+		trips.Count != 3 || trips.RTT.Min <= 0 {
 		t.Errorf("ping: %+v", trips)
 	}
 	if f := refuse(t, "echo", address, "--json"); !strings.Contains(f.Error, "no echo service (channel 0x7e)") {

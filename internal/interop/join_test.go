@@ -52,7 +52,8 @@ func startComets(t *testing.T, count int) (seed *cometpeer.Node, nodes []*cometp
 	seed = cometpeer.Start(t, cometpeer.Config{Network: network, Moniker: "seed"})
 	nodes = append(nodes, seed)
 	for i := 1; i < count; i++ {
-		nodes = append(nodes, cometpeer.Start(t, cometpeer.Config{Network: network, Moniker: fmt.Sprintf("comet-%d", i), Seeds: []string{seed.Address()}}))
+		nodes = append(nodes, cometpeer.Start(t,
+			cometpeer.Config{Network: network, Moniker: fmt.Sprintf("comet-%d", i), Seeds: []string{seed.Address()}}))
 	}
 	waitFor(t, 60*time.Second, "the CometBFT nodes know the seed", func() bool {
 		for _, n := range nodes[1:] {
@@ -71,7 +72,8 @@ func startComets(t *testing.T, count int) (seed *cometpeer.Node, nodes []*cometp
 func TestJoin(t *testing.T) {
 	seed, comets := startComets(t, 6)
 	ours := node.Start(t, node.Config{
-		Network: network, Moniker: "switchyard-1", Channels: []muxer.Channel{echoChannel}, PEX: &pex.Config{}, Seeds: []string{seed.Address()},
+		Network: network, Moniker: "switchyard-1", Channels: []muxer.Channel{echoChannel}, PEX: &pex.Config{},
+		Seeds: []string{seed.Address()},
 	})
 	began := time.Now()
 	waitFor(t, 20*time.Second, "connected to all six", func() bool { return len(ours.Host.Peers()) == len(comets) })
@@ -79,16 +81,21 @@ func TestJoin(t *testing.T) {
 
 	for _, c := range comets {
 		var peer p2p.Peer
-		waitFor(t, 5*time.Second, "the switch lists us", func() bool { peer = c.Switch.Peers().Get(cometID(ours)); return peer != nil })
+		waitFor(t, 5*time.Second, "the switch lists us", func() bool {
+			peer = c.Switch.Peers().Get(cometID(ours))
+			return peer != nil
+		})
 		info := peer.NodeInfo().(p2p.DefaultNodeInfo)
 		if info.ID() != cometID(ours) || info.Moniker != "switchyard-1" || info.Network != network {
 			t.Errorf("%s shows %+v", c.Info.Moniker, info)
 		}
-		if got := slices.Sorted(slices.Values(info.Channels)); !bytes.Equal(got, []byte{pex.ChannelID, cometpeer.EchoChannel}) {
+		if got := slices.Sorted(slices.Values(info.Channels)); !bytes.Equal(got,
+			[]byte{pex.ChannelID, cometpeer.EchoChannel}) {
 			t.Errorf("%s shows channels %x", c.Info.Moniker, got)
 		}
 		theirs, ok := ours.Host.Peer(transport.NodeID(c.ID()))
-		if !ok || theirs.Moniker != c.Info.Moniker || theirs.Network != network || theirs.Wire != "comet" || theirs.Security != "secretconn" || theirs.Muxer != "mconn" {
+		if !ok || theirs.Moniker != c.Info.Moniker || theirs.Network != network || theirs.Wire != "comet" ||
+			theirs.Security != "secretconn" || theirs.Muxer != "mconn" {
 			t.Errorf("we show %+v for %s", theirs, c.Info.Moniker)
 		}
 	}
@@ -102,7 +109,10 @@ func TestJoin(t *testing.T) {
 	})
 	for _, c := range comets {
 		waitFor(t, 10*time.Second, "our store holds the address of "+c.Info.Moniker, func() bool {
-			return slices.ContainsFunc(ours.Host.PeerManager().Addresses(transport.NodeID(c.ID())), func(a transport.Address) bool { return a.CometString() == c.Address() })
+			return slices.ContainsFunc(ours.Host.PeerManager().Addresses(transport.NodeID(c.ID())),
+				func(a transport.Address) bool {
+					return a.CometString() == c.Address()
+				})
 		})
 	}
 	for _, c := range comets {
@@ -142,7 +152,8 @@ func echoes(t *testing.T, ours *node.Node, c *cometpeer.Node) {
 			t.Fatalf("answer %d: %v", i, err)
 		}
 		if e.From != id || !bytes.Equal(e.Message, want) {
-			t.Fatalf("answer %d from %s has %d bytes and differs from the %d sent", i, e.From.Short(), len(e.Message), len(want))
+			t.Fatalf("answer %d from %s has %d bytes and differs from the %d sent", i, e.From.Short(), len(e.Message),
+				len(want))
 		}
 	}
 	if err := <-sent; err != nil {
@@ -188,7 +199,8 @@ func echoes(t *testing.T, ours *node.Node, c *cometpeer.Node) {
 // TestWrongNetwork checks that a node of another network is refused with that reason, whichever end dials.
 func TestWrongNetwork(t *testing.T) {
 	foreign := cometpeer.Start(t, cometpeer.Config{Network: "another-net", Moniker: "foreign"})
-	ours := node.Start(t, node.Config{Network: network, Moniker: "ours", Channels: []muxer.Channel{echoChannel}, PEX: &pex.Config{}})
+	ours := node.Start(t, node.Config{Network: network, Moniker: "ours", Channels: []muxer.Channel{echoChannel},
+		PEX: &pex.Config{}})
 	events := ours.Host.Events(t.Context())
 	addr, err := transport.ParseAddress(foreign.Address())
 	if err != nil {

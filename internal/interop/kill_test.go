@@ -22,8 +22,10 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	const rounds = 20
 	_, comets := startComets(t, 3)
 	// With so much room no bucket is ever full, so no peer loses its place.
-	ours := newNodeDir(t, network, "killed", "peers.max_outbound=3", "peers.max_known=1000000", fmt.Sprintf("peers.bootstrap=[%q, %q, %q]", comets[0].Address(), comets[1].Address(), comets[2].Address()))
-	l := &ledger{nodeDir: ours, rnd: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1)), known: map[string]bool{}, bans: map[string]bool{}}
+	ours := newNodeDir(t, network, "killed", "peers.max_outbound=3", "peers.max_known=1000000",
+		fmt.Sprintf("peers.bootstrap=[%q, %q, %q]", comets[0].Address(), comets[1].Address(), comets[2].Address()))
+	l := &ledger{nodeDir: ours, rnd: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1)), known: map[string]bool{},
+		bans: map[string]bool{}}
 	for _, c := range comets { // what PEX can report
 		for range 300 {
 			a := l.stranger(t)
@@ -55,7 +57,8 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	p.Stop(t)
 	ours.Start(t)
 	l.check(t, "after an orderly stop")
-	t.Logf("killed %d times, %d of them while starting: %d peers and %d bans are there", rounds, killed, len(l.known), len(l.bans))
+	t.Logf("killed %d times, %d of them while starting: %d peers and %d bans are there", rounds, killed, len(l.known),
+		len(l.bans))
 	if len(l.known) < 100 || len(l.bans) < 20 {
 		t.Error("too little happened for this test to mean anything")
 	}
@@ -80,7 +83,8 @@ type ledger struct {
 // stranger returns an address at which no node answers.
 func (l *ledger) stranger(t *testing.T) *p2p.NetAddress {
 	t.Helper()
-	a, err := p2p.NewNetAddressString(fmt.Sprintf("%016x%016x%08x@127.%d.%d.%d:1", l.rnd.Uint64(), l.rnd.Uint64(), l.rnd.Uint32(), 1+l.rnd.IntN(250), l.rnd.IntN(250), 1+l.rnd.IntN(250)))
+	a, err := p2p.NewNetAddressString(fmt.Sprintf("%016x%016x%08x@127.%d.%d.%d:1", l.rnd.Uint64(), l.rnd.Uint64(),
+		l.rnd.Uint32(), 1+l.rnd.IntN(250), l.rnd.IntN(250), 1+l.rnd.IntN(250)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,8 @@ func TestSimultaneousDial(t *testing.T) {
 		// one reports whether each end has the other as its only peer and a message comes back, so that both mean the
 		// same link.
 		one := func() bool {
-			if _, up := ours.Host.Peer(id); !up || c.Peer(string(ours.Key.ID())) == nil || !echoed(t, ours, id, byte(round)) {
+			if _, up := ours.Host.Peer(id); !up || c.Peer(string(ours.Key.ID())) == nil ||
+				!echoed(t, ours, id, byte(round)) {
 				return false
 			}
 			return c.Switch.Peers().Size() == 1 && c.Peer(string(ours.Key.ID())) != nil && len(ours.Host.Peers()) == 1
@@ -66,14 +67,17 @@ func TestSimultaneousDial(t *testing.T) {
 				t.Errorf("round %d: no agreement once more", round)
 			}
 			if _, up := ours.Host.Peer(id); !up || c.Peer(string(ours.Key.ID())) != nil {
-				t.Errorf("round %d: our end has the link: %v; CometBFT's: %v", round, up, c.Peer(string(ours.Key.ID())) != nil)
+				t.Errorf("round %d: our end has the link: %v; CometBFT's: %v", round, up,
+					c.Peer(string(ours.Key.ID())) != nil)
 			}
 			ours.Host.Disconnect(id, muxer.CodeDuplicate, "the remote has forgotten this link")
 			waitFor(t, 20*time.Second, "one link that both ends have, after the forgotten one has ended", one)
 			t.Logf("round %d: one link after %v", round, time.Since(began))
 		}
 		ours.Stop()
-		waitFor(t, 10*time.Second, "CometBFT sees that we have gone", func() bool { return c.Switch.Peers().Size() == 0 })
+		waitFor(t, 10*time.Second, "CometBFT sees that we have gone", func() bool {
+			return c.Switch.Peers().Size() == 0
+		})
 	}
 }
 
@@ -123,7 +127,10 @@ func TestReconnects(t *testing.T) {
 			t.Fatalf("reconnect %d: echo %v, %v", i, e.Message, err)
 		}
 		var peer p2p.Peer // CometBFT may answer before its set has the peer
-		waitFor(t, 10*time.Second, "CometBFT has the peer", func() bool { peer = c.Peer(string(ours.Key.ID())); return peer != nil })
+		waitFor(t, 10*time.Second, "CometBFT has the peer", func() bool {
+			peer = c.Peer(string(ours.Key.ID()))
+			return peer != nil
+		})
 		if i%2 == 0 {
 			ours.Host.Disconnect(id, muxer.CodeRequested, "test")
 		} else {

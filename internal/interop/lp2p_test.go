@@ -27,23 +27,27 @@ import (
 
 // dual starts a node that speaks both wires, over TCP and QUIC, and on request echoes on the echo channel.
 func dual(t *testing.T, echoes bool) *node.Node {
-	n := node.Start(t, node.Config{Network: network, Moniker: "dual", Channels: []muxer.Channel{echoChannel}, Tune: func(hc *host.Config) {
-		secure := tls.New(tls.Config{})
-		mux, err := yamux.New(yamux.Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w, err := libp2p.New(libp2p.Config{Identity: hc.Identity, Securities: []handshake.Security{noise.New(), secure}, Muxers: []muxer.StreamMuxer{mux}, Logger: hc.Logger})
-		if err != nil {
-			t.Fatal(err)
-		}
-		q, err := quic.New(quic.Config{}, quic.Env{Identity: hc.Identity, TLS: secure, RemoteKey: tls.RemoteKey, Logger: hc.Logger})
-		if err != nil {
-			t.Fatal(err)
-		}
-		hc.Wires, hc.Transports = append(hc.Wires, w), append(hc.Transports, q)
-		hc.Listen = append(hc.Listen, ma.StringCast("/ip4/127.0.0.1/udp/0/quic-v1"))
-	}})
+	n := node.Start(t, node.Config{Network: network, Moniker: "dual", Channels: []muxer.Channel{echoChannel},
+		Tune: func(hc *host.Config) {
+			secure := tls.New(tls.Config{})
+			mux, err := yamux.New(yamux.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w, err := libp2p.New(libp2p.Config{Identity: hc.Identity,
+				Securities: []handshake.Security{noise.New(), secure},
+				Muxers:     []muxer.StreamMuxer{mux}, Logger: hc.Logger})
+			if err != nil {
+				t.Fatal(err)
+			}
+			q, err := quic.New(quic.Config{},
+				quic.Env{Identity: hc.Identity, TLS: secure, RemoteKey: tls.RemoteKey, Logger: hc.Logger})
+			if err != nil {
+				t.Fatal(err)
+			}
+			hc.Wires, hc.Transports = append(hc.Wires, w), append(hc.Transports, q)
+			hc.Listen = append(hc.Listen, ma.StringCast("/ip4/127.0.0.1/udp/0/quic-v1"))
+		}})
 	if echoes {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
@@ -94,7 +98,9 @@ func TestCometOverLibp2pDialsUs(t *testing.T) {
 	})
 
 	self := ours.Key.Public().PeerID()
-	theirs := cometlp2p.Start(t, cometlp2p.Config{Network: network, Peers: []config.LibP2PBootstrapPeer{{Host: "127.0.0.1:" + quicPort(t, ours), ID: self}}})
+	theirs := cometlp2p.Start(t,
+		cometlp2p.Config{Network: network,
+			Peers: []config.LibP2PBootstrapPeer{{Host: "127.0.0.1:" + quicPort(t, ours), ID: self}}})
 	got := make(chan []byte, 1)
 	theirs.Echo.Swap(func(e p2p.Envelope) { got <- e.Message.(*cometpeer.Raw).Bytes })
 	peer := theirs.Peer(self)
@@ -111,7 +117,8 @@ func TestCometOverLibp2pDialsUs(t *testing.T) {
 	tcpGot := make(chan []byte, 1)
 	plain.Echo.Swap(func(e p2p.Envelope) { tcpGot <- e.Message.(*cometpeer.Raw).Bytes })
 	want := pattern(5000)
-	if !plain.Peer(string(ours.Key.ID())).Send(p2p.Envelope{ChannelID: cometpeer.EchoChannel, Message: &cometpeer.Raw{Bytes: want}}) {
+	if !plain.Peer(string(ours.Key.ID())).Send(p2p.Envelope{ChannelID: cometpeer.EchoChannel,
+		Message: &cometpeer.Raw{Bytes: want}}) {
 		t.Fatal("CometBFT could not send over TCP")
 	}
 	await(t, tcpGot, want)

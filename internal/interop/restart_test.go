@@ -24,7 +24,8 @@ func TestRestartWithoutSeed(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		var wg sync.WaitGroup
 		wg.Go(func() { _ = store.Run(ctx) })
-		n := node.Start(t, node.Config{Network: network, Moniker: "ours", Store: store, Channels: []muxer.Channel{echoChannel}, PEX: &pex.Config{}, Seeds: seeds})
+		n := node.Start(t, node.Config{Network: network, Moniker: "ours", Store: store,
+			Channels: []muxer.Channel{echoChannel}, PEX: &pex.Config{}, Seeds: seeds})
 		return n, func() {
 			n.Stop()
 			cancel()
@@ -41,6 +42,8 @@ func TestRestartWithoutSeed(t *testing.T) {
 	second, stop := run(nil)
 	defer stop()
 	began := time.Now()
-	waitFor(t, 20*time.Second, "connected to all that are left", func() bool { return len(second.Host.Peers()) == len(comets)-1 })
+	waitFor(t, 20*time.Second, "connected to all that are left", func() bool {
+		return len(second.Host.Peers()) == len(comets)-1
+	})
 	t.Logf("found %d peers again after %v", len(comets)-1, time.Since(began))
 }

@@ -33,7 +33,9 @@ func TestSilentConnections(t *testing.T) {
 			}
 			took = append(took, time.Since(began))
 			c.Switch.StopPeerGracefully(peer)
-			waitFor(t, 10*time.Second, "our node sees that the peer has gone", func() bool { return len(ours.Host.Peers()) == 0 })
+			waitFor(t, 10*time.Second, "our node sees that the peer has gone", func() bool {
+				return len(ours.Host.Peers()) == 0
+			})
 		}
 		slices.Sort(took)
 		return took[connects/2], took[connects-1]
@@ -45,7 +47,8 @@ func TestSilentConnections(t *testing.T) {
 	crowded, crowdedWorst := measure()
 	open := f.open.Load()
 	f.stop()
-	t.Logf("%d connects of a real peer: median %v, worst %v; beside %d silent connections (%d were made): median %v, worst %v",
+	t.Logf("%d connects of a real peer: median %v, worst %v; beside %d silent connections (%d were made): median %v, "+
+		"worst %v",
 		connects, alone, aloneWorst, open, f.made.Load(), crowded, crowdedWorst)
 	if crowded > alone+time.Second {
 		t.Error("silent connections delay a real peer")
@@ -65,7 +68,8 @@ func startFlood(t *testing.T, address string, ips, each int, greet func(net.Conn
 	f := &flood{cancel: cancel}
 	t.Cleanup(f.stop)
 	for i := range ips {
-		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(fmt.Sprintf("127.0.0.%d", 2+i))}, Timeout: 5 * time.Second}
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(fmt.Sprintf("127.0.0.%d", 2+i))},
+			Timeout: 5 * time.Second}
 		for range each {
 			f.done.Go(func() {
 				again := time.NewTicker(50 * time.Millisecond) // bounds what the flood costs this process

@@ -41,10 +41,12 @@ func stacks(b *testing.B, p pairing) []secured {
 	return []secured{
 		{"switchyard",
 			func(ctx context.Context, c net.Conn) (net.Conn, error) {
-				return ourDialer.Secure(ctx, c, handshake.Securing{Side: muxer.Dialer, Identity: ourKey, Want: other.ID(), Muxers: muxers})
+				return ourDialer.Secure(ctx, c,
+					handshake.Securing{Side: muxer.Dialer, Identity: ourKey, Want: other.ID(), Muxers: muxers})
 			},
 			func(ctx context.Context, c net.Conn) (net.Conn, error) {
-				return ourListener.Secure(ctx, c, handshake.Securing{Side: muxer.Listener, Identity: other, Muxers: muxers})
+				return ourListener.Secure(ctx, c,
+					handshake.Securing{Side: muxer.Listener, Identity: other, Muxers: muxers})
 			}},
 		{"go-libp2p",
 			func(ctx context.Context, c net.Conn) (net.Conn, error) {
@@ -132,7 +134,10 @@ func BenchmarkThroughput(b *testing.B) {
 	for _, p := range pairings {
 		for _, read := range []int{64 << 10, 4 << 10} {
 			for _, s := range stacks(b, p) {
-				b.Run(p.name+"/"+map[int]string{64 << 10: "by64K", 4 << 10: "by4K"}[read]+"/"+s.name, func(b *testing.B) { benchStream(b, s, 64<<10, read) })
+				b.Run(p.name+"/"+map[int]string{64 << 10: "by64K", 4 << 10: "by4K"}[read]+"/"+s.name,
+					func(b *testing.B) {
+						benchStream(b, s, 64<<10, read)
+					})
 			}
 		}
 	}

@@ -34,12 +34,14 @@ type pairing struct {
 }
 
 var pairings = []pairing{
-	{"noise", func() handshake.Security { return noise.New() }, func(k crypto.PrivKey, m []upgrader.StreamMuxer) (sec.SecureTransport, error) {
-		return gonoise.New(gonoise.ID, k, m)
-	}},
-	{"tls", func() handshake.Security { return tls.New(tls.Config{}) }, func(k crypto.PrivKey, m []upgrader.StreamMuxer) (sec.SecureTransport, error) {
-		return gotls.New(gotls.ID, k, m)
-	}},
+	{"noise", func() handshake.Security { return noise.New() },
+		func(k crypto.PrivKey, m []upgrader.StreamMuxer) (sec.SecureTransport, error) {
+			return gonoise.New(gonoise.ID, k, m)
+		}},
+	{"tls", func() handshake.Security { return tls.New(tls.Config{}) },
+		func(k crypto.PrivKey, m []upgrader.StreamMuxer) (sec.SecureTransport, error) {
+			return gotls.New(gotls.ID, k, m)
+		}},
 }
 
 var sides = []muxer.Side{muxer.Dialer, muxer.Listener}
@@ -149,7 +151,9 @@ func (p pairing) connect(tb testing.TB, s setup) (r both) {
 			b.Close()
 		}
 	}()
-	r.ours, r.oursErr = p.ours().Secure(ctx, a, handshake.Securing{Side: s.side, Identity: ourKey, Want: s.want.NodeID(), Muxers: s.ourMuxers, CheckKey: s.checkKey})
+	r.ours, r.oursErr = p.ours().Secure(ctx, a,
+		handshake.Securing{Side: s.side, Identity: ourKey, Want: s.want.NodeID(), Muxers: s.ourMuxers,
+			CheckKey: s.checkKey})
 	if r.oursErr != nil {
 		a.Close()
 	}

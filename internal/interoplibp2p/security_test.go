@@ -36,7 +36,8 @@ func each(t *testing.T, f func(t *testing.T, p pairing, side muxer.Side)) {
 // Remotes of every key type prove their keys, and we prove ours; both ends know the same ids.
 func TestKeyTypes(t *testing.T) {
 	keys := map[string]crypto.PrivKey{
-		"ed25519": newKey(t, crypto.Ed25519, 0), "secp256k1": newKey(t, crypto.Secp256k1, 0), "ecdsa": newKey(t, crypto.ECDSA, 0),
+		"ed25519": newKey(t, crypto.Ed25519, 0), "secp256k1": newKey(t, crypto.Secp256k1, 0),
+		"ecdsa":    newKey(t, crypto.ECDSA, 0),
 		"rsa 2048": newKey(t, crypto.RSA, 2048), "rsa 4096": newKey(t, crypto.RSA, 4096),
 	}
 	each(t, func(t *testing.T, p pairing, side muxer.Side) {
@@ -51,7 +52,8 @@ func TestKeyTypes(t *testing.T) {
 			if err := r.ends(); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			if r.ours.RemotePublicKey() != want || asked != want || r.their.RemotePeer() != peerIDOf(t, ourKey.Public()) {
+			if r.ours.RemotePublicKey() != want || asked != want ||
+				r.their.RemotePeer() != peerIDOf(t, ourKey.Public()) {
 				t.Errorf("%s: keys", name)
 			}
 		}
@@ -94,7 +96,8 @@ func TestEarlyMuxers(t *testing.T) {
 			{nil, []string{"/a"}, ""},
 			{[]string{"/a"}, nil, ""},
 		} {
-			s := setup{side: side, key: key, wantOfUs: peerIDOf(t, ourKey.Public()), ourMuxers: c.dialer, theirMuxers: c.listener}
+			s := setup{side: side, key: key, wantOfUs: peerIDOf(t, ourKey.Public()), ourMuxers: c.dialer,
+				theirMuxers: c.listener}
 			if side == muxer.Listener {
 				s.ourMuxers, s.theirMuxers = c.listener, c.dialer
 			}
@@ -103,8 +106,10 @@ func TestEarlyMuxers(t *testing.T) {
 				t.Fatal(err)
 			}
 			state := r.their.ConnState()
-			if r.ours.Muxer() != c.want || string(state.StreamMultiplexer) != c.want || state.UsedEarlyMuxerNegotiation != (c.want != "") {
-				t.Errorf("%v and %v: we %q, go-libp2p %q", c.dialer, c.listener, r.ours.Muxer(), state.StreamMultiplexer)
+			if r.ours.Muxer() != c.want || string(state.StreamMultiplexer) != c.want ||
+				state.UsedEarlyMuxerNegotiation != (c.want != "") {
+				t.Errorf("%v and %v: we %q, go-libp2p %q", c.dialer, c.listener, r.ours.Muxer(),
+					state.StreamMultiplexer)
 			}
 		}
 	})
@@ -151,11 +156,13 @@ func TestEcho(t *testing.T) {
 	})
 }
 
-// Between go-libp2p and us, each with its defaults, TLS and QUIC agree on keys with the post-quantum hybrid, whoever dials.
+// Between go-libp2p and us, each with its defaults, TLS and QUIC agree on keys with the post-quantum hybrid, whoever
+// dials.
 func TestPostQuantum(t *testing.T) {
 	for _, side := range sides {
 		t.Run("tls/"+side.String(), func(t *testing.T) {
-			r := pairings[1].connect(t, setup{side: side, key: newKey(t, crypto.Ed25519, 0), wantOfUs: peerIDOf(t, ourKey.Public())})
+			r := pairings[1].connect(t,
+				setup{side: side, key: newKey(t, crypto.Ed25519, 0), wantOfUs: peerIDOf(t, ourKey.Public())})
 			if err := r.ends(); err != nil {
 				t.Fatal(err)
 			}
@@ -195,7 +202,9 @@ func TestPostQuantum(t *testing.T) {
 		a.Close()
 		stop()
 		<-dialed
-		if got := seen.all(); len(got) < 2 || slices.ContainsFunc(got, func(id cryptotls.CurveID) bool { return id != cryptotls.X25519MLKEM768 }) {
+		if got := seen.all(); len(got) < 2 || slices.ContainsFunc(got, func(id cryptotls.CurveID) bool {
+			return id != cryptotls.X25519MLKEM768
+		}) {
 			t.Errorf("agreed on keys with %v", got)
 		}
 	})
@@ -230,7 +239,8 @@ func (e *exchanges) ServerConfig(id handshake.Identity) *cryptotls.Config {
 	return e.note(e.Security.ServerConfig(id))
 }
 
-func (e *exchanges) ClientConfig(ctx context.Context, id handshake.Identity, want transport.NodeID) (*cryptotls.Config, error) {
+func (e *exchanges) ClientConfig(ctx context.Context, id handshake.Identity, want transport.NodeID) (*cryptotls.Config,
+	error) {
 	c, err := e.Security.ClientConfig(ctx, id, want)
 	if err != nil {
 		return nil, err

@@ -179,8 +179,9 @@ func (t *cometTransport) Close() {
 func cometInfo(key p2p.NodeKey) p2p.DefaultNodeInfo {
 	return p2p.DefaultNodeInfo{
 		ProtocolVersion: p2p.NewProtocolVersion(version.P2PProtocol, version.BlockProtocol, 0), DefaultNodeID: key.ID(),
-		ListenAddr: "127.0.0.1:26656", Network: network, Version: version.TMCoreSemVer, Moniker: "bench", Channels: []byte{cometpeer.EchoChannel},
-		Other: p2p.DefaultNodeInfoOther{TxIndex: "off"},
+		ListenAddr: "127.0.0.1:26656", Network: network, Version: version.TMCoreSemVer, Moniker: "bench",
+		Channels: []byte{cometpeer.EchoChannel},
+		Other:    p2p.DefaultNodeInfoOther{TxIndex: "off"},
 	}
 }
 
@@ -203,7 +204,8 @@ func newCometStar(channels []byte) func(n int) (benchkit.Star, error) {
 			return nil, err
 		}
 		t := &cometStar{dir: dir, atHub: benchkit.NewWatch()}
-		cfg := cometpeer.Config{Network: network, NoPEX: true, MaxInbound: 1000, Channels: slices.Clone(channels), IP: benchkit.FreshIP()}
+		cfg := cometpeer.Config{Network: network, NoPEX: true, MaxInbound: 1000, Channels: slices.Clone(channels),
+			IP: benchkit.FreshIP()}
 		if t.hub, err = cometpeer.New(cfg, dir); err != nil {
 			return nil, err
 		}

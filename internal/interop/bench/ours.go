@@ -43,7 +43,10 @@ func newOurPair() (benchkit.Pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &hosttest.Pair{A: a.Host, B: b.Host, FromA: a.Channels[0], AtB: b.Channels[0], End: func() { a.Stop(); b.Stop() }}
+	p := &hosttest.Pair{A: a.Host, B: b.Host, FromA: a.Channels[0], AtB: b.Channels[0], End: func() {
+		a.Stop()
+		b.Stop()
+	}}
 	return p, p.Link(b.Address())
 }
 
@@ -88,7 +91,8 @@ type ourUpgrades struct {
 }
 
 func newOurUpgrades(n int) (benchkit.Star, error) {
-	u := &ourUpgrades{links: make([][2]*handshake.Link, n), arrived: map[transport.NodeID]chan *handshake.Link{}, t: node.TCP()}
+	u := &ourUpgrades{links: make([][2]*handshake.Link, n), arrived: map[transport.NodeID]chan *handshake.Link{},
+		t: node.TCP()}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	var err error
 	limits := handshake.Limits{Handshakes: 1 << 20, HandshakesPerIP: 1 << 20, AttemptsPerIP: 1 << 30}

@@ -58,10 +58,12 @@ func Start(tb testing.TB, c Config) *Node {
 	}
 	info := p2p.DefaultNodeInfo{
 		ProtocolVersion: p2p.NewProtocolVersion(version.P2PProtocol, version.BlockProtocol, 0),
-		DefaultNodeID:   p2p.PubKeyToID(n.Key.PubKey()), ListenAddr: fmt.Sprintf("127.0.0.1:%d", port), Network: c.Network, Version: version.TMCoreSemVer,
+		DefaultNodeID:   p2p.PubKeyToID(n.Key.PubKey()), ListenAddr: fmt.Sprintf("127.0.0.1:%d", port),
+		Network: c.Network, Version: version.TMCoreSemVer,
 		Moniker: "comet-lp2p", Channels: c.Channels, Other: p2p.DefaultNodeInfoOther{TxIndex: "off"},
 	}
-	n.Switch, err = lp2p.NewSwitch(info, n.Host, []lp2p.SwitchReactor{{Reactor: n.Echo, Name: "ECHO"}}, p2p.NopMetrics(), logger)
+	n.Switch, err = lp2p.NewSwitch(info, n.Host, []lp2p.SwitchReactor{{Reactor: n.Echo, Name: "ECHO"}},
+		p2p.NopMetrics(), logger)
 	if err == nil {
 		err = n.Switch.Start()
 	}

@@ -108,7 +108,8 @@ func start(c Config, dir string) (*Node, error) {
 	}
 	info := p2p.DefaultNodeInfo{
 		ProtocolVersion: p2p.NewProtocolVersion(version.P2PProtocol, version.BlockProtocol, 0),
-		DefaultNodeID:   key.ID(), ListenAddr: fmt.Sprintf("%s:%d", c.IP, port), Network: c.Network, Version: version.TMCoreSemVer,
+		DefaultNodeID:   key.ID(), ListenAddr: fmt.Sprintf("%s:%d", c.IP, port), Network: c.Network,
+		Version: version.TMCoreSemVer,
 		Moniker: c.Moniker, Channels: append([]byte{}, c.Channels...),
 		Other: p2p.DefaultNodeInfoOther{TxIndex: "off", RPCAddress: ""},
 	}
@@ -138,7 +139,8 @@ func start(c Config, dir string) (*Node, error) {
 	n.Book.AddOurAddress(self)
 	sw.SetAddrBook(n.Book)
 	if !c.NoPEX {
-		r := pex.NewReactor(n.Book, &pex.ReactorConfig{Seeds: c.Seeds, SeedMode: c.Seed, SeedDisconnectWaitPeriod: time.Minute})
+		r := pex.NewReactor(n.Book,
+			&pex.ReactorConfig{Seeds: c.Seeds, SeedMode: c.Seed, SeedDisconnectWaitPeriod: time.Minute})
 		r.SetLogger(logger)
 		sw.AddReactor("PEX", r)
 	}
@@ -198,7 +200,8 @@ func NewEchoReactor(channels []byte) *EchoReactor {
 func (r *EchoReactor) GetChannels() []*conn.ChannelDescriptor {
 	var out []*conn.ChannelDescriptor
 	for _, id := range r.channels {
-		out = append(out, &conn.ChannelDescriptor{ID: id, Priority: 1, SendQueueCapacity: 1000, RecvMessageCapacity: 22020096, MessageType: &Raw{}})
+		out = append(out, &conn.ChannelDescriptor{ID: id, Priority: 1, SendQueueCapacity: 1000,
+			RecvMessageCapacity: 22020096, MessageType: &Raw{}})
 	}
 	return out
 }

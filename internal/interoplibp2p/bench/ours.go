@@ -58,15 +58,17 @@ func newOurs(via string, listen bool) (*node, error) {
 	port := "/tcp/0"
 	if via == "quic" {
 		port = "/udp/0/quic-v1"
-		if carrier, err = quic.New(quic.Config{}, quic.Env{Identity: key, TLS: secure, RemoteKey: tls.RemoteKey}); err != nil {
+		if carrier, err = quic.New(quic.Config{},
+			quic.Env{Identity: key, TLS: secure, RemoteKey: tls.RemoteKey}); err != nil {
 			return nil, err
 		}
 	}
 	cfg := host.Config{
 		Network: network, Moniker: "bench", Version: "bench", Identity: key, Store: memory.New(peerstore.Limits{}),
 		Transports: []transport.Transport{carrier}, Wires: []handshake.Wire{w},
-		Peers:     peers.Config{MaxInbound: 1000, MaxOutbound: -1}, // no dials of its own
-		Handshake: host.HandshakeConfig{Limits: handshake.Limits{Handshakes: 1 << 20, HandshakesPerIP: 1 << 20, AttemptsPerIP: 1 << 30}},
+		Peers: peers.Config{MaxInbound: 1000, MaxOutbound: -1}, // no dials of its own
+		Handshake: host.HandshakeConfig{Limits: handshake.Limits{Handshakes: 1 << 20, HandshakesPerIP: 1 << 20,
+			AttemptsPerIP: 1 << 30}},
 	}
 	if listen {
 		cfg.Listen = []ma.Multiaddr{ma.StringCast("/ip4/" + benchkit.FreshIP() + port)}

@@ -34,7 +34,8 @@ func newTheirs(via string, listen bool) (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := []libp2p.Option{libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.ResourceManager(limits), libp2p.UserAgent("bench")}
+	opts := []libp2p.Option{libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.ResourceManager(limits),
+		libp2p.UserAgent("bench")}
 	addr := "/ip4/" + benchkit.FreshIP()
 	switch via {
 	case "noise", "tls":
@@ -130,7 +131,8 @@ func overStream(s io.Writer, far io.Reader, frame int, msg []byte, n int) error 
 	var failed error
 	wg.Go(func() {
 		if frame == 0 {
-			_, failed = io.CopyBuffer(io.Discard, struct{ io.Reader }{io.LimitReader(far, int64(n)*int64(len(msg)))}, make([]byte, 64<<10))
+			_, failed = io.CopyBuffer(io.Discard, struct{ io.Reader }{io.LimitReader(far, int64(n)*int64(len(msg)))},
+				make([]byte, 64<<10))
 			return
 		}
 		r := bufio.NewReaderSize(far, 64<<10)
@@ -209,7 +211,9 @@ func newTheirStar(via string) func(n int) (benchkit.Star, error) {
 			s.atHub.Expect(string(d.ID()))
 			s.dialers = append(s.dialers, d)
 		}
-		hub.Network().Notify(&netw.NotifyBundle{DisconnectedF: func(_ netw.Network, c netw.Conn) { s.atHub.Tell(string(c.RemotePeer()), false) }})
+		hub.Network().Notify(&netw.NotifyBundle{DisconnectedF: func(_ netw.Network, c netw.Conn) {
+			s.atHub.Tell(string(c.RemotePeer()), false)
+		}})
 		if s.sub, err = hub.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted)); err != nil {
 			return nil, err
 		}
@@ -224,7 +228,8 @@ func newTheirStar(via string) func(n int) (benchkit.Star, error) {
 
 // Setup returns when both ends have identified each other. Connect waits for its own end.
 func (s *theirStar) Setup(i int) error {
-	if err := s.dialers[i].Connect(context.Background(), peer.AddrInfo{ID: s.hub.ID(), Addrs: s.hub.Addrs()}); err != nil {
+	if err := s.dialers[i].Connect(context.Background(),
+		peer.AddrInfo{ID: s.hub.ID(), Addrs: s.hub.Addrs()}); err != nil {
 		return err
 	}
 	if !s.atHub.Within(10*time.Second, string(s.dialers[i].ID()), true) {

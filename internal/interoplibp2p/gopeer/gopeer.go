@@ -34,9 +34,11 @@ type Stack struct {
 // Stacks lists the combinations that both we and go-libp2p have.
 var Stacks = []Stack{
 	{"tcp-noise", "tcp", "noise", "yamux", "/ip4/127.0.0.1/tcp/0",
-		[]libp2p.Option{libp2p.Transport(gotcp.NewTCPTransport), libp2p.Security(gonoise.ID, gonoise.New), libp2p.Muxer(yamux.ID, yamux.DefaultTransport)}},
+		[]libp2p.Option{libp2p.Transport(gotcp.NewTCPTransport), libp2p.Security(gonoise.ID, gonoise.New),
+			libp2p.Muxer(yamux.ID, yamux.DefaultTransport)}},
 	{"tcp-tls", "tcp", "tls", "yamux", "/ip4/127.0.0.1/tcp/0",
-		[]libp2p.Option{libp2p.Transport(gotcp.NewTCPTransport), libp2p.Security(gotls.ID, gotls.New), libp2p.Muxer(yamux.ID, yamux.DefaultTransport)}},
+		[]libp2p.Option{libp2p.Transport(gotcp.NewTCPTransport), libp2p.Security(gotls.ID, gotls.New),
+			libp2p.Muxer(yamux.ID, yamux.DefaultTransport)}},
 	{"quic", "quic", "tls", "quic", "/ip4/127.0.0.1/udp/0/quic-v1",
 		[]libp2p.Option{libp2p.Transport(goquic.NewTransport)}},
 }

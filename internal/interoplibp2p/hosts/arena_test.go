@@ -43,7 +43,8 @@ type arena struct {
 }
 
 func newArena(t *testing.T) *arena {
-	a := &arena{nodeDir: newNodeDir(t, "services.echo.enabled=true", "admin.pprof=true", "limits.handshake_timeout="+strconv.Quote(arenaTimeout.String()),
+	a := &arena{nodeDir: newNodeDir(t, "services.echo.enabled=true", "admin.pprof=true",
+		"limits.handshake_timeout="+strconv.Quote(arenaTimeout.String()),
 		"limits.attempts_per_ip=10000", "peers.guests=24")}
 	a.start(t)
 	var err error
@@ -101,7 +102,7 @@ func (a *arena) dial(t *testing.T) net.Conn {
 	return conn
 }
 
-// proposed is a connection on which a security is agreed on.
+// proposed returns a connection on which a security is agreed on.
 func (a *arena) proposed(t *testing.T, security string) net.Conn {
 	t.Helper()
 	c := a.dial(t)
@@ -118,7 +119,8 @@ func (a *arena) secured(t *testing.T) (net.Conn, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := noise.New().Secure(t.Context(), a.proposed(t, "/noise"), handshake.Securing{Side: muxer.Dialer, Identity: key, Muxers: []string{"/yamux/1.0.0"}})
+	c, err := noise.New().Secure(t.Context(), a.proposed(t, "/noise"),
+		handshake.Securing{Side: muxer.Dialer, Identity: key, Muxers: []string{"/yamux/1.0.0"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +230,9 @@ func (a *arena) serves(t *testing.T, when string) (worst time.Duration) {
 		}
 		worst = max(worst, time.Since(began))
 		_ = h.Network().ClosePeer(a.peerID)
-		node.Await(t, when+": the program sees that the honest peer has gone", func() bool { return !a.lists(t, h.ID().String()) })
+		node.Await(t, when+": the program sees that the honest peer has gone", func() bool {
+			return !a.lists(t, h.ID().String())
+		})
 	}
 	return worst
 }

@@ -21,14 +21,18 @@ var attacks = []struct {
 	name string
 	run  func(t *testing.T, a *arena)
 }{
-	{"garbage", garbage}, {"endless negotiation", endlessNegotiation}, {"silence at every step", silence}, {"huge RSA keys", hugeKeys}, {"certificate tricks", certificateTricks},
-	{"identify answers", identifyAnswers}, {"foreign signed records", foreignRecords}, {"excess of protocols and addresses", excess}, {"pushes", pushFlood},
-	{"yamux windows", yamuxWindows}, {"yamux frames", yamuxFrames}, {"stream floods", streamFloods}, {"unread data", unreadData},
+	{"garbage", garbage}, {"endless negotiation", endlessNegotiation}, {"silence at every step", silence},
+	{"huge RSA keys", hugeKeys}, {"certificate tricks", certificateTricks},
+	{"identify answers", identifyAnswers}, {"foreign signed records", foreignRecords},
+	{"excess of protocols and addresses", excess}, {"pushes", pushFlood},
+	{"yamux windows", yamuxWindows}, {"yamux frames", yamuxFrames}, {"stream floods", streamFloods},
+	{"unread data", unreadData},
 }
 
 // garbage sends first bytes of no wire to both ports, which must be cut off.
 func garbage(t *testing.T, a *arena) {
-	for _, first := range []string{"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01", "\x00", "\x13/multistream/9.9.9\n", "\x13" + string(make([]byte, 2000)), "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"} {
+	for _, first := range []string{"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01", "\x00",
+		"\x13/multistream/9.9.9\n", "\x13" + string(make([]byte, 2000)), "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"} {
 		c := a.dial(t)
 		_, _ = c.Write([]byte(first))
 		hangsUp(t, fmt.Sprintf("garbage %.20q", first), c, arenaTimeout-time.Second)
@@ -70,9 +74,12 @@ func silence(t *testing.T, a *arena) {
 	}
 	for range each {
 		for what, first := range map[string][]byte{
-			"nothing": nil, "one byte": {0x13}, "multistream's header": lines(), "half a proposal": lines("/noise")[:24], "a refused proposal": lines("/nonsense"),
-			"noise was proposed": lines("/noise"), "half a Noise message": append(lines("/noise"), 0, 32, 1, 2, 3), "the first Noise message": append(append(lines("/noise"), 0, 32), make([]byte, 32)...),
-			"tls was proposed": lines("/tls/1.0.0"), "half a ClientHello": append(lines("/tls/1.0.0"), 0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc),
+			"nothing": nil, "one byte": {0x13}, "multistream's header": lines(),
+			"half a proposal": lines("/noise")[:24], "a refused proposal": lines("/nonsense"),
+			"noise was proposed": lines("/noise"), "half a Noise message": append(lines("/noise"), 0, 32, 1, 2, 3),
+			"the first Noise message": append(append(lines("/noise"), 0, 32), make([]byte, 32)...),
+			"tls was proposed":        lines("/tls/1.0.0"),
+			"half a ClientHello":      append(lines("/tls/1.0.0"), 0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc),
 		} {
 			c := a.dial(t)
 			_, _ = c.Write(first)
@@ -126,7 +133,8 @@ func (a *arena) silentDatagrams(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-		_, err = lib.Dial(ctx, &mute{PacketConn: pc, left: 1}, to, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"libp2p"}}, &lib.Config{})
+		_, err = lib.Dial(ctx, &mute{PacketConn: pc, left: 1}, to,
+			&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"libp2p"}}, &lib.Config{})
 		cancel()
 		if err == nil {
 			t.Error("a handshake of one datagram succeeded")

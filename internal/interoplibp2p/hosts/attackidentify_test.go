@@ -122,7 +122,8 @@ func foreignRecords(t *testing.T, a *arena) {
 			t.Fatal(err)
 		}
 		rec := peer.NewPeerRecord()
-		rec.PeerID, rec.Addrs, rec.Seq = id, []ma.Multiaddr{ma.StringCast(fmt.Sprintf("/ip4/127.9.9.9/tcp/%d", 1000+i))}, 1
+		rec.PeerID, rec.Addrs, rec.Seq = id,
+			[]ma.Multiaddr{ma.StringCast(fmt.Sprintf("/ip4/127.9.9.9/tcp/%d", 1000+i))}, 1
 		envelope, err := record.Seal(rec, key)
 		if err != nil {
 			t.Fatal(err)
@@ -152,14 +153,18 @@ func foreignRecords(t *testing.T, a *arena) {
 	}
 	_, _ = st.Write(delimited(append(field(3, []byte("/pushed/1.0.0")), answer...)))
 	_ = st.Close()
-	node.Await(t, "the push is taken", func() bool { return slices.Contains(a.peer(t, h.ID().String()).Protocols, "/pushed/1.0.0") })
+	node.Await(t, "the push is taken", func() bool {
+		return slices.Contains(a.peer(t, h.ID().String()).Protocols, "/pushed/1.0.0")
+	})
 	known, err := a.client.Store(ctx, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, k := range known {
 		for _, at := range k.Addresses {
-			if strings.Contains(at.Address, "127.9.9.9") || slices.ContainsFunc(others, func(id string) bool { return strings.Contains(at.Address, id) }) {
+			if strings.Contains(at.Address, "127.9.9.9") || slices.ContainsFunc(others, func(id string) bool {
+				return strings.Contains(at.Address, id)
+			}) {
 				t.Errorf("the program has learned %+v", k)
 			}
 		}
@@ -198,7 +203,8 @@ func excess(t *testing.T, a *arena) {
 			kept++
 		case len(p.Listen) != len(h.Addrs()) || len(p.Protocols) != len(h.Mux().Protocols()):
 			// not what go-libp2p's own push has sent since
-			t.Errorf("of the attacker the program keeps %d addresses and %d protocols, want 64 and 256", len(p.Listen), len(p.Protocols))
+			t.Errorf("of the attacker the program keeps %d addresses and %d protocols, want 64 and 256", len(p.Listen),
+				len(p.Protocols))
 			kept++
 		default:
 			_ = h.Close()
@@ -218,7 +224,8 @@ func pushFlood(t *testing.T, a *arena) {
 		large = append(large, delimited(field(3, bytes.Repeat([]byte("/x"), 120)))...)
 	}
 	for name, push := range map[string][]byte{
-		"large": large, "a length of 2^62": protowire.AppendVarint(nil, 1<<62), "garbage": delimited(bytes.Repeat([]byte{0xff}, 1000)), "nothing": nil,
+		"large": large, "a length of 2^62": protowire.AppendVarint(nil, 1<<62),
+		"garbage": delimited(bytes.Repeat([]byte{0xff}, 1000)), "nothing": nil,
 	} {
 		for _, s := range []gopeer.Stack{gopeer.Stacks[0], gopeer.Stacks[2]} {
 			h := a.attacker(t, s)
@@ -247,7 +254,8 @@ func pushFlood(t *testing.T, a *arena) {
 				select {
 				case <-ended:
 				case <-ctx.Done():
-					t.Errorf("pushes with %s over %s: %d of %d streams were ended, want %d at least", name, s.Name, len(ended), each, each-burst)
+					t.Errorf("pushes with %s over %s: %d of %d streams were ended, want %d at least", name, s.Name,
+						len(ended), each, each-burst)
 				}
 			}
 			if !a.lists(t, h.ID().String()) {

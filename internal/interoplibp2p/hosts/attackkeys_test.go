@@ -50,7 +50,8 @@ func hugeKeys(t *testing.T, a *arena) {
 		noise string
 		tls   string
 	}{
-		{8200, "rsa key of 8200 bits", "rsa key of 8200 bits"}, {16384, "public key: 2091 bytes, at most", "public key: 2091 bytes, at most"},
+		{8200, "rsa key of 8200 bits", "rsa key of 8200 bits"},
+		{16384, "public key: 2091 bytes, at most", "public key: 2091 bytes, at most"},
 		{400_000, "oversized handshake message: 50126 bytes", "public key: 50044 bytes, at most"},
 	} {
 		bits := c.bits
@@ -163,7 +164,8 @@ func certificateTricks(t *testing.T, a *arena) {
 			c.template.ExtraExtensions[0] = extension(t, newHugeKey(16384), c.key.Public(), certificatePrefix)
 		},
 		"an unknown critical extension": func(c *certificate) {
-			c.template.ExtraExtensions = append(c.template.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}})
+			c.template.ExtraExtensions = append(c.template.ExtraExtensions,
+				pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}})
 		},
 		"expired":            func(c *certificate) { c.template.NotAfter = time.Now().Add(-time.Hour) },
 		"not yet valid":      func(c *certificate) { c.template.NotBefore = time.Now().Add(time.Hour) },
@@ -177,10 +179,13 @@ func certificateTricks(t *testing.T, a *arena) {
 		},
 	} {
 		key := newKey()
-		c := &certificate{key: key, template: x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-			ExtraExtensions: []pkix.Extension{extension(t, identity, key.Public(), certificatePrefix)}}}
+		c := &certificate{key: key,
+			template: x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour),
+				NotAfter:        time.Now().Add(time.Hour),
+				ExtraExtensions: []pkix.Extension{extension(t, identity, key.Public(), certificatePrefix)}}}
 		change(c)
-		conf := &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, NextProtos: []string{"/yamux/1.0.0", "libp2p"}}
+		conf := &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true,
+			NextProtos: []string{"/yamux/1.0.0", "libp2p"}}
 		cert := c.make(t)
 		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }
 

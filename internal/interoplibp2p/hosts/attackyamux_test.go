@@ -79,11 +79,12 @@ func unreadData(t *testing.T, a *arena) {
 // yamuxFrames sends frames that break the rules, which must end the link or the stream.
 func yamuxFrames(t *testing.T, a *arena) {
 	for name, f := range map[string][]byte{
-		"an unknown type":           frame(9, 0, 1, 0, nil),
-		"an unknown version":        append([]byte{7}, frame(frameData, flagSYN, 1, 0, nil)[1:]...),
-		"a stream of our own side":  dataFrame(flagSYN, 2, []byte("x")),
-		"an orderly end":            frame(frameGoAway, 0, 0, 0, nil),
-		"a stream that opens twice": append(frame(frameWindow, flagSYN, 1, 0, nil), frame(frameWindow, flagSYN, 1, 0, nil)...),
+		"an unknown type":          frame(9, 0, 1, 0, nil),
+		"an unknown version":       append([]byte{7}, frame(frameData, flagSYN, 1, 0, nil)[1:]...),
+		"a stream of our own side": dataFrame(flagSYN, 2, []byte("x")),
+		"an orderly end":           frame(frameGoAway, 0, 0, 0, nil),
+		"a stream that opens twice": append(frame(frameWindow, flagSYN, 1, 0, nil),
+			frame(frameWindow, flagSYN, 1, 0, nil)...),
 	} {
 		l := a.linked(t)
 		l.send(f)
@@ -91,7 +92,8 @@ func yamuxFrames(t *testing.T, a *arena) {
 	}
 	before := a.Usage(t)
 	for _, flood := range [][]byte{
-		bytes.Repeat(frame(framePing, flagSYN, 0, 7, nil), 1000), bytes.Repeat(frame(framePing, flagACK, 0, 7, nil), 1000),
+		bytes.Repeat(frame(framePing, flagSYN, 0, 7, nil), 1000),
+		bytes.Repeat(frame(framePing, flagACK, 0, 7, nil), 1000),
 		bytes.Repeat(dataFrame(0, 4001, make([]byte, 100)), 100), // of an unknown stream
 		bytes.Repeat(frame(frameWindow, flagRST, 4001, 0, nil), 1000), opensAndResets(1000),
 	} {

@@ -35,10 +35,13 @@ func TestGuests(t *testing.T) {
 		excess := gopeer.Start(t, s)
 		_ = excess.Connect(ctx, ours.Info(s.Transport)) // it may believe for a moment that it is connected
 		refusal := awaitRefusal(t, ctx, events)
-		if refusal.ID != addressOf(t, excess).ID() || refusal.Reason.Code != muxer.CodeTooManyPeers || refusal.Reason.Limit != "peers.guests" || refusal.Reason.Remote {
+		if refusal.ID != addressOf(t, excess).ID() || refusal.Reason.Code != muxer.CodeTooManyPeers ||
+			refusal.Reason.Limit != "peers.guests" || refusal.Reason.Remote {
 			t.Errorf("the excess was refused with %+v", refusal)
 		}
-		node.Await(t, "the excess has no connection", func() bool { return len(excess.Network().ConnsToPeer(ours.PeerID())) == 0 })
+		node.Await(t, "the excess has no connection", func() bool {
+			return len(excess.Network().ConnsToPeer(ours.PeerID())) == 0
+		})
 		if n := len(ours.Host.Peers()); n != places {
 			t.Errorf("%d guests are linked, want %d", n, places)
 		}
@@ -50,7 +53,10 @@ func TestGuests(t *testing.T) {
 		if err := excess.Connect(ctx, ours.Info(s.Transport)); err != nil {
 			t.Fatalf("there is room, but: %v", err)
 		}
-		node.Await(t, "the next guest is linked", func() bool { _, ok := ours.Host.Peer(addressOf(t, excess).ID()); return ok })
+		node.Await(t, "the next guest is linked", func() bool {
+			_, ok := ours.Host.Peer(addressOf(t, excess).ID())
+			return ok
+		})
 		st, err := excess.NewStream(ctx, ours.PeerID(), node.Echo)
 		if err != nil {
 			t.Fatal(err)
@@ -108,7 +114,8 @@ func TestAttempts(t *testing.T) {
 		if err := gopeer.Start(t, s).Connect(ctx, ours.Info(s.Transport)); err == nil {
 			t.Error("one more is connected")
 		}
-		if refusal := awaitRefusal(t, ctx, events); refusal.Reason.Limit != "limits.attempts_per_ip" || refusal.Reason.Code != muxer.CodeTooManyStarts || refusal.ID != "" {
+		if refusal := awaitRefusal(t, ctx, events); refusal.Reason.Limit != "limits.attempts_per_ip" ||
+			refusal.Reason.Code != muxer.CodeTooManyStarts || refusal.ID != "" {
 			t.Errorf("refused with %+v", refusal)
 		}
 		if n := len(ours.Host.Peers()); n != attempts {

@@ -70,7 +70,8 @@ func preferring(t *testing.T, securities ...handshake.Security) node.Config {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w, err := wire.New(wire.Config{Identity: c.Identity, Securities: securities, Muxers: []muxer.StreamMuxer{mux}, Logger: c.Logger})
+		w, err := wire.New(wire.Config{Identity: c.Identity, Securities: securities, Muxers: []muxer.StreamMuxer{mux},
+			Logger: c.Logger})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,10 +88,12 @@ func TestHostAsItComes(t *testing.T) {
 		offers   []handshake.Security
 		we, they string // what is taken over TCP when we dial, and when they do
 	}{
-		{[]handshake.Security{noise, tls}, "noise", "tls"}, {[]handshake.Security{tls, noise}, "tls", "tls"}, {[]handshake.Security{noise}, "noise", "noise"}, {[]handshake.Security{tls}, "tls", "tls"},
+		{[]handshake.Security{noise, tls}, "noise", "tls"}, {[]handshake.Security{tls, noise}, "tls", "tls"},
+		{[]handshake.Security{noise}, "noise", "noise"}, {[]handshake.Security{tls}, "tls", "tls"},
 	} {
 		ours := node.Start(t, preferring(t, c.offers...))
-		theirs, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"), libp2p.DisableMetrics())
+		theirs, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"),
+			libp2p.DisableMetrics())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +128,8 @@ func TestHostAsItComes(t *testing.T) {
 					theirs.Peerstore().ClearAddrs(ours.PeerID()) // it knows others from earlier tests
 					info = p.connect(t)
 				}
-				if info.Transport != p.stack.Transport || info.Security != want || !info.Guest || info.Inbound == p.weDial {
+				if info.Transport != p.stack.Transport || info.Security != want || !info.Guest ||
+					info.Inbound == p.weDial {
 					t.Errorf("we offer %d securities: the link is %+v, want %s", len(c.offers), info, want)
 				}
 				p.echoes(t, 100_000)
@@ -145,7 +149,8 @@ func TestBusyHost(t *testing.T) {
 		for _, weDial := range []bool{true, false} {
 			p := newPair(t, s, node.Config{})
 			p.weDial = weDial
-			foreign := []string{"/ipfs/kad/1.0.0", "/ipfs/bitswap/1.2.0", "/meshsub/1.1.0", "/libp2p/autonat/1.0.0", "/libp2p/circuit/relay/0.2.0/hop"}
+			foreign := []string{"/ipfs/kad/1.0.0", "/ipfs/bitswap/1.2.0", "/meshsub/1.1.0", "/libp2p/autonat/1.0.0",
+				"/libp2p/circuit/relay/0.2.0/hop"}
 			for _, f := range foreign {
 				p.theirs.SetStreamHandler(asProtocol(f), gopeer.EchoStream)
 			}
@@ -194,7 +199,8 @@ func TestBusyHost(t *testing.T) {
 			}
 			if weDial && s.Transport == "quic" { // from the socket that listens
 				other := gopeer.Start(t, s)
-				if err := other.Connect(p.ctx, peer.AddrInfo{ID: p.ours.PeerID(), Addrs: []ma.Multiaddr{conn.RemoteMultiaddr()}}); err != nil {
+				if err := other.Connect(p.ctx,
+					peer.AddrInfo{ID: p.ours.PeerID(), Addrs: []ma.Multiaddr{conn.RemoteMultiaddr()}}); err != nil {
 					t.Errorf("dialed back where we were seen: %v", err)
 				}
 			}

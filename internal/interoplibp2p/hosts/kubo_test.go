@@ -72,7 +72,8 @@ func startKubo(t *testing.T) *kubo {
 	k.id = k.call(t, "config", "Identity.PeerID")
 
 	daemon := programtest.LaunchCommand(t, k.command(context.Background(), "daemon"))
-	if !daemon.Await(t, testTimeout, "the daemon is ready", func(line string) bool { return line == "Daemon is ready" }) {
+	if !daemon.Await(t, testTimeout, "the daemon is ready",
+		func(line string) bool { return line == "Daemon is ready" }) {
 		t.Fatalf("kubo ended at once:\n%s", daemon.Tail())
 	}
 	t.Cleanup(func() {
@@ -91,10 +92,12 @@ func TestKubo(t *testing.T) {
 		t.Run("visit over "+name, func(t *testing.T) {
 			address := listen + "/p2p/" + k.id
 			d := ask[programtest.Dialed](t, "dial", address, "--json")
-			if !d.OK || d.PeerID != k.id || d.Transport != name || !strings.HasPrefix(d.Info.Version, "kubo/") || !slices.Contains(d.Info.Protocols, "/ipfs/bitswap/1.2.0") {
+			if !d.OK || d.PeerID != k.id || d.Transport != name || !strings.HasPrefix(d.Info.Version, "kubo/") ||
+				!slices.Contains(d.Info.Protocols, "/ipfs/bitswap/1.2.0") {
 				t.Errorf("dial: %+v", d)
 			}
-			if r := ask[programtest.Trips](t, "ping", address, "--json", "--count", "3", "--interval", "0s"); !r.OK || r.Count != 3 {
+			if r := ask[programtest.Trips](t, "ping", address, "--json", "--count", "3", "--interval", "0s"); !r.OK ||
+				r.Count != 3 {
 				t.Errorf("ping: %+v", r)
 			}
 		})
@@ -110,7 +113,8 @@ func TestKubo(t *testing.T) {
 			if out := k.call(t, "ping", "-n", "3", y.peerID.String()); strings.Count(out, "Pong received") != 3 {
 				t.Errorf("ipfs ping: %s", out)
 			}
-			if out := k.call(t, "id", y.peerID.String()); !strings.Contains(out, "switchyard/") || !strings.Contains(out, "/ipfs/ping/1.0.0") {
+			if out := k.call(t, "id", y.peerID.String()); !strings.Contains(out, "switchyard/") ||
+				!strings.Contains(out, "/ipfs/ping/1.0.0") {
 				t.Errorf("ipfs id: %s", out)
 			}
 			var p admin.Peer
@@ -122,7 +126,8 @@ func TestKubo(t *testing.T) {
 				p = peers[0]
 				return p.Connected > 7
 			})
-			if p.PeerID != k.id || !p.Guest || p.Direction != admin.Inbound || p.Transport != want.Transport || p.Security != want.Security || p.Muxer != want.Muxer {
+			if p.PeerID != k.id || !p.Guest || p.Direction != admin.Inbound || p.Transport != want.Transport ||
+				p.Security != want.Security || p.Muxer != want.Muxer {
 				t.Errorf("the program lists %+v", p)
 			}
 		})
@@ -132,7 +137,8 @@ func TestKubo(t *testing.T) {
 		y.start(t)
 		node.Await(t, "the program holds a link to kubo", func() bool {
 			peers := ask[[]admin.Peer](t, "peers", "--json", "--home", y.Home)
-			return len(peers) == 1 && peers[0].PeerID == k.id && peers[0].Direction == admin.Outbound && peers[0].Trusted
+			return len(peers) == 1 && peers[0].PeerID == k.id && peers[0].Direction == admin.Outbound &&
+				peers[0].Trusted
 		})
 		if out := k.call(t, "swarm", "peers"); !strings.Contains(out, y.peerID.String()) {
 			t.Errorf("ipfs swarm peers: %s", out)

@@ -60,7 +60,8 @@ type cometCaller struct {
 
 func callComet(t *testing.T, ours *node.Node) *cometCaller {
 	t.Helper()
-	c := &cometCaller{ours: ours, comet: cometpeer.Start(t, cometpeer.Config{Network: node.Network, Moniker: "comet", NoPEX: true})}
+	c := &cometCaller{ours: ours,
+		comet: cometpeer.Start(t, cometpeer.Config{Network: node.Network, Moniker: "comet", NoPEX: true})}
 	answers := make(chan []byte, 1)
 	c.comet.Echo.Swap(func(e p2p.Envelope) { answers <- e.Message.(*cometpeer.Raw).Bytes })
 	at, err := p2p.NewNetAddressString(ours.CometAddress())

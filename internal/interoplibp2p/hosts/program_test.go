@@ -26,26 +26,32 @@ func TestProgramVisits(t *testing.T) {
 		address := theirs.Addrs()[0].String() + "/p2p/" + theirs.ID().String()
 		for _, form := range []string{address, theirs.Addrs()[0].String()} {
 			d := ask[programtest.Dialed](t, "dial", form, "--json")
-			if !d.OK || d.PeerID != theirs.ID().String() || d.Wire != "libp2p" || d.Transport != s.Transport || d.Security != s.Security || d.Muxer != s.Muxer {
+			if !d.OK || d.PeerID != theirs.ID().String() || d.Wire != "libp2p" || d.Transport != s.Transport ||
+				d.Security != s.Security || d.Muxer != s.Muxer {
 				t.Errorf("dial %s: %+v", form, d)
 			}
-			if d.Info.Version != gopeer.Agent || !slices.Contains(d.Info.Protocols, node.Echo) || !slices.Contains(d.Info.Listen, theirs.Addrs()[0].String()) || len(d.Info.Channels) != 0 {
+			if d.Info.Version != gopeer.Agent || !slices.Contains(d.Info.Protocols, node.Echo) ||
+				!slices.Contains(d.Info.Listen, theirs.Addrs()[0].String()) || len(d.Info.Channels) != 0 {
 				t.Errorf("dial %s: info %+v", form, d.Info)
 			}
-			if stages := d.StageNames(t); len(stages) < 2 || stages[0] != "transport" || stages[len(stages)-1] != "info" {
+			if stages := d.StageNames(t); len(stages) < 2 || stages[0] != "transport" ||
+				stages[len(stages)-1] != "info" {
 				t.Errorf("dial %s: stages %v", form, stages)
 			}
 		}
-		if r := ask[programtest.Trips](t, "ping", address, "--json", "--count", "10", "--interval", "0s"); !r.OK || r.Count != 10 || !r.Ordered() {
+		if r := ask[programtest.Trips](t, "ping", address, "--json", "--count", "10", "--interval", "0s"); !r.OK ||
+			r.Count != 10 || !r.Ordered() {
 			t.Errorf("ping: %+v", r)
 		}
 		for _, size := range []int{0, 1, 65536, 16 << 20} {
-			if r := ask[programtest.Trips](t, "echo", address, "--json", "--size", fmt.Sprint(size), "--count", "2"); !r.OK || r.Size != size || r.Count != 2 || !r.Ordered() {
+			if r := ask[programtest.Trips](t, "echo", address, "--json", "--size", fmt.Sprint(size), "--count",
+				"2"); !r.OK || r.Size != size || r.Count != 2 || !r.Ordered() {
 				t.Errorf("echo of %d bytes: %+v", size, r)
 			}
 		}
 		other := gopeer.Start(t, s)
-		if f := refuse(t, "dial", theirs.Addrs()[0].String()+"/p2p/"+other.ID().String(), "--json"); f.Stage != "security" || !strings.Contains(f.Error, "wrong-id") {
+		if f := refuse(t, "dial", theirs.Addrs()[0].String()+"/p2p/"+other.ID().String(),
+			"--json"); f.Stage != "security" || !strings.Contains(f.Error, "wrong-id") {
 			t.Errorf("another id: %+v", f)
 		}
 		theirs.RemoveStreamHandler(node.Echo)
@@ -56,7 +62,8 @@ func TestProgramVisits(t *testing.T) {
 			t.Fatal(err)
 		}
 		if s.Transport == "tcp" { // a closed UDP port may be silent
-			if f := refuse(t, "dial", address, "--json"); f.Stage != "transport" || !strings.Contains(f.Error, "refused") {
+			if f := refuse(t, "dial", address, "--json"); f.Stage != "transport" ||
+				!strings.Contains(f.Error, "refused") {
 				t.Errorf("dial of a host that has gone: %+v", f)
 			}
 		} else {
@@ -79,7 +86,8 @@ func TestProgramIsVisited(t *testing.T) {
 				if p.PeerID != id {
 					continue
 				}
-				if p.Direction != admin.Inbound || p.Wire != "libp2p" || p.Transport != want.Transport || p.Security != want.Security || p.Muxer != want.Muxer || p.Version != want.Version {
+				if p.Direction != admin.Inbound || p.Wire != "libp2p" || p.Transport != want.Transport ||
+					p.Security != want.Security || p.Muxer != want.Muxer || p.Version != want.Version {
 					t.Errorf("the program lists %+v", p)
 				}
 				return true
@@ -93,7 +101,8 @@ func TestProgramIsVisited(t *testing.T) {
 		if err := theirs.Connect(ctx, us); err != nil {
 			t.Fatal(err)
 		}
-		seen(theirs.ID().String(), admin.Peer{Transport: s.Transport, Security: s.Security, Muxer: s.Muxer, Version: gopeer.Agent})
+		seen(theirs.ID().String(),
+			admin.Peer{Transport: s.Transport, Security: s.Security, Muxer: s.Muxer, Version: gopeer.Agent})
 		for _, size := range []int{0, 1, 1 << 20, 16 << 20} {
 			st, err := theirs.NewStream(ctx, us.ID, node.Echo)
 			if err != nil {
@@ -111,13 +120,15 @@ func TestProgramIsVisited(t *testing.T) {
 		stop()
 		for range results { // until its goroutine has ended
 		}
-		if agent, err := theirs.Peerstore().Get(us.ID, "AgentVersion"); err != nil || !strings.HasPrefix(agent.(string), "switchyard/") {
+		if agent, err := theirs.Peerstore().Get(us.ID, "AgentVersion"); err != nil ||
+			!strings.HasPrefix(agent.(string), "switchyard/") {
 			t.Errorf("the program's agent is %v (%v)", agent, err)
 		}
 		// The program visits itself over the same stack.
 		if s.Name != "tcp-tls" { // it prefers Noise
 			address := y.Listen[s.Transport].String() + "/p2p/" + y.peerID.String()
-			if d := ask[programtest.Dialed](t, "dial", address, "--json"); !d.OK || d.PeerID != y.peerID.String() || d.Info.Network != nodeNetwork || d.Transport != s.Transport || d.Security != s.Security {
+			if d := ask[programtest.Dialed](t, "dial", address, "--json"); !d.OK || d.PeerID != y.peerID.String() ||
+				d.Info.Network != nodeNetwork || d.Transport != s.Transport || d.Security != s.Security {
 				t.Errorf("the program dials itself: %+v", d)
 			}
 			if r := ask[programtest.Trips](t, "echo", address, "--json", "--size", "100000"); !r.OK {
@@ -127,20 +138,24 @@ func TestProgramIsVisited(t *testing.T) {
 	})
 	t.Run("js-libp2p", func(t *testing.T) {
 		theirs := jspeer.Start(t, "../jspeer")
-		us := jspeer.Args{"peer": y.peerID.String(), "address": y.Listen["tcp"].String() + "/p2p/" + y.peerID.String(), "size": 1 << 20}
+		us := jspeer.Args{"peer": y.peerID.String(), "address": y.Listen["tcp"].String() + "/p2p/" + y.peerID.String(),
+			"size": 1 << 20}
 		for _, what := range []string{"dial", "identified", "ping", "echo"} {
 			if err := theirs.Do(ctx, what, us, nil); err != nil {
 				t.Error(err)
 			}
 		}
 		seen(theirs.ID, admin.Peer{Transport: "tcp", Security: "noise", Muxer: "yamux", Version: jsAgent})
-		if d := ask[programtest.Dialed](t, "dial", theirs.Listen[0], "--json"); !d.OK || d.PeerID != theirs.ID || d.Security != "noise" || d.Info.Version != jsAgent {
+		if d := ask[programtest.Dialed](t, "dial", theirs.Listen[0], "--json"); !d.OK || d.PeerID != theirs.ID ||
+			d.Security != "noise" || d.Info.Version != jsAgent {
 			t.Errorf("the program dials js-libp2p: %+v", d)
 		}
-		if r := ask[programtest.Trips](t, "ping", theirs.Listen[0], "--json", "--count", "3", "--interval", "0s"); !r.OK {
+		if r := ask[programtest.Trips](t, "ping", theirs.Listen[0], "--json", "--count", "3", "--interval",
+			"0s"); !r.OK {
 			t.Errorf("ping: %+v", r)
 		}
-		if r := ask[programtest.Trips](t, "echo", theirs.Listen[0], "--json", "--size", "1000000", "--count", "3"); !r.OK {
+		if r := ask[programtest.Trips](t, "echo", theirs.Listen[0], "--json", "--size", "1000000", "--count",
+			"3"); !r.OK {
 			t.Errorf("echo: %+v", r)
 		}
 	})

@@ -92,7 +92,8 @@ func (l *rawLink) read() {
 		if _, err := io.ReadFull(l.Conn, head[:]); err != nil {
 			return
 		}
-		stream, length, flags := binary.BigEndian.Uint32(head[4:]), binary.BigEndian.Uint32(head[8:]), binary.BigEndian.Uint16(head[2:])
+		stream, length, flags := binary.BigEndian.Uint32(head[4:]), binary.BigEndian.Uint32(head[8:]),
+			binary.BigEndian.Uint16(head[2:])
 		l.mu.Lock()
 		first := head[1] == frameData && stream%2 == 0 && l.received[stream] == 0 && length > 0
 		switch head[1] {

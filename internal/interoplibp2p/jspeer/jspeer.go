@@ -41,7 +41,8 @@ func Start(tb testing.TB, dir string) *Peer {
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "libp2p")); err != nil {
 		tb.Fatalf("js-libp2p is not installed: `make need-js` installs it (%v)", err)
 	}
-	p := &Peer{cmd: exec.Command("node", "peer.mjs"), done: make(chan struct{}), waiting: map[int]chan json.RawMessage{}}
+	p := &Peer{cmd: exec.Command("node", "peer.mjs"), done: make(chan struct{}),
+		waiting: map[int]chan json.RawMessage{}}
 	p.cmd.Dir = dir
 	p.cmd.Stderr = &p.errors
 	stdin, err := p.cmd.StdinPipe()

@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// muxerCode is the code of a handshake's error.
+// muxerCode returns the code of a handshake's error.
 func muxerCode(err error) muxer.Code {
 	var s *handshake.StageError
 	var r *handshake.Refusal
