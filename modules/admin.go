@@ -13,7 +13,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
-// Admin is the module of the admin API, unless admin.address is empty. It wants *host.Host, peerstore.Store and
+// Admin is the module of the admin API, unless admin.address is empty. It needs *host.Host, peerstore.Store and
 // *prometheus.Registry, serves the routes of services, and provides *admin.Server.
 func Admin(c Config) fx.Option {
 	if c.Admin.Address == "" {

@@ -1,12 +1,12 @@
-// Package modules assembles a node from plug-ins with uber fx: it is the only library package that knows the framework.
-// Everything that it connects has plain constructors and a Run(ctx) error, and can be used without it.
+// Package modules assembles a node from plug-ins, with uber fx. Only this package and those below it know the
+// framework: all that they connect has plain constructors and a Run(ctx) error, and works without it.
 //
-//	cfg := modules.Default()
-//	cfg.Home = dir
-//	err := modules.Run(ctx, modules.Node(cfg, plugins...))
+//	cfg, err := modules.Load("node/config.toml", nil, plugins...)
+//	...
+//	err = modules.Run(ctx, modules.Node(cfg, plugins...))
 //
-// A file a feature holds that feature's module, which can also be used alone: see Transports, Handshake, Store, Host,
-// Sources, Services and Admin.
+// Package standard lists the stock plug-ins, package cli has the whole command line. Each feature's module is in a file
+// of its own and can be used alone: Transports, Handshake, Store, Host, Sources, Services and Admin.
 package modules
 
 import (
@@ -17,14 +17,13 @@ import (
 	"time"
 )
 
-// Config is everything that a node can be told: the content of config.toml. Default says what each key is worth when it
-// is not given. It is a plain value; Clone copies it whole. Keys and their meaning are described in
-// docs/configuration.md.
+// Config is the content of config.toml. Default has the defaults. It is a plain value; Clone copies it whole.
+// docs/configuration.md describes the keys.
 type Config struct {
-	// Home is the node's folder, against which relative paths are read; "" means the working directory. Load sets it,
-	// Run makes the folder. Not part of the file.
+	// Home is the node's folder; relative paths start there. "" means the working directory. Load sets it, Run makes
+	// the folder. It is not part of the file.
 	Home string `toml:"-"`
-	// Version is the version of the software that peers are told; "" means "switchyard". Not part of the file.
+	// Version is the software version that peers are told; "" means "switchyard". It is not part of the file.
 	Version string `toml:"-"`
 
 	Network  string         `toml:"network"` // a node of another network is refused
@@ -34,9 +33,9 @@ type Config struct {
 	Stack    StackConfig    `toml:"stack"`
 	Peers    PeersConfig    `toml:"peers"`
 	Limits   LimitsConfig   `toml:"limits"`
-	// Discovery are the sources of peers: each entry names its plug-in in "use" and gives the plug-in's own keys.
+	// Discovery lists the peer sources: each entry names its plug-in in "use" and has the plug-in's own keys.
 	Discovery []Table `toml:"discovery"`
-	// Services are the services by name: "enabled" says whether the service runs, the other keys are its own.
+	// Services are the services by name: "enabled" turns the service on, the other keys are its own.
 	Services map[string]Table `toml:"services"`
 	Store    StoreConfig      `toml:"store"`
 	Admin    AdminConfig      `toml:"admin"`
@@ -46,28 +45,28 @@ type Config struct {
 	Security   map[string]Table `toml:"security"`
 	Muxers     map[string]Table `toml:"muxers"`
 
-	// where says where each key was given ("/home/me/config.toml:12" or "--set"), for errors. Never changed after
+	// where is the place of each given key ("/home/me/config.toml:12" or "--set"), for errors. It never changes after
 	// loading.
 	where map[string]string
 }
 
-// Table holds the own keys of a plug-in, as TOML gives them. The plug-in's Config type decides which keys exist.
+// Table has the own keys of a plug-in, as TOML gives them. The plug-in's Config type decides which keys exist.
 type Table map[string]any
 
-// IdentityConfig says where the node's key is.
+// IdentityConfig locates the node's key.
 type IdentityConfig struct {
-	// file in the form of CometBFT's node_key.json; made at the first start when it is missing
+	// file in the form of CometBFT's node_key.json; the first start makes it
 	Key    string `toml:"key"`
 	Signer string `toml:"signer"` // address of a process that holds the key instead
 }
 
-// ListenConfig says where the node listens and what it advertises.
+// ListenConfig is where the node listens and what it advertises.
 type ListenConfig struct {
 	Addresses []string `toml:"addresses"` // multiaddrs; empty only dials
 	External  []string `toml:"external"`  // what to advertise instead
 }
 
-// StackConfig names plug-ins, in order of preference. See Config.Fit for what becomes of a default that does not fit.
+// StackConfig names plug-ins, in order of preference. Config.Fit drops defaults that do not fit.
 type StackConfig struct {
 	Transports []string `toml:"transports"`
 	Wires      []string `toml:"wires"`
@@ -75,31 +74,31 @@ type StackConfig struct {
 	Muxers     []string `toml:"muxers"`
 }
 
-// PeersConfig says whom to connect to, and how many.
+// PeersConfig is whom to connect to, and how many.
 type PeersConfig struct {
 	Persistent    []string `toml:"persistent"`    // addresses with their node id: trusted, always redialed
 	Unconditional []string `toml:"unconditional"` // node ids that no limit refuses
 	Private       []string `toml:"private"`       // node ids that are never advertised
-	Guests        int      `toml:"guests"`        // plain libp2p peers that may be linked; 0 refuses them
+	Guests        int      `toml:"guests"`        // links to plain libp2p peers; 0 refuses them
 	Bootstrap     []string `toml:"bootstrap"`     // addresses with their node id, to try first
-	MaxOutbound   int      `toml:"max_outbound"`  // links that we dial, persistent ones apart; 0 means none
-	// links that dial us, persistent and unconditional ones apart; 0 means none
+	MaxOutbound   int      `toml:"max_outbound"`  // outbound links, persistent peers apart; 0 means none
+	// inbound links, persistent and unconditional peers apart; 0 means none
 	MaxInbound int `toml:"max_inbound"`
-	MaxKnown   int `toml:"max_known"` // peers that the store keeps
+	MaxKnown   int `toml:"max_known"` // peers in the store
 
-	// links that we dial in one network group while there is a choice; 0 means any number
+	// outbound links in one network group while other groups have peers to dial; 0 means any number
 	OutboundPerGroup int `toml:"outbound_per_group"`
-	// the longest-lived peers that we dialed, to dial first after a restart; 0 means none
+	// the longest-lived outbound peers, to dial first after a restart; 0 means none
 	Anchors int `toml:"anchors"`
-	// about how often an address is tested while all outbound slots are full; 0 means never
+	// interval of test dials while all outbound slots are full; 0 means never
 	FeelerInterval Duration `toml:"feeler_interval"`
-	// about how often an unprotected outbound peer is exchanged while all slots are full; 0 means never
+	// interval at which an unprotected outbound peer is replaced while all slots are full; 0 means never
 	ChurnInterval Duration `toml:"churn_interval"`
-	// file of CIDRs and their autonomous systems, which then are the network groups; "" means none
+	// file of CIDRs and their autonomous systems, to use as network groups; "" means none
 	ASMap string `toml:"as_map"`
 }
 
-// LimitsConfig bounds what strangers may cost. 0 means the default, which follows the machine: see Derive.
+// LimitsConfig bounds what remotes may cost. 0 means the default, which depends on the machine: see Derive.
 type LimitsConfig struct {
 	Handshakes          int      `toml:"handshakes"`            // in flight at once, all peers
 	HandshakesPerIP     int      `toml:"handshakes_per_ip"`     // in flight at once, one IP
@@ -108,23 +107,23 @@ type LimitsConfig struct {
 	ConnectionsPerGroup int      `toml:"connections_per_group"` // links at once from one network group
 	HandshakeTimeout    Duration `toml:"handshake_timeout"`     // all stages together
 	MessageMemory       int64    `toml:"message_memory"`        // bytes of messages held for all peers
-	// streams that one peer may have open with our applications at once
+	// streams that one peer may have open with our services at once
 	PeerStreams     int `toml:"peer_streams"`
 	ProtocolStreams int `toml:"protocol_streams"` // of them, with one protocol
 }
 
-// StoreConfig says where peers are kept.
+// StoreConfig is where the peer store is.
 type StoreConfig struct {
 	Path string `toml:"path"` // folder; "" keeps peers in memory only
 }
 
-// AdminConfig says where the admin API listens.
+// AdminConfig is where the admin API listens.
 type AdminConfig struct {
 	Address string `toml:"address"` // host:port; "" turns it off
 	Pprof   bool   `toml:"pprof"`   // serve profiles below /debug/pprof/ too
 }
 
-// Default is the configuration of a node that was told nothing.
+// Default returns the default configuration.
 func Default() Config {
 	return Config{
 		Network:  "switchyard",
@@ -168,7 +167,7 @@ func (c Config) Clone() Config {
 	return c
 }
 
-// Path reads a path of the configuration: a relative one is inside Home. "" stays "".
+// Path resolves a path of the configuration: a relative one starts at Home. "" stays "".
 func (c Config) Path(p string) string {
 	if p == "" || filepath.IsAbs(p) {
 		return p
@@ -179,7 +178,7 @@ func (c Config) Path(p string) string {
 // Duration is a time.Duration that TOML writes as text, such as "5s".
 type Duration time.Duration
 
-// UnmarshalText reads "5s", "1m30s" and the like.
+// UnmarshalText parses a duration such as "5s" or "1m30s".
 func (d *Duration) UnmarshalText(b []byte) error {
 	v, err := time.ParseDuration(string(b))
 	if err != nil {
@@ -189,7 +188,7 @@ func (d *Duration) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// MarshalText writes what UnmarshalText reads.
+// MarshalText formats the duration for UnmarshalText.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
 func (d Duration) String() string { return time.Duration(d).String() }

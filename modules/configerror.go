@@ -9,10 +9,10 @@ import (
 	"unicode"
 )
 
-// ConfigError says which key of the configuration is wrong, where it was given, and why it is refused.
+// ConfigError reports which key of the configuration is wrong, where it was given, and why.
 type ConfigError struct {
-	Where  string // "/home/me/.switchyard/config.toml:12" or "--set"; "" for a Config that was made in Go
-	Key    string // such as "peers.max_outbound"; "" for a fault of the file as a whole
+	Where  string // "/home/me/.switchyard/config.toml:12" or "--set"; "" for a Config made in Go
+	Key    string // such as "peers.max_outbound"; "" if the whole file is wrong
 	Reason string
 }
 
@@ -30,7 +30,7 @@ func (e *ConfigError) Error() string {
 	return s
 }
 
-// errorAt makes a ConfigError for a key, with the place where the key, or the nearest table around it, was given.
+// errorAt returns a ConfigError for a key, with the place of the key or of the nearest table around it.
 func (c *Config) errorAt(key, format string, args ...any) *ConfigError {
 	e := &ConfigError{Key: key, Reason: fmt.Sprintf(format, args...)}
 	for k := key; ; {
@@ -46,7 +46,7 @@ func (c *Config) errorAt(key, format string, args ...any) *ConfigError {
 	}
 }
 
-// oneLine makes text from outside fit for a one-line message.
+// oneLine shortens text from outside to one line.
 func oneLine(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
 	if len(s) > 200 {
@@ -55,12 +55,11 @@ func oneLine(s string) string {
 	return s
 }
 
-// didYouMean returns " (did you mean X?)" when one of the candidates looks like name, else the list of what is known,
-// else "".
+// didYouMean returns " (did you mean X?)" if a candidate resembles name, else a list of the candidates, else "".
 func didYouMean(name string, candidates []string) string {
 	best, bestDistance := "", 3
 	if len(name) <= 4 {
-		bestDistance = 2 // of a short name, two changes leave nothing
+		bestDistance = 2 // two changes to a short name leave nothing of it
 	}
 	for _, c := range candidates {
 		if d := distance(strings.ToLower(name), c); d < bestDistance {
@@ -76,8 +75,8 @@ func didYouMean(name string, candidates []string) string {
 	return ""
 }
 
-// distance is the number of insertions, deletions, replacements and swaps of neighbours between two texts, capped for
-// long ones.
+// distance returns the number of insertions, deletions, replacements and swaps of neighbours between two texts, capped
+// for long ones.
 func distance(a, b string) int {
 	if len(a) > 64 || len(b) > 64 {
 		return 64
@@ -102,7 +101,7 @@ func distance(a, b string) int {
 	return rows[len(a)][len(b)]
 }
 
-// fieldOf finds the type of a key in a configuration struct; ok is false for a key that does not exist.
+// fieldOf returns the type of a key in a configuration struct; ok is false for an unknown key.
 func fieldOf(t reflect.Type, path []string) (reflect.Type, bool) {
 	for _, name := range path {
 		if t.Kind() != reflect.Struct {
@@ -117,7 +116,7 @@ func fieldOf(t reflect.Type, path []string) (reflect.Type, bool) {
 	return t, true
 }
 
-// fieldByKey finds the field of a struct that a TOML key means: by its toml tag, else by its name in snake case.
+// fieldByKey returns the struct field of a TOML key: by its toml tag, else by its name in snake case.
 func fieldByKey(t reflect.Type, key string) (reflect.StructField, bool) {
 	for f := range fields(t) {
 		if keyOf(f) == key {
@@ -127,7 +126,7 @@ func fieldByKey(t reflect.Type, key string) (reflect.StructField, bool) {
 	return reflect.StructField{}, false
 }
 
-// keysOf lists the keys of a configuration struct, sorted.
+// keysOf returns the keys of a configuration struct, sorted.
 func keysOf(t reflect.Type) []string {
 	var keys []string
 	if t.Kind() == reflect.Struct {
@@ -139,7 +138,7 @@ func keysOf(t reflect.Type) []string {
 	return keys
 }
 
-// fields are the exported fields that configuration may set.
+// fields iterates over the exported fields that a configuration can set.
 func fields(t reflect.Type) func(func(reflect.StructField) bool) {
 	return func(yield func(reflect.StructField) bool) {
 		for i := range t.NumField() {
@@ -154,7 +153,7 @@ func fields(t reflect.Type) func(func(reflect.StructField) bool) {
 	}
 }
 
-// keyOf is the key of a field: its toml tag, else its name in snake case (MaxPeers: max_peers; PeersPerIP:
+// keyOf returns the key of a field: its toml tag, else its name in snake case (MaxPeers: max_peers; PeersPerIP:
 // peers_per_ip).
 func keyOf(f reflect.StructField) string {
 	if tag, _, _ := strings.Cut(f.Tag.Get("toml"), ","); tag != "" {
@@ -175,7 +174,7 @@ func keyOf(f reflect.StructField) string {
 	return s.String()
 }
 
-// article names the kind of value that a key wants, for messages.
+// article describes the type that a key wants, for messages.
 func article(t reflect.Type) string {
 	if t == reflect.TypeFor[Duration]() || t == durationType {
 		return `a duration such as "5s"`
@@ -201,7 +200,7 @@ func article(t reflect.Type) string {
 	return "a " + t.Kind().String()
 }
 
-// kindName names the kind of a TOML value, for messages.
+// kindName describes a TOML value, for messages.
 func kindName(v any) string {
 	switch v := v.(type) {
 	case nil:

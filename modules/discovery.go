@@ -12,8 +12,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Sources is the module of the sources of peers: those of the [[discovery]] tables, and the bootstrap addresses. It
-// wants a *host.Host.
+// Sources is the module of the peer sources: those of the [[discovery]] tables, and the bootstrap addresses. It needs a
+// *host.Host.
 func Sources(c Config, plugins ...Plugin) fx.Option {
 	var options []fx.Option
 	for i := range c.Discovery {
@@ -43,7 +43,7 @@ func Sources(c Config, plugins ...Plugin) fx.Option {
 	)
 }
 
-// bootstrap tells the host of the first addresses to try.
+// bootstrap adds the bootstrap addresses to the host.
 func bootstrap(c *Config, h *host.Host) error {
 	for _, text := range c.Peers.Bootstrap {
 		a, err := transport.ParseAddress(text)

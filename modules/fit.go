@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// Fit returns a copy in which those of stack.* and listen.addresses that have their default value hold only what this
-// catalogue has and the other choices leave a use for: with stack.wires = ["comet"] alone there is nobody to speak QUIC
-// with, so neither the transport nor its listen address stays. A list of one's own is never changed; Validate refuses
-// it where it cannot work. Fit of what Fit returned changes nothing.
+// Fit returns a copy whose default values of stack.* and listen.addresses are reduced to what this catalogue has and
+// what the other choices leave a use for. With stack.wires = ["comet"], for example, no wire runs over QUIC, so Fit
+// drops that transport and its listen address. Fit never changes a list that the user gave; Validate refuses one that
+// cannot work. Fit is idempotent.
 func (c Config) Fit(plugins ...Plugin) Config {
 	def, given := Default(), c.Stack
 	keep := func(list *[]string, like []string, k kind, useful func(Plugin) bool) {
@@ -26,11 +26,11 @@ func (c Config) Fit(plugins ...Plugin) Config {
 		}
 		*list = kept
 	}
-	// What is there at all comes first, then what goes together.
+	// First drop what the catalogue lacks, then what has no use.
 	has := func(Plugin) bool { return true }
 	keep(&c.Stack.Transports, def.Stack.Transports, kindTransport, has)
 	keep(&c.Stack.Wires, def.Stack.Wires, kindWire, has)
-	// A catalogue without any wire, or transport, is only a part of a node's: then nothing is known of that kind.
+	// A catalogue without any wire, or any transport, is part of a larger one: assume that the rest fits.
 	streams := anyOf(plugins, kindWire, c.Stack.Wires, func(p Plugin) bool { return p.streams }) ||
 		len(namesOf(plugins, kindWire)) == 0
 	if slices.Equal(given.Transports, def.Stack.Transports) {
@@ -51,14 +51,14 @@ func (c Config) Fit(plugins ...Plugin) Config {
 		kept := slices.DeleteFunc(slices.Clone(c.Listen.Addresses), func(a string) bool {
 			return !slices.Contains(c.Stack.Transports, transportIn(a))
 		})
-		if len(kept) > 0 { // else no transport listens there, which is said later
+		if len(kept) > 0 { // else canListen reports the error
 			c.Listen.Addresses = kept
 		}
 	}
 	return c
 }
 
-// transportIn is the transport that a default listen address is of.
+// transportIn returns the transport of a default listen address.
 func transportIn(address string) string {
 	if strings.HasSuffix(address, "/quic-v1") {
 		return "quic"
@@ -73,11 +73,11 @@ func anyOf(plugins []Plugin, k kind, names []string, is func(Plugin) bool) bool 
 	})
 }
 
-// checkUses refuses a stack of which a part could never do anything, or cannot work without another.
+// checkUses refuses a stack with a part that has no use, or that lacks another part.
 func (c *Config) checkUses(plugins []Plugin) error {
 	streams := anyOf(plugins, kindWire, c.Stack.Wires, func(p Plugin) bool { return p.streams })
 	bytes := anyOf(plugins, kindTransport, c.Stack.Transports, func(p Plugin) bool { return !p.secures })
-	var canStream []string // what would help
+	var canStream []string // wires that would help
 	for _, p := range plugins {
 		if p.kind == kindWire && p.streams {
 			canStream = append(canStream, p.name)
@@ -119,7 +119,7 @@ func (c *Config) checkUses(plugins []Plugin) error {
 	return nil
 }
 
-// logUnused says what of the configuration Fit has left out.
+// logUnused logs what Fit has dropped.
 func logUnused(log *slog.Logger, given, fitted *Config) {
 	for _, l := range []struct {
 		key         string

@@ -10,9 +10,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// Handshake is the module of the node's identity, and of the wires, securities and muxers that [stack] names. It
-// provides handshake.Identity, and in the configuration's order []handshake.Wire, []handshake.Security and
-// []muxer.StreamMuxer. Supply another handshake.Identity with fx.Decorate.
+// Handshake is the module of the node's identity, and of the wires, securities and muxers of [stack]. It provides
+// handshake.Identity and, in the configuration's order, []handshake.Wire, []handshake.Security and []muxer.StreamMuxer.
+// Replace the identity with fx.Decorate.
 func Handshake(c Config, plugins ...Plugin) fx.Option {
 	c = c.Fit(plugins...)
 	return fx.Module("handshake",
@@ -38,8 +38,7 @@ func Handshake(c Config, plugins ...Plugin) fx.Option {
 	)
 }
 
-// securities are the node's instances of the securities of the catalogue, each made when it is asked for the first
-// time.
+// securities has the node's instance of each security of the catalogue, made at its first use.
 type securities map[string]func() (handshake.Security, error)
 
 func (s securities) get(name string) (handshake.Security, error) {
@@ -50,8 +49,7 @@ func (s securities) get(name string) (handshake.Security, error) {
 	return make()
 }
 
-// allSecurities provides the securities of the whole catalogue: a transport may have one inside that [stack] does not
-// name.
+// allSecurities provides the securities of the whole catalogue: a transport may use one that [stack] does not name.
 func allSecurities(c *Config, plugins []Plugin) fx.Option {
 	var options []fx.Option
 	for _, p := range plugins {
@@ -71,7 +69,7 @@ func allSecurities(c *Config, plugins []Plugin) fx.Option {
 	}))...)
 }
 
-// loadIdentity reads the node key, or makes one where there is none.
+// loadIdentity reads the node key, or makes one.
 func loadIdentity(c *Config, log *slog.Logger) (handshake.Identity, error) {
 	path := c.Path(c.Identity.Key)
 	key, made, err := stock.NodeKey(path)

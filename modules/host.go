@@ -19,10 +19,10 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// identityTimeout bounds how long an identity may take to tell its public key.
+// identityTimeout bounds the request for the identity's public key.
 const identityTimeout = 5 * time.Second
 
-// Metrics is the module of the node's own *prometheus.Registry: two nodes in a process never share counters.
+// Metrics is the module of the node's own *prometheus.Registry: two nodes in a process do not share counters.
 func Metrics(Config) fx.Option {
 	return fx.Module("metrics", fx.Provide(func() *prometheus.Registry {
 		r := prometheus.NewRegistry()
@@ -31,8 +31,8 @@ func Metrics(Config) fx.Option {
 	}))
 }
 
-// Host is the module of the host. It wants []transport.Transport, []handshake.Wire, handshake.Identity, peerstore.Store
-// and *prometheus.Registry, and provides *host.Host. Gates in the value group "gates" are asked after the host's own.
+// Host is the module of the host. It needs []transport.Transport, []handshake.Wire, handshake.Identity, peerstore.Store
+// and *prometheus.Registry, and provides *host.Host. Gates in the value group "gates" are called after the host's own.
 func Host(c Config) fx.Option {
 	return fx.Module("host",
 		fx.Provide(func(s supervisor, in hostParts) (*host.Host, error) {
@@ -74,8 +74,7 @@ type hostParts struct {
 	Log        logger
 }
 
-// hostConfig turns the configuration into the host's settings. The configuration's 0 means none where the host's 0
-// means its default.
+// hostConfig returns the host's settings. A configured 0 means none, where the host's 0 means its default.
 func hostConfig(c *Config, m Machine) (host.Config, error) {
 	l := c.Limits.Derive(m)
 	cfg := host.Config{
@@ -129,7 +128,7 @@ func hostConfig(c *Config, m Machine) (host.Config, error) {
 	return cfg, err
 }
 
-// logLimits tells which limits hold: where the configuration says 0, what it was derived to.
+// logLimits logs the limits, with the defaults for those that are 0.
 func logLimits(log *slog.Logger, c *Config, cfg host.Config) {
 	log.Debug("limits",
 		slog.Int("peers.max_outbound", c.Peers.MaxOutbound), slog.Int("peers.max_inbound", c.Peers.MaxInbound),
@@ -145,7 +144,7 @@ func logLimits(log *slog.Logger, c *Config, cfg host.Config) {
 		slog.Int("limits.protocol_streams", cfg.Limits.ProtocolStreams))
 }
 
-// orNone turns a configured 0, which means none, into the host's way to say so.
+// orNone maps a configured 0, which means none, to the host's negative value.
 func orNone[T int | Duration](n T) T {
 	if n == 0 {
 		return -1
@@ -153,7 +152,7 @@ func orNone[T int | Duration](n T) T {
 	return n
 }
 
-// canListen says which listen address no transport takes.
+// canListen refuses a listen address that no transport accepts.
 func (c *Config) canListen(list []ma.Multiaddr, transports []transport.Transport) error {
 next:
 	for i, m := range list {
@@ -168,8 +167,7 @@ next:
 	return nil
 }
 
-// listening waits until the host has bound every address. The host also ends its wait when it could not; then its run
-// is about to end.
+// listening waits until the host has bound every address. If the host could not, its run is about to end.
 func listening(ctx context.Context, h *host.Host, want int, ended <-chan struct{}) error {
 	select {
 	case <-h.Listening():

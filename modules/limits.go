@@ -7,20 +7,20 @@ import (
 	"strconv"
 )
 
-// Machine is what the limits follow.
+// Machine is what default limits depend on.
 type Machine struct {
 	Memory int64 // bytes that this process may use
 	Files  int   // file descriptors that it may open
 }
 
-// Defaults where the system does not tell.
+// Values for systems that do not report theirs.
 const (
 	fallbackMemory = 2 << 30
 	fallbackFiles  = 1024
 )
 
-// ThisMachine asks the system: the smaller of the machine's memory and the limits of its control groups, and the limit
-// of file descriptors.
+// ThisMachine returns the smaller of the machine's memory and the limits of its control groups, and the limit of file
+// descriptors.
 func ThisMachine() Machine {
 	m := Machine{Memory: math.MaxInt64, Files: openFiles()}
 	if data, err := os.ReadFile("/proc/meminfo"); err == nil {
@@ -46,8 +46,8 @@ func ThisMachine() Machine {
 	return m
 }
 
-// Derive returns a copy in which every limit of 0 has its default, which follows the machine: an eighth of the file
-// descriptors and an eighth of the memory may be spent on strangers.
+// Derive returns a copy with a default for every limit that is 0. Remotes may use an eighth of the file descriptors and
+// an eighth of the memory.
 func (l LimitsConfig) Derive(m Machine) LimitsConfig {
 	set := func(field *int, value int) {
 		if *field == 0 {

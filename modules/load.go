@@ -16,11 +16,11 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// maxConfigSize bounds the file, so that a wrong path (a disk image, a device) is refused instead of read.
+// maxConfigSize bounds the file, so that a wrong path (a disk image, a device) is refused, not read.
 const maxConfigSize = 1 << 20
 
-// Load reads a configuration file over the defaults, applies sets (each "KEY=VALUE", see Set) and checks the result
-// against the catalogue of plug-ins. Home is the file's folder. Errors that a user can mend are *ConfigError.
+// Load reads a configuration file over the defaults, applies sets (each "KEY=VALUE", see Set) and validates the result
+// against the catalogue. Home is the file's folder. Errors that a user can fix are *ConfigError.
 func Load(path string, sets []string, plugins ...Plugin) (Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -50,11 +50,11 @@ func Load(path string, sets []string, plugins ...Plugin) (Config, error) {
 	return c, c.Validate(plugins...)
 }
 
-// Parse reads a configuration over the defaults. name stands for the file in errors. It knows the shape of the
-// configuration, not its meaning: call Validate afterwards.
+// Parse reads a configuration over the defaults. name is the name of the file in errors. Parse checks the form, not the
+// meaning: call Validate afterwards.
 func Parse(name string, data []byte) (Config, error) {
 	c := Default()
-	// Lists of tables replace the default ones, and go-toml would append to them.
+	// go-toml would append to the default list of tables.
 	c.Discovery = nil
 	if err := decode(name, data, &c); err != nil {
 		return Config{}, err
@@ -66,10 +66,9 @@ func Parse(name string, data []byte) (Config, error) {
 	return c, nil
 }
 
-// Set changes one key: "peers.max_outbound=4". The value is TOML; what is not TOML is taken as text, so that
-// moniker=my-node works, and a single text given for a list is a list of one. A table of [[discovery]] is addressed by
-// the name of its plug-in: "discovery.pex.seed=true" changes every table that uses pex, and adds one when there is
-// none.
+// Set changes one key: "peers.max_outbound=4". The value is TOML, or else a text, so that moniker=my-node works; a
+// single text for a list is a list of one. A [[discovery]] table is addressed by its plug-in's name:
+// "discovery.pex.seed=true" changes every table that uses pex, and adds one if there is none.
 func (c *Config) Set(assignment string) error {
 	key, text, ok := strings.Cut(assignment, "=")
 	key = strings.TrimSpace(key)
@@ -85,7 +84,7 @@ func (c *Config) Set(assignment string) error {
 		return fail("an empty part in the key")
 	}
 	value := tomlValue(text)
-	// A clone, so that a refused value leaves nothing behind.
+	// Work on a clone, so that a refused value changes nothing.
 	next := c.Clone()
 	if next.where == nil {
 		next.where = map[string]string{}
@@ -115,18 +114,18 @@ func (c *Config) Set(assignment string) error {
 	if err := decode("--set", doc, &next); err != nil {
 		var ce *ConfigError
 		if errors.As(err, &ce) {
-			ce.Where = "--set" // the line is of a text that the user never saw
+			ce.Where = "--set" // the line is in a text that the user did not write
 			ce.Key = key
 		}
 		return err
 	}
-	for k := range next.where { // what the key held is gone
+	for k := range next.where { // the old value is gone
 		if strings.HasPrefix(k, key+".") {
 			delete(next.where, k)
 		}
 	}
 	next.where[key] = "--set"
-	for n := 2; n < len(path); n++ { // a table that was not there before came with the key
+	for n := 2; n < len(path); n++ { // the key may have made a table
 		if table := strings.Join(path[:n], "."); next.where[table] == "" {
 			next.where[table] = "--set"
 		}
@@ -149,7 +148,7 @@ func (c *Config) setDiscovery(use, key string, value any) {
 	}
 }
 
-// tomlValue reads text as a TOML value, or else as a text.
+// tomlValue parses text as a TOML value, or else returns the text.
 func tomlValue(text string) any {
 	var doc map[string]any
 	if err := toml.Unmarshal([]byte("v = "+text), &doc); err == nil && len(doc) == 1 {
@@ -158,8 +157,8 @@ func tomlValue(text string) any {
 	return text
 }
 
-// fit turns a value into what the key wants, where that is plain: 123 for a text is "123", a text for a list of texts
-// is a list of one.
+// fit converts a value to the type of its key where the intent is plain: 123 for a text is "123", a text for a list of
+// texts is a list of one.
 func fit(v any, text string, want reflect.Type) any {
 	if _, isText := v.(string); !isText && want.Kind() == reflect.String {
 		return text
@@ -170,7 +169,7 @@ func fit(v any, text string, want reflect.Type) any {
 	return v
 }
 
-// decode reads a TOML document strictly into c. Errors are *ConfigError with the line and the key.
+// decode decodes a TOML document strictly into c. Errors are *ConfigError with the line and the key.
 func decode(name string, data []byte, c *Config) error {
 	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(c)
 	if err == nil {
@@ -205,7 +204,7 @@ func decode(name string, data []byte, c *Config) error {
 	return at(name, de, reason)
 }
 
-// onlyTexts refuses a number where a duration belongs: go-toml would take it for nanoseconds.
+// onlyTexts refuses a number for a duration: go-toml would take it for nanoseconds.
 func onlyTexts(name string, data []byte) error {
 	path := []string{"limits", "handshake_timeout"}
 	if v, ok := valueAt(data, path); ok && !fits(v, reflect.TypeFor[Duration]()) {
@@ -240,7 +239,7 @@ func valueAt(data []byte, path []string) (any, bool) {
 	return v, true
 }
 
-// fits says whether a TOML value is of the kind that a field wants.
+// fits reports whether a TOML value has the type that a field wants.
 func fits(v any, want reflect.Type) bool {
 	if want == reflect.TypeFor[Duration]() || want == durationType {
 		_, ok := v.(string)
@@ -264,9 +263,8 @@ func fits(v any, want reflect.Type) bool {
 	return true
 }
 
-// positions finds where each key of a document stands: "peers.max_outbound" -> "config.toml:12". Entries of lists and
-// lists of tables are keys too: "peers.persistent.0", "discovery.1.seed". The document has been decoded before, so it
-// parses.
+// positions maps each key of a document to its place: "peers.max_outbound" to "config.toml:12". Entries of lists and of
+// lists of tables are keys, too: "peers.persistent.0", "discovery.1.seed". The document must have been decoded before.
 func positions(name string, data []byte) map[string]string {
 	where := map[string]string{}
 	var p unstable.Parser

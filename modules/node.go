@@ -4,11 +4,11 @@ import (
 	"go.uber.org/fx"
 )
 
-// Node is a whole node: every feature's module around one configuration and one catalogue. Give the app a *slog.Logger
-// (fx.Supply) to see what it does. A configuration that cannot work fails the app with a *ConfigError before anything
-// is built.
+// Node is a whole node: the modules of all features, for one configuration and one catalogue. Supply a *slog.Logger
+// (fx.Supply) to see its log. A configuration that cannot work fails the app with a *ConfigError before anything is
+// built.
 //
-// The graph holds, for those who add to it: Config, *Failure, handshake.Identity, peerstore.Store, *host.Host,
+// The graph has, for code that adds to it: Config, *Failure, handshake.Identity, peerstore.Store, *host.Host,
 // *prometheus.Registry.
 func Node(cfg Config, plugins ...Plugin) fx.Option {
 	if err := checkCatalogue(plugins); err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// kind is what a plug-in is.
+// kind is the kind of a plug-in.
 type kind string
 
 const (
@@ -31,40 +31,40 @@ const (
 	kindExtension kind = "extension"
 )
 
-// Plugin is an entry of the catalogue: a name that a configuration may use, with the constructors behind it. A main
-// lists its plug-ins and gives the list to Load and Node; nothing registers itself.
+// Plugin is an entry of a catalogue: a name that the configuration can use, and the constructors behind it. A main
+// lists its plug-ins and passes the list to Load and Node; nothing registers itself.
 type Plugin struct {
 	kind kind
 	name string
-	on   bool // a service that runs unless the configuration says otherwise
-	// secures is a transport whose connections are secured and muxed (QUIC); streams a wire that takes those, and
-	// chooses among securities and muxers for the others (libp2p); absent a service that this build does not have.
+	on   bool // a service that is enabled by default
+	// secures marks a transport whose connections are already secured and muxed (QUIC). streams marks a wire that
+	// accepts those, and chooses among securities and muxers for the others (libp2p). absent marks a service that this
+	// build lacks.
 	secures, streams, absent bool
-	// check decodes the plug-in's own keys, to refuse wrong ones. at is the key of their table.
+	// check decodes the plug-in's own keys and refuses wrong ones. at is the key of their table.
 	check func(c *Config, at string, t Table) error
-	// command is what a command does.
+	// command is set for a command.
 	command CommandSpec
-	// option provides the instance to the value group of its kind. order is its place among its kind.
+	// option provides the instance to the value group of its kind. order is its position in the configuration.
 	option func(c *Config, at string, t Table, order int) fx.Option
 }
 
-// Name is the name that a configuration uses.
+// Name returns the name that the configuration uses.
 func (p Plugin) Name() string { return p.name }
 
-// OnByDefault is p, a service, that runs unless its table says enabled = false.
+// OnByDefault returns p, a service, enabled unless its table says enabled = false.
 func (p Plugin) OnByDefault() Plugin {
 	p.on = true
 	return p
 }
 
-// Runner is what a service is, once built: Run works until ctx ends and returns after all its goroutines have. An error
-// other than ctx's shuts the node down.
+// Runner is a service. Run works until ctx ends, and returns after all its goroutines have. An error other than ctx's
+// shuts the node down.
 type Runner interface {
 	Run(ctx context.Context) error
 }
 
-// Transport is a transport of the catalogue, such as Transport("tcp", tcp.Default, tcp.New). Its own keys stand in
-// [transports.NAME].
+// Transport lists a transport, such as Transport("tcp", tcp.Default, tcp.New). Its settings are [transports.NAME].
 func Transport[C any, T transport.Transport](name string, defaults func() C, build func(C) (T, error)) Plugin {
 	return plugin(kindTransport, name, defaults, nil, func(cfg C, order int) fx.Option {
 		return provide("transports", func() (named[transport.Transport], error) {
@@ -74,17 +74,17 @@ func Transport[C any, T transport.Transport](name string, defaults func() C, bui
 	})
 }
 
-// TransportEnv is what a transport that secures its connections needs of its node.
+// TransportEnv is what a SecureTransport gets from its node.
 type TransportEnv struct {
 	Identity handshake.Identity
-	// Security is the node's own instance of a security of the catalogue, whether [stack] names it or not. Call it in
+	// Security returns the node's instance of a security of the catalogue, even if [stack] does not name it. Call it in
 	// the constructor.
 	Security func(name string) (handshake.Security, error)
 	Logger   *slog.Logger
 }
 
-// SecureTransport is a transport of the catalogue whose connections are already secured and muxed, such as QUIC. Its
-// own keys stand in [transports.NAME].
+// SecureTransport lists a transport whose connections are already secured and muxed, such as QUIC. Its settings are
+// [transports.NAME].
 func SecureTransport[C any, T transport.Transport](name string, defaults func() C,
 	build func(C, TransportEnv) (T, error)) Plugin {
 	p := plugin(kindTransport, name, defaults, nil, func(cfg C, order int) fx.Option {
@@ -98,8 +98,7 @@ func SecureTransport[C any, T transport.Transport](name string, defaults func() 
 	return p
 }
 
-// Wire is a wire of the catalogue. It gets the node's identity, with which its security proves who we are. Its own keys
-// stand in [wires.NAME].
+// Wire lists a wire. Its security proves the node's identity, which build gets. Its settings are [wires.NAME].
 func Wire[C any, W handshake.Wire](name string, defaults func() C,
 	build func(C, handshake.Identity, *slog.Logger) (W, error)) Plugin {
 	return plugin(kindWire, name, defaults, nil, func(cfg C, order int) fx.Option {
@@ -110,7 +109,7 @@ func Wire[C any, W handshake.Wire](name string, defaults func() C,
 	})
 }
 
-// WireEnv is what a wire that can choose its security and its muxer needs of its node.
+// WireEnv is what a StreamWire gets from its node.
 type WireEnv struct {
 	Identity   handshake.Identity
 	Securities []handshake.Security // those of stack.security, in that order
@@ -118,8 +117,8 @@ type WireEnv struct {
 	Logger     *slog.Logger
 }
 
-// StreamWire is a wire of the catalogue that is built from the securities and muxers that [stack] names, and takes the
-// connections of a SecureTransport (handshake.SecuredConn). Its own keys stand in [wires.NAME].
+// StreamWire lists a wire that is built from the securities and muxers of [stack], and that accepts the connections of
+// a SecureTransport (handshake.SecuredConn). Its settings are [wires.NAME].
 func StreamWire[C any, W handshake.Wire](name string, defaults func() C, build func(C, WireEnv) (W, error)) Plugin {
 	p := plugin(kindWire, name, defaults, nil, func(cfg C, order int) fx.Option {
 		return provide("wires", func(id handshake.Identity, secure []handshake.Security, mux []muxer.StreamMuxer,
@@ -132,8 +131,7 @@ func StreamWire[C any, W handshake.Wire](name string, defaults func() C, build f
 	return p
 }
 
-// Security is a security of the catalogue. A node has one instance of it, whoever uses it. Its own keys stand in
-// [security.NAME].
+// Security lists a security. All parts of a node share one instance. Its settings are [security.NAME].
 func Security[C any, S handshake.Security](name string, defaults func() C, build func(C) (S, error)) Plugin {
 	return plugin(kindSecurity, name, defaults, nil, func(cfg C, order int) fx.Option {
 		once := sync.OnceValues(func() (handshake.Security, error) {
@@ -146,7 +144,7 @@ func Security[C any, S handshake.Security](name string, defaults func() C, build
 	})
 }
 
-// Muxer is a stream muxer of the catalogue. Its own keys stand in [muxers.NAME].
+// Muxer lists a stream muxer. Its settings are [muxers.NAME].
 func Muxer[C any, M muxer.StreamMuxer](name string, defaults func() C, build func(C, *slog.Logger) (M, error)) Plugin {
 	return plugin(kindMuxer, name, defaults, nil, func(cfg C, order int) fx.Option {
 		return provide("muxers", func(log logger) (named[muxer.StreamMuxer], error) {
@@ -156,8 +154,8 @@ func Muxer[C any, M muxer.StreamMuxer](name string, defaults func() C, build fun
 	})
 }
 
-// Discovery is a source of peers of the catalogue, such as Discovery("pex", pex.Default, pex.New). Each [[discovery]]
-// table with use = NAME makes one.
+// Discovery lists a peer source, such as Discovery("pex", pex.Default, pex.New). Each [[discovery]] table with use =
+// NAME makes one.
 func Discovery[C any](name string, defaults func() C, build func(C, discovery.Env) (discovery.Source, error)) Plugin {
 	return plugin(kindDiscovery, name, defaults, []string{"use"}, func(cfg C, order int) fx.Option {
 		return provide("sources", func(h *host.Host, home home, log logger) (named[discovery.Source], error) {
@@ -167,9 +165,9 @@ func Discovery[C any](name string, defaults func() C, build func(C, discovery.En
 	})
 }
 
-// Service is a service of the catalogue, such as Service("echo", echo.Default, echo.New). Its own keys stand in
-// [services.NAME], beside enabled = true. build opens the service's channels at the host, which works until the host
-// runs. Extras add to the node what the service has beside its Run.
+// Service lists a service, such as Service("echo", echo.Default, echo.New). Its settings are [services.NAME], beside
+// enabled = true. build opens the service's channels, which works only before the host runs. WithRoutes and WithMetrics
+// are the extras.
 func Service[C any, S Runner](name string, defaults func() C, build func(C, *host.Host, *slog.Logger) (S, error),
 	extras ...Extra[S]) Plugin {
 	return plugin(kindService, name, defaults, []string{"enabled"}, func(cfg C, order int) fx.Option {
@@ -190,26 +188,26 @@ func Service[C any, S Runner](name string, defaults func() C, build func(C, *hos
 // Extra is what a service of type S adds to its node: see WithRoutes and WithMetrics.
 type Extra[S Runner] func(*builtService, S)
 
-// builtService is a service that was built, and what it adds to its node.
+// builtService is a service and its extras.
 type builtService struct {
 	Runner
 	routes  http.Handler
 	metrics []prometheus.Collector
 }
 
-// WithRoutes serves a service's handler in the admin API, below /v1/services/NAME/. The handler sees the rest of the
-// path, such as /greetings. Its requests pass the API's checks first, and their bodies are bounded.
+// WithRoutes serves a service's handler in the admin API below /v1/services/NAME/. The handler sees the rest of the
+// path, such as /greetings. The API checks the requests first and bounds their bodies.
 func WithRoutes[S Runner](handler func(S) http.Handler) Extra[S] {
 	return func(built *builtService, s S) { built.routes = handler(s) }
 }
 
-// WithMetrics registers a service's collectors with the node's metrics. Their names must be the service's own.
+// WithMetrics registers a service's collectors with the node's metrics. A name that is taken stops the start.
 func WithMetrics[S Runner](collectors func(S) []prometheus.Collector) Extra[S] {
 	return func(built *builtService, s S) { built.metrics = collectors(s) }
 }
 
-// AbsentService names a service that this build does not have although others do, so that one configuration serves all:
-// [services.NAME] is accepted with any keys, and where it is not turned off the log says that it does nothing.
+// AbsentService names a service that other builds have and this one lacks, so that one configuration serves all builds.
+// [services.NAME] is accepted with any keys; unless it is turned off, the log says that it does nothing.
 func AbsentService(name string) Plugin {
 	return Plugin{
 		kind: kindService, name: name, absent: true,
@@ -221,8 +219,8 @@ func AbsentService(name string) Plugin {
 	}
 }
 
-// plugin makes a catalogue entry around option, which gets the plug-in's decoded settings. Settings with a method
-// Validate() error are asked.
+// plugin makes a catalogue entry around option, which gets the decoded settings. Settings with a method Validate()
+// error are checked.
 func plugin[C any](k kind, name string, defaults func() C, reserved []string,
 	option func(cfg C, order int) fx.Option) Plugin {
 	settings := func(c *Config, at string, t Table) (C, error) {
@@ -251,15 +249,14 @@ func plugin[C any](k kind, name string, defaults func() C, reserved []string,
 	}
 }
 
-// named is an instance in a value group, with the place that the configuration gives it: fx hands groups over in no
-// order.
+// named is an instance in a value group, with its position in the configuration: fx does not keep an order.
 type named[T any] struct {
 	name  string
 	order int
 	value T
 }
 
-// provide adds what constructor builds to a value group.
+// provide adds the result of constructor to a value group.
 func provide(group string, constructor any) fx.Option {
 	return fx.Provide(fx.Annotate(constructor, fx.ResultTags(`group:"`+group+`"`)))
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// Render writes a configuration as a commented file that Load reads back to the same values. The plug-ins are named in
-// the comments.
+// Render returns a configuration as a commented file, which Load reads back to the same values. The comments name the
+// plug-ins.
 func Render(c Config, plugins ...Plugin) []byte {
 	w := &renderer{}
 	w.line("# Switchyard: the configuration of a node. Every key is optional; docs/configuration.md describes all of " +
@@ -48,7 +48,7 @@ func Render(c Config, plugins ...Plugin) []byte {
 	w.key("persistent", c.Peers.Persistent, "trusted: always redialed")
 	w.key("unconditional", c.Peers.Unconditional, "node ids that no limit refuses")
 	w.key("private", c.Peers.Private, "node ids that are never advertised")
-	w.key("guests", c.Peers.Guests, "plain libp2p peers, of no known network, that may be linked; 0 refuses them")
+	w.key("guests", c.Peers.Guests, "links to plain libp2p peers, which name no network; 0 refuses them")
 	w.key("bootstrap", c.Peers.Bootstrap, "first addresses to try")
 	w.key("max_outbound", c.Peers.MaxOutbound, "links that we dial; 0 means none")
 	w.key("max_inbound", c.Peers.MaxInbound, "links that dial us; 0 means none")
@@ -145,7 +145,7 @@ func (w *renderer) table(name, comment string) {
 	w.line("[" + name + "]")
 }
 
-// key writes one key; value is of a kind that the configuration has.
+// key writes one key and its value.
 func (w *renderer) key(name string, value any, comment string) {
 	s := tomlKey(name) + " = " + tomlText(value)
 	if comment != "" {
@@ -154,7 +154,7 @@ func (w *renderer) key(name string, value any, comment string) {
 	w.line(s)
 }
 
-// own writes the other keys of a plug-in's table.
+// own writes the remaining keys of a plug-in's table.
 func (w *renderer) own(t Table, reserved string) {
 	for _, k := range sortedKeys(t) {
 		if k != reserved {
@@ -163,7 +163,7 @@ func (w *renderer) own(t Table, reserved string) {
 	}
 }
 
-// atTop writes a key of no table where alone it may stand: before the first table.
+// atTop writes a key that belongs to no table, before the first table.
 func (w *renderer) atTop(name string, value any) {
 	rest := bytes.Clone(w.buf.Bytes()[w.root:])
 	w.buf.Truncate(w.root)
@@ -171,7 +171,7 @@ func (w *renderer) atTop(name string, value any) {
 	w.buf.Write(rest)
 }
 
-// tomlText is a value as TOML, on one line.
+// tomlText returns a value as TOML on one line.
 func tomlText(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -206,7 +206,7 @@ func tomlText(v any) string {
 	return strings.TrimSpace(strings.TrimPrefix(string(b), "v = "))
 }
 
-// tomlString is a TOML basic string.
+// tomlString returns a TOML basic string.
 func tomlString(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -225,7 +225,7 @@ func tomlString(s string) string {
 	return b.String()
 }
 
-// tomlKey is one part of a key, quoted where it must be.
+// tomlKey returns one part of a key, quoted if necessary.
 func tomlKey(k string) string {
 	for _, r := range k {
 		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-') {

@@ -14,17 +14,17 @@ import (
 	"go.uber.org/fx/fxevent"
 )
 
-// How long a node may take to start and to stop. What has not stopped in time is named in the error.
+// Bounds of the start and the stop of a node. An error names what did not stop in time.
 const (
 	StartTimeout = 30 * time.Second
 	StopTimeout  = 20 * time.Second
-	// partTimeout is how long one part may take to stop. The others are stopped all the same, so that a service that
-	// hangs does not keep the store from being flushed.
+	// partTimeout bounds the stop of one part. The others stop all the same, so that a service that hangs does not keep
+	// the store from being flushed.
 	partTimeout = 5 * time.Second
 )
 
-// Failure tells of the first Run of a node that ended with an error. It is in the graph of every node, so that whoever
-// runs the app learns why it shut down.
+// Failure reports the first Run of a node that ended with an error. It is in the graph of every node, so that the code
+// around the app learns why it shut down.
 type Failure struct {
 	once sync.Once
 	done chan struct{}
@@ -33,10 +33,10 @@ type Failure struct {
 
 func newFailure() *Failure { return &Failure{done: make(chan struct{})} }
 
-// Done is closed when something has failed.
+// Done is closed when a Run has failed.
 func (f *Failure) Done() <-chan struct{} { return f.done }
 
-// Err is what failed, nil while nothing has.
+// Err returns the failure, nil while there is none.
 func (f *Failure) Err() error {
 	select {
 	case <-f.done:
@@ -53,9 +53,9 @@ func (f *Failure) set(err error) {
 	})
 }
 
-// Run builds an app of the options, starts it, waits until ctx ends or a part of it fails, and stops it: services
-// before the host, the host before the transports, the store last. It returns what failed, or nil after a clean end by
-// ctx. Both ways are bounded by StartTimeout and StopTimeout.
+// Run builds an app of the options, starts it, waits until ctx ends or a part fails, and stops it: services before the
+// host, the host before the transports, the store last. It returns the failure, or nil if ctx ended it. StartTimeout
+// and StopTimeout bound the start and the stop.
 func Run(ctx context.Context, opts ...fx.Option) error {
 	var failure *Failure
 	app := fx.New(fx.Options(opts...), fx.Populate(&failure), fx.StartTimeout(StartTimeout),
@@ -63,7 +63,7 @@ func Run(ctx context.Context, opts ...fx.Option) error {
 	if err := app.Err(); err != nil {
 		return dig.RootCause(err)
 	}
-	// A start is short, and is never broken off halfway: what is open then would stay open.
+	// The start does not end with ctx: what was open halfway would stay open.
 	starting, cancel := context.WithTimeout(context.WithoutCancel(ctx), StartTimeout)
 	defer cancel()
 	if err := app.Start(starting); err != nil {
@@ -96,14 +96,14 @@ type supervisor struct {
 type task struct {
 	name string
 	run  func(context.Context) error
-	// ready, if set, waits until the task does its work; start is not over before. It returns when ctx ends, or when
-	// the run has ended.
+	// ready, if set, waits until the task does its work; the start waits for it. It returns when ctx ends or the run
+	// has ended.
 	ready func(ctx context.Context, ended <-chan struct{}) error
 	close func() error // after the run has returned
 }
 
-// add starts t with the app and stops it with the app: later additions stop first. A run that ends by itself with an
-// error shuts the app down with exit code 1.
+// add starts t with the app and stops it with the app: later additions stop first. A run that fails shuts the app down
+// with exit code 1.
 func (s supervisor) add(t task) {
 	log := s.Log.For(t.name)
 	var (
@@ -146,7 +146,7 @@ func (s supervisor) add(t task) {
 					result = fmt.Errorf("%s: %w", t.name, result)
 				}
 				s.Failure.set(result)
-				_ = s.Shutdown.Shutdown(fx.ExitCode(1)) // an error says that nobody waits: then Failure tells
+				_ = s.Shutdown.Shutdown(fx.ExitCode(1)) // fails if nothing waits; Failure has the error
 			}()
 			log.Debug("started")
 			if t.ready == nil {
@@ -160,7 +160,7 @@ func (s supervisor) add(t task) {
 				}
 			default:
 			}
-			if err != nil { // fx stops what started before us, not us
+			if err != nil { // fx stops what started before this task, not the task
 				stopping, done := context.WithTimeout(context.WithoutCancel(starting), StopTimeout)
 				defer done()
 				if also := stop(stopping); also != nil {
@@ -176,11 +176,11 @@ func (s supervisor) add(t task) {
 // logger is the node's logger in the graph.
 type logger struct{ *slog.Logger }
 
-// For is the logger of a part.
+// For returns the logger of a part.
 func (l logger) For(part string) *slog.Logger { return l.With(slog.String("part", part)) }
 
-// Base is what every feature's module needs, given once a graph and before them: the configuration, the logger, the
-// failure. It makes the node's folder where there is none.
+// Base is what every module needs. List it once, before them: the configuration, the logger, the failure. It makes the
+// node's folder if there is none.
 func Base(c Config) fx.Option {
 	return fx.Options(
 		fx.Module("home", fx.Invoke(func() error {
@@ -207,8 +207,7 @@ func Base(c Config) fx.Option {
 // home is Config.Home in the graph.
 type home string
 
-// events logs what fx does, at debug level only: its errors are returned, and told once. Starts and stops are the
-// supervisor's to log.
+// events logs what fx does, at debug level: its errors are returned. The supervisor logs starts and stops.
 type events struct{ log *slog.Logger }
 
 // LogEvent implements fxevent.Logger.

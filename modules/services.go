@@ -7,12 +7,12 @@ import (
 	"go.uber.org/fx"
 )
 
-// Services is the module of the services that the configuration enables. It wants a *host.Host; its services start
-// after the host and stop before it.
+// Services is the module of the enabled services. It needs a *host.Host. Services start after the host and stop before
+// it.
 func Services(c Config, plugins ...Plugin) fx.Option {
 	var options []fx.Option
 	order := 0
-	for _, p := range plugins { // the catalogue's order is the order of start
+	for _, p := range plugins { // they start in the catalogue's order
 		if p.kind != kindService {
 			continue
 		}

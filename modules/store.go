@@ -12,13 +12,12 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore/memory"
 )
 
-// Store is the module of the peer store: on disk where store.path names a folder, else in memory. It provides
+// Store is the module of the peer store: on disk if store.path names a folder, else in memory. It provides
 // peerstore.Store, which stops last.
 func Store(c Config) fx.Option {
 	var opened peerstore.Store
 	return fx.Options(
-		// The store has to be open before the rest can be built. Where that fails, nothing ever starts, and so nothing
-		// would close it.
+		// The store opens while the graph is built. If that fails later, no lifecycle hook closes it.
 		fx.ErrorHook(closer(func() {
 			if opened != nil {
 				_ = opened.Close()
@@ -38,8 +37,8 @@ func Store(c Config) fx.Option {
 	)
 }
 
-// OpenStore opens the peer store that a configuration names, for programs that only look at it: while a node runs, it
-// is in use. The caller runs and closes it.
+// OpenStore opens the peer store of a configuration, for programs that only look at it: a running node has it open. The
+// caller runs and closes it.
 func OpenStore(c *Config, log *slog.Logger) (peerstore.Store, error) {
 	groups, err := openGroups(c)
 	if err != nil {
@@ -69,7 +68,7 @@ func openGroups(c *Config) (*peerstore.Groups, error) {
 	return groups, nil
 }
 
-// closer is an fx.ErrorHandler: it runs when the app could not be built.
+// closer is an fx.ErrorHandler: it runs if the app cannot be built.
 type closer func()
 
 // HandleError implements fx.ErrorHandler.

@@ -12,16 +12,16 @@ import (
 
 var durationType = reflect.TypeFor[time.Duration]()
 
-// decodeTable reads a plug-in's own keys over the defaults that into (a pointer to the plug-in's Config) holds,
-// strictly. A field's key is its toml tag, else its name in snake case; durations are texts such as "5s". at is the
-// table's key, for errors; reserved keys are not the plug-in's.
+// decodeTable decodes a plug-in's own keys strictly over the defaults in into, a pointer to the plug-in's Config. A
+// field's key is its toml tag, else its name in snake case; durations are texts such as "5s". at is the table's key,
+// for errors. reserved keys are not the plug-in's.
 func decodeTable(c *Config, at string, t Table, into any, reserved ...string) error {
 	target := reflect.ValueOf(into).Elem()
 	doc, err := prepare(c, at, t, target.Type(), reserved)
 	if err != nil {
 		return err
 	}
-	for _, key := range sortedKeys(t) { // one key at a time: an error names it
+	for _, key := range sortedKeys(t) { // one key at a time, so that an error names it
 		f, ok := fieldByKey(target.Type(), key)
 		if !ok || slices.Contains(reserved, key) {
 			continue
@@ -41,8 +41,8 @@ func decodeTable(c *Config, at string, t Table, into any, reserved ...string) er
 	return nil
 }
 
-// prepare checks that a table has only keys of the struct type, and turns its values into what go-toml decodes: the
-// names that go-toml uses for the fields, and numbers for durations.
+// prepare refuses keys that the struct type lacks, and converts the values for go-toml: to its names of the fields, and
+// durations to numbers.
 func prepare(c *Config, at string, t Table, want reflect.Type, reserved []string) (map[string]any, error) {
 	doc := map[string]any{}
 	for _, key := range sortedKeys(t) {
@@ -86,7 +86,7 @@ func prepare(c *Config, at string, t Table, want reflect.Type, reserved []string
 	return doc, nil
 }
 
-// tomlName is the name by which go-toml knows a field.
+// tomlName returns go-toml's name of a field.
 func tomlName(f reflect.StructField) string {
 	if f.Tag.Get("toml") != "" {
 		return keyOf(f)
@@ -104,7 +104,7 @@ func asTable(v any) (Table, bool) {
 	return nil, false
 }
 
-// text reads a key of a table that must be a text; "" when it is not given.
+// text returns the value of a key that must be a text; "" if it is missing.
 func (t Table) text(c *Config, at, key string) (string, error) {
 	v, ok := t[key]
 	if !ok {
@@ -117,7 +117,7 @@ func (t Table) text(c *Config, at, key string) (string, error) {
 	return s, nil
 }
 
-// enabled reads the key of a service that says whether it runs; otherwise is what holds when it is not given.
+// enabled reports whether a service is turned on; otherwise is the value if the key is missing.
 func (t Table) enabled(c *Config, at string, otherwise bool) (bool, error) {
 	v, ok := t["enabled"]
 	if !ok {
@@ -140,7 +140,7 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// plural is "1 peer", "2 peers".
+// plural returns "1 peer", "2 peers".
 func plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

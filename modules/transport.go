@@ -9,8 +9,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Transports is the module of the transports that [stack] names. It provides []transport.Transport in that order. Those
-// that secure their connections want what the module Handshake provides.
+// Transports is the module of the transports of [stack]. It provides []transport.Transport in that order. Secure
+// transports need the module Handshake.
 func Transports(c Config, plugins ...Plugin) fx.Option {
 	c = c.Fit(plugins...)
 	return fx.Module("transport",
@@ -19,7 +19,7 @@ func Transports(c Config, plugins ...Plugin) fx.Option {
 	)
 }
 
-// group is a constructor of the list of all values of a value group, in the configuration's order.
+// group returns a constructor of the list of all values of a value group, in the configuration's order.
 func group[T any](name string) any {
 	return fx.Annotate(func(all []named[T]) []T { return inOrder(all) }, fx.ParamTags(`group:"`+name+`"`))
 }
@@ -38,7 +38,7 @@ func chosen(c *Config, key string, k kind, names []string, tables map[string]Tab
 	return fx.Options(options...)
 }
 
-// inOrder restores the configuration's order, which a value group does not keep.
+// inOrder sorts a value group into the configuration's order, which fx does not keep.
 func inOrder[T any](group []named[T]) []T {
 	slices.SortFunc(group, func(a, b named[T]) int {
 		if a.order != b.order {

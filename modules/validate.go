@@ -11,13 +11,13 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Bounds of what a configuration may say.
+// Bounds of configured values.
 const (
 	maxName     = 50 // bytes of network and moniker; CometBFT's longest chain id (types/genesis.go)
 	maxList     = 10_000
 	maxKnown    = 10_000_000
 	maxLinks    = 100_000
-	spareFiles  = 32 // file descriptors that are kept for the store, the admin API and the like
+	spareFiles  = 32 // file descriptors for the store, the admin API and the like
 	minDeadline = 100 * time.Millisecond
 	minInterval = time.Second
 	maxInterval = 30 * 24 * time.Hour
@@ -26,7 +26,7 @@ const (
 )
 
 // Validate refuses what cannot work: addresses and names that do not parse, limits that contradict each other or the
-// machine, and plug-ins that are not in the catalogue. Errors are *ConfigError and name the key.
+// machine, and plug-ins that the catalogue lacks. Errors are *ConfigError and name the key.
 func (c Config) Validate(plugins ...Plugin) error { return c.validate(ThisMachine(), plugins) }
 
 func (c *Config) validate(m Machine, plugins []Plugin) error {
@@ -88,7 +88,7 @@ func (c *Config) checkMultiaddrs(key string, list []string) error {
 	})
 }
 
-// each checks the entries of a list: bounded, no doubles, each passes check.
+// each checks the entries of a list: their number, duplicates, and check for each.
 func (c *Config) each(key string, list []string, check func(string) error) error {
 	if len(list) > maxList {
 		return c.errorAt(key, "%d entries; at most %d are allowed", len(list), maxList)
@@ -107,7 +107,7 @@ func (c *Config) each(key string, list []string, check func(string) error) error
 	return nil
 }
 
-// why is an error without the text that its message repeats.
+// why returns the reason of an error without the value that the message repeats.
 func why(err error) string {
 	var address *transport.AddressError
 	var id *transport.NodeIDError
@@ -151,7 +151,7 @@ func (c *Config) checkStack(plugins []Plugin) error {
 	return nil
 }
 
-// missing says that a plug-in is not in the catalogue; nil when it is.
+// missing returns an error if the catalogue lacks a plug-in.
 func missing(k kind, name string, known []string) error {
 	if slices.Contains(known, name) {
 		return nil
@@ -286,7 +286,7 @@ func (c *Config) checkAdmin() error {
 	return nil
 }
 
-// checkPlugins decodes every plug-in's own keys, so that a wrong one is refused before anything is built.
+// checkPlugins decodes every plug-in's own keys, to refuse wrong ones before anything is built.
 func (c *Config) checkPlugins(plugins []Plugin) error {
 	if len(c.Discovery) > maxList {
 		return c.errorAt("discovery", "%d tables; at most %d are allowed", len(c.Discovery), maxList)
@@ -304,7 +304,7 @@ func (c *Config) checkPlugins(plugins []Plugin) error {
 	for _, name := range sortedKeys(c.Services) {
 		at := join("services", name)
 		p, ok := find(plugins, kindService, name)
-		if !ok && c.Services[name]["enabled"] == false { // what does not run needs no plug-in
+		if !ok && c.Services[name]["enabled"] == false { // a disabled service needs no plug-in
 			continue
 		}
 		if !ok {
@@ -338,7 +338,7 @@ func (c *Config) checkPlugins(plugins []Plugin) error {
 	return nil
 }
 
-// source finds the plug-in of the i-th [[discovery]] table.
+// source returns the plug-in of the i-th [[discovery]] table.
 func (c *Config) source(plugins []Plugin, i int) (Plugin, error) {
 	at := join("discovery", strconv.Itoa(i))
 	use, err := c.Discovery[i].text(c, at, "use")

@@ -1,9 +1,9 @@
-// Package admin is the node's HTTP API for its operator: JSON below /v1/, Prometheus metrics, a health check and a page
-// for people. What it serves is a contract, see docs/admin-api.md.
+// Package admin is the node's HTTP API for its operator: JSON below /v1/, Prometheus metrics, a health check and a live
+// page. docs/admin-api.md describes it; it is a contract.
 //
-// It has no password. It listens on loopback unless it is told otherwise, refuses requests that a web page of another
-// origin sends, and requests for host names that are not its own (so that no such page can make a name of its own point
-// here).
+// The API has no password. It listens on loopback unless the configuration says otherwise. It refuses requests from web
+// pages of another origin, and requests for host names that are not its own, so that no web page reaches it through a
+// name that resolves to this machine.
 package admin
 
 import (
@@ -30,7 +30,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// DefaultAddress is where the API listens.
+// DefaultAddress is the default listen address.
 const DefaultAddress = "127.0.0.1:26660"
 
 const (
@@ -39,19 +39,19 @@ const (
 	maxConns       = 128      // connections at once
 	requestTimeout = 10 * time.Second
 	dialTimeout    = 30 * time.Second
-	eventsBeat     = 15 * time.Second // between two signs of life on an event stream
+	eventsBeat     = 15 * time.Second // between two keep-alives of an event stream
 	stopGrace      = 2 * time.Second  // for requests in flight when the node stops
 )
 
-// Config says where the API listens and what it states.
+// Config is where the API listens and what it reports.
 type Config struct {
 	Address string // host:port; port 0 asks for a free one; "" means DefaultAddress
 	Version string // of the software
 	Profile bool   // serve /debug/pprof/ too
 }
 
-// Node is what the API shows and steers. Of builds it from a host; a test or another kind of node may fill it
-// otherwise. About, Links, Watch, Peers and Store are required.
+// Node is what the API shows and controls. Of builds it from a host; tests and other kinds of nodes fill it themselves.
+// About, Links, Watch, Peers and Store are required.
 type Node struct {
 	About   About
 	Links   Links
@@ -59,13 +59,14 @@ type Node struct {
 	Peers   Peers
 	Store   Store
 	Metrics prometheus.Gatherer // nil: no /metrics
-	// Services are further handlers by name, served below /v1/services/NAME/. Each sees the rest of the path.
+	// Services are the handlers of services by name, served below /v1/services/NAME/. A handler sees the rest of the
+	// path.
 	Services map[string]http.Handler
-	// Publish hands an item to the relay. nil: the node has no relay.
+	// Publish passes an item to the relay; nil means that the node has no relay.
 	Publish func(ctx context.Context, item []byte) error
 }
 
-// About tells who the node is. *host.Host does.
+// About identifies the node. *host.Host implements it.
 type About interface {
 	Self() transport.NodeID
 	PublicKey() handshake.PublicKey
@@ -73,28 +74,28 @@ type About interface {
 	Moniker() string
 }
 
-// Links are the node's links. *host.Host has them.
+// Links are the node's links. *host.Host implements it.
 type Links interface {
 	Peers() []host.PeerInfo
 	Dial(context.Context, transport.Address) (host.PeerInfo, error)
 	Disconnect(transport.NodeID, muxer.Code, string)
 }
 
-// Watch tells what happens. *host.Host does.
+// Watch reports what happens. *host.Host implements it.
 type Watch interface {
 	Listening() <-chan struct{}
 	ListenAddrs() []ma.Multiaddr
 	Events(context.Context) <-chan host.Event
 }
 
-// Peers decides on peers. *peers.Manager does.
+// Peers bans peers. *peers.Manager implements it.
 type Peers interface {
 	Ban(target peerstore.Target, until time.Time, reason string) error
 	Unban(target peerstore.Target) (bool, error)
 	Banned(transport.NodeID, netip.Addr) (peerstore.Ban, bool)
 }
 
-// Store is what is known of peers. Every peerstore.Store is one.
+// Store has the known peers. Every peerstore.Store implements it.
 type Store interface {
 	Range(func(peerstore.Record) bool)
 	Stats() peerstore.Stats
@@ -102,7 +103,7 @@ type Store interface {
 	Bans(now time.Time) []peerstore.Ban
 }
 
-// Of is the Node of a host and its store.
+// Of returns the Node of a host and its store.
 func Of(h *host.Host, store peerstore.Store, metrics prometheus.Gatherer) Node {
 	return Node{About: h, Links: h, Watch: h, Peers: h.PeerManager(), Store: store, Metrics: metrics}
 }
@@ -114,7 +115,7 @@ type Server struct {
 	cfg     Config
 	node    Node
 	log     *slog.Logger
-	host    string // that the configuration names
+	host    string // of the configured address
 	started time.Time
 	handler http.Handler
 
@@ -123,7 +124,7 @@ type Server struct {
 	addr      net.Addr // once it listens; guarded by mu
 }
 
-// New checks cfg and builds a server that listens only in Run. A nil logger discards.
+// New checks cfg and builds a server, which listens only in Run. A nil logger discards.
 func New(cfg Config, node Node, logger *slog.Logger) (*Server, error) {
 	if node.About == nil || node.Links == nil || node.Watch == nil || node.Peers == nil || node.Store == nil {
 		return nil, errors.New("admin: About, Links, Watch, Peers and Store are required")
@@ -151,13 +152,13 @@ func New(cfg Config, node Node, logger *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
-// Handler is the API without a listener, for a server of your own.
+// Handler returns the API without a listener, for a server of your own.
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // Listening is closed once Run listens.
 func (s *Server) Listening() <-chan struct{} { return s.listening }
 
-// Addr is where the API listens, with its real port; nil before Listening is closed.
+// Addr returns where the API listens, with the real port; nil before Listening is closed.
 func (s *Server) Addr() net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,7 +206,7 @@ func (s *Server) Run(ctx context.Context) error {
 		err = fmt.Errorf("admin: %w", err)
 	case <-ctx.Done():
 		grace, stop := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
-		_ = server.Shutdown(grace) // what is still open after that is cut off
+		_ = server.Shutdown(grace) // then Close ends what is still open
 		stop()
 		<-served
 		err = nil
@@ -216,7 +217,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// inFlight counts requests until it ends, and lets none begin afterwards.
+// inFlight counts requests until it ends; after that none begins.
 type inFlight struct {
 	wg    sync.WaitGroup
 	mu    sync.Mutex // orders begin with end
@@ -239,7 +240,7 @@ func (f *inFlight) end() {
 	f.wg.Wait()
 }
 
-// limited accepts so many connections at once; further ones wait in the system's queue.
+// limited bounds the connections at once; further ones wait in the system's queue.
 type limited struct {
 	net.Listener
 	free chan struct{}

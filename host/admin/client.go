@@ -22,21 +22,21 @@ import (
 // maxAnswer bounds what a client reads: 10,000 known peers of 8 addresses take about 30 MB.
 const maxAnswer = 64 << 20
 
-// Client calls the admin API of a node. Its methods may be called concurrently. Errors are *APIError where the node
-// answered, and *UnreachableError where it did not.
+// Client calls the admin API of a node. Its methods may be called concurrently. Errors are *APIError if the node
+// answered, and *UnreachableError if it did not.
 type Client struct {
 	address string
 	http    *http.Client
 }
 
-// NewClient makes a client for the API at address (host:port, as the node's configuration has it). It connects only
-// when it is asked something.
+// NewClient returns a client of the API at address (host:port, as in the node's configuration). It does not connect
+// yet.
 func NewClient(address string) (*Client, error) {
 	name, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("admin address %.120q: want host:port such as %s", address, DefaultAddress)
 	}
-	if ip, err := netip.ParseAddr(name); err == nil && ip.IsUnspecified() { // listens everywhere: then also here
+	if ip, err := netip.ParseAddr(name); err == nil && ip.IsUnspecified() { // it listens everywhere, so here, too
 		name = "127.0.0.1"
 		if ip.Is6() {
 			name = "::1"
@@ -46,7 +46,7 @@ func NewClient(address string) (*Client, error) {
 		http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}, nil
 }
 
-// APIError is an answer of the node that is not a success.
+// APIError is an answer that is not a success.
 type APIError struct {
 	Status  int // of HTTP
 	Message string
@@ -55,7 +55,7 @@ type APIError struct {
 
 func (e *APIError) Error() string { return e.Message }
 
-// UnreachableError says that no node answered.
+// UnreachableError reports that no node answered.
 type UnreachableError struct {
 	Address string
 	Err     error
@@ -65,20 +65,20 @@ func (e *UnreachableError) Error() string {
 	return fmt.Sprintf("no node answers at %s: %v (does it run, and is admin.address right?)", e.Address, e.Err)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// Status tells how the node is.
+// Status returns the state of the node.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	return call[Status](ctx, c, "GET", "/v1/status", nil)
 }
 
-// Peers are the links that are up.
+// Peers returns the links that are up.
 func (c *Client) Peers(ctx context.Context) ([]Peer, error) {
 	return call[[]Peer](ctx, c, "GET", "/v1/peers", nil)
 }
 
-// Store lists up to limit known peers, best ranked first; 0 means the node's default of 100.
+// Store returns up to limit known peers, best ranked first; 0 means the node's default of 100.
 func (c *Client) Store(ctx context.Context, limit int) ([]KnownPeer, error) {
 	path := "/v1/store"
 	if limit != 0 {
@@ -87,7 +87,7 @@ func (c *Client) Store(ctx context.Context, limit int) ([]KnownPeer, error) {
 	return call[[]KnownPeer](ctx, c, "GET", path, nil)
 }
 
-// Dial makes the node connect to an address, and returns when the link is up.
+// Dial makes the node connect to an address, and returns once the link is up.
 func (c *Client) Dial(ctx context.Context, address string) (Peer, error) {
 	return call[Peer](ctx, c, "POST", "/v1/dial", dialRequest{Address: address})
 }
@@ -98,12 +98,12 @@ func (c *Client) Disconnect(ctx context.Context, id transport.NodeID) error {
 	return err
 }
 
-// Bans are the bans that hold.
+// Bans returns the bans that hold.
 func (c *Client) Bans(ctx context.Context) ([]Ban, error) {
 	return call[[]Ban](ctx, c, "GET", "/v1/bans", nil)
 }
 
-// Ban refuses a node id, an IP address or a CIDR for so long; 0 means for ever.
+// Ban bans a node id, an IP address or a CIDR for d; 0 means for ever.
 func (c *Client) Ban(ctx context.Context, target string, d time.Duration, reason string) (Ban, error) {
 	in := banRequest{Target: target, Reason: reason}
 	if d != 0 {
@@ -118,7 +118,7 @@ func (c *Client) Unban(ctx context.Context, target string) error {
 	return err
 }
 
-// Publish hands an item to the node's relay.
+// Publish passes an item to the node's relay.
 func (c *Client) Publish(ctx context.Context, item []byte) error {
 	body, err := c.do(ctx, "POST", "/v1/relay", "application/octet-stream", bytes.NewReader(item))
 	if err == nil {
@@ -127,14 +127,14 @@ func (c *Client) Publish(ctx context.Context, item []byte) error {
 	return err
 }
 
-// Healthy says whether the node listens.
+// Healthy returns nil if the node listens.
 func (c *Client) Healthy(ctx context.Context) error {
 	_, err := call[any](ctx, c, "GET", "/healthz", nil)
 	return err
 }
 
-// Events calls fn with what happens from now on, until ctx ends, the node stops, or fn returns an error. ready, where
-// not nil, is called once the node sends.
+// Events calls fn with each event from now on, until ctx ends, the node stops, or fn returns an error. ready, if not
+// nil, is called once the stream has begun.
 func (c *Client) Events(ctx context.Context, ready func(), fn func(Event) error) error {
 	body, err := c.do(ctx, "GET", "/v1/events", "", nil)
 	if err != nil {
@@ -169,8 +169,8 @@ func (c *Client) Events(ctx context.Context, ready func(), fn func(Event) error)
 	return &UnreachableError{c.address, io.EOF}
 }
 
-// Call sends in as JSON (nothing for nil) and decodes the answer into out (dropped for nil): for what a service of the
-// node serves below /v1/services/.
+// Call sends in as JSON (nothing for nil) and decodes the answer into out (dropped for nil). It is for the routes of
+// services, below /v1/services/.
 func (c *Client) Call(ctx context.Context, method, path string, in, out any) error {
 	answer, err := c.send(ctx, method, path, in)
 	if err != nil {
@@ -209,7 +209,7 @@ func (c *Client) decode(answer io.Reader, path string, out any) error {
 	return nil
 }
 
-// do sends a request; the caller closes the body that it returns.
+// do sends a request. The caller closes the returned body.
 func (c *Client) do(ctx context.Context, method, path, contentType string, body io.Reader) (io.ReadCloser, error) {
 	r, err := http.NewRequestWithContext(ctx, method, "http://"+c.address+path, body)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// The store is listed in pieces: it may hold a million peers.
+// Bounds of a listing: the store may have a million peers.
 const (
 	defaultListed = 100
 	mostListed    = 10_000
@@ -99,7 +99,7 @@ func (s *Server) store(w http.ResponseWriter, r *http.Request) {
 	Reply(w, http.StatusOK, out)
 }
 
-// bans lists all: the store bounds how many there are.
+// bans lists all bans; the store bounds their number.
 func (s *Server) bans(w http.ResponseWriter, _ *http.Request) {
 	out := []Ban{}
 	for _, b := range s.node.Store.Bans(time.Now()) {
@@ -108,8 +108,8 @@ func (s *Server) bans(w http.ResponseWriter, _ *http.Request) {
 	Reply(w, http.StatusOK, out)
 }
 
-// events sends what happens from now on. A reader that lags loses events (see host.Host.Events), and one that takes
-// nothing is cut off.
+// events sends what happens from now on. A reader that lags loses events (see host.Host.Events); one that reads nothing
+// is cut off.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -256,7 +256,7 @@ func (s *Server) relay(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// reasonIn finds the typed reason in an error.
+// reasonIn returns the typed reason in an error.
 func reasonIn(err error) *Reason {
 	var d *host.DisconnectError
 	if errors.As(err, &d) {

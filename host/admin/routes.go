@@ -20,7 +20,7 @@ import (
 // methods are the handlers of one path.
 type methods map[string]func(http.ResponseWriter, *http.Request)
 
-// routes are all paths. docs/admin-api.md describes each.
+// routes returns the handler of all paths. docs/admin-api.md describes each.
 func (s *Server) routes() http.Handler {
 	paths := map[string]methods{
 		"/{$}":                {"GET": s.page},
@@ -77,7 +77,7 @@ func (m methods) serve(w http.ResponseWriter, r *http.Request) {
 		fmt.Errorf("%.20s is not for this path: use %s", r.Method, strings.Join(allowed, " or ")))
 }
 
-// long lets a handler write for as long as a profile takes.
+// long extends the write deadline to the duration of a profile.
 func long(fn http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(10 * time.Minute))
@@ -85,7 +85,7 @@ func long(fn http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// guard refuses what a web page of another origin sends through its reader's browser.
+// guard refuses requests that a web page of another origin sends through a browser.
 func (s *Server) guard(next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -105,8 +105,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// knows says whether a request may be for that host. A page that makes a name of its own point at us comes with that
-// name; an IP address it cannot fake.
+// knows reports whether hostport is a name of this server. A page that makes a name of its own resolve to this machine
+// sends that name; it cannot fake an IP address.
 func (s *Server) knows(hostport string) bool {
 	name, _, err := net.SplitHostPort(hostport)
 	if err != nil {
@@ -119,21 +119,21 @@ func (s *Server) knows(hostport string) bool {
 	return name == "localhost" || name != "" && name == strings.ToLower(s.host)
 }
 
-// Reply writes v as JSON: the answer of a handler to a request.
+// Reply writes v as JSON.
 func Reply(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(v) // a client that has gone needs no answer
+	_ = e.Encode(v) // fails only if the client has gone
 }
 
-// Fail writes an error in the form that Client understands, and why a link could not be made where that is known.
+// Fail writes an error in the form that Client decodes, with the reason of a failed link if err has one.
 func Fail(w http.ResponseWriter, status int, err error) {
 	Reply(w, status, failure{Error: err.Error(), Reason: reasonIn(err)})
 }
 
-// read decodes a request's JSON strictly; it answers the request itself where that fails.
+// read decodes a request's JSON strictly. If that fails it answers the request.
 func read(w http.ResponseWriter, r *http.Request, into any) bool {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	d.DisallowUnknownFields()

@@ -24,12 +24,12 @@ type Status struct {
 	Goroutines int              `json:"goroutines"`
 }
 
-// PeerCounts are the links that are up. A trusted peer and a guest are counted by their direction too.
+// PeerCounts are the links that are up. Trusted peers and guests are counted by their direction, too.
 type PeerCounts struct {
 	Inbound  int `json:"inbound"`
 	Outbound int `json:"outbound"`
 	Trusted  int `json:"trusted"`
-	Guests   int `json:"guests"` // plain libp2p peers, of no known network
+	Guests   int `json:"guests"` // plain libp2p peers, which name no network
 }
 
 // StoreCounts are the totals of the peer store.
@@ -44,7 +44,7 @@ type StoreCounts struct {
 type Peer struct {
 	NodeID    transport.NodeID `json:"node_id"`
 	PeerID    string           `json:"peer_id"`
-	Address   string           `json:"address"` // where we dialed it, or where it came from
+	Address   string           `json:"address"` // where the node dialed the peer, or where the peer dialed from
 	Direction string           `json:"direction"`
 	Wire      string           `json:"wire"`
 	Transport string           `json:"transport"`
@@ -54,15 +54,15 @@ type Peer struct {
 	Network   string           `json:"network"`
 	Version   string           `json:"version"`
 	Channels  []int            `json:"channels"`  // ids
-	Protocols []string         `json:"protocols"` // of streams, that it says it takes; empty on comet
-	Listen    []string         `json:"listen"`    // where it says that it can be dialed
+	Protocols []string         `json:"protocols"` // stream protocols that it announces; empty on comet
+	Listen    []string         `json:"listen"`    // listen addresses that it announces
 	Trusted   bool             `json:"trusted"`
-	Guest     bool             `json:"guest"` // a plain libp2p peer: it could not say of which network it is
+	Guest     bool             `json:"guest"` // a plain libp2p peer, which names no network
 	Score     int              `json:"score"`
 	Connected float64          `json:"connected_s"`
 	Sent      uint64           `json:"sent_bytes"`
 	Received  uint64           `json:"received_bytes"`
-	RTT       float64          `json:"rtt_ms"` // 0 when none was measured yet
+	RTT       float64          `json:"rtt_ms"` // 0 until it is measured
 
 	SentMessages     uint64 `json:"sent_messages"`
 	ReceivedMessages uint64 `json:"received_messages"`
@@ -102,7 +102,7 @@ func peerOf(p *host.PeerInfo, now time.Time) Peer {
 	return out
 }
 
-// KnownPeer is one peer of GET /v1/store, best ranked first. Times that never were are left out.
+// KnownPeer is one peer of GET /v1/store, best ranked first. Times of events that never happened are left out.
 type KnownPeer struct {
 	NodeID           transport.NodeID `json:"node_id"`
 	Tried            bool             `json:"tried"` // one of its addresses has worked
@@ -174,7 +174,7 @@ type Event struct {
 	Duration float64          `json:"duration_ms"` // of the dial or the handshake
 }
 
-// Reason is why a link ended or was not made.
+// Reason is why a link ended, or why there was none.
 type Reason struct {
 	Code   string `json:"code"`
 	Remote bool   `json:"remote"`          // the remote ended or refused it

@@ -1,5 +1,5 @@
-// Package programtest runs programs beside a test: ours, and those of real peers. It builds them, calls them to their
-// end, lets them run, kills and stops them, and reads what ours prints.
+// Package programtest runs programs beside a test: ours, and those of real peers. It builds, calls, starts, kills and
+// stops them, and parses what ours print.
 package programtest
 
 import (
@@ -11,11 +11,11 @@ import (
 	"testing"
 )
 
-// Ours is the package of our program, from the root of the main module.
+// Ours is the package of our program, relative to the root of the main module.
 const Ours = "./cmd/switchyard"
 
-// Builds are programs under test, each built once, when a test first needs it. The zero value has none. Its methods may
-// be called from several goroutines.
+// Builds are programs under test, each built once, at its first use. The zero value is ready. Its methods may be called
+// concurrently.
 type Builds struct {
 	mu   sync.Mutex
 	dir  string
@@ -28,7 +28,8 @@ type build struct {
 	err  error
 }
 
-// Get builds a package of the module in a folder, with these arguments of go build, and returns the program's path.
+// Get builds a package of the module in a folder, with these arguments of go build, and returns the path of the
+// program.
 func (b *Builds) Get(t testing.TB, module, pkg string, args ...string) string {
 	t.Helper()
 	b.mu.Lock()
@@ -47,7 +48,7 @@ func (b *Builds) Get(t testing.TB, module, pkg string, args ...string) string {
 	}
 	b.mu.Unlock()
 	one.once.Do(func() {
-		// without debugging tables it links sooner
+		// without debugging tables it links faster
 		cmd := exec.Command("go",
 			append(append([]string{"build", "-ldflags", "-s -w", "-o", one.path}, args...), pkg)...)
 		cmd.Dir = module
@@ -61,7 +62,7 @@ func (b *Builds) Get(t testing.TB, module, pkg string, args ...string) string {
 	return one.path
 }
 
-// Remove deletes them; it is for the end of TestMain.
+// Remove deletes the programs, at the end of TestMain.
 func (b *Builds) Remove() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -16,13 +16,13 @@ import (
 // calling bounds every call of a program.
 const calling = time.Minute
 
-// Result is what a call of a program left.
+// Result is the outcome of a call.
 type Result struct {
 	Out, Err string
 	Code     int
 }
 
-// Call runs a program to its end. Its home is an empty folder, so that nobody's own node is touched.
+// Call runs a program to its end. HOME is an empty folder, so that no real node is touched.
 func Call(t testing.TB, program string, args ...string) Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), calling)
@@ -40,8 +40,8 @@ func Call(t testing.TB, program string, args ...string) Result {
 	return Result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
-// Ask runs our program, which has to succeed without a word on stderr, and reads the JSON that it prints. A key that T
-// does not have is a failure: the output is a contract.
+// Ask runs our program, which must succeed with an empty stderr, and decodes its JSON. A key that T lacks is a failure:
+// the output is a contract.
 func Ask[T any](t testing.TB, program string, args ...string) (v T) {
 	t.Helper()
 	r := Call(t, program, args...)
@@ -63,7 +63,7 @@ type Failed struct {
 	Error string `json:"error"`
 }
 
-// Refuse runs our program, which has to fail with exit code 1, one line on stderr, and the same in JSON.
+// Refuse runs our program, which must fail with exit code 1, one line on stderr, and the same in JSON.
 func Refuse(t testing.TB, program string, args ...string) (f Failed) {
 	t.Helper()
 	r := Call(t, program, args...)
@@ -108,7 +108,7 @@ type Dialed struct {
 	} `json:"info"`
 }
 
-// StageNames are the names of the dial's stages, each of which has to have taken a time that can be.
+// StageNames returns the names of the dial's stages, and checks that their times are plausible.
 func (d Dialed) StageNames(t testing.TB) (names []string) {
 	t.Helper()
 	for _, s := range d.Stages {
@@ -133,12 +133,12 @@ type Trips struct {
 	} `json:"rtt_ms"`
 }
 
-// Ordered says whether the times can be such quantiles.
+// Ordered reports whether the times can be such quantiles.
 func (r Trips) Ordered() bool {
 	return r.RTT.Min > 0 && r.RTT.Min <= r.RTT.P50 && r.RTT.P50 <= r.RTT.P99 && r.RTT.P99 <= r.RTT.Max
 }
 
-// FreeAddress is a loopback host:port that nobody listens on.
+// FreeAddress returns a loopback host:port that is free.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -19,11 +19,11 @@ type NodeDir struct {
 	Home    string
 	Admin   string // host:port
 
-	// Listen is where the node listens since its last start, by transport: "tcp", "quic".
+	// Listen has the listen addresses of the last start, by transport: "tcp", "quic".
 	Listen map[string]ma.Multiaddr
 }
 
-// NewNodeDir makes one with `switchyard init` and these further arguments. Its admin API is on a free port.
+// NewNodeDir makes a folder with `switchyard init` and these further arguments. The admin API gets a free port.
 func NewNodeDir(t testing.TB, program, network, moniker string, args ...string) *NodeDir {
 	t.Helper()
 	d := &NodeDir{Program: program, Home: t.TempDir(), Admin: FreeAddress(t)}
@@ -36,7 +36,7 @@ func NewNodeDir(t testing.TB, program, network, moniker string, args ...string) 
 	return d
 }
 
-// Launch runs `switchyard start` without waiting for it. SWITCHYARD_LOG=1 in the environment lets it log everything.
+// Launch runs `switchyard start` without waiting for it. SWITCHYARD_LOG=1 in the environment turns on the debug log.
 func (d *NodeDir) Launch(t testing.TB, sets ...string) *Process {
 	t.Helper()
 	args := []string{"start", "--home", d.Home, "--log-format", "json"}
@@ -49,7 +49,7 @@ func (d *NodeDir) Launch(t testing.TB, sets ...string) *Process {
 	return Launch(t, d.Program, args...)
 }
 
-// Start is Launch, and waits until the node is ready.
+// Start launches the node and waits until it is ready.
 func (d *NodeDir) Start(t testing.TB, sets ...string) *Process {
 	t.Helper()
 	p := d.Launch(t, sets...)
@@ -57,7 +57,7 @@ func (d *NodeDir) Start(t testing.TB, sets ...string) *Process {
 	return p
 }
 
-// Ready waits until the node says so, and learns where it listens.
+// Ready waits until the node logs that it is ready, and records where it listens.
 func (d *NodeDir) Ready(t testing.TB, p *Process) {
 	t.Helper()
 	up := p.Await(t, starting, "the node is ready", func(line string) bool {
@@ -88,7 +88,7 @@ func (d *NodeDir) Ready(t testing.TB, p *Process) {
 	}
 }
 
-// TCP is host:port of the node's TCP address.
+// TCP returns host:port of the node's TCP address.
 func (d *NodeDir) TCP(t testing.TB) string {
 	t.Helper()
 	m := d.Listen["tcp"]
@@ -106,7 +106,7 @@ func (d *NodeDir) TCP(t testing.TB) string {
 	return ip + ":" + port
 }
 
-// Address is the node's as id@host:port.
+// Address returns the node's id@host:port.
 func (d *NodeDir) Address(t testing.TB) string {
 	t.Helper()
 	return d.NodeID + "@" + d.TCP(t)

@@ -13,7 +13,7 @@ import (
 // stopping is how long a program may take to end after SIGTERM.
 const stopping = 20 * time.Second
 
-// Process is a program that runs beside the test. It is killed with the test, by its own process id.
+// Process is a program that runs beside the test. It is killed at the end of the test, by its process id.
 type Process struct {
 	Name string
 	Done <-chan struct{} // closed once it has ended
@@ -27,7 +27,7 @@ func Launch(t testing.TB, program string, args ...string) *Process {
 	return LaunchCommand(t, exec.Command(program, args...))
 }
 
-// LaunchCommand starts a command, whose output it keeps.
+// LaunchCommand starts a command and records its output.
 func LaunchCommand(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	done := make(chan struct{})
@@ -45,13 +45,13 @@ func LaunchCommand(t testing.TB, cmd *exec.Cmd) *Process {
 	return p
 }
 
-// Kill ends the process as kill -9 does.
+// Kill ends the process with SIGKILL.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.Done
 }
 
-// Stop ends the process as an operator does, and expects that it ends well.
+// Stop ends the process with SIGTERM, and expects a clean end.
 func (p *Process) Stop(t testing.TB) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -68,10 +68,10 @@ func (p *Process) Stop(t testing.TB) {
 	}
 }
 
-// Code is the exit code of a process that is done.
+// Code returns the exit code of a process that has ended.
 func (p *Process) Code() int { return p.cmd.ProcessState.ExitCode() }
 
-// Await waits for a line that ok takes. It says false if the process ends before.
+// Await waits for a line that ok accepts. It returns false if the process ends first.
 func (p *Process) Await(t testing.TB, bound time.Duration, what string, ok func(line string) bool) bool {
 	t.Helper()
 	timer := time.NewTimer(bound)
@@ -96,20 +96,20 @@ func (p *Process) Await(t testing.TB, bound time.Duration, what string, ok func(
 	}
 }
 
-// Lines are the whole lines that it has written so far.
+// Lines returns the complete lines of its output so far.
 func (p *Process) Lines() []string {
 	lines, _ := p.out.lines()
 	return lines
 }
 
-// Tail is the end of what was written, for a failure's message.
+// Tail returns the end of the output, for a failure's message.
 func (p *Process) Tail() string {
 	p.out.mu.Lock()
 	defer p.out.mu.Unlock()
 	return string(p.out.text[max(0, len(p.out.text)-4000):])
 }
 
-// output keeps what a process writes.
+// output records what a process writes.
 type output struct {
 	mu   sync.Mutex
 	text []byte
@@ -125,7 +125,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lines are all whole lines so far; more is closed when there is more.
+// lines returns all complete lines so far; more is closed when there is more.
 func (o *output) lines() (lines []string, more <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -5,5 +5,5 @@ import (
 	"syscall"
 )
 
-// dieWithUs lets a process end with the test's, even when that is killed.
+// dieWithUs makes a process end with the test's process, even if that is killed.
 func dieWithUs(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Usage is what a node uses, after a garbage collection.
+// Usage is the resources of a node, after a garbage collection.
 type Usage struct {
 	Goroutines int
 	Heap       int // bytes in use
@@ -60,7 +60,7 @@ func (u Usage) String() string {
 	return fmt.Sprintf("%d goroutines, %.1f MiB, %d files", u.Goroutines, float64(u.Heap)/(1<<20), u.Files)
 }
 
-// Settled says whether it is what it was at the start, but for little things.
+// Settled reports whether the usage is about that of the start.
 func (u Usage) Settled(start Usage) bool {
 	return u.Goroutines <= start.Goroutines+4 && u.Files <= start.Files+4 && u.Heap <= start.Heap+16<<20
 }

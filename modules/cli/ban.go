@@ -71,7 +71,7 @@ func (p *Program) unbanCommand() *cobra.Command {
 	return cmd
 }
 
-// banTarget checks a target before a node is asked, and writes it in its canonical form.
+// banTarget checks a target, and returns its canonical form.
 func banTarget(text string) (string, error) {
 	t, err := peerstore.ParseTarget(text)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/host/admin"
 )
 
-// client talks to the admin API of the node whose home is given.
+// client returns a client of the admin API of the node in the home.
 func (h *home) client() (*admin.Client, error) {
 	cfg, err := h.config()
 	if err != nil {

@@ -20,7 +20,7 @@ const (
 	demoEvery            = 250 * time.Millisecond // between two echoes of one node
 	demoDrawEvery        = 500 * time.Millisecond // on a terminal
 	demoTellEvery        = 2 * time.Second        // elsewhere
-	demoMatrix           = 32                     // nodes for whose links the table has room
+	demoMatrix           = 32                     // the most nodes that the link matrix shows
 )
 
 func (p *Program) demoCommand() *cobra.Command {
@@ -31,11 +31,10 @@ func (p *Program) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Run a network of real nodes on this machine", Args: takes(),
 		Long: "Run a network of real nodes on this machine, until Ctrl-C.\n\n" +
-			"Every node is whole and has its own key, folder and ports. They speak different wires: the first " +
-			"everything, the others in turn only comet, only\n" +
-			"libp2p over TCP, only libp2p over QUIC, or everything again. All of them know one address: that of the " +
-			"first. The table shows how they find each\n" +
-			"other through it (PEX), over which wire each link goes, and how the echoes cross.",
+			"Every node is complete and has its own key, folder and ports. They speak different wires: the first\n" +
+			"speaks all, the others in turn only comet, only libp2p over TCP, only libp2p over QUIC, or all again.\n" +
+			"All know one address: that of the first. The table shows how they find each other through it (PEX),\n" +
+			"over which wire each link goes, and how the echoes return.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if nodes < demoFewest || nodes > demoMost {
 				return usage("--nodes %d: want %d to %d", nodes, demoFewest, demoMost)
@@ -72,7 +71,7 @@ func (p *Program) demo(ctx context.Context, out io.Writer, count int, duration t
 	fmt.Fprintln(out)
 
 	began := time.Now()
-	// The nodes outlive ctx by one look at the table.
+	// The nodes outlive ctx, so that the last table shows them running.
 	lives, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group, running := errgroup.WithContext(lives)
@@ -84,7 +83,7 @@ func (p *Program) demo(ctx context.Context, out io.Writer, count int, duration t
 	group.Go(func() error {
 		seed, err := nodes[0].addresses(running)
 		if err != nil {
-			return nil // node 1 says why, or we are to stop
+			return nil // node 1 reports why, or the demo stops
 		}
 		for _, n := range nodes[1:] {
 			group.Go(func() error { return n.run(running, seed) })
@@ -108,8 +107,8 @@ func (p *Program) demo(ctx context.Context, out io.Writer, count int, duration t
 	return nil
 }
 
-// watch shows the network until ctx ends or a node has failed: as a table that is redrawn on a terminal, else as a line
-// now and then and the table at the end.
+// watch prints the network until ctx ends or a node fails: on a terminal a table that is redrawn, elsewhere a line now
+// and then, and the table at the end.
 func watch(ctx context.Context, failed <-chan struct{}, out io.Writer, nodes []*demoNode, began time.Time) {
 	live, drawn := isTerminal(out), 0
 	every := demoTellEvery
@@ -119,7 +118,7 @@ func watch(ctx context.Context, failed <-chan struct{}, out io.Writer, nodes []*
 	draw := func() {
 		lines := demoTable(nodes, time.Since(began))
 		if live && drawn > 0 {
-			fmt.Fprintf(out, "\x1b[%dA", drawn) // back to where the table begins
+			fmt.Fprintf(out, "\x1b[%dA", drawn) // back to the table's first line
 		}
 		for _, l := range lines {
 			if live {
@@ -152,8 +151,8 @@ func watch(ctx context.Context, failed <-chan struct{}, out io.Writer, nodes []*
 	}
 }
 
-// demoTable is the table of all nodes, and the totals beneath. The last column has a letter for each node: how the link
-// to it goes.
+// demoTable returns the table of all nodes, and the totals below it. The last column has a letter for the link to each
+// node.
 func demoTable(nodes []*demoNode, up time.Duration) []string {
 	t := table{heads: []string{">NODE", "SPEAKS", "ID", ">PORT", ">PEERS", ">KNOWS", ">ECHOES", ">BACK", ">RTT"}}
 	matrix := len(nodes) <= demoMatrix
@@ -178,7 +177,7 @@ func demoTable(nodes []*demoNode, up time.Duration) []string {
 	return append(lines, "", demoLine(nodes, up))
 }
 
-// demoLinks is a row of the matrix of links.
+// demoLinks returns a row of the link matrix.
 func demoLinks(n *demoNode, nodes []*demoNode, links map[transport.NodeID]linkKind) string {
 	row := make([]byte, len(nodes))
 	for i, other := range nodes {
@@ -199,7 +198,7 @@ func demoLinks(n *demoNode, nodes []*demoNode, links map[transport.NodeID]linkKi
 	return string(row)
 }
 
-// demoLine is the whole network in one line.
+// demoLine returns the state of the whole network in one line.
 func demoLine(nodes []*demoNode, up time.Duration) string {
 	total, possible := sum(nodes), 0
 	for i, a := range nodes {

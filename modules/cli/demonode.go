@@ -36,8 +36,8 @@ const (
 	anyQUIC = "/ip4/127.0.0.1/udp/0/quic-v1"
 )
 
-// demoKinds are the kinds in the order in which nodes take them. The first node, through which all find each other, has
-// to speak everything.
+// demoKinds are the kinds, in the order in which nodes get them. The first node must speak everything, as all others
+// find each other through it.
 var demoKinds = []demoKind{
 	{"all", []string{"tcp", "quic"}, []string{"comet", "libp2p"}, []string{anyTCP, anyQUIC}, func(a string) bool {
 		return strings.Contains(a, "/p2p/")
@@ -53,7 +53,7 @@ var demoKinds = []demoKind{
 	}},
 }
 
-// meets says whether two kinds have a way to each other.
+// meets reports whether two kinds have a wire and a transport in common.
 func (k demoKind) meets(other demoKind) bool {
 	both := func(a, b []string, name string) bool { return slices.Contains(a, name) && slices.Contains(b, name) }
 	return both(k.wires, other.wires, "libp2p") &&
@@ -61,13 +61,13 @@ func (k demoKind) meets(other demoKind) bool {
 		both(k.wires, other.wires, "comet") && both(k.transports, other.transports, "tcp")
 }
 
-// demoNode is one node of the demo: a whole one, and a goroutine that sends echoes to its peers.
+// demoNode is a node of the demo, and a goroutine that sends echoes to its peers.
 type demoNode struct {
 	program *Program
 	number  int
 	kind    demoKind
 	home    string
-	ready   chan struct{} // closed once it listens; then the fields below stand
+	ready   chan struct{} // closed once it listens and the fields below are set
 
 	host  *host.Host
 	store peerstore.Store
@@ -78,7 +78,7 @@ type demoNode struct {
 	count demoState
 }
 
-// demoState is what the table shows of a node, or of all together.
+// demoState is what the table shows of a node, or of all nodes together.
 type demoState struct {
 	id, port               string
 	peers                  int
@@ -90,7 +90,7 @@ type demoState struct {
 	total                  [linkKinds]int
 }
 
-// links is how many links there are in all.
+// links returns the number of links.
 func (s *demoState) links() (n int) {
 	for _, count := range s.total {
 		n += count
@@ -98,7 +98,7 @@ func (s *demoState) links() (n int) {
 	return n
 }
 
-// linkKind is how a link of the table is made.
+// linkKind is the wire and transport of a link.
 type linkKind int
 
 const (
@@ -125,8 +125,8 @@ func newDemoNode(p *Program, number int, home string) *demoNode {
 		ready: make(chan struct{})}
 }
 
-// run is the life of the node. seed are the addresses of the first node, none for itself; it is given the first that it
-// can use.
+// run runs the node until ctx ends. seed are the addresses of the first node, none for the first node itself; the node
+// bootstraps from the first address that it can dial.
 func (n *demoNode) run(ctx context.Context, seed []string) error {
 	cfg := modules.Default()
 	cfg.Home, cfg.Network, cfg.Moniker = n.home, "demo", fmt.Sprintf("demo-%d", n.number)
@@ -168,7 +168,7 @@ func (n *demoNode) run(ctx context.Context, seed []string) error {
 	return nil
 }
 
-// addresses are where the node can be dialed, on every wire, once it listens.
+// addresses waits until the node listens, and returns where it can be dialed, on every wire.
 func (n *demoNode) addresses(ctx context.Context) ([]string, error) {
 	select {
 	case <-n.ready:
@@ -178,7 +178,7 @@ func (n *demoNode) addresses(ctx context.Context) ([]string, error) {
 	var all []string
 	for _, m := range n.host.ListenAddrs() {
 		for _, id := range []string{string(n.host.Self()), n.host.PublicKey().PeerID()} {
-			if a, err := transport.NewAddress(m, id); err == nil { // comet does not go over UDP
+			if a, err := transport.NewAddress(m, id); err == nil { // comet does not run over UDP
 				all = append(all, a.String())
 			}
 		}
@@ -186,7 +186,7 @@ func (n *demoNode) addresses(ctx context.Context) ([]string, error) {
 	return all, nil
 }
 
-// page is the URL of the node's live page, once it listens; "" when ctx ends first.
+// page waits until the node listens, and returns the URL of its live page; "" if ctx ends first.
 func (n *demoNode) page(ctx context.Context) string {
 	select {
 	case <-n.ready:
@@ -196,7 +196,7 @@ func (n *demoNode) page(ctx context.Context) string {
 	}
 }
 
-// call sends echoes to one peer after the other until ctx ends.
+// call sends echoes to one peer after another until ctx ends.
 func (n *demoNode) call(ctx context.Context) {
 	tick := time.NewTicker(demoEvery)
 	defer tick.Stop()
@@ -239,7 +239,7 @@ func (n *demoNode) add(change func(*demoState)) {
 	change(&n.count)
 }
 
-// state is how the node is doing now; only the counts, while it does not listen yet.
+// state returns the state of the node now; only the counts until it listens.
 func (n *demoNode) state() demoState {
 	n.mu.Lock()
 	s := n.count
@@ -267,7 +267,7 @@ func (n *demoNode) state() demoState {
 	return s
 }
 
-// sum is the network as a whole. Every link is outbound at one end.
+// sum returns the totals of the network. It counts each link at its outbound end.
 func sum(nodes []*demoNode) demoState {
 	var total demoState
 	measured := 0

@@ -39,10 +39,13 @@ type remoteInfo struct {
 	Listen    []string `json:"listen"`
 }
 
-const addressHelp = "ADDRESS says the wire too: id@host:port and /ip4/1.2.3.4/tcp/26656/mconn/<id> are comet, " +
-	"/ip4/1.2.3.4/tcp/26656/p2p/<peer id> is libp2p,\n" +
-	"and /ip4/1.2.3.4/udp/26656/quic-v1/p2p/<peer id> libp2p over QUIC. Without the id, whoever answers is accepted, " +
-	"and the wires are tried in turn.\n\n"
+const addressHelp = `ADDRESS names the remote and the wire:
+  id@host:port, /ip4/1.2.3.4/tcp/26656/mconn/<id>      comet
+  /ip4/1.2.3.4/tcp/26656/p2p/<peer id>                 libp2p over TCP
+  /ip4/1.2.3.4/udp/26656/quic-v1/p2p/<peer id>         libp2p over QUIC
+Without an id any node is accepted, and the wires are tried in turn.
+
+`
 
 func (p *Program) dialCommand() *cobra.Command {
 	f := visitFlags{home: home{p: p}}
@@ -50,9 +53,8 @@ func (p *Program) dialCommand() *cobra.Command {
 		Use: "dial ADDRESS", Short: "Make one handshake, stage by stage, then hang up", Args: takes("ADDRESS"),
 		Long: "Make one handshake, stage by stage, then hang up.\n\n" +
 			addressHelp +
-			"Without --network and --home, a first handshake learns the remote's network and a second one is made as " +
-			"a member of it. A plain libp2p node\n" +
-			"has no network, and does not ask for ours.",
+			"Without --network and --home, a first handshake learns the remote's network, and a second one joins it.\n" +
+			"A plain libp2p node has no network, and asks for none.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			addr, err := address(args[0])
 			if err != nil {
@@ -74,7 +76,7 @@ func (p *Program) dialCommand() *cobra.Command {
 			}
 			visit := begin(cmd.Context(), link)
 			defer visit.end()
-			if !f.json { // the first two were printed as they came
+			if !f.json { // the first two are printed already
 				for _, s := range link.Stages[min(2, len(link.Stages)):] {
 					printStage(out, s.Name, s.Took,
 						map[string]string{handshake.StageMuxer: link.Muxer,
@@ -110,7 +112,7 @@ func printLink(w io.Writer, l *handshake.Link) {
 		{"peer id", l.RemoteKey.PeerID()},
 	}
 	if l.Remote.Guest {
-		pairs = append(pairs, [2]string{"guest", "a libp2p node of no known network"})
+		pairs = append(pairs, [2]string{"guest", "a plain libp2p node, which names no network"})
 	} else {
 		pairs = append(pairs, [][2]string{{"moniker", l.Remote.Moniker}, {"network", l.Remote.Network},
 			{"channels", strings.Join(channels, " ")}}...)
@@ -124,7 +126,7 @@ func printLink(w io.Writer, l *handshake.Link) {
 	printPairs(w, pairs)
 }
 
-// linkText names what a link is made of.
+// linkText names the parts of a link.
 func linkText(l *handshake.Link) string {
 	return strings.Join([]string{l.Wire, l.Transport, l.Security, l.Muxer}, " / ")
 }

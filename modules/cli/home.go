@@ -13,7 +13,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/modules"
 )
 
-// home is the flags --home and --set, and what they lead to.
+// home has the flags --home and --set.
 type home struct {
 	p    *Program
 	dir  string
@@ -32,7 +32,7 @@ func (h *home) homeFlag(cmd *cobra.Command) {
 	_ = cmd.MarkFlagDirname("home")
 }
 
-// folder is the node's folder as an absolute path.
+// folder returns the node's folder as an absolute path.
 func (h *home) folder() (string, error) {
 	dir := h.dir
 	if dir == "" {
@@ -49,7 +49,7 @@ func (h *home) folder() (string, error) {
 	return abs, nil
 }
 
-// config reads the folder's configuration with --set over it.
+// config loads the folder's configuration with --set over it.
 func (h *home) config() (modules.Config, error) {
 	dir, err := h.folder()
 	if err != nil {
@@ -63,12 +63,11 @@ func (h *home) config() (modules.Config, error) {
 	if err != nil {
 		return modules.Config{}, err
 	}
-	cfg.Home = dir
 	cfg.Version = h.p.agent()
 	return cfg, nil
 }
 
-// key reads the folder's node key.
+// key loads the folder's node key.
 func (h *home) key() (*handshake.NodeKey, modules.Config, error) {
 	cfg, err := h.config()
 	if err != nil {

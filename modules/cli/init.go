@@ -22,12 +22,11 @@ func (p *Program) initCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "init", Short: "Make the folder of a node: config.toml and node_key.json", Args: takes(),
 		Long: "Make the folder of a node: config.toml and node_key.json.\n\n" +
-			"A key that is already there is kept, so the node key of a CometBFT node can be put there before. A " +
-			"configuration that is already\n" +
-			"there is kept too, and no flag may ask for another one.",
+			"A key that is already there is kept, so you can put the node_key.json of a CometBFT node there first.\n" +
+			"A configuration that is already there is kept, too; then no flag may ask for another one.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg := modules.Default()
-			// The flags are keys by another name, so they are refused in the same way.
+			// The flags set keys, so that mistakes in both are reported alike.
 			flags := cmd.Flags()
 			if flags.Changed("network") {
 				cfg.Network = network
@@ -65,19 +64,18 @@ func (p *Program) initCommand() *cobra.Command {
 	return cmd
 }
 
-// makeHome writes what is missing of a node's folder. asked says that the caller wants a configuration of his own.
+// makeHome writes the missing files of a node's folder. asked reports whether the call asks for a certain
+// configuration.
 func (p *Program) makeHome(cmd *cobra.Command, cfg modules.Config, asked bool) error {
 	file := filepath.Join(cfg.Home, configName)
 	if _, err := os.Stat(file); err == nil {
 		if asked {
 			return fmt.Errorf("%s is already there and stays as it is: edit it, or remove it first", file)
 		}
-		// What counts is what the file says, not our defaults.
-		dir := cfg.Home
+		// The file counts, not the defaults.
 		if cfg, err = modules.Load(file, nil, p.Plugins...); err != nil {
 			return err
 		}
-		cfg.Home = dir
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	} else {
@@ -101,14 +99,18 @@ func (p *Program) makeHome(cmd *cobra.Command, cfg modules.Config, asked bool) e
 	if w := key.Warning(); w != nil {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", p.Name, message(w))
 	}
+	next := p.Name + " start"
+	if flags := cmd.Flags(); flags.Changed("home") {
+		next += " --home " + flags.Lookup("home").Value.String()
+	}
 	printPairs(cmd.OutOrStdout(), [][2]string{
 		{"config", file}, {"key", keyFile}, {"node id", string(key.ID())}, {"peer id", key.Public().PeerID()},
-		{"network", cfg.Network},
+		{"network", cfg.Network}, {"start it", next},
 	})
 	return nil
 }
 
-// writeNew writes a file that was not there, whole or not at all.
+// writeNew writes a new file, completely or not at all.
 func writeNew(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

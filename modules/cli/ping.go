@@ -35,7 +35,7 @@ type roundTrips struct {
 const (
 	maxCount = 1_000_000
 	maxEcho  = 64 << 20 // bytes
-	// echoMessage is the longest echo message that a node takes unless it is configured otherwise.
+	// echoMessage is the longest echo message that a node accepts by default.
 	echoMessage = 8 << 20
 )
 
@@ -71,8 +71,8 @@ func (p *Program) echoCommand() *cobra.Command {
 		Use: "echo ADDRESS", Short: "Send bytes to the remote's echo service and compare what returns",
 		Args: takes("ADDRESS"),
 		Long: "Send random bytes to the remote's echo service and compare what returns.\n\n" +
-			"A Switchyard node answers on channel 0x7e, if its services.echo.enabled is true; a libp2p node on " +
-			"streams of " + echo.StreamProtocol + ".",
+			"A Switchyard node answers on channel 0x7e if its services.echo.enabled is true, a libp2p node on streams\n" +
+			"of " + echo.StreamProtocol + ".",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if bytes < 0 || bytes > maxEcho {
 				return usage("--size %d: want 0 to %d bytes", bytes, maxEcho)
@@ -121,7 +121,7 @@ func (f *visitFlags) trips(cmd *cobra.Command, to, what string, count, bytes int
 	var took []time.Duration
 	for i := range count {
 		if i > 0 && pause(ctx, visit, interval) {
-			break // of what was asked, a part is measured; the next line tells of a link that broke
+			break // print what is measured so far
 		}
 		d, err := visit.within(ctx, f.timeout, what, once)
 		if err != nil {
@@ -135,7 +135,7 @@ func (f *visitFlags) trips(cmd *cobra.Command, to, what string, count, bytes int
 	return printTrips(out, took, bytes, f.json)
 }
 
-// pause waits between two round trips and says whether to stop.
+// pause waits between two round trips and reports whether to stop.
 func pause(ctx context.Context, v *visit, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() != nil
@@ -152,7 +152,7 @@ func pause(ctx context.Context, v *visit, d time.Duration) bool {
 	}
 }
 
-// within bounds one round trip in time, and ends it when the link does.
+// within runs one round trip with a timeout, and ends it when the link ends.
 func (v *visit) within(ctx context.Context, timeout time.Duration, what string,
 	once func(context.Context, *visit) (time.Duration, error)) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -171,7 +171,7 @@ func (v *visit) within(ctx context.Context, timeout time.Duration, what string,
 	return 0, err
 }
 
-// ping is one round trip: with libp2p's ping where the remote speaks that, else with the keep-alive of the wire.
+// ping measures one round trip: with libp2p's ping if the remote speaks it, else with the keep-alive of the wire.
 func (v *visit) ping(ctx context.Context) (time.Duration, error) {
 	streams, ok := v.link.Session.(muxer.StreamSession)
 	if !ok {
@@ -187,7 +187,7 @@ func (v *visit) ping(ctx context.Context) (time.Duration, error) {
 	return took[0], nil
 }
 
-// echo sends bytes, as a message of the echo channel or on a stream, and waits until they are back.
+// echo sends bytes, in a message of the echo channel or on a stream, and waits until they are back.
 func (v *visit) echo(ctx context.Context, size int) (time.Duration, error) {
 	streams, ok := v.link.Session.(muxer.StreamSession)
 	message := !v.link.Remote.Guest && slices.Contains(v.link.Remote.Channels, echo.ChannelID)

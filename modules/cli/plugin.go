@@ -10,7 +10,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/modules"
 )
 
-// pluginCommand is a command that a plug-in adds.
+// pluginCommand returns the command of a plug-in.
 func (p *Program) pluginCommand(spec modules.CommandSpec) *cobra.Command {
 	h := home{p: p}
 	cmd := &cobra.Command{

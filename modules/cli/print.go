@@ -24,7 +24,7 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// printPairs prints names and values, aligned.
+// printPairs prints aligned names and values.
 func printPairs(w io.Writer, pairs [][2]string) {
 	width := 0
 	for _, p := range pairs {
@@ -35,7 +35,7 @@ func printPairs(w io.Writer, pairs [][2]string) {
 	}
 }
 
-// table prints rows in aligned columns. Columns whose head begins with ">" are aligned right.
+// table prints rows in aligned columns. A head that begins with ">" aligns its column to the right.
 type table struct {
 	heads []string
 	rows  [][]string
@@ -43,7 +43,7 @@ type table struct {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// lines are the table's lines, its head first.
+// lines returns the lines of the table, its head first.
 func (t *table) lines() []string {
 	widths := make([]int, len(t.heads))
 	heads := make([]string, len(t.heads))
@@ -80,7 +80,7 @@ func (t *table) print(w io.Writer) {
 	}
 }
 
-// clean makes text of remote origin safe for a terminal: no control characters, not endless.
+// clean makes text from a remote safe for a terminal: bounded, without control characters.
 func clean(s string) string {
 	const most = 200
 	s = strings.Map(func(r rune) rune {
@@ -95,7 +95,7 @@ func clean(s string) string {
 	return s
 }
 
-// span is a duration for people: 3.2s, 4m10s, 2h05m, 3d4h.
+// span formats a duration: 3.2s, 4m10s, 2h05m, 3d4h.
 func span(d time.Duration) string {
 	switch {
 	case d < 0:
@@ -110,7 +110,7 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
 }
 
-// rtt is a round trip for people.
+// rtt formats a round trip.
 func rtt(ms float64) string {
 	switch {
 	case ms <= 0:
@@ -125,7 +125,7 @@ func rtt(ms float64) string {
 	return fmt.Sprintf("%.1fs", ms/1000)
 }
 
-// size is a number of bytes for people.
+// size formats a number of bytes.
 func size(n uint64) string {
 	if n < 1024 {
 		return fmt.Sprintf("%dB", n)
@@ -137,16 +137,16 @@ func size(n uint64) string {
 	return fmt.Sprintf("%.1f%cB", f, unit[0])
 }
 
-// milliseconds is a duration as the JSON output has it: with microseconds.
+// milliseconds returns a duration as the JSON output has it, with microseconds.
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// isTerminal says whether a writer is a terminal, on which a table can be redrawn.
+// isTerminal reports whether a writer is a terminal, on which a table can be redrawn.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// width is how many characters fit on a line of a terminal.
+// width returns the columns of a terminal.
 func width(w io.Writer) int {
 	if f, ok := w.(*os.File); ok {
 		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 1 {
@@ -156,7 +156,7 @@ func width(w io.Writer) int {
 	return 80
 }
 
-// cut keeps the first n characters.
+// cut returns the first n characters.
 func cut(s string, n int) string {
 	if utf8.RuneCountInString(s) <= n {
 		return s

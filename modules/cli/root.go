@@ -26,7 +26,7 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// message is an error on one line, with how to mend it where we know and the error does not say.
+// message returns an error in one line, with a hint how to fix it where the error has none.
 func message(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	var hint string
@@ -48,7 +48,7 @@ func message(err error) string {
 	return text
 }
 
-// root is the tree of commands.
+// root returns the tree of commands.
 func (p *Program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   p.Name,
@@ -89,7 +89,7 @@ func (p *Program) root() *cobra.Command {
 	return root
 }
 
-// takes checks the number of arguments: names are what they stand for.
+// takes checks the number of arguments; names are their names in the help text.
 func takes(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {

@@ -21,8 +21,8 @@ func (p *Program) startCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "start", Short: "Run the node until Ctrl-C", Args: takes(),
-		Long: "Run the node until Ctrl-C (SIGINT) or SIGTERM, which stop it cleanly; a second one quits at once. The " +
-			"log goes to standard output.",
+		Long: "Run the node until Ctrl-C (SIGINT) or SIGTERM, which stop it cleanly; a second signal exits at once.\n" +
+			"The log goes to standard output.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			log, err := newLogger(cmd.OutOrStdout(), format, level)
 			if err != nil {
@@ -74,7 +74,7 @@ func (p *Program) runNode(ctx context.Context, cfg modules.Config, log *slog.Log
 	return err
 }
 
-// newLogger makes the logger of --log-format and --log-level.
+// newLogger returns the logger of --log-format and --log-level.
 func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn,
 		"error": slog.LevelError}

@@ -106,7 +106,7 @@ func (p *Program) peersCommand() *cobra.Command {
 	return cmd
 }
 
-// bare is an address without its node component, which the table shows in a column of its own.
+// bare returns an address without its node id, which has a column of its own.
 func bare(address string) string {
 	for _, name := range []string{"/mconn/", "/p2p/"} {
 		if i := strings.LastIndex(address, name); i >= 0 {

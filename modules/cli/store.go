@@ -33,8 +33,8 @@ func (p *Program) exportCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write all known peers and bans as JSON", Args: takes(),
-		Long: "Write all known peers and bans as JSON, to standard output or to a file. The node must be stopped: " +
-			"only one process can have its store open.",
+		Long: "Write all known peers and bans as JSON, to standard output or to a file.\n" +
+			"The node must be stopped: only one process can open its store.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return h.withStore(func(s peerstore.Store) error {
 				out := cmd.OutOrStdout()
@@ -65,10 +65,9 @@ func (p *Program) importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "import FILE", Short: "Learn the peers of an exported file, or of CometBFT's addrbook.json",
 		Args: takes("FILE|-"),
-		Long: "Learn the peers of a file that store export wrote, or of an addrbook.json of CometBFT; - reads " +
-			"standard input. The node must be stopped.\n" +
-			"The store's own rules hold: no more peers than peers.max_known, and of one network or teller no more " +
-			"than its share; a peer may have to go for another one.",
+		Long: "Learn the peers of a file that store export wrote, or of CometBFT's addrbook.json; - reads standard\n" +
+			"input. The node must be stopped. The store's limits hold: peers.max_known, and a share for each network\n" +
+			"and each reporting peer. A new peer may replace a known one.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := io.Reader(cmd.InOrStdin())
 			if args[0] != "-" {
@@ -99,7 +98,7 @@ func (p *Program) importCommand() *cobra.Command {
 	return cmd
 }
 
-// withStore opens the store of a node that does not run.
+// withStore opens the store of a stopped node.
 func (h *home) withStore(use func(peerstore.Store) error) error {
 	cfg, err := h.config()
 	if err != nil {

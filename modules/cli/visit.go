@@ -20,8 +20,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// strangerNetwork is what a visitor says while it does not know the remote's network. The remote hangs up then, but not
-// before it has told its own.
+// strangerNetwork is the network that a visitor names until it knows the remote's. The remote then hangs up, but first
+// it names its own.
 const strangerNetwork = "switchyard-visitor"
 
 // visitFlags are the flags of the commands that visit a node without being one.
@@ -35,17 +35,16 @@ type visitFlags struct {
 
 func (f *visitFlags) add(cmd *cobra.Command, timeout time.Duration) {
 	f.home.homeFlag(cmd)
-	cmd.Flags().Lookup("home").Usage = "claim the network of this node, and speak what it speaks"
+	cmd.Flags().Lookup("home").Usage = "claim the network of this node, and use its stack"
 	cmd.Flags().BoolVar(&f.ownKey, "own-key", false,
-		"come with the key of the node of --home instead of one that is made for this visit; that node must not run")
+		"use the key of the node of --home instead of a new one; that node must not run")
 	cmd.Flags().StringVar(&f.network, "network", "",
 		"the network to claim (default: that of --home, else the remote's own)")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", timeout, "how long each step may take")
 	jsonFlag(cmd, &f.json)
 }
 
-// visitor goes through a handshake the way a node does: with the transports and wires of the catalogue, but without a
-// host.
+// visitor makes handshakes as a node does, with the transports and wires of the catalogue, but without a host.
 type visitor struct {
 	transports []transport.Transport
 	wires      []handshake.Wire
@@ -54,17 +53,17 @@ type visitor struct {
 	cfg        modules.Config
 	plugins    []modules.Plugin
 	network    string // "" until it is known
-	spoken     string // the wire on which the remote has told what it is; "" until it is known
+	spoken     string // the wire on which the remote sent its node info; "" until then
 	throwaway  bool   // the key is made for this visit
 	timeout    time.Duration
 	channels   []muxer.Channel
 
-	// progress, if set, hears of each stage when it is over; note, of what else a person wants to know.
+	// progress hears of each stage at its end, note of everything else that a user should know.
 	progress func(stage string, took time.Duration, what string)
 	note     func(string)
 }
 
-// visitor builds one from the flags.
+// visitor builds a visitor from the flags.
 func (f *visitFlags) visitor(ctx context.Context) (*visitor, error) {
 	if f.timeout <= 0 {
 		return nil, usage("--timeout %v: want more than 0", f.timeout)
@@ -110,9 +109,9 @@ func (v *visitor) build(key *handshake.NodeKey) error {
 	return dig.RootCause(app.Err())
 }
 
-// connect dials addr and goes through the handshake, to its end: a remote that can say so has taken the link. Errors
-// are *handshake.StageError or *handshake.Refusal. Where the network is not known, a first handshake learns it and a
-// second one is made as a member of it.
+// connect dials addr and completes the handshake: a remote that can confirm the link has done so. Errors are
+// *handshake.StageError or *handshake.Refusal. If the network is unknown, a first handshake learns it and a second one
+// joins it.
 func (v *visitor) connect(ctx context.Context, addr transport.Address) (*handshake.Link, error) {
 	self := &handshake.Refusal{
 		Code: muxer.CodeSelf, Stage: handshake.StageSecurity,
@@ -134,10 +133,11 @@ func (v *visitor) connect(ctx context.Context, addr transport.Address) (*handsha
 	v.network = info.Network
 	if !slices.ContainsFunc(v.channels, func(c muxer.Channel) bool { return slices.Contains(info.Channels, c.ID) }) &&
 		len(info.Channels) > 0 {
-		v.channels = append(v.channels, muxer.Channel{ID: info.Channels[0]}) // it takes nobody without a common channel
+		// It refuses a node without a common channel.
+		v.channels = append(v.channels, muxer.Channel{ID: info.Channels[0]})
 	}
-	v.note(fmt.Sprintf("the remote is of network %q: once more, as a member of it", clean(v.network)))
-	if v.throwaway { // the remote may hold the wrong network against the first key
+	v.note(fmt.Sprintf("the remote is of network %q: once more, in that network", clean(v.network)))
+	if v.throwaway { // the remote may remember the wrong network with the first key
 		key, err := handshake.GenerateNodeKey()
 		if err != nil {
 			return nil, err
@@ -148,7 +148,7 @@ func (v *visitor) connect(ctx context.Context, addr transport.Address) (*handsha
 	}
 	link, _, err = v.anyWire(ctx, addr)
 	var failed *handshake.StageError
-	// it has just spoken with us: some take one connection at a time of an IP (Tendermint 0.35: one in 100 ms)
+	// Some nodes take one connection at a time from an IP (Tendermint 0.35: one in 100 ms).
 	if errors.As(err, &failed) && failed.Stage == handshake.StageSecurity {
 		v.note(fmt.Sprintf("the remote hung up; once more in %v", secondTry))
 		select {
@@ -161,11 +161,11 @@ func (v *visitor) connect(ctx context.Context, addr transport.Address) (*handsha
 	return link, err
 }
 
-// secondTry is the pause before a remote that has hung up on a second connection gets a third.
+// secondTry is the pause before a third connection to a remote that has hung up on the second.
 const secondTry = 500 * time.Millisecond
 
-// anyWire is handshake with the first of our wires that can dial addr. An address without a node leaves the wire open:
-// then, where the remote does not understand the first one, the others are tried, each on a connection of its own.
+// anyWire makes a handshake with the first wire that dials addr. If addr names no node, and so no wire, it tries the
+// others in turn while the remote does not understand, each on a new connection.
 func (v *visitor) anyWire(ctx context.Context, addr transport.Address) (link *handshake.Link, info *handshake.NodeInfo,
 	err error) {
 	var wires []handshake.Wire
@@ -178,7 +178,7 @@ func (v *visitor) anyWire(ctx context.Context, addr transport.Address) (link *ha
 		return nil, nil, handshake.Fail(handshake.StageSecurity, muxer.CodeIncompatible,
 			fmt.Errorf("none of our wires dials %s", addr))
 	}
-	if v.spoken != "" { // a first handshake has found out
+	if v.spoken != "" { // learned by a first handshake
 		wires = slices.DeleteFunc(wires, func(w handshake.Wire) bool { return w.Name() != v.spoken })
 	}
 	for i, w := range wires {
@@ -191,7 +191,7 @@ func (v *visitor) anyWire(ctx context.Context, addr transport.Address) (link *ha
 		var failed *handshake.StageError
 		misunderstood := errors.As(again, &failed) && failed.Stage == handshake.StageSecurity &&
 			failed.Code != muxer.CodeTimeout && failed.Code != muxer.CodeRequested
-		if i == 0 || !misunderstood { // of several misunderstandings the first wire's is told
+		if i == 0 || !misunderstood { // the error of the first wire counts
 			err = again
 		}
 		if !misunderstood {
@@ -204,7 +204,7 @@ func (v *visitor) anyWire(ctx context.Context, addr transport.Address) (link *ha
 	return nil, nil, err
 }
 
-// handshake is one dial and one handshake. The node info is what the remote said, even if it or we refused.
+// handshake makes one dial and one handshake. It returns the remote's node info even if one end refuses the link.
 func (v *visitor) handshake(ctx context.Context, addr transport.Address, wire handshake.Wire) (*handshake.Link,
 	*handshake.NodeInfo, error) {
 	fail := func(err error) error {
@@ -263,8 +263,8 @@ func (v *visitor) handshake(ctx context.Context, addr transport.Address, wire ha
 	return link, info, err
 }
 
-// forConn are the wires that an Upgrader may choose from: the one that is to be tried, or all for a connection that is
-// secured already.
+// forConn returns the wires that an Upgrader may choose from: the given one, or all for a connection that is already
+// secured.
 func (v *visitor) forConn(raw transport.Conn, wire handshake.Wire) []handshake.Wire {
 	if _, secured := raw.(*handshake.SecuredConn); secured {
 		return v.wires
@@ -272,7 +272,7 @@ func (v *visitor) forConn(raw transport.Conn, wire handshake.Wire) []handshake.W
 	return []handshake.Wire{wire}
 }
 
-// agree takes the link and hears whether the remote does. It ends a link that is not taken.
+// agree accepts the link and waits for the remote's answer. It ends a link that is refused.
 func (v *visitor) agree(ctx context.Context, link *handshake.Link) error {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
@@ -290,7 +290,7 @@ func (v *visitor) agree(ctx context.Context, link *handshake.Link) error {
 		fmt.Errorf("the remote did not say whether it takes the link: %w", err))
 }
 
-// dial connects with the first transport that can.
+// dial connects over the first transport that can.
 func (v *visitor) dial(ctx context.Context, addr transport.Address) (transport.Conn, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
@@ -299,7 +299,7 @@ func (v *visitor) dial(ctx context.Context, addr transport.Address) (transport.C
 		if t.CanDial(m) {
 			conn, err := t.Dial(ctx, m)
 			if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				err = fmt.Errorf("dial %s: nobody has answered within %v (--timeout): %w", m, v.timeout,
+				err = fmt.Errorf("dial %s: no answer within %v (--timeout): %w", m, v.timeout,
 					context.DeadlineExceeded)
 			}
 			return conn, t.Name(), err
@@ -326,7 +326,7 @@ func begin(ctx context.Context, link *handshake.Link) *visit {
 	return v
 }
 
-// Deliver implements muxer.Handler: it keeps what comes on the echo channel and ignores the rest.
+// Deliver implements muxer.Handler: it keeps the messages of the echo channel and drops the rest.
 func (v *visit) Deliver(ctx context.Context, msgs []muxer.Message) error {
 	for _, m := range msgs {
 		if m.Channel != echo.ChannelID {
@@ -341,19 +341,19 @@ func (v *visit) Deliver(ctx context.Context, msgs []muxer.Message) error {
 	return nil
 }
 
-// end says goodbye and waits for the session.
+// end closes the session and waits for it.
 func (v *visit) end() {
 	_ = v.link.Session.Close(muxer.CodeInquiryDone, "the visit is over")
 	for {
 		select {
-		case <-v.inbox: // nobody waits for it any more
+		case <-v.inbox: // dropped
 		case <-v.ended:
 			return
 		}
 	}
 }
 
-// settle waits whether the remote takes the link after all: a CometBFT node refuses without a word, by hanging up.
+// settle waits a moment for a late refusal: a CometBFT node refuses by hanging up.
 func (v *visit) settle(ctx context.Context) error {
 	if v.link.Confirm != nil {
 		return nil
@@ -371,7 +371,7 @@ func (v *visit) settle(ctx context.Context) error {
 	}
 }
 
-// reason says for people why the session ended.
+// reason explains why the session ended.
 func (v *visit) reason() error {
 	if errors.Is(v.why, io.EOF) {
 		return errors.New("the remote hung up right after the handshake, without a reason " +
@@ -380,14 +380,14 @@ func (v *visit) reason() error {
 	return v.why
 }
 
-// failureOf is what --json tells of an error.
+// failureOf is what --json prints of an error.
 type failureOf struct {
 	OK    bool   `json:"ok"`
 	Stage string `json:"stage"`
 	Error string `json:"error"`
 }
 
-// report prints a failure as JSON where that was asked for, and hands the error on.
+// report prints a failure as JSON if --json asks for it, and returns the error.
 func (f *visitFlags) report(w io.Writer, stage string, err error) error {
 	if err == nil || !f.json {
 		return err
@@ -409,7 +409,7 @@ func (f *visitFlags) report(w io.Writer, stage string, err error) error {
 	return err
 }
 
-// address reads the argument of a visit.
+// address parses the argument of a visit.
 func address(text string) (transport.Address, error) {
 	a, err := transport.ParseAddress(text)
 	if err != nil {
