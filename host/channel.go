@@ -139,7 +139,7 @@ func (c *Channel) takeDown() {
 		held += ib.bytes
 		if l := ib.link; l != nil {
 			l.excess.Add(-ib.over(int64(c.desc.ReceiveQueue)))
-			l.resume()
+			l.pauses.resume()
 		}
 		ib.queue, ib.head, ib.bytes, ib.listed = nil, 0, 0, false
 		if ib.links == 0 {

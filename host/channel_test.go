@@ -332,7 +332,7 @@ func TestAPausedLinkGoesOnWhenThereIsRoom(t *testing.T) {
 				done := make(chan error, 1)
 				go func() { done <- deliver(put{1, 1, 900}) }()
 				synctest.Wait()
-				if len(done) > 0 || !links[1].paused.Load() {
+				if len(done) > 0 || links[1].pauses.n.Load() == 0 {
 					t.Fatal("the link is not paused: the test tests nothing")
 				}
 				c.room(channels)
@@ -366,7 +366,7 @@ func TestAPausedLinkCanEnd(t *testing.T) {
 		if err := <-done; err != why {
 			t.Errorf("Deliver returned %v", err)
 		}
-		if l.paused.Load() || h.memory.tight() {
+		if l.pauses.n.Load() != 0 || h.memory.tight() {
 			t.Error("the link still counts as paused")
 		}
 		if err := l.Deliver(t.Context(), []muxer.Message{{Channel: 9}}); asReason(err).Code != muxer.CodeWrongChannel {

@@ -55,9 +55,8 @@ func (ib *inbox) pop() []byte {
 	return msg
 }
 
-// cost is what a waiting message counts against a budget: its bytes and the slice that holds them, so that empty messages are
-// not free.
-func cost(msg []byte) int64 { return int64(len(msg)) + 24 }
+// cost is what a waiting message counts against a budget: the memory that it holds, so that empty messages are not free.
+func cost(msg []byte) int64 { return int64(cap(msg)) + muxer.MessageOverhead }
 
 // over is by how much the inbox is beyond its channel's budget. An inbox with one message is never over.
 func (ib *inbox) over(budget int64) int64 {
@@ -81,11 +80,9 @@ func (ib *inbox) fillBy(l *link, budget int64) {
 	l.excess.Add(over)
 }
 
-// deliver puts messages of one channel into the peer's inbox. It returns how many it took, and whether it stopped because budgets are spent
-// (the caller waits) or because the policy ends the link (err).
+// deliver puts messages of one channel into the peer's inbox. It returns how many it took: fewer than all if budgets are
+// spent and the caller has to wait. An error ends the link.
 func (c *Channel) deliver(l *link, msgs []muxer.Message) (taken int, err error) {
-	budget := int64(c.desc.ReceiveQueue)
-	wake := false
 	c.mu.Lock()
 	if c.down {
 		c.mu.Unlock()
@@ -93,53 +90,73 @@ func (c *Channel) deliver(l *link, msgs []muxer.Message) (taken int, err error) 
 		return len(msgs), nil
 	}
 	ib := l.inboxOf(c)
-	before, held := ib.over(budget), ib.bytes
-	excess := before // what this call has brought the inbox to
+	held := ib.bytes
 	for taken < len(msgs) {
-		data := msgs[taken].Data
-		n := cost(data)
-		if !ib.empty() && ib.bytes+n > budget {
-			next := ib.bytes + n - budget
-			if l.excess.Load()+next-before > l.host.cfg.Limits.PeerOverflow || c.host.memory.spent(ib.bytes-held+n) {
-				if c.desc.Overflow == muxer.Block {
-					break
-				}
-				if c.desc.Overflow == muxer.Disconnect {
-					err = &DisconnectError{Code: muxer.CodeOverflow, Reason: "inbox of channel " + c.desc.Name + " is full"}
-					break
-				}
-				ib.dropped++
-				c.dropped.Add(1)
-				taken++
-				continue
-			}
-			excess = next
-		} else if c.host.memory.spent(ib.bytes-held+n) && !ib.empty() {
-			if c.desc.Overflow == muxer.Block {
-				break
-			}
+		verdict := c.fit(l, ib, held, msgs[taken].Data)
+		if verdict != fits && c.desc.Overflow == muxer.Block {
+			break
+		}
+		if verdict == peerFull && c.desc.Overflow == muxer.Disconnect {
+			err = &DisconnectError{Code: muxer.CodeOverflow, Reason: "inbox of channel " + c.desc.Name + " is full"}
+			break
+		}
+		if verdict == fits {
+			ib.push(msgs[taken].Data)
+		} else {
 			ib.dropped++
 			c.dropped.Add(1)
-			taken++
-			continue
 		}
-		ib.push(data)
 		taken++
-	}
-	if d := excess - before; d != 0 {
-		l.excess.Add(d)
 	}
 	c.host.memory.add(ib.bytes - held)
 	if !ib.empty() && !ib.listed {
 		ib.listed = true
 		c.ready = append(c.ready, ib)
 	}
-	wake = len(c.ready) > 0
+	wake := len(c.ready) > 0
 	c.mu.Unlock()
 	if wake {
 		c.signal()
 	}
 	return taken, err
+}
+
+// fit is what fit says of a message.
+type fit uint8
+
+const (
+	fits     fit = iota
+	peerFull     // the peer has spent the budgets of its inbox and its link
+	nodeFull     // the node has spent the budget of all inboxes
+)
+
+// fit says whether there is room for a message, and then charges the link for what is beyond the inbox's budget. An empty
+// inbox has room. held is what the inbox has charged to the node's budget. c.mu is held.
+func (c *Channel) fit(l *link, ib *inbox, held int64, msg []byte) fit {
+	switch need := c.need(ib, msg); {
+	case ib.empty():
+		return fits
+	case c.host.memory.spent(ib.bytes - held + cost(msg)):
+		return nodeFull
+	case need > 0 && !l.charge(need):
+		return peerFull
+	}
+	return fits
+}
+
+// need is how far a message would take the inbox beyond its budget, or further beyond it.
+func (c *Channel) need(ib *inbox, msg []byte) int64 {
+	budget := int64(c.desc.ReceiveQueue)
+	return max(ib.bytes+cost(msg)-budget, 0) - ib.over(budget)
+}
+
+// charge adds n bytes to what is beyond the budgets of the link's inboxes, if the link may have so many more.
+func (l *link) charge(n int64) bool {
+	if l.excess.Add(n) > l.host.cfg.Limits.PeerOverflow {
+		l.excess.Add(-n)
+		return false
+	}
+	return true
 }
 
 // next takes the next message, one peer after the other. ok is false when there is none.
@@ -191,8 +208,8 @@ func (c *Channel) next() (e Envelope, ok bool) {
 	}
 	if contended { // the one that waits may be the other one
 		c.host.memory.resumeAll()
-	} else if l != nil && l.paused.Load() {
-		l.resume()
+	} else if l != nil {
+		l.pauses.resume()
 	}
 	if more && c.waiting.Load() > 0 {
 		c.signal()
@@ -208,8 +225,8 @@ type memory struct {
 	used  atomic.Int64
 
 	mu      sync.Mutex
-	waiting map[*link]struct{}
-	waits   atomic.Int32
+	waiting map[*link]int // how many calls of Deliver wait, for each link that has some
+	waits   atomic.Int32  // len(waiting)
 }
 
 func (m *memory) spent(more int64) bool { return m.used.Load()+more > m.limit }
@@ -233,30 +250,67 @@ func (m *memory) resumeAll() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for l := range m.waiting {
-		l.resume()
+		l.pauses.resume()
 	}
 }
 
-// wait registers a paused link, so that freed memory wakes it.
-func (m *memory) wait(l *link) {
+// wait counts a paused Deliver of a link (1), so that freed memory wakes it, or its end (-1).
+func (m *memory) wait(l *link, n int) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.waiting == nil {
-		m.waiting = map[*link]struct{}{}
+		m.waiting = map[*link]int{}
 	}
-	m.waiting[l] = struct{}{}
+	if m.waiting[l] += n; m.waiting[l] == 0 {
+		delete(m.waiting, l)
+	}
 	m.waits.Store(int32(len(m.waiting)))
-	m.mu.Unlock()
 }
 
-func (m *memory) forget(l *link) {
-	m.mu.Lock()
-	delete(m.waiting, l)
-	m.waits.Store(int32(len(m.waiting)))
-	m.mu.Unlock()
+// pauses are the calls of Deliver of one link that wait for room: one for each channel at most.
+type pauses struct {
+	n     atomic.Int32
+	mu    sync.Mutex
+	rooms map[chan struct{}]struct{}
 }
 
-// Deliver implements muxer.Handler: it moves what the session read into the inboxes, and waits (so that the session pauses) while the
-// budgets of a channel whose policy is Block are spent.
+// begin registers a call. Its channel gets a value when there may be room.
+func (p *pauses) begin() chan struct{} {
+	room := make(chan struct{}, 1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rooms == nil {
+		p.rooms = map[chan struct{}]struct{}{}
+	}
+	p.rooms[room] = struct{}{}
+	p.n.Add(1)
+	return room
+}
+
+func (p *pauses) end(room chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.rooms, room)
+	p.n.Add(-1)
+}
+
+// resume lets all calls that wait look again.
+func (p *pauses) resume() {
+	if p.n.Load() == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for room := range p.rooms {
+		select {
+		case room <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Deliver implements muxer.Handler: it moves what the session read into the inboxes, and waits, so that the session reads
+// no more, while the budgets of a channel whose policy is Block are spent.
 func (l *link) Deliver(ctx context.Context, msgs []muxer.Message) error {
 	for len(msgs) > 0 {
 		n := 1
@@ -284,60 +338,34 @@ func (l *link) Deliver(ctx context.Context, msgs []muxer.Message) error {
 	return nil
 }
 
-// DeliverNow implements muxer.PromptHandler. What a channel has no room for, and what ends the link, is left to Deliver.
-func (l *link) DeliverNow(msgs []muxer.Message) (taken int) {
-	for taken < len(msgs) {
-		c := l.host.channelOf(msgs[taken].Channel)
-		if c == nil {
-			break
-		}
-		if n, err := c.deliver(l, msgs[taken:taken+1]); err != nil || n == 0 {
-			break
-		}
-		taken++
-	}
-	return taken
-}
-
 // pause waits for room. It registers first and looks again, so that no wake-up is lost.
 func (l *link) pause(ctx context.Context, c *Channel, run []muxer.Message) error {
-	l.paused.Store(true)
-	l.host.memory.wait(l)
+	room := l.pauses.begin()
+	l.host.memory.wait(l, 1)
 	defer func() {
-		l.paused.Store(false)
-		l.host.memory.forget(l)
+		l.pauses.end(room)
+		l.host.memory.wait(l, -1)
 	}()
 	if c.hasRoom(l, run[0].Data) {
 		return nil
 	}
 	l.host.pauses.Add(1)
 	select {
-	case <-l.room:
+	case <-room:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-func (l *link) resume() {
-	select {
-	case l.room <- struct{}{}:
-	default:
-	}
-}
-
-// hasRoom says whether deliver would take msg now.
+// hasRoom reports whether deliver would take msg now.
 func (c *Channel) hasRoom(l *link, msg []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ib := l.inboxOf(c)
-	n, budget := cost(msg), int64(c.desc.ReceiveQueue)
-	if ib.empty() || c.down {
+	if c.down || ib.empty() {
 		return true
 	}
-	if c.host.memory.spent(n) {
-		return false
-	}
-	next := ib.bytes + n - budget
-	return next <= 0 || l.excess.Load()+next-ib.over(budget) <= l.host.cfg.Limits.PeerOverflow
+	need := c.need(ib, msg)
+	return !c.host.memory.spent(cost(msg)) && (need <= 0 || l.excess.Load()+need <= l.host.cfg.Limits.PeerOverflow)
 }

@@ -193,12 +193,6 @@ func (h *Host) runLink(ctx context.Context, l *link) {
 		}
 		h.linkOver(l, reason)
 	}
-	if s, ok := l.session.(muxer.Starter); ok {
-		if err := s.Start(ctx, l, ended); err != nil {
-			ended(err)
-		}
-		return
-	}
 	go func() { ended(l.session.Run(ctx, l)) }()
 }
 

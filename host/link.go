@@ -12,8 +12,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// link is one link to a peer: what the handshake made, and its place in the node. It has no goroutine of its own: its session has, while there is
-// something to do.
+// link is one link to a peer: what the handshake made, and its place in the node. Its goroutine runs the session.
 type link struct {
 	host    *Host
 	num     uint64 // name of the link towards the peer manager
@@ -32,8 +31,7 @@ type link struct {
 	inboxes []*inbox // by Channel.index of the host's channels; entries are made at the first message
 
 	excess atomic.Int64 // bytes beyond the budgets of its inboxes
-	paused atomic.Bool  // its session waits in Deliver
-	room   chan struct{}
+	pauses pauses
 
 	rtt   time.Duration // as the pulse loop has seen it last; its own
 	stale int           // pulses since
@@ -52,7 +50,7 @@ func (l *link) serves(ch byte) bool { return l.common[ch>>6]&(1<<(ch&63)) != 0 }
 
 func (h *Host) newLink(s *handshake.Link, ip netip.Addr) *link {
 	l := &link{host: h, num: h.linkNum.Add(1), peer: s.ID(), session: s.Session, shake: s, ip: ip, made: time.Now(),
-		room: make(chan struct{}, 1), inboxes: make([]*inbox, len(h.channels))}
+		inboxes: make([]*inbox, len(h.channels))}
 	l.remote.Store(&s.Remote)
 	l.ctx, l.over = context.WithCancel(context.Background())
 	for _, ch := range s.Remote.Channels {
@@ -112,21 +110,8 @@ func (l *link) leaveInboxes() {
 	}
 }
 
-// Alive implements muxer.Liveness: the first packet of any kind has come. On a wire without a final accept this is the proof that
-// the remote has accepted the link.
-func (l *link) Alive() { l.established() }
-
-// listenerPatience is how long the listening end waits for the remote to speak before it asks. A dialer of ours asks at once; a CometBFT node says nothing
-// by itself until its next ping.
-const listenerPatience = 50 * time.Millisecond
-
-// Patience implements muxer.Liveness: the dialing end asks at once, and the listening end's answer is its sign of life; two questions would cost twice the packets.
-func (l *link) Patience() time.Duration {
-	if l.inbound() {
-		return listenerPatience
-	}
-	return 0
-}
+// Established implements muxer.Handler: the remote has accepted the link.
+func (l *link) Established() { l.established() }
 
 func (l *link) inbound() bool { return l.shake.Side == muxer.Listener }
 

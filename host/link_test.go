@@ -117,8 +117,8 @@ func TestALinkIsUpOnceTheRemoteHasAcceptedIt(t *testing.T) {
 			s.quiet = true
 			handOn(h.Host, l)
 			h.hears()
-			l.Alive()
-			l.Alive()
+			l.Established()
+			l.Established()
 			h.hears("up " + short(1))
 			time.Sleep(time.Minute) // the grace has ended too
 			h.hears()
@@ -134,7 +134,7 @@ func TestALinkIsUpOnceTheRemoteHasAcceptedIt(t *testing.T) {
 			h.hears()
 			time.Sleep(time.Nanosecond)
 			h.hears("up " + short(1))
-			l.Alive()
+			l.Established()
 			h.hears()
 		})
 	})
@@ -272,7 +272,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 				default:
 					t.Fatal("the other link does not run")
 				}
-				other.Alive()
+				other.Established()
 				h.hears("up " + short(c.peer))
 				if h.linkTo(peerID(c.peer)) != other || used == other {
 					t.Error("services do not use the link that is left")
@@ -295,7 +295,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 				if c.replaces {
 					used, loser = second, one
 				}
-				used.Alive()
+				used.Established()
 				h.hears("up " + short(c.peer))
 				if _, _, closed := loser.closed(); closed {
 					t.Error("the other link was closed at once: a CometBFT node may forget this one over it")
@@ -425,7 +425,7 @@ func TestANewerLinkReplacesAnOldOneOnceItIsAlive(t *testing.T) {
 		s.quiet = true
 		handOn(h.Host, l)
 		synctest.Wait()
-		l.Alive()
+		l.Established()
 		h.hears("down "+short(1)+" duplicate", "up "+short(1))
 		if h.linkTo(peerID(1)) != l {
 			t.Error("services do not use the new link")
@@ -456,7 +456,7 @@ func TestTheOldLinkMayEndWhileItIsReplaced(t *testing.T) {
 		if h.linkTo(peerID(1)) != nil {
 			t.Error("services still use the old link")
 		}
-		l.Alive()
+		l.Established()
 		h.hears("down "+short(1)+" duplicate", "up "+short(1))
 		s.hangUp(io.EOF)
 		h.hears("down " + short(1) + " remote-closed")

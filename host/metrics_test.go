@@ -66,7 +66,7 @@ func TestMetricsTellTheTruth(t *testing.T) {
 			"messages_total{direction=sent}":                                              5,
 			"messages_dropped_total{channel=0x70,why=send-queue-full}":                    1,
 			"messages_dropped_total{channel=0x01,why=inbox-full}":                         1,
-			"message_memory_bytes{}":                                                      84,
+			"message_memory_bytes{}":                                                      64 + muxer.MessageOverhead,
 			"link_pauses_total{}":                                                         0,
 			"refused_total{}":                                                             0,
 			"known_peers{state=tried}":                                                    0,

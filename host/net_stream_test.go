@@ -39,6 +39,9 @@ func handle(t *testing.T, n *hosttest.Node, protocol string, h host.StreamHandle
 func open(t *testing.T, from, to *hosttest.Node, protocol string) muxer.Stream {
 	t.Helper()
 	s, err := from.Host.OpenStream(t.Context(), to.ID, protocol)
+	if err == nil {
+		_, err = s.Read(nil) // until the peer has taken it
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,9 +101,17 @@ func TestStreamErrors(t *testing.T) {
 		if _, err := a.Host.OpenStream(ctx, "nobody", "/x"); !errors.Is(err, host.ErrNotConnected) {
 			t.Errorf("to nobody: %v", err)
 		}
-		if _, err := a.Host.OpenStream(ctx, b.ID, "/x"); !errors.Is(err, muxer.ErrUnknownProtocol) {
-			t.Errorf("of a protocol that nobody has: %v", err)
+		refused := func(what string) {
+			t.Helper()
+			s, err := a.Host.OpenStream(ctx, b.ID, "/x")
+			if err == nil {
+				_, err = s.Read(nil)
+			}
+			if !errors.Is(err, muxer.ErrUnknownProtocol) {
+				t.Errorf("%s: %v", what, err)
+			}
 		}
+		refused("a protocol that nobody has")
 		nothing := func(context.Context, transport.NodeID, muxer.Stream) {}
 		handle(t, b, "/x", nothing)
 		for name, h := range map[string]host.StreamHandler{"/x": nothing, "/none": nil, "": nothing, "/with space": nothing, strings.Repeat("x", 200): nothing,
@@ -113,9 +124,7 @@ func TestStreamErrors(t *testing.T) {
 		if !b.Host.RemoveStreamHandler("/x") || b.Host.RemoveStreamHandler("/x") {
 			t.Error("a handler is removed once")
 		}
-		if _, err := a.Host.OpenStream(ctx, b.ID, "/x"); !errors.Is(err, muxer.ErrUnknownProtocol) {
-			t.Errorf("of a protocol that was removed: %v", err)
-		}
+		refused("a protocol that was removed")
 		cancelled, cancel := context.WithCancel(ctx)
 		cancel()
 		if _, err := a.Host.OpenStream(cancelled, b.ID, "/x"); !errors.Is(err, context.Canceled) {

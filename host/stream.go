@@ -17,7 +17,7 @@ import (
 )
 
 // ErrNoStreams says that the wire of the link to a peer carries messages only (comet), so that no stream can be opened to it.
-var ErrNoStreams = errors.New("this peer's wire has no streams")
+var ErrNoStreams = muxer.ErrNoStreams
 
 // StreamHandler serves one stream that a peer has opened. It has a goroutine of its own. ctx ends with the link, and the stream is reset then. The stream is closed
 // when the handler returns: what was written still arrives. A handler that panics takes only its stream down, with the stack logged.
@@ -134,18 +134,19 @@ func (h *Host) channelNamed(name string) *Channel {
 	return nil
 }
 
-// OpenStream opens a stream to a connected peer and waits until the peer has taken the protocol. The caller closes or resets it; it ends with the link. Errors:
-// ErrNotConnected, ErrNoStreams, muxer.ErrUnknownProtocol (wrapped) where the peer does not take the protocol, ctx's, or why the link ended.
-func (h *Host) OpenStream(ctx context.Context, to transport.NodeID, protocol string) (muxer.Stream, error) {
+// OpenStream opens a stream to a connected peer and offers it protocols in order. It returns before the peer has chosen, as
+// muxer.Session.OpenStream does. The caller closes or resets the stream; it ends with the link. Errors: ErrNotConnected,
+// ErrNoStreams, ctx's, or why the link ended.
+func (h *Host) OpenStream(ctx context.Context, to transport.NodeID, protocols ...string) (muxer.Stream, error) {
 	l := h.linkTo(to)
 	if l == nil {
 		return nil, ErrNotConnected
 	}
-	session, ok := l.session.(muxer.StreamSession)
-	if !ok {
-		return nil, fmt.Errorf("%w: it is linked over %s", ErrNoStreams, l.shake.Wire)
+	s, err := l.session.OpenStream(ctx, protocols...)
+	if errors.Is(err, muxer.ErrNoStreams) {
+		return nil, fmt.Errorf("%w: it is linked over %s", err, l.shake.Wire)
 	}
-	return session.OpenStream(ctx, protocol)
+	return s, err
 }
 
 // linkStreams counts the streams that the remote of a link has open with applications.
@@ -181,10 +182,10 @@ func (c *linkStreams) give(s *streamService) {
 	}
 }
 
-// Serves implements muxer.StreamServer.
+// Serves implements muxer.Handler.
 func (l *link) Serves(protocol string) bool { return l.host.streams.find(protocol) != nil }
 
-// ServeStream implements muxer.StreamServer.
+// ServeStream implements muxer.Handler.
 func (l *link) ServeStream(ctx context.Context, s muxer.Stream) {
 	h := l.host
 	service := h.streams.find(s.Protocol())
@@ -209,7 +210,6 @@ func (l *link) ServeStream(ctx context.Context, s muxer.Stream) {
 		service.open.Add(-1)
 		l.streams.give(service)
 	}()
-	l.established() // who opens a stream has accepted the link
 	service.handle(ctx, l.peer, s)
 	_ = s.Close()
 }

@@ -148,8 +148,8 @@ func (s *fakeSession) Run(ctx context.Context, h muxer.Handler) error {
 	if err != nil {
 		return err
 	}
-	if l, ok := h.(muxer.Liveness); ok && !s.quiet {
-		l.Alive()
+	if !s.quiet && h != nil {
+		h.Established()
 	}
 	select {
 	case <-s.ended:
@@ -183,6 +183,10 @@ func (s *fakeSession) closed() (muxer.Code, string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.code, s.reason, s.code != 0
+}
+
+func (s *fakeSession) OpenStream(context.Context, ...string) (muxer.Stream, error) {
+	return nil, muxer.ErrNoStreams
 }
 
 func (s *fakeSession) Ping(context.Context) (time.Duration, error) { return time.Millisecond, nil }

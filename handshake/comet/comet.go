@@ -40,7 +40,7 @@ type Config[C SecureConn] struct {
 	// the handshake and comes back wrapped or as it is. The Upgrader sets the deadline of conn, and closes it when ctx ends.
 	Secure func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte, check func(handshake.PublicKey) error) (C, error)
 	// Mux makes the session, which owns the connection from then on, and carries the given channels.
-	Mux func(C, []muxer.Channel) (muxer.Session, error)
+	Mux func(C, muxer.Side, []muxer.Channel) (muxer.Session, error)
 	// Resolver finds the IP of a host name that we advertise as our own: a CometBFT node refuses one that it cannot resolve
 	// itself. nil means the system's.
 	Resolver transport.Resolver
@@ -94,7 +94,7 @@ func (w *Wire[C]) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake
 	if err := a.CheckInfo(key, info); err != nil {
 		return nil, err
 	}
-	session, err := w.cfg.Mux(secured, common(a.Channels, info.Channels))
+	session, err := w.cfg.Mux(secured, a.Side, common(a.Channels, info.Channels))
 	if err != nil {
 		return nil, handshake.Fail(handshake.StageMuxer, muxer.CodeIncompatible, err)
 	}

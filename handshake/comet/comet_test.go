@@ -79,6 +79,9 @@ func TestUpgrade(t *testing.T) {
 // deliver hands messages to a channel.
 type deliver chan<- muxer.Message
 
+func (deliver) Established()                              {}
+func (deliver) Serves(string) bool                        { return false }
+func (deliver) ServeStream(context.Context, muxer.Stream) {}
 func (d deliver) Deliver(_ context.Context, msgs []muxer.Message) error {
 	for _, m := range msgs {
 		d <- m

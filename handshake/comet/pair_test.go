@@ -23,8 +23,8 @@ func secure(ctx context.Context, conn net.Conn, id handshake.Identity, early []b
 	return secretconn.Handshake(ctx, conn, id, secretconn.Options{EarlyData: early, CheckKey: check})
 }
 
-func mux(c *secretconn.Conn, channels []muxer.Channel) (muxer.Session, error) {
-	return mconn.New(c, channels, mconn.Config{})
+func mux(c *secretconn.Conn, side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+	return mconn.New(c, side, channels, mconn.Config{})
 }
 
 // node is one end of a test.

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
-	"github.com/switchyard-p2p/switchyard/internal/multistream"
 	"github.com/switchyard-p2p/switchyard/internal/switchyardpb"
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/muxer/lanes"
 )
 
 const (
@@ -27,22 +27,14 @@ const (
 	helloBuffer = 1 << 10
 )
 
-// helloStream is what a hello goes over.
-type helloStream interface {
-	io.ReadWriteCloser
-	CloseWrite() error
-	Reset(muxer.Code) error
-	SetDeadline(time.Time) error
-}
-
 var helloReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, helloBuffer) }}
 
 // greeting is our end of a hello stream. The dialer writes its hello together with the proposal of the protocol, the listener its own together with its
 // verdict, the dialer its verdict: one write each, and one round trip until the dialer knows all.
 type greeting struct {
-	stream  helloStream
+	stream  muxer.Stream
 	in      *bufio.Reader
-	session *muxer.Lanes
+	session *lanes.Session
 
 	mu   sync.Mutex // guards held and the order of what is written
 	held []byte     // our hello, not yet written
@@ -54,7 +46,7 @@ type greeting struct {
 	over   chan struct{} // closed when the stream is not needed any more
 }
 
-func newGreeting(st helloStream, session *muxer.Lanes) *greeting {
+func newGreeting(st muxer.Stream, session *lanes.Session) *greeting {
 	in := helloReaders.Get().(*bufio.Reader)
 	in.Reset(st)
 	return &greeting{stream: st, in: in, session: session, hello: new(switchyardpb.Hello)}
@@ -64,18 +56,17 @@ func newGreeting(st helloStream, session *muxer.Lanes) *greeting {
 var errNoHello = errors.New("the remote has no hello")
 
 // hail opens the hello stream, says ours, and hears the remote's. The end of ctx ends the connection, and so what is waited for here (handshake.Upgrader).
-func hail(ctx context.Context, streams muxer.Streams, session *muxer.Lanes, own *switchyardpb.Hello) (*greeting, error) {
-	raw, err := streams.Open(ctx)
+func hail(ctx context.Context, session *lanes.Session, own *switchyardpb.Hello) (*greeting, error) {
+	st, err := session.OpenStream(ctx, protocolHello)
 	if err != nil {
 		return nil, session.Why(err)
 	}
-	g := newGreeting(raw, session)
-	_, err = raw.Write(frame(multistream.Propose(protocolHello), own))
-	if err == nil {
-		err = multistream.Await(g.in, protocolHello)
+	g := newGreeting(st, session)
+	if _, err = st.Write(frame(nil, own)); err == nil { // together with the proposal
+		_, err = st.Read(nil)
 	}
 	if err != nil {
-		_ = raw.Reset(muxer.CodeUnknown)
+		_ = st.Reset(muxer.CodeUnknown)
 		var gone *muxer.CloseError
 		up := true
 		select {
@@ -86,14 +77,14 @@ func hail(ctx context.Context, streams muxer.Streams, session *muxer.Lanes, own 
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case errors.Is(err, multistream.ErrRefused), up && (errors.As(err, &gone) || errors.Is(err, io.EOF)):
+		case errors.Is(err, muxer.ErrUnknownProtocol), up && (errors.As(err, &gone) || errors.Is(err, io.EOF)):
 			// go-libp2p answers "na", and resets the stream when it finds our hello where it expects another proposal; the reset may overtake the answer.
 			return nil, errNoHello
 		}
 		return nil, session.Why(err)
 	}
 	if err := readFrame(g.in, g.hello, maxHello); err != nil {
-		_ = raw.Reset(muxer.CodeProtocolError)
+		_ = st.Reset(muxer.CodeProtocolError)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -150,9 +141,6 @@ func (g *greeting) write(verdict *switchyardpb.HelloVerdict) error {
 	}
 	if len(b) == 0 {
 		return nil
-	}
-	if verdict != nil && verdict.Accepted { // nothing follows
-		return muxer.WriteEnd(g.stream, b)
 	}
 	_, err := g.stream.Write(b)
 	return err

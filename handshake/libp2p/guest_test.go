@@ -15,13 +15,14 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
 	"github.com/switchyard-p2p/switchyard/internal/multistream"
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/muxer/lanes"
 	"github.com/switchyard-p2p/switchyard/muxer/muxertest"
 	"github.com/switchyard-p2p/switchyard/muxer/yamux"
 )
 
 // guest is an ordinary libp2p node with a session: it has identify and what else it is given, but no hello.
 type guest struct {
-	*muxer.Lanes
+	*lanes.Session
 	streams muxer.Streams
 	over    chan struct{}
 }
@@ -70,7 +71,7 @@ func (n plainNode) begin(t *testing.T, raw *handshaketest.Conn, side muxer.Side)
 	for p, f := range n.serve {
 		serve[p] = f
 	}
-	session := muxer.NewLanes(streams, muxer.LanesConfig{Serve: func(p string) func(context.Context, muxer.Stream) { return serve[p] }})
+	session := lanes.New(streams, lanes.Config{Serve: func(p string) func(context.Context, muxer.Stream) { return serve[p] }})
 	if err := session.SetChannels(nil); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +134,7 @@ func TestGuest(t *testing.T) {
 		"we dial, it asks":     {muxer.Dialer, ask, 0},
 		"it dials and asks":    {muxer.Listener, ask, 0},
 		"it dials and waits":   {muxer.Listener, nil, firstStream},
-		"it dials, for a ping": {muxer.Listener, func(t *testing.T, g *guest) { _, _ = Ping(t.Context(), g.Lanes, 1) }, 0},
+		"it dials, for a ping": {muxer.Listener, func(t *testing.T, g *guest) { _, _ = Ping(t.Context(), g.Session, 1) }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -161,7 +162,7 @@ func TestGuest(t *testing.T) {
 
 // ask identifies us.
 func ask(t *testing.T, g *guest) {
-	if m, err := identify(t.Context(), g.Lanes); err != nil || !slices.Contains(m.protocols, "/two") {
+	if m, err := identify(t.Context(), g.Session); err != nil || !slices.Contains(m.protocols, "/two") {
 		t.Errorf("identify: %+v, %v", m, err)
 	}
 }
@@ -311,5 +312,5 @@ func TestSinglyAttacks(t *testing.T) {
 	})
 }
 
-// muxerSingles is how many such streams a session reads at once (muxer/lanesingle.go).
+// muxerSingles is how many such streams a session reads at once (muxer/lanes/single.go).
 const muxerSingles = 64

@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/muxer/lanes"
 )
 
 // Protocols that every libp2p node speaks.
@@ -47,7 +48,7 @@ const (
 	maxPings      = 8
 )
 
-// find implements muxer.LanesConfig.Serve.
+// find implements lanes.Config.Serve.
 func (s *server) find(protocol string) func(context.Context, muxer.Stream) {
 	switch protocol {
 	case protocolIdentify:
@@ -64,7 +65,7 @@ func (s *server) find(protocol string) func(context.Context, muxer.Stream) {
 	return nil
 }
 
-// proposed implements muxer.LanesConfig.Proposed.
+// proposed implements lanes.Config.Proposed.
 func (s *server) proposed(protocol string) {
 	if m := s.meeting.Load(); m != nil {
 		m.proposed(protocol)
@@ -101,7 +102,7 @@ func (s *server) serveIdentify(st muxer.Stream) {
 }
 
 // identify asks the remote what it is.
-func identify(ctx context.Context, session *muxer.Lanes) (*message, error) {
+func identify(ctx context.Context, session *lanes.Session) (*message, error) {
 	st, err := session.OpenStream(ctx, protocolIdentify)
 	if err != nil {
 		return nil, err

@@ -6,7 +6,7 @@
 // why not (Link.Confirm). A remote that has no hello is asked to identify itself and is a guest (handshake.NodeInfo.Guest): nobody knows of which network it
 // is. Of our channels it is given those whose names are among its protocols, or CometBFT's names for them, under which each message is a stream.
 //
-// A link's session carries channels and streams (muxer.Lanes).
+// A link's session carries channels and streams (package muxer/lanes).
 //
 // The package does not know its securities and muxers; it is given both (see Config).
 //
@@ -22,6 +22,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/internal/multistream"
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/muxer/lanes"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -30,7 +31,7 @@ type Config struct {
 	Identity   handshake.Identity
 	Securities []handshake.Security // in order of preference
 	Muxers     []muxer.StreamMuxer  // in order of preference
-	Lanes      muxer.LanesConfig    // settings of the sessions; Serve, Proposed, Single and Logger are the wire's
+	Lanes      lanes.Config         // settings of the sessions; Serve, Proposed, Single and Logger are the wire's
 	Logger     *slog.Logger         // nil discards
 }
 
@@ -123,12 +124,12 @@ func (w *Wire) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Li
 func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Streams, key handshake.PublicKey) (*handshake.Link, error) {
 	self, err := w.cfg.Identity.PublicKey(ctx)
 	if err != nil {
-		_ = streams.Close()
+		_ = streams.CloseWith(muxer.CodeUnknown, "", 0)
 		return nil, handshake.Fail(handshake.StageInfo, muxer.CodeUnknown, fmt.Errorf("our own key: %w", err))
 	}
 	m := newMeeting(a, key, &server{self: newSelf(self, a), remote: key}, &w.addr)
 	session := m.open(streams, w.cfg.Lanes)
-	link, err := m.meet(ctx, streams, session)
+	link, err := m.meet(ctx, session)
 	m.over()
 	if err != nil {
 		code := muxer.CodeProtocolError

@@ -74,7 +74,7 @@ func TestLink(t *testing.T) {
 				t.Errorf("a channel that only we have: %v", err)
 			}
 			for _, l := range []*handshake.Link{dl, ll} {
-				ss := l.Session.(muxer.StreamSession)
+				ss := l.Session
 				if rtts, err := Ping(t.Context(), ss, 3); err != nil || len(rtts) != 3 {
 					t.Errorf("ping: %v, %v", rtts, err)
 				}
@@ -88,9 +88,23 @@ func TestLink(t *testing.T) {
 					t.Errorf("echo: %q, %v", b, err)
 				}
 				s.Close()
-				if _, err := ss.OpenStream(t.Context(), "/no"); !errors.Is(err, muxer.ErrUnknownProtocol) {
-					t.Errorf("a protocol that nobody has: %v", err)
+				s, err = ss.OpenStream(t.Context(), "/no")
+				if err != nil {
+					t.Fatal(err)
 				}
+				if _, err := s.Read(nil); !errors.Is(err, muxer.ErrUnknownProtocol) || s.Protocol() != "" {
+					t.Errorf("a protocol that nobody has: %v, %q", err, s.Protocol())
+				}
+				s, err = ss.OpenStream(t.Context(), "/no", "/echo/1.0.0", "/neither")
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Write([]byte("abc"))
+				s.CloseWrite()
+				if b, err := io.ReadAll(s); string(b) != "abc" || err != nil || s.Protocol() != "/echo/1.0.0" {
+					t.Errorf("the second of three protocols: %q, %v, %s", b, err, s.Protocol())
+				}
+				s.Close()
 			}
 		})
 	}
@@ -208,7 +222,7 @@ func TestFlood(t *testing.T) {
 		}
 		run(t, dl, &streamInbox{})
 		run(t, ll, &streamInbox{})
-		ss := dl.Session.(muxer.StreamSession)
+		ss := dl.Session
 		for protocol, most := range map[string]int{protocolPush: maxPushes, protocolPing: maxPings} {
 			held := 0
 			for range 50 {
@@ -226,7 +240,7 @@ func TestFlood(t *testing.T) {
 				t.Errorf("%s: %d streams are held, want %d", protocol, held, most)
 			}
 		}
-		if _, err := ss.OpenStream(t.Context(), "/echo/1.0.0"); err != nil {
+		if s, err := ss.OpenStream(t.Context(), "/echo/1.0.0"); err != nil || s.Protocol() == "" {
 			t.Error(err)
 		}
 		time.Sleep(2 * pingIdle) // virtual: what hangs is given up

@@ -13,6 +13,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/muxer/lanes"
 )
 
 // firstStream is how long the listening end waits for the dialer's first stream, which tells what it is, before it asks. Our own nodes and go-libp2p open theirs
@@ -53,14 +54,14 @@ func newMeeting(a *handshake.Attempt, key handshake.PublicKey, s *server, addr *
 }
 
 // open makes the session.
-func (m *meeting) open(streams muxer.Streams, cfg muxer.LanesConfig) *muxer.Lanes {
+func (m *meeting) open(streams muxer.Streams, cfg lanes.Config) *lanes.Session {
 	cfg.Serve = m.server.find
 	if m.a.Side == muxer.Listener {
 		m.server.listens = true
 		m.server.meeting.Store(m)
 		cfg.Proposed = m.server.proposed
 	}
-	return muxer.NewLanes(streams, cfg)
+	return lanes.New(streams, cfg)
 }
 
 // over ends the meeting: a hello that comes now is too late.
@@ -81,11 +82,11 @@ func (m *meeting) proposed(protocol string) {
 }
 
 // meet finds out what the remote is, and asks the checkpoint about it.
-func (m *meeting) meet(ctx context.Context, streams muxer.Streams, session *muxer.Lanes) (*handshake.Link, error) {
+func (m *meeting) meet(ctx context.Context, session *lanes.Session) (*handshake.Link, error) {
 	if m.a.Side == muxer.Listener {
 		return m.listen(ctx, session)
 	}
-	g, err := hail(ctx, streams, session, ownHello(m.a, m.addr))
+	g, err := hail(ctx, session, ownHello(m.a, m.addr))
 	switch {
 	case errors.Is(err, errNoHello):
 		who, err := identify(ctx, session)
@@ -97,7 +98,7 @@ func (m *meeting) meet(ctx context.Context, streams muxer.Streams, session *muxe
 }
 
 // listen waits for the remote's first stream.
-func (m *meeting) listen(ctx context.Context, session *muxer.Lanes) (*handshake.Link, error) {
+func (m *meeting) listen(ctx context.Context, session *lanes.Session) (*handshake.Link, error) {
 	t := time.NewTimer(firstStream)
 	defer t.Stop()
 	select {
@@ -179,7 +180,7 @@ func (m *meeting) serveHello(ctx context.Context, st muxer.Stream) {
 	}
 }
 
-func (m *meeting) arrived(ctx context.Context, session *muxer.Lanes, h arrival) (*handshake.Link, error) {
+func (m *meeting) arrived(ctx context.Context, session *lanes.Session, h arrival) (*handshake.Link, error) {
 	if h.err != nil {
 		return nil, infoError("hello", session.Why(h.err))
 	}
@@ -187,7 +188,7 @@ func (m *meeting) arrived(ctx context.Context, session *muxer.Lanes, h arrival) 
 }
 
 // greeted makes a link to one of our own nodes.
-func (m *meeting) greeted(ctx context.Context, session *muxer.Lanes, g *greeting) (*handshake.Link, error) {
+func (m *meeting) greeted(ctx context.Context, session *lanes.Session, g *greeting) (*handshake.Link, error) {
 	g.session = session
 	link := &handshake.Link{Session: session, RemoteKey: m.key, Confirm: g.agree}
 	both, err := helloInfo(g.hello, m.key, m.a.IDOf(m.key), m.a.Channels, &link.Remote)
@@ -207,13 +208,13 @@ func (m *meeting) greeted(ctx context.Context, session *muxer.Lanes, g *greeting
 	if err != nil {
 		return nil, err
 	}
-	session.Agreed()
+	session.Accepted()
 	g.hello = nil // the link has it
 	return link, nil
 }
 
 // guest makes a link to an ordinary libp2p node, given its answer to identify.
-func (m *meeting) guest(session *muxer.Lanes, who *message, err error) (*handshake.Link, error) {
+func (m *meeting) guest(session *lanes.Session, who *message, err error) (*handshake.Link, error) {
 	if err != nil {
 		return nil, infoError("identify", session.Why(err))
 	}

@@ -42,7 +42,7 @@ func servePing(st muxer.Stream) {
 var ErrPing = errors.New("the ping came back changed")
 
 // Ping measures count round trips with libp2p's own ping, on one stream.
-func Ping(ctx context.Context, session muxer.StreamSession, count int) ([]time.Duration, error) {
+func Ping(ctx context.Context, session muxer.Session, count int) ([]time.Duration, error) {
 	st, err := session.OpenStream(ctx, protocolPing)
 	if err != nil {
 		return nil, err

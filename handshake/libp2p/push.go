@@ -120,7 +120,7 @@ func (s *server) servePush(st muxer.Stream) {
 }
 
 // push implements handshake.Link.Push.
-func (s *server) push(session muxer.StreamSession) func(context.Context, handshake.NodeInfo) error {
+func (s *server) push(session muxer.Session) func(context.Context, handshake.NodeInfo) error {
 	return func(ctx context.Context, local handshake.NodeInfo) error {
 		s.self.local.Store(&local)
 		st, err := session.OpenStream(ctx, protocolPush)
@@ -128,7 +128,11 @@ func (s *server) push(session muxer.StreamSession) func(context.Context, handsha
 			return err
 		}
 		defer context.AfterFunc(ctx, func() { _ = st.Reset(muxer.CodeTimeout) })()
-		if _, err := st.Write(s.self.message()); err != nil {
+		_, err = st.Write(s.self.message())
+		if err == nil {
+			_, err = st.Read(nil) // until the remote has taken the protocol
+		}
+		if err != nil {
 			_ = st.Reset(muxer.CodeUnknown)
 			if ctx.Err() != nil {
 				return ctx.Err()

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
-	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/muxer/lanes"
 )
 
 // linked are two ends of a link that are run until the test ends.
@@ -28,7 +28,7 @@ func linked(t *testing.T) (dl, ll *handshake.Link) {
 // pushRaw sends a push, and says whether it was read.
 func pushRaw(t *testing.T, l *handshake.Link, b []byte) bool {
 	t.Helper()
-	s, err := l.Session.(muxer.StreamSession).OpenStream(t.Context(), protocolPush)
+	s, err := l.Session.OpenStream(t.Context(), protocolPush)
 	if err != nil {
 		return false
 	}
@@ -62,7 +62,7 @@ func TestPush(t *testing.T) {
 		if len(told) != 2 || !slices.Equal(told[1].Listen, local.Listen) || !slices.Equal(told[1].Protocols, []string{"/newer"}) {
 			t.Fatalf("%+v", told)
 		}
-		who, err := identify(t.Context(), ll.Session.(*muxer.Lanes))
+		who, err := identify(t.Context(), ll.Session.(*lanes.Session))
 		if err != nil || !slices.Contains(who.protocols, "/new") {
 			t.Errorf("%+v, %v", who, err)
 		}

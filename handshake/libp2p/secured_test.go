@@ -31,7 +31,7 @@ type securedConn struct {
 	streams muxer.Streams
 }
 
-func (c securedConn) Close() error { return c.streams.Close() }
+func (c securedConn) Close() error { return c.streams.CloseWith(muxer.CodeUnknown, "", 0) }
 
 // shakeSecured does both ends' handshakes over a secured connection.
 func shakeSecured(t *testing.T, dialer, listener end, dialed string) (dl, ll *handshake.Link, derr, lerr error) {

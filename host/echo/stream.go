@@ -67,12 +67,12 @@ func (s *Service) serveStream(_ context.Context, from transport.NodeID, st muxer
 var ErrChanged = errors.New("other bytes came back than were sent")
 
 // Opener opens a stream to the node that is to echo: a session's OpenStream, or To.
-type Opener func(ctx context.Context, protocol string) (muxer.Stream, error)
+type Opener func(ctx context.Context, protocols ...string) (muxer.Stream, error)
 
 // To returns an Opener of streams to a peer of h.
 func To(h *host.Host, id transport.NodeID) Opener {
-	return func(ctx context.Context, protocol string) (muxer.Stream, error) {
-		return h.OpenStream(ctx, id, protocol)
+	return func(ctx context.Context, protocols ...string) (muxer.Stream, error) {
+		return h.OpenStream(ctx, id, protocols...)
 	}
 }
 
@@ -86,6 +86,12 @@ func Stream(ctx context.Context, open Opener, size int64) (time.Duration, error)
 	}
 	unhook := context.AfterFunc(ctx, func() { _ = st.Reset(muxer.CodeTimeout) })
 	defer unhook()
+	if _, err := st.Read(nil); err != nil { // waits until the remote has taken the protocol
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return 0, fmt.Errorf("echo: %w", err)
+	}
 	var seed [32]byte
 	_, _ = rand.Read(seed[:]) // it never fails
 	began := time.Now()

@@ -82,7 +82,7 @@ func TestStreamNotices(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer b.Host.RemoveStreamHandler(protocol)
-			_, err := echo.Stream(ctx, func(ctx context.Context, _ string) (muxer.Stream, error) {
+			_, err := echo.Stream(ctx, func(ctx context.Context, _ ...string) (muxer.Stream, error) {
 				return a.Host.OpenStream(ctx, b.ID, protocol)
 			}, 100_000)
 			return err

@@ -76,8 +76,8 @@ func (n *Node) comet() (handshake.Wire, error) {
 		return comet.New(comet.Config[*plainConn]{
 			Identity: n.Key,
 			Secure:   plainHandshake,
-			Mux: func(c *plainConn, channels []muxer.Channel) (muxer.Session, error) {
-				return mconn.New(c, channels, cfg)
+			Mux: func(c *plainConn, side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+				return mconn.New(c, side, channels, cfg)
 			},
 		})
 	}
@@ -86,8 +86,8 @@ func (n *Node) comet() (handshake.Wire, error) {
 		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte, check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
 			return secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
 		},
-		Mux: func(c *secretconn.Conn, channels []muxer.Channel) (muxer.Session, error) {
-			return mconn.New(c, channels, cfg)
+		Mux: func(c *secretconn.Conn, side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+			return mconn.New(c, side, channels, cfg)
 		},
 	})
 }

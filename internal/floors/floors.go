@@ -24,7 +24,7 @@ var topLevel = []string{"cmd", "discovery", "docs", "handshake", "host", "intern
 var builtFrom = map[string][]string{
 	"host":             {"host/peers"},
 	"handshake/comet":  {"handshake/secretconn", "muxer/mconn"},
-	"handshake/libp2p": {"handshake/noise", "handshake/tls", "muxer/yamux"},
+	"handshake/libp2p": {"handshake/noise", "handshake/tls", "muxer/lanes", "muxer/yamux"},
 }
 
 // engines are what the plug-ins of a contract share. They stand on the contract's floor.

@@ -20,6 +20,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/echo"
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/muxer/lanes"
 	"github.com/switchyard-p2p/switchyard/muxer/mconn"
 	"github.com/switchyard-p2p/switchyard/muxer/yamux"
 	"github.com/switchyard-p2p/switchyard/transport/quic"
@@ -67,8 +68,8 @@ func Comet(cfg mconn.Config, id handshake.Identity, log *slog.Logger) (*comet.Wi
 			check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
 			return secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
 		},
-		Mux: func(conn *secretconn.Conn, channels []muxer.Channel) (muxer.Session, error) {
-			return mconn.New(conn, channels, cfg)
+		Mux: func(conn *secretconn.Conn, side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+			return mconn.New(conn, side, channels, cfg)
 		},
 	})
 }
@@ -92,7 +93,7 @@ func Libp2p(cfg Libp2pConfig, id handshake.Identity, securities []handshake.Secu
 	log *slog.Logger) (*libp2p.Wire, error) {
 	return libp2p.New(libp2p.Config{
 		Identity: id, Securities: securities, Muxers: muxers, Logger: log,
-		Lanes: muxer.LanesConfig{
+		Lanes: lanes.Config{
 			CloseGrace: cfg.CloseGrace, Negotiation: cfg.Negotiation, MaxPartial: cfg.MaxPartial,
 		},
 	})

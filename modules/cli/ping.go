@@ -17,6 +17,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake/libp2p"
 	"github.com/switchyard-p2p/switchyard/host/echo"
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // roundTrips is what ping --json and echo --json print.
@@ -173,11 +174,10 @@ func (v *visit) within(ctx context.Context, timeout time.Duration, what string,
 
 // ping measures one round trip: with libp2p's ping if the remote speaks it, else with the keep-alive of the wire.
 func (v *visit) ping(ctx context.Context) (time.Duration, error) {
-	streams, ok := v.link.Session.(muxer.StreamSession)
-	if !ok {
+	took, err := libp2p.Ping(ctx, v.link.Session, 1)
+	if errors.Is(err, muxer.ErrNoStreams) {
 		return v.link.Session.Ping(ctx)
 	}
-	took, err := libp2p.Ping(ctx, streams, 1)
 	if errors.Is(err, muxer.ErrUnknownProtocol) {
 		return 0, fmt.Errorf("the remote does not answer pings: %w", err)
 	}
@@ -189,17 +189,17 @@ func (v *visit) ping(ctx context.Context) (time.Duration, error) {
 
 // echo sends bytes, in a message of the echo channel or on a stream, and waits until they are back.
 func (v *visit) echo(ctx context.Context, size int) (time.Duration, error) {
-	streams, ok := v.link.Session.(muxer.StreamSession)
+	streams := v.link.Wire != transport.WireComet
 	message := !v.link.Remote.Guest && slices.Contains(v.link.Remote.Channels, echo.ChannelID)
 	fits := size > 0 && size <= echoMessage
 	switch {
-	case message && (fits || !ok):
+	case message && (fits || !streams):
 		return v.echoMessage(ctx, size)
-	case !ok:
+	case !streams:
 		return 0, fmt.Errorf("the remote has no echo service (channel 0x%02x): a Switchyard node needs "+
 			"services.echo.enabled = true", echo.ChannelID)
 	}
-	took, err := echo.Stream(ctx, streams.OpenStream, int64(size))
+	took, err := echo.Stream(ctx, v.link.Session.OpenStream, int64(size))
 	if errors.Is(err, muxer.ErrUnknownProtocol) {
 		return 0, fmt.Errorf("the remote has no echo service (%s): a Switchyard node needs services.echo.enabled = "+
 			"true", echo.StreamProtocol)

@@ -326,6 +326,15 @@ func begin(ctx context.Context, link *handshake.Link) *visit {
 	return v
 }
 
+// Established implements muxer.Handler.
+func (*visit) Established() {}
+
+// Serves implements muxer.Handler: a visit serves no streams.
+func (*visit) Serves(string) bool { return false }
+
+// ServeStream implements muxer.Handler.
+func (*visit) ServeStream(_ context.Context, s muxer.Stream) { _ = s.Reset(muxer.CodeIncompatible) }
+
 // Deliver implements muxer.Handler: it keeps the messages of the echo channel and drops the rest.
 func (v *visit) Deliver(ctx context.Context, msgs []muxer.Message) error {
 	for _, m := range msgs {

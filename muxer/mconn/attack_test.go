@@ -30,7 +30,7 @@ func attack(t *testing.T, channels []muxer.Channel, cfg Config, f func(t *testin
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ours, remote := muxertest.Pipe(64 << 10)
-		s, err := New(Plain(ours), channels, cfg)
+		s, err := New(Plain(ours), muxer.Listener, channels, cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,6 +44,17 @@ func attack(t *testing.T, channels []muxer.Channel, cfg Config, f func(t *testin
 		remote.Close()
 		<-v.ended
 	})
+}
+
+// answerFirstPing plays a remote that is there at the beginning.
+func (v *victim) answerFirstPing(t *testing.T) {
+	t.Helper()
+	ping := make([]byte, 3)
+	if _, err := io.ReadFull(v.remote, ping); err != nil || !bytes.Equal(ping, pingPacket) {
+		t.Fatalf("% x, %v, want a ping", ping, err)
+	}
+	v.remote.Write(pongPacket)
+	synctest.Wait()
 }
 
 func (v *victim) isUp() bool {
@@ -200,6 +211,7 @@ func TestRemoteThatDoesNotRead(t *testing.T) {
 	stuck := func(talks bool) time.Duration {
 		var took time.Duration
 		attack(t, []muxer.Channel{{ID: 5, SendQueue: 100_000}}, Config{}, func(t *testing.T, v *victim) {
+			v.answerFirstPing(t)
 			start := time.Now()
 			for v.TrySend(5, make([]byte, 1000)) {
 				synctest.Wait()
@@ -224,6 +236,7 @@ func TestRemoteThatDoesNotRead(t *testing.T) {
 
 func TestSilentRemote(t *testing.T) {
 	attack(t, []muxer.Channel{{ID: 5}}, Config{}, func(t *testing.T, v *victim) {
+		v.answerFirstPing(t)
 		start := time.Now()
 		ping := make([]byte, 3)
 		if _, err := io.ReadFull(v.remote, ping); err != nil || !bytes.Equal(ping, pingPacket) {
@@ -338,7 +351,7 @@ func (c *brokenPipe) Flush() error                { defer close(c.written); retu
 
 func TestLastWordsAreHeard(t *testing.T) {
 	c := &brokenPipe{script{chunks: bytewise(packet(5, true, []byte("farewell")))}, make(chan struct{})}
-	s, err := New(c, []muxer.Channel{{ID: 5}}, Config{})
+	s, err := New(c, muxer.Listener, []muxer.Channel{{ID: 5}}, Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -362,7 +375,7 @@ func (c sinkhole) Flush() error                { return nil }
 func (c sinkhole) Close() error                { close(c.closed); return nil }
 
 func TestSendAllocatesNothing(t *testing.T) {
-	s, err := New(sinkhole{make(chan struct{})}, many(4, muxer.Channel{SendQueue: 10_000}), Config{})
+	s, err := New(sinkhole{make(chan struct{})}, muxer.Listener, many(4, muxer.Channel{SendQueue: 10_000}), Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -397,7 +410,7 @@ func TestIdleFootprint(t *testing.T) {
 	done := make(chan struct{}, sessions)
 	before, goroutines := measure(), runtime.NumGoroutine()
 	for range sessions {
-		s, err := New(sinkhole{make(chan struct{})}, many(14, muxer.Channel{}), Config{})
+		s, err := New(sinkhole{make(chan struct{})}, muxer.Listener, many(14, muxer.Channel{}), Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -444,33 +457,30 @@ func TestNewRefuses(t *testing.T) {
 		"a negative timeout": {nil, Config{PongTimeout: -1}},
 		"a tiny packet":      {nil, Config{MaxPacket: 3}},
 	} {
-		if _, err := New(&script{}, c.channels, c.cfg); err == nil {
+		if _, err := New(&script{}, muxer.Listener, c.channels, c.cfg); err == nil {
 			t.Errorf("%s was taken", name)
 		}
 	}
 }
 
-// livenessInbox counts the calls of Alive.
-type livenessInbox struct {
+// countingInbox counts the calls of Established.
+type countingInbox struct {
 	muxertest.Inbox
-	alive    atomic.Int32
-	patience time.Duration
+	established atomic.Int32
 }
 
-func (l *livenessInbox) Alive() { l.alive.Add(1) }
+func (c *countingInbox) Established() { c.established.Add(1) }
 
-func (l *livenessInbox) Patience() time.Duration { return l.patience }
-
-// TestLivenessPatience: who is patient asks only a remote that says nothing.
-func TestLivenessPatience(t *testing.T) {
+// The listening end asks only a remote that says nothing.
+func TestPatience(t *testing.T) {
 	for _, spoken := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			ours, remote := muxertest.Pipe(1 << 10)
-			s, err := New(Plain(ours), []muxer.Channel{{ID: 5}}, Config{})
+			s, err := New(Plain(ours), muxer.Listener, []muxer.Channel{{ID: 5}}, Config{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := livenessInbox{patience: 50 * time.Millisecond}
+			var h muxertest.Inbox
 			done := make(chan struct{})
 			go func() { defer close(done); s.Run(t.Context(), &h) }()
 			began := time.Now()
@@ -481,7 +491,7 @@ func TestLivenessPatience(t *testing.T) {
 			if _, err := io.ReadFull(remote, b); err != nil || !bytes.Equal(b, pingPacket) {
 				t.Errorf("% x, %v, want a ping", b, err)
 			}
-			want := 50 * time.Millisecond
+			want := listenerPatience
 			if spoken {
 				want += firstMeasure
 			}
@@ -495,14 +505,14 @@ func TestLivenessPatience(t *testing.T) {
 	}
 }
 
-func TestLiveness(t *testing.T) {
+func TestEstablished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, remote := muxertest.Pipe(1 << 10)
-		s, err := New(Plain(ours), []muxer.Channel{{ID: 5}}, Config{})
+		s, err := New(Plain(ours), muxer.Dialer, []muxer.Channel{{ID: 5}}, Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		var h livenessInbox
+		var h countingInbox
 		done := make(chan struct{})
 		go func() { defer close(done); s.Run(t.Context(), &h) }()
 		b := make([]byte, 3)
@@ -510,14 +520,14 @@ func TestLiveness(t *testing.T) {
 			t.Errorf("% x, %v, want a ping at once", b, err)
 		}
 		synctest.Wait()
-		if n := h.alive.Load(); n != 0 {
-			t.Errorf("Alive was called before the remote said anything")
+		if n := h.established.Load(); n != 0 {
+			t.Errorf("Established was called before the remote said anything")
 		}
 		remote.Write(pongPacket)
 		remote.Write(packet(5, true, nil))
 		h.Await(1)
-		if n := h.alive.Load(); n != 1 {
-			t.Errorf("Alive was called %d times", n)
+		if n := h.established.Load(); n != 1 {
+			t.Errorf("Established was called %d times", n)
 		}
 		s.Close(muxer.CodeRequested, "")
 		<-done

@@ -10,11 +10,10 @@ import (
 	"testing"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/muxer/muxertest"
 )
 
-type handlerFunc func([]muxer.Message) error
-
-func (f handlerFunc) Deliver(_ context.Context, msgs []muxer.Message) error { return f(msgs) }
+type handlerFunc = muxertest.HandlerFunc
 
 // loopback is a TCP connection of this process with itself.
 func loopback(t testing.TB) (net.Conn, net.Conn) {
@@ -40,7 +39,7 @@ func running(t testing.TB, a, b net.Conn, channels []muxer.Channel, cfg Config, 
 	var pair [2]*Session
 	var wg sync.WaitGroup
 	for i, c := range []net.Conn{a, b} {
-		s, err := New(Plain(c), channels, cfg)
+		s, err := New(Plain(c), muxer.Dialer, channels, cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +147,7 @@ func (c *copier) Close() error { return nil }
 func BenchmarkWriter(b *testing.B) {
 	for _, size := range []int{100, 1 << 10, 64 << 10} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			s, err := New(&copier{}, []muxer.Channel{{ID: 1}}, Config{})
+			s, err := New(&copier{}, muxer.Listener, []muxer.Channel{{ID: 1}}, Config{})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -184,7 +183,7 @@ func BenchmarkReader(b *testing.B) {
 				w.wire = append(w.wire, one...)
 			}
 			w.left = (b.N*len(one) + len(w.wire) - 1) / len(w.wire)
-			s, err := New(w, []muxer.Channel{{ID: 1}}, Config{})
+			s, err := New(w, muxer.Listener, []muxer.Channel{{ID: 1}}, Config{})
 			if err != nil {
 				b.Fatal(err)
 			}

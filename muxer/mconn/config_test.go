@@ -17,6 +17,7 @@ func TestTimeouts(t *testing.T) {
 	passes := func(name string, cfg Config, f func(t *testing.T, v *victim)) {
 		t.Run(name, func(t *testing.T) {
 			attack(t, []muxer.Channel{{ID: 5, SendQueue: 1}}, cfg, func(t *testing.T, v *victim) {
+				v.answerFirstPing(t)
 				start := time.Now()
 				f(t, v)
 				if d := time.Since(start); d < want || d > want+want/2 {

@@ -16,11 +16,11 @@ func TestConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			muxertest.Run(t, muxertest.Traits{}, func(t testing.TB, a, b []muxer.Channel) (muxer.Session, muxer.Session) {
 				ca, cb := muxertest.Pipe(64 << 10)
-				sa, err := New(Plain(ca), a, cfg)
+				sa, err := New(Plain(ca), muxer.Dialer, a, cfg)
 				if err != nil {
 					t.Fatal(err)
 				}
-				sb, err := New(Plain(cb), b, cfg)
+				sb, err := New(Plain(cb), muxer.Listener, b, cfg)
 				if err != nil {
 					t.Fatal(err)
 				}

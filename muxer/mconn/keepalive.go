@@ -27,6 +27,11 @@ type keepalive struct {
 	heard    int64  // the last look that found more received than the one before
 }
 
+// listenerPatience is how long the listening end waits for the remote's first bytes before it asks for a sign of life. The
+// dialing end asks at once, and that is its own sign of life: two questions would cost twice the packets. A CometBFT node
+// says nothing by itself until its next ping.
+const listenerPatience = 50 * time.Millisecond
+
 // firstMeasure is how soon the round trip to a remote is measured that has given its sign of life unasked.
 const firstMeasure = time.Second
 
@@ -36,16 +41,14 @@ func (k *keepalive) step(s *Session) time.Duration {
 	return min(s.cfg.PongTimeout/3, s.cfg.PingInterval, s.cfg.WriteTimeout)
 }
 
-func (k *keepalive) start(s *Session, live muxer.Liveness) {
+func (k *keepalive) start(s *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := s.cfg.PingInterval
-	if live != nil {
-		if patience := live.Patience(); patience <= 0 {
-			s.requestPing()
-		} else if patience < first {
-			first, k.asking = patience, true
-		}
+	if s.side == muxer.Dialer {
+		s.requestPing()
+	} else if listenerPatience < first {
+		first, k.asking = listenerPatience, true
 	}
 	k.nextPing = s.now() + int64(first)
 	k.timer = time.AfterFunc(min(first, k.step(s)), func() { k.look(s) })

@@ -52,7 +52,7 @@ func cut(b []byte, seed uint64) [][]byte {
 // reading runs the reader over chunks, and returns what it delivers and how it ends.
 func reading(t testing.TB, channels []muxer.Channel, cfg Config, chunks ...[]byte) (*Session, []muxer.Message, error) {
 	t.Helper()
-	s, err := New(&script{chunks: chunks}, channels, cfg)
+	s, err := New(&script{chunks: chunks}, muxer.Listener, channels, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestPacketsSuitComet(t *testing.T) {
 		limit := cometMaxPacket(payload)
 		for _, channel := range []byte{0, 1, 0x7f, 0x80, 0xff} {
 			c := &script{}
-			s, err := New(c, []muxer.Channel{{ID: channel, SendQueue: 1 << 30}}, Config{MaxPacketPayload: payload})
+			s, err := New(c, muxer.Listener, []muxer.Channel{{ID: channel, SendQueue: 1 << 30}}, Config{MaxPacketPayload: payload})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -424,7 +424,7 @@ func FuzzRoundTrip(f *testing.F) {
 		}
 		cfg := Config{MaxPacketPayload: max(int(payload), 2)}
 		c := &script{}
-		s, err := New(c, channels, cfg)
+		s, err := New(c, muxer.Listener, channels, cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -466,7 +466,7 @@ func TestDeliversInBatches(t *testing.T) {
 	for i := range n {
 		wire = append(wire, packet(5, true, fmt.Append(nil, i))...)
 	}
-	s, err := New(&script{chunks: [][]byte{wire[:20000], wire[20000:]}}, []muxer.Channel{{ID: 5}}, Config{})
+	s, err := New(&script{chunks: [][]byte{wire[:20000], wire[20000:]}}, muxer.Listener, []muxer.Channel{{ID: 5}}, Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -489,5 +489,3 @@ func TestDeliversInBatches(t *testing.T) {
 		t.Errorf("%d messages came in %d calls", next, calls)
 	}
 }
-
-var _ muxer.Handler = handlerFunc(nil)

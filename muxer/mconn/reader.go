@@ -59,15 +59,13 @@ var deliveryPool = sync.Pool{New: func() any { return &deliveries{msgs: make([]m
 
 // readLoop reads until the session ends and says why.
 func (s *Session) readLoop(h muxer.Handler) error {
-	waits, _ := h.(muxer.Liveness) // until the remote's first bytes
-	for {
+	for first := true; ; first = false {
 		chunk, err := s.conn.Next()
 		if err != nil {
 			return s.readError(err)
 		}
-		if waits != nil {
-			waits.Alive()
-			waits = nil
+		if first {
+			h.Established()
 		}
 		if err := s.arrived(chunk, h); err != nil {
 			return err
@@ -202,10 +200,14 @@ func (s *Session) begin(h header, p []byte) ([]byte, error) {
 		r.bodyLeft = h.data
 		return p, nil
 	}
-	if h.channel < 0 || h.channel > 255 || s.index[h.channel] < 0 {
+	i := -1
+	if h.channel >= 0 && h.channel <= 255 {
+		i = s.queues.Find(byte(h.channel))
+	}
+	if i < 0 {
 		return nil, &muxer.CloseError{Code: muxer.CodeWrongChannel, Reason: fmt.Sprintf("packet for channel %#x", h.channel), Err: muxer.ErrUnknownChannel}
 	}
-	c := &r.inbound[s.index[h.channel]]
+	c := &r.inbound[i]
 	if total := len(c.buf) + h.data; total > c.max {
 		return nil, &muxer.CloseError{Code: muxer.CodeMessageTooBig, Reason: fmt.Sprintf("channel 0x%02x takes %d bytes", c.id, c.max), Err: muxer.ErrMessageTooLarge}
 	}

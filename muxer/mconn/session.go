@@ -25,19 +25,18 @@ import (
 // Session is one MConnection. It implements muxer.Session.
 type Session struct {
 	conn  Conn
+	side  muxer.Side
 	cfg   Config
 	epoch time.Time          // what the times below are measured from
 	ctx   context.Context    // ends with the session; what Deliver and the rate limits wait on
 	stop  context.CancelFunc // ends ctx
 
-	index [256]int16 // channel id to lane, or -1
-	read  reader     // the reader's own
+	read reader // the reader's own
 
-	mu      sync.Mutex // guards what follows, and the lanes
-	lanes   []lane
+	mu      sync.Mutex // guards what follows
+	queues  *muxer.SendQueues
+	ids     []byte // of the channels, by their numbers
 	fair    *muxer.Fair
-	spare   spareBlock
-	waiters freeWaiters
 	wake    sync.Cond // the writer waits on it
 	parked  bool      // the writer waits
 	running bool      // Run was called
@@ -55,7 +54,6 @@ type Session struct {
 
 	sentBytes, receivedBytes       atomic.Uint64
 	sentMessages, receivedMessages atomic.Uint64
-	dropped                        atomic.Uint64
 	rtt                            atomic.Int64
 	partial                        atomic.Int64
 }
@@ -63,24 +61,17 @@ type Session struct {
 var _ muxer.Session = (*Session)(nil)
 
 // New makes a session of conn, which it owns from then on, except when New fails. It starts nothing: Run does.
-func New(conn Conn, channels []muxer.Channel, cfg Config) (*Session, error) {
-	largest := 0
-	weights := make([]int, len(channels))
-	s := &Session{conn: conn, lanes: make([]lane, len(channels)), epoch: time.Now()}
-	for i := range s.index {
-		s.index[i] = -1
+func New(conn Conn, side muxer.Side, channels []muxer.Channel, cfg Config) (*Session, error) {
+	s := &Session{conn: conn, side: side, epoch: time.Now()}
+	queues, err := muxer.NewSendQueues(&s.mu, channels, s.queued)
+	if err != nil {
+		return nil, fmt.Errorf("mconn: %w", err)
 	}
-	s.read.inbound = make([]inbound, len(channels))
+	largest, weights := 0, make([]int, len(channels))
+	s.queues, s.ids, s.read.inbound = queues, make([]byte, len(channels)), make([]inbound, len(channels))
 	for i, c := range channels {
-		if err := c.Validate(); err != nil {
-			return nil, fmt.Errorf("mconn: %w", err)
-		}
 		c = c.WithDefaults()
-		if s.index[c.ID] >= 0 {
-			return nil, fmt.Errorf("mconn: channel 0x%02x is there twice", c.ID)
-		}
-		s.index[c.ID] = int16(i)
-		s.lanes[i] = lane{id: c.ID, maxMessage: c.MaxMessage, budget: c.SendQueue}
+		s.ids[i] = c.ID
 		s.read.inbound[i] = inbound{id: c.ID, max: c.MaxMessage}
 		weights[i] = c.Priority
 		largest = max(largest, c.MaxMessage)
@@ -138,8 +129,7 @@ func (s *Session) launch(ctx context.Context, h muxer.Handler) (finish func() er
 		defer close(cancelled)
 		s.close(&muxer.CloseError{Code: muxer.CodeShuttingDown, Reason: "context ended", Err: fmt.Errorf("%w: %w", muxer.ErrClosed, context.Cause(ctx))})
 	})
-	live, _ := h.(muxer.Liveness)
-	s.alive.start(s, live)
+	s.alive.start(s)
 	return func() error {
 		<-written
 		if !unhook() {
@@ -157,89 +147,22 @@ func (s *Session) launch(ctx context.Context, h muxer.Handler) (finish func() er
 	}, nil
 }
 
-// lane finds a channel's lane and checks msg against it.
-func (s *Session) lane(channel byte, msg []byte) (int, error) {
-	i := int(s.index[channel])
-	if i < 0 {
-		return 0, fmt.Errorf("mconn: channel 0x%02x: %w", channel, muxer.ErrUnknownChannel)
-	}
-	if limit := s.lanes[i].maxMessage; len(msg) > limit {
-		return 0, fmt.Errorf("mconn: %d bytes on channel 0x%02x, which takes %d: %w", len(msg), channel, limit, muxer.ErrMessageTooLarge)
-	}
-	return i, nil
-}
-
 // Send implements muxer.Session.
 func (s *Session) Send(ctx context.Context, channel byte, msg []byte) error {
-	i, err := s.lane(channel, msg)
-	if err != nil {
-		return err
-	}
-	l := &s.lanes[i]
-	s.mu.Lock()
-	if s.err != nil {
-		defer s.mu.Unlock()
-		return s.err
-	}
-	if l.waiting == nil && l.fits(len(msg)) {
-		s.queue(i, msg)
-		s.mu.Unlock()
-		return nil
-	}
-	if err := ctx.Err(); err != nil {
-		s.mu.Unlock()
-		return err
-	}
-	w := s.waiters.get(msg)
-	l.wait(w)
-	s.mu.Unlock()
-
-	var ready bool
-	select {
-	case <-w.ready:
-		ready = true
-	case <-ctx.Done():
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer s.waiters.put(w)
-	if w.done { // perhaps at the same moment as ctx
-		if !ready {
-			<-w.ready
-		}
-		return w.err
-	}
-	l.leave(w)
-	return ctx.Err()
+	return s.queues.Send(ctx, channel, msg)
 }
 
 // TrySend implements muxer.Session.
-func (s *Session) TrySend(channel byte, msg []byte) bool {
-	i, err := s.lane(channel, msg)
-	if err != nil {
-		s.dropped.Add(1)
-		return false
-	}
-	l := &s.lanes[i]
-	s.mu.Lock()
-	ok := s.err == nil && l.waiting == nil && l.fits(len(msg))
-	if ok {
-		s.queue(i, msg)
-	}
-	s.mu.Unlock()
-	if !ok {
-		s.dropped.Add(1)
-	}
-	return ok
+func (s *Session) TrySend(channel byte, msg []byte) bool { return s.queues.TrySend(channel, msg) }
+
+// OpenStream implements muxer.Session: the wire has no streams.
+func (s *Session) OpenStream(context.Context, ...string) (muxer.Stream, error) {
+	return nil, muxer.ErrNoStreams
 }
 
-// queue appends msg to a lane and wakes the writer if it sleeps. The mutex is held.
-func (s *Session) queue(i int, msg []byte) {
-	l := &s.lanes[i]
-	if l.empty() {
-		s.fair.Add(i)
-	}
-	l.push(msg, &s.spare)
+// queued lets the writer write a message of the channel. The mutex is held.
+func (s *Session) queued(i int) {
+	s.fair.Add(i)
 	if s.parked {
 		s.rouse()
 	}
@@ -249,19 +172,6 @@ func (s *Session) queue(i int, msg []byte) {
 func (s *Session) rouse() {
 	s.parked = false
 	s.wake.Signal()
-}
-
-// admit queues the messages of waiting senders for which there is room now. The mutex is held.
-func (s *Session) admit(i int) {
-	l := &s.lanes[i]
-	for w := l.waiting; w != nil && l.fits(len(w.msg)); w = l.waiting {
-		l.leave(w)
-		if s.err == nil {
-			s.queue(i, w.msg)
-		}
-		w.err, w.done = s.err, true
-		w.ready <- struct{}{}
-	}
 }
 
 // Close implements muxer.Session. It does not wait: Run returns when the session has ended. What was queued before Run was called is not sent
@@ -323,14 +233,7 @@ func (s *Session) failWrite(err error) {
 // abandon records why the session ends and lets nobody wait any longer. The mutex is held.
 func (s *Session) abandon(err error) {
 	s.err = err
-	for i := range s.lanes {
-		l := &s.lanes[i]
-		for w := l.waiting; w != nil; w = l.waiting {
-			l.leave(w)
-			w.err, w.done = err, true
-			w.ready <- struct{}{}
-		}
-	}
+	s.queues.Close(err)
 	if s.probe != nil {
 		s.probe.end(0, err)
 		s.probe = nil
@@ -343,8 +246,8 @@ func (s *Session) shut() {
 	first := !s.ended
 	if first {
 		s.ended = true
-		for i := range s.lanes {
-			s.lanes[i].clear()
+		s.queues.Clear()
+		for i := range s.ids {
 			s.fair.Remove(i)
 		}
 		s.rouse()
@@ -373,7 +276,7 @@ func (s *Session) Stats() muxer.Stats {
 		ReceivedBytes:    s.receivedBytes.Load(),
 		SentMessages:     s.sentMessages.Load(),
 		ReceivedMessages: s.receivedMessages.Load(),
-		Dropped:          s.dropped.Load(),
+		Dropped:          s.queues.Dropped(),
 		RTT:              time.Duration(s.rtt.Load()),
 	}
 }

@@ -2,6 +2,8 @@ package mconn
 
 import (
 	"sync"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
 const (
@@ -113,14 +115,11 @@ func (s *Session) take(b *batch) {
 			room = min(room, quantum)
 		}
 		before := b.bytes
-		l := &s.lanes[i]
-		l.take(b, room, s.payload(l.id), &s.spare)
+		q := s.queues.Queue(i)
+		b.take(q, s.ids[i], room, s.payload(s.ids[i]))
 		s.fair.Spent(i, b.bytes-before)
-		if l.empty() {
+		if q.Empty() {
 			s.fair.Remove(i)
-		}
-		if l.waiting != nil {
-			s.admit(i)
 		}
 	}
 }
@@ -134,24 +133,22 @@ func (s *Session) payload(channel byte) int {
 	return s.cfg.MaxPacketPayload
 }
 
-// take moves messages into the batch until about room bytes are there, at least one packet. Only a whole number of full packets
-// is cut off a message.
-func (l *lane) take(b *batch, room, payload int, spare *spareBlock) {
-	for room > 0 && !l.empty() && len(b.pieces) < batchPieces {
-		rest := l.peek()
-		if n := len(rest); n <= max(room, payload) {
-			b.pieces = append(b.pieces, piece{rest, l.id, true})
-			cost := n + (n/payload+1)*headerCost
-			b.bytes += cost
-			room -= cost
-			l.pop(spare)
-			continue
+// take moves messages of a channel into the batch until about room bytes are there, at least one packet. Only a whole
+// number of full packets is cut off a message.
+func (b *batch) take(q *muxer.SendQueue, channel byte, room, payload int) {
+	for room > 0 && !q.Empty() && len(b.pieces) < batchPieces {
+		rest := q.First()
+		n, last := len(rest), true
+		if n > max(room, payload) {
+			n, last = max(room/payload, 1)*payload, false
 		}
-		n := max(room/payload, 1) * payload
-		b.pieces = append(b.pieces, piece{rest[:n], l.id, false})
-		b.bytes += n + n/payload*headerCost
-		l.sent += n
-		return
+		b.pieces = append(b.pieces, piece{rest[:n], channel, last})
+		cost := n + (n/payload+1)*headerCost
+		b.bytes += cost
+		room -= cost
+		if !q.Take(n) {
+			return
+		}
 	}
 }
 

@@ -7,17 +7,18 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// Inbox is a muxer.Handler that keeps what it gets. It can be paused, as a service that does not keep up pauses a session. The zero
-// value is ready.
+// Inbox is a muxer.Handler that keeps what it gets and takes no streams. It can be paused, as a service that does not keep
+// up pauses a channel. The zero value is ready.
 type Inbox struct {
 	// OnDeliver, if set, sees each delivery before it is kept; its error ends the session. Set it before use.
 	OnDeliver func(msgs []muxer.Message) error
 
-	mu      sync.Mutex
-	cond    *sync.Cond
-	msgs    []muxer.Message
-	paused  chan struct{} // closed by Resume; nil when not paused
-	waiting bool          // a Deliver waits
+	mu          sync.Mutex
+	cond        *sync.Cond
+	established bool
+	msgs        []muxer.Message
+	paused      chan struct{} // closed by Resume; nil when not paused
+	waiting     int           // calls of Deliver that wait
 }
 
 // locked takes the mutex.
@@ -29,21 +30,45 @@ func (b *Inbox) locked() func() {
 	return b.mu.Unlock
 }
 
+// Established implements muxer.Handler.
+func (b *Inbox) Established() {
+	defer b.locked()()
+	b.established = true
+	b.cond.Broadcast()
+}
+
+// AwaitEstablished returns once the session has said that the remote accepted the link.
+func (b *Inbox) AwaitEstablished() {
+	defer b.locked()()
+	for !b.established {
+		b.cond.Wait()
+	}
+}
+
+// Serves implements muxer.Handler.
+func (*Inbox) Serves(string) bool { return false }
+
+// ServeStream implements muxer.Handler.
+func (*Inbox) ServeStream(_ context.Context, s muxer.Stream) { _ = s.Reset(muxer.CodeIncompatible) }
+
 // Deliver implements muxer.Handler.
 func (b *Inbox) Deliver(ctx context.Context, msgs []muxer.Message) error {
 	unlock := b.locked()
 	for b.paused != nil {
 		paused := b.paused
-		b.waiting = true
+		b.waiting++
 		b.cond.Broadcast()
 		b.mu.Unlock()
 		select {
 		case <-paused:
 		case <-ctx.Done():
-			return ctx.Err()
 		}
 		b.mu.Lock()
-		b.waiting = false
+		b.waiting--
+		if ctx.Err() != nil {
+			b.mu.Unlock()
+			return ctx.Err()
+		}
 	}
 	defer unlock()
 	if b.OnDeliver != nil {
@@ -54,18 +79,6 @@ func (b *Inbox) Deliver(ctx context.Context, msgs []muxer.Message) error {
 	b.msgs = append(b.msgs, msgs...)
 	b.cond.Broadcast()
 	return nil
-}
-
-// DeliverNow implements muxer.PromptHandler. It takes a half at a time, so that a session has to deliver the rest, and leaves to Deliver what OnDeliver is to see.
-func (b *Inbox) DeliverNow(msgs []muxer.Message) int {
-	defer b.locked()()
-	if b.paused != nil || b.OnDeliver != nil {
-		return 0
-	}
-	n := (len(msgs) + 1) / 2
-	b.msgs = append(b.msgs, msgs[:n]...)
-	b.cond.Broadcast()
-	return n
 }
 
 // Pause makes Deliver wait until Resume.
@@ -88,7 +101,7 @@ func (b *Inbox) Resume() {
 // AwaitPaused returns once a Deliver waits for Resume.
 func (b *Inbox) AwaitPaused() {
 	defer b.locked()()
-	for !b.waiting {
+	for b.waiting == 0 {
 		b.cond.Wait()
 	}
 }
@@ -108,4 +121,21 @@ func (b *Inbox) Await(n int) []muxer.Message {
 func (b *Inbox) Len() int {
 	defer b.locked()()
 	return len(b.msgs)
+}
+
+// HandlerFunc is a muxer.Handler that is called with messages and takes no streams.
+type HandlerFunc func(msgs []muxer.Message) error
+
+// Established implements muxer.Handler.
+func (HandlerFunc) Established() {}
+
+// Deliver implements muxer.Handler.
+func (f HandlerFunc) Deliver(_ context.Context, msgs []muxer.Message) error { return f(msgs) }
+
+// Serves implements muxer.Handler.
+func (HandlerFunc) Serves(string) bool { return false }
+
+// ServeStream implements muxer.Handler.
+func (HandlerFunc) ServeStream(_ context.Context, s muxer.Stream) {
+	_ = s.Reset(muxer.CodeIncompatible)
 }

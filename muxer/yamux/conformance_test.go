@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/muxer/lanes"
 	"github.com/switchyard-p2p/switchyard/muxer/muxertest"
 )
 
@@ -36,19 +37,19 @@ func (w wire) Close() error {
 	return w.Conn.Close()
 }
 
-func pair(t testing.TB, ca, cb net.Conn, cfg Config, a, b []muxer.Channel) (*muxer.Lanes, *muxer.Lanes) {
+func pair(t testing.TB, ca, cb net.Conn, cfg Config, a, b []muxer.Channel) (*lanes.Session, *lanes.Session) {
 	t.Helper()
 	m, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out [2]*muxer.Lanes
+	var out [2]*lanes.Session
 	for i, c := range []net.Conn{ca, cb} {
 		streams, err := m.New(c, []muxer.Side{muxer.Dialer, muxer.Listener}[i])
 		if err != nil {
 			t.Fatal(err)
 		}
-		out[i] = muxer.NewLanes(streams, muxer.LanesConfig{})
+		out[i] = lanes.New(streams, lanes.Config{})
 		if err := out[i].SetChannels([][]muxer.Channel{a, b}[i]); err != nil {
 			t.Fatal(err)
 		}
@@ -58,15 +59,12 @@ func pair(t testing.TB, ca, cb net.Conn, cfg Config, a, b []muxer.Channel) (*mux
 
 // TestConformance runs the suite of sessions over lanes on yamux.
 func TestConformance(t *testing.T) {
-	for name, cfg := range map[string]Config{"default": {}, "small frames": {MaxFrame: 2 << 10}, "written at once": {}} {
+	for name, cfg := range map[string]Config{"default": {}, "small frames": {MaxFrame: 2 << 10}} {
 		t.Run(name, func(t *testing.T) {
 			muxertest.Run(t, muxertest.Traits{CarriesCode: true, AnswersAlways: true}, func(t testing.TB, a, b []muxer.Channel) (muxer.Session, muxer.Session) {
 				ca, cb := muxertest.Pipe(64 << 10)
 				if strings.HasSuffix(t.Name(), "/Priority") {
 					return pair(t, newWire(ca), newWire(cb), cfg, a, b)
-				}
-				if name == "written at once" {
-					return pair(t, newNowConn(ca), newNowConn(cb), cfg, a, b)
 				}
 				return pair(t, ca, cb, cfg, a, b)
 			})

@@ -3,10 +3,10 @@ package yamux
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,126 +29,112 @@ const (
 	flagRST = 8
 )
 
-// lastWords is how long we read from a connection that takes no more.
+// lastWords is how long the reader goes on after the connection takes no more.
 const lastWords = time.Second
 
-// unreadOfOne is what a connection may hold unread whatever all of them hold.
-const unreadOfOne = 1 << 20
-
-// conn is the connection beneath go-yamux. It takes note of the frames that pass.
+// conn is the connection beneath go-yamux. It watches the frames that pass: go-yamux reads a header of 12 bytes, then
+// exactly its body, and writes one frame a Write.
 type conn struct {
 	net.Conn
 	muxer *Muxer
-
-	out writer
+	out   writer
 
 	// The reader's own; go-yamux has one. There is no buffer: a secured connection has one beneath.
-	head       [headerSize]byte
-	headN      int      // bytes of it that have come
-	body       int      // bytes of the current frame's body to come
-	arriving   *traffic // whose body that is
-	arrivingN  int
-	afterwards uint16 // flags of the frame that count once its body is there
-	arrivals   bool   // the remote has begun streams that its owner was not told of
-	straight   bool   // go-yamux need not see the frame, if whoever watches its stream reads it at once (straight.go)
-	left       []byte // of a body that was read so, what go-yamux has to see after all
-	leftIn     *[shortFrame]byte
+	head  [headerSize]byte
+	headN int // bytes of it that have arrived
+	body  int // bytes of the current frame's body that are still to come
 
 	received atomic.Uint64
 	lost     atomic.Bool // the connection takes no more
 
 	mu      sync.Mutex // guards what follows, and every traffic
 	streams map[uint32]*traffic
-	watcher muxer.Watcher
+	remote  int   // how many of them the remote has opened
+	pending int   // how many of those are not yet accepted
+	memory  int   // heap that received data holds, until the connection is closed
+	grown   int   // by how much the windows of streams are larger than they began
 	ended   error // why the remote sends no more
-	told    bool  // the watcher knows
-	over    bool  // closed
 	cause   error // why the connection takes no more
+	closed  bool
 	late    *time.Timer
-	pending int           // streams of the remote that are not yet accepted
-	room    chan struct{} // closed when some of them have been, if the reader waits for that; else nil
-	rtt     time.Duration // of go-yamux's pings; 0: not yet known
-	owner   *streams
-	unread  int // bytes that have arrived and nobody has read, until closed
+	pinged  time.Time // when go-yamux's last ping was written; zero: it was answered
+	rtt     time.Duration
+	session *session
 
+	news      chan struct{} // a stream has arrived, or the end: Accept looks again
+	room      chan struct{} // a stream was accepted
+	over      chan struct{} // closed when ended is set
 	release   chan struct{} // closed with the connection
 	closeOnce sync.Once
 }
 
 func newConn(nc net.Conn, m *Muxer) *conn {
-	return &conn{Conn: nc, muxer: m, out: newWriter(nc, m.cfg.Timeout), streams: map[uint32]*traffic{}, release: make(chan struct{})}
-}
-
-func (c *conn) watch(w muxer.Watcher) {
-	c.mu.Lock()
-	c.watcher = w
-	ended := c.ended
-	c.told = ended != nil
-	c.mu.Unlock()
-	if ended != nil {
-		w.Ended(ended)
+	return &conn{
+		Conn: nc, muxer: m, out: newWriter(nc, m.cfg.Timeout), streams: map[uint32]*traffic{},
+		news: make(chan struct{}, 1), room: make(chan struct{}, 1), over: make(chan struct{}), release: make(chan struct{}),
 	}
 }
 
-// why is the reason for which the remote has ended the connection, as far as one was seen.
+// begin names the session that is asked why go-yamux ends the connection.
+func (c *conn) begin(s *session) {
+	c.mu.Lock()
+	c.session = s
+	closed := c.closed
+	c.mu.Unlock()
+	if closed { // before there was a session to ask
+		c.fail(s.failed())
+	}
+}
+
+// signal leaves a note in a channel with room for one.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// fail notes why the remote sends no more; the first reason counts.
+func (c *conn) fail(err error) {
+	c.mu.Lock()
+	if c.ended == nil {
+		c.ended = err
+		close(c.over)
+	}
+	c.mu.Unlock()
+	signal(c.news)
+}
+
+// why is the reason for which the remote ended the connection; nil while it has not.
 func (c *conn) why() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ended
 }
 
-// begin makes s the one that is told of streams, and why go-yamux ends the connection.
-func (c *conn) begin(s *streams) {
-	c.mu.Lock()
-	c.owner = s
-	over := c.over
-	c.mu.Unlock()
-	if over { // before there was a session to ask
-		c.failed(s)
-	}
-}
-
-// Close implements net.Conn, and lets a reader go that waits at the end of the input.
+// Close implements net.Conn, and releases a reader that waits at the end of the input.
 func (c *conn) Close() error {
 	c.closeOnce.Do(func() {
 		c.mu.Lock()
 		close(c.release)
-		c.hold(-c.unread) // the streams' buffers go with it
+		c.muxer.memory.Add(int64(-c.memory)) // the streams' buffers go with it
+		c.grow(-c.grown)
 		if c.late != nil {
 			c.late.Stop()
 		}
-		c.over = true
-		s := c.owner
+		c.closed = true
+		c.pending = 0 // go-yamux hands out none any more
+		s := c.session
 		c.mu.Unlock()
-		if s != nil && !s.closed.Load() { // go-yamux does it: the remote broke the protocol, or is silent
-			c.failed(s)
+		if s != nil && !s.closed.Load() { // go-yamux closes it: the remote broke the protocol, or is silent
+			c.fail(s.failed())
 		}
 	})
 	return c.Conn.Close()
 }
 
-// failed takes note that go-yamux has ended the connection by itself.
-func (c *conn) failed(s *streams) {
-	err := s.failed()
-	c.mu.Lock()
-	c.pending = 0 // go-yamux hands out none any more
-	if c.ended == nil {
-		c.ended = err
-	}
-	err, w := c.ended, c.watcher
-	tell := w != nil && !c.told
-	c.told = c.told || tell
-	c.mu.Unlock()
-	if tell {
-		w.Ended(err)
-	}
-}
-
 // Read implements net.Conn for go-yamux, which asks for a header, then for exactly its body.
 func (c *conn) Read(p []byte) (int, error) {
-	if len(c.left) > 0 {
-		return c.takeLeft(p), nil
-	}
 	if c.body > 0 {
 		n, err := c.Conn.Read(p[:min(len(p), c.body)])
 		c.received.Add(uint64(n))
@@ -161,36 +147,27 @@ func (c *conn) Read(p []byte) (int, error) {
 	if len(p) < headerSize {
 		return 0, errors.New("yamux: a header is read in pieces")
 	}
-	c.arrived() // go-yamux has put the last body into its stream's buffer
-	if c.arrivals {
-		c.announce()
-		c.pace()
-	}
 	for {
 		if err := c.readHeader(); err != nil {
 			return 0, c.end(err)
 		}
-		skip, err := c.note(c.head[:])
+		what, err := c.note(c.head[:])
 		if err != nil {
-			c.unseen(c.head[:])
 			return 0, c.end(err)
 		}
-		if c.straight {
-			if err := c.passBy(); err != nil {
-				return 0, c.end(err)
-			}
-			if len(c.left) == 0 {
-				continue
-			}
-		}
-		if skip == 0 {
+		if what == pass {
 			return copy(p, c.head[:]), nil
 		}
-		n, err := io.CopyN(io.Discard, c.Conn, skip)
+		n, err := io.CopyN(io.Discard, c.Conn, int64(c.body))
 		c.received.Add(uint64(n))
-		if err != nil {
+		if c.body = 0; err != nil {
 			return 0, c.end(cutShort(err))
 		}
+		if what == strip {
+			clear(c.head[8:])
+			return copy(p, c.head[:]), nil
+		}
+		c.refuse(binary.BigEndian.Uint32(c.head[4:]))
 	}
 }
 
@@ -210,145 +187,116 @@ func (c *conn) readHeader() error {
 	return nil
 }
 
-// note takes note of a header. skip is the length of its body if that is of a stream which is over, for us: go-yamux need not see it.
-func (c *conn) note(h []byte) (skip int64, err error) {
+// A verdict is what go-yamux sees of a frame.
+type verdict uint8
+
+const (
+	pass   verdict = iota // all
+	strip                 // the header, without a body
+	refuse                // nothing: the stream is one too many
+)
+
+// note takes note of a header that has arrived. An error ends the connection before go-yamux sees the frame.
+func (c *conn) note(h []byte) (verdict, error) {
 	kind, flags := h[1], binary.BigEndian.Uint16(h[2:])
 	id, length := binary.BigEndian.Uint32(h[4:]), binary.BigEndian.Uint32(h[8:])
-	switch kind {
-	case typeGoAway:
-		return 0, goneAway(length)
-	case typeData, typeWindow:
-	case typePing:
-		if flags&flagACK != 0 {
-			c.measured(c.out.answered())
-		}
-		return 0, nil
-	default:
-		return 0, nil
+	switch {
+	case kind == typeGoAway:
+		return pass, goneAway(length)
+	case kind == typePing && flags&flagACK != 0:
+		c.measured()
+		return pass, nil
+	case kind == typeData:
+		c.body = int(length)
+	case kind != typeWindow:
+		return pass, nil
 	}
 	c.mu.Lock()
 	t := c.streams[id]
-	if t == nil && kind == typeData && flags&flagSYN == 0 {
+	begins := t == nil && flags&flagSYN != 0
+	if t == nil && !begins { // it is over; go-yamux passes over the body
 		c.mu.Unlock()
-		return int64(length), nil
+		return pass, nil
 	}
-	if kind == typeData && c.unread+int(length) > unreadOfOne && c.muxer.unread.Load()+int64(length) > int64(c.muxer.cfg.MaxUnread) {
-		held := c.unread
+	if begins {
+		if c.remote >= c.muxer.cfg.MaxStreams {
+			c.mu.Unlock()
+			return refuse, nil
+		}
+		c.awaitAccept()
+		t = c.arrive(id)
+	}
+	what, err := c.noteStream(t, kind, flags, length)
+	if begins && err != nil { // go-yamux will not see it
+		c.pending--
+	}
+	var notify func()
+	if kind == typeWindow && length > 0 || t.reset != nil {
+		notify = t.notify
+	}
+	c.mu.Unlock()
+	if begins {
+		signal(c.news)
+	}
+	if notify != nil && err == nil {
+		notify()
+	}
+	return what, err
+}
+
+// awaitAccept waits while as many streams as go-yamux keeps wait for Accept. mu is held, but for the wait.
+func (c *conn) awaitAccept() {
+	for c.pending >= acceptBacklog && !c.closed {
 		c.mu.Unlock()
-		return 0, &muxer.CloseError{Code: muxer.CodeOverflow, Reason: fmt.Sprintf("yamux: nobody has read %d bytes, and all connections hold as many as they may (%d)", held, c.muxer.cfg.MaxUnread)}
-	}
-	if flags&flagSYN != 0 && t == nil {
-		t = c.of(id)
-		t.fresh, t.begun = true, true // begun: nobody else has it yet
-		c.pending++
-		c.arrivals = true
-	}
-	var watch func()
-	if t != nil {
-		if kind == typeData {
-			if err := t.in.take(length); err != nil {
-				c.mu.Unlock()
-				return 0, err
-			}
+		select {
+		case <-c.room:
+		case <-c.release:
 		}
-		if kind == typeWindow {
-			if t.window += int64(length); t.window > math.MaxUint32 {
-				c.mu.Unlock()
-				return 0, &muxer.CloseError{Code: muxer.CodeProtocolError, Reason: "yamux: a window of more than 4 GiB"}
-			}
-			watch = t.watch
+		c.mu.Lock()
+	}
+}
+
+// noteStream takes note of a frame of a stream. mu is held.
+func (c *conn) noteStream(t *traffic, kind byte, flags uint16, length uint32) (what verdict, err error) {
+	switch {
+	case flags&flagRST != 0:
+		if t.reset == nil {
+			t.reset = resetBy(length)
 		}
-		if kind == typeData && length > 0 {
-			c.arriving, c.arrivingN, c.afterwards = t, int(length), flags
-			c.straight = h[0] == 0 && flags == 0 && length <= shortFrame && t.watch != nil && t.readable == 0 && !t.dropped && !t.reset && !t.finIn
-		} else if flags&(flagFIN|flagRST) != 0 {
-			c.take(t, flags)
-			watch = t.watch
-			c.tidy(t)
+	case kind == typeWindow:
+		if t.window += int64(length); t.window > math.MaxUint32 {
+			err = &muxer.CloseError{Code: muxer.CodeProtocolError, Reason: "yamux: a window of more than 4 GiB"}
+		}
+	case length > 0:
+		if err = t.in.take(length); err != nil {
+			break
+		}
+		if t.deaf {
+			what = strip
+		} else {
+			err = c.chargeFrame(t, length)
 		}
 	}
-	c.mu.Unlock()
-	if kind == typeData {
-		c.body = int(length)
+	if err == nil && flags&flagSYN != 0 {
+		err = c.charge(t, streamCost)
 	}
-	if watch != nil && !(kind == typeWindow && length == 0 && flags&(flagFIN|flagRST) == 0) {
-		watch()
-	}
-	return 0, nil
+	t.finIn = t.finIn || flags&flagFIN != 0
+	c.tidy(t)
+	return what, err
 }
 
-// unseen takes note that go-yamux does not get to see a header.
-func (c *conn) unseen(h []byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if t := c.streams[binary.BigEndian.Uint32(h[4:])]; t != nil && c.arrivals {
-		c.arrivals = false
-		c.known(t)
-	}
-}
-
-// announce tells of the streams that go-yamux has ready to be accepted.
-func (c *conn) announce() {
-	c.mu.Lock()
-	s := c.owner
-	c.mu.Unlock()
-	if s != nil { // else Announce looks
-		c.arrivals = false
-		s.arrived()
+// refuse resets a stream that the remote has opened.
+func (c *conn) refuse(id uint32) {
+	var frame [headerSize]byte
+	frame[1], frame[3] = typeWindow, flagRST
+	binary.BigEndian.PutUint32(frame[4:], id)
+	binary.BigEndian.PutUint32(frame[8:], toWire(muxer.CodeTooManyStarts))
+	if err := c.out.frame(frame[:]); err != nil {
+		c.lose(err)
 	}
 }
 
-// paceTime is how long the reader waits at most for streams to be accepted.
-const paceTime = time.Second
-
-// pace waits while so many streams are not yet accepted that go-yamux would soon refuse more. They are accepted at once, as long as the connection takes what is to be
-// said of them; a remote that has opened many and reads nothing has them refused in the end.
-func (c *conn) pace() {
-	c.mu.Lock()
-	owner, many := c.owner, c.pending >= acceptBacklog-1
-	c.mu.Unlock()
-	if !many || owner == nil || !owner.announces() { // else whoever calls Accept may take its time
-		return
-	}
-	c.mu.Lock()
-	if c.pending < acceptBacklog-1 {
-		c.mu.Unlock()
-		return
-	}
-	room := make(chan struct{})
-	c.room = room
-	c.mu.Unlock()
-	t := time.NewTimer(paceTime)
-	defer t.Stop()
-	select {
-	case <-room:
-	case <-c.release:
-	case <-t.C:
-	}
-}
-
-// arrived counts the body that has been read as readable.
-func (c *conn) arrived() {
-	t := c.arriving
-	if t == nil {
-		return
-	}
-	c.mu.Lock()
-	if !t.dropped {
-		t.readable += c.arrivingN
-		c.hold(c.arrivingN)
-	}
-	t.heard = true
-	c.take(t, c.afterwards)
-	watch := t.watch
-	c.arriving = nil
-	c.mu.Unlock()
-	if watch != nil {
-		watch()
-	}
-}
-
-// end takes note that nothing more comes, and waits: go-yamux would throw away what has arrived and is not read yet.
+// end notes that nothing more comes, and waits for Close: go-yamux would discard what has arrived and is not yet read.
 func (c *conn) end(err error) error {
 	var ce *muxer.CloseError
 	if !errors.As(err, &ce) {
@@ -358,45 +306,118 @@ func (c *conn) end(err error) error {
 	if c.cause != nil && !errors.Is(err, io.EOF) {
 		err = c.cause
 	}
-	if c.ended == nil {
-		select {
-		case <-c.release: // we have closed it ourselves
-		default:
-			c.ended = err
-		}
-	}
-	w := c.watcher
-	tell := c.ended != nil && w != nil && !c.told
-	c.told = c.told || tell
+	closed := c.closed
 	c.mu.Unlock()
-	if tell {
-		w.Ended(err) // first, so that whoever waits in a read finds out why it ends
-	}
-	c.letGo()
-	if c.arrivals { // begun by a frame whose body has not come
-		c.announce()
+	if !closed {
+		c.fail(err)
+		c.letGo()
 	}
 	<-c.release
 	return io.EOF
 }
 
-// accepted takes note that a stream was accepted, and that what there is to do at once was done.
-func (c *conn) accepted(t *traffic) {
+// letGo ends the reads that wait for what the remote cannot send any more. What has arrived can still be read.
+func (c *conn) letGo() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.streams {
+		if t.lib != nil {
+			_ = t.lib.SetReadDeadline(longAgo)
+		}
+	}
+}
+
+// Write implements net.Conn for go-yamux, which writes one frame at a time. It never fails: go-yamux would discard what
+// the remote has said before it hung up.
+func (c *conn) Write(frame []byte) (int, error) {
+	if len(frame) < headerSize {
+		return 0, errors.New("yamux: a frame without a header")
+	}
+	kind, flags, id := frame[1], binary.BigEndian.Uint16(frame[2:]), binary.BigEndian.Uint32(frame[4:])
+	switch kind {
+	case typeWindow:
+		if flags == 0 { // windows are ours
+			return len(frame), nil
+		}
+		clear(frame[8:headerSize]) // go-yamux has made the frame for this one call
+		c.noteOut(frame, flags, id)
+	case typePing:
+		if flags&flagSYN != 0 {
+			c.mu.Lock()
+			c.pinged = time.Now()
+			c.mu.Unlock()
+		}
+	}
+	if c.lost.Load() {
+		return len(frame), nil
+	}
+	if err := c.out.frame(frame); err != nil {
+		c.lose(err)
+	}
+	return len(frame), nil
+}
+
+// noteOut takes note of flags that go out, and gives a reset its code.
+func (c *conn) noteOut(frame []byte, flags uint16, id uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.streams[id]
+	if flags&flagSYN != 0 {
+		t = c.of(id) // before the answer can come
+	}
 	if t == nil {
 		return
 	}
-	c.mu.Lock()
-	c.known(t)
-	c.mu.Unlock()
-	c.drained()
+	if flags&flagRST != 0 {
+		binary.BigEndian.PutUint32(frame[8:], toWire(t.code))
+		t.reset = errReset
+	}
+	t.finOut = t.finOut || flags&flagFIN != 0
+	c.tidy(t)
 }
 
-// drained has the watcher look again.
-func (c *conn) drained() {
+// SetWriteDeadline implements net.Conn for go-yamux: the writer sets its own.
+func (c *conn) SetWriteDeadline(time.Time) error { return nil }
+
+// lose notes that the connection takes no more. The reader goes on for a moment.
+func (c *conn) lose(err error) {
 	c.mu.Lock()
-	w := c.watcher
-	c.mu.Unlock()
-	if w != nil {
-		w.Drained()
+	defer c.mu.Unlock()
+	if c.lost.Swap(true) || c.closed {
+		return
 	}
+	c.cause = connError(err)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.cause = &muxer.CloseError{Code: muxer.CodeTimeout, Reason: "the remote takes nothing", Err: err}
+	}
+	c.late = time.AfterFunc(lastWords, func() { _ = c.Conn.Close() })
+}
+
+// goAway tells the remote why we end the connection. A remote that takes nothing holds us up for at most within.
+func (c *conn) goAway(code muxer.Code, within time.Duration) {
+	var frame [headerSize]byte
+	frame[1] = typeGoAway
+	binary.BigEndian.PutUint32(frame[8:], toWire(code))
+	_ = c.out.last(frame[:], within) // the connection ends in any case
+}
+
+// measured notes that go-yamux's ping was answered.
+func (c *conn) measured() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pinged.IsZero() {
+		return
+	}
+	rtt := time.Since(c.pinged)
+	if c.rtt > 0 {
+		rtt = (c.rtt + rtt) / 2
+	}
+	c.rtt, c.pinged = rtt, time.Time{}
+}
+
+// arrivals reports whether a stream waits for Accept, and why there will be no others.
+func (c *conn) arrivals() (pending bool, ended error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pending > 0, c.ended
 }

@@ -9,8 +9,16 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// codeBase marks the length of a GO_AWAY as one of our codes, "SY" and the code, so that no number of another implementation is taken for one.
+// codeBase marks the length of a GO_AWAY or a reset as one of our codes, "SY" and the code, so that no number of another
+// implementation is taken for one.
 const codeBase = 0x5359_0000
+
+func toWire(code muxer.Code) uint32 {
+	if code == muxer.CodeUnknown {
+		return 0
+	}
+	return codeBase | uint32(code)
+}
 
 // cutShort is err inside a frame.
 func cutShort(err error) error {
@@ -20,7 +28,7 @@ func cutShort(err error) error {
 	return err
 }
 
-// connError says how the connection failed beneath us.
+// connError explains how the connection failed beneath us.
 func connError(err error) error {
 	for _, hungUp := range []error{io.ErrUnexpectedEOF, io.ErrClosedPipe, syscall.EPIPE, syscall.ECONNRESET} {
 		if errors.Is(err, hungUp) {
@@ -33,7 +41,7 @@ func connError(err error) error {
 	return &muxer.CloseError{Code: muxer.CodeTransport, Err: err}
 }
 
-// goneAway is why the remote says that the connection ends.
+// goneAway is why the remote ends the connection, by the code of its GO_AWAY.
 func goneAway(length uint32) error {
 	why := &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true}
 	switch {
@@ -41,11 +49,26 @@ func goneAway(length uint32) error {
 		why.Code = muxer.Code(length)
 	case length == 0:
 	case length == 1:
-		why.Code, why.Reason = muxer.CodeProtocolError, "it says that we broke the protocol"
+		why.Code, why.Reason = muxer.CodeProtocolError, "the remote reports a protocol error of ours"
 	case length == 2:
-		why.Reason = "it has an internal error"
+		why.Reason = "the remote reports an internal error"
 	default:
-		why.Reason = fmt.Sprintf("it gave the code 0x%x", length)
+		why.Reason = fmt.Sprintf("the remote gives the code 0x%x", length)
 	}
 	return why
+}
+
+// errReset says that a stream was reset, by either end or with its connection.
+var errReset error = &muxer.CloseError{
+	Code: muxer.CodeRemoteClosed, Reason: "the stream was reset", Err: io.ErrClosedPipe,
+}
+
+// resetBy is what the remote's reset says, by its code.
+func resetBy(length uint32) error {
+	if length&^0xffff != codeBase {
+		return errReset
+	}
+	return &muxer.CloseError{
+		Code: muxer.Code(length), Remote: true, Reason: "the stream was reset", Err: io.ErrClosedPipe,
+	}
 }

@@ -4,32 +4,34 @@ import (
 	"time"
 
 	lib "github.com/libp2p/go-yamux/v4"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
-// traffic is what we know of one stream.
+// traffic is what conn knows of one stream. Its mutex guards it.
 type traffic struct {
 	id       uint32
 	lib      *lib.Stream // nil until it is accepted
-	readable int
-	in       window // of what the remote sends
-	unsaid   int    // bytes that were read since go-yamux had something to say of its window
-	window   int64  // bytes that the remote takes
-	begun    bool   // the remote was told of it, or has begun it; the writer's turn guards it
-	paced    bool   // WriteReady is used: kept until the connection ends
+	in       window      // of what the remote sends
+	frames   frames      // of what is not yet read, also if it is still on its way here
+	held     int         // what the stream is charged
+	released bool        // it is not charged any more
+	deaf     bool        // what arrives is discarded
+	window   int64       // bytes that the remote takes
+	notify   func()      // called when window grows
+	code     muxer.Code  // of our reset
 	finIn    bool
 	finOut   bool
-	reset    bool
-	fresh    bool // not yet accepted
-	dropped  bool // nobody reads what arrives
-	watch    func()
-	passing  []byte // the part of readable that go-yamux has not seen
-	answers
+	reset    error // that of its streams; nil: it was not reset
+	remote   bool  // the remote has opened it
+	fresh    bool  // and it is not yet accepted
+	closed   bool  // Close was called
 }
 
-// of finds the traffic of a stream, or begins it. The mutex is held.
+// of finds the traffic of a stream, or begins it. mu is held.
 func (c *conn) of(id uint32) *traffic {
 	t := c.streams[id]
 	if t == nil {
@@ -39,86 +41,52 @@ func (c *conn) of(id uint32) *traffic {
 	return t
 }
 
-// pace takes note that WriteReady is used. The mutex is held.
-func (t *traffic) pace(c *conn) {
-	if !t.paced {
-		t.paced = true
-		c.streams[t.id] = t
-	}
+// arrive begins the traffic of a stream that the remote has opened. mu is held.
+func (c *conn) arrive(id uint32) *traffic {
+	c.remote++
+	c.pending++
+	t := c.of(id)
+	t.remote, t.fresh = true, true
+	return t
 }
 
-// tidy forgets a stream on which nothing more can happen. The mutex is held.
-func (c *conn) tidy(t *traffic) {
-	if !t.fresh && (t.reset || t.finIn && t.finOut) {
-		c.forget(t)
-	}
-}
-
-func (c *conn) forget(t *traffic) {
-	if t.gone = t.come < t.till; !t.gone && !t.paced && c.streams[t.id] == t {
-		delete(c.streams, t.id)
-	}
-}
-
-// known takes note that a stream of the remote was accepted, or refused by go-yamux. The mutex is held.
-func (c *conn) known(t *traffic) {
+// stream makes a stream of go-yamux's.
+func (c *conn) stream(s *lib.Stream) *stream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.of(s.StreamID())
+	t.lib = s
 	if t.fresh {
 		t.fresh = false
 		c.pending--
+		signal(c.room)
 		c.tidy(t)
-		if c.room != nil && c.pending < acceptBacklog/2 {
-			close(c.room)
-			c.room = nil
-		}
 	}
+	if c.ended != nil {
+		_ = s.SetReadDeadline(longAgo)
+	}
+	return &stream{conn: c, lib: s, traffic: t}
 }
 
-// take takes note of the remote's end of a stream. The mutex is held.
-func (c *conn) take(t *traffic, flags uint16) {
-	t.finIn = t.finIn || flags&flagFIN != 0
-	if flags&flagRST != 0 {
-		t.reset = true
+// tidy forgets a stream on which nothing more can happen: frames of it are those of an unknown one. What has arrived can
+// still be read. mu is held.
+func (c *conn) tidy(t *traffic) {
+	if t.reset != nil || t.closed {
 		c.drop(t)
 	}
-}
-
-// hold counts n bytes more as unread. The mutex is held.
-func (c *conn) hold(n int) {
-	if c.over {
+	over := t.reset != nil || t.finOut && (t.finIn || t.closed)
+	if t.fresh || !over {
 		return
 	}
-	c.unread += n
-	c.muxer.unread.Add(int64(n))
-}
-
-// drop takes note that nobody reads what a stream has or will get. The mutex is held.
-func (c *conn) drop(t *traffic) {
-	if !t.dropped {
-		t.dropped = true
-		c.hold(-t.readable)
-		t.readable, t.passing = 0, nil
+	if t.frames.empty() {
+		c.drop(t)
 	}
-}
-
-// said takes note that go-yamux tells of a window, which it does when half of it, that is Config.MaxWindow, was read.
-func (c *conn) said(id uint32) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if t := c.streams[id]; t != nil {
-		t.unsaid = 0
+	if c.streams[t.id] != t {
+		return
 	}
-}
-
-// consumed takes note that n bytes of a stream were read, and says how many more the remote may send for that. The mutex is held.
-func (c *conn) consumed(t *traffic, n int) (more uint32) {
-	if t.dropped {
-		return 0
+	delete(c.streams, t.id)
+	c.grow(initialWindow - int(t.in.size))
+	if t.remote {
+		c.remote--
 	}
-	t.readable -= n
-	t.unsaid += n
-	c.hold(-n)
-	if t.finIn {
-		return 0
-	}
-	return t.in.give(uint32(n), c.rtt, uint32(c.muxer.cfg.MaxWindow))
 }

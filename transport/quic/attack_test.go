@@ -374,7 +374,7 @@ func TestUnread(t *testing.T) {
 			st.CloseWrite()
 		})
 		for {
-			got, err := far.Accept()
+			got, err := far.Accept(context.Background())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -83,7 +83,7 @@ func (o *ours) stream(b *testing.B) (io.WriteCloser, func() io.Reader) {
 		b.Fatal(err)
 	}
 	return s, func() io.Reader {
-		in, err := y.Accept()
+		in, err := y.Accept(context.Background())
 		if err != nil {
 			b.Error(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/quic-go/quic-go/testutils/simnet"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/muxer/lanes"
 	"github.com/switchyard-p2p/switchyard/muxer/muxertest"
 )
 
@@ -65,11 +66,11 @@ func (c slow) Close() error {
 	return c.SimConn.Close()
 }
 
-func lanes(t testing.TB, a, b []muxer.Channel, ca, cb *Conn) (*muxer.Lanes, *muxer.Lanes) {
+func sessions(t testing.TB, a, b []muxer.Channel, ca, cb *Conn) (*lanes.Session, *lanes.Session) {
 	t.Helper()
-	var out [2]*muxer.Lanes
+	var out [2]*lanes.Session
 	for i, c := range []*Conn{ca, cb} {
-		out[i] = muxer.NewLanes(c, muxer.LanesConfig{})
+		out[i] = lanes.New(c, lanes.Config{})
 		if err := out[i].SetChannels([][]muxer.Channel{a, b}[i]); err != nil {
 			t.Fatal(err)
 		}
@@ -81,6 +82,6 @@ func lanes(t testing.TB, a, b []muxer.Channel, ca, cb *Conn) (*muxer.Lanes, *mux
 func TestConformance(t *testing.T) {
 	muxertest.Run(t, muxertest.Traits{CarriesCode: true, CarriesReason: true, AnswersAlways: true}, func(t testing.TB, a, b []muxer.Channel) (muxer.Session, muxer.Session) {
 		ca, cb := simulated(t, Config{})
-		return lanes(t, a, b, ca, cb)
+		return sessions(t, a, b, ca, cb)
 	})
 }

@@ -2,6 +2,7 @@ package quic
 
 import (
 	"context"
+	"io"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -17,8 +18,8 @@ import (
 
 // Conn is a QUIC connection, secured and muxed. It is the Conn and the Streams of a handshake.SecuredConn.
 //
-// Streams of applications are quic-go's own: no goroutine and no copy is added. Streams whose readiness is asked for (a session's lanes) get a goroutine
-// that waits for input, and while there is output one that writes it. Close waits for all of them.
+// Streams are quic-go's own: no goroutine and no copy is added. Only those that are written by WriteReady (a session's
+// lanes) get a goroutine, while there is output. Close waits for all of them.
 type Conn struct {
 	quic   *lib.Conn
 	socket *socket
@@ -27,18 +28,17 @@ type Conn struct {
 	local, remote atomic.Pointer[ma.Multiaddr] // made when first asked for
 
 	backlog atomic.Int64
-	readers sync.WaitGroup // they end with quic, without our help
-	wg      sync.WaitGroup // all other goroutines
+	room    chan struct{}  // gets a value when the backlog has become shorter
+	wg      sync.WaitGroup // all goroutines
 	over    chan struct{}  // closed when the end of quic is known to all
 	once    sync.Once
 
 	mu        sync.Mutex // guards what follows
-	watcher   muxer.Watcher
 	closed    bool       // no goroutine may begin
+	leaving   bool       // CloseWith was called
 	bye       muxer.Code // what the remote is told
 	byeReason string
 	ended     error // why the connection ended; what has arrived before can still be read
-	told      bool  // the watcher knows
 	lanes     map[*stream]struct{}
 	stalls    *time.Timer
 	stalled   bool // stalls runs
@@ -51,7 +51,7 @@ var (
 
 // newConn takes over the caller's hold of s.
 func newConn(s *socket, q *lib.Conn, key handshake.PublicKey) *Conn {
-	c := &Conn{quic: q, socket: s, key: key, over: make(chan struct{})}
+	c := &Conn{quic: q, socket: s, key: key, room: make(chan struct{}, 1), over: make(chan struct{})}
 	context.AfterFunc(q.Context(), c.gone) // Close waits for it
 	return c
 }
@@ -97,32 +97,16 @@ func (c *Conn) Open(ctx context.Context) (muxer.RawStream, error) {
 }
 
 // Accept implements muxer.Streams.
-func (c *Conn) Accept() (muxer.RawStream, error) {
-	s, err := c.quic.AcceptStream(context.Background())
+func (c *Conn) Accept(ctx context.Context) (muxer.RawStream, error) {
+	s, err := c.quic.AcceptStream(ctx)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		return nil, explain(err)
 	}
 	return &stream{conn: c, quic: s}, nil
 }
-
-// Watch implements muxer.Streams.
-func (c *Conn) Watch(w muxer.Watcher) {
-	c.mu.Lock()
-	c.watcher = w
-	err := c.ended
-	c.told = err != nil
-	c.mu.Unlock()
-	if err != nil {
-		w.Ended(err)
-	}
-}
-
-// Backlog implements muxer.Streams. What waits for the remote to read a stream does not count (laneout.go).
-func (c *Conn) Backlog() int { return int(c.backlog.Load()) }
-
-// Pending implements muxer.Streams. Streams that were not accepted are lost with the end of a connection, so none is waited for: a remote of our kind ends
-// the connection when all that it has sent was read (Goodbye).
-func (c *Conn) Pending() bool { return false }
 
 // Ping implements muxer.Streams. QUIC measures round trips all the time, with every packet that asks for an answer: keep-alives on an idle
 // connection. This is the smoothed value, and takes no time; a remote that is gone shows by the idle timeout.
@@ -137,10 +121,10 @@ func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
 	return max(stats.SmoothedRTT, time.Microsecond), nil
 }
 
-// Bytes implements muxer.Streams: the UDP payloads of the connection.
-func (c *Conn) Bytes() (sent, received uint64) {
+// Stats implements muxer.Streams: bytes are the UDP payloads of the connection.
+func (c *Conn) Stats() muxer.Stats {
 	stats := c.quic.ConnectionStats()
-	return stats.BytesSent, stats.BytesReceived
+	return muxer.Stats{SentBytes: stats.BytesSent, ReceivedBytes: stats.BytesReceived, RTT: stats.SmoothedRTT}
 }
 
 // why is the reason for which the connection ended, nil while it is up.
@@ -160,35 +144,31 @@ func (c *Conn) gone() {
 	why := explain(context.Cause(c.quic.Context()))
 	c.mu.Lock()
 	c.ended = why
-	w := c.watcher
-	c.told = w != nil
 	lanes := make([]*stream, 0, len(c.lanes))
 	for s := range c.lanes {
 		lanes = append(lanes, s)
 	}
 	c.mu.Unlock()
 	for _, s := range lanes {
-		s.cut()
-	}
-	c.readers.Wait() // so that what they hold is counted
-	if w != nil {
-		w.Ended(why)
+		s.out.Load().cut()
 	}
 }
 
-// Goodbye implements muxer.Streams. The end of a QUIC connection throws away what the remote has not read. So after an orderly reason the lanes are ended
-// first; a remote that has read a lane to its end ends its side too (muxer.Lanes does), and when all have, or within is over, the connection ends.
-func (c *Conn) Goodbye(code muxer.Code, reason string, within time.Duration) {
+// CloseWith implements muxer.Streams. The end of a QUIC connection throws away what the remote has not read. So within the
+// grace the lanes are ended first; a remote that has read a lane to its end ends its side too, as package lanes does.
+func (c *Conn) CloseWith(code muxer.Code, reason string, grace time.Duration) error {
 	c.mu.Lock()
-	c.bye, c.byeReason = code, reason
-	c.mu.Unlock()
-	if code.Orderly() && within > 0 {
-		c.finishLanes(within)
+	if !c.leaving {
+		c.leaving, c.bye, c.byeReason = true, code, reason
 	}
-	c.hangUp()
+	c.mu.Unlock()
+	if grace > 0 {
+		c.finishLanes(time.Now().Add(grace))
+	}
+	return c.Close()
 }
 
-// hangUp ends the connection with what Goodbye was told.
+// hangUp ends the connection with what CloseWith was told first.
 func (c *Conn) hangUp() {
 	c.mu.Lock()
 	code, reason := c.bye, c.byeReason
@@ -196,31 +176,20 @@ func (c *Conn) hangUp() {
 	_ = c.quic.CloseWithError(lib.ApplicationErrorCode(toWire(code)), clip(reason))
 }
 
-// finishLanes ends our side of the lanes that were written, and waits for the remote to end its.
-func (c *Conn) finishLanes(within time.Duration) {
+// finishLanes ends our side of the lanes, and waits for the remote to end its.
+func (c *Conn) finishLanes(until time.Time) {
 	c.mu.Lock()
-	written := make([]*stream, 0, len(c.lanes))
+	lanes := make([]*stream, 0, len(c.lanes))
 	for s := range c.lanes {
-		written = append(written, s)
+		lanes = append(lanes, s)
 	}
 	c.mu.Unlock()
-	timer := time.NewTimer(within)
-	defer timer.Stop()
-	var waits []*stream
-	for _, s := range written {
-		if s.out.isUsed() {
-			s.out.finish()
-			waits = append(waits, s)
-		}
+	for _, s := range lanes {
+		s.out.Load().finish()
+		_ = s.SetReadDeadline(until)
 	}
-	for _, s := range waits {
-		select {
-		case <-s.in.done:
-		case <-c.quic.Context().Done():
-			return
-		case <-timer.C:
-			return
-		}
+	for _, s := range lanes {
+		_, _ = io.Copy(io.Discard, s.quic)
 	}
 }
 
@@ -259,12 +228,22 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// drained tells the watcher that there is room again.
+// drained lets WriteReady look at the backlog again.
 func (c *Conn) drained() {
-	c.mu.Lock()
-	w := c.watcher
-	c.mu.Unlock()
-	if w != nil {
-		w.Drained()
+	select {
+	case c.room <- struct{}{}:
+	default:
 	}
+}
+
+// awaitRoom waits while much output waits.
+func (c *Conn) awaitRoom() error {
+	for c.backlog.Load() >= backlogLimit {
+		select {
+		case <-c.room:
+		case <-c.quic.Context().Done():
+			return c.why()
+		}
+	}
+	return nil
 }

@@ -161,15 +161,13 @@ func (f ticketFunc) Release() { f() }
 
 // watch tells how a connection ends.
 func watch(c *Conn) <-chan error {
-	w := make(endWatcher, 1)
-	c.Watch(w)
+	w := make(chan error, 1)
+	go func() {
+		_, err := c.Accept(context.Background())
+		w <- err
+	}()
 	return w
 }
-
-type endWatcher chan error
-
-func (endWatcher) Drained()          {}
-func (w endWatcher) Ended(err error) { w <- err }
 
 // TestGarbage sends what is no QUIC, and what only begins like it. The listener goes on, and what it began for that ends.
 func TestGarbage(t *testing.T) {
@@ -255,7 +253,7 @@ func TestStreamFlood(t *testing.T) {
 			_ = s.Reset(muxer.CodeUnknown)
 		}
 		for range streams {
-			s, err := b.Accept()
+			s, err := b.Accept(context.Background())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -460,6 +458,6 @@ func closeReason(t *testing.T, l transport.Listener, code muxer.Code, reason str
 		x, y = y, x
 	}
 	end := watch(y)
-	x.Goodbye(code, reason, 0)
+	_ = x.CloseWith(code, reason, 0)
 	return <-end
 }

@@ -8,14 +8,14 @@ import (
 	"time"
 
 	lib "github.com/quic-go/quic-go"
-
-	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
 const (
-	// laneOutSize is how much of a lane's output waits at most. It is more than what a session lets wait for the whole connection, so that its choice among
-	// lanes counts, and not quic-go's turns among streams.
+	// laneOutSize is how much of a lane's output waits at most. It is more than backlogLimit, so that the choice of who
+	// writes the lanes counts, and not quic-go's turns among streams.
 	laneOutSize = 256 << 10
+	// backlogLimit is how much output of all lanes waits when WriteReady waits.
+	backlogLimit = 128 << 10
 	// laneOutChunk is the size of the pieces in which it is kept and written.
 	laneOutChunk = 64 << 10
 	// directSize is up to what size a write is given to quic-go at once, without the lane's goroutine, and directSum how much of that in a row: quic-go copies
@@ -34,6 +34,7 @@ const (
 // hold up the others.
 type laneOut struct {
 	s        *stream
+	notify   func()
 	limit    func(int) int // counts progress
 	progress atomic.Uint64
 
@@ -45,19 +46,20 @@ type laneOut struct {
 	running bool // the goroutine
 	stalled bool // what is queued does not count in the backlog
 	seen    uint64
-	used    bool // take was called
 	ending  bool // the end follows what is queued
 	closed  bool // the end is sent
 	err     error
 }
 
+var laneChunks = sync.Pool{New: func() any { return new([laneOutChunk]byte) }}
+
 type laneChunk struct {
-	mem *[laneInSize]byte
+	mem *[laneOutChunk]byte
 	n   int
 }
 
-func newLaneOut(s *stream) *laneOut {
-	l := &laneOut{s: s}
+func newLaneOut(s *stream, notify func()) *laneOut {
+	l := &laneOut{s: s, notify: notify}
 	l.idle.L = &l.mu
 	l.limit = func(n int) int { // called by quic-go for each packet
 		l.progress.Add(1)
@@ -66,19 +68,14 @@ func newLaneOut(s *stream) *laneOut {
 	return l
 }
 
-func (l *laneOut) ready(r *muxer.Ready) {
+// writable implements Writable.
+func (l *laneOut) writable() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err != nil { // se is on the heap, and this is called for every message
-		var se *lib.StreamError
-		if errors.As(l.err, &se) {
-			r.Reset, r.Ended = true, true
-		}
-		return
+	if l.err != nil || l.ending || l.stalled {
+		return 0
 	}
-	if !l.ending && !l.stalled {
-		r.Writable = max(laneOutSize-l.queued, 0)
-	}
+	return max(laneOutSize-l.queued, 0)
 }
 
 // take implements WriteReady.
@@ -88,7 +85,6 @@ func (l *laneOut) take(p []byte) error {
 		l.mu.Unlock()
 		return err
 	}
-	l.used = true
 	if !l.running && len(p) <= directSize && l.direct+len(p) <= directSum {
 		err := l.s.quic.TryWriteAll(p) // it does not wait, and calls nobody back
 		if err == nil {
@@ -116,28 +112,6 @@ func (l *laneOut) take(p []byte) error {
 	return nil
 }
 
-// now implements WriteNow.
-func (l *laneOut) now(head, body []byte) bool {
-	n := len(head) + len(body)
-	if n > directSize {
-		return false
-	}
-	room := laneChunks.Get().(*[laneInSize]byte)
-	defer laneChunks.Put(room)
-	copy(room[copy(room[:], head):], body)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.failed() != nil || l.running || l.direct+n > directSum {
-		return false
-	}
-	if l.s.quic.TryWriteAll(room[:n]) != nil { // WriteReady meets what it was
-		return false
-	}
-	l.used = true
-	l.direct += n
-	return true
-}
-
 // queue keeps a copy of p. mu is held.
 func (l *laneOut) queue(p []byte) {
 	l.queued += len(p)
@@ -146,7 +120,7 @@ func (l *laneOut) queue(p []byte) {
 	}
 	for len(p) > 0 {
 		if k := len(l.chunks); k == 0 || l.chunks[k-1].n == laneOutChunk || k == 1 && l.running {
-			l.chunks = append(l.chunks, laneChunk{mem: laneChunks.Get().(*[laneInSize]byte)})
+			l.chunks = append(l.chunks, laneChunk{mem: laneChunks.Get().(*[laneOutChunk]byte)})
 		}
 		last := &l.chunks[len(l.chunks)-1]
 		n := copy(last.mem[last.n:], p)
@@ -171,7 +145,7 @@ func (l *laneOut) run() {
 			l.err = err
 		}
 		l.mu.Unlock()
-		l.s.changed()
+		l.notify()
 		l.s.conn.drained()
 		l.mu.Lock()
 	}
@@ -185,8 +159,12 @@ func (l *laneOut) run() {
 		_ = l.s.closeWrite()
 	}
 	l.idle.Broadcast()
+	over := l.closed || l.err != nil
 	l.mu.Unlock()
-	l.s.tidy()
+	if over {
+		l.s.forget()
+		l.notify()
+	}
 }
 
 // count takes n bytes off what is queued. The lane has made progress. mu is held.
@@ -256,20 +234,6 @@ func (l *laneOut) finish() {
 	}
 }
 
-// isUsed says that the lane was written.
-func (l *laneOut) isUsed() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.used
-}
-
-// isOver says that nothing more is written.
-func (l *laneOut) isOver() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.closed || l.err != nil
-}
-
 // cut ends the lane with the connection.
 func (l *laneOut) cut() {
 	l.mu.Lock()
@@ -312,7 +276,7 @@ func (c *Conn) look() {
 	c.mu.Unlock()
 	found := false
 	for _, s := range lanes {
-		found = s.out.stall() || found
+		found = s.out.Load().stall() || found
 	}
 	if found {
 		c.drained()

@@ -50,8 +50,7 @@ type admitted struct {
 // discard closes a connection that nobody accepts.
 func (a admitted) discard(code muxer.Code, reason string) {
 	release(a.ticket)
-	a.conn.Goodbye(code, reason, 0)
-	_ = a.conn.Close()
+	_ = a.conn.CloseWith(code, reason, 0)
 }
 
 func release(t transport.Ticket) {

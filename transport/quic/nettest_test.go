@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"context"
 	"net"
 	"testing"
 
@@ -18,7 +19,7 @@ func TestNetConn(t *testing.T) {
 		if _, err = dialed.Write([]byte{1}); err != nil { // the other end knows of the stream when something has come
 			return nil, nil, nil, err
 		}
-		accepted, err := b.Accept()
+		accepted, err := b.Accept(context.Background())
 		if err == nil {
 			_, err = accepted.Read(make([]byte, 1))
 		}

@@ -38,6 +38,9 @@ func newOurStreams(via string) func() (benchkit.Pair, error) {
 		if p.s, err = p.hosts.A.OpenStream(ctx, p.hosts.B.Self(), benchProtocol); err != nil {
 			return nil, err
 		}
+		if _, err := p.s.Read(nil); err != nil {
+			return nil, err
+		}
 		p.far = <-far
 		return p, nil
 	}

@@ -187,7 +187,7 @@ func jsEcho(t *testing.T, p *jsPair) {
 func jsReset(t *testing.T, p *jsPair) {
 	p.do(t, "reset", nil, nil)
 	s, err := p.ours.Host.OpenStream(p.ctx, p.them.ID(), node.Echo)
-	if err != nil {
+	if err != nil || s.Protocol() != node.Echo {
 		t.Fatal(err)
 	}
 	_, _ = s.Write(make([]byte, 100_000))
@@ -196,7 +196,11 @@ func jsReset(t *testing.T, p *jsPair) {
 }
 
 func jsUnknown(t *testing.T, p *jsPair) {
-	if _, err := p.ours.Host.OpenStream(p.ctx, p.them.ID(), "/nonsense/1.0.0"); err == nil {
+	s, err := p.ours.Host.OpenStream(p.ctx, p.them.ID(), "/nonsense/1.0.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Protocol() != "" {
 		t.Error("js-libp2p took nonsense")
 	}
 	if err := p.theirs.Do(p.ctx, "open", jspeer.Args{"peer": p.us, "protocol": "/nonsense/1.0.0"}, nil); err == nil || !strings.Contains(err.Error(), "UnsupportedProtocol") {

@@ -109,6 +109,9 @@ type stream interface {
 func (p *pair) open(t *testing.T, fromUs bool, protocol string) (stream, error) {
 	if fromUs {
 		s, err := p.ours.Host.OpenStream(p.ctx, p.id(t), protocol)
+		if err == nil {
+			_, err = s.Read(nil) // until they have taken the protocol
+		}
 		if err != nil {
 			return nil, err
 		}

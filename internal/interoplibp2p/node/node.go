@@ -136,8 +136,8 @@ func Wires(id handshake.Identity, logger *slog.Logger) ([]handshake.Wire, error)
 		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte, check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
 			return secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
 		},
-		Mux: func(c *secretconn.Conn, channels []muxer.Channel) (muxer.Session, error) {
-			return mconn.New(c, channels, mconn.Config{})
+		Mux: func(c *secretconn.Conn, side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+			return mconn.New(c, side, channels, mconn.Config{})
 		},
 	})
 	if err != nil {

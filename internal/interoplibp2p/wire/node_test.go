@@ -53,11 +53,19 @@ type link struct {
 	ended chan error
 }
 
-func (l *link) streams() muxer.StreamSession { return l.Session.(muxer.StreamSession) }
+// open opens a stream and waits until the remote has taken its protocol.
+func (l *link) open(ctx context.Context, protocol string) (muxer.Stream, error) {
+	s, err := l.Session.OpenStream(ctx, protocol)
+	if err == nil {
+		_, err = s.Read(nil)
+	}
+	return s, err
+}
 
 // handler echoes streams.
 type handler struct{}
 
+func (handler) Established()                                   {}
 func (handler) Deliver(context.Context, []muxer.Message) error { return nil }
 func (handler) Serves(p string) bool                           { return p == echoProtocol }
 func (handler) ServeStream(_ context.Context, s muxer.Stream) {

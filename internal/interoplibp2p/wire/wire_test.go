@@ -87,7 +87,7 @@ func TestIdentify(t *testing.T) {
 
 func TestPing(t *testing.T) {
 	each(t, func(t *testing.T, ours *node, l *link, theirs host.Host) {
-		rtts, err := wire.Ping(ours.ctx, l.streams(), 10)
+		rtts, err := wire.Ping(ours.ctx, l.Session, 10)
 		if err != nil || len(rtts) != 10 {
 			t.Errorf("we ping: %v (%v)", rtts, err)
 		}
@@ -142,7 +142,7 @@ func echo(t *testing.T, s stream, n int) {
 func TestEcho(t *testing.T) {
 	each(t, func(t *testing.T, ours *node, l *link, theirs host.Host) {
 		for _, n := range []int{0, 1, 100, 65535, 65536, 256 << 10, 256<<10 + 1, 1 << 20, 16 << 20} {
-			s, err := l.streams().OpenStream(ours.ctx, echoProtocol)
+			s, err := l.open(ours.ctx, echoProtocol)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -159,7 +159,7 @@ func TestEcho(t *testing.T) {
 // A protocol that the other end lacks is refused, and the link goes on.
 func TestUnknownProtocol(t *testing.T) {
 	each(t, func(t *testing.T, ours *node, l *link, theirs host.Host) {
-		if _, err := l.streams().OpenStream(ours.ctx, "/nonsense/1.0.0"); !errors.Is(err, muxer.ErrUnknownProtocol) {
+		if _, err := l.open(ours.ctx, "/nonsense/1.0.0"); !errors.Is(err, muxer.ErrUnknownProtocol) {
 			t.Errorf("we: %v", err)
 		}
 		if _, err := theirs.NewStream(ours.ctx, ours.addrInfo().ID, "/nonsense/1.0.0"); err == nil {
@@ -170,7 +170,7 @@ func TestUnknownProtocol(t *testing.T) {
 			t.Fatalf("the second choice: %v", err)
 		}
 		echo(t, g, 100)
-		s, err := l.streams().OpenStream(ours.ctx, echoProtocol)
+		s, err := l.open(ours.ctx, echoProtocol)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,7 +187,7 @@ func TestReset(t *testing.T) {
 			seen <- err
 			s.Reset()
 		})
-		s, err := l.streams().OpenStream(ours.ctx, "/wait/1.0.0")
+		s, err := l.open(ours.ctx, "/wait/1.0.0")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +202,7 @@ func TestReset(t *testing.T) {
 		}
 		g.Write(make([]byte, 100_000))
 		g.Reset()
-		s, err = l.streams().OpenStream(ours.ctx, echoProtocol)
+		s, err = l.open(ours.ctx, echoProtocol)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package muxer
+package lanes
 
 import (
 	"bytes"
@@ -7,10 +7,18 @@ import (
 	"io"
 	"testing"
 	"testing/iotest"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// FuzzSingle reads the message of a stream that carries one: it is what a plain reader finds, nothing longer than the channel takes is claimed memory for, and
-// what was claimed is what the message holds.
+// undated is a reader that ignores deadlines.
+type undated struct{ io.Reader }
+
+func (undated) SetReadDeadline(time.Time) error { return nil }
+
+// FuzzSingle reads the message of a stream that carries one: it is what a plain reader finds, no memory is claimed for a
+// longer one than the channel takes, and what was claimed is what the message holds.
 func FuzzSingle(f *testing.F) {
 	f.Add([]byte{0}, false)
 	f.Add([]byte{3, 'a', 'b', 'c'}, true)
@@ -21,14 +29,14 @@ func FuzzSingle(f *testing.F) {
 	f.Add(append(binary.AppendUvarint(nil, 60_000), make([]byte, 60_000)...), false)
 	f.Fuzz(func(t *testing.T, sent []byte, slow bool) {
 		const most = 1 << 16
-		s := &Lanes{cfg: LanesConfig{MaxPartial: 2 * most}}
+		s := &Session{cfg: Config{MaxPartial: 2 * most}}
 		var in io.Reader = bytes.NewReader(sent)
 		if slow {
 			in = iotest.OneByteReader(in)
 		}
-		got, claimed, err := s.readSingle(&lane{maxMessage: most}, in)
-		if claimed != s.single.held || claimed > 2*most {
-			t.Fatalf("%d bytes were claimed, %d are counted", claimed, s.single.held)
+		got, claimed, err := s.receive(&lane{Channel: muxer.Channel{MaxMessage: most}}, singleReader{undated{in}})
+		if claimed != s.partial || claimed > 2*most {
+			t.Fatalf("%d bytes were claimed, %d are counted", claimed, s.partial)
 		}
 		r := bytes.NewReader(sent)
 		n, wrong := binary.ReadUvarint(r)
@@ -41,7 +49,7 @@ func FuzzSingle(f *testing.F) {
 			if wrong != nil || n > most || !bytes.Equal(got, want) {
 				t.Fatalf("%x was read as %x", sent, got)
 			}
-		case errors.Is(err, ErrMessageTooLarge):
+		case errors.Is(err, muxer.ErrMessageTooLarge):
 			if n <= most {
 				t.Fatalf("%d bytes are too many: %v", n, err)
 			}

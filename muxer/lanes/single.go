@@ -1,0 +1,231 @@
+package lanes
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/internal/multistream"
+	"github.com/switchyard-p2p/switchyard/muxer"
+)
+
+// Some nodes send a channel's messages one a stream: the length as a uvarint, the message, the end. Such streams have no
+// order. They are taken beside the long-lived ones (Config.Single names their protocols), and used towards remotes that
+// know no others (SetChannels).
+
+const (
+	// maxSingles is how many such streams we read at once, and how many of ours are open. The others wait: those of the
+	// remote within the limits of the connection, ours in their lane's queue.
+	maxSingles = 64
+	// singleIdle is how long the remote may be silent inside a message.
+	singleIdle = 10 * time.Second
+	// slowestSingle is the rate, in bytes a second, below which we give up a stream of ours that the remote reads slowly.
+	slowestSingle = 64 << 10
+)
+
+var errBehind = errors.New("bytes behind a message")
+
+// singles are the streams of one message each. The session's mutex guards queue and workers.
+type singles struct {
+	turn    sync.Mutex  // held from the choice of a message until its stream is open: queues keep their order
+	queue   *muxer.Fair // lanes with something to send singly; nil if none sends singly
+	workers int         // goroutines that send
+
+	slots chan struct{} // holds a value for each stream that is read
+}
+
+func (s *singles) init(lanes []lane, weights []int) {
+	for i := range lanes {
+		if lanes[i].single != "" && s.slots == nil {
+			s.slots = make(chan struct{}, maxSingles)
+		}
+		if lanes[i].singly && s.queue == nil {
+			s.queue = muxer.NewFair(weights)
+		}
+	}
+}
+
+func (s *singles) remove(i int) {
+	if s.queue != nil {
+		s.queue.Remove(i)
+	}
+}
+
+// offerSingle lets a lane's messages be sent. The mutex is held.
+func (s *Session) offerSingle(i int) {
+	s.singles.queue.Add(i)
+	if s.singles.workers < maxSingles {
+		s.singles.workers++
+		s.wg.Go(s.sendSingles)
+	}
+}
+
+// sendSingles sends messages until none is left.
+func (s *Session) sendSingles() {
+	for s.sendNext() {
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.singles.workers--
+	s.checkFlushed()
+}
+
+// sendNext sends the message that is due. It returns false if there is none.
+func (s *Session) sendNext() bool {
+	s.singles.turn.Lock()
+	i, msg := s.takeSingle()
+	if i < 0 {
+		s.singles.turn.Unlock()
+		return false
+	}
+	raw, err := s.streams.Open(s.life)
+	s.singles.turn.Unlock()
+	if err == nil {
+		err = s.sendSingle(s.lanes[i].single, raw, msg)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queues.Queue(i).Done(msg)
+	switch {
+	case err == nil:
+		s.sentMessages.Add(1)
+	case errors.Is(err, multistream.ErrRefused):
+		s.refuse(i, err)
+	default:
+		s.lost.Add(1)
+		if s.err == nil {
+			s.cfg.Logger.Debug("a message was not taken", slog.String("channel", s.lanes[i].single), slog.Any("error", err))
+		}
+	}
+	return true
+}
+
+// takeSingle takes the message that is due; -1 if there is none.
+func (s *Session) takeSingle() (lane int, msg []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := s.singles.queue.Next()
+	if i < 0 || s.shut {
+		return -1, nil
+	}
+	q := s.queues.Queue(i)
+	msg = q.TakeWhole()
+	s.singles.queue.Spent(i, len(msg))
+	if q.Empty() {
+		s.singles.queue.Remove(i)
+	}
+	return i, msg
+}
+
+// sendSingle sends one message and waits until the remote has taken its stream.
+func (s *Session) sendSingle(protocol string, raw muxer.RawStream, msg []byte) error {
+	_ = raw.SetDeadline(time.Now().Add(s.cfg.Negotiation + time.Duration(len(msg)/slowestSingle)*time.Second))
+	b := binary.AppendUvarint(multistream.Propose(protocol), uint64(len(msg)))
+	var err error
+	if len(msg) < directPiece {
+		_, err = raw.Write(append(b, msg...))
+	} else if _, err = raw.Write(b); err == nil {
+		_, err = raw.Write(msg)
+	}
+	if err == nil {
+		err = raw.CloseWrite()
+	}
+	if err == nil {
+		err = multistream.Await(raw, protocol)
+	}
+	if err != nil {
+		_ = raw.Reset(muxer.CodeUnknown)
+		return err
+	}
+	return raw.Close()
+}
+
+// readSingle reads the message of a stream and delivers it.
+func (s *Session) readSingle(i int, st *stream) {
+	defer s.reading.Done()
+	select {
+	case s.singles.slots <- struct{}{}:
+		defer func() { <-s.singles.slots }()
+	case <-s.life.Done():
+		return
+	}
+	l := &s.lanes[i]
+	data, claimed, err := s.receive(l, singleReader{st})
+	defer func() { s.unclaim(claimed) }()
+	if err == nil && len(st.ahead) > 0 {
+		err = errBehind
+	}
+	switch {
+	case err == nil:
+		_ = st.Close()
+		s.established()
+		if err := s.deliver(l, []muxer.Message{{Channel: l.ID, Data: data}}); err != nil {
+			s.fail(err)
+		}
+		return
+	case errors.Is(err, muxer.ErrMessageTooLarge):
+		s.fail(err)
+	case s.life.Err() == nil:
+		s.cfg.Logger.Debug("a message did not arrive", slog.String("channel", l.Name), slog.Any("error", err))
+	}
+	_ = st.Reset(muxer.CodeProtocolError)
+}
+
+// singleReader reads a stream whose remote may be silent for at most singleIdle.
+type singleReader struct {
+	in interface {
+		io.Reader
+		SetReadDeadline(time.Time) error
+	}
+}
+
+func (r singleReader) Read(p []byte) (int, error) {
+	_ = r.in.SetReadDeadline(time.Now().Add(singleIdle))
+	return r.in.Read(p)
+}
+
+func (r singleReader) ReadByte() (byte, error) {
+	var b [1]byte
+	_, err := io.ReadFull(r, b[:])
+	return b[0], err
+}
+
+// receive reads the message of a stream. Memory is claimed as bytes arrive; claimed is how much.
+func (s *Session) receive(l *lane, r singleReader) (data []byte, claimed int, err error) {
+	length, err := binary.ReadUvarint(r)
+	if err != nil {
+		return nil, 0, unexpected(err)
+	}
+	if length > uint64(l.MaxMessage) {
+		return nil, 0, tooLarge(l, length)
+	}
+	for len(data) < int(length) {
+		if len(data) == cap(data) {
+			size := min(max(2*cap(data), exactAlloc), int(length))
+			cost := muxer.BufferSize(size) + muxer.MessageOverhead
+			if err := s.claim(cost - claimed); err != nil {
+				return nil, claimed, err
+			}
+			claimed = cost
+			old := data
+			data = append(muxer.NewBuffer(size)[:0], old...)
+			muxer.FreeBuffer(old)
+		}
+		n, err := r.Read(data[len(data):min(cap(data), int(length))])
+		if data = data[:len(data)+n]; err != nil && len(data) < int(length) {
+			return nil, claimed, unexpected(err)
+		}
+	}
+	return data, claimed, nil
+}
+
+// unexpected is err, or what io.EOF means inside a message.
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

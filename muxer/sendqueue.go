@@ -1,0 +1,318 @@
+package muxer
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// MessageOverhead is what a waiting message counts against a budget beside the capacity of its buffer: a slice header in
+// an array that has grown to twice its need (48 bytes), and what the allocator rounds up. So a peer that sends empty
+// messages, or millions of one byte, fills a budget before it fills the memory.
+const MessageOverhead = 64
+
+// SendQueues are the send queues of a session, one for each of its channels, which are numbered as they were given. The
+// session's mutex, shared with NewSendQueues, guards them: methods say which of them take it.
+type SendQueues struct {
+	mu      *sync.Mutex
+	ready   func(channel int)
+	ids     []byte // of the channels, by number
+	queues  []SendQueue
+	err     error // why nothing more is queued
+	dropped atomic.Uint64
+}
+
+// NewSendQueues makes the queues of channels. ready is called, with mu held, when a channel has something to send.
+func NewSendQueues(mu *sync.Mutex, channels []Channel, ready func(channel int)) (*SendQueues, error) {
+	q := &SendQueues{mu: mu, ready: ready, ids: make([]byte, len(channels)), queues: make([]SendQueue, len(channels))}
+	for i, c := range channels {
+		if err := c.Validate(); err != nil {
+			return nil, err
+		}
+		if bytes.IndexByte(q.ids[:i], c.ID) >= 0 {
+			return nil, fmt.Errorf("channel 0x%02x is there twice", c.ID)
+		}
+		c = c.WithDefaults()
+		q.ids[i] = c.ID
+		q.queues[i] = SendQueue{budget: c.SendQueue, maxMessage: c.MaxMessage}
+	}
+	return q, nil
+}
+
+// Find returns the number of a channel, -1 if there is none. It needs no lock.
+func (q *SendQueues) Find(channel byte) int { return bytes.IndexByte(q.ids, channel) }
+
+// Queue returns the queue of a channel, which the mutex guards.
+func (q *SendQueues) Queue(i int) *SendQueue { return &q.queues[i] }
+
+// Dropped counts the messages that TrySend has refused.
+func (q *SendQueues) Dropped() uint64 { return q.dropped.Load() }
+
+// check returns the number of a channel that takes msg.
+func (q *SendQueues) check(channel byte, msg []byte) (int, error) {
+	i := q.Find(channel)
+	if i < 0 {
+		return 0, fmt.Errorf("channel 0x%02x: %w", channel, ErrUnknownChannel)
+	}
+	if limit := q.queues[i].maxMessage; len(msg) > limit {
+		return 0, fmt.Errorf("%d bytes on channel 0x%02x, which takes %d: %w", len(msg), channel, limit, ErrMessageTooLarge)
+	}
+	return i, nil
+}
+
+// Send queues msg and waits while the channel's queue is full. Senders that wait take turns in the order in which they
+// came. It takes the mutex.
+func (q *SendQueues) Send(ctx context.Context, channel byte, msg []byte) error {
+	i, err := q.check(channel, msg)
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	if q.offer(i, msg, false) {
+		q.mu.Unlock()
+		return nil
+	}
+	err = q.whyNot(i)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		q.mu.Unlock()
+		return err
+	}
+	l := q.queues[i].join()
+	q.mu.Unlock()
+	err = q.wait(ctx, l, i, msg)
+	q.mu.Lock()
+	q.queues[i].waiting--
+	q.mu.Unlock()
+	return err
+}
+
+// wait waits in line l, at first for the turn, then for room.
+func (q *SendQueues) wait(ctx context.Context, l *line, i int, msg []byte) error {
+	select {
+	case l.turn <- struct{}{}: // a channel serves those who wait in their order
+	case <-l.closed:
+		return q.lockedWhyNot(i)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-l.turn }()
+	for {
+		q.mu.Lock()
+		done, err := q.offer(i, msg, true), q.whyNot(i)
+		q.mu.Unlock()
+		if done || err != nil {
+			return err
+		}
+		select {
+		case <-l.room:
+		case <-l.closed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// TrySend queues msg if there is room and no sender waits. It takes the mutex.
+func (q *SendQueues) TrySend(channel byte, msg []byte) bool {
+	i, err := q.check(channel, msg)
+	if err != nil {
+		q.dropped.Add(1)
+		return false
+	}
+	q.mu.Lock()
+	ok := q.offer(i, msg, false)
+	q.mu.Unlock()
+	if !ok {
+		q.dropped.Add(1)
+	}
+	return ok
+}
+
+// offer queues msg if there is room, and nobody waits in line except the caller. The mutex is held.
+func (q *SendQueues) offer(i int, msg []byte, first bool) bool {
+	s := &q.queues[i]
+	if q.whyNot(i) != nil || s.waiting > 0 && !first || !s.fits(msg) {
+		return false
+	}
+	s.push(msg)
+	q.ready(i)
+	return true
+}
+
+// whyNot is why a channel takes no messages for good; nil if it does. The mutex is held.
+func (q *SendQueues) whyNot(i int) error {
+	if q.err != nil {
+		return q.err
+	}
+	return q.queues[i].err
+}
+
+func (q *SendQueues) lockedWhyNot(i int) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.whyNot(i)
+}
+
+// Close makes all sends fail with err, those that wait too. What is queued stays. The mutex is held.
+func (q *SendQueues) Close(err error) {
+	q.err = err
+	for i := range q.queues {
+		q.queues[i].dismiss()
+	}
+}
+
+// CloseChannel makes all sends of a channel fail with err, and drops what is queued. The mutex is held.
+func (q *SendQueues) CloseChannel(i int, err error) {
+	s := &q.queues[i]
+	s.err = err
+	s.dismiss()
+	for !s.Empty() {
+		s.Skip()
+		q.dropped.Add(1)
+	}
+}
+
+// Clear drops all that is queued. The mutex is held.
+func (q *SendQueues) Clear() {
+	for i := range q.queues {
+		s := &q.queues[i]
+		for !s.Empty() {
+			s.Skip()
+		}
+	}
+}
+
+const (
+	// blockLen makes a block 1,536 bytes, a size class of the allocator.
+	blockLen = 63
+)
+
+// block is a piece of a queue. An idle queue has none, and a burst leaves none behind.
+type block struct {
+	msgs [blockLen][]byte
+	next *block
+}
+
+var blocks = sync.Pool{New: func() any { return new(block) }}
+
+// SendQueue is what waits to be sent on one channel.
+type SendQueue struct {
+	maxMessage int
+	budget     int
+
+	first, last *block // the messages are first.msgs[head:] to last.msgs[:tail]
+	head, tail  int
+	taken       int // bytes of the first message that the writer has taken
+	cost        int // of the messages, each in whole until it is written
+
+	err     error // why the channel takes no more
+	waiting int   // senders in line
+	line    *line // made when the first sender waits
+}
+
+// line is where senders wait for room in a queue.
+type line struct {
+	turn   chan struct{} // holds a value while a sender is the first
+	room   chan struct{} // gets a value when there may be room
+	closed chan struct{} // closed when the queue takes no more
+}
+
+// sendCost is what a message counts against the budget. Its buffer may be shared with other queues.
+func sendCost(msg []byte) int { return len(msg) + MessageOverhead }
+
+func (s *SendQueue) fits(msg []byte) bool {
+	return s.cost == 0 || s.cost+sendCost(msg) <= s.budget
+}
+
+// join takes a place in line.
+func (s *SendQueue) join() *line {
+	s.waiting++
+	if s.line == nil {
+		s.line = &line{make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})}
+	}
+	return s.line
+}
+
+// dismiss ends all waits.
+func (s *SendQueue) dismiss() {
+	if s.line == nil {
+		return
+	}
+	select {
+	case <-s.line.closed:
+	default:
+		close(s.line.closed)
+	}
+}
+
+func (s *SendQueue) push(msg []byte) {
+	switch {
+	case s.last == nil:
+		s.first = blocks.Get().(*block)
+		s.last, s.head, s.tail = s.first, 0, 0
+	case s.tail == blockLen:
+		b := blocks.Get().(*block)
+		s.last.next, s.last, s.tail = b, b, 0
+	}
+	s.last.msgs[s.tail] = msg
+	s.tail++
+	s.cost += sendCost(msg)
+}
+
+// Empty reports whether no message waits.
+func (s *SendQueue) Empty() bool { return s.first == nil }
+
+// First returns what is left of the first message. The queue must not be empty.
+func (s *SendQueue) First() []byte { return s.first.msgs[s.head][s.taken:] }
+
+// Take takes n bytes of the first message, and reports whether that was all of it, so that the next one is the first.
+func (s *SendQueue) Take(n int) (whole bool) {
+	if s.taken += n; s.taken < len(s.first.msgs[s.head]) {
+		return false
+	}
+	s.Skip()
+	return true
+}
+
+// TakeWhole takes all of the first message. It counts until Done.
+func (s *SendQueue) TakeWhole() []byte {
+	msg := s.first.msgs[s.head]
+	s.pop()
+	return msg
+}
+
+// Done says that a message from TakeWhole is written.
+func (s *SendQueue) Done(msg []byte) {
+	s.cost -= sendCost(msg)
+	if s.waiting > 0 {
+		select {
+		case s.line.room <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Skip drops the first message.
+func (s *SendQueue) Skip() { s.Done(s.TakeWhole()) }
+
+// pop removes the first message.
+func (s *SendQueue) pop() {
+	s.first.msgs[s.head] = nil
+	s.taken = 0
+	s.head++
+	switch {
+	case s.first == s.last && s.head == s.tail:
+		blocks.Put(s.first)
+		s.first, s.last = nil, nil
+	case s.head == blockLen:
+		b := s.first
+		s.first, s.head = b.next, 0
+		b.next = nil
+		blocks.Put(b)
+	}
+}
