@@ -8,7 +8,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// nextStage tells which stage follows one that is done.
+// nextStage returns which stage follows one that is done.
 func nextStage(stage string) string {
 	switch stage {
 	case StageTransport:
@@ -26,7 +26,8 @@ func (a *Attempt) Done(stage string) {
 	a.last, a.stage = now, nextStage(stage)
 }
 
-// CheckKey passes the checkpoint after the remote's key is proven: it refuses ourselves, compares with Want, asks the gates. Its errors are *Refusal.
+// CheckKey passes the checkpoint after the remote's key is proven: it refuses ourselves, compares with Want, asks the
+// gates. Its errors are *Refusal.
 func (a *Attempt) CheckKey(key PublicKey) error {
 	id := key.NodeID()
 	a.key, a.id = key, id
@@ -36,16 +37,18 @@ func (a *Attempt) CheckKey(key PublicKey) error {
 	case id == a.Local.ID:
 		return &Refusal{Code: muxer.CodeSelf, Stage: StageSecurity, Reason: "we reached ourselves"}
 	case a.Want != "" && id != a.Want:
-		return &Refusal{Code: muxer.CodeWrongID, Stage: StageSecurity, Reason: fmt.Sprintf("expected node %s, found %s", a.Want, id)}
+		return &Refusal{Code: muxer.CodeWrongID, Stage: StageSecurity,
+			Reason: fmt.Sprintf("expected node %s, found %s", a.Want, id)}
 	}
-	if err := a.u.ask(Visitor{At: AtKey, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), Wire: a.wire, ID: id, Key: key}); err != nil {
+	if err := a.u.ask(Visitor{At: AtKey, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), Wire: a.wire, ID: id,
+		Key: key}); err != nil {
 		return err
 	}
 	a.ticket.prove()
 	return nil
 }
 
-// IDOf is the node id of the remote's key.
+// IDOf returns the node id of the remote's key.
 func (a *Attempt) IDOf(key PublicKey) transport.NodeID {
 	if key != a.key { // CheckKey was not asked
 		return key.NodeID()
@@ -53,16 +56,18 @@ func (a *Attempt) IDOf(key PublicKey) transport.NodeID {
 	return a.id
 }
 
-// CheckInfo passes the checkpoint after the remote's node info is known: it validates the info, compares it with ours (network, versions,
-// channels), asks the gates. Its errors are *Refusal. key is the one that CheckKey was given.
+// CheckInfo passes the checkpoint after the remote's node info is known: it validates the info, compares it with ours
+// (network, versions, channels), asks the gates. Its errors are *Refusal. key is the one that CheckKey was given.
 func (a *Attempt) CheckInfo(key PublicKey, info *NodeInfo) error {
 	id := a.IDOf(key)
-	visitor := Visitor{At: AtInfo, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), Wire: a.wire, ID: id, Key: key, Info: info}
+	visitor := Visitor{At: AtInfo, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), Wire: a.wire, ID: id, Key: key,
+		Info: info}
 	if a.u.cfg.Inspect != nil {
 		a.u.cfg.Inspect(visitor)
 	}
 	if info.ID != id {
-		return &Refusal{Code: muxer.CodeInvalidInfo, Stage: StageInfo, Reason: fmt.Sprintf("node info: the id is %.60q, but the remote proved to be node %s", info.ID, id)}
+		return &Refusal{Code: muxer.CodeInvalidInfo, Stage: StageInfo,
+			Reason: fmt.Sprintf("node info: the id is %.60q, but the remote proved to be node %s", info.ID, id)}
 	}
 	if err := info.Validate(); err != nil {
 		return err

@@ -12,8 +12,9 @@ import (
 
 // Limits bound what handshakes may cost. A zero field means its default. A refusal names the configuration key.
 type Limits struct {
-	Handshakes      int // limits.handshakes: in flight at once, inbound; 0 means 512
-	HandshakesPerIP int // limits.handshakes_per_ip: in flight at once from one IP (an IPv6 /64 counts as one); 0 means 64
+	Handshakes int // limits.handshakes: in flight at once, inbound; 0 means 512
+	// limits.handshakes_per_ip: in flight at once from one IP (an IPv6 /64 counts as one); 0 means 64
+	HandshakesPerIP int
 	AttemptsPerIP   int // limits.attempts_per_ip: new connections per 10 s from one IP; 0 means 200
 }
 
@@ -53,7 +54,8 @@ func (l Limits) withDefaults() (Limits, error) {
 	return l, nil
 }
 
-// budgets counts inbound handshakes, in all and by source. A connection whose transport has no IPs counts in the whole only.
+// budgets counts inbound handshakes, in all and by source. A connection whose transport has no IPs counts in the whole
+// only.
 type budgets struct {
 	limits   Limits
 	all, per Refusal // what a spent budget answers
@@ -94,18 +96,20 @@ func newBudgets(limits Limits) *budgets {
 		return Refusal{Code: muxer.CodeTooManyStarts, Stage: StageTransport, Limit: key, Reason: fmt.Sprintf(format, n)}
 	}
 	return &budgets{
-		limits:  limits,
-		all:     spent(keyHandshakes, "%d handshakes are in flight", limits.Handshakes),
-		per:     spent(keyHandshakesPerIP, "%d handshakes from this IP are in flight", limits.HandshakesPerIP),
-		rate:    spent(keyAttemptsPerIP, "%d connections from this IP within 10 s", limits.AttemptsPerIP),
-		lost:    spent(keyHandshakes, "%d handshakes are in flight, and this IP or its network holds the most: a newcomer was preferred", limits.Handshakes),
+		limits: limits,
+		all:    spent(keyHandshakes, "%d handshakes are in flight", limits.Handshakes),
+		per:    spent(keyHandshakesPerIP, "%d handshakes from this IP are in flight", limits.HandshakesPerIP),
+		rate:   spent(keyAttemptsPerIP, "%d connections from this IP within 10 s", limits.AttemptsPerIP),
+		lost: spent(keyHandshakes,
+			"%d handshakes are in flight, and this IP or its network holds the most: a newcomer was preferred",
+			limits.Handshakes),
 		sources: make(map[netip.Prefix]*source),
 		groups:  make(map[netip.Prefix]*group),
 	}
 }
 
-// take takes a ticket for a connection from key, or says which budget is spent. It never waits. A zero key has no budget
-// of its own. full reports that only the budget of all is spent, and that takeOver may be tried.
+// take takes a ticket for a connection from key, or says which budget is spent. It never waits. A zero key has no
+// budget of its own. full reports that only the budget of all is spent, and that takeOver may be tried.
 func (b *budgets) take(t *ticket, key netip.Prefix, now time.Time) (full bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -140,9 +144,10 @@ func refused(r Refusal) error { return &r }
 // takeOver gives t the place of another ticket, loser, if one has more than the newcomer. ok reports whether t is taken
 // now; loser is nil if a place was free after all.
 //
-// The network group that holds the most loses, in it the source that holds the most, of that source the oldest handshake
-// that has not proven its key. Whoever has just begun is thus the last to go, so that even a flood from everywhere leaves
-// an honest dialer the time of a few round trips. takeOver looks at every ticket, of which there are hundreds at most.
+// The network group that holds the most loses, in it the source that holds the most, of that source the oldest
+// handshake that has not proven its key. Whoever has just begun is thus the last to go, so that even a flood from
+// everywhere leaves an honest dialer the time of a few round trips. takeOver looks at every ticket, of which there are
+// hundreds at most.
 func (b *budgets) takeOver(t *ticket, now time.Time) (loser *ticket, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -257,8 +262,8 @@ func (b *budgets) close() {
 	b.forget(s)
 }
 
-// sweep ends the windows whose time is over. A window is ended once for each time it was opened, so this costs a constant
-// for each connection.
+// sweep ends the windows whose time is over. A window is ended once for each time it was opened, so this costs a
+// constant for each connection.
 func (b *budgets) sweep(now time.Time) {
 	for b.oldest != nil && now.Sub(b.oldest.since) >= attemptWindow {
 		b.close()
@@ -276,8 +281,8 @@ func (b *budgets) forget(s *source) {
 	}
 }
 
-// sourceOf is what a remote's IP counts as: an IPv4 address or an IPv6 /64, which is what one subscriber has. It is not
-// valid for the zero Addr.
+// sourceOf returns what a remote's IP counts as: an IPv4 address or an IPv6 /64, which is what one subscriber has. It
+// is not valid for the zero Addr.
 func sourceOf(ip netip.Addr) netip.Prefix {
 	ip = ip.Unmap()
 	bits := 64

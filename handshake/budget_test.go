@@ -13,7 +13,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// spent says which limit refused; "" for none.
+// spent returns which limit refused; "" for none.
 func spent(t interface{ Fatalf(string, ...any) }, err error) string {
 	if err == nil {
 		return ""
@@ -152,7 +152,8 @@ func TestTrackerForgets(t *testing.T) {
 		b := newBudgets(Limits{1 << 20, 4, 4})
 		check := func(most int) {
 			t.Helper()
-			if len(b.sources) > most || len(b.groups) > len(b.sources) || b.count > maxWindows || (b.count == 0) != (b.oldest == nil) || (b.oldest == nil) != (b.newest == nil) {
+			if len(b.sources) > most || len(b.groups) > len(b.sources) || b.count > maxWindows ||
+				(b.count == 0) != (b.oldest == nil) || (b.oldest == nil) != (b.newest == nil) {
 				t.Fatalf("%d sources, %d windows", len(b.sources), b.count)
 			}
 		}

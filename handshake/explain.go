@@ -22,8 +22,8 @@ func (e *timeoutError) Error() string { return e.text }
 func (e *timeoutError) Unwrap() error { return context.DeadlineExceeded }
 func (e *timeoutError) Timeout() bool { return true }
 
-// explain makes what ended a handshake a *StageError or a *Refusal with the best code that we know. parent is the caller's context, shake the
-// handshake's own.
+// explain makes what ended a handshake a *StageError or a *Refusal with the best code that we know. parent is the
+// caller's context, shake the handshake's own.
 func (u *Upgrader) explain(parent, shake context.Context, a *Attempt, began time.Time, err error) error {
 	var refusal *Refusal
 	if errors.As(err, &refusal) {
@@ -34,13 +34,16 @@ func (u *Upgrader) explain(parent, shake context.Context, a *Attempt, began time
 	if errors.As(err, &failed) {
 		stage, code, err = failed.Stage, failed.Code, failed.Err
 	}
-	// At the end of the time, and of the caller's patience, the connection is closed under the wire, so its own error says little.
-	broken := code == muxer.CodeUnknown || code == muxer.CodeTimeout || code == muxer.CodeTransport || code == muxer.CodeRemoteClosed
+	// At the end of the time, and of the caller's patience, the connection is closed under the wire, so its own error
+	// says little.
+	broken := code == muxer.CodeUnknown || code == muxer.CodeTimeout || code == muxer.CodeTransport ||
+		code == muxer.CodeRemoteClosed
 	deadline, _ := shake.Deadline()
 	switch {
 	case broken && parent.Err() != nil && !errors.Is(parent.Err(), context.DeadlineExceeded):
 		return Fail(stage, muxer.CodeRequested, fmt.Errorf("given up: %w", context.Cause(parent)))
-	case broken && (!time.Now().Before(deadline) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)):
+	case broken && (!time.Now().Before(deadline) || errors.Is(err, os.ErrDeadlineExceeded) ||
+		errors.Is(err, context.DeadlineExceeded)):
 		text := fmt.Sprintf("not done within %v", deadline.Sub(began).Round(time.Millisecond))
 		if deadline.Sub(began) == u.cfg.Timeout {
 			text += " (" + keyTimeout + ")"
@@ -52,14 +55,15 @@ func (u *Upgrader) explain(parent, shake context.Context, a *Attempt, began time
 	return Fail(stage, CodeOf(err), err)
 }
 
-// CodeOf is the code of an error of the connection beneath a handshake or session: CodeTimeout, CodeRemoteClosed, CodeTransport, or CodeUnknown
-// when it is no such error.
+// CodeOf returns the code of an error of the connection beneath a handshake or session: CodeTimeout, CodeRemoteClosed,
+// CodeTransport, or CodeUnknown when it is no such error.
 func CodeOf(err error) muxer.Code {
 	var ne net.Error
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return muxer.CodeTimeout
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET),
+		errors.Is(err, syscall.EPIPE):
 		return muxer.CodeRemoteClosed
 	case errors.Is(err, io.ErrClosedPipe), errors.Is(err, net.ErrClosed), errors.As(err, &ne):
 		return muxer.CodeTransport

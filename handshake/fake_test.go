@@ -15,7 +15,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// fakeWire is a wire without cryptography. Its dialers begin with first; then each end sends its 32-byte public key and reads the other's.
+// fakeWire is a wire without cryptography. Its dialers begin with first; then each end sends its 32-byte public key and
+// reads the other's.
 type fakeWire struct {
 	name  string
 	first byte
@@ -151,7 +152,7 @@ func address(t *testing.T, s string) transport.Address {
 	return a
 }
 
-// pipe is a connection from an IP (multiaddr form, such as "/ip4/10.0.0.1") to us: the remote's end and ours.
+// pipe returns a connection from an IP (multiaddr form, such as "/ip4/10.0.0.1") to us: the remote's end and ours.
 func pipe(ip string) (remote, ours *handshaketest.Conn) {
 	if ip == "/memory/1" {
 		return handshaketest.Pipe(ip, "/memory/2")

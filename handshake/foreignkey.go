@@ -16,19 +16,20 @@ import (
 
 // The keys that are not ed25519: other nodes of the libp2p family have them, we never do.
 
-// Bounds of RSA keys, in bits. Short ones can be broken; the time to verify a signature grows with the square of the length, and keys of
-// any length stopped whole nodes (CVE-2023-39533).
+// Bounds of RSA keys, in bits. Short ones can be broken; the time to verify a signature grows with the square of the
+// length, and keys of any length stopped whole nodes (CVE-2023-39533).
 const (
 	MinRSABits = 2048
 	MaxRSABits = 8192
 )
 
-// maxKeyData bounds the bytes of a key before anything is parsed: an RSA key of MaxRSABits has 1062 at most, the modulus and 38 around it.
+// maxKeyData bounds the bytes of a key before anything is parsed: an RSA key of MaxRSABits has 1062 at most, the
+// modulus and 38 around it.
 const maxKeyData = MaxRSABits/8 + 48
 
-// NewPublicKey takes the bytes of a public key, the Data of libp2p's form (libp2p/specs, peer-ids): 32 bytes for ed25519, the 33 of a
-// compressed point for secp256k1, the DER of PKIX for ECDSA (on P-256) and for RSA (of MinRSABits to MaxRSABits). Its errors are
-// *KeyError.
+// NewPublicKey takes the bytes of a public key, the Data of libp2p's form (libp2p/specs, peer-ids): 32 bytes for
+// ed25519, the 33 of a compressed point for secp256k1, the DER of PKIX for ECDSA (on P-256) and for RSA (of MinRSABits
+// to MaxRSABits). Its errors are *KeyError.
 func NewPublicKey(t KeyType, data []byte) (PublicKey, error) {
 	if len(data) > maxKeyData {
 		return PublicKey{}, &KeyError{Why: fmt.Sprintf("%s key of %d bytes, at most %d", t, len(data), maxKeyData)}
@@ -56,7 +57,8 @@ func NewPublicKey(t KeyType, data []byte) (PublicKey, error) {
 
 func parseSecp256k1(data []byte) (*secp256k1.PublicKey, error) {
 	if len(data) != secp256k1.PubKeyBytesLenCompressed {
-		return nil, &KeyError{Why: fmt.Sprintf("secp256k1 key of %d bytes, want %d", len(data), secp256k1.PubKeyBytesLenCompressed)}
+		return nil, &KeyError{Why: fmt.Sprintf("secp256k1 key of %d bytes, want %d", len(data),
+			secp256k1.PubKeyBytesLenCompressed)}
 	}
 	key, err := secp256k1.ParsePubKey(data)
 	if err != nil {
@@ -103,8 +105,8 @@ func parsePKIX[K any](t KeyType, data []byte) (key K, err error) {
 	return k, nil
 }
 
-// foreignPeerID is the libp2p peer id: the multihash of the protobuf form, itself if that is short enough, else its SHA-256, in base58
-// (libp2p/specs, peer-ids).
+// foreignPeerID returns the libp2p peer id: the multihash of the protobuf form, itself if that is short enough, else
+// its SHA-256, in base58 (libp2p/specs, peer-ids).
 func foreignPeerID(k PublicKey) string {
 	const (
 		identity, sha2, longest = 0x00, 0x12, 42

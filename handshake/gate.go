@@ -15,9 +15,10 @@ import (
 type Checkpoint uint8
 
 const (
-	AtAccept Checkpoint = iota // a raw connection was accepted, or is about to be upgraded after a dial: only Remote is known
-	AtKey                      // the remote's key is proven: ID is known too
-	AtInfo                     // the remote's node info is known too
+	// a raw connection was accepted, or is about to be upgraded after a dial: only Remote is known
+	AtAccept Checkpoint = iota
+	AtKey               // the remote's key is proven: ID is known too
+	AtInfo              // the remote's node info is known too
 )
 
 // Visitor is what is known of the remote at a checkpoint.
@@ -32,8 +33,8 @@ type Visitor struct {
 }
 
 // Gate decides at a checkpoint. A nil error lets the connection pass; a *Refusal says why not (any other error is
-// wrapped in one with CodeFiltered). Gates are called concurrently, on the connection's goroutine (at AtAccept of an inbound connection: on the
-// accept loop's), and must not block for long. They do not keep Visitor.Info.
+// wrapped in one with CodeFiltered). Gates are called concurrently, on the connection's goroutine (at AtAccept of an
+// inbound connection: on the accept loop's), and must not block for long. They do not keep Visitor.Info.
 type Gate func(Visitor) error
 
 // ask asks the gates in order; the first that refuses decides.
@@ -62,7 +63,7 @@ func (u *Upgrader) ask(v Visitor) (err error) {
 	return nil
 }
 
-// stageOf is the stage that a checkpoint ends.
+// stageOf returns the stage that a checkpoint ends.
 func stageOf(at Checkpoint) string {
 	switch at {
 	case AtAccept:

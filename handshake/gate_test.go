@@ -63,7 +63,8 @@ func TestGatesAtEachCheckpoint(t *testing.T) {
 				}
 				for i, v := range seen {
 					if v.At != Checkpoint(i) || v.Side != side || v.Remote.String() != "/ip4/10.0.0.1/tcp/40000" ||
-						(i > 0) != (v.ID == remoteKey.ID()) || (i > 0) != (v.Key == remoteKey.Public()) || (i > 1) != (v.Info != nil) {
+						(i > 0) != (v.ID == remoteKey.ID()) || (i > 0) != (v.Key == remoteKey.Public()) ||
+						(i > 1) != (v.Info != nil) {
 						t.Errorf("visitor %d: %+v", i, v)
 					}
 				}
@@ -94,11 +95,14 @@ func TestWrongIDSelfAndInfo(t *testing.T) {
 	}{
 		{"right", remoteKey, string(remoteKey.ID()), nil, "", 0, ""},
 		{"any", remoteKey, "", nil, "", 0, ""},
-		{"wrong id", NewIdentity([32]byte{3}), string(remoteKey.ID()), nil, StageSecurity, muxer.CodeWrongID, string(remoteKey.ID())},
+		{"wrong id", NewIdentity([32]byte{3}), string(remoteKey.ID()), nil, StageSecurity, muxer.CodeWrongID,
+			string(remoteKey.ID())},
 		{"self", ourKey, "", nil, StageSecurity, muxer.CodeSelf, "ourselves"},
 		{"self under another name", ourKey, string(remoteKey.ID()), nil, StageSecurity, muxer.CodeSelf, "ourselves"},
-		{"claims another id", remoteKey, "", func(n *NodeInfo) { n.ID = ourKey.ID() }, StageInfo, muxer.CodeInvalidInfo, "proved"},
-		{"network", remoteKey, "", func(n *NodeInfo) { n.Network = "other\n" + strings.Repeat("x", 500) }, StageInfo, muxer.CodeWrongNetwork, `other\n`},
+		{"claims another id", remoteKey, "", func(n *NodeInfo) { n.ID = ourKey.ID() }, StageInfo, muxer.CodeInvalidInfo,
+			"proved"},
+		{"network", remoteKey, "", func(n *NodeInfo) { n.Network = "other\n" + strings.Repeat("x", 500) }, StageInfo,
+			muxer.CodeWrongNetwork, `other\n`},
 		{"moniker", remoteKey, "", func(n *NodeInfo) { n.Moniker = "é" }, StageInfo, muxer.CodeInvalidInfo, "moniker"},
 		{"guest", remoteKey, "", func(n *NodeInfo) { *n = NodeInfo{ID: n.ID, Guest: true} }, "", 0, ""},
 	} {
@@ -117,7 +121,8 @@ func TestWrongIDSelfAndInfo(t *testing.T) {
 			}
 			continue
 		}
-		if stage, code := failure(t, err); stage != c.stage || code != c.code || !strings.Contains(err.Error(), c.text) {
+		if stage, code := failure(t, err); stage != c.stage || code != c.code ||
+			!strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if len(err.Error()) > 300 || strings.Contains(err.Error(), "\n") {
@@ -131,13 +136,16 @@ func TestWrongIDSelfAndInfo(t *testing.T) {
 }
 
 func TestInspectSeesWhatIsRefused(t *testing.T) {
-	cfg := fakeConfig(ourKey, &fakeWire{name: "comet", first: 0x22, key: ourKey, info: func(n *NodeInfo) { n.Network = "other" }})
+	cfg := fakeConfig(ourKey, &fakeWire{name: "comet", first: 0x22, key: ourKey, info: func(n *NodeInfo) {
+		n.Network = "other"
+	}})
 	var seen Visitor
 	cfg.Inspect = func(v Visitor) { seen = v }
 	remote, ours := pipe("/ip4/10.0.0.1")
 	talk(remote, remoteKey)
 	_, err := inbound(newUpgrader(t, cfg), ours)
-	if _, code := failure(t, err); code != muxer.CodeWrongNetwork || seen.At != AtInfo || seen.Info == nil || seen.Info.Network != "other" || seen.ID != remoteKey.ID() {
+	if _, code := failure(t, err); code != muxer.CodeWrongNetwork || seen.At != AtInfo || seen.Info == nil ||
+		seen.Info.Network != "other" || seen.ID != remoteKey.ID() {
 		t.Errorf("%v, saw %+v", err, seen)
 	}
 }
@@ -155,13 +163,16 @@ func TestNodeInfoRules(t *testing.T) {
 		{"good", func(*NodeInfo) {}, 0, ""},
 		{"16 channels", func(n *NodeInfo) { n.Channels = count(16) }, 0, ""},
 		{"17 channels", func(n *NodeInfo) { n.Channels = count(17) }, muxer.CodeInvalidInfo, "17 of them"},
-		{"duplicate channel", func(n *NodeInfo) { n.Channels = []byte{1, 0x40, 0x40} }, muxer.CodeInvalidInfo, "0x40 is there twice"},
-		{"no common channel", func(n *NodeInfo) { n.Channels = []byte{9} }, muxer.CodeIncompatible, "the remote has 0x09, we have 0x0102"},
+		{"duplicate channel", func(n *NodeInfo) { n.Channels = []byte{1, 0x40, 0x40} }, muxer.CodeInvalidInfo,
+			"0x40 is there twice"},
+		{"no common channel", func(n *NodeInfo) { n.Channels = []byte{9} }, muxer.CodeIncompatible,
+			"the remote has 0x09, we have 0x0102"},
 		{"no channels", func(n *NodeInfo) { n.Channels = nil }, muxer.CodeIncompatible, "no common channel"},
 		{"empty moniker", func(n *NodeInfo) { n.Moniker = "" }, muxer.CodeInvalidInfo, "moniker"},
 		{"blank moniker", func(n *NodeInfo) { n.Moniker = "   " }, muxer.CodeInvalidInfo, "moniker"},
 		{"tab in moniker", func(n *NodeInfo) { n.Moniker = "a\tb" }, muxer.CodeInvalidInfo, `"a\tb"`},
-		{"long moniker is cut", func(n *NodeInfo) { n.Moniker = strings.Repeat("é", 4000) }, muxer.CodeInvalidInfo, "moniker"},
+		{"long moniker is cut", func(n *NodeInfo) { n.Moniker = strings.Repeat("é", 4000) }, muxer.CodeInvalidInfo,
+			"moniker"},
 		{"spaces in moniker", func(n *NodeInfo) { n.Moniker = " a b " }, 0, ""},
 		{"version", func(n *NodeInfo) { n.Version = "1\x00" }, muxer.CodeInvalidInfo, "version"},
 		{"blank version", func(n *NodeInfo) { n.Version = " " }, muxer.CodeInvalidInfo, "version"},
@@ -188,7 +199,8 @@ func TestNodeInfoRules(t *testing.T) {
 			t.Errorf("%s: accepted", c.name)
 			continue
 		}
-		if stage, code := failure(t, err); stage != StageInfo || code != c.code || !strings.Contains(err.Error(), c.text) || len(err.Error()) > 400 {
+		if stage, code := failure(t, err); stage != StageInfo || code != c.code ||
+			!strings.Contains(err.Error(), c.text) || len(err.Error()) > 400 {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}

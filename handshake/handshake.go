@@ -1,6 +1,6 @@
-// Package handshake turns raw connections into links. It holds the contracts of that stage (Wire, Identity, Link, NodeInfo,
-// Gate) and the Upgrader, which does once for all wires what they share: one deadline, the budgets, the sniffing of the
-// first byte, the checkpoints. The wires themselves are plug-ins: handshake/comet, handshake/libp2p.
+// Package handshake turns raw connections into links. It holds the contracts of that stage (Wire, Identity, Link,
+// NodeInfo, Gate) and the Upgrader, which does once for all wires what they share: one deadline, the budgets, the
+// sniffing of the first byte, the checkpoints. The wires themselves are plug-ins: handshake/comet, handshake/libp2p.
 package handshake
 
 import (
@@ -15,7 +15,7 @@ import (
 
 // Wire turns a raw connection into a Link the way one family of nodes does. Methods may be called concurrently.
 type Wire interface {
-	// Name is the name that configuration uses: "comet" or "libp2p".
+	// Name returns the name that configuration uses: "comet" or "libp2p".
 	Name() string
 	// Recognizes reports whether dialers of this wire begin with prefix. An empty prefix stands for a connection that
 	// its transport has already secured and muxed: Recognizes reports whether the wire takes such.
@@ -30,8 +30,8 @@ type Wire interface {
 	Upgrade(ctx context.Context, a *Attempt) (*Link, error)
 }
 
-// SecuredConn is a connection that its transport has already secured and muxed (QUIC). It is what such a transport dials
-// and accepts. Closing it closes all streams too.
+// SecuredConn is a connection that its transport has already secured and muxed (QUIC). It is what such a transport
+// dials and accepts. Closing it closes all streams too.
 type SecuredConn struct {
 	transport.Conn
 	Streams   muxer.Streams
@@ -84,7 +84,8 @@ type Stage struct {
 // Link is a connection that has been through the handshake. Its Session is idle until someone runs it.
 type Link struct {
 	Session muxer.Session
-	// Wire, Transport, Security and Muxer name the plug-ins that made the link, such as "comet", "tcp", "secretconn", "mconn".
+	// Wire, Transport, Security and Muxer name the plug-ins that made the link, such as "comet", "tcp", "secretconn",
+	// "mconn".
 	Wire, Transport, Security, Muxer string
 
 	Side      muxer.Side
@@ -93,23 +94,25 @@ type Link struct {
 	Dialed    transport.Address // zero on the listening side
 
 	LocalAddr, RemoteAddr ma.Multiaddr
-	// Confirm ends the handshake on wires and between nodes that have room for it; nil elsewhere (comet, guests). It tells
-	// the remote whether we take the link (nil) or why not, and returns the remote's answer: nil if both take it, a
-	// *Refusal with Remote set if the remote does not, another error if the link broke first. The host calls it once,
+	// Confirm ends the handshake on wires and between nodes that have room for it; nil elsewhere (comet, guests). It
+	// tells the remote whether we take the link (nil) or why not, and returns the remote's answer: nil if both take it,
+	// a *Refusal with Remote set if the remote does not, another error if the link broke first. The host calls it once,
 	// after its own decision and before Session.Run; it returns when ctx ends. Given a refusal, it tells the remote and
-	// returns without waiting long. Where Confirm is nil the remote may still refuse silently, so the host waits for its
-	// first packet, or a short grace, before it reports the peer.
+	// returns without waiting long. Where Confirm is nil the remote may still refuse silently, so the host waits for
+	// its first packet, or a short grace, before it reports the peer.
 	Confirm func(ctx context.Context, refusal *Refusal) error
-	// Push, on wires that can (libp2p), tells the remote what our node info says from now on of Listen and Protocols; nil elsewhere. It may be called at any time,
-	// and returns when the remote has taken the message, or ctx ends. A remote that takes no pushes is an error that wraps muxer.ErrUnknownProtocol.
+	// Push, on wires that can (libp2p), tells the remote what our node info says from now on of Listen and Protocols;
+	// nil elsewhere. It may be called at any time, and returns when the remote has taken the message, or ctx ends. A
+	// remote that takes no pushes is an error that wraps muxer.ErrUnknownProtocol.
 	Push func(ctx context.Context, local NodeInfo) error
-	// Changes, on the same wires, sets who is told when the remote says that its Listen or Protocols have changed: f gets Remote with what is new. Call it once.
-	// f is called by one goroutine at a time, also within Changes when something has changed before; it must not block, and there is a bound on how often it is called.
+	// Changes, on the same wires, sets who is told when the remote says that its Listen or Protocols have changed: f
+	// gets Remote with what is new. Call it once. f is called by one goroutine at a time, also within Changes when
+	// something has changed before; it must not block, and there is a bound on how often it is called.
 	Changes func(f func(NodeInfo))
 	Stages  []Stage
 }
 
-// ID is the remote's proven node id.
+// ID returns the remote's proven node id.
 func (l *Link) ID() transport.NodeID { return l.Remote.ID }
 
 // Names of the stages of a connection, as Stage and StageError use them.

@@ -9,8 +9,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// NodeKey is an ed25519 node key that lives in this process: the Identity of most nodes. It is immutable and may be used
-// concurrently. It prints as its node id, never as the secret.
+// NodeKey is an ed25519 node key that lives in this process: the Identity of most nodes. It is immutable and may be
+// used concurrently. It prints as its node id, never as the secret.
 type NodeKey struct {
 	secret  keycrypto.Ed25519Private
 	public  PublicKey
@@ -42,7 +42,7 @@ func newNodeKey(secret keycrypto.Ed25519Private) *NodeKey {
 	return &NodeKey{secret: secret, public: public, id: public.NodeID()}
 }
 
-// PublicKey is the key's public half. It never fails.
+// PublicKey returns the key's public half. It never fails.
 func (k *NodeKey) PublicKey(context.Context) (PublicKey, error) { return k.public, nil }
 
 // Sign implements Identity. It does not look at the context: it takes microseconds.
@@ -56,14 +56,14 @@ func (k *NodeKey) Sign(_ context.Context, p Purpose, msg []byte) ([]byte, error)
 // Public is PublicKey without a context.
 func (k *NodeKey) Public() PublicKey { return k.public }
 
-// ID is the node id of the key.
+// ID returns the node id of the key.
 func (k *NodeKey) ID() transport.NodeID { return k.id }
 
-// Warning tells of something about the key's file that its owner should mend, such as permissions that let others read it. It is nil
-// when there is nothing to say. The key works all the same; the caller logs the warning.
+// Warning tells of something about the key's file that its owner should mend, such as permissions that let others read
+// it. It is nil when there is nothing to say. The key works all the same; the caller logs the warning.
 func (k *NodeKey) Warning() error { return k.warning }
 
-// String is the node id.
+// String returns the node id.
 func (k *NodeKey) String() string { return string(k.id) }
 
 // Format prints the node id whatever the verb, so that no %#v or %x shows the secret.

@@ -31,8 +31,8 @@ func (t KeyType) String() string {
 	return fmt.Sprintf("key-type-%d", uint8(t))
 }
 
-// PublicKey is a node's public key. Our own are ed25519 (NewEd25519Key); the other types come with the libp2p wire (ParsePublicKey). Two
-// keys are equal exactly if == says so.
+// PublicKey is a node's public key. Our own are ed25519 (NewEd25519Key); the other types come with the libp2p wire
+// (ParsePublicKey). Two keys are equal exactly if == says so.
 type PublicKey struct {
 	Type KeyType
 	raw  string // valid for Type: NewEd25519Key and NewPublicKey see to it
@@ -55,7 +55,7 @@ func (k PublicKey) Raw() []byte { return []byte(k.raw) }
 // IsZero says that this is no key.
 func (k PublicKey) IsZero() bool { return k.raw == "" }
 
-// NodeID is the node id that the key has.
+// NodeID returns the node id that the key has.
 func (k PublicKey) NodeID() transport.NodeID {
 	if k.IsZero() {
 		return ""
@@ -66,7 +66,7 @@ func (k PublicKey) NodeID() transport.NodeID {
 	return transport.NodeIDFromEd25519([]byte(k.raw))
 }
 
-// HasID says whether that is the key's node id.
+// HasID reports whether that is the key's node id.
 func (k PublicKey) HasID(id transport.NodeID) bool {
 	if k.Type != Ed25519 || k.IsZero() {
 		return k.NodeID() == id
@@ -74,7 +74,7 @@ func (k PublicKey) HasID(id transport.NodeID) bool {
 	return transport.IsNodeIDOf([]byte(k.raw), id)
 }
 
-// PeerID is the libp2p peer id that the key has.
+// PeerID returns the libp2p peer id that the key has.
 func (k PublicKey) PeerID() string {
 	if k.IsZero() {
 		return ""
@@ -85,8 +85,8 @@ func (k PublicKey) PeerID() string {
 	return transport.PeerIDFromEd25519([]byte(k.raw))
 }
 
-// Verify says whether sig is the key's signature of msg: of msg itself for ed25519, of its SHA-256 for the other types (RSA PKCS #1 v1.5,
-// ECDSA and secp256k1 in DER; libp2p/specs, peer-ids).
+// Verify reports whether sig is the key's signature of msg: of msg itself for ed25519, of its SHA-256 for the other
+// types (RSA PKCS #1 v1.5, ECDSA and secp256k1 in DER; libp2p/specs, peer-ids).
 func (k PublicKey) Verify(msg, sig []byte) bool {
 	if k.Type != Ed25519 {
 		return verifyForeign(k, msg, sig)

@@ -116,7 +116,8 @@ func TestKeyTypes(t *testing.T) {
 		if !key.Verify(msg, sig) {
 			t.Errorf("%s: its own signature is refused", f.typ)
 		}
-		if key.Verify([]byte("another"), sig) || key.Verify(msg, nil) || key.Verify(msg, sig[:len(sig)-1]) || key.Verify(msg, append(bytes.Clone(sig), 0)) {
+		if key.Verify([]byte("another"), sig) || key.Verify(msg, nil) || key.Verify(msg, sig[:len(sig)-1]) ||
+			key.Verify(msg, append(bytes.Clone(sig), 0)) {
 			t.Errorf("%s: a wrong signature is accepted", f.typ)
 		}
 		for j, other := range keys {
@@ -143,7 +144,9 @@ func TestKeyVectors(t *testing.T) {
 	for form, want := range map[string]KeyType{
 		"08011220 1ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e":   Ed25519,
 		"08021221 037777e994e452c21604f91de093ce415f5432f701dd8cd1a7a6fea0e630bfca99": Secp256k1,
-		"0803125b 3059301306072a8648ce3d020106082a8648ce3d03010703420004de3d300fa36ae0e8f5d530899d83abab44abf3161f162a4bc901d8e6ecda020e8b6d5f8da30525e71d6851510c098e5c47c646a597fb4dcec034e9f77c409e62": ECDSA,
+		"0803125b " +
+			"3059301306072a8648ce3d020106082a8648ce3d03010703420004de3d300fa36ae0e8f5d530899d83abab44abf316" +
+			"1f162a4bc901d8e6ecda020e8b6d5f8da30525e71d6851510c098e5c47c646a597fb4dcec034e9f77c409e62": ECDSA,
 	} {
 		b, err := hex.DecodeString(strings.ReplaceAll(form, " ", ""))
 		if err != nil {
@@ -241,7 +244,8 @@ func TestLargestRSAKey(t *testing.T) {
 		}{struct {
 			OID  asn1.ObjectIdentifier
 			Null asn1.RawValue
-		}{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}, asn1.NullRawValue}, asn1.BitString{Bytes: inner, BitLength: 8 * len(inner)}})
+		}{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}, asn1.NullRawValue},
+			asn1.BitString{Bytes: inner, BitLength: 8 * len(inner)}})
 		if key, err := NewPublicKey(RSA, der); err == nil && key.Verify(nil, make([]byte, 512)) {
 			t.Errorf("e %v", e)
 		}

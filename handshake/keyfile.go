@@ -14,7 +14,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/keycrypto"
 )
 
-// The node key file is the one that CometBFT writes (p2p/key.go), so that a node can keep its identity when it changes stacks:
+// The node key file is the one that CometBFT writes (p2p/key.go), so that a node can keep its identity when it changes
+// stacks:
 //
 //	{"priv_key":{"type":"tendermint/PrivKeyEd25519","value":"<base64 of 64 bytes: seed, then public key>"}}
 //
@@ -53,8 +54,8 @@ func (e *KeyFileError) Error() string {
 
 func (e *KeyFileError) Unwrap() error { return e.Err }
 
-// LoadNodeKey reads a node key file. Its errors are *KeyFileError; that of a missing file wraps fs.ErrNotExist. A file that others
-// may read is accepted with a NodeKey.Warning.
+// LoadNodeKey reads a node key file. Its errors are *KeyFileError; that of a missing file wraps fs.ErrNotExist. A file
+// that others may read is accepted with a NodeKey.Warning.
 func LoadNodeKey(path string) (*NodeKey, error) {
 	// Look before opening: to open a named pipe would wait for its other end.
 	info, err := os.Stat(path)
@@ -105,29 +106,33 @@ func ParseNodeKey(data []byte) (*NodeKey, error) {
 	case file.PrivKey == nil:
 		return nil, &KeyFileError{Why: `has no "priv_key"`}
 	case file.PrivKey.Type != keyFileType:
-		return nil, &KeyFileError{Why: fmt.Sprintf("key type is %.60q, only %q is supported", file.PrivKey.Type, keyFileType)}
+		return nil, &KeyFileError{Why: fmt.Sprintf("key type is %.60q, only %q is supported", file.PrivKey.Type,
+			keyFileType)}
 	}
 	secret, err := base64.StdEncoding.DecodeString(file.PrivKey.Value)
 	if err != nil {
 		return nil, &KeyFileError{Why: "the key is not base64", Err: err}
 	}
 	if len(secret) != keycrypto.Ed25519PrivateSize {
-		return nil, &KeyFileError{Why: fmt.Sprintf("the key has %d bytes, want %d", len(secret), keycrypto.Ed25519PrivateSize)}
+		return nil, &KeyFileError{Why: fmt.Sprintf("the key has %d bytes, want %d", len(secret),
+			keycrypto.Ed25519PrivateSize)}
 	}
 	whole := keycrypto.Ed25519FromSeed([SeedSize]byte(secret))
 	if subtle.ConstantTimeCompare(whole, secret) != 1 {
-		return nil, &KeyFileError{Why: "the public half of the key does not belong to its secret half: the file is damaged"}
+		return nil, &KeyFileError{Why: "the public half of the key does not belong to its secret half: the file is " +
+			"damaged"}
 	}
 	return newNodeKey(whole), nil
 }
 
-// encode is the content of the key's file.
+// encode returns the content of the key's file.
 func (k *NodeKey) encode() []byte {
-	return fmt.Appendf(nil, "{\"priv_key\":{\"type\":%q,\"value\":%q}}\n", keyFileType, base64.StdEncoding.EncodeToString(k.secret))
+	return fmt.Appendf(nil, "{\"priv_key\":{\"type\":%q,\"value\":%q}}\n", keyFileType,
+		base64.StdEncoding.EncodeToString(k.secret))
 }
 
-// SaveNodeKey writes k to a new file that only its owner may read, whole or not at all, and returns when it is on the disk. It
-// never overwrites: an existing file of any kind is a *KeyFileError that wraps fs.ErrExist.
+// SaveNodeKey writes k to a new file that only its owner may read, whole or not at all, and returns when it is on the
+// disk. It never overwrites: an existing file of any kind is a *KeyFileError that wraps fs.ErrExist.
 func SaveNodeKey(path string, k *NodeKey) error {
 	// The name appears only when the content is complete: a hard link, unlike a rename, fails when the name is taken.
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".node_key-*")

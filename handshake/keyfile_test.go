@@ -14,8 +14,9 @@ import (
 
 // cometKeyFile was written by CometBFT 0.40.0 (a throw-away key), and cometKeyID is what it called that node.
 const (
-	cometKeyFile = `{"priv_key":{"type":"tendermint/PrivKeyEd25519","value":"2fDpcQ+I0POE5KmeQenO3eXhLp6mp2PRth0C4JR20HQBgNPGPxi8Aud0pLuSeB40KhZ9UOOkwIlkDmz6yNdBKQ=="}}`
-	cometKeyID   = "8dd60e31af3c5e38a6b53f59caccd74a8eec915a"
+	cometKeyFile = `{"priv_key":{"type":"tendermint/PrivKeyEd25519","value":"` +
+		`2fDpcQ+I0POE5KmeQenO3eXhLp6mp2PRth0C4JR20HQBgNPGPxi8Aud0pLuSeB40KhZ9UOOkwIlkDmz6yNdBKQ=="}}`
+	cometKeyID = "8dd60e31af3c5e38a6b53f59caccd74a8eec915a"
 )
 
 func TestNodeKeyRoundTrip(t *testing.T) {
@@ -124,10 +125,12 @@ func TestBadKeyFiles(t *testing.T) {
 		}
 		_, err := LoadNodeKey(path)
 		var bad *KeyFileError
-		if !errors.As(err, &bad) || bad.Path != path || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+		if !errors.As(err, &bad) || bad.Path != path || !strings.Contains(err.Error(), c.want) ||
+			!strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if err != nil && (len(err.Error()) > 400 || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), b64(secret)[:20])) {
+		if err != nil && (len(err.Error()) > 400 || strings.Contains(err.Error(), "\n") ||
+			strings.Contains(err.Error(), b64(secret)[:20])) {
 			t.Errorf("%s: bad error text: %v", c.name, err)
 		}
 	}

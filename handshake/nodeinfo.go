@@ -20,8 +20,8 @@ type NodeInfo struct {
 	Channels []byte // ids of the channels that it serves
 	// Protocols are stream protocols (libp2p), empty on comet.
 	Protocols []string
-	// Listen are the addresses at which it says it can be dialed: our own as multiaddrs; a remote's in the text form that its wire
-	// uses (host:port on comet).
+	// Listen are the addresses at which it says it can be dialed: our own as multiaddrs; a remote's in the text form
+	// that its wire uses (host:port on comet).
 	Listen []string
 	Height uint64
 	// Wires are the names of the wires that it speaks at these addresses; empty where it did not say.
@@ -31,8 +31,8 @@ type NodeInfo struct {
 	P2PVersion, BlockVersion, AppVersion uint64
 	TxIndex, RPCAddress                  string
 
-	// Guest says that the remote could not say which network, versions, moniker and channels it has: a plain libp2p peer. These are
-	// not compared then; gates and the peer manager decide about guests.
+	// Guest says that the remote could not say which network, versions, moniker and channels it has: a plain libp2p
+	// peer. These are not compared then; gates and the peer manager decide about guests.
 	Guest bool
 }
 
@@ -48,7 +48,8 @@ const (
 	BlockVersion = 11
 )
 
-// Validate says what is wrong with a node info on its own, as a *Refusal with CodeInvalidInfo that names the field. ID and Listen are the wire's to check.
+// Validate returns what is wrong with a node info on its own, as a *Refusal with CodeInvalidInfo that names the field.
+// ID and Listen are the wire's to check.
 func (n *NodeInfo) Validate() error {
 	switch {
 	case n.Version != "" && !isText(n.Version):
@@ -70,16 +71,18 @@ func (n *NodeInfo) Validate() error {
 	return nil
 }
 
-// CompatibleWith says why we (n) refuse a remote with that node info, as a *Refusal: it must have our block protocol and network, and, when
-// we have channels, one of them. What a Guest cannot say is not compared.
+// CompatibleWith returns why we (n) refuse a remote with that node info, as a *Refusal: it must have our block protocol
+// and network, and, when we have channels, one of them. What a Guest cannot say is not compared.
 func (n *NodeInfo) CompatibleWith(remote *NodeInfo) error {
 	switch {
 	case remote.Guest:
 		return nil
 	case n.BlockVersion != remote.BlockVersion:
-		return &Refusal{Code: muxer.CodeIncompatible, Stage: StageInfo, Reason: fmt.Sprintf("the remote has block protocol %d, we have %d", remote.BlockVersion, n.BlockVersion)}
+		return &Refusal{Code: muxer.CodeIncompatible, Stage: StageInfo,
+			Reason: fmt.Sprintf("the remote has block protocol %d, we have %d", remote.BlockVersion, n.BlockVersion)}
 	case n.Network != remote.Network:
-		return &Refusal{Code: muxer.CodeWrongNetwork, Stage: StageInfo, Reason: fmt.Sprintf("the remote is of network %.60q, we are of %.60q", remote.Network, n.Network)}
+		return &Refusal{Code: muxer.CodeWrongNetwork, Stage: StageInfo,
+			Reason: fmt.Sprintf("the remote is of network %.60q, we are of %.60q", remote.Network, n.Network)}
 	case len(n.Channels) == 0:
 		return nil
 	}
@@ -88,14 +91,16 @@ func (n *NodeInfo) CompatibleWith(remote *NodeInfo) error {
 			return nil
 		}
 	}
-	return &Refusal{Code: muxer.CodeIncompatible, Stage: StageInfo, Reason: fmt.Sprintf("no common channel: the remote has 0x%x, we have 0x%x", cut(remote.Channels), cut(n.Channels))}
+	return &Refusal{Code: muxer.CodeIncompatible, Stage: StageInfo,
+		Reason: fmt.Sprintf("no common channel: the remote has 0x%x, we have 0x%x", cut(remote.Channels),
+			cut(n.Channels))}
 }
 
 func invalid(format string, args ...any) error {
 	return &Refusal{Code: muxer.CodeInvalidInfo, Stage: StageInfo, Reason: "node info: " + fmt.Sprintf(format, args...)}
 }
 
-// isText says whether s is printable ASCII and more than spaces.
+// isText reports whether s is printable ASCII and more than spaces.
 func isText(s string) bool {
 	for i := range len(s) {
 		if s[i] < 32 || s[i] > 126 {

@@ -7,13 +7,14 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// peekSize is how many bytes Peek reads at most. One is enough to tell the wires apart; with some more, a dialer's whole
-// first message (35 bytes on comet; on libp2p 60, or 280 with a TLS hello) costs a single system call.
+// peekSize is how many bytes Peek reads at most. One is enough to tell the wires apart; with some more, a dialer's
+// whole first message (35 bytes on comet; on libp2p 60, or 280 with a TLS hello) costs a single system call.
 const peekSize = 512
 
 var peekPool = sync.Pool{New: func() any { return new([peekSize]byte) }}
 
-// PeekConn is a connection of bytes whose beginning can be read twice. Afterwards it costs one comparison for each Read.
+// PeekConn is a connection of bytes whose beginning can be read twice. Afterwards it costs one comparison for each
+// Read.
 type PeekConn struct {
 	transport.ByteConn
 	from, to int             // what of buf Read returns first
@@ -44,7 +45,7 @@ func (c *PeekConn) Peek() ([]byte, error) {
 	return nil, err
 }
 
-// Buffered is how many bytes Read returns without waiting for the remote.
+// Buffered returns how many bytes Read returns without waiting for the remote.
 func (c *PeekConn) Buffered() int { return c.to - c.from }
 
 // Read implements net.Conn.

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Purpose says what a signature of the node key is for. The list is closed: an Identity signs nothing else. The forms of
-// the purposes exclude each other, so a signature made for one is never good for another.
+// Purpose says what a signature of the node key is for. The list is closed: an Identity signs nothing else. The forms
+// of the purposes exclude each other, so a signature made for one is never good for another.
 type Purpose uint8
 
 const (
@@ -48,7 +48,8 @@ func (p Purpose) String() string {
 	return fmt.Sprintf("purpose %d", uint8(p))
 }
 
-// Check returns an error if msg does not have the form of what is signed for p. Every Identity calls it before it signs.
+// Check returns an error if msg does not have the form of what is signed for p. Every Identity calls it before it
+// signs.
 func (p Purpose) Check(msg []byte) error {
 	ok := false
 	switch p {

@@ -35,7 +35,8 @@ func TestPurposes(t *testing.T) {
 		}
 	}
 	for _, p := range []Purpose{0, SignResetKey + 1} {
-		if _, err := ourKey.Sign(t.Context(), p, []byte(long[:32])); err == nil || !strings.Contains(err.Error(), "purpose") {
+		if _, err := ourKey.Sign(t.Context(), p, []byte(long[:32])); err == nil ||
+			!strings.Contains(err.Error(), "purpose") {
 			t.Errorf("%s: %v", p, err)
 		}
 	}

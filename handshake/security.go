@@ -8,15 +8,15 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Security secures a connection of plain bytes, for a wire that lets nodes choose among several (libp2p: noise, tls). Methods may be called
-// concurrently.
+// Security secures a connection of plain bytes, for a wire that lets nodes choose among several (libp2p: noise, tls).
+// Methods may be called concurrently.
 type Security interface {
-	// Name is the name that configuration uses, such as "noise".
+	// Name returns the name that configuration uses, such as "noise".
 	Name() string
-	// Protocol is the name under which it is offered, such as "/noise" or "/tls/1.0.0".
+	// Protocol returns the name under which it is offered, such as "/noise" or "/tls/1.0.0".
 	Protocol() string
-	// Secure does the handshake on conn. The caller sets the deadline of conn and closes it when ctx ends, or when an error is returned. An error
-	// of CheckKey comes back wrapped, or as it is.
+	// Secure does the handshake on conn. The caller sets the deadline of conn and closes it when ctx ends, or when an
+	// error is returned. An error of CheckKey comes back wrapped, or as it is.
 	Secure(ctx context.Context, conn net.Conn, s Securing) (SecureConn, error)
 }
 
@@ -26,9 +26,11 @@ type Securing struct {
 	Identity Identity
 	// Want is the node id that must be at the other end; "" accepts any.
 	Want transport.NodeID
-	// Muxers are the stream muxers that we offer for early negotiation, in our order of preference, such as "/yamux/1.0.0".
+	// Muxers are the stream muxers that we offer for early negotiation, in our order of preference, such as
+	// "/yamux/1.0.0".
 	Muxers []string
-	// CheckKey, if set, is called once the remote's key is proven, before anything is sent that depends on it where the protocol allows.
+	// CheckKey, if set, is called once the remote's key is proven, before anything is sent that depends on it where the
+	// protocol allows.
 	CheckKey func(PublicKey) error
 }
 
@@ -36,6 +38,7 @@ type Securing struct {
 type SecureConn interface {
 	net.Conn
 	RemotePublicKey() PublicKey
-	// Muxer is the stream muxer that was agreed on together with the security; "" when it is still to be negotiated.
+	// Muxer returns the stream muxer that was agreed on together with the security; "" when it is still to be
+	// negotiated.
 	Muxer() string
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// Silent connections of several IPs that hold every place do not keep a peer of another IP out: each newcomer takes the place of the oldest of
-// them, which are told why.
+// Silent connections of several IPs that hold every place do not keep a peer of another IP out: each newcomer takes the
+// place of the oldest of them, which are told why.
 func TestSilentSourcesLoseTheirPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := newUpgrader(t, fakeConfig(ourKey))
@@ -52,7 +52,8 @@ func TestSilentSourcesLoseTheirPlaces(t *testing.T) {
 			}
 			e := <-ends
 			var r *Refusal
-			if e.number != 0 || !errors.As(e.err, &r) || r.Code != muxer.CodeTooManyStarts || r.Limit != keyHandshakes || r.Stage != StageSecurity || r.Remote {
+			if e.number != 0 || !errors.As(e.err, &r) || r.Code != muxer.CodeTooManyStarts ||
+				r.Limit != keyHandshakes || r.Stage != StageSecurity || r.Remote {
 				t.Errorf("connection %d ended with %#v", e.number, e.err)
 			}
 		}
@@ -65,7 +66,8 @@ func TestSilentSourcesLoseTheirPlaces(t *testing.T) {
 	})
 }
 
-// A newcomer whom a gate refuses takes nobody's place, and one whose place is taken before or after its handshake is over is told so.
+// A newcomer whom a gate refuses takes nobody's place, and one whose place is taken before or after its handshake is
+// over is told so.
 func TestTakenPlaces(t *testing.T) {
 	cfg := fakeConfig(ourKey)
 	cfg.Limits = Limits{Handshakes: 1}
@@ -121,7 +123,7 @@ func TestTakenPlaces(t *testing.T) {
 	unused(t, u)
 }
 
-// limitIn is the limit that an error names, in whatever stage.
+// limitIn returns the limit that an error names, in whatever stage.
 func limitIn(err error) string {
 	var r *Refusal
 	if errors.As(err, &r) && r.Code == muxer.CodeTooManyStarts {
@@ -137,12 +139,14 @@ func TestWhoLosesItsPlace(t *testing.T) {
 		comer string
 		loser int // of held; -1: the newcomer is refused
 	}{
-		"the oldest of the greediest":      {[]string{"1.0.0.1", "1.0.0.2", "1.0.0.2", "1.0.0.3"}, "1.0.0.4", 1},
-		"not one that has proven its key":  {[]string{"!1.0.0.2", "1.0.0.2", "1.0.0.2"}, "1.0.0.4", 1},
-		"all have":                         {[]string{"!1.0.0.2", "!1.0.0.2"}, "1.0.0.4", 0},
-		"proven ones of the greediest":     {[]string{"1.0.0.1", "!1.0.0.2", "!1.0.0.2"}, "1.0.0.4", 1},
-		"the greedier group":               {[]string{"2.0.0.1", "2.0.0.1", "1.0.0.1", "1.0.0.2", "1.0.0.3"}, "3.0.0.1", 2},
-		"a group that holds fewer":         {[]string{"2.0.0.1", "2.0.0.1", "1.0.0.1", "1.0.0.2", "1.0.0.3"}, "2.0.0.1", 2},
+		"the oldest of the greediest":     {[]string{"1.0.0.1", "1.0.0.2", "1.0.0.2", "1.0.0.3"}, "1.0.0.4", 1},
+		"not one that has proven its key": {[]string{"!1.0.0.2", "1.0.0.2", "1.0.0.2"}, "1.0.0.4", 1},
+		"all have":                        {[]string{"!1.0.0.2", "!1.0.0.2"}, "1.0.0.4", 0},
+		"proven ones of the greediest":    {[]string{"1.0.0.1", "!1.0.0.2", "!1.0.0.2"}, "1.0.0.4", 1},
+		"the greedier group": {[]string{"2.0.0.1", "2.0.0.1", "1.0.0.1", "1.0.0.2", "1.0.0.3"}, "3.0.0.1",
+			2},
+		"a group that holds fewer": {[]string{"2.0.0.1", "2.0.0.1", "1.0.0.1", "1.0.0.2", "1.0.0.3"}, "2.0.0.1",
+			2},
 		"the same group, fewer":            {[]string{"1.0.0.1", "1.0.0.1", "1.0.0.2"}, "1.0.0.2", 0},
 		"all hold one, the newcomer none":  {[]string{"1.0.0.1", "1.0.0.2"}, "1.0.0.3", 0},
 		"all hold one, the newcomer too":   {[]string{"1.0.0.1", "1.0.0.2"}, "1.0.0.2", -1},
@@ -198,7 +202,8 @@ func TestWhoLosesItsPlace(t *testing.T) {
 // Random takes, gives and takeovers against plain counts.
 func TestBudgetsModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		limits := Limits{rapid.IntRange(1, 6).Draw(rt, "all"), rapid.IntRange(1, 3).Draw(rt, "per"), rapid.IntRange(1, 8).Draw(rt, "rate")}
+		limits := Limits{rapid.IntRange(1, 6).Draw(rt, "all"), rapid.IntRange(1, 3).Draw(rt, "per"),
+			rapid.IntRange(1, 8).Draw(rt, "rate")}
 		b := newBudgets(limits)
 		now := time.Unix(1, 0)
 		type held struct {
@@ -234,7 +239,8 @@ func TestBudgetsModel(t *testing.T) {
 					drop(i)
 				}
 			default:
-				key := netip.MustParsePrefix(fmt.Sprintf("10.%d.0.%d/32", rapid.IntRange(1, 2).Draw(rt, "group"), rapid.IntRange(1, 3).Draw(rt, "ip")))
+				key := netip.MustParsePrefix(fmt.Sprintf("10.%d.0.%d/32", rapid.IntRange(1, 2).Draw(rt, "group"),
+					rapid.IntRange(1, 3).Draw(rt, "ip")))
 				if began, ok := since[key]; !ok || now.Sub(began) >= attemptWindow {
 					since[key], attempts[key] = now, 0
 				}
@@ -264,7 +270,8 @@ func TestBudgetsModel(t *testing.T) {
 							rt.Fatal("the loser held no place")
 						}
 						lost := taken[i].key
-						if mine, theirs := group(key), group(lost); mine > theirs || mine == theirs && inFlight[key] >= inFlight[lost] {
+						if mine, theirs := group(key), group(lost); mine > theirs || mine == theirs &&
+							inFlight[key] >= inFlight[lost] {
 							rt.Fatalf("%v lost its place to %v, which holds no less", lost, key)
 						}
 						drop(i)
@@ -286,7 +293,8 @@ func TestBudgetsModel(t *testing.T) {
 			}
 			for key, s := range b.sources {
 				if s.inFlight != inFlight[key] || s.group.inFlight != group(key) {
-					rt.Fatalf("%v holds %d places (its group %d), want %d (%d)", key, s.inFlight, s.group.inFlight, inFlight[key], group(key))
+					rt.Fatalf("%v holds %d places (its group %d), want %d (%d)", key, s.inFlight, s.group.inFlight,
+						inFlight[key], group(key))
 				}
 			}
 		}
@@ -302,7 +310,8 @@ func TestTakeOverAtOnce(t *testing.T) {
 	for i := range 8 {
 		wg.Go(func() {
 			for j := range 50 {
-				remote, ours := handshaketest.Pipe(fmt.Sprintf("/ip4/10.%d.0.%d/tcp/1", i%3, j%5), "/ip4/10.9.9.9/tcp/2")
+				remote, ours := handshaketest.Pipe(fmt.Sprintf("/ip4/10.%d.0.%d/tcp/1", i%3, j%5),
+					"/ip4/10.9.9.9/tcp/2")
 				place, err := u.Admit(ours)
 				if err != nil {
 					continue

@@ -39,8 +39,8 @@ func (t *ticket) finish() bool {
 	return !t.cut
 }
 
-// bind makes the budgets end the handshake by cancel instead of closing the connection under it. It reports false if the
-// ticket was taken away before.
+// bind makes the budgets end the handshake by cancel instead of closing the connection under it. It reports false if
+// the ticket was taken away before.
 func (t *ticket) bind(cancel context.CancelFunc) bool {
 	if t == nil {
 		return true

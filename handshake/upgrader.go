@@ -28,8 +28,9 @@ type Config struct {
 	// Channels are the channels that sessions carry. Called once a connection.
 	Channels func() []muxer.Channel
 	Gates    []Gate
-	// Inspect, if set, sees every node info as it arrives, before it is judged: for diagnostics, and for crawlers that do not know the network yet.
-	// It is called concurrently, on the connection's goroutine, must not block, and may keep Visitor.Info.
+	// Inspect, if set, sees every node info as it arrives, before it is judged: for diagnostics, and for crawlers that
+	// do not know the network yet. It is called concurrently, on the connection's goroutine, must not block, and may
+	// keep Visitor.Info.
 	Inspect func(Visitor)
 	Timeout time.Duration // all stages together; 0 means 5 s
 	Limits  Limits
@@ -78,10 +79,11 @@ func NewUpgrader(cfg Config) (*Upgrader, error) {
 // Timeout bounds all stages of a handshake together.
 func (u *Upgrader) Timeout() time.Duration { return u.cfg.Timeout }
 
-// Admit is the transport.Admit of our listeners: it takes a ticket of the inbound budgets for a raw connection. It looks
-// first at the rate of the remote's IP, then at what is in flight from it and in all, then asks the gates at AtAccept.
-// When only the budget of all is spent, the source that holds the most loses a ticket to a newcomer from a source that
-// holds fewer: so a few sources that are silent, or slow, never keep the others out. Its errors are *Refusal.
+// Admit returns the transport.Admit of our listeners: it takes a ticket of the inbound budgets for a raw connection. It
+// looks first at the rate of the remote's IP, then at what is in flight from it and in all, then asks the gates at
+// AtAccept. When only the budget of all is spent, the source that holds the most loses a ticket to a newcomer from a
+// source that holds fewer: so a few sources that are silent, or slow, never keep the others out. Its errors are
+// *Refusal.
 func (u *Upgrader) Admit(conn transport.Conn) (transport.Ticket, error) {
 	t := &ticket{budgets: u.budgets, conn: conn}
 	full, err := u.budgets.take(t, sourceOf(conn.RemoteIP()), time.Now())
@@ -108,8 +110,8 @@ func (u *Upgrader) Admit(conn transport.Conn) (transport.Ticket, error) {
 	return t, nil
 }
 
-// Inbound does the listening side's handshake on conn and releases t, whatever happens. t is what Admit returned for this
-// connection. Its errors are *StageError or *Refusal; the connection is closed then.
+// Inbound does the listening side's handshake on conn and releases t, whatever happens. t is what Admit returned for
+// this connection. Its errors are *StageError or *Refusal; the connection is closed then.
 func (u *Upgrader) Inbound(ctx context.Context, conn transport.Conn, t transport.Ticket) (*Link, error) {
 	defer t.Release()
 	own, ok := t.(*ticket)
@@ -121,9 +123,10 @@ func (u *Upgrader) Inbound(ctx context.Context, conn transport.Conn, t transport
 	return u.upgrade(ctx, a, u.recognize)
 }
 
-// Outbound does the dialing side's handshake. transportTook, how long the dial took, is recorded as the first stage. Its errors are *StageError or
-// *Refusal; the connection is closed then.
-func (u *Upgrader) Outbound(ctx context.Context, raw transport.Conn, addr transport.Address, transportTook time.Duration) (*Link, error) {
+// Outbound does the dialing side's handshake. transportTook, how long the dial took, is recorded as the first stage.
+// Its errors are *StageError or *Refusal; the connection is closed then.
+func (u *Upgrader) Outbound(ctx context.Context, raw transport.Conn, addr transport.Address,
+	transportTook time.Duration) (*Link, error) {
 	a := &Attempt{Conn: raw, Side: muxer.Dialer, Dialed: addr, Want: addr.ID()}
 	a.stages = append(make([]Stage, 0, 4), Stage{StageTransport, transportTook})
 	return u.upgrade(ctx, a, func(a *Attempt) (Wire, error) {
@@ -135,14 +138,15 @@ func (u *Upgrader) Outbound(ctx context.Context, raw transport.Conn, addr transp
 }
 
 // upgrade does a handshake under one deadline and closes the connection unless it succeeds.
-func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt) (Wire, error)) (link *Link, err error) {
+func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt) (Wire, error)) (link *Link,
+	err error) {
 	raw := a.Conn
 	began := time.Now()
 	deadline := began.Add(u.cfg.Timeout)
 	shake, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	// Closing ends whatever read or write the wire is blocked in. No goroutine waits for it. That the time is over, a connection's own deadline tells as well, if it has
-	// one: an error of setting it is that of a dead connection.
+	// Closing ends whatever read or write the wire is blocked in. No goroutine waits for it. That the time is over, a
+	// connection's own deadline tells as well, if it has one: an error of setting it is that of a dead connection.
 	end := func() {
 		cancel()
 		_ = raw.Close()
@@ -166,7 +170,8 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 	a.u, a.last, a.stage = u, began, StageSecurity
 	defer func() {
 		if r := recover(); r != nil {
-			u.cfg.Logger.Error("a handshake panicked", slog.Any("panic", r), slog.Any("remote", raw.RemoteMultiaddr()), slog.String("stack", string(debug.Stack())))
+			u.cfg.Logger.Error("a handshake panicked", slog.Any("panic", r), slog.Any("remote", raw.RemoteMultiaddr()),
+				slog.String("stack", string(debug.Stack())))
 			link, err = nil, Fail(a.stage, muxer.CodeUnknown, fmt.Errorf("the wire panicked: %v", r))
 		}
 		held := a.ticket.finish()
@@ -236,18 +241,19 @@ func (u *Upgrader) recognize(a *Attempt) (Wire, error) {
 	return nil, Fail(StageSecurity, muxer.CodeProtocolError, err)
 }
 
-// hint says what a stray client probably is.
+// hint returns what a stray client probably is.
 func hint(prefix []byte) string {
 	switch {
 	case prefix[0] == 0x16:
 		return " (this looks like plain TLS)"
-	case len(prefix) > 3 && (string(prefix[:4]) == "GET " || string(prefix[:4]) == "POST" || string(prefix[:4]) == "PRI "):
+	case len(prefix) > 3 && (string(prefix[:4]) == "GET " || string(prefix[:4]) == "POST" ||
+		string(prefix[:4]) == "PRI "):
 		return " (this looks like HTTP)"
 	}
 	return ""
 }
 
-// wireFor is the first wire that can work on the connection and, when we dialed it, on its address.
+// wireFor returns the first wire that can work on the connection and, when we dialed it, on its address.
 func (u *Upgrader) wireFor(a *Attempt) (Wire, error) {
 	for _, w := range u.cfg.Wires {
 		if (a.Side == muxer.Listener || w.CanDial(a.Dialed)) && (a.Bytes != nil || w.Recognizes(nil)) {

@@ -67,7 +67,8 @@ func TestSilenceEndsAtTheDeadline(t *testing.T) {
 			if took := time.Since(began); took != timeout {
 				t.Errorf("after %d bytes: ended after %v", sent, took)
 			}
-			if stage, code := failure(t, err); stage != StageSecurity || code != muxer.CodeTimeout || !errors.Is(err, context.DeadlineExceeded) {
+			if stage, code := failure(t, err); stage != StageSecurity || code != muxer.CodeTimeout ||
+				!errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("after %d bytes: %v", sent, err)
 			}
 			if !strings.Contains(err.Error(), "5s (limits.handshake_timeout)") {
@@ -82,7 +83,8 @@ func TestSilenceEndsAtTheDeadline(t *testing.T) {
 }
 
 func TestTrickledBytes(t *testing.T) {
-	for pause, want := range map[time.Duration]muxer.Code{100 * time.Millisecond: muxer.CodeUnknown, 200 * time.Millisecond: muxer.CodeTimeout} {
+	for pause, want := range map[time.Duration]muxer.Code{100 * time.Millisecond: muxer.CodeUnknown,
+		200 * time.Millisecond: muxer.CodeTimeout} {
 		synctest.Test(t, func(t *testing.T) {
 			u := newUpgrader(t, fakeConfig(ourKey))
 			remote, ours := pipe("/ip4/10.0.0.1")
@@ -119,7 +121,8 @@ func TestHangUp(t *testing.T) {
 		_, _ = remote.Write(append([]byte{0x22}, remoteKey.Public().Raw()...)[:sent])
 		remote.Close()
 		_, err := inbound(u, ours)
-		if stage, code := failure(t, err); stage != StageSecurity || code != muxer.CodeRemoteClosed && code != muxer.CodeTransport {
+		if stage, code := failure(t, err); stage != StageSecurity || code != muxer.CodeRemoteClosed &&
+			code != muxer.CodeTransport {
 			t.Errorf("after %d bytes: %v", sent, err)
 		}
 		unused(t, u)
@@ -138,7 +141,8 @@ func TestCancelled(t *testing.T) {
 		}
 		began := time.Now()
 		_, err = u.Inbound(ctx, ours, ticket)
-		if _, code := failure(t, err); code != muxer.CodeRequested || !errors.Is(err, context.Canceled) || time.Since(began) != time.Second {
+		if _, code := failure(t, err); code != muxer.CodeRequested || !errors.Is(err, context.Canceled) ||
+			time.Since(began) != time.Second {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 		unused(t, u)
@@ -148,7 +152,8 @@ func TestCancelled(t *testing.T) {
 		ctx, cancel = context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_, err = u.Outbound(ctx, ours, address(t, "10.0.0.1:1"), 0)
-		if _, code := failure(t, err); code != muxer.CodeTimeout || !strings.Contains(err.Error(), "within 1s") || strings.Contains(err.Error(), keyTimeout) {
+		if _, code := failure(t, err); code != muxer.CodeTimeout || !strings.Contains(err.Error(), "within 1s") ||
+			strings.Contains(err.Error(), keyTimeout) {
 			t.Error(err)
 		}
 	})
@@ -167,7 +172,8 @@ func TestTimeoutIsConfigured(t *testing.T) {
 	})
 }
 
-// A wire that does not notice the end of its context has its connection closed all the same, and one that succeeds too late has failed.
+// A wire that does not notice the end of its context has its connection closed all the same, and one that succeeds too
+// late has failed.
 func TestTheUpgraderClosesConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		late := &securedWire{fakeWire{name: "late", key: ourKey}}
@@ -227,7 +233,8 @@ func TestPeek(t *testing.T) {
 			_, _ = io.WriteString(remote, text[:first])
 			c := NewPeekConn(ours)
 			prefix, err := c.Peek()
-			if err != nil || !strings.HasPrefix(text, string(prefix)) || len(prefix) == 0 || c.Buffered() != len(prefix) {
+			if err != nil || !strings.HasPrefix(text, string(prefix)) || len(prefix) == 0 ||
+				c.Buffered() != len(prefix) {
 				t.Fatalf("%q, %d buffered: %v", prefix, c.Buffered(), err)
 			}
 			_, _ = io.WriteString(remote, text[first:])
@@ -257,9 +264,13 @@ func (emptyReads) Read([]byte) (int, error) { return 0, nil }
 func TestWireThatPanicsOrMakesNothing(t *testing.T) {
 	var log strings.Builder
 	for name, wire := range map[string]*fakeWire{
-		"panicked":   {name: "comet", first: 0x22, key: ourKey, before: func(context.Context, *Attempt) error { panic("boom") }},
+		"panicked": {name: "comet", first: 0x22, key: ourKey, before: func(context.Context, *Attempt) error {
+			panic("boom")
+		}},
 		"no session": {name: "comet", first: 0x22, key: ourKey, none: true},
-		"plain":      {name: "comet", first: 0x22, key: ourKey, before: func(context.Context, *Attempt) error { return errors.New("plain error") }},
+		"plain": {name: "comet", first: 0x22, key: ourKey, before: func(context.Context, *Attempt) error {
+			return errors.New("plain error")
+		}},
 	} {
 		cfg := fakeConfig(ourKey, wire)
 		cfg.Logger = textLogger(&log)
@@ -267,7 +278,8 @@ func TestWireThatPanicsOrMakesNothing(t *testing.T) {
 		remote, ours := pipe("/ip4/10.0.0.1")
 		talk(remote, remoteKey)
 		_, err := inbound(u, ours)
-		if stage, code := failure(t, err); code != muxer.CodeUnknown || stage == "" || !strings.Contains(err.Error(), name) {
+		if stage, code := failure(t, err); code != muxer.CodeUnknown || stage == "" ||
+			!strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if !ours.IsClosed() {
@@ -352,7 +364,8 @@ func TestBadConfig(t *testing.T) {
 
 func TestTransportNames(t *testing.T) {
 	for text, want := range map[string]string{
-		"/ip4/1.2.3.4/tcp/5": "tcp", "/ip6/::1/udp/5/quic-v1": "quic", "/memory/7": "memory", "/ip4/1.2.3.4/udp/5": "udp", "/ip4/1.2.3.4/tcp/5/ws": "tcp",
+		"/ip4/1.2.3.4/tcp/5": "tcp", "/ip6/::1/udp/5/quic-v1": "quic", "/memory/7": "memory",
+		"/ip4/1.2.3.4/udp/5": "udp", "/ip4/1.2.3.4/tcp/5/ws": "tcp",
 	} {
 		if got := transportOf(address(t, text).Multiaddr()); got != want {
 			t.Errorf("%s: %s", text, got)

@@ -8,8 +8,8 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// MaxAddressText bounds the text of an address, in bytes. The longest useful form (a host name of 253 bytes, a port, quic-v1 and
-// a peer id) has about 340.
+// MaxAddressText bounds the text of an address, in bytes. The longest useful form (a host name of 253 bytes, a port,
+// quic-v1 and a peer id) has about 340.
 const MaxAddressText = 512
 
 // The wires that an address can ask for: see Address.Wire.
@@ -18,9 +18,9 @@ const (
 	WireLibp2p = "libp2p"
 )
 
-// Address is where a node can be reached, and who is expected there. It is an immutable, comparable value (a map key); the zero
-// Address is no address. Its text is a canonical multiaddr whose last component names the node:
-// /mconn/<40 hex> asks for the comet wire, /p2p/<peer id> for libp2p, none leaves both open.
+// Address is where a node can be reached, and who is expected there. It is an immutable, comparable value (a map key);
+// the zero Address is no address. Its text is a canonical multiaddr whose last component names the node: /mconn/<40
+// hex> asks for the comet wire, /p2p/<peer id> for libp2p, none leaves both open.
 //
 // Two addresses are equal exactly if their texts are: parsing normalises letter case, number and IP forms and old
 // names of components. Host names are kept as names. The accepted forms are:
@@ -32,8 +32,9 @@ const (
 //
 // where [/...] are further components that go-multiaddr knows (tls, ws, sni, ...), other than hosts, paths and relays.
 //
-// Most addresses that a node hears of lead to an IP and a TCP port, and name a node by 40 hex digits. These have a fixed size (see Pack), point to nothing, and
-// make their text each time when they are asked for it. Others hold one allocation of about their text's size.
+// Most addresses that a node hears of lead to an IP and a TCP port, and name a node by 40 hex digits. These have a
+// fixed size (see Pack), point to nothing, and make their text each time when they are asked for it. Others hold one
+// allocation of about their text's size.
 type Address struct {
 	packed Packed
 	plain  bool // packed is all there is
@@ -41,7 +42,8 @@ type Address struct {
 	text   string // id is part of it, or of the same memory
 }
 
-// ParseAddress reads a multiaddr, CometBFT's id@host:port, or a URL mconn://id@host:port. Its error is an *AddressError.
+// ParseAddress reads a multiaddr, CometBFT's id@host:port, or a URL mconn://id@host:port. Its error is an
+// *AddressError.
 func ParseAddress(s string) (Address, error) {
 	var buf [usualText]byte
 	p := parser{out: buf[:0]}
@@ -61,13 +63,14 @@ func ParseListen(s string) (ma.Multiaddr, error) {
 	return p.address().Multiaddr(), nil
 }
 
-// NewAddress makes an address of a multiaddr and a node: a node id of 40 hex digits (then the address asks for the comet wire), a libp2p
-// peer id (then for libp2p), or "" (then the address keeps the node that m names, if any). When both name a node they must name the same.
-// Its error is an *AddressError.
+// NewAddress makes an address of a multiaddr and a node: a node id of 40 hex digits (then the address asks for the
+// comet wire), a libp2p peer id (then for libp2p), or "" (then the address keeps the node that m names, if any). When
+// both name a node they must name the same. Its error is an *AddressError.
 func NewAddress(m ma.Multiaddr, node string) (Address, error) {
 	text := m.String()
 	if node != "" && len(m) > 0 {
-		if last := m[len(m)-1].Code(); last != ma.P_P2P && last != MconnCode { // it names none: what is usual, and read once
+		// it names none: what is usual, and read once
+		if last := m[len(m)-1].Code(); last != ma.P_P2P && last != MconnCode {
 			return ParseAddress(text + nodePart(node))
 		}
 	}
@@ -77,13 +80,15 @@ func NewAddress(m ma.Multiaddr, node string) (Address, error) {
 	}
 	b, err := a.WithNode(node)
 	if err == nil && a.HasID() && a.ID() != b.ID() {
-		return Address{}, &AddressError{Text: text, Part: "node " + strconv.Quote(node), Want: "the same node as in the address"}
+		return Address{}, &AddressError{Text: text, Part: "node " + strconv.Quote(node),
+			Want: "the same node as in the address"}
 	}
 	return b, err
 }
 
-// CometAddress makes the address /ip4|ip6|dns/HOST/tcp/PORT/mconn/ID out of its parts, as CometBFT tells them to its peers. host is
-// an IP address (without brackets) or a host name; an empty id leaves the node and the wire open. Its error is an *AddressError.
+// CometAddress makes the address /ip4|ip6|dns/HOST/tcp/PORT/mconn/ID out of its parts, as CometBFT tells them to its
+// peers. host is an IP address (without brackets) or a host name; an empty id leaves the node and the wire open. Its
+// error is an *AddressError.
 func CometAddress(id NodeID, host string, port uint16) (Address, error) {
 	var buf [usualText]byte
 	p := parser{out: buf[:0]}
@@ -97,8 +102,8 @@ func CometAddress(id NodeID, host string, port uint16) (Address, error) {
 	return p.address(), nil
 }
 
-// WithNode is the address with another node component: node is a node id of 40 hex digits (asks for the comet wire), a libp2p
-// peer id (asks for libp2p), or "" (names none). Its error is an *AddressError.
+// WithNode returns the address with another node component: node is a node id of 40 hex digits (asks for the comet
+// wire), a libp2p peer id (asks for libp2p), or "" (names none). Its error is an *AddressError.
 func (a Address) WithNode(node string) (Address, error) {
 	where := a.where()
 	if node == "" {
@@ -113,7 +118,7 @@ func (a Address) WithNode(node string) (Address, error) {
 // At says that the address is where a multiaddr without a node, in canonical form, leads to.
 func (a Address) At(where string) bool { return !a.IsZero() && a.where() == where }
 
-// nodePart is the component that names a node.
+// nodePart returns the component that names a node.
 func nodePart(node string) string { return nodeKind(node) + node }
 
 func nodeKind(node string) string {
@@ -123,7 +128,7 @@ func nodeKind(node string) string {
 	return "/p2p/"
 }
 
-// ID is the node id expected there; "" when the address names none.
+// ID returns the node id expected there; "" when the address names none.
 func (a Address) ID() NodeID {
 	if a.plain {
 		return NodeIDFromBytes(a.packed.Node)
@@ -139,14 +144,15 @@ func (a Address) Is(id NodeID) bool {
 	if !a.plain {
 		return a.id == id
 	}
-	if len(id) != 2*NodeIDSize || id[0] != hexDigits[a.packed.Node[0]>>4] || id[1] != hexDigits[a.packed.Node[0]&15] { // as with nearly all others
+	// as with nearly all others
+	if len(id) != 2*NodeIDSize || id[0] != hexDigits[a.packed.Node[0]>>4] || id[1] != hexDigits[a.packed.Node[0]&15] {
 		return false
 	}
 	raw, ok := id.Bytes()
 	return ok && raw == a.packed.Node
 }
 
-// String is the canonical multiaddr with the node component; "" for the zero Address.
+// String returns the canonical multiaddr with the node component; "" for the zero Address.
 func (a Address) String() string {
 	if a.plain {
 		var room [mostText]byte
@@ -158,7 +164,7 @@ func (a Address) String() string {
 // IsZero says that this is no address.
 func (a Address) IsZero() bool { return !a.plain && a.text == "" }
 
-// Wire is the wire that the address asks for: WireComet after /mconn/, WireLibp2p after /p2p/, "" when it is open.
+// Wire returns the wire that the address asks for: WireComet after /mconn/, WireLibp2p after /p2p/, "" when it is open.
 func (a Address) Wire() string {
 	switch {
 	case a.plain:
@@ -182,7 +188,7 @@ func (a Address) isMconn() bool {
 	return i > 0 && a.text[i:i+len(mconnPart)] == mconnPart
 }
 
-// where is the text without the node component.
+// where returns the text without the node component.
 func (a Address) where() string {
 	switch {
 	case a.plain:
@@ -196,7 +202,8 @@ func (a Address) where() string {
 	return a.text[:strings.LastIndex(a.text, "/p2p/")]
 }
 
-// PeerID is the libp2p peer id that the address names, in base58; "" when it names none (or a node id of 40 hex digits).
+// PeerID returns the libp2p peer id that the address names, in base58; "" when it names none (or a node id of 40 hex
+// digits).
 func (a Address) PeerID() string {
 	if a.Wire() != WireLibp2p {
 		return ""
@@ -204,7 +211,7 @@ func (a Address) PeerID() string {
 	return a.text[len(a.where())+len("/p2p/"):]
 }
 
-// Multiaddr is what a transport dials: the address without the node component; nil for the zero Address.
+// Multiaddr returns what a transport dials: the address without the node component; nil for the zero Address.
 func (a Address) Multiaddr() ma.Multiaddr {
 	if a.IsZero() {
 		return nil
@@ -216,7 +223,8 @@ func (a Address) Multiaddr() ma.Multiaddr {
 	return m
 }
 
-// split is the first component of an address that is not plain, and its value: "dns", "example.org", and what follows.
+// split returns the first component of an address that is not plain, and its value: "dns", "example.org", and what
+// follows.
 func (a Address) split() (kind, value, rest string) {
 	if a.text == "" {
 		return "", "", ""
@@ -226,7 +234,7 @@ func (a Address) split() (kind, value, rest string) {
 	return kind, value, rest
 }
 
-// Host is the IP address or host name; for a memory or Tor address the value of its first component.
+// Host returns the IP address or host name; for a memory or Tor address the value of its first component.
 func (a Address) Host() string {
 	if a.plain {
 		return a.packed.ip().String()
@@ -235,7 +243,7 @@ func (a Address) Host() string {
 	return host
 }
 
-// Port is the TCP or UDP port; 0 where the address has none.
+// Port returns the TCP or UDP port; 0 where the address has none.
 func (a Address) Port() int {
 	if a.plain {
 		return int(a.packed.Port)
@@ -265,7 +273,7 @@ func (a Address) Network() string {
 	return kind
 }
 
-// IP is the IP address; false where the address has a name or none.
+// IP returns the IP address; false where the address has a name or none.
 func (a Address) IP() (netip.Addr, bool) {
 	if a.plain {
 		return a.packed.ip(), true
@@ -278,7 +286,7 @@ func (a Address) IP() (netip.Addr, bool) {
 	return ip, err == nil
 }
 
-// CometString is the address as CometBFT writes it, id@host:port (host:port when the node is open): "" where
+// CometString returns the address as CometBFT writes it, id@host:port (host:port when the node is open): "" where
 // it is not plain TCP or asks for another wire.
 func (a Address) CometString() string {
 	if a.plain {

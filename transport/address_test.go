@@ -38,22 +38,28 @@ func TestParseAddress(t *testing.T) {
 	}{
 		// multiaddrs
 		{in: "/ip4/1.2.3.4/tcp/26656/mconn/" + hexID, id: hexID, wire: WireComet, comet: hexID + "@1.2.3.4:26656"},
-		{in: "/ip4/1.2.3.4/tcp/26656/mconn/" + hexUp, text: "/ip4/1.2.3.4/tcp/26656/mconn/" + hexID, id: hexID, wire: WireComet, comet: hexID + "@1.2.3.4:26656"},
+		{in: "/ip4/1.2.3.4/tcp/26656/mconn/" + hexUp, text: "/ip4/1.2.3.4/tcp/26656/mconn/" + hexID, id: hexID,
+			wire: WireComet, comet: hexID + "@1.2.3.4:26656"},
 		{in: "/ip4/1.2.3.4/tcp/26656", comet: "1.2.3.4:26656"},
 		{in: "/ip4/1.2.3.4/tcp/00080", text: "/ip4/1.2.3.4/tcp/80", comet: "1.2.3.4:80"},
-		{in: "/ip6/2001:DB8:0:0::1/tcp/1/mconn/" + hexID, text: "/ip6/2001:db8::1/tcp/1/mconn/" + hexID, id: hexID, wire: WireComet, comet: hexID + "@[2001:db8::1]:1"},
+		{in: "/ip6/2001:DB8:0:0::1/tcp/1/mconn/" + hexID, text: "/ip6/2001:db8::1/tcp/1/mconn/" + hexID, id: hexID,
+			wire: WireComet, comet: hexID + "@[2001:db8::1]:1"},
 		{in: "/ip6/::ffff:1.2.3.4/tcp/1", text: "/ip4/1.2.3.4/tcp/1", comet: "1.2.3.4:1"},
 		{in: "/ip6/::ffff:102:304/tcp/1", text: "/ip4/1.2.3.4/tcp/1", comet: "1.2.3.4:1"},
 		{in: "/ip6/::1.2.3.4/tcp/1", text: "/ip6/::102:304/tcp/1", comet: "[::102:304]:1"},
-		{in: "/dns4/Seed-1.Example.COM/tcp/26656", text: "/dns4/seed-1.example.com/tcp/26656", comet: "seed-1.example.com:26656"},
+		{in: "/dns4/Seed-1.Example.COM/tcp/26656", text: "/dns4/seed-1.example.com/tcp/26656",
+			comet: "seed-1.example.com:26656"},
 		{in: "/dns6/a.example./tcp/1", text: "/dns6/a.example/tcp/1", comet: "a.example:1"},
 		{in: "/dns/localhost/tcp/1/mconn/" + hexID, id: hexID, wire: WireComet, comet: hexID + "@localhost:1"},
 		{in: "/dns/node_0.xn--bcher-kva.example/tcp/1", comet: "node_0.xn--bcher-kva.example:1"},
 		{in: "/ip4/1.2.3.4/tcp/4001/p2p/" + edPeer, id: edID, wire: WireLibp2p},
-		{in: "/ip4/1.2.3.4/tcp/4001/ipfs/" + edPeer, text: "/ip4/1.2.3.4/tcp/4001/p2p/" + edPeer, id: edID, wire: WireLibp2p},
-		{in: "/ip4/1.2.3.4/tcp/4001/p2p/" + edCID, text: "/ip4/1.2.3.4/tcp/4001/p2p/" + edPeer, id: edID, wire: WireLibp2p},
+		{in: "/ip4/1.2.3.4/tcp/4001/ipfs/" + edPeer, text: "/ip4/1.2.3.4/tcp/4001/p2p/" + edPeer, id: edID,
+			wire: WireLibp2p},
+		{in: "/ip4/1.2.3.4/tcp/4001/p2p/" + edCID, text: "/ip4/1.2.3.4/tcp/4001/p2p/" + edPeer, id: edID,
+			wire: WireLibp2p},
 		{in: "/ip4/1.2.3.4/tcp/4001/p2p/" + rsaPeer, id: rsaPeer, wire: WireLibp2p},
-		{in: "/ip4/1.2.3.4/tcp/4001/p2p/" + rsaCID, text: "/ip4/1.2.3.4/tcp/4001/p2p/" + rsaPeer, id: rsaPeer, wire: WireLibp2p},
+		{in: "/ip4/1.2.3.4/tcp/4001/p2p/" + rsaCID, text: "/ip4/1.2.3.4/tcp/4001/p2p/" + rsaPeer, id: rsaPeer,
+			wire: WireLibp2p},
 		{in: "/ip4/1.2.3.4/tcp/4001/p2p/" + secpPeer, id: secpPeer, wire: WireLibp2p},
 		{in: "/ip4/1.2.3.4/udp/4001/quic-v1/p2p/" + edPeer, id: edID, wire: WireLibp2p},
 		{in: "/ip4/1.2.3.4/udp/4001/quic-v1"},
@@ -62,20 +68,28 @@ func TestParseAddress(t *testing.T) {
 		{in: "/memory/7"},
 		{in: "/memory/007/mconn/" + hexID, text: "/memory/7/mconn/" + hexID, id: hexID, wire: WireComet},
 		{in: "/memory/18446744073709551615/p2p/" + edPeer, id: edID, wire: WireLibp2p},
-		{in: "/dnsaddr/Bootstrap.libp2p.io/p2p/" + rsaPeer, text: "/dnsaddr/bootstrap.libp2p.io/p2p/" + rsaPeer, id: rsaPeer, wire: WireLibp2p},
+		{in: "/dnsaddr/Bootstrap.libp2p.io/p2p/" + rsaPeer, text: "/dnsaddr/bootstrap.libp2p.io/p2p/" + rsaPeer,
+			id: rsaPeer, wire: WireLibp2p},
 		{in: "/onion3/" + onion3 + ":1234/mconn/" + hexID, id: hexID, wire: WireComet},
 		{in: "/onion3/" + strings.ToUpper(onion3) + ":1234", text: "/onion3/" + onion3 + ":1234"},
 		// CometBFT's
-		{in: hexID + "@1.2.3.4:26656", text: "/ip4/1.2.3.4/tcp/26656/mconn/" + hexID, id: hexID, wire: WireComet, comet: hexID + "@1.2.3.4:26656"},
-		{in: hexUp + "@Seed.Example.COM:26656", text: "/dns/seed.example.com/tcp/26656/mconn/" + hexID, id: hexID, wire: WireComet, comet: hexID + "@seed.example.com:26656"},
-		{in: hexID + "@[2001:db8::1]:1", text: "/ip6/2001:db8::1/tcp/1/mconn/" + hexID, id: hexID, wire: WireComet, comet: hexID + "@[2001:db8::1]:1"},
-		{in: hexID + "@[::ffff:1.2.3.4]:1", text: "/ip4/1.2.3.4/tcp/1/mconn/" + hexID, id: hexID, wire: WireComet, comet: hexID + "@1.2.3.4:1"},
+		{in: hexID + "@1.2.3.4:26656", text: "/ip4/1.2.3.4/tcp/26656/mconn/" + hexID, id: hexID, wire: WireComet,
+			comet: hexID + "@1.2.3.4:26656"},
+		{in: hexUp + "@Seed.Example.COM:26656", text: "/dns/seed.example.com/tcp/26656/mconn/" + hexID, id: hexID,
+			wire: WireComet, comet: hexID + "@seed.example.com:26656"},
+		{in: hexID + "@[2001:db8::1]:1", text: "/ip6/2001:db8::1/tcp/1/mconn/" + hexID, id: hexID, wire: WireComet,
+			comet: hexID + "@[2001:db8::1]:1"},
+		{in: hexID + "@[::ffff:1.2.3.4]:1", text: "/ip4/1.2.3.4/tcp/1/mconn/" + hexID, id: hexID, wire: WireComet,
+			comet: hexID + "@1.2.3.4:1"},
 		{in: "1.2.3.4:26656", text: "/ip4/1.2.3.4/tcp/26656", comet: "1.2.3.4:26656"},
 		{in: "localhost:1", text: "/dns/localhost/tcp/1", comet: "localhost:1"},
 		// URLs
-		{in: "mconn://" + hexID + "@1.2.3.4:26656", text: "/ip4/1.2.3.4/tcp/26656/mconn/" + hexID, id: hexID, wire: WireComet, comet: hexID + "@1.2.3.4:26656"},
-		{in: "MConn://" + hexID + "@a.example:1", text: "/dns/a.example/tcp/1/mconn/" + hexID, id: hexID, wire: WireComet, comet: hexID + "@a.example:1"},
-		{in: "tcp://" + hexID + "@1.2.3.4:1", text: "/ip4/1.2.3.4/tcp/1/mconn/" + hexID, id: hexID, wire: WireComet, comet: hexID + "@1.2.3.4:1"},
+		{in: "mconn://" + hexID + "@1.2.3.4:26656", text: "/ip4/1.2.3.4/tcp/26656/mconn/" + hexID, id: hexID,
+			wire: WireComet, comet: hexID + "@1.2.3.4:26656"},
+		{in: "MConn://" + hexID + "@a.example:1", text: "/dns/a.example/tcp/1/mconn/" + hexID, id: hexID,
+			wire: WireComet, comet: hexID + "@a.example:1"},
+		{in: "tcp://" + hexID + "@1.2.3.4:1", text: "/ip4/1.2.3.4/tcp/1/mconn/" + hexID, id: hexID, wire: WireComet,
+			comet: hexID + "@1.2.3.4:1"},
 		{in: "tcp://0.0.0.0:26656", text: "/ip4/0.0.0.0/tcp/26656", comet: "0.0.0.0:26656"},
 	} {
 		a, err := ParseAddress(test.in)
@@ -101,7 +115,8 @@ func checkAddress(t *testing.T, a Address) {
 	if again, err := ParseAddress(text); err != nil || again != a {
 		t.Errorf("%q parses to %q, %v", text, again, err)
 	}
-	if !a.Is(a.ID()) || a.Is("") == a.HasID() || a.HasID() != (a.ID() != "") || a.HasID() && (a.Is(a.ID()[1:]) || a.Is(a.ID()[:len(a.ID())-1]+"!")) {
+	if !a.Is(a.ID()) || a.Is("") == a.HasID() || a.HasID() != (a.ID() != "") || a.HasID() &&
+		(a.Is(a.ID()[1:]) || a.Is(a.ID()[:len(a.ID())-1]+"!")) {
 		t.Errorf("%q is of %q", text, a.ID())
 	}
 	if raw, ok := a.ID().Bytes(); ok {
@@ -123,7 +138,8 @@ func checkAddress(t *testing.T, a Address) {
 	if dial == nil {
 		t.Fatalf("%q has no multiaddr", text)
 	}
-	if node := strings.TrimPrefix(text, dial.String()); a.ID() == "" && node != "" || a.ID() != "" && !strings.HasPrefix(node, "/mconn/") && !strings.HasPrefix(node, "/p2p/") {
+	if node := strings.TrimPrefix(text, dial.String()); a.ID() == "" && node != "" || a.ID() != "" &&
+		!strings.HasPrefix(node, "/mconn/") && !strings.HasPrefix(node, "/p2p/") {
 		t.Errorf("%q is %q to a transport", text, dial)
 	}
 	if b, err := NewAddress(m, ""); err != nil || b != a {
@@ -352,8 +368,10 @@ func TestNewAddress(t *testing.T) {
 
 func TestZeroAddress(t *testing.T) {
 	var a Address
-	if !a.IsZero() || a.String() != "" || a.ID() != "" || a.Wire() != "" || a.PeerID() != "" || a.Multiaddr() != nil || a.Host() != "" ||
-		a.Port() != 0 || a.Network() != "" || a.CometString() != "" || a.IsRoutable() || a.IsLoopback() || a.IsPrivate() {
+	if !a.IsZero() || a.String() != "" || a.ID() != "" || a.Wire() != "" || a.PeerID() != "" || a.Multiaddr() != nil ||
+		a.Host() != "" ||
+		a.Port() != 0 || a.Network() != "" || a.CometString() != "" || a.IsRoutable() || a.IsLoopback() ||
+		a.IsPrivate() {
 		t.Error("the zero address is something")
 	}
 	if _, ok := a.IP(); ok {
@@ -381,14 +399,22 @@ func TestAddressJSON(t *testing.T) {
 
 func TestScope(t *testing.T) {
 	for in, want := range map[string]string{
-		"/ip4/127.0.0.1/tcp/1": "loopback", "/ip4/127.9.9.9/tcp/1": "loopback", "/ip6/::1/tcp/1": "loopback", "/dns/localhost/tcp/1": "loopback",
-		"/dns/a.localhost/tcp/1": "loopback", "/memory/1": "loopback", "/ip4/0.0.0.0/tcp/1": "loopback", "/ip6/::/tcp/1": "loopback",
-		"/ip4/10.1.2.3/tcp/1": "private", "/ip4/172.31.0.1/tcp/1": "private", "/ip4/192.168.0.1/tcp/1": "private", "/ip4/169.254.1.1/tcp/1": "private",
-		"/ip4/100.64.0.1/tcp/1": "private", "/ip6/fd00::1/tcp/1": "private", "/ip6/fe80::1/tcp/1": "private", "/dns/printer.local/tcp/1": "private",
-		"/ip4/8.8.8.8/tcp/1": "routable", "/ip4/172.32.0.1/tcp/1": "routable", "/ip6/2600::1/tcp/1": "routable", "/ip6/::ffff:8.8.8.8/tcp/1": "routable",
-		"/dns/a.example/tcp/1": "routable", "/onion3/" + onion3 + ":1": "routable", "/dns/notlocalhost/tcp/1": "routable",
-		"/ip4/192.0.2.1/tcp/1": "none", "/ip4/224.0.0.1/tcp/1": "none", "/ip4/255.255.255.255/tcp/1": "none", "/ip4/0.1.2.3/tcp/1": "none",
-		"/ip6/2001:db8::1/tcp/1": "none", "/ip6/ff02::1/tcp/1": "none", "/ip6/2002::1/tcp/1": "none", "/ip4/240.0.0.1/tcp/1": "none",
+		"/ip4/127.0.0.1/tcp/1": "loopback", "/ip4/127.9.9.9/tcp/1": "loopback", "/ip6/::1/tcp/1": "loopback",
+		"/dns/localhost/tcp/1":   "loopback",
+		"/dns/a.localhost/tcp/1": "loopback", "/memory/1": "loopback", "/ip4/0.0.0.0/tcp/1": "loopback",
+		"/ip6/::/tcp/1":       "loopback",
+		"/ip4/10.1.2.3/tcp/1": "private", "/ip4/172.31.0.1/tcp/1": "private", "/ip4/192.168.0.1/tcp/1": "private",
+		"/ip4/169.254.1.1/tcp/1": "private",
+		"/ip4/100.64.0.1/tcp/1":  "private", "/ip6/fd00::1/tcp/1": "private", "/ip6/fe80::1/tcp/1": "private",
+		"/dns/printer.local/tcp/1": "private",
+		"/ip4/8.8.8.8/tcp/1":       "routable", "/ip4/172.32.0.1/tcp/1": "routable", "/ip6/2600::1/tcp/1": "routable",
+		"/ip6/::ffff:8.8.8.8/tcp/1": "routable",
+		"/dns/a.example/tcp/1":      "routable", "/onion3/" + onion3 + ":1": "routable",
+		"/dns/notlocalhost/tcp/1": "routable",
+		"/ip4/192.0.2.1/tcp/1":    "none", "/ip4/224.0.0.1/tcp/1": "none", "/ip4/255.255.255.255/tcp/1": "none",
+		"/ip4/0.1.2.3/tcp/1":     "none",
+		"/ip6/2001:db8::1/tcp/1": "none", "/ip6/ff02::1/tcp/1": "none", "/ip6/2002::1/tcp/1": "none",
+		"/ip4/240.0.0.1/tcp/1": "none",
 	} {
 		a, err := ParseAddress(in)
 		if err != nil {
@@ -413,8 +439,9 @@ func TestScope(t *testing.T) {
 
 func TestGroup(t *testing.T) {
 	for in, want := range map[string]string{
-		"/ip4/1.2.3.4/tcp/1": "1.2.0.0/16", "/ip6/2001:db8:1::1/udp/1": "2001:db8::/32", "/dns4/a.example/tcp/1": "dns/a.example",
-		"/dns/a.example/udp/9": "dns/a.example", "/memory/1": "memory/1",
+		"/ip4/1.2.3.4/tcp/1": "1.2.0.0/16", "/ip6/2001:db8:1::1/udp/1": "2001:db8::/32",
+		"/dns4/a.example/tcp/1": "dns/a.example",
+		"/dns/a.example/udp/9":  "dns/a.example", "/memory/1": "memory/1",
 	} {
 		if a, err := ParseAddress(in); err != nil || a.Group() != want {
 			t.Errorf("the group of %s is %s, %v", in, a.Group(), err)
@@ -444,7 +471,8 @@ func TestMconnComponent(t *testing.T) {
 
 // TestAddressSize: a million are held.
 func TestAddressSize(t *testing.T) {
-	for _, in := range []string{"/ip4/123.123.123.123/tcp/26656/mconn/" + hexID, "/ip4/1.2.3.4/tcp/4001/p2p/" + edPeer, hexID + "@1.2.3.4:26656"} {
+	for _, in := range []string{"/ip4/123.123.123.123/tcp/26656/mconn/" + hexID, "/ip4/1.2.3.4/tcp/4001/p2p/" + edPeer,
+		hexID + "@1.2.3.4:26656"} {
 		if n := testing.AllocsPerRun(100, func() { ParseAddress(in) }); n > 4 {
 			t.Errorf("ParseAddress(%q) allocates %v times", in, n)
 		}
@@ -452,13 +480,16 @@ func TestAddressSize(t *testing.T) {
 }
 
 func TestAt(t *testing.T) {
-	const node, peer = "0123456789abcdef0123456789abcdef01234567", "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
-	for _, text := range []string{"/ip4/1.2.3.4/tcp/5", "/ip4/1.2.3.4/tcp/5/mconn/" + node, "/ip4/1.2.3.4/tcp/5/p2p/" + peer} {
+	const node, peer = "0123456789abcdef0123456789abcdef01234567",
+		"12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
+	for _, text := range []string{"/ip4/1.2.3.4/tcp/5", "/ip4/1.2.3.4/tcp/5/mconn/" + node,
+		"/ip4/1.2.3.4/tcp/5/p2p/" + peer} {
 		a, err := ParseAddress(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !a.At("/ip4/1.2.3.4/tcp/5") || a.At("/ip4/1.2.3.4/tcp/6") || a.At("/ip4/1.2.3.4/tcp/5/") || a.At("") || (Address{}).At("") {
+		if !a.At("/ip4/1.2.3.4/tcp/5") || a.At("/ip4/1.2.3.4/tcp/6") || a.At("/ip4/1.2.3.4/tcp/5/") || a.At("") ||
+			(Address{}).At("") {
 			t.Errorf("%s: At", text)
 		}
 		for _, n := range []string{"", node, peer} {

@@ -382,7 +382,8 @@ func (p *parser) further(name, value string) *AddressError {
 		return wrongValue("component", name, "one that go-multiaddr knows")
 	case name == "p2p-circuit":
 		return wrongValue("component", name, "a direct address (relays are not supported)")
-	case proto.Path, name == "ip6zone", name == "ipcidr", name == "onion", name == "onion3", name == "garlic32", name == "garlic64":
+	case proto.Path, name == "ip6zone", name == "ipcidr", name == "onion", name == "onion3", name == "garlic32",
+		name == "garlic64":
 		return wrongValue("component", name, "the node, or nothing")
 	}
 	return p.append(name, value)

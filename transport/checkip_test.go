@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// Whatever IP the context's check refuses is not dialed, be it named or what a host name leads to; others of the name are.
+// Whatever IP the context's check refuses is not dialed, be it named or what a host name leads to; others of the name
+// are.
 func TestDialTargetAsksAboutEachIP(t *testing.T) {
 	refusal := errors.New("refused")
 	bad := netip.MustParseAddr("10.0.0.1")
@@ -32,8 +33,10 @@ func TestDialTargetAsksAboutEachIP(t *testing.T) {
 		{"an IP, mapped", Target{IP: netip.MustParseAddr("::ffff:10.0.0.1").Unmap(), Port: 1}, nil, ctx, nil},
 		{"another IP", Target{IP: netip.MustParseAddr("10.0.0.2"), Port: 1}, nil, ctx, []string{"10.0.0.2"}},
 		{"a name", Target{Network: "ip", Host: "a.example", Port: 1}, []string{"10.0.0.1"}, ctx, nil},
-		{"a name with two IPs", Target{Network: "ip", Host: "a.example", Port: 1}, []string{"10.0.0.1", "10.0.0.2"}, ctx, []string{"10.0.0.2"}},
-		{"a name with three IPs", Target{Network: "ip", Host: "a.example", Port: 1}, []string{"::1", "::ffff:10.0.0.1", "10.0.0.2"}, ctx, []string{"10.0.0.2", "::1"}},
+		{"a name with two IPs", Target{Network: "ip", Host: "a.example", Port: 1}, []string{"10.0.0.1", "10.0.0.2"},
+			ctx, []string{"10.0.0.2"}},
+		{"a name with three IPs", Target{Network: "ip", Host: "a.example", Port: 1},
+			[]string{"::1", "::ffff:10.0.0.1", "10.0.0.2"}, ctx, []string{"10.0.0.2", "::1"}},
 		{"nobody asks", Target{IP: bad, Port: 1}, nil, t.Context(), []string{"10.0.0.1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -43,12 +46,13 @@ func TestDialTargetAsksAboutEachIP(t *testing.T) {
 			}
 			var mu sync.Mutex
 			var dialed []string
-			_, err := DialTarget(c.ctx, c.to, fakeResolver{ips: ips}, time.Millisecond, func(_ context.Context, to netip.AddrPort) (io.Closer, error) {
-				mu.Lock()
-				defer mu.Unlock()
-				dialed = append(dialed, to.Addr().String())
-				return nil, errors.New("nobody is there")
-			})
+			_, err := DialTarget(c.ctx, c.to, fakeResolver{ips: ips}, time.Millisecond,
+				func(_ context.Context, to netip.AddrPort) (io.Closer, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					dialed = append(dialed, to.Addr().String())
+					return nil, errors.New("nobody is there")
+				})
 			slices.Sort(dialed)
 			if !slices.Equal(dialed, c.want) || errors.Is(err, refusal) != (c.want == nil) || err == nil {
 				t.Fatalf("dialed %v, want %v: %v", dialed, c.want, err)

@@ -22,8 +22,9 @@ func (e *OpError) Error() string { return fmt.Sprintf("%s %s: %v", e.Op, e.Addr,
 // Unwrap gives the cause: a context's error, a syscall.Errno, ErrListenerClosed, ...
 func (e *OpError) Unwrap() error { return e.Err }
 
-// NewOpError wraps the error of an operation that ctx bounded. It takes the layers off that package net puts around an error and that
-// repeat what Op and Addr say; when ctx ended, or a deadline of ctx's stopped a system call just before ctx did, the cause is ctx's error.
+// NewOpError wraps the error of an operation that ctx bounded. It takes the layers off that package net puts around an
+// error and that repeat what Op and Addr say; when ctx ended, or a deadline of ctx's stopped a system call just before
+// ctx did, the cause is ctx's error.
 func NewOpError(ctx context.Context, op string, addr ma.Multiaddr, err error) *OpError {
 	switch {
 	case ctx.Err() != nil:

@@ -12,10 +12,14 @@ import (
 func FuzzParseAddress(f *testing.F) {
 	for _, seed := range []string{
 		"/ip4/1.2.3.4/tcp/26656/mconn/" + hexID, "/ip6/2001:db8::1/tcp/1/mconn/" + hexUp, "/ip6/::ffff:1.2.3.4/tcp/01",
-		"/dns4/Seed.Example.COM./tcp/26656", "/dns6/a/udp/1/quic-v1/p2p/" + edPeer, "/dns/a/tcp/1/ipfs/" + edCID, "/dnsaddr/a.example/p2p/" + rsaCID,
-		"/memory/7/p2p/" + secpPeer, "/onion3/" + onion3 + ":1234", "/ip4/1.2.3.4/tcp/443/tls/sni/a.example/ws", "/ip4/1.2.3.4/udp/1/quic-v1/webtransport",
-		hexID + "@1.2.3.4:26656", "mconn://" + hexID + "@[::1]:1", "tcp://a.example:1", "/ip4/1.2.3.4/tcp/1/http-path/a%2fb", "/ip6/fe80::1%1/tcp/1",
-		"/ip4/1.2.3.4/tcp/1/p2p/" + edPeer + "/p2p-circuit", "/unix/a", "/ip4/1.2.3.4/tcp/1/", "/garlic32/" + strings.Repeat("a", 52),
+		"/dns4/Seed.Example.COM./tcp/26656", "/dns6/a/udp/1/quic-v1/p2p/" + edPeer, "/dns/a/tcp/1/ipfs/" + edCID,
+		"/dnsaddr/a.example/p2p/" + rsaCID,
+		"/memory/7/p2p/" + secpPeer, "/onion3/" + onion3 + ":1234", "/ip4/1.2.3.4/tcp/443/tls/sni/a.example/ws",
+		"/ip4/1.2.3.4/udp/1/quic-v1/webtransport",
+		hexID + "@1.2.3.4:26656", "mconn://" + hexID + "@[::1]:1", "tcp://a.example:1",
+		"/ip4/1.2.3.4/tcp/1/http-path/a%2fb", "/ip6/fe80::1%1/tcp/1",
+		"/ip4/1.2.3.4/tcp/1/p2p/" + edPeer + "/p2p-circuit", "/unix/a", "/ip4/1.2.3.4/tcp/1/",
+		"/garlic32/" + strings.Repeat("a", 52),
 	} {
 		f.Add(seed)
 	}
@@ -29,7 +33,8 @@ func FuzzParseAddress(f *testing.F) {
 			return
 		}
 		checkAddress(t, a)
-		// Where go-multiaddr reads the input itself, it finds the same components, except for what we normalise further.
+		// Where go-multiaddr reads the input itself, it finds the same components, except for what we normalise
+		// further.
 		m, err := ma.NewMultiaddr(s)
 		if s[0] != '/' {
 			return
@@ -65,7 +70,8 @@ func FuzzParseAddress(f *testing.F) {
 
 // FuzzParseNodeID: what is accepted is canonical.
 func FuzzParseNodeID(f *testing.F) {
-	for _, seed := range []string{"", hexID, hexUp, edPeer, edCID, rsaPeer, rsaCID, secpPeer, "1" + edPeer, "k51qzi5uqu5dgutdk6i1ynyzgkqngpha5xpgia3a5qqp4jsh0u4csozksxel2r"} {
+	for _, seed := range []string{"", hexID, hexUp, edPeer, edCID, rsaPeer, rsaCID, secpPeer, "1" + edPeer,
+		"k51qzi5uqu5dgutdk6i1ynyzgkqngpha5xpgia3a5qqp4jsh0u4csozksxel2r"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -7,12 +7,13 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// MconnCode is the multicodec of the component /mconn/<40 hex>, which names a node that speaks the comet wire. It lies in the
-// range 0x300000-0x3fffff that the multicodec table keeps for private use: the component has no registered code, and
-// libp2p nodes never see it. The low bytes spell "mc".
+// MconnCode is the multicodec of the component /mconn/<40 hex>, which names a node that speaks the comet wire. It lies
+// in the range 0x300000-0x3fffff that the multicodec table keeps for private use: the component has no registered code,
+// and libp2p nodes never see it. The low bytes spell "mc".
 const MconnCode = 0x306d63
 
-// mconnProtocol is what go-multiaddr is told, so that it reads and prints the component too. Parsing an Address does not depend on it.
+// mconnProtocol is what go-multiaddr is told, so that it reads and prints the component too. Parsing an Address does
+// not depend on it.
 var mconnProtocol = ma.Protocol{
 	Name:  "mconn",
 	Code:  MconnCode,

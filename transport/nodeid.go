@@ -10,8 +10,8 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// NodeID names a node by its public key: one key has one node id, whichever wire it came over. For an ed25519 key it
-// is the lower-case hex of SHA-256(key)[:20], as CometBFT uses it (p2p/key.go); for other key types it is the libp2p peer
+// NodeID names a node by its public key: one key has one node id, whichever wire it came over. For an ed25519 key it is
+// the lower-case hex of SHA-256(key)[:20], as CometBFT uses it (p2p/key.go); for other key types it is the libp2p peer
 // id in its base58 form. The empty NodeID means "not known".
 //
 // A libp2p peer id of an ed25519 key contains that key, so ParseNodeID maps it to the same NodeID.
@@ -35,7 +35,7 @@ func NodeIDFromEd25519(key []byte) NodeID {
 	return NodeID(text[:])
 }
 
-// IsNodeIDOf says whether id is the node id of a 32-byte ed25519 public key. It does not allocate.
+// IsNodeIDOf reports whether id is the node id of a 32-byte ed25519 public key. It does not allocate.
 func IsNodeIDOf(key []byte, id NodeID) bool {
 	sum := sha256.Sum256(key)
 	var text [2 * NodeIDSize]byte
@@ -50,7 +50,8 @@ func PeerIDFromEd25519(key []byte) string {
 	return base58.Encode(b)
 }
 
-// ParseNodeID reads a node id: 40 hex digits (either case), or a libp2p peer id in base58 or as a CIDv1. Its error is a *NodeIDError.
+// ParseNodeID reads a node id: 40 hex digits (either case), or a libp2p peer id in base58 or as a CIDv1. Its error is a
+// *NodeIDError.
 func ParseNodeID(s string) (NodeID, error) {
 	if len(s) == 2*NodeIDSize {
 		if raw, err := hex.DecodeString(s); err == nil {
@@ -101,10 +102,10 @@ func isEd25519PeerID(raw []byte) bool {
 	return len(raw) == 38 && string(raw[:6]) == string(ed25519PeerIDPrefix)
 }
 
-// IsEd25519 says whether the id is of the 40-hex form.
+// IsEd25519 reports whether the id is of the 40-hex form.
 func (id NodeID) IsEd25519() bool { return len(id) == 2*NodeIDSize }
 
-// Short is the first eight characters, for logs and tables.
+// Short returns the first eight characters, for logs and tables.
 func (id NodeID) Short() string {
 	if len(id) > 8 {
 		if !id.IsEd25519() { // all peer ids begin alike

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// Packed is an address of the form /ip4|ip6/IP/tcp/PORT/mconn/ID in a fixed size and without pointers: for those who keep a great many. The zero
-// Packed is no address.
+// Packed is an address of the form /ip4|ip6/IP/tcp/PORT/mconn/ID in a fixed size and without pointers: for those who
+// keep a great many. The zero Packed is no address.
 type Packed struct {
 	Node [NodeIDSize]byte
 	IP   [16]byte // an IPv4 address as ::ffff:a.b.c.d
@@ -16,7 +16,7 @@ type Packed struct {
 
 var mapped4 = [12]byte{10: 0xff, 11: 0xff}
 
-// Pack is the address as a Packed; false when it has another form.
+// Pack returns the address as a Packed; false when it has another form.
 func (a Address) Pack() (Packed, bool) { return a.packed, a.plain }
 
 // Packed is Pack without a copy: it is part of a, and only to be read; nil when a has another form.
@@ -27,7 +27,7 @@ func (a *Address) Packed() *Packed {
 	return &a.packed
 }
 
-// Address is the address that was packed; the zero Address if it has no port.
+// Address returns the address that was packed; the zero Address if it has no port.
 func (p *Packed) Address() Address {
 	if p.Port == 0 {
 		return Address{}
@@ -41,7 +41,7 @@ func (a *Address) SetPacked(node *[NodeIDSize]byte, ip *[16]byte, port uint16) {
 	a.plain, a.id, a.text = true, "", ""
 }
 
-// ip is where it leads.
+// ip returns where it leads.
 func (p *Packed) ip() netip.Addr { return netip.AddrFrom16(p.IP).Unmap() }
 
 // mostText is more than the longest text of a Packed.
@@ -89,7 +89,7 @@ func putHex(b *[2 * NodeIDSize]byte, raw *[NodeIDSize]byte) {
 	}
 }
 
-// hex8 are the 8 digits that spell v, the first one in the highest byte.
+// hex8 returns the 8 digits that spell v, the first one in the highest byte.
 func hex8(v uint32) uint64 {
 	const each = 0x0101010101010101 // times what every byte shall have
 	x := uint64(v)
@@ -109,7 +109,7 @@ func unhex8(x uint64) uint32 {
 	return uint32(x | x>>16)
 }
 
-// Bytes is what an id of 40 hex digits spells; false for any other.
+// Bytes returns what an id of 40 hex digits spells; false for any other.
 func (id NodeID) Bytes() (raw [NodeIDSize]byte, ok bool) {
 	if len(id) != 2*NodeIDSize {
 		return raw, false
@@ -129,7 +129,7 @@ func (id NodeID) Bytes() (raw [NodeIDSize]byte, ok bool) {
 	return raw, true
 }
 
-// NodeIDFromBytes is the id of 40 hex digits that spells raw.
+// NodeIDFromBytes returns the id of 40 hex digits that spells raw.
 func NodeIDFromBytes(raw [NodeIDSize]byte) NodeID {
 	var b [2 * NodeIDSize]byte
 	putHex(&b, &raw)

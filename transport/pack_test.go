@@ -9,7 +9,8 @@ import (
 
 func TestPack(t *testing.T) {
 	id := strings.Repeat("0f", 20)
-	for _, s := range []string{"1.2.3.4:5", "255.255.255.255:65535", "0.0.0.0:1", "[2001:db8::1]:26656", "[::1]:80", "[2001:db8:1111:2222:3333:4444:5555:6666]:65535"} {
+	for _, s := range []string{"1.2.3.4:5", "255.255.255.255:65535", "0.0.0.0:1", "[2001:db8::1]:26656", "[::1]:80",
+		"[2001:db8:1111:2222:3333:4444:5555:6666]:65535"} {
 		a, err := ParseAddress(id + "@" + s)
 		if err != nil {
 			t.Fatal(err)
@@ -29,7 +30,8 @@ func TestPack(t *testing.T) {
 			t.Fatal(raw)
 		}
 	}
-	for _, s := range []string{"/ip4/1.2.3.4/tcp/5", "/ip4/1.2.3.4/tcp/5/tls/mconn/" + id, "/dns/a.example/tcp/5/mconn/" + id,
+	for _, s := range []string{"/ip4/1.2.3.4/tcp/5", "/ip4/1.2.3.4/tcp/5/tls/mconn/" + id,
+		"/dns/a.example/tcp/5/mconn/" + id,
 		"/ip4/1.2.3.4/tcp/4001/p2p/12D3KooWLRPJAA5o6g3sJ7j5EJcyDg8KW8qJ1YVdZ3SbYQ2VgVvD", "/memory/7/mconn/" + id} {
 		a, err := ParseAddress(s)
 		if err != nil {
@@ -50,7 +52,8 @@ func TestPack(t *testing.T) {
 // FuzzPack wants every address that can be packed back as it was.
 func FuzzPack(f *testing.F) {
 	id := strings.Repeat("0f", 20)
-	for _, s := range []string{id + "@1.2.3.4:5", id + "@[2001:db8::1]:5", "/ip4/1.2.3.4/tcp/1/ws/mconn/" + id, "/ip6/::ffff:1.2.3.4/tcp/1/mconn/" + id} {
+	for _, s := range []string{id + "@1.2.3.4:5", id + "@[2001:db8::1]:5", "/ip4/1.2.3.4/tcp/1/ws/mconn/" + id,
+		"/ip6/::ffff:1.2.3.4/tcp/1/mconn/" + id} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -90,7 +93,8 @@ func BenchmarkPack(b *testing.B) {
 
 // FuzzNodeIDBytes wants exactly the ids of 40 lower-case hex digits read, and spelled again as they were.
 func FuzzNodeIDBytes(f *testing.F) {
-	for _, s := range []string{strings.Repeat("0f", 20), strings.Repeat("9a", 20), strings.Repeat("0F", 20), strings.Repeat("g0", 20), strings.Repeat("/:", 20), "`" + strings.Repeat("0", 39), ""} {
+	for _, s := range []string{strings.Repeat("0f", 20), strings.Repeat("9a", 20), strings.Repeat("0F", 20),
+		strings.Repeat("g0", 20), strings.Repeat("/:", 20), "`" + strings.Repeat("0", 39), ""} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

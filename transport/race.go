@@ -31,9 +31,10 @@ func alternate(ips []netip.Addr) []netip.Addr {
 	return out
 }
 
-// race dials the addresses one after the other: the next one when one fails, or when stagger has passed. It returns the first
-// connection, or all errors, and only after every attempt has ended.
-func race[C io.Closer](ctx context.Context, stagger time.Duration, ips []netip.Addr, dial func(context.Context, netip.Addr) (C, error)) (C, error) {
+// race dials the addresses one after the other: the next one when one fails, or when stagger has passed. It returns the
+// first connection, or all errors, and only after every attempt has ended.
+func race[C io.Closer](ctx context.Context, stagger time.Duration, ips []netip.Addr,
+	dial func(context.Context, netip.Addr) (C, error)) (C, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type result struct {

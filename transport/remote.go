@@ -9,7 +9,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// MultiaddrIP is the IP address that m begins with, IPv4-mapped ones as IPv4; false when it begins otherwise.
+// MultiaddrIP returns the IP address that m begins with, IPv4-mapped ones as IPv4; false when it begins otherwise.
 func MultiaddrIP(m ma.Multiaddr) (netip.Addr, bool) {
 	raw, err := manet.ToIP(m)
 	if err != nil {
@@ -25,7 +25,7 @@ func TCPMultiaddr(a netip.AddrPort) ma.Multiaddr { return portMultiaddr(a, ma.P_
 // QUICMultiaddr is /ip4|ip6/IP/udp/PORT/quic-v1, as TCPMultiaddr.
 func QUICMultiaddr(a netip.AddrPort) ma.Multiaddr { return portMultiaddr(a, ma.P_UDP, ma.P_QUIC_V1) }
 
-// portMultiaddr is an IP, a port of the protocol, and protocols without a value.
+// portMultiaddr returns an IP, a port of the protocol, and protocols without a value.
 func portMultiaddr(a netip.AddrPort, of int, behind ...int) ma.Multiaddr {
 	ip := a.Addr().Unmap()
 	b := make([]byte, 0, 24)
@@ -51,7 +51,8 @@ func portMultiaddr(a netip.AddrPort, of int, behind ...int) ma.Multiaddr {
 	return m
 }
 
-// AddrPortOf is the IP and port of a *net.TCPAddr or *net.UDPAddr, IPv4-mapped ones as IPv4; the zero value for others.
+// AddrPortOf returns the IP and port of a *net.TCPAddr or *net.UDPAddr, IPv4-mapped ones as IPv4; the zero value for
+// others.
 func AddrPortOf(a net.Addr) netip.AddrPort {
 	if a, ok := a.(interface{ AddrPort() netip.AddrPort }); ok {
 		ap := a.AddrPort()

@@ -7,18 +7,19 @@ import (
 	"net/netip"
 )
 
-// MaxResolved bounds how many IP addresses of one host name are used: a name with thousands of records must not make a node dial
-// them all. Those that come first in the answer are kept.
+// MaxResolved bounds how many IP addresses of one host name are used: a name with thousands of records must not make a
+// node dial them all. Those that come first in the answer are kept.
 const MaxResolved = 16
 
-// Resolver finds the IP addresses of a host name. network is "ip", "ip4" or "ip6". *net.Resolver is one; tests bring their
-// own. It may be called concurrently.
+// Resolver finds the IP addresses of a host name. network is "ip", "ip4" or "ip6". *net.Resolver is one; tests bring
+// their own. It may be called concurrently.
 type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// Resolve finds at most MaxResolved distinct IP addresses of a host name, in the resolver's order, IPv4-mapped ones as IPv4. A nil resolver
-// means net.DefaultResolver. Only dialing resolves names. The error names the host; no address at all is an error.
+// Resolve finds at most MaxResolved distinct IP addresses of a host name, in the resolver's order, IPv4-mapped ones as
+// IPv4. A nil resolver means net.DefaultResolver. Only dialing resolves names. The error names the host; no address at
+// all is an error.
 func Resolve(ctx context.Context, r Resolver, network, host string) ([]netip.Addr, error) {
 	if r == nil {
 		r = net.DefaultResolver

@@ -47,11 +47,13 @@ func TestResolve(t *testing.T) {
 			t.Errorf("%s: %s, %v; want %s", test.network, got, err, test.want)
 		}
 	}
-	if _, err := Resolve(t.Context(), fakeResolver{}, "ip6", "a.example"); err == nil || err.Error() != `resolve "a.example": no ip6 address` {
+	if _, err := Resolve(t.Context(), fakeResolver{}, "ip6", "a.example"); err == nil ||
+		err.Error() != `resolve "a.example": no ip6 address` {
 		t.Errorf("no address: %v", err)
 	}
 	broken := errors.New("broken")
-	if _, err := Resolve(t.Context(), fakeResolver{err: broken}, "ip", "a.example"); !errors.Is(err, broken) || !strings.Contains(err.Error(), "a.example") {
+	if _, err := Resolve(t.Context(), fakeResolver{err: broken}, "ip", "a.example"); !errors.Is(err, broken) ||
+		!strings.Contains(err.Error(), "a.example") {
 		t.Errorf("a failing resolver: %v", err)
 	}
 }
@@ -68,7 +70,8 @@ func TestOpError(t *testing.T) {
 		is   error
 	}{
 		{t.Context(), inUse, "listen on /ip4/1.2.3.4/tcp/1: address already in use", syscall.EADDRINUSE},
-		{t.Context(), &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, "listen on /ip4/1.2.3.4/tcp/1: context deadline exceeded", context.DeadlineExceeded},
+		{t.Context(), &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded},
+			"listen on /ip4/1.2.3.4/tcp/1: context deadline exceeded", context.DeadlineExceeded},
 		{t.Context(), ErrListenerClosed, "listen on /ip4/1.2.3.4/tcp/1: listener closed", ErrListenerClosed},
 		{ended, inUse, "listen on /ip4/1.2.3.4/tcp/1: context canceled", context.Canceled},
 	} {

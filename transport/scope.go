@@ -15,8 +15,8 @@ func (a Address) IsLoopback() bool {
 	return kind == "memory" || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// IsPrivate says that the address has a meaning only within one network: private, shared and link-local IP ranges, and names below
-// .local, .internal, .lan and home.arpa.
+// IsPrivate says that the address has a meaning only within one network: private, shared and link-local IP ranges, and
+// names below .local, .internal, .lan and home.arpa.
 func (a Address) IsPrivate() bool {
 	if ip, ok := a.IP(); ok {
 		return isPrivateIP(ip)
@@ -30,8 +30,8 @@ func (a Address) IsPrivate() bool {
 	return false
 }
 
-// IsRoutable says that the address may be reached from anywhere: a public unicast IP, a public host name, a Tor or I2P address.
-// A name may of course still resolve to a private IP.
+// IsRoutable says that the address may be reached from anywhere: a public unicast IP, a public host name, a Tor or I2P
+// address. A name may of course still resolve to a private IP.
 func (a Address) IsRoutable() bool {
 	if a.IsZero() {
 		return false
@@ -49,8 +49,8 @@ func isPrivateIP(ip netip.Addr) bool {
 // sharedSpace is what providers number their customers from behind carrier-grade NAT (RFC 6598).
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
-// notUnicast are the special ranges of the IANA registries that no host on the Internet answers at (RFC 6890), beyond those that
-// netip knows.
+// notUnicast are the special ranges of the IANA registries that no host on the Internet answers at (RFC 6890), beyond
+// those that netip knows.
 var notUnicast = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("192.0.0.0/24"),
@@ -68,7 +68,8 @@ var notUnicast = []netip.Prefix{
 	netip.MustParsePrefix("5f00::/16"),       // segment routing
 }
 
-// isOrdinary4 says of the first byte of an IPv4 address that all which begin with it are public, as nearly all are: then no list is to be read.
+// isOrdinary4 says of the first byte of an IPv4 address that all which begin with it are public, as nearly all are:
+// then no list is to be read.
 func isOrdinary4(first byte) bool {
 	switch first {
 	case 0, 10, 100, 127, 169, 172, 192, 198, 203:
@@ -77,7 +78,8 @@ func isOrdinary4(first byte) bool {
 	return first < 224
 }
 
-// OrdinaryIPv4 is the number of an IPv4 address (as ::ffff:a.b.c.d) whose first byte alone says that it is public; false for any other IP, which may be public too.
+// OrdinaryIPv4 returns the number of an IPv4 address (as ::ffff:a.b.c.d) whose first byte alone says that it is public;
+// false for any other IP, which may be public too.
 func OrdinaryIPv4(ip *[16]byte) (number uint32, ok bool) {
 	const mapped = 0xffff << 32
 	if binary.BigEndian.Uint64(ip[:8]) != 0 || !isOrdinary4(ip[12]) {
@@ -103,8 +105,8 @@ func IsPublicIP(ip netip.Addr) bool {
 	return true
 }
 
-// Group is the network group of the address, by which peers are spread: the /16 of an IPv4, the /32 of an IPv6, the host name or other
-// host elsewhere. Whoever holds one address of a group can often have many.
+// Group returns the network group of the address, by which peers are spread: the /16 of an IPv4, the /32 of an IPv6,
+// the host name or other host elsewhere. Whoever holds one address of a group can often have many.
 func (a Address) Group() string {
 	if ip, ok := a.IP(); ok {
 		return IPGroup(ip).String()
@@ -116,7 +118,7 @@ func (a Address) Group() string {
 	return kind + "/" + host
 }
 
-// IPGroup is the network group of an IP: its /16 (IPv4) or /32 (IPv6).
+// IPGroup returns the network group of an IP: its /16 (IPv4) or /32 (IPv6).
 func IPGroup(ip netip.Addr) netip.Prefix {
 	ip = ip.Unmap()
 	bits := 32

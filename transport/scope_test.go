@@ -5,10 +5,13 @@ import (
 	"testing"
 )
 
-// TestOrdinary4 compares the short way with the lists: no range of theirs begins with an ordinary byte, and each other byte begins one.
+// TestOrdinary4 compares the short way with the lists: no range of theirs begins with an ordinary byte, and each other
+// byte begins one.
 func TestOrdinary4(t *testing.T) {
 	special := append([]netip.Prefix{sharedSpace}, notUnicast...)
-	for _, text := range []string{"10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/4"} { // which netip knows
+	// which netip knows
+	for _, text := range []string{"10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
+		"224.0.0.0/4"} {
 		special = append(special, netip.MustParsePrefix(text))
 	}
 	for first := range 256 {

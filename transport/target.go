@@ -19,8 +19,8 @@ type Target struct {
 	Port    uint16
 }
 
-// ParseTarget reads /ip4|ip6|dns|dns4|dns6/HOST, then protocols of exactly these codes, the first of which has the port; false when m is another. IPv4-mapped
-// addresses become IPv4.
+// ParseTarget reads /ip4|ip6|dns|dns4|dns6/HOST, then protocols of exactly these codes, the first of which has the
+// port; false when m is another. IPv4-mapped addresses become IPv4.
 func ParseTarget(m ma.Multiaddr, codes ...int) (Target, bool) {
 	if len(m) != 1+len(codes) {
 		return Target{}, false
@@ -52,12 +52,15 @@ func ParseTarget(m ma.Multiaddr, codes ...int) (Target, bool) {
 	return t, err == nil
 }
 
-// AddrPort is the IP and port; not valid where the host has a name.
+// AddrPort returns the IP and port; not valid where the host has a name.
 func (t Target) AddrPort() netip.AddrPort { return netip.AddrPortFrom(t.IP, t.Port) }
 
-// DialTarget dials the target. The IP addresses of a host name are tried one after the other, IPv6 and IPv4 in turn, each beside those that have not answered
-// within stagger (RFC 8305). IPs that the context's check refuses (see WithIPCheck) are left out. It returns after every attempt has ended. A nil resolver means net.DefaultResolver. Of several failures the error names each with its IP.
-func DialTarget[C io.Closer](ctx context.Context, t Target, r Resolver, stagger time.Duration, dial func(context.Context, netip.AddrPort) (C, error)) (C, error) {
+// DialTarget dials the target. The IP addresses of a host name are tried one after the other, IPv6 and IPv4 in turn,
+// each beside those that have not answered within stagger (RFC 8305). IPs that the context's check refuses (see
+// WithIPCheck) are left out. It returns after every attempt has ended. A nil resolver means net.DefaultResolver. Of
+// several failures the error names each with its IP.
+func DialTarget[C io.Closer](ctx context.Context, t Target, r Resolver, stagger time.Duration,
+	dial func(context.Context, netip.AddrPort) (C, error)) (C, error) {
 	var none C
 	ips := []netip.Addr{t.IP}
 	if t.Host != "" {
@@ -80,5 +83,7 @@ func DialTarget[C io.Closer](ctx context.Context, t Target, r Resolver, stagger 
 	case 1:
 		return dial(ctx, netip.AddrPortFrom(ips[0], t.Port))
 	}
-	return race(ctx, stagger, alternate(ips), func(ctx context.Context, ip netip.Addr) (C, error) { return dial(ctx, netip.AddrPortFrom(ip, t.Port)) })
+	return race(ctx, stagger, alternate(ips), func(ctx context.Context, ip netip.Addr) (C, error) {
+		return dial(ctx, netip.AddrPortFrom(ip, t.Port))
+	})
 }

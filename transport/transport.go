@@ -23,8 +23,8 @@ import (
 type Conn interface {
 	LocalMultiaddr() ma.Multiaddr
 	RemoteMultiaddr() ma.Multiaddr
-	// RemoteIP is the remote's IP address, IPv4-mapped ones as IPv4; the zero Addr where it has none (memory, Tor).
-	// It does not allocate.
+	// RemoteIP returns the remote's IP address, IPv4-mapped ones as IPv4; the zero Addr where it has none (memory,
+	// Tor). It does not allocate.
 	RemoteIP() netip.Addr
 	Close() error
 }
@@ -37,15 +37,16 @@ type ByteConn interface {
 
 // PromptConn is implemented by a ByteConn that can also be written without waiting.
 type PromptConn interface {
-	// WriteNow takes all of p, or nothing, and waits for neither the remote nor another write. What it takes is sent at once, as far as there is room, and the rest as soon
-	// as there is some, ahead of what is written later; WriteNow takes nothing more meanwhile. An error is that of the next Write. true for an empty p says that the next
-	// WriteNow will be taken, as long as nobody else writes.
+	// WriteNow takes all of p, or nothing, and waits for neither the remote nor another write. What it takes is sent at
+	// once, as far as there is room, and the rest as soon as there is some, ahead of what is written later; WriteNow
+	// takes nothing more meanwhile. An error is that of the next Write. true for an empty p says that the next WriteNow
+	// will be taken, as long as nobody else writes.
 	WriteNow(p []byte) bool
 }
 
 // Transport dials and listens. All methods may be called concurrently.
 type Transport interface {
-	// Name is the name that configuration uses, such as "tcp".
+	// Name returns the name that configuration uses, such as "tcp".
 	Name() string
 	// CanDial reports whether addr (without a node id) is of a form that this transport dials.
 	CanDial(addr ma.Multiaddr) bool
@@ -79,7 +80,7 @@ type Listener interface {
 	// dialer never holds up the next. An error that wraps ErrListenerClosed is final; any other error is passing, and
 	// the caller tries again. Accept returns with an error that wraps ctx's when ctx ends.
 	Accept(ctx context.Context) (Conn, Ticket, error)
-	// Addr is where the listener really listens, with the port that it was given.
+	// Addr returns where the listener really listens, with the port that it was given.
 	Addr() ma.Multiaddr
 	// Close stops the listener, ends Accept, and may be called twice. Accepted connections stay open.
 	Close() error

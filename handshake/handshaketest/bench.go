@@ -14,7 +14,8 @@ func MemoryDialer() func() (dialer, listener net.Conn) {
 	return func() (net.Conn, net.Conn) { return Pipe("/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.2/tcp/2") }
 }
 
-// BenchHandshakes measures both ends' handshakes over connections that dial makes. The bytes and allocations that it reports are both ends' together.
+// BenchHandshakes measures both ends' handshakes over connections that dial makes. The bytes and allocations that it
+// reports are both ends' together.
 func BenchHandshakes(b *testing.B, dial func() (dialer, listener net.Conn), dialing, listening func(net.Conn) error) {
 	conns, done := make(chan net.Conn), make(chan error)
 	go func() {
@@ -47,7 +48,8 @@ func BenchConnects(b *testing.B, dial func() (dialer, listener net.Conn)) {
 	}
 }
 
-// BenchIdle reports what the heap holds for one end of an idle connection. Pair makes both ends, without the connections beneath.
+// BenchIdle reports what the heap holds for one end of an idle connection. Pair makes both ends, without the
+// connections beneath.
 func BenchIdle[C any](b *testing.B, pair func() (dialer, listener C)) {
 	const pairs = 200
 	var before, after runtime.MemStats
@@ -68,7 +70,8 @@ func BenchIdle[C any](b *testing.B, pair func() (dialer, listener C)) {
 	}
 }
 
-// BenchStream measures until all of b.N writes of size bytes have been read at the other end; read says how many bytes it got.
+// BenchStream measures until all of b.N writes of size bytes have been read at the other end; read says how many bytes
+// it got.
 func BenchStream(b *testing.B, size int, write func([]byte) error, read func() (int, error)) {
 	done := make(chan error, 1)
 	go func() {

@@ -15,8 +15,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Conn is one end of a connection in memory. Unlike net.Pipe it buffers what is written, without bound, as both ends of a handshake write
-// before they read. Deadlines of reads work, also under testing/synctest; writes never wait.
+// Conn is one end of a connection in memory. Unlike net.Pipe it buffers what is written, without bound, as both ends of
+// a handshake write before they read. Deadlines of reads work, also under testing/synctest; writes never wait.
 type Conn struct {
 	local, remote ma.Multiaddr
 	in, out       *half
@@ -50,14 +50,14 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// IsClosed says whether this end was closed.
+// IsClosed reports whether this end was closed.
 func (c *Conn) IsClosed() bool {
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()
 	return c.in.err == net.ErrClosed
 }
 
-// Reads is how many calls of Read were made on this end.
+// Reads returns how many calls of Read were made on this end.
 func (c *Conn) Reads() int {
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()

@@ -60,30 +60,36 @@ func TestBadPayload(t *testing.T) {
 		make func(p *naivePeer) []byte
 		want error
 	}{
-		"nothing":       {func(p *naivePeer) []byte { return nil }, ErrMalformed},
-		"junk":          {func(p *naivePeer) []byte { return bytes.Repeat([]byte{0xff}, 300) }, ErrMalformed},
-		"half":          {func(p *naivePeer) []byte { b := p.proof(); return b[:len(b)-1] }, ErrMalformed},
-		"no key":        {func(p *naivePeer) []byte { return p.proof()[2+len(form(p)):] }, ErrMalformed},
-		"no signature":  {func(p *naivePeer) []byte { return p.proof()[:2+len(form(p))] }, ErrMalformed},
-		"two keys":      {func(p *naivePeer) []byte { return append(payloadOf(form(p), nil), p.proof()...) }, ErrMalformed},
+		"nothing":      {func(p *naivePeer) []byte { return nil }, ErrMalformed},
+		"junk":         {func(p *naivePeer) []byte { return bytes.Repeat([]byte{0xff}, 300) }, ErrMalformed},
+		"half":         {func(p *naivePeer) []byte { b := p.proof(); return b[:len(b)-1] }, ErrMalformed},
+		"no key":       {func(p *naivePeer) []byte { return p.proof()[2+len(form(p)):] }, ErrMalformed},
+		"no signature": {func(p *naivePeer) []byte { return p.proof()[:2+len(form(p))] }, ErrMalformed},
+		"two keys": {func(p *naivePeer) []byte { return append(payloadOf(form(p), nil), p.proof()...) },
+			ErrMalformed},
 		"bad extension": {func(p *naivePeer) []byte { return append(p.proof(), 0x22, 2, 0x12, 9) }, ErrMalformed},
 		"empty key":     {func(p *naivePeer) []byte { return payloadOf(nil, right(p)) }, keyError},
-		"unknown type":  {func(p *naivePeer) []byte { k := form(p); k[1] = 4; return payloadOf(k, right(p)) }, keyError},
-		"wrong type":    {func(p *naivePeer) []byte { k := form(p); k[1] = 2; return payloadOf(k, right(p)) }, keyError},
-		"rsa, 1024":     {func(p *naivePeer) []byte { return payloadOf(rsaKey(1024), make([]byte, 128)) }, keyError},
-		"rsa, 8193":     {func(p *naivePeer) []byte { return payloadOf(rsaKey(8193), make([]byte, 1025)) }, keyError},
-		"rsa, 40000":    {func(p *naivePeer) []byte { return payloadOf(rsaKey(40000), make([]byte, 1025)) }, keyError},
+		"unknown type": {func(p *naivePeer) []byte { k := form(p); k[1] = 4; return payloadOf(k, right(p)) },
+			keyError},
+		"wrong type": {func(p *naivePeer) []byte { k := form(p); k[1] = 2; return payloadOf(k, right(p)) },
+			keyError},
+		"rsa, 1024":  {func(p *naivePeer) []byte { return payloadOf(rsaKey(1024), make([]byte, 128)) }, keyError},
+		"rsa, 8193":  {func(p *naivePeer) []byte { return payloadOf(rsaKey(8193), make([]byte, 1025)) }, keyError},
+		"rsa, 40000": {func(p *naivePeer) []byte { return payloadOf(rsaKey(40000), make([]byte, 1025)) }, keyError},
 		"rsa, 8192, no signature": {func(p *naivePeer) []byte {
 			return payloadOf(rsaKey(8192), make([]byte, 1024))
 		}, ErrBadSignature},
 		"empty signature": {func(p *naivePeer) []byte { return payloadOf(form(p), nil) }, ErrBadSignature},
-		"long signature":  {func(p *naivePeer) []byte { return payloadOf(form(p), append(right(p), 0)) }, ErrBadSignature},
+		"long signature": {func(p *naivePeer) []byte { return payloadOf(form(p), append(right(p), 0)) },
+			ErrBadSignature},
 		"changed signature": {func(p *naivePeer) []byte {
 			sig := right(p)
 			sig[5] ^= 1
 			return payloadOf(form(p), sig)
 		}, ErrBadSignature},
-		"signature of the key alone": {func(p *naivePeer) []byte { return payloadOf(form(p), sign(p, string(p.static.Public))) }, ErrBadSignature},
+		"signature of the key alone": {func(p *naivePeer) []byte {
+			return payloadOf(form(p), sign(p, string(p.static.Public)))
+		}, ErrBadSignature},
 		"signature of another static key": {func(p *naivePeer) []byte {
 			return payloadOf(form(p), sign(p, handshake.NoiseKeyPrefix+strings.Repeat("k", keySize)))
 		}, ErrBadSignature},
@@ -98,10 +104,14 @@ func TestBadPayload(t *testing.T) {
 				}
 				return p.send(tc.make(p))
 			}, func(s *handshake.Securing) {
-				s.CheckKey = func(k handshake.PublicKey) error { t.Errorf("%s: asked about %v", name, k.NodeID()); return nil }
+				s.CheckKey = func(k handshake.PublicKey) error {
+					t.Errorf("%s: asked about %v", name, k.NodeID())
+					return nil
+				}
 			})
 			var bad *handshake.KeyError
-			if ok := errors.Is(r.err, tc.want) || tc.want == keyError && errors.As(r.err, &bad); !ok || strings.ContainsRune(r.err.Error(), '\n') {
+			if ok := errors.Is(r.err, tc.want) || tc.want == keyError && errors.As(r.err, &bad); !ok ||
+				strings.ContainsRune(r.err.Error(), '\n') {
 				t.Errorf("%s, to a %s: %v, want %v", name, side, r.err, tc.want)
 			}
 		}
@@ -137,8 +147,9 @@ func TestBadMessages(t *testing.T) {
 		make func(p *naivePeer) []byte
 		want error
 	}{
-		"nothing":   {func(p *naivePeer) []byte { return nil }, io.EOF},
-		"half":      {func(p *naivePeer) []byte { m := frame(p.message(p.proof())); return m[:len(m)-1] }, io.ErrUnexpectedEOF},
+		"nothing": {func(p *naivePeer) []byte { return nil }, io.EOF},
+		"half": {func(p *naivePeer) []byte { m := frame(p.message(p.proof())); return m[:len(m)-1] },
+			io.ErrUnexpectedEOF},
 		"47 bytes":  {func(p *naivePeer) []byte { return frame(make([]byte, 47)) }, ErrMalformed},
 		"junk":      {func(p *naivePeer) []byte { return frame(bytes.Repeat([]byte{7}, 200)) }, ErrDecrypt},
 		"no tag":    {func(p *naivePeer) []byte { return frame(p.message(p.proof())[:48+15]) }, ErrTruncated},
@@ -177,7 +188,8 @@ func TestLowOrderKeys(t *testing.T) {
 			if side == muxer.Dialer {
 				msg = append(msg, make([]byte, 64)...)
 			}
-			if r := attack(t, side, func(p *naivePeer) error { return p.raw(frame(msg)) }); !errors.Is(r.err, ErrLowOrderKey) {
+			if r := attack(t, side, func(p *naivePeer) error { return p.raw(frame(msg)) }); !errors.Is(r.err,
+				ErrLowOrderKey) {
 				t.Errorf("%s, to a %s: %v", point, side, r.err)
 			}
 		}
@@ -207,7 +219,8 @@ func TestLowOrderKeys(t *testing.T) {
 	}
 }
 
-// A remote that is silent, wherever in the handshake, costs us until the deadline and no longer, and leaves nothing behind.
+// A remote that is silent, wherever in the handshake, costs us until the deadline and no longer, and leaves nothing
+// behind.
 func TestSilence(t *testing.T) {
 	for _, side := range sides {
 		for step, script := range []func(p *naivePeer) error{
@@ -259,7 +272,8 @@ func TestWrongID(t *testing.T) {
 			return nil
 		}, func(s *handshake.Securing) { s.Want = other })
 		var refusal *handshake.Refusal
-		if !errors.As(r.err, &refusal) || refusal.Code != muxer.CodeWrongID || refusal.Stage != handshake.StageSecurity {
+		if !errors.As(r.err, &refusal) || refusal.Code != muxer.CodeWrongID ||
+			refusal.Stage != handshake.StageSecurity {
 			t.Errorf("to a %s: %v", side, r.err)
 		}
 
@@ -271,7 +285,8 @@ func TestWrongID(t *testing.T) {
 			return p.send(p.proof())
 		}, func(s *handshake.Securing) {
 			s.CheckKey = func(k handshake.PublicKey) error {
-				if k.NodeID() != map[muxer.Side]handshake.PublicKey{muxer.Dialer: listenerKey.Public(), muxer.Listener: dialerKey.Public()}[side].NodeID() {
+				if k.NodeID() != map[muxer.Side]handshake.PublicKey{muxer.Dialer: listenerKey.Public(),
+					muxer.Listener: dialerKey.Public()}[side].NodeID() {
 					t.Error("asked about another key")
 				}
 				return no
@@ -363,17 +378,24 @@ func TestBadStream(t *testing.T) {
 		got   string
 		want  error
 	}{
-		"end":             {func(p *naivePeer) error { return nil }, "", nil},
-		"data":            {func(p *naivePeer) error { p.write([]byte("one")); return p.write([]byte("two")) }, "onetwo", nil},
-		"much data":       {func(p *naivePeer) error { return p.write(bytes.Repeat([]byte("x"), MaxPlaintext)) }, strings.Repeat("x", MaxPlaintext), nil},
-		"empty ones":      {func(p *naivePeer) error { p.write(nil); p.write([]byte("x")); return p.write(nil) }, "x", nil},
-		"half a length":   {func(p *naivePeer) error { p.write([]byte("x")); return p.raw([]byte{0}) }, "x", io.ErrUnexpectedEOF},
-		"half a message":  {func(p *naivePeer) error { p.write([]byte("x")); return p.raw([]byte{0, 30, 1, 2}) }, "x", io.ErrUnexpectedEOF},
-		"half a long one": {func(p *naivePeer) error { return p.raw(append([]byte{0xff, 0xff}, make([]byte, 40000)...)) }, "", io.ErrUnexpectedEOF},
-		"length 0":        {func(p *naivePeer) error { return p.raw([]byte{0, 0}) }, "", ErrTruncated},
-		"length 15":       {func(p *naivePeer) error { return p.raw(frame(make([]byte, 15))) }, "", ErrTruncated},
-		"junk":            {func(p *naivePeer) error { return p.raw(frame(make([]byte, 99))) }, "", ErrDecrypt},
-		"long junk":       {func(p *naivePeer) error { return p.raw(frame(make([]byte, 65535))) }, "", ErrDecrypt},
+		"end": {func(p *naivePeer) error { return nil }, "", nil},
+		"data": {func(p *naivePeer) error { p.write([]byte("one")); return p.write([]byte("two")) },
+			"onetwo", nil},
+		"much data": {func(p *naivePeer) error { return p.write(bytes.Repeat([]byte("x"), MaxPlaintext)) },
+			strings.Repeat("x", MaxPlaintext), nil},
+		"empty ones": {func(p *naivePeer) error { p.write(nil); p.write([]byte("x")); return p.write(nil) }, "x",
+			nil},
+		"half a length": {func(p *naivePeer) error { p.write([]byte("x")); return p.raw([]byte{0}) }, "x",
+			io.ErrUnexpectedEOF},
+		"half a message": {func(p *naivePeer) error { p.write([]byte("x")); return p.raw([]byte{0, 30, 1, 2}) }, "x",
+			io.ErrUnexpectedEOF},
+		"half a long one": {func(p *naivePeer) error {
+			return p.raw(append([]byte{0xff, 0xff}, make([]byte, 40000)...))
+		}, "", io.ErrUnexpectedEOF},
+		"length 0":  {func(p *naivePeer) error { return p.raw([]byte{0, 0}) }, "", ErrTruncated},
+		"length 15": {func(p *naivePeer) error { return p.raw(frame(make([]byte, 15))) }, "", ErrTruncated},
+		"junk":      {func(p *naivePeer) error { return p.raw(frame(make([]byte, 99))) }, "", ErrDecrypt},
+		"long junk": {func(p *naivePeer) error { return p.raw(frame(make([]byte, 65535))) }, "", ErrDecrypt},
 		"replayed": {func(p *naivePeer) error {
 			sealed, err := p.out.Encrypt(nil, nil, []byte("once"))
 			p.raw(frame(sealed))
@@ -432,7 +454,8 @@ func TestLongProof(t *testing.T) {
 			if err := p.reach(side == muxer.Listener); err != nil {
 				return err
 			}
-			proof := appendMuxers(id.proof(p.static.Public), append(strings.Split(strings.Repeat("/m,", 60), ","), "/yamux/1.0.0", strings.Repeat("/x", 800)))
+			proof := appendMuxers(id.proof(p.static.Public),
+				append(strings.Split(strings.Repeat("/m,", 60), ","), "/yamux/1.0.0", strings.Repeat("/x", 800)))
 			msg := frame(p.message(proof))
 			if len(msg) < smallSize {
 				return errors.New("not long enough")
@@ -457,7 +480,8 @@ func TestLongProof(t *testing.T) {
 		if got, err := io.ReadAll(r.conn); string(got) != "hello" || err != nil {
 			t.Errorf("to a %s: %q, %v", side, got, err)
 		}
-		if k := r.conn.RemotePublicKey(); k.Type != handshake.RSA || !strings.HasPrefix(k.PeerID(), "Qm") || r.conn.Muxer() != "/yamux/1.0.0" {
+		if k := r.conn.RemotePublicKey(); k.Type != handshake.RSA || !strings.HasPrefix(k.PeerID(), "Qm") ||
+			r.conn.Muxer() != "/yamux/1.0.0" {
 			t.Errorf("%s %s %q", k.Type, k.PeerID(), r.conn.Muxer())
 		}
 		if len(r.conn.reader.buf) != smallSize {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// cipherState seals or opens messages under one key, each with the next nonce: 4 zero bytes, then a little-endian counter
-// (noiseprotocol.org, section 12.3). Without a key it passes them on as they are.
+// cipherState seals or opens messages under one key, each with the next nonce: 4 zero bytes, then a little-endian
+// counter (noiseprotocol.org, section 12.3). Without a key it passes them on as they are.
 type cipherState struct {
 	aead  cipher.AEAD
 	count uint64
@@ -71,8 +71,8 @@ func hkdf2(ck *[keySize]byte, material []byte) (a, b [keySize]byte) {
 	return a, b
 }
 
-// hmacShort is HMAC-SHA-256 (RFC 2104) of at most keySize+1 bytes, the only use of it here; the general one of the standard library
-// allocates seven times a call.
+// hmacShort is HMAC-SHA-256 (RFC 2104) of at most keySize+1 bytes, the only use of it here; the general one of the
+// standard library allocates seven times a call.
 func hmacShort(key *[keySize]byte, data []byte) [sha256.Size]byte {
 	var inner [sha256.BlockSize + keySize + 1]byte
 	var outer [sha256.BlockSize + sha256.Size]byte

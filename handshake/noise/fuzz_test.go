@@ -24,7 +24,8 @@ func FuzzDecodePayload(f *testing.F) {
 			t.Fatalf("%+v", p)
 		}
 		again, err := decodePayload(appendAll(p))
-		if err != nil || !bytes.Equal(again.key, p.key) || !bytes.Equal(again.sig, p.sig) || len(again.muxers) != len(p.muxers) {
+		if err != nil || !bytes.Equal(again.key, p.key) || !bytes.Equal(again.sig, p.sig) ||
+			len(again.muxers) != len(p.muxers) {
 			t.Fatalf("%+v became %+v, %v", p, again, err)
 		}
 		chooseMuxer(true, []string{"/yamux/1.0.0"}, p.muxers)
@@ -73,7 +74,7 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// readSimply is the reader as one would write it first.
+// readSimply returns the reader as one would write it first.
 func readSimply(b []byte) (data []byte, err error) {
 	for empty := 0; ; {
 		switch {

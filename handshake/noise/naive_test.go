@@ -32,7 +32,8 @@ func newNaivePeer(conn net.Conn, dialer bool, key *handshake.NodeKey) *naivePeer
 	if err != nil {
 		panic(err)
 	}
-	hs, err := noise.NewHandshakeState(noise.Config{CipherSuite: suite, Pattern: noise.HandshakeXX, Initiator: dialer, StaticKeypair: static})
+	hs, err := noise.NewHandshakeState(noise.Config{CipherSuite: suite, Pattern: noise.HandshakeXX, Initiator: dialer,
+		StaticKeypair: static})
 	if err != nil {
 		panic(err)
 	}
@@ -85,9 +86,10 @@ func (p *naivePeer) receive() ([]byte, error) {
 	return payload, err
 }
 
-// proof is a right payload, without extensions.
+// proof returns a right payload, without extensions.
 func (p *naivePeer) proof() []byte {
-	sig, _ := p.key.Sign(context.Background(), handshake.SignNoiseKey, append([]byte(handshake.NoiseKeyPrefix), p.static.Public...))
+	sig, _ := p.key.Sign(context.Background(), handshake.SignNoiseKey,
+		append([]byte(handshake.NoiseKeyPrefix), p.static.Public...))
 	return appendProof(nil, p.key.Public(), sig)
 }
 
@@ -110,13 +112,15 @@ func (p *naivePeer) write(data []byte) error {
 	return p.raw(frame(sealed))
 }
 
-// attack runs a handshake of ours, on side, against a peer that a script drives; the peer hangs up when the script ends.
+// attack runs a handshake of ours, on side, against a peer that a script drives; the peer hangs up when the script
+// ends.
 func attack(t *testing.T, side muxer.Side, script func(p *naivePeer) error) shaken {
 	t.Helper()
 	return attackWith(t, side, script, func(*handshake.Securing) {})
 }
 
-func attackWith(t *testing.T, side muxer.Side, script func(p *naivePeer) error, change func(*handshake.Securing)) shaken {
+func attackWith(t *testing.T, side muxer.Side, script func(p *naivePeer) error,
+	change func(*handshake.Securing)) shaken {
 	t.Helper()
 	opts, theirs, dialer := dialing(), listenerKey, false
 	a, b := memPipe()

@@ -9,7 +9,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake"
 )
 
-// Field numbers of NoiseHandshakePayload and NoiseExtensions (libp2p/specs, noise). Field 3 of the payload was early data once.
+// Field numbers of NoiseHandshakePayload and NoiseExtensions (libp2p/specs, noise). Field 3 of the payload was early
+// data once.
 const (
 	fieldKey        = 1
 	fieldSig        = 2
@@ -32,7 +33,7 @@ func appendProof(dst []byte, key handshake.PublicKey, sig []byte) []byte {
 	return protowire.AppendBytes(dst, sig)
 }
 
-// muxersSize is the length of the extensions.
+// muxersSize returns the length of the extensions.
 func muxersSize(muxers []string) (n int) {
 	for _, m := range muxers {
 		n += protowire.SizeTag(fieldMuxers) + protowire.SizeBytes(len(m))
@@ -133,7 +134,8 @@ func eachBytes(msg []byte, f func(num protowire.Number, v []byte) error) error {
 	return nil
 }
 
-// chooseMuxer is the dialer's first that the listener has too, "" for none. ours is in our order, remote in the remote's.
+// chooseMuxer returns the dialer's first that the listener has too, "" for none. ours is in our order, remote in the
+// remote's.
 func chooseMuxer(dialer bool, ours []string, remote [][]byte) string {
 	if dialer {
 		for _, m := range ours {

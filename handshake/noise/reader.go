@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// maxEmptyMessages is how many messages without data may come in a row. Nobody has a reason to send one; a remote that sends nothing else
-// would keep us busy without ever handing out a byte.
+// maxEmptyMessages is how many messages without data may come in a row. Nobody has a reason to send one; a remote that
+// sends nothing else would keep us busy without ever handing out a byte.
 const maxEmptyMessages = 64
 
 // maxEmptyReads is how often in a row the connection beneath may return nothing and no error.
@@ -36,7 +36,8 @@ type reader struct {
 	small [smallSize]byte
 }
 
-// read reads from the stream as io.Reader does. A message that fits into p is opened into it, others where they were received.
+// read reads from the stream as io.Reader does. A message that fits into p is opened into it, others where they were
+// received.
 func (r *reader) read(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -85,7 +86,8 @@ func (r *reader) read(p []byte) (n int, err error) {
 	}
 }
 
-// message returns the length of the message at buf[start:] without its prefix, 0 if even that is not there yet, and whether all of it is.
+// message returns the length of the message at buf[start:] without its prefix, 0 if even that is not there yet, and
+// whether all of it is.
 func (r *reader) message() (length int, whole bool) {
 	got := r.buf[r.start:r.end]
 	if len(got) < lengthSize {
@@ -95,9 +97,9 @@ func (r *reader) message() (length int, whole bool) {
 	return length, len(got)-lengthSize >= length
 }
 
-// fill reads once from the connection. It is called when less than a message, of need bytes in all, is left in buf and ready is used up, so
-// the buffer may change. A larger one than the small one is held only while messages are longer than that takes, or data comes in faster; a
-// remote that stops within a message can make us keep one, no more.
+// fill reads once from the connection. It is called when less than a message, of need bytes in all, is left in buf and
+// ready is used up, so the buffer may change. A larger one than the small one is held only while messages are longer
+// than that takes, or data comes in faster; a remote that stops within a message can make us keep one, no more.
 func (r *reader) fill(need int) error {
 	size := smallSize
 	switch {
@@ -162,7 +164,8 @@ func (r *reader) receive() error {
 	return r.fail(err)
 }
 
-// handshakeMessage reads a message of the handshake, valid until the next read. One that is too long is refused at its length.
+// handshakeMessage reads a message of the handshake, valid until the next read. One that is too long is refused at its
+// length.
 func (r *reader) handshakeMessage() ([]byte, error) {
 	for {
 		length, whole := r.message()
@@ -173,7 +176,8 @@ func (r *reader) handshakeMessage() ([]byte, error) {
 			msg := r.buf[r.start+lengthSize:][:length:length]
 			r.start += lengthSize + length
 			return msg, nil
-		case lengthSize+length > len(r.buf): // rare: of long RSA keys. A buffer of our own, so that silent remotes hold no large ones
+		case lengthSize+length > len(r.buf):
+			// rare: of long RSA keys. A buffer of our own, so that silent remotes hold no large ones
 			r.buf = append(make([]byte, 0, lengthSize+length), r.buf[r.start:r.end]...)[:lengthSize+length]
 		default:
 			copy(r.buf, r.buf[r.start:r.end])

@@ -71,8 +71,8 @@ func (s *Security) prove(ctx context.Context, id handshake.Identity) (*proof, er
 	return p, nil
 }
 
-// Secure implements handshake.Security. It starts no goroutine. ctx is passed to the identity; it does not interrupt reads and writes. The
-// connection is a *Conn.
+// Secure implements handshake.Security. It starts no goroutine. ctx is passed to the identity; it does not interrupt
+// reads and writes. The connection is a *Conn.
 func (s *Security) Secure(ctx context.Context, conn net.Conn, opts handshake.Securing) (handshake.SecureConn, error) {
 	c, err := s.shake(ctx, conn, opts)
 	if err != nil {
@@ -153,7 +153,7 @@ func (h *hand) listen() error {
 	return h.check()
 }
 
-// payload is what we tell of ourselves.
+// payload returns what we tell of ourselves.
 func (h *hand) payload() []byte {
 	b := make([]byte, 0, len(h.proof.payload)+8+muxersSize(h.opts.Muxers))
 	b = append(b, h.proof.payload...)
@@ -214,7 +214,8 @@ func (h *hand) receive(open func(msg []byte) ([]byte, error)) error {
 // check asks whether the remote's key is welcome.
 func (h *hand) check() error {
 	if want := h.opts.Want; want != "" && !h.remote.HasID(want) {
-		return &handshake.Refusal{Code: muxer.CodeWrongID, Stage: handshake.StageSecurity, Reason: fmt.Sprintf("expected node %s, found %s", want, h.remote.NodeID())}
+		return &handshake.Refusal{Code: muxer.CodeWrongID, Stage: handshake.StageSecurity,
+			Reason: fmt.Sprintf("expected node %s, found %s", want, h.remote.NodeID())}
 	}
 	if h.opts.CheckKey != nil {
 		return h.opts.CheckKey(h.remote)

@@ -34,7 +34,8 @@ func TestAgainstFlynn(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				if got, err := decodePayload(plain); err != nil || len(got.muxers) != 1 || string(got.muxers[0]) != "/yamux/1.0.0" {
+				if got, err := decodePayload(plain); err != nil || len(got.muxers) != 1 ||
+					string(got.muxers[0]) != "/yamux/1.0.0" {
 					return errors.New("our payload")
 				}
 			}

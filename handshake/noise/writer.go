@@ -15,8 +15,8 @@ type writer struct {
 	err    error // why nothing more can be sent, for good
 }
 
-// write sends the parts together: each as one message, or as several when it is long. Any error is final, a missed deadline too: some of a message
-// may be on its way.
+// write sends the parts together: each as one message, or as several when it is long. Any error is final, a missed
+// deadline too: some of a message may be on its way.
 func (w *writer) write(parts ...[]byte) (n int, err error) {
 	size := 0
 	for _, p := range parts {

@@ -76,8 +76,8 @@ func (s *symmetric) openAndHash(sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// xx is one end's state of the handshake. The dialer calls writeE, readES and writeS, the listener readE, writeES and readS, then both split.
-// Write methods append to dst; read methods open in place and return the payload.
+// xx is one end's state of the handshake. The dialer calls writeE, readES and writeS, the listener readE, writeES and
+// readS, then both split. Write methods append to dst; read methods open in place and return the payload.
 type xx struct {
 	symmetric
 	e, s   keyPair             // our ephemeral and our static key

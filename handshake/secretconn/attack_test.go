@@ -50,18 +50,24 @@ func TestBadEphemeralMessage(t *testing.T) {
 		make func(p *naivePeer) []byte
 		want error
 	}{
-		"silence":        {func(p *naivePeer) []byte { return nil }, io.EOF},
-		"half":           {func(p *naivePeer) []byte { return append([]byte{34}, key(p)[:20]...) }, io.ErrUnexpectedEOF},
-		"zero length":    {func(p *naivePeer) []byte { return []byte{0} }, ErrMalformed},
-		"31-byte key":    {func(p *naivePeer) []byte { return append([]byte{33, 0x0a, 31}, p.ephPub[1:]...) }, ErrMalformed},
-		"33-byte key":    {func(p *naivePeer) []byte { return append([]byte{35, 0x0a, 33, 0}, p.ephPub[:]...) }, ErrMalformed},
-		"inner length":   {func(p *naivePeer) []byte { return append([]byte{34, 0x0a, 33}, p.ephPub[:]...) }, ErrMalformed},
-		"wire type":      {func(p *naivePeer) []byte { return []byte{2, 0x08, 32} }, ErrMalformed},
-		"257 bytes":      {func(p *naivePeer) []byte { return append([]byte{0x81, 0x02}, make([]byte, 257)...) }, ErrOversized},
+		"silence": {func(p *naivePeer) []byte { return nil }, io.EOF},
+		"half": {func(p *naivePeer) []byte { return append([]byte{34}, key(p)[:20]...) },
+			io.ErrUnexpectedEOF},
+		"zero length": {func(p *naivePeer) []byte { return []byte{0} }, ErrMalformed},
+		"31-byte key": {func(p *naivePeer) []byte { return append([]byte{33, 0x0a, 31}, p.ephPub[1:]...) },
+			ErrMalformed},
+		"33-byte key": {func(p *naivePeer) []byte { return append([]byte{35, 0x0a, 33, 0}, p.ephPub[:]...) },
+			ErrMalformed},
+		"inner length": {func(p *naivePeer) []byte { return append([]byte{34, 0x0a, 33}, p.ephPub[:]...) },
+			ErrMalformed},
+		"wire type": {func(p *naivePeer) []byte { return []byte{2, 0x08, 32} }, ErrMalformed},
+		"257 bytes": {func(p *naivePeer) []byte { return append([]byte{0x81, 0x02}, make([]byte, 257)...) },
+			ErrOversized},
 		"a gigabyte":     {func(p *naivePeer) []byte { return []byte{0x80, 0x80, 0x80, 0x80, 0x04} }, ErrOversized},
 		"endless varint": {func(p *naivePeer) []byte { return bytes.Repeat([]byte{0xff}, 64) }, ErrMalformed},
 		"http": {func(p *naivePeer) []byte {
-			return []byte("GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html,text/plain\r\nConnection: close\r\n\r\n")
+			return []byte("GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html,text/plain\r\nConnection: " +
+				"close\r\n\r\n")
 		}, ErrMalformed},
 		"multistream hello": {func(p *naivePeer) []byte { return []byte("\x13/multistream/1.0.0\n") }, ErrMalformed},
 	} {
@@ -195,12 +201,14 @@ func TestBadAuthMessage(t *testing.T) {
 		make func(p *naivePeer) []byte
 		want error
 	}{
-		"silence":        {func(p *naivePeer) []byte { return nil }, io.EOF},
-		"half":           {func(p *naivePeer) []byte { return p.auth()[:50] }, io.ErrUnexpectedEOF},
-		"empty":          {func(p *naivePeer) []byte { return []byte{0} }, ErrNoKey},
-		"nil key":        {func(p *naivePeer) []byte { return prefixed(sigField(p)) }, ErrNoKey},
-		"empty key":      {func(p *naivePeer) []byte { return prefixed(append([]byte{0x0a, 0}, sigField(p)...)) }, ErrNoKey},
-		"key as varint":  {func(p *naivePeer) []byte { return prefixed(append([]byte{0x08, 0}, sigField(p)...)) }, ErrMalformed},
+		"silence": {func(p *naivePeer) []byte { return nil }, io.EOF},
+		"half":    {func(p *naivePeer) []byte { return p.auth()[:50] }, io.ErrUnexpectedEOF},
+		"empty":   {func(p *naivePeer) []byte { return []byte{0} }, ErrNoKey},
+		"nil key": {func(p *naivePeer) []byte { return prefixed(sigField(p)) }, ErrNoKey},
+		"empty key": {func(p *naivePeer) []byte { return prefixed(append([]byte{0x0a, 0}, sigField(p)...)) },
+			ErrNoKey},
+		"key as varint": {func(p *naivePeer) []byte { return prefixed(append([]byte{0x08, 0}, sigField(p)...)) },
+			ErrMalformed},
 		"key of 0 bytes": {func(p *naivePeer) []byte { return naiveAuth(nil, sign(p)) }, ErrMalformed},
 		"key of 33":      {func(p *naivePeer) []byte { return naiveAuth(make([]byte, 33), sign(p)) }, ErrMalformed},
 		"secp256k1 key": {func(p *naivePeer) []byte {
@@ -216,16 +224,21 @@ func TestBadAuthMessage(t *testing.T) {
 			msg = append(append(msg, 0x12, 33), make([]byte, 33)...)
 			return prefixed(append(msg, sigField(p)...))
 		}, ErrKeyType},
-		"two keys":        {func(p *naivePeer) []byte { return prefixed(append(p.auth()[1:37], p.auth()[1:]...)) }, ErrMalformed},
+		"two keys": {func(p *naivePeer) []byte { return prefixed(append(p.auth()[1:37], p.auth()[1:]...)) },
+			ErrMalformed},
 		"no signature":    {func(p *naivePeer) []byte { return prefixed(p.auth()[1:37]) }, ErrBadSignature},
 		"short signature": {func(p *naivePeer) []byte { return naiveAuth(valid(p), sign(p)[:63]) }, ErrBadSignature},
-		"long signature":  {func(p *naivePeer) []byte { return naiveAuth(valid(p), append(sign(p), 0)) }, ErrBadSignature},
-		"zero signature":  {func(p *naivePeer) []byte { return naiveAuth(valid(p), make([]byte, 64)) }, ErrBadSignature},
-		"another's key":   {func(p *naivePeer) []byte { return naiveAuth(testKey(3).Public().Raw(), sign(p)) }, ErrBadSignature},
+		"long signature": {func(p *naivePeer) []byte { return naiveAuth(valid(p), append(sign(p), 0)) },
+			ErrBadSignature},
+		"zero signature": {func(p *naivePeer) []byte { return naiveAuth(valid(p), make([]byte, 64)) },
+			ErrBadSignature},
+		"another's key": {func(p *naivePeer) []byte { return naiveAuth(testKey(3).Public().Raw(), sign(p)) },
+			ErrBadSignature},
 		"another challenge": {func(p *naivePeer) []byte {
 			return naiveAuth(valid(p), ed25519.Sign(p.identity, make([]byte, 32)))
 		}, ErrBadSignature},
-		// With the neutral element as key, the neutral element and 0 are a signature of anything, for a lenient verifier.
+		// With the neutral element as key, the neutral element and 0 are a signature of anything, for a lenient
+		// verifier.
 		"small-order key": {func(p *naivePeer) []byte {
 			neutral := make([]byte, 32)
 			neutral[0] = 1
@@ -255,14 +268,15 @@ func TestBadFrameInHandshake(t *testing.T) {
 		make func(p *naivePeer) []byte
 		want error
 	}{
-		"truncated":        {func(p *naivePeer) []byte { return p.frames(p.auth())[:1043] }, io.ErrUnexpectedEOF},
-		"length 1025":      {func(p *naivePeer) []byte { return p.sealFrame(1025, p.auth()) }, ErrFrameLength},
-		"length 2^32-1":    {func(p *naivePeer) []byte { return p.sealFrame(1<<32-1, p.auth()) }, ErrFrameLength},
-		"empty frames":     {func(p *naivePeer) []byte { return emptyFrames(p, 1000) }, ErrEmptyFrames},
-		"skipped a frame":  {func(p *naivePeer) []byte { p.sent++; return p.frames(p.auth()) }, ErrDecrypt},
-		"in the clear":     {func(p *naivePeer) []byte { return append(p.auth(), make([]byte, 1044)...) }, ErrDecrypt},
-		"random":           {func(p *naivePeer) []byte { return bytes.Repeat([]byte{0x55}, 1044) }, ErrDecrypt},
-		"key of our sends": {func(p *naivePeer) []byte { p.sendAEAD = p.receiveAEAD; return p.frames(p.auth()) }, ErrDecrypt},
+		"truncated":       {func(p *naivePeer) []byte { return p.frames(p.auth())[:1043] }, io.ErrUnexpectedEOF},
+		"length 1025":     {func(p *naivePeer) []byte { return p.sealFrame(1025, p.auth()) }, ErrFrameLength},
+		"length 2^32-1":   {func(p *naivePeer) []byte { return p.sealFrame(1<<32-1, p.auth()) }, ErrFrameLength},
+		"empty frames":    {func(p *naivePeer) []byte { return emptyFrames(p, 1000) }, ErrEmptyFrames},
+		"skipped a frame": {func(p *naivePeer) []byte { p.sent++; return p.frames(p.auth()) }, ErrDecrypt},
+		"in the clear":    {func(p *naivePeer) []byte { return append(p.auth(), make([]byte, 1044)...) }, ErrDecrypt},
+		"random":          {func(p *naivePeer) []byte { return bytes.Repeat([]byte{0x55}, 1044) }, ErrDecrypt},
+		"key of our sends": {func(p *naivePeer) []byte { p.sendAEAD = p.receiveAEAD; return p.frames(p.auth()) },
+			ErrDecrypt},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := attack(t, func(p *naivePeer) error {
@@ -370,7 +384,8 @@ func TestSilence(t *testing.T) {
 			}()
 			_, err := Handshake(t.Context(), a, testKey(1), Options{})
 			if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != limit {
-				t.Errorf("silence after %d bytes: %v after %v, want the deadline after %v", stop, err, time.Since(start), limit)
+				t.Errorf("silence after %d bytes: %v after %v, want the deadline after %v", stop, err,
+					time.Since(start), limit)
 			}
 			if err := <-done; err != nil {
 				t.Error(err)

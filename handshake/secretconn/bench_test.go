@@ -104,7 +104,8 @@ func BenchmarkRoundTrip(b *testing.B) {
 	<-done
 }
 
-// BenchmarkSeal and BenchmarkOpen are what the cipher alone takes for a frame: the floor under a direction's throughput.
+// BenchmarkSeal and BenchmarkOpen are what the cipher alone takes for a frame: the floor under a direction's
+// throughput.
 func BenchmarkSeal(b *testing.B) {
 	aead, _ := chacha20poly1305.New(make([]byte, chacha20poly1305.KeySize))
 	frame, nonce := make([]byte, sealedSize), make([]byte, chacha20poly1305.NonceSize)

@@ -7,8 +7,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake"
 )
 
-// Conn is a secured connection, made by Handshake. Next, Buffered and Read are for one goroutine, Write and Flush for one (which may
-// be another); the other methods are for anyone.
+// Conn is a secured connection, made by Handshake. Next, Buffered and Read are for one goroutine, Write and Flush for
+// one (which may be another); the other methods are for anyone.
 type Conn struct {
 	conn   net.Conn
 	remote handshake.PublicKey
@@ -23,12 +23,13 @@ func newConn(conn net.Conn) *Conn {
 	return c
 }
 
-// RemotePublicKey is the key that the remote has proven.
+// RemotePublicKey returns the key that the remote has proven.
 func (c *Conn) RemotePublicKey() handshake.PublicKey { return c.remote }
 
-// Next returns the next bytes of the stream, at least one, where they were decrypted; they are valid until the next call of Next
-// or Read. It waits when none are at hand. io.EOF says that the remote hung up between frames, io.ErrUnexpectedEOF within one. After
-// os.ErrDeadlineExceeded it may be called again, with a later deadline; every other error is final.
+// Next returns the next bytes of the stream, at least one, where they were decrypted; they are valid until the next
+// call of Next or Read. It waits when none are at hand. io.EOF says that the remote hung up between frames,
+// io.ErrUnexpectedEOF within one. After os.ErrDeadlineExceeded it may be called again, with a later deadline; every
+// other error is final.
 func (c *Conn) Next() ([]byte, error) { return c.reader.next() }
 
 // Buffered says that Next will return at once, with data or with an error.
@@ -48,8 +49,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Write takes over a copy of p and sends it when about 64 KiB have gathered, or at Flush. After os.ErrDeadlineExceeded the n bytes that
-// were taken stay pending, and the caller may go on with the rest under a later deadline; every other error is final.
+// Write takes over a copy of p and sends it when about 64 KiB have gathered, or at Flush. After os.ErrDeadlineExceeded
+// the n bytes that were taken stay pending, and the caller may go on with the rest under a later deadline; every other
+// error is final.
 func (c *Conn) Write(p []byte) (n int, err error) { return c.writer.write(p) }
 
 // Flush sends what is pending with one write. Errors are as with Write.
@@ -58,10 +60,10 @@ func (c *Conn) Flush() error { return c.writer.flush() }
 // Close closes the connection beneath, which ends blocked calls. What is pending is lost: call Flush first.
 func (c *Conn) Close() error { return c.conn.Close() }
 
-// LocalAddr is our end of the connection beneath.
+// LocalAddr returns our end of the connection beneath.
 func (c *Conn) LocalAddr() net.Addr { return c.conn.LocalAddr() }
 
-// RemoteAddr is the remote's end of the connection beneath.
+// RemoteAddr returns the remote's end of the connection beneath.
 func (c *Conn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
 
 // SetDeadline is net.Conn's.

@@ -50,7 +50,8 @@ func FuzzAuthMessage(f *testing.F) {
 	f.Add(naiveAuth(key, sig))
 	f.Add(naiveAuth(nil, sig))
 	f.Add(naiveAuth(key, nil))
-	f.Add(append([]byte{101, 0x0a, 35, 0x12, 33}, append(make([]byte, 33), append([]byte{0x12, 62}, sig[:62]...)...)...))
+	f.Add(append([]byte{101, 0x0a, 35, 0x12, 33},
+		append(make([]byte, 33), append([]byte{0x12, 62}, sig[:62]...)...)...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		msg, size, err := delimited(data, maxAuthMessage)
 		if err != nil || size == 0 {
@@ -58,7 +59,8 @@ func FuzzAuthMessage(f *testing.F) {
 		}
 		key, sig, err := decodeAuth(msg)
 		if err != nil {
-			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrKeyType) && !errors.Is(err, ErrNoKey) && !errors.Is(err, ErrBadSignature) {
+			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrKeyType) && !errors.Is(err, ErrNoKey) &&
+				!errors.Is(err, ErrBadSignature) {
 				t.Fatal(err)
 			}
 			return
@@ -69,8 +71,9 @@ func FuzzAuthMessage(f *testing.F) {
 	})
 }
 
-// FuzzFrames seals frames as the fuzzer says, spoils a byte perhaps, cuts the stream into reads, and compares what the reader makes
-// of it with a plain model. Each 4 bytes of script are a frame: its length, how its reads are cut, and whether a byte is spoiled.
+// FuzzFrames seals frames as the fuzzer says, spoils a byte perhaps, cuts the stream into reads, and compares what the
+// reader makes of it with a plain model. Each 4 bytes of script are a frame: its length, how its reads are cut, and
+// whether a byte is spoiled.
 func FuzzFrames(f *testing.F) {
 	f.Add([]byte{5, 0, 255, 0, 0, 4, 1, 0, 100, 2, 3, 0}, byte(0))
 	f.Add([]byte{1, 4, 0, 0, 0, 4, 0, 0}, byte(1))

@@ -10,24 +10,26 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/keycrypto"
 )
 
-// MaxEarlyData bounds Options.EarlyData, in bytes. Both ends write theirs before they read, so it must fit into the buffers of the
-// connection beneath; a node info has at most 10,240 bytes.
+// MaxEarlyData bounds Options.EarlyData, in bytes. Both ends write theirs before they read, so it must fit into the
+// buffers of the connection beneath; a node info has at most 10,240 bytes.
 const MaxEarlyData = 16 << 10
 
 // Options of a handshake. The zero value is a plain one.
 type Options struct {
-	// CheckKey, if set, is called once the remote's key is proven. Its error ends the handshake and is returned as it is.
+	// CheckKey, if set, is called once the remote's key is proven. Its error ends the handshake and is returned as it
+	// is.
 	CheckKey func(remote handshake.PublicKey) error
-	// EarlyData is sent in the same flight as our proof, as the first bytes of the stream; at most MaxEarlyData. It is sealed, but for a
-	// remote that has not proven its key yet: put nothing there that is not public.
+	// EarlyData is sent in the same flight as our proof, as the first bytes of the stream; at most MaxEarlyData. It is
+	// sealed, but for a remote that has not proven its key yet: put nothing there that is not public.
 	EarlyData []byte
 }
 
 // Handshake secures conn, on the dialing and on the listening side alike. It starts no goroutine.
 //
-// ctx is passed to id; it does not interrupt reads and writes: the caller sets the deadline of conn, or closes it when ctx ends. conn must
-// buffer what one end writes before the other end reads (as TCP does), because both ends write first. When the handshake fails, the
-// caller closes conn. Whether the remote's key is the wanted one, or our own, is for CheckKey to say.
+// ctx is passed to id; it does not interrupt reads and writes: the caller sets the deadline of conn, or closes it when
+// ctx ends. conn must buffer what one end writes before the other end reads (as TCP does), because both ends write
+// first. When the handshake fails, the caller closes conn. Whether the remote's key is the wanted one, or our own, is
+// for CheckKey to say.
 func Handshake(ctx context.Context, conn net.Conn, id handshake.Identity, opts Options) (*Conn, error) {
 	c, err := shake(ctx, conn, id, opts)
 	if err != nil && ctx.Err() != nil {
@@ -59,7 +61,8 @@ func shake(ctx context.Context, conn net.Conn, id handshake.Identity, opts Optio
 		return nil, fmt.Errorf("sign the challenge: %w", err)
 	}
 	if len(sig) != keycrypto.Ed25519SignatureSize {
-		return nil, fmt.Errorf("sign the challenge: our signature has %d bytes, want %d", len(sig), keycrypto.Ed25519SignatureSize)
+		return nil, fmt.Errorf("sign the challenge: our signature has %d bytes, want %d", len(sig),
+			keycrypto.Ed25519SignatureSize)
 	}
 	// The writer gathers both in the same frames, and sends them with one write.
 	if _, err = c.Write(encodeAuth(ourKey.Raw(), sig)); err == nil {
@@ -104,7 +107,8 @@ func (c *Conn) exchangeKeys() (*secrets, error) {
 	return s, nil
 }
 
-// readEphemeral reads the remote's first message, the only one outside of frames. What arrived behind it stays for the frames.
+// readEphemeral reads the remote's first message, the only one outside of frames. What arrived behind it stays for the
+// frames.
 func (r *reader) readEphemeral() (key keycrypto.X25519Key, err error) {
 	for {
 		msg, size, err := delimited(r.buf[r.start:r.end], maxEphemeralMessage)
@@ -140,7 +144,8 @@ func (c *Conn) readProof(challenge []byte) (key handshake.PublicKey, err error) 
 	return key, nil
 }
 
-// readMessage reads one length-delimited message from the stream. It is valid until the next read; bytes behind it stay in the stream.
+// readMessage reads one length-delimited message from the stream. It is valid until the next read; bytes behind it stay
+// in the stream.
 func (r *reader) readMessage(limit int) ([]byte, error) {
 	data, err := r.next()
 	if err != nil {

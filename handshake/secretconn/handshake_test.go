@@ -106,7 +106,8 @@ func TestCheckKey(t *testing.T) {
 	a, b := memPipe()
 	refused := errors.New("not you")
 	var seen handshake.PublicKey
-	ra, rb := shakeBoth(a, b, Options{CheckKey: func(k handshake.PublicKey) error { seen = k; return refused }}, Options{})
+	ra, rb := shakeBoth(a, b, Options{CheckKey: func(k handshake.PublicKey) error { seen = k; return refused }},
+		Options{})
 	if !errors.Is(ra.err, refused) || ra.conn != nil {
 		t.Errorf("%v, want what CheckKey returned", ra.err)
 	}
@@ -143,11 +144,13 @@ func TestBadIdentity(t *testing.T) {
 		id   handshake.Identity
 		want string
 	}{
-		"no key":          {badIdentity{keyErr: gone}, "our public key: signer is gone"},
-		"zero key":        {badIdentity{}, "our public key: not an ed25519 key"},
-		"key of a type":   {badIdentity{key: handshake.PublicKey{Type: handshake.Secp256k1}}, "our public key: not an ed25519 key"},
-		"no signature":    {badIdentity{key: key, sigErr: gone}, "sign the challenge: signer is gone"},
-		"short signature": {badIdentity{key: key, sig: make([]byte, 63)}, "sign the challenge: our signature has 63 bytes, want 64"},
+		"no key":   {badIdentity{keyErr: gone}, "our public key: signer is gone"},
+		"zero key": {badIdentity{}, "our public key: not an ed25519 key"},
+		"key of a type": {badIdentity{key: handshake.PublicKey{Type: handshake.Secp256k1}},
+			"our public key: not an ed25519 key"},
+		"no signature": {badIdentity{key: key, sigErr: gone}, "sign the challenge: signer is gone"},
+		"short signature": {badIdentity{key: key, sig: make([]byte, 63)},
+			"sign the challenge: our signature has 63 bytes, want 64"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := memPipe()
@@ -169,7 +172,8 @@ func TestEarlyDataTooLong(t *testing.T) {
 		t.Error("something was sent")
 	}
 	a, b = memPipe()
-	ra, rb := shakeBoth(a, b, Options{EarlyData: make([]byte, MaxEarlyData)}, Options{EarlyData: make([]byte, MaxEarlyData)})
+	ra, rb := shakeBoth(a, b, Options{EarlyData: make([]byte, MaxEarlyData)},
+		Options{EarlyData: make([]byte, MaxEarlyData)})
 	if err := errors.Join(ra.err, rb.err); err != nil {
 		t.Error(err)
 	}

@@ -8,14 +8,16 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/keycrypto"
 )
 
-// Limits of what we read in the handshake, in bytes without the length prefix. Honest messages have 34 and 102 bytes; the room above is
-// for other encodings of the same and for fields that we do not know. (CometBFT reads up to 1 MiB of either.)
+// Limits of what we read in the handshake, in bytes without the length prefix. Honest messages have 34 and 102 bytes;
+// the room above is for other encodings of the same and for fields that we do not know. (CometBFT reads up to 1 MiB of
+// either.)
 const (
 	maxEphemeralMessage = 256
 	maxAuthMessage      = 1024
 )
 
-// Field numbers (CometBFT proto/tendermint/p2p/conn.proto, proto/tendermint/crypto/keys.proto; protobuf wrappers.proto).
+// Field numbers (CometBFT proto/tendermint/p2p/conn.proto, proto/tendermint/crypto/keys.proto; protobuf
+// wrappers.proto).
 const (
 	fieldValue = 1 // BytesValue.value
 
@@ -25,8 +27,8 @@ const (
 	fieldEd25519 = 1 // PublicKey.sum.ed25519
 )
 
-// delimited finds a length-delimited message of at most limit bytes at the start of b. It returns the message and the length of all
-// of it with its prefix; a length of 0 says that b is only a part of it.
+// delimited finds a length-delimited message of at most limit bytes at the start of b. It returns the message and the
+// length of all of it with its prefix; a length of 0 says that b is only a part of it.
 func delimited(b []byte, limit uint64) (msg []byte, size int, err error) {
 	length, n := protowire.ConsumeVarint(b)
 	switch {
@@ -46,7 +48,7 @@ func delimited(b []byte, limit uint64) (msg []byte, size int, err error) {
 // ephemeralMessageSize is the length of our ephemeral message with its prefix.
 const ephemeralMessageSize = 3 + keycrypto.X25519Size
 
-// encodeEphemeral is our first flight.
+// encodeEphemeral returns our first flight.
 func encodeEphemeral(key *keycrypto.X25519Key) (msg [ephemeralMessageSize]byte) {
 	msg[0] = ephemeralMessageSize - 1
 	msg[1] = byte(protowire.EncodeTag(fieldValue, protowire.BytesType))
@@ -80,7 +82,7 @@ func decodeEphemeral(msg []byte) (key keycrypto.X25519Key, err error) {
 // authMessageSize is the length of our auth message with its prefix.
 const authMessageSize = 1 + 2 + 2 + keycrypto.Ed25519PublicSize + 2 + keycrypto.Ed25519SignatureSize
 
-// encodeAuth is our AuthSigMessage with its prefix. key and sig have their right lengths.
+// encodeAuth returns our AuthSigMessage with its prefix. key and sig have their right lengths.
 func encodeAuth(key, sig []byte) []byte {
 	msg := make([]byte, 0, authMessageSize)
 	msg = append(msg, authMessageSize-1)
@@ -146,8 +148,8 @@ func decodeKey(msg []byte) (key []byte, err error) {
 	return key, err
 }
 
-// eachField calls f for every field of a protobuf message. v is the content of a length-delimited field, nil for other wire types; it
-// is never nil for a length-delimited one.
+// eachField calls f for every field of a protobuf message. v is the content of a length-delimited field, nil for other
+// wire types; it is never nil for a length-delimited one.
 func eachField(msg []byte, f func(num protowire.Number, typ protowire.Type, v []byte) error) error {
 	for len(msg) > 0 {
 		num, typ, n := protowire.ConsumeTag(msg)

@@ -18,8 +18,8 @@ import (
 	"golang.org/x/crypto/hkdf"
 )
 
-// naivePeer is a second implementation of the protocol, written plainly from its description with other libraries than ours, to
-// check ours against and to attack it with.
+// naivePeer is a second implementation of the protocol, written plainly from its description with other libraries than
+// ours, to check ours against and to attack it with.
 type naivePeer struct {
 	conn        net.Conn
 	identity    ed25519.PrivateKey
@@ -144,7 +144,7 @@ func (p *naivePeer) read() ([]byte, error) {
 	return frame[4 : 4+n], nil
 }
 
-// auth is the right auth message with its prefix.
+// auth returns the right auth message with its prefix.
 func (p *naivePeer) auth() []byte {
 	return naiveAuth(p.identity.Public().(ed25519.PublicKey), ed25519.Sign(p.identity, p.challenge))
 }
@@ -162,7 +162,8 @@ func (p *naivePeer) readAuth() (key ed25519.PublicKey, rest []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(data) < 103 || data[0] != 102 || !bytes.Equal(data[1:5], []byte{0x0a, 34, 0x0a, 32}) || !bytes.Equal(data[37:39], []byte{0x12, 64}) {
+	if len(data) < 103 || data[0] != 102 || !bytes.Equal(data[1:5], []byte{0x0a, 34, 0x0a, 32}) ||
+		!bytes.Equal(data[37:39], []byte{0x12, 64}) {
 		return nil, nil, fmt.Errorf("auth message is %x", data)
 	}
 	key = data[5:37]
@@ -172,7 +173,8 @@ func (p *naivePeer) readAuth() (key ed25519.PublicKey, rest []byte, err error) {
 	return key, data[103:], nil
 }
 
-// naiveMerlin is a merlin transcript (merlin.cool) over STROBE-128 (strobe.sourceforge.io, version 1.0.2), as far as we need it.
+// naiveMerlin is a merlin transcript (merlin.cool) over STROBE-128 (strobe.sourceforge.io, version 1.0.2), as far as we
+// need it.
 type naiveMerlin struct {
 	state         [200]byte
 	pos, posBegin byte
@@ -297,7 +299,8 @@ func keccakF(state *[200]byte) {
 	}
 }
 
-// TestNaiveMerlin checks the reference itself against the test vector of the merlin crate (dalek-cryptography/merlin, transcript.rs).
+// TestNaiveMerlin checks the reference itself against the test vector of the merlin crate (dalek-cryptography/merlin,
+// transcript.rs).
 func TestNaiveMerlin(t *testing.T) {
 	m := newNaiveMerlin("test protocol")
 	m.append("some label", []byte("some data"))

@@ -11,8 +11,8 @@ import (
 	"os"
 )
 
-// maxEmptyFrames is how many frames without data may come in a row. Nobody has a reason to send one; a remote that sends nothing else
-// would keep us busy without ever handing out a byte.
+// maxEmptyFrames is how many frames without data may come in a row. Nobody has a reason to send one; a remote that
+// sends nothing else would keep us busy without ever handing out a byte.
 const maxEmptyFrames = 64
 
 // maxEmptyReads is how often in a row the connection beneath may return nothing and no error.
@@ -55,7 +55,7 @@ func (r *reader) next() ([]byte, error) {
 	return data, nil
 }
 
-// buffered says whether next will return without reading from the connection.
+// buffered reports whether next will return without reading from the connection.
 func (r *reader) buffered() bool {
 	for len(r.ready) == 0 && r.err == nil && r.end-r.start >= sealedSize {
 		r.open() // an empty frame leaves us without data, so look at the one behind it
@@ -91,9 +91,9 @@ func (r *reader) open() {
 	}
 }
 
-// fill reads once from the connection. It is called when less than a frame is left in buf and ready is used up, so there is room and
-// the buffer may change. The large buffer is held only while data comes in faster than the small one takes it; a remote that stops within
-// a frame can make us keep one, no more.
+// fill reads once from the connection. It is called when less than a frame is left in buf and ready is used up, so
+// there is room and the buffer may change. The large buffer is held only while data comes in faster than the small one
+// takes it; a remote that stops within a frame can make us keep one, no more.
 func (r *reader) fill() error {
 	rest := r.buf[r.start:r.end]
 	switch {
@@ -135,7 +135,8 @@ func (r *reader) read() (n int, err error) {
 	return 0, io.ErrNoProgress
 }
 
-// release gives the large buffer back, if there is one, and goes on in the small one. Nothing in the large one is needed any more.
+// release gives the large buffer back, if there is one, and goes on in the small one. Nothing in the large one is
+// needed any more.
 func (r *reader) release() {
 	if r.large == nil {
 		return

@@ -73,7 +73,8 @@ func deriveChallenge(shared, local, remote *keycrypto.X25519Key, weAreLower bool
 	return challenge
 }
 
-// deriveKeys expands the shared secret to a key for each direction: the first is what the end with the lower ephemeral key receives with.
+// deriveKeys expands the shared secret to a key for each direction: the first is what the end with the lower ephemeral
+// key receives with.
 func deriveKeys(shared *keycrypto.X25519Key, weAreLower bool) (receive, send []byte, err error) {
 	const size = chacha20poly1305.KeySize
 	keys, err := hkdf.Key(sha256.New, shared[:], nil, keysInfo, 2*size)

@@ -27,12 +27,24 @@ func TestDeriveKeysGolden(t *testing.T) {
 		weAreLower    bool
 		receive, send string
 	}{
-		{"9fe4a5a73df12dbd8659b1d9280873fe993caefec6b0ebc2686dd65027148e03", true, "80a83ad6afcb6f8175192e41973aed31dd75e3c106f813d986d9567a4865eb2f", "96362a04f628a0666d9866147326898bb0847b8db8680263ad19e6336d4eed9e"},
-		{"0716764b370d543fee692af03832c16410f0a56e4ddb79604ea093b10bb6f654", false, "84f2b1e8658456529a2c324f46c3406c3c6fecd5fbbf9169f60bed8956a8b03d", "cba357ae33d7234520d5742102a2a6cdb39b7db59c14a58fa8aadd310127630f"},
-		{"358dd73aae2c5b7b94b57f950408a3c681e748777ecab2063c8ca51a63588fa8", false, "c2e2f664c8ee561af8e1e30553373be4ae23edecc8c6bd762d44b2afb7f2a037", "d1563f428ac1c023c15d8082b2503157fe9ecbde4fb3493edd69ebc299b4970c"},
-		{"0958308bdb583e639dd399a98cd21077d834b4b5e30771275a5a73a62efcc7e0", false, "523c0ae97039173566f7ab4b8f271d8d78feef5a432d618e58ced4f80f7c1696", "c1b743401c6e4508e62b8245ea7c3252bbad082e10af10e80608084d63877977"},
-		{"d93d134e72f58f177642ac30f36b2d3cd4720aa7e60feb1296411a9009cf4524", false, "47a427bcc1ef6f0ce31dbf343bc8bbf49554b4dd1e2330fd97d0df23ecdbba10", "73e23adb7801179349ecf9c8cdf64d71d64a9f1145ba6730e5d029f99eaf8840"},
-		{"6104474c791cda24d952b356fb41a5d273c0ce6cc87d270b1701d0523cd5aa13", true, "1cb4397b9e478430321af4647da2ccbef62ff8888542d31cca3f626766c8080f", "673b23318826bd31ad1a4995c6e5095c4b092f5598aa0a96381a3e977bc0eaf9"},
+		{"9fe4a5a73df12dbd8659b1d9280873fe993caefec6b0ebc2686dd65027148e03", true,
+			"80a83ad6afcb6f8175192e41973aed31dd75e3c106f813d986d9567a4865eb2f",
+			"96362a04f628a0666d9866147326898bb0847b8db8680263ad19e6336d4eed9e"},
+		{"0716764b370d543fee692af03832c16410f0a56e4ddb79604ea093b10bb6f654", false,
+			"84f2b1e8658456529a2c324f46c3406c3c6fecd5fbbf9169f60bed8956a8b03d",
+			"cba357ae33d7234520d5742102a2a6cdb39b7db59c14a58fa8aadd310127630f"},
+		{"358dd73aae2c5b7b94b57f950408a3c681e748777ecab2063c8ca51a63588fa8", false,
+			"c2e2f664c8ee561af8e1e30553373be4ae23edecc8c6bd762d44b2afb7f2a037",
+			"d1563f428ac1c023c15d8082b2503157fe9ecbde4fb3493edd69ebc299b4970c"},
+		{"0958308bdb583e639dd399a98cd21077d834b4b5e30771275a5a73a62efcc7e0", false,
+			"523c0ae97039173566f7ab4b8f271d8d78feef5a432d618e58ced4f80f7c1696",
+			"c1b743401c6e4508e62b8245ea7c3252bbad082e10af10e80608084d63877977"},
+		{"d93d134e72f58f177642ac30f36b2d3cd4720aa7e60feb1296411a9009cf4524", false,
+			"47a427bcc1ef6f0ce31dbf343bc8bbf49554b4dd1e2330fd97d0df23ecdbba10",
+			"73e23adb7801179349ecf9c8cdf64d71d64a9f1145ba6730e5d029f99eaf8840"},
+		{"6104474c791cda24d952b356fb41a5d273c0ce6cc87d270b1701d0523cd5aa13", true,
+			"1cb4397b9e478430321af4647da2ccbef62ff8888542d31cca3f626766c8080f",
+			"673b23318826bd31ad1a4995c6e5095c4b092f5598aa0a96381a3e977bc0eaf9"},
 	} {
 		shared := keycrypto.X25519Key(unhex(t, tc.shared))
 		receive, send, err := deriveKeys(&shared, tc.weAreLower)
@@ -45,7 +57,8 @@ func TestDeriveKeysGolden(t *testing.T) {
 // TestDeriveChallenge checks the challenge against the reference transcript of naive_test.go.
 func TestDeriveChallenge(t *testing.T) {
 	for i := range byte(8) {
-		lower, upper, shared := bytes.Repeat([]byte{i}, 32), bytes.Repeat([]byte{0xf0 | i}, 32), bytes.Repeat([]byte{0x50 ^ i}, 32)
+		lower, upper, shared := bytes.Repeat([]byte{i}, 32), bytes.Repeat([]byte{0xf0 | i}, 32),
+			bytes.Repeat([]byte{0x50 ^ i}, 32)
 		m := newNaiveMerlin(transcriptLabel)
 		m.append("EPHEMERAL_LOWER_PUBLIC_KEY", lower)
 		m.append("EPHEMERAL_UPPER_PUBLIC_KEY", upper)
@@ -62,8 +75,8 @@ func TestDeriveChallenge(t *testing.T) {
 	}
 }
 
-// lowOrderPoints are the encodings of the points of Curve25519 and its twist whose order divides 8 (cr.yp.to/ecdh.html), the
-// non-canonical encodings among them. X25519 ignores the top bit, so each counts twice.
+// lowOrderPoints are the encodings of the points of Curve25519 and its twist whose order divides 8
+// (cr.yp.to/ecdh.html), the non-canonical encodings among them. X25519 ignores the top bit, so each counts twice.
 var lowOrderPoints = []string{
 	"0000000000000000000000000000000000000000000000000000000000000000",
 	"0100000000000000000000000000000000000000000000000000000000000000",

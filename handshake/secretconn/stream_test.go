@@ -87,7 +87,8 @@ func TestStream(t *testing.T) {
 	wg.Wait()
 }
 
-// TestFrames compares the frames that we send with what the reference peer makes of them, after the pool's buffers held other data.
+// TestFrames compares the frames that we send with what the reference peer makes of them, after the pool's buffers held
+// other data.
 func TestFrames(t *testing.T) {
 	c, p := naiveStream(t)
 	for range 4 { // leave traces in the send buffer
@@ -99,7 +100,8 @@ func TestFrames(t *testing.T) {
 			}
 		}
 	}
-	for _, size := range []int{1, 5, 1023, 1024, 1025, 2048, 2049, sendSize / sealedSize * dataSize, sendSize/sealedSize*dataSize + 1, 100_000} {
+	for _, size := range []int{1, 5, 1023, 1024, 1025, 2048, 2049, sendSize / sealedSize * dataSize,
+		sendSize/sealedSize*dataSize + 1, 100_000} {
 		want := bytes.Repeat([]byte{byte(size), 0x5a}, size)[:size]
 		half := size / 2
 		c.Write(want[:half]) // two writes share a frame
@@ -208,7 +210,8 @@ func TestEnds(t *testing.T) {
 		"length 1025":    {func(p *naivePeer) []byte { return p.sealFrame(1025, make([]byte, 1024)) }, ErrFrameLength},
 		"negative":       {func(p *naivePeer) []byte { return p.sealFrame(math.MaxUint32, nil) }, ErrFrameLength},
 		"empty frames":   {func(p *naivePeer) []byte { return emptyFrames(p, maxEmptyFrames+1) }, ErrEmptyFrames},
-		"frame twice":    {func(p *naivePeer) []byte { f := p.frames([]byte("x")); p.sent = 1; return append(f, f...) }, ErrDecrypt},
+		"frame twice": {func(p *naivePeer) []byte { f := p.frames([]byte("x")); p.sent = 1; return append(f, f...) },
+			ErrDecrypt},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, p := naiveStream(t)
@@ -317,7 +320,8 @@ func TestReadDeadline(t *testing.T) {
 	}
 }
 
-// TestWriteDeadline fills the connection until a write ends at its deadline, and goes on from there once the remote reads.
+// TestWriteDeadline fills the connection until a write ends at its deadline, and goes on from there once the remote
+// reads.
 func TestWriteDeadline(t *testing.T) {
 	x, y := handshaketest.TCPPair(t)
 	cx, cy := securedPair(t, x, y)

@@ -20,12 +20,14 @@ func securer(as handshake.Securing) func(net.Conn) error {
 }
 
 func BenchmarkHandshakeMemory(b *testing.B) {
-	handshaketest.BenchHandshakes(b, handshaketest.MemoryDialer(), securer(securing(muxer.Dialer)), securer(securing(muxer.Listener)))
+	handshaketest.BenchHandshakes(b, handshaketest.MemoryDialer(), securer(securing(muxer.Dialer)),
+		securer(securing(muxer.Listener)))
 }
 
 // BenchmarkHandshakeTCP includes the connect and the accept, which BenchmarkConnectTCP measures alone.
 func BenchmarkHandshakeTCP(b *testing.B) {
-	handshaketest.BenchHandshakes(b, handshaketest.TCPDialer(b), securer(securing(muxer.Dialer)), securer(securing(muxer.Listener)))
+	handshaketest.BenchHandshakes(b, handshaketest.TCPDialer(b), securer(securing(muxer.Dialer)),
+		securer(securing(muxer.Listener)))
 }
 
 func BenchmarkConnectTCP(b *testing.B) { handshaketest.BenchConnects(b, handshaketest.TCPDialer(b)) }

@@ -21,8 +21,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/keycrypto"
 )
 
-// certificates are ours: one with an ed25519 key, for which signing and verifying together take half the time, and one with a key on P-256, for
-// remotes that do not verify the other.
+// certificates are ours: one with an ed25519 key, for which signing and verifying together take half the time, and one
+// with a key on P-256, for remotes that do not verify the other.
 type certificates struct {
 	node          handshake.PublicKey
 	ed25519, p256 *tls.Certificate
@@ -83,7 +83,8 @@ func (s signer) Sign(rand io.Reader, msg []byte, opts crypto.SignerOpts) ([]byte
 	return keycrypto.Ed25519Private(s.PrivateKey).Sign(msg), nil
 }
 
-func newCertificate(ctx context.Context, id handshake.Identity, node handshake.PublicKey, secret crypto.Signer, now time.Time) (*tls.Certificate, error) {
+func newCertificate(ctx context.Context, id handshake.Identity, node handshake.PublicKey, secret crypto.Signer,
+	now time.Time) (*tls.Certificate, error) {
 	public, err := x509.MarshalPKIXPublicKey(secret.Public())
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate's key: %w", err)
@@ -100,10 +101,13 @@ func newCertificate(ctx context.Context, id handshake.Identity, node handshake.P
 	_, _ = rand.Read(serial[:]) // never fails
 	serial[0] &= 0x7f
 	template := &x509.Certificate{
-		SerialNumber:    new(big.Int).SetBytes(serial[:]), // issuer and serial number together are unique: RFC 5280, section 4.1.2.2
-		NotBefore:       now.Add(-certBefore),
-		NotAfter:        now.Add(certLife + certAfter),
-		Subject:         pkix.Name{SerialNumber: "1"}, // RFC 5280, section 4.1.2.4: the issuer must not be empty. Short, as each byte of a certificate costs some thirty of every set-up's memory
+		// issuer and serial number together are unique: RFC 5280, section 4.1.2.2
+		SerialNumber: new(big.Int).SetBytes(serial[:]),
+		NotBefore:    now.Add(-certBefore),
+		NotAfter:     now.Add(certLife + certAfter),
+		// RFC 5280, section 4.1.2.4: the issuer must not be empty. Short, as each byte of a certificate costs some
+		// thirty of every set-up's memory
+		Subject:         pkix.Name{SerialNumber: "1"},
 		ExtraExtensions: []pkix.Extension{{Id: extensionID, Value: value}},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, secret.Public(), secret)

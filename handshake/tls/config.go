@@ -12,9 +12,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// ServerConfig is for a transport that has TLS 1.3 inside, such as QUIC. It is good for any number of connections, for as long as id is. Its
-// ALPN is exactly "libp2p". Connections from any node are let in; RemoteKey then tells which. A handshake takes the context of its
-// ClientHelloInfo to id.
+// ServerConfig is for a transport that has TLS 1.3 inside, such as QUIC. It is good for any number of connections, for
+// as long as id is. Its ALPN is exactly "libp2p". Connections from any node are let in; RemoteKey then tells which. A
+// handshake takes the context of its ClientHelloInfo to id.
 func (s *Security) ServerConfig(id handshake.Identity) *tls.Config {
 	c := s.base(muxer.Listener, []string{ALPN})
 	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -29,7 +29,8 @@ func (s *Security) ServerConfig(id handshake.Identity) *tls.Config {
 }
 
 // ClientConfig is likewise, for one connection to the node want; "" accepts any. ctx is for id only.
-func (s *Security) ClientConfig(ctx context.Context, id handshake.Identity, want transport.NodeID) (*tls.Config, error) {
+func (s *Security) ClientConfig(ctx context.Context, id handshake.Identity, want transport.NodeID) (*tls.Config,
+	error) {
 	own, err := s.certificates(ctx, id)
 	if err != nil {
 		return nil, err
@@ -53,7 +54,7 @@ type hub struct {
 	config *tls.Config
 }
 
-// configFor is the configuration for one connection.
+// configFor returns the configuration for one connection.
 func (s *Security) configFor(own *certificates, opts handshake.Securing) (*tls.Config, error) {
 	shared := opts.Side == muxer.Listener && opts.Want == "" && len(opts.Muxers) == 1
 	if shared {
@@ -71,7 +72,8 @@ func (s *Security) configFor(own *certificates, opts handshake.Securing) (*tls.C
 	c := s.base(opts.Side, alpn)
 	show(c, opts.Side, own)
 	c.VerifyConnection = s.verifyFor(opts.Want)
-	if opts.Side == muxer.Listener && len(opts.Muxers) > 1 { // of one muxer and no muxer every dialer prefers the former
+	// of one muxer and no muxer every dialer prefers the former
+	if opts.Side == muxer.Listener && len(opts.Muxers) > 1 {
 		preferDialer(c)
 	}
 	if shared {
@@ -82,7 +84,7 @@ func (s *Security) configFor(own *certificates, opts handshake.Securing) (*tls.C
 	return c, nil
 }
 
-// base is what all configurations of one side have in common.
+// base returns what all configurations of one side have in common.
 func (s *Security) base(side muxer.Side, alpn []string) *tls.Config {
 	exchange := hybrid
 	if side == muxer.Dialer && s.cfg.Classic {
@@ -112,8 +114,9 @@ func show(c *tls.Config, side muxer.Side, own *certificates) {
 	}
 }
 
-// verifyFor verifies the certificate, and that it is of the node want, if that is set. crypto/tls calls it before it knows whether the remote
-// has the certificate's secret key; it is not asked about resumed connections, of which there are none.
+// verifyFor verifies the certificate, and that it is of the node want, if that is set. crypto/tls calls it before it
+// knows whether the remote has the certificate's secret key; it is not asked about resumed connections, of which there
+// are none.
 func (s *Security) verifyFor(want transport.NodeID) func(tls.ConnectionState) error {
 	return func(state tls.ConnectionState) error {
 		_, err := s.verify(state, want)
@@ -127,12 +130,13 @@ func (s *Security) verify(state tls.ConnectionState, want transport.NodeID) (han
 		return key, err
 	}
 	if !key.HasID(want) {
-		return key, &handshake.Refusal{Code: muxer.CodeWrongID, Stage: handshake.StageSecurity, Reason: fmt.Sprintf("expected node %s, found %s", want, key.NodeID())}
+		return key, &handshake.Refusal{Code: muxer.CodeWrongID, Stage: handshake.StageSecurity,
+			Reason: fmt.Sprintf("expected node %s, found %s", want, key.NodeID())}
 	}
 	return key, nil
 }
 
-// alpnFor is what we offer, or accept, with these muxers.
+// alpnFor returns what we offer, or accept, with these muxers.
 func alpnFor(muxers []string) ([]string, error) {
 	n := 0
 	for _, m := range muxers {

@@ -22,13 +22,14 @@ type Conn struct {
 
 var _ handshake.SecureConn = (*Conn)(nil)
 
-// RemotePublicKey is the key that the remote has proven.
+// RemotePublicKey returns the key that the remote has proven.
 func (c *Conn) RemotePublicKey() handshake.PublicKey { return c.remote }
 
-// Muxer is the stream muxer that both ends chose in the handshake; "" when it is still to be negotiated.
+// Muxer returns the stream muxer that both ends chose in the handshake; "" when it is still to be negotiated.
 func (c *Conn) Muxer() string { return c.muxer }
 
-// Write implements net.Conn. The records of one write are sent together. Every error is final, os.ErrDeadlineExceeded too.
+// Write implements net.Conn. The records of one write are sent together. Every error is final, os.ErrDeadlineExceeded
+// too.
 func (c *Conn) Write(p []byte) (int, error) {
 	if len(p) <= maxRecord {
 		return c.Conn.Write(p)
@@ -43,7 +44,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteParts is a Write of several parts, sent together.
+// WriteParts returns a Write of several parts, sent together.
 func (c *Conn) WriteParts(parts ...[]byte) (n int, err error) {
 	c.write.Lock()
 	defer c.write.Unlock()
@@ -90,7 +91,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close tells the remote, unless it has hung up itself, and ends the connection. A remote that does not read can delay it, for at most 5 s (crypto/tls).
+// Close tells the remote, unless it has hung up itself, and ends the connection. A remote that does not read can delay
+// it, for at most 5 s (crypto/tls).
 func (c *Conn) Close() error {
 	if c.ended.Load() {
 		return c.under.Close()
@@ -108,8 +110,8 @@ var recordPool = sync.Pool{New: func() any { return new([maxRecord]byte) }}
 
 var sendPool = sync.Pool{New: func() any { return new([sendSize]byte) }}
 
-// under is the connection beneath crypto/tls, which makes a system call for each record of at most 16 KiB: while it gathers, it sends up to
-// four at once.
+// under is the connection beneath crypto/tls, which makes a system call for each record of at most 16 KiB: while it
+// gathers, it sends up to four at once.
 type under struct {
 	net.Conn
 	mu        sync.Mutex // Read, too, may write: alerts and key updates

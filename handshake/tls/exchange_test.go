@@ -21,7 +21,9 @@ func TestPostQuantum(t *testing.T) {
 		"a classic dialer":     {dialer: Config{Classic: true}, want: tls.X25519},
 		"a classic listener":   {listener: Config{Classic: true}, want: tls.X25519MLKEM768},
 		"a dialer of crypto's": {dials: theirs, want: tls.X25519MLKEM768},
-		"a dialer that has P-256 only": {dials: func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.CurveP256} },
+		"a dialer that has P-256 only": {dials: func(c *tls.Config) {
+			c.CurvePreferences = []tls.CurveID{tls.CurveP256}
+		},
 			want: tls.CurveP256},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,8 +15,9 @@ const (
 
 var flightPool = sync.Pool{New: func() any { return new([flightSize]byte) }}
 
-// flight reads a handshake. What the remote has sent together is read by one system call; crypto/tls is given one record at a time, so that its buffer, which it keeps for
-// as long as the connection, has to hold no more than one, and need not grow. The goroutine that reads owns it.
+// flight reads a handshake. What the remote has sent together is read by one system call; crypto/tls is given one
+// record at a time, so that its buffer, which it keeps for as long as the connection, has to hold no more than one, and
+// need not grow. The goroutine that reads owns it.
 type flight struct {
 	over     bool              // the handshake is complete: nothing is read ahead any more
 	buf      *[flightSize]byte // borrowed while something is held, or while a read waits
@@ -62,7 +63,8 @@ func (f *flight) read(conn net.Conn, p []byte) (int, error) {
 	return n, nil
 }
 
-// complete says whether crypto/tls can go on with what is held: the rest of a record, or a part of one that is too long to be held, or that is none.
+// complete reports whether crypto/tls can go on with what is held: the rest of a record, or a part of one that is too
+// long to be held, or that is none.
 func (f *flight) complete() bool {
 	held := f.buf[f.from:f.to]
 	if f.rest == 0 && len(held) >= recordHeader {

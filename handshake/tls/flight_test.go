@@ -21,7 +21,7 @@ func (c *readerConn) Read(p []byte) (int, error) {
 	return c.Reader.Read(p)
 }
 
-// record is a TLS record with a body of n bytes.
+// record returns a TLS record with a body of n bytes.
 func record(n int) []byte {
 	return append([]byte{22, 3, 3, byte(n >> 8), byte(n)}, bytes.Repeat([]byte{byte(n)}, n)...)
 }
@@ -29,7 +29,8 @@ func record(n int) []byte {
 // While the handshake lasts each record is read by itself, whatever pieces it comes in; all that has come arrives.
 func TestFlight(t *testing.T) {
 	short := [][]byte{record(1), record(0), record(90), record(500), record(flightSize - recordHeader)}
-	for name, wrap := range map[string]func(io.Reader) io.Reader{"together": func(r io.Reader) io.Reader { return r }, "byte by byte": iotest.OneByteReader, "in halves": iotest.HalfReader, "with the error": iotest.DataErrReader} {
+	for name, wrap := range map[string]func(io.Reader) io.Reader{"together": func(r io.Reader) io.Reader { return r },
+		"byte by byte": iotest.OneByteReader, "in halves": iotest.HalfReader, "with the error": iotest.DataErrReader} {
 		t.Run(name, func(t *testing.T) {
 			conn := &readerConn{Reader: wrap(bytes.NewReader(bytes.Join(short, nil)))}
 			var f flight
@@ -53,7 +54,8 @@ type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
-// What is no record, and what is too long, is passed on in pieces, and what is said before the handshake is over is read behind it.
+// What is no record, and what is too long, is passed on in pieces, and what is said before the handshake is over is
+// read behind it.
 func TestFlightPassesAll(t *testing.T) {
 	for name, parts := range map[string][][]byte{
 		"a long record": {record(3 * flightSize), record(7), record(flightSize)},

@@ -10,8 +10,9 @@ import (
 // knownHalf is half of how many certificates are remembered.
 const knownHalf = 512
 
-// known remembers the node keys of certificates that were right, by the certificate's hash: nodes come back with the same certificate, and verifying its two signatures
-// takes a tenth of the processor time of a handshake. It forgets the older half when there are too many. The zero value is empty.
+// known remembers the node keys of certificates that were right, by the certificate's hash: nodes come back with the
+// same certificate, and verifying its two signatures takes a tenth of the processor time of a handshake. It forgets the
+// older half when there are too many. The zero value is empty.
 type known struct {
 	mu          sync.Mutex // guards what follows
 	newer, past map[[sha256.Size]byte]handshake.PublicKey

@@ -10,7 +10,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake"
 )
 
-// A certificate that has passed is not checked again, until many others have come; one that has not is checked each time.
+// A certificate that has passed is not checked again, until many others have come; one that has not is checked each
+// time.
 func TestKnown(t *testing.T) {
 	var k known
 	asked := 0
@@ -56,7 +57,8 @@ func TestKnownExpires(t *testing.T) {
 	for _, c := range []struct {
 		at time.Time
 		ok bool
-	}{{time.Now(), true}, {cert.NotAfter.Add(time.Second), false}, {cert.NotBefore.Add(-time.Second), false}, {time.Now(), true}} {
+	}{{time.Now(), true}, {cert.NotAfter.Add(time.Second), false}, {cert.NotBefore.Add(-time.Second), false},
+		{time.Now(), true}} {
 		if _, err := verifyCertificates([]*x509.Certificate{cert}, c.at, &k); (err == nil) != c.ok {
 			t.Errorf("at %v: %v", c.at, err)
 		}

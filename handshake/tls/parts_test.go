@@ -22,12 +22,14 @@ func (c *countedConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// Parts arrive as one stream, sent in one piece as long as they fit into it, in records that are full but for the last one.
+// Parts arrive as one stream, sent in one piece as long as they fit into it, in records that are full but for the last
+// one.
 func TestParts(t *testing.T) {
 	x, y := handshaketest.TCPPair(t)
 	under := &countedConn{Conn: x}
 	dialer, listener := securedPair(t, under, y)
-	for _, sizes := range [][]int{{0}, {1}, {12, 1}, {12, 65472}, {40, 12, 65472}, {maxRecord, 5, maxRecord - 5, 2 * maxRecord}, {5, 3*maxRecord + 7, 9}} {
+	for _, sizes := range [][]int{{0}, {1}, {12, 1}, {12, 65472}, {40, 12, 65472},
+		{maxRecord, 5, maxRecord - 5, 2 * maxRecord}, {5, 3*maxRecord + 7, 9}} {
 		var parts [][]byte
 		for i, n := range sizes {
 			parts = append(parts, bytes.Repeat([]byte{byte(i + 1)}, n))

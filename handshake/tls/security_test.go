@@ -61,7 +61,8 @@ func TestMuxers(t *testing.T) {
 	}
 }
 
-// A remote that is silent, wherever in the handshake, costs us until the deadline and no longer; junk is refused at once.
+// A remote that is silent, wherever in the handshake, costs us until the deadline and no longer; junk is refused at
+// once.
 func TestSilenceAndJunk(t *testing.T) {
 	for _, side := range sides {
 		// What an honest remote sends, to be cut anywhere.
@@ -89,7 +90,8 @@ func TestSilenceAndJunk(t *testing.T) {
 				}
 			})
 		}
-		for _, junk := range []string{"GET / HTTP/1.1\r\n\r\n", "\x13/multistream/1.0.0\n", strings.Repeat("\xff", 1<<16), "\x16\x03\x01\x40\x00" + strings.Repeat("\x01", 1<<14), ""} {
+		for _, junk := range []string{"GET / HTTP/1.1\r\n\r\n", "\x13/multistream/1.0.0\n",
+			strings.Repeat("\xff", 1<<16), "\x16\x03\x01\x40\x00" + strings.Repeat("\x01", 1<<14), ""} {
 			a, b := memPipe()
 			io.WriteString(b, junk)
 			b.CloseWrite()
@@ -183,7 +185,8 @@ func TestIdentityFails(t *testing.T) {
 	cancel(errors.New("shutting down"))
 	a, _ := memPipe()
 	a.Close()
-	if _, err := New(Config{}).Secure(ctx, a, securing(muxer.Dialer)); err == nil || !strings.Contains(err.Error(), "shutting down") {
+	if _, err := New(Config{}).Secure(ctx, a, securing(muxer.Dialer)); err == nil ||
+		!strings.Contains(err.Error(), "shutting down") {
 		t.Error(err)
 	}
 }
@@ -225,7 +228,8 @@ func TestConfigs(t *testing.T) {
 		}
 		for conn, key := range map[*tls.Conn]*handshake.NodeKey{client: listenerKey, server: dialerKey} {
 			state := conn.ConnectionState()
-			if k, err := RemoteKey(state); err != nil || k != key.Public() || state.NegotiatedProtocol != ALPN || state.DidResume {
+			if k, err := RemoteKey(state); err != nil || k != key.Public() || state.NegotiatedProtocol != ALPN ||
+				state.DidResume {
 				t.Errorf("%v, %v, %q", k, err, state.NegotiatedProtocol)
 			}
 		}

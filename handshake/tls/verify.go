@@ -19,9 +19,9 @@ type signedKey struct {
 	Signature []byte
 }
 
-// VerifyCertificates returns the node key that the certificates of a TLS handshake name: exactly one, self-signed and valid at the time now,
-// with the extension of libp2p, whose signature is right, and no other critical one. That the remote has the certificate's secret key is
-// for crypto/tls to verify.
+// VerifyCertificates returns the node key that the certificates of a TLS handshake name: exactly one, self-signed and
+// valid at the time now, with the extension of libp2p, whose signature is right, and no other critical one. That the
+// remote has the certificate's secret key is for crypto/tls to verify.
 func VerifyCertificates(certs []*x509.Certificate, now time.Time) (handshake.PublicKey, error) {
 	return verifyCertificates(certs, now, new(known))
 }
@@ -34,9 +34,11 @@ func verifyCertificates(certs []*x509.Certificate, now time.Time, seen *known) (
 	cert := certs[0]
 	switch {
 	case now.Before(cert.NotBefore):
-		return handshake.PublicKey{}, fmt.Errorf("%w: not valid before %s", ErrCertificate, cert.NotBefore.UTC().Format(time.RFC3339))
+		return handshake.PublicKey{},
+			fmt.Errorf("%w: not valid before %s", ErrCertificate, cert.NotBefore.UTC().Format(time.RFC3339))
 	case now.After(cert.NotAfter):
-		return handshake.PublicKey{}, fmt.Errorf("%w: expired on %s", ErrCertificate, cert.NotAfter.UTC().Format(time.RFC3339))
+		return handshake.PublicKey{},
+			fmt.Errorf("%w: expired on %s", ErrCertificate, cert.NotAfter.UTC().Format(time.RFC3339))
 	}
 	return seen.node(cert.Raw, func() (handshake.PublicKey, error) { return verifyCertificate(cert) })
 }
@@ -49,7 +51,8 @@ func verifyCertificate(cert *x509.Certificate) (handshake.PublicKey, error) {
 		}
 	}
 	if k, ok := cert.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > handshake.MaxRSABits {
-		return handshake.PublicKey{}, fmt.Errorf("%w: rsa key of %d bits, at most %d", ErrCertificate, k.N.BitLen(), handshake.MaxRSABits)
+		return handshake.PublicKey{},
+			fmt.Errorf("%w: rsa key of %d bits, at most %d", ErrCertificate, k.N.BitLen(), handshake.MaxRSABits)
 	}
 	key, sig, err := extension(cert)
 	if err != nil {
@@ -76,7 +79,8 @@ func checkSelfSigned(cert *x509.Certificate) error {
 	return err
 }
 
-// extension reads the node key and its signature from a certificate. (The parser of certificates refuses one that has an extension twice.)
+// extension reads the node key and its signature from a certificate. (The parser of certificates refuses one that has
+// an extension twice.)
 func extension(cert *x509.Certificate) (key handshake.PublicKey, sig []byte, err error) {
 	for _, ext := range cert.Extensions {
 		if !ext.Id.Equal(extensionID) {
@@ -92,8 +96,8 @@ func extension(cert *x509.Certificate) (key handshake.PublicKey, sig []byte, err
 	return key, nil, fmt.Errorf("%w: no extension with a node key", ErrCertificate)
 }
 
-// RemoteKey returns the node key of the remote in a handshake that is complete and whose configuration was made here, so that its
-// certificate is verified already.
+// RemoteKey returns the node key of the remote in a handshake that is complete and whose configuration was made here,
+// so that its certificate is verified already.
 func RemoteKey(state tls.ConnectionState) (handshake.PublicKey, error) {
 	if !state.HandshakeComplete || len(state.PeerCertificates) != 1 {
 		return handshake.PublicKey{}, fmt.Errorf("%w: the handshake is not complete", ErrCertificate)

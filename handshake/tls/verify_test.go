@@ -46,7 +46,8 @@ func honest(tb testing.TB) *forged {
 		secret: secret,
 		node:   dialerKey.Public().AppendProto(nil),
 		sign: func(spki []byte) []byte {
-			return handshaketest.Sign([handshake.SeedSize]byte{1}, append([]byte(handshake.CertificateKeyPrefix), spki...))
+			return handshaketest.Sign([handshake.SeedSize]byte{1},
+				append([]byte(handshake.CertificateKeyPrefix), spki...))
 		},
 		from: -time.Hour, till: time.Hour, count: 1,
 	}
@@ -107,7 +108,8 @@ func bigRSA(bits int) []byte {
 	return append(append(form, byte(size)), der...)
 }
 
-// Every certificate that does not prove a node key is refused, by VerifyCertificates and in a handshake, by dialers and by listeners.
+// Every certificate that does not prove a node key is refused, by VerifyCertificates and in a handshake, by dialers and
+// by listeners.
 func TestCertificates(t *testing.T) {
 	anError := errors.New("any error")
 	keyError := &handshake.KeyError{}
@@ -144,17 +146,24 @@ func TestCertificates(t *testing.T) {
 		"the extension twice": {func(f *forged) {
 			f.extra = []pkix.Extension{{Id: extensionID, Value: []byte{0x30, 0}}}
 		}, anError},
-		"junk in the extension":     {func(f *forged) { f.value = []byte{1, 2, 3} }, ErrCertificate},
-		"empty extension":           {func(f *forged) { f.value = []byte{} }, ErrCertificate},
-		"bytes after the extension": {func(f *forged) { f.value, _ = asn1.Marshal(signedKey{f.node, nil}); f.value = append(f.value, 0) }, ErrCertificate},
+		"junk in the extension": {func(f *forged) { f.value = []byte{1, 2, 3} }, ErrCertificate},
+		"empty extension":       {func(f *forged) { f.value = []byte{} }, ErrCertificate},
+		"bytes after the extension": {func(f *forged) {
+			f.value, _ = asn1.Marshal(signedKey{f.node, nil})
+			f.value = append(f.value, 0)
+		}, ErrCertificate},
 		"no key":                    {func(f *forged) { f.node = nil }, keyError},
 		"wrong key type":            {func(f *forged) { f.node[1] = 2 }, keyError},
 		"rsa key of 16384 bits":     {func(f *forged) { f.node = bigRSA(16384) }, keyError},
 		"rsa key of 1024 bits":      {func(f *forged) { f.node = bigRSA(1024) }, keyError},
 		"rsa key without signature": {func(f *forged) { f.node = bigRSA(8192) }, ErrBadSignature},
-		"another's key":             {func(f *forged) { f.node = listenerKey.Public().AppendProto(nil) }, ErrBadSignature},
-		"no signature":              {func(f *forged) { f.sign = func([]byte) []byte { return nil } }, ErrBadSignature},
-		"signature of another key":  {func(f *forged) { s := f.sign; f.sign = func(b []byte) []byte { return s(b[1:]) } }, ErrBadSignature},
+		"another's key": {func(f *forged) { f.node = listenerKey.Public().AppendProto(nil) },
+			ErrBadSignature},
+		"no signature": {func(f *forged) { f.sign = func([]byte) []byte { return nil } }, ErrBadSignature},
+		"signature of another key": {func(f *forged) {
+			s := f.sign
+			f.sign = func(b []byte) []byte { return s(b[1:]) }
+		}, ErrBadSignature},
 		"signature without a prefix": {func(f *forged) {
 			f.sign = func(b []byte) []byte { return handshaketest.Sign([handshake.SeedSize]byte{1}, b) }
 		}, ErrBadSignature},
@@ -190,7 +199,8 @@ func TestCertificates(t *testing.T) {
 			}
 			return errors.Is(err, tc.want)
 		}
-		if !right(err) || (err == nil) != (key == dialerKey.Public()) || err != nil && strings.ContainsRune(err.Error(), '\n') {
+		if !right(err) || (err == nil) != (key == dialerKey.Public()) || err != nil &&
+			strings.ContainsRune(err.Error(), '\n') {
 			t.Errorf("%s: %v, %v", name, key.NodeID(), err)
 		}
 		for _, side := range sides {
@@ -252,7 +262,8 @@ func TestOldTLS(t *testing.T) {
 		if r := against(t, side, func(c *tls.Config) { c.NextProtos = nil }); !errors.Is(r.err, ErrALPN) {
 			t.Errorf("a %s without ALPN: %v", side, r.err)
 		}
-		if r := against(t, side, func(c *tls.Config) { c.NextProtos = []string{ALPN} }); r.err != nil || r.conn.Muxer() != "" {
+		if r := against(t, side, func(c *tls.Config) { c.NextProtos = []string{ALPN} }); r.err != nil ||
+			r.conn.Muxer() != "" {
 			t.Errorf("a %s without early muxers: %v", side, r.err)
 		}
 	}
@@ -265,7 +276,8 @@ func TestWrongID(t *testing.T) {
 		opts.CheckKey = func(handshake.PublicKey) error { t.Error("asked"); return nil }
 		r := againstWith(t, opts, func(*tls.Config) {})
 		var refusal *handshake.Refusal
-		if !errors.As(r.err, &refusal) || refusal.Code != muxer.CodeWrongID || refusal.Stage != handshake.StageSecurity {
+		if !errors.As(r.err, &refusal) || refusal.Code != muxer.CodeWrongID ||
+			refusal.Stage != handshake.StageSecurity {
 			t.Errorf("to a %s: %v", side, r.err)
 		}
 		no := errors.New("not welcome")
@@ -297,7 +309,10 @@ func TestStolenCertificate(t *testing.T) {
 
 func FuzzVerifyCertificate(f *testing.F) {
 	for _, change := range []func(*forged){
-		func(*forged) {}, func(c *forged) { c.none = true }, func(c *forged) { c.node = bigRSA(2048) }, func(c *forged) { c.critical = true },
+		func(*forged) {}, func(c *forged) { c.none = true }, func(c *forged) { c.node = bigRSA(2048) },
+		func(c *forged) {
+			c.critical = true
+		},
 	} {
 		c := honest(f)
 		change(c)

@@ -74,7 +74,7 @@ type About interface {
 	Moniker() string
 }
 
-// Links are the node's links. *host.Host implements it.
+// Links holds the node's links. *host.Host implements it.
 type Links interface {
 	Peers() []host.PeerInfo
 	Dial(context.Context, transport.Address) (host.PeerInfo, error)

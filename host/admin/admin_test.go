@@ -148,7 +148,7 @@ func (f *fakeNode) Range(fn func(peerstore.Record) bool) {
 	}
 }
 
-// linksOf are the links of a fakeNode: Peers has another meaning there.
+// linksOf holds the links of a fakeNode: Peers has another meaning there.
 type linksOf struct{ f *fakeNode }
 
 func (l linksOf) Peers() []host.PeerInfo {

@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// methods are the handlers of one path.
+// methods holds the handlers of one path.
 type methods map[string]func(http.ResponseWriter, *http.Request)
 
 // routes returns the handler of all paths. docs/admin-api.md describes each.

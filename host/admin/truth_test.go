@@ -80,7 +80,7 @@ func TestAnswersAgreeUnderChurn(t *testing.T) {
 	})
 }
 
-// disagreement is the first one between the answers of a node, or with what its host has; "" for none.
+// disagreement returns the first one between the answers of a node, or with what its host has; "" for none.
 func disagreement(t *testing.T, n *hosttest.Node, metrics *prometheus.Registry, seen map[string]int) string {
 	server, err := admin.New(admin.Config{}, admin.Of(n.Host, n.Store, metrics), nil)
 	if err != nil {

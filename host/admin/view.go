@@ -24,7 +24,7 @@ type Status struct {
 	Goroutines int              `json:"goroutines"`
 }
 
-// PeerCounts are the links that are up. Trusted peers and guests are counted by their direction, too.
+// PeerCounts holds the links that are up. Trusted peers and guests are counted by their direction, too.
 type PeerCounts struct {
 	Inbound  int `json:"inbound"`
 	Outbound int `json:"outbound"`
@@ -32,7 +32,7 @@ type PeerCounts struct {
 	Guests   int `json:"guests"` // plain libp2p peers, which name no network
 }
 
-// StoreCounts are the totals of the peer store.
+// StoreCounts holds the totals of the peer store.
 type StoreCounts struct {
 	Known  int `json:"known"`
 	Tried  int `json:"tried"`

@@ -9,12 +9,12 @@ import (
 	"github.com/switchyard-p2p/switchyard/host"
 )
 
-// pause is how long a wait that began then rests before it looks again: a thousandth of what it has taken so far, so that hours take no more looks than
-// minutes.
+// pause is how long a wait that began then rests before it looks again: a thousandth of what it has taken so far, so
+// that hours take no more looks than minutes.
 func pause(began time.Time) { time.Sleep(max(10*time.Millisecond, time.Since(began)/1000)) }
 
-// Await waits until missing returns "", and returns how long that took. After Options.Patience it ends the test with what is wanted, what missing
-// returned last, and the state of the nodes.
+// Await waits until missing returns "", and returns how long that took. After Options.Patience it ends the test with
+// what is wanted, what missing returned last, and the state of the nodes.
 func (net *Network) Await(wanted string, missing func() string) time.Duration {
 	net.t.Helper()
 	took, why := net.wait(net.o.Patience, missing)
@@ -84,7 +84,8 @@ func (net *Network) AwaitNoLink(a, b *Node) time.Duration {
 	})
 }
 
-// AwaitConnected waits until the given nodes (none: all that run) are one network: from each there is a way to every other over links.
+// AwaitConnected waits until the given nodes (none: all that run) are one network: from each there is a way to every
+// other over links.
 func (net *Network) AwaitConnected(nodes ...*Node) time.Duration {
 	net.t.Helper()
 	if len(nodes) == 0 {
@@ -108,8 +109,8 @@ func (net *Network) AwaitConnected(nodes ...*Node) time.Duration {
 	})
 }
 
-// AwaitOutbound waits until each of the given nodes (none: all that run) has at least count links that it dialed, or has all of the others as peers, so that
-// nobody is left to dial.
+// AwaitOutbound waits until each of the given nodes (none: all that run) has at least count links that it dialed, or
+// has all of the others as peers, so that nobody is left to dial.
 func (net *Network) AwaitOutbound(count int, nodes ...*Node) time.Duration {
 	net.t.Helper()
 	if len(nodes) == 0 {
@@ -129,7 +130,8 @@ func (net *Network) AwaitOutbound(count int, nodes ...*Node) time.Duration {
 	})
 }
 
-// AwaitUpdate waits until a subscriber of n has been told the status of other, after the first skip updates about it, and returns that update.
+// AwaitUpdate waits until a subscriber of n has been told the status of other, after the first skip updates about it,
+// and returns that update.
 func (net *Network) AwaitUpdate(n, other *Node, status host.UpdateStatus, skip int) Update {
 	net.t.Helper()
 	what := "is up"
@@ -197,7 +199,8 @@ func (net *Network) AssertHolds(wanted string, hold time.Duration, missing func(
 func (net *Network) AssertNoFlap(n, other *Node) {
 	net.t.Helper()
 	if updates := n.Updates(other); len(updates) != 1 || updates[0].Status != host.PeerUp {
-		net.t.Errorf("a subscriber of %s was to hear of %s that it is up, once, and heard %v", n.Name, other.Name, updates)
+		net.t.Errorf("a subscriber of %s was to hear of %s that it is up, once, and heard %v", n.Name, other.Name,
+			updates)
 	}
 }
 
@@ -231,7 +234,8 @@ func names(nodes []*Node) string {
 	return b.String()
 }
 
-// String shows the nodes: who runs, who has whom (> where the node dialed, < where it was dialed), and what happened last.
+// String shows the nodes: who runs, who has whom (> where the node dialed, < where it was dialed), and what happened
+// last.
 func (net *Network) String() string {
 	var b strings.Builder
 	for _, n := range net.Nodes {
@@ -248,7 +252,8 @@ func (net *Network) String() string {
 			peers = append(peers, arrow+strings.TrimPrefix(net.NameOf(p.ID), "node "))
 		}
 		c := n.Host.PeerManager().Counts()
-		fmt.Fprintf(&b, "  %s (%.8s): %d peers [%s], %d dials in flight, knows %d; last: %s\n", n.Name, n.ID, len(peers), strings.Join(peers, " "),
+		fmt.Fprintf(&b, "  %s (%.8s): %d peers [%s], %d dials in flight, knows %d; last: %s\n", n.Name, n.ID,
+			len(peers), strings.Join(peers, " "),
 			c.Dialing, n.Store.Stats().Known, lastEvents(n.Events(""), 2))
 	}
 	return b.String()

@@ -12,8 +12,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
-// A ban ends the link that there is, and holds over every wire and transport: of an IP before anything is read and any cryptography is done, of a node once its key is
-// proven. Once it is lifted, all is well again.
+// A ban ends the link that there is, and holds over every wire and transport: of an IP before anything is read and any
+// cryptography is done, of a node once its key is proven. Once it is lifted, all is well again.
 func TestBansHoldOverAllWires(t *testing.T) {
 	for _, w := range ways() {
 		t.Run(w.name, func(t *testing.T) {
@@ -27,7 +27,8 @@ func TestBansHoldOverAllWires(t *testing.T) {
 			}
 			bans := []ban{{peerstore.Target{ID: client.Self()}, false}}
 			if w.want[1] != "memory" { // which has no IP here
-				bans = append(bans, ban{peerstore.Target{Prefix: netip.MustParsePrefix("127.0.0.1/32")}, true}, ban{peerstore.Target{Prefix: netip.MustParsePrefix("127.0.0.0/8")}, true})
+				bans = append(bans, ban{peerstore.Target{Prefix: netip.MustParsePrefix("127.0.0.1/32")}, true},
+					ban{peerstore.Target{Prefix: netip.MustParsePrefix("127.0.0.0/8")}, true})
 			}
 			for _, b := range bans {
 				if _, err := client.Dial(ctx, server.address(t)); err != nil {
@@ -40,7 +41,8 @@ func TestBansHoldOverAllWires(t *testing.T) {
 				if err := server.PeerManager().Ban(b.target, time.Time{}, "a test"); err != nil {
 					t.Fatal(err)
 				}
-				if why := wantUpdate(t, ctx, updates, host.PeerDown); why.Code != muxer.CodeBanned || why.Reason != "a test" {
+				if why := wantUpdate(t, ctx, updates, host.PeerDown); why.Code != muxer.CodeBanned ||
+					why.Reason != "a test" {
 					t.Errorf("%v: the link ended for %v", b.target, why)
 				}
 				wantUpdate(t, ctx, theirs, host.PeerDown)
@@ -52,7 +54,8 @@ func TestBansHoldOverAllWires(t *testing.T) {
 					if refused = e.Kind == host.EventRefused; !refused {
 						continue
 					}
-					if early := e.Stage == handshake.StageTransport; e.Reason.Code != muxer.CodeBanned || early != b.early {
+					if early := e.Stage == handshake.StageTransport; e.Reason.Code != muxer.CodeBanned ||
+						early != b.early {
 						t.Errorf("%v: refused at stage %q for %v", b.target, e.Stage, e.Reason)
 					}
 					break

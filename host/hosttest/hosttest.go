@@ -1,8 +1,9 @@
-// Package hosttest builds networks of real hosts in memory, for tests: N nodes, each with its own key, IP address and store, over transport/memory and the
-// comet wire, the libp2p wire or both. Nodes are started, stopped, crashed and restarted, the network between them is cut, healed, delayed and lossy, and
-// assertions say in words what is wrong.
+// Package hosttest builds networks of real hosts in memory, for tests: N nodes, each with its own key, IP address and
+// store, over transport/memory and the comet wire, the libp2p wire or both. Nodes are started, stopped, crashed and
+// restarted, the network between them is cut, healed, delayed and lossy, and assertions say in words what is wrong.
 //
-// It is made for testing/synctest, whose clock only advances while everybody waits, so that an hour of network takes as long as its work:
+// It is made for testing/synctest, whose clock only advances while everybody waits, so that an hour of network takes as
+// long as its work:
 //
 //	func TestTwoHalves(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {
@@ -16,7 +17,8 @@
 //		})
 //	}
 //
-// It works with the real clock, too, only slower. All waits are bounded by Options.Patience; a wait that fails ends the test and shows the nodes.
+// It works with the real clock, too, only slower. All waits are bounded by Options.Patience; a wait that fails ends the
+// test and shows the nodes.
 package hosttest
 
 import (
@@ -48,29 +50,33 @@ const Port = 26656
 type Options struct {
 	Nodes   int    // 0 means 2
 	Network string // "" means "hosttest"
-	// Seed is where keys, jitter, loss and the peer managers' choices begin; 0 means 1. How goroutines interleave is not repeatable.
+	// Seed is where keys, jitter, loss and the peer managers' choices begin; 0 means 1. How goroutines interleave is
+	// not repeatable.
 	Seed uint64
 	// KnowFirst lets every node know the address of Nodes[0] from the start.
 	KnowFirst bool
 	// Channels are opened on every node; nil means TestChannel with the default budgets.
 	Channels []muxer.Channel
-	// Speaks says which wires a node speaks, in order of preference: "comet", "libp2p". nil means comet only. It is asked at each start, and for addresses.
+	// Speaks says which wires a node speaks, in order of preference: "comet", "libp2p". nil means comet only. It is
+	// asked at each start, and for addresses.
 	Speaks func(n *Node) []string
 	// Security is that of the libp2p wire: "noise" or "tls"; "" means noise.
 	Security string
-	// Plain replaces SecretConnection and the libp2p securities by an exchange of public keys without proof or encryption, for networks so large that
-	// cryptography counts (about 0.3 ms a link).
+	// Plain replaces SecretConnection and the libp2p securities by an exchange of public keys without proof or
+	// encryption, for networks so large that cryptography counts (about 0.3 ms a link).
 	Plain bool
 	// Conditions hold between all nodes, until Delay, Lose or Memory().SetConditions changes them.
 	Conditions memory.Conditions
 	Mconn      mconn.Config
-	// Tune may change a node's configuration before each of its starts. Of the nodes that come later the keys and addresses are known already.
+	// Tune may change a node's configuration before each of its starts. Of the nodes that come later the keys and
+	// addresses are known already.
 	Tune func(n *Node, c *host.Config)
-	// Services may open channels and returns what is to run as long as the node does. It is called before each start, when
-	// n.Host has been made and does not run yet. Discovery is such a service:
+	// Services may open channels and returns what is to run as long as the node does. It is called before each start,
+	// when n.Host has been made and does not run yet. Discovery is such a service:
 	//
 	//	src, err := pex.New(pex.Config{}, discovery.Env{OpenChannel: n.Host.OpenChannel})
-	//	return []hosttest.Service{func(ctx context.Context) error { return src.Run(ctx, n.Host, n.Found("pex")) }}, err
+	//	run := func(ctx context.Context) error { return src.Run(ctx, n.Host, n.Found("pex")) }
+	//	return []hosttest.Service{run}, err
 	Services func(n *Node) ([]Service, error)
 	// IP is the address of the i-th node; nil puts each into a network group of its own.
 	IP func(i int) netip.Addr
@@ -112,7 +118,8 @@ func New(t testing.TB, o Options) *Network {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	net := &Network{t: t, o: o, mem: memory.NewNetwork(memory.Config{Seed: o.Seed, Conditions: o.Conditions}), began: time.Now()}
+	net := &Network{t: t, o: o, mem: memory.NewNetwork(memory.Config{Seed: o.Seed, Conditions: o.Conditions}),
+		began: time.Now()}
 	for i := range o.Nodes {
 		net.add(i)
 	}
@@ -129,8 +136,9 @@ func (net *Network) add(i int) *Node {
 	binary.BigEndian.PutUint64(seed[:], net.o.Seed)
 	binary.BigEndian.PutUint64(seed[8:], uint64(i)+1)
 	n := &Node{
-		Index: i, Name: fmt.Sprintf("node %d", i), Key: handshake.NewIdentity(seed), Store: store.New(peerstore.Limits{}),
-		net: net, ip: netip.AddrFrom4([4]byte{byte(80 + i>>8), byte(i), 0, 1}), // each in its own network group
+		Index: i, Name: fmt.Sprintf("node %d", i), Key: handshake.NewIdentity(seed),
+		Store: store.New(peerstore.Limits{}),
+		net:   net, ip: netip.AddrFrom4([4]byte{byte(80 + i>>8), byte(i), 0, 1}), // each in its own network group
 		conns: map[*conn]struct{}{},
 	}
 	if net.o.IP != nil {
@@ -169,10 +177,10 @@ func (net *Network) Stop() {
 	wg.Wait()
 }
 
-// Memory is the network underneath, for conditions of which there is no shorthand here.
+// Memory returns the network underneath, for conditions of which there is no shorthand here.
 func (net *Network) Memory() *memory.Network { return net.mem }
 
-// Since is how long the network has existed, by the clock of the test.
+// Since returns how long the network has existed, by the clock of the test.
 func (net *Network) Since() time.Duration { return time.Since(net.began) }
 
 // Cut cuts the network between the groups; nodes that are in none are one more group. See memory.Network.Cut.
@@ -207,7 +215,7 @@ func (net *Network) Between(a, b *Node, c memory.Conditions) { net.mem.SetPair(a
 // Break resets all connections between two nodes, once.
 func (net *Network) Break(a, b *Node) { net.mem.ResetBetween(a.memory, b.memory) }
 
-// NameOf is the name of the node with an id, or the id where it is none of ours.
+// NameOf returns the name of the node with an id, or the id where it is none of ours.
 func (net *Network) NameOf(id transport.NodeID) string {
 	if n := net.node(id); n != nil {
 		return n.Name

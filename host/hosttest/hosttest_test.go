@@ -29,7 +29,7 @@ func (r *recorder) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// complaint is what fn says against the network, as a failing test would.
+// complaint returns what fn says against the network, as a failing test would.
 func complaint(t *testing.T, net *Network, fn func()) string {
 	t.Helper()
 	r := &recorder{TB: t}
@@ -60,18 +60,29 @@ func TestAssertionsSayWhatIsWrong(t *testing.T) {
 			do   func()
 			want []string
 		}{
-			{"AwaitPeers", func() { net.AwaitPeers(a, 2) }, []string{"after 1m", "node 0 has 2 peers", "It has 1.", "node 0 (", "[>1]", "node 1 (", "[<0]", "node 4 (", "does not run"}},
+			{"AwaitPeers", func() { net.AwaitPeers(a, 2) },
+				[]string{"after 1m", "node 0 has 2 peers", "It has 1.", "node 0 (", "[>1]", "node 1 (", "[<0]",
+					"node 4 (", "does not run"}},
 			{"AwaitNoPeers", func() { net.AwaitNoPeers(a) }, []string{"node 0 has no peers", "nodes 1"}},
-			{"AwaitLink", func() { net.AwaitLink(a, c) }, []string{"node 0 and node 2 are linked", "node 0 does not have node 2"}},
+			{"AwaitLink", func() { net.AwaitLink(a, c) },
+				[]string{"node 0 and node 2 are linked", "node 0 does not have node 2"}},
 			{"AwaitNoLink", func() { net.AwaitNoLink(a, b) }, []string{"node 0 has node 1"}},
-			{"AwaitConnected", func() { net.AwaitConnected() }, []string{"nodes 0-3 are one network", "no way to nodes 2-3"}},
-			{"AwaitOutbound", func() { net.AwaitOutbound(1, a, b, c) }, []string{"nodes 0-2 have 1 outbound links each", "node 1 has 0, node 2 has 0"}},
-			{"AwaitUpdate", func() { net.AwaitUpdate(a, b, host.PeerDown, 0) }, []string{"a subscriber of node 0 hears that node 1 is down", "up, channels 70"}},
-			{"AwaitEvent", func() { net.AwaitEvent(a, "a miracle", func(host.Event) bool { return false }) }, []string{"a miracle", "told of 1 others", "peer-up"}},
-			{"AssertNoPeer", func() { net.AssertNoPeer(a, b, time.Hour) }, []string{"after 0s not so any more: node 0 does not have node 1"}},
-			{"AssertNoFlap", func() { net.AssertNoFlap(a, c) }, []string{"was to hear of node 2 that it is up, once, and heard []"}},
-			{"AwaitMessages", func() { net.AwaitMessages(b, TestChannel, a, 3) }, []string{"node 1 has received 3 messages on channel 0x70", "It has 0."}},
-			{"AssertDelivers", func() { net.AssertDelivers(a, c, TestChannel, 3, 10) }, []string{"node 0 sends message 0 of 3 to node 2: not connected"}},
+			{"AwaitConnected", func() { net.AwaitConnected() },
+				[]string{"nodes 0-3 are one network", "no way to nodes 2-3"}},
+			{"AwaitOutbound", func() { net.AwaitOutbound(1, a, b, c) },
+				[]string{"nodes 0-2 have 1 outbound links each", "node 1 has 0, node 2 has 0"}},
+			{"AwaitUpdate", func() { net.AwaitUpdate(a, b, host.PeerDown, 0) },
+				[]string{"a subscriber of node 0 hears that node 1 is down", "up, channels 70"}},
+			{"AwaitEvent", func() { net.AwaitEvent(a, "a miracle", func(host.Event) bool { return false }) },
+				[]string{"a miracle", "told of 1 others", "peer-up"}},
+			{"AssertNoPeer", func() { net.AssertNoPeer(a, b, time.Hour) },
+				[]string{"after 0s not so any more: node 0 does not have node 1"}},
+			{"AssertNoFlap", func() { net.AssertNoFlap(a, c) },
+				[]string{"was to hear of node 2 that it is up, once, and heard []"}},
+			{"AwaitMessages", func() { net.AwaitMessages(b, TestChannel, a, 3) },
+				[]string{"node 1 has received 3 messages on channel 0x70", "It has 0."}},
+			{"AssertDelivers", func() { net.AssertDelivers(a, c, TestChannel, 3, 10) },
+				[]string{"node 0 sends message 0 of 3 to node 2: not connected"}},
 			{"AssertDelivers too much", func() {
 				if !a.Channels[0].TrySend(b.ID, Numbered(700, 11)) {
 					t.Error("not sent")
@@ -96,14 +107,16 @@ func TestAssertionsSayWhatIsWrong(t *testing.T) {
 		c.mu.Lock()
 		c.updates = append(c.updates, Update{time.Now(), host.PeerUpdate{ID: d.ID, Status: host.PeerUp}})
 		c.mu.Unlock()
-		if said := complaint(t, net, net.AssertTruth); !strings.Contains(said, "node 2: a subscriber was told last of node 3 that it is up: true") {
+		if said := complaint(t, net, net.AssertTruth); !strings.Contains(said,
+			"node 2: a subscriber was told last of node 3 that it is up: true") {
 			t.Errorf("AssertTruth says %q", said)
 		}
 		raw, err := (&machine{a.memory, a}).Dial(t.Context(), d.Address().Multiaddr())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if said := complaint(t, net, net.AssertOneLinkPerPeer); !strings.Contains(said, "node 0 holds 1 connections to node 3") {
+		if said := complaint(t, net, net.AssertOneLinkPerPeer); !strings.Contains(said,
+			"node 0 holds 1 connections to node 3") {
 			t.Errorf("AssertOneLinkPerPeer says %q", said)
 		}
 		_ = raw.Close()

@@ -13,7 +13,8 @@ import (
 
 // Faults let a node's transport fail. A nil function never does.
 type Faults struct {
-	// Accept is asked before each connection is accepted; an error is what Accept returns instead. It is called on the accept loop's goroutine.
+	// Accept is asked before each connection is accepted; an error is what Accept returns instead. It is called on the
+	// accept loop's goroutine.
 	Accept func() error
 	// Dial is asked before each dial; an error is what the dial returns. It is called concurrently.
 	Dial func(ma.Multiaddr) error

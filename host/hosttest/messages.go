@@ -9,8 +9,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/host"
 )
 
-// Collect starts to receive all messages of a channel of Options.Channels, until the node stops. Messages returns them. It is called once a channel and
-// run of the node.
+// Collect starts to receive all messages of a channel of Options.Channels, until the node stops. Messages returns them.
+// It is called once a channel and run of the node.
 func (n *Node) Collect(channel byte) {
 	n.net.t.Helper()
 	c := n.Channel(channel)
@@ -27,7 +27,7 @@ func (n *Node) Collect(channel byte) {
 	})
 }
 
-// Channel is the node's channel of that id; it ends the test if Options.Channels has none.
+// Channel returns the node's channel of that id; it ends the test if Options.Channels has none.
 func (n *Node) Channel(id byte) *host.Channel {
 	n.net.t.Helper()
 	for _, c := range n.Channels {
@@ -39,7 +39,7 @@ func (n *Node) Channel(id byte) *host.Channel {
 	return nil
 }
 
-// Messages are what Collect has received of from (nil: of all), in order of arrival. It may be called concurrently.
+// Messages returns what Collect has received of from (nil: of all), in order of arrival. It may be called concurrently.
 func (n *Node) Messages(channel byte, from *Node) [][]byte {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -65,8 +65,9 @@ func (net *Network) AwaitMessages(n *Node, channel byte, from *Node, count int) 
 	return got
 }
 
-// AssertDelivers sends count numbered messages of size bytes (at least 8) from one node to another, which is to Collect on that channel, and checks that they all
-// arrive, once, whole and in order. Other messages of the sender must not be under way on the channel.
+// AssertDelivers sends count numbered messages of size bytes (at least 8) from one node to another, which is to Collect
+// on that channel, and checks that they all arrive, once, whole and in order. Other messages of the sender must not be
+// under way on the channel.
 func (net *Network) AssertDelivers(from, to *Node, channel byte, count, size int) {
 	net.t.Helper()
 	before := len(to.Messages(channel, from))
@@ -81,7 +82,7 @@ func (net *Network) AssertDelivers(from, to *Node, channel byte, count, size int
 	AssertNumbered(net.t, got, 0, size)
 }
 
-// Numbered is the i-th of a row of messages of size bytes (at least 8), each of which can be told from all others.
+// Numbered returns the i-th of a row of messages of size bytes (at least 8), each of which can be told from all others.
 func Numbered(i, size int) []byte {
 	b := make([]byte, max(size, 8))
 	binary.BigEndian.PutUint64(b, uint64(i))

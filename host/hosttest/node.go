@@ -19,10 +19,12 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport/memory"
 )
 
-// Service is something that runs as long as its node does. It returns when ctx ends; an error before that fails the test.
+// Service is something that runs as long as its node does. It returns when ctx ends; an error before that fails the
+// test.
 type Service func(ctx context.Context) error
 
-// Node is one node of a network. Key and Store outlive its restarts. Its methods are for the test's goroutine, unless they say otherwise.
+// Node is one node of a network. Key and Store outlive its restarts. Its methods are for the test's goroutine, unless
+// they say otherwise.
 type Node struct {
 	Index int
 	Name  string // "node 3"
@@ -152,7 +154,7 @@ func (n *Node) start() error {
 	return nil
 }
 
-// slots is what a host makes of a number of slots in its configuration.
+// slots returns what a host makes of a number of slots in its configuration.
 func slots(n, otherwise int) int {
 	if n == 0 {
 		return otherwise
@@ -184,14 +186,15 @@ func (n *Node) record(ctx context.Context) {
 	})
 }
 
-// Running says whether the node was started and not stopped since. It may be called concurrently.
+// Running reports whether the node was started and not stopped since. It may be called concurrently.
 func (n *Node) Running() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.running
 }
 
-// Stop stops the node as an operator does, and waits until nothing of it is left. It may be called twice, and concurrently with other nodes' Stop.
+// Stop stops the node as an operator does, and waits until nothing of it is left. It may be called twice, and
+// concurrently with other nodes' Stop.
 func (n *Node) Stop() {
 	if !n.Running() {
 		return
@@ -218,10 +221,11 @@ func (n *Node) Restart() {
 	n.Start()
 }
 
-// Address is where the node listens, with its id, over the wire that it likes best.
+// Address returns where the node listens, with its id, over the wire that it likes best.
 func (n *Node) Address() transport.Address { return n.AddressOver(n.Speaks()[0]) }
 
-// AddressOver is where the node listens, with its id in the form that asks for a wire, whether it speaks that or not.
+// AddressOver returns where the node listens, with its id in the form that asks for a wire, whether it speaks that or
+// not.
 func (n *Node) AddressOver(wire string) transport.Address {
 	id := "/mconn/" + string(n.ID)
 	if wire == transport.WireLibp2p {
@@ -234,13 +238,14 @@ func (n *Node) AddressOver(wire string) transport.Address {
 	return a
 }
 
-// Network is the network that the node belongs to.
+// Network returns the network that the node belongs to.
 func (n *Node) Network() *Network { return n.net }
 
-// IP is the node's IP address.
+// IP returns the node's IP address.
 func (n *Node) IP() netip.Addr { return n.ip }
 
-// Learn tells the node the addresses of others, over all wires that they speak, as its configuration would; it dials them when it has a slot.
+// Learn tells the node the addresses of others, over all wires that they speak, as its configuration would; it dials
+// them when it has a slot.
 func (n *Node) Learn(others ...*Node) {
 	for _, o := range others {
 		for _, wire := range o.Speaks() {
@@ -249,7 +254,7 @@ func (n *Node) Learn(others ...*Node) {
 	}
 }
 
-// Found is what a discovery source of the given kind tells its findings. It may be called concurrently.
+// Found returns what a discovery source of the given kind tells its findings. It may be called concurrently.
 func (n *Node) Found(kind string) func(transport.Address, transport.NodeID) {
 	h := n.Host
 	return func(a transport.Address, from transport.NodeID) {
@@ -267,7 +272,8 @@ func (n *Node) Dial(to *Node) {
 	}
 }
 
-// Peers are the nodes that are up, in order of node id. Peers that are none of the network's nodes are left out. It may be called concurrently.
+// Peers returns the nodes that are up, in order of node id. Peers that are none of the network's nodes are left out. It
+// may be called concurrently.
 func (n *Node) Peers() []*Node {
 	if !n.Running() {
 		return nil
@@ -281,11 +287,11 @@ func (n *Node) Peers() []*Node {
 	return out
 }
 
-// Has says whether other is up. It may be called concurrently.
+// Has reports whether other is up. It may be called concurrently.
 func (n *Node) Has(other *Node) bool { return slices.Contains(n.Peers(), other) }
 
-// Updates are what a subscriber of the node was told of other, over all its runs; of everybody when other is nil. It may be called
-// concurrently.
+// Updates returns what a subscriber of the node was told of other, over all its runs; of everybody when other is nil.
+// It may be called concurrently.
 func (n *Node) Updates(other *Node) []Update {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -298,7 +304,7 @@ func (n *Node) Updates(other *Node) []Update {
 	return out
 }
 
-// Events are all events of the node's runs, of one kind or (kind "") of all. It may be called concurrently.
+// Events returns all events of the node's runs, of one kind or (kind "") of all. It may be called concurrently.
 func (n *Node) Events(kind host.EventKind) []host.Event {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -311,15 +317,16 @@ func (n *Node) Events(kind host.EventKind) []host.Event {
 	return out
 }
 
-// Dials are the dials that the node's transport was asked for, over all its runs. It may be called concurrently.
+// Dials returns the dials that the node's transport was asked for, over all its runs. It may be called concurrently.
 func (n *Node) Dials() []DialAttempt {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.dials)
 }
 
-// AddressOf is the address of the i-th node of n's network: for Options.Tune.
+// AddressOf returns the address of the i-th node of n's network: for Options.Tune.
 func AddressOf(n *Node, i int) transport.Address { return n.net.Nodes[i].Address() }
 
-// Machine is the memory transport of the node, without faults and records: for connections that the test makes itself, from or to the node's IP.
+// Machine returns the memory transport of the node, without faults and records: for connections that the test makes
+// itself, from or to the node's IP.
 func (n *Node) Machine() *memory.Transport { return n.memory }

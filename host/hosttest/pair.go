@@ -13,7 +13,8 @@ import (
 // patience is how long a benchmark waits for a link to come or go before it fails.
 const patience = 10 * time.Second
 
-// Pair is two running hosts with a link between them and a channel open on both, for benchmarks: messages go from service to service.
+// Pair is two running hosts with a link between them and a channel open on both, for benchmarks: messages go from
+// service to service.
 type Pair struct {
 	A, B       *host.Host
 	FromA, AtB *host.Channel

@@ -28,7 +28,9 @@ func TestPairAndStarAreWhatBenchmarksMeasure(t *testing.T) {
 	}
 	star.Close()
 	pair := func() (benchkit.Pair, error) {
-		p := &Pair{A: a.Host, B: hub.Host, FromA: a.Channels[0], AtB: hub.Channels[0], End: func() { a.Host.Disconnect(hub.ID, muxer.CodeRequested, "") }}
+		p := &Pair{A: a.Host, B: hub.Host, FromA: a.Channels[0], AtB: hub.Channels[0], End: func() {
+			a.Host.Disconnect(hub.ID, muxer.CodeRequested, "")
+		}}
 		return p, p.Link(hub.Address())
 	}
 	if f, err := benchkit.RoundTrips(pair, 0.5)(time.Millisecond); err != nil || f.Value <= 0 {

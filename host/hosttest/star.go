@@ -68,7 +68,8 @@ func (s *Star) Hangup(i int) error {
 }
 
 func (s *Star) await(i int, up bool) error {
-	if !s.atDialer[i].Within(patience, string(s.hub.Self()), up) || !s.atHub.Within(patience, string(s.dialers[i].Self()), up) {
+	if !s.atDialer[i].Within(patience, string(s.hub.Self()), up) ||
+		!s.atHub.Within(patience, string(s.dialers[i].Self()), up) {
 		return fmt.Errorf("not both ends have told of a link that is up=%v", up)
 	}
 	return nil

@@ -12,9 +12,10 @@ import (
 // rest is how long a network may take to come to rest before an assertion about its whole state judges it.
 const rest = 30 * time.Second
 
-// AssertTruth checks that all views of the network agree: on each node that runs, Host.Peers, the peer manager's list, its counts and what a subscriber was
-// told; between the nodes, that both ends of a link have it, in opposite directions; that no budget is overdrawn; and that each pair has one
-// connection if it is linked and none if not. Links that are coming or going get up to 30 s to come to rest.
+// AssertTruth checks that all views of the network agree: on each node that runs, Host.Peers, the peer manager's list,
+// its counts and what a subscriber was told; between the nodes, that both ends of a link have it, in opposite
+// directions; that no budget is overdrawn; and that each pair has one connection if it is linked and none if not. Links
+// that are coming or going get up to 30 s to come to rest.
 func (net *Network) AssertTruth() {
 	net.t.Helper()
 	if took, why := net.wait(rest, net.untruth); why != "" {
@@ -22,8 +23,8 @@ func (net *Network) AssertTruth() {
 	}
 }
 
-// AssertOneLinkPerPeer checks that no two nodes have more than one connection, and none without a link that uses it. Links that are coming
-// or going get up to 30 s to come to rest.
+// AssertOneLinkPerPeer checks that no two nodes have more than one connection, and none without a link that uses it.
+// Links that are coming or going get up to 30 s to come to rest.
 func (net *Network) AssertOneLinkPerPeer() {
 	net.t.Helper()
 	if took, why := net.wait(rest, net.surplus); why != "" {
@@ -31,7 +32,7 @@ func (net *Network) AssertOneLinkPerPeer() {
 	}
 }
 
-// untruth is the first disagreement; "" for none.
+// untruth returns the first disagreement; "" for none.
 func (net *Network) untruth() string {
 	for _, n := range net.running() {
 		if why := net.untruthOf(n); why != "" {
@@ -54,7 +55,8 @@ func (net *Network) untruthOf(n *Node) string {
 	if counts := m.Counts(); counts.Inbound+counts.Outbound+counts.Upgrades+counts.Trusted+counts.Guests != len(ids) {
 		return fmt.Sprintf("%d peers are up, the counts are %+v", len(ids), counts)
 	} else if counts.Inbound > n.limits.inbound || counts.Outbound > n.limits.outbound {
-		return fmt.Sprintf("a budget is overdrawn: %+v, with %d inbound and %d outbound slots", counts, n.limits.inbound, n.limits.outbound)
+		return fmt.Sprintf("a budget is overdrawn: %+v, with %d inbound and %d outbound slots", counts,
+			n.limits.inbound, n.limits.outbound)
 	}
 	told := map[transport.NodeID]bool{}
 	n.mu.Lock()
@@ -65,7 +67,8 @@ func (net *Network) untruthOf(n *Node) string {
 	}
 	for id, up := range told {
 		if up != slices.Contains(ids, id) {
-			return fmt.Sprintf("a subscriber was told last of %s that it is up: %v; it has the peers %v", net.NameOf(id), up, ids)
+			return fmt.Sprintf("a subscriber was told last of %s that it is up: %v; it has the peers %v",
+				net.NameOf(id), up, ids)
 		}
 	}
 	for _, p := range infos {
@@ -90,7 +93,7 @@ func (net *Network) untruthOf(n *Node) string {
 	return ""
 }
 
-// surplus is the first connection that is one too many or too few; "" for none.
+// surplus returns the first connection that is one too many or too few; "" for none.
 func (net *Network) surplus() string {
 	nodes := net.running()
 	for i, a := range nodes {
@@ -100,7 +103,8 @@ func (net *Network) surplus() string {
 				want = 1
 			}
 			if at, bt := a.connectionsTo(b), b.connectionsTo(a); at != want || bt != want {
-				return fmt.Sprintf("%s holds %d connections to %s, which holds %d; want %d", a.Name, at, b.Name, bt, want)
+				return fmt.Sprintf("%s holds %d connections to %s, which holds %d; want %d", a.Name, at, b.Name, bt,
+					want)
 			}
 		}
 	}

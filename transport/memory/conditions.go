@@ -13,8 +13,9 @@ type Conditions struct {
 	Jitter time.Duration
 	// Bandwidth is how many bytes a second a connection carries each way; 0 means any number.
 	Bandwidth int64
-	// Loss is the share of packets (of 1,460 bytes) that are lost, 0 to 1. In a byte stream, loss is delay: a lost packet comes after a retransmission
-	// timeout (200 ms or two latencies, doubled at each loss in a row), and what was sent after it waits for it.
+	// Loss is the share of packets (of 1,460 bytes) that are lost, 0 to 1. In a byte stream, loss is delay: a lost
+	// packet comes after a retransmission timeout (200 ms or two latencies, doubled at each loss in a row), and what
+	// was sent after it waits for it.
 	Loss float64
 	// Down holds everything up until it is false again: see Stall.
 	Down bool
@@ -37,7 +38,7 @@ func (c *Conditions) instant() bool { return *c == Conditions{} }
 // random says that chance has a part.
 func (c *Conditions) random() bool { return c.Jitter > 0 || c.Loss > 0 }
 
-// transit is how long one packet is under way. rng may be nil when chance has no part.
+// transit returns how long one packet is under way. rng may be nil when chance has no part.
 func (c *Conditions) transit(rng *rand.Rand) time.Duration {
 	d := c.Latency
 	if c.Jitter > 0 {
@@ -56,7 +57,7 @@ func (c *Conditions) transit(rng *rand.Rand) time.Duration {
 	return d
 }
 
-// chunk is how many bytes are delivered together at most.
+// chunk returns how many bytes are delivered together at most.
 func (c *Conditions) chunk(n int) int {
 	switch {
 	case c.Loss > 0:
@@ -67,7 +68,7 @@ func (c *Conditions) chunk(n int) int {
 	return n
 }
 
-// sending is how long n bytes occupy the sender's line.
+// sending returns how long n bytes occupy the sender's line.
 func (c *Conditions) sending(n int) time.Duration {
 	if c.Bandwidth <= 0 {
 		return 0

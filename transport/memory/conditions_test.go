@@ -143,7 +143,8 @@ func TestLatency(t *testing.T) {
 
 func TestBandwidth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := build(t, 2, memory.Config{Conditions: memory.Conditions{Bandwidth: 1 << 20, Latency: 10 * time.Millisecond}})
+		n := build(t, 2, memory.Config{Conditions: memory.Conditions{Bandwidth: 1 << 20,
+			Latency: 10 * time.Millisecond}})
 		a, b := n.connect(0, 1)
 		begun := time.Now()
 		go func() {
@@ -359,7 +360,8 @@ func TestManyCuts(t *testing.T) {
 		})
 		stop := make(chan struct{})
 		wg.Go(func() {
-			conditions := []memory.Conditions{{}, {Latency: 3 * time.Millisecond}, {Jitter: 9 * time.Millisecond}, {Loss: 0.2}, {Bandwidth: 500_000}, {Down: true}}
+			conditions := []memory.Conditions{{}, {Latency: 3 * time.Millisecond}, {Jitter: 9 * time.Millisecond},
+				{Loss: 0.2}, {Bandwidth: 500_000}, {Down: true}}
 			for i := 0; ; i++ {
 				select {
 				case <-stop:

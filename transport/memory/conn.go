@@ -38,9 +38,9 @@ func newLink(n *Network, hosts [2]*Transport, at [2]endpoint, there, back Condit
 	return l
 }
 
-// Conn is one end of a connection in memory (a transport.ByteConn). It behaves as a *net.TCPConn does: deadlines, half-close, errors (net.ErrClosed,
-// os.ErrDeadlineExceeded, ECONNRESET, EPIPE, in a *net.OpError), concurrent calls; unread bytes are lost on Close, and what was written
-// before Close still arrives.
+// Conn is one end of a connection in memory (a transport.ByteConn). It behaves as a *net.TCPConn does: deadlines,
+// half-close, errors (net.ErrClosed, os.ErrDeadlineExceeded, ECONNRESET, EPIPE, in a *net.OpError), concurrent calls;
+// unread bytes are lost on Close, and what was written before Close still arrives.
 type Conn struct {
 	link          *link
 	out, in       *half
@@ -52,7 +52,7 @@ type Conn struct {
 
 var _ transport.ByteConn = (*Conn)(nil)
 
-// Pipe is a connection of its own, between two memory addresses. Its ends are the dialing and the accepting one.
+// Pipe returns a connection of its own, between two memory addresses. Its ends are the dialing and the accepting one.
 func Pipe(c Conditions) (*Conn, *Conn) {
 	n := NewNetwork(Config{Conditions: c})
 	a, b := n.NewTransport(HostConfig{}), n.NewTransport(HostConfig{})
@@ -135,19 +135,19 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// LocalAddr is a *net.TCPAddr where the transport has an IP, else an Addr.
+// LocalAddr returns a *net.TCPAddr where the transport has an IP, else an Addr.
 func (c *Conn) LocalAddr() net.Addr { return c.local.netAddr() }
 
 // RemoteAddr is as LocalAddr.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote.netAddr() }
 
-// RemoteIP is the remote's IP address; the zero Addr when it has none. It does not allocate.
+// RemoteIP returns the remote's IP address; the zero Addr when it has none. It does not allocate.
 func (c *Conn) RemoteIP() netip.Addr { return c.remote.ip }
 
-// LocalMultiaddr is our end.
+// LocalMultiaddr returns our end.
 func (c *Conn) LocalMultiaddr() ma.Multiaddr { return once(&c.localMA, c.local) }
 
-// RemoteMultiaddr is the remote's end.
+// RemoteMultiaddr returns the remote's end.
 func (c *Conn) RemoteMultiaddr() ma.Multiaddr { return once(&c.remoteMA, c.remote) }
 
 func once(p *atomic.Pointer[ma.Multiaddr], e endpoint) ma.Multiaddr {

@@ -43,7 +43,7 @@ type Addr uint64
 // Network is "memory".
 func (a Addr) Network() string { return "memory" }
 
-// String is the multiaddr.
+// String returns the multiaddr.
 func (a Addr) String() string { return "/memory/" + strconv.FormatUint(uint64(a), 10) }
 
 // target is what a multiaddr asks for: an endpoint, or a name and the port there.
@@ -55,7 +55,8 @@ type target struct {
 
 func parse(m ma.Multiaddr) (target, error) {
 	wrong := func() (target, error) {
-		return target{}, fmt.Errorf("%w: memory wants /memory/NUMBER, or a host and /tcp/PORT", transport.ErrNoTransport)
+		return target{}, fmt.Errorf("%w: memory wants /memory/NUMBER, or a host and /tcp/PORT",
+			transport.ErrNoTransport)
 	}
 	if len(m) == 1 && m[0].Code() == ma.P_MEMORY {
 		return target{endpoint: endpoint{number: binary.BigEndian.Uint64(m[0].RawValue())}}, nil

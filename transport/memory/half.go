@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// half is one direction of a connection: a ring of bytes, of which those in front have arrived, and the others arrive at the times that their
-// segments say. It has no goroutine: whoever reads waits for the next arrival itself.
+// half is one direction of a connection: a ring of bytes, of which those in front have arrived, and the others arrive
+// at the times that their segments say. It has no goroutine: whoever reads waits for the next arrival itself.
 type half struct {
 	limit int // bytes that the ring may hold
 
@@ -109,7 +109,7 @@ func (h *half) arrive(now time.Time) {
 	h.segments, h.first = h.segments[:0], 0
 }
 
-// nextArrival is when something changes for the reader; zero when nothing is under way.
+// nextArrival returns when something changes for the reader; zero when nothing is under way.
 func (h *half) nextArrival() time.Time {
 	if h.first < len(h.segments) {
 		return h.segments[h.first].at
@@ -174,7 +174,8 @@ func (h *half) write(b []byte) (int, error) {
 		}
 		if mine || !h.writing {
 			mine, h.writing = true, true
-			if h.noRead != nil { // the reader has gone, but the news is under way: nobody acknowledges, so the buffer fills up
+			// the reader has gone, but the news is under way: nobody acknowledges, so the buffer fills up
+			if h.noRead != nil {
 				if n := min(len(b)-done, h.limit-h.unheard); n > 0 {
 					h.unheard += n
 					done += n
@@ -242,7 +243,7 @@ func (h *half) schedule(n int, now time.Time) {
 	h.readable.Signal() // for a new alarm
 }
 
-// arrival is when something of this size arrives that is sent now: never before what was sent before it.
+// arrival returns when something of this size arrives that is sent now: never before what was sent before it.
 func (h *half) arrival(now time.Time, size int) time.Time {
 	if h.cond.Down {
 		return time.Time{}
@@ -328,8 +329,8 @@ func (h *half) reset() {
 	h.writable.Broadcast()
 }
 
-// setConditions applies to what is written from now on. What is under way when a path goes down, or is sent before it is up again, arrives
-// one transit after it is up.
+// setConditions applies to what is written from now on. What is under way when a path goes down, or is sent before it
+// is up again, arrives one transit after it is up.
 func (h *half) setConditions(c Conditions) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

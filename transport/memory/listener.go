@@ -22,7 +22,7 @@ type Listener struct {
 
 var _ transport.Listener = (*Listener)(nil)
 
-// Addr is where the listener listens.
+// Addr returns where the listener listens.
 func (l *Listener) Addr() ma.Multiaddr { return l.addr }
 
 // Accept waits for the next connection that is admitted.

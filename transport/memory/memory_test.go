@@ -21,8 +21,9 @@ func TestSuite(t *testing.T) {
 		{name: "Number", listen: "/memory/0", foreign: "/ip4/10.0.0.1/tcp/1"},
 		{name: "IPv4", listen: "/ip4/10.0.0.2/tcp/0", foreign: "/ip4/10.0.0.2/udp/1/quic-v1",
 			dialer: netip.MustParseAddr("10.0.0.1"), listener: netip.MustParseAddr("10.0.0.2")},
-		{name: "IPv6", listen: "/ip6/fd00::2/tcp/0", foreign: "/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyyd:1234",
-			dialer: netip.MustParseAddr("fd00::1"), listener: netip.MustParseAddr("fd00::2")},
+		{name: "IPv6", listen: "/ip6/fd00::2/tcp/0",
+			foreign: "/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyyd:1234",
+			dialer:  netip.MustParseAddr("fd00::1"), listener: netip.MustParseAddr("fd00::2")},
 		{name: "Delayed", listen: "/memory/0", foreign: "/ip4/10.0.0.1/tcp/1",
 			conditions: memory.Conditions{Latency: 200_000, Jitter: 100_000}}, // 0.2 and 0.1 ms
 	} {

@@ -1,9 +1,10 @@
-// Package memory is a network in memory: transports that reach each other within one process, with latency, jitter, bandwidth, loss, and cuts that heal. It is
-// for tests, simulations and demos; without conditions it is also a fast transport between the nodes of one process.
+// Package memory is a network in memory: transports that reach each other within one process, with latency, jitter,
+// bandwidth, loss, and cuts that heal. It is for tests, simulations and demos; without conditions it is also a fast
+// transport between the nodes of one process.
 //
 // Connections own no goroutine, and wait on nothing but sync.Cond, channels and timers, so networks work under
-// testing/synctest: there, latency costs no real time. A network that is used inside a bubble may have been made outside of it;
-// connections, listeners and dials belong to the bubble that made them.
+// testing/synctest: there, latency costs no real time. A network that is used inside a bubble may have been made
+// outside of it; connections, listeners and dials belong to the bubble that made them.
 package memory
 
 import (
@@ -17,7 +18,8 @@ import (
 
 // Config sets a Network up. The zero Config is a network without delay or loss.
 type Config struct {
-	// Seed makes jitter and loss repeatable: with the same seed, the n-th connection between two transports meets the same fate.
+	// Seed makes jitter and loss repeatable: with the same seed, the n-th connection between two transports meets the
+	// same fate.
 	Seed uint64
 	// Conditions hold between all transports, until SetConditions changes them.
 	Conditions Conditions
@@ -39,8 +41,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Network joins transports. All methods may be called concurrently. A change of conditions takes effect on what is written from
-// then on, also on open connections.
+// Network joins transports. All methods may be called concurrently. A change of conditions takes effect on what is
+// written from then on, also on open connections.
 type Network struct {
 	cfg Config
 
@@ -117,8 +119,8 @@ func (n *Network) ClearPair(a, b *Transport) {
 type CutMode uint8
 
 const (
-	// Stall holds everything up, as a cable that is pulled: nothing arrives, nobody is told, dials hang until their context ends. After Heal
-	// all of it goes on.
+	// Stall holds everything up, as a cable that is pulled: nothing arrives, nobody is told, dials hang until their
+	// context ends. After Heal all of it goes on.
 	Stall CutMode = iota
 	// Reset breaks connections at once (ECONNRESET on both ends) and refuses dials (ENETUNREACH).
 	Reset
@@ -171,7 +173,7 @@ func (n *Network) AddName(name string, ips ...netip.Addr) {
 	n.names[name] = slices.Clone(ips)
 }
 
-// Connections is how many connections are open at one end at least.
+// Connections returns how many connections are open at one end at least.
 func (n *Network) Connections() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -235,13 +237,13 @@ func (n *Network) forget(l *link) {
 
 // HostConfig sets a Transport up.
 type HostConfig struct {
-	// IP makes the transport present itself with this address: it listens on and dials /ip4|ip6/IP/tcp/PORT, so that rules about IP
-	// addresses can be tested. The zero Addr leaves it with /memory addresses only.
+	// IP makes the transport present itself with this address: it listens on and dials /ip4|ip6/IP/tcp/PORT, so that
+	// rules about IP addresses can be tested. The zero Addr leaves it with /memory addresses only.
 	IP netip.Addr
 }
 
-// NewTransport adds a transport, which stands for one machine of the network. It panics when another one has the same IP: that is a mistake
-// in the program.
+// NewTransport adds a transport, which stands for one machine of the network. It panics when another one has the same
+// IP: that is a mistake in the program.
 func (n *Network) NewTransport(cfg HostConfig) *Transport {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -85,7 +85,8 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, addr := range []string{"/dns/three.example/tcp/1", "/dns6/two.example/tcp/26656"} {
-		if _, err := n.hosts[0].Dial(t.Context(), transporttest.Address(t, addr)); err == nil || !strings.Contains(err.Error(), "no address") {
+		if _, err := n.hosts[0].Dial(t.Context(), transporttest.Address(t, addr)); err == nil ||
+			!strings.Contains(err.Error(), "no address") {
 			t.Errorf("Dial(%s): %v", addr, err)
 		}
 	}

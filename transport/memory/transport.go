@@ -29,7 +29,7 @@ var errNoIP = fmt.Errorf("%w: this memory transport has no IP", transport.ErrNoT
 // Name is "memory".
 func (t *Transport) Name() string { return "memory" }
 
-// IP is the address that the transport presents; the zero Addr when it has none.
+// IP returns the address that the transport presents; the zero Addr when it has none.
 func (t *Transport) IP() netip.Addr { return t.ip }
 
 // CanDial reports whether addr is /memory/NUMBER or, for a transport with an IP, a host and a TCP port.
@@ -38,8 +38,8 @@ func (t *Transport) CanDial(addr ma.Multiaddr) bool {
 	return err == nil && (t.ip.IsValid() || !to.ip.IsValid() && to.name == "")
 }
 
-// Listen listens on /memory/NUMBER (0: a free one) or, for a transport with an IP, on that IP or the unspecified one and a
-// TCP port (0: a free one). Accept calls admit. The error is a *transport.OpError.
+// Listen listens on /memory/NUMBER (0: a free one) or, for a transport with an IP, on that IP or the unspecified one
+// and a TCP port (0: a free one). Accept calls admit. The error is a *transport.OpError.
 func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr, admit transport.Admit) (transport.Listener, error) {
 	fail := func(err error) (transport.Listener, error) {
 		return nil, transport.NewOpError(ctx, "listen on", addr, err)
@@ -82,7 +82,7 @@ func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr, admit transpo
 // Close does nothing: a Transport keeps nothing.
 func (t *Transport) Close() error { return nil }
 
-// freeLocked is a number that nobody listens on.
+// freeLocked returns a number that nobody listens on.
 func (t *Transport) freeLocked(ip netip.Addr) uint64 {
 	n := t.net
 	for {
@@ -98,7 +98,7 @@ func (t *Transport) freeLocked(ip netip.Addr) uint64 {
 	}
 }
 
-// portLocked is the next ephemeral port (RFC 6335: 49152 to 65535).
+// portLocked returns the next ephemeral port (RFC 6335: 49152 to 65535).
 func (t *Transport) portLocked() uint16 {
 	port := t.nextPort
 	if t.nextPort++; t.nextPort == 0 {
@@ -190,8 +190,8 @@ func (t *Transport) dialEndpoint(ctx context.Context, to endpoint) (*Conn, error
 	return &l.conns[0], nil
 }
 
-// awaitPassage waits until both directions between two transports are up. It is called with the network locked, and leaves it locked
-// exactly if it returns no error.
+// awaitPassage waits until both directions between two transports are up. It is called with the network locked, and
+// leaves it locked exactly if it returns no error.
 func (n *Network) awaitPassage(ctx context.Context, from, to *Transport) (there, back passage, err error) {
 	for {
 		there, back = n.passageLocked(from, to), n.passageLocked(to, from)
@@ -213,8 +213,10 @@ func (n *Network) awaitPassage(ctx context.Context, from, to *Transport) (there,
 	}
 }
 
-// connectLocked makes the connection and queues it at the listener. It is called with the network locked, and unlocks it.
-func (n *Network) connectLocked(ctx context.Context, from, host *Transport, to endpoint, seed [2]uint64) (*link, error) {
+// connectLocked makes the connection and queues it at the listener. It is called with the network locked, and unlocks
+// it.
+func (n *Network) connectLocked(ctx context.Context, from, host *Transport, to endpoint, seed [2]uint64) (*link,
+	error) {
 	if _, _, err := n.awaitPassage(ctx, from, host); err != nil { // it may have been cut meanwhile
 		return nil, err
 	}
@@ -254,7 +256,7 @@ func (n *Network) linkLocked(from, to *Transport, at, there endpoint, seed [2]ui
 	return l
 }
 
-// seedLocked is what makes chance repeatable on the next connection from one transport to another.
+// seedLocked returns what makes chance repeatable on the next connection from one transport to another.
 func (n *Network) seedLocked(from, to *Transport) [2]uint64 {
 	p := path{from, to}
 	count := n.dials[p]
@@ -262,7 +264,7 @@ func (n *Network) seedLocked(from, to *Transport) [2]uint64 {
 	return [2]uint64{n.cfg.Seed ^ count<<32, from.number<<32 | to.number}
 }
 
-// hostLocked is who has an endpoint; nil when nobody has.
+// hostLocked returns who has an endpoint; nil when nobody has.
 func (n *Network) hostLocked(e endpoint) *Transport {
 	if e.ip.IsValid() {
 		return n.hosts[e.ip]

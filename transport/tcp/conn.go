@@ -36,13 +36,13 @@ func known(p *atomic.Pointer[ma.Multiaddr], end net.Addr, at netip.AddrPort, m *
 	}
 }
 
-// RemoteIP is the remote's IP address, IPv4-mapped ones as IPv4. It does not allocate.
+// RemoteIP returns the remote's IP address, IPv4-mapped ones as IPv4. It does not allocate.
 func (c *Conn) RemoteIP() netip.Addr { return transport.AddrPortOf(c.RemoteAddr()).Addr() }
 
-// LocalMultiaddr is our end.
+// LocalMultiaddr returns our end.
 func (c *Conn) LocalMultiaddr() ma.Multiaddr { return once(&c.local, c.LocalAddr()) }
 
-// RemoteMultiaddr is the remote's end.
+// RemoteMultiaddr returns the remote's end.
 func (c *Conn) RemoteMultiaddr() ma.Multiaddr { return once(&c.remote, c.RemoteAddr()) }
 
 func once(p *atomic.Pointer[ma.Multiaddr], a net.Addr) ma.Multiaddr {

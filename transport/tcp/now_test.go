@@ -53,7 +53,8 @@ func fill(t *testing.T, c *tcp.Conn) (taken []byte) {
 	}
 }
 
-// A remote that reads nothing makes nobody wait; what was taken arrives, in order, and ahead of what is written behind it.
+// A remote that reads nothing makes nobody wait; what was taken arrives, in order, and ahead of what is written behind
+// it.
 func TestWriteNow(t *testing.T) {
 	a, b := linked(t)
 	if !a.WriteNow(nil) || !a.WriteNow([]byte("first ")) {

@@ -17,11 +17,11 @@ import (
 type Config struct {
 	// Resolver finds the addresses of host names; nil means net.DefaultResolver.
 	Resolver transport.Resolver
-	// KeepAlive is how long a connection is silent before the kernel probes whether the remote is still there, and the time
-	// between probes; nine unanswered ones end the connection. 0 means 30 s, a negative value turns probes off.
+	// KeepAlive is how long a connection is silent before the kernel probes whether the remote is still there, and the
+	// time between probes; nine unanswered ones end the connection. 0 means 30 s, a negative value turns probes off.
 	KeepAlive time.Duration
-	// Stagger is how long a dial of a host name waits for one IP address before it tries the next beside it. 0 means 250 ms
-	// (RFC 8305, section 8).
+	// Stagger is how long a dial of a host name waits for one IP address before it tries the next beside it. 0 means
+	// 250 ms (RFC 8305, section 8).
 	Stagger time.Duration
 }
 
@@ -59,10 +59,12 @@ func parse(m ma.Multiaddr) (transport.Target, bool) { return transport.ParseTarg
 func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr, admit transport.Admit) (transport.Listener, error) {
 	at, ok := parse(addr)
 	if !ok {
-		return nil, &transport.OpError{Op: "listen on", Addr: addr, Err: fmt.Errorf("%w: tcp wants /ip4 or /ip6, then /tcp/PORT", transport.ErrNoTransport)}
+		return nil, &transport.OpError{Op: "listen on", Addr: addr,
+			Err: fmt.Errorf("%w: tcp wants /ip4 or /ip6, then /tcp/PORT", transport.ErrNoTransport)}
 	}
 	if at.Host != "" {
-		return nil, &transport.OpError{Op: "listen on", Addr: addr, Err: errors.New("want an IP address, not a host name")}
+		return nil, &transport.OpError{Op: "listen on", Addr: addr,
+			Err: errors.New("want an IP address, not a host name")}
 	}
 	if ctx.Err() != nil { // the net package does not look at it where no name is to be resolved
 		return nil, transport.NewOpError(ctx, "listen on", addr, ctx.Err())

@@ -47,8 +47,8 @@ func TestSilentAddress(t *testing.T) {
 	}
 }
 
-// fullBacklog makes an IP address on which a dial of addr's port gets no answer: a listener there that accepts nothing, and whose
-// queue is full.
+// fullBacklog makes an IP address on which a dial of addr's port gets no answer: a listener there that accepts nothing,
+// and whose queue is full.
 func fullBacklog(t *testing.T, addr ma.Multiaddr) netip.Addr {
 	t.Helper()
 	_, text, _ := strings.Cut(addr.String(), "/tcp/")
@@ -109,7 +109,8 @@ func TestNoDescriptor(t *testing.T) {
 	if restored := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); restored != nil {
 		t.Fatal(restored)
 	}
-	if !errors.Is(err, syscall.EMFILE) || errors.Is(err, transport.ErrListenerClosed) || !strings.Contains(err.Error(), "too many open files") {
+	if !errors.Is(err, syscall.EMFILE) || errors.Is(err, transport.ErrListenerClosed) ||
+		!strings.Contains(err.Error(), "too many open files") {
 		t.Errorf("Accept without a descriptor: %v", err)
 	}
 	accepted, _, err := l.Accept(t.Context())

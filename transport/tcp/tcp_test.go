@@ -41,10 +41,11 @@ func TestNames(t *testing.T) {
 	defer listener.Close()
 	_, port, _ := strings.Cut(listener.Addr().String(), "/tcp/")
 	tr := tcp.New(tcp.Config{Resolver: transporttest.Names{
-		"good.example":  {netip.MustParseAddr("127.0.0.1")},
-		"mixed.example": {netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("::1"), netip.MustParseAddr("::ffff:127.0.0.1")},
-		"bad.example":   {netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("::1")},
-		"none.example":  nil,
+		"good.example": {netip.MustParseAddr("127.0.0.1")},
+		"mixed.example": {netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("::1"),
+			netip.MustParseAddr("::ffff:127.0.0.1")},
+		"bad.example":  {netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("::1")},
+		"none.example": nil,
 	}})
 	for _, test := range []struct{ addr, want string }{ // want: part of the error
 		{"/dns/good.example/tcp/", ""},
@@ -80,7 +81,8 @@ func TestKeepsItsForm(t *testing.T) {
 	tr := tcp.New(tcp.Config{})
 	for addr, want := range map[string]bool{
 		"/ip4/1.2.3.4/tcp/1": true, "/ip6/::1/tcp/1": true, "/dns/a.example/tcp/1": true, "/dns4/a.example/tcp/1": true,
-		"/dns6/a.example/tcp/1": true, "/ip4/1.2.3.4/tcp/1/tls/ws": false, "/ip4/1.2.3.4/udp/1": false, "/memory/1": false,
+		"/dns6/a.example/tcp/1": true, "/ip4/1.2.3.4/tcp/1/tls/ws": false, "/ip4/1.2.3.4/udp/1": false,
+		"/memory/1":          false,
 		"/dnsaddr/a.example": false,
 	} {
 		if got := tr.CanDial(transporttest.Address(t, addr)); got != want {
@@ -158,7 +160,8 @@ var _ net.Conn = (*tcp.Conn)(nil)
 // The multiaddrs of a connection are those of its sockets, also where they were known before.
 func TestMultiaddrs(t *testing.T) {
 	tr := tcp.New(tcp.Config{})
-	for listen, dial := range map[string]string{"127.0.0.1": "/ip4/127.0.0.1", "0.0.0.0": "/ip4/127.0.0.1", "127.0.0.2": "/ip6/::ffff:127.0.0.2"} {
+	for listen, dial := range map[string]string{"127.0.0.1": "/ip4/127.0.0.1", "0.0.0.0": "/ip4/127.0.0.1",
+		"127.0.0.2": "/ip6/::ffff:127.0.0.2"} {
 		l, err := tr.Listen(t.Context(), transporttest.Address(t, "/ip4/"+listen+"/tcp/0"), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -181,9 +184,12 @@ func TestMultiaddrs(t *testing.T) {
 			got, want ma.Multiaddr
 		}{
 			{"the dialer's", ours.LocalMultiaddr(), transport.TCPMultiaddr(transport.AddrPortOf(ours.LocalAddr()))},
-			{"the dialer's remote", ours.RemoteMultiaddr(), transport.TCPMultiaddr(transport.AddrPortOf(ours.RemoteAddr()))},
-			{"the listener's", theirs.LocalMultiaddr(), transport.TCPMultiaddr(transport.AddrPortOf(theirs.LocalAddr()))},
-			{"the listener's remote", theirs.RemoteMultiaddr(), transport.TCPMultiaddr(transport.AddrPortOf(theirs.RemoteAddr()))},
+			{"the dialer's remote", ours.RemoteMultiaddr(),
+				transport.TCPMultiaddr(transport.AddrPortOf(ours.RemoteAddr()))},
+			{"the listener's", theirs.LocalMultiaddr(),
+				transport.TCPMultiaddr(transport.AddrPortOf(theirs.LocalAddr()))},
+			{"the listener's remote", theirs.RemoteMultiaddr(),
+				transport.TCPMultiaddr(transport.AddrPortOf(theirs.RemoteAddr()))},
 		} {
 			if !end.got.Equal(end.want) {
 				t.Errorf("listening on %s, dialing %s: %s is %s, want %s", listen, dial, end.what, end.got, end.want)

@@ -20,7 +20,8 @@ func Address(t testing.TB, s string) ma.Multiaddr {
 	return m
 }
 
-// Names is a transport.Resolver that answers from a table. The answer to a name that is not in it comes when the context ends.
+// Names is a transport.Resolver that answers from a table. The answer to a name that is not in it comes when the
+// context ends.
 type Names map[string][]netip.Addr
 
 // LookupNetIP implements transport.Resolver.

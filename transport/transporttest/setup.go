@@ -262,7 +262,7 @@ func dialContext(h *harness) {
 	}
 }
 
-// soon is a context that ends in a moment.
+// soon returns a context that ends in a moment.
 func (h *harness) soon() context.Context {
 	ctx, cancel := context.WithTimeout(h.Context(), 20*time.Millisecond)
 	h.Cleanup(cancel)
@@ -279,7 +279,8 @@ func acceptContext(h *harness) {
 	for range 10 {
 		ctx, cancel := context.WithCancel(h.ctx())
 		done := start(func() {
-			if _, _, err := l.Accept(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, transport.ErrListenerClosed) {
+			if _, _, err := l.Accept(ctx); !errors.Is(err, context.Canceled) ||
+				errors.Is(err, transport.ErrListenerClosed) {
 				h.Errorf("Accept: error %v does not wrap the context's", err)
 			}
 		})

@@ -1,5 +1,5 @@
-// Package transporttest is the suite that every transport passes: call Run in a test of the transport's package. The checks of byte streams
-// (semantics of net.Conn) apply to transports whose connections are a transport.ByteConn.
+// Package transporttest is the suite that every transport passes: call Run in a test of the transport's package. The
+// checks of byte streams (semantics of net.Conn) apply to transports whose connections are a transport.ByteConn.
 package transporttest
 
 import (
@@ -30,8 +30,8 @@ type Env struct {
 // patience bounds every wait of the suite: it passes only where something hangs that should not.
 const patience = 20 * time.Second
 
-// Run runs the suite. factory is called once for each check, in a subtest of its own; what it opens, it closes with t.Cleanup. After each check no goroutine
-// may be left.
+// Run runs the suite. factory is called once for each check, in a subtest of its own; what it opens, it closes with
+// t.Cleanup. After each check no goroutine may be left.
 func Run(t *testing.T, factory func(t *testing.T) Env) {
 	t.Helper()
 	checks := []struct {
@@ -96,7 +96,7 @@ type harness struct {
 	door door
 }
 
-// ctx is a context that ends with the check, or after patience.
+// ctx returns a context that ends with the check, or after patience.
 func (h *harness) ctx() context.Context {
 	ctx, cancel := context.WithTimeout(h.Context(), patience)
 	h.Cleanup(cancel)
@@ -136,7 +136,7 @@ func (h *harness) accept(l transport.Listener) transport.Conn {
 	return c
 }
 
-// pipe is a connection of bytes.
+// pipe returns a connection of bytes.
 func (h *harness) pipe() (transport.ByteConn, transport.ByteConn) {
 	h.Helper()
 	a, b := h.connect(h.listen())
