@@ -30,13 +30,8 @@ import (
 // TCP builds the TCP transport.
 func TCP(cfg tcp.Config) (*tcp.Transport, error) { return tcp.New(cfg), nil }
 
-// QUIC builds the QUIC transport around a TLS security, as a rule the node's own.
-func QUIC(cfg quic.Config, id handshake.Identity, secure handshake.Security, log *slog.Logger) (*quic.Transport,
-	error) {
-	withTLS, ok := secure.(quic.TLS)
-	if !ok {
-		return nil, fmt.Errorf("the security %q has no TLS for QUIC", secure.Name())
-	}
+// QUIC builds the QUIC transport around the node's TLS.
+func QUIC(cfg quic.Config, id handshake.Identity, withTLS quic.TLS, log *slog.Logger) (*quic.Transport, error) {
 	key, err := resetKey(id)
 	if err != nil {
 		return nil, err

@@ -52,6 +52,10 @@ func (p *Program) demoCommand() *cobra.Command {
 
 // demo runs the network until ctx ends or the duration is over.
 func (p *Program) demo(ctx context.Context, out io.Writer, count int, duration time.Duration) (err error) {
+	kinds := p.demoKinds()
+	if len(kinds) == 0 {
+		return errors.New("demo: this build has neither the wire comet over tcp nor libp2p over tcp or quic")
+	}
 	dir, err := os.MkdirTemp("", "switchyard-demo-")
 	if err != nil {
 		return err
@@ -77,7 +81,7 @@ func (p *Program) demo(ctx context.Context, out io.Writer, count int, duration t
 	group, running := errgroup.WithContext(lives)
 	nodes := make([]*demoNode, count)
 	for i := range nodes {
-		nodes[i] = newDemoNode(p, i+1, filepath.Join(dir, fmt.Sprint(i+1)))
+		nodes[i] = newDemoNode(p, i+1, kinds[i%len(kinds)], filepath.Join(dir, fmt.Sprint(i+1)))
 	}
 	group.Go(func() error { return nodes[0].run(running, nil) })
 	group.Go(func() error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -51,6 +50,34 @@ var demoKinds = []demoKind{
 	{"quic", []string{"quic"}, []string{"libp2p"}, []string{anyQUIC}, func(a string) bool {
 		return strings.Contains(a, "/quic-v1/")
 	}},
+}
+
+// demoKinds returns the kinds that the program's plug-ins allow. The first has what is there of everything.
+func (p *Program) demoKinds() []demoKind {
+	var kinds []demoKind
+	for _, k := range demoKinds {
+		cfg := k.config().Fit(p.Plugins...)
+		k.transports, k.wires = cfg.Stack.Transports, cfg.Stack.Wires
+		k.listen = slices.DeleteFunc(slices.Clone(k.listen), func(a string) bool {
+			return a == anyTCP && !slices.Contains(k.transports, "tcp") ||
+				a == anyQUIC && !slices.Contains(k.transports, "quic")
+		})
+		if k.config().Validate(p.Plugins...) == nil {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds
+}
+
+// config returns the configuration of a node of the kind.
+func (k demoKind) config() modules.Config {
+	cfg := modules.Default()
+	cfg.Network, cfg.Admin.Address = "demo", "127.0.0.1:0"
+	cfg.Listen.Addresses, cfg.Stack.Transports, cfg.Stack.Wires = k.listen, k.transports, k.wires
+	if !slices.Contains(k.wires, "libp2p") {
+		cfg.Stack.Security, cfg.Stack.Muxers = nil, nil
+	}
+	return cfg
 }
 
 // meets reports whether two kinds have a wire and a transport in common.
@@ -120,28 +147,18 @@ func kindOf(p *host.PeerInfo) linkKind {
 	return linkTCP
 }
 
-func newDemoNode(p *Program, number int, home string) *demoNode {
-	return &demoNode{program: p, number: number, kind: demoKinds[(number-1)%len(demoKinds)], home: home,
-		ready: make(chan struct{})}
+func newDemoNode(p *Program, number int, kind demoKind, home string) *demoNode {
+	return &demoNode{program: p, number: number, kind: kind, home: home, ready: make(chan struct{})}
 }
 
 // run runs the node until ctx ends. seed are the addresses of the first node, none for the first node itself; the node
 // bootstraps from the first address that it can dial.
 func (n *demoNode) run(ctx context.Context, seed []string) error {
-	cfg := modules.Default()
-	cfg.Home, cfg.Network, cfg.Moniker = n.home, "demo", fmt.Sprintf("demo-%d", n.number)
-	cfg.Version = n.program.agent()
-	cfg.Listen.Addresses, cfg.Stack.Transports, cfg.Stack.Wires = n.kind.listen, n.kind.transports, n.kind.wires
-	if !slices.Contains(n.kind.wires, "libp2p") {
-		cfg.Stack.Security, cfg.Stack.Muxers = nil, nil
-	}
-	cfg.Admin.Address = "127.0.0.1:0"
+	cfg := n.kind.config()
+	cfg.Home, cfg.Moniker, cfg.Version = n.home, fmt.Sprintf("demo-%d", n.number), n.program.agent()
 	cfg.Services["echo"] = modules.Table{"enabled": true}
-	if i := slices.IndexFunc(seed, n.kind.dials); i >= 0 {
-		cfg.Peers.Bootstrap = []string{seed[i]}
-	}
-	if err := os.MkdirAll(n.home, 0o700); err != nil {
-		return err
+	if len(seed) > 0 {
+		cfg.Peers.Bootstrap = []string{seed[max(0, slices.IndexFunc(seed, n.kind.dials))]}
 	}
 	list := modules.With(n.program.Plugins, modules.Service("echo", func() (c echo.Config) { return c },
 		func(cfg echo.Config, h *host.Host, log *slog.Logger) (*echo.Service, error) {

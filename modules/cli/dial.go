@@ -53,7 +53,7 @@ func (p *Program) dialCommand() *cobra.Command {
 		Use: "dial ADDRESS", Short: "Make one handshake, stage by stage, then hang up", Args: takes("ADDRESS"),
 		Long: "Make one handshake, stage by stage, then hang up.\n\n" +
 			addressHelp +
-			"Without --network and --home, a first handshake learns the remote's network, and a second one joins it.\n" +
+			"Without --network and --home, a first handshake learns the remote's network, and a second joins it.\n" +
 			"A plain libp2p node has no network, and asks for none.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			addr, err := address(args[0])

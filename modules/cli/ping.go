@@ -72,8 +72,8 @@ func (p *Program) echoCommand() *cobra.Command {
 		Use: "echo ADDRESS", Short: "Send bytes to the remote's echo service and compare what returns",
 		Args: takes("ADDRESS"),
 		Long: "Send random bytes to the remote's echo service and compare what returns.\n\n" +
-			"A Switchyard node answers on channel 0x7e if its services.echo.enabled is true, a libp2p node on streams\n" +
-			"of " + echo.StreamProtocol + ".",
+			"A Switchyard node answers on channel 0x7e if its services.echo.enabled is true, a libp2p node on\n" +
+			"streams of " + echo.StreamProtocol + ".",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if bytes < 0 || bytes > maxEcho {
 				return usage("--size %d: want 0 to %d bytes", bytes, maxEcho)

@@ -66,8 +66,8 @@ func (p *Program) importCommand() *cobra.Command {
 		Use: "import FILE", Short: "Learn the peers of an exported file, or of CometBFT's addrbook.json",
 		Args: takes("FILE|-"),
 		Long: "Learn the peers of a file that store export wrote, or of CometBFT's addrbook.json; - reads standard\n" +
-			"input. The node must be stopped. The store's limits hold: peers.max_known, and a share for each network\n" +
-			"and each reporting peer. A new peer may replace a known one.",
+			"input. The node must be stopped. The store's limits hold: peers.max_known, and a share for each\n" +
+			"network and each reporting peer. A new peer may replace a known one.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := io.Reader(cmd.InOrStdin())
 			if args[0] != "-" {

@@ -4,9 +4,12 @@
 package standard
 
 import (
+	"errors"
+
 	"github.com/switchyard-p2p/switchyard/discovery/pex"
 	"github.com/switchyard-p2p/switchyard/discovery/static"
 	"github.com/switchyard-p2p/switchyard/handshake/libp2p"
+	"github.com/switchyard-p2p/switchyard/handshake/tls"
 	"github.com/switchyard-p2p/switchyard/host/echo"
 	"github.com/switchyard-p2p/switchyard/internal/stock"
 	"github.com/switchyard-p2p/switchyard/modules"
@@ -42,7 +45,11 @@ func newQUIC(cfg quic.Config, env modules.TransportEnv) (*quic.Transport, error)
 	if err != nil {
 		return nil, err
 	}
-	return stock.QUIC(cfg, env.Identity, secure, env.Logger)
+	withTLS, ok := secure.(*tls.Security)
+	if !ok {
+		return nil, errors.New("the plug-in of the security tls was replaced: replace that of the transport quic, too")
+	}
+	return stock.QUIC(cfg, env.Identity, withTLS, env.Logger)
 }
 
 func newLibp2p(cfg stock.Libp2pConfig, env modules.WireEnv) (*libp2p.Wire, error) {
