@@ -108,7 +108,7 @@ func newBudgets(limits Limits) *budgets {
 	}
 }
 
-// take takes a ticket for a connection from key, or says which budget is spent. It never waits. A zero key has no
+// take takes a ticket for a connection from key, or returns which budget is spent. It never waits. A zero key has no
 // budget of its own. full reports that only the budget of all is spent, and that takeOver may be tried.
 func (b *budgets) take(t *ticket, key netip.Prefix, now time.Time) (full bool, err error) {
 	b.mu.Lock()

@@ -15,7 +15,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// timeoutError says that a handshake took too long. It is a context.DeadlineExceeded.
+// timeoutError reports that a handshake took too long. It is a context.DeadlineExceeded.
 type timeoutError struct{ text string }
 
 func (e *timeoutError) Error() string { return e.text }

@@ -189,7 +189,7 @@ func failure(t *testing.T, err error) (stage string, code muxer.Code) {
 	return "", 0
 }
 
-// unused says that no budget is taken.
+// unused reports that no budget is taken.
 func unused(t *testing.T, u *Upgrader) {
 	t.Helper()
 	u.budgets.mu.Lock()

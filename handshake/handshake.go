@@ -62,7 +62,7 @@ type Attempt struct {
 	Want transport.NodeID
 	// Local is our node info for this connection.
 	Local NodeInfo
-	// Channels are those that the session shall carry.
+	// Channels are the channels that the session is to carry.
 	Channels []muxer.Channel
 
 	u      *Upgrader
@@ -105,7 +105,7 @@ type Link struct {
 	// nil elsewhere. It may be called at any time, and returns when the remote has taken the message, or ctx ends. A
 	// remote that takes no pushes is an error that wraps muxer.ErrUnknownProtocol.
 	Push func(ctx context.Context, local NodeInfo) error
-	// Changes, on the same wires, sets who is told when the remote says that its Listen or Protocols have changed: f
+	// Changes, on the same wires, sets the function that is called when the remote changes its Listen or Protocols: f
 	// gets Remote with what is new. Call it once. f is called by one goroutine at a time, also within Changes when
 	// something has changed before; it must not block, and there is a bound on how often it is called.
 	Changes func(f func(NodeInfo))

@@ -59,7 +59,7 @@ func (k *NodeKey) Public() PublicKey { return k.public }
 // ID returns the node id of the key.
 func (k *NodeKey) ID() transport.NodeID { return k.id }
 
-// Warning tells of something about the key's file that its owner should mend, such as permissions that let others read
+// Warning returns what the owner of the key's file should fix, such as permissions that let others read
 // it. It is nil when there is nothing to say. The key works all the same; the caller logs the warning.
 func (k *NodeKey) Warning() error { return k.warning }
 

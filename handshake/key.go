@@ -52,7 +52,7 @@ func NewEd25519Key(raw []byte) (PublicKey, error) {
 // Raw returns a copy of the key's bytes, as NewPublicKey takes them; nil for the zero key.
 func (k PublicKey) Raw() []byte { return []byte(k.raw) }
 
-// IsZero says that this is no key.
+// IsZero reports whether this is no key.
 func (k PublicKey) IsZero() bool { return k.raw == "" }
 
 // NodeID returns the node id that the key has.

@@ -33,7 +33,7 @@ const (
 	maxKeyFile = 4096
 )
 
-// KeyFileError says what is wrong with a node key file.
+// KeyFileError reports what is wrong with a node key file.
 type KeyFileError struct {
 	Path string // empty when the bytes came from elsewhere
 	Why  string

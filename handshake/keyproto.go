@@ -13,7 +13,7 @@ const (
 	fieldKeyData = 2
 )
 
-// KeyError says why bytes are no public key that we take.
+// KeyError reports why bytes are no public key that we take.
 type KeyError struct {
 	Why string
 	Err error // the cause underneath; may be nil

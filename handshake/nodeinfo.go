@@ -31,7 +31,7 @@ type NodeInfo struct {
 	P2PVersion, BlockVersion, AppVersion uint64
 	TxIndex, RPCAddress                  string
 
-	// Guest says that the remote could not say which network, versions, moniker and channels it has: a plain libp2p
+	// Guest reports whether the remote states no network, versions, moniker and channels: a plain libp2p
 	// peer. These are not compared then; gates and the peer manager decide about guests.
 	Guest bool
 }

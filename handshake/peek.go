@@ -29,7 +29,7 @@ func NewPeekConn(conn transport.ByteConn) *PeekConn { return &PeekConn{ByteConn:
 func (c *PeekConn) Peek() ([]byte, error) {
 	c.buf = peekPool.Get().(*[peekSize]byte)
 	err := io.ErrNoProgress
-	for range 16 { // io.Reader allows (0, nil), but not for ever
+	for range 16 { // io.Reader allows (0, nil), but not forever
 		n, readErr := c.ByteConn.Read(c.buf[:])
 		if n > 0 {
 			c.to = n

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Purpose says what a signature of the node key is for. The list is closed: an Identity signs nothing else. The forms
+// Purpose is what a signature of the node key is for. The list is closed: an Identity signs nothing else. The forms
 // of the purposes exclude each other, so a signature made for one is never good for another.
 type Purpose uint8
 

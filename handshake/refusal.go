@@ -6,7 +6,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// Refusal says that one end declined the connection, at a checkpoint or because a budget is spent.
+// Refusal reports that one end declined the connection, at a checkpoint or because a budget is spent.
 type Refusal struct {
 	Code   muxer.Code
 	Remote bool   // the remote refused us
@@ -30,7 +30,7 @@ func (r *Refusal) Error() string {
 	return s
 }
 
-// StageError says in which stage a handshake failed.
+// StageError reports in which stage a handshake failed.
 type StageError struct {
 	Stage string     // "transport", "security", "muxer" or "info"
 	Code  muxer.Code // such as CodeTimeout, CodeAuthFailed, CodeWrongID

@@ -90,7 +90,7 @@ func (u *Upgrader) Admit(conn transport.Conn) (transport.Ticket, error) {
 	if err != nil && !full {
 		return nil, err
 	}
-	// Whom a gate refuses takes nobody's place.
+	// A connection that a gate refuses takes no one's place.
 	visitor := Visitor{At: AtAccept, Side: muxer.Listener, Remote: conn.RemoteMultiaddr()}
 	if refusal := u.ask(visitor); refusal != nil {
 		if !full {

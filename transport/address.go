@@ -18,9 +18,9 @@ const (
 	WireLibp2p = "libp2p"
 )
 
-// Address is where a node can be reached, and who is expected there. It is an immutable, comparable value (a map key);
-// the zero Address is no address. Its text is a canonical multiaddr whose last component names the node: /mconn/<40
-// hex> asks for the comet wire, /p2p/<peer id> for libp2p, none leaves both open.
+// Address is where a node can be reached, and the node id that is expected there. It is an immutable, comparable value
+// (a map key); the zero Address is no address. Its text is a canonical multiaddr whose last component names the node:
+// /mconn/<40 hex> asks for the comet wire, /p2p/<peer id> for libp2p, none leaves both open.
 //
 // Two addresses are equal exactly if their texts are: parsing normalises letter case, number and IP forms and old
 // names of components. Host names are kept as names. The accepted forms are:
@@ -32,7 +32,7 @@ const (
 //
 // where [/...] are further components that go-multiaddr knows (tls, ws, sni, ...), other than hosts, paths and relays.
 //
-// Most addresses that a node hears of lead to an IP and a TCP port, and name a node by 40 hex digits. These have a
+// Most addresses that a node learns lead to an IP and a TCP port, and name a node by 40 hex digits. These have a
 // fixed size (see Pack), point to nothing, and make their text each time when they are asked for it. Others hold one
 // allocation of about their text's size.
 type Address struct {
@@ -115,7 +115,7 @@ func (a Address) WithNode(node string) (Address, error) {
 	return a, nil
 }
 
-// At says that the address is where a multiaddr without a node, in canonical form, leads to.
+// At reports whether the address is where a multiaddr without a node, in canonical form, leads to.
 func (a Address) At(where string) bool { return !a.IsZero() && a.where() == where }
 
 // nodePart returns the component that names a node.
@@ -136,10 +136,10 @@ func (a Address) ID() NodeID {
 	return a.id
 }
 
-// HasID says that the address names a node.
+// HasID reports whether the address names a node.
 func (a Address) HasID() bool { return a.plain || a.id != "" }
 
-// Is says that the address names the node id, "" for none: a.ID() == id, without making a text.
+// Is reports whether the address names the node id, "" for none: a.ID() == id, without making a text.
 func (a Address) Is(id NodeID) bool {
 	if !a.plain {
 		return a.id == id
@@ -161,7 +161,7 @@ func (a Address) String() string {
 	return a.text
 }
 
-// IsZero says that this is no address.
+// IsZero reports whether this is no address.
 func (a Address) IsZero() bool { return !a.plain && a.text == "" }
 
 // Wire returns the wire that the address asks for: WireComet after /mconn/, WireLibp2p after /p2p/, "" when it is open.
@@ -182,7 +182,7 @@ const mconnPart = "/mconn/"
 
 const hexDigits = "0123456789abcdef"
 
-// isMconn says that the text, of an address that is not plain, ends with /mconn/ID.
+// isMconn reports whether the text, of an address that is not plain, ends with /mconn/ID.
 func (a Address) isMconn() bool {
 	i := len(a.text) - len(mconnPart) - 2*NodeIDSize
 	return i > 0 && a.text[i:i+len(mconnPart)] == mconnPart

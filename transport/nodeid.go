@@ -116,7 +116,7 @@ func (id NodeID) Short() string {
 	return string(id)
 }
 
-// NodeIDError says why a text is not a node id.
+// NodeIDError reports why a text is not a node id.
 type NodeIDError struct{ Text, Why string }
 
 func (e *NodeIDError) Error() string { return fmt.Sprintf("node id %.80q: %s", e.Text, e.Why) }

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// IsLoopback says that the address leads to this machine: a loopback or unspecified IP, localhost, or a memory address.
+// IsLoopback reports whether the address leads to this machine: a loopback or unspecified IP, localhost, or a memory
+// address.
 func (a Address) IsLoopback() bool {
 	if ip, ok := a.IP(); ok {
 		return ip.IsLoopback() || ip.IsUnspecified()
@@ -15,8 +16,8 @@ func (a Address) IsLoopback() bool {
 	return kind == "memory" || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// IsPrivate says that the address has a meaning only within one network: private, shared and link-local IP ranges, and
-// names below .local, .internal, .lan and home.arpa.
+// IsPrivate reports whether the address has a meaning only within one network: private, shared and link-local IP
+// ranges, and names below .local, .internal, .lan and home.arpa.
 func (a Address) IsPrivate() bool {
 	if ip, ok := a.IP(); ok {
 		return isPrivateIP(ip)
@@ -30,8 +31,8 @@ func (a Address) IsPrivate() bool {
 	return false
 }
 
-// IsRoutable says that the address may be reached from anywhere: a public unicast IP, a public host name, a Tor or I2P
-// address. A name may of course still resolve to a private IP.
+// IsRoutable reports whether the address may be reached from anywhere: a public unicast IP, a public host name, a Tor
+// or I2P address. A name may of course still resolve to a private IP.
 func (a Address) IsRoutable() bool {
 	if a.IsZero() {
 		return false
@@ -89,7 +90,8 @@ func OrdinaryIPv4(ip *[16]byte) (number uint32, ok bool) {
 	return uint32(low), low&^0xffffffff == mapped
 }
 
-// IsPublicIP says that an IP may be reached from anywhere: a unicast address outside of the private and special ranges.
+// IsPublicIP reports whether an IP may be reached from anywhere: a unicast address outside of the private and special
+// ranges.
 func IsPublicIP(ip netip.Addr) bool {
 	if ip.Is4() && isOrdinary4(ip.As4()[0]) {
 		return true
@@ -106,7 +108,7 @@ func IsPublicIP(ip netip.Addr) bool {
 }
 
 // Group returns the network group of the address, by which peers are spread: the /16 of an IPv4, the /32 of an IPv6,
-// the host name or other host elsewhere. Whoever holds one address of a group can often have many.
+// the host name or other host elsewhere. The holder of one address of a group can often get many.
 func (a Address) Group() string {
 	if ip, ok := a.IP(); ok {
 		return IPGroup(ip).String()

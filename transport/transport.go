@@ -1,5 +1,5 @@
-// Package transport moves bytes: it says how nodes are named and addressed, and what a transport
-// (TCP, in-memory, QUIC) must do. A transport knows nothing of peers, handshakes or messages.
+// Package transport moves bytes: it defines how nodes are named and addressed, and what a transport (TCP, in-memory,
+// QUIC) must do. A transport knows nothing of peers, handshakes or messages.
 //
 // Implementations live in transport/tcp, transport/memory and transport/quic; every one of them passes
 // the suite in transport/transporttest.

@@ -52,7 +52,7 @@ func appendMuxers(dst []byte, muxers []string) []byte {
 	return dst
 }
 
-// payload is what a remote tells of itself. All slices point into the message.
+// payload is what a remote states about itself. All slices point into the message.
 type payload struct {
 	key, sig []byte
 	muxers   [][]byte

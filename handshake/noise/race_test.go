@@ -2,5 +2,5 @@
 
 package noise
 
-// raceEnabled says that the pools drop what they are given now and then, as they do under the race detector.
+// raceEnabled reports that the pools drop what they are given now and then, as they do under the race detector.
 const raceEnabled = true

@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// maxEmptyMessages is how many messages without data may come in a row. Nobody has a reason to send one; a remote that
+// maxEmptyMessages is how many messages without data may come in a row. No one has a reason to send one; a remote that
 // sends nothing else would keep us busy without ever handing out a byte.
 const maxEmptyMessages = 64
 

@@ -32,7 +32,7 @@ func (c *Conn) RemotePublicKey() handshake.PublicKey { return c.remote }
 // other error is final.
 func (c *Conn) Next() ([]byte, error) { return c.reader.next() }
 
-// Buffered says that Next will return at once, with data or with an error.
+// Buffered reports whether Next will return at once, with data or with an error.
 func (c *Conn) Buffered() bool { return c.reader.buffered() }
 
 // Read reads from the stream as io.Reader does.

@@ -11,7 +11,7 @@ import (
 	"os"
 )
 
-// maxEmptyFrames is how many frames without data may come in a row. Nobody has a reason to send one; a remote that
+// maxEmptyFrames is how many frames without data may come in a row. No one has a reason to send one; a remote that
 // sends nothing else would keep us busy without ever handing out a byte.
 const maxEmptyFrames = 64
 
@@ -152,7 +152,8 @@ type nonce struct {
 	bytes [12]byte
 }
 
-// exhausted says that no nonce is left that was not used. The last one is not used, so that count never wraps round.
+// exhausted reports whether no nonce is left that was not used. The last one is not used, so that count never wraps
+// round.
 func (n *nonce) exhausted() bool { return n.count == math.MaxUint64 }
 
 func (n *nonce) next() {

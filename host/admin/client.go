@@ -103,7 +103,7 @@ func (c *Client) Bans(ctx context.Context) ([]Ban, error) {
 	return call[[]Ban](ctx, c, "GET", "/v1/bans", nil)
 }
 
-// Ban bans a node id, an IP address or a CIDR for d; 0 means for ever.
+// Ban bans a node id, an IP address or a CIDR for d; 0 means forever.
 func (c *Client) Ban(ctx context.Context, target string, d time.Duration, reason string) (Ban, error) {
 	in := banRequest{Target: target, Reason: reason}
 	if d != 0 {

@@ -158,7 +158,7 @@ func knownOf(r *peerstore.Record, now time.Time) KnownPeer {
 type Ban struct {
 	Target string    `json:"target"` // a node id, an IP address or a CIDR
 	Since  time.Time `json:"since,omitzero"`
-	Until  time.Time `json:"until,omitzero"` // left out: for ever
+	Until  time.Time `json:"until,omitzero"` // left out: forever
 	Reason string    `json:"reason"`
 }
 
@@ -204,7 +204,7 @@ type (
 	}
 	banRequest struct {
 		Target string `json:"target"`
-		For    string `json:"for"` // a duration such as "24h"; empty: for ever
+		For    string `json:"for"` // a duration such as "24h"; empty: forever
 		Reason string `json:"reason"`
 	}
 	// failure is the body of every answer that is not a success.

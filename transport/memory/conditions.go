@@ -32,10 +32,10 @@ func (c Conditions) clamped() Conditions {
 	return c
 }
 
-// instant says that bytes need no clock.
+// instant reports whether bytes need no clock.
 func (c *Conditions) instant() bool { return *c == Conditions{} }
 
-// random says that chance has a part.
+// random reports whether chance plays a part.
 func (c *Conditions) random() bool { return c.Jitter > 0 || c.Loss > 0 }
 
 // transit returns how long one packet is under way. rng may be nil when chance has no part.

@@ -11,7 +11,7 @@ import (
 )
 
 // half is one direction of a connection: a ring of bytes, of which those in front have arrived, and the others arrive
-// at the times that their segments say. It has no goroutine: whoever reads waits for the next arrival itself.
+// at the times that their segments say. It has no goroutine: a reader waits for the next arrival itself.
 type half struct {
 	limit int // bytes that the ring may hold
 
@@ -216,7 +216,7 @@ func (h *half) put(b []byte) int {
 	return n
 }
 
-// schedule says when n bytes arrive that were just put into the ring.
+// schedule sets when n bytes arrive that were just put into the ring.
 func (h *half) schedule(n int, now time.Time) {
 	if h.cond.instant() && len(h.segments) == h.first {
 		h.ready += n
@@ -387,7 +387,7 @@ func (h *half) stopAlarms() {
 	h.mu.Unlock()
 }
 
-// alarm wakes those who wait on a condition at a set time. The half's lock guards it.
+// alarm wakes the goroutines that wait on a condition at a set time. The half's lock guards it.
 type alarm struct {
 	timer *time.Timer
 	at    time.Time // zero: not set

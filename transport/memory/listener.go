@@ -63,7 +63,7 @@ func (l *Listener) next(ctx context.Context) (*Conn, error) {
 	}
 }
 
-// Close stops the listener and resets the connections that nobody has accepted. It may be called twice.
+// Close stops the listener and resets the connections that were not accepted. It may be called twice.
 func (l *Listener) Close() error {
 	l.once.Do(func() {
 		n := l.host.net

@@ -51,7 +51,7 @@ type Network struct {
 	paths      map[path]Conditions // overrides conditions, one direction each
 	groups     map[*Transport]int  // while the network is cut; absent means group 0
 	cutMode    CutMode             // while groups is not nil
-	changed    chan struct{}       // closed at the next change; nil while nobody waits for one
+	changed    chan struct{}       // closed at the next change; nil while no goroutine waits for one
 	hosts      map[netip.Addr]*Transport
 	names      map[string][]netip.Addr
 	listeners  map[endpoint]*Listener
@@ -115,11 +115,11 @@ func (n *Network) ClearPair(a, b *Transport) {
 	n.applyLocked()
 }
 
-// CutMode says what a cut does to the connections and dials that cross it.
+// CutMode is what a cut does to the connections and dials that cross it.
 type CutMode uint8
 
 const (
-	// Stall holds everything up, as a cable that is pulled: nothing arrives, nobody is told, dials hang until their
+	// Stall holds everything up, like a pulled cable: nothing arrives, no end is notified, dials hang until their
 	// context ends. After Heal all of it goes on.
 	Stall CutMode = iota
 	// Reset breaks connections at once (ECONNRESET on both ends) and refuses dials (ENETUNREACH).
@@ -215,7 +215,8 @@ func (n *Network) applyLocked() {
 	}
 }
 
-// changeLocked is closed at the next change. It is made here, so that it belongs to the bubble of whoever waits.
+// changeLocked is closed at the next change. It is made here, so that it belongs to the bubble of the goroutine that
+// waits.
 func (n *Network) changeLocked() <-chan struct{} {
 	if n.changed == nil {
 		n.changed = make(chan struct{})

@@ -82,7 +82,7 @@ func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr, admit transpo
 // Close does nothing: a Transport keeps nothing.
 func (t *Transport) Close() error { return nil }
 
-// freeLocked returns a number that nobody listens on.
+// freeLocked returns a free number.
 func (t *Transport) freeLocked(ip netip.Addr) uint64 {
 	n := t.net
 	for {
@@ -156,7 +156,7 @@ func (t *Transport) dialEndpoint(ctx context.Context, to endpoint) (*Conn, error
 		if to.ip.IsValid() {
 			return nil, syscall.EHOSTUNREACH
 		}
-		return nil, syscall.ECONNREFUSED // nobody has this memory address
+		return nil, syscall.ECONNREFUSED // no transport has this memory address
 	}
 	seed := n.seedLocked(t, host)
 	there, back, err := n.awaitPassage(ctx, t, host)
@@ -264,7 +264,7 @@ func (n *Network) seedLocked(from, to *Transport) [2]uint64 {
 	return [2]uint64{n.cfg.Seed ^ count<<32, from.number<<32 | to.number}
 }
 
-// hostLocked returns who has an endpoint; nil when nobody has.
+// hostLocked returns the transport that has an endpoint, or nil.
 func (n *Network) hostLocked(e endpoint) *Transport {
 	if e.ip.IsValid() {
 		return n.hosts[e.ip]
@@ -275,7 +275,7 @@ func (n *Network) hostLocked(e endpoint) *Transport {
 	return nil
 }
 
-// abandon ends a connection that nobody has seen.
+// abandon ends a connection that no one has seen.
 func (l *link) abandon() {
 	l.net.mu.Lock()
 	defer l.net.mu.Unlock()

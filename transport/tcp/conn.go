@@ -12,7 +12,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Conn is a TCP connection (a transport.ByteConn). TCP_NODELAY is set: whoever writes batches its writes. The embedded
+// Conn is a TCP connection (a transport.ByteConn). TCP_NODELAY is set: writers batch their writes. The embedded
 // *net.TCPConn gives CloseWrite, SyscallConn and vectored writes (net.Buffers).
 type Conn struct {
 	*net.TCPConn

@@ -196,7 +196,7 @@ func admitRefuses(h *harness) {
 	}
 }
 
-// admitCloses: the connection that admit was given can be closed later, whoever has it.
+// admitCloses checks that the connection that admit was given can be closed later, whoever owns it then.
 func admitCloses(h *harness) {
 	dialed, _ := h.connect(h.listen())
 	if err := h.door.asked[h.door.calls()-1].conn.Close(); err != nil {
@@ -231,7 +231,8 @@ func nilAdmit(h *harness) {
 	}
 }
 
-// neverAccepted: what nobody has accepted ends with the listener; no ticket is lost (see door.verify).
+// neverAccepted checks that connections that were not accepted end with the listener, and that no ticket is lost (see
+// door.verify).
 func neverAccepted(h *harness) {
 	l := h.listen()
 	for range 4 {

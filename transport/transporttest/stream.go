@@ -57,7 +57,7 @@ func closeUnblocks(h *harness) {
 	var readErr, writeErr error
 	reads := start(func() { _, readErr = a.Read(make([]byte, 1)) })
 	writes := start(func() {
-		for writeErr == nil { // nobody reads: it fills all buffers
+		for writeErr == nil { // no one reads: it fills all buffers
 			_, writeErr = b.Write(make([]byte, 1<<20))
 		}
 	})
