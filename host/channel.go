@@ -18,8 +18,9 @@ type Envelope struct {
 	Message []byte // the receiver's own
 }
 
-// Release gives the message's memory back, to be used for a later one. It is for services with many or large messages; others leave it to the
-// collector. Nobody may use Message afterwards: do not release what was sent on, or is referred to from elsewhere.
+// Release gives the message's memory back, to be used for a later one. It is for services with many or large messages;
+// others leave it to the collector. Nobody may use Message afterwards: do not release what was sent on, or is referred
+// to from elsewhere.
 func (e Envelope) Release() { muxer.FreeBuffer(e.Message) }
 
 // Channel is what a service holds to exchange whole messages with peers. All methods may be called concurrently.
@@ -42,11 +43,11 @@ type Channel struct {
 	refused atomic.Uint64 // messages that TrySend or Broadcast could not queue
 }
 
-// Descriptor is what the channel was opened with, defaults filled in.
+// Descriptor returns what the channel was opened with, defaults filled in.
 func (c *Channel) Descriptor() muxer.Channel { return c.desc }
 
-// Send queues msg for a peer and waits while the peer's send queue of this channel is full. The buffer is shared, not copied: do not change it
-// afterwards. Errors: ErrNotConnected, ErrNoSuchChannel, muxer.ErrMessageTooLarge, ctx's.
+// Send queues msg for a peer and waits while the peer's send queue of this channel is full. The buffer is shared, not
+// copied: do not change it afterwards. Errors: ErrNotConnected, ErrNoSuchChannel, muxer.ErrMessageTooLarge, ctx's.
 func (c *Channel) Send(ctx context.Context, to transport.NodeID, msg []byte) error {
 	l := c.host.linkTo(to)
 	if l == nil {
@@ -71,8 +72,8 @@ func (c *Channel) TrySend(to transport.NodeID, msg []byte) bool {
 	return true
 }
 
-// Broadcast tries to send msg to every peer that serves the channel, and returns how many took it. The peers share the buffer: do not change it
-// afterwards. A slow peer delays nobody: its copy is dropped and counted.
+// Broadcast tries to send msg to every peer that serves the channel, and returns how many took it. The peers share the
+// buffer: do not change it afterwards. A slow peer delays nobody: its copy is dropped and counted.
 func (c *Channel) Broadcast(msg []byte) int {
 	n := 0
 	c.host.eachLink(func(l *link) {
@@ -109,13 +110,15 @@ func (c *Channel) Receive(ctx context.Context) (Envelope, error) {
 	}
 }
 
-// Serve calls handle for each message until ctx ends, the host stops, or handle fails. A handle that panics takes this channel
-// down (later messages are dropped and counted) and not the node: the stack is logged, and Serve returns an error.
+// Serve calls handle for each message until ctx ends, the host stops, or handle fails. A handle that panics takes this
+// channel down (later messages are dropped and counted) and not the node: the stack is logged, and Serve returns an
+// error.
 func (c *Channel) Serve(ctx context.Context, handle func(context.Context, Envelope) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.takeDown()
-			c.host.log.Error("a service panicked; its channel is down", slog.String("channel", c.desc.Name), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			c.host.log.Error("a service panicked; its channel is down", slog.String("channel", c.desc.Name),
+				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 			err = fmt.Errorf("service of channel %s panicked: %v", c.desc.Name, p)
 		}
 	}()

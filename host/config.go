@@ -48,7 +48,8 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// rank is peers.Config.Rank: whether a wire and a transport of ours dial the address, and in which place they stand in our order of wires, then of transports.
+// rank is peers.Config.Rank: whether a wire and a transport of ours dial the address, and in which place they stand in
+// our order of wires, then of transports.
 func (c *Config) rank(addr transport.Address) (int, bool) {
 	m := addr.Multiaddr()
 	for i, w := range c.Wires {

@@ -11,13 +11,13 @@ import (
 )
 
 var (
-	// ErrNotConnected says that there is no link to the peer.
+	// ErrNotConnected reports that there is no link to the peer.
 	ErrNotConnected = errors.New("not connected to that peer")
-	// ErrNoSuchChannel says that the peer does not serve the channel.
+	// ErrNoSuchChannel reports that the peer does not serve the channel.
 	ErrNoSuchChannel = errors.New("the peer does not serve that channel")
-	// ErrStarted says that something must be done before the host runs.
+	// ErrStarted reports that something must be done before the host runs.
 	ErrStarted = errors.New("the host already runs")
-	// ErrStopped says that the host has stopped.
+	// ErrStopped reports that the host has stopped.
 	ErrStopped = peers.ErrStopped
 )
 

@@ -47,7 +47,8 @@ type eventHub struct {
 func (h *Host) emit(e Event) {
 	e.Time = time.Now()
 	if h.log.Enabled(context.Background(), slog.LevelDebug) {
-		h.log.Debug(string(e.Kind), slog.String("peer", string(e.ID)), slog.String("address", e.Address), slog.Bool("inbound", e.Inbound), slog.Duration("after", e.Duration), slog.Any("reason", e.Reason))
+		h.log.Debug(string(e.Kind), slog.String("peer", string(e.ID)), slog.String("address", e.Address),
+			slog.Bool("inbound", e.Inbound), slog.Duration("after", e.Duration), slog.Any("reason", e.Reason))
 	}
 	h.events.mu.Lock()
 	defer h.events.mu.Unlock()
@@ -59,8 +60,9 @@ func (h *Host) emit(e Event) {
 	}
 }
 
-// Events tells of everything that happens to connections from now on. The channel is closed when ctx or the host ends; a watcher that lags by more than 256
-// events loses some. At most 64 watchers are served: a further one gets a closed channel.
+// Events tells of everything that happens to connections from now on. The channel is closed when ctx or the host ends;
+// a watcher that lags by more than 256 events loses some. At most 64 watchers are served: a further one gets a closed
+// channel.
 func (h *Host) Events(ctx context.Context) <-chan Event {
 	w := make(chan Event, eventBuffer)
 	h.events.mu.Lock()

@@ -1,5 +1,5 @@
-// Package host keeps a node connected: the peer manager decides, the router (router.go, link.go) does, channels and streams are what
-// services hold. It knows contracts only, never a plug-in.
+// Package host keeps a node connected: the peer manager decides, the router (router.go, link.go) does, channels and
+// streams are what services hold. It knows contracts only, never a plug-in.
 package host
 
 import (
@@ -66,8 +66,8 @@ type Host struct {
 	wg        sync.WaitGroup
 	spawnMu   sync.RWMutex // orders spawn with the beginning of the stop
 
-	// change orders what the peer manager decides on links with what the host makes of it (up, link.current), so that both always agree. It is held for
-	// moments, and taken before link.mu.
+	// change orders what the peer manager decides on links with what the host makes of it (up), so that both always
+	// agree. It is held for moments, and taken before link.mu.
 	change sync.Mutex
 
 	linkNum   atomic.Uint64
@@ -80,7 +80,8 @@ type Host struct {
 	runCtx    atomic.Pointer[context.Context] // the context of Run, for Dial
 }
 
-// New checks cfg and builds a host; it listens and dials only in Run. It asks the identity for its public key, which is what ctx is for.
+// New checks cfg and builds a host; it listens and dials only in Run. It asks the identity for its public key, which is
+// what ctx is for.
 func New(ctx context.Context, cfg Config) (*Host, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -90,7 +91,8 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
-	h := &Host{cfg: cfg, log: cfg.Logger, key: key, self: key.NodeID(), peerID: key.PeerID(), listening: make(chan struct{}), stopped: make(chan struct{})}
+	h := &Host{cfg: cfg, log: cfg.Logger, key: key, self: key.NodeID(), peerID: key.PeerID(),
+		listening: make(chan struct{}), stopped: make(chan struct{})}
 	h.memory.limit = cfg.Limits.MessageMemory
 	if cfg.Peers.Rank == nil {
 		cfg.Peers.Rank = cfg.rank
@@ -100,7 +102,8 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	}
 	h.upgrader, err = handshake.NewUpgrader(handshake.Config{
 		Self: h.self, Wires: cfg.Wires, Local: h.localInfo, Channels: h.descriptors, Inspect: h.inspect,
-		Gates: append([]handshake.Gate{h.gate}, cfg.Gates...), Timeout: cfg.Handshake.Timeout, Limits: cfg.Handshake.Limits, Logger: cfg.Logger,
+		Gates: append([]handshake.Gate{h.gate}, cfg.Gates...), Timeout: cfg.Handshake.Timeout,
+		Limits: cfg.Handshake.Limits, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -113,7 +116,8 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	return h, nil
 }
 
-// OpenChannel gives a service its channel. It fails with ErrStarted once Run was called, and for an id or a name that is taken.
+// OpenChannel gives a service its channel. It fails with ErrStarted once Run was called, and for an id or a name that
+// is taken.
 func (h *Host) OpenChannel(desc muxer.Channel) (*Channel, error) {
 	if err := desc.Validate(); err != nil {
 		return nil, err
@@ -125,24 +129,30 @@ func (h *Host) OpenChannel(desc muxer.Channel) (*Channel, error) {
 	case h.running:
 		return nil, ErrStarted
 	case h.byID[desc.ID] != nil:
-		return nil, fmt.Errorf("channel 0x%02x (%s) is already open as %s", desc.ID, desc.Name, h.byID[desc.ID].desc.Name)
+		return nil, fmt.Errorf("channel 0x%02x (%s) is already open as %s", desc.ID, desc.Name,
+			h.byID[desc.ID].desc.Name)
 	case h.streams.find(desc.Name) != nil:
-		return nil, fmt.Errorf("channel 0x%02x: %s is the name of a stream protocol that has a handler", desc.ID, desc.Name)
+		return nil, fmt.Errorf("channel 0x%02x: %s is the name of a stream protocol that has a handler", desc.ID,
+			desc.Name)
 	case len(h.channels) >= handshake.MaxChannels:
-		return nil, fmt.Errorf("channel 0x%02x (%s): a node has at most %d channels", desc.ID, desc.Name, handshake.MaxChannels)
+		return nil, fmt.Errorf("channel 0x%02x (%s): a node has at most %d channels", desc.ID, desc.Name,
+			handshake.MaxChannels)
 	}
 	for _, c := range h.channels {
 		if c.desc.Name == desc.Name {
-			return nil, fmt.Errorf("channel 0x%02x: channel 0x%02x has the name %s already", desc.ID, c.desc.ID, desc.Name)
+			return nil, fmt.Errorf("channel 0x%02x: channel 0x%02x has the name %s already", desc.ID, c.desc.ID,
+				desc.Name)
 		}
 	}
-	c := &Channel{host: h, desc: desc, index: len(h.channels), wake: make(chan struct{}, 1), inboxes: map[transport.NodeID]*inbox{}}
+	c := &Channel{host: h, desc: desc, index: len(h.channels), wake: make(chan struct{}, 1),
+		inboxes: map[transport.NodeID]*inbox{}}
 	h.channels = append(h.channels, c)
 	h.byID[desc.ID] = c
 	return c, nil
 }
 
-// Run listens, dials, accepts and moves messages until ctx ends; it returns after all its goroutines have. It runs once.
+// Run listens, dials, accepts and moves messages until ctx ends; it returns after all its goroutines have. It runs
+// once.
 func (h *Host) Run(ctx context.Context) error {
 	h.mu.Lock()
 	if h.running {
@@ -197,7 +207,8 @@ func (h *Host) listen(ctx context.Context) error {
 				h.mu.Lock()
 				h.listeners = append(h.listeners, ln)
 				h.mu.Unlock()
-				h.log.Info("listening", slog.String("address", ln.Addr().String()), slog.String("node_id", string(h.self)))
+				h.log.Info("listening", slog.String("address", ln.Addr().String()),
+					slog.String("node_id", string(h.self)))
 			}
 			break
 		}
@@ -211,7 +222,7 @@ func (h *Host) listen(ctx context.Context) error {
 // Listening is closed once every listen address is bound, or Run has failed.
 func (h *Host) Listening() <-chan struct{} { return h.listening }
 
-// ListenAddrs are the addresses that are bound, with their real ports.
+// ListenAddrs returns the addresses that are bound, with their real ports.
 func (h *Host) ListenAddrs() []ma.Multiaddr {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -222,19 +233,19 @@ func (h *Host) ListenAddrs() []ma.Multiaddr {
 	return out
 }
 
-// PeerManager is the host's peer manager: Add, Ban, Status, Scores and the rest of its contract.
+// PeerManager returns the host's peer manager: Add, Ban, Status, Scores and the rest of its contract.
 func (h *Host) PeerManager() *peers.Manager { return h.peers }
 
-// Self is our node id.
+// Self returns our node id.
 func (h *Host) Self() transport.NodeID { return h.self }
 
-// PublicKey is our key.
+// PublicKey returns our key.
 func (h *Host) PublicKey() handshake.PublicKey { return h.key }
 
-// Network is the name of our network.
+// Network returns the name of our network.
 func (h *Host) Network() string { return h.cfg.Network }
 
-// Moniker is our name for people.
+// Moniker returns our name for people.
 func (h *Host) Moniker() string { return h.cfg.Moniker }
 
 // Subscribe tells of peers that come and go, starting with those that are up, until ctx ends.
@@ -258,11 +269,11 @@ func (h *Host) Disconnect(id transport.NodeID, code muxer.Code, reason string) {
 	h.peers.Disconnect(id, &DisconnectError{Code: code, Reason: reason})
 }
 
-// NeedsPeers says whether the host would dial more peers than it knows of.
+// NeedsPeers reports whether the host would dial more peers than it knows of.
 func (h *Host) NeedsPeers() bool { return h.peers.NeedsPeers() }
 
-// Dial connects to an address now, whatever the slots say, and returns when the link is ready, or why not. A peer that is connected
-// already is returned as it is.
+// Dial connects to an address now, whatever the slots say, and returns when the link is ready, or why not. A peer that
+// is connected already is returned as it is.
 func (h *Host) Dial(ctx context.Context, addr transport.Address) (PeerInfo, error) {
 	run := h.runCtx.Load()
 	if run == nil {
@@ -278,7 +289,9 @@ func (h *Host) Dial(ctx context.Context, addr transport.Address) (PeerInfo, erro
 		return PeerInfo{}, err
 	}
 	done := make(chan error, 1)
-	started := h.spawn(func() { h.dialPeer(*run, peers.Dial{ID: addr.ID(), Addresses: []transport.Address{addr}}, done) })
+	started := h.spawn(func() {
+		h.dialPeer(*run, peers.Dial{ID: addr.ID(), Addresses: []transport.Address{addr}}, done)
+	})
 	if !started {
 		return PeerInfo{}, ErrStopped
 	}
@@ -297,7 +310,8 @@ func (h *Host) Dial(ctx context.Context, addr transport.Address) (PeerInfo, erro
 	return info, nil
 }
 
-// spawn starts a goroutine that Run waits for, on behalf of a caller that Run does not wait for. It says false once the host stops.
+// spawn starts a goroutine that Run waits for, on behalf of a caller that Run does not wait for. It says false once the
+// host stops.
 func (h *Host) spawn(fn func()) bool {
 	h.spawnMu.RLock()
 	defer h.spawnMu.RUnlock()

@@ -13,8 +13,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// localInfo is our node info for one connection: where the node listens on every interface, the remote is told the address at which it reached us
-// (or from which we reached it), which is one that works for it.
+// localInfo returns our node info for one connection: where the node listens on every interface, the remote is told the
+// address at which it reached us (or from which we reached it), which is one that works for it.
 func (h *Host) localInfo(conn transport.Conn) handshake.NodeInfo {
 	return h.infoAt(conn.LocalMultiaddr())
 }
@@ -63,8 +63,9 @@ func specific(m, local ma.Multiaddr) ma.Multiaddr {
 	return first.Encapsulate(rest)
 }
 
-// SelfAddresses are the addresses at which we can be dialed, as far as we know: External, or the bound addresses, with the machine's own
-// addresses in place of unspecified ones, over each of our wires that goes there, in order of preference.
+// SelfAddresses returns the addresses at which we can be dialed, as far as we know: External, or the bound addresses,
+// with the machine's own addresses in place of unspecified ones, over each of our wires that goes there, in order of
+// preference.
 func (h *Host) SelfAddresses() []transport.Address {
 	var out []transport.Address
 	nodes := [...]string{string(h.self), h.peerID}
@@ -91,13 +92,14 @@ func (h *Host) SelfAddresses() []transport.Address {
 	return out
 }
 
-// gate is the host's own part of the checkpoints: bans, and refusals that need no more work.
+// gate returns the host's own part of the checkpoints: bans, and refusals that need no more work.
 func (h *Host) gate(v handshake.Visitor) error {
 	switch v.At {
 	case handshake.AtAccept:
 		return h.peers.CheckAccept(ipOf(v.Remote))
 	case handshake.AtKey:
-		if v.Wire == transport.WireLibp2p { // its handshake has a place where the remote is told why we refuse it, and where guests are told apart
+		// its handshake has a place where the remote is told why we refuse it, and where guests are told apart
+		if v.Wire == transport.WireLibp2p {
 			return h.peers.CheckID(v.ID, ipOf(v.Remote))
 		}
 		return h.peers.CheckKey(v.ID, ipOf(v.Remote), v.Side)
@@ -105,7 +107,8 @@ func (h *Host) gate(v handshake.Visitor) error {
 	return nil
 }
 
-// inspect sees what each remote says of itself before it is judged: one that dials us and is of another network is nobody for us to dial.
+// inspect sees what each remote says of itself before it is judged: one that dials us and is of another network is
+// nobody for us to dial.
 func (h *Host) inspect(v handshake.Visitor) {
 	if v.Side == muxer.Listener && !v.Info.Guest && v.Info.ID == v.ID && v.Info.Network != h.cfg.Network {
 		h.peers.WrongNetwork(v.ID, v.Info.Network)
@@ -132,7 +135,7 @@ func (h *Host) descriptors() []muxer.Channel {
 	return out
 }
 
-// Peers are the links that are up, in order of node id.
+// Peers returns the links that are up, in order of node id.
 func (h *Host) Peers() []PeerInfo {
 	var out []PeerInfo
 	h.eachLink(func(l *link) { out = append(out, h.infoOf(l)) })
@@ -140,7 +143,7 @@ func (h *Host) Peers() []PeerInfo {
 	return out
 }
 
-// Peer is the link to one peer; false when it is not up.
+// Peer returns the link to one peer; false when it is not up.
 func (h *Host) Peer(id transport.NodeID) (PeerInfo, bool) {
 	l := h.linkTo(id)
 	if l == nil {
@@ -154,12 +157,13 @@ func (h *Host) infoOf(l *link) PeerInfo {
 	p := PeerInfo{
 		ID: l.peer, PeerID: l.peerID(), Address: l.address(), Inbound: l.inbound(),
 		Wire: s.Wire, Transport: s.Transport, Security: s.Security, Muxer: s.Muxer,
-		Moniker: s.Remote.Moniker, Network: s.Remote.Network, Version: s.Remote.Version, Channels: l.channels(), Protocols: remote.Protocols, Listen: remote.Listen,
+		Moniker: s.Remote.Moniker, Network: s.Remote.Network, Version: s.Remote.Version, Channels: l.channels(),
+		Protocols: remote.Protocols, Listen: remote.Listen,
 		Guest: s.Remote.Guest, Stats: l.session.Stats(),
 	}
-	l.mu.Lock()
-	p.Connected = l.connected
-	l.mu.Unlock()
+	if at := l.connected.Load(); at != nil {
+		p.Connected = *at
+	}
 	for i, c := range h.channels {
 		c.mu.Lock()
 		if ib := l.inboxes[i]; ib != nil {

@@ -13,8 +13,9 @@ import (
 // maxClaims is how many addresses of one peer's claim are kept: two IPs, over two wires and two transports.
 const maxClaims = 8
 
-// learn remembers where a peer says that it can be dialed, over which wires, so that it can be found again and told to others. It is a claim until a
-// dial has proved it. Of a peer that we dialed over comet we know all that it could say. Guests are not our network's business.
+// learn remembers where a peer says that it can be dialed, over which wires, so that it can be found again and
+// advertised. It is a claim until a dial has proved it. Of a peer that we dialed over comet we know all that it could
+// say. Guests are not our network's business.
 func (h *Host) learn(l *link) {
 	remote := l.remote.Load()
 	if remote.Guest || !l.inbound() && l.shake.Confirm == nil {
@@ -54,9 +55,10 @@ func (h *Host) learn(l *link) {
 	}
 }
 
-// claimed reads one listen address of a remote: host:port, with or without a scheme (CometBFT's form), or a multiaddr. A node that listens everywhere says
-// 0.0.0.0 and means the IP that it came from. Names are not resolved and not kept: they would be looked up on the remote's behalf. Nor are addresses that have no
-// meaning where we are: private ones of a remote that came from the open network.
+// claimed reads one listen address of a remote: host:port, with or without a scheme (CometBFT's form), or a multiaddr.
+// A node that listens everywhere says 0.0.0.0 and means the IP that it came from. Names are not resolved and not kept:
+// they would be looked up on the remote's behalf. Nor are addresses that have no meaning where we are: private ones of
+// a remote that came from the open network.
 func (l *link) claimed(text string) (transport.Address, bool) {
 	if !strings.HasPrefix(text, "/") {
 		if _, after, ok := strings.Cut(text, "://"); ok {
@@ -79,7 +81,7 @@ func (l *link) claimed(text string) (transport.Address, bool) {
 		}
 		text = "/" + kind + "/" + ip.String() + "/tcp/" + port
 	}
-	a := l.shake.Dialed // as a rule it is the one that a remote claims, and read already
+	a := l.shake.Dialed // usually it is the one that a remote claims, and read already
 	var err error
 	if !a.At(text) {
 		a, err = transport.ParseAddress(text)
@@ -89,6 +91,7 @@ func (l *link) claimed(text string) (transport.Address, bool) {
 	}
 	ip, ok := a.IP()
 	from := l.ip.Unmap()
-	foreign := from.IsValid() && !from.IsPrivate() && !from.IsLoopback() && !from.IsLinkLocalUnicast() && (a.IsPrivate() || a.IsLoopback())
+	foreign := from.IsValid() && !from.IsPrivate() && !from.IsLoopback() && !from.IsLinkLocalUnicast() &&
+		(a.IsPrivate() || a.IsLoopback())
 	return a, ok && !ip.IsUnspecified() && !ip.IsMulticast() && !foreign
 }

@@ -69,8 +69,8 @@ func (l *link) begin() {
 	l.followChanges()
 }
 
-// established says that the remote has accepted the link. That brings the link up, if it is the one that both ends
-// prefer, and ends one that is a duplicate now.
+// established records that the remote has accepted the link. If the link is the one that both ends prefer, it comes up,
+// and one that is a duplicate now ends.
 func (l *link) established() {
 	if !l.accepted.CompareAndSwap(false, true) {
 		return
@@ -94,12 +94,13 @@ func (l *link) established() {
 	}
 }
 
-// bringUp makes an established link the one that services use. It reports whether it is that from now on; change is held.
+// bringUp makes an established link the one that services use. It reports whether that is new. Host.change is held.
 func (h *Host) bringUp(l *link) bool {
-	if l.isUp() {
+	if l.connected.Load() != nil {
 		return false
 	}
-	l.setConnected(time.Now())          // before anybody can see it
+	now := time.Now()
+	l.connected.Store(&now)             // before anyone can see it
 	before, had := h.up.Swap(l.peer, l) // before subscribers hear of it, so that they can send at once
 	if h.peers.Ready(l.peer, l.num, l.channels()) {
 		return true
@@ -109,7 +110,7 @@ func (h *Host) bringUp(l *link) bool {
 	} else {
 		h.up.Delete(l.peer)
 	}
-	l.setConnected(time.Time{})
+	l.connected.Store(nil)
 	return false
 }
 
@@ -121,18 +122,6 @@ func (h *Host) announce(l *link) {
 	}
 	h.emit(Event{Kind: EventUp, ID: l.peer, Address: l.address(), Inbound: l.inbound(), Duration: time.Since(l.made)})
 	l.tellDialer(nil)
-}
-
-func (l *link) isUp() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return !l.connected.IsZero()
-}
-
-func (l *link) setConnected(at time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.connected = at
 }
 
 // tellDialer tells Host.Dial, if it waits for the link, what came of it. The first call counts.
@@ -157,10 +146,10 @@ func (l *link) startGrace() {
 	})
 }
 
-// grace is how long a link that the ends cannot confirm waits for the remote's first packet before it counts as
-// established without one: the configured time, and on a slow path more than a round trip, of which a handshake takes at
-// least one and a half. If it ended before the remote could answer, two nodes that dial each other at once might keep
-// one link each.
+// grace returns how long a link that the ends cannot confirm waits for the remote's first packet before it counts as
+// established without one: the configured time, and on a slow path more than a round trip, of which a handshake takes
+// at least one and a half. If it ended before the remote could answer, two nodes that dial each other at once might
+// keep one link each.
 func (l *link) grace() time.Duration {
 	var took time.Duration
 	for _, s := range l.shake.Stages {
@@ -217,9 +206,10 @@ func (h *Host) drop(l *link, reason *DisconnectError) {
 	l.leaveInboxes()
 	h.totals.close(l)
 	l.tellDialer(reason)
-	e := Event{Kind: EventDown, ID: l.peer, Address: l.address(), Inbound: l.inbound(), Reason: reason, Duration: time.Since(l.made)}
+	e := Event{Kind: EventDown, ID: l.peer, Address: l.address(), Inbound: l.inbound(), Reason: reason,
+		Duration: time.Since(l.made)}
 	switch remote := l.remote.Load(); {
-	case l.isUp():
+	case l.connected.Load() != nil:
 	case remote.Guest && l.accepted.Load():
 		return // the second link of a guest, which nobody has heard of
 	case !l.inbound() && reason.Remote:
@@ -235,10 +225,10 @@ func (h *Host) drop(l *link, reason *DisconnectError) {
 // lingerTime is how long a duplicate is kept.
 const lingerTime = 500 * time.Millisecond
 
-// linger keeps a duplicate open, unused, for a moment. Otherwise a CometBFT node that is about to drop it too may see it
-// end before it has, and then forgets the link that it keeps as well: it removes peers from its set by their id
-// (p2p/switch.go, stopAndRemovePeer), while that link lives on unlisted. One duplicate a peer is kept at a time; more are
-// closed at once.
+// linger keeps a duplicate open, unused, for a moment. Otherwise a CometBFT node that is about to drop it too may see
+// it end before it has, and then forgets the link that it keeps as well: it removes peers from its set by their id
+// (p2p/switch.go, stopAndRemovePeer), while that link lives on unlisted. One duplicate a peer is kept at a time; more
+// are closed at once.
 func (h *Host) linger(l *link) {
 	if l.shake.Confirm != nil {
 		return
@@ -265,6 +255,7 @@ func (h *Host) refuseLink(l *link, reason *DisconnectError) {
 		h.linger(l)
 	}
 	l.end(reason)
-	_ = l.session.Run(context.Background(), l) // returns at once: the session is closed; it waits for the session's goroutines
+	// returns at once: the session is closed; it waits for the session's goroutines
+	_ = l.session.Run(context.Background(), l)
 	h.drop(l, reason)
 }

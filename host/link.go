@@ -36,13 +36,13 @@ type link struct {
 	rtt   time.Duration // as the pulse loop has seen it last; its own
 	stale int           // pulses since
 
-	counted  bool        // its counters are in Host.totals, whose lock guards this
-	accepted atomic.Bool // by the remote: see established
+	counted   bool                      // its counters are in Host.totals, whose lock guards this
+	accepted  atomic.Bool               // by the remote: see established
+	connected atomic.Pointer[time.Time] // when it came up; nil: not yet
 
 	mu        sync.Mutex
 	reason    *DisconnectError // why we ended it; the first one counts
 	graceWait *time.Timer
-	connected time.Time    // when it came up; zero: not yet
 	dialDone  chan<- error // told once when the link is up or has ended; may be nil
 }
 

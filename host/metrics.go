@@ -11,7 +11,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
-// totals are the counters of links that have ended. mu also guards link.counted, so that a scrape sees each link once: as a running one or in the totals.
+// totals holds the counters of links that have ended. mu also guards link.counted, so that a scrape sees each link
+// once: as a running one or in the totals.
 type totals struct {
 	mu sync.Mutex
 	muxer.Stats
@@ -25,7 +26,7 @@ func (t *totals) close(l *link) {
 	addStats(&t.Stats, l.session.Stats())
 }
 
-// sum is what went over all links of a host so far.
+// sum returns what went over all links of a host so far.
 func (t *totals) sum(h *Host) muxer.Stats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -51,24 +52,38 @@ func addStats(sum *muxer.Stats, s muxer.Stats) {
 type collector struct{ h *Host }
 
 var (
-	descPeers    = prometheus.NewDesc("switchyard_peers", "Links that are up.", []string{"direction", "wire", "transport", "security", "muxer"}, nil)
-	descBytes    = prometheus.NewDesc("switchyard_bytes_total", "Bytes over all links since the start.", []string{"direction"}, nil)
-	descMessages = prometheus.NewDesc("switchyard_messages_total", "Messages over all links since the start.", []string{"direction"}, nil)
-	descDropped  = prometheus.NewDesc("switchyard_messages_dropped_total", "Messages dropped: by a full inbox of ours, or because a peer's send queue was full.", []string{"channel", "why"}, nil)
-	descWaiting  = prometheus.NewDesc("switchyard_message_memory_bytes", "Bytes of messages that wait for services.", nil, nil)
-	descPauses   = prometheus.NewDesc("switchyard_link_pauses_total", "Times that a link was paused because a service was slow.", nil, nil)
-	descRefused  = prometheus.NewDesc("switchyard_refused_total", "Inbound connections refused or failed before they became links.", nil, nil)
-	descStreams  = prometheus.NewDesc("switchyard_streams", "Streams that peers have open with our handlers.", []string{"protocol"}, nil)
-	descServed   = prometheus.NewDesc("switchyard_streams_total", "Streams that peers have opened with our handlers, or tried to beyond a limit.", []string{"protocol", "outcome"}, nil)
-	descFeelers  = prometheus.NewDesc("switchyard_feelers_total", "Short dials that only tested an address.", []string{"outcome"}, nil)
-	descEvicted  = prometheus.NewDesc("switchyard_evictions_total", "Links that the peer manager ended, by cause.", []string{"cause"}, nil)
-	descBans     = prometheus.NewDesc("switchyard_bans", "Bans that hold.", nil, nil)
-	descKnown    = prometheus.NewDesc("switchyard_known_peers", "Peers in the store.", []string{"state"}, nil)
+	descPeers = prometheus.NewDesc("switchyard_peers", "Links that are up.",
+		[]string{"direction", "wire", "transport", "security", "muxer"}, nil)
+	descBytes = prometheus.NewDesc("switchyard_bytes_total", "Bytes over all links since the start.",
+		[]string{"direction"}, nil)
+	descMessages = prometheus.NewDesc("switchyard_messages_total", "Messages over all links since the start.",
+		[]string{"direction"}, nil)
+	descDropped = prometheus.NewDesc("switchyard_messages_dropped_total",
+		"Messages dropped: by a full inbox of ours, or because a peer's send queue was full.",
+		[]string{"channel", "why"}, nil)
+	descWaiting = prometheus.NewDesc("switchyard_message_memory_bytes", "Bytes of messages that wait for services.",
+		nil, nil)
+	descPauses = prometheus.NewDesc("switchyard_link_pauses_total",
+		"Times that a link was paused because a service was slow.", nil, nil)
+	descRefused = prometheus.NewDesc("switchyard_refused_total",
+		"Inbound connections refused or failed before they became links.", nil, nil)
+	descStreams = prometheus.NewDesc("switchyard_streams", "Streams that peers have open with our handlers.",
+		[]string{"protocol"}, nil)
+	descServed = prometheus.NewDesc("switchyard_streams_total",
+		"Streams that peers have opened with our handlers, or tried to beyond a limit.",
+		[]string{"protocol", "outcome"}, nil)
+	descFeelers = prometheus.NewDesc("switchyard_feelers_total", "Short dials that only tested an address.",
+		[]string{"outcome"}, nil)
+	descEvicted = prometheus.NewDesc("switchyard_evictions_total", "Links that the peer manager ended, by cause.",
+		[]string{"cause"}, nil)
+	descBans  = prometheus.NewDesc("switchyard_bans", "Bans that hold.", nil, nil)
+	descKnown = prometheus.NewDesc("switchyard_known_peers", "Peers in the store.", []string{"state"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descPeers, descBytes, descMessages, descDropped, descWaiting, descPauses, descRefused, descStreams, descServed, descFeelers, descEvicted, descBans, descKnown} {
+	for _, d := range []*prometheus.Desc{descPeers, descBytes, descMessages, descDropped, descWaiting, descPauses,
+		descRefused, descStreams, descServed, descFeelers, descEvicted, descBans, descKnown} {
 		ch <- d
 	}
 }

@@ -14,8 +14,9 @@ import (
 const (
 	// pushDelay lets changes that come together go out together.
 	pushDelay = 100 * time.Millisecond
-	// pushPause is between two attempts, and between two pushes after the first pushEarly of a link: remotes take only so many (go-libp2p: 10, and then one in
-	// 5 s, from all of a /24 together). pushAttempts bounds those for one change.
+	// pushPause is between two attempts, and between two pushes after the first pushEarly of a link: remotes take only
+	// so many (go-libp2p: 10, and then one in 5 s, from all of a /24 together). pushAttempts bounds those for one
+	// change.
 	pushPause    = 6 * time.Second
 	pushEarly    = 3
 	pushAttempts = 5

@@ -16,7 +16,8 @@ import (
 
 // The router's loops. They decide nothing: the peer manager does.
 
-// acceptPause is how long an accept loop rests after an error that may pass (too many open files), so that it does not spin.
+// acceptPause is how long an accept loop rests after an error that may pass (too many open files), so that it does not
+// spin.
 const acceptPause = 50 * time.Millisecond
 
 // acceptLoop takes connections from a listener until it is closed. A connection's error never ends it.
@@ -27,7 +28,8 @@ func (h *Host) acceptLoop(ctx context.Context, ln transport.Listener) {
 			if ctx.Err() != nil || errors.Is(err, transport.ErrListenerClosed) {
 				return
 			}
-			h.log.Warn("accept failed, trying again", slog.String("listener", ln.Addr().String()), slog.Any("error", err))
+			h.log.Warn("accept failed, trying again", slog.String("listener", ln.Addr().String()),
+				slog.Any("error", err))
 			if !rest(ctx, acceptPause) {
 				return
 			}
@@ -46,7 +48,7 @@ func (h *Host) acceptLoop(ctx context.Context, ln transport.Listener) {
 	}
 }
 
-// admitConn is the transport.Admit of our listeners.
+// admitConn returns the transport.Admit of our listeners.
 func (h *Host) admitConn(raw transport.Conn) (transport.Ticket, error) {
 	began := time.Now()
 	ticket, err := h.upgrader.Admit(raw)
@@ -60,7 +62,8 @@ func (h *Host) admitConn(raw transport.Conn) (transport.Ticket, error) {
 func (h *Host) refuse(raw transport.Conn, stage string, err error, began time.Time) {
 	h.refused.Add(1)
 	h.emit(Event{
-		Kind: EventRefused, Address: remoteText(raw), Inbound: true, Stage: stage, Reason: asReason(err), Duration: time.Since(began),
+		Kind: EventRefused, Address: remoteText(raw), Inbound: true, Stage: stage, Reason: asReason(err),
+		Duration: time.Since(began),
 	})
 }
 
@@ -84,7 +87,8 @@ func (h *Host) dialLoop(ctx context.Context) {
 	}
 }
 
-// dialPeer dials a peer's addresses and tells the peer manager what came of it. done, if not nil, is told once when the link is ready or has failed.
+// dialPeer dials a peer's addresses and tells the peer manager what came of it. done, if not nil, is told once when the
+// link is ready or has failed.
 func (h *Host) dialPeer(ctx context.Context, d peers.Dial, done chan<- error) {
 	began := time.Now()
 	l, failures := h.race(ctx, d)
@@ -93,7 +97,8 @@ func (h *Host) dialPeer(ctx context.Context, d peers.Dial, done chan<- error) {
 		var last error = &DisconnectError{Code: muxer.CodeShuttingDown}
 		for _, f := range failures {
 			last = f.Err
-			h.emit(Event{Kind: EventDialFailed, ID: d.ID, Address: f.Address.String(), Stage: stageOf(f.Err), Reason: asReason(f.Err), Duration: time.Since(began)})
+			h.emit(Event{Kind: EventDialFailed, ID: d.ID, Address: f.Address.String(), Stage: stageOf(f.Err),
+				Reason: asReason(f.Err), Duration: time.Since(began)})
 		}
 		if done != nil {
 			done <- last
@@ -104,7 +109,8 @@ func (h *Host) dialPeer(ctx context.Context, d peers.Dial, done chan<- error) {
 	h.handOver(ctx, l)
 }
 
-// race dials a peer's addresses, the next one after a small stagger or as soon as one has failed, and keeps the first that comes up (RFC 8305's idea).
+// race dials a peer's addresses, the next one after a small stagger or as soon as one has failed, and keeps the first
+// that comes up (RFC 8305's idea).
 func (h *Host) race(ctx context.Context, d peers.Dial) (*link, []peers.DialFailure) {
 	if len(d.Addresses) == 1 { // the usual case needs no goroutine
 		l, err := h.dialAddress(ctx, d.Addresses[0])
@@ -167,7 +173,8 @@ func (h *Host) dialAddress(ctx context.Context, addr transport.Address) (*link, 
 			continue
 		}
 		began := time.Now()
-		dctx, cancel := context.WithTimeout(transport.WithIPCheck(ctx, h.peers.CheckAccept), h.cfg.Limits.DialTimeout) // a name may lead to a banned IP
+		// a name may lead to a banned IP
+		dctx, cancel := context.WithTimeout(transport.WithIPCheck(ctx, h.peers.CheckAccept), h.cfg.Limits.DialTimeout)
 		raw, err := t.Dial(dctx, m)
 		cancel()
 		if err != nil {
@@ -184,7 +191,8 @@ func (h *Host) dialAddress(ctx context.Context, addr transport.Address) (*link, 
 		}
 		return h.newLink(shake, ip), nil
 	}
-	return nil, handshake.Fail(handshake.StageTransport, muxer.CodeIncompatible, fmt.Errorf("%w: %s", transport.ErrNoTransport, addr))
+	return nil, handshake.Fail(handshake.StageTransport, muxer.CodeIncompatible,
+		fmt.Errorf("%w: %s", transport.ErrNoTransport, addr))
 }
 
 // evictLoop ends the links that the peer manager names.

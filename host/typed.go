@@ -15,8 +15,8 @@ type message[T any] interface {
 	proto.Message
 }
 
-// Typed is a Channel whose messages are protobuf messages of one type. A message that does not decode is reported against its
-// sender (Penalise) and skipped.
+// Typed is a Channel whose messages are protobuf messages of one type. A message that does not decode is reported
+// against its sender (Penalise) and skipped.
 type Typed[T any, PT message[T]] struct{ *Channel }
 
 // NewTyped wraps a channel.
@@ -55,7 +55,9 @@ func (t Typed[T, PT]) Receive(ctx context.Context) (transport.NodeID, PT, error)
 		}
 		m := PT(new(T))
 		if err := proto.Unmarshal(e.Message, m); err != nil {
-			t.host.Report(e.From, Behaviour{Points: -10, Severity: Penalise, Reason: fmt.Sprintf("message of channel %s does not decode: %v", t.desc.Name, err)})
+			t.host.Report(e.From,
+				Behaviour{Points: -10, Severity: Penalise,
+					Reason: fmt.Sprintf("message of channel %s does not decode: %v", t.desc.Name, err)})
 			continue
 		}
 		e.Release() // what was decoded is a copy

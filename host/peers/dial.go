@@ -76,7 +76,11 @@ func (d *dialer) dialBeyond(now time.Time) (Dial, bool) {
 
 // nextDue returns when a dial becomes due that is not due at now, if nothing else happens before.
 func (d *dialer) nextDue(now time.Time) (at time.Time, ok bool) {
-	for _, due := range []func(time.Time) (time.Time, bool){d.store.NextDue, d.upgradeDue, d.feelerDue, d.churnDue} {
+	at, ok = d.store.NextDue(now)
+	if d.freeOutbound() > 0 {
+		return at, ok
+	}
+	for _, due := range []func(time.Time) (time.Time, bool){d.upgradeDue, d.feelerDue, d.churnDue} {
 		if t, can := due(now); can && (!ok || t.Before(at)) {
 			at, ok = t, true
 		}
@@ -117,8 +121,12 @@ func (d *dialer) begin(rec *peerstore.Record, s slot, now time.Time) (Dial, bool
 		return Dial{}, false
 	}
 	addrs := d.sortAddresses(rec, now)
-	d.postpone(rec.ID, addrs.blocked, now.Add(d.backoff(rec, blockedBackoff, now)))
-	d.postpone(rec.ID, addrs.alien, now.Add(d.cfg.MaxBackoff)) // others may be able to dial them, so they stay
+	if len(addrs.blocked) > 0 {
+		d.postpone(rec.ID, addrs.blocked, now.Add(d.backoff(rec, blockedBackoff, now)))
+	}
+	if len(addrs.alien) > 0 { // others may be able to dial them, so they stay
+		d.postpone(rec.ID, addrs.alien, now.Add(d.cfg.MaxBackoff))
+	}
 	if len(addrs.due) == 0 {
 		return Dial{}, false
 	}
@@ -133,9 +141,6 @@ func isDue(rec *peerstore.Record, now time.Time) bool {
 
 // postpone lets addresses of a peer back off.
 func (d *dialer) postpone(id transport.NodeID, addrs []transport.Address, until time.Time) {
-	if len(addrs) == 0 {
-		return
-	}
 	d.store.Update(id, func(rec *peerstore.Record) {
 		for _, addr := range addrs {
 			if a := addressOf(rec, addr); a != nil {

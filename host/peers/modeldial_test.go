@@ -160,7 +160,7 @@ func (w *model) stepDial() {
 		}
 	}
 	w.dials[d.ID] = &modelDial{upgrade: d.Upgrade, feeler: d.Feeler, addrs: d.Addresses}
-	if d.Upgrade && w.rng.IntN(2) == 0 && !w.dead(d.ID) { // left to chance, something comes in between most of them
+	if d.Upgrade && w.rng.IntN(4) > 0 && !w.dead(d.ID) { // left to chance, something comes in between most of them
 		ip, _ := d.Addresses[0].IP()
 		w.arrive(d.ID, muxer.Dialer, w.dials[d.ID], ip, d.Addresses[0])
 		if l := w.of(d.ID, "current"); l != nil {

@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -47,9 +48,8 @@ func (t *table) configure(now time.Time) {
 			})
 		}
 	}
-	ids := make([]transport.NodeID, 0, len(known))
-	for id := range known {
-		ids = append(ids, id)
+	ids := slices.Sorted(maps.Keys(known))
+	for _, id := range ids {
 		t.store.Ensure(id, now, func(rec *peerstore.Record) {
 			rec.Trusted, rec.Unconditional, rec.Private = t.trusted[id], t.unconditional[id], t.private[id]
 			if !rec.Trusted {
@@ -71,7 +71,6 @@ func (t *table) configure(now time.Time) {
 			rec.NotBefore, rec.Quarantined = time.Time{}, time.Time{}
 		})
 	}
-	slices.Sort(ids)
 	t.store.SetMeta(metaConfigured, joinIDs(ids))
 }
 
