@@ -12,7 +12,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
-// verdicts is the end of a handshake that the test speaks for: what we say, and what the remote says when the test lets it.
+// verdicts is the end of a handshake that the test speaks for: what we say, and what the remote says when the test lets
+// it.
 type verdicts struct {
 	ours   chan *handshake.Refusal
 	theirs chan error
@@ -36,7 +37,8 @@ func agreeing(l *link) verdicts {
 }
 
 func TestBothEndsAgree(t *testing.T) {
-	full := &handshake.Refusal{Code: muxer.CodeTooManyPeers, Remote: true, Limit: "peers.max_inbound", Reason: "no place"}
+	full := &handshake.Refusal{Code: muxer.CodeTooManyPeers, Remote: true, Limit: "peers.max_inbound",
+		Reason: "no place"}
 	t.Run("both take it", func(t *testing.T) {
 		inLinkTest(t, func(t *testing.T, h *linkTest) {
 			l, s := testLink(h.Host, 1, muxer.Dialer, true)
@@ -68,7 +70,8 @@ func TestBothEndsAgree(t *testing.T) {
 			v.theirs <- full
 			handOn(h.Host, l)
 			var d *DisconnectError
-			if err := <-done; !errors.As(err, &d) || !d.Remote || d.Code != full.Code || d.Limit != full.Limit || d.Reason != full.Reason {
+			if err := <-done; !errors.As(err, &d) || !d.Remote || d.Code != full.Code || d.Limit != full.Limit ||
+				d.Reason != full.Reason {
 				t.Errorf("the dial failed with %v", err)
 			}
 			h.hears()

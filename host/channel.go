@@ -18,12 +18,11 @@ type Envelope struct {
 	Message []byte // the receiver's own
 }
 
-// Release gives the message's memory back, to be used for a later one. It is for services with many or large messages;
-// others leave it to the collector. Nobody may use Message afterwards: do not release what was sent on, or is referred
-// to from elsewhere.
+// Release returns the memory of Message for reuse. Services with many or large messages may call it; for others the
+// collector does. Do not use Message afterwards, and do not release one that was sent on or is referred to elsewhere.
 func (e Envelope) Release() { muxer.FreeBuffer(e.Message) }
 
-// Channel is what a service holds to exchange whole messages with peers. All methods may be called concurrently.
+// Channel exchanges whole messages with peers. All methods may be called concurrently.
 type Channel struct {
 	host  *Host
 	desc  muxer.Channel // with defaults
@@ -34,7 +33,7 @@ type Channel struct {
 
 	mu      sync.Mutex
 	inboxes map[transport.NodeID]*inbox
-	ready   []*inbox // ready[first:] have messages, in the order of their turns
+	ready   []*inbox // ready[first:] have messages; the first is received from next
 	first   int
 	freed   int64 // bytes received by the service but not yet given back to the shared budget
 	down    bool  // its service has panicked: messages are dropped
@@ -46,7 +45,7 @@ type Channel struct {
 // Descriptor returns what the channel was opened with, defaults filled in.
 func (c *Channel) Descriptor() muxer.Channel { return c.desc }
 
-// Send queues msg for a peer and waits while the peer's send queue of this channel is full. The buffer is shared, not
+// Send queues msg for a peer. It waits while the peer's send queue of this channel is full. The buffer is shared, not
 // copied: do not change it afterwards. Errors: ErrNotConnected, ErrNoSuchChannel, muxer.ErrMessageTooLarge, ctx's.
 func (c *Channel) Send(ctx context.Context, to transport.NodeID, msg []byte) error {
 	l := c.host.linkTo(to)
@@ -59,7 +58,7 @@ func (c *Channel) Send(ctx context.Context, to transport.NodeID, msg []byte) err
 	return l.session.Send(ctx, c.desc.ID, msg)
 }
 
-// TrySend is Send that gives up at once.
+// TrySend is Send that does not wait.
 func (c *Channel) TrySend(to transport.NodeID, msg []byte) bool {
 	l := c.host.linkTo(to)
 	if l == nil || !l.serves(c.desc.ID) {

@@ -273,7 +273,8 @@ func TestServeEndsWithItsHandlerOrAPanic(t *testing.T) {
 			t.Errorf("Serve returned %v", err)
 		}
 		if l.excess.Load() != 0 || h.memory.used.Load() != 0 || len(c.inboxes) != 1 {
-			t.Errorf("a channel that is down holds: excess %d, memory %d, %d inboxes", l.excess.Load(), h.memory.used.Load(), len(c.inboxes))
+			t.Errorf("a channel that is down holds: excess %d, memory %d, %d inboxes", l.excess.Load(),
+				h.memory.used.Load(), len(c.inboxes))
 		}
 		before := c.dropped.Load()
 		deliver(t, l, "late")
@@ -294,7 +295,8 @@ func TestServeEndsWithItsHandlerOrAPanic(t *testing.T) {
 	})
 }
 
-// A paused link goes on as soon as there is room, whoever makes it: its own channel, another one of its, another peer's, or the end of a service.
+// A paused link goes on as soon as there is room, whoever makes it: its own channel, another one of its, another
+// peer's, or the end of a service.
 func TestAPausedLinkGoesOnWhenThereIsRoom(t *testing.T) {
 	type put struct{ peer, channel, size int }
 	own := []put{{1, 1, 200}}
@@ -307,7 +309,10 @@ func TestAPausedLinkGoesOnWhenThereIsRoom(t *testing.T) {
 	}{
 		{"in its own inbox", 1, 0, own, func(c []*Channel) { c[0].next() }},
 		{"in another inbox of its", 1000, 0, another, func(c []*Channel) { c[1].next() }},
-		{"in memory, of another peer", 1 << 20, 3000, []put{{2, 3, 1000}, {2, 3, 900}, {1, 1, 200}}, func(c []*Channel) { c[2].next() }},
+		{"in memory, of another peer", 1 << 20, 3000, []put{{2, 3, 1000}, {2, 3, 900}, {1, 1, 200}},
+			func(c []*Channel) {
+				c[2].next()
+			}},
 		{"by the end of its service", 1, 0, own, func(c []*Channel) { c[0].takeDown() }},
 		{"by the end of another service", 1000, 0, another, func(c []*Channel) { c[1].takeDown() }},
 	} {
@@ -315,14 +320,16 @@ func TestAPausedLinkGoesOnWhenThereIsRoom(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cfg := testConfig()
 				cfg.Limits.PeerOverflow, cfg.Limits.MessageMemory = c.overflow, c.memory
-				h, channels := newTestHost(t, cfg, muxer.Channel{ID: 1, ReceiveQueue: 300}, muxer.Channel{ID: 2, ReceiveQueue: 300}, muxer.Channel{ID: 3})
+				h, channels := newTestHost(t, cfg, muxer.Channel{ID: 1, ReceiveQueue: 300},
+					muxer.Channel{ID: 2, ReceiveQueue: 300}, muxer.Channel{ID: 3})
 				defer run(t, h)()
 				links := map[int]*link{}
 				for n := 1; n <= 2; n++ {
 					links[n], _ = upLink(t, h, n)
 				}
 				deliver := func(p put) error {
-					return links[p.peer].Deliver(t.Context(), []muxer.Message{{Channel: byte(p.channel), Data: make([]byte, p.size)}})
+					return links[p.peer].Deliver(t.Context(),
+						[]muxer.Message{{Channel: byte(p.channel), Data: make([]byte, p.size)}})
 				}
 				for _, p := range c.before {
 					if err := deliver(p); err != nil {

@@ -16,17 +16,17 @@ type Event struct {
 	ID       transport.NodeID // may be empty
 	Address  string
 	Inbound  bool
-	Stage    string           // of a failed dial or a refusal: where
+	Stage    string           // of a failed dial or a refusal
 	Reason   *DisconnectError // nil for EventUp
 	Duration time.Duration    // of the dial or the handshake; of the link for EventDown
 }
 
-// EventKind says what happened.
+// EventKind is what happened.
 type EventKind string
 
 const (
 	EventUp         EventKind = "peer-up"
-	EventDown       EventKind = "peer-down" // with CodeDuplicate: a newer link of the peer goes on
+	EventDown       EventKind = "peer-down" // with CodeDuplicate: another link of the peer goes on
 	EventDialFailed EventKind = "dial-failed"
 	EventRefused    EventKind = "refused"
 	EventFeeler     EventKind = "feeler" // a short dial has shown that an address works
@@ -37,7 +37,7 @@ const (
 	maxEventStream = 64  // watchers at once
 )
 
-// eventHub fans events out to watchers. One that lags loses events and delays nobody.
+// eventHub sends events to watchers. A watcher that lags loses events and delays nobody.
 type eventHub struct {
 	mu       sync.Mutex
 	watchers map[chan Event]struct{}
@@ -60,9 +60,8 @@ func (h *Host) emit(e Event) {
 	}
 }
 
-// Events tells of everything that happens to connections from now on. The channel is closed when ctx or the host ends;
-// a watcher that lags by more than 256 events loses some. At most 64 watchers are served: a further one gets a closed
-// channel.
+// Events returns the events from now on. The channel is closed when ctx or the host ends. A watcher that lags by more
+// than 256 events loses some. At most 64 watchers are served: a further one gets a closed channel.
 func (h *Host) Events(ctx context.Context) <-chan Event {
 	w := make(chan Event, eventBuffer)
 	h.events.mu.Lock()

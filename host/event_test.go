@@ -17,7 +17,8 @@ func TestWatchersComeAndGo(t *testing.T) {
 		goes, stays := h.Events(ctx), h.Events(context.Background())
 		upLink(t, h, 1)
 		for _, w := range []<-chan Event{goes, stays} {
-			if e := <-w; e.Kind != EventUp || e.ID != peerID(1) || e.Time.IsZero() || !e.Inbound || e.Address != "/ip4/90.0.1.1/tcp/1000" {
+			if e := <-w; e.Kind != EventUp || e.ID != peerID(1) || e.Time.IsZero() || !e.Inbound ||
+				e.Address != "/ip4/90.0.1.1/tcp/1000" {
 				t.Errorf("heard %+v", e)
 			}
 		}
@@ -38,11 +39,13 @@ func TestWatchersComeAndGo(t *testing.T) {
 		if e := <-stays; e.Kind != EventUp || e.ID != peerID(2) {
 			t.Errorf("heard %+v", e)
 		}
-		if e := <-stays; e.Kind != EventDown || e.ID != peerID(2) || e.Duration != time.Second || e.Reason.Code != muxer.CodeEvicted || !e.Reason.Remote {
+		if e := <-stays; e.Kind != EventDown || e.ID != peerID(2) || e.Duration != time.Second ||
+			e.Reason.Code != muxer.CodeEvicted || !e.Reason.Remote {
 			t.Errorf("heard %+v", e)
 		}
 		stop()
-		if e, ok := <-stays; !ok || e.Kind != EventDown || e.ID != peerID(1) || e.Reason.Code != muxer.CodeShuttingDown {
+		if e, ok := <-stays; !ok || e.Kind != EventDown || e.ID != peerID(1) ||
+			e.Reason.Code != muxer.CodeShuttingDown {
 			t.Errorf("at the stop: %+v", e)
 		}
 		if _, ok := <-stays; ok {

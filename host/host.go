@@ -1,5 +1,6 @@
-// Package host keeps a node connected: the peer manager decides, the router (router.go, link.go) does, channels and
-// streams are what services hold. It knows contracts only, never a plug-in.
+// Package host keeps a node connected. The peer manager (package peers) decides whom to dial, accept, keep and evict; the
+// router (router.go, lifecycle.go) carries that out. Services exchange whole messages over a Channel, and open and serve
+// streams. The package knows the contracts of transports, wires and stores, never a plug-in.
 package host
 
 import (
@@ -42,7 +43,8 @@ type Config struct {
 	Metrics   prometheus.Registerer // nil keeps none
 }
 
-// Host is a node's connections and channels. New builds and checks, Run works. All methods may be called concurrently.
+// Host is a node's connections, channels and streams. New builds and validates, Run works. All methods may be called
+// concurrently.
 type Host struct {
 	cfg      Config
 	log      *slog.Logger
@@ -116,7 +118,7 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	return h, nil
 }
 
-// OpenChannel gives a service its channel. It fails with ErrStarted once Run was called, and for an id or a name that
+// OpenChannel opens a channel for a service. It fails with ErrStarted once Run was called, and for an id or a name that
 // is taken.
 func (h *Host) OpenChannel(desc muxer.Channel) (*Channel, error) {
 	if err := desc.Validate(); err != nil {
@@ -233,7 +235,7 @@ func (h *Host) ListenAddrs() []ma.Multiaddr {
 	return out
 }
 
-// PeerManager returns the host's peer manager: Add, Ban, Status, Scores and the rest of its contract.
+// PeerManager returns the host's peer manager, to add addresses, ban, and see what is known of peers.
 func (h *Host) PeerManager() *peers.Manager { return h.peers }
 
 // Self returns our node id.
@@ -256,7 +258,7 @@ func (h *Host) Advertise(to transport.NodeID, limit int) []transport.Address {
 	return h.peers.Advertise(to, limit)
 }
 
-// Report tells what a peer did, good or bad.
+// Report records what a peer did, good or bad.
 func (h *Host) Report(id transport.NodeID, b Behaviour) {
 	if b.Severity >= Penalise {
 		h.log.Debug("peer misbehaved", slog.String("peer", string(id)), slog.String("reason", b.Reason))
@@ -269,7 +271,7 @@ func (h *Host) Disconnect(id transport.NodeID, code muxer.Code, reason string) {
 	h.peers.Disconnect(id, &DisconnectError{Code: code, Reason: reason})
 }
 
-// NeedsPeers reports whether the host would dial more peers than it knows of.
+// NeedsPeers reports whether more addresses would help.
 func (h *Host) NeedsPeers() bool { return h.peers.NeedsPeers() }
 
 // Dial connects to an address now, whatever the slots say, and returns when the link is ready, or why not. A peer that
@@ -310,8 +312,8 @@ func (h *Host) Dial(ctx context.Context, addr transport.Address) (PeerInfo, erro
 	return info, nil
 }
 
-// spawn starts a goroutine that Run waits for, on behalf of a caller that Run does not wait for. It says false once the
-// host stops.
+// spawn starts a goroutine that Run waits for, on behalf of a caller that Run does not wait for. It reports false once
+// the host stops.
 func (h *Host) spawn(fn func()) bool {
 	h.spawnMu.RLock()
 	defer h.spawnMu.RUnlock()

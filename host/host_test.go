@@ -23,14 +23,16 @@ func (brokenIdentity) PublicKey(context.Context) (handshake.PublicKey, error) {
 // New refuses what cannot work, and names it.
 func TestNewSaysWhatIsWrong(t *testing.T) {
 	for want, spoil := range map[string]func(*Config){
-		"network":                  func(c *Config) { c.Network = "" },
-		"identity":                 func(c *Config) { c.Identity = nil },
-		"signer":                   func(c *Config) { c.Identity = brokenIdentity{} },
-		"store":                    func(c *Config) { c.Store = nil },
-		"stack.transports":         func(c *Config) { c.Transports = nil },
-		"stack.wires":              func(c *Config) { c.Wires = nil },
-		"moniker":                  func(c *Config) { c.Moniker = "Zürich" },
-		"peers.persistent":         func(c *Config) { c.Peers.Persistent = []transport.Address{mustAddress(t, "1.2.3.4:5")} },
+		"network":          func(c *Config) { c.Network = "" },
+		"identity":         func(c *Config) { c.Identity = nil },
+		"signer":           func(c *Config) { c.Identity = brokenIdentity{} },
+		"store":            func(c *Config) { c.Store = nil },
+		"stack.transports": func(c *Config) { c.Transports = nil },
+		"stack.wires":      func(c *Config) { c.Wires = nil },
+		"moniker":          func(c *Config) { c.Moniker = "Zürich" },
+		"peers.persistent": func(c *Config) {
+			c.Peers.Persistent = []transport.Address{mustAddress(t, "1.2.3.4:5")}
+		},
 		"limits.handshakes":        func(c *Config) { c.Handshake.Limits.Handshakes = -1 },
 		"limits.handshake_timeout": func(c *Config) { c.Handshake.Timeout = -1 },
 	} {
@@ -41,19 +43,23 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 	h, _ := newTestHost(t, testConfig())
-	if h.Self() != testKey(0).ID() || h.PublicKey() != testKey(0).Public() || h.Network() != "unit" || h.Moniker() != "switchyard" || h.cfg.Version != "switchyard" {
+	if h.Self() != testKey(0).ID() || h.PublicKey() != testKey(0).Public() || h.Network() != "unit" ||
+		h.Moniker() != "switchyard" || h.cfg.Version != "switchyard" {
 		t.Errorf("the host is %s %s %s", h.Self(), h.Network(), h.Moniker())
 	}
-	if _, err := h.Dial(t.Context(), mustAddress(t, "/ip4/1.2.3.4/tcp/1/mconn/"+string(peerID(1)))); err == nil || !strings.Contains(err.Error(), "does not run") {
+	if _, err := h.Dial(t.Context(), mustAddress(t, "/ip4/1.2.3.4/tcp/1/mconn/"+string(peerID(1)))); err == nil ||
+		!strings.Contains(err.Error(), "does not run") {
 		t.Errorf("Dial of a host that does not run: %v", err)
 	}
 	l := (Limits{MessageMemory: -1}).withDefaults()
-	if l.MessageMemory != 256<<20 || l.PeerOverflow != 1<<20 || l.Dials != 16 || l.DialTimeout == 0 || l.DialStagger == 0 || l.Grace == 0 {
+	if l.MessageMemory != 256<<20 || l.PeerOverflow != 1<<20 || l.Dials != 16 || l.DialTimeout == 0 ||
+		l.DialStagger == 0 || l.Grace == 0 {
 		t.Errorf("the default limits are %+v", l)
 	}
 }
 
-// What we say of ourselves: External, or where we listen, with the local IP of the connection in place of an unspecified one.
+// What we say of ourselves: External, or where we listen, with the local IP of the connection in place of an
+// unspecified one.
 func TestOurNodeInfo(t *testing.T) {
 	cfg := testConfig()
 	cfg.Moniker, cfg.Version = "me", "v1"
@@ -61,13 +67,15 @@ func TestOurNodeInfo(t *testing.T) {
 	h.peers.SetHeight(h.Self(), 42)
 	h.listeners = []transport.Listener{&fakeListener{}}
 	info := h.localInfo(connFrom("9.9.9.9"))
-	if info.ID != h.Self() || info.Moniker != "me" || info.Version != "v1" || info.Network != "unit" || info.Height != 42 || string(info.Channels) != "\x07\x01" {
+	if info.ID != h.Self() || info.Moniker != "me" || info.Version != "v1" || info.Network != "unit" ||
+		info.Height != 42 || string(info.Channels) != "\x07\x01" {
 		t.Errorf("our info is %+v", info)
 	}
 	if len(info.Listen) != 1 || info.Listen[0] != "/ip4/1.2.3.4/tcp/1" {
 		t.Errorf("we listen on %v", info.Listen)
 	}
-	if a := h.SelfAddresses(); len(a) != 2 || a[0].ID() != h.Self() || a[1].ID() != h.Self() || a[0].Wire() == a[1].Wire() {
+	if a := h.SelfAddresses(); len(a) != 2 || a[0].ID() != h.Self() || a[1].ID() != h.Self() ||
+		a[0].Wire() == a[1].Wire() {
 		t.Errorf("our addresses are %v", a)
 	}
 

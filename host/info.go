@@ -13,13 +13,13 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// localInfo returns our node info for one connection: where the node listens on every interface, the remote is told the
-// address at which it reached us (or from which we reached it), which is one that works for it.
+// localInfo returns our node info for one connection. If the node listens on every interface, the info names the local
+// address of this connection, which works for the remote.
 func (h *Host) localInfo(conn transport.Conn) handshake.NodeInfo {
 	return h.infoAt(conn.LocalMultiaddr())
 }
 
-// infoAt is localInfo for a connection with that local address.
+// infoAt is localInfo for a connection with the given local address.
 func (h *Host) infoAt(local ma.Multiaddr) handshake.NodeInfo {
 	info := handshake.NodeInfo{
 		ID: h.self, PeerID: h.peerID, Moniker: h.cfg.Moniker, Network: h.cfg.Network, Version: h.cfg.Version,
@@ -38,7 +38,7 @@ func (h *Host) infoAt(local ma.Multiaddr) handshake.NodeInfo {
 	return info
 }
 
-// advertised are External or, without it, the bound addresses.
+// advertised returns External or, without it, the bound addresses.
 func (h *Host) advertised() []ma.Multiaddr {
 	if len(h.cfg.External) > 0 {
 		return h.cfg.External
@@ -92,14 +92,13 @@ func (h *Host) SelfAddresses() []transport.Address {
 	return out
 }
 
-// gate returns the host's own part of the checkpoints: bans, and refusals that need no more work.
+// gate is the host's own checkpoint: it refuses what is banned, and what needs no more work to be refused.
 func (h *Host) gate(v handshake.Visitor) error {
 	switch v.At {
 	case handshake.AtAccept:
 		return h.peers.CheckAccept(ipOf(v.Remote))
 	case handshake.AtKey:
-		// its handshake has a place where the remote is told why we refuse it, and where guests are told apart
-		if v.Wire == transport.WireLibp2p {
+		if v.Wire == transport.WireLibp2p { // it tells the remote later why we refuse it, and knows guests later
 			return h.peers.CheckID(v.ID, ipOf(v.Remote))
 		}
 		return h.peers.CheckKey(v.ID, ipOf(v.Remote), v.Side)
@@ -107,8 +106,8 @@ func (h *Host) gate(v handshake.Visitor) error {
 	return nil
 }
 
-// inspect sees what each remote says of itself before it is judged: one that dials us and is of another network is
-// nobody for us to dial.
+// inspect sees the node info of each remote before it is judged. A remote that dials us and names another network is not
+// dialed.
 func (h *Host) inspect(v handshake.Visitor) {
 	if v.Side == muxer.Listener && !v.Info.Guest && v.Info.ID == v.ID && v.Info.Network != h.cfg.Network {
 		h.peers.WrongNetwork(v.ID, v.Info.Network)

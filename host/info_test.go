@@ -11,7 +11,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// A peer that can be seen has been connected at some time: not even who looks in the moment in which it comes up sees it without one.
+// A peer that can be seen has been connected at some time: not even who looks in the moment in which it comes up sees
+// it without one.
 func TestPeerIsNeverSeenWithoutItsTime(t *testing.T) {
 	inNet(t, hosttest.Options{Plain: true}, func(t *testing.T, net *hosttest.Network) {
 		a, b := net.Nodes[0], net.Nodes[1]

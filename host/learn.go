@@ -13,9 +13,9 @@ import (
 // maxClaims is how many addresses of one peer's claim are kept: two IPs, over two wires and two transports.
 const maxClaims = 8
 
-// learn remembers where a peer says that it can be dialed, over which wires, so that it can be found again and
-// advertised. It is a claim until a dial has proved it. Of a peer that we dialed over comet we know all that it could
-// say. Guests are not our network's business.
+// learn adds the listen addresses of a peer, for each of its wires, to the store, so that it can be dialed again and
+// advertised. They are claims until a dial has proven them. A peer that we dialed over comet has nothing to add, and
+// guests are not of our network.
 func (h *Host) learn(l *link) {
 	remote := l.remote.Load()
 	if remote.Guest || !l.inbound() && l.shake.Confirm == nil {
@@ -55,10 +55,9 @@ func (h *Host) learn(l *link) {
 	}
 }
 
-// claimed reads one listen address of a remote: host:port, with or without a scheme (CometBFT's form), or a multiaddr.
-// A node that listens everywhere says 0.0.0.0 and means the IP that it came from. Names are not resolved and not kept:
-// they would be looked up on the remote's behalf. Nor are addresses that have no meaning where we are: private ones of
-// a remote that came from the open network.
+// claimed parses one listen address of a remote: a multiaddr, or host:port with or without a scheme (CometBFT's form).
+// 0.0.0.0 stands for the IP that the remote came from. Names are dropped: resolving them would be a look-up on the
+// remote's behalf. Private addresses are dropped if the remote came from the open network.
 func (l *link) claimed(text string) (transport.Address, bool) {
 	if !strings.HasPrefix(text, "/") {
 		if _, after, ok := strings.Cut(text, "://"); ok {
@@ -81,7 +80,7 @@ func (l *link) claimed(text string) (transport.Address, bool) {
 		}
 		text = "/" + kind + "/" + ip.String() + "/tcp/" + port
 	}
-	a := l.shake.Dialed // usually it is the one that a remote claims, and read already
+	a := l.shake.Dialed // usually the claimed one, and parsed already
 	var err error
 	if !a.At(text) {
 		a, err = transport.ParseAddress(text)

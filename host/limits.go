@@ -5,18 +5,19 @@ import "time"
 // Limits bound what peers may cost. A zero field means its default.
 type Limits struct {
 	MessageMemory int64 // bytes of messages that wait for services, all peers; 0 means 256 MiB
-	// bytes beyond its channels' ReceiveQueues that one peer may fill before its connection pauses; 0 means 1 MiB
+	// PeerOverflow is how many bytes beyond the ReceiveQueues of its channels one peer may fill before its connection
+	// pauses. 0 means 1 MiB.
 	PeerOverflow int64
 	Dials        int           // dials and their handshakes in flight at once; 0 means 16
 	DialTimeout  time.Duration // of the transport's connect; 0 means 5 s
 	DialStagger  time.Duration // between two addresses of one peer; 0 means 250 ms
-	// PeerStreams and ProtocolStreams are how many streams one peer may have open with our applications at once, in all
-	// and of one protocol; 0 means 512 and 256.
+	// PeerStreams and ProtocolStreams bound the streams that one peer has open with our handlers, in all and of one
+	// protocol. 0 means 512 and 256.
 	PeerStreams, ProtocolStreams int
-	// Grace is how long a link without an accept message and without any packet waits before it counts as ready all the
-	// same; 0 means 3 s. Remotes that serve the link answer our first ping within a round trip, so it ends for silent
-	// ones only. The longer it is the less often two nodes that dial each other at once over a lossy path settle on one
-	// link each.
+	// Grace is how long a link waits for the remote's first packet before it counts as established without one, on wires
+	// where the ends do not confirm links. 0 means 3 s. A remote that serves the link answers our first ping within a
+	// round trip, so the grace ends for silent ones only. The longer it is, the less often two nodes that dial each other
+	// at once over a lossy path keep one link each.
 	Grace time.Duration
 }
 

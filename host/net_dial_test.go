@@ -27,7 +27,8 @@ func at(t *testing.T, id transport.NodeID, where *hosttest.Node) transport.Addre
 	return a
 }
 
-// silentListener takes connections on the IP and port of a node that does not run, and says nothing on them until it is closed.
+// silentListener takes connections on the IP and port of a node that does not run, and says nothing on them until it is
+// closed.
 func silentListener(t *testing.T, n *hosttest.Node) (stop func()) {
 	t.Helper()
 	ln, err := n.Machine().Listen(t.Context(), n.Address().Multiaddr(), nil)
@@ -51,13 +52,15 @@ func silentListener(t *testing.T, n *hosttest.Node) (stop func()) {
 	}
 }
 
-// A peer's addresses are raced: a dead one delays the next by the stagger only, one that refuses by nothing, and the link that wins is the only one.
+// A peer's addresses are raced: a dead one delays the next by the stagger only, one that refuses by nothing, and the
+// link that wins is the only one.
 func TestDialRacesThePeersAddresses(t *testing.T) {
 	const latency = 10 * time.Millisecond
 	for _, c := range []struct {
-		name  string
-		first func(t *testing.T, net *hosttest.Network, wrong *hosttest.Node) (undo func()) // makes the first address fail
-		most  time.Duration                                                                 // until the link is up
+		name string
+		// makes the first address fail
+		first func(t *testing.T, net *hosttest.Network, wrong *hosttest.Node) (undo func())
+		most  time.Duration // until the link is up
 	}{
 		{"the first is silent", func(t *testing.T, net *hosttest.Network, wrong *hosttest.Node) func() {
 			net.Between(net.Nodes[0], wrong, memory.Conditions{Down: true})
@@ -70,9 +73,10 @@ func TestDialRacesThePeersAddresses(t *testing.T) {
 			wrong.Start()
 			return func() {}
 		}, 14 * latency},
-		{"the first takes the connection and says nothing", func(t *testing.T, net *hosttest.Network, wrong *hosttest.Node) func() {
-			return silentListener(t, wrong)
-		}, 250*time.Millisecond + 8*latency},
+		{"the first takes the connection and says nothing",
+			func(t *testing.T, net *hosttest.Network, wrong *hosttest.Node) func() {
+				return silentListener(t, wrong)
+			}, 250*time.Millisecond + 8*latency},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inNet(t, hosttest.Options{Nodes: 3, Stopped: true, Conditions: memory.Conditions{Latency: latency},
@@ -109,7 +113,8 @@ func TestDialRacesThePeersAddresses(t *testing.T) {
 
 // A peer that answers at two addresses, one slower than the stagger, ends with one link, and neither end notices more.
 func TestDialKeepsOneOfTwoAddressesThatWork(t *testing.T) {
-	for _, slow := range []time.Duration{90 * time.Millisecond, 120 * time.Millisecond, 130 * time.Millisecond, 200 * time.Millisecond} {
+	for _, slow := range []time.Duration{90 * time.Millisecond, 120 * time.Millisecond, 130 * time.Millisecond,
+		200 * time.Millisecond} {
 		inNet(t, hosttest.Options{Stopped: true, Conditions: memory.Conditions{Latency: slow},
 			Tune: func(n *hosttest.Node, c *host.Config) {
 				if n.Index == 1 {
@@ -184,7 +189,8 @@ func TestDialSaysWhyItFailed(t *testing.T) {
 			t.Fatal(err)
 		}
 		bannedIP := net.Add()
-		if err := a.Host.PeerManager().Ban(peerstore.Target{Prefix: netip.PrefixFrom(bannedIP.IP(), 24).Masked()}, time.Time{}, "because"); err != nil {
+		if err := a.Host.PeerManager().Ban(peerstore.Target{Prefix: netip.PrefixFrom(bannedIP.IP(), 24).Masked()},
+			time.Time{}, "because"); err != nil {
 			t.Fatal(err)
 		}
 		hidden := net.Add()
@@ -215,7 +221,8 @@ func TestDialSaysWhyItFailed(t *testing.T) {
 			{"nothing comes back", hidden.Address(), muxer.CodeTimeout, 5 * time.Second},
 			{"taken, and then silence", mute.Address(), muxer.CodeTimeout, 5*time.Second + 100*time.Millisecond},
 			{"it has no slot", full.Address(), muxer.CodeRemoteClosed, 2 * time.Second},
-			{"no transport of ours", parse("/ip4/80.0.0.9/udp/1/quic-v1/p2p/" + b.Key.Public().PeerID()), muxer.CodeIncompatible, 0},
+			{"no transport of ours", parse("/ip4/80.0.0.9/udp/1/quic-v1/p2p/" + b.Key.Public().PeerID()),
+				muxer.CodeIncompatible, 0},
 		} {
 			began := time.Now()
 			_, err := a.Host.Dial(ctx, c.addr)

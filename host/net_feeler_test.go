@@ -12,11 +12,14 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// A feeler over either wire makes its peer a tried one. No service of either end hears of it, no flap is seen, nothing is left open, and nobody loses a link for it.
+// A feeler over either wire makes its peer a tried one. No service of either end hears of it, no flap is seen, nothing
+// is left open, and nobody loses a link for it.
 func TestFeelersTestAddressesUnseen(t *testing.T) {
 	for _, wire := range []string{transport.WireComet, transport.WireLibp2p} {
 		t.Run(wire, func(t *testing.T) {
-			inNet(t, hosttest.Options{Nodes: 6, Conditions: wan, Speaks: func(*hosttest.Node) []string { return []string{wire} },
+			inNet(t, hosttest.Options{Nodes: 6, Conditions: wan, Speaks: func(*hosttest.Node) []string {
+				return []string{wire}
+			},
 				Tune: func(n *hosttest.Node, c *host.Config) {
 					switch n.Index {
 					case 0:
@@ -39,7 +42,9 @@ func TestFeelersTestAddressesUnseen(t *testing.T) {
 				before := a.Store.Stats()
 				tried := func() bool { rec, _ := a.Store.Get(full.ID); return rec.Tried() }
 				began := time.Now()
-				event := net.AwaitEvent(a, "a feeler", func(e host.Event) bool { return e.Kind != host.EventUp && e.ID == full.ID })
+				event := net.AwaitEvent(a, "a feeler", func(e host.Event) bool {
+					return e.Kind != host.EventUp && e.ID == full.ID
+				})
 				if took := time.Since(began); took < 30*time.Second || took > 2*time.Minute {
 					t.Errorf("the feeler came after %v", took)
 				}
@@ -91,7 +96,8 @@ func TestAForeignerThatDialsUsIsQuarantined(t *testing.T) {
 				}
 				foreigner.Learn(a)
 				net.Await("it is quarantined", func() string {
-					if st, _ := a.Host.PeerManager().Status(foreigner.ID); !st.Quarantined.After(time.Now()) || st.Reason == "" {
+					if st, _ := a.Host.PeerManager().Status(foreigner.ID); !st.Quarantined.After(time.Now()) ||
+						st.Reason == "" {
 						return "It is not."
 					}
 					return ""
@@ -135,12 +141,15 @@ func TestAnchorsAreDialedFirst(t *testing.T) {
 	})
 }
 
-// When all inbound slots are taken, a newcomer of a less crowded network group gets the place of one of the crowd, once; the rest of the crowd gets none.
+// When all inbound slots are taken, a newcomer of a less crowded network group gets the place of one of the crowd,
+// once; the rest of the crowd gets none.
 func TestACrowdMakesRoomForANewcomer(t *testing.T) {
 	const crowd, room = 12, 8
 	for _, wire := range []string{transport.WireComet, transport.WireLibp2p} {
 		t.Run(wire, func(t *testing.T) {
-			inNet(t, hosttest.Options{Nodes: 2 + crowd, Conditions: wan, Speaks: func(*hosttest.Node) []string { return []string{wire} },
+			inNet(t, hosttest.Options{Nodes: 2 + crowd, Conditions: wan, Speaks: func(*hosttest.Node) []string {
+				return []string{wire}
+			},
 				IP: func(i int) netip.Addr {
 					if i < 2 {
 						return netip.AddrFrom4([4]byte{80, byte(i), 0, 1})
@@ -164,7 +173,8 @@ func TestACrowdMakesRoomForANewcomer(t *testing.T) {
 				net.AssertNoFlap(a, newcomer)
 				net.AssertNoFlap(newcomer, a)
 				evicted := a.Events(host.EventDown)
-				if len(evicted) != 1 || evicted[0].Reason.Code != muxer.CodeEvicted || evicted[0].Reason.Limit != "peers.max_inbound" {
+				if len(evicted) != 1 || evicted[0].Reason.Code != muxer.CodeEvicted ||
+					evicted[0].Reason.Limit != "peers.max_inbound" {
 					t.Errorf("ended: %v", evicted)
 				}
 				if up := len(a.Peers()); up != room {

@@ -42,8 +42,9 @@ func (g *gossip) serve(ctx context.Context, c *host.Channel) error {
 	})
 }
 
-// A network of nodes that speak comet, libp2p or both: who has a wire in common finds each other, and nobody tries what cannot be; what any node says reaches all, by
-// way of those that speak both. Then all but one of those stop, and that one still carries everything.
+// A network of nodes that speak comet, libp2p or both: who has a wire in common finds each other, and nobody tries what
+// cannot be; what any node says reaches all, by way of those that speak both. Then all but one of those stop, and that
+// one still carries everything.
 func TestAMixedNetwork(t *testing.T) {
 	const each = 4
 	speaks := func(n *hosttest.Node) []string {
@@ -60,7 +61,9 @@ func TestAMixedNetwork(t *testing.T) {
 		Services: func(n *hosttest.Node) ([]hosttest.Service, error) {
 			gossips[n.Index] = &gossip{}
 			services, err := withPEX(n)
-			return append(services, func(ctx context.Context) error { return gossips[n.Index].serve(ctx, n.Channels[0]) }), err
+			return append(services, func(ctx context.Context) error {
+				return gossips[n.Index].serve(ctx, n.Channels[0])
+			}), err
 		}}, func(t *testing.T, net *hosttest.Network) {
 		meet := func(a, b *hosttest.Node) bool {
 			return slices.ContainsFunc(a.Speaks(), func(w string) bool { return slices.Contains(b.Speaks(), w) })
@@ -116,7 +119,8 @@ func TestAMixedNetwork(t *testing.T) {
 	})
 }
 
-// A peer that is known by addresses over both wires is one peer with one link: the wire that we like better is tried first, the other where that fails.
+// A peer that is known by addresses over both wires is one peer with one link: the wire that we like better is tried
+// first, the other where that fails.
 func TestOnePeerOverTwoWires(t *testing.T) {
 	for _, first := range []string{transport.WireComet, transport.WireLibp2p} {
 		second := transport.WireLibp2p
@@ -139,10 +143,12 @@ func TestOnePeerOverTwoWires(t *testing.T) {
 			a.Host.PeerManager().Add(b.AddressOver(first), peerstore.Source{Kind: "pex"})
 			b.Start()
 			net.AwaitLink(a, b)
-			if got := a.Host.PeerManager().Addresses(b.ID); !slices.Contains(got, b.AddressOver(first)) || !slices.Contains(got, b.AddressOver(second)) {
+			if got := a.Host.PeerManager().Addresses(b.ID); !slices.Contains(got, b.AddressOver(first)) ||
+				!slices.Contains(got, b.AddressOver(second)) {
 				t.Errorf("the book has %v", got)
 			}
-			if _, err := b.Host.Dial(t.Context(), a.AddressOver(first)); err != nil { // over another wire than the link's, perhaps: it is the same peer
+			// over another wire than the link's, perhaps: it is the same peer
+			if _, err := b.Host.Dial(t.Context(), a.AddressOver(first)); err != nil {
 				t.Error(err)
 			}
 			net.AssertOneLinkPerPeer()
@@ -163,7 +169,8 @@ func TestOnePeerOverTwoWires(t *testing.T) {
 			net.AssertNoFlap(b, a)
 		})
 		// The remote speaks only the other one, and is known by both.
-		inNet(t, hosttest.Options{Speaks: func(n *hosttest.Node) []string { return []string{first, second}[n.Index:] }, Conditions: wan}, func(t *testing.T, net *hosttest.Network) {
+		inNet(t, hosttest.Options{Speaks: func(n *hosttest.Node) []string { return []string{first, second}[n.Index:] },
+			Conditions: wan}, func(t *testing.T, net *hosttest.Network) {
 			a, b := net.Nodes[0], net.Nodes[1]
 			learnOver(a, b, first)
 			learnOver(a, b, second)

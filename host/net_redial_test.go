@@ -9,8 +9,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// A peer that has crashed and is back dials us while we still have the old link, which nobody has told us is dead: it is a peer again at once, in the same slot,
-// and subscribers hear that it went and came.
+// A peer that has crashed and is back dials us while we still have the old link, which nobody has told us is dead: it
+// is a peer again at once, in the same slot, and subscribers hear that it went and came.
 func TestAPeerThatHasRebootedReplacesItsOldLink(t *testing.T) {
 	inNet(t, hosttest.Options{Nodes: 3, KnowFirst: true, Conditions: wan, Tune: func(n *hosttest.Node, c *host.Config) {
 		if n.Index == 0 {
@@ -56,7 +56,8 @@ func TestAPeerThatHasRebootedReplacesItsOldLink(t *testing.T) {
 	})
 }
 
-// Within the first seconds of a link another one counts as the other half of a simultaneous dial: it is refused, and the old one stays.
+// Within the first seconds of a link another one counts as the other half of a simultaneous dial: it is refused, and
+// the old one stays.
 func TestAYoungLinkIsNotReplaced(t *testing.T) {
 	inNet(t, hosttest.Options{KnowFirst: true, Conditions: wan}, func(t *testing.T, net *hosttest.Network) {
 		a, b := net.Nodes[0], net.Nodes[1]

@@ -28,40 +28,42 @@ func TestABanEndsTheLinkAndRefusesUntilItEnds(t *testing.T) {
 		}, handshake.StageTransport},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			inNet(t, hosttest.Options{Nodes: 3, KnowFirst: true, Conditions: wan}, func(t *testing.T, net *hosttest.Network) {
-				a, banned, other := net.Nodes[0], net.Nodes[1], net.Nodes[2]
-				a.Learn(banned, other)
-				net.AwaitLink(a, banned)
-				net.AwaitLink(a, other)
-				began := time.Now()
-				if err := a.Host.PeerManager().Ban(c.target(banned), began.Add(time.Hour), "floods"); err != nil {
-					t.Fatal(err)
-				}
-				u := net.AwaitUpdate(a, banned, host.PeerDown, 1)
-				if u.Reason.Code != muxer.CodeBanned || u.Reason.Reason != "floods" || u.At.Sub(began) > time.Second {
-					t.Errorf("the link ended after %v: %v", u.At.Sub(began), u.Reason)
-				}
-				refused := net.AwaitEvent(a, "a refusal of the banned peer's dial", func(e host.Event) bool {
-					return e.Kind == host.EventRefused && e.Inbound && e.Reason.Code == muxer.CodeBanned
-				})
-				if refused.Stage != c.stage {
-					t.Errorf("a dial of the banned peer is refused in stage %q, want %q", refused.Stage, c.stage)
-				}
-				dials := 0
-				for _, d := range a.Dials() {
-					if d.At.After(u.At) && d.Addr.Equal(banned.Address().Multiaddr()) {
-						dials++
+			inNet(t, hosttest.Options{Nodes: 3, KnowFirst: true, Conditions: wan},
+				func(t *testing.T, net *hosttest.Network) {
+					a, banned, other := net.Nodes[0], net.Nodes[1], net.Nodes[2]
+					a.Learn(banned, other)
+					net.AwaitLink(a, banned)
+					net.AwaitLink(a, other)
+					began := time.Now()
+					if err := a.Host.PeerManager().Ban(c.target(banned), began.Add(time.Hour), "floods"); err != nil {
+						t.Fatal(err)
 					}
-				}
-				if dials > 0 {
-					t.Errorf("we dialed the banned peer %d times", dials)
-				}
-				net.AssertNoPeer(a, banned, time.Until(began.Add(59*time.Minute)))
-				net.AwaitLink(a, banned) // the ban has ended
-				net.AwaitLink(a, other)
-				net.AssertNoFlap(a, other)
-				net.AssertTruth()
-			})
+					u := net.AwaitUpdate(a, banned, host.PeerDown, 1)
+					if u.Reason.Code != muxer.CodeBanned || u.Reason.Reason != "floods" ||
+						u.At.Sub(began) > time.Second {
+						t.Errorf("the link ended after %v: %v", u.At.Sub(began), u.Reason)
+					}
+					refused := net.AwaitEvent(a, "a refusal of the banned peer's dial", func(e host.Event) bool {
+						return e.Kind == host.EventRefused && e.Inbound && e.Reason.Code == muxer.CodeBanned
+					})
+					if refused.Stage != c.stage {
+						t.Errorf("a dial of the banned peer is refused in stage %q, want %q", refused.Stage, c.stage)
+					}
+					dials := 0
+					for _, d := range a.Dials() {
+						if d.At.After(u.At) && d.Addr.Equal(banned.Address().Multiaddr()) {
+							dials++
+						}
+					}
+					if dials > 0 {
+						t.Errorf("we dialed the banned peer %d times", dials)
+					}
+					net.AssertNoPeer(a, banned, time.Until(began.Add(59*time.Minute)))
+					net.AwaitLink(a, banned) // the ban has ended
+					net.AwaitLink(a, other)
+					net.AssertNoFlap(a, other)
+					net.AssertTruth()
+				})
 		})
 	}
 }
@@ -80,10 +82,12 @@ func TestReportsDisconnectAndBan(t *testing.T) {
 		})
 		a.Host.Report(bad.ID, host.Behaviour{Points: -5, Severity: host.Disconnect, Reason: "invalid block"})
 		a.Host.Report(worse.ID, host.Behaviour{Severity: host.Ban, Reason: "forged block"})
-		if u := net.AwaitUpdate(a, bad, host.PeerDown, 1); u.Reason.Code != muxer.CodeMisbehaved || u.Reason.Reason != "invalid block" {
+		if u := net.AwaitUpdate(a, bad, host.PeerDown, 1); u.Reason.Code != muxer.CodeMisbehaved ||
+			u.Reason.Reason != "invalid block" {
 			t.Errorf("the link of the misbehaving peer ended for %v", u.Reason)
 		}
-		if u := net.AwaitUpdate(a, worse, host.PeerDown, 1); u.Reason.Code != muxer.CodeBanned && u.Reason.Code != muxer.CodeMisbehaved {
+		if u := net.AwaitUpdate(a, worse, host.PeerDown, 1); u.Reason.Code != muxer.CodeBanned &&
+			u.Reason.Code != muxer.CodeMisbehaved {
 			t.Errorf("the link of the banned peer ended for %v", u.Reason)
 		}
 		net.AwaitLink(a, bad) // it may come again
@@ -141,7 +145,8 @@ func TestAPeerOfAnotherNetworkIsQuarantined(t *testing.T) {
 	})
 }
 
-// A dead address is dialed at intervals that double, with some jitter, and is forgotten in the end: observed at the transport.
+// A dead address is dialed at intervals that double, with some jitter, and is forgotten in the end: observed at the
+// transport.
 func TestADeadAddressIsDialedAtGrowingIntervals(t *testing.T) {
 	inNet(t, hosttest.Options{Nodes: 3, Stopped: true}, func(t *testing.T, net *hosttest.Network) {
 		a, b, dead := net.Nodes[0], net.Nodes[1], net.Nodes[2]

@@ -59,8 +59,9 @@ func stays(net *hosttest.Network, a, b *hosttest.Node) {
 	net.AssertNoFlap(b, a)
 }
 
-// A service that sleeps delays no other channel and no keep-alive, as long as what waits for it fits its budget and the connection's reserve; beyond, Block
-// pauses the connection, whose keep-alives go on. When the service wakes, it gets everything, in order.
+// A service that sleeps delays no other channel and no keep-alive, as long as what waits for it fits its budget and the
+// connection's reserve; beyond, Block pauses the connection, whose keep-alives go on. When the service wakes, it gets
+// everything, in order.
 func TestASleepingServiceWithBlock(t *testing.T) {
 	slowNet(t, muxer.Block, func(t *testing.T, net *hosttest.Network, a, b *hosttest.Node) {
 		const size, fits = 1000, 300 // beyond the inbox's 128 KiB, within the reserve of 256 KiB
@@ -208,7 +209,8 @@ func TestASleepingSubscriberDelaysNobody(t *testing.T) {
 	})
 }
 
-// A service that panics takes its channel down, and nothing else: not the node, not the link, not another channel, not the sender.
+// A service that panics takes its channel down, and nothing else: not the node, not the link, not another channel, not
+// the sender.
 func TestAServiceThatPanicsTakesOnlyItsChannelDown(t *testing.T) {
 	for _, overflow := range []muxer.Overflow{muxer.Block, muxer.Drop, muxer.Disconnect} {
 		t.Run(overflow.String(), func(t *testing.T) {
@@ -251,7 +253,8 @@ func TestAServiceThatPanicsTakesOnlyItsChannelDown(t *testing.T) {
 
 // A broadcast reaches every peer at once, however slow one of them is, and does not wait itself.
 func TestABroadcastIsNotHeldUpByASlowPeer(t *testing.T) {
-	inNet(t, hosttest.Options{Nodes: 9, KnowFirst: true, Conditions: wan, Channels: []muxer.Channel{{ID: fast, SendQueue: 64 << 10}}},
+	inNet(t, hosttest.Options{Nodes: 9, KnowFirst: true, Conditions: wan,
+		Channels: []muxer.Channel{{ID: fast, SendQueue: 64 << 10}}},
 		func(t *testing.T, net *hosttest.Network) {
 			a, dead, others := net.Nodes[0], net.Nodes[8], net.Nodes[1:8]
 			net.AwaitPeers(a, 8)
@@ -273,7 +276,8 @@ func TestABroadcastIsNotHeldUpByASlowPeer(t *testing.T) {
 				}
 				time.Sleep(40 * time.Millisecond)
 				for _, o := range others {
-					if got := len(o.Messages(fast, a)); got < i { // all but perhaps the latest, which may still be under way
+					// all but perhaps the latest, which may still be under way
+					if got := len(o.Messages(fast, a)); got < i {
 						t.Fatalf("%v after broadcast %d %s has received %d", time.Since(began), i, o.Name, got)
 					}
 				}
@@ -285,17 +289,21 @@ func TestABroadcastIsNotHeldUpByASlowPeer(t *testing.T) {
 				hosttest.AssertNumbered(t, net.AwaitMessages(o, fast, a, count), 0, size)
 			}
 			net.AwaitNoLink(a, dead) // its keep-alives stay unanswered
-			if u := net.AwaitUpdate(a, dead, host.PeerDown, 0); u.Reason.Code != muxer.CodeIdle && u.Reason.Code != muxer.CodeTimeout {
+			if u := net.AwaitUpdate(a, dead, host.PeerDown, 0); u.Reason.Code != muxer.CodeIdle &&
+				u.Reason.Code != muxer.CodeTimeout {
 				t.Errorf("the dead peer's link ended for %v", u.Reason)
 			}
 		})
 }
 
-// Messages of a channel arrive once, whole and in order, over slow and lossy paths, while other channels and peers send too.
+// Messages of a channel arrive once, whole and in order, over slow and lossy paths, while other channels and peers send
+// too.
 func TestMessagesArriveInOrder(t *testing.T) {
 	sizes := map[byte]int{fast: 100, slow: 5000, 0x62: 200_000}
-	inNet(t, hosttest.Options{Nodes: 4, KnowFirst: true, Channels: []muxer.Channel{{ID: fast, Priority: 10}, {ID: slow}, {ID: 0x62}},
-		Conditions: memory.Conditions{Latency: 10 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 0.01, Bandwidth: 10 << 20}},
+	inNet(t, hosttest.Options{Nodes: 4, KnowFirst: true,
+		Channels: []muxer.Channel{{ID: fast, Priority: 10}, {ID: slow}, {ID: 0x62}},
+		Conditions: memory.Conditions{Latency: 10 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 0.01,
+			Bandwidth: 10 << 20}},
 		func(t *testing.T, net *hosttest.Network) {
 			a, others := net.Nodes[0], net.Nodes[1:]
 			for _, o := range others {
@@ -315,7 +323,8 @@ func TestMessagesArriveInOrder(t *testing.T) {
 						senders++
 						go func() {
 							for i := range count {
-								if err := way[0].Channel(id).Send(t.Context(), way[1].ID, hosttest.Numbered(i, size)); err != nil {
+								if err := way[0].Channel(id).Send(t.Context(), way[1].ID,
+									hosttest.Numbered(i, size)); err != nil {
 									done <- err
 									return
 								}
@@ -340,8 +349,8 @@ func TestMessagesArriveInOrder(t *testing.T) {
 		})
 }
 
-// The messages that wait for services are bounded over all peers: links pause instead of memory growing, and all of it arrives when the
-// services wake.
+// The messages that wait for services are bounded over all peers: links pause instead of memory growing, and all of it
+// arrives when the services wake.
 func TestMessageMemoryIsBounded(t *testing.T) {
 	const limit, size, count = 512 << 10, 1000, 500
 	metrics := prometheus.NewRegistry()
@@ -359,7 +368,8 @@ func TestMessageMemoryIsBounded(t *testing.T) {
 		for _, o := range others {
 			go func() {
 				for i := range count {
-					if err := o.Channel(slow).Send(t.Context(), a.ID, hosttest.Numbered(i, size)); err != nil && !errors.Is(err, context.Canceled) {
+					if err := o.Channel(slow).Send(t.Context(), a.ID, hosttest.Numbered(i, size)); err != nil &&
+						!errors.Is(err, context.Canceled) {
 						t.Errorf("%s: message %d: %v", o.Name, i, err)
 						return
 					}

@@ -19,8 +19,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport/memory"
 )
 
-// A host that is stopped sends what is queued, tells its peers by hanging up, and its Run returns when nothing of it is left: at once where peers listen, and within
-// a second or two of whatever hangs.
+// A host that is stopped sends what is queued, tells its peers by hanging up, and its Run returns when nothing of it is
+// left: at once where peers listen, and within a second or two of whatever hangs.
 func TestStoppingIsQuickCleanAndHeard(t *testing.T) {
 	inNet(t, hosttest.Options{Nodes: 8, KnowFirst: true, Conditions: wan}, func(t *testing.T, net *hosttest.Network) {
 		a, others := net.Nodes[0], net.Nodes[1:]
@@ -42,7 +42,8 @@ func TestStoppingIsQuickCleanAndHeard(t *testing.T) {
 		}
 		for _, o := range others {
 			u := net.AwaitUpdate(o, a, host.PeerDown, 0)
-			if !u.Reason.Remote || u.Reason.Code != muxer.CodeRemoteClosed && u.Reason.Code != muxer.CodeShuttingDown || u.At.Sub(began) > 100*time.Millisecond {
+			if !u.Reason.Remote || u.Reason.Code != muxer.CodeRemoteClosed && u.Reason.Code != muxer.CodeShuttingDown ||
+				u.At.Sub(began) > 100*time.Millisecond {
 				t.Errorf("%s heard after %v: %v", o.Name, u.At.Sub(began), u.Reason)
 			}
 			hosttest.AssertNumbered(t, net.AwaitMessages(o, hosttest.TestChannel, a, 200), 0, 1000)
@@ -59,10 +60,12 @@ func TestStoppingIsQuickCleanAndHeard(t *testing.T) {
 	})
 }
 
-// Stopping ends whatever is under way: handshakes either way, dials, full send queues, paused links, services that wait.
+// Stopping ends whatever is under way: handshakes either way, dials, full send queues, paused links, services that
+// wait.
 func TestStoppingEndsWhateverHangs(t *testing.T) {
-	inNet(t, hosttest.Options{Nodes: 8, KnowFirst: true, Conditions: wan, Channels: []muxer.Channel{{ID: slow, SendQueue: 10_000, ReceiveQueue: 10_000}},
-		Tune: func(n *hosttest.Node, c *host.Config) { c.Limits.PeerOverflow = 10_000 },
+	inNet(t, hosttest.Options{Nodes: 8, KnowFirst: true, Conditions: wan,
+		Channels: []muxer.Channel{{ID: slow, SendQueue: 10_000, ReceiveQueue: 10_000}},
+		Tune:     func(n *hosttest.Node, c *host.Config) { c.Limits.PeerOverflow = 10_000 },
 	}, func(t *testing.T, net *hosttest.Network) {
 		a, full, floods, cut := net.Nodes[0], net.Nodes[1], net.Nodes[2], net.Nodes[3]
 		for _, n := range []*hosttest.Node{full, floods, cut} {
@@ -72,7 +75,8 @@ func TestStoppingEndsWhateverHangs(t *testing.T) {
 		flood := func(from, to *hosttest.Node) {
 			wg.Go(func() {
 				for i := 0; ; i++ {
-					if err := from.Channels[0].Send(context.Background(), to.ID, hosttest.Numbered(i, 5000)); err != nil {
+					if err := from.Channels[0].Send(context.Background(), to.ID,
+						hosttest.Numbered(i, 5000)); err != nil {
 						return
 					}
 				}
@@ -161,8 +165,8 @@ func TestAnAcceptThatFailsIsTriedAgain(t *testing.T) {
 	})
 }
 
-// What happens to connections is told as it happens, to each watcher; one that lags loses events and delays nobody; the channel is closed when the watcher's context or
-// the host ends.
+// What happens to connections is told as it happens, to each watcher; one that lags loses events and delays nobody; the
+// channel is closed when the watcher's context or the host ends.
 func TestEventsTellWhatHappens(t *testing.T) {
 	inNet(t, hosttest.Options{Nodes: 4, KnowFirst: true, Conditions: wan}, func(t *testing.T, net *hosttest.Network) {
 		a, b, off := net.Nodes[0], net.Nodes[1], net.Nodes[2]
@@ -183,11 +187,13 @@ func TestEventsTellWhatHappens(t *testing.T) {
 			if e.Time.IsZero() || e.Address == "" || e.Kind != host.EventUp && e.Reason == nil {
 				t.Errorf("an event lacks something: %+v", e)
 			}
-			if e.Kind == host.EventDialFailed && (e.Stage != "transport" || !errors.Is(e.Reason, syscall.ECONNREFUSED)) {
+			if e.Kind == host.EventDialFailed &&
+				(e.Stage != "transport" || !errors.Is(e.Reason, syscall.ECONNREFUSED)) {
 				t.Errorf("the failed dial was in stage %q: %v", e.Stage, e.Reason)
 			}
 		}
-		for _, want := range []string{"peer-up true node 1", "peer-up true node 2", "peer-up true node 3", "peer-down true node 2", "dial-failed false node 2"} {
+		for _, want := range []string{"peer-up true node 1", "peer-up true node 2", "peer-up true node 3",
+			"peer-down true node 2", "dial-failed false node 2"} {
 			found := 0
 			for _, g := range got {
 				if g == want {
@@ -239,8 +245,8 @@ func hostDial(t *testing.T, n *hosttest.Node, addr transport.Address) error {
 	return err
 }
 
-// Five hundred connections that say nothing do not delay a real peer, whether they come from as many IPs or from few, and they are gone when their time is
-// over.
+// Five hundred connections that say nothing do not delay a real peer, whether they come from as many IPs or from few,
+// and they are gone when their time is over.
 func TestSilentConnectionsDelayNobody(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -254,7 +260,8 @@ func TestSilentConnectionsDelayNobody(t *testing.T) {
 				without := time.Since(began)
 				machines := make([]*memory.Transport, c.ips)
 				for i := range machines {
-					machines[i] = net.Memory().NewTransport(memory.HostConfig{IP: netip.AddrFrom4([4]byte{90, byte(i >> 8), byte(i), 1})})
+					machines[i] = net.Memory().NewTransport(memory.HostConfig{IP: netip.AddrFrom4([4]byte{90,
+						byte(i >> 8), byte(i), 1})})
 				}
 				var open []transport.Conn
 				for i := range 500 {

@@ -11,7 +11,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// A persistent peer that is away is dialed for ever, at most a minute apart, and is a peer again soon after it has come back.
+// A persistent peer that is away is dialed for ever, at most a minute apart, and is a peer again soon after it has come
+// back.
 func TestAPersistentPeerIsRedialedForEver(t *testing.T) {
 	inNet(t, hosttest.Options{Conditions: wan, Stopped: true,
 		Tune: func(n *hosttest.Node, c *host.Config) {
@@ -58,7 +59,8 @@ func TestPersistentPeersAreNeverEvicted(t *testing.T) {
 		Tune: func(n *hosttest.Node, c *host.Config) {
 			if n.Index == 0 {
 				c.Peers.MaxOutbound, c.Peers.MaxInbound = 1, 1
-				c.Peers.Persistent = []transport.Address{hosttest.AddressOf(n, 1), hosttest.AddressOf(n, 2), hosttest.AddressOf(n, 3)}
+				c.Peers.Persistent = []transport.Address{hosttest.AddressOf(n, 1), hosttest.AddressOf(n, 2),
+					hosttest.AddressOf(n, 3)}
 			}
 		},
 	}, func(t *testing.T, net *hosttest.Network) {
@@ -116,8 +118,8 @@ func TestPrivatePeersAreNeverAdvertised(t *testing.T) {
 	})
 }
 
-// Inbound slots are not overdrawn; the refusal names the limit where it is logged; an unconditional peer comes in all the same, and a peer that was refused
-// gets in when a slot is free.
+// Inbound slots are not overdrawn; the refusal names the limit where it is logged; an unconditional peer comes in all
+// the same, and a peer that was refused gets in when a slot is free.
 func TestMaxInboundRefusesWithItsName(t *testing.T) {
 	inNet(t, hosttest.Options{Nodes: 7, KnowFirst: true, Conditions: wan, Stopped: true,
 		Tune: func(n *hosttest.Node, c *host.Config) {

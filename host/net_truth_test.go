@@ -17,21 +17,23 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport/memory"
 )
 
-// What Peers, Status, the store's totals and the metrics say agrees with what the router has, on each node and at each moment, while nodes crash and come back, the
-// network is cut and heals, peers are banned and reported, and feelers, churn and newcomers take their turns. Half of the looks are taken in the middle of it, half when
-// all goroutines rest.
+// What Peers, Status, the store's totals and the metrics say agrees with what the router has, on each node and at each
+// moment, while nodes crash and come back, the network is cut and heals, peers are banned and reported, and feelers,
+// churn and newcomers take their turns. Half of the looks are taken in the middle of it, half when all goroutines rest.
 func TestViewsAgreeUnderChurn(t *testing.T) {
 	const nodes, rounds = 12, 400
 	registries := make([]*prometheus.Registry, nodes)
 	inNet(t, hosttest.Options{Nodes: nodes, KnowFirst: true, Conditions: wan, Plain: true, Services: withPEX,
 		Speaks: func(n *hosttest.Node) []string {
-			return [][]string{{transport.WireComet}, {transport.WireLibp2p}, {transport.WireComet, transport.WireLibp2p}}[n.Index%3]
+			return [][]string{{transport.WireComet}, {transport.WireLibp2p},
+				{transport.WireComet, transport.WireLibp2p}}[n.Index%3]
 		},
 		IP: func(i int) netip.Addr { return netip.AddrFrom4([4]byte{80, byte(i % 5), byte(i), 1}) }, // crowds
 		Tune: func(n *hosttest.Node, c *host.Config) {
 			registries[n.Index] = prometheus.NewRegistry()
 			c.Metrics = registries[n.Index]
-			c.Peers.MaxOutbound, c.Peers.MaxInbound, c.Peers.Feelers, c.Peers.Churn = 3, 3, 20*time.Second, 3*time.Minute
+			c.Peers.MaxOutbound, c.Peers.MaxInbound, c.Peers.Feelers, c.Peers.Churn = 3, 3, 20*time.Second,
+				3*time.Minute
 			if n.Index == 1 {
 				c.Peers.Persistent = []transport.Address{hosttest.AddressOf(n, 4)}
 			}
@@ -62,7 +64,8 @@ func TestViewsAgreeUnderChurn(t *testing.T) {
 		rng := rand.New(rand.NewPCG(1, 1))
 		for round := range rounds {
 			what := disturb(t, net, rng)
-			time.Sleep(time.Duration(rng.Int64N(int64([]time.Duration{time.Millisecond, 100 * time.Millisecond, 2 * time.Second, 20 * time.Second}[rng.IntN(4)]))))
+			time.Sleep(time.Duration(rng.Int64N(int64([]time.Duration{time.Millisecond, 100 * time.Millisecond,
+				2 * time.Second, 20 * time.Second}[rng.IntN(4)]))))
 			synctest.Wait()
 			for i, n := range net.Nodes {
 				if !n.Running() {
@@ -93,7 +96,8 @@ func TestViewsAgreeUnderChurn(t *testing.T) {
 			}
 		}
 		t.Log(happened)
-		for _, what := range []string{"peer-up", "peer-down", "dial-failed", "refused", "banned", "misbehaved", "requested"} {
+		for _, what := range []string{"peer-up", "peer-down", "dial-failed", "refused", "banned", "misbehaved",
+			"requested"} {
 			if happened[what] == 0 {
 				t.Errorf("it never happened: %s", what)
 			}
@@ -132,7 +136,8 @@ func disturb(t *testing.T, net *hosttest.Network, rng *rand.Rand) string {
 		_ = m.Ban(peerstore.Target{ID: o.ID}, time.Now().Add(time.Minute), "a test")
 		return n.Name + " banned " + o.Name
 	case 7:
-		_ = m.Ban(peerstore.Target{Prefix: netip.PrefixFrom(o.IP(), 24).Masked()}, time.Now().Add(time.Minute), "a test")
+		_ = m.Ban(peerstore.Target{Prefix: netip.PrefixFrom(o.IP(), 24).Masked()}, time.Now().Add(time.Minute),
+			"a test")
 		return n.Name + " banned the network of " + o.Name
 	case 8:
 		m.Report(o.ID, host.Behaviour{Severity: host.Severity(rng.IntN(4)), Reason: "a test"})

@@ -15,7 +15,7 @@ const (
 
 // pulseLoop reads the round trips that sessions have measured.
 func (h *Host) pulseLoop(ctx context.Context) {
-	for rest(ctx, pulse) {
+	for sleep(ctx, pulse) {
 		h.eachLink(func(l *link) {
 			rtt := l.session.Stats().RTT
 			if rtt != l.rtt {

@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// pushDelay lets changes that come together go out together.
+	// pushDelay gathers changes into one push.
 	pushDelay = 100 * time.Millisecond
-	// pushPause is between two attempts, and between two pushes after the first pushEarly of a link: remotes take only
-	// so many (go-libp2p: 10, and then one in 5 s, from all of a /24 together). pushAttempts bounds those for one
-	// change.
+	// pushPause is the time between two attempts, and between two pushes after the first pushEarly of a link: remotes
+	// limit the rate (go-libp2p takes 10, and then one in 5 s, from all of a /24 together). pushAttempts bounds the
+	// attempts for one change.
 	pushPause    = 6 * time.Second
 	pushEarly    = 3
 	pushAttempts = 5
 	pushTimeout  = 5 * time.Second
 )
 
-// pushState says what a link's remote has still to be told.
+// pushState is what the remote of a link has yet to be told.
 type pushState struct {
 	mu   sync.Mutex
 	due  bool
@@ -31,7 +31,7 @@ type pushState struct {
 	done int  // pushes that have succeeded
 }
 
-// protocolsChanged tells all peers whose wire can that what we say of ourselves is another now.
+// protocolsChanged tells all peers whose wire can that our node info has changed.
 func (h *Host) protocolsChanged() {
 	h.links.Range(func(_, v any) bool {
 		v.(*link).pushSoon()
@@ -39,7 +39,8 @@ func (h *Host) protocolsChanged() {
 	})
 }
 
-// listen to what the remote says later, and tell it what has changed since its handshake began.
+// followChanges listens for changes of the remote's node info, and tells the remote what of ours has changed since its
+// handshake began.
 func (l *link) followChanges() {
 	if l.shake.Changes != nil {
 		l.shake.Changes(func(info handshake.NodeInfo) {
@@ -56,7 +57,7 @@ func (l *link) followChanges() {
 	}
 }
 
-// pushSoon makes a goroutine tell the remote, unless one is about to.
+// pushSoon starts a goroutine that tells the remote, unless one runs.
 func (l *link) pushSoon() {
 	if l.shake.Push == nil {
 		return
@@ -78,7 +79,7 @@ func (l *link) pushLoop() {
 	defer unhook()
 	pause := pushDelay
 	for failures := 0; ; {
-		if !rest(ctx, pause) {
+		if !sleep(ctx, pause) {
 			return // the link has ended
 		}
 		p.mu.Lock()

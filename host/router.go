@@ -14,10 +14,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// The router's loops. They decide nothing: the peer manager does.
+// The router: the loops that accept, dial and evict. They carry out what the peer manager decides.
 
-// acceptPause is how long an accept loop rests after an error that may pass (too many open files), so that it does not
-// spin.
+// acceptPause keeps an accept loop from spinning on an error that may pass (too many open files).
 const acceptPause = 50 * time.Millisecond
 
 // acceptLoop takes connections from a listener until it is closed. A connection's error never ends it.
@@ -30,7 +29,7 @@ func (h *Host) acceptLoop(ctx context.Context, ln transport.Listener) {
 			}
 			h.log.Warn("accept failed, trying again", slog.String("listener", ln.Addr().String()),
 				slog.Any("error", err))
-			if !rest(ctx, acceptPause) {
+			if !sleep(ctx, acceptPause) {
 				return
 			}
 			continue
@@ -48,7 +47,7 @@ func (h *Host) acceptLoop(ctx context.Context, ln transport.Listener) {
 	}
 }
 
-// admitConn returns the transport.Admit of our listeners.
+// admitConn is the transport.Admit of our listeners.
 func (h *Host) admitConn(raw transport.Conn) (transport.Ticket, error) {
 	began := time.Now()
 	ticket, err := h.upgrader.Admit(raw)
@@ -67,7 +66,7 @@ func (h *Host) refuse(raw transport.Conn, stage string, err error, began time.Ti
 	})
 }
 
-// dialLoop dials whom the peer manager names, a bounded number at once.
+// dialLoop dials the peers that the peer manager names, a bounded number at once.
 func (h *Host) dialLoop(ctx context.Context) {
 	slots := make(chan struct{}, h.cfg.Limits.Dials)
 	for {
@@ -87,8 +86,8 @@ func (h *Host) dialLoop(ctx context.Context) {
 	}
 }
 
-// dialPeer dials a peer's addresses and tells the peer manager what came of it. done, if not nil, is told once when the
-// link is ready or has failed.
+// dialPeer dials a peer's addresses and reports the outcome to the peer manager. done, unless nil, receives once: nil when
+// the link is up, or why it failed.
 func (h *Host) dialPeer(ctx context.Context, d peers.Dial, done chan<- error) {
 	began := time.Now()
 	l, failures := h.race(ctx, d)
@@ -156,7 +155,7 @@ func (h *Host) race(ctx context.Context, d peers.Dial) (*link, []peers.DialFailu
 	cancel()
 	wg.Wait()
 	close(results)
-	for r := range results { // one that came up as well loses
+	for r := range results { // others that came up lose
 		if r.l != nil {
 			r.l.end(&DisconnectError{Code: muxer.CodeDuplicate})
 			_ = r.l.session.Run(context.Background(), r.l)
@@ -165,7 +164,7 @@ func (h *Host) race(ctx context.Context, d peers.Dial) (*link, []peers.DialFailu
 	return won, failures
 }
 
-// dialAddress does one dial and its handshake.
+// dialAddress dials one address and does the handshake.
 func (h *Host) dialAddress(ctx context.Context, addr transport.Address) (*link, error) {
 	m := addr.Multiaddr()
 	for _, t := range h.cfg.Transports {
@@ -173,7 +172,7 @@ func (h *Host) dialAddress(ctx context.Context, addr transport.Address) (*link, 
 			continue
 		}
 		began := time.Now()
-		// a name may lead to a banned IP
+		// A name may lead to a banned IP.
 		dctx, cancel := context.WithTimeout(transport.WithIPCheck(ctx, h.peers.CheckAccept), h.cfg.Limits.DialTimeout)
 		raw, err := t.Dial(dctx, m)
 		cancel()
@@ -206,7 +205,7 @@ func (h *Host) evictLoop(ctx context.Context) {
 	}
 }
 
-// endLink ends a link without waiting for its farewell. Once the host stops, all links end anyway.
+// endLink begins to close a link, if it is still there, and does not wait. Once the host stops, all links end anyway.
 func (h *Host) endLink(num uint64, reason *DisconnectError) {
 	if l := h.link(num); l != nil {
 		h.spawn(func() { l.end(reason) })
@@ -219,8 +218,8 @@ func (h *Host) link(num uint64) *link {
 	return l
 }
 
-// rest waits, and says false when ctx has ended.
-func rest(ctx context.Context, d time.Duration) bool {
+// sleep waits for d. It reports false if ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

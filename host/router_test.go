@@ -27,7 +27,8 @@ type fakeConn struct {
 }
 
 func connFrom(ip string) *fakeConn {
-	return &fakeConn{from: transport.TCPMultiaddr(netip.AddrPortFrom(netip.MustParseAddr(ip), 1000)), closed: make(chan struct{})}
+	return &fakeConn{from: transport.TCPMultiaddr(netip.AddrPortFrom(netip.MustParseAddr(ip), 1000)),
+		closed: make(chan struct{})}
 }
 
 func (c *fakeConn) LocalMultiaddr() ma.Multiaddr  { return ma.StringCast("/ip4/1.2.3.4/tcp/1") }
@@ -100,7 +101,8 @@ func (t *fakeTransport) Listen(_ context.Context, _ ma.Multiaddr, admit transpor
 	return t.listener, nil
 }
 
-// fakeWire makes a link with a fakeSession of whatever connection, to the peer whose number is the last byte of the remote's IP.
+// fakeWire makes a link with a fakeSession of whatever connection, to the peer whose number is the last byte of the
+// remote's IP.
 type fakeWire struct {
 	noWire
 	mu       sync.Mutex
@@ -118,10 +120,12 @@ func (w *fakeWire) Upgrade(_ context.Context, a *handshake.Attempt) (*handshake.
 	w.mu.Lock()
 	w.sessions = append(w.sessions, s)
 	w.mu.Unlock()
-	return &handshake.Link{Session: s, RemoteKey: key, Remote: handshake.NodeInfo{ID: key.NodeID(), Channels: []byte{1}}, Confirm: agreed}, nil
+	return &handshake.Link{Session: s, RemoteKey: key,
+		Remote: handshake.NodeInfo{ID: key.NodeID(), Channels: []byte{1}}, Confirm: agreed}, nil
 }
 
-// An accept loop goes on after errors, resting a little, takes no connection that a budget or a gate refuses, and ends with its listener or its context.
+// An accept loop goes on after errors, resting a little, takes no connection that a budget or a gate refuses, and ends
+// with its listener or its context.
 func TestAcceptLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := testConfig()
@@ -173,7 +177,8 @@ func TestAcceptLoop(t *testing.T) {
 				limits = append(limits, fmt.Sprintf("%s %s %s %s", e.Address, e.Stage, e.Reason.Code, e.Reason.Limit))
 			}
 		}
-		want := "[/ip4/66.0.0.2/tcp/1000 transport filtered  /ip4/90.0.0.3/tcp/1000 security duplicate  /ip4/90.0.0.3/tcp/1000 transport too-many-handshakes limits.attempts_per_ip]"
+		want := "[/ip4/66.0.0.2/tcp/1000 transport filtered  /ip4/90.0.0.3/tcp/1000 security duplicate  " +
+			"/ip4/90.0.0.3/tcp/1000 transport too-many-handshakes limits.attempts_per_ip]"
 		if got := fmt.Sprint(limits); got != want {
 			t.Errorf("refused: %s, want %s", got, want)
 		}
@@ -229,7 +234,8 @@ func TestRunFailsWhereItCannotListen(t *testing.T) {
 		if _, err := channels[0].Receive(t.Context()); !errors.Is(err, ErrStopped) {
 			t.Errorf("Receive: %v", err)
 		}
-		if _, err := h.Dial(t.Context(), mustAddress(t, "/ip4/1.2.3.4/tcp/1/mconn/"+string(peerID(1)))); !errors.Is(err, ErrStopped) {
+		if _, err := h.Dial(t.Context(), mustAddress(t, "/ip4/1.2.3.4/tcp/1/mconn/"+string(peerID(1)))); !errors.Is(err,
+			ErrStopped) {
 			t.Errorf("Dial: %v", err)
 		}
 
@@ -265,7 +271,8 @@ func raceTest(t *testing.T, fates ...fate) (won string, took time.Duration, fail
 		var mu sync.Mutex
 		wire := &fakeWire{}
 		cfg.Wires = []handshake.Wire{wire}
-		cfg.Transports = []transport.Transport{&fakeTransport{dial: func(ctx context.Context, to ma.Multiaddr) (transport.Conn, error) {
+		cfg.Transports = []transport.Transport{&fakeTransport{dial: func(ctx context.Context,
+			to ma.Multiaddr) (transport.Conn, error) {
 			mu.Lock()
 			began = append(began, time.Since(start))
 			mu.Unlock()
@@ -273,7 +280,7 @@ func raceTest(t *testing.T, fates ...fate) (won string, took time.Duration, fail
 			f := fates[ip.As4()[2]]
 			if f.stuck {
 				time.Sleep(f.after) // it does not look at ctx at once
-			} else if !rest(ctx, f.after) {
+			} else if !sleep(ctx, f.after) {
 				return nil, ctx.Err()
 			}
 			if f.err != nil {
@@ -284,7 +291,8 @@ func raceTest(t *testing.T, fates ...fate) (won string, took time.Duration, fail
 		h, _ := newTestHost(t, cfg, muxer.Channel{ID: 1})
 		d := peers.Dial{ID: peerID(1)}
 		for i := range fates {
-			d.Addresses = append(d.Addresses, mustAddress(t, fmt.Sprintf("/ip4/90.0.%d.1/tcp/1000/mconn/%s", i, peerID(1))))
+			d.Addresses = append(d.Addresses,
+				mustAddress(t, fmt.Sprintf("/ip4/90.0.%d.1/tcp/1000/mconn/%s", i, peerID(1))))
 		}
 		l, failures := h.race(t.Context(), d)
 		took, failed = time.Since(start), len(failures)
@@ -321,13 +329,20 @@ func TestRaceOfAddresses(t *testing.T) {
 		{"one that works", []fate{{after: 10 * ms}}, 0, 10 * ms, 0, []time.Duration{0}},
 		{"one that fails", []fate{{after: 10 * ms, err: refused}}, -1, 10 * ms, 1, []time.Duration{0}},
 		{"the first is quick", []fate{{after: 10 * ms}, {}}, 0, 10 * ms, 0, []time.Duration{0}},
-		{"the first fails", []fate{{after: 10 * ms, err: refused}, {after: 10 * ms}}, 1, 20 * ms, 1, []time.Duration{0, 10 * ms}},
-		{"the first is slow", []fate{{after: time.Hour}, {after: 10 * ms}}, 1, 260 * ms, 0, []time.Duration{0, 250 * ms}},
-		{"the first is a little slow and wins", []fate{{after: 300 * ms}, {after: 100 * ms}}, 0, 300 * ms, 0, []time.Duration{0, 250 * ms}},
-		{"all fail", []fate{{err: refused}, {after: 10 * ms, err: refused}, {err: refused}}, -1, 10 * ms, 3, []time.Duration{0, 0, 10 * ms}},
-		{"the third", []fate{{after: time.Hour}, {after: 100 * ms, err: refused}, {after: 10 * ms}}, 2, 360 * ms, 1, []time.Duration{0, 250 * ms, 350 * ms}},
-		{"both at the same moment", []fate{{after: 260 * ms}, {after: 10 * ms}}, -2, 260 * ms, 0, []time.Duration{0, 250 * ms}},
-		{"the loser comes up too late to be stopped", []fate{{after: 400 * ms, stuck: true}, {after: 10 * ms}}, 1, 400 * ms, 0, []time.Duration{0, 250 * ms}},
+		{"the first fails", []fate{{after: 10 * ms, err: refused}, {after: 10 * ms}}, 1, 20 * ms, 1,
+			[]time.Duration{0, 10 * ms}},
+		{"the first is slow", []fate{{after: time.Hour}, {after: 10 * ms}}, 1, 260 * ms, 0,
+			[]time.Duration{0, 250 * ms}},
+		{"the first is a little slow and wins", []fate{{after: 300 * ms}, {after: 100 * ms}}, 0, 300 * ms, 0,
+			[]time.Duration{0, 250 * ms}},
+		{"all fail", []fate{{err: refused}, {after: 10 * ms, err: refused}, {err: refused}}, -1, 10 * ms, 3,
+			[]time.Duration{0, 0, 10 * ms}},
+		{"the third", []fate{{after: time.Hour}, {after: 100 * ms, err: refused}, {after: 10 * ms}}, 2, 360 * ms, 1,
+			[]time.Duration{0, 250 * ms, 350 * ms}},
+		{"both at the same moment", []fate{{after: 260 * ms}, {after: 10 * ms}}, -2, 260 * ms, 0,
+			[]time.Duration{0, 250 * ms}},
+		{"the loser comes up too late to be stopped", []fate{{after: 400 * ms, stuck: true}, {after: 10 * ms}}, 1,
+			400 * ms, 0, []time.Duration{0, 250 * ms}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			won, took, failed, began := raceTest(t, c.fates...)
@@ -335,8 +350,10 @@ func TestRaceOfAddresses(t *testing.T) {
 			if c.won >= 0 {
 				want = fmt.Sprintf("/ip4/90.0.%d.1/tcp/1000", c.won)
 			}
-			if c.won != -2 && won != want || took != c.took || failed != c.failed || fmt.Sprint(began) != fmt.Sprint(c.began) {
-				t.Errorf("%q won after %v with %d failures, dials at %v; want %q after %v with %d, dials at %v", won, took, failed, began, want, c.took, c.failed, c.began)
+			if c.won != -2 && won != want || took != c.took || failed != c.failed ||
+				fmt.Sprint(began) != fmt.Sprint(c.began) {
+				t.Errorf("%q won after %v with %d failures, dials at %v; want %q after %v with %d, dials at %v", won,
+					took, failed, began, want, c.took, c.failed, c.began)
 			}
 		})
 	}
@@ -347,14 +364,16 @@ func TestADialHasATimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := testConfig()
 		cfg.Limits.DialTimeout = 3 * time.Second
-		cfg.Transports = []transport.Transport{&fakeTransport{dial: func(ctx context.Context, _ ma.Multiaddr) (transport.Conn, error) {
+		cfg.Transports = []transport.Transport{&fakeTransport{dial: func(ctx context.Context,
+			_ ma.Multiaddr) (transport.Conn, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}}}
 		h, _ := newTestHost(t, cfg)
 		began := time.Now()
 		_, err := h.dialAddress(t.Context(), mustAddress(t, "/ip4/1.2.3.4/tcp/1/mconn/"+string(peerID(1))))
-		if d := asReason(err); time.Since(began) != 3*time.Second || d.Code != muxer.CodeTimeout || stageOf(err) != handshake.StageTransport {
+		if d := asReason(err); time.Since(began) != 3*time.Second || d.Code != muxer.CodeTimeout ||
+			stageOf(err) != handshake.StageTransport {
 			t.Errorf("after %v in stage %q: %v", time.Since(began), stageOf(err), err)
 		}
 	})
@@ -381,28 +400,33 @@ func (n namesTo) LookupNetIP(context.Context, string, string) ([]netip.Addr, err
 	return []netip.Addr{netip.Addr(n)}, nil
 }
 
-// A host name that leads to a banned IP is not dialed, let alone greeted: not a byte goes there, whatever the transport does when it dials.
+// A host name that leads to a banned IP is not dialed, let alone greeted: not a byte goes there, whatever the transport
+// does when it dials.
 func TestANameDoesNotHideABannedIP(t *testing.T) {
 	cfg := testConfig()
 	banned, dials := netip.MustParseAddr("90.0.0.1"), 0
 	cfg.Wires = []handshake.Wire{&fakeWire{}}
-	cfg.Transports = []transport.Transport{&fakeTransport{dial: func(ctx context.Context, to ma.Multiaddr) (transport.Conn, error) {
+	cfg.Transports = []transport.Transport{&fakeTransport{dial: func(ctx context.Context,
+		to ma.Multiaddr) (transport.Conn, error) {
 		target, ok := transport.ParseTarget(to, ma.P_TCP)
 		if !ok {
 			t.Fatal(to)
 		}
-		return transport.DialTarget(ctx, target, namesTo(banned), time.Second, func(_ context.Context, to netip.AddrPort) (transport.Conn, error) {
-			dials++
-			return connFrom(to.Addr().String()), nil
-		})
+		return transport.DialTarget(ctx, target, namesTo(banned), time.Second,
+			func(_ context.Context, to netip.AddrPort) (transport.Conn, error) {
+				dials++
+				return connFrom(to.Addr().String()), nil
+			})
 	}}}
 	h, _ := newTestHost(t, cfg, muxer.Channel{ID: 1})
 	addr := mustAddress(t, fmt.Sprintf("/dns/a.example/tcp/1000/mconn/%s", peerID(1)))
-	if err := h.peers.Ban(peerstore.Target{Prefix: netip.MustParsePrefix("90.0.0.0/24")}, time.Time{}, "a test"); err != nil {
+	if err := h.peers.Ban(peerstore.Target{Prefix: netip.MustParsePrefix("90.0.0.0/24")}, time.Time{},
+		"a test"); err != nil {
 		t.Fatal(err)
 	}
 	_, err := h.dialAddress(t.Context(), addr)
-	if r := asReason(err); r.Code != muxer.CodeBanned || r.Remote || stageOf(err) != handshake.StageTransport || dials != 0 {
+	if r := asReason(err); r.Code != muxer.CodeBanned || r.Remote || stageOf(err) != handshake.StageTransport ||
+		dials != 0 {
 		t.Fatalf("%d dials: %v", dials, err)
 	}
 	if _, err := h.peers.Unban(peerstore.Target{Prefix: netip.MustParsePrefix("90.0.0.0/24")}); err != nil {

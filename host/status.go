@@ -7,7 +7,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// PeerInfo is what can be told of a peer whose link is up.
+// PeerInfo describes a peer whose link is up.
 type PeerInfo struct {
 	ID            transport.NodeID
 	PeerID        string // libp2p form, where known
@@ -21,10 +21,10 @@ type PeerInfo struct {
 	Network       string
 	Version       string
 	Channels      []byte   // that both ends serve
-	Protocols     []string // of streams, that it says it takes; empty on comet
-	Listen        []string // what it says of itself
+	Protocols     []string // of streams that it serves; empty on comet
+	Listen        []string // the listen addresses that it claims
 	Trusted       bool
-	Guest         bool // a plain libp2p peer: it could not say of which network it is
+	Guest         bool // a plain libp2p peer, which names no network
 	Score         int
 	Connected     time.Time // when the link became ready
 	Stats         muxer.Stats

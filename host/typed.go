@@ -55,9 +55,8 @@ func (t Typed[T, PT]) Receive(ctx context.Context) (transport.NodeID, PT, error)
 		}
 		m := PT(new(T))
 		if err := proto.Unmarshal(e.Message, m); err != nil {
-			t.host.Report(e.From,
-				Behaviour{Points: -10, Severity: Penalise,
-					Reason: fmt.Sprintf("message of channel %s does not decode: %v", t.desc.Name, err)})
+			reason := fmt.Sprintf("message of channel %s does not decode: %v", t.desc.Name, err)
+			t.host.Report(e.From, Behaviour{Points: -10, Severity: Penalise, Reason: reason})
 			continue
 		}
 		e.Release() // what was decoded is a copy

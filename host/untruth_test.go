@@ -9,7 +9,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Untruth is the first disagreement between the router, the peer manager and the store; "" for none. It holds at any moment: tests of networks call it.
+// Untruth is the first disagreement between the router, the peer manager and the store; "" for none. It holds at any
+// moment: tests of networks call it.
 func (h *Host) Untruth() string {
 	h.change.Lock() // what is decided and what is made of it, together
 	defer h.change.Unlock()
@@ -19,7 +20,8 @@ func (h *Host) Untruth() string {
 	used := map[transport.NodeID]*link{}
 	h.eachLink(func(l *link) { used[l.peer] = l })
 	for id, l := range used {
-		if st, _ := h.peers.Status(id); st.LinkID != l.num || st.State != peers.StateUp && st.State != peers.StateLeaving {
+		if st, _ := h.peers.Status(id); st.LinkID != l.num || st.State != peers.StateUp &&
+			st.State != peers.StateLeaving {
 			return fmt.Sprintf("services use link %d of %s, the manager says %+v", l.num, id, st)
 		}
 	}
@@ -33,7 +35,8 @@ func (h *Host) Untruth() string {
 
 func (h *Host) hasLink(num uint64) bool { return h.link(num) != nil }
 
-// UntruthAtRest is Untruth, and what else has to agree at a moment when nothing goes on: what can be told of each peer, and the store's totals.
+// UntruthAtRest is Untruth, and what else has to agree at a moment when nothing goes on: what can be told of each peer,
+// and the store's totals.
 func (h *Host) UntruthAtRest() string {
 	if why := h.Untruth(); why != "" {
 		return why
@@ -53,9 +56,11 @@ func (h *Host) UntruthAtRest() string {
 		switch {
 		case is != (s.State == peers.StateUp || s.State == peers.StateLeaving && !s.Connected.IsZero()):
 			why = fmt.Sprintf("%s is up: %v, and its state %s", rec.ID, is, s.State)
-		case is && (info.Guest != s.Guest || info.Score != s.Score || info.Trusted != s.Trusted || info.Inbound != s.Inbound || !info.Connected.Equal(s.Connected)):
+		case is && (info.Guest != s.Guest || info.Score != s.Score || info.Trusted != s.Trusted ||
+			info.Inbound != s.Inbound || !info.Connected.Equal(s.Connected)):
 			why = fmt.Sprintf("peer %+v, status %+v", info, s)
-		case rec.Trusted != s.Trusted || rec.Private != s.Private || rec.Unconditional != s.Unconditional || len(rec.Addresses) != s.Addresses:
+		case rec.Trusted != s.Trusted || rec.Private != s.Private || rec.Unconditional != s.Unconditional ||
+			len(rec.Addresses) != s.Addresses:
 			why = fmt.Sprintf("record %+v, status %+v", rec, s)
 		}
 		return why == ""
@@ -67,7 +72,8 @@ func (h *Host) UntruthAtRest() string {
 	case got != st:
 		return fmt.Sprintf("the store counts %+v, it has %+v", got, st)
 	case up != len(h.Peers()) || up != len(h.peers.Peers()):
-		return fmt.Sprintf("%d peers of the store are up, the host has %d, the manager %d", up, len(h.Peers()), len(h.peers.Peers()))
+		return fmt.Sprintf("%d peers of the store are up, the host has %d, the manager %d", up, len(h.Peers()),
+			len(h.peers.Peers()))
 	}
 	return ""
 }
