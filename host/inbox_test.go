@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -361,6 +362,44 @@ func TestInboxesUnderConcurrentUse(t *testing.T) {
 			if h.pauses.Load() == 0 {
 				t.Error("no link was ever paused: the test tests nothing")
 			}
+		})
+	}
+}
+
+// Tiny messages, of which a remote can send millions, do not hold more memory than the budgets allow: the heap grows by no
+// more than these, and an empty message counts.
+func TestTinyMessagesAreCharged(t *testing.T) {
+	const queue, overflow = 8 << 20, 4 << 20
+	for name, size := range map[string]int{"empty": 0, "one byte": 1, "20 bytes": 20} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig()
+			cfg.Limits.PeerOverflow = overflow
+			h, channels := newTestHost(t, cfg, muxer.Channel{ID: 1, ReceiveQueue: queue, Overflow: muxer.Drop})
+			l, _ := testLink(h, 1, muxer.Listener, true)
+			heap := func() int64 {
+				runtime.GC()
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				return int64(m.HeapAlloc)
+			}
+			before := heap()
+			msgs := make([]muxer.Message, 100)
+			for channels[0].dropped.Load() == 0 {
+				for i := range msgs {
+					msgs[i] = muxer.Message{Channel: 1, Data: make([]byte, size)}
+				}
+				if _, err := channels[0].deliver(l, msgs); err != nil {
+					t.Fatal(err)
+				}
+			}
+			grown := heap() - before
+			if grown > queue+overflow {
+				t.Errorf("the heap grew by %d bytes for budgets of %d", grown, queue+overflow)
+			}
+			if held := h.memory.used.Load(); held < grown {
+				t.Errorf("%d bytes are charged, %d are held", held, grown)
+			}
+			runtime.KeepAlive(h)
 		})
 	}
 }

@@ -8,11 +8,6 @@ import (
 	"sync/atomic"
 )
 
-// MessageOverhead is what a waiting message counts against a budget beside the capacity of its buffer: a slice header in
-// an array that has grown to twice its need (48 bytes), and what the allocator rounds up. So a peer that sends empty
-// messages, or millions of one byte, fills a budget before it fills the memory.
-const MessageOverhead = 64
-
 // SendQueues are the send queues of a session, one for each of its channels, which are numbered as they were given. The
 // session's mutex, shared with NewSendQueues, guards them: methods say which of them take it.
 type SendQueues struct {

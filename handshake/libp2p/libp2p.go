@@ -59,6 +59,9 @@ func New(cfg Config) (*Wire, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Lanes.Logger, cfg.Lanes.Single = cfg.Logger, cometName
+	if cfg.Lanes.Shared == nil {
+		cfg.Lanes.Shared = &muxer.SharedPartial{}
+	}
 	w := &Wire{cfg: cfg}
 	for _, s := range cfg.Securities {
 		w.securities = append(w.securities, s.Protocol())

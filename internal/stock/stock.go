@@ -53,7 +53,7 @@ func resetKey(id handshake.Identity) (*[32]byte, error) {
 
 // Comet builds CometBFT's wire: SecretConnection, then MConnection with the settings cfg.
 func Comet(cfg mconn.Config, id handshake.Identity, log *slog.Logger) (*comet.Wire[*secretconn.Conn], error) {
-	cfg.Logger = log
+	cfg.Logger, cfg.Shared = log, &muxer.SharedPartial{}
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}

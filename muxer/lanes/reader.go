@@ -66,6 +66,7 @@ func (s *Session) readLane(i int, in *stream) {
 	r := &reader{s: s, l: l}
 	cut := r.run(in)
 	r.release()
+	s.partial.Release(r.claimed)
 	s.mu.Lock()
 	l.in = false // the remote may open another one
 	s.cut = s.cut || cut
@@ -204,8 +205,8 @@ func (r *reader) grow(n int) error {
 		return nil
 	}
 	size := min(max(need, 2*had, exactAlloc, r.hint), r.length)
-	cost := muxer.BufferSize(size) + muxer.MessageOverhead
-	if err := r.s.claim(cost - r.claimed); err != nil {
+	cost := muxer.BufferSize(size)
+	if err := r.s.partial.Claim(cost - r.claimed); err != nil {
 		return err
 	}
 	r.claimed = cost
@@ -221,7 +222,7 @@ func (r *reader) finish() error {
 		return nil
 	}
 	data := r.buf
-	r.s.unclaim(r.claimed)
+	r.s.partial.Release(r.claimed)
 	r.inside, r.buf, r.claimed, r.hint = false, nil, 0, 0
 	if len(data) >= exactAlloc {
 		r.hint = min(len(data), hintMax)
@@ -267,25 +268,4 @@ func (s *Session) deliver(l *lane, msgs []muxer.Message) error {
 		return err
 	}
 	return nil
-}
-
-// claim counts memory of unfinished messages.
-func (s *Session) claim(n int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.partial+n > s.cfg.MaxPartial {
-		return &muxer.CloseError{Code: muxer.CodeMessageTooBig,
-			Reason: fmt.Sprintf("unfinished messages hold more than %d bytes", s.cfg.MaxPartial)}
-	}
-	s.partial += n
-	return nil
-}
-
-func (s *Session) unclaim(n int) {
-	if n == 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.partial -= n
 }

@@ -48,15 +48,15 @@ func FuzzLaneFrames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, sent []byte, piece int) {
 		const most = 1 << 16
 		k := &keeper{}
-		s := &Session{cfg: Config{MaxPartial: 2 * most}, handler: k, ctx: context.Background()}
+		s := &Session{partial: muxer.Partial{Limit: 2 * most}, handler: k, ctx: context.Background()}
 		r := &reader{s: s, l: &lane{Channel: muxer.Channel{MaxMessage: most}}}
 		in := &pieces{sent, max(piece, 1)}
 		var err, broken error
 		for err == nil && broken == nil {
 			err, broken = r.read(in)
 		}
-		if held := cap(r.buf); s.partial != r.claimed || s.partial < held || held > most {
-			t.Fatalf("%d bytes are counted, %d are held", s.partial, held)
+		if held := cap(r.buf); s.partial.Used() != r.claimed || s.partial.Used() < held || held > most {
+			t.Fatalf("%d bytes are counted, %d are held", s.partial.Used(), held)
 		}
 		plain := bytes.NewReader(sent)
 		for i, m := range k.msgs {

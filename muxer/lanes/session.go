@@ -57,7 +57,9 @@ type Config struct {
 	// MaxPartial is how much memory the remote's unfinished messages may hold, in all channels together; 0 means 32 MiB
 	// more than the largest MaxMessage.
 	MaxPartial int
-	Logger     *slog.Logger // nil discards
+	// Shared, if set, bounds that memory over many sessions.
+	Shared *muxer.SharedPartial
+	Logger *slog.Logger // nil discards
 }
 
 // Session is a session over streams. It implements muxer.Session.
@@ -76,6 +78,7 @@ type Session struct {
 	over     chan struct{}      // closed when the remote sends no more
 	flushed  chan struct{}      // closed when nothing is queued, after Close
 
+	partial muxer.Partial  // memory of unfinished messages
 	reading sync.WaitGroup // goroutines that read what the remote has sent
 	wg      sync.WaitGroup // all goroutines
 
@@ -91,7 +94,6 @@ type Session struct {
 	accepted bool  // the remote has accepted the link
 	running  bool  // Run was called
 	naming   int   // streams of the remote whose protocol is not agreed on
-	partial  int   // memory that unfinished messages hold
 	cut      bool  // the connection ended inside a message
 	err      error // why the session ends
 	input    error // why the remote sends no more
@@ -173,8 +175,9 @@ func (s *Session) SetChannels(channels []muxer.Channel, singly ...byte) error {
 		weights[i] = c.Priority
 		largest = max(largest, c.MaxMessage)
 	}
-	if s.cfg.MaxPartial == 0 {
-		s.cfg.MaxPartial = largest + partialReserve
+	s.partial.Limit, s.partial.Shared = s.cfg.MaxPartial, s.cfg.Shared
+	if s.partial.Limit == 0 {
+		s.partial.Limit = largest + partialReserve
 	}
 	s.lanes, s.queues, s.fair = lanes, queues, muxer.NewFair(weights)
 	s.singles.init(lanes, weights)

@@ -154,7 +154,7 @@ func (s *Session) readSingle(i int, st *stream) {
 	}
 	l := &s.lanes[i]
 	data, claimed, err := s.receive(l, singleReader{st})
-	defer func() { s.unclaim(claimed) }()
+	defer func() { s.partial.Release(claimed) }()
 	if err == nil && len(st.ahead) > 0 {
 		err = errBehind
 	}
@@ -205,8 +205,8 @@ func (s *Session) receive(l *lane, r singleReader) (data []byte, claimed int, er
 	for len(data) < int(length) {
 		if len(data) == cap(data) {
 			size := min(max(2*cap(data), exactAlloc), int(length))
-			cost := muxer.BufferSize(size) + muxer.MessageOverhead
-			if err := s.claim(cost - claimed); err != nil {
+			cost := muxer.BufferSize(size)
+			if err := s.partial.Claim(cost - claimed); err != nil {
 				return nil, claimed, err
 			}
 			claimed = cost

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"math"
 	"time"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
 // Defaults of Config's zero fields. Those that a remote can notice are CometBFT's (p2p/conn/connection.go).
@@ -31,6 +33,8 @@ type Config struct {
 	// MaxPartial is how many bytes the remote's unfinished messages may hold, in all channels together; a remote that needs more
 	// is disconnected. 0 means 32 MiB more than the largest MaxMessage.
 	MaxPartial int
+	// Shared, if set, bounds that memory over many sessions.
+	Shared *muxer.SharedPartial `toml:"-"`
 
 	// PingInterval is the time between our pings, and PongTimeout how long the remote may stay silent after one.
 	PingInterval, PongTimeout time.Duration

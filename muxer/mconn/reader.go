@@ -249,7 +249,7 @@ func (s *Session) endPacket() {
 		return
 	}
 	data := c.buf
-	s.partial.Add(-int64(cap(data)))
+	s.partial.Release(cap(data))
 	c.buf = nil
 	if spare := cap(data) - len(data); spare > len(data)/4 {
 		// The inboxes count bytes, not what stands behind them unused.
@@ -280,7 +280,7 @@ func (s *Session) grow(c *inbound, n int) error {
 		size = max(size, c.hint, min(4*whole, exactAlloc))
 	}
 	size = muxer.BufferSize(min(size, c.max))
-	if err := s.claim(size - had); err != nil {
+	if err := s.partial.Claim(size - had); err != nil {
 		return err
 	}
 	old := c.buf
@@ -289,21 +289,12 @@ func (s *Session) grow(c *inbound, n int) error {
 	return nil
 }
 
-// claim counts memory for unfinished messages.
-func (s *Session) claim(n int) error {
-	if held := s.partial.Add(int64(n)); held > int64(s.cfg.MaxPartial) {
-		s.partial.Add(-int64(n))
-		return &muxer.CloseError{Code: muxer.CodeMessageTooBig, Reason: fmt.Sprintf("unfinished messages hold more than %d bytes", s.cfg.MaxPartial)}
-	}
-	return nil
-}
-
 // receiveBody collects a packet of unusual form.
 func (s *Session) receiveBody(p []byte) error {
 	r := &s.read
 	had := cap(r.body)
 	r.body = append(r.body, p...)
-	if err := s.claim(cap(r.body) - had); err != nil {
+	if err := s.partial.Claim(cap(r.body) - had); err != nil {
 		return err
 	}
 	if r.bodyLeft -= len(p); r.bodyLeft > 0 {
@@ -311,7 +302,7 @@ func (s *Session) receiveBody(p []byte) error {
 	}
 	body := r.body
 	r.body = nil
-	defer s.partial.Add(-int64(cap(body)))
+	defer s.partial.Release(cap(body))
 	h, data, err := decodePacket(body)
 	if err != nil {
 		return protocolError(err)

@@ -31,7 +31,8 @@ type Session struct {
 	ctx   context.Context    // ends with the session; what Deliver and the rate limits wait on
 	stop  context.CancelFunc // ends ctx
 
-	read reader // the reader's own
+	partial muxer.Partial // memory of unfinished messages
+	read    reader        // the reader's own
 
 	mu      sync.Mutex // guards what follows
 	queues  *muxer.SendQueues
@@ -55,7 +56,6 @@ type Session struct {
 	sentBytes, receivedBytes       atomic.Uint64
 	sentMessages, receivedMessages atomic.Uint64
 	rtt                            atomic.Int64
-	partial                        atomic.Int64
 }
 
 var _ muxer.Session = (*Session)(nil)
@@ -80,6 +80,7 @@ func New(conn Conn, side muxer.Side, channels []muxer.Channel, cfg Config) (*Ses
 		return nil, err
 	}
 	s.cfg = cfg.withDefaults(largest)
+	s.partial.Limit, s.partial.Shared = s.cfg.MaxPartial, s.cfg.Shared
 	s.fair = muxer.NewFair(weights)
 	s.wake.L = &s.mu
 	s.ctx, s.stop = context.WithCancel(context.Background())
@@ -135,6 +136,7 @@ func (s *Session) launch(ctx context.Context, h muxer.Handler) (finish func() er
 		if !unhook() {
 			<-cancelled
 		}
+		s.partial.Release(s.partial.Used())
 		s.alive.stop()
 		s.mu.Lock()
 		if s.grace != nil {
@@ -282,7 +284,7 @@ func (s *Session) Stats() muxer.Stats {
 }
 
 // PartialBytes is how much memory the remote's unfinished messages hold. It is at most Config.MaxPartial.
-func (s *Session) PartialBytes() int { return int(s.partial.Load()) }
+func (s *Session) PartialBytes() int { return s.partial.Used() }
 
 // now is a moment on the session's own clock; never 0.
 func (s *Session) now() int64 { return int64(time.Since(s.epoch)) + 1 }
