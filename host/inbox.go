@@ -9,9 +9,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// inbox holds the messages that one peer has sent on one channel and that the service has not received yet. It belongs to its
-// channel and is guarded by Channel.mu. It outlives a link: what a peer sent before it hung up is still received, and a peer that
-// reconnects goes on filling the same inbox, so reconnecting buys no memory.
+// inbox holds the messages that one peer has sent on one channel and that the service has not received yet. It belongs
+// to its channel and is guarded by Channel.mu. It outlives a link: what a peer sent before it hung up is still
+// received, and a peer that reconnects goes on filling the same inbox, so reconnecting buys no memory.
 type inbox struct {
 	peer   transport.NodeID
 	queue  [][]byte // queue[head:] waits
@@ -21,14 +21,16 @@ type inbox struct {
 	listed bool // in Channel.ready
 
 	dropped uint64
-	// link is the one that fills it now: its excess counts what is beyond the channel's ReceiveQueue. nil after the link has gone.
+	// link is the one that fills it now: its excess counts what is beyond the channel's ReceiveQueue. nil after the
+	// link has gone.
 	link *link
 }
 
 func (ib *inbox) empty() bool { return ib.head == len(ib.queue) }
 
 func (ib *inbox) push(msg []byte) {
-	if len(ib.queue) == cap(ib.queue) && ib.head > 0 && ib.head >= len(ib.queue)/2 { // reuse the front before growing, where that moves little
+	// reuse the front before growing, where that moves little
+	if len(ib.queue) == cap(ib.queue) && ib.head > 0 && ib.head >= len(ib.queue)/2 {
 		n := copy(ib.queue, ib.queue[ib.head:])
 		clear(ib.queue[n:])
 		ib.queue, ib.head = ib.queue[:n], 0
@@ -55,7 +57,8 @@ func (ib *inbox) pop() []byte {
 	return msg
 }
 
-// cost is what a waiting message counts against a budget: the memory that it holds, so that empty messages are not free.
+// cost is what a waiting message counts against a budget: the memory that it holds, so that empty messages are not
+// free.
 func cost(msg []byte) int64 { return int64(cap(msg)) + muxer.MessageOverhead }
 
 // over is by how much the inbox is beyond its channel's budget. An inbox with one message is never over.
@@ -66,8 +69,8 @@ func (ib *inbox) over(budget int64) int64 {
 	return ib.bytes - budget
 }
 
-// fillBy makes l the link whose excess counts what is beyond the budget. While a duplicate is under way a peer has two links that fill one
-// inbox by turns.
+// fillBy makes l the link whose excess counts what is beyond the budget. While a duplicate is under way a peer has two
+// links that fill one inbox by turns.
 func (ib *inbox) fillBy(l *link, budget int64) {
 	if ib.link == l {
 		return
@@ -80,8 +83,8 @@ func (ib *inbox) fillBy(l *link, budget int64) {
 	l.excess.Add(over)
 }
 
-// deliver puts messages of one channel into the peer's inbox. It returns how many it took: fewer than all if budgets are
-// spent and the caller has to wait. An error ends the link.
+// deliver puts messages of one channel into the peer's inbox. It returns how many it took: fewer than all if budgets
+// are spent and the caller has to wait. An error ends the link.
 func (c *Channel) deliver(l *link, msgs []muxer.Message) (taken int, err error) {
 	c.mu.Lock()
 	if c.down {
@@ -130,8 +133,8 @@ const (
 	nodeFull     // the node has spent the budget of all inboxes
 )
 
-// fit says whether there is room for a message, and then charges the link for what is beyond the inbox's budget. An empty
-// inbox has room. held is what the inbox has charged to the node's budget. c.mu is held.
+// fit says whether there is room for a message, and then charges the link for what is beyond the inbox's budget. An
+// empty inbox has room. held is what the inbox has charged to the node's budget. c.mu is held.
 func (c *Channel) fit(l *link, ib *inbox, held int64, msg []byte) fit {
 	switch need := c.need(ib, msg); {
 	case ib.empty():
@@ -309,8 +312,8 @@ func (p *pauses) resume() {
 	}
 }
 
-// Deliver implements muxer.Handler: it moves what the session read into the inboxes, and waits, so that the session reads
-// no more, while the budgets of a channel whose policy is Block are spent.
+// Deliver implements muxer.Handler: it moves what the session read into the inboxes, and waits, so that the session
+// reads no more, while the budgets of a channel whose policy is Block are spent.
 func (l *link) Deliver(ctx context.Context, msgs []muxer.Message) error {
 	for len(msgs) > 0 {
 		n := 1

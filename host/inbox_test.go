@@ -63,8 +63,9 @@ func (m *inboxModel) over(c, p int) int64 {
 	return max(n-int64(m.channels[c].desc.ReceiveQueue), 0)
 }
 
-// fits says whether a message should be taken: an empty inbox takes anything; else the node's memory must hold it, and what is beyond the budgets of the
-// inboxes that this link fills must fit the reserve. used is the memory that is counted.
+// fits says whether a message should be taken: an empty inbox takes anything; else the node's memory must hold it, and
+// what is beyond the budgets of the inboxes that this link fills must fit the reserve. used is the memory that is
+// counted.
 func (m *inboxModel) fits(c, p int, l *link, used int64, msg []byte) bool {
 	if len(m.waiting[c][p]) == 0 {
 		return true
@@ -99,7 +100,8 @@ func (m *inboxModel) deliver() {
 	var msgs []muxer.Message
 	for range rapid.IntRange(1, 5).Draw(m.t, "count") {
 		m.next++
-		msgs = append(msgs, muxer.Message{Channel: m.channels[c].desc.ID, Data: serial(m.next, rapid.IntRange(8, 3000).Draw(m.t, "size"))})
+		msgs = append(msgs, muxer.Message{Channel: m.channels[c].desc.ID,
+			Data: serial(m.next, rapid.IntRange(8, 3000).Draw(m.t, "size"))})
 	}
 	ch := m.channels[c]
 	roomy := ch.hasRoom(l, msgs[0].Data)
@@ -116,7 +118,8 @@ func (m *inboxModel) deliver() {
 			m.waiting[c][p] = append(m.waiting[c][p], msg.Data)
 			used += cost(msg.Data)
 		case ch.desc.Overflow == muxer.Drop && i >= taken, ch.desc.Overflow == muxer.Block && i < taken:
-			m.t.Fatalf("%v: message %d of %d does not fit, and %d were taken: %v", ch.desc.Overflow, i, len(msgs), taken, err)
+			m.t.Fatalf("%v: message %d of %d does not fit, and %d were taken: %v", ch.desc.Overflow, i, len(msgs),
+				taken, err)
 		case ch.desc.Overflow == muxer.Block:
 			if err != nil {
 				m.t.Fatalf("block: %v", err)
@@ -193,7 +196,8 @@ func (m *inboxModel) check(t *rapid.T) {
 	for _, c := range m.channels {
 		freed += c.freed
 	}
-	if used, held := m.h.memory.used.Load(), m.held(); used != held+freed || freed < 0 || freed > int64(len(m.channels))*releaseStep {
+	if used, held := m.h.memory.used.Load(), m.held(); used != held+freed || freed < 0 ||
+		freed > int64(len(m.channels))*releaseStep {
 		t.Fatalf("%d bytes are counted, %d wait, %d are not given back yet", used, held, freed)
 	}
 	for p := range m.links {
@@ -228,15 +232,18 @@ func (m *inboxModel) check(t *rapid.T) {
 	}
 }
 
-// Random deliveries, receives, links that come, overlap and go, on channels of every policy: the inboxes do what the simple model does, after each step.
+// Random deliveries, receives, links that come, overlap and go, on channels of every policy: the inboxes do what the
+// simple model does, after each step.
 func TestInboxesDoWhatTheModelDoes(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		cfg := testConfig()
 		cfg.Limits.PeerOverflow = int64(rapid.IntRange(1, 8000).Draw(rt, "overflow"))
 		cfg.Limits.MessageMemory = int64(rapid.IntRange(5000, 100_000).Draw(rt, "memory"))
 		queue := func() int { return rapid.IntRange(100, 6000).Draw(rt, "queue") }
-		h, channels := newTestHost(t, cfg, muxer.Channel{ID: 1, ReceiveQueue: queue()}, muxer.Channel{ID: 2, ReceiveQueue: queue(), Overflow: muxer.Drop},
-			muxer.Channel{ID: 3, ReceiveQueue: queue(), Overflow: muxer.Disconnect}, muxer.Channel{ID: 4, ReceiveQueue: queue()})
+		h, channels := newTestHost(t, cfg, muxer.Channel{ID: 1, ReceiveQueue: queue()},
+			muxer.Channel{ID: 2, ReceiveQueue: queue(), Overflow: muxer.Drop},
+			muxer.Channel{ID: 3, ReceiveQueue: queue(), Overflow: muxer.Disconnect},
+			muxer.Channel{ID: 4, ReceiveQueue: queue()})
 		const peers = 4
 		m := &inboxModel{t: rt, h: h, channels: channels, links: make([]*link, peers), old: make([]*link, peers)}
 		for range channels {
@@ -244,9 +251,18 @@ func TestInboxesDoWhatTheModelDoes(t *testing.T) {
 			m.patience = append(m.patience, make([]int, peers))
 		}
 		rt.Repeat(map[string]func(*rapid.T){
-			"deliver": func(t *rapid.T) { m.t = t; m.deliver() }, "deliver too": func(t *rapid.T) { m.t = t; m.deliver() },
-			"receive": func(t *rapid.T) { m.t = t; m.receive() }, "receive too": func(t *rapid.T) { m.t = t; m.receive() },
-			"connect": func(t *rapid.T) { m.t = t; m.connect() }, "disconnect": func(t *rapid.T) { m.t = t; m.disconnect() },
+			"deliver": func(t *rapid.T) { m.t = t; m.deliver() }, "deliver too": func(t *rapid.T) {
+				m.t = t
+				m.deliver()
+			},
+			"receive": func(t *rapid.T) { m.t = t; m.receive() }, "receive too": func(t *rapid.T) {
+				m.t = t
+				m.receive()
+			},
+			"connect": func(t *rapid.T) { m.t = t; m.connect() }, "disconnect": func(t *rapid.T) {
+				m.t = t
+				m.disconnect()
+			},
 			"": m.check,
 		})
 		for c, ch := range channels { // all is received in the end
@@ -269,14 +285,15 @@ func TestInboxesDoWhatTheModelDoes(t *testing.T) {
 	})
 }
 
-// Many links deliver, pause and are resumed, and several receivers receive, all at once, with budgets so small that they are always spent: nothing is lost,
-// nobody is left waiting, and all counters return to zero.
+// Many links deliver, pause and are resumed, and several receivers receive, all at once, with budgets so small that
+// they are always spent: nothing is lost, nobody is left waiting, and all counters return to zero.
 func TestInboxesUnderConcurrentUse(t *testing.T) {
 	for _, receivers := range []int{1, 4} {
 		t.Run(fmt.Sprintf("%d receivers", receivers), func(t *testing.T) {
 			cfg := testConfig()
 			cfg.Limits.PeerOverflow, cfg.Limits.MessageMemory = 2000, 20_000
-			h, channels := newTestHost(t, cfg, muxer.Channel{ID: 1, ReceiveQueue: 1000}, muxer.Channel{ID: 2, ReceiveQueue: 3000})
+			h, channels := newTestHost(t, cfg, muxer.Channel{ID: 1, ReceiveQueue: 1000},
+				muxer.Channel{ID: 2, ReceiveQueue: 3000})
 			const peers, each = 8, 2000
 			var links []*link
 			var senders, takers sync.WaitGroup
@@ -366,8 +383,8 @@ func TestInboxesUnderConcurrentUse(t *testing.T) {
 	}
 }
 
-// Tiny messages, of which a remote can send millions, do not hold more memory than the budgets allow: the heap grows by no
-// more than these, and an empty message counts.
+// Tiny messages, of which a remote can send millions, do not hold more memory than the budgets allow: the heap grows by
+// no more than these, and an empty message counts.
 func TestTinyMessagesAreCharged(t *testing.T) {
 	const queue, overflow = 8 << 20, 4 << 20
 	for name, size := range map[string]int{"empty": 0, "one byte": 1, "20 bytes": 20} {

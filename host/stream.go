@@ -16,15 +16,18 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// ErrNoStreams says that the wire of the link to a peer carries messages only (comet), so that no stream can be opened to it.
+// ErrNoStreams says that the wire of the link to a peer carries messages only (comet), so that no stream can be opened
+// to it.
 var ErrNoStreams = muxer.ErrNoStreams
 
-// StreamHandler serves one stream that a peer has opened. It has a goroutine of its own. ctx ends with the link, and the stream is reset then. The stream is closed
-// when the handler returns: what was written still arrives. A handler that panics takes only its stream down, with the stack logged.
+// StreamHandler serves one stream that a peer has opened. It has a goroutine of its own. ctx ends with the link, and
+// the stream is reset then. The stream is closed when the handler returns: what was written still arrives. A handler
+// that panics takes only its stream down, with the stack logged.
 type StreamHandler func(ctx context.Context, from transport.NodeID, s muxer.Stream)
 
 const (
-	// maxStreamHandlers and maxProtocolName bound what we tell every peer about our protocols: identify has to fit into 4 KiB.
+	// maxStreamHandlers and maxProtocolName bound what we tell every peer about our protocols: identify has to fit into
+	// 4 KiB.
 	maxStreamHandlers = 64
 	maxProtocolName   = 128 // bytes
 )
@@ -71,9 +74,10 @@ func (t *streamTable) all() []*streamService {
 	return slices.Collect(maps.Values(t.services))
 }
 
-// HandleStream lets handler serve the streams of a protocol that peers open, such as "/echo/1.0.0", before Run or while the host runs; in the second case connected peers
-// are told, where their wire can. A peer may have Limits.ProtocolStreams of them open at once, and Limits.PeerStreams of all protocols; further ones are
-// reset. It fails for a name that is taken, by another handler or a channel, and for one that no peer could be told.
+// HandleStream lets handler serve the streams of a protocol that peers open, such as "/echo/1.0.0", before Run or while
+// the host runs; in the second case connected peers are told, where their wire can. A peer may have
+// Limits.ProtocolStreams of them open at once, and Limits.PeerStreams of all protocols; further ones are reset. It
+// fails for a name that is taken, by another handler or a channel, and for one that no peer could be told.
 func (h *Host) HandleStream(protocol string, handler StreamHandler) error {
 	switch {
 	case handler == nil:
@@ -108,7 +112,8 @@ func (h *Host) HandleStream(protocol string, handler StreamHandler) error {
 	return nil
 }
 
-// RemoveStreamHandler takes no more streams of a protocol. Those that are open go on. False says that there was no handler.
+// RemoveStreamHandler takes no more streams of a protocol. Those that are open go on. False says that there was no
+// handler.
 func (h *Host) RemoveStreamHandler(protocol string) bool {
 	t := &h.streams
 	t.mu.Lock()
@@ -134,9 +139,9 @@ func (h *Host) channelNamed(name string) *Channel {
 	return nil
 }
 
-// OpenStream opens a stream to a connected peer and offers it protocols in order. It returns before the peer has chosen, as
-// muxer.Session.OpenStream does. The caller closes or resets the stream; it ends with the link. Errors: ErrNotConnected,
-// ErrNoStreams, ctx's, or why the link ended.
+// OpenStream opens a stream to a connected peer and offers it protocols in order. It returns before the peer has
+// chosen, as muxer.Session.OpenStream does. The caller closes or resets the stream; it ends with the link. Errors:
+// ErrNotConnected, ErrNoStreams, ctx's, or why the link ended.
 func (h *Host) OpenStream(ctx context.Context, to transport.NodeID, protocols ...string) (muxer.Stream, error) {
 	l := h.linkTo(to)
 	if l == nil {
@@ -195,7 +200,8 @@ func (l *link) ServeStream(ctx context.Context, s muxer.Stream) {
 	}
 	if limit := l.streams.take(service, &h.cfg.Limits); limit != "" {
 		service.refused.Add(1)
-		h.log.Debug("a stream too many", slog.String("peer", string(l.peer)), slog.String("protocol", s.Protocol()), slog.String("limit", limit))
+		h.log.Debug("a stream too many", slog.String("peer", string(l.peer)), slog.String("protocol", s.Protocol()),
+			slog.String("limit", limit))
 		_ = s.Reset(muxer.CodeTooManyStarts)
 		return
 	}
@@ -203,7 +209,8 @@ func (l *link) ServeStream(ctx context.Context, s muxer.Stream) {
 	service.open.Add(1)
 	defer func() {
 		if p := recover(); p != nil {
-			h.log.Error("the handler of a stream panicked", slog.String("protocol", s.Protocol()), slog.String("peer", string(l.peer)),
+			h.log.Error("the handler of a stream panicked", slog.String("protocol", s.Protocol()),
+				slog.String("peer", string(l.peer)),
 				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 			_ = s.Reset(muxer.CodeUnknown)
 		}

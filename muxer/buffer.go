@@ -6,8 +6,9 @@ import (
 	"unsafe"
 )
 
-// Buffers of received messages can be used again: a session takes them with NewBuffer, and a service that has done with a message may give its memory
-// back with FreeBuffer (host.Envelope.Release does). Nobody has to: what is not given back is collected like any other memory.
+// Buffers of received messages can be used again: a session takes them with NewBuffer, and a service that has done with
+// a message may give its memory back with FreeBuffer (host.Envelope.Release does). Nobody has to: what is not given
+// back is collected like any other memory.
 
 const (
 	minPooled  = 512     // bytes; smaller buffers cost the allocator less than a pool costs us
@@ -50,7 +51,8 @@ func NewBuffer(n int) []byte {
 	return make([]byte, size)[:n]
 }
 
-// FreeBuffer gives back memory that nobody uses any more, be it from NewBuffer or not. b must begin where its memory does: it is not a part of another slice.
+// FreeBuffer gives back memory that nobody uses any more, be it from NewBuffer or not. b must begin where its memory
+// does: it is not a part of another slice.
 func FreeBuffer(b []byte) {
 	n := cap(b)
 	if n < minPooled || n > maxPooled {

@@ -2,7 +2,8 @@ package muxer
 
 import "testing"
 
-// Every size gets a buffer that holds it and is at most a quarter larger, and a buffer that was given back goes to requests that it holds only.
+// Every size gets a buffer that holds it and is at most a quarter larger, and a buffer that was given back goes to
+// requests that it holds only.
 func TestBufferClasses(t *testing.T) {
 	last := -1
 	for n := minPooled; n <= maxPooled; n++ {

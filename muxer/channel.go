@@ -65,7 +65,8 @@ func (c Channel) Validate() error {
 	case c.Priority < 1 || c.Priority > 1000:
 		return fmt.Errorf("channel 0x%02x: priority %d is not in 1 to 1000", c.ID, c.Priority)
 	case c.MaxMessage < 1 || c.MaxMessage > maxAllowedMessage:
-		return fmt.Errorf("channel 0x%02x: max message of %d bytes is not in 1 to %d", c.ID, c.MaxMessage, maxAllowedMessage)
+		return fmt.Errorf("channel 0x%02x: max message of %d bytes is not in 1 to %d", c.ID, c.MaxMessage,
+			maxAllowedMessage)
 	case c.SendQueue < 1 || c.ReceiveQueue < 1:
 		return fmt.Errorf("channel 0x%02x: queue budgets must be positive", c.ID)
 	case c.Overflow > Disconnect:

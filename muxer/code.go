@@ -5,8 +5,8 @@ import (
 	"net"
 )
 
-// Code says why a link ended or was refused. Its number travels on wires that can carry one (the hello and the close frame
-// between Switchyard nodes), so numbers are never reused.
+// Code says why a link ended or was refused. Its number travels on wires that can carry one (the hello and the close
+// frame between Switchyard nodes), so numbers are never reused.
 type Code uint16
 
 const (
@@ -37,8 +37,10 @@ const (
 	CodeInquiryDone   Code = 24 // the visit was only an inquiry (a seed answered, a crawler has what it wanted)
 )
 
-var codeNames = [...]string{"unknown", "shutting-down", "requested", "too-many-peers", "duplicate", "banned", "wrong-network", "wrong-id",
-	"self", "incompatible", "protocol-error", "auth-failed", "invalid-info", "timeout", "idle", "too-many-handshakes", "filtered", "evicted",
+var codeNames = [...]string{"unknown", "shutting-down", "requested", "too-many-peers", "duplicate", "banned",
+	"wrong-network", "wrong-id",
+	"self", "incompatible", "protocol-error", "auth-failed", "invalid-info", "timeout", "idle", "too-many-handshakes",
+	"filtered", "evicted",
 	"message-too-big", "overflow", "misbehaved", "transport", "remote-closed", "wrong-channel", "inquiry-done"}
 
 func (c Code) String() string {
@@ -48,11 +50,12 @@ func (c Code) String() string {
 	return fmt.Sprintf("code-%d", uint16(c))
 }
 
-// Orderly says that a session which ends with this code first sends what is queued: the remote has done nothing wrong, and
-// the connection works.
+// Orderly says that a session which ends with this code first sends what is queued: the remote has done nothing wrong,
+// and the connection works.
 func (c Code) Orderly() bool {
 	switch c {
-	case CodeShuttingDown, CodeRequested, CodeTooManyPeers, CodeDuplicate, CodeSelf, CodeFiltered, CodeEvicted, CodeInquiryDone:
+	case CodeShuttingDown, CodeRequested, CodeTooManyPeers, CodeDuplicate, CodeSelf, CodeFiltered, CodeEvicted,
+		CodeInquiryDone:
 		return true
 	}
 	return false

@@ -1,19 +1,19 @@
 package muxer
 
-// fairUnit is the virtual time that one byte of a lane with weight 1 takes. It is larger than the largest weight, so that a
-// byte always counts.
+// fairUnit is the virtual time that one byte of a lane with weight 1 takes. It is larger than the largest weight, so
+// that a byte always counts.
 const fairUnit = 1 << 16
 
-// staleLead is the largest lead over the present that a lane can really have (2^40 / fairUnit = 16 MiB at weight 1 in one
-// Spent). A larger one is left over from before the clock wrapped around.
+// staleLead is the largest lead over the present that a lane can really have (2^40 / fairUnit = 16 MiB at weight 1 in
+// one Spent). A larger one is left over from before the clock wrapped around.
 const staleLead = 1 << 40
 
-// Fair decides which lane of a connection sends next. Each lane that has something to send gets bytes in proportion to its weight
-// (start-time fair queueing: the lane that is furthest behind in virtual time goes first). A lane that was idle
-// starts at the present: it saves up no credit, so it can never lock the others out, and no waiting lane starves.
+// Fair decides which lane of a connection sends next. Each lane that has something to send gets bytes in proportion to
+// its weight (start-time fair queueing: the lane that is furthest behind in virtual time goes first). A lane that was
+// idle starts at the present: it saves up no credit, so it can never lock the others out, and no waiting lane starves.
 //
-// Lanes are numbered from 0. A Fair costs O(log lanes) a decision and allocates only in NewFair. It is not safe for concurrent
-// use: its owner has a mutex.
+// Lanes are numbered from 0. A Fair costs O(log lanes) a decision and allocates only in NewFair. It is not safe for
+// concurrent use: its owner has a mutex.
 type Fair struct {
 	now    uint64 // virtual time; wraps around
 	weight []uint32
@@ -54,7 +54,8 @@ func (f *Fair) Add(lane int) {
 	f.up(len(f.queue) - 1)
 }
 
-// Next is the lane that sends next, or -1 when none has anything to send. The lane stays at its place until Spent or Remove.
+// Next is the lane that sends next, or -1 when none has anything to send. The lane stays at its place until Spent or
+// Remove.
 func (f *Fair) Next() int {
 	if len(f.queue) == 0 {
 		return -1

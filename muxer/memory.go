@@ -12,8 +12,8 @@ const (
 	partialDue = 1 << 20
 )
 
-// MessageOverhead is what a waiting message counts against a budget beside the capacity of its buffer: a slice header in
-// an array that has grown to twice its need (48 bytes), and what the allocator rounds up. So a peer that sends empty
+// MessageOverhead is what a waiting message counts against a budget beside the capacity of its buffer: a slice header
+// in an array that has grown to twice its need (48 bytes), and what the allocator rounds up. So a peer that sends empty
 // messages, or millions of one byte, fills a budget before it fills the memory.
 const MessageOverhead = 64
 
@@ -27,8 +27,8 @@ type SharedPartial struct {
 // Used returns how many bytes are held.
 func (s *SharedPartial) Used() int64 { return s.used.Load() }
 
-// Partial is the memory that the messages which a session is receiving hold: the capacity of their buffers. Methods may be
-// called concurrently.
+// Partial is the memory that the messages which a session is receiving hold: the capacity of their buffers. Methods may
+// be called concurrently.
 type Partial struct {
 	Limit  int // bytes
 	Shared *SharedPartial

@@ -33,11 +33,11 @@ type Message struct {
 
 // Handler takes what a session receives. The session calls it, from Run until Run returns.
 type Handler interface {
-	// Established says that the remote has accepted the link. It is called once, before anything is delivered or served,
-	// and must not block.
+	// Established says that the remote has accepted the link. It is called once, before anything is delivered or
+	// served, and must not block.
 	Established()
-	// Deliver takes whole messages, in the order in which they arrived. Their Data belongs to the handler; msgs does not,
-	// and is reused. Calls for one channel are serial. Where the wire has streams, calls for several channels are
+	// Deliver takes whole messages, in the order in which they arrived. Their Data belongs to the handler; msgs does
+	// not, and is reused. Calls for one channel are serial. Where the wire has streams, calls for several channels are
 	// concurrent, and each is about one channel.
 	//
 	// Deliver may block, which is how backpressure reaches the remote: on a wire with streams it holds up its channel
@@ -59,13 +59,14 @@ type Session interface {
 	Run(context.Context, Handler) error
 	// Send queues msg on a channel and waits while the channel's send queue is full. The session keeps msg without
 	// copying it: the caller must not change it afterwards, so that a broadcast can share one buffer. A nil error says
-	// that msg is queued, not that it arrived. Other errors: ErrMessageTooLarge, ErrUnknownChannel, why the session ended.
+	// that msg is queued, not that it arrived. Other errors: ErrMessageTooLarge, ErrUnknownChannel, why the session
+	// ended.
 	Send(ctx context.Context, channel byte, msg []byte) error
 	// TrySend is Send that never waits. It reports whether msg was queued.
 	TrySend(channel byte, msg []byte) bool
 	// OpenStream opens a byte stream and offers protocols in order. It returns before the remote has chosen: the first
-	// Read, or Protocol, waits for that, and with several protocols so does the first Write. The error is ErrNoStreams on
-	// a wire without streams.
+	// Read, or Protocol, waits for that, and with several protocols so does the first Write. The error is ErrNoStreams
+	// on a wire without streams.
 	OpenStream(ctx context.Context, protocols ...string) (Stream, error)
 	// Ping measures a round trip with the wire's own keep-alive.
 	Ping(context.Context) (time.Duration, error)
@@ -79,8 +80,8 @@ type Session interface {
 
 // Stream is a byte stream with a protocol. Reads and writes may be concurrent.
 type Stream interface {
-	// Read waits for the remote's choice of a protocol before all else, and a Read of no bytes for nothing but that. The
-	// error wraps ErrUnknownProtocol if the remote takes none of the offered ones.
+	// Read waits for the remote's choice of a protocol before all else, and a Read of no bytes for nothing but that.
+	// The error wraps ErrUnknownProtocol if the remote takes none of the offered ones.
 	io.Reader
 	io.Writer
 	// Protocol returns the protocol that both ends agreed on. It waits for the remote's choice; "" if there is none.

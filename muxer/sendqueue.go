@@ -52,7 +52,8 @@ func (q *SendQueues) check(channel byte, msg []byte) (int, error) {
 		return 0, fmt.Errorf("channel 0x%02x: %w", channel, ErrUnknownChannel)
 	}
 	if limit := q.queues[i].maxMessage; len(msg) > limit {
-		return 0, fmt.Errorf("%d bytes on channel 0x%02x, which takes %d: %w", len(msg), channel, limit, ErrMessageTooLarge)
+		return 0, fmt.Errorf("%d bytes on channel 0x%02x, which takes %d: %w", len(msg), channel, limit,
+			ErrMessageTooLarge)
 	}
 	return i, nil
 }

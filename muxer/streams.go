@@ -21,19 +21,19 @@ type StreamMuxer interface {
 type Streams interface {
 	// Open opens a stream. It waits while too many earlier ones are unknown to the remote.
 	Open(context.Context) (RawStream, error)
-	// Accept waits for the next stream that the remote opens. One goroutine calls it at a time. It returns every
-	// stream that arrived before the remote ended the connection, and then, for good, why the connection ended:
-	// io.EOF when the remote hung up, a *CloseError, or ErrClosed after CloseWith. What has arrived on streams can still
-	// be read then, until CloseWith. If ctx ends, Accept returns its error and may be called again.
+	// Accept waits for the next stream that the remote opens. One goroutine calls it at a time. It returns every stream
+	// that arrived before the remote ended the connection, and then, for good, why the connection ended: io.EOF when
+	// the remote hung up, a *CloseError, or ErrClosed after CloseWith. What has arrived on streams can still be read
+	// then, until CloseWith. If ctx ends, Accept returns its error and may be called again.
 	Accept(context.Context) (RawStream, error)
 	// Ping measures a round trip.
 	Ping(context.Context) (time.Duration, error)
 	// Stats returns the counters of bytes, and the round trip where the connection measures it by itself.
 	Stats() Stats
-	// CloseWith tells the remote why the connection ends, as far as it can carry code and reason, and ends the connection,
-	// all streams and all goroutines. If grace is positive, the remote first gets at most that time to read what was
-	// written and to hang up; reading goes on meanwhile. CloseWith may be called again, and a later call with no grace ends
-	// the wait of an earlier one; the first code and reason count.
+	// CloseWith tells the remote why the connection ends, as far as it can carry code and reason, and ends the
+	// connection, all streams and all goroutines. If grace is positive, the remote first gets at most that time to read
+	// what was written and to hang up; reading goes on meanwhile. CloseWith may be called again, and a later call with
+	// no grace ends the wait of an earlier one; the first code and reason count.
 	CloseWith(code Code, reason string, grace time.Duration) error
 }
 
@@ -49,11 +49,11 @@ type RawStream interface {
 	Reset(Code) error
 	// Writable returns how many bytes the remote has room for on this stream.
 	Writable() int
-	// WriteReady writes p, of at most Writable bytes. It waits while the connection has much to send, so that a caller with
-	// several streams chooses late, but never for the remote to read this stream. A stream that is written by WriteReady
-	// must not be written by Write. One goroutine at a time calls it.
+	// WriteReady writes p, of at most Writable bytes. It waits while the connection has much to send, so that a caller
+	// with several streams chooses late, but never for the remote to read this stream. A stream that is written by
+	// WriteReady must not be written by Write. One goroutine at a time calls it.
 	WriteReady(p []byte) error
-	// NotifyWritable makes f be called whenever Writable grows, and when the stream ends. f must not block, and may call
-	// Writable. Call it before the first WriteReady.
+	// NotifyWritable makes f be called whenever Writable grows, and when the stream ends. f must not block, and may
+	// call Writable. Call it before the first WriteReady.
 	NotifyWritable(f func())
 }

@@ -14,7 +14,8 @@ import (
 // its time is up.
 const maxNaming = 256
 
-// acceptLoop takes the streams that the remote opens, until the connection or ctx ends. One goroutine runs it at a time.
+// acceptLoop takes the streams that the remote opens, until the connection or ctx ends. One goroutine runs it at a
+// time.
 func (s *Session) acceptLoop(ctx context.Context) {
 	for {
 		raw, err := s.streams.Accept(ctx)
@@ -95,7 +96,8 @@ func (s *Session) serve(st *stream, handle func(context.Context, muxer.Stream)) 
 	s.reading.Done()
 	defer func() {
 		if r := recover(); r != nil {
-			s.cfg.Logger.Error("the handler of a stream panicked", slog.String("protocol", st.Protocol()), slog.Any("panic", r),
+			s.cfg.Logger.Error("the handler of a stream panicked", slog.String("protocol", st.Protocol()),
+				slog.Any("panic", r),
 				slog.String("stack", string(debug.Stack())))
 			_ = st.Reset(muxer.CodeUnknown)
 		}

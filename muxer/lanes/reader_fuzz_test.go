@@ -37,8 +37,8 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// FuzzLaneFrames takes a channel's frames apart in pieces of any size: the messages are those that a plain reader finds,
-// and the memory that counts for unfinished ones covers what they hold.
+// FuzzLaneFrames takes a channel's frames apart in pieces of any size: the messages are those that a plain reader
+// finds, and the memory that counts for unfinished ones covers what they hold.
 func FuzzLaneFrames(f *testing.F) {
 	f.Add([]byte{0, 1, 'a', 3, 'a', 'b', 'c'}, 2)
 	f.Add(append([]byte{0x80, 0x80, 1}, make([]byte, 20_000)...), 700)

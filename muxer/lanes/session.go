@@ -1,8 +1,8 @@
 // Package lanes makes a session of a connection that carries byte streams (muxer.Streams).
 //
-// A channel is one long-lived stream in each direction, opened at the first message. Its protocol is the channel's name,
-// and each message has its length ahead as a uvarint. All other streams are those of the wire itself, such as identify
-// and ping, and those of applications.
+// A channel is one long-lived stream in each direction, opened at the first message. Its protocol is the channel's
+// name, and each message has its length ahead as a uvarint. All other streams are those of the wire itself, such as
+// identify and ping, and those of applications.
 //
 // Goroutines:
 //   - Run's accepts streams. Before Run is called, one of the session's own does, for the handshake.
@@ -39,16 +39,17 @@ const (
 
 // Config are the settings of a session. The zero value of every field means its default.
 type Config struct {
-	// Serve, if set, finds what serves the streams of a protocol of the wire itself, from the beginning: identify, ping;
-	// nil for others. It must not block. What it returns is called on a goroutine of its own, and must return soon after
-	// ctx, which ends with the session; the stream is closed behind it. The stream's read deadline is that of the
-	// negotiation. Our answer to the remote's proposal goes out with the first Write, or before a Read would wait.
+	// Serve, if set, finds what serves the streams of a protocol of the wire itself, from the beginning: identify,
+	// ping; nil for others. It must not block. What it returns is called on a goroutine of its own, and must return
+	// soon after ctx, which ends with the session; the stream is closed behind it. The stream's read deadline is that
+	// of the negotiation. Our answer to the remote's proposal goes out with the first Write, or before a Read would
+	// wait.
 	Serve func(protocol string) func(ctx context.Context, s muxer.Stream)
-	// Proposed, if set, hears of each protocol that the remote proposes, before it is looked for. It must not block, and
-	// is called concurrently.
+	// Proposed, if set, hears of each protocol that the remote proposes, before it is looked for. It must not block,
+	// and is called concurrently.
 	Proposed func(protocol string)
-	// Single, if set, is the protocol of streams that carry one message of a channel each (single.go); "" for none. They
-	// are taken beside those of the channel's own name.
+	// Single, if set, is the protocol of streams that carry one message of a channel each (single.go); "" for none.
+	// They are taken beside those of the channel's own name.
 	Single func(muxer.Channel) string
 	// CloseGrace is how long an orderly Close goes on sending what is queued.
 	CloseGrace time.Duration
@@ -136,7 +137,8 @@ func New(streams muxer.Streams, cfg Config) *Session {
 	}
 	s := &Session{
 		streams: streams, cfg: cfg,
-		handed: make(chan struct{}), started: make(chan struct{}), over: make(chan struct{}), flushed: make(chan struct{}),
+		handed: make(chan struct{}), started: make(chan struct{}), over: make(chan struct{}),
+		flushed: make(chan struct{}),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.life, s.end = context.WithCancel(context.Background())
@@ -197,7 +199,8 @@ func findLane(lanes []lane, name string) int {
 	return -1
 }
 
-// Accepted says that the remote has accepted the link, so that Run need not ask it for a sign of life. Call it before Run.
+// Accepted says that the remote has accepted the link, so that Run need not ask it for a sign of life. Call it before
+// Run.
 func (s *Session) Accepted() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -272,7 +275,8 @@ func (s *Session) finish() {
 	s.mu.Lock()
 	why := s.input
 	if why == io.EOF && s.cut {
-		why = &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true, Reason: "inside a message", Err: io.ErrUnexpectedEOF}
+		why = &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true, Reason: "inside a message",
+			Err: io.ErrUnexpectedEOF}
 	}
 	s.mu.Unlock()
 	s.fail(why)

@@ -12,9 +12,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// Some nodes send a channel's messages one a stream: the length as a uvarint, the message, the end. Such streams have no
-// order. They are taken beside the long-lived ones (Config.Single names their protocols), and used towards remotes that
-// know no others (SetChannels).
+// Some nodes send a channel's messages one a stream: the length as a uvarint, the message, the end. Such streams have
+// no order. They are taken beside the long-lived ones (Config.Single names their protocols), and used towards remotes
+// that know no others (SetChannels).
 
 const (
 	// maxSingles is how many such streams we read at once, and how many of ours are open. The others wait: those of the
@@ -22,7 +22,8 @@ const (
 	maxSingles = 64
 	// singleIdle is how long the remote may be silent inside a message.
 	singleIdle = 10 * time.Second
-	// slowestSingle is the rate, in bytes a second, below which we give up a stream of ours that the remote reads slowly.
+	// slowestSingle is the rate, in bytes a second, below which we give up a stream of ours that the remote reads
+	// slowly.
 	slowestSingle = 64 << 10
 )
 
@@ -97,7 +98,8 @@ func (s *Session) sendNext() bool {
 	default:
 		s.lost.Add(1)
 		if s.err == nil {
-			s.cfg.Logger.Debug("a message was not taken", slog.String("channel", s.lanes[i].single), slog.Any("error", err))
+			s.cfg.Logger.Debug("a message was not taken", slog.String("channel", s.lanes[i].single),
+				slog.Any("error", err))
 		}
 	}
 	return true

@@ -17,8 +17,8 @@ type undated struct{ io.Reader }
 
 func (undated) SetReadDeadline(time.Time) error { return nil }
 
-// FuzzSingle reads the message of a stream that carries one: it is what a plain reader finds, no memory is claimed for a
-// longer one than the channel takes, and what was claimed is what the message holds.
+// FuzzSingle reads the message of a stream that carries one: it is what a plain reader finds, no memory is claimed for
+// a longer one than the channel takes, and what was claimed is what the message holds.
 func FuzzSingle(f *testing.F) {
 	f.Add([]byte{0}, false)
 	f.Add([]byte{3, 'a', 'b', 'c'}, true)

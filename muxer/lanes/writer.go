@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// batch is what the writer takes from one lane at once: with the headers ahead of it 64 KiB, in one message of Noise.
+	// batch is what the writer takes from one lane at once: with the headers ahead of it 64 KiB, in one message of
+	// Noise.
 	batch = 64<<10 - 64
 	// quantum is how much of one lane is written in a row while other lanes wait.
 	quantum = 16 << 10
@@ -95,8 +96,8 @@ func (s *Session) writeLane(i int, buf []byte) error {
 	return err
 }
 
-// take moves up to room bytes of a lane's messages, with their lengths, behind buf. A long piece of a message with nothing
-// ahead of it comes back uncopied instead: nobody changes a message that was sent. messages is how many ended.
+// take moves up to room bytes of a lane's messages, with their lengths, behind buf. A long piece of a message with
+// nothing ahead of it comes back uncopied instead: nobody changes a message that was sent. messages is how many ended.
 func (l *lane) take(q *muxer.SendQueue, buf []byte, room int) (out, piece []byte, messages int) {
 	for !q.Empty() {
 		msg := q.First()

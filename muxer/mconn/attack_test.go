@@ -255,7 +255,8 @@ func TestSilentRemote(t *testing.T) {
 	})
 }
 
-// TestPausedSessionSpeaks blocks Deliver and listens: there must be a sign of life well within the remote's pong timeout.
+// TestPausedSessionSpeaks blocks Deliver and listens: there must be a sign of life well within the remote's pong
+// timeout.
 func TestPausedSessionSpeaks(t *testing.T) {
 	attack(t, []muxer.Channel{{ID: 5}}, Config{}, func(t *testing.T, v *victim) {
 		v.inbox.Pause()
@@ -430,7 +431,8 @@ func TestIdleFootprint(t *testing.T) {
 		}
 	}
 	each := (measure() - before) / sessions
-	t.Logf("an idle session of 14 channels holds %d bytes and %d goroutines", each, (runtime.NumGoroutine()-goroutines)/sessions)
+	t.Logf("an idle session of 14 channels holds %d bytes and %d goroutines", each,
+		(runtime.NumGoroutine()-goroutines)/sessions)
 	if each > 16<<10 && !raceDetector {
 		t.Errorf("an idle session holds %d bytes", each)
 	}

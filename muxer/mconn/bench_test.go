@@ -34,7 +34,9 @@ func loopback(t testing.TB) (net.Conn, net.Conn) {
 }
 
 // running makes two sessions over a connection and runs them until the test ends.
-func running(t testing.TB, a, b net.Conn, channels []muxer.Channel, cfg Config, ha, hb muxer.Handler) (*Session, *Session) {
+func running(
+	t testing.TB, a, b net.Conn, channels []muxer.Channel, cfg Config, ha, hb muxer.Handler,
+) (*Session, *Session) {
 	t.Helper()
 	var pair [2]*Session
 	var wg sync.WaitGroup
@@ -65,12 +67,13 @@ func BenchmarkSend(b *testing.B) {
 			done := make(chan struct{})
 			got := 0
 			x, y := loopback(b)
-			s, _ := running(b, x, y, []muxer.Channel{{ID: 1}}, Config{}, nil, handlerFunc(func(msgs []muxer.Message) error {
-				if got += len(msgs); got == b.N {
-					close(done)
-				}
-				return nil
-			}))
+			s, _ := running(b, x, y, []muxer.Channel{{ID: 1}}, Config{}, nil,
+				handlerFunc(func(msgs []muxer.Message) error {
+					if got += len(msgs); got == b.N {
+						close(done)
+					}
+					return nil
+				}))
 			msg := make([]byte, size)
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
@@ -105,14 +108,16 @@ func BenchmarkRTT(b *testing.B) {
 	}
 }
 
-// cpu is the processor time that this process has used, in nanoseconds. Where other processes compete, it tells more than the clock.
+// cpu is the processor time that this process has used, in nanoseconds. Where other processes compete, it tells more
+// than the clock.
 func cpu() int64 {
 	var r syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_SELF, &r)
 	return r.Utime.Nano() + r.Stime.Nano()
 }
 
-// copier is a connection that costs one copy each way and nothing else: what it brings comes in pieces as long as SecretConnection's frames.
+// copier is a connection that costs one copy each way and nothing else: what it brings comes in pieces as long as
+// SecretConnection's frames.
 type copier struct {
 	wire []byte // brought again and again
 	at   int

@@ -25,21 +25,22 @@ const (
 
 // Config are the settings of a session. The zero value of every field means its default.
 type Config struct {
-	// MaxPacketPayload is how many bytes of a message a packet that we send carries. A CometBFT node accepts as much as it is
-	// configured to send itself (max_packet_msg_payload_size), 1,024 by default.
+	// MaxPacketPayload is how many bytes of a message a packet that we send carries. A CometBFT node accepts as much as
+	// it is configured to send itself (max_packet_msg_payload_size), 1,024 by default.
 	MaxPacketPayload int
 	// MaxPacket is the longest packet in bytes that we accept; 0 means 4 MiB of payload.
 	MaxPacket int
-	// MaxPartial is how many bytes the remote's unfinished messages may hold, in all channels together; a remote that needs more
-	// is disconnected. 0 means 32 MiB more than the largest MaxMessage.
+	// MaxPartial is how many bytes the remote's unfinished messages may hold, in all channels together; a remote that
+	// needs more is disconnected. 0 means 32 MiB more than the largest MaxMessage.
 	MaxPartial int
 	// Shared, if set, bounds that memory over many sessions.
 	Shared *muxer.SharedPartial `toml:"-"`
 
 	// PingInterval is the time between our pings, and PongTimeout how long the remote may stay silent after one.
 	PingInterval, PongTimeout time.Duration
-	// WriteTimeout ends the session when the connection takes nothing for this long while we have something to send, and the remote
-	// sends nothing either. A remote that sends something, if only keep-alives, has a slow service: it gets StallTimeout.
+	// WriteTimeout ends the session when the connection takes nothing for this long while we have something to send,
+	// and the remote sends nothing either. A remote that sends something, if only keep-alives, has a slow service: it
+	// gets StallTimeout.
 	WriteTimeout, StallTimeout time.Duration
 	// CloseGrace is how long an orderly Close goes on sending what is queued.
 	CloseGrace time.Duration

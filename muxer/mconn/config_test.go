@@ -10,8 +10,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// TestTimeouts sets each time to a value of its own and sees when it passes. (The other options: TestPacketsSuitComet for
-// MaxPacketPayload, FuzzReader and TestRejections for MaxPacket, TestHalfMessagesAreBounded for MaxPartial, TestRateLimits.)
+// TestTimeouts sets each time to a value of its own and sees when it passes. (The other options: TestPacketsSuitComet
+// for MaxPacketPayload, FuzzReader and TestRejections for MaxPacket, TestHalfMessagesAreBounded for MaxPartial,
+// TestRateLimits.)
 func TestTimeouts(t *testing.T) {
 	const want = 7 * time.Second
 	passes := func(name string, cfg Config, f func(t *testing.T, v *victim)) {
@@ -43,10 +44,11 @@ func TestTimeouts(t *testing.T) {
 		}
 		v.endsWith(t, muxer.CodeIdle)
 	})
-	passes("WriteTimeout", Config{WriteTimeout: want, PingInterval: time.Second, PongTimeout: time.Hour}, func(t *testing.T, v *victim) {
-		fill(v)
-		v.endsWith(t, muxer.CodeTimeout)
-	})
+	passes("WriteTimeout", Config{WriteTimeout: want, PingInterval: time.Second, PongTimeout: time.Hour},
+		func(t *testing.T, v *victim) {
+			fill(v)
+			v.endsWith(t, muxer.CodeTimeout)
+		})
 	passes("StallTimeout", Config{StallTimeout: want, PongTimeout: 3 * time.Second}, func(t *testing.T, v *victim) {
 		fill(v)
 		for v.isUp() {

@@ -10,7 +10,8 @@ import (
 )
 
 // keepalive watches a session's health from one timer, without a goroutine: it sends pings, ends a session whose remote
-// is silent or takes nothing, and speaks for the reader while that waits in the handler. Times are on the session's clock; 0 means none.
+// is silent or takes nothing, and speaks for the reader while that waits in the handler. Times are on the session's
+// clock; 0 means none.
 type keepalive struct {
 	timer *time.Timer // set by start, guarded by the session's mutex
 
@@ -27,16 +28,16 @@ type keepalive struct {
 	heard    int64  // the last look that found more received than the one before
 }
 
-// listenerPatience is how long the listening end waits for the remote's first bytes before it asks for a sign of life. The
-// dialing end asks at once, and that is its own sign of life: two questions would cost twice the packets. A CometBFT node
-// says nothing by itself until its next ping.
+// listenerPatience is how long the listening end waits for the remote's first bytes before it asks for a sign of life.
+// The dialing end asks at once, and that is its own sign of life: two questions would cost twice the packets. A
+// CometBFT node says nothing by itself until its next ping.
 const listenerPatience = 50 * time.Millisecond
 
 // firstMeasure is how soon the round trip to a remote is measured that has given its sign of life unasked.
 const firstMeasure = time.Second
 
-// step is the longest time between two looks. A remote that hears from us every third of its timeout (we take it to have ours)
-// stays calm even if one look comes late.
+// step is the longest time between two looks. A remote that hears from us every third of its timeout (we take it to
+// have ours) stays calm even if one look comes late.
 func (k *keepalive) step(s *Session) time.Duration {
 	return min(s.cfg.PongTimeout/3, s.cfg.PingInterval, s.cfg.WriteTimeout)
 }
@@ -74,11 +75,13 @@ func (k *keepalive) look(s *Session) {
 		k.total, k.heard = total, now
 	}
 	if began := k.writing.Load(); began != 0 {
-		due := max(began+int64(s.cfg.WriteTimeout), k.heard+int64(max(s.cfg.WriteTimeout, s.cfg.PingInterval+k.step(s))))
+		due := max(began+int64(s.cfg.WriteTimeout),
+			k.heard+int64(max(s.cfg.WriteTimeout, s.cfg.PingInterval+k.step(s))))
 		due = min(due, began+int64(s.cfg.StallTimeout))
 		if now >= due {
 			s.mu.Unlock()
-			s.fail(&muxer.CloseError{Code: muxer.CodeTimeout, Reason: fmt.Sprintf("the remote took nothing for %v", time.Duration(now-began))})
+			s.fail(&muxer.CloseError{Code: muxer.CodeTimeout,
+				Reason: fmt.Sprintf("the remote took nothing for %v", time.Duration(now-began))})
 			return
 		}
 		next = min(next, due)
@@ -97,7 +100,8 @@ func (k *keepalive) look(s *Session) {
 			k.deadline, k.received = now+int64(s.cfg.PongTimeout), received
 		default:
 			s.mu.Unlock()
-			s.fail(&muxer.CloseError{Code: muxer.CodeIdle, Reason: fmt.Sprintf("silent for %v after a ping", s.cfg.PongTimeout), Err: muxer.ErrPongTimeout})
+			s.fail(&muxer.CloseError{Code: muxer.CodeIdle,
+				Reason: fmt.Sprintf("silent for %v after a ping", s.cfg.PongTimeout), Err: muxer.ErrPongTimeout})
 			return
 		}
 	}

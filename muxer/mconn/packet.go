@@ -40,7 +40,8 @@ const (
 	kindPing kind = iota + 1
 	kindPong
 	kindMsg
-	// kindOther is a packet that does not have its fields in the usual order: its body must be collected whole for decodePacket.
+	// kindOther is a packet that does not have its fields in the usual order: its body must be collected whole for
+	// decodePacket.
 	kindOther
 )
 
@@ -66,8 +67,8 @@ func (e *packetSizeError) Error() string {
 // parseHeader reads the header of the packet that starts b, up to its payload. n is the header's length, 0 when b holds
 // too little of it. No packet may be longer than limit.
 //
-// It understands packets as every protobuf library writes them: fields in order, none twice, the payload last. Of any other only the
-// length is read, and it is left to decodePacket.
+// It understands packets as every protobuf library writes them: fields in order, none twice, the payload last. Of any
+// other only the length is read, and it is left to decodePacket.
 func parseHeader(b []byte, limit int) (h header, n int, err error) {
 	size, n := uvarint(b)
 	switch {
@@ -251,7 +252,8 @@ func eachField(b []byte, f func(protowire.Number, protowire.Type, []byte) error)
 	return nil
 }
 
-// appendHeader appends the length and the header of a message packet whose payload has n bytes. The payload must follow.
+// appendHeader appends the length and the header of a message packet whose payload has n bytes. The payload must
+// follow.
 func appendHeader(b []byte, channel byte, last bool, n int) []byte {
 	inner := 0
 	if channel != 0 {

@@ -133,11 +133,13 @@ func TestPacketsSuitComet(t *testing.T) {
 		limit := cometMaxPacket(payload)
 		for _, channel := range []byte{0, 1, 0x7f, 0x80, 0xff} {
 			c := &script{}
-			s, err := New(c, muxer.Listener, []muxer.Channel{{ID: channel, SendQueue: 1 << 30}}, Config{MaxPacketPayload: payload})
+			s, err := New(c, muxer.Listener, []muxer.Channel{{ID: channel, SendQueue: 1 << 30}},
+				Config{MaxPacketPayload: payload})
 			if err != nil {
 				t.Fatal(err)
 			}
-			sizes := []int{0, 1, payload - 1, payload, payload + 1, 2*payload - 2, 2*payload - 1, 2 * payload, 3*payload - 3, 3 * payload, 5*payload + 7}
+			sizes := []int{0, 1, payload - 1, payload, payload + 1, 2*payload - 2, 2*payload - 1, 2 * payload,
+				3*payload - 3, 3 * payload, 5*payload + 7}
 			for _, n := range sizes {
 				if !s.TrySend(channel, make([]byte, n)) {
 					t.Fatal("TrySend refuses")
@@ -162,7 +164,8 @@ func TestPacketsSuitComet(t *testing.T) {
 					t.Fatal("no packet")
 				}
 				if len(body) > limit {
-					t.Fatalf("payload %d, channel %#x: a packet of %d bytes, over %d", payload, channel, len(body), limit)
+					t.Fatalf("payload %d, channel %#x: a packet of %d bytes, over %d", payload, channel, len(body),
+						limit)
 				}
 				h, _, err := decodePacket(body)
 				if err != nil || h.channel != int(channel) {
@@ -171,7 +174,8 @@ func TestPacketsSuitComet(t *testing.T) {
 				message += h.data
 				if h.last {
 					if message != sizes[0] {
-						t.Fatalf("payload %d, channel %#x: a message of %d bytes became one of %d", payload, channel, sizes[0], message)
+						t.Fatalf("payload %d, channel %#x: a message of %d bytes became one of %d", payload, channel,
+							sizes[0], message)
 					}
 					message, sizes = 0, sizes[1:]
 				}
@@ -198,26 +202,35 @@ func TestTolerance(t *testing.T) {
 	hello := []byte("hello")
 	msg := join(number(1, 5), number(2, 1), field(3, hello))
 	for name, body := range map[string][]byte{
-		"usual":                              field(3, msg),
-		"data first":                         field(3, join(field(3, hello), number(2, 1), number(1, 5))),
-		"eof first":                          field(3, join(number(2, 1), number(1, 5), field(3, hello))),
-		"data twice, the last counts":        field(3, join(number(1, 5), field(3, []byte("jello!")), number(2, 1), field(3, hello))),
-		"channel twice":                      field(3, join(number(1, 6), number(1, 5), number(2, 1), field(3, hello))),
-		"eof twice":                          field(3, join(number(1, 5), number(2, 0), number(2, 1), field(3, hello))),
-		"eof is 2":                           field(3, join(number(1, 5), number(2, 2), field(3, hello))),
-		"eof is large":                       field(3, join(number(1, 5), number(2, 1<<63), field(3, hello))),
-		"channel is cut to 32 bits":          field(3, join(number(1, 1<<32+5), number(2, 1), field(3, hello))),
-		"channel in three bytes":             field(3, join([]byte{tagChannel, 0x85, 0x80, 0}, number(2, 1), field(3, hello))),
-		"channel in two bytes":               field(3, join([]byte{tagChannel, 0x85, 0}, number(2, 1), field(3, hello))),
-		"eof in two bytes":                   field(3, join(number(1, 5), []byte{tagEOF, 0x81, 0}, field(3, hello))),
-		"tag in two bytes":                   field(3, join([]byte{0x80 | tagChannel, 0, 5}, number(2, 1), field(3, hello))),
-		"length in two bytes":                join([]byte{tagMsg, 0x80 | byte(len(msg)), 0}, msg),
-		"data's length in two bytes":         field(3, join(number(1, 5), number(2, 1), []byte{tagData, 0x85, 0}, hello)),
-		"unknown field after":                join(field(3, msg), field(9, hello)),
-		"unknown field before":               join(number(9, 300), field(3, msg)),
-		"unknown field of the message":       field(3, join(msg, field(4, hello))),
-		"unknown group":                      field(3, join(msg, protowire.AppendTag(nil, 7, protowire.StartGroupType), number(1, 1), protowire.AppendTag(nil, 7, protowire.EndGroupType))),
-		"unknown fixed":                      field(3, join(protowire.AppendFixed64(protowire.AppendTag(nil, 8, protowire.Fixed64Type), 1), protowire.AppendFixed32(protowire.AppendTag(nil, 8, protowire.Fixed32Type), 1), msg)),
+		"usual":      field(3, msg),
+		"data first": field(3, join(field(3, hello), number(2, 1), number(1, 5))),
+		"eof first":  field(3, join(number(2, 1), number(1, 5), field(3, hello))),
+		"data twice, the last counts": field(3,
+			join(number(1, 5), field(3, []byte("jello!")), number(2, 1), field(3, hello))),
+		"channel twice":             field(3, join(number(1, 6), number(1, 5), number(2, 1), field(3, hello))),
+		"eof twice":                 field(3, join(number(1, 5), number(2, 0), number(2, 1), field(3, hello))),
+		"eof is 2":                  field(3, join(number(1, 5), number(2, 2), field(3, hello))),
+		"eof is large":              field(3, join(number(1, 5), number(2, 1<<63), field(3, hello))),
+		"channel is cut to 32 bits": field(3, join(number(1, 1<<32+5), number(2, 1), field(3, hello))),
+		"channel in three bytes": field(3,
+			join([]byte{tagChannel, 0x85, 0x80, 0}, number(2, 1), field(3, hello))),
+		"channel in two bytes": field(3,
+			join([]byte{tagChannel, 0x85, 0}, number(2, 1), field(3, hello))),
+		"eof in two bytes": field(3, join(number(1, 5), []byte{tagEOF, 0x81, 0}, field(3, hello))),
+		"tag in two bytes": field(3,
+			join([]byte{0x80 | tagChannel, 0, 5}, number(2, 1), field(3, hello))),
+		"length in two bytes": join([]byte{tagMsg, 0x80 | byte(len(msg)), 0}, msg),
+		"data's length in two bytes": field(3,
+			join(number(1, 5), number(2, 1), []byte{tagData, 0x85, 0}, hello)),
+		"unknown field after":          join(field(3, msg), field(9, hello)),
+		"unknown field before":         join(number(9, 300), field(3, msg)),
+		"unknown field of the message": field(3, join(msg, field(4, hello))),
+		"unknown group": field(3,
+			join(msg, protowire.AppendTag(nil, 7, protowire.StartGroupType), number(1, 1),
+				protowire.AppendTag(nil, 7, protowire.EndGroupType))),
+		"unknown fixed": field(3,
+			join(protowire.AppendFixed64(protowire.AppendTag(nil, 8, protowire.Fixed64Type), 1),
+				protowire.AppendFixed32(protowire.AppendTag(nil, 8, protowire.Fixed32Type), 1), msg)),
 		"a ping before, the last counts":     join(field(1, nil), field(3, msg)),
 		"another message before, it is gone": join(field(3, join(number(1, 99), field(3, []byte("!")))), field(3, msg)),
 	} {
@@ -247,25 +260,31 @@ func TestRejections(t *testing.T) {
 		wire []byte
 		code muxer.Code
 	}{
-		"unknown channel":             {packet(6, true, hello), muxer.CodeWrongChannel},
-		"unknown channel 0":           {packet(0, true, hello), muxer.CodeWrongChannel},
-		"channel 261":                 {delimited(field(3, join(number(1, 256+5), number(2, 1), field(3, hello)))), muxer.CodeWrongChannel},
-		"channel 2^20":                {delimited(field(3, join(number(1, 1<<20), number(2, 1), field(3, hello)))), muxer.CodeWrongChannel},
-		"negative channel":            {delimited(field(3, join(number(1, 1<<64-251), number(2, 1), field(3, hello)))), muxer.CodeWrongChannel},
-		"negative channel, 32 bits":   {delimited(field(3, join(number(1, 1<<32-251), number(2, 1), field(3, hello)))), muxer.CodeWrongChannel},
-		"empty packet":                {[]byte{0}, muxer.CodeProtocolError},
-		"empty packet, long":          {[]byte{0x80, 0}, muxer.CodeProtocolError},
-		"only unknown fields":         {delimited(field(4, hello)), muxer.CodeProtocolError},
-		"packet too long":             {protowire.AppendVarint(nil, DefaultMaxPacket+1), muxer.CodeProtocolError},
-		"packet endless":              {protowire.AppendVarint(nil, 1<<64-1), muxer.CodeProtocolError},
-		"length of eleven bytes":      {bytes.Repeat([]byte{0xff}, 11), muxer.CodeProtocolError},
-		"ping that is a number":       {delimited(number(1, 1)), muxer.CodeProtocolError},
-		"message that is a number":    {delimited(number(3, 1)), muxer.CodeProtocolError},
-		"channel of bytes":            {delimited(field(3, field(1, hello))), muxer.CodeProtocolError},
-		"eof of bytes":                {delimited(field(3, join(number(1, 5), field(2, hello)))), muxer.CodeProtocolError},
-		"data that is a number":       {delimited(field(3, join(number(1, 5), number(3, 7)))), muxer.CodeProtocolError},
-		"message over the packet":     {join([]byte{4, tagMsg, 9}, hello), muxer.CodeProtocolError},
-		"data over the message":       {join([]byte{6, tagMsg, 4, tagChannel, 5, tagData, 9}, hello), muxer.CodeProtocolError},
+		"unknown channel":   {packet(6, true, hello), muxer.CodeWrongChannel},
+		"unknown channel 0": {packet(0, true, hello), muxer.CodeWrongChannel},
+		"channel 261": {delimited(field(3, join(number(1, 256+5), number(2, 1), field(3, hello)))),
+			muxer.CodeWrongChannel},
+		"channel 2^20": {delimited(field(3, join(number(1, 1<<20), number(2, 1), field(3, hello)))),
+			muxer.CodeWrongChannel},
+		"negative channel": {delimited(field(3, join(number(1, 1<<64-251), number(2, 1), field(3, hello)))),
+			muxer.CodeWrongChannel},
+		"negative channel, 32 bits": {delimited(field(3, join(number(1, 1<<32-251), number(2, 1), field(3, hello)))),
+			muxer.CodeWrongChannel},
+		"empty packet":             {[]byte{0}, muxer.CodeProtocolError},
+		"empty packet, long":       {[]byte{0x80, 0}, muxer.CodeProtocolError},
+		"only unknown fields":      {delimited(field(4, hello)), muxer.CodeProtocolError},
+		"packet too long":          {protowire.AppendVarint(nil, DefaultMaxPacket+1), muxer.CodeProtocolError},
+		"packet endless":           {protowire.AppendVarint(nil, 1<<64-1), muxer.CodeProtocolError},
+		"length of eleven bytes":   {bytes.Repeat([]byte{0xff}, 11), muxer.CodeProtocolError},
+		"ping that is a number":    {delimited(number(1, 1)), muxer.CodeProtocolError},
+		"message that is a number": {delimited(number(3, 1)), muxer.CodeProtocolError},
+		"channel of bytes":         {delimited(field(3, field(1, hello))), muxer.CodeProtocolError},
+		"eof of bytes": {delimited(field(3, join(number(1, 5), field(2, hello)))),
+			muxer.CodeProtocolError},
+		"data that is a number":   {delimited(field(3, join(number(1, 5), number(3, 7)))), muxer.CodeProtocolError},
+		"message over the packet": {join([]byte{4, tagMsg, 9}, hello), muxer.CodeProtocolError},
+		"data over the message": {join([]byte{6, tagMsg, 4, tagChannel, 5, tagData, 9}, hello),
+			muxer.CodeProtocolError},
 		"message ends in a channel":   {[]byte{3, tagMsg, 1, tagChannel}, muxer.CodeProtocolError},
 		"message ends in an id":       {[]byte{4, tagMsg, 2, tagChannel, 0x85}, muxer.CodeProtocolError},
 		"message ends in eof":         {[]byte{5, tagMsg, 3, tagChannel, 5, tagEOF}, muxer.CodeProtocolError},
@@ -275,10 +294,13 @@ func TestRejections(t *testing.T) {
 		"ping cut short":              {[]byte{1, tagPing}, muxer.CodeProtocolError},
 		"field 0":                     {delimited(join([]byte{0, 1}, field(1, nil))), muxer.CodeProtocolError},
 		"group that does not begin":   {delimited(join(field(1, nil), []byte{4<<3 | 4})), muxer.CodeProtocolError},
-		"group that does not end":     {delimited(join(field(1, nil), []byte{4<<3 | 3, 8, 1})), muxer.CodeProtocolError},
-		"message too long":            {packet(5, true, make([]byte, 1001)), muxer.CodeMessageTooBig},
-		"message too long, in pieces": {join(packet(5, false, make([]byte, 600)), packet(5, true, make([]byte, 401))), muxer.CodeMessageTooBig},
-		"too long in unusual form":    {delimited(field(3, join(field(3, make([]byte, 1001)), number(1, 5)))), muxer.CodeMessageTooBig},
+		"group that does not end": {delimited(join(field(1, nil), []byte{4<<3 | 3, 8, 1})),
+			muxer.CodeProtocolError},
+		"message too long": {packet(5, true, make([]byte, 1001)), muxer.CodeMessageTooBig},
+		"message too long, in pieces": {join(packet(5, false, make([]byte, 600)), packet(5, true, make([]byte, 401))),
+			muxer.CodeMessageTooBig},
+		"too long in unusual form": {delimited(field(3, join(field(3, make([]byte, 1001)), number(1, 5)))),
+			muxer.CodeMessageTooBig},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wire := join(ok, c.wire, bytes.Repeat([]byte{0}, 20))
@@ -298,7 +320,8 @@ func TestRejections(t *testing.T) {
 
 // TestEndInside ends the connection after every byte of some packets.
 func TestEndInside(t *testing.T) {
-	wire := join(packet(5, true, []byte("hello")), pingPacket, packet(5, false, make([]byte, 300)), packet(5, true, make([]byte, 10)),
+	wire := join(packet(5, true, []byte("hello")), pingPacket, packet(5, false, make([]byte, 300)),
+		packet(5, true, make([]byte, 10)),
 		delimited(field(3, join(number(2, 1), number(1, 5), field(3, make([]byte, 50))))))
 	whole := map[int]bool{0: true}
 	for at := 0; at < len(wire); {
@@ -306,7 +329,8 @@ func TestEndInside(t *testing.T) {
 		at += n
 		whole[at] = true
 	}
-	delete(whole, len(packet(5, true, []byte("hello")))+3+len(packet(5, false, make([]byte, 300)))) // between packets, inside a message
+	// between packets, inside a message
+	delete(whole, len(packet(5, true, []byte("hello")))+3+len(packet(5, false, make([]byte, 300))))
 	for end := range len(wire) + 1 {
 		_, _, err := reading(t, []muxer.Channel{{ID: 5}}, Config{}, wire[:end])
 		if whole[end] && err != io.EOF || !whole[end] && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -365,12 +389,14 @@ func reference(wire []byte, limit int, max map[byte]int) (msgs []muxer.Message, 
 
 // FuzzReader reads any bytes in any pieces and compares with the slow way.
 func FuzzReader(f *testing.F) {
-	f.Add(join(packet(5, true, []byte("hello")), pingPacket, pongPacket, packet(0, false, make([]byte, 200)), packet(0, true, nil)), uint64(1))
+	f.Add(join(packet(5, true, []byte("hello")), pingPacket, pongPacket, packet(0, false, make([]byte, 200)),
+		packet(0, true, nil)), uint64(1))
 	f.Add(join(packet(0x80, true, nil), packet(5, false, nil)), uint64(2))
 	f.Add(delimited(field(3, join(field(3, []byte("x")), number(1, 5), number(2, 1)))), uint64(3))
 	f.Add([]byte{0x80, 0x80, 0x80, 0}, uint64(4))
 	f.Add([]byte{4, tagMsg, 2, tagChannel, 0x85, 1, 2, 3}, uint64(5))
-	f.Add(join(packet(5, false, make([]byte, 400)), packet(5, true, make([]byte, 600)), packet(5, true, make([]byte, 1001))), uint64(6))
+	f.Add(join(packet(5, false, make([]byte, 400)), packet(5, true, make([]byte, 600)),
+		packet(5, true, make([]byte, 1001))), uint64(6))
 	channels := []muxer.Channel{{ID: 0, MaxMessage: 1000}, {ID: 5, MaxMessage: 1000}, {ID: 0x80, MaxMessage: 1000}}
 	limits := map[byte]int{0: 1000, 5: 1000, 0x80: 1000}
 	f.Fuzz(func(t *testing.T, wire []byte, seed uint64) {
@@ -466,7 +492,8 @@ func TestDeliversInBatches(t *testing.T) {
 	for i := range n {
 		wire = append(wire, packet(5, true, fmt.Append(nil, i))...)
 	}
-	s, err := New(&script{chunks: [][]byte{wire[:20000], wire[20000:]}}, muxer.Listener, []muxer.Channel{{ID: 5}}, Config{})
+	s, err := New(&script{chunks: [][]byte{wire[:20000], wire[20000:]}}, muxer.Listener, []muxer.Channel{{ID: 5}},
+		Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,8 @@ import (
 const (
 	deliverMessages = 256       // the most messages in one Deliver
 	deliverBytes    = 256 << 10 // about the most bytes in one Deliver
-	// exactAlloc is how much memory the remote's word alone can claim: a message that says it ends after so many bytes gets them
-	// in one piece. Beyond that, memory is claimed as bytes arrive.
+	// exactAlloc is how much memory the remote's word alone can claim: a message that says it ends after so many bytes
+	// gets them in one piece. Beyond that, memory is claimed as bytes arrive.
 	exactAlloc = 16 << 10
 	// hintMax bounds what the size of a channel's last message makes us claim for its next one.
 	hintMax = 1 << 20
@@ -73,7 +73,8 @@ func (s *Session) readLoop(h muxer.Handler) error {
 	}
 }
 
-// arrived takes what was read, and hands whole messages to h when there is a batch of them, or nothing more to read at once.
+// arrived takes what was read, and hands whole messages to h when there is a batch of them, or nothing more to read at
+// once.
 func (s *Session) arrived(chunk []byte, h muxer.Handler) (err error) {
 	r := &s.read
 	s.receivedBytes.Add(uint64(len(chunk)))
@@ -101,8 +102,8 @@ func (s *Session) arrived(chunk []byte, h muxer.Handler) (err error) {
 	return nil
 }
 
-// deliver hands the batch to the handler. After Close it drops what still comes, and goes on reading, so that the writer can
-// send what is queued.
+// deliver hands the batch to the handler. After Close it drops what still comes, and goes on reading, so that the
+// writer can send what is queued.
 func (s *Session) deliver(h muxer.Handler) error {
 	b := s.read.batch
 	s.read.batch = nil
@@ -205,11 +206,13 @@ func (s *Session) begin(h header, p []byte) ([]byte, error) {
 		i = s.queues.Find(byte(h.channel))
 	}
 	if i < 0 {
-		return nil, &muxer.CloseError{Code: muxer.CodeWrongChannel, Reason: fmt.Sprintf("packet for channel %#x", h.channel), Err: muxer.ErrUnknownChannel}
+		return nil, &muxer.CloseError{Code: muxer.CodeWrongChannel,
+			Reason: fmt.Sprintf("packet for channel %#x", h.channel), Err: muxer.ErrUnknownChannel}
 	}
 	c := &r.inbound[i]
 	if total := len(c.buf) + h.data; total > c.max {
-		return nil, &muxer.CloseError{Code: muxer.CodeMessageTooBig, Reason: fmt.Sprintf("channel 0x%02x takes %d bytes", c.id, c.max), Err: muxer.ErrMessageTooLarge}
+		return nil, &muxer.CloseError{Code: muxer.CodeMessageTooBig,
+			Reason: fmt.Sprintf("channel 0x%02x takes %d bytes", c.id, c.max), Err: muxer.ErrMessageTooLarge}
 	}
 	if h.last && len(c.buf) == 0 && h.data <= len(p) { // the whole message is at hand
 		data := muxer.NewBuffer(h.data)
@@ -320,7 +323,8 @@ func (s *Session) readError(err error) error {
 	case errors.Is(err, io.EOF) && s.between():
 		return io.EOF
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true, Reason: "inside a message", Err: io.ErrUnexpectedEOF}
+		return &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true, Reason: "inside a message",
+			Err: io.ErrUnexpectedEOF}
 	}
 	return transportError(err)
 }

@@ -1,10 +1,10 @@
 // Package mconn is the muxer that speaks CometBFT's MConnection wire: messages of many channels, cut into packets, and
 // keep-alives, over one encrypted connection.
 //
-// A session has two goroutines. The reader is the one that calls Run: it parses packets out of whatever the connection has received
-// and hands all messages that are whole to the handler in one call. The writer sleeps until something is queued, then
-// takes a batch from the lanes, fairly by their priorities, and flushes when no more is queued: a small message
-// on an idle link leaves at once, and a busy link batches by itself. There is no flush timer.
+// A session has two goroutines. The reader is the one that calls Run: it parses packets out of whatever the connection
+// has received and hands all messages that are whole to the handler in one call. The writer sleeps until something is
+// queued, then takes a batch from the lanes, fairly by their priorities, and flushes when no more is queued: a small
+// message on an idle link leaves at once, and a busy link batches by itself. There is no flush timer.
 package mconn
 
 import (
@@ -96,8 +96,9 @@ func limiter(bytesPerSecond int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(bytesPerSecond), max(bytesPerSecond/20, 2048))
 }
 
-// Run implements muxer.Session. What is not reading is in functions of its own: a goroutine that rests in a read here keeps 4 kB of stack, and 8 kB if its frames
-// are more than 1,248 bytes together (the garbage collector halves a stack of which less than a quarter is used).
+// Run implements muxer.Session. What is not reading is in functions of its own: a goroutine that rests in a read here
+// keeps 4 kB of stack, and 8 kB if its frames are more than 1,248 bytes together (the garbage collector halves a stack
+// of which less than a quarter is used).
 func (s *Session) Run(ctx context.Context, h muxer.Handler) error {
 	finish, err := s.launch(ctx, h)
 	if err != nil {
@@ -128,7 +129,8 @@ func (s *Session) launch(ctx context.Context, h muxer.Handler) (finish func() er
 	cancelled := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() {
 		defer close(cancelled)
-		s.close(&muxer.CloseError{Code: muxer.CodeShuttingDown, Reason: "context ended", Err: fmt.Errorf("%w: %w", muxer.ErrClosed, context.Cause(ctx))})
+		s.close(&muxer.CloseError{Code: muxer.CodeShuttingDown, Reason: "context ended",
+			Err: fmt.Errorf("%w: %w", muxer.ErrClosed, context.Cause(ctx))})
 	})
 	s.alive.start(s)
 	return func() error {
@@ -176,14 +178,15 @@ func (s *Session) rouse() {
 	s.wake.Signal()
 }
 
-// Close implements muxer.Session. It does not wait: Run returns when the session has ended. What was queued before Run was called is not sent
-// by a Close before Run.
+// Close implements muxer.Session. It does not wait: Run returns when the session has ended. What was queued before Run
+// was called is not sent by a Close before Run.
 func (s *Session) Close(code muxer.Code, reason string) error {
 	s.close(&muxer.CloseError{Code: code, Reason: reason, Err: muxer.ErrClosed})
 	return nil
 }
 
-// close ends the session from our side. The writer first sends what is queued, for at most a short grace, if the end is an orderly one.
+// close ends the session from our side. The writer first sends what is queued, for at most a short grace, if the end is
+// an orderly one.
 func (s *Session) close(why *muxer.CloseError) {
 	s.mu.Lock()
 	if s.err != nil {

@@ -11,7 +11,8 @@ const (
 	batchPieces = 512
 	// quantum is how much of one lane goes into a batch in a row while other lanes wait.
 	quantum = 4 << 10
-	// inlineMax is up to which size a payload is copied behind its header, so that the connection gets both in one call.
+	// inlineMax is up to which size a payload is copied behind its header, so that the connection gets both in one
+	// call.
 	inlineMax   = 256
 	scratchSize = 4 << 10
 	headerCost  = 12 // about what a packet costs beside its payload
@@ -34,7 +35,8 @@ type batch struct {
 
 // An idle session holds no batch.
 var batches = sync.Pool{New: func() any {
-	return &batch{pieces: make([]piece, 0, batchPieces), control: make([]byte, 0, 8), scratch: make([]byte, 0, scratchSize)}
+	return &batch{pieces: make([]piece, 0, batchPieces), control: make([]byte, 0, 8),
+		scratch: make([]byte, 0, scratchSize)}
 }}
 
 // writeLoop is the writer: it writes batches while anything is due, flushes when nothing more is, and then sleeps.
@@ -124,8 +126,8 @@ func (s *Session) take(b *batch) {
 	}
 }
 
-// payload is how much a packet of the channel carries. A CometBFT node takes no packet that is longer than its own largest one on
-// channel 1, so the longer id costs a byte of payload.
+// payload is how much a packet of the channel carries. A CometBFT node takes no packet that is longer than its own
+// largest one on channel 1, so the longer id costs a byte of payload.
 func (s *Session) payload(channel byte) int {
 	if channel >= 0x80 {
 		return s.cfg.MaxPacketPayload - 1

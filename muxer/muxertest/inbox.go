@@ -7,8 +7,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// Inbox is a muxer.Handler that keeps what it gets and takes no streams. It can be paused, as a service that does not keep
-// up pauses a channel. The zero value is ready.
+// Inbox is a muxer.Handler that keeps what it gets and takes no streams. It can be paused, as a service that does not
+// keep up pauses a channel. The zero value is ready.
 type Inbox struct {
 	// OnDeliver, if set, sees each delivery before it is kept; its error ends the session. Set it before use.
 	OnDeliver func(msgs []muxer.Message) error

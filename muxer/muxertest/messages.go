@@ -14,7 +14,8 @@ import (
 
 func (s Suite) testRoundTrip(t *testing.T) {
 	s.with(t, one(muxer.Channel{ID: 5, MaxMessage: 4 << 20}), func(t *testing.T, a, b *end) {
-		for _, n := range []int{0, 1, 2, 100, 127, 128, 1022, 1023, 1024, 1025, 2047, 2048, 2049, 65535, 65536, 65537, 1 << 20, 4 << 20} {
+		for _, n := range []int{0, 1, 2, 100, 127, 128, 1022, 1023, 1024, 1025, 2047, 2048, 2049, 65535, 65536, 65537,
+			1 << 20, 4 << 20} {
 			want := fill(n, 1)
 			for _, d := range [][2]*end{{a, b}, {b, a}} {
 				if err := d[0].Send(t.Context(), 5, want); err != nil {
@@ -30,7 +31,8 @@ func (s Suite) testRoundTrip(t *testing.T) {
 }
 
 func (s Suite) testOrder(t *testing.T) {
-	channels := []muxer.Channel{{ID: 0}, {ID: 1, Priority: 7}, {ID: 0x7f, Priority: 3}, {ID: 0x80}, {ID: 0xff, Priority: 1000}}
+	channels := []muxer.Channel{{ID: 0}, {ID: 1, Priority: 7}, {ID: 0x7f, Priority: 3}, {ID: 0x80},
+		{ID: 0xff, Priority: 1000}}
 	s.with(t, channels, func(t *testing.T, a, b *end) {
 		const n = 500
 		var wg sync.WaitGroup
@@ -51,7 +53,8 @@ func (s Suite) testOrder(t *testing.T) {
 			for _, m := range b.inbox.Await(1) {
 				i := int(binary.BigEndian.Uint32(m.Data))
 				if i != next[m.Channel] || len(m.Data) != 4+i*37%5000 {
-					t.Fatalf("channel %#x: message %d of %d bytes came where %d was due", m.Channel, i, len(m.Data), next[m.Channel])
+					t.Fatalf("channel %#x: message %d of %d bytes came where %d was due", m.Channel, i, len(m.Data),
+						next[m.Channel])
 				}
 				next[m.Channel]++
 				total++
@@ -173,17 +176,18 @@ func (s Suite) testTooLargeToSend(t *testing.T) {
 
 func (s Suite) testTooLargeToReceive(t *testing.T) {
 	for _, size := range []int{1001, 5000, 1 << 20} {
-		s.withEach(t, one(muxer.Channel{ID: 1}), one(muxer.Channel{ID: 1, MaxMessage: 1000}), func(t *testing.T, a, b *end) {
-			a.Send(t.Context(), 1, make([]byte, 1000))
-			a.Send(t.Context(), 1, make([]byte, size))
-			var ce *muxer.CloseError
-			if err := b.wait(); !errors.As(err, &ce) || ce.Code != muxer.CodeMessageTooBig || ce.Remote {
-				t.Errorf("Run: %v", err)
-			}
-			if n := b.inbox.Len(); n != 1 {
-				t.Errorf("%d messages were delivered, want the one before", n)
-			}
-			a.wait()
-		})
+		s.withEach(t, one(muxer.Channel{ID: 1}), one(muxer.Channel{ID: 1, MaxMessage: 1000}),
+			func(t *testing.T, a, b *end) {
+				a.Send(t.Context(), 1, make([]byte, 1000))
+				a.Send(t.Context(), 1, make([]byte, size))
+				var ce *muxer.CloseError
+				if err := b.wait(); !errors.As(err, &ce) || ce.Code != muxer.CodeMessageTooBig || ce.Remote {
+					t.Errorf("Run: %v", err)
+				}
+				if n := b.inbox.Len(); n != 1 {
+					t.Errorf("%d messages were delivered, want the one before", n)
+				}
+				a.wait()
+			})
 	}
 }

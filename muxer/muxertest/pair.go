@@ -9,15 +9,16 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// Factory makes two sessions that are connected to each other in memory, one with each set of channels. It is called within a
-// testing/synctest bubble.
+// Factory makes two sessions that are connected to each other in memory, one with each set of channels. It is called
+// within a testing/synctest bubble.
 type Factory func(t testing.TB, a, b []muxer.Channel) (muxer.Session, muxer.Session)
 
 // Traits are what a wire can do beyond what each one must.
 type Traits struct {
 	// CarriesCode says that the remote of a Close gets its code, and CarriesReason that it gets the reason too.
 	CarriesCode, CarriesReason bool
-	// AnswersAlways says that a session answers pings also while its handler waits and bytes of the link are left unread.
+	// AnswersAlways says that a session answers pings also while its handler waits and bytes of the link are left
+	// unread.
 	AnswersAlways bool
 }
 

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Pipe makes a connection in memory: what is written to one end can be read from the other. Each direction holds up to size bytes
-// (at least one) before a write waits, as a socket's buffers do. Deadlines work. It needs no goroutine and, under
-// testing/synctest, waits durably.
+// Pipe makes a connection in memory: what is written to one end can be read from the other. Each direction holds up to
+// size bytes (at least one) before a write waits, as a socket's buffers do. Deadlines work. It needs no goroutine and,
+// under testing/synctest, waits durably.
 func Pipe(size int) (net.Conn, net.Conn) {
 	ab, ba := newFlow(size), newFlow(size)
 	return &pipeEnd{in: ba, out: ab}, &pipeEnd{in: ab, out: ba}

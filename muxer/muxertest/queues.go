@@ -26,7 +26,8 @@ func (s Suite) testPriority(t *testing.T) {
 		synctest.Wait()
 		b.inbox.Resume()
 		var got [3]int
-		const begin, end = 4 << 20, 14 << 20 // what was under way before both lanes were full does not count, nor what comes when one is empty
+		// what was under way before both lanes were full does not count, nor what comes when one is empty
+		const begin, end = 4 << 20, 14 << 20
 		for total := 0; total < end; {
 			for _, m := range b.inbox.Await(1) {
 				if total += len(m.Data); total > begin && total <= end {
