@@ -18,13 +18,11 @@ import (
 // model is the contract in its plainest form: maps, and scans of them. A test applies random operations to a store and
 // to the model, and compares their results and their contents.
 type model struct {
+	inputs
 	t    testing.TB
 	f    Factory
-	w    *world
 	seed uint64
 	s    peerstore.Store
-	m    mix
-	now  time.Time
 	// told is the last time that the store was told.
 	told   time.Time
 	step   int
@@ -32,7 +30,6 @@ type model struct {
 	op     string
 
 	peers map[transport.NodeID]*peerstore.Record // replaced, never changed
-	bans  map[peerstore.Target]peerstore.Ban
 	meta  map[string]string
 	// hidden are peers that a ban or a quarantine held back and that have not changed since: the store may advertise
 	// them later than it could.
@@ -128,12 +125,14 @@ func (p *progress) end() {
 // play runs operations on one store, and counts what happened.
 func play(t *testing.T, f Factory, w *world, seed uint64, ops int) (seen map[string]int) {
 	m := &model{
-		t: t, f: f, w: w, seed: seed, s: f.New(t, w.limits, seed), m: newMix(seed), now: modelStart,
-		told: modelStart, seen: make(map[string]int),
+		t: t, f: f, seed: seed, s: f.New(t, w.limits, seed), told: modelStart, seen: make(map[string]int),
 		peers:  make(map[transport.NodeID]*peerstore.Record),
-		bans:   make(map[peerstore.Target]peerstore.Ban),
 		meta:   make(map[string]string),
 		hidden: make(map[transport.NodeID]bool),
+	}
+	m.inputs = inputs{
+		rules: rules{limits: w.limits, groups: m.s.Groups(), now: modelStart, bans: make(map[peerstore.Target]peerstore.Ban)},
+		w:     w, m: newMix(seed),
 	}
 	m.flushed()
 	for m.step = range ops {
@@ -156,15 +155,15 @@ func (m *model) fatalf(format string, args ...any) {
 
 func (m *model) did(what string) { m.seen[what]++ }
 
-func (m *model) node() int { return m.m.IntN(m.w.peers) }
+func (m *inputs) node() int { return m.m.IntN(m.w.peers) }
 
 // id returns a node, mostly a known one.
-func (m *model) id() transport.NodeID {
+func (m *inputs) id() transport.NodeID {
 	id, _, _ := nodeOf(m.node())
 	return id
 }
 
-func (m *model) address() transport.Address {
+func (m *inputs) address() transport.Address {
 	k := m.m.IntN(modelAddresses)
 	if m.w.crowded {
 		k = min(k, m.m.IntN(modelAddresses))
@@ -173,7 +172,7 @@ func (m *model) address() transport.Address {
 }
 
 // soon returns a time in the past, in the future, or none.
-func (m *model) soon() time.Time {
+func (m *inputs) soon() time.Time {
 	switch m.m.IntN(4) {
 	case 0:
 		return time.Time{}
@@ -233,7 +232,7 @@ func (m *model) settle() {
 			m.fatalf("%s was dropped, and must be kept: %+v", r.ID.Short(), *r)
 		}
 	}
-	switch over := before - m.w.limits.MaxPeers; {
+	switch over := before - m.limits.MaxPeers; {
 	case over > 0 && len(gone) <= over:
 		m.did("pruned")
 	case m.w.crowded && m.overfull():
@@ -338,7 +337,7 @@ func (m *model) checkBans() {
 			m.fatalf("ban %+v, want %+v", b, want)
 		}
 	}
-	if len(got) != held || held > m.w.limits.MaxBans {
+	if len(got) != held || held > m.limits.MaxBans {
 		m.fatalf("%d bans, want %d", len(got), held)
 	}
 }

@@ -10,7 +10,7 @@ import (
 // The operation of the model test that advertises peers.
 
 // nets returns how many networks are banned.
-func (m *model) nets() (n int) {
+func (m *rules) nets() (n int) {
 	for t, b := range m.bans {
 		if t.ID == "" && m.holds(&b) {
 			n++
@@ -20,7 +20,7 @@ func (m *model) nets() (n int) {
 }
 
 func (m *model) advertise() {
-	limit := m.m.IntN(2*m.w.limits.MaxPeers) >> m.m.IntN(6)
+	limit := m.m.IntN(2*m.limits.MaxPeers) >> m.m.IntN(6)
 	m.op = fmt.Sprintf("Advertise %d", limit)
 	m.told = m.now
 	got := m.s.Advertise(limit, m.now, nil)

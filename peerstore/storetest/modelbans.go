@@ -12,7 +12,7 @@ import (
 
 // The operations of the model test on bans.
 
-func (m *model) target() peerstore.Target {
+func (m *inputs) target() peerstore.Target {
 	if m.m.IntN(2) == 0 {
 		return peerstore.Target{ID: m.id()}
 	}
@@ -29,7 +29,7 @@ func (m *model) target() peerstore.Target {
 }
 
 // banTargets returns the model's ban targets in an order that does not change from run to run.
-func (m *model) banTargets() []peerstore.Target {
+func (m *rules) banTargets() []peerstore.Target {
 	all := make([]peerstore.Target, 0, len(m.bans))
 	for t := range m.bans {
 		all = append(all, t)
@@ -73,7 +73,7 @@ func (m *model) ban() {
 	}
 	_, known := m.bans[b.Target]
 	err := m.s.Ban(b)
-	full := !known && held == m.w.limits.MaxBans
+	full := !known && held == m.limits.MaxBans
 	if full && first == nil {
 		if !errors.Is(err, peerstore.ErrTooManyBans) {
 			m.fatalf("%v, with %d bans for ever", err, forever)

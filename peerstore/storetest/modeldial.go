@@ -26,7 +26,7 @@ func (m *model) next(reserve bool) (peerstore.Record, bool) {
 		q.Table = peerstore.Table(m.m.IntN(3))
 	}
 	if m.m.IntN(2) == 0 {
-		avoid := m.s.Groups().Of(m.address())
+		avoid := m.groups.Of(m.address())
 		q.Avoid = func(g peerstore.Group) bool { return g == avoid }
 		m.op += fmt.Sprintf(", avoiding %v", avoid)
 	}

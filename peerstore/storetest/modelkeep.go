@@ -125,7 +125,7 @@ func (m *model) copied() {
 	for id, r := range m.peers {
 		learned := *r
 		learned.Trusted, learned.Unconditional = false, false
-		if len(r.Addresses) == 0 || m.expired(&learned) || len(m.peers) > m.w.limits.MaxPeers || m.w.crowded ||
+		if len(r.Addresses) == 0 || m.expired(&learned) || len(m.peers) > m.limits.MaxPeers || m.w.crowded ||
 			slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
 				return foreign(a.Address, a.Source.IP)
 			}) {

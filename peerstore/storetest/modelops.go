@@ -19,7 +19,7 @@ func (m *model) do() {
 	switch k := m.m.IntN(3000); {
 	case k == 0 && (!m.w.crowded || m.m.IntN(10) == 0):
 		// everything that is not seen again expires
-		m.now = m.now.Add(m.w.limits.Expiry + time.Duration(m.m.IntN(20))*24*time.Hour)
+		m.now = m.now.Add(m.limits.Expiry + time.Duration(m.m.IntN(20))*24*time.Hour)
 		m.did("long pause")
 	case k < 60:
 		m.now = m.now.Add(time.Duration(m.m.IntN(6)) * time.Hour)
@@ -112,7 +112,7 @@ func (m *model) add() {
 		m.did("refused: banned or quarantined")
 	case !free && foreign(a, source.IP):
 		m.did("refused: means nothing there")
-	case len(r.Addresses) < m.w.limits.MaxAddresses:
+	case len(r.Addresses) < m.limits.MaxAddresses:
 		refusable = m.w.crowded && len(r.Addresses) == 0 && m.overfull()
 		r.Addresses = append(r.Addresses, fresh)
 		want = true
@@ -147,7 +147,7 @@ func (m *model) add() {
 }
 
 // change changes a record at random.
-func (m *model) change(r *peerstore.Record) {
+func (m *inputs) change(r *peerstore.Record) {
 	switch m.m.IntN(16) {
 	case 0:
 		r.Trusted = m.m.IntN(3) == 0

@@ -10,16 +10,22 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// The rules of the contract, as the model implements them.
+// rules are the rules of the contract, as the model implements them, over the bans and the time.
+type rules struct {
+	limits peerstore.Limits
+	groups *peerstore.Groups
+	now    time.Time
+	bans   map[peerstore.Target]peerstore.Ban
+}
 
 // holds reports whether a ban has not ended.
-func (m *model) holds(b *peerstore.Ban) bool { return b.Until.IsZero() || b.Until.After(m.now) }
+func (m *rules) holds(b *peerstore.Ban) bool { return b.Until.IsZero() || b.Until.After(m.now) }
 
 // forever stands for the end of a ban that has none.
 var forever = time.Unix(1<<40, 0)
 
 // banEnd returns when the last ban of a node or an IP (either may be empty) ends; the zero time if there is none.
-func (m *model) banEnd(id transport.NodeID, ip netip.Addr) (end time.Time) {
+func (m *rules) banEnd(id transport.NodeID, ip netip.Addr) (end time.Time) {
 	for t, b := range m.bans {
 		switch {
 		case t.ID != "" && t.ID != id, t.ID == "" && !t.Prefix.Contains(ip), !m.holds(&b):
@@ -32,15 +38,15 @@ func (m *model) banEnd(id transport.NodeID, ip netip.Addr) (end time.Time) {
 	return end
 }
 
-func (m *model) bannedID(id transport.NodeID) bool { return !m.banEnd(id, netip.Addr{}).IsZero() }
+func (m *rules) bannedID(id transport.NodeID) bool { return !m.banEnd(id, netip.Addr{}).IsZero() }
 
-func (m *model) bannedAddr(a transport.Address) bool {
+func (m *rules) bannedAddr(a transport.Address) bool {
 	ip, _ := a.IP()
 	return !m.banEnd("", ip).IsZero()
 }
 
 // barred reports whether a ban or a quarantine may keep the store from advertising a peer.
-func (m *model) barred(r *peerstore.Record) bool {
+func (m *rules) barred(r *peerstore.Record) bool {
 	return r.Quarantined.After(m.now) || m.bannedID(r.ID) ||
 		slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
 			return m.bannedAddr(a.Address)
@@ -48,15 +54,15 @@ func (m *model) barred(r *peerstore.Record) bool {
 }
 
 // kept reports whether no limit may cost the peer its place.
-func (m *model) kept(r *peerstore.Record) bool { return r.Trusted || r.Unconditional || r.Busy }
+func (m *rules) kept(r *peerstore.Record) bool { return r.Trusted || r.Unconditional || r.Busy }
 
 // expired reports whether the peer may be gone: the store removes expired peers when it meets them.
-func (m *model) expired(r *peerstore.Record) bool {
+func (m *rules) expired(r *peerstore.Record) bool {
 	return !m.kept(r) && (m.unseen(r) || m.hopeless(r))
 }
 
 // hopeless reports whether no address of the peer answers any more.
-func (m *model) hopeless(r *peerstore.Record) bool {
+func (m *rules) hopeless(r *peerstore.Record) bool {
 	return r.Failures >= 10 && !r.Private && len(r.Addresses) > 0 &&
 		!slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
 			last := a.LastSuccess
@@ -68,8 +74,8 @@ func (m *model) hopeless(r *peerstore.Record) bool {
 		})
 }
 
-func (m *model) unseen(r *peerstore.Record) bool {
-	limit := m.now.Add(-m.w.limits.Expiry)
+func (m *rules) unseen(r *peerstore.Record) bool {
+	limit := m.now.Add(-m.limits.Expiry)
 	if r.FirstSeen.After(limit) || r.LastConnected.After(limit) || r.LastDisconnected.After(limit) {
 		return false
 	}
@@ -109,7 +115,7 @@ func worth(r *peerstore.Record) (tried bool, level int) {
 }
 
 // due returns from when on a peer may be dialed, with and without the bans of networks; false if it may not.
-func (m *model) due(r *peerstore.Record) (at, without time.Time, ever bool) {
+func (m *rules) due(r *peerstore.Record) (at, without time.Time, ever bool) {
 	if r.Busy || len(r.Addresses) == 0 {
 		return at, at, false
 	}
@@ -124,7 +130,7 @@ func (m *model) due(r *peerstore.Record) (at, without time.Time, ever bool) {
 	return at, without, at.Before(forever)
 }
 
-func (m *model) dueNow(r *peerstore.Record) bool {
+func (m *rules) dueNow(r *peerstore.Record) bool {
 	at, _, ever := m.due(r)
 	return ever && !at.After(m.now)
 }
@@ -166,7 +172,7 @@ func moreUseful(a, b *peerstore.AddressRecord) bool {
 }
 
 // group returns the network group of the best address at which a peer may be dialed now.
-func (m *model) group(r *peerstore.Record) peerstore.Group {
+func (m *rules) group(r *peerstore.Record) peerstore.Group {
 	var best *peerstore.AddressRecord
 	for i := range r.Addresses {
 		a := &r.Addresses[i]
@@ -177,7 +183,7 @@ func (m *model) group(r *peerstore.Record) peerstore.Group {
 			best = a
 		}
 	}
-	return m.s.Groups().Of(best.Address)
+	return m.groups.Of(best.Address)
 }
 
 // routable reports whether some address of a peer is routable.
@@ -186,7 +192,7 @@ func routable(r *peerstore.Record) bool {
 }
 
 // toShare returns the address of a peer to advertise; nil if there is none.
-func (m *model) toShare(r *peerstore.Record) (best *peerstore.AddressRecord) {
+func (m *rules) toShare(r *peerstore.Record) (best *peerstore.AddressRecord) {
 	if r.Private || r.Quarantined.After(m.now) || m.bannedID(r.ID) {
 		return nil
 	}
@@ -225,7 +231,7 @@ func foreign(a transport.Address, teller netip.Addr) bool {
 }
 
 // bounded returns a record within the store's bounds, as Update keeps it.
-func (m *model) bounded(id transport.NodeID, r peerstore.Record) *peerstore.Record {
+func (m *rules) bounded(id transport.NodeID, r peerstore.Record) *peerstore.Record {
 	r.ID = id
 	r.Score = min(max(r.Score, peerstore.MinScore), peerstore.MaxScore)
 	r.QuarantineReason = strings.Clone(r.QuarantineReason[:min(len(r.QuarantineReason), 128)])
@@ -239,7 +245,7 @@ func (m *model) bounded(id transport.NodeID, r peerstore.Record) *peerstore.Reco
 		}
 		a.LastError = a.LastError[:min(len(a.LastError), 128)]
 		a.Source = kept(a.Source)
-		if len(list) < m.w.limits.MaxAddresses {
+		if len(list) < m.limits.MaxAddresses {
 			list = append(list, a)
 			continue
 		}

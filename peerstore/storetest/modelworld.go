@@ -47,6 +47,13 @@ var worlds = []world{
 	},
 }
 
+// inputs choose the arguments of operations at random.
+type inputs struct {
+	rules
+	w *world
+	m mix
+}
+
 type mix struct{ *rand.Rand }
 
 func newMix(seed uint64) mix { return mix{rand.New(rand.NewPCG(seed, seed))} }
@@ -107,7 +114,7 @@ func (w *world) addressOf(n, k int) transport.Address {
 }
 
 // source returns who reports an address. A few report most.
-func (m *model) source() peerstore.Source {
+func (m *inputs) source() peerstore.Source {
 	s := peerstore.Source{Kind: []string{"pex", "pex", "pex", "inbound", "dns", "file",
 		"a kind that is longer than sixteen bytes"}[m.m.IntN(7)]}
 	if m.m.IntN(12) == 0 {
