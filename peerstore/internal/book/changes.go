@@ -74,6 +74,14 @@ func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
 	defer b.mu.Unlock()
 	s := &b.c.changes
 	c.Peers, c.Removed, c.fresh = c.Peers[:0], c.Removed[:0], c.fresh[:0]
+	for id := range s.removed {
+		if e := b.c.find(id); e == nil {
+			c.Removed = append(c.Removed, id)
+		} else { // it is known again, and still persisted
+			e.set(stored, true)
+		}
+	}
+	clear(s.removed)
 	for ; len(s.dirty) > 0 && len(c.Peers) < limit; s.dirty = s.dirty[1:] {
 		e := s.dirty[0]
 		s.dirty[0] = nil
@@ -94,14 +102,6 @@ func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
 	if len(s.dirty) == 0 {
 		s.dirty = nil
 	}
-	for id := range s.removed {
-		if e := b.c.find(id); e == nil {
-			c.Removed = append(c.Removed, id)
-		} else { // it is known again, and still persisted
-			e.set(stored, true)
-		}
-	}
-	clear(s.removed)
 	return len(s.dirty) > 0
 }
 

@@ -73,3 +73,34 @@ func TestNothingToWrite(t *testing.T) {
 		t.Error("that the addresses are gone was not written")
 	}
 }
+
+// TestRemovalOutlastsFailedWrites wants a peer that is persisted to be removed from the disk, whatever fails in between.
+func TestRemovalOutlastsFailedWrites(t *testing.T) {
+	b := New(peerstore.Limits{}, 1)
+	b.TrackChanges()
+	now := time.Now()
+	id := testID(1)
+	b.Ensure(id, now, func(*peerstore.Record) {})
+	var c Changes
+	b.TakeChanges(10, &c)
+	b.Remove(id)
+	b.Ensure(id, now, func(*peerstore.Record) {})
+	if b.TakeChanges(10, &c); len(c.Peers) != 1 || len(c.Removed) != 0 {
+		t.Fatalf("known again: %+v", c)
+	}
+	b.PutBack(&c)
+	b.Remove(id)
+	if b.TakeChanges(10, &c); len(c.Peers) != 0 || len(c.Removed) != 1 {
+		t.Fatalf("removed after a failed write: %+v", c)
+	}
+
+	// What was never written need not be removed, so that removals do not pile up while the disk fails.
+	id = testID(2)
+	b.Ensure(id, now, func(*peerstore.Record) {})
+	b.TakeChanges(10, &c)
+	b.PutBack(&c)
+	b.Remove(id)
+	if b.TakeChanges(10, &c); len(c.Peers) != 0 || len(c.Removed) != 0 {
+		t.Fatalf("never written: %+v", c)
+	}
+}

@@ -137,7 +137,7 @@ func (p *part) draw(random *rand.Rand) *entry {
 	return best
 }
 
-// dueAt returns when e may be dialed: never if it is busy, has no address or is banned for ever.
+// dueAt returns when e may be dialed: never if it is busy, has no address or is banned forever.
 func (c *catalog) dueAt(e *entry) int64 {
 	if e.is(busy) || len(e.addresses) == 0 {
 		return never
