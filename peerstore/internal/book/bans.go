@@ -133,9 +133,6 @@ func (s *bans) endOfAddress(a *address) int64 {
 	return s.endOfIP(ip)
 }
 
-// mayDialAt returns when a may be dialed, as far as that is up to the address.
-func (s *bans) mayDialAt(a *address) int64 { return max(a.notBefore, s.endOfAddress(a)) }
-
 // endOfNode returns when the ban of a node has ended; 0 if there is none.
 func (s *bans) endOfNode(key *nodeKey) int64 {
 	if len(s.nodes) == 0 {

@@ -14,7 +14,10 @@ func (b *Book) Next(now time.Time, q peerstore.Query) (peerstore.Record, bool) {
 	defer b.mu.Unlock()
 	b.c.advanceClock(now, manyMoves)
 	x := choice{b: b, c: &b.c, q: q}
-	ok := q.Table == peerstore.Any && x.first(x.trusted()) || x.draws() || x.walk()
+	if q.Table == peerstore.Any && len(b.c.due.trusted.members) > 0 && x.first(x.trusted()) {
+		return x.r, true
+	}
+	ok := x.draws() || x.walk()
 	return x.r, ok
 }
 

@@ -144,17 +144,19 @@ func (c *catalog) dueAt(e *entry) int64 {
 	}
 	first := int64(never)
 	for i := range e.addresses {
-		first = min(first, c.bans.mayDialAt(&e.addresses[i]))
+		a := &e.addresses[i]
+		first = min(first, max(a.notBefore, c.bans.endOfAddress(a)))
 	}
 	return max(first, e.notBefore, e.more().quarantined, c.bans.endOfNode(&e.key))
 }
 
 // bestDue returns the address of e that is to be dialed first, of those that may be dialed now.
 func (c *catalog) bestDue(e *entry) *address {
+	ready := func(a *address) bool { return a.notBefore <= c.now && c.bans.endOfAddress(a) <= c.now }
 	best := &e.addresses[0]
 	for i := range e.addresses[1:] {
 		a := &e.addresses[1+i]
-		if now := c.bans.mayDialAt(a) <= c.now; now != (c.bans.mayDialAt(best) <= c.now) {
+		if now := ready(a); now != ready(best) {
 			if now {
 				best = a
 			}

@@ -84,9 +84,6 @@ func (e *entry) more() *details {
 	return e.details
 }
 
-// waits reports whether the peer may be dialed later.
-func (e *entry) waits() bool { return e.group == nil && e.due != never }
-
 // lastWorked returns when any address last worked.
 func (e *entry) lastWorked() (last int64) {
 	for i := range e.addresses {
@@ -199,21 +196,10 @@ const deadAfter = 5
 
 func (a *address) dead() bool { return a.failures >= deadAfter }
 
-// class ranks a working address (2) before an untried one (1) before a dead one (0).
-func (a *address) class() int {
-	switch {
-	case a.dead():
-		return 0
-	case a.lastWorked == 0:
-		return 1
-	}
-	return 2
-}
-
-// better reports whether a is more worth keeping than o.
+// better reports whether a is more worth keeping than o: an address that works, then an untried one, then a dead one.
 func (a *address) better(o *address) bool {
-	if x, y := a.class(), o.class(); x != y {
-		return x > y
+	if a.dead() != o.dead() {
+		return o.dead()
 	}
 	if a.lastWorked != o.lastWorked {
 		return a.lastWorked > o.lastWorked

@@ -9,7 +9,10 @@ import (
 // expired reports whether a learned peer is to be forgotten: it was neither seen nor heard of for Limits.Expiry, or
 // none of its addresses answers.
 func (c *catalog) expired(e *entry) bool {
-	return !e.is(kept|busy) && (e.lastSeen() <= c.now-int64(c.limits.Expiry) || e.hopeless(c.now))
+	if e.is(kept | busy) {
+		return false
+	}
+	return e.lastSeen() <= c.now-int64(c.limits.Expiry) || e.failures >= attemptsUntried && e.hopeless(c.now)
 }
 
 // lastSeen is peerstore.Record.LastSeen.
@@ -31,7 +34,7 @@ const (
 
 // hopeless reports whether all addresses of e have failed too often. What the operator configured is never hopeless.
 func (e *entry) hopeless(now int64) bool {
-	if e.failures < attemptsUntried || e.is(private) || len(e.addresses) == 0 {
+	if e.is(private) || len(e.addresses) == 0 {
 		return false
 	}
 	for i := range e.addresses {

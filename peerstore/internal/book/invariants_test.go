@@ -58,7 +58,7 @@ func checkBook(b *Book) error {
 				return fmt.Errorf("%s is in bucket %d, not %d", e.id(), e.bucket-1, want)
 			}
 		}
-		if e.waits() {
+		if e.group == nil && e.due != never {
 			waiting++
 			if !c.due.waiting.Has(waiter{e.due, e}) {
 				return fmt.Errorf("%s does not wait for %d", e.id(), e.due)

@@ -29,8 +29,8 @@ type shares struct {
 
 // fileShare puts e into the set in which it belongs.
 func (c *catalog) fileShare(e *entry) {
-	best, far := c.toShare(e)
-	to, world := shareFor(best, far), false
+	best, to := c.toShare(e)
+	world := false
 	if to == provedFar {
 		_, world = best.addr()
 	}
@@ -52,49 +52,32 @@ func (s *shares) file(e *entry, to share, world bool) {
 	}
 }
 
-// shareFor returns the set of a peer whose address to share is a: see toShare.
-func shareFor(a *address, far bool) share {
-	switch {
-	case a == nil:
-		return unshared
-	case a.lastWorked != 0 && far:
-		return provedFar
-	case a.lastWorked != 0:
-		return provedNear
-	case far:
-		return claimedFar
-	}
-	return claimedNear
-}
-
-// toShare returns the address of e to tell to others, neither dead nor banned, and whether it is routable: one that
-// works before one that may, a routable one before a local one, the one that worked last. It returns nil if there is
-// none.
-func (c *catalog) toShare(e *entry) (best *address, far bool) {
+// toShare returns the address of e to tell to others, neither dead nor banned, and the set in which that puts e: an
+// address that works before one that may, a routable one before a local one, the one that worked last. It returns nil if
+// there is none.
+func (c *catalog) toShare(e *entry) (best *address, set share) {
 	if e.is(private) || e.more().quarantined > c.now || c.bans.endOfNode(&e.key) > c.now {
-		return nil, false
+		return nil, unshared
 	}
 	for i := range e.addresses {
 		a := &e.addresses[i]
 		if a.dead() || c.bans.endOfAddress(a) > c.now {
 			continue
 		}
-		routable := a.routable()
-		prefer := true
-		switch {
-		case best == nil:
-		case (a.lastWorked != 0) != (best.lastWorked != 0):
-			prefer = a.lastWorked != 0
-		case routable != far:
-			prefer = routable
-		default:
-			prefer = a.better(best)
+		of := claimedNear // the best sets come first
+		switch far := a.routable(); {
+		case a.lastWorked != 0 && far:
+			of = provedFar
+		case a.lastWorked != 0:
+			of = provedNear
+		case far:
+			of = claimedFar
 		}
-		if prefer {
-			best, far = a, routable
+		if best == nil || of < set || of == set && a.better(best) {
+			best, set = a, of
 		}
 	}
-	return best, far
+	return best, set
 }
 
 // Advertise returns up to limit addresses that may be told to others: see peerstore.Store. Peers whose address was
@@ -155,11 +138,12 @@ func (s *shares) sample(set share, at, n int, random *rand.Rand) []*entry {
 // worse. out grows to at most limit. It offers nothing of a peer that is no longer in the set, as its network was
 // banned.
 func (c *catalog) offer(out []transport.Address, e *entry, set share, limit int) []transport.Address {
-	best, far := c.toShare(e)
-	if e.share != set || shareFor(best, far) != set {
+	best, now := c.toShare(e)
+	if e.share != set || now != set {
 		c.file(e, change{})
 		return out
 	}
+	far := set == provedFar || set == claimedFar
 	from := len(out)
 	out = append(out, e.where(best))
 	for i := range e.addresses {
