@@ -75,28 +75,24 @@ func unstamp(n uint64) time.Time {
 	return time.Unix(0, int64(min(n, math.MaxInt64)))
 }
 
-// encoder writes peers as StoredPeers. It reuses the messages; what it returns is the caller's.
-type encoder struct {
-	message   switchyardpb.StoredPeer
-	addresses []*switchyardpb.StoredAddress
-}
-
-func (e *encoder) peer(r *peerstore.Record) ([]byte, error) {
-	for len(e.addresses) < len(r.Addresses) {
-		e.addresses = append(e.addresses, new(switchyardpb.StoredAddress))
+// encodePeer writes a peer as a StoredPeer, without its flags.
+func encodePeer(r *peerstore.Record) ([]byte, error) {
+	p := &switchyardpb.StoredPeer{
+		FirstSeen:        stamp(r.FirstSeen),
+		Score:            int32(r.Score),
+		Scored:           stamp(r.Scored),
+		Height:           r.Height,
+		LastConnected:    stamp(r.LastConnected),
+		LastDisconnected: stamp(r.LastDisconnected),
+		Failures:         r.Failures,
+		NotBefore:        stamp(r.NotBefore),
+		Quarantined:      stamp(r.Quarantined),
+		QuarantineReason: strings.ToValidUTF8(r.QuarantineReason, "?"),
+		InTried:          r.InTried,
 	}
-	p := &e.message
-	p.Addresses = e.addresses[:len(r.Addresses)]
 	for i := range r.Addresses {
-		encodeAddress(p.Addresses[i], &r.Addresses[i])
+		p.Addresses = append(p.Addresses, encodeAddress(&r.Addresses[i]))
 	}
-	p.FirstSeen = stamp(r.FirstSeen)
-	p.Score, p.Scored = int32(r.Score), stamp(r.Scored)
-	p.Height = r.Height
-	p.LastConnected, p.LastDisconnected = stamp(r.LastConnected), stamp(r.LastDisconnected)
-	p.Failures, p.NotBefore = r.Failures, stamp(r.NotBefore)
-	p.Quarantined, p.QuarantineReason = stamp(r.Quarantined), strings.ToValidUTF8(r.QuarantineReason, "?")
-	p.InTried = r.InTried
 	value, err := proto.Marshal(p)
 	for err == nil && len(value) > maxValue { // of a peer with thousands of addresses
 		p.Addresses = p.Addresses[:len(p.Addresses)/2]
@@ -105,21 +101,27 @@ func (e *encoder) peer(r *peerstore.Record) ([]byte, error) {
 	return value, err
 }
 
-func encodeAddress(to *switchyardpb.StoredAddress, a *peerstore.AddressRecord) {
-	to.Address, to.Ip, to.Port = "", nil, 0
+func encodeAddress(a *peerstore.AddressRecord) *switchyardpb.StoredAddress {
+	p := &switchyardpb.StoredAddress{
+		Source:      strings.ToValidUTF8(a.Source.Kind, "?"),
+		FromIp:      a.Source.IP.AsSlice(),
+		FirstHeard:  stamp(a.FirstHeard),
+		LastHeard:   stamp(a.LastHeard),
+		LastDialed:  stamp(a.LastDialed),
+		LastSuccess: stamp(a.LastSuccess),
+		Failures:    a.Failures,
+		NotBefore:   stamp(a.NotBefore),
+		LastError:   strings.ToValidUTF8(a.LastError, "?"),
+	}
 	if plain, ok := a.Address.Pack(); ok {
-		to.Ip, to.Port = netip.AddrFrom16(plain.IP).Unmap().AsSlice(), uint32(plain.Port)
+		p.Ip, p.Port = netip.AddrFrom16(plain.IP).Unmap().AsSlice(), uint32(plain.Port)
 	} else {
-		to.Address = a.Address.String()
+		p.Address = a.Address.String()
 	}
-	to.Source, to.From, to.FromIp = strings.ToValidUTF8(a.Source.Kind, "?"), nil, a.Source.IP.AsSlice()
 	if a.Source.From != "" {
-		to.From = appendNode(nil, a.Source.From)
+		p.From = appendNode(nil, a.Source.From)
 	}
-	to.FirstHeard, to.LastHeard = stamp(a.FirstHeard), stamp(a.LastHeard)
-	to.LastDialed, to.LastSuccess = stamp(a.LastDialed), stamp(a.LastSuccess)
-	to.Failures, to.NotBefore = a.Failures, stamp(a.NotBefore)
-	to.LastError = strings.ToValidUTF8(a.LastError, "?")
+	return p
 }
 
 // decodePeer reads a peer from its key (without the letter) and value. It leaves out addresses that it cannot read, and

@@ -75,13 +75,12 @@ func normal(r peerstore.Record) peerstore.Record {
 	return r
 }
 
-// TestCodec wants records to come back as they were, flags apart, with an encoder that is used again and again.
+// TestCodec wants records to come back as they were, flags apart.
 func TestCodec(t *testing.T) {
 	random := seeded(t)
-	var e encoder
 	for range rounds(t, 3000) {
 		r := someRecord(t, random)
-		value, err := e.peer(&r)
+		value, err := encodePeer(&r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +93,7 @@ func TestCodec(t *testing.T) {
 	for n := range 20_000 { // more than a value can hold
 		r.Addresses = append(r.Addresses, peerstore.AddressRecord{Address: storetest.Address(1, 1+n), LastError: strings.Repeat("x", 128)})
 	}
-	value, err := e.peer(&r)
+	value, err := encodePeer(&r)
 	if err != nil || len(value) > maxValue {
 		t.Fatal(err, len(value))
 	}
@@ -108,7 +107,7 @@ func FuzzPeer(f *testing.F) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 20 {
 		r := someRecord(f, random)
-		value, err := new(encoder).peer(&r)
+		value, err := encodePeer(&r)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -120,7 +119,7 @@ func FuzzPeer(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := new(encoder).peer(&r)
+		again, err := encodePeer(&r)
 		if err != nil {
 			t.Fatal(err)
 		}

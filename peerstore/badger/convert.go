@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"math"
@@ -48,12 +49,14 @@ const (
 	oldTotalsKey = 't'
 
 	oldCopyName = "COPY"
-	oldHeadName = "HEAD"
 	oldFolder   = "before-schema-4" // where the old files go
 
 	// oldMemTable is larger than any table in memory of earlier versions: see memTable.
 	oldMemTable = 64 << 20
 )
+
+// oldFiles are the files of an earlier store.
+var oldFiles = []string{bdb.ManifestFilename, oldCopyName, "*.sst", "*.mem", "*.vlog", "HEAD", "DISCARD", "KEYREGISTRY", "LOCK"}
 
 // fenceName is a file that looks like the log of an old database and says that the schema is a later one: programs that
 // know only the old schemas refuse such a store, instead of beginning another in its folder, without any ban.
@@ -68,71 +71,35 @@ func fence() []byte {
 
 // convert makes a store of an earlier schema a current one, if that is what stands in the folder.
 func (s *Store) convert() error {
-	files, err := s.oldFiles()
-	if err != nil {
-		return err
+	exists := func(name string) bool {
+		_, err := os.Lstat(s.file(name))
+		return err == nil
 	}
-	if len(files) > 0 {
-		if !s.hasKeepLog() && slices.ContainsFunc(files, isOldData) {
-			if err := s.convertOld(); err != nil {
-				return err
-			}
-			if files, err = s.oldFiles(); err != nil { // opening the database has changed them
-				return err
-			}
-		}
-		aside := s.file(oldFolder)
-		if err := os.MkdirAll(aside, 0o700); err != nil {
+	if !exists(keepName) && !exists(keepOld) && (exists(bdb.ManifestFilename) || exists(oldCopyName)) {
+		if err := s.convertOld(); err != nil {
 			return err
 		}
-		for _, name := range files {
-			if err := os.Rename(s.file(name), filepath.Join(aside, name)); err != nil {
+	}
+	aside := s.file(oldFolder)
+	for _, pattern := range oldFiles {
+		names, _ := fs.Glob(os.DirFS(s.path), pattern)
+		for _, name := range names {
+			if data, _ := os.ReadFile(s.file(name)); pattern == "*.mem" && bytes.Equal(data, fence()) {
+				continue
+			}
+			err := os.MkdirAll(aside, 0o700)
+			if err == nil {
+				err = os.Rename(s.file(name), filepath.Join(aside, name))
+			}
+			if err != nil {
 				return err
 			}
 		}
-		s.opts.Logger.Info("The files of the peer store's earlier schema are kept; delete them when you like", "path", aside)
 	}
-	if _, err := os.Lstat(s.file(fenceName)); err == nil {
+	if exists(fenceName) {
 		return nil
 	}
 	return os.WriteFile(s.file(fenceName), fence(), 0o600)
-}
-
-// hasKeepLog reports whether there is any generation of the keep log, so that the store is a current one.
-func (s *Store) hasKeepLog() bool {
-	_, current := os.Lstat(s.file(keepName))
-	_, previous := os.Lstat(s.file(keepOld))
-	return current == nil || previous == nil
-}
-
-// oldFiles are the names of the files of an earlier schema.
-func (s *Store) oldFiles() (names []string, err error) {
-	files, err := os.ReadDir(s.path)
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range files {
-		name := f.Name()
-		switch filepath.Ext(name) {
-		case ".sst", ".vlog":
-			names = append(names, name)
-		case ".mem":
-			if data, err := os.ReadFile(s.file(name)); err != nil || !bytes.Equal(data, fence()) {
-				names = append(names, name)
-			}
-		case "":
-			switch name {
-			case oldCopyName, oldHeadName, bdb.ManifestFilename, bdb.KeyRegistryFileName, "DISCARD", "LOCK":
-				names = append(names, name)
-			}
-		}
-	}
-	return names, nil
-}
-
-// isOldData reports whether a file of that name is more than the remains of a store whose files were moved.
-func isOldData(name string) bool {
-	return name == bdb.ManifestFilename || name == oldCopyName || filepath.Ext(name) == ".sst" || filepath.Ext(name) == ".mem"
 }
 
 // convertOld writes the new database and the keep log. It leaves out what is damaged, and says so.
@@ -169,7 +136,7 @@ func (s *Store) convertOld() error {
 	if damage != nil || old.unreadable > 0 {
 		level, text = slog.LevelError, text+"; what was damaged is lost"
 	}
-	s.opts.Logger.Log(context.Background(), level, text, "path", s.path, "from", old.schema, "to", schemaVersion,
+	s.opts.Logger.Log(context.Background(), level, text, "path", s.path, "old_files", s.file(oldFolder), "from", old.schema, "to", schemaVersion,
 		"peers", old.peers, "bans", len(old.bans), "values", len(old.values), "flagged_peers", len(old.flags),
 		"unreadable", old.unreadable, "damage", fmt.Sprint(damage))
 	return keep.close()

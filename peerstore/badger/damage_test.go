@@ -267,7 +267,7 @@ func TestDamage(t *testing.T) {
 	random := seeded(t)
 	base := t.TempDir()
 	losses := 0
-	for round := range rounds(t, 20) {
+	for round := range rounds(t, 12) {
 		dir := filepath.Join(base, strconv.Itoa(round))
 		path := filepath.Join(dir, "peers")
 		copyStore(t, whole, path)
@@ -348,7 +348,7 @@ func harms(used int) []harm {
 func TestDamageEverywhere(t *testing.T) {
 	whole := damagedStore(t)
 	random := seeded(t)
-	share := 25 // of the cases one
+	share := 40 // of the cases one
 	if os.Getenv(longtest.Rounds) != "" {
 		share = 1
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -125,10 +124,9 @@ func (k *keepLog) rewrite() error {
 	if _, err = f.Write(data); err == nil {
 		err = f.Sync()
 	}
-	if err == nil {
-		err = os.Rename(path, filepath.Join(k.dir, keepOld))
-	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
+	if err == nil { // where links are not possible, there is no previous generation
+		_ = os.Remove(filepath.Join(k.dir, keepOld))
+		_ = os.Link(path, filepath.Join(k.dir, keepOld))
 		err = os.Rename(f.Name(), path)
 	}
 	if err == nil {

@@ -325,7 +325,7 @@ func TestKill(t *testing.T) {
 	var path string
 	var l *ledger
 	kills, peers, bans := 0, 0, 0
-	for round := range rounds(t, 24) {
+	for round := range rounds(t, 14) {
 		if round%50 == 0 { // a store that has grown takes longer to look at
 			path = filepath.Join(t.TempDir(), "peers")
 			l = &ledger{banned: map[int]bool{}, lifting: map[int]bool{}, trusted: map[int]bool{}, removed: map[int]bool{}, values: map[int]int{}}
@@ -366,7 +366,7 @@ func TestKill(t *testing.T) {
 		if t.Failed() {
 			return
 		}
-		if round%50 == 49 || round == rounds(t, 24)-1 {
+		if round%50 == 49 || round == rounds(t, 14)-1 {
 			for w := range crashWorkers {
 				peers += l.flushed[w]
 			}

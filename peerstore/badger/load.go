@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -53,14 +52,6 @@ func (s *Store) loadKept(now time.Time) error {
 // readKeepLog reads the current generation of the keep log and, if that is damaged, the previous one. It tells the
 // logger of damage.
 func (s *Store) readKeepLog() (current, previous *generation, err error) {
-	next, err := readGeneration(s.file(keepNew))
-	if err != nil {
-		return nil, nil, err
-	}
-	if _, err := os.Lstat(s.file(keepName)); errors.Is(err, fs.ErrNotExist) && next.damage == nil {
-		err := os.Rename(s.file(keepNew), s.file(keepName)) // which a kill has prevented
-		return next, &generation{}, err
-	}
 	if current, err = readGeneration(s.file(keepName)); err != nil {
 		return nil, nil, err
 	}
@@ -124,7 +115,7 @@ func snapshot(values map[string][]byte, flags map[transport.NodeID]flags, bans [
 // loadPeers restores the peers of the database with the flags of the keep log. Peers with flags whose records are lost
 // are known again without an address.
 func (s *Store) loadPeers(now time.Time) error {
-	var unreadable, addresses int
+	unreadable := 0
 	var refused []transport.NodeID
 	flagged := maps.Clone(s.keep.flags)
 	to := s.db.NewWriteBatch()
@@ -135,7 +126,14 @@ func (s *Store) loadPeers(now time.Time) error {
 			unreadable++
 			return to.Delete(slices.Clone(key))
 		}
-		addresses += bad
+		if unreadable += bad; bad > 0 {
+			if value, err = encodePeer(&r); err == nil {
+				err = to.Set(slices.Clone(key), value)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		flagged[r.ID].set(&r)
 		delete(flagged, r.ID)
 		if s.Restore(r, now) {
@@ -155,9 +153,9 @@ func (s *Store) loadPeers(now time.Time) error {
 		f.set(&r)
 		s.Restore(r, now)
 	}
-	if unreadable+addresses > 0 {
-		s.opts.Logger.Error("The peer store cannot read some of its peers, and leaves them out", "path", s.path,
-			slog.Int("unreadable_peers", unreadable), slog.Int("unreadable_addresses", addresses), slog.Int("peers", s.Stats().Known))
+	if unreadable > 0 {
+		s.opts.Logger.Error("The peer store cannot read some peers or addresses, and leaves them out", "path", s.path,
+			"unreadable", unreadable, "peers", s.Stats().Known)
 	}
 	_, err := s.keepFlags(refused...)
 	return err

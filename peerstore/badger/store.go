@@ -49,7 +49,7 @@ type Store struct {
 	// writing holds a token while peers are written, so that no older record overwrites a newer one. It guards:
 	writing chan struct{}
 	db      *bdb.DB
-	batch   batch
+	changes book.Changes
 	dirty   bool // the disk may lack something of the database
 	closed  bool
 
@@ -208,10 +208,8 @@ func (s *Store) Run(ctx context.Context) error {
 	return s.Flush(context.WithoutCancel(ctx))
 }
 
-// writeBehind writes changes until ctx ends, at most once in Options.Interval, and once a second while writing fails.
+// writeBehind writes changes until ctx ends, once in Options.Interval at most, and once a second while writing fails.
 func (s *Store) writeBehind(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	failing := false
 	for {
 		select {
@@ -224,27 +222,20 @@ func (s *Store) writeBehind(ctx context.Context) {
 		if failing {
 			wait = max(wait, time.Second)
 		}
-		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
 			return
-		case <-timer.C:
+		case <-time.After(wait):
 		}
 		err := s.persist(ctx, false)
-		if ctx.Err() != nil {
-			return
-		}
 		if err != nil {
 			s.syncLater()
 		}
-		switch {
-		case err != nil && !failing:
-			s.opts.Logger.Error("The peer store cannot write; it keeps changes in memory and tries again each second",
-				"path", s.path, "err", err)
-		case err == nil && failing:
-			s.opts.Logger.Info("The peer store can write again", "path", s.path)
+		if (err != nil) != failing && ctx.Err() == nil {
+			failing = err != nil
+			s.opts.Logger.Warn("The peer store keeps changes in memory while it cannot write", "path", s.path,
+				"can_write", !failing, "err", err)
 		}
-		failing = err != nil
 	}
 }
 

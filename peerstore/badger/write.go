@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	bdb "github.com/dgraph-io/badger/v4"
-
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/peerstore/internal/book"
 )
@@ -13,12 +11,6 @@ import (
 // batchSize is how many changed peers the store takes from the book at once: the book is locked for about a
 // microsecond for each.
 const batchSize = 512
-
-// batch is the memory that writing reuses.
-type batch struct {
-	changes book.Changes
-	encoder encoder
-}
 
 // persist writes what has changed. With sync it returns when the disk has it. It gives back to the book what it cannot
 // write. If ctx ends while another call writes, it returns without having tried.
@@ -40,7 +32,7 @@ func (s *Store) persist(ctx context.Context, sync bool) error {
 	if err = errors.Join(err, errKeep); err != nil || !sync {
 		return err
 	}
-	s.batch = batch{} // whoever flushes rarely writes a great deal right afterwards
+	s.changes = book.Changes{} // whoever flushes rarely writes a great deal right afterwards
 	if !s.dirty {
 		return nil
 	}
@@ -54,7 +46,7 @@ func (s *Store) persist(ctx context.Context, sync bool) error {
 // writePeers moves the changes of the book to the database.
 func (s *Store) writePeers() error {
 	for more := true; more; {
-		c := &s.batch.changes
+		c := &s.changes
 		if more = s.TakeChanges(batchSize, c); len(c.Peers)+len(c.Removed) == 0 {
 			continue
 		}
@@ -79,11 +71,11 @@ func (s *Store) writeBatch(c *book.Changes) error {
 		}
 	}
 	for i := range c.Peers {
-		value, err := s.batch.encoder.peer(&c.Peers[i])
+		value, err := encodePeer(&c.Peers[i])
 		if err != nil {
 			return err
 		}
-		if err := to.SetEntry(&bdb.Entry{Key: peerKeyOf(c.Peers[i].ID), Value: value}); err != nil {
+		if err := to.Set(peerKeyOf(c.Peers[i].ID), value); err != nil {
 			return err
 		}
 	}
