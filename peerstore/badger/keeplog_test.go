@@ -306,6 +306,28 @@ func TestBansReplayed(t *testing.T) {
 	}
 }
 
+// TestForgottenFlags wants the flags of a peer forgotten with it, though it is learned anew before that is written.
+func TestForgottenFlags(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "peers")
+	s := open(t, path, Options{})
+	now := time.Now()
+	s.Ensure(storetest.ID(1), now, func(r *peerstore.Record) { r.Unconditional = true })
+	s.Ensure(storetest.ID(2), now, func(r *peerstore.Record) { r.Trusted = true })
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Remove(storetest.ID(1))
+	s.Remove(storetest.ID(2))
+	s.Add(storetest.Address(1, 1), storetest.Told(1), now)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, path, Options{})
+	if r, known := s.Get(storetest.ID(1)); !known || flagsOf(&r) != 0 || s.Stats().Known != 1 {
+		t.Errorf("%+v, %+v", r, s.Stats())
+	}
+}
+
 // TestBucketKey wants the key that places peers in buckets to stay the same from run to run, and nobody to change it.
 func TestBucketKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "peers")

@@ -82,6 +82,6 @@ func (s *Store) writeBatch(c *book.Changes) error {
 	if err := to.Flush(); err != nil {
 		return err
 	}
-	_, err := s.keepFlags(c.Removed...) // most have none
+	_, err := s.keepFlags(append(s.keep.differ(c.Peers), c.Removed...)...)
 	return err
 }
