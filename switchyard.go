@@ -4,7 +4,7 @@
 // New builds a standard node, Run works until its context ends, and Node.Host has what a program does with it: channels
 // of messages, byte streams, peers and events.
 //
-//	node, err := switchyard.New(ctx, switchyard.Network("my-net"), switchyard.Bootstrap("id@host:26656"))
+//	node, err := switchyard.New(ctx, switchyard.Network("my-net"), switchyard.Bootstrap("<node id>@<host>:26656"))
 //	if err != nil {
 //		return err
 //	}
@@ -15,8 +15,8 @@
 // A node that is told nothing makes a new key, listens on free ports over TCP and QUIC, keeps the peers that it learns
 // in memory and finds more by asking those it has. The options change that, Tune changes everything else.
 //
-// To leave parts out, of the node or of the binary, do not call New: make the host from its parts, as the example of
-// package host does. For a program with a configuration file, commands and an admin API, see package modules/cli.
+// To leave parts out, of the node and of the binary, do not call New: make the host from its parts, as the example
+// "parts" does. For a program with a configuration file, commands and an admin API, see package modules/cli.
 //
 // The packages:
 //
