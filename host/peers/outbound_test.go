@@ -189,28 +189,6 @@ func TestFeelers(t *testing.T) {
 	}
 }
 
-// A feeler that a ban overtakes proves nothing.
-func TestFeelerOfABannedPeer(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		m := newPM(t, Config{MaxOutbound: 1, Feelers: time.Minute})
-		m.learn(lowID(0))
-		m.dialUp("")
-		m.learn(lowID(1))
-		time.Sleep(2 * time.Minute)
-		if d := m.mustDial(lowID(1)); !d.Feeler {
-			t.Fatalf("dial %+v", d)
-		}
-		if err := m.Ban(peerstore.Target{ID: lowID(1)}, time.Time{}, "x"); err != nil {
-			t.Fatal(err)
-		}
-		_, err := m.dialed(lowID(1))
-		refused(t, err, muxer.CodeBanned, "")
-		if rec := m.record(lowID(1)); rec.Tried() {
-			t.Fatalf("record %+v", rec)
-		}
-	})
-}
-
 // Churn exchanges one outbound peer that nothing protects, and there is never one link fewer for it. Trusted peers
 // stay.
 func TestChurn(t *testing.T) {
