@@ -21,15 +21,14 @@ type inbox struct {
 	listed bool // in Channel.ready
 
 	dropped uint64
-	// link is the one that fills it now: its excess counts what is beyond the channel's ReceiveQueue. nil after the
-	// link has gone.
+	// link fills it now: its excess counts what is beyond the channel's ReceiveQueue. nil after the link has ended.
 	link *link
 }
 
 func (ib *inbox) empty() bool { return ib.head == len(ib.queue) }
 
 func (ib *inbox) push(msg []byte) {
-	// reuse the front before growing, where that moves little
+	// Reuse the front before growing, where that moves little.
 	if len(ib.queue) == cap(ib.queue) && ib.head > 0 && ib.head >= len(ib.queue)/2 {
 		n := copy(ib.queue, ib.queue[ib.head:])
 		clear(ib.queue[n:])
@@ -57,11 +56,10 @@ func (ib *inbox) pop() []byte {
 	return msg
 }
 
-// cost is what a waiting message counts against a budget: the memory that it holds, so that empty messages are not
-// free.
+// cost returns what a waiting message counts against a budget: the memory that it holds, so empty messages are not free.
 func cost(msg []byte) int64 { return int64(cap(msg)) + muxer.MessageOverhead }
 
-// over is by how much the inbox is beyond its channel's budget. An inbox with one message is never over.
+// over returns by how much the inbox is beyond its channel's budget. An inbox with one message is never over.
 func (ib *inbox) over(budget int64) int64 {
 	if ib.bytes <= budget || len(ib.queue)-ib.head <= 1 {
 		return 0
@@ -69,8 +67,8 @@ func (ib *inbox) over(budget int64) int64 {
 	return ib.bytes - budget
 }
 
-// fillBy makes l the link whose excess counts what is beyond the budget. While a duplicate is under way a peer has two
-// links that fill one inbox by turns.
+// fillBy makes l the link whose excess counts what is beyond the budget. A peer with two links fills one inbox from
+// either.
 func (ib *inbox) fillBy(l *link, budget int64) {
 	if ib.link == l {
 		return
@@ -95,15 +93,15 @@ func (c *Channel) deliver(l *link, msgs []muxer.Message) (taken int, err error) 
 	ib := l.inboxOf(c)
 	held := ib.bytes
 	for taken < len(msgs) {
-		verdict := c.fit(l, ib, held, msgs[taken].Data)
-		if verdict != fits && c.desc.Overflow == muxer.Block {
+		room := c.fit(l, ib, held, msgs[taken].Data)
+		if room != fits && c.desc.Overflow == muxer.Block {
 			break
 		}
-		if verdict == peerFull && c.desc.Overflow == muxer.Disconnect {
+		if room == peerFull && c.desc.Overflow == muxer.Disconnect {
 			err = &DisconnectError{Code: muxer.CodeOverflow, Reason: "inbox of channel " + c.desc.Name + " is full"}
 			break
 		}
-		if verdict == fits {
+		if room == fits {
 			ib.push(msgs[taken].Data)
 		} else {
 			ib.dropped++
@@ -124,7 +122,7 @@ func (c *Channel) deliver(l *link, msgs []muxer.Message) (taken int, err error) 
 	return taken, err
 }
 
-// fit is what fit says of a message.
+// fit is whether there is room for a message.
 type fit uint8
 
 const (
@@ -133,7 +131,7 @@ const (
 	nodeFull     // the node has spent the budget of all inboxes
 )
 
-// fit says whether there is room for a message, and then charges the link for what is beyond the inbox's budget. An
+// fit reports whether there is room for a message. If so, it charges the link for what is beyond the inbox's budget. An
 // empty inbox has room. held is what the inbox has charged to the node's budget. c.mu is held.
 func (c *Channel) fit(l *link, ib *inbox, held int64, msg []byte) fit {
 	switch need := c.need(ib, msg); {
@@ -147,13 +145,13 @@ func (c *Channel) fit(l *link, ib *inbox, held int64, msg []byte) fit {
 	return fits
 }
 
-// need is how far a message would take the inbox beyond its budget, or further beyond it.
+// need returns how much further a message would take the inbox beyond its budget.
 func (c *Channel) need(ib *inbox, msg []byte) int64 {
 	budget := int64(c.desc.ReceiveQueue)
 	return max(ib.bytes+cost(msg)-budget, 0) - ib.over(budget)
 }
 
-// charge adds n bytes to what is beyond the budgets of the link's inboxes, if the link may have so many more.
+// charge adds n bytes to what is beyond the budgets of the link's inboxes. It reports whether the link may have so much.
 func (l *link) charge(n int64) bool {
 	if l.excess.Add(n) > l.host.cfg.Limits.PeerOverflow {
 		l.excess.Add(-n)
@@ -162,7 +160,7 @@ func (l *link) charge(n int64) bool {
 	return true
 }
 
-// next takes the next message, one peer after the other. ok is false when there is none.
+// next returns the next message, one peer after the other; ok is false if there is none.
 func (c *Channel) next() (e Envelope, ok bool) {
 	c.mu.Lock()
 	if len(c.ready) == c.first {
@@ -173,7 +171,7 @@ func (c *Channel) next() (e Envelope, ok bool) {
 	budget := int64(c.desc.ReceiveQueue)
 	before, held := ib.over(budget), ib.bytes
 	e = Envelope{From: ib.peer, Message: ib.pop()}
-	if len(c.ready)-c.first > 1 { // let the next peer have its turn
+	if len(c.ready)-c.first > 1 { // the next peer is next
 		c.ready[c.first] = nil
 		c.first++
 		if !ib.empty() {
@@ -193,7 +191,7 @@ func (c *Channel) next() (e Envelope, ok bool) {
 	c.freed += held - ib.bytes
 	release := c.freed
 	if release < releaseStep && len(c.ready) > c.first && !c.host.memory.tight() {
-		release = 0 // give back in steps: one shared counter a message would cost more than the rest of this
+		release = 0 // in steps: touching the shared counter for each message would cost more than all the rest
 	} else {
 		c.freed = 0
 	}
@@ -245,7 +243,7 @@ func (m *memory) add(n int64) {
 	}
 }
 
-// resumeAll lets all paused links look again.
+// resumeAll makes all paused links look again.
 func (m *memory) resumeAll() {
 	if !m.tight() {
 		return
@@ -257,7 +255,7 @@ func (m *memory) resumeAll() {
 	}
 }
 
-// wait counts a paused Deliver of a link (1), so that freed memory wakes it, or its end (-1).
+// wait counts the paused calls of Deliver of a link up or down, so that freed memory wakes them.
 func (m *memory) wait(l *link, n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -277,7 +275,7 @@ type pauses struct {
 	rooms map[chan struct{}]struct{}
 }
 
-// begin registers a call. Its channel gets a value when there may be room.
+// begin registers a call. The channel receives a value when there may be room.
 func (p *pauses) begin() chan struct{} {
 	room := make(chan struct{}, 1)
 	p.mu.Lock()
@@ -297,7 +295,7 @@ func (p *pauses) end(room chan struct{}) {
 	p.n.Add(-1)
 }
 
-// resume lets all calls that wait look again.
+// resume makes all waiting calls look again.
 func (p *pauses) resume() {
 	if p.n.Load() == 0 {
 		return

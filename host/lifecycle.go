@@ -167,11 +167,10 @@ func (l *link) stopGrace() {
 	}
 }
 
-// runLink runs a link's session, and does not wait for its end. A session that was closed before ends at once.
+// runLink starts the goroutine that runs a link's session until its end. A session that was closed before ends at once.
 func (h *Host) runLink(ctx context.Context, l *link) {
-	h.wg.Add(1)
-	ended := func(err error) {
-		defer h.wg.Done()
+	h.wg.Go(func() {
+		err := l.session.Run(ctx, l)
 		l.stopGrace()
 		reason := l.ended()
 		if reason == nil {
@@ -181,8 +180,7 @@ func (h *Host) runLink(ctx context.Context, l *link) {
 			}
 		}
 		h.linkOver(l, reason)
-	}
-	go func() { ended(l.session.Run(ctx, l)) }()
+	})
 }
 
 // linkOver takes a link that has ended out of the node. Another link of its peer may take over.

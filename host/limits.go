@@ -11,8 +11,8 @@ type Limits struct {
 	Dials        int           // dials and their handshakes in flight at once; 0 means 16
 	DialTimeout  time.Duration // of the transport's connect; 0 means 5 s
 	DialStagger  time.Duration // between two addresses of one peer; 0 means 250 ms
-	// PeerStreams and ProtocolStreams bound the streams that one peer has open with our handlers, in all and of one
-	// protocol. 0 means 512 and 256.
+	// PeerStreams and ProtocolStreams bound the streams that one link of a peer has open with our handlers, in all and
+	// of one protocol. 0 means 512 and 256.
 	PeerStreams, ProtocolStreams int
 	// Grace is how long a link waits for the remote's first packet before it counts as established without one, on wires
 	// where the ends do not confirm links. 0 means 3 s. A remote that serves the link answers our first ping within a

@@ -15,11 +15,11 @@ import (
 // link is one link to a peer: what the handshake made, and its place in the node. Its goroutine runs the session.
 type link struct {
 	host    *Host
-	num     uint64 // name of the link towards the peer manager
+	num     uint64 // the peer manager's id of the link
 	peer    transport.NodeID
 	session muxer.Session
 	shake   *handshake.Link
-	remote  atomic.Pointer[handshake.NodeInfo] // what the remote says of itself now
+	remote  atomic.Pointer[handshake.NodeInfo] // the remote's latest node info
 	ctx     context.Context                    // ends with the link
 	over    context.CancelFunc
 	ip      netip.Addr
@@ -33,8 +33,8 @@ type link struct {
 	excess atomic.Int64 // bytes beyond the budgets of its inboxes
 	pauses pauses
 
-	rtt   time.Duration // as the pulse loop has seen it last; its own
-	stale int           // pulses since
+	rtt   time.Duration // the latest that the pulse loop has seen; its own
+	stale int           // pulses since then; the pulse loop's own
 
 	counted   bool                      // its counters are in Host.totals, whose lock guards this
 	accepted  atomic.Bool               // by the remote: see established
@@ -86,7 +86,7 @@ func (l *link) inboxOf(c *Channel) *inbox {
 	return ib
 }
 
-// leaveInboxes lets go of the inboxes; what waits in them is still received.
+// leaveInboxes releases the inboxes. What waits in them is still received.
 func (l *link) leaveInboxes() {
 	for i, ib := range l.inboxes {
 		if ib == nil {
@@ -125,7 +125,7 @@ func (l *link) address() string {
 	return ""
 }
 
-// end closes the link for a reason of ours; Run returns soon after. The first reason counts.
+// end closes the link for a reason of ours. Its session ends soon after. The first reason counts.
 func (l *link) end(reason *DisconnectError) {
 	l.mu.Lock()
 	if l.reason == nil {
@@ -137,14 +137,15 @@ func (l *link) end(reason *DisconnectError) {
 	_ = l.session.Close(reason.Code, reason.Reason)
 }
 
-// peerID is the remote's node id as libp2p writes it.
+// peerID returns the remote's node id as libp2p writes it.
 func (l *link) peerID() string {
-	if id := l.shake.Remote.PeerID; id != "" { // the wire has computed it, of the proven key
+	if id := l.shake.Remote.PeerID; id != "" { // the wire has derived it from the proven key
 		return id
 	}
 	return l.shake.RemoteKey.PeerID()
 }
 
+// ended returns why we ended the link; nil if we did not.
 func (l *link) ended() *DisconnectError {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -72,7 +72,7 @@ func TestMetricsTellTheTruth(t *testing.T) {
 			"known_peers{state=tried}":                                                    0,
 		})
 		dup, _ := testLink(h, 1, muxer.Listener, true)
-		dup.shake.Confirm = agreed
+		dup.shake.Confirm = confirmed
 		handOn(h, dup) // refused
 		s.hangUp(&muxer.CloseError{Code: muxer.CodeEvicted, Remote: true})
 		synctest.Wait()

@@ -6,11 +6,9 @@ import (
 )
 
 const (
-	// pulse is how often the peer manager is told the round trips of the links, which are one of the grounds that
-	// protect them.
+	// pulse is how often the peer manager learns the round trips of the links, one of the grounds that protect them.
 	pulse = 30 * time.Second
-	// stalePulses is after how many of them without a new measurement (on wires whose keep-alive measures nothing) we
-	// measure ourselves.
+	// stalePulses is after how many pulses without a new round trip (on wires whose keep-alive measures none) we ping.
 	stalePulses  = 10
 	pulseTimeout = 10 * time.Second
 )

@@ -121,7 +121,7 @@ func (w *fakeWire) Upgrade(_ context.Context, a *handshake.Attempt) (*handshake.
 	w.sessions = append(w.sessions, s)
 	w.mu.Unlock()
 	return &handshake.Link{Session: s, RemoteKey: key,
-		Remote: handshake.NodeInfo{ID: key.NodeID(), Channels: []byte{1}}, Confirm: agreed}, nil
+		Remote: handshake.NodeInfo{ID: key.NodeID(), Channels: []byte{1}}, Confirm: confirmed}, nil
 }
 
 // An accept loop goes on after errors, resting a little, takes no connection that a budget or a gate refuses, and ends

@@ -16,8 +16,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// ErrNoStreams says that the wire of the link to a peer carries messages only (comet), so that no stream can be opened
-// to it.
+// ErrNoStreams reports that the wire of a link carries messages only (comet).
 var ErrNoStreams = muxer.ErrNoStreams
 
 // StreamHandler serves one stream that a peer has opened. It has a goroutine of its own. ctx ends with the link, and
@@ -26,13 +25,12 @@ var ErrNoStreams = muxer.ErrNoStreams
 type StreamHandler func(ctx context.Context, from transport.NodeID, s muxer.Stream)
 
 const (
-	// maxStreamHandlers and maxProtocolName bound what we tell every peer about our protocols: identify has to fit into
-	// 4 KiB.
+	// maxStreamHandlers and maxProtocolName bound what identify says of our protocols: it has to fit into 4 KiB.
 	maxStreamHandlers = 64
 	maxProtocolName   = 128 // bytes
 )
 
-// streamService is what takes the streams of one protocol.
+// streamService serves the streams of one protocol.
 type streamService struct {
 	protocol string
 	handle   StreamHandler
@@ -41,14 +39,14 @@ type streamService struct {
 	open            atomic.Int64
 }
 
-// streamTable are the protocols of a host.
+// streamTable holds the protocols of a host.
 type streamTable struct {
 	mu       sync.RWMutex
 	services map[string]*streamService
 	changed  time.Time // the last time
 }
 
-// changedSince says whether the protocols have changed since then.
+// changedSince reports whether the protocols have changed since then.
 func (t *streamTable) changedSince(then time.Time) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -61,7 +59,7 @@ func (t *streamTable) find(protocol string) *streamService {
 	return t.services[protocol]
 }
 
-// protocols are the names, in order.
+// protocols returns the names, in order.
 func (t *streamTable) protocols() []string {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -74,10 +72,10 @@ func (t *streamTable) all() []*streamService {
 	return slices.Collect(maps.Values(t.services))
 }
 
-// HandleStream lets handler serve the streams of a protocol that peers open, such as "/echo/1.0.0", before Run or while
-// the host runs; in the second case connected peers are told, where their wire can. A peer may have
-// Limits.ProtocolStreams of them open at once, and Limits.PeerStreams of all protocols; further ones are reset. It
-// fails for a name that is taken, by another handler or a channel, and for one that no peer could be told.
+// HandleStream makes handler serve the streams of a protocol that peers open, such as "/echo/1.0.0". It may be called
+// before Run or while the host runs; in the second case connected peers are told, if their wire can. A link may have
+// Limits.ProtocolStreams of them open at once, and Limits.PeerStreams of all protocols; further ones are reset.
+// HandleStream fails for a name that another handler or a channel has, and for one that identify cannot carry.
 func (h *Host) HandleStream(protocol string, handler StreamHandler) error {
 	switch {
 	case handler == nil:
@@ -112,8 +110,7 @@ func (h *Host) HandleStream(protocol string, handler StreamHandler) error {
 	return nil
 }
 
-// RemoveStreamHandler takes no more streams of a protocol. Those that are open go on. False says that there was no
-// handler.
+// RemoveStreamHandler stops serving new streams of a protocol; open ones go on. It reports whether there was a handler.
 func (h *Host) RemoveStreamHandler(protocol string) bool {
 	t := &h.streams
 	t.mu.Lock()
@@ -127,7 +124,7 @@ func (h *Host) RemoveStreamHandler(protocol string) bool {
 	return had
 }
 
-// channelNamed is the channel whose streams have that name; nil for none.
+// channelNamed returns the channel whose streams have that name; nil for none.
 func (h *Host) channelNamed(name string) *Channel {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -161,7 +158,7 @@ type linkStreams struct {
 	open  map[*streamService]int // made at the first stream
 }
 
-// take counts a stream in, or says which limit keeps it out.
+// take counts a stream in, or returns the limit that refuses it.
 func (c *linkStreams) take(s *streamService, limits *Limits) (limit string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -210,8 +207,8 @@ func (l *link) ServeStream(ctx context.Context, s muxer.Stream) {
 	defer func() {
 		if p := recover(); p != nil {
 			h.log.Error("the handler of a stream panicked", slog.String("protocol", s.Protocol()),
-				slog.String("peer", string(l.peer)),
-				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+				slog.String("peer", string(l.peer)), slog.Any("panic", p),
+				slog.String("stack", string(debug.Stack())))
 			_ = s.Reset(muxer.CodeUnknown)
 		}
 		service.open.Add(-1)

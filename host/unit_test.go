@@ -213,13 +213,13 @@ func testLink(h *Host, n int, side muxer.Side, acked bool) (*link, *fakeSession)
 		Remote:     handshake.NodeInfo{ID: key.NodeID(), Network: "unit", Moniker: fmt.Sprintf("peer-%d", n), Channels: all},
 		RemoteAddr: transport.TCPMultiaddr(netip.AddrPortFrom(ip, 1000))}
 	if acked {
-		shake.Confirm = agreed
+		shake.Confirm = confirmed
 	}
 	return h.newLink(shake, ip), s
 }
 
-// agreed is the end of a handshake with a remote that takes whatever we take.
-func agreed(_ context.Context, verdict *handshake.Refusal) error {
+// confirmed is the end of a handshake with a remote that takes whatever we take.
+func confirmed(_ context.Context, verdict *handshake.Refusal) error {
 	if verdict != nil {
 		return verdict
 	}

@@ -19,7 +19,7 @@ type verdicts struct {
 	theirs chan error
 }
 
-func agreeing(l *link) verdicts {
+func confirming(l *link) verdicts {
 	v := verdicts{make(chan *handshake.Refusal, 1), make(chan error, 1)}
 	l.shake.Confirm = func(ctx context.Context, r *handshake.Refusal) error {
 		v.ours <- r
@@ -43,7 +43,7 @@ func TestBothEndsAgree(t *testing.T) {
 		inLinkTest(t, func(t *testing.T, h *linkTest) {
 			l, s := testLink(h.Host, 1, muxer.Dialer, true)
 			s.quiet = true
-			v := agreeing(l)
+			v := confirming(l)
 			done := make(chan error, 1)
 			l.dialDone = done
 			handOn(h.Host, l)
@@ -64,7 +64,7 @@ func TestBothEndsAgree(t *testing.T) {
 			l, s := testLink(h.Host, 1, muxer.Dialer, true)
 			l.shake.Dialed = mustAddress(t, "/ip4/90.0.1.1/tcp/1/mconn/"+string(l.peer))
 			h.peers.Add(l.shake.Dialed, peerstore.Source{Kind: "pex"})
-			v := agreeing(l)
+			v := confirming(l)
 			done := make(chan error, 1)
 			l.dialDone = done
 			v.theirs <- full
@@ -87,7 +87,7 @@ func TestBothEndsAgree(t *testing.T) {
 	t.Run("the remote refuses, having dialed", func(t *testing.T) {
 		inLinkTest(t, func(t *testing.T, h *linkTest) {
 			l, _ := testLink(h.Host, 1, muxer.Listener, true)
-			agreeing(l).theirs <- full
+			confirming(l).theirs <- full
 			handOn(h.Host, l)
 			h.hears()
 			h.tells("refused too-many-peers")
@@ -100,7 +100,7 @@ func TestBothEndsAgree(t *testing.T) {
 			h.hears("up " + short(1))
 			h.tells("peer-up")
 			two, s := testLink(h.Host, 1, muxer.Listener, true)
-			v := agreeing(two)
+			v := confirming(two)
 			handOn(h.Host, two)
 			synctest.Wait()
 			if r := <-v.ours; r == nil || r.Code != muxer.CodeDuplicate || r.Reason == "" {
@@ -115,7 +115,7 @@ func TestBothEndsAgree(t *testing.T) {
 	t.Run("the remote never says", func(t *testing.T) {
 		inLinkTest(t, func(t *testing.T, h *linkTest) {
 			l, _ := testLink(h.Host, 1, muxer.Listener, true)
-			agreeing(l)
+			confirming(l)
 			handOn(h.Host, l)
 			h.tells()
 			time.Sleep(handshake.DefaultTimeout)
@@ -128,7 +128,7 @@ func TestBothEndsAgree(t *testing.T) {
 	t.Run("its end is asked for meanwhile", func(t *testing.T) {
 		inLinkTest(t, func(t *testing.T, h *linkTest) {
 			l, s := testLink(h.Host, 1, muxer.Listener, true)
-			v := agreeing(l)
+			v := confirming(l)
 			handOn(h.Host, l)
 			synctest.Wait()
 			h.peers.Disconnect(l.peer, &DisconnectError{Code: muxer.CodeRequested, Reason: "an operator"})
@@ -144,7 +144,7 @@ func TestBothEndsAgree(t *testing.T) {
 	t.Run("the host stops meanwhile", func(t *testing.T) {
 		inLinkTest(t, func(t *testing.T, h *linkTest) {
 			l, _ := testLink(h.Host, 1, muxer.Listener, true)
-			agreeing(l)
+			confirming(l)
 			handOn(h.Host, l)
 			synctest.Wait()
 			began := time.Now()
@@ -154,18 +154,18 @@ func TestBothEndsAgree(t *testing.T) {
 			}
 		})
 	})
-	t.Run("a standby that is agreed on takes over", func(t *testing.T) {
+	t.Run("a standby that is confirmed on takes over", func(t *testing.T) {
 		n := 1
 		for peerID(n) > testKey(0).ID() { // the remote decides
 			n++
 		}
 		inLinkTest(t, func(t *testing.T, h *linkTest) {
 			one, _ := testLink(h.Host, n, muxer.Listener, true)
-			first := agreeing(one)
+			first := confirming(one)
 			handOn(h.Host, one)
 			synctest.Wait()
 			two, _ := testLink(h.Host, n, muxer.Dialer, true)
-			second := agreeing(two)
+			second := confirming(two)
 			handOn(h.Host, two)
 			synctest.Wait()
 			second.theirs <- nil
