@@ -1,6 +1,6 @@
-// Package host keeps a node connected. The peer manager (package peers) decides whom to dial, accept, keep and evict; the
-// router (router.go, lifecycle.go) carries that out. Services exchange whole messages over a Channel, and open and serve
-// streams. The package knows the contracts of transports, wires and stores, never a plug-in.
+// Package host keeps a node connected. The peer manager (package peers) decides whom to dial, accept, keep and evict;
+// the router (router.go, lifecycle.go) carries that out. Services exchange whole messages over a Channel, and open and
+// serve streams. The package knows the contracts of transports, wires and stores, never a plug-in.
 package host
 
 import (

@@ -56,7 +56,8 @@ func (ib *inbox) pop() []byte {
 	return msg
 }
 
-// cost returns what a waiting message counts against a budget: the memory that it holds, so empty messages are not free.
+// cost returns what a waiting message counts against a budget: the memory that it holds, so empty messages are not
+// free.
 func cost(msg []byte) int64 { return int64(cap(msg)) + muxer.MessageOverhead }
 
 // over returns by how much the inbox is beyond its channel's budget. An inbox with one message is never over.
@@ -151,7 +152,8 @@ func (c *Channel) need(ib *inbox, msg []byte) int64 {
 	return max(ib.bytes+cost(msg)-budget, 0) - ib.over(budget)
 }
 
-// charge adds n bytes to what is beyond the budgets of the link's inboxes. It reports whether the link may have so much.
+// charge adds n bytes to what is beyond the budgets of the link's inboxes. It reports whether the link may have so
+// much.
 func (l *link) charge(n int64) bool {
 	if l.excess.Add(n) > l.host.cfg.Limits.PeerOverflow {
 		l.excess.Add(-n)

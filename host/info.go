@@ -106,8 +106,8 @@ func (h *Host) gate(v handshake.Visitor) error {
 	return nil
 }
 
-// inspect sees the node info of each remote before it is judged. A remote that dials us and names another network is not
-// dialed.
+// inspect sees the node info of each remote before it is judged. A remote that dials us and names another network is
+// not dialed.
 func (h *Host) inspect(v handshake.Visitor) {
 	if v.Side == muxer.Listener && !v.Info.Guest && v.Info.ID == v.ID && v.Info.Network != h.cfg.Network {
 		h.peers.WrongNetwork(v.ID, v.Info.Network)

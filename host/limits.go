@@ -14,10 +14,10 @@ type Limits struct {
 	// PeerStreams and ProtocolStreams bound the streams that one link of a peer has open with our handlers, in all and
 	// of one protocol. 0 means 512 and 256.
 	PeerStreams, ProtocolStreams int
-	// Grace is how long a link waits for the remote's first packet before it counts as established without one, on wires
-	// where the ends do not confirm links. 0 means 3 s. A remote that serves the link answers our first ping within a
-	// round trip, so the grace ends for silent ones only. The longer it is, the less often two nodes that dial each other
-	// at once over a lossy path keep one link each.
+	// Grace is how long a link waits for the remote's first packet before it counts as established without one, on
+	// wires where the ends do not confirm links. 0 means 3 s. A remote that serves the link answers our first ping
+	// within a round trip, so the grace ends for silent ones only. The longer it is, the less often two nodes that dial
+	// each other at once over a lossy path keep one link each.
 	Grace time.Duration
 }
 

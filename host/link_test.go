@@ -30,7 +30,8 @@ type linkTest struct {
 func inLinkTest(t *testing.T, fn func(t *testing.T, h *linkTest)) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newTestHost(t, testConfig(), muxer.Channel{ID: 1})
-		lt := &linkTest{Host: h, t: t, sub: h.Subscribe(t.Context()), events: h.Events(context.Background()), stop: run(t, h)}
+		lt := &linkTest{Host: h, t: t, sub: h.Subscribe(t.Context()), events: h.Events(context.Background()),
+			stop: run(t, h)}
 		fn(t, lt)
 		lt.stop()
 		if c := h.peers.Counts(); c != (peers.Counts{}) {
@@ -142,7 +143,8 @@ func TestALinkIsUpOnceTheRemoteHasAcceptedIt(t *testing.T) {
 		inLinkTest(t, func(t *testing.T, h *linkTest) {
 			l, s := testLink(h.Host, 1, muxer.Listener, false)
 			s.quiet = true
-			l.shake.Stages = []handshake.Stage{{Name: "transport", Took: time.Second}, {Name: "security", Took: 3 * time.Second}}
+			l.shake.Stages = []handshake.Stage{{Name: "transport", Took: time.Second},
+				{Name: "security", Took: 3 * time.Second}}
 			handOn(h.Host, l)
 			time.Sleep(8*time.Second - 1)
 			h.hears()
@@ -175,9 +177,13 @@ func TestADialerIsToldOnce(t *testing.T) {
 		code  muxer.Code
 	}{
 		{name: "up", up: true, end: func(*link, *fakeSession) {}},
-		{name: "hung up before it was up", end: func(_ *link, s *fakeSession) { s.hangUp(io.EOF) }, code: muxer.CodeRemoteClosed},
-		{name: "ended by us before it was up", end: func(l *link, _ *fakeSession) { l.end(&DisconnectError{Code: muxer.CodeBanned}) }, code: muxer.CodeBanned},
-		{name: "hung up at the moment that the grace ends", end: func(_ *link, s *fakeSession) { s.hangUp(io.EOF) }, after: 3 * time.Second},
+		{name: "hung up before it was up", end: func(_ *link, s *fakeSession) { s.hangUp(io.EOF) },
+			code: muxer.CodeRemoteClosed},
+		{name: "ended by us before it was up", end: func(l *link, _ *fakeSession) {
+			l.end(&DisconnectError{Code: muxer.CodeBanned})
+		}, code: muxer.CodeBanned},
+		{name: "hung up at the moment that the grace ends", end: func(_ *link, s *fakeSession) { s.hangUp(io.EOF) },
+			after: 3 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for range 50 {
@@ -234,7 +240,8 @@ func TestTheFirstReasonForAnEndCounts(t *testing.T) {
 	})
 }
 
-// While two links of a peer are open only one is used; which one, and that the other takes over when it ends, subscribers do not notice.
+// While two links of a peer are open only one is used; which one, and that the other takes over when it ends,
+// subscribers do not notice.
 func TestAStandbyTakesOver(t *testing.T) {
 	// Ours is the lower id of the two or the higher one: a link that the lower id dialed is preferred.
 	lower, higher := 0, 0
@@ -315,7 +322,8 @@ func TestAStandbyTakesOver(t *testing.T) {
 	}
 }
 
-// A guest keeps two connections and uses both: neither is a duplicate, and when the one that services use ends they go on with the other.
+// A guest keeps two connections and uses both: neither is a duplicate, and when the one that services use ends they go
+// on with the other.
 func TestAGuestKeepsItsSecondLink(t *testing.T) {
 	inLinkTest(t, func(t *testing.T, h *linkTest) {
 		first, one := testLink(h.Host, 1, muxer.Listener, false)
@@ -346,7 +354,8 @@ func TestAGuestKeepsItsSecondLink(t *testing.T) {
 	})
 }
 
-// A link that comes when the peer has a settled one is a duplicate: it is kept for a moment, and then closed. Of several only one is kept so.
+// A link that comes when the peer has a settled one is a duplicate: it is kept for a moment, and then closed. Of
+// several only one is kept so.
 func TestDuplicatesLinger(t *testing.T) {
 	inLinkTest(t, func(t *testing.T, h *linkTest) {
 		l, _ := testLink(h.Host, 1, muxer.Listener, false)
@@ -386,8 +395,8 @@ func TestDuplicatesLinger(t *testing.T) {
 	})
 }
 
-// A link that the remote dials while we have an older one takes its place once it is alive; until then services go on with the old one, and when it ends before,
-// nobody notices.
+// A link that the remote dials while we have an older one takes its place once it is alive; until then services go on
+// with the old one, and when it ends before, nobody notices.
 func TestANewerLinkReplacesAnOldOneOnceItIsAlive(t *testing.T) {
 	inLinkTest(t, func(t *testing.T, h *linkTest) {
 		old, oldSession := testLink(h.Host, 1, muxer.Listener, false)
@@ -436,11 +445,13 @@ func TestANewerLinkReplacesAnOldOneOnceItIsAlive(t *testing.T) {
 			t.Errorf("the old link was closed with %v: %s", code, reason)
 		}
 		h.hears()
-		h.tells("peer-up", "refused remote-closed", "refused remote-closed", "refused remote-closed", "peer-up", "peer-down duplicate")
+		h.tells("peer-up", "refused remote-closed", "refused remote-closed", "refused remote-closed", "peer-up",
+			"peer-down duplicate")
 	})
 }
 
-// The old link may end first, while the new one is unproven: then nothing can be sent until the new one is alive, which a round trip or the grace decides.
+// The old link may end first, while the new one is unproven: then nothing can be sent until the new one is alive, which
+// a round trip or the grace decides.
 func TestTheOldLinkMayEndWhileItIsReplaced(t *testing.T) {
 	inLinkTest(t, func(t *testing.T, h *linkTest) {
 		old, oldSession := testLink(h.Host, 1, muxer.Listener, false)
@@ -488,7 +499,9 @@ func TestReasonsKeepWhatIsKnown(t *testing.T) {
 		limit  string
 	}{
 		{&DisconnectError{Code: muxer.CodeBanned, Limit: "x"}, muxer.CodeBanned, false, "x"},
-		{fmt.Errorf("wrapped: %w", &handshake.Refusal{Code: muxer.CodeTooManyStarts, Remote: true, Limit: "limits.handshakes"}), muxer.CodeTooManyStarts, true, "limits.handshakes"},
+		{fmt.Errorf("wrapped: %w",
+			&handshake.Refusal{Code: muxer.CodeTooManyStarts, Remote: true, Limit: "limits.handshakes"}),
+			muxer.CodeTooManyStarts, true, "limits.handshakes"},
 		{handshake.Fail("security", muxer.CodeAuthFailed, cause), muxer.CodeAuthFailed, false, ""},
 		{&muxer.CloseError{Code: muxer.CodeIdle, Err: cause}, muxer.CodeIdle, false, ""},
 		{&muxer.CloseError{Code: muxer.CodeEvicted, Remote: true}, muxer.CodeEvicted, true, ""},
@@ -506,7 +519,8 @@ func TestReasonsKeepWhatIsKnown(t *testing.T) {
 			t.Errorf("%v has lost its cause: %v", c.err, d)
 		}
 	}
-	d := &DisconnectError{Code: muxer.CodeTooManyPeers, Remote: true, Limit: "peers.max_inbound", Reason: "full", Err: cause}
+	d := &DisconnectError{Code: muxer.CodeTooManyPeers, Remote: true, Limit: "peers.max_inbound", Reason: "full",
+		Err: cause}
 	if got := d.Error(); got != "remote: too-many-peers: full (peers.max_inbound): cause" {
 		t.Errorf("it reads %q", got)
 	}

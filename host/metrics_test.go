@@ -27,7 +27,8 @@ func scrape(t *testing.T, g prometheus.Gatherer) map[string]float64 {
 				labels = append(labels, l.GetName()+"="+l.GetValue())
 			}
 			sort.Strings(labels)
-			out[fmt.Sprintf("%s{%s}", strings.TrimPrefix(f.GetName(), "switchyard_"), strings.Join(labels, ","))] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			out[fmt.Sprintf("%s{%s}", strings.TrimPrefix(f.GetName(), "switchyard_"),
+				strings.Join(labels, ","))] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
 	}
 	return out
@@ -38,7 +39,8 @@ func TestMetricsTellTheTruth(t *testing.T) {
 		registry := prometheus.NewPedanticRegistry() // it checks what the collector says of itself
 		cfg := testConfig()
 		cfg.Metrics = registry
-		h, channels := newTestHost(t, cfg, muxer.Channel{ID: 1, ReceiveQueue: 100, Overflow: muxer.Drop}, muxer.Channel{ID: 0x70})
+		h, channels := newTestHost(t, cfg, muxer.Channel{ID: 1, ReceiveQueue: 100, Overflow: muxer.Drop},
+			muxer.Channel{ID: 0x70})
 		h.cfg.Limits.PeerOverflow = 1
 		defer run(t, h)()
 		l, s := upLink(t, h, 1)

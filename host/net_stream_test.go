@@ -48,7 +48,8 @@ func open(t *testing.T, from, to *hosttest.Node, protocol string) muxer.Stream {
 	return s
 }
 
-// A stream either way: the handler is told from whom, half-close leaves the other direction open, a reset ends both, deadlines end reads.
+// A stream either way: the handler is told from whom, half-close leaves the other direction open, a reset ends both,
+// deadlines end reads.
 func TestStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := streamPair(t, nil)
@@ -114,7 +115,8 @@ func TestStreamErrors(t *testing.T) {
 		refused("a protocol that nobody has")
 		nothing := func(context.Context, transport.NodeID, muxer.Stream) {}
 		handle(t, b, "/x", nothing)
-		for name, h := range map[string]host.StreamHandler{"/x": nothing, "/none": nil, "": nothing, "/with space": nothing, strings.Repeat("x", 200): nothing,
+		for name, h := range map[string]host.StreamHandler{"/x": nothing, "/none": nil, "": nothing,
+			"/with space": nothing, strings.Repeat("x", 200): nothing,
 			"/channel/0x70/1.0.0": nothing} {
 			if err := b.Host.HandleStream(name, h); err == nil {
 				t.Errorf("the protocol %q was taken", name)
@@ -134,7 +136,8 @@ func TestStreamErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := hosttest.New(t, hosttest.Options{Plain: true})
 		net.Nodes[0].Dial(net.Nodes[1])
-		if _, err := net.Nodes[0].Host.OpenStream(t.Context(), net.Nodes[1].ID, "/x"); !errors.Is(err, host.ErrNoStreams) {
+		if _, err := net.Nodes[0].Host.OpenStream(t.Context(), net.Nodes[1].ID, "/x"); !errors.Is(err,
+			host.ErrNoStreams) {
 			t.Errorf("over comet: %v", err)
 		}
 	})
@@ -162,10 +165,13 @@ func TestAPanicTakesOneStreamDown(t *testing.T) {
 	})
 }
 
-// One peer has so many streams of a protocol, and so many in all; further ones are reset, and there is room again when one ends.
+// One peer has so many streams of a protocol, and so many in all; further ones are reset, and there is room again when
+// one ends.
 func TestStreamLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b := streamPair(t, func(_ *hosttest.Node, c *host.Config) { c.Limits.ProtocolStreams, c.Limits.PeerStreams = 3, 5 })
+		a, b := streamPair(t, func(_ *hosttest.Node, c *host.Config) {
+			c.Limits.ProtocolStreams, c.Limits.PeerStreams = 3, 5
+		})
 		echo := func(_ context.Context, _ transport.NodeID, s muxer.Stream) { io.Copy(s, s) }
 		for _, p := range []string{"/one", "/two"} {
 			handle(t, b, p, echo)
@@ -244,9 +250,10 @@ func TestHandlersEndWithTheLink(t *testing.T) {
 // What a node handles is told in the handshake, and to those that are connected when it changes.
 func TestProtocolsAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := hosttest.New(t, hosttest.Options{Speaks: libp2pOnly, Plain: true, Services: func(n *hosttest.Node) ([]hosttest.Service, error) {
-			return nil, n.Host.HandleStream("/early", func(context.Context, transport.NodeID, muxer.Stream) {})
-		}})
+		net := hosttest.New(t, hosttest.Options{Speaks: libp2pOnly, Plain: true,
+			Services: func(n *hosttest.Node) ([]hosttest.Service, error) {
+				return nil, n.Host.HandleStream("/early", func(context.Context, transport.NodeID, muxer.Stream) {})
+			}})
 		a, b := net.Nodes[0], net.Nodes[1]
 		a.Dial(b)
 		net.AwaitLink(a, b)

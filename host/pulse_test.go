@@ -20,7 +20,9 @@ func TestLatenciesAreKnown(t *testing.T) {
 				net.Delay(rtt/2, 0)
 				time.Sleep(11 * time.Minute)
 				for _, end := range [][2]*hosttest.Node{{a, b}, {b, a}} {
-					if st, _ := end[0].Host.PeerManager().Status(end[1].ID); st.Latency < rtt-time.Microsecond || st.Latency > rtt+20*time.Millisecond { // yamux's is a mean, of which an older one counts less and less
+					// yamux's is a mean, of which an older one counts less and less
+					if st, _ := end[0].Host.PeerManager().Status(end[1].ID); st.Latency < rtt-time.Microsecond ||
+						st.Latency > rtt+20*time.Millisecond {
 						t.Errorf("%s: the latency is %v, want %v", end[0].Name, st.Latency, rtt)
 					}
 				}

@@ -86,8 +86,8 @@ func (h *Host) dialLoop(ctx context.Context) {
 	}
 }
 
-// dialPeer dials a peer's addresses and reports the outcome to the peer manager. done, unless nil, receives once: nil when
-// the link is up, or why it failed.
+// dialPeer dials a peer's addresses and reports the outcome to the peer manager. done, unless nil, receives once: nil
+// when the link is up, or why it failed.
 func (h *Host) dialPeer(ctx context.Context, d peers.Dial, done chan<- error) {
 	began := time.Now()
 	l, failures := h.race(ctx, d)

@@ -36,7 +36,8 @@ func tcpHost(t *testing.T, listen bool) *host.Host {
 	}
 	wire, err := comet.New(comet.Config[*secretconn.Conn]{
 		Identity: key,
-		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte, check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
+		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte,
+			check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
 			return secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
 		},
 		Mux: func(c *secretconn.Conn, side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
@@ -46,8 +47,9 @@ func tcpHost(t *testing.T, listen bool) *host.Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := host.Config{Network: "tcp-test", Identity: key, Store: memory.New(peerstore.Limits{}), Transports: []transport.Transport{tcp.New(tcp.Config{})},
-		Wires: []handshake.Wire{wire}, Peers: peers.Config{MaxOutbound: -1},
+	cfg := host.Config{Network: "tcp-test", Identity: key, Store: memory.New(peerstore.Limits{}),
+		Transports: []transport.Transport{tcp.New(tcp.Config{})},
+		Wires:      []handshake.Wire{wire}, Peers: peers.Config{MaxOutbound: -1},
 		Handshake: host.HandshakeConfig{Timeout: 3 * time.Second}}
 	if listen {
 		cfg.Listen = []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0")}
@@ -74,7 +76,8 @@ func tcpHost(t *testing.T, listen bool) *host.Host {
 	return h
 }
 
-// Over real sockets: five hundred connections that say nothing, from ten IPs, do not delay a real peer. The bound is generous, the log says more.
+// Over real sockets: five hundred connections that say nothing, from ten IPs, do not delay a real peer. The bound is
+// generous, the log says more.
 func TestSilentTCPConnectionsDelayNobody(t *testing.T) {
 	target := tcpHost(t, true)
 	where := target.ListenAddrs()[0]

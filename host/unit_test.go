@@ -19,7 +19,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// What the tests of links, channels and inboxes are built from: a host without a network, and sessions that the test speaks for.
+// What the tests of links, channels and inboxes are built from: a host without a network, and sessions that the test
+// speaks for.
 
 func mustAddress(t testing.TB, s string) transport.Address {
 	t.Helper()
@@ -61,7 +62,8 @@ func (noWire) Upgrade(context.Context, *handshake.Attempt) (*handshake.Link, err
 // testConfig is a host that needs no network.
 func testConfig() Config {
 	return Config{Network: "unit", Identity: testKey(0), Store: memstore.NewSeeded(peerstore.Limits{}, 1),
-		Transports: []transport.Transport{noTransport{}}, Wires: []handshake.Wire{noWire{}}, Peers: peers.Config{Seed: 1}}
+		Transports: []transport.Transport{noTransport{}}, Wires: []handshake.Wire{noWire{}},
+		Peers: peers.Config{Seed: 1}}
 }
 
 // newTestHost makes a host with channels; it does not run.
@@ -209,8 +211,10 @@ func testLink(h *Host, n int, side muxer.Side, acked bool) (*link, *fakeSession)
 		all = append(all, c.desc.ID)
 	}
 	ip := netip.AddrFrom4([4]byte{90, byte(n >> 8), byte(n), 1})
-	shake := &handshake.Link{Session: s, Wire: "fake", Transport: "fake", Security: "fake", Muxer: "fake", Side: side, RemoteKey: key,
-		Remote:     handshake.NodeInfo{ID: key.NodeID(), Network: "unit", Moniker: fmt.Sprintf("peer-%d", n), Channels: all},
+	shake := &handshake.Link{Session: s, Wire: "fake", Transport: "fake", Security: "fake", Muxer: "fake", Side: side,
+		RemoteKey: key,
+		Remote: handshake.NodeInfo{ID: key.NodeID(), Network: "unit", Moniker: fmt.Sprintf("peer-%d", n),
+			Channels: all},
 		RemoteAddr: transport.TCPMultiaddr(netip.AddrPortFrom(ip, 1000))}
 	if acked {
 		shake.Confirm = confirmed

@@ -50,18 +50,22 @@ func ways() []way {
 	const onTCP, onUDP, onMemory = "/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1", "/memory/0"
 	return []way{
 		{"comet over TCP", onTCP, tcps, cometWire, [4]string{"comet", "tcp", "secretconn", "mconn"}},
-		{"libp2p over TCP with Noise", onTCP, tcps, libp2pWire(noise.New()), [4]string{"libp2p", "tcp", "noise", "yamux"}},
-		{"libp2p over TCP with TLS", onTCP, tcps, libp2pWire(tls.New(tls.Config{})), [4]string{"libp2p", "tcp", "tls", "yamux"}},
+		{"libp2p over TCP with Noise", onTCP, tcps, libp2pWire(noise.New()),
+			[4]string{"libp2p", "tcp", "noise", "yamux"}},
+		{"libp2p over TCP with TLS", onTCP, tcps, libp2pWire(tls.New(tls.Config{})),
+			[4]string{"libp2p", "tcp", "tls", "yamux"}},
 		{"libp2p over QUIC", onUDP, quics, libp2pWire(noise.New()), [4]string{"libp2p", "quic", "tls", "quic"}},
 		{"comet in memory", onMemory, inMemory(), cometWire, [4]string{"comet", "memory", "secretconn", "mconn"}},
-		{"libp2p in memory", onMemory, inMemory(), libp2pWire(noise.New()), [4]string{"libp2p", "memory", "noise", "yamux"}},
+		{"libp2p in memory", onMemory, inMemory(), libp2pWire(noise.New()),
+			[4]string{"libp2p", "memory", "noise", "yamux"}},
 	}
 }
 
 func cometWire(k *handshake.NodeKey) (handshake.Wire, error) {
 	return comet.New(comet.Config[*secretconn.Conn]{
 		Identity: k,
-		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte, check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
+		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte,
+			check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
 			return secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
 		},
 		Mux: func(c *secretconn.Conn, side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
@@ -76,11 +80,13 @@ func libp2pWire(s handshake.Security) func(*handshake.NodeKey) (handshake.Wire, 
 		if err != nil {
 			return nil, err
 		}
-		return libp2p.New(libp2p.Config{Identity: k, Securities: []handshake.Security{s}, Muxers: []muxer.StreamMuxer{mux}})
+		return libp2p.New(libp2p.Config{Identity: k, Securities: []handshake.Security{s},
+			Muxers: []muxer.StreamMuxer{mux}})
 	}
 }
 
-// counter is a service as an application would write it: it knows a channel and nothing else. It counts the messages of each peer and sends them back.
+// counter is a service as an application would write it: it knows a channel and nothing else. It counts the messages of
+// each peer and sends them back.
 type counter struct {
 	ch host.Typed[wrapperspb.BytesValue, *wrapperspb.BytesValue]
 
@@ -129,8 +135,9 @@ func (w way) node(t *testing.T, serves bool, tune ...func(*host.Config)) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := host.Config{Network: "service", Identity: key, Store: store.New(peerstore.Limits{}), Transports: []transport.Transport{tr},
-		Wires: []handshake.Wire{wire}, Listen: []ma.Multiaddr{ma.StringCast(w.listen)}}
+	cfg := host.Config{Network: "service", Identity: key, Store: store.New(peerstore.Limits{}),
+		Transports: []transport.Transport{tr},
+		Wires:      []handshake.Wire{wire}, Listen: []ma.Multiaddr{ma.StringCast(w.listen)}}
 	for _, fn := range tune {
 		fn(&cfg)
 	}
@@ -183,8 +190,8 @@ func payload(i int) *wrapperspb.BytesValue {
 	return wrapperspb.Bytes(append(fmt.Appendf(nil, "%d:", i), b...))
 }
 
-// One service, written once, does the same over every wire and transport: typed messages of all sizes come back whole and in order, and are counted; after a reconnection
-// too.
+// One service, written once, does the same over every wire and transport: typed messages of all sizes come back whole
+// and in order, and are counted; after a reconnection too.
 func TestOneServiceOverAllWires(t *testing.T) {
 	for _, w := range ways() {
 		t.Run(w.name, func(t *testing.T) {
@@ -197,7 +204,8 @@ func TestOneServiceOverAllWires(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got := [4]string{info.Wire, info.Transport, info.Security, info.Muxer}; got != w.want || info.ID != server.Self() || info.Guest || info.Network != "service" {
+				if got := [4]string{info.Wire, info.Transport, info.Security, info.Muxer}; got != w.want ||
+					info.ID != server.Self() || info.Guest || info.Network != "service" {
 					t.Errorf("the peer is %+v, want %v", info, w.want)
 				}
 				var wg sync.WaitGroup
@@ -225,7 +233,8 @@ func TestOneServiceOverAllWires(t *testing.T) {
 				if n := server.service.ch.Broadcast(payload(0)); n != 1 {
 					t.Errorf("a broadcast has reached %d peers", n)
 				}
-				if _, m, err := client.service.ch.Receive(ctx); err != nil || string(m.GetValue()) != string(payload(0).GetValue()) {
+				if _, m, err := client.service.ch.Receive(ctx); err != nil ||
+					string(m.GetValue()) != string(payload(0).GetValue()) {
 					t.Errorf("a broadcast came as %v, %v", m, err)
 				}
 				if round == rounds-1 {
@@ -236,7 +245,8 @@ func TestOneServiceOverAllWires(t *testing.T) {
 				wantUpdate(t, ctx, ours, host.PeerUp)
 				server.Disconnect(client.Self(), muxer.CodeRequested, "again")
 				wantUpdate(t, ctx, theirs, host.PeerDown)
-				if why := wantUpdate(t, ctx, ours, host.PeerDown); w.want[0] == transport.WireLibp2p && (why.Code != muxer.CodeRequested || !why.Remote) {
+				if why := wantUpdate(t, ctx, ours, host.PeerDown); w.want[0] == transport.WireLibp2p &&
+					(why.Code != muxer.CodeRequested || !why.Remote) {
 					t.Errorf("the end that the remote gave a reason for was told as %v", why)
 				}
 				theirs.Close()

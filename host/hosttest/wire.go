@@ -66,7 +66,8 @@ func (n *Node) libp2p() (handshake.Wire, error) {
 	default:
 		return nil, fmt.Errorf("hosttest: there is no security %q", o.Security)
 	}
-	return libp2p.New(libp2p.Config{Identity: n.Key, Securities: []handshake.Security{security}, Muxers: []muxer.StreamMuxer{mux}})
+	return libp2p.New(libp2p.Config{Identity: n.Key, Securities: []handshake.Security{security},
+		Muxers: []muxer.StreamMuxer{mux}})
 }
 
 // comet is the comet wire of a node.
@@ -83,7 +84,8 @@ func (n *Node) comet() (handshake.Wire, error) {
 	}
 	return comet.New(comet.Config[*secretconn.Conn]{
 		Identity: n.Key,
-		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte, check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
+		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte,
+			check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
 			return secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
 		},
 		Mux: func(c *secretconn.Conn, side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
@@ -109,7 +111,8 @@ func (c *plainConn) RemotePublicKey() handshake.PublicKey { return c.key }
 const plainStart = 0x22
 
 // plainHandshake exchanges keys. Both ends write before they read, which the buffer of a connection in memory allows.
-func plainHandshake(ctx context.Context, raw net.Conn, id handshake.Identity, early []byte, check func(handshake.PublicKey) error) (*plainConn, error) {
+func plainHandshake(ctx context.Context, raw net.Conn, id handshake.Identity, early []byte,
+	check func(handshake.PublicKey) error) (*plainConn, error) {
 	own, err := id.PublicKey(ctx)
 	if err != nil {
 		return nil, err
