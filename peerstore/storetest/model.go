@@ -131,8 +131,9 @@ func play(t *testing.T, f Factory, w *world, seed uint64, ops int) (seen map[str
 		hidden: make(map[transport.NodeID]bool),
 	}
 	m.inputs = inputs{
-		rules: rules{limits: w.limits, groups: m.s.Groups(), now: modelStart, bans: make(map[peerstore.Target]peerstore.Ban)},
-		w:     w, m: newMix(seed),
+		rules: rules{limits: w.limits, groups: m.s.Groups(), now: modelStart,
+			bans: make(map[peerstore.Target]peerstore.Ban)},
+		w: w, m: newMix(seed),
 	}
 	m.flushed()
 	for m.step = range ops {

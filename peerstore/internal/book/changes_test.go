@@ -74,7 +74,8 @@ func TestNothingToWrite(t *testing.T) {
 	}
 }
 
-// TestRemovalOutlastsFailedWrites wants a peer that is persisted to be removed from the disk, whatever fails in between.
+// TestRemovalOutlastsFailedWrites wants a peer that is persisted to be removed from the disk, whatever fails in
+// between.
 func TestRemovalOutlastsFailedWrites(t *testing.T) {
 	b := New(peerstore.Limits{}, 1)
 	b.TrackChanges()

@@ -53,8 +53,8 @@ func (s *shares) file(e *entry, to share, world bool) {
 }
 
 // toShare returns the address of e to tell to others, neither dead nor banned, and the set in which that puts e: an
-// address that works before one that may, a routable one before a local one, the one that worked last. It returns nil if
-// there is none.
+// address that works before one that may, a routable one before a local one, the one that worked last. It returns nil
+// if there is none.
 func (c *catalog) toShare(e *entry) (best *address, set share) {
 	if e.is(private) || e.more().quarantined > c.now || c.bans.endOfNode(&e.key) > c.now {
 		return nil, unshared
