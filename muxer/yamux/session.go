@@ -30,7 +30,7 @@ type session struct {
 	mu      sync.Mutex // guards what follows
 	ping    *ping      // in flight, or nil
 	pings   sync.WaitGroup
-	ending  bool // Close was called
+	ending  bool // CloseWith was called
 	hurried bool
 }
 

@@ -20,7 +20,8 @@ type stream struct {
 	lib     *lib.Stream
 	traffic *traffic
 
-	writing sync.Mutex  // writers take turns: two at once overrun the remote's window
+	writing sync.Mutex // writers take turns: two at once overrun the remote's window
+	writeBy atomic.Pointer[time.Time]
 	ended   atomic.Bool // go-yamux has queued the end of our side
 }
 
@@ -53,34 +54,40 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, s.explain(err)
 }
 
-// Write implements net.Conn. Concurrent writes take turns, each in one piece.
-func (s *stream) Write(p []byte) (int, error) {
+// Write implements net.Conn. Concurrent writes take turns, each in one piece. A piece of it waits while much is queued, so
+// that a stream which writes much holds up no other for long.
+func (s *stream) Write(p []byte) (n int, err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	n, err := s.lib.Write(p)
-	s.conn.mu.Lock()
-	s.traffic.window -= int64(n)
-	s.conn.mu.Unlock()
-	s.conn.out.queued.Add(int64(n))
-	return n, s.explain(err)
+	for {
+		if !s.conn.out.await(s.conn.release, s.deadline()) {
+			return n, s.explain(lib.ErrTimeout)
+		}
+		piece := p[n:min(len(p), n+s.conn.muxer.cfg.MaxFrame)]
+		wrote, err := s.lib.Write(piece)
+		n += wrote
+		s.conn.mu.Lock()
+		s.traffic.window -= int64(wrote)
+		s.conn.mu.Unlock()
+		s.conn.out.queue(wrote)
+		if err != nil || n == len(p) {
+			return n, s.explain(err)
+		}
+	}
 }
 
-// Writable implements muxer.RawStream.
+// Writable implements muxer.RawStream. After a reset it is something, so that the caller learns of that.
 func (s *stream) Writable() int {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
+	if s.traffic.reset != nil {
+		return initialWindow
+	}
 	return int(max(s.traffic.window, 0))
 }
 
-// WriteReady implements muxer.RawStream.
+// WriteReady implements muxer.RawStream. It waits for nothing but the connection.
 func (s *stream) WriteReady(p []byte) error {
-	for s.conn.out.backlog() >= backlogLimit {
-		select {
-		case <-s.conn.out.drained:
-		case <-s.conn.release:
-			return net.ErrClosed
-		}
-	}
 	_, err := s.Write(p)
 	return err
 }
@@ -150,7 +157,18 @@ func (s *stream) SetReadDeadline(t time.Time) error {
 }
 
 // SetWriteDeadline implements net.Conn.
-func (s *stream) SetWriteDeadline(t time.Time) error { return s.lib.SetWriteDeadline(t) }
+func (s *stream) SetWriteDeadline(t time.Time) error {
+	s.writeBy.Store(&t)
+	return s.lib.SetWriteDeadline(t)
+}
+
+// deadline is that of writes; zero: none.
+func (s *stream) deadline() (t time.Time) {
+	if by := s.writeBy.Load(); by != nil {
+		t = *by
+	}
+	return t
+}
 
 // LocalAddr implements net.Conn.
 func (s *stream) LocalAddr() net.Addr { return s.conn.LocalAddr() }

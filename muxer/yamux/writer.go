@@ -11,7 +11,7 @@ import (
 // gatherSize is how many bytes of short frames are written together at most.
 const gatherSize = 8 << 10
 
-// backlogLimit is how much data is queued in go-yamux when WriteReady waits.
+// backlogLimit is how much data is queued in go-yamux when writers of streams wait.
 const backlogLimit = 128 << 10
 
 var gatherPool = sync.Pool{New: func() any { return new([gatherSize]byte) }}
@@ -28,8 +28,8 @@ type writer struct {
 	// frame that opens or closes a stream. queued is counted after the call that queues, so it is never too much.
 	queued, passed atomic.Int64
 
-	drained chan struct{} // less than backlogLimit is queued
-	flushed chan struct{} // nothing is queued any more
+	room    chan struct{} // less than backlogLimit is queued
+	flushed chan struct{} // nothing is queued
 
 	mu    sync.Mutex // held while a frame is written; guards what follows
 	held  *[gatherSize]byte
@@ -46,11 +46,39 @@ type writer struct {
 
 // newWriter makes the writer of a connection that may take timeout for a write.
 func newWriter(nc net.Conn, timeout time.Duration) writer {
-	return writer{conn: nc, timeout: timeout, drained: make(chan struct{}, 1), flushed: make(chan struct{}, 1)}
+	return writer{conn: nc, timeout: timeout, room: make(chan struct{}, 1), flushed: make(chan struct{}, 1)}
 }
 
 // backlog is how many bytes of data go-yamux has queued.
 func (w *writer) backlog() int { return int(max(w.queued.Load()-w.passed.Load(), 0)) }
+
+// await waits until less than backlogLimit is queued. It reports false when stop is closed, or the time is by.
+func (w *writer) await(stop <-chan struct{}, by time.Time) bool {
+	var late <-chan time.Time
+	for w.backlog() >= backlogLimit {
+		if late == nil && !by.IsZero() {
+			t := time.NewTimer(time.Until(by))
+			defer t.Stop()
+			late = t.C
+		}
+		select {
+		case <-w.room:
+		case <-stop:
+			return false
+		case <-late:
+			return false
+		}
+	}
+	return true
+}
+
+// queue counts n bytes as queued, and lets the next writer wait no longer if there is still room.
+func (w *writer) queue(n int) {
+	w.queued.Add(int64(n))
+	if w.backlog() < backlogLimit {
+		signal(w.room)
+	}
+}
 
 // frame writes a frame, or holds it until the next one.
 func (w *writer) frame(frame []byte) error {
@@ -71,7 +99,7 @@ func (w *writer) frame(frame []byte) error {
 		signal(w.flushed)
 	}
 	if rest < backlogLimit && rest+size >= backlogLimit {
-		signal(w.drained)
+		signal(w.room)
 	}
 	return err
 }

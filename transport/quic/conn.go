@@ -2,7 +2,6 @@ package quic
 
 import (
 	"context"
-	"io"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -16,10 +15,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Conn is a QUIC connection, secured and muxed. It is the Conn and the Streams of a handshake.SecuredConn.
-//
-// Streams are quic-go's own: no goroutine and no copy is added. Only those that are written by WriteReady (a session's
-// lanes) get a goroutine, while there is output. Close waits for all of them.
+// Conn is a QUIC connection, secured and muxed: the Conn and the Streams of a handshake.SecuredConn. Streams are
+// quic-go's own: no goroutine and no copy is added, except that output of a lane has both while it waits (lane.go).
 type Conn struct {
 	quic   *lib.Conn
 	socket *socket
@@ -27,21 +24,17 @@ type Conn struct {
 
 	local, remote atomic.Pointer[ma.Multiaddr] // made when first asked for
 
-	backlog atomic.Int64
-	room    chan struct{}  // gets a value when the backlog has become shorter
-	wg      sync.WaitGroup // all goroutines
-	over    chan struct{}  // closed when the end of quic is known to all
-	once    sync.Once
+	backlog atomic.Int64   // of lanes that are not stalled
+	room    chan struct{}  // it is shorter than backlogLimit
+	wg      sync.WaitGroup // the goroutines of lanes, and interrupt
+	over    chan struct{}  // closed when the end of quic is known
+	release sync.Once
 
-	mu        sync.Mutex // guards what follows
-	closed    bool       // no goroutine may begin
-	leaving   bool       // CloseWith was called
-	bye       muxer.Code // what the remote is told
-	byeReason string
-	ended     error // why the connection ended; what has arrived before can still be read
-	lanes     map[*stream]struct{}
-	stalls    *time.Timer
-	stalled   bool // stalls runs
+	mu     sync.Mutex            // guards what follows
+	closed bool                  // no goroutine may begin
+	ended  error                 // why the connection ended
+	bye    *lib.ApplicationError // what the remote is told; nil: CloseWith was not called
+	lanes  map[*lane]struct{}
 }
 
 var (
@@ -52,7 +45,8 @@ var (
 // newConn takes over the caller's hold of s.
 func newConn(s *socket, q *lib.Conn, key handshake.PublicKey) *Conn {
 	c := &Conn{quic: q, socket: s, key: key, room: make(chan struct{}, 1), over: make(chan struct{})}
-	context.AfterFunc(q.Context(), c.gone) // Close waits for it
+	s.t.windows.add(q, int64(s.t.conf.InitialConnectionReceiveWindow))
+	context.AfterFunc(q.Context(), c.gone) // CloseWith waits for it
 	return c
 }
 
@@ -61,7 +55,7 @@ func (c *Conn) secured() *handshake.SecuredConn {
 	return &handshake.SecuredConn{Conn: c, Streams: c, RemoteKey: c.key, Security: "tls", Muxer: "quic"}
 }
 
-// LocalMultiaddr is our end. For a connection that was dialed from a socket without an IP it is found out when first asked for.
+// LocalMultiaddr is our end. Where the socket has no IP, it is found out at the first call.
 func (c *Conn) LocalMultiaddr() ma.Multiaddr {
 	if m := c.local.Load(); m != nil {
 		return *m
@@ -96,7 +90,8 @@ func (c *Conn) Open(ctx context.Context) (muxer.RawStream, error) {
 	return &stream{conn: c, quic: s}, nil
 }
 
-// Accept implements muxer.Streams.
+// Accept implements muxer.Streams. QUIC drops with a connection what was not accepted or read; a remote of our kind ends
+// it when we have read all (goodbye).
 func (c *Conn) Accept(ctx context.Context) (muxer.RawStream, error) {
 	s, err := c.quic.AcceptStream(ctx)
 	if err != nil {
@@ -108,8 +103,8 @@ func (c *Conn) Accept(ctx context.Context) (muxer.RawStream, error) {
 	return &stream{conn: c, quic: s}, nil
 }
 
-// Ping implements muxer.Streams. QUIC measures round trips all the time, with every packet that asks for an answer: keep-alives on an idle
-// connection. This is the smoothed value, and takes no time; a remote that is gone shows by the idle timeout.
+// Ping implements muxer.Streams. QUIC measures round trips with every packet that asks for an answer: keep-alives on an
+// idle connection. This is the smoothed value, and takes no time; a remote that is gone shows by the idle timeout.
 func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -117,11 +112,10 @@ func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
 	if err := c.why(); err != nil {
 		return 0, err
 	}
-	stats := c.quic.ConnectionStats()
-	return max(stats.SmoothedRTT, time.Microsecond), nil
+	return max(c.quic.ConnectionStats().SmoothedRTT, time.Microsecond), nil
 }
 
-// Stats implements muxer.Streams: bytes are the UDP payloads of the connection.
+// Stats implements muxer.Streams. Bytes are UDP payloads.
 func (c *Conn) Stats() muxer.Stats {
 	stats := c.quic.ConnectionStats()
 	return muxer.Stats{SentBytes: stats.BytesSent, ReceivedBytes: stats.BytesReceived, RTT: stats.SmoothedRTT}
@@ -141,86 +135,34 @@ func (c *Conn) why() error {
 // gone is called when quic-go has ended the connection, for whatever reason.
 func (c *Conn) gone() {
 	defer close(c.over)
-	why := explain(context.Cause(c.quic.Context()))
+	c.socket.t.windows.remove(c.quic)
 	c.mu.Lock()
-	c.ended = why
-	lanes := make([]*stream, 0, len(c.lanes))
-	for s := range c.lanes {
-		lanes = append(lanes, s)
-	}
+	c.ended = explain(context.Cause(c.quic.Context()))
 	c.mu.Unlock()
-	for _, s := range lanes {
-		s.out.Load().cut()
+	for _, l := range c.allLanes() {
+		l.notify()
 	}
 }
 
-// CloseWith implements muxer.Streams. The end of a QUIC connection throws away what the remote has not read. So within the
-// grace the lanes are ended first; a remote that has read a lane to its end ends its side too, as package lanes does.
+// CloseWith implements muxer.Streams.
 func (c *Conn) CloseWith(code muxer.Code, reason string, grace time.Duration) error {
 	c.mu.Lock()
-	if !c.leaving {
-		c.leaving, c.bye, c.byeReason = true, code, reason
+	first := c.bye == nil
+	if first {
+		c.bye = &lib.ApplicationError{ErrorCode: lib.ApplicationErrorCode(toWire(code)), ErrorMessage: clip(reason)}
 	}
+	bye := c.bye
 	c.mu.Unlock()
-	if grace > 0 {
-		c.finishLanes(time.Now().Add(grace))
+	if first && grace > 0 {
+		c.goodbye(time.Now().Add(grace))
 	}
-	return c.Close()
-}
-
-// hangUp ends the connection with what CloseWith was told first.
-func (c *Conn) hangUp() {
-	c.mu.Lock()
-	code, reason := c.bye, c.byeReason
-	c.mu.Unlock()
-	_ = c.quic.CloseWithError(lib.ApplicationErrorCode(toWire(code)), clip(reason))
-}
-
-// finishLanes ends our side of the lanes, and waits for the remote to end its.
-func (c *Conn) finishLanes(until time.Time) {
-	c.mu.Lock()
-	lanes := make([]*stream, 0, len(c.lanes))
-	for s := range c.lanes {
-		lanes = append(lanes, s)
+	if first || grace <= 0 {
+		_ = c.quic.CloseWithError(bye.ErrorCode, bye.ErrorMessage)
 	}
-	c.mu.Unlock()
-	for _, s := range lanes {
-		s.out.Load().finish()
-		_ = s.SetReadDeadline(until)
-	}
-	for _, s := range lanes {
-		_, _ = io.Copy(io.Discard, s.quic)
-	}
-}
-
-// interrupt ends the connection without waiting for anything.
-func (c *Conn) interrupt() {
-	c.spawn(&c.wg, func() {
-		_ = c.quic.CloseWithError(lib.ApplicationErrorCode(toWire(muxer.CodeTooManyStarts)), lostTicket)
-	})
-}
-
-// spawn runs f on a goroutine of the connection; false: the connection is closed.
-func (c *Conn) spawn(wg *sync.WaitGroup, f func()) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed || c.ended != nil {
-		return false
-	}
-	wg.Go(f)
-	return true
-}
-
-// Close implements transport.Conn: it ends the connection at once, with all streams, waits for their goroutines, and lets go of the socket.
-func (c *Conn) Close() error {
-	c.once.Do(func() {
-		c.hangUp()
-		<-c.over
+	<-c.over
+	c.release.Do(func() {
 		c.mu.Lock()
 		c.closed = true
-		if c.stalls != nil && c.stalls.Stop() {
-			c.wg.Done()
-		}
 		c.mu.Unlock()
 		c.wg.Wait()
 		c.socket.release()
@@ -228,22 +170,88 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// drained lets WriteReady look at the backlog again.
-func (c *Conn) drained() {
-	select {
-	case c.room <- struct{}{}:
-	default:
+// Close implements transport.Conn: it ends the connection at once.
+func (c *Conn) Close() error { return c.CloseWith(muxer.CodeUnknown, "", 0) }
+
+// goodbye ends our side of the lanes that were written, and waits for the remote to end its. QUIC drops with a connection
+// what was not read; a session that has read a lane to its end closes it.
+func (c *Conn) goodbye(until time.Time) {
+	var waits []*lane
+	for _, l := range c.allLanes() {
+		l.mu.Lock()
+		used := l.used
+		l.mu.Unlock()
+		if used {
+			l.finish()
+			waits = append(waits, l)
+		}
+	}
+	for _, l := range waits {
+		var rest [64]byte
+		_ = l.s.quic.SetReadDeadline(until)
+		for {
+			if _, err := l.s.quic.Read(rest[:]); err != nil {
+				break
+			}
+		}
 	}
 }
 
-// awaitRoom waits while much output waits.
-func (c *Conn) awaitRoom() error {
+// interrupt ends the connection without waiting for anything.
+func (c *Conn) interrupt() {
+	c.spawn(func() {
+		_ = c.quic.CloseWithError(lib.ApplicationErrorCode(toWire(muxer.CodeTooManyStarts)), lostTicket)
+	})
+}
+
+// spawn runs f on a goroutine of the connection; false: the connection has ended.
+func (c *Conn) spawn(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.ended != nil {
+		return false
+	}
+	c.wg.Go(f)
+	return true
+}
+
+// addLane notes a lane. A session has one for each of its channels.
+func (c *Conn) addLane(l *lane) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lanes == nil {
+		c.lanes = make(map[*lane]struct{})
+	}
+	c.lanes[l] = struct{}{}
+}
+
+func (c *Conn) allLanes() []*lane {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]*lane, 0, len(c.lanes))
+	for l := range c.lanes {
+		all = append(all, l)
+	}
+	return all
+}
+
+// count counts n bytes more of lanes in the backlog.
+func (c *Conn) count(n int) {
+	if all := int(c.backlog.Add(int64(n))); all < backlogLimit && all-n >= backlogLimit {
+		select {
+		case c.room <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// awaitRoom waits while the backlog is long. One goroutine at a time calls it.
+func (c *Conn) awaitRoom() {
 	for c.backlog.Load() >= backlogLimit {
 		select {
 		case <-c.room:
-		case <-c.quic.Context().Done():
-			return c.why()
+		case <-c.over:
+			return
 		}
 	}
-	return nil
 }

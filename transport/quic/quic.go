@@ -39,14 +39,14 @@ const (
 	DefaultIdleTimeout      = 45 * time.Second
 	DefaultKeepAlive        = 15 * time.Second
 	DefaultMaxStreams       = 1024
-	DefaultStreamWindow     = 512 << 10
-	DefaultMaxStreamWindow  = 16 << 20
-	DefaultMaxWindow        = 24 << 20
+	DefaultStreamWindow     = 16 << 10
+	DefaultMaxUnread        = 1 << 30
 	DefaultUnverified       = 32
 	DefaultStagger          = 250 * time.Millisecond
 
-	smallestWindow   = 16 << 10
-	largestWindow    = 1 << 30
+	smallestWindow   = 1 << 10
+	smallestUnread   = 1 << 20
+	largestUnread    = 1 << 40
 	largestStreams   = 1 << 20
 	largestTimeout   = time.Hour
 	smallestTimeout  = 10 * time.Millisecond
@@ -55,6 +55,7 @@ const (
 	tokensOfOneNode  = 2
 	connIDSize       = 8 // go-quic's default of 4 makes collisions possible with many connections
 	windowMultiplier = 4 // the connection's first window, in first windows of streams
+	shareOfOne       = 4 // the part of MaxUnread that one connection may have
 )
 
 // Config are the settings of a Transport. The zero value of every field means its default.
@@ -68,11 +69,17 @@ type Config struct {
 	KeepAlive time.Duration
 	// MaxStreams is how many streams the remote may have open at once. It cannot open more.
 	MaxStreams int
-	// StreamWindow is how much of a stream the remote may send ahead of our reading, at first, in bytes. It grows up to MaxStreamWindow with the
-	// delay-bandwidth product. The connection's window begins with four times that, so that a stream which nobody reads does not hold up the others.
+	// MaxUnread is how much memory, in bytes, received data that nobody has read may hold at worst, of all connections:
+	// when remotes send it in frames of one byte, each of which holds nearly 200 (memory.go). Receive windows grow as far
+	// as that allows: 1 GiB is 5.6 MiB of windows. A remote whose window is used up waits.
+	MaxUnread int
+	// StreamWindow is how much of a stream the remote may send ahead of our reading, at first, in bytes. It grows up to
+	// MaxStreamWindow with the delay-bandwidth product. The connection's window begins with four times that, whatever all
+	// have, so that a stream which nobody reads does not hold up the others.
 	StreamWindow int
-	// MaxStreamWindow and MaxWindow bound the windows of a stream and of a connection, in bytes: the second is the most that a remote makes us hold.
-	MaxStreamWindow, MaxWindow int
+	// MaxWindow and MaxStreamWindow bound the windows of a connection and of a stream, in bytes; 0 means a quarter of
+	// what MaxUnread allows for all, and half of MaxWindow.
+	MaxWindow, MaxStreamWindow int
 	// Unverified is how many connections from addresses that may be forged may be in their handshake at once. Beyond that, addresses are validated first,
 	// which costs the dialer a round trip (RFC 9000, section 8.1.2).
 	Unverified int
@@ -92,8 +99,9 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	number(&c.MaxStreams, DefaultMaxStreams)
-	number(&c.MaxStreamWindow, DefaultMaxStreamWindow)
-	number(&c.MaxWindow, max(DefaultMaxWindow, c.MaxStreamWindow))
+	number(&c.MaxUnread, DefaultMaxUnread)
+	number(&c.MaxWindow, c.MaxUnread/windowCost/shareOfOne)
+	number(&c.MaxStreamWindow, c.MaxWindow/2)
 	number(&c.StreamWindow, min(DefaultStreamWindow, c.MaxStreamWindow))
 	number(&c.Unverified, DefaultUnverified)
 	span(&c.HandshakeTimeout, DefaultHandshakeTimeout)
@@ -111,9 +119,10 @@ func (c Config) Validate() error {
 		v, low, high int
 	}{
 		{"MaxStreams", c.MaxStreams, 1, largestStreams},
-		{"MaxStreamWindow", c.MaxStreamWindow, smallestWindow, largestWindow},
-		{"StreamWindow", c.StreamWindow, smallestWindow, c.MaxStreamWindow},
-		{"MaxWindow", c.MaxWindow, c.MaxStreamWindow, largestWindow},
+		{"MaxUnread", c.MaxUnread, smallestUnread, largestUnread},
+		{"MaxWindow", c.MaxWindow, smallestWindow, c.MaxUnread / windowCost},
+		{"MaxStreamWindow", c.MaxStreamWindow, min(smallestWindow, c.MaxWindow), c.MaxWindow},
+		{"StreamWindow", c.StreamWindow, min(smallestWindow, c.MaxStreamWindow), c.MaxStreamWindow},
 		{"Unverified", c.Unverified, 1, largestUnderWay},
 	} {
 		if f.v < f.low || f.v > f.high {
@@ -160,12 +169,13 @@ type Env struct {
 
 // Transport dials and listens over QUIC. All methods may be called concurrently.
 type Transport struct {
-	cfg    Config
-	env    Env
-	conf   *lib.Config
-	server *tls.Config
-	reset  lib.StatelessResetKey
-	log    *slog.Logger
+	cfg     Config
+	env     Env
+	conf    *lib.Config
+	server  *tls.Config
+	reset   lib.StatelessResetKey
+	log     *slog.Logger
+	windows *windows
 
 	mu      sync.Mutex           // guards what follows
 	sockets map[*socket]struct{} // those that are open
@@ -190,7 +200,7 @@ func New(cfg Config, env Env) (*Transport, error) {
 		env.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg = cfg.withDefaults()
-	t := &Transport{cfg: cfg, env: env, log: env.Logger, sockets: map[*socket]struct{}{}}
+	t := &Transport{cfg: cfg, env: env, log: env.Logger, sockets: map[*socket]struct{}{}, windows: newWindows(cfg.MaxUnread)}
 	t.conf = &lib.Config{
 		Versions:                       []lib.Version{lib.Version1},
 		HandshakeIdleTimeout:           cfg.HandshakeTimeout,
@@ -200,6 +210,7 @@ func New(cfg Config, env Env) (*Transport, error) {
 		MaxStreamReceiveWindow:         uint64(cfg.MaxStreamWindow),
 		InitialConnectionReceiveWindow: uint64(min(windowMultiplier*cfg.StreamWindow, cfg.MaxWindow)),
 		MaxConnectionReceiveWindow:     uint64(cfg.MaxWindow),
+		AllowConnectionWindowIncrease:  t.windows.allow,
 		MaxIncomingStreams:             int64(cfg.MaxStreams),
 		MaxIncomingUniStreams:          -1,
 		TokenStore:                     lib.NewLRUTokenStore(tokenOrigins, tokensOfOneNode),

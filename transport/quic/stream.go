@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -11,44 +12,18 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// stream is one stream. It implements muxer.RawStream. Until NotifyWritable is called it is quic-go's and nothing else; from
-// then on what is written goes through laneOut.
+// stream is one stream. It implements muxer.RawStream. It is quic-go's and nothing else, unless it is written by
+// WriteReady: then a lane is its writing half.
 type stream struct {
 	conn *Conn
 	quic *lib.Stream
+	lane atomic.Pointer[lane]
 
 	writing sync.Mutex  // held while quic-go's Write runs for one of ours
 	closed  atomic.Bool // by Close
-	out     atomic.Pointer[laneOut]
 }
 
 var _ muxer.RawStream = (*stream)(nil)
-
-// NotifyWritable implements muxer.RawStream.
-func (s *stream) NotifyWritable(f func()) {
-	out := newLaneOut(s, f)
-	s.out.Store(out)
-	c := s.conn
-	c.mu.Lock()
-	up := c.ended == nil && !c.closed
-	if up {
-		if c.lanes == nil {
-			c.lanes = make(map[*stream]struct{})
-		}
-		c.lanes[s] = struct{}{}
-	}
-	c.mu.Unlock()
-	if !up {
-		out.cut()
-	}
-}
-
-// forget lets the connection forget a lane to which nothing more is written.
-func (s *stream) forget() {
-	s.conn.mu.Lock()
-	delete(s.conn.lanes, s)
-	s.conn.mu.Unlock()
-}
 
 // Read implements net.Conn.
 func (s *stream) Read(p []byte) (int, error) {
@@ -58,9 +33,6 @@ func (s *stream) Read(p []byte) (int, error) {
 
 // Write implements net.Conn. Concurrent writes take turns, each in one piece.
 func (s *stream) Write(p []byte) (int, error) {
-	if out := s.out.Load(); out != nil {
-		return out.write(p)
-	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if s.closed.Load() {
@@ -75,32 +47,35 @@ func (s *stream) Write(p []byte) (int, error) {
 
 // Writable implements muxer.RawStream.
 func (s *stream) Writable() int {
-	if out := s.out.Load(); out != nil {
-		return out.writable()
+	if l := s.lane.Load(); l != nil {
+		return l.writable()
 	}
-	return laneOutSize
+	return 0
 }
 
 // WriteReady implements muxer.RawStream.
 func (s *stream) WriteReady(p []byte) error {
-	out := s.out.Load()
-	if out == nil {
-		_, err := s.Write(p)
-		return err
+	if l := s.lane.Load(); l != nil {
+		return l.write(p)
 	}
-	if err := s.conn.awaitRoom(); err != nil {
-		return err
-	}
-	return out.take(p)
+	return io.ErrShortWrite
+}
+
+// NotifyWritable implements muxer.RawStream.
+func (s *stream) NotifyWritable(f func()) {
+	l := &lane{s: s, notify: f}
+	s.lane.Store(l)
+	s.conn.addLane(l)
 }
 
 // CloseWrite implements muxer.RawStream.
 func (s *stream) CloseWrite() error {
-	if out := s.out.Load(); out != nil {
-		out.finish()
+	if l := s.lane.Load(); l != nil {
+		l.finish()
 		return nil
 	}
-	return s.closeWrite()
+	_ = s.quic.Close() // after a reset by the remote there is no end to send
+	return nil
 }
 
 // CloseRead implements muxer.RawStream.
@@ -109,23 +84,16 @@ func (s *stream) CloseRead() error {
 	return nil
 }
 
-// closeWrite sends the end of what we write. After a reset by the remote there is no end to send.
-func (s *stream) closeWrite() error {
-	_ = s.quic.Close()
-	return nil
-}
-
-// Close implements net.Conn: it ends our writing side, and takes no more of what the remote sends.
+// Close implements net.Conn.
 func (s *stream) Close() error {
-	if s.out.Load() == nil { // interrupts a Write that waits, which quic-go's Close does not
+	if s.lane.Load() == nil { // interrupt a Write that waits, which quic-go's Close does not
 		s.closed.Store(true)
 		_ = s.quic.SetWriteDeadline(time.Unix(1, 0))
 		s.writing.Lock()
 		defer s.writing.Unlock()
 	}
-	err := s.CloseWrite()
-	_ = s.CloseRead()
-	return err
+	_ = s.CloseWrite()
+	return s.CloseRead()
 }
 
 // Reset implements muxer.RawStream.
@@ -143,13 +111,11 @@ func (s *stream) SetDeadline(t time.Time) error {
 }
 
 // SetReadDeadline implements net.Conn.
-func (s *stream) SetReadDeadline(t time.Time) error {
-	return s.quic.SetReadDeadline(t)
-}
+func (s *stream) SetReadDeadline(t time.Time) error { return s.quic.SetReadDeadline(t) }
 
-// SetWriteDeadline implements net.Conn.
+// SetWriteDeadline implements net.Conn. A lane has its own.
 func (s *stream) SetWriteDeadline(t time.Time) error {
-	if s.closed.Load() {
+	if s.closed.Load() || s.lane.Load() != nil {
 		return nil
 	}
 	return s.quic.SetWriteDeadline(t)
@@ -160,3 +126,13 @@ func (s *stream) LocalAddr() net.Addr { return s.conn.quic.LocalAddr() }
 
 // RemoteAddr implements net.Conn.
 func (s *stream) RemoteAddr() net.Addr { return s.conn.quic.RemoteAddr() }
+
+// explain makes an error of quic-go's what callers of a net.Conn know.
+func (s *stream) explain(err error) error {
+	if err != nil {
+		if why := s.conn.why(); why != nil {
+			return why
+		}
+	}
+	return explainStream(err)
+}

@@ -1,0 +1,291 @@
+package yamux
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/muxer/muxertest"
+)
+
+// scripted is a connection of m whose remote is a script and whose streams nobody reads, unless a test does.
+type scripted struct {
+	muxer.Streams
+	raw     net.Conn
+	streams []muxer.RawStream
+}
+
+func newScripted(t testing.TB, m *Muxer) *scripted {
+	t.Helper()
+	a, b := muxertest.Pipe(64 << 10)
+	s, err := m.New(a, muxer.Listener)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go io.Copy(io.Discard, b)
+	return &scripted{Streams: s, raw: b}
+}
+
+// open opens n streams with data in one frame, and accepts them.
+func (c *scripted) open(t testing.TB, n int, data ...byte) {
+	t.Helper()
+	for range n {
+		c.raw.Write(frame(typeData, flagSYN, uint32(1+2*len(c.streams)), uint32(len(data)), data...))
+		st, err := c.Accept(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.streams = append(c.streams, st)
+	}
+}
+
+// ended waits for the end of the connection, and returns why.
+func (c *scripted) ended() error {
+	for {
+		if _, err := c.Accept(context.Background()); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *scripted) close() {
+	c.CloseWith(muxer.CodeRequested, "", 0)
+	c.raw.Close()
+}
+
+// overflow fails the test unless err is a MemoryError of the right limit.
+func overflow(t *testing.T, err error, all bool) {
+	t.Helper()
+	var ce *muxer.CloseError
+	var me *MemoryError
+	if !errors.As(err, &ce) || ce.Code != muxer.CodeOverflow || ce.Remote || !errors.As(err, &me) || me.All != all {
+		t.Fatalf("it ended with %v", err)
+	}
+	if all != strings.Contains(err.Error(), "max_unread") || !strings.Contains(err.Error(), me.Remote.String()) {
+		t.Errorf("it names neither limit nor remote: %v", err)
+	}
+}
+
+// What nobody reads is bounded, for all connections together. The one that brings too much ends if it holds more than
+// its due; the others go on. What is read, or belongs to a stream that is closed or reset, counts no more.
+func TestUnread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const full = streamCost + slotCost + initialWindow
+		m, err := New(Config{MaxUnread: 8 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		holds := func(what string, windows, more int) {
+			t.Helper()
+			synctest.Wait()
+			if n := int(m.memory.Load()); n != windows*full+more {
+				t.Errorf("%s: %d bytes are held, want %d windows and %d", what, n, windows, more)
+			}
+		}
+		window := make([]byte, initialWindow)
+		for range 8 {
+			c := newScripted(t, m)
+			defer c.close()
+			c.open(t, 3, window...)
+		}
+		large, small := newScripted(t, m), newScripted(t, m)
+		defer small.close()
+		large.open(t, 4, window...)
+		small.open(t, 3, window...)
+		holds("after all", 31, 0)
+		large.raw.Write(frame(typeData, flagSYN, 99, initialWindow))
+		overflow(t, large.ended(), true)
+		large.close()
+		holds("after the end of a connection", 27, 0)
+
+		if _, err := io.ReadFull(small.streams[0], window); err != nil {
+			t.Error(err)
+		}
+		holds("after one was read", 26, full-initialWindow)
+		small.streams[0].Close()
+		holds("after it was closed", 26, 0)
+		small.streams[1].Close()
+		holds("after one was closed", 25, 0)
+		small.streams[2].Reset(muxer.CodeRequested)
+		holds("after one was reset", 24, 0)
+		small.open(t, 1, window...)
+		small.raw.Write(frame(typeWindow, flagRST, 7, 0))
+		holds("after the remote has reset one", 24, 0)
+		small.open(t, 1, window...)
+		small.raw.Write(frame(typeWindow, flagFIN, 9, 0))
+		small.streams[4].CloseWrite()
+		holds("after both ends have closed one", 25, 0)
+		if _, err := io.ReadAll(small.streams[4]); err != nil {
+			t.Error(err)
+		}
+		holds("after it was read", 24, 0)
+	})
+}
+
+// heap is how much memory is in use.
+func heap() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// A flood of frames of one byte on many streams that nobody reads: the connection ends before the heap holds more than
+// it is charged, and another connection works.
+func TestTinyFrames(t *testing.T) {
+	m, err := New(Config{MaxUnread: 64 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, bad := newScripted(t, m), newScripted(t, m)
+	defer good.close()
+	defer bad.close()
+	before := heap()
+	tiny := frame(typeData, 0, 0, 1, 'x')
+	ended := make(chan error, 1)
+	bad.open(t, 100, 'x')
+	go func() {
+		defer close(ended)
+		ended <- bad.ended()
+	}()
+	for sent := 0; len(ended) == 0; sent++ {
+		if sent > 100<<18 {
+			t.Fatal("it takes everything")
+		}
+		var burst []byte
+		for i := range 200 {
+			tiny[7] = byte(1 + 2*(i%100))
+			burst = append(burst, tiny...)
+		}
+		if _, err := bad.raw.Write(burst); err != nil {
+			break
+		}
+		if sent == 100 {
+			good.open(t, 1, 'a')
+			if _, err := io.ReadFull(good.streams[0], make([]byte, 1)); err != nil {
+				t.Errorf("another connection: %v", err)
+			}
+		}
+	}
+	overflow(t, <-ended, false)
+	if held, charged := heap()-before, int(m.memory.Load()); held > charged+charged/4 {
+		t.Errorf("the heap holds %d bytes, of which %d are charged", held, charged)
+	}
+	good.open(t, 1, 'b')
+}
+
+// A slice of go-yamux that was long once stays long: what was read is still charged for that.
+func TestTinyFramesRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := New(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newScripted(t, m)
+		defer c.close()
+		c.open(t, 1, 'x')
+		const n = 10_000
+		for range n - 1 {
+			c.raw.Write(frame(typeData, 0, 1, 1, 'x'))
+		}
+		synctest.Wait()
+		if _, err := io.ReadFull(c.streams[0], make([]byte, n)); err != nil {
+			t.Fatal(err)
+		}
+		if held := m.memory.Load(); held != streamCost+n*slotCost {
+			t.Errorf("%d bytes are charged, want %d", held, streamCost+n*slotCost)
+		}
+		c.streams[0].Close()
+		if held := m.memory.Load(); held != 0 {
+			t.Errorf("%d bytes are charged behind the end", held)
+		}
+	})
+}
+
+// A flood of streams: no more than the limit is held, the others are reset, and the connection works.
+func TestManyStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := New(Config{MaxStreams: 500})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newScripted(t, m)
+		defer c.close()
+		go func() {
+			for id := uint32(1); id < 200_000; id += 2 {
+				c.raw.Write(frame(typeData, flagSYN, id, 1, 'x'))
+			}
+		}()
+		time.Sleep(time.Second) // virtual: the first ones wait for Accept
+		if held := m.memory.Load(); held != acceptBacklog*(streamCost+slotCost+8) {
+			t.Errorf("%d bytes are charged", held)
+		}
+		var got []muxer.RawStream
+		for {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			st, err := c.Accept(ctx)
+			cancel()
+			if err != nil {
+				if !errors.Is(err, context.DeadlineExceeded) {
+					t.Error(err)
+				}
+				break
+			}
+			got = append(got, st)
+		}
+		if held := m.memory.Load(); len(got) != 500 || held != 500*(streamCost+slotCost+8) {
+			t.Errorf("%d streams, %d bytes", len(got), held)
+		}
+		for _, st := range got {
+			if n, err := st.Read(make([]byte, 2)); n != 1 || err != nil {
+				t.Errorf("%d bytes, %v", n, err)
+			}
+			st.Close()
+		}
+		if held := m.memory.Load(); held != 0 {
+			t.Errorf("%d bytes are charged behind the end", held)
+		}
+		c.raw.Write(frame(typeData, flagSYN, 200_001, 1, 'x'))
+		if _, err := c.Accept(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The windows of all streams together do not grow beyond what may be held.
+func TestGrowthIsBounded(t *testing.T) {
+	m, err := New(Config{MaxUnread: 16 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newConn(nil, m)
+	c.rtt = time.Hour // so that every window grows
+	var all []*traffic
+	for id := range uint32(8) {
+		all = append(all, c.of(id))
+	}
+	for range 10 {
+		for _, x := range all {
+			x.frames.push(x.in.size)
+			c.consumed(x, int(x.in.size))
+		}
+	}
+	if want := 2 << 20; c.grown != want || m.grown.Load() != int64(want) {
+		t.Errorf("they have grown by %d, want %d", c.grown, want)
+	}
+	for _, x := range all {
+		x.reset = errReset
+		c.tidy(x)
+	}
+	if c.grown != 0 || m.grown.Load() != 0 {
+		t.Errorf("%d behind the end", c.grown)
+	}
+}
