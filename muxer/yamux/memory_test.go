@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,39 +148,30 @@ func TestTinyFrames(t *testing.T) {
 	}
 	good, bad := newScripted(t, m), newScripted(t, m)
 	defer good.close()
-	defer bad.close()
 	before := heap()
-	tiny := frame(typeData, 0, 0, 1, 'x')
-	ended := make(chan error, 1)
 	bad.open(t, 100, 'x')
-	go func() {
-		defer close(ended)
-		ended <- bad.ended()
-	}()
-	for sent := 0; len(ended) == 0; sent++ {
-		if sent > 100<<18 {
-			t.Fatal("it takes everything")
-		}
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		var burst []byte
 		for i := range 200 {
-			tiny[7] = byte(1 + 2*(i%100))
-			burst = append(burst, tiny...)
+			burst = append(burst, frame(typeData, 0, uint32(1+2*(i%100)), 1, 'x')...)
 		}
-		if _, err := bad.raw.Write(burst); err != nil {
-			break
-		}
-		if sent == 100 {
-			good.open(t, 1, 'a')
-			if _, err := io.ReadFull(good.streams[0], make([]byte, 1)); err != nil {
-				t.Errorf("another connection: %v", err)
+		for {
+			if _, err := bad.raw.Write(burst); err != nil {
+				return
 			}
 		}
-	}
-	overflow(t, <-ended, false)
+	})
+	overflow(t, bad.ended(), false)
 	if held, charged := heap()-before, int(m.memory.Load()); held > charged+charged/4 {
 		t.Errorf("the heap holds %d bytes, of which %d are charged", held, charged)
 	}
-	good.open(t, 1, 'b')
+	good.open(t, 1, 'a')
+	if _, err := io.ReadFull(good.streams[0], make([]byte, 1)); err != nil {
+		t.Errorf("another connection: %v", err)
+	}
+	bad.close()
+	wg.Wait()
 }
 
 // A slice of go-yamux that was long once stays long: what was read is still charged for that.
