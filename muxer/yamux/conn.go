@@ -227,6 +227,9 @@ func (c *conn) note(h []byte) (verdict, error) {
 		t = c.arrive(id)
 	}
 	what, err := c.noteStream(t, kind, flags, length)
+	if begins && err == nil {
+		err = c.charge(t, streamCost)
+	}
 	if begins && err != nil { // go-yamux will not see it
 		c.pending--
 	}
@@ -257,32 +260,29 @@ func (c *conn) awaitAccept() {
 }
 
 // noteStream takes note of a frame of a stream. mu is held.
-func (c *conn) noteStream(t *traffic, kind byte, flags uint16, length uint32) (what verdict, err error) {
+func (c *conn) noteStream(t *traffic, kind byte, flags uint16, length uint32) (verdict, error) {
+	what := pass
 	switch {
-	case flags&flagRST != 0:
-		if t.reset == nil {
-			t.reset = resetBy(length)
+	case kind == typeData && length > 0:
+		if err := t.in.take(length); err != nil {
+			return pass, err
 		}
-	case kind == typeWindow:
-		if t.window += int64(length); t.window > math.MaxUint32 {
-			err = &muxer.CloseError{Code: muxer.CodeProtocolError, Reason: "yamux: a window of more than 4 GiB"}
-		}
-	case length > 0:
-		if err = t.in.take(length); err != nil {
-			break
-		}
-		if t.deaf {
+		if t.deaf || t.reset != nil || flags&flagRST != 0 {
 			what = strip
-		} else {
-			err = c.chargeFrame(t, length)
+		} else if err := c.chargeFrame(t, length); err != nil {
+			return pass, err
+		}
+	case kind == typeWindow && flags&flagRST == 0:
+		if t.window += int64(length); t.window > math.MaxUint32 {
+			return pass, &muxer.CloseError{Code: muxer.CodeProtocolError, Reason: "yamux: a window of more than 4 GiB"}
 		}
 	}
-	if err == nil && flags&flagSYN != 0 {
-		err = c.charge(t, streamCost)
+	if flags&flagRST != 0 && t.reset == nil {
+		t.reset = resetBy(length)
 	}
 	t.finIn = t.finIn || flags&flagFIN != 0
 	c.tidy(t)
-	return what, err
+	return what, nil
 }
 
 // refuse resets a stream that the remote has opened.

@@ -281,3 +281,43 @@ func TestGrowthIsBounded(t *testing.T) {
 		t.Errorf("%d behind the end", c.grown)
 	}
 }
+
+// What arrives on a stream that is reset, or that nobody reads any more, is held nowhere.
+func TestDiscarded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := New(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newScripted(t, m)
+		defer c.close()
+		c.open(t, 1, 'x')
+		if err := c.streams[0].CloseRead(); err != nil {
+			t.Fatal(err)
+		}
+		held := m.memory.Load()
+		half := make([]byte, initialWindow/2)
+		c.raw.Write(frame(typeData, 0, 1, uint32(len(half)), half...)) // go-yamux does not see it
+		c.raw.Write(frame(typeData, flagRST, 3, uint32(len(half)), half...))
+		c.raw.Write(frame(typeData, flagSYN|flagRST, 5, uint32(len(half)), half...))
+		c.raw.Write(frame(typeData, 0, 5, uint32(len(half)), half...))
+		synctest.Wait()
+		if n := m.memory.Load(); n != held {
+			t.Errorf("%d bytes are held, want %d", n, held)
+		}
+		if _, err := c.streams[0].Write([]byte("still")); err != nil {
+			t.Errorf("the other direction: %v", err)
+		}
+		if st, err := c.Accept(t.Context()); err != nil {
+			t.Error(err)
+		} else if _, err := st.Read(make([]byte, 1)); err == nil {
+			t.Error("a stream that is reset can be read")
+		}
+		c.raw.Write(frame(typeData, flagFIN, 1, 1, 'x'))
+		c.streams[0].CloseWrite()
+		synctest.Wait()
+		if n := m.memory.Load(); n != 0 {
+			t.Errorf("%d bytes are held behind the end", n)
+		}
+	})
+}

@@ -78,7 +78,7 @@ func (c *conn) tidy(t *traffic) {
 	if t.fresh || !over {
 		return
 	}
-	if t.frames.empty() {
+	if t.frames.empty() || t.deaf {
 		c.drop(t)
 	}
 	if c.streams[t.id] != t {
