@@ -39,7 +39,7 @@ const (
 	DefaultMaxUnread    = 128 << 20
 	DefaultPingInterval = 30 * time.Second
 	DefaultTimeout      = 45 * time.Second
-	DefaultMaxFrame     = 64 << 10
+	DefaultMaxFrame     = 64<<10 - 64 // with its header one message of Noise
 
 	// acceptBacklog is how many streams of either end the other may not have accepted, as in go-libp2p. Each costs 8
 	// bytes of every connection.
