@@ -236,6 +236,7 @@ func (c *conn) note(h []byte) (verdict, error) {
 	var notify func()
 	if kind == typeWindow && length > 0 || t.reset != nil {
 		notify = t.notify
+		signal(t.news)
 	}
 	c.mu.Unlock()
 	if begins {
@@ -287,11 +288,8 @@ func (c *conn) noteStream(t *traffic, kind byte, flags uint16, length uint32) (v
 
 // refuse resets a stream that the remote has opened.
 func (c *conn) refuse(id uint32) {
-	var frame [headerSize]byte
-	frame[1], frame[3] = typeWindow, flagRST
-	binary.BigEndian.PutUint32(frame[4:], id)
-	binary.BigEndian.PutUint32(frame[8:], toWire(muxer.CodeTooManyStarts))
-	if err := c.out.frame(frame[:]); err != nil {
+	frame := header(typeWindow, flagRST, id, int(toWire(muxer.CodeTooManyStarts)))
+	if err := c.out.write(frame[:]); err != nil {
 		c.lose(err)
 	}
 }
@@ -327,53 +325,52 @@ func (c *conn) letGo() {
 	}
 }
 
-// Write implements net.Conn for go-yamux, which writes one frame at a time. It never fails: go-yamux would discard what
-// the remote has said before it hung up.
+// Write implements net.Conn for go-yamux, which writes one frame at a time. Pings and their answers go out; a stream is
+// acknowledged with what is written next; all else of streams was said by them, with codes and windows of ours. Write
+// never fails: go-yamux would discard what the remote has said before it hung up.
 func (c *conn) Write(frame []byte) (int, error) {
 	if len(frame) < headerSize {
 		return 0, errors.New("yamux: a frame without a header")
 	}
-	kind, flags, id := frame[1], binary.BigEndian.Uint16(frame[2:]), binary.BigEndian.Uint32(frame[4:])
-	switch kind {
-	case typeWindow:
-		if flags == 0 { // windows are ours
-			return len(frame), nil
-		}
-		clear(frame[8:headerSize]) // go-yamux has made the frame for this one call
-		c.noteOut(frame, flags, id)
-	case typePing:
-		if flags&flagSYN != 0 {
-			c.mu.Lock()
-			c.pinged = time.Now()
-			c.mu.Unlock()
-		}
-	}
-	if c.lost.Load() {
+	switch kind, flags := frame[1], frame[3]; {
+	case kind == typeWindow && flags == flagACK:
+		c.out.leave(header(typeWindow, flagACK, binary.BigEndian.Uint32(frame[4:]), 0), true)
 		return len(frame), nil
+	case kind == typeWindow:
+		return len(frame), nil
+	case kind == typePing && flags == flagSYN:
+		c.mu.Lock()
+		c.pinged = time.Now()
+		c.mu.Unlock()
 	}
-	if err := c.out.frame(frame); err != nil {
-		c.lose(err)
+	if !c.lost.Load() {
+		if err := c.out.write(frame); err != nil {
+			c.lose(err)
+		}
 	}
 	return len(frame), nil
 }
 
-// noteOut takes note of flags that go out, and gives a reset its code.
-func (c *conn) noteOut(frame []byte, flags uint16, id uint32) {
+// writeData writes a frame of a stream with as much of p as the remote takes. It has the turn to write, and gives it
+// back.
+func (c *conn) writeData(t *traffic, p []byte) int {
+	defer c.out.done()
+	c.out.take() // what was left before; an end that is left from now on comes behind the frame
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	t := c.streams[id]
-	if flags&flagSYN != 0 {
-		t = c.of(id) // before the answer can come
+	n := t.writable(c, len(p))
+	if t.finOut || t.reset != nil || n <= 0 {
+		c.mu.Unlock()
+		return 0
 	}
-	if t == nil {
-		return
+	t.window -= int64(n)
+	head := header(typeData, t.begin(), t.id, n)
+	c.mu.Unlock()
+	if !c.lost.Load() {
+		if err := c.out.put(head[:], p[:n]); err != nil {
+			c.lose(err)
+		}
 	}
-	if flags&flagRST != 0 {
-		binary.BigEndian.PutUint32(frame[8:], toWire(t.code))
-		t.reset = errReset
-	}
-	t.finOut = t.finOut || flags&flagFIN != 0
-	c.tidy(t)
+	return n
 }
 
 // SetWriteDeadline implements net.Conn for go-yamux: the writer sets its own.
@@ -395,9 +392,7 @@ func (c *conn) lose(err error) {
 
 // goAway tells the remote why we end the connection. A remote that takes nothing holds us up for at most within.
 func (c *conn) goAway(code muxer.Code, within time.Duration) {
-	var frame [headerSize]byte
-	frame[1] = typeGoAway
-	binary.BigEndian.PutUint32(frame[8:], toWire(code))
+	frame := header(typeGoAway, 0, 0, int(toWire(code)))
 	_ = c.out.last(frame[:], within) // the connection ends in any case
 }
 

@@ -49,7 +49,6 @@ func (s *session) Open(ctx context.Context) (muxer.RawStream, error) {
 		}
 		return nil, s.explain(err)
 	}
-	s.conn.out.queued.Add(1)
 	return s.conn.stream(st), nil
 }
 
@@ -93,6 +92,7 @@ func (s *session) CloseWith(code muxer.Code, _ string, grace time.Duration) erro
 	if grace <= 0 && !s.hurried {
 		s.hurried = true
 		close(s.hurry)
+		s.conn.out.limit(goodbyeTime)
 	}
 	s.mu.Unlock()
 	if !first {
@@ -108,31 +108,22 @@ func (s *session) CloseWith(code muxer.Code, _ string, grace time.Duration) erro
 	_ = s.lib.Close() // it closes the connection
 	signal(s.conn.news)
 	s.pings.Wait()
-	s.conn.out.close()
 	close(s.over)
 	return nil
 }
 
-// goodbye tells the remote why the connection ends, behind what was written, and lets it read that.
+// goodbye tells the remote why the connection ends, and lets it read what was written.
 func (s *session) goodbye(code muxer.Code, grace time.Duration) {
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
-	wait := func(c <-chan struct{}) bool {
-		select {
-		case <-c:
-			return true
-		case <-timer.C:
-		case <-s.hurry:
-		}
-		return false
+	s.conn.goAway(code, max(grace, goodbyeTime))
+	if grace <= 0 {
+		return
 	}
-	waits := grace > 0
-	for waits && s.conn.out.backlog() > 0 {
-		waits = wait(s.conn.out.flushed)
-	}
-	s.conn.goAway(code, goodbyeTime)
-	if waits {
-		wait(s.conn.over)
+	select {
+	case <-s.conn.over:
+	case <-timer.C:
+	case <-s.hurry:
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	lib "github.com/libp2p/go-yamux/v4"
@@ -20,9 +19,7 @@ type stream struct {
 	lib     *lib.Stream
 	traffic *traffic
 
-	writing sync.Mutex // writers take turns: two at once overrun the remote's window
-	writeBy atomic.Pointer[time.Time]
-	ended   atomic.Bool // go-yamux has queued the end of our side
+	writing sync.Mutex // writers take turns
 }
 
 var _ muxer.RawStream = (*stream)(nil)
@@ -37,8 +34,9 @@ func (s *stream) Read(p []byte) (int, error) {
 		s.conn.mu.Lock()
 		more := s.conn.consumed(s.traffic, n)
 		s.conn.mu.Unlock()
-		if more > 0 && !s.conn.lost.Load() {
-			s.conn.out.grant(s.traffic.id, more)
+		if more > 0 {
+			s.conn.out.leave(header(typeWindow, 0, s.traffic.id, int(more)), false)
+			s.conn.out.settle()
 		}
 		if err != nil && !errors.Is(err, io.EOF) { // of go-yamux's window update behind the bytes
 			err = nil
@@ -54,26 +52,63 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, s.explain(err)
 }
 
-// Write implements net.Conn. Concurrent writes take turns, each in one piece. A piece of it waits while much is queued, so
-// that a stream which writes much holds up no other for long.
+// Write implements net.Conn. Concurrent writes take turns, each in one piece.
 func (s *stream) Write(p []byte) (n int, err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	for {
-		if !s.conn.out.await(s.conn.release, s.deadline()) {
-			return n, s.explain(lib.ErrTimeout)
-		}
-		piece := p[n:min(len(p), n+s.conn.muxer.cfg.MaxFrame)]
-		wrote, err := s.lib.Write(piece)
+	for err == nil && n < len(p) {
+		var wrote int
+		wrote, err = s.writeSome(p[n:])
 		n += wrote
-		s.conn.mu.Lock()
-		s.traffic.window -= int64(wrote)
-		s.conn.mu.Unlock()
-		s.conn.out.queue(wrote)
-		if err != nil || n == len(p) {
-			return n, s.explain(err)
+	}
+	return n, err
+}
+
+// writeSome writes one frame, once the remote has room for it and it is our turn.
+func (s *stream) writeSome(p []byte) (int, error) {
+	c, t := s.conn, s.traffic
+	var late <-chan time.Time
+	for {
+		n, by, err := s.room(len(p))
+		if err != nil {
+			return 0, err
+		}
+		if !by.IsZero() && late == nil {
+			timer := time.NewTimer(time.Until(by))
+			defer timer.Stop()
+			late = timer.C
+		}
+		turn := c.out.turn
+		if n == 0 {
+			turn = nil
+		}
+		select {
+		case turn <- struct{}{}:
+			if n := c.writeData(t, p); n > 0 {
+				return n, nil
+			}
+		case <-t.news:
+		case <-late:
+			late = nil
+		case <-c.release:
 		}
 	}
+}
+
+// room is how much of n bytes the remote takes in one frame, or why nothing can be written, and the deadline.
+func (s *stream) room(n int) (int, time.Time, error) {
+	c, t := s.conn, s.traffic
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case t.finOut || c.closed:
+		return 0, t.writeBy, net.ErrClosed
+	case t.reset != nil:
+		return 0, t.writeBy, t.reset
+	case !t.writeBy.IsZero() && !time.Now().Before(t.writeBy):
+		return 0, t.writeBy, os.ErrDeadlineExceeded
+	}
+	return t.writable(c, n), t.writeBy, nil
 }
 
 // Writable implements muxer.RawStream. After a reset it is something, so that the caller learns of that.
@@ -83,7 +118,7 @@ func (s *stream) Writable() int {
 	if s.traffic.reset != nil {
 		return initialWindow
 	}
-	return int(max(s.traffic.window, 0))
+	return int(s.traffic.window)
 }
 
 // WriteReady implements muxer.RawStream. It waits for nothing but the connection.
@@ -101,16 +136,31 @@ func (s *stream) NotifyWritable(f func()) {
 
 // CloseWrite implements muxer.RawStream.
 func (s *stream) CloseWrite() error {
-	err := s.lib.CloseWrite()
-	s.closed(err)
-	return s.explain(err)
+	if err := s.finish(); err != nil {
+		return err
+	}
+	_ = s.lib.CloseWrite() // it keeps the state, and its frame is dropped
+	return nil
 }
 
-// closed counts the frame that go-yamux queues at the first call that closes our side.
-func (s *stream) closed(err error) {
-	if err == nil && !s.ended.Swap(true) {
-		s.conn.out.queued.Add(1)
+// finish ends our side.
+func (s *stream) finish() error {
+	c, t := s.conn, s.traffic
+	defer c.out.settle()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case t.finOut:
+		return nil
+	case t.reset != nil:
+		return t.reset
 	}
+	flags := t.begin()
+	t.finOut = true
+	signal(t.news)
+	c.tidy(t)
+	c.out.leave(header(typeWindow, flags|flagFIN, t.id, 0), false)
+	return nil
 }
 
 // CloseRead discards what has arrived and what arrives. The remote is not told, as yamux has no frame for that.
@@ -123,21 +173,30 @@ func (s *stream) CloseRead() error {
 
 // Close implements net.Conn: it closes both sides.
 func (s *stream) Close() error {
-	err := s.lib.Close()
-	s.closed(err)
+	err := s.finish()
+	_ = s.lib.Close()
 	s.conn.mu.Lock()
 	s.traffic.closed, s.traffic.deaf = true, true
 	s.conn.tidy(s.traffic)
 	s.conn.mu.Unlock()
-	return s.explain(err)
+	return err
 }
 
 // Reset implements muxer.RawStream.
 func (s *stream) Reset(code muxer.Code) error {
-	s.conn.mu.Lock()
-	s.traffic.code = code
-	s.conn.mu.Unlock()
-	return s.explain(s.lib.Reset())
+	c, t := s.conn, s.traffic
+	c.mu.Lock()
+	if t.reset == nil && !(t.finOut && t.finIn) {
+		if t.begun {
+			c.out.leave(header(typeWindow, flagRST, t.id, int(toWire(code))), false)
+		}
+		t.reset = errReset
+		signal(t.news)
+		c.tidy(t)
+	}
+	c.mu.Unlock()
+	c.out.settle()
+	return s.lib.Reset() // it keeps the state, and its frame is dropped
 }
 
 // SetDeadline implements net.Conn.
@@ -158,16 +217,11 @@ func (s *stream) SetReadDeadline(t time.Time) error {
 
 // SetWriteDeadline implements net.Conn.
 func (s *stream) SetWriteDeadline(t time.Time) error {
-	s.writeBy.Store(&t)
-	return s.lib.SetWriteDeadline(t)
-}
-
-// deadline is that of writes; zero: none.
-func (s *stream) deadline() (t time.Time) {
-	if by := s.writeBy.Load(); by != nil {
-		t = *by
-	}
-	return t
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	s.traffic.writeBy = t
+	signal(s.traffic.news)
+	return nil
 }
 
 // LocalAddr implements net.Conn.

@@ -4,8 +4,6 @@ import (
 	"time"
 
 	lib "github.com/libp2p/go-yamux/v4"
-
-	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
 // longAgo is a deadline that has passed.
@@ -14,15 +12,17 @@ var longAgo = time.Unix(1, 0)
 // traffic is what conn knows of one stream. Its mutex guards it.
 type traffic struct {
 	id       uint32
-	lib      *lib.Stream // nil until it is accepted
-	in       window      // of what the remote sends
-	frames   frames      // of what is not yet read, also if it is still on its way here
-	held     int         // what the stream is charged
-	released bool        // it is not charged any more
-	deaf     bool        // what arrives is discarded
-	window   int64       // bytes that the remote takes
-	notify   func()      // called when window grows
-	code     muxer.Code  // of our reset
+	lib      *lib.Stream   // nil until it is accepted
+	in       window        // of what the remote sends
+	frames   frames        // of what is not yet read, also if it is still on its way here
+	held     int           // what the stream is charged
+	released bool          // it is not charged any more
+	deaf     bool          // what arrives is discarded
+	window   int64         // bytes that the remote takes
+	notify   func()        // called when window grows
+	news     chan struct{} // window has grown, or the state has changed: a Write looks again
+	writeBy  time.Time     // the deadline of writes
+	begun    bool          // the remote knows of it
 	finIn    bool
 	finOut   bool
 	reset    error // that of its streams; nil: it was not reset
@@ -35,7 +35,7 @@ type traffic struct {
 func (c *conn) of(id uint32) *traffic {
 	t := c.streams[id]
 	if t == nil {
-		t = &traffic{id: id, in: newWindow(), window: initialWindow}
+		t = &traffic{id: id, in: newWindow(), window: initialWindow, news: make(chan struct{}, 1)}
 		c.streams[id] = t
 	}
 	return t
@@ -46,8 +46,17 @@ func (c *conn) arrive(id uint32) *traffic {
 	c.remote++
 	c.pending++
 	t := c.of(id)
-	t.remote, t.fresh = true, true
+	t.remote, t.fresh, t.begun = true, true, true
 	return t
+}
+
+// begin returns the flag of our first frame of a stream that we have opened, 0 behind it.
+func (t *traffic) begin() (flags byte) {
+	if !t.begun {
+		t.begun = true
+		flags = flagSYN
+	}
+	return flags
 }
 
 // stream makes a stream of go-yamux's.
@@ -90,3 +99,6 @@ func (c *conn) tidy(t *traffic) {
 		c.remote--
 	}
 }
+
+// writable is how much of n bytes the remote takes in one frame.
+func (t *traffic) writable(c *conn, n int) int { return min(n, int(t.window), c.muxer.cfg.MaxFrame) }

@@ -8,36 +8,29 @@ import (
 	"time"
 )
 
-// gatherSize is how many bytes of short frames are written together at most.
-const gatherSize = 8 << 10
+// heldSize is how many bytes of short frames are written together at most.
+const heldSize = 8 << 10
 
-// backlogLimit is how much data is queued in go-yamux when writers of streams wait.
-const backlogLimit = 128 << 10
+var (
+	heldPool  = sync.Pool{New: func() any { return new([heldSize]byte) }}
+	framePool = sync.Pool{New: func() any { return new([]byte) }}
+)
 
-var gatherPool = sync.Pool{New: func() any { return new([gatherSize]byte) }}
-
-// writer writes frames. All but those that grant windows come from go-yamux, whose one goroutine takes them from a
-// queue. That would be a system call for each, so a short frame is held while it is certain that another one follows:
-// one that go-yamux has queued already, or, behind the frame that opens a stream, the stream's first bytes.
+// writer writes frames: those of streams, in the order in which streams write them, and go-yamux's own. One goroutine
+// writes at a time. The others wait for their turn, except that a short frame which must not wait is left to the one
+// that writes.
 type writer struct {
 	conn    net.Conn
 	timeout time.Duration // how long a write may take
 	sent    atomic.Uint64
 
-	// queued counts what go-yamux has certainly queued, passed what of that kind was written: bytes of data, and 1 for a
-	// frame that opens or closes a stream. queued is counted after the call that queues, so it is never too much.
-	queued, passed atomic.Int64
-
-	room    chan struct{} // less than backlogLimit is queued
-	flushed chan struct{} // nothing is queued
-
-	mu    sync.Mutex // held while a frame is written; guards what follows
-	held  *[gatherSize]byte
+	turn  chan struct{} // holds a value while a frame is written; guards held
+	held  *[heldSize]byte
 	heldN int
 
-	grants  sync.Mutex // guards granted
-	granted []byte     // frames that grant windows, not yet written
-	owing   atomic.Bool
+	mu   sync.Mutex // guards left
+	left []byte     // short frames that the next one who writes takes along
+	some atomic.Bool
 
 	deadlines sync.Mutex // guards what follows
 	deadline  time.Time  // that the connection has
@@ -46,157 +39,118 @@ type writer struct {
 
 // newWriter makes the writer of a connection that may take timeout for a write.
 func newWriter(nc net.Conn, timeout time.Duration) writer {
-	return writer{conn: nc, timeout: timeout, room: make(chan struct{}, 1), flushed: make(chan struct{}, 1)}
+	return writer{conn: nc, timeout: timeout, turn: make(chan struct{}, 1)}
 }
 
-// backlog is how many bytes of data go-yamux has queued.
-func (w *writer) backlog() int { return int(max(w.queued.Load()-w.passed.Load(), 0)) }
-
-// await waits until less than backlogLimit is queued. It reports false when stop is closed, or the time is by.
-func (w *writer) await(stop <-chan struct{}, by time.Time) bool {
-	var late <-chan time.Time
-	for w.backlog() >= backlogLimit {
-		if late == nil && !by.IsZero() {
-			t := time.NewTimer(time.Until(by))
-			defer t.Stop()
-			late = t.C
-		}
-		select {
-		case <-w.room:
-		case <-stop:
-			return false
-		case <-late:
-			return false
-		}
-	}
-	return true
+// header is that of a frame.
+func header(kind, flags byte, id uint32, length int) (h [headerSize]byte) {
+	h[1], h[3] = kind, flags
+	binary.BigEndian.PutUint32(h[4:], id)
+	binary.BigEndian.PutUint32(h[8:], uint32(length))
+	return h
 }
 
-// queue counts n bytes as queued, and lets the next writer wait no longer if there is still room.
-func (w *writer) queue(n int) {
-	w.queued.Add(int64(n))
-	if w.backlog() < backlogLimit {
-		signal(w.room)
-	}
-}
-
-// frame writes a frame, or holds it until the next one.
-func (w *writer) frame(frame []byte) error {
-	w.mu.Lock()
+// write waits for its turn, and writes a frame.
+func (w *writer) write(frame []byte) error {
+	w.turn <- struct{}{}
 	defer w.done()
-	kind, flags := frame[1], binary.BigEndian.Uint16(frame[2:])
-	size := 0
-	switch {
-	case kind == typeData:
-		size = len(frame) - headerSize
-	case kind == typeWindow && flags&(flagSYN|flagFIN) != 0:
-		size = 1
-	}
-	w.passed.Add(int64(size))
-	rest := w.backlog()
-	err := w.put(frame, rest > 0 || kind == typeWindow && flags == flagSYN)
-	if rest == 0 {
-		signal(w.flushed)
-	}
-	if rest < backlogLimit && rest+size >= backlogLimit {
-		signal(w.room)
-	}
-	return err
+	w.take()
+	return w.put(frame, nil)
 }
 
-// grant tells the remote that it may send n bytes more of a stream. It does not wait for a frame that is being written.
-func (w *writer) grant(id, n uint32) {
-	var frame [headerSize]byte
-	frame[1] = typeWindow
-	binary.BigEndian.PutUint32(frame[4:], id)
-	binary.BigEndian.PutUint32(frame[8:], n)
-	w.grants.Lock()
-	w.granted = append(w.granted, frame[:]...)
-	w.owing.Store(true)
-	w.grants.Unlock()
-	w.settle()
+// leave leaves a short frame to the next goroutine that writes. Call settle behind it, unless the frame may wait.
+func (w *writer) leave(frame [headerSize]byte, mayWait bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.left = append(w.left, frame[:]...)
+	if !mayWait {
+		w.some.Store(true)
+	}
 }
 
 // last writes the last frame of the connection. A frame that is being written may take no longer than within, too.
 func (w *writer) last(frame []byte, within time.Duration) error {
+	w.limit(within)
+	return w.write(frame)
+}
+
+// limit lets all further writes take no longer than within.
+func (w *writer) limit(within time.Duration) {
 	w.deadlines.Lock()
+	defer w.deadlines.Unlock()
 	w.final = true
 	_ = w.conn.SetWriteDeadline(time.Now().Add(within))
-	w.deadlines.Unlock()
-	w.mu.Lock()
-	defer w.done()
-	return w.put(frame, false)
 }
 
-// close gives the buffer back. The connection is closed.
-func (w *writer) close() {
-	w.mu.Lock()
-	defer w.done()
-	_ = w.flush()
-}
-
+// done gives the turn back.
 func (w *writer) done() {
-	w.mu.Unlock()
+	<-w.turn
 	w.settle()
 }
 
-// settle writes what is granted, unless another goroutine is writing: then that one does.
+// settle writes what is left, unless another goroutine is writing: then that one does.
 func (w *writer) settle() {
-	for w.owing.Load() && w.mu.TryLock() {
-		w.collect()
-		_ = w.flush() // the next write has the error, too
-		w.mu.Unlock()
-	}
-}
-
-// collect holds what is granted, as far as there is room. mu is held.
-func (w *writer) collect() {
-	w.grants.Lock()
-	defer w.grants.Unlock()
-	n := min(len(w.granted), (gatherSize-w.heldN)/headerSize*headerSize)
-	w.hold(w.granted[:n])
-	w.granted = append(w.granted[:0], w.granted[n:]...)
-	w.owing.Store(len(w.granted) > 0)
-}
-
-// put writes a frame, or holds it when more follows. mu is held.
-func (w *writer) put(frame []byte, more bool) error {
-	if w.owing.Load() {
-		w.collect()
-	}
-	if w.heldN+len(frame) <= gatherSize {
-		w.hold(frame)
-		if more {
-			return nil
+	for w.some.Load() {
+		select {
+		case w.turn <- struct{}{}:
+			w.take()
+			_ = w.flush() // the next write has the error, too
+			<-w.turn
+		default:
+			return
 		}
+	}
+}
+
+// put writes a frame of head and body, behind what is held. The turn is ours.
+func (w *writer) put(head, body []byte) error {
+	if w.heldN+len(head)+len(body) <= heldSize {
+		w.hold(head)
+		w.hold(body)
 		return w.flush()
 	}
 	if err := w.flush(); err != nil {
 		return err
 	}
-	return w.write(frame)
+	whole := framePool.Get().(*[]byte)
+	defer framePool.Put(whole)
+	*whole = append(append((*whole)[:0], head...), body...)
+	return w.send(*whole)
+}
+
+// take holds what is left, as far as there is room. The turn is ours.
+func (w *writer) take() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := min(len(w.left), (heldSize-w.heldN)/headerSize*headerSize)
+	w.hold(w.left[:n])
+	w.left = append(w.left[:0], w.left[n:]...)
+	w.some.Store(len(w.left) > 0)
 }
 
 func (w *writer) hold(p []byte) {
+	if len(p) == 0 {
+		return
+	}
 	if w.held == nil {
-		w.held = gatherPool.Get().(*[gatherSize]byte)
+		w.held = heldPool.Get().(*[heldSize]byte)
 	}
 	w.heldN += copy(w.held[w.heldN:], p)
 }
 
-// flush writes what is held. mu is held.
+// flush writes what is held. The turn is ours.
 func (w *writer) flush() error {
 	if w.heldN == 0 {
 		return nil
 	}
-	err := w.write(w.held[:w.heldN])
-	gatherPool.Put(w.held)
+	err := w.send(w.held[:w.heldN])
+	heldPool.Put(w.held)
 	w.held, w.heldN = nil, 0
 	return err
 }
 
-// write moves the deadline of the connection when half of its time is over, and writes.
-func (w *writer) write(p []byte) error {
+// send moves the deadline of the connection when half of its time is over, and writes.
+func (w *writer) send(p []byte) error {
 	w.deadlines.Lock()
 	if now := time.Now(); !w.final && w.deadline.Sub(now) < w.timeout/2 {
 		w.deadline = now.Add(w.timeout)
