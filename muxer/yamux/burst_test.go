@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/muxer/muxertest"
@@ -26,9 +27,6 @@ func TestBurstOfStreams(t *testing.T) {
 					return
 				}
 				flags := binary.BigEndian.Uint16(head[2:])
-				if head[1] == typeData {
-					_, _ = io.CopyN(io.Discard, b, int64(binary.BigEndian.Uint32(head[8:])))
-				}
 				switch {
 				case head[1] == typeWindow && flags&flagRST != 0:
 					resets++
@@ -38,16 +36,12 @@ func TestBurstOfStreams(t *testing.T) {
 			}
 		})
 		_, _ = b.Write(manyStreams(most))
-		var last muxer.RawStream
 		for range most {
-			st, err := streams.Accept(t.Context())
-			if err != nil {
+			if _, err := streams.Accept(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			last = st
 		}
-		synctest.Wait()
-		_, _ = last.Write([]byte("x")) // takes the acknowledgements along
+		time.Sleep(patience) // virtual: nothing else is written
 		synctest.Wait()
 		if acks != most || resets != 0 {
 			t.Errorf("%d streams are acknowledged and %d reset; want all of %d", acks, resets, most)

@@ -44,6 +44,8 @@ type conn struct {
 	headN int // bytes of it that have arrived
 	body  int // bytes of the current frame's body that are still to come
 
+	asked bool // a ping was sent; go-yamux's writer owns it
+
 	received atomic.Uint64
 	lost     atomic.Bool // the connection takes no more
 
@@ -57,7 +59,6 @@ type conn struct {
 	cause   error // why the connection takes no more
 	closed  bool
 	late    *time.Timer
-	pinged  time.Time // when go-yamux's last ping was written; zero: it was answered
 	rtt     time.Duration
 	session *session
 
@@ -325,8 +326,8 @@ func (c *conn) letGo() {
 	}
 }
 
-// Write implements net.Conn for go-yamux, which writes one frame at a time. Pings and their answers go out; a stream is
-// acknowledged with what is written next; all else of streams was said by them, with codes and windows of ours. Write
+// Write implements net.Conn for go-yamux, which writes one frame at a time. Pings and their answers go out; the first ping,
+// and what acknowledges a stream, with the next frame; all else of streams was said by them, with codes and windows of ours. Write
 // never fails: go-yamux would discard what the remote has said before it hung up.
 func (c *conn) Write(frame []byte) (int, error) {
 	if len(frame) < headerSize {
@@ -334,14 +335,18 @@ func (c *conn) Write(frame []byte) (int, error) {
 	}
 	switch kind, flags := frame[1], frame[3]; {
 	case kind == typeWindow && flags == flagACK:
-		c.out.leave(header(typeWindow, flagACK, binary.BigEndian.Uint32(frame[4:]), 0), true)
-		return len(frame), nil
+		clear(frame[8:headerSize]) // go-yamux has made the frame for this one call
+		if !c.out.full() {         // else the remote reads nothing, and Accept waits
+			c.out.leave([headerSize]byte(frame), true)
+			return len(frame), nil
+		}
 	case kind == typeWindow:
 		return len(frame), nil
-	case kind == typePing && flags == flagSYN:
-		c.mu.Lock()
-		c.pinged = time.Now()
-		c.mu.Unlock()
+	case kind == typePing && flags == flagSYN: // the first one measures the round trip of a session that begins to talk
+		c.out.leave([headerSize]byte(frame), !c.asked)
+		c.asked = true
+		c.out.settle()
+		return len(frame), nil
 	}
 	if !c.lost.Load() {
 		if err := c.out.write(frame); err != nil {
@@ -396,18 +401,18 @@ func (c *conn) goAway(code muxer.Code, within time.Duration) {
 	_ = c.out.last(frame[:], within) // the connection ends in any case
 }
 
-// measured notes that go-yamux's ping was answered.
+// measured notes that a ping of ours was answered.
 func (c *conn) measured() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.pinged.IsZero() {
+	rtt := c.out.answered()
+	if rtt <= 0 {
 		return
 	}
-	rtt := time.Since(c.pinged)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.rtt > 0 {
 		rtt = (c.rtt + rtt) / 2
 	}
-	c.rtt, c.pinged = rtt, time.Time{}
+	c.rtt = rtt
 }
 
 // arrivals reports whether a stream waits for Accept, and why there will be no others.

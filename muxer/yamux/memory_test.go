@@ -321,3 +321,40 @@ func TestDiscarded(t *testing.T) {
 		}
 	})
 }
+
+// A remote that opens and resets streams, and reads nothing, makes us hold no more of what there is to say to it.
+func TestFloodOfOneWhoReadsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := muxertest.Pipe(64 << 10)
+		s := muxed(t, a, muxer.Listener, Config{})
+		go func() {
+			for id := uint32(1); id < 200_000; id += 2 {
+				begin := frame(typeData, flagSYN, id, 1, 'x')
+				if _, err := b.Write(append(begin, frame(typeWindow, flagRST, id, 0)...)); err != nil {
+					return
+				}
+			}
+		}()
+		accepted := 0
+		go func() {
+			for {
+				st, err := s.Accept(context.Background())
+				if err != nil {
+					return
+				}
+				accepted++
+				st.Reset(muxer.CodeTooManyStarts)
+			}
+		}()
+		time.Sleep(time.Second) // virtual
+		out := &s.(*session).conn.out
+		out.mu.Lock()
+		left := len(out.left)
+		out.mu.Unlock()
+		if left > 2*heldSize || accepted < 1000 || accepted > 20_000 {
+			t.Errorf("%d bytes are left to be written, after %d streams", left, accepted)
+		}
+		s.CloseWith(muxer.CodeRequested, "", 0)
+		b.Close()
+	})
+}

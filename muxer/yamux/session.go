@@ -108,6 +108,7 @@ func (s *session) CloseWith(code muxer.Code, _ string, grace time.Duration) erro
 	_ = s.lib.Close() // it closes the connection
 	signal(s.conn.news)
 	s.pings.Wait()
+	s.conn.out.close()
 	close(s.over)
 	return nil
 }

@@ -8,8 +8,12 @@ import (
 	"time"
 )
 
-// heldSize is how many bytes of short frames are written together at most.
-const heldSize = 8 << 10
+const (
+	// heldSize is how many bytes of short frames are written together at most.
+	heldSize = 8 << 10
+	// patience is how long a frame that nobody waits for may wait for another one to go with.
+	patience = 50 * time.Millisecond
+)
 
 var (
 	heldPool  = sync.Pool{New: func() any { return new([heldSize]byte) }}
@@ -28,9 +32,13 @@ type writer struct {
 	held  *[heldSize]byte
 	heldN int
 
-	mu   sync.Mutex // guards left
-	left []byte     // short frames that the next one who writes takes along
-	some atomic.Bool
+	mu     sync.Mutex  // guards what follows
+	left   []byte      // short frames that the next one who writes takes along
+	some   atomic.Bool // there are some that do not wait
+	late   *time.Timer
+	waits  bool           // late runs
+	lates  sync.WaitGroup // holds 1 while it does
+	pinged time.Time      // when our last ping was written; zero: it was answered
 
 	deadlines sync.Mutex // guards what follows
 	deadline  time.Time  // that the connection has
@@ -58,14 +66,69 @@ func (w *writer) write(frame []byte) error {
 	return w.put(frame, nil)
 }
 
-// leave leaves a short frame to the next goroutine that writes. Call settle behind it, unless the frame may wait.
+// leave leaves a short frame to the next goroutine that writes. One that may wait is written after patience, if there is
+// none; behind others call settle.
 func (w *writer) leave(frame [headerSize]byte, mayWait bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.left = append(w.left, frame[:]...)
-	if !mayWait {
+	switch {
+	case !mayWait:
 		w.some.Store(true)
+	case w.waits:
+	case w.late == nil:
+		w.waits = true
+		w.lates.Add(1)
+		w.late = time.AfterFunc(patience, w.expire)
+	default:
+		w.waits = true
+		w.lates.Add(1)
+		w.late.Reset(patience)
 	}
+}
+
+// full reports whether more is left than is written together.
+func (w *writer) full() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.left) >= heldSize
+}
+
+// expire writes what has waited for long enough.
+func (w *writer) expire() {
+	defer w.lates.Done()
+	w.mu.Lock()
+	w.waits = false
+	w.some.Store(len(w.left) > 0)
+	w.mu.Unlock()
+	w.settle()
+}
+
+// stop ends the wait of what is left. mu is held.
+func (w *writer) stop() {
+	if w.waits && w.late.Stop() {
+		w.waits = false
+		w.lates.Done()
+	}
+}
+
+// close is called when the connection is closed, and nothing is left any more.
+func (w *writer) close() {
+	w.mu.Lock()
+	w.stop()
+	w.mu.Unlock()
+	w.lates.Wait()
+}
+
+// answered returns how long our last ping took, now that an answer has come; 0 if there was one before.
+func (w *writer) answered() (took time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.pinged.IsZero() {
+		took = time.Since(w.pinged)
+	}
+	w.pinged = time.Time{}
+	return took
 }
 
 // last writes the last frame of the connection. A frame that is being written may take no longer than within, too.
@@ -122,7 +185,13 @@ func (w *writer) put(head, body []byte) error {
 func (w *writer) take() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.stop()
 	n := min(len(w.left), (heldSize-w.heldN)/headerSize*headerSize)
+	for at := 0; at < n; at += headerSize {
+		if w.left[at+1] == typePing {
+			w.pinged = time.Now()
+		}
+	}
 	w.hold(w.left[:n])
 	w.left = append(w.left[:0], w.left[n:]...)
 	w.some.Store(len(w.left) > 0)
