@@ -38,13 +38,15 @@ func (s *Session) offer(i int) {
 		s.fair.Add(i)
 		if !s.writing {
 			s.writing = true
-			s.wg.Go(s.write)
+			s.wg.Add(1)
+			go s.write()
 		}
 	}
 }
 
 // write is the writer: it writes lanes, the one that is due first, until no lane can be written.
 func (s *Session) write() {
+	defer s.wg.Done()
 	buf := writeBuffers.Get().(*[]byte)
 	defer writeBuffers.Put(buf)
 	s.mu.Lock()

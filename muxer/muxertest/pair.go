@@ -20,6 +20,8 @@ type Traits struct {
 	// AnswersAlways says that a session answers pings also while its handler waits and bytes of the link are left
 	// unread.
 	AnswersAlways bool
+	// Streams says that the wire has byte streams: then a slow channel holds up no other one.
+	Streams bool
 }
 
 // Suite is one run of the conformance tests.

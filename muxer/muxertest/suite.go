@@ -44,6 +44,8 @@ func Run(t *testing.T, traits Traits, f Factory) {
 		{"Ping", s.testPing},
 		{"Stats", s.testStats},
 		{"Everything", s.testEverything},
+		{"SlowChannel", s.testSlowChannel},
+		{"Streams", s.testStreams},
 	} {
 		t.Run(c.name, c.test)
 	}

@@ -61,7 +61,7 @@ func pair(t testing.TB, ca, cb net.Conn, cfg Config, a, b []muxer.Channel) (*lan
 func TestConformance(t *testing.T) {
 	for name, cfg := range map[string]Config{"default": {}, "small frames": {MaxFrame: 2 << 10}} {
 		t.Run(name, func(t *testing.T) {
-			muxertest.Run(t, muxertest.Traits{CarriesCode: true, AnswersAlways: true}, func(t testing.TB, a, b []muxer.Channel) (muxer.Session, muxer.Session) {
+			muxertest.Run(t, muxertest.Traits{CarriesCode: true, AnswersAlways: true, Streams: true}, func(t testing.TB, a, b []muxer.Channel) (muxer.Session, muxer.Session) {
 				ca, cb := muxertest.Pipe(64 << 10)
 				if strings.HasSuffix(t.Name(), "/Priority") {
 					return pair(t, newWire(ca), newWire(cb), cfg, a, b)
