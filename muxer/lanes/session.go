@@ -93,6 +93,7 @@ type Session struct {
 	writing  bool        // the writer runs
 	singles  singles
 	accepted bool  // the remote has accepted the link
+	set      bool  // SetChannels was called
 	running  bool  // Run was called
 	naming   int   // streams of the remote whose protocol is not agreed on
 	cut      bool  // the connection ended inside a message
@@ -140,6 +141,7 @@ func New(streams muxer.Streams, cfg Config) *Session {
 		handed: make(chan struct{}), started: make(chan struct{}), over: make(chan struct{}),
 		flushed: make(chan struct{}),
 	}
+	s.queues, _ = muxer.NewSendQueues(&s.mu, nil, s.offer) // until SetChannels
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.life, s.end = context.WithCancel(context.Background())
 	ctx, handOver := context.WithCancel(s.life)
@@ -156,7 +158,7 @@ func New(streams muxer.Streams, cfg Config) *Session {
 func (s *Session) SetChannels(channels []muxer.Channel, singly ...byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.queues != nil || s.running {
+	if s.set || s.running {
 		return errors.New("lanes: the channels are set twice, or too late")
 	}
 	queues, err := muxer.NewSendQueues(&s.mu, channels, s.offer)
@@ -181,7 +183,7 @@ func (s *Session) SetChannels(channels []muxer.Channel, singly ...byte) error {
 	if s.partial.Limit == 0 {
 		s.partial.Limit = largest + partialReserve
 	}
-	s.lanes, s.queues, s.fair = lanes, queues, muxer.NewFair(weights)
+	s.lanes, s.queues, s.fair, s.set = lanes, queues, muxer.NewFair(weights), true
 	s.singles.init(lanes, weights)
 	if s.err != nil {
 		queues.Close(s.err)
@@ -235,7 +237,7 @@ func (s *Session) Run(ctx context.Context, h muxer.Handler) error {
 func (s *Session) start(h muxer.Handler) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.running || s.queues == nil && s.err == nil {
+	if s.running || !s.set && s.err == nil {
 		return errors.New("lanes: Run was called twice, or before SetChannels")
 	}
 	s.running, s.handler = true, h
@@ -318,9 +320,7 @@ func (s *Session) abandon(err error, grace time.Duration) {
 	}
 	s.err = err
 	s.stop()
-	if s.queues != nil {
-		s.queues.Close(err)
-	}
+	s.queues.Close(err)
 	if !s.running {
 		close(s.started)
 		grace = 0

@@ -85,7 +85,7 @@ func (s *Session) sendNext() bool {
 	raw, err := s.streams.Open(s.life)
 	s.singles.turn.Unlock()
 	if err == nil {
-		err = s.sendSingle(s.lanes[i].single, raw, msg)
+		err = sendSingle(raw, s.lanes[i].single, msg, s.cfg.Negotiation)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,8 +123,8 @@ func (s *Session) takeSingle() (lane int, msg []byte) {
 }
 
 // sendSingle sends one message and waits until the remote has taken its stream.
-func (s *Session) sendSingle(protocol string, raw muxer.RawStream, msg []byte) error {
-	_ = raw.SetDeadline(time.Now().Add(s.cfg.Negotiation + time.Duration(len(msg)/slowestSingle)*time.Second))
+func sendSingle(raw muxer.RawStream, protocol string, msg []byte, negotiation time.Duration) error {
+	_ = raw.SetDeadline(time.Now().Add(negotiation + time.Duration(len(msg)/slowestSingle)*time.Second))
 	b := binary.AppendUvarint(multistream.Propose(protocol), uint64(len(msg)))
 	var err error
 	if len(msg) < directPiece {
@@ -155,7 +155,7 @@ func (s *Session) readSingle(i int, st *stream) {
 		return
 	}
 	l := &s.lanes[i]
-	data, claimed, err := s.receive(l, singleReader{st})
+	data, claimed, err := receive(l, singleReader{st}, &s.partial)
 	defer func() { s.partial.Release(claimed) }()
 	if err == nil && len(st.ahead) > 0 {
 		err = errBehind
@@ -196,7 +196,7 @@ func (r singleReader) ReadByte() (byte, error) {
 }
 
 // receive reads the message of a stream. Memory is claimed as bytes arrive; claimed is how much.
-func (s *Session) receive(l *lane, r singleReader) (data []byte, claimed int, err error) {
+func receive(l *lane, r singleReader, partial *muxer.Partial) (data []byte, claimed int, err error) {
 	length, err := binary.ReadUvarint(r)
 	if err != nil {
 		return nil, 0, unexpected(err)
@@ -208,7 +208,7 @@ func (s *Session) receive(l *lane, r singleReader) (data []byte, claimed int, er
 		if len(data) == cap(data) {
 			size := min(max(2*cap(data), exactAlloc), int(length))
 			cost := muxer.BufferSize(size)
-			if err := s.partial.Claim(cost - claimed); err != nil {
+			if err := partial.Claim(cost - claimed); err != nil {
 				return nil, claimed, err
 			}
 			claimed = cost

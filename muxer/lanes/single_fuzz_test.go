@@ -29,14 +29,15 @@ func FuzzSingle(f *testing.F) {
 	f.Add(append(binary.AppendUvarint(nil, 60_000), make([]byte, 60_000)...), false)
 	f.Fuzz(func(t *testing.T, sent []byte, slow bool) {
 		const most = 1 << 16
-		s := &Session{partial: muxer.Partial{Limit: 2 * most}}
+		partial := &muxer.Partial{Limit: 2 * most}
 		var in io.Reader = bytes.NewReader(sent)
 		if slow {
 			in = iotest.OneByteReader(in)
 		}
-		got, claimed, err := s.receive(&lane{Channel: muxer.Channel{MaxMessage: most}}, singleReader{undated{in}})
-		if claimed != s.partial.Used() || claimed > 2*most {
-			t.Fatalf("%d bytes were claimed, %d are counted", claimed, s.partial.Used())
+		got, claimed, err := receive(&lane{Channel: muxer.Channel{MaxMessage: most}}, singleReader{undated{in}},
+			partial)
+		if claimed != partial.Used() || claimed > 2*most {
+			t.Fatalf("%d bytes were claimed, %d are counted", claimed, partial.Used())
 		}
 		r := bytes.NewReader(sent)
 		n, wrong := binary.ReadUvarint(r)

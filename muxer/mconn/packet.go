@@ -70,7 +70,7 @@ func (e *packetSizeError) Error() string {
 // It understands packets as every protobuf library writes them: fields in order, none twice, the payload last. Of any
 // other only the length is read, and it is left to decodePacket.
 func parseHeader(b []byte, limit int) (h header, n int, err error) {
-	size, n := uvarint(b)
+	size, n := binary.Uvarint(b)
 	switch {
 	case n < 0:
 		return h, 0, fmt.Errorf("%w: length prefix overflows", errMalformed)
@@ -105,7 +105,7 @@ func parseHeader(b []byte, limit int) (h header, n int, err error) {
 	}
 
 	end := n + int(size) // where the packet ends in b, or would
-	length, k := uvarint(b[n+1:])
+	length, k := binary.Uvarint(b[n+1:])
 	if k == 0 && len(b) < end {
 		return h, 0, nil
 	}
@@ -155,7 +155,7 @@ func parseHeader(b []byte, limit int) (h header, n int, err error) {
 	case b[i] != tagData:
 		return other, n, nil
 	}
-	length, k = uvarint(b[i+1:])
+	length, k = binary.Uvarint(b[i+1:])
 	if k == 0 && len(b) < end {
 		return h, 0, nil
 	}
@@ -165,17 +165,6 @@ func parseHeader(b []byte, limit int) (h header, n int, err error) {
 	}
 	h.data = int(length)
 	return h, i, nil
-}
-
-// uvarint is binary.Uvarint with the short cases inlined.
-func uvarint(b []byte) (uint64, int) {
-	if len(b) > 0 && b[0] < 0x80 {
-		return uint64(b[0]), 1
-	}
-	if len(b) > 1 && b[1] < 0x80 {
-		return uint64(b[0]&0x7f) | uint64(b[1])<<7, 2
-	}
-	return binary.Uvarint(b)
 }
 
 // decodePacket reads a packet's whole body as CometBFT reads it: fields in any order, unknown ones are skipped, of a

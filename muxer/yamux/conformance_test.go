@@ -12,8 +12,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer/muxertest"
 )
 
-// wire is a connection of 1 GB/s in virtual time. Where the receiver is slower than the connection, each lane's window limits the lane, and priorities
-// matter little; on a real network the connection is the bottleneck.
+// wire is a connection of 1 GB/s in virtual time. Where the receiver is slower than the connection, each lane's window
+// limits the lane, and priorities matter little; on a real network the connection is the bottleneck.
 type wire struct {
 	net.Conn
 	closed chan struct{}
@@ -61,13 +61,14 @@ func pair(t testing.TB, ca, cb net.Conn, cfg Config, a, b []muxer.Channel) (*lan
 func TestConformance(t *testing.T) {
 	for name, cfg := range map[string]Config{"default": {}, "small frames": {MaxFrame: 2 << 10}} {
 		t.Run(name, func(t *testing.T) {
-			muxertest.Run(t, muxertest.Traits{CarriesCode: true, AnswersAlways: true, Streams: true}, func(t testing.TB, a, b []muxer.Channel) (muxer.Session, muxer.Session) {
-				ca, cb := muxertest.Pipe(64 << 10)
-				if strings.HasSuffix(t.Name(), "/Priority") {
-					return pair(t, newWire(ca), newWire(cb), cfg, a, b)
-				}
-				return pair(t, ca, cb, cfg, a, b)
-			})
+			muxertest.Run(t, muxertest.Traits{CarriesCode: true, AnswersAlways: true, Streams: true},
+				func(t testing.TB, a, b []muxer.Channel) (muxer.Session, muxer.Session) {
+					ca, cb := muxertest.Pipe(64 << 10)
+					if strings.HasSuffix(t.Name(), "/Priority") {
+						return pair(t, newWire(ca), newWire(cb), cfg, a, b)
+					}
+					return pair(t, ca, cb, cfg, a, b)
+				})
 		})
 	}
 }
