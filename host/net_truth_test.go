@@ -160,7 +160,7 @@ func disturb(t *testing.T, net *hosttest.Network, rng *rand.Rand) string {
 	}
 }
 
-// mismeasured is the first metric that says something else than the host; "" for none.
+// mismeasured returns the first metric that says something else than the host; "" for none.
 func mismeasured(n *hosttest.Node, r *prometheus.Registry) string {
 	families, err := r.Gather()
 	if err != nil {
@@ -187,7 +187,9 @@ func mismeasured(n *hosttest.Node, r *prometheus.Registry) string {
 		}
 	}
 	st := peerstore.Totals(n.Store, time.Now())
-	want["switchyard_known_peers tried"], want["switchyard_known_peers new"], want["switchyard_bans"] = float64(st.Tried), float64(st.New), float64(st.Banned)
+	want["switchyard_known_peers tried"] = float64(st.Tried)
+	want["switchyard_known_peers new"] = float64(st.New)
+	want["switchyard_bans"] = float64(st.Banned)
 	for key, value := range want {
 		if got[key] != value {
 			return fmt.Sprintf("the metric %s is %v, want %v", key, got[key], value)

@@ -12,7 +12,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// banEnds is when the automatic ban of a peer ends.
+// banEnds returns when the automatic ban of a peer ends.
 func (m *pm) banEnds(id transport.NodeID, ip netip.Addr) time.Duration {
 	ban, ok := m.Banned(id, ip)
 	if !ok {
@@ -200,7 +200,8 @@ func TestOffencesAreBounded(t *testing.T) {
 
 // What is read of the store is bounded, whatever is there, and is written again as it was read.
 func FuzzReadOffences(f *testing.F) {
-	f.Add([]byte(`{"1000000000000000000000000000000000000001":{"p":40,"s":1795000000,"b":2,"u":1795000000},"7.7.7.7/32":{"p":34,"s":1795000000}}`))
+	f.Add([]byte(`{"1000000000000000000000000000000000000001":{"p":40,"s":1795000000,"b":2,"u":1795000000},` +
+		`"7.7.7.7/32":{"p":34,"s":1795000000}}`))
 	f.Add([]byte(`{"x":{"p":-1,"s":-9223372036854775808,"b":1000000,"u":9223372036854775807}}`))
 	f.Add([]byte(`[]`))
 	f.Fuzz(func(t *testing.T, b []byte) {

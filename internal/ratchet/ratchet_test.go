@@ -26,11 +26,11 @@ var bounds = map[string]struct {
 }{
 	"optional interfaces":                    {3, 3},
 	"interfaces in muxer":                    {8, 8},
-	"methods of a type":                      {62, 40},
+	"methods of a type":                      {60, 40},
 	"lines of a file":                        {500, 500},
-	"lines over 120 columns":                 {800, 0},
+	"lines over 120 columns":                 {392, 0},
 	"lines of the peer store's core":         {4300, 4300},
-	"lines of peerstore/badger":              {1974, 1600},
+	"lines of peerstore/badger":              {1980, 1600},
 	"assembly files":                         {0, 0},
 	"functions that three echoes run":        {123, 70},
 	"files that three echoes run through":    {26, 24},
@@ -57,6 +57,8 @@ func TestRatchets(t *testing.T) {
 			t.Errorf("%s: %d, more than %d:\n\t%s", f.name, f.now, b.bound, strings.Join(f.where, "\n\t"))
 		} else if f.now > b.want {
 			t.Logf("%s: %d, more than the wanted %d:\n\t%s", f.name, f.now, b.want, strings.Join(f.where, "\n\t"))
+		} else if len(f.where) > 0 {
+			t.Logf("%s:\n\t%s", f.name, strings.Join(f.where, "\n\t"))
 		}
 		if b.bound < b.want {
 			t.Errorf("%s: the bound %d is below %d, which would do", f.name, b.bound, b.want)

@@ -13,8 +13,8 @@ import (
 //
 //   - for a frame, a buffer of the next power of two (go-buffer-pool), allocated when the header has arrived;
 //   - for each frame that is unread at the same time, a slice header of 24 bytes in a slice that grows by doubling, at
-//     first, and does not shrink while the stream lives; here, 4 bytes in frames. Both slices are at most 5/3 as long as
-//     what they hold when they are large, and the old ones are garbage for a while: 64 bytes;
+//     first, and does not shrink while the stream lives; here, 4 bytes in frames. Both slices are at most 5/3 as long
+//     as what they hold when they are large, and the old ones are garbage for a while: 64 bytes;
 //   - for a stream, 1.5 KiB in go-yamux and here, and the goroutine that serves it: 4 KiB.
 const (
 	slotCost   = 64
@@ -42,7 +42,7 @@ func (e *MemoryError) Error() string {
 	return fmt.Sprintf("yamux: unread data of %v holds %d bytes of memory; %s %d", e.Remote, e.Held, limit, e.Limit)
 }
 
-// most is what one connection may hold.
+// most returns what one connection may hold.
 func (c Config) most() int { return max(c.MaxUnread/shareOfOne, dueOfOne) }
 
 // charge counts n bytes more as held by a stream, or less. mu is held.
@@ -79,7 +79,8 @@ func (c *conn) drop(t *traffic) {
 	t.released, t.frames = true, frames{}
 }
 
-// consumed notes that n bytes of a stream were read, and returns how many more the remote may send for that. mu is held.
+// consumed notes that n bytes of a stream were read, and returns how many more the remote may send for that. mu is
+// held.
 func (c *conn) consumed(t *traffic, n int) (more uint32) {
 	if t.released {
 		return 0
@@ -103,15 +104,15 @@ func (c *conn) grow(n int) {
 	}
 }
 
-// mayGrow is the size to which the window of a stream may grow. Windows together do not grow beyond half of what may be
-// held, so that honest remotes, which fill them with full frames, meet no limit. mu is held.
+// mayGrow returns the size to which the window of a stream may grow. Windows together do not grow beyond half of what
+// may be held, so that honest remotes, which fill them with full frames, meet no limit. mu is held.
 func (c *conn) mayGrow(t *traffic) uint32 {
 	cfg := &c.muxer.cfg
 	room := min(cfg.most()/2-c.grown, cfg.MaxUnread/2-int(c.muxer.grown.Load()))
 	return min(uint32(cfg.MaxWindow), t.in.size+uint32(max(room, 0)))
 }
 
-// frames are the lengths of the frames of a stream that are not yet read.
+// frames holds the lengths of the frames of a stream that are not yet read.
 type frames struct {
 	lengths []uint32 // lengths[head:]
 	head    int
@@ -144,5 +145,5 @@ func (f *frames) pop(n int) (freed int) {
 	return freed
 }
 
-// bufferSize is how much memory go-yamux takes for the body of a frame.
+// bufferSize returns how much memory go-yamux takes for the body of a frame.
 func bufferSize(length uint32) int { return max(1<<bits.Len32(length-1), 8) }

@@ -9,8 +9,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// codeBase marks the length of a GO_AWAY or a reset as one of our codes, "SY" and the code, so that no number of another
-// implementation is taken for one.
+// codeBase marks the length of a GO_AWAY or a reset as one of our codes, "SY" and the code, so that no number of
+// another implementation is taken for one.
 const codeBase = 0x5359_0000
 
 func toWire(code muxer.Code) uint32 {
@@ -41,7 +41,7 @@ func connError(err error) error {
 	return &muxer.CloseError{Code: muxer.CodeTransport, Err: err}
 }
 
-// goneAway is why the remote ends the connection, by the code of its GO_AWAY.
+// goneAway returns why the remote ends the connection, by the code of its GO_AWAY.
 func goneAway(length uint32) error {
 	why := &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true}
 	switch {
@@ -58,12 +58,12 @@ func goneAway(length uint32) error {
 	return why
 }
 
-// errReset says that a stream was reset, by either end or with its connection.
+// errReset reports that a stream was reset, by either end or with its connection.
 var errReset error = &muxer.CloseError{
 	Code: muxer.CodeRemoteClosed, Reason: "the stream was reset", Err: io.ErrClosedPipe,
 }
 
-// resetBy is what the remote's reset says, by its code.
+// resetBy returns what the remote's reset says, by its code.
 func resetBy(length uint32) error {
 	if length&^0xffff != codeBase {
 		return errReset

@@ -19,15 +19,15 @@ import (
 )
 
 // This file looks at the files of a database before Badger does, which ends the process when it meets some kinds of
-// damage, and drops data silently for others. The formats are those of Badger v4 with databaseOptions: no encryption, no
-// compression, all values in the tables. These files matter then:
+// damage, and drops data silently for others. The formats are those of Badger v4 with databaseOptions: no encryption,
+// no compression, all values in the tables. These files matter then:
 //
 //	MANIFEST   which tables there are
 //	*.sst      tables: sorted entries in blocks; each block and the index have a checksum
 //	*.mem      logs of what is not in a table yet; each entry has a checksum, and zeros follow the last
 
-// checkDatabase reports damage for which the database in a folder must not be opened. It tells log of damage that Badger
-// gets over, and removes files that hold nothing, so that damage of them costs nothing.
+// checkDatabase reports damage for which the database in a folder must not be opened. It tells log of damage that
+// Badger gets over, and removes files that hold nothing, so that damage of them costs nothing.
 func checkDatabase(dir string, log *slog.Logger) error {
 	for _, pattern := range []string{"*.vlog", "DISCARD", bdb.KeyRegistryFileName} {
 		names, _ := fs.Glob(os.DirFS(dir), pattern)
@@ -54,7 +54,8 @@ func checkDatabase(dir string, log *slog.Logger) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		if at > 0 {
-			log.Error("A log of the peer store's database is damaged: the latest changes of peers are lost", "path", name, "byte", at)
+			log.Error("A log of the peer store's database is damaged: the latest changes of peers are lost", "path",
+				name, "byte", at)
 		}
 	}
 	manifest, err := os.Open(filepath.Join(dir, bdb.ManifestFilename))

@@ -16,8 +16,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
-// oldStores are stores that earlier programs wrote, closed and killed, all with the content of schemas.txt, and the keys
-// of their buckets. One of schema 3 has removed the pages that did not count any more.
+// oldStores are stores that earlier programs wrote, closed and killed, all with the content of schemas.txt, and the
+// keys of their buckets. One of schema 3 has removed the pages that did not count any more.
 var oldStores = map[string]string{
 	"schema1":        "3d21d31df7c12a9e44e09a3026fb8b9e",
 	"schema2":        "ee4ad44f7fc9671c20a393bd0f17b08f",
@@ -62,7 +62,7 @@ func unpack(t testing.TB, name string) (path string) {
 	}
 }
 
-// describe is all that a store holds, in the form of schemas.txt.
+// describe returns all that a store holds, in the form of schemas.txt.
 func describe(s peerstore.Store, now time.Time) string {
 	var lines []string
 	at := func(t time.Time) int64 {
@@ -72,9 +72,12 @@ func describe(s peerstore.Store, now time.Time) string {
 		return t.UnixNano()
 	}
 	s.Range(func(r peerstore.Record) bool {
-		text := fmt.Sprintf("peer %s first=%d flags=%v,%v,%v score=%d@%d height=%d connected=%d,%d failures=%d notbefore=%d "+
-			"quarantined=%d %q", r.ID, at(r.FirstSeen), r.Trusted, r.Unconditional, r.Private, r.Score, at(r.Scored), r.Height,
-			at(r.LastConnected), at(r.LastDisconnected), r.Failures, at(r.NotBefore), at(r.Quarantined), r.QuarantineReason)
+		text := fmt.Sprintf("peer %s first=%d flags=%v,%v,%v score=%d@%d height=%d connected=%d,%d failures=%d "+
+			"notbefore=%d "+
+			"quarantined=%d %q", r.ID, at(r.FirstSeen), r.Trusted, r.Unconditional, r.Private, r.Score, at(r.Scored),
+			r.Height,
+			at(r.LastConnected), at(r.LastDisconnected), r.Failures, at(r.NotBefore), at(r.Quarantined),
+			r.QuarantineReason)
 		for _, a := range r.Addresses {
 			text += fmt.Sprintf(" [%s from %s %s %s heard=%d,%d dialed=%d,%d failures=%d notbefore=%d %q]", a.Address,
 				a.Source.Kind, a.Source.From, a.Source.IP, at(a.FirstHeard), at(a.LastHeard), at(a.LastDialed),
@@ -104,7 +107,7 @@ func converted(t testing.TB) string {
 	return string(want)
 }
 
-// differences are the lines that only one of two texts has.
+// differences returns the lines that only one of two texts has.
 func differences(got, want string) (all []string) {
 	for _, l := range strings.Split(got, "\n") {
 		if !strings.Contains(want, l) {
@@ -244,11 +247,19 @@ func TestConvertDamaged(t *testing.T) {
 		file   string
 		peers  int
 	}{
-		"the database is cut":     {func(path string, data []byte) error { return os.WriteFile(path, data[:20], 0o600) }, "MANIFEST", 4},
-		"a table has gone":        {func(path string, _ []byte) error { return os.Remove(path) }, "000001.sst", 4},
-		"the copy has gone":       {func(path string, _ []byte) error { return os.Remove(path) }, "COPY", 37},
-		"a line of it is damaged": {func(path string, data []byte) error { data[200] ^= 1; return os.WriteFile(path, data, 0o600) }, "COPY", 37},
-		"it is cut":               {func(path string, data []byte) error { return os.WriteFile(path, data[:len(data)/2], 0o600) }, "COPY", 37},
+		"the database is cut": {func(path string,
+			data []byte) error {
+			return os.WriteFile(path, data[:20], 0o600)
+		}, "MANIFEST", 4},
+		"a table has gone":  {func(path string, _ []byte) error { return os.Remove(path) }, "000001.sst", 4},
+		"the copy has gone": {func(path string, _ []byte) error { return os.Remove(path) }, "COPY", 37},
+		"a line of it is damaged": {func(path string, data []byte) error {
+			data[200] ^= 1
+			return os.WriteFile(path, data, 0o600)
+		}, "COPY", 37},
+		"it is cut": {func(path string, data []byte) error {
+			return os.WriteFile(path, data[:len(data)/2], 0o600)
+		}, "COPY", 37},
 	} {
 		path := unpack(t, "schema3-killed")
 		data, err := os.ReadFile(filepath.Join(path, c.file))
@@ -265,7 +276,8 @@ func TestConvertDamaged(t *testing.T) {
 		if diff := differences(kept(describe(s, oldNow)), kept(converted(t))); diff != nil || flagged(s) != 4 {
 			t.Errorf("%s: %d peers have flags\n%s", name, flagged(s), strings.Join(diff, "\n"))
 		}
-		if lost := s.Stats().Known < 37; s.Stats().Known != c.peers || lost != strings.Contains(log.text(), "what was damaged is lost") {
+		if lost := s.Stats().Known < 37; s.Stats().Known != c.peers ||
+			lost != strings.Contains(log.text(), "what was damaged is lost") {
 			t.Errorf("%s: %+v\n%s", name, s.Stats(), log.text())
 		}
 		if err := s.Close(); err != nil {

@@ -33,7 +33,8 @@ func quotaChild(path string) {
 	}
 }
 
-// TestQuota wants an error, and the store left as it is, where the machine lets nothing more be written: that is no damage.
+// TestQuota wants an error, and the store left as it is, where the machine lets nothing more be written: that is no
+// damage.
 func TestQuota(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "peers")
 	s := open(t, path, Options{})
@@ -47,7 +48,8 @@ func TestQuota(t *testing.T) {
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), quotaEnv+"="+path)
 	out, err := child.CombinedOutput()
-	if want := "peer store " + path + ": open: "; err != nil || !strings.HasPrefix(string(out), want) || !strings.Contains(string(out), syscall.EFBIG.Error()) || strings.Count(string(out), "\n") != 1 {
+	if want := "peer store " + path + ": open: "; err != nil || !strings.HasPrefix(string(out), want) ||
+		!strings.Contains(string(out), syscall.EFBIG.Error()) || strings.Count(string(out), "\n") != 1 {
 		t.Errorf("%v: %s", err, out)
 	}
 	if aside, _ := filepath.Glob(path + ".corrupt-*"); len(aside) > 0 {

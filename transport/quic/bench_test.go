@@ -15,9 +15,11 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport/transporttest"
 )
 
-// The benchmarks run ours beside quic-go alone, with the same certificates and settings. What they report is both ends' together, but for idle connections.
+// The benchmarks run ours beside quic-go alone, with the same certificates and settings. What they report is both ends'
+// together, but for idle connections.
 
-// maker makes connections between two nodes: as many as wanted, each from a socket of its own. stream is one of a connection.
+// maker makes connections between two nodes: as many as wanted, each from a socket of its own. stream is one of a
+// connection.
 type maker interface {
 	connect(b *testing.B) [2]io.Closer
 	stream(b *testing.B) (out io.WriteCloser, in func() io.Reader)
@@ -34,7 +36,8 @@ type ours struct {
 }
 
 func newOurs(b *testing.B) *ours {
-	l, err := newTransport(b, Config{}, listenerKey).Listen(context.Background(), transporttest.Address(b, "/ip4/127.0.0.1/udp/0/quic-v1"), nil)
+	l, err := newTransport(b, Config{}, listenerKey).Listen(context.Background(),
+		transporttest.Address(b, "/ip4/127.0.0.1/udp/0/quic-v1"), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -210,7 +213,8 @@ func BenchmarkThroughput(b *testing.B) {
 	})
 }
 
-// BenchmarkIdle reports what one end of an idle connection holds, heap and stacks. Half of the ends have a socket of their own.
+// BenchmarkIdle reports what one end of an idle connection holds, heap and stacks. Half of the ends have a socket of
+// their own.
 func BenchmarkIdle(b *testing.B) {
 	const pairs = 200
 	benchBoth(b, func(b *testing.B, m maker) {

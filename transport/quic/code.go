@@ -17,10 +17,10 @@ import (
 // Codes on the wire, of CONNECTION_CLOSE, RESET_STREAM and STOP_SENDING. Ours are
 //
 //	0                  no reason is given (muxer.CodeUnknown)
-//	0x5359_0000 + n    muxer.Code n; the first bytes are "SY", so that no number of another implementation is taken for one
+//	0x5359_0000 + n    muxer.Code n; the first bytes are "SY", so that no other implementation uses these numbers
 //
-// With CONNECTION_CLOSE goes the reason as text. What go-libp2p sends (libp2p/specs, error codes) is understood as foreignCodes says; any other number is
-// CodeRemoteClosed.
+// With CONNECTION_CLOSE goes the reason as text. What go-libp2p sends (libp2p/specs, error codes) is understood as
+// foreignCodes says; any other number is CodeRemoteClosed.
 const codeBase = 0x5359_0000
 
 // foreignCodes are those of libp2p's connection errors that say more than that it is over.
@@ -63,7 +63,7 @@ func fromWire(n uint64) muxer.Code {
 	return muxer.CodeRemoteClosed
 }
 
-// clip is what is sent of a reason.
+// clip returns what is sent of a reason.
 func clip(reason string) string {
 	if len(reason) > maxReason {
 		reason = reason[:maxReason]
@@ -74,7 +74,7 @@ func clip(reason string) string {
 	return strings.ToValidUTF8(reason, "?")
 }
 
-// explain says why a connection ended, given quic-go's error.
+// explain returns why a connection ended, given quic-go's error.
 func explain(err error) error {
 	if err == nil {
 		return nil
@@ -87,7 +87,8 @@ func explain(err error) error {
 	var version *lib.VersionNegotiationError
 	switch {
 	case errors.As(err, &app) && app.Remote:
-		return &muxer.CloseError{Code: fromWire(uint64(app.ErrorCode)), Remote: true, Reason: clip(app.ErrorMessage), Err: net.ErrClosed}
+		return &muxer.CloseError{Code: fromWire(uint64(app.ErrorCode)), Remote: true, Reason: clip(app.ErrorMessage),
+			Err: net.ErrClosed}
 	case errors.As(err, &app):
 		return muxer.ErrClosed
 	case errors.As(err, &idle):
@@ -95,7 +96,8 @@ func explain(err error) error {
 	case errors.As(err, &late):
 		return &muxer.CloseError{Code: muxer.CodeTimeout, Err: err}
 	case errors.As(err, &reset):
-		return &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true, Reason: "the remote knows nothing of the connection any more", Err: err}
+		return &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true,
+			Reason: "the remote knows nothing of the connection any more", Err: err}
 	case errors.As(err, &version):
 		return &muxer.CloseError{Code: muxer.CodeIncompatible, Err: err}
 	case errors.As(err, &tr):
@@ -115,7 +117,8 @@ func explain(err error) error {
 
 // explainStream makes an error of a stream one that callers of a net.Conn know.
 func explainStream(err error) error {
-	if err == nil || err == io.EOF { // before the variables, which are on the heap: this is called for every read and write
+	// before the variables, which are on the heap: this is called for every read and write
+	if err == nil || err == io.EOF {
 		return err
 	}
 	var s *lib.StreamError
@@ -125,7 +128,8 @@ func explainStream(err error) error {
 		if !s.Remote {
 			return net.ErrClosed
 		}
-		return &muxer.CloseError{Code: fromStream(uint64(s.ErrorCode)), Remote: true, Reason: "the stream was reset", Err: io.ErrClosedPipe}
+		return &muxer.CloseError{Code: fromStream(uint64(s.ErrorCode)), Remote: true, Reason: "the stream was reset",
+			Err: io.ErrClosedPipe}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return os.ErrDeadlineExceeded
 	case errors.Is(err, lib.ErrStreamClosed):

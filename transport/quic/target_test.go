@@ -7,10 +7,13 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// FuzzParse reads addresses: what is taken names a host in one way, and an address of UDP that was written as one is read as the same.
+// FuzzParse reads addresses: what is taken names a host in one way, and an address of UDP that was written as one is
+// read as the same.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"/ip4/127.0.0.1/udp/4001/quic-v1", "/ip6/::1/udp/0/quic-v1", "/dns/example.org/udp/65535/quic-v1", "/dns4/a/udp/1/quic-v1", "/dns6/a/udp/1/quic-v1",
-		"/ip4/127.0.0.1/udp/4001/quic", "/ip4/127.0.0.1/tcp/4001", "/ip6zone/eth0/ip6/fe80::1/udp/1/quic-v1", "/ip4/1.2.3.4/udp/1/quic-v1/p2p-circuit", "/ip6/::ffff:1.2.3.4/udp/9/quic-v1"} {
+	for _, s := range []string{"/ip4/127.0.0.1/udp/4001/quic-v1", "/ip6/::1/udp/0/quic-v1",
+		"/dns/example.org/udp/65535/quic-v1", "/dns4/a/udp/1/quic-v1", "/dns6/a/udp/1/quic-v1",
+		"/ip4/127.0.0.1/udp/4001/quic", "/ip4/127.0.0.1/tcp/4001", "/ip6zone/eth0/ip6/fe80::1/udp/1/quic-v1",
+		"/ip4/1.2.3.4/udp/1/quic-v1/p2p-circuit", "/ip6/::ffff:1.2.3.4/udp/9/quic-v1"} {
 		f.Add(ma.StringCast(s).Bytes())
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -17,11 +17,13 @@ import (
 const (
 	// udpMessage is the size of the longest message that the kernel makes of packets: an IP packet's.
 	udpMessage = 64 << 10
-	// udpControl is the size of what the kernel says beside a message: at most a class of traffic, a destination (IPv6), and the size of the packets.
+	// udpControl is the size of what the kernel says beside a message: at most a class of traffic, a destination
+	// (IPv6), and the size of the packets.
 	udpControl = 128
 )
 
-// udpBuffer is memory for one message. A socket has one only while there is something in it that quic-go has not taken yet.
+// udpBuffer is memory for one message. A socket has one only while there is something in it that quic-go has not taken
+// yet.
 type udpBuffer struct {
 	head    unix.Msghdr
 	part    unix.Iovec
@@ -41,9 +43,10 @@ var udpBuffers = sync.Pool{New: func() any {
 	return b
 }}
 
-// udpConn is a UDP socket, as quic-go uses it, with less work for each packet than net.UDPConn has. The kernel joins packets of one size that arrive in a
-// row from one sender (UDP_GRO, Linux 5.0), as it takes several in one piece when they are sent; between processes of one machine they are never apart.
-// Addresses cost no memory: packets that follow each other share theirs.
+// udpConn is a UDP socket, as quic-go uses it, with less work for each packet than net.UDPConn has. The kernel joins
+// packets of one size that arrive in a row from one sender (UDP_GRO, Linux 5.0), as it takes several in one piece when
+// they are sent; between processes of one machine they are never apart. Addresses cost no memory: packets that follow
+// each other share theirs.
 //
 // ReadBatch is quic-go's, one call at a time; all else is net.UDPConn's.
 type udpConn struct {
@@ -72,7 +75,8 @@ func fastUDP(c *net.UDPConn) (net.PacketConn, error) {
 		return nil, err
 	}
 	err = raw.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 1) // where the kernel cannot, packets come one by one
+		// where the kernel cannot, packets come one by one
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 1)
 	})
 	u := &udpConn{UDPConn: c, raw: raw}
 	u.look = u.receive
@@ -87,7 +91,8 @@ func (u *udpConn) ReadBatch(ms []ipv4.Message, _ int) (int, error) {
 			return 0, err
 		}
 		if u.failed != 0 {
-			return 0, &net.OpError{Op: "read", Net: "udp", Source: u.LocalAddr(), Err: os.NewSyscallError("recvmsg", u.failed)}
+			return 0, &net.OpError{Op: "read", Net: "udp", Source: u.LocalAddr(),
+				Err: os.NewSyscallError("recvmsg", u.failed)}
 		}
 	}
 	n := 0
@@ -147,7 +152,7 @@ func (u *udpConn) findSource(name *unix.RawSockaddrInet6) {
 	}
 }
 
-// packetSize is the size of the packets of a message of size bytes, given what the kernel says beside it.
+// packetSize returns the size of the packets of a message of size bytes, given what the kernel says beside it.
 func packetSize(control []byte, size int) int {
 	for len(control) >= unix.SizeofCmsghdr {
 		h, body, rest, err := unix.ParseOneSocketControlMessage(control)

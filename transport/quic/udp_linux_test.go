@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// receiver is a socket as quic-go has it, and one that sends to it.
+// receiver returns a socket as quic-go has it, and one that sends to it.
 func receiver(t *testing.T, ip string) (*udpConn, *net.UDPConn) {
 	t.Helper()
 	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(ip)})
@@ -142,7 +142,8 @@ func TestSocketReads(t *testing.T) {
 func FuzzPacketSize(f *testing.F) {
 	f.Add([]byte{}, 100)
 	f.Add([]byte{20, 0, 0, 0, 0, 0, 0, 0, 17, 0, 0, 0, 104, 0, 0, 0, 0xe8, 3, 0, 0, 0, 0, 0, 0}, 3000)
-	f.Add([]byte{17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 17, 0, 0, 0, 104, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, 0)
+	f.Add([]byte{17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 17,
+		0, 0, 0, 104, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, 0)
 	f.Fuzz(func(t *testing.T, control []byte, size int) {
 		if n := packetSize(control, size); n <= 0 {
 			t.Errorf("packets of %d bytes", n)

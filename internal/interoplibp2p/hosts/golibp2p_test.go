@@ -36,14 +36,16 @@ var conversations = []struct {
 	name string
 	run  func(t *testing.T, p *pair)
 }{
-	{"identify", identifies}, {"push", pushes}, {"ping", pings}, {"echo", echoSizes}, {"many streams", manyStreams}, {"half-close", halfCloses},
+	{"identify", identifies}, {"push", pushes}, {"ping", pings}, {"echo", echoSizes}, {"many streams", manyStreams},
+	{"half-close", halfCloses},
 	{"reset", resets}, {"unknown protocol", unknownProtocol},
 }
 
 // identifies checks that both ends know agent, protocols and addresses of the other.
 func identifies(t *testing.T, p *pair) {
 	i := p.await(t)
-	if i.PeerID != p.theirs.ID().String() || i.Wire != "libp2p" || i.Transport != p.stack.Transport || i.Security != p.stack.Security || i.Muxer != p.stack.Muxer || i.Inbound == p.weDial {
+	if i.PeerID != p.theirs.ID().String() || i.Wire != "libp2p" || i.Transport != p.stack.Transport ||
+		i.Security != p.stack.Security || i.Muxer != p.stack.Muxer || i.Inbound == p.weDial {
 		t.Errorf("the link is %+v", i)
 	}
 	if i.Version != gopeer.Agent || !slices.Contains(i.Listen, p.theirs.Addrs()[0].String()) {
@@ -60,7 +62,8 @@ func identifies(t *testing.T, p *pair) {
 	if agent, _ := book.Get(us, "AgentVersion"); agent != node.Agent {
 		t.Errorf("they see the agent %q", agent)
 	}
-	if seen, err := book.SupportsProtocols(us, protocol.ConvertFromStrings(all)...); err != nil || len(seen) != len(all) {
+	if seen, err := book.SupportsProtocols(us, protocol.ConvertFromStrings(all)...); err != nil ||
+		len(seen) != len(all) {
 		t.Errorf("of our protocols they see %q (%v)", seen, err)
 	}
 	for _, a := range p.ours.Host.ListenAddrs() {
@@ -84,7 +87,9 @@ func pushes(t *testing.T, p *pair) {
 		i, _ := p.ours.Host.Peer(id)
 		return i.ID != "" && !slices.Contains(i.Protocols, theirNew)
 	})
-	if err := p.ours.Host.HandleStream(ourNew, func(_ context.Context, _ transport.NodeID, s muxer.Stream) { _, _ = io.Copy(s, s) }); err != nil {
+	if err := p.ours.Host.HandleStream(ourNew, func(_ context.Context, _ transport.NodeID, s muxer.Stream) {
+		_, _ = io.Copy(s, s)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	knows := func(want bool) func() bool {
@@ -335,8 +340,8 @@ func TestReconnects(t *testing.T) {
 	})
 }
 
-// TestSimultaneousDial lets both ends dial at once. go-libp2p keeps both connections then, and may use either: each that remains must serve
-// its streams.
+// TestSimultaneousDial lets both ends dial at once. go-libp2p keeps both connections then, and may use either: each
+// that remains must serve its streams.
 func TestSimultaneousDial(t *testing.T) {
 	eachStack(t, func(t *testing.T, s gopeer.Stack) {
 		p := newPair(t, s, node.Config{})

@@ -110,7 +110,8 @@ func meetJS(t *testing.T, ours *node.Node) {
 var jsConversations = []struct {
 	name string
 	run  func(t *testing.T, p *jsPair)
-}{{"identify", jsIdentify}, {"push", jsPush}, {"ping", jsPing}, {"echo", jsEcho}, {"reset", jsReset}, {"unknown protocol", jsUnknown}}
+}{{"identify", jsIdentify}, {"push", jsPush}, {"ping", jsPing}, {"echo", jsEcho}, {"reset", jsReset},
+	{"unknown protocol", jsUnknown}}
 
 // told is what js-libp2p learned from identify.
 type told struct {
@@ -120,7 +121,8 @@ type told struct {
 
 func jsIdentify(t *testing.T, p *jsPair) {
 	i := p.await(t)
-	if i.PeerID != p.theirs.ID || i.Version != jsAgent || i.Wire != "libp2p" || i.Security != "noise" || i.Muxer != "yamux" || !slices.Contains(i.Protocols, node.Echo) ||
+	if i.PeerID != p.theirs.ID || i.Version != jsAgent || i.Wire != "libp2p" || i.Security != "noise" ||
+		i.Muxer != "yamux" || !slices.Contains(i.Protocols, node.Echo) ||
 		len(i.Listen) == 0 || !strings.HasPrefix(p.theirs.Listen[0], i.Listen[0]) {
 		t.Errorf("we see %+v", i)
 	}
@@ -203,7 +205,8 @@ func jsUnknown(t *testing.T, p *jsPair) {
 	if s.Protocol() != "" {
 		t.Error("js-libp2p took nonsense")
 	}
-	if err := p.theirs.Do(p.ctx, "open", jspeer.Args{"peer": p.us, "protocol": "/nonsense/1.0.0"}, nil); err == nil || !strings.Contains(err.Error(), "UnsupportedProtocol") {
+	if err := p.theirs.Do(p.ctx, "open", jspeer.Args{"peer": p.us, "protocol": "/nonsense/1.0.0"}, nil); err == nil ||
+		!strings.Contains(err.Error(), "UnsupportedProtocol") {
 		t.Errorf("js-libp2p asks for nonsense: %v", err)
 	}
 	p.do(t, "echo", jspeer.Args{"size": 1000}, nil)
@@ -218,7 +221,8 @@ func jsWrongID(t *testing.T, p *jsPair) {
 	}
 	_, err = p.ours.Host.Dial(p.ctx, wrong)
 	wantStage(t, err, "security", muxer.CodeWrongID)
-	if err := p.theirs.Do(p.ctx, "dial", jspeer.Args{"address": p.ours.Listen("tcp").String() + "/p2p/" + other}, nil); err == nil {
+	if err := p.theirs.Do(p.ctx, "dial", jspeer.Args{"address": p.ours.Listen("tcp").String() + "/p2p/" + other},
+		nil); err == nil {
 		t.Error("js-libp2p dialed the wrong id")
 	}
 	p.connect(t, true)

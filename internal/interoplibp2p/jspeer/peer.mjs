@@ -1,5 +1,5 @@
-// A js-libp2p node over TCP, Noise and yamux that runs commands: each line on stdin is a JSON object, {"id", "do", ...},
-// and is answered by one on stdout with the same id. It ends with its stdin.
+// A js-libp2p node over TCP, Noise and yamux that runs commands: each line on stdin is a JSON object, {"id", "do",
+// ...}, and is answered by one on stdout with the same id. It ends with its stdin.
 import { createInterface } from 'node:readline'
 
 // Node 20 does not have it yet.

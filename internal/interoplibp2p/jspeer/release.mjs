@@ -1,6 +1,6 @@
 // A js-libp2p node of any release from 1.9 on: `node release.mjs SECURITY TRANSPORT [ADDRESS]`. It lies beside the
-// node_modules of its release. With an address it dials that, runs identify, pings, gets a MiB echoed, prints the result
-// as one JSON object, and ends. Otherwise it prints where it listens, echoes, and ends with its stdin.
+// node_modules of its release. With an address it dials that, runs identify, pings, gets a MiB echoed, prints the
+// result as one JSON object, and ends. Otherwise it prints where it listens, echoes, and ends with its stdin.
 Promise.withResolvers ??= function () { // Node 20 does not have it yet
   let resolve, reject
   const promise = new Promise((yes, no) => { resolve = yes; reject = no })

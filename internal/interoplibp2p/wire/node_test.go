@@ -87,7 +87,8 @@ func securityOf(name string) handshake.Security {
 // newNode starts a node that offers only the named securities.
 func newNode(t *testing.T, seed byte, securities ...string) *node {
 	t.Helper()
-	n := &node{t: t, key: handshake.NewIdentity([handshake.SeedSize]byte{seed}), tcp: tcp.New(tcp.Config{}), links: make(chan *link, 100)}
+	n := &node{t: t, key: handshake.NewIdentity([handshake.SeedSize]byte{seed}), tcp: tcp.New(tcp.Config{}),
+		links: make(chan *link, 100)}
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	n.ctx = ctx
 	mux, err := ouryamux.New(ouryamux.Config{})
@@ -105,7 +106,8 @@ func newNode(t *testing.T, seed byte, securities ...string) *node {
 	n.upgrader, err = handshake.NewUpgrader(handshake.Config{
 		Self: n.key.ID(), Wires: []handshake.Wire{w},
 		Local: func(transport.Conn) handshake.NodeInfo {
-			return handshake.NodeInfo{ID: n.key.ID(), Moniker: "ours", Network: "test", Version: "switchyard/test", Protocols: []string{echoProtocol}, Listen: []string{n.listener.Addr().String()}}
+			return handshake.NodeInfo{ID: n.key.ID(), Moniker: "ours", Network: "test", Version: "switchyard/test",
+				Protocols: []string{echoProtocol}, Listen: []string{n.listener.Addr().String()}}
 		},
 		Channels: func() []muxer.Channel { return nil },
 	})
@@ -186,7 +188,8 @@ func newHost(t *testing.T, securities ...string) host.Host {
 	t.Helper()
 	opts := []libp2p.Option{
 		libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.Transport(gotcp.NewTCPTransport),
-		libp2p.Muxer(yamux.ID, yamux.DefaultTransport), libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.UserAgent("go-libp2p/test"),
+		libp2p.Muxer(yamux.ID, yamux.DefaultTransport), libp2p.DisableRelay(), libp2p.DisableMetrics(),
+		libp2p.UserAgent("go-libp2p/test"),
 	}
 	if slices.Contains(securities, "noise") {
 		opts = append(opts, libp2p.Security(gonoise.ID, gonoise.New))

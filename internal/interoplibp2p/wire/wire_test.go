@@ -76,7 +76,8 @@ func TestIdentify(t *testing.T) {
 		if err != nil || agent != "switchyard/test" {
 			t.Errorf("they see the agent %v (%v)", agent, err)
 		}
-		if p, err := theirs.Peerstore().SupportsProtocols(us, echoProtocol, "/ipfs/id/1.0.0", "/ipfs/ping/1.0.0"); err != nil || len(p) != 3 {
+		if p, err := theirs.Peerstore().SupportsProtocols(us, echoProtocol, "/ipfs/id/1.0.0",
+			"/ipfs/ping/1.0.0"); err != nil || len(p) != 3 {
 			t.Errorf("of our protocols they see %v (%v)", p, err)
 		}
 		if a := theirs.Peerstore().Addrs(us); len(a) == 0 || !slices.ContainsFunc(a, ours.listener.Addr().Equal) {
@@ -217,12 +218,16 @@ func TestClose(t *testing.T) {
 			t.Fatal(err)
 		}
 		var ce *muxer.CloseError
-		if err := <-l.ended; !errors.Is(err, io.EOF) && !(errors.As(err, &ce) && ce.Remote && ce.Code == muxer.CodeRemoteClosed) {
+		if err := <-l.ended; !errors.Is(err, io.EOF) &&
+			!(errors.As(err, &ce) && ce.Remote && ce.Code == muxer.CodeRemoteClosed) {
 			t.Errorf("they close: %v", err)
 		}
 		l = connect(t, ours, theirs, true)
 		gone := make(chan struct{})
-		theirs.Network().Notify(&network.NotifyBundle{DisconnectedF: func(network.Network, network.Conn) { close(gone) }})
+		theirs.Network().Notify(&network.NotifyBundle{DisconnectedF: func(network.Network,
+			network.Conn) {
+			close(gone)
+		}})
 		l.Session.Close(muxer.CodeShuttingDown, "")
 		<-l.ended
 		select {
