@@ -1,6 +1,9 @@
 package switchyard
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os/exec"
 	"strings"
 	"testing"
@@ -34,4 +37,38 @@ func TestDependencies(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestExampleIsShort holds the front page to its promise: two nodes that exchange a message in 20 lines, with one import
+// beyond the standard library.
+func TestExampleIsShort(t *testing.T) {
+	files := token.NewFileSet()
+	f, err := parser.ParseFile(files, "example_test.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range f.Imports {
+		path := strings.Trim(i.Path.Value, `"`)
+		if strings.Contains(path, ".") && path != "github.com/switchyard-p2p/switchyard" {
+			t.Errorf("it imports %s", path)
+		}
+	}
+	for _, d := range f.Decls {
+		fn, ok := d.(*ast.FuncDecl)
+		if !ok || fn.Name.Name != "Example" {
+			continue
+		}
+		lines := map[int]bool{} // that have code
+		ast.Inspect(fn, func(n ast.Node) bool {
+			if n != nil {
+				lines[files.Position(n.Pos()).Line], lines[files.Position(n.End()-1).Line] = true, true
+			}
+			return true
+		})
+		if t.Logf("%d lines", len(lines)); len(lines) > 20 {
+			t.Errorf("it has %d lines", len(lines))
+		}
+		return
+	}
+	t.Error("there is no Example")
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
@@ -109,5 +110,31 @@ func TestMetricsTwice(t *testing.T) {
 	err := Run(t.Context(), Node(quiet(t), list...))
 	if err == nil || !strings.HasPrefix(err.Error(), "service two: metrics: ") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestRenderShowsDefaults: a rendered file names the keys of plug-ins that are not set, with their defaults.
+func TestRenderShowsDefaults(t *testing.T) {
+	type config struct {
+		Greeting string
+		Every    time.Duration
+		Most     int
+		Names    []string // too much for a line
+		Hidden   func()
+	}
+	defaults := func() config { return config{"hello", 5 * time.Second, 3, nil, nil} }
+	list := []Plugin{Service("greeter", defaults, func(config, *host.Host, *slog.Logger) (talker, error) {
+		return talker{}, nil
+	})}
+	c := Default()
+	c.Services["greeter"] = Table{"most": int64(4)}
+	text := string(Render(c, list...))
+	const want = "\n[services.greeter]\nenabled = false\nmost = 4\n# greeting = \"hello\"\n# every = \"5s\"\n\n"
+	if !strings.Contains(text, want) {
+		t.Fatalf("no %q in\n%s", want, text)
+	}
+	set, err := Parse("config.toml", []byte(strings.ReplaceAll(text, "\n# greeting", "\ngreeting")))
+	if err != nil || set.Services["greeter"]["greeting"] != "hello" {
+		t.Errorf("%v, %v", set.Services, err)
 	}
 }

@@ -43,6 +43,8 @@ type Plugin struct {
 	secures, streams, absent bool
 	// check decodes the plug-in's own keys and refuses wrong ones. at is the key of their table.
 	check func(c *Config, at string, t Table) error
+	// defaults returns the plug-in's Config with its defaults; nil for one without settings.
+	defaults func() any
 	// command is set for a command.
 	command CommandSpec
 	// option provides the instance to the value group of its kind. order is its position in the configuration.
@@ -234,7 +236,7 @@ func plugin[C any](k kind, name string, defaults func() C, reserved []string,
 		return cfg, err
 	}
 	return Plugin{
-		kind: k, name: name,
+		kind: k, name: name, defaults: func() any { return defaults() },
 		check: func(c *Config, at string, t Table) error {
 			_, err := settings(c, at, t)
 			return err

@@ -3,8 +3,10 @@ package modules
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -15,7 +17,7 @@ func Render(c Config, plugins ...Plugin) []byte {
 	w := &renderer{}
 	w.line("# Switchyard: the configuration of a node. Every key is optional; docs/configuration.md describes all of " +
 		"them.")
-	w.line("# `switchyard start --set KEY=VALUE` sets any key for one run.")
+	w.line("# A key behind a # shows its default. `start --set KEY=VALUE` sets any key for one run.")
 	w.line("")
 	w.key("network", c.Network, "a node of another network is refused")
 	w.key("moniker", c.Moniker, "the name that peers see")
@@ -85,6 +87,10 @@ func Render(c Config, plugins ...Plugin) []byte {
 		w.line("[[discovery]]")
 		w.key("use", t["use"], "")
 		w.own(t, "use")
+		if use, ok := t["use"].(string); ok {
+			p, _ := find(plugins, kindDiscovery, use)
+			w.unset(p, t)
+		}
 	}
 
 	for _, p := range plugins {
@@ -103,6 +109,7 @@ func Render(c Config, plugins ...Plugin) []byte {
 		w.table("services."+tomlKey(p.name), "")
 		w.key("enabled", on, "")
 		w.own(t, "enabled")
+		w.unset(p, t)
 	}
 
 	w.table("store", "")
@@ -160,6 +167,31 @@ func (w *renderer) own(t Table, reserved string) {
 		if k != reserved {
 			w.key(k, t[k], "")
 		}
+	}
+}
+
+// unset writes the keys of a plug-in that its table lacks, as comments with their defaults.
+func (w *renderer) unset(p Plugin, t Table) {
+	if p.defaults == nil {
+		return
+	}
+	v := reflect.ValueOf(p.defaults())
+	if v.Kind() != reflect.Struct {
+		return
+	}
+	for f := range fields(v.Type()) {
+		if _, set := t[keyOf(f)]; set {
+			continue
+		}
+		value := v.FieldByIndex(f.Index).Interface()
+		switch f.Type.Kind() {
+		case reflect.Struct, reflect.Map, reflect.Slice, reflect.Array: // too much for a line
+			continue
+		}
+		if d, ok := value.(time.Duration); ok {
+			value = d.String()
+		}
+		w.line("# " + tomlKey(keyOf(f)) + " = " + tomlText(value))
 	}
 }
 
