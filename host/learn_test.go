@@ -21,13 +21,13 @@ func TestLearnWhatPeersClaim(t *testing.T) {
 		many, manyWant = append(many, where), append(manyWant, where+mconn, where+p2p)
 	}
 	for name, c := range map[string]struct {
-		from   string
-		listen []string
-		wires  []string
-		out    bool // we dialed it
-		acked  bool
-		guest  bool
-		want   []string
+		from     string
+		listen   []string
+		wires    []string
+		out      bool // we dialed it
+		confirms bool
+		guest    bool
+		want     []string
 	}{
 		"comet": {listen: []string{"tcp://9.9.9.9:5"}, want: []string{"/ip4/9.9.9.9/tcp/5" + mconn}},
 		"everywhere": {listen: []string{"0.0.0.0:5", "tcp://[::]:6"},
@@ -48,7 +48,7 @@ func TestLearnWhatPeersClaim(t *testing.T) {
 			want: []string{"/ip4/192.168.0.1/tcp/5" + mconn}},
 		"bounded":           {listen: many, wires: both, want: manyWant[:maxClaims]},
 		"dialed over comet": {out: true, listen: []string{"9.9.9.9:5"}},
-		"dialed over libp2p": {out: true, acked: true, wires: both[1:], listen: []string{"/ip4/9.9.9.9/tcp/5"},
+		"dialed over libp2p": {out: true, confirms: true, wires: both[1:], listen: []string{"/ip4/9.9.9.9/tcp/5"},
 			want: []string{"/ip4/9.9.9.9/tcp/5" + p2p}},
 		"guest": {guest: true, wires: both, listen: []string{"/ip4/9.9.9.9/tcp/5"}},
 	} {
@@ -57,7 +57,7 @@ func TestLearnWhatPeersClaim(t *testing.T) {
 		if c.out {
 			side = muxer.Dialer
 		}
-		l, _ := testLink(h, 1, side, c.acked)
+		l, _ := testLink(h, 1, side, c.confirms)
 		l.shake.Wire = transport.WireComet
 		info := l.shake.Remote
 		info.Listen, info.Wires, info.Guest = c.listen, c.wires, c.guest

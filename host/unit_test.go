@@ -203,7 +203,7 @@ func (s *fakeSession) Stats() muxer.Stats {
 }
 
 // testLink is a link of h to the n-th peer of the test, over a fakeSession; it is not registered anywhere.
-func testLink(h *Host, n int, side muxer.Side, acked bool) (*link, *fakeSession) {
+func testLink(h *Host, n int, side muxer.Side, confirms bool) (*link, *fakeSession) {
 	key := testKey(n).Public()
 	s := newFakeSession()
 	var all []byte
@@ -216,7 +216,7 @@ func testLink(h *Host, n int, side muxer.Side, acked bool) (*link, *fakeSession)
 		Remote: handshake.NodeInfo{ID: key.NodeID(), Network: "unit", Moniker: fmt.Sprintf("peer-%d", n),
 			Channels: all},
 		RemoteAddr: transport.TCPMultiaddr(netip.AddrPortFrom(ip, 1000))}
-	if acked {
+	if confirms {
 		shake.Confirm = confirmed
 	}
 	return h.newLink(shake, ip), s

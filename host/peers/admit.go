@@ -32,15 +32,16 @@ func (ad *admission) admit(a Arrival, l *link, d *dial, now time.Time) *Disconne
 		}
 	}
 	p := ad.peers[a.ID]
-	if p != nil {
+	linked := p != nil && p.preferred != nil
+	if linked {
 		if refusal := p.checkDuplicate(l, ad.self, now); refusal != nil {
 			return refusal
 		}
 	}
-	if a.Guest && (p == nil || p.preferred == nil || p.preferred.guest) {
+	if a.Guest && (!linked || p.preferred.guest) {
 		ad.record.rememberGuest(a.ID, now)
 	}
-	if p == nil || !p.shares(l) {
+	if !linked || !p.shares(l) {
 		var refusal *DisconnectError
 		if l.slot, l.bid, refusal = ad.slotFor(a, p, d, now); refusal != nil {
 			return refusal

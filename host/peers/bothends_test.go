@@ -18,14 +18,15 @@ import (
 // link.go does.
 func TestBothEndsKeepTheSameLink(t *testing.T) {
 	for _, tc := range []struct {
-		name  string
-		acked bool
+		name     string
+		confirms bool
 		// the higher one is a CometBFT node: it keeps what it finished first and closes the other one silently
 		comet bool
-	}{{"with an ack", true, false}, {"without an ack", false, false}, {"CometBFT at the other end", false, true}} {
+	}{{"with confirmation", true, false}, {"without confirmation", false, false},
+		{"CometBFT at the other end", false, true}} {
 		t.Run(tc.name, func(t *testing.T) {
 			for seed := range uint64(700) {
-				inBubble(t, func(t *testing.T) { playSimultaneous(t, seed, tc.acked, tc.comet) })
+				inBubble(t, func(t *testing.T) { playSimultaneous(t, seed, tc.confirms, tc.comet) })
 			}
 		})
 	}
@@ -38,12 +39,12 @@ type simEnd struct {
 	arrived map[uint64]bool
 	closed  map[uint64]bool // at this end
 	settled map[uint64]bool
-	said    map[uint64]bool // with an ack: it has accepted the link
+	said    map[uint64]bool // with confirmation: it has accepted the link
 	heard   map[uint64]bool // and so has the remote
 	kept    uint64          // CometBFT: its link
 }
 
-func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
+func playSimultaneous(t *testing.T, seed uint64, confirms, comet bool) {
 	const grace = time.Second
 	rng := rand.New(rand.NewPCG(seed, 7))
 	ids := [2]transport.NodeID{lowID(1), highID(1)}
@@ -94,7 +95,7 @@ func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
 		}
 	}
 	run := func(i int, link uint64) { // as runLink does
-		if acked {
+		if confirms {
 			if ends[i].said[link] && ends[i].heard[link] {
 				settle(i, link)
 			}
@@ -136,7 +137,7 @@ func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
 	closeLink = func(i int, link uint64, code muxer.Code) {
 		gone(i, link, code)
 		remote := code
-		if !acked {
+		if !confirms {
 			remote = muxer.CodeRemoteClosed
 		}
 		after(delay(), func() { gone(1-i, link, remote) })
@@ -155,7 +156,7 @@ func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
 			}
 			return
 		}
-		a := Arrival{ID: e.peer, LinkID: link, Confirms: acked}
+		a := Arrival{ID: e.peer, LinkID: link, Confirms: confirms}
 		var err error
 		if side == muxer.Dialer {
 			a.Dialed = addrOf(t, e.peer, 0)
@@ -173,7 +174,7 @@ func playSimultaneous(t *testing.T, seed uint64, acked, comet bool) {
 			gone(i, link, muxer.CodeRemoteClosed)
 			return
 		}
-		if acked {
+		if confirms {
 			e.said[link] = true
 			after(delay(), func() {
 				o := ends[1-i]

@@ -13,8 +13,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Two links of one peer, in each order, with and without an ack. Ours is the lower id towards highID and the higher one
-// towards lowID.
+// Two links of one peer, in each order, with and without confirmation. Ours is the lower id towards highID and the
+// higher one towards lowID.
 func TestSimultaneousLinks(t *testing.T) {
 	const outbound, inbound = muxer.Dialer, muxer.Listener
 	type end struct {
@@ -24,7 +24,7 @@ func TestSimultaneousLinks(t *testing.T) {
 	for name, tc := range map[string]struct {
 		id            transport.NodeID
 		first, second muxer.Side
-		acked         bool
+		confirms      bool
 		want          end
 	}{
 		"comet, the preferred one second (we dialed, lower)": {highID(1), inbound, outbound, false,
@@ -37,19 +37,19 @@ func TestSimultaneousLinks(t *testing.T) {
 			end{standby: true}},
 		"comet, twice from them": {lowID(1), inbound, inbound, false,
 			end{standby: true}},
-		"with an ack, we decide (we dialed second)": {highID(1), inbound, outbound, true,
+		"with confirmation, we decide (we dialed second)": {highID(1), inbound, outbound, true,
 			end{duplicate: true}},
-		"with an ack, we decide (we dialed first)": {highID(1), outbound, inbound, true,
+		"with confirmation, we decide (we dialed first)": {highID(1), outbound, inbound, true,
 			end{duplicate: true}},
-		"with an ack, we decide, twice from them": {highID(1), inbound, inbound, true,
+		"with confirmation, we decide, twice from them": {highID(1), inbound, inbound, true,
 			end{duplicate: true}},
-		"with an ack, they decide (they dialed second)": {lowID(1), outbound, inbound, true,
+		"with confirmation, they decide (they dialed second)": {lowID(1), outbound, inbound, true,
 			end{replaces: true}},
-		"with an ack, they decide (they dialed first)": {lowID(1), inbound, outbound, true,
+		"with confirmation, they decide (they dialed first)": {lowID(1), inbound, outbound, true,
 			end{standby: true}},
-		"with an ack, they decide, twice from them": {lowID(1), inbound, inbound, true,
+		"with confirmation, they decide, twice from them": {lowID(1), inbound, inbound, true,
 			end{standby: true}},
-		"with an ack, they have decided": {lowID(1), outbound, inbound, true,
+		"with confirmation, they have decided": {lowID(1), outbound, inbound, true,
 			end{duplicate: true, settled: true}},
 		"comet, twice from them, higher (both stay for a moment)": {highID(1), inbound, inbound, false,
 			end{standby: true}},
@@ -63,7 +63,7 @@ func TestSimultaneousLinks(t *testing.T) {
 				}
 				arrive := func(side muxer.Side) (uint64, error) {
 					a := m.arrival(tc.id)
-					a.Confirms = tc.acked
+					a.Confirms = tc.confirms
 					if side == outbound {
 						a.Dialed = addrOf(t, tc.id, 0)
 						return a.LinkID, m.Dialed(a)
@@ -93,7 +93,7 @@ func TestSimultaneousLinks(t *testing.T) {
 				if got := m.preferred(tc.id); err != nil || !slices.Equal(got, []uint64{current, standby}) {
 					t.Fatalf("second: links %d, %v", got, err)
 				}
-				if !tc.acked && m.Ready(tc.id, standby, nil) {
+				if !tc.confirms && m.Ready(tc.id, standby, nil) {
 					t.Fatal("the standby counts as up")
 				}
 				if _, err := arrive(inbound); err == nil {

@@ -79,7 +79,7 @@ type modelLink struct {
 	num         uint64
 	id          transport.NodeID
 	side        muxer.Side
-	acked       bool
+	confirms    bool
 	guest       bool
 	established bool
 	requested   bool

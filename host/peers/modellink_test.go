@@ -84,7 +84,7 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	w.next++
 	a := Arrival{ID: id, LinkID: w.next, IP: ip, Dialed: addr, Confirms: w.rng.IntN(2) == 0,
 		Guest: (w.rng.IntN(10) == 0) != w.plain(id)}
-	l := &modelLink{num: w.next, id: id, side: side, acked: a.Confirms, guest: a.Guest, ip: ip, arrived: time.Now(),
+	l := &modelLink{num: w.next, id: id, side: side, confirms: a.Confirms, guest: a.Guest, ip: ip, arrived: time.Now(),
 		role: "current", requested: d != nil && d.requested}
 	delete(w.dials, id)
 	if d == nil && side == muxer.Listener { // an inbound link does not end a dial
@@ -111,7 +111,7 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	// The remote dials although we have a link that it had taken for its only one, and not only just: it does not have
 	// that any more.
 	redialed := c != nil && s == nil && !c.evict && side == muxer.Listener && !(c.guest && l.guest) && w.settled(c) &&
-		time.Since(c.arrived) > map[bool]time.Duration{false: 5 * time.Second, true: 15 * time.Second}[c.acked]
+		time.Since(c.arrived) > map[bool]time.Duration{false: 5 * time.Second, true: 15 * time.Second}[c.confirms]
 	// both have the same budget
 	lends := redialed && !c.entry && (w.exempt(id) || !c.requested && c.side == side && c.guest == l.guest)
 	if lends {
@@ -130,7 +130,7 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 		l.lent = true
 	case c != nil && !c.evict && !redialed && (w.settled(c) || s != nil):
 		want = "duplicate"
-	case c != nil && !c.evict && !redialed && c.acked && l.acked && pmSelf < id:
+	case c != nil && !c.evict && !redialed && c.confirms && l.confirms && pmSelf < id:
 		want = "duplicate"
 	case w.exempt(id) || l.requested:
 	case l.guest && side == muxer.Dialer:

@@ -128,10 +128,10 @@ func (l *link) prefers(old *link, self transport.NodeID) bool {
 	return l.side != old.side && (l.side == muxer.Dialer) == (self < old.peer.id)
 }
 
-// shares reports whether a new link is the second one of a guest, which uses both.
+// shares reports whether a new link of a linked peer is the second one of a guest, which uses both.
 func (p *peer) shares(l *link) bool {
 	c := p.preferred
-	return l.guest && l.inbound() && c != nil && c.guest && c.state != closing && p.standby == nil
+	return l.guest && l.inbound() && c.guest && c.state != closing && p.standby == nil
 }
 
 // redialedBy reports whether a new link from the peer replaces its settled one. The remote would not have dialed if it
@@ -159,8 +159,8 @@ func replaced() *DisconnectError {
 	return &DisconnectError{Code: muxer.CodeDuplicate, Reason: "replaced by a newer link"}
 }
 
-// checkDuplicate refuses a new link that is one too many. While the remote may still decline the preferred one, none
-// is.
+// checkDuplicate refuses a new link of a linked peer that is one too many. While the remote may still decline the
+// preferred one, none is.
 //
 // Which of two simultaneous dials both ends keep: where the ends confirm links, the lower node id decides. It takes the
 // first link that comes and refuses the second. The higher one takes what it gets, so the two never take different
@@ -168,7 +168,7 @@ func replaced() *DisconnectError {
 // one.
 func (p *peer) checkDuplicate(l *link, self transport.NodeID, now time.Time) *DisconnectError {
 	c := p.preferred
-	if c == nil || c.state == closing || p.shares(l) || p.redialedBy(l.side, l.guest, now) {
+	if c.state == closing || p.shares(l) || p.redialedBy(l.side, l.guest, now) {
 		return nil
 	}
 	if c.settled(now) || p.standby != nil || c.confirms && l.confirms && self < p.id {
@@ -179,16 +179,17 @@ func (p *peer) checkDuplicate(l *link, self transport.NodeID, now time.Time) *Di
 
 // join adds a link to those of its peer and decides which one is preferred.
 func (t *table) join(l *link, now time.Time) {
-	p := l.peer
-	l.redial = p.redialedBy(l.side, l.guest, now)
-	if p.preferred != nil && p.preferred.state == closing { // a request closes all links of a peer, the standby too
-		for _, old := range p.open() {
-			t.retire(old)
-		}
+	p, old := l.peer, l.peer.preferred
+	if old == nil {
+		p.preferred = l
+		return
 	}
-	old := p.preferred
+	l.redial = p.redialedBy(l.side, l.guest, now)
 	switch {
-	case old == nil:
+	case old.state == closing: // a request closes all links of a peer, the standby too
+		for _, o := range p.open() {
+			t.retire(o)
+		}
 		p.preferred = l
 	case l.redial, !old.settled(now) && l.prefers(old, t.self):
 		if old.state == handshaken {

@@ -113,7 +113,7 @@ func (m *pm) arrival(id transport.NodeID) Arrival {
 	return Arrival{ID: id, LinkID: m.last}
 }
 
-// dialed answers a dial with a link on a wire without an ack.
+// dialed answers a dial with a link on a wire without confirmation.
 func (m *pm) dialed(id transport.NodeID) (uint64, error) {
 	a := m.arrival(id)
 	a.Dialed = addrOf(m.t, id, 0)
