@@ -35,15 +35,6 @@ type ByteConn interface {
 	net.Conn
 }
 
-// PromptConn is implemented by a ByteConn that can also be written without waiting.
-type PromptConn interface {
-	// WriteNow takes all of p, or nothing, and waits for neither the remote nor another write. What it takes is sent at
-	// once, as far as there is room, and the rest as soon as there is some, ahead of what is written later; WriteNow
-	// takes nothing more meanwhile. An error is that of the next Write. true for an empty p says that the next WriteNow
-	// will be taken, as long as nobody else writes.
-	WriteNow(p []byte) bool
-}
-
 // Transport dials and listens. All methods may be called concurrently.
 type Transport interface {
 	// Name returns the name that configuration uses, such as "tcp".

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 
 	ma "github.com/multiformats/go-multiaddr"
@@ -18,14 +17,9 @@ type Conn struct {
 	*net.TCPConn
 	local, remote atomic.Pointer[ma.Multiaddr] // made when first asked for
 
-	writing sync.Mutex // held while something is written
-	now     *now       // made when first needed
 }
 
-var (
-	_ transport.ByteConn   = (*Conn)(nil)
-	_ transport.PromptConn = (*Conn)(nil)
-)
+var _ transport.ByteConn = (*Conn)(nil)
 
 func newConn(c *net.TCPConn) *Conn { return &Conn{TCPConn: c} }
 
@@ -54,22 +48,9 @@ func once(p *atomic.Pointer[ma.Multiaddr], a net.Addr) ma.Multiaddr {
 	return m
 }
 
-// Write implements net.Conn.
-func (c *Conn) Write(p []byte) (int, error) {
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	if c.now != nil && c.now.failed != nil {
-		return 0, c.now.failed
-	}
-	return c.TCPConn.Write(p)
-}
-
 // Close closes the connection; further calls do nothing.
 func (c *Conn) Close() error {
-	err := c.TCPConn.Close()
-	c.writing.Lock() // a write that waits has ended, and so has what goes on in its place
-	defer c.writing.Unlock()
-	if err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := c.TCPConn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	return nil
