@@ -145,9 +145,9 @@ func refused(r Refusal) error { return &r }
 // now; loser is nil if a place was free after all.
 //
 // The network group that holds the most loses, in it the source that holds the most, of that source the oldest
-// handshake that has not proven its key. Whoever has just begun is thus the last to go, so that even a flood from
-// everywhere leaves an honest dialer the time of a few round trips. takeOver looks at every ticket, of which there are
-// hundreds at most.
+// handshake that has not proven its key. A handshake that has just begun is thus the last to go, so that even a flood
+// from everywhere leaves an honest dialer the time of a few round trips. takeOver looks at every ticket, of which there
+// are hundreds at most.
 func (b *budgets) takeOver(t *ticket, now time.Time) (loser *ticket, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

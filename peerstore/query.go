@@ -21,8 +21,8 @@ type Query struct {
 	Avoid func(Group) bool
 	// Table limits the choice to one table, and so leaves trusted peers out.
 	Table Table
-	// Reserve sets Record.Busy of the chosen peer in the same step, so that nobody else chooses it. A caller that does
-	// not want the peer after all calls SetBusy.
+	// Reserve sets Record.Busy of the chosen peer in the same step, so that no other caller chooses it. A caller that
+	// does not want the peer after all calls SetBusy.
 	Reserve bool
 	// Room is memory for Record.Addresses, used if it is large enough: the caller must have finished with the record
 	// before it passes the same memory again. nil allocates.

@@ -290,8 +290,8 @@ func (n *Node) Peers() []*Node {
 // Has reports whether other is up. It may be called concurrently.
 func (n *Node) Has(other *Node) bool { return slices.Contains(n.Peers(), other) }
 
-// Updates returns what a subscriber of the node was told of other, over all its runs; of everybody when other is nil.
-// It may be called concurrently.
+// Updates returns what a subscriber of the node received about other, or about all peers if other is nil, over all its
+// runs. It may be called concurrently.
 func (n *Node) Updates(other *Node) []Update {
 	n.mu.Lock()
 	defer n.mu.Unlock()

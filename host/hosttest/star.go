@@ -53,7 +53,7 @@ func (s *Star) follow(h *host.Host, w *benchkit.Watch) {
 	})
 }
 
-// Setup links dialer i and the hub, and returns when both have told of it.
+// Setup links dialer i and the hub, and returns when both have reported it.
 func (s *Star) Setup(i int) error {
 	if _, err := s.dialers[i].Dial(s.ctx, s.address); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (s *Star) Setup(i int) error {
 	return s.await(i, true)
 }
 
-// Hangup ends that link, and returns when both have told of it.
+// Hangup ends that link, and returns when both have reported it.
 func (s *Star) Hangup(i int) error {
 	s.dialers[i].Disconnect(s.hub.Self(), muxer.CodeRequested, "")
 	return s.await(i, false)

@@ -27,7 +27,7 @@ type dialer struct {
 	churnAt  time.Time // when the next outbound peer is due to be exchanged
 }
 
-// rejects are peers that one search has looked at in vain.
+// rejects holds peers that one search has looked at and rejected.
 type rejects map[transport.NodeID]bool
 
 // recall takes up what the last run left: the anchors, and the peers that have earned a good score.

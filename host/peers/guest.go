@@ -10,11 +10,11 @@ import (
 )
 
 // A libp2p node without Switchyard's hello names no network; it is admitted as a guest. Guests that dial us have a
-// budget of their own (Config.Guests). A peer that we dialed because we were told of it and that turns out to be a
-// guest is refused: we looked for peers of our network. It is remembered as a quarantine, which keeps it from being
+// budget of their own (Config.Guests). A learned peer that we dialed and that turns out to be a guest is
+// refused: we looked for peers of our network. It is remembered as a quarantine, which keeps it from being
 // dialed and advertised and ends when a link shows that it has joined our network.
 
-// whyGuest is why a guest that we were told of is left alone.
+// whyGuest is the reason why a learned guest is left alone.
 const whyGuest = "a plain libp2p peer, which names no network"
 
 // guests remembers which of the peers that the operator named are guests. They are dialed all the same, so a quarantine

@@ -93,7 +93,7 @@ func (m *Manager) Established(id transport.NodeID, linkID uint64) (preferred boo
 }
 
 // Ready brings an established link up, with the channels that both ends serve; subscribers hear of it. It reports false
-// if the link is not the preferred one, or is closing; then nobody hears of it.
+// if the link is not the preferred one, or is closing; then no subscriber hears of it.
 func (m *Manager) Ready(id transport.NodeID, linkID uint64, channels []byte) bool {
 	now := time.Now()
 	m.mu.Lock()

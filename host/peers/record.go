@@ -18,7 +18,7 @@ type recorder struct {
 	guests *guests
 }
 
-// Peers that we were told of are forgotten after so many failed dials in a row: sooner if none ever worked.
+// Learned peers are forgotten after so many failed dials in a row: sooner if none ever worked.
 const (
 	maxFailuresUntried = 10
 	maxFailuresTried   = 20

@@ -42,8 +42,8 @@ type Subscription struct {
 	order   []*pendingUpdate // the pending ones, longest waiting first
 }
 
-// pendingUpdate is what a subscriber has not been told of a peer yet: that it went down, that it is up, or both in this
-// order.
+// pendingUpdate is what a subscriber has not yet received about a peer: that it went down, that it is up, or both in
+// this order.
 type pendingUpdate struct {
 	id       transport.NodeID
 	down, up *Update

@@ -58,7 +58,7 @@ type visitor struct {
 	timeout    time.Duration
 	channels   []muxer.Channel
 
-	// progress hears of each stage at its end, note of everything else that a user should know.
+	// progress is called at the end of each stage, note with everything else that a user should know.
 	progress func(stage string, took time.Duration, what string)
 	note     func(string)
 }

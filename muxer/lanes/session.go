@@ -45,8 +45,8 @@ type Config struct {
 	// of the negotiation. Our answer to the remote's proposal goes out with the first Write, or before a Read would
 	// wait.
 	Serve func(protocol string) func(ctx context.Context, s muxer.Stream)
-	// Proposed, if set, hears of each protocol that the remote proposes, before it is looked for. It must not block,
-	// and is called concurrently.
+	// Proposed, if set, is called with each protocol that the remote proposes, before it is looked for. It must not
+	// block, and is called concurrently.
 	Proposed func(protocol string)
 	// Single, if set, is the protocol of streams that carry one message of a channel each (single.go); "" for none.
 	// They are taken beside those of the channel's own name.

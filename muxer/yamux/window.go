@@ -21,7 +21,7 @@ const growWithin = 4
 type window struct {
 	size  uint32    // what may be under way or unread
 	left  uint32    // what the remote may still send
-	read  uint32    // what was read since the remote was last told of more
+	read  uint32    // what was read since the last window update
 	since time.Time // when that was
 }
 

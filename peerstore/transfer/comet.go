@@ -12,7 +12,7 @@ import (
 // and of Tendermint before). Its key and bucket numbers mean nothing here, as the store places addresses anew.
 type cometAddress struct {
 	Addr        cometNode `json:"addr"`
-	Src         cometNode `json:"src"` // who told of it
+	Src         cometNode `json:"src"` // the node that reported it
 	Attempts    int32     `json:"attempts"`
 	LastAttempt time.Time `json:"last_attempt"`
 	LastSuccess time.Time `json:"last_success"`

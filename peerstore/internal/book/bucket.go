@@ -9,8 +9,8 @@ import (
 
 // Learned peers with an address are in one of two tables: new ones that others reported, and tried ones that were
 // dialed with success. Each table has buckets of bucketSize places. Which bucket a peer belongs to follows from a
-// secret key, its address's network group and, in the new table, the network group of who reported it. So whoever
-// controls few groups reaches few buckets, and cannot know which:
+// secret key, its address's network group and, in the new table, the network group of the peer that reported it. An
+// attacker with few groups reaches few buckets, and cannot know which:
 //
 //	new    one source group reaches 1/32 of the buckets (at least 8),
 //	       one address group reported by one source group 1/4096 (at least one bucket)

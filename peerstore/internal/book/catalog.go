@@ -17,7 +17,7 @@ import (
 //
 // Every change of an entry ends with file, which moves it to where it belongs in each index, in O(log n). Nothing is
 // ever sorted or scanned as a whole. What changes with time alone is done in bounded steps: see advanceClock. So an
-// index may be late, and whoever finds an entry by one checks it: see settle.
+// index may be late, and code that finds an entry by one checks it: see settle.
 type catalog struct {
 	limits peerstore.Limits
 	random *rand.Rand // all choices come from it

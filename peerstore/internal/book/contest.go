@@ -103,7 +103,7 @@ func (x *contest) verdict(now int64) (won, decided bool) {
 	return won, won
 }
 
-// demote moves a tried peer back to the new table, where it takes somebody's place.
+// demote moves a tried peer back to the new table, where it takes another peer's place.
 func (c *catalog) demote(e *entry) {
 	c.buckets.exit(e)
 	c.setTable(e, peerstore.New)

@@ -18,9 +18,9 @@ type due struct {
 }
 
 // part holds the learned peers of one table that are alike in being routable or not. A draw takes a group first, all
-// groups alike, and then one of its peers: what counts is how many groups somebody has, not how many addresses. (In a
-// simulated attack by 90 % of the book from 16 groups of 400 that is the difference between a few and nearly all of the
-// outbound links: docs/eclipse.md.)
+// groups alike, and then one of its peers: what counts is how many groups an attacker has, not how many addresses. (In
+// a simulated attack by 90 % of the book from 16 groups of 400 that is the difference between a few and nearly all of
+// the outbound links: docs/eclipse.md.)
 type part struct {
 	groups []*dueGroup // in no order; each has a peer
 	byID   map[peerstore.Group]*dueGroup

@@ -25,8 +25,8 @@ func (e *entry) lastSeen() int64 {
 }
 
 // How often the dials of an address must fail in a row until it is not tried again: one that never worked, and one that
-// has not worked for a week (a link that the peer began counts as well). Whoever reports failures while this machine
-// has no network must keep them below these bounds: the peer manager does.
+// has not worked for a week (a link that the peer began counts as well). While this machine has no
+// network, the caller must keep failures below these bounds: the peer manager does.
 const (
 	attemptsUntried = 10
 	attemptsTried   = 20

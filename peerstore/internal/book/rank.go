@@ -6,9 +6,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
-// A learned peer's level says how likely it is to be dialed: each level doubles the weight. Old Tendermint ordered
-// peers strictly by such a rank, so whoever made himself look best was always dialed first; a weight leaves everybody a
-// chance.
+// A learned peer's level determines how likely it is to be dialed: each level doubles the weight. Old Tendermint
+// ordered peers strictly by such a rank, so the peer that looked best was always dialed first; a weight leaves each
+// peer a chance.
 const (
 	levels      = 24
 	topLevel    = levels - 1
@@ -112,7 +112,7 @@ func (c *catalog) prune() {
 }
 
 // victim chooses who of some tables must go: of a few peers of the lowest level the one in the fullest bucket, so that
-// whoever floods the book pushes out his own.
+// a source that floods the book pushes out its own peers.
 func (c *catalog) victim(tables ...peerstore.Table) (victim *entry) {
 	for level := range levels {
 		most := -1
