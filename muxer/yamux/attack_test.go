@@ -57,7 +57,7 @@ func attack(t *testing.T, channels []muxer.Channel, f func(t *testing.T, v *vict
 
 var channelOne = []muxer.Channel{{ID: 1, Name: "/one", MaxMessage: 1 << 20}}
 
-// open is the beginning of a stream of channel one, with data behind it.
+// open returns the beginning of a stream of channel one, with data behind it.
 func open(id uint32, data ...byte) []byte {
 	body := append(multistream.Propose("/one"), data...)
 	return frame(typeData, flagSYN, id, uint32(len(body)), body...)
@@ -68,15 +68,17 @@ func TestBrokenFrames(t *testing.T) {
 		send []byte
 		code muxer.Code
 	}{
-		"version":              {append([]byte{1}, frame(typeData, 0, 1, 0)[1:]...), muxer.CodeProtocolError},
-		"type":                 {frame(7, 0, 1, 0), muxer.CodeProtocolError},
-		"stream of our side":   {frame(typeWindow, flagSYN, 2, 0), muxer.CodeProtocolError},
-		"twice the stream":     {append(open(1), frame(typeWindow, flagSYN, 1, 0)...), muxer.CodeProtocolError},
-		"more than window":     {frame(typeData, flagSYN, 1, initialWindow+1), muxer.CodeProtocolError},
-		"huge window":          {append(frame(typeWindow, flagSYN, 1, 0xffffffff), frame(typeWindow, 0, 1, 0xffffffff)...), muxer.CodeProtocolError},
-		"long length":          {open(1, 0xff, 0xff, 0xff, 0xff, 0xff, 1), muxer.CodeProtocolError},
-		"too long a message":   {open(1, 0x81, 0x80, 0x40), muxer.CodeMessageTooBig},
-		"end in a message":     {append(open(1, 5, 1, 2), frame(typeWindow, flagFIN, 1, 0)...), muxer.CodeProtocolError},
+		"version":            {append([]byte{1}, frame(typeData, 0, 1, 0)[1:]...), muxer.CodeProtocolError},
+		"type":               {frame(7, 0, 1, 0), muxer.CodeProtocolError},
+		"stream of our side": {frame(typeWindow, flagSYN, 2, 0), muxer.CodeProtocolError},
+		"twice the stream":   {append(open(1), frame(typeWindow, flagSYN, 1, 0)...), muxer.CodeProtocolError},
+		"more than window":   {frame(typeData, flagSYN, 1, initialWindow+1), muxer.CodeProtocolError},
+		"huge window": {append(frame(typeWindow, flagSYN, 1, 0xffffffff),
+			frame(typeWindow, 0, 1, 0xffffffff)...), muxer.CodeProtocolError},
+		"long length":        {open(1, 0xff, 0xff, 0xff, 0xff, 0xff, 1), muxer.CodeProtocolError},
+		"too long a message": {open(1, 0x81, 0x80, 0x40), muxer.CodeMessageTooBig},
+		"end in a message": {append(open(1, 5, 1, 2), frame(typeWindow, flagFIN, 1, 0)...),
+			muxer.CodeProtocolError},
 		"our code":             {frame(typeGoAway, 0, 0, codeBase|uint32(muxer.CodeBanned)), muxer.CodeBanned},
 		"somebody else's":      {frame(typeGoAway, 0, 0, 0x1003), muxer.CodeRemoteClosed},
 		"go away":              {frame(typeGoAway, 0, 0, 0), muxer.CodeRemoteClosed},
@@ -111,7 +113,8 @@ func TestLastWords(t *testing.T) {
 	}
 }
 
-// A flood of streams that never name a protocol: no more than the limit is held, they end in time, and a channel works meanwhile.
+// A flood of streams that never name a protocol: no more than the limit is held, they end in time, and a channel works
+// meanwhile.
 func TestStreamFlood(t *testing.T) {
 	attack(t, channelOne, func(t *testing.T, v *victim) {
 		v.raw.Write(open(1, 1, 'a'))
@@ -203,7 +206,8 @@ func TestRefusedChannel(t *testing.T) {
 	}
 }
 
-// Memory is claimed as bytes arrive: a length alone costs next to nothing, and all channels' unfinished messages share one bound.
+// Memory is claimed as bytes arrive: a length alone costs next to nothing, and all channels' unfinished messages share
+// one bound.
 func TestHalfMessages(t *testing.T) {
 	channels := make([]muxer.Channel, 8)
 	for i := range channels {

@@ -74,7 +74,9 @@ func BenchmarkRTT(b *testing.B) {
 	back := make(chan struct{}, 1)
 	var far *lanes.Session
 	s, far := running(b, muxertest.HandlerFunc(func([]muxer.Message) error { back <- struct{}{}; return nil }),
-		muxertest.HandlerFunc(func(msgs []muxer.Message) error { return far.Send(context.Background(), 1, msgs[0].Data) }))
+		muxertest.HandlerFunc(func(msgs []muxer.Message) error {
+			return far.Send(context.Background(), 1, msgs[0].Data)
+		}))
 	msg := make([]byte, 100)
 	b.ReportAllocs()
 	b.ResetTimer()

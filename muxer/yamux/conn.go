@@ -72,7 +72,8 @@ type conn struct {
 func newConn(nc net.Conn, m *Muxer) *conn {
 	return &conn{
 		Conn: nc, muxer: m, out: newWriter(nc, m.cfg.Timeout), streams: map[uint32]*traffic{},
-		news: make(chan struct{}, 1), room: make(chan struct{}, 1), over: make(chan struct{}), release: make(chan struct{}),
+		news: make(chan struct{}, 1), room: make(chan struct{}, 1), over: make(chan struct{}),
+		release: make(chan struct{}),
 	}
 }
 
@@ -106,7 +107,7 @@ func (c *conn) fail(err error) {
 	signal(c.news)
 }
 
-// why is the reason for which the remote ended the connection; nil while it has not.
+// why returns the reason for which the remote ended the connection; nil while it has not.
 func (c *conn) why() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -326,9 +327,9 @@ func (c *conn) letGo() {
 	}
 }
 
-// Write implements net.Conn for go-yamux, which writes one frame at a time. Pings and their answers go out; the first ping,
-// and what acknowledges a stream, with the next frame; all else of streams was said by them, with codes and windows of ours. Write
-// never fails: go-yamux would discard what the remote has said before it hung up.
+// Write implements net.Conn for go-yamux, which writes one frame at a time. Pings and their answers go out; the first
+// ping, and what acknowledges a stream, with the next frame; all else of streams was said by them, with codes and
+// windows of ours. Write never fails: go-yamux would discard what the remote has said before it hung up.
 func (c *conn) Write(frame []byte) (int, error) {
 	if len(frame) < headerSize {
 		return 0, errors.New("yamux: a frame without a header")

@@ -13,8 +13,8 @@ import (
 )
 
 // FuzzFrames gives a session whatever a remote may send, cut into any pieces; behind a stream of channel one that is in
-// use, if piece is negative. It ends when the remote hangs up, at the latest, delivers no message that is longer than its
-// channel takes, and counts no memory as held then.
+// use, if piece is negative. It ends when the remote hangs up, at the latest, delivers no message that is longer than
+// its channel takes, and counts no memory as held then.
 func FuzzFrames(f *testing.F) {
 	f.Add(append(open(1, 3, 'a', 'b', 'c'), frame(typeGoAway, 0, 0, 0)...), 7)
 	f.Add(append(open(1), frame(typeWindow, flagFIN, 1, 0)...), 1)
@@ -73,5 +73,5 @@ func FuzzFrames(f *testing.F) {
 	})
 }
 
-// data is a frame of stream 1.
+// data returns a frame of stream 1.
 func data(body ...byte) []byte { return frame(typeData, 0, 1, uint32(len(body)), body...) }

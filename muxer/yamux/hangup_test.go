@@ -14,15 +14,17 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer/muxertest"
 )
 
-// A remote that hangs up while its streams have not yet named a protocol, or in the middle of one's first frame, is noticed at once.
+// A remote that hangs up while its streams have not yet named a protocol, or in the middle of one's first frame, is
+// noticed at once.
 func TestHangUpWhileNaming(t *testing.T) {
 	half := multistream.Propose("/one")[:12]
 	for name, send := range map[string][]byte{
-		"nothing said":   frame(typeWindow, flagSYN, 1, 0),
-		"half a name":    frame(typeData, flagSYN, 1, uint32(len(half)), half...),
-		"half a frame":   frame(typeData, flagSYN, 1, 100, half...),
-		"half a header":  append(frame(typeWindow, flagSYN, 1, 0), 0, 0, 0),
-		"reset, too":     append(frame(typeData, flagSYN, 1, uint32(len(half)), half...), frame(typeWindow, flagRST, 1, 0)...),
+		"nothing said":  frame(typeWindow, flagSYN, 1, 0),
+		"half a name":   frame(typeData, flagSYN, 1, uint32(len(half)), half...),
+		"half a frame":  frame(typeData, flagSYN, 1, 100, half...),
+		"half a header": append(frame(typeWindow, flagSYN, 1, 0), 0, 0, 0),
+		"reset, too": append(frame(typeData, flagSYN, 1, uint32(len(half)), half...),
+			frame(typeWindow, flagRST, 1, 0)...),
 		"several":        append(frame(typeWindow, flagSYN, 1, 0), frame(typeWindow, flagSYN, 3, 0)...),
 		"more than many": append(manyStreams(11), half...),
 	} {
@@ -48,7 +50,8 @@ func manyStreams(n int) (b []byte) {
 	return b
 }
 
-// A read that waits ends when the remote sends no more, whatever its deadline, with an error that says so; what has arrived is read before.
+// A read that waits ends when the remote sends no more, whatever its deadline, with an error that says so; what has
+// arrived is read before.
 func TestHangUpEndsReads(t *testing.T) {
 	for name, c := range map[string]struct {
 		end  []byte

@@ -130,7 +130,7 @@ func TestUnread(t *testing.T) {
 	})
 }
 
-// heap is how much memory is in use.
+// heap returns how much memory is in use.
 func heap() int {
 	runtime.GC()
 	runtime.GC()

@@ -128,7 +128,7 @@ func (s *session) goodbye(code muxer.Code, grace time.Duration) {
 	}
 }
 
-// explain is why the connection ended, given the error that go-yamux has for it.
+// explain returns why the connection ended, given the error that go-yamux has for it.
 func (s *session) explain(err error) error {
 	if why := s.conn.why(); why != nil {
 		return why
@@ -156,7 +156,7 @@ func (s *session) explain(err error) error {
 	return &muxer.CloseError{Code: muxer.CodeProtocolError, Err: fmt.Errorf("yamux: %w", err)}
 }
 
-// failed is why go-yamux has ended the connection by itself.
+// failed returns why go-yamux has ended the connection by itself.
 func (s *session) failed() error {
 	_, err := s.lib.OpenStream(context.Background()) // it does not wait: the session is over
 	return s.explain(err)

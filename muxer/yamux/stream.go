@@ -95,7 +95,7 @@ func (s *stream) writeSome(p []byte) (int, error) {
 	}
 }
 
-// room is how much of n bytes the remote takes in one frame, or why nothing can be written, and the deadline.
+// room returns how much of n bytes the remote takes in one frame, or why nothing can be written, and the deadline.
 func (s *stream) room(n int) (int, time.Time, error) {
 	c, t := s.conn, s.traffic
 	c.mu.Lock()

@@ -77,8 +77,8 @@ func (c *conn) stream(s *lib.Stream) *stream {
 	return &stream{conn: c, lib: s, traffic: t}
 }
 
-// tidy forgets a stream on which nothing more can happen: frames of it are those of an unknown one. What has arrived can
-// still be read. mu is held.
+// tidy forgets a stream on which nothing more can happen: frames of it are those of an unknown one. What has arrived
+// can still be read. mu is held.
 func (c *conn) tidy(t *traffic) {
 	if t.reset != nil || t.closed {
 		c.drop(t)
@@ -100,5 +100,5 @@ func (c *conn) tidy(t *traffic) {
 	}
 }
 
-// writable is how much of n bytes the remote takes in one frame.
+// writable returns how much of n bytes the remote takes in one frame.
 func (t *traffic) writable(c *conn, n int) int { return min(n, int(t.window), c.muxer.cfg.MaxFrame) }

@@ -20,7 +20,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport/memory"
 )
 
-// distant is a connection whose ends are some way apart, in virtual time. It holds as much as may be under way.
+// distant returns a connection whose ends are some way apart, in virtual time. It holds as much as may be under way.
 func distant(t *testing.T, path memory.Conditions) (dialer, listener net.Conn) {
 	t.Helper()
 	network := memory.NewNetwork(memory.Config{Conditions: path, Buffer: 64 << 20})
@@ -79,8 +79,8 @@ func carry(t *testing.T, out io.Writer, in io.Reader, n int64) time.Duration {
 	return time.Since(begin)
 }
 
-// A stream over a long path carries a whole window in each round trip, once its window has grown; and a window does not grow where that is of no use. The other
-// end is ours, or a bare go-yamux, which knows nothing of how we keep windows.
+// A stream over a long path carries a whole window in each round trip, once its window has grown; and a window does not
+// grow where that is of no use. The other end is ours, or a bare go-yamux, which knows nothing of how we keep windows.
 func TestGrowth(t *testing.T) {
 	const (
 		rtt   = 100 * time.Millisecond
@@ -120,8 +120,10 @@ func TestGrowth(t *testing.T) {
 		"long":              {memory.Conditions{Latency: rtt / 2}, false, (7 + total/most) * rtt, most},
 		"long, to go-yamux": {memory.Conditions{Latency: rtt / 2}, true, (7 + total/most) * rtt, most},
 		// 1 MB is under way; half of the window takes more than four round trips from 8 MiB on
-		"long and narrow": {memory.Conditions{Latency: rtt / 2, Bandwidth: 10e6}, false, time.Duration(total) * time.Second / 10e6 * 103 / 100, 8 << 20},
-		"short":           {memory.Conditions{Latency: rtt / 2e6, Bandwidth: 10e6}, false, time.Duration(total) * time.Second / 10e6 * 103 / 100, initialWindow},
+		"long and narrow": {memory.Conditions{Latency: rtt / 2, Bandwidth: 10e6}, false,
+			time.Duration(total) * time.Second / 10e6 * 103 / 100, 8 << 20},
+		"short": {memory.Conditions{Latency: rtt / 2e6, Bandwidth: 10e6}, false,
+			time.Duration(total) * time.Second / 10e6 * 103 / 100, initialWindow},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -177,7 +179,7 @@ func (s *sender) fill(flags uint16, n int) {
 	s.Write(frame(typeData, flags, 1, uint32(n), make([]byte, n)...))
 }
 
-// granted is what was granted up to now, besides.
+// granted returns what was granted up to now, besides.
 func (s *sender) granted() (n int) {
 	synctest.Wait()
 	for len(s.grants) > 0 {
@@ -243,7 +245,8 @@ func TestAllThatIsGranted(t *testing.T) {
 				}
 				remote.fill(0, 1)
 				var ce *muxer.CloseError
-				if _, err := s.Accept(t.Context()); !errors.As(err, &ce) || ce.Code != muxer.CodeProtocolError || ce.Remote {
+				if _, err := s.Accept(t.Context()); !errors.As(err, &ce) || ce.Code != muxer.CodeProtocolError ||
+					ce.Remote {
 					t.Errorf("a byte too many: %v", err)
 				}
 			})

@@ -50,7 +50,7 @@ func newWriter(nc net.Conn, timeout time.Duration) writer {
 	return writer{conn: nc, timeout: timeout, turn: make(chan struct{}, 1)}
 }
 
-// header is that of a frame.
+// header returns that of a frame.
 func header(kind, flags byte, id uint32, length int) (h [headerSize]byte) {
 	h[1], h[3] = kind, flags
 	binary.BigEndian.PutUint32(h[4:], id)
@@ -66,8 +66,8 @@ func (w *writer) write(frame []byte) error {
 	return w.put(frame, nil)
 }
 
-// leave leaves a short frame to the next goroutine that writes. One that may wait is written after patience, if there is
-// none; behind others call settle.
+// leave leaves a short frame to the next goroutine that writes. One that may wait is written after patience, if there
+// is none; behind others call settle.
 func (w *writer) leave(frame [headerSize]byte, mayWait bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

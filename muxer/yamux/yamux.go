@@ -52,10 +52,10 @@ const (
 	smallestPingInterval = time.Millisecond
 )
 
-// Config are the settings of a connection. The zero value of every field means its default.
+// Config holds the settings of a connection. The zero value of every field means its default.
 type Config struct {
-	// MaxWindow is the size to which a stream's receive window may grow, in bytes. It begins with 256 KiB and grows with
-	// the delay-bandwidth product.
+	// MaxWindow is the size to which a stream's receive window may grow, in bytes. It begins with 256 KiB and grows
+	// with the delay-bandwidth product.
 	MaxWindow int
 	// MaxStreams is how many streams the remote may have open at once; more are reset.
 	MaxStreams int
@@ -66,8 +66,8 @@ type Config struct {
 	MaxUnread int
 	// PingInterval is the time between our pings on a connection on which nothing arrives.
 	PingInterval time.Duration
-	// Timeout ends the connection when a ping is not answered, or the connection takes no byte, for this long. go-yamux's
-	// own 10 s have dropped links that were only slow.
+	// Timeout ends the connection when a ping is not answered, or the connection takes no byte, for this long.
+	// go-yamux's own 10 s have dropped links that were only slow.
 	Timeout time.Duration
 	// MaxFrame is how many bytes of a stream we send in one frame at most.
 	MaxFrame int
@@ -94,7 +94,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Validate says which setting is impossible, if any.
+// Validate returns which setting is impossible, if any.
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	for _, f := range []struct {

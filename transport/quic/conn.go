@@ -50,12 +50,12 @@ func newConn(s *socket, q *lib.Conn, key handshake.PublicKey) *Conn {
 	return c
 }
 
-// secured is the connection as its transport hands it out.
+// secured returns the connection as its transport hands it out.
 func (c *Conn) secured() *handshake.SecuredConn {
 	return &handshake.SecuredConn{Conn: c, Streams: c, RemoteKey: c.key, Security: "tls", Muxer: "quic"}
 }
 
-// LocalMultiaddr is our end. Where the socket has no IP, it is found out at the first call.
+// LocalMultiaddr returns our end. Where the socket has no IP, it is found out at the first call.
 func (c *Conn) LocalMultiaddr() ma.Multiaddr {
 	if m := c.local.Load(); m != nil {
 		return *m
@@ -65,7 +65,7 @@ func (c *Conn) LocalMultiaddr() ma.Multiaddr {
 	return m
 }
 
-// RemoteMultiaddr is the remote's end, as it was when the connection began.
+// RemoteMultiaddr returns the remote's end, as it was when the connection began.
 func (c *Conn) RemoteMultiaddr() ma.Multiaddr {
 	if m := c.remote.Load(); m != nil {
 		return *m
@@ -75,7 +75,7 @@ func (c *Conn) RemoteMultiaddr() ma.Multiaddr {
 	return m
 }
 
-// RemoteIP is the remote's IP address, IPv4-mapped ones as IPv4. It does not allocate.
+// RemoteIP returns the remote's IP address, IPv4-mapped ones as IPv4. It does not allocate.
 func (c *Conn) RemoteIP() netip.Addr { return remoteIP(c.quic.RemoteAddr()) }
 
 // Open implements muxer.Streams.
@@ -90,8 +90,8 @@ func (c *Conn) Open(ctx context.Context) (muxer.RawStream, error) {
 	return &stream{conn: c, quic: s}, nil
 }
 
-// Accept implements muxer.Streams. QUIC drops with a connection what was not accepted or read; a remote of our kind ends
-// it when we have read all (goodbye).
+// Accept implements muxer.Streams. QUIC drops with a connection what was not accepted or read; a remote of our kind
+// ends it when we have read all (goodbye).
 func (c *Conn) Accept(ctx context.Context) (muxer.RawStream, error) {
 	s, err := c.quic.AcceptStream(ctx)
 	if err != nil {
@@ -121,7 +121,7 @@ func (c *Conn) Stats() muxer.Stats {
 	return muxer.Stats{SentBytes: stats.BytesSent, ReceivedBytes: stats.BytesReceived, RTT: stats.SmoothedRTT}
 }
 
-// why is the reason for which the connection ended, nil while it is up.
+// why returns the reason for which the connection ended, nil while it is up.
 func (c *Conn) why() error {
 	c.mu.Lock()
 	err := c.ended
@@ -173,8 +173,8 @@ func (c *Conn) CloseWith(code muxer.Code, reason string, grace time.Duration) er
 // Close implements transport.Conn: it ends the connection at once.
 func (c *Conn) Close() error { return c.CloseWith(muxer.CodeUnknown, "", 0) }
 
-// goodbye ends our side of the lanes that were written, and waits for the remote to end its. QUIC drops with a connection
-// what was not read; a session that has read a lane to its end closes it.
+// goodbye ends our side of the lanes that were written, and waits for the remote to end its. QUIC drops with a
+// connection what was not read; a session that has read a lane to its end closes it.
 func (c *Conn) goodbye(until time.Time) {
 	var waits []*lane
 	for _, l := range c.allLanes() {

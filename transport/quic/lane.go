@@ -13,11 +13,11 @@ import (
 const (
 	// laneSize is how much of a lane's output waits at most, beside as much that is being written.
 	laneSize = 64 << 10
-	// backlogLimit is how much waits for the whole connection when the writer of lanes waits, too, so that it chooses late
-	// which lane goes next. It is less than a lane has room for, so that no lane is left out of the choice.
+	// backlogLimit is how much waits for the whole connection when the writer of lanes waits, too, so that it chooses
+	// late which lane goes next. It is less than a lane has room for, so that no lane is left out of the choice.
 	backlogLimit = 32 << 10
-	// directSize is the size up to which a write is given to quic-go at once, without the lane's goroutine, and directSum
-	// how much of that in a row: quic-go copies what it holds of such writes again for each.
+	// directSize is the size up to which a write is given to quic-go at once, without the lane's goroutine, and
+	// directSum how much of that in a row: quic-go copies what it holds of such writes again for each.
 	directSize = 1200
 	directSum  = 8 << 10
 	// stallTime is how long a lane makes no progress, at least, until it does not count in the backlog.
@@ -26,9 +26,9 @@ const (
 
 var laneBuffers = sync.Pool{New: func() any { return new([laneSize]byte) }}
 
-// A lane is the writing half of a stream that is written by WriteReady. quic-go does not tell how much a stream takes, so
-// what is written waits here, for a goroutine that lives while there is something. What waits counts in the connection's
-// backlog, unless the lane is stalled: the remote does not take it, and it must not hold up the others.
+// A lane is the writing half of a stream that is written by WriteReady. quic-go does not tell how much a stream takes,
+// so what is written waits here, for a goroutine that lives while there is something. What waits counts in the
+// connection's backlog, unless the lane is stalled: the remote does not take it, and it must not hold up the others.
 type lane struct {
 	s      *stream
 	notify func()
@@ -45,7 +45,7 @@ type lane struct {
 	err     error // why nothing more is written
 }
 
-// writable is how much write takes. After an error it is something, so that the caller learns of that.
+// writable returns how much write takes. After an error it is something, so that the caller learns of that.
 func (l *lane) writable() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

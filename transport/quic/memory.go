@@ -18,8 +18,8 @@ import (
 //	---
 //	174  for each byte of the window
 //
-// A gap costs a list element of 48 bytes more, but takes a byte of the window itself, and a frame of 128 bytes or more a
-// buffer of 1,536 bytes from the pool: 13 for each byte. So no byte of the window holds more than windowCost.
+// A gap costs a list element of 48 bytes more, but takes a byte of the window itself, and a frame of 128 bytes or more
+// a buffer of 1,536 bytes from the pool: 13 for each byte. So no byte of the window holds more than windowCost.
 const windowCost = 192
 
 // windows counts the receive windows of all connections of a Transport. A connection begins with a small one, which is
