@@ -135,9 +135,10 @@ const (
 // fit reports whether there is room for a message. If so, it charges the link for what is beyond the inbox's budget. An
 // empty inbox has room. held is what the inbox has charged to the node's budget. c.mu is held.
 func (c *Channel) fit(l *link, ib *inbox, held int64, msg []byte) fit {
-	switch need := c.need(ib, msg); {
-	case ib.empty():
+	if ib.empty() {
 		return fits
+	}
+	switch need := c.need(ib, msg); {
 	case c.host.memory.spent(ib.bytes - held + cost(msg)):
 		return nodeFull
 	case need > 0 && !l.charge(need):
@@ -211,7 +212,7 @@ func (c *Channel) next() (e Envelope, ok bool) {
 	}
 	if contended { // the one that waits may be the other one
 		c.host.memory.resumeAll()
-	} else if l != nil {
+	} else if l != nil && l.pauses.n.Load() > 0 {
 		l.pauses.resume()
 	}
 	if more && c.waiting.Load() > 0 {
@@ -240,7 +241,7 @@ func (m *memory) add(n int64) {
 		return
 	}
 	m.used.Add(n)
-	if n < 0 {
+	if n < 0 && m.tight() {
 		m.resumeAll()
 	}
 }

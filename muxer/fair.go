@@ -50,8 +50,11 @@ func (f *Fair) Add(lane int) {
 		f.due[lane] = f.now
 	}
 	f.queue = append(f.queue, int16(lane))
-	f.place[lane] = int16(len(f.queue) - 1)
-	f.up(len(f.queue) - 1)
+	last := len(f.queue) - 1
+	f.place[lane] = int16(last)
+	if last > 0 {
+		f.up(last)
+	}
 }
 
 // Next is the lane that sends next, or -1 when none has anything to send. The lane stays at its place until Spent or
@@ -82,7 +85,9 @@ func (f *Fair) Remove(lane int) {
 		return
 	}
 	last := len(f.queue) - 1
-	f.swap(at, last)
+	if at < last {
+		f.swap(at, last)
+	}
 	f.queue = f.queue[:last]
 	f.place[lane] = -1
 	if at < last {

@@ -2,6 +2,7 @@ package muxer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -15,7 +16,6 @@ type SendQueues struct {
 	ready   func(channel int)
 	ids     []byte // of the channels, by number
 	queues  []SendQueue
-	err     error // why nothing more is queued
 	dropped atomic.Uint64
 }
 
@@ -47,7 +47,7 @@ func (q *SendQueues) Dropped() uint64 { return q.dropped.Load() }
 
 // check returns the number of a channel that takes msg.
 func (q *SendQueues) check(channel byte, msg []byte) (int, error) {
-	i := q.Find(channel)
+	i := bytes.IndexByte(q.ids, channel)
 	if i < 0 {
 		return 0, fmt.Errorf("channel 0x%02x: %w", channel, ErrUnknownChannel)
 	}
@@ -70,19 +70,16 @@ func (q *SendQueues) Send(ctx context.Context, channel byte, msg []byte) error {
 		q.mu.Unlock()
 		return nil
 	}
-	err = q.whyNot(i)
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
+	s := &q.queues[i]
+	if err := cmp.Or(s.err, ctx.Err()); err != nil {
 		q.mu.Unlock()
 		return err
 	}
-	l := q.queues[i].join()
+	l := s.join()
 	q.mu.Unlock()
 	err = q.wait(ctx, l, i, msg)
 	q.mu.Lock()
-	q.queues[i].waiting--
+	s.waiting--
 	q.mu.Unlock()
 	return err
 }
@@ -92,14 +89,16 @@ func (q *SendQueues) wait(ctx context.Context, l *line, i int, msg []byte) error
 	select {
 	case l.turn <- struct{}{}: // a channel serves those who wait in their order
 	case <-l.closed:
-		return q.lockedWhyNot(i)
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return q.queues[i].err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	defer func() { <-l.turn }()
 	for {
 		q.mu.Lock()
-		done, err := q.offer(i, msg, true), q.whyNot(i)
+		done, err := q.offer(i, msg, true), q.queues[i].err
 		q.mu.Unlock()
 		if done || err != nil {
 			return err
@@ -132,7 +131,8 @@ func (q *SendQueues) TrySend(channel byte, msg []byte) bool {
 // offer queues msg if there is room, and nobody waits in line except the caller. The mutex is held.
 func (q *SendQueues) offer(i int, msg []byte, first bool) bool {
 	s := &q.queues[i]
-	if q.whyNot(i) != nil || s.waiting > 0 && !first || !s.fits(msg) {
+	fits := s.cost == 0 || s.cost+len(msg)+MessageOverhead <= s.budget
+	if !fits || s.err != nil || s.waiting > 0 && !first {
 		return false
 	}
 	s.push(msg)
@@ -140,33 +140,17 @@ func (q *SendQueues) offer(i int, msg []byte, first bool) bool {
 	return true
 }
 
-// whyNot is why a channel takes no messages for good; nil if it does. The mutex is held.
-func (q *SendQueues) whyNot(i int) error {
-	if q.err != nil {
-		return q.err
-	}
-	return q.queues[i].err
-}
-
-func (q *SendQueues) lockedWhyNot(i int) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.whyNot(i)
-}
-
 // Close makes all sends fail with err, those that wait too. What is queued stays. The mutex is held.
 func (q *SendQueues) Close(err error) {
-	q.err = err
 	for i := range q.queues {
-		q.queues[i].dismiss()
+		q.queues[i].close(err)
 	}
 }
 
 // CloseChannel makes all sends of a channel fail with err, and drops what is queued. The mutex is held.
 func (q *SendQueues) CloseChannel(i int, err error) {
 	s := &q.queues[i]
-	s.err = err
-	s.dismiss()
+	s.close(err)
 	for !s.Empty() {
 		s.Skip()
 		q.dropped.Add(1)
@@ -218,13 +202,6 @@ type line struct {
 	closed chan struct{} // closed when the queue takes no more
 }
 
-// sendCost is what a message counts against the budget. Its buffer may be shared with other queues.
-func sendCost(msg []byte) int { return len(msg) + MessageOverhead }
-
-func (s *SendQueue) fits(msg []byte) bool {
-	return s.cost == 0 || s.cost+sendCost(msg) <= s.budget
-}
-
 // join takes a place in line.
 func (s *SendQueue) join() *line {
 	s.waiting++
@@ -234,14 +211,12 @@ func (s *SendQueue) join() *line {
 	return s.line
 }
 
-// dismiss ends all waits.
-func (s *SendQueue) dismiss() {
-	if s.line == nil {
+// close makes all sends fail with err, those that wait too. The first error counts.
+func (s *SendQueue) close(err error) {
+	if s.err != nil {
 		return
 	}
-	select {
-	case <-s.line.closed:
-	default:
+	if s.err = err; s.line != nil {
 		close(s.line.closed)
 	}
 }
@@ -257,7 +232,7 @@ func (s *SendQueue) push(msg []byte) {
 	}
 	s.last.msgs[s.tail] = msg
 	s.tail++
-	s.cost += sendCost(msg)
+	s.cost += len(msg) + MessageOverhead
 }
 
 // Empty reports whether no message waits.
@@ -268,10 +243,12 @@ func (s *SendQueue) First() []byte { return s.first.msgs[s.head][s.taken:] }
 
 // Take takes n bytes of the first message, and reports whether that was all of it, so that the next one is the first.
 func (s *SendQueue) Take(n int) (whole bool) {
-	if s.taken += n; s.taken < len(s.first.msgs[s.head]) {
+	msg := s.first.msgs[s.head]
+	if s.taken += n; s.taken < len(msg) {
 		return false
 	}
-	s.Skip()
+	s.pop()
+	s.Done(msg)
 	return true
 }
 
@@ -284,7 +261,7 @@ func (s *SendQueue) TakeWhole() []byte {
 
 // Done says that a message from TakeWhole is written.
 func (s *SendQueue) Done(msg []byte) {
-	s.cost -= sendCost(msg)
+	s.cost -= len(msg) + MessageOverhead
 	if s.waiting > 0 {
 		select {
 		case s.line.room <- struct{}{}:

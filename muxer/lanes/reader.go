@@ -110,10 +110,7 @@ func (r *reader) read(in io.Reader) (err, broken error) {
 		r.full = n == len(p)
 		broken = r.parse(p[:n])
 	}
-	if n > 0 {
-		r.s.established()
-	}
-	if broken == nil {
+	if broken == nil && r.inside {
 		broken = r.finish()
 	}
 	if derr := r.deliver(); derr != nil {
@@ -125,7 +122,9 @@ func (r *reader) read(in io.Reader) (err, broken error) {
 // buffer is what the next bytes are read into, whatever they are.
 func (r *reader) buffer() []byte {
 	if !r.full {
-		r.release()
+		if r.chunk != nil {
+			r.release()
+		}
 		return r.small[:]
 	}
 	if r.chunk == nil {
@@ -263,6 +262,7 @@ func (s *Session) deliver(l *lane, msgs []muxer.Message) error {
 	if s.ctx.Err() != nil {
 		return nil
 	}
+	s.established() // who sends messages has accepted the link
 	s.receivedMessages.Add(uint64(len(msgs)))
 	if err := s.handler.Deliver(s.ctx, msgs); s.ctx.Err() == nil {
 		return err

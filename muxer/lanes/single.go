@@ -163,7 +163,6 @@ func (s *Session) readSingle(i int, st *stream) {
 	switch {
 	case err == nil:
 		_ = st.Close()
-		s.established()
 		if err := s.deliver(l, []muxer.Message{{Channel: l.ID, Data: data}}); err != nil {
 			s.fail(err)
 		}

@@ -113,9 +113,13 @@ func (s *stream) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
-	s.flush()
-	if err := s.agree(); err != nil || len(p) == 0 {
-		return 0, err
+	if s.pending.Load() != nil {
+		s.flush()
+	}
+	if s.protocol.Load() == nil || len(p) == 0 {
+		if err := s.agree(); err != nil || len(p) == 0 {
+			return 0, err
+		}
 	}
 	return s.RawStream.Read(p)
 }

@@ -61,7 +61,9 @@ func (s *Session) write() {
 		}
 	}
 	s.writing = false
-	s.checkFlushed()
+	if s.err != nil {
+		s.checkFlushed()
+	}
 }
 
 // writeLane writes a piece of one lane. The mutex is held, except while the connection is busy.
