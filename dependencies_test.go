@@ -39,7 +39,7 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
-// TestExampleIsShort holds the front page to its promise: two nodes that exchange a message in 20 lines, with one import
+// TestExampleIsShort holds the front page to its promise: two nodes exchange a message in 20 lines, with one import
 // beyond the standard library.
 func TestExampleIsShort(t *testing.T) {
 	files := token.NewFileSet()
