@@ -29,12 +29,10 @@ import (
 // checkDatabase reports damage for which the database in a folder must not be opened. It tells log of damage that
 // Badger gets over, and removes files that hold nothing, so that damage of them costs nothing.
 func checkDatabase(dir string, log *slog.Logger) error {
-	for _, pattern := range []string{"*.vlog", "DISCARD", bdb.KeyRegistryFileName} {
-		names, _ := fs.Glob(os.DirFS(dir), pattern)
-		for _, name := range names {
-			if err := os.Remove(filepath.Join(dir, name)); err != nil {
-				return err
-			}
+	empty, _ := fs.Glob(os.DirFS(dir), "*.vlog")
+	for _, name := range append(empty, "DISCARD", "LOCK", bdb.KeyRegistryFileName) {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 	}
 	logs, _ := fs.Glob(os.DirFS(dir), "*.mem")
@@ -54,8 +52,8 @@ func checkDatabase(dir string, log *slog.Logger) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		if at > 0 {
-			log.Error("A log of the peer store's database is damaged: the latest changes of peers are lost", "path",
-				name, "byte", at)
+			log.Error("A log of the peer store's database is damaged: the latest changes of peers are lost",
+				"path", name, "byte", at)
 		}
 	}
 	manifest, err := os.Open(filepath.Join(dir, bdb.ManifestFilename))

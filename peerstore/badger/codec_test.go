@@ -36,7 +36,8 @@ func someRecord(t testing.TB, random *rand.Rand) peerstore.Record {
 	r := peerstore.Record{
 		ID: id, FirstSeen: some(), Scored: some(), LastConnected: some(), LastDisconnected: some(), NotBefore: some(),
 		Quarantined: some(), QuarantineReason: text(), Score: int16(random.IntN(201) - 100),
-		Height: random.Uint64() >> random.IntN(64), Failures: random.Uint32() >> random.IntN(32), InTried: random.IntN(2) == 0,
+		Height: random.Uint64() >> random.IntN(64), Failures: random.Uint32() >> random.IntN(32),
+		InTried: random.IntN(2) == 0,
 	}
 	for _, i := range random.Perm(len(wheres))[:random.IntN(len(wheres)+1)] {
 		wire := "/mconn/"
@@ -52,7 +53,8 @@ func someRecord(t testing.TB, random *rand.Rand) peerstore.Record {
 			Source: peerstore.Source{
 				Kind: []string{"pex", "config", "x"}[random.IntN(3)],
 				From: []transport.NodeID{"", ids[0], ids[2]}[random.IntN(3)],
-				IP:   []netip.Addr{{}, netip.MustParseAddr("1.2.3.4"), netip.MustParseAddr("2001:db8::5")}[random.IntN(3)],
+				IP: []netip.Addr{{}, netip.MustParseAddr("1.2.3.4"),
+					netip.MustParseAddr("2001:db8::5")}[random.IntN(3)],
 			},
 			FirstHeard: some(), LastHeard: some(), LastDialed: some(), LastSuccess: some(), NotBefore: some(),
 			Failures: random.Uint32() >> random.IntN(32), LastError: text(),
@@ -63,7 +65,8 @@ func someRecord(t testing.TB, random *rand.Rand) peerstore.Record {
 
 // normal is a record as it comes back: times only reach so far.
 func normal(r peerstore.Record) peerstore.Record {
-	for _, at := range []*time.Time{&r.FirstSeen, &r.Scored, &r.LastConnected, &r.LastDisconnected, &r.NotBefore, &r.Quarantined} {
+	for _, at := range []*time.Time{&r.FirstSeen, &r.Scored, &r.LastConnected, &r.LastDisconnected, &r.NotBefore,
+		&r.Quarantined} {
 		*at = unstamp(stamp(*at))
 	}
 	for i := range r.Addresses {
@@ -91,18 +94,21 @@ func TestCodec(t *testing.T) {
 	}
 	r := peerstore.Record{ID: storetest.ID(1), Trusted: true, Busy: true}
 	for n := range 20_000 { // more than a value can hold
-		r.Addresses = append(r.Addresses, peerstore.AddressRecord{Address: storetest.Address(1, 1+n), LastError: strings.Repeat("x", 128)})
+		r.Addresses = append(r.Addresses,
+			peerstore.AddressRecord{Address: storetest.Address(1, 1+n), LastError: strings.Repeat("x", 128)})
 	}
 	value, err := encodePeer(&r)
 	if err != nil || len(value) > maxValue {
 		t.Fatal(err, len(value))
 	}
-	if got, _, err := decodePeer(peerKeyOf(r.ID)[1:], value); err != nil || len(got.Addresses) != 5000 || got.Trusted || got.Busy {
+	if got, _, err := decodePeer(peerKeyOf(r.ID)[1:], value); err != nil || len(got.Addresses) != 5000 || got.Trusted ||
+		got.Busy {
 		t.Fatalf("%v, %d addresses", err, len(got.Addresses))
 	}
 }
 
-// FuzzPeer wants values that cannot be read refused, and what can be read to come out the same after it is written again.
+// FuzzPeer wants values that cannot be read refused, and what can be read to come out the same after it is written
+// again.
 func FuzzPeer(f *testing.F) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 20 {

@@ -40,8 +40,8 @@ import (
 // lines "CRC NUMBER put KEY VALUE" and "CRC NUMBER del KEY", with keys and values as in the database, in base64.
 //
 // The conversion writes the new database and then the keep log. With the keep log the new store stands, and the old
-// files are moved to a folder of their own. A kill before that makes the next start convert again, one after it makes the
-// next start move the rest.
+// files are moved to a folder of their own. A kill before that makes the next start convert again, one after it makes
+// the next start move the rest.
 const (
 	oldPageKey   = 'a'
 	oldBanKey    = 'b'
@@ -56,7 +56,7 @@ const (
 )
 
 // oldFiles are the files of an earlier store.
-var oldFiles = []string{bdb.ManifestFilename, oldCopyName, "*.sst", "*.mem", "*.vlog", "HEAD", "DISCARD", "KEYREGISTRY", "LOCK"}
+var oldFiles = []string{"MANIFEST", oldCopyName, "*.sst", "*.mem", "*.vlog", "HEAD", "DISCARD", "KEYREGISTRY", "LOCK"}
 
 // fenceName is a file that looks like the log of an old database and says that the schema is a later one: programs that
 // know only the old schemas refuse such a store, instead of beginning another in its folder, without any ban.
@@ -84,8 +84,10 @@ func (s *Store) convert() error {
 	for _, pattern := range oldFiles {
 		names, _ := fs.Glob(os.DirFS(s.path), pattern)
 		for _, name := range names {
-			if data, _ := os.ReadFile(s.file(name)); pattern == "*.mem" && bytes.Equal(data, fence()) {
-				continue
+			if name == fenceName {
+				if data, _ := os.ReadFile(s.file(name)); bytes.Equal(data, fence()) {
+					continue
+				}
 			}
 			err := os.MkdirAll(aside, 0o700)
 			if err == nil {
@@ -136,9 +138,9 @@ func (s *Store) convertOld() error {
 	if damage != nil || old.unreadable > 0 {
 		level, text = slog.LevelError, text+"; what was damaged is lost"
 	}
-	s.opts.Logger.Log(context.Background(), level, text, "path", s.path, "old_files", s.file(oldFolder), "from", old.schema, "to", schemaVersion,
-		"peers", old.peers, "bans", len(old.bans), "values", len(old.values), "flagged_peers", len(old.flags),
-		"unreadable", old.unreadable, "damage", fmt.Sprint(damage))
+	s.opts.Logger.Log(context.Background(), level, text, "path", s.path, "old_files", s.file(oldFolder),
+		"from", old.schema, "to", schemaVersion, "peers", old.peers, "bans", len(old.bans), "values", len(old.values),
+		"flagged_peers", len(old.flags), "unreadable", old.unreadable, "damage", fmt.Sprint(damage))
 	return keep.close()
 }
 

@@ -45,7 +45,8 @@ func damagedStore(t *testing.T) (dir string) {
 			s.Add(storetest.Address(n, 1), storetest.Told(n), now)
 		}
 		for n := part * damageBans / damageParts; n < (part+1)*damageBans/damageParts; n++ {
-			if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(100_000 + n)}, Reason: "r"}); err != nil {
+			if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(100_000 + n)},
+				Reason: "r"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -191,8 +192,8 @@ func damage(t *testing.T, dir string, random *rand.Rand) (name, how string) {
 	return name, how
 }
 
-// survives opens a copy of damagedStore of which one file was damaged, checks what it has and what it says, and opens it
-// again.
+// survives opens a copy of damagedStore of which one file was damaged, checks what it has and what it says, and opens
+// it again.
 func survives(path, name, how string) (lost bool, err error) {
 	log, logger := newLog()
 	s, err := Open(path, Options{Logger: logger})
@@ -320,7 +321,8 @@ func harms(used int) []harm {
 		{"a link to itself", replaced(func(path string) error { return os.Symlink(path, path) }), true},
 	}
 	for _, n := range []int{
-		0, 1, 4, 7, 8, 12, 16, 19, 20, 21, 27, 28, used / 4, used / 2, 3 * used / 4, used - 1000, used - 100, used - 8, used - 4,
+		0, 1, 4, 7, 8, 12, 16, 19, 20, 21, 27, 28, used / 4, used / 2, 3 * used / 4, used - 1000, used - 100, used - 8,
+		used - 4,
 		used - 1, used,
 	} {
 		if 0 <= n && n <= used {
@@ -335,10 +337,11 @@ func harms(used int) []harm {
 	}
 	for _, at := range places {
 		if 0 <= at && at < used {
-			all = append(all, changed(fmt.Sprintf("bit %d flipped at %d of %d", at%8, at, used), func(path string, data []byte) error {
-				data[at] ^= 1 << (at % 8)
-				return write(path, data)
-			}))
+			all = append(all, changed(fmt.Sprintf("bit %d flipped at %d of %d", at%8, at, used),
+				func(path string, data []byte) error {
+					data[at] ^= 1 << (at % 8)
+					return write(path, data)
+				}))
 		}
 	}
 	return all

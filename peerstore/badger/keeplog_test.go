@@ -33,7 +33,8 @@ func someLines(t testing.TB) []line {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	return []line{
 		{op: opKeep, schema: 4, count: 7},
-		{op: opBan, ban: peerstore.Ban{Target: parseTarget(t, "2001:db8::/32"), Since: now, Reason: "of \"these\"\n\x00\xff"}},
+		{op: opBan, ban: peerstore.Ban{Target: parseTarget(t, "2001:db8::/32"), Since: now,
+			Reason: "of \"these\"\n\x00\xff"}},
 		{op: opBan, ban: peerstore.Ban{Target: ip, Until: now.Add(time.Hour)}},
 		{op: opUnban, ban: peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(5)}}},
 		{op: opFlags, id: named, flags: 7},
@@ -60,7 +61,8 @@ func TestLine(t *testing.T) {
 			}
 		}
 	}
-	late := line{op: opBan, ban: peerstore.Ban{Target: parseTarget(t, "192.0.2.1"), Until: time.Date(30_000, 1, 1, 0, 0, 0, 0, time.UTC)}}
+	late := line{op: opBan, ban: peerstore.Ban{Target: parseTarget(t, "192.0.2.1"),
+		Until: time.Date(30_000, 1, 1, 0, 0, 0, 0, time.UTC)}}
 	late.ban.Reason = strings.Repeat("x", 1000)
 	l, err := parseLine(strings.TrimSuffix(string(appendLine(nil, &late)), "\n"))
 	if err != nil || l.ban.Until.Year() != 2262 || len(l.ban.Reason) != 256 {
@@ -147,13 +149,15 @@ func TestKeepLogFile(t *testing.T) {
 		if err != nil || len(g.lines) != c.good || g.bad != c.bad || g.torn != c.torn {
 			t.Errorf("%s: %v %+v, want %d good lines and %d bad", name, err, g, c.good, c.bad)
 		}
-		if damage := fmt.Sprint(g.damage); g.damage == nil != (c.damage == "") || !strings.Contains(damage, c.damage) && c.damage != "" {
+		if damage := fmt.Sprint(g.damage); g.damage == nil != (c.damage == "") || !strings.Contains(damage, c.damage) &&
+			c.damage != "" {
 			t.Errorf("%s: %s, want %s", name, damage, c.damage)
 		}
 	}
 }
 
-// TestKeepLogIsWrittenAnew wants the file to stay small however often things change, and to hold what there is at the end.
+// TestKeepLogIsWrittenAnew wants the file to stay small however often things change, and to hold what there is at the
+// end.
 func TestKeepLogIsWrittenAnew(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "peers")
 	s := open(t, path, Options{})
@@ -183,7 +187,8 @@ func TestKeepLogIsWrittenAnew(t *testing.T) {
 	s.abandon()
 	log, logger := newLog()
 	s = open(t, path, Options{Logger: logger})
-	if r, _ := s.Get(storetest.ID(1)); r.Trusted || len(s.Bans(time.Now())) != 10 || s.Meta("anchors")[0] != 199 || log.text() != "" {
+	if r, _ := s.Get(storetest.ID(1)); r.Trusted || len(s.Bans(time.Now())) != 10 || s.Meta("anchors")[0] != 199 ||
+		log.text() != "" {
 		t.Errorf("%+v, %d bans, %x\n%s", r, len(s.Bans(time.Now())), s.Meta("anchors")[:1], log.text())
 	}
 }
@@ -211,11 +216,16 @@ func TestPreviousGeneration(t *testing.T) {
 		bans int
 		said bool
 	}{
-		"the current one is missing":  {func(dir string) error { return os.Remove(filepath.Join(dir, keepName)) }, 1, true},
-		"its beginning is damaged":    {func(dir string) error { return flip(filepath.Join(dir, keepName), 5) }, 2, true},
-		"the ban in its beginning is": {func(dir string) error { return flip(filepath.Join(dir, keepName), 90) }, 2, true},
-		"the previous one is missing": {func(dir string) error { return os.Remove(filepath.Join(dir, keepOld)) }, 2, false},
-		"the previous one is damaged": {func(dir string) error { return flip(filepath.Join(dir, keepOld), 5) }, 2, false},
+		"the current one is missing": {func(dir string) error { return os.Remove(filepath.Join(dir, keepName)) }, 1,
+			true},
+		"its beginning is damaged": {func(dir string) error { return flip(filepath.Join(dir, keepName), 5) }, 2,
+			true},
+		"the ban in its beginning is": {func(dir string) error { return flip(filepath.Join(dir, keepName), 90) }, 2,
+			true},
+		"the previous one is missing": {func(dir string) error { return os.Remove(filepath.Join(dir, keepOld)) }, 2,
+			false},
+		"the previous one is damaged": {func(dir string) error { return flip(filepath.Join(dir, keepOld), 5) }, 2,
+			false},
 	} {
 		dir := filepath.Join(t.TempDir(), "peers")
 		copyStore(t, path, dir)
@@ -224,7 +234,8 @@ func TestPreviousGeneration(t *testing.T) {
 		}
 		log, logger := newLog()
 		s := open(t, dir, Options{Logger: logger})
-		if bans := s.Bans(time.Now()); len(bans) != c.bans || strings.Contains(log.text(), "keep log is damaged") != c.said {
+		if bans := s.Bans(time.Now()); len(bans) != c.bans ||
+			strings.Contains(log.text(), "keep log is damaged") != c.said {
 			t.Errorf("%s: %+v\n%s", name, bans, log.text())
 		}
 		if err := s.Close(); err != nil {
@@ -288,7 +299,8 @@ func TestBansReplayed(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for after, want := range map[time.Duration]string{0: "345", 2 * time.Hour: "345", 6*time.Hour + 1: "45", 9 * time.Hour: ""} {
+	for after, want := range map[time.Duration]string{0: "345", 2 * time.Hour: "345", 6*time.Hour + 1: "45",
+		9 * time.Hour: ""} {
 		opts.now = func() time.Time { return now.Add(after) }
 		s := open(t, path, opts)
 		got := ""

@@ -24,7 +24,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// crashEnv makes the test binary the child of TestKill: its value is the store's path, the seed, and where each worker's numbers begin.
+// crashEnv makes the test binary the child of TestKill: its value is the store's path, the seed, and where each
+// worker's numbers begin.
 const crashEnv = "SWITCHYARD_CRASH_CHILD"
 
 func rounds(t *testing.T, usual int) int { return longtest.Count(t, longtest.Rounds, usual) }
@@ -39,7 +40,8 @@ func seeded(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// Each worker of the child has nodes of its own: number n of worker w is node crashWorkers*n+w. The nodes that it bans are others: a banned one is not learned.
+// Each worker of the child has nodes of its own: number n of worker w is node crashWorkers*n+w. The nodes that it bans
+// are others: a banned one is not learned.
 const (
 	crashWorkers = 4
 	crashBans    = 1 << 24
@@ -51,7 +53,8 @@ func crashOptions() Options {
 	return Options{Interval: 2 * time.Millisecond, Limits: peerstore.Limits{MaxPeers: 1 << 20, MaxBans: 1 << 20}}
 }
 
-// crasher is one of those that work on the store until the process is killed. It says on the output what the store has acknowledged:
+// crasher is one of those that work on the store until the process is killed. It says on the output what the store has
+// acknowledged:
 //
 //	flushed W N H  the peers up to N are there, and node 0 has at least the height H
 //	banned W N     and the like: trusted, removed, lifted
@@ -69,7 +72,8 @@ type crasher struct {
 func (c *crasher) say(what string, rest ...any) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
-	_, _ = os.Stdout.WriteString(strings.TrimSuffix(fmt.Sprintln(append([]any{what, c.w}, rest...)...), "\n") + "\n") // in one piece
+	// in one piece
+	_, _ = os.Stdout.WriteString(strings.TrimSuffix(fmt.Sprintln(append([]any{what, c.w}, rest...)...), "\n") + "\n")
 }
 
 func (c *crasher) id(n int) transport.NodeID { return storetest.ID(crashNode(c.w, n)) }
@@ -93,7 +97,8 @@ func (c *crasher) step() {
 		}
 		c.removals = nil
 	case k == 1:
-		if err := c.s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(crashBans + node)}, Reason: strconv.Itoa(node)}); err != nil {
+		if err := c.s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(crashBans + node)},
+			Reason: strconv.Itoa(node)}); err != nil {
 			c.say("error", err)
 		}
 		c.mine = append(c.mine, c.n-1)
@@ -146,7 +151,8 @@ func crashChild(plan string) {
 	var lock sync.Mutex
 	for w := range crashWorkers {
 		value, _ := strconv.Atoi(string(s.Meta(fmt.Sprint("worker ", w))))
-		c := &crasher{s: s, w: w, value: value, n: n[w], height: uint64(n[w]), r: rand.New(rand.NewPCG(seed, uint64(w))), lock: &lock}
+		c := &crasher{s: s, w: w, value: value, n: n[w], height: uint64(n[w]),
+			r: rand.New(rand.NewPCG(seed, uint64(w))), lock: &lock}
 		all.Go(func() {
 			for {
 				c.step()
@@ -283,7 +289,8 @@ func (l *ledger) checkKept(s *Store) error {
 func (l *ledger) run(t *testing.T, path string, seed uint64, lines int, patience time.Duration) {
 	t.Helper()
 	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %d %d %d %d", crashEnv, path, seed, l.next[0], l.next[1], l.next[2], l.next[3]))
+	child.Env = append(os.Environ(),
+		fmt.Sprintf("%s=%s %d %d %d %d %d", crashEnv, path, seed, l.next[0], l.next[1], l.next[2], l.next[3]))
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()
 	if err != nil {
@@ -317,9 +324,9 @@ func (l *ledger) run(t *testing.T, path string, seed uint64, lines int, patience
 	_ = child.Wait()
 }
 
-// TestKill kills a process that works on the store with several goroutines, again and again, at random moments. What was
-// acknowledged is there, and nothing is reported as lost. If a file of what a kill left is damaged as well, but for the
-// keep log, all bans and flags are there all the same, and no ban is back that was lifted.
+// TestKill kills a process that works on the store with several goroutines, again and again, at random moments. What
+// was acknowledged is there, and nothing is reported as lost. If a file of what a kill left is damaged as well, but for
+// the keep log, all bans and flags are there all the same, and no ban is back that was lifted.
 func TestKill(t *testing.T) {
 	random := seeded(t)
 	var path string
@@ -328,7 +335,8 @@ func TestKill(t *testing.T) {
 	for round := range rounds(t, 14) {
 		if round%50 == 0 { // a store that has grown takes longer to look at
 			path = filepath.Join(t.TempDir(), "peers")
-			l = &ledger{banned: map[int]bool{}, lifting: map[int]bool{}, trusted: map[int]bool{}, removed: map[int]bool{}, values: map[int]int{}}
+			l = &ledger{banned: map[int]bool{}, lifting: map[int]bool{}, trusted: map[int]bool{},
+				removed: map[int]bool{}, values: map[int]int{}}
 		}
 		lines := 0
 		if round%4 > 0 {

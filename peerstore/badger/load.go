@@ -57,16 +57,18 @@ func (s *Store) readKeepLog() (current, previous *generation, err error) {
 	}
 	if current.damage == nil {
 		if current.torn {
-			s.opts.Logger.Info("The peer store's keep log ends within a line, which does not count", "path", s.file(keepName))
+			s.opts.Logger.Info("The peer store's keep log ends within a line, which does not count",
+				"path", s.file(keepName))
 		}
 		return current, &generation{}, nil
 	}
 	if previous, err = readGeneration(s.file(keepOld)); err != nil {
 		return nil, nil, err
 	}
-	if _, err := os.Lstat(s.file(databaseName)); !errors.Is(err, fs.ErrNotExist) { // else the store is new
-		s.opts.Logger.Error("The peer store's keep log is damaged. Its good lines count, and those of its previous generation; "+
-			"bans, flags and values are lost that only damaged lines held", "path", s.file(keepName),
+	_, err = os.Lstat(s.file(databaseName))
+	if isNew := errors.Is(current.damage, fs.ErrNotExist) && errors.Is(err, fs.ErrNotExist); !isNew {
+		s.opts.Logger.Error("The peer store's keep log is damaged: bans, flags and values that only damaged lines "+
+			"held are lost. Its good lines count, and those of its previous generation", "path", s.file(keepName),
 			"damage", current.damage, "damaged_lines", current.bad, "good_lines", len(current.lines),
 			"previous_lines", len(previous.lines), "previous_damage", fmt.Sprint(previous.damage))
 	}
@@ -99,7 +101,10 @@ func (s *Store) keepSnapshot() ([]byte, int) {
 	return snapshot(s.keep.values, s.keep.flags, s.Bans(s.opts.now()))
 }
 
-func snapshot(values map[string][]byte, flags map[transport.NodeID]flags, bans []peerstore.Ban) (lines []byte, count int) {
+// snapshot makes the lines of a beginning, and counts them.
+func snapshot(
+	values map[string][]byte, flags map[transport.NodeID]flags, bans []peerstore.Ban,
+) (lines []byte, count int) {
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		lines = appendLine(lines, &line{op: opValue, key: key, value: values[key]})
 	}

@@ -72,8 +72,8 @@ func checkFree(path string, need uint64) error {
 // isEnvironmental reports whether an error says what the machine does not let us do now, which is no damage.
 func isEnvironmental(err error) bool {
 	var errno syscall.Errno
-	return errors.Is(err, ErrNewer) || errors.Is(err, fs.ErrPermission) || errors.As(err, &errno) &&
-		slices.Contains(refusals, errno)
+	return errors.Is(err, ErrNewer) || errors.Is(err, fs.ErrPermission) ||
+		errors.As(err, &errno) && slices.Contains(refusals, errno)
 }
 
 var refusals = []syscall.Errno{

@@ -182,7 +182,8 @@ func (s *Store) SetMeta(key string, value []byte) {
 func (s *Store) cannotKeep(err error) {
 	if err != nil && !errors.Is(err, peerstore.ErrClosed) {
 		s.syncLater()
-		s.opts.Logger.Error("The peer store cannot write to its keep log; it will try again", "path", s.path, "err", err)
+		s.opts.Logger.Error("The peer store cannot write to its keep log; it will try again",
+			"path", s.path, "err", err)
 	}
 }
 

@@ -93,7 +93,8 @@ func TestInUse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "peers")
 	open(t, path, Options{})
 	_, err := Open(path, Options{})
-	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "in use by another process") || !strings.Contains(err.Error(), path) {
+	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "in use by another process") ||
+		!strings.Contains(err.Error(), path) {
 		t.Fatal(err)
 	}
 }
@@ -281,7 +282,8 @@ func TestWriteBehind(t *testing.T) {
 	if err := s.Flush(t.Context()); !errors.Is(err, peerstore.ErrClosed) {
 		t.Fatal(err)
 	}
-	if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(1)}}); !errors.Is(err, peerstore.ErrClosed) {
+	if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(1)}}); !errors.Is(err,
+		peerstore.ErrClosed) {
 		t.Fatal(err)
 	}
 	if n := s.Stats().Known; n != 20_001 { // memory goes on
