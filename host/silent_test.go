@@ -34,14 +34,17 @@ func tcpHost(t *testing.T, listen bool) *host.Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wire, err := comet.New(comet.Config[*secretconn.Conn]{
+	wire, err := comet.New(comet.Config{
 		Identity: key,
 		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte,
-			check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
-			return secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
-		},
-		Mux: func(c *secretconn.Conn, side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
-			return mconn.New(c, side, channels, mconn.Config{})
+			check func(handshake.PublicKey) error) (comet.Secured, error) {
+			c, err := secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
+			if err != nil {
+				return comet.Secured{}, err
+			}
+			return comet.Secured{Reader: c, RemoteKey: c.RemotePublicKey(), Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+				return mconn.New(c, side, channels, mconn.Config{})
+			}}, nil
 		},
 	})
 	if err != nil {

@@ -275,7 +275,7 @@ func TestBadNodeInfos(t *testing.T) {
 		{"a length without end", func(*testing.T) []byte { return []byte(strings.Repeat("\xff", 100)) }, muxer.CodeInvalidInfo, "at most 10240"},
 		{"empty", raw(0), muxer.CodeInvalidInfo, "listen address"},
 		{"junk", raw(4, 0xde, 0xad, 0xbe, 0xef), muxer.CodeInvalidInfo, "cannot be decoded"},
-		{"wrong wire type", raw(2, 2<<3, 1), muxer.CodeInvalidInfo, "wrong wire type"},
+		{"wrong wire type", raw(2, 2<<3, 1), muxer.CodeInvalidInfo, "listen address"},
 		{"17 channels", change(func(n *cometpb.NodeInfo) { n.Channels = []byte("0123456789abcdefg") }), muxer.CodeInvalidInfo, "17 of them"},
 		{"duplicate channel", change(func(n *cometpb.NodeInfo) { n.Channels = []byte{0, 1, 0} }), muxer.CodeInvalidInfo, "twice"},
 		{"moniker with newline", change(func(n *cometpb.NodeInfo) { n.Moniker = "a\nb" }), muxer.CodeInvalidInfo, `moniker "a\nb"`},
@@ -384,7 +384,7 @@ func TestSignerFails(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			d, l := newNode(t, 1), newNode(t, 2)
 			var err error
-			if d.wire, err = New(Config[*secretconn.Conn]{Identity: brokenSigner{d.key, wait}, Secure: secure, Mux: mux}); err != nil {
+			if d.wire, err = New(Config{Identity: brokenSigner{d.key, wait}, Secure: secure}); err != nil {
 				t.Fatal(err)
 			}
 			dr, lr := upgrade(t, d, l, l.address(t))
@@ -405,7 +405,7 @@ func TestNeedsBytes(t *testing.T) {
 	if newNode(t, 1).wire.Recognizes(nil) {
 		t.Error("the wire takes secured connections")
 	}
-	if _, err := New(Config[*secretconn.Conn]{}); err == nil {
+	if _, err := New(Config{}); err == nil {
 		t.Error("an empty Config")
 	}
 }

@@ -2,10 +2,10 @@
 // infos, and then MConnection's packets. Its addresses are /ip4/1.2.3.4/tcp/26656/mconn/<40 hex>, or CometBFT's own id@host:port.
 //
 // Our node info travels in the same flight as the proof of our key, one round trip earlier than CometBFT sends its own; CometBFT finds it in its
-// buffer. Neither end tells the other whether it accepts the link (there is no room for that), so a link is never Acked: a refusal shows as a
+// buffer. Neither end tells the other whether it accepts the link (the protocol has no message for that): a refusal shows as a
 // connection that ends at once.
 //
-// The package does not know its security and muxer; it is given both (see Config), so that tests can put others in their place.
+// The package does not know its security and muxer; it is given both (see Config), so that tests can replace them.
 //
 // Facts: p2p/transport.go and p2p/node_info.go of CometBFT v0.40.0.
 package comet
@@ -25,55 +25,55 @@ import (
 // firstByte is how every dialer begins: the length of its ephemeral key message.
 const firstByte = 0x22
 
-// SecureConn is what the wire itself needs of a secured connection: to read the remote's node info from it. Read must leave bytes that it was not
-// asked for to the muxer.
-type SecureConn interface {
-	io.Reader
-	RemotePublicKey() handshake.PublicKey
+// Secured is a connection that is secured, and not muxed yet.
+type Secured struct {
+	io.Reader // reads the remote's node info; it must leave what it was not asked for to the session
+	RemoteKey handshake.PublicKey
+	// Mux makes the session, which owns the connection from then on, and carries the given channels.
+	Mux func(muxer.Side, []muxer.Channel) (muxer.Session, error)
 }
 
-// Config is what the wire is built from. C is the type of the secured connection that Secure makes and Mux takes, such as *secretconn.Conn. Identity,
-// Secure and Mux are required.
-type Config[C SecureConn] struct {
+// Config is what the wire is built from. Identity and Secure are required.
+type Config struct {
 	Identity handshake.Identity
-	// Secure secures a connection. It sends early right behind the proof of our key, and calls check once the remote's key is proven; its error ends
-	// the handshake and comes back wrapped or as it is. The Upgrader sets the deadline of conn, and closes it when ctx ends.
-	Secure func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte, check func(handshake.PublicKey) error) (C, error)
-	// Mux makes the session, which owns the connection from then on, and carries the given channels.
-	Mux func(C, muxer.Side, []muxer.Channel) (muxer.Session, error)
-	// Resolver finds the IP of a host name that we advertise as our own: a CometBFT node refuses one that it cannot resolve
-	// itself. nil means the system's.
+	// Secure secures a connection. It sends early right after the proof of our key, and calls check once the remote's key
+	// is proven; check's error ends the handshake and comes back wrapped or as it is. The Upgrader sets the deadline of
+	// conn, and closes it when ctx ends.
+	Secure func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte,
+		check func(handshake.PublicKey) error) (Secured, error)
+	// Resolver finds the IP of a host name that we advertise as our own: a CometBFT node refuses one that it cannot
+	// resolve itself. nil means the system's.
 	Resolver transport.Resolver
 }
 
 // Wire is the comet wire, a handshake.Wire.
-type Wire[C SecureConn] struct {
-	cfg   Config[C]
+type Wire struct {
+	cfg   Config
 	names names
 }
 
 // New checks cfg.
-func New[C SecureConn](cfg Config[C]) (*Wire[C], error) {
-	if cfg.Identity == nil || cfg.Secure == nil || cfg.Mux == nil {
-		return nil, errors.New("comet: Identity, Secure and Mux are required")
+func New(cfg Config) (*Wire, error) {
+	if cfg.Identity == nil || cfg.Secure == nil {
+		return nil, errors.New("comet: Identity and Secure are required")
 	}
 	cfg.Identity = ownIdentity{cfg.Identity}
-	return &Wire[C]{cfg: cfg, names: names{resolver: cfg.Resolver}}, nil
+	return &Wire{cfg: cfg, names: names{resolver: cfg.Resolver}}, nil
 }
 
 // Name implements handshake.Wire.
-func (*Wire[C]) Name() string { return transport.WireComet }
+func (*Wire) Name() string { return transport.WireComet }
 
 // Recognizes implements handshake.Wire. The wire takes connections of bytes only.
-func (*Wire[C]) Recognizes(prefix []byte) bool { return len(prefix) > 0 && prefix[0] == firstByte }
+func (*Wire) Recognizes(prefix []byte) bool { return len(prefix) > 0 && prefix[0] == firstByte }
 
 // CanDial implements handshake.Wire: the address names a comet node, or leaves the wire open.
-func (*Wire[C]) CanDial(addr transport.Address) bool {
+func (*Wire) CanDial(addr transport.Address) bool {
 	return addr.Wire() == transport.WireComet || addr.Wire() == ""
 }
 
 // Upgrade implements handshake.Wire.
-func (w *Wire[C]) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Link, error) {
+func (w *Wire) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Link, error) {
 	early, err := w.ownInfo(ctx, a)
 	if err != nil {
 		return nil, handshake.Fail(handshake.StageInfo, muxer.CodeInvalidInfo, fmt.Errorf("our own %w", err))
@@ -85,7 +85,7 @@ func (w *Wire[C]) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake
 	a.Done(handshake.StageSecurity)
 	a.Done(handshake.StageMuxer) // there is nothing to agree on: it is always MConnection
 
-	key := secured.RemotePublicKey()
+	key := secured.RemoteKey
 	info, err := readInfo(secured)
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (w *Wire[C]) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake
 	if err := a.CheckInfo(key, info); err != nil {
 		return nil, err
 	}
-	session, err := w.cfg.Mux(secured, a.Side, common(a.Channels, info.Channels))
+	session, err := secured.Mux(a.Side, common(a.Channels, info.Channels))
 	if err != nil {
 		return nil, handshake.Fail(handshake.StageMuxer, muxer.CodeIncompatible, err)
 	}

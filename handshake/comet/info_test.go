@@ -26,7 +26,7 @@ func asProto(n *handshake.NodeInfo, listen string) *cometpb.NodeInfo {
 	}
 }
 
-// The hand-written encoder writes what the generated one does, and the decoder reads it back.
+// A node info comes back as it was, and nothing more is read.
 func TestInfoCodec(t *testing.T) {
 	for _, n := range []handshake.NodeInfo{
 		{},
@@ -78,12 +78,8 @@ func FuzzDecodeInfo(f *testing.F) {
 			}
 			return
 		}
-		// The generated decoder is stricter about UTF-8 only.
-		if pe := proto.Unmarshal(data, &m); pe != nil {
-			if !strings.Contains(pe.Error(), "UTF-8") {
-				t.Fatalf("we accept what protobuf refuses: %v", pe)
-			}
-			return
+		if err := proto.Unmarshal(data, &m); err != nil {
+			t.Fatalf("we accept what protobuf refuses: %v", err)
 		}
 		if n.Moniker != m.Moniker || n.Network != m.Network || string(n.ID) != m.NodeId || n.Version != m.Version || !bytes.Equal(n.Channels, m.Channels) ||
 			n.BlockVersion != m.ProtocolVersion.GetBlock() || n.P2PVersion != m.ProtocolVersion.GetP2P() || n.AppVersion != m.ProtocolVersion.GetApp() ||

@@ -54,7 +54,7 @@ func checkListen(s string) (string, error) {
 }
 
 // ownInfo is our node info as it goes to the remote of this attempt.
-func (w *Wire[C]) ownInfo(ctx context.Context, a *handshake.Attempt) ([]byte, error) {
+func (w *Wire) ownInfo(ctx context.Context, a *handshake.Attempt) ([]byte, error) {
 	if err := a.Local.Validate(); err != nil {
 		var r *handshake.Refusal
 		if errors.As(err, &r) {
@@ -67,7 +67,7 @@ func (w *Wire[C]) ownInfo(ctx context.Context, a *handshake.Attempt) ([]byte, er
 
 // ownListen is the first of our addresses that a comet node can use, as host:port: an unspecified IP is replaced by the one at which this remote
 // reaches us, a name by its IP.
-func (w *Wire[C]) ownListen(ctx context.Context, a *handshake.Attempt) string {
+func (w *Wire) ownListen(ctx context.Context, a *handshake.Attempt) string {
 	for _, text := range a.Local.Listen {
 		addr, err := transport.ParseAddress(text)
 		if err != nil || addr.Network() != "tcp" {

@@ -1,96 +1,32 @@
 package comet
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
-	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/internal/cometpb"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// The fields of a node info on the wire: internal/cometpb/comet.proto (NodeInfo, ProtocolVersion, NodeInfoOther).
-const (
-	fieldProtocol = 1
-	fieldID       = 2
-	fieldListen   = 3
-	fieldNetwork  = 4
-	fieldVersion  = 5
-	fieldChannels = 6
-	fieldMoniker  = 7
-	fieldOther    = 8
-
-	fieldP2P   = 1
-	fieldBlock = 2
-	fieldApp   = 3
-
-	fieldTxIndex    = 1
-	fieldRPCAddress = 2
-)
-
 // encodeInfo is a node info as it goes over the wire, with its length in front. listen is where we can be reached.
 func encodeInfo(n *handshake.NodeInfo, listen string) ([]byte, error) {
-	size := 96 + len(n.ID) + len(listen) + len(n.Network) + len(n.Version) + len(n.Channels) + len(n.Moniker) + len(n.RPCAddress)
-	// The length goes in front of the body, which is encoded first: room for two bytes is left, as for any length in the limit.
-	const room = 2
-	b := make([]byte, room, room+size)
-
-	var sub [3 * (1 + 10)]byte
-	versions := appendUint(sub[:0], fieldP2P, n.P2PVersion)
-	versions = appendUint(versions, fieldBlock, n.BlockVersion)
-	versions = appendUint(versions, fieldApp, n.AppVersion)
-	b = protowire.AppendTag(b, fieldProtocol, protowire.BytesType)
-	b = protowire.AppendBytes(b, versions)
-	b = appendString(b, fieldID, string(n.ID))
-	b = appendString(b, fieldListen, listen)
-	b = appendString(b, fieldNetwork, n.Network)
-	b = appendString(b, fieldVersion, n.Version)
-	if len(n.Channels) > 0 {
-		b = protowire.AppendTag(b, fieldChannels, protowire.BytesType)
-		b = protowire.AppendBytes(b, n.Channels)
+	m := &cometpb.NodeInfo{
+		ProtocolVersion: &cometpb.ProtocolVersion{P2P: n.P2PVersion, Block: n.BlockVersion, App: n.AppVersion},
+		NodeId:          string(n.ID), ListenAddr: listen, Network: n.Network, Version: n.Version, Channels: n.Channels,
+		Moniker: n.Moniker, Other: &cometpb.NodeInfoOther{TxIndex: n.TxIndex, RpcAddress: n.RPCAddress},
 	}
-	b = appendString(b, fieldMoniker, n.Moniker)
-	other := sizeString(fieldTxIndex, n.TxIndex) + sizeString(fieldRPCAddress, n.RPCAddress)
-	b = protowire.AppendTag(b, fieldOther, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(other))
-	b = appendString(b, fieldTxIndex, n.TxIndex)
-	b = appendString(b, fieldRPCAddress, n.RPCAddress)
-
-	length := len(b) - room
-	if length > handshake.MaxNodeInfoSize {
-		return nil, fmt.Errorf("node info: %d bytes, at most %d are allowed", length, handshake.MaxNodeInfoSize)
+	size := proto.Size(m)
+	if size > handshake.MaxNodeInfoSize {
+		return nil, fmt.Errorf("node info: %d bytes, at most %d are allowed", size, handshake.MaxNodeInfoSize)
 	}
-	if length < 0x80 {
-		b = b[1:]
-		b[0] = byte(length)
-		return b, nil
-	}
-	b[0], b[1] = byte(length)|0x80, byte(length>>7)
-	return b, nil
-}
-
-func appendUint(b []byte, field protowire.Number, v uint64) []byte {
-	if v == 0 {
-		return b
-	}
-	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), v)
-}
-
-func appendString(b []byte, field protowire.Number, s string) []byte {
-	if s == "" {
-		return b
-	}
-	return protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), s)
-}
-
-func sizeString(field protowire.Number, s string) int {
-	if s == "" {
-		return 0
-	}
-	return protowire.SizeTag(field) + protowire.SizeBytes(len(s))
+	b := binary.AppendUvarint(make([]byte, 0, binary.MaxVarintLen16+size), uint64(size))
+	return proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
 }
 
 // readInfo reads the remote's node info, and not a byte more.
@@ -147,59 +83,20 @@ func refuse(format string, args ...any) error {
 	return &handshake.Refusal{Code: muxer.CodeInvalidInfo, Stage: handshake.StageInfo, Reason: "node info: " + fmt.Sprintf(format, args...)}
 }
 
-// decodeInfo reads a node info without its length, and checks the form of the listen address. Unknown fields are ignored; of a field that is
-// there twice the last counts, as protocol buffers have it.
+// decodeInfo reads a node info without its length, and checks the form of the listen address.
 func decodeInfo(body []byte) (*handshake.NodeInfo, error) {
-	n := &handshake.NodeInfo{}
-	listen := ""
-	d := decoder{b: body, s: string(body)}
-	for d.next() {
-		switch d.field {
-		case fieldProtocol:
-			sub := d.message()
-			for sub.next() {
-				switch sub.field {
-				case fieldP2P:
-					n.P2PVersion = sub.uint()
-				case fieldBlock:
-					n.BlockVersion = sub.uint()
-				case fieldApp:
-					n.AppVersion = sub.uint()
-				}
-			}
-			d.join(sub)
-		case fieldID:
-			n.ID = transport.NodeID(d.text())
-		case fieldListen:
-			listen = d.text()
-		case fieldNetwork:
-			n.Network = d.text()
-		case fieldVersion:
-			n.Version = d.text()
-		case fieldChannels:
-			n.Channels = []byte(d.text())
-		case fieldMoniker:
-			n.Moniker = d.text()
-		case fieldOther:
-			sub := d.message()
-			for sub.next() {
-				switch sub.field {
-				case fieldTxIndex:
-					n.TxIndex = sub.text()
-				case fieldRPCAddress:
-					n.RPCAddress = sub.text()
-				}
-			}
-			d.join(sub)
-		}
+	m := &cometpb.NodeInfo{}
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(body, m); err != nil {
+		return nil, refuse("cannot be decoded: %v", err)
 	}
-	if d.err != nil {
-		return nil, refuse("cannot be decoded: %v", d.err)
-	}
-	where, err := checkListen(listen)
+	where, err := checkListen(m.ListenAddr)
 	if err != nil {
 		return nil, err
 	}
-	n.Listen = []string{where}
-	return n, nil
+	version, other := m.GetProtocolVersion(), m.GetOther()
+	return &handshake.NodeInfo{
+		ID: transport.NodeID(m.NodeId), Moniker: m.Moniker, Network: m.Network, Version: m.Version, Channels: m.Channels,
+		Listen: []string{where}, P2PVersion: version.GetP2P(), BlockVersion: version.GetBlock(),
+		AppVersion: version.GetApp(), TxIndex: other.GetTxIndex(), RPCAddress: other.GetRpcAddress(),
+	}, nil
 }

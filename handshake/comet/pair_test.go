@@ -18,19 +18,22 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// secure and mux wire the package as modules/ does.
-func secure(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte, check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
-	return secretconn.Handshake(ctx, conn, id, secretconn.Options{EarlyData: early, CheckKey: check})
-}
-
-func mux(c *secretconn.Conn, side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
-	return mconn.New(c, side, channels, mconn.Config{})
+// secure is Config.Secure as internal/stock has it.
+func secure(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte,
+	check func(handshake.PublicKey) error) (Secured, error) {
+	c, err := secretconn.Handshake(ctx, conn, id, secretconn.Options{EarlyData: early, CheckKey: check})
+	if err != nil {
+		return Secured{}, err
+	}
+	return Secured{Reader: c, RemoteKey: c.RemotePublicKey(), Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+		return mconn.New(c, side, channels, mconn.Config{})
+	}}, nil
 }
 
 // node is one end of a test.
 type node struct {
 	key      *handshake.NodeKey
-	wire     *Wire[*secretconn.Conn]
+	wire     *Wire
 	info     handshake.NodeInfo
 	channels []muxer.Channel
 	gates    []handshake.Gate
@@ -42,7 +45,7 @@ func newNode(tb testing.TB, seed byte) *node {
 	tb.Helper()
 	n := &node{key: handshake.NewIdentity([32]byte{seed}), channels: []muxer.Channel{{ID: 0}, {ID: 0x7e}}}
 	var err error
-	if n.wire, err = New(Config[*secretconn.Conn]{Identity: n.key, Secure: secure, Mux: mux}); err != nil {
+	if n.wire, err = New(Config{Identity: n.key, Secure: secure}); err != nil {
 		tb.Fatal(err)
 	}
 	n.info = handshake.NodeInfo{

@@ -114,29 +114,20 @@ func show(c *tls.Config, side muxer.Side, own *certificates) {
 	}
 }
 
-// verifyFor verifies the certificate, and that it is of the node want, if that is set. crypto/tls calls it before it
-// knows whether the remote has the certificate's secret key; it is not asked about resumed connections, of which there
-// are none.
+// verifyFor verifies the certificate, and that it is of the node want, if that is set. crypto/tls calls it before it knows
+// whether the remote has the certificate's secret key; it is not asked about resumed connections, of which there are none.
 func (s *Security) verifyFor(want transport.NodeID) func(tls.ConnectionState) error {
 	return func(state tls.ConnectionState) error {
-		_, err := s.verify(state, want)
-		return err
+		key, err := verifyCertificates(state.PeerCertificates, time.Now(), &s.known)
+		if err != nil || want == "" || key.HasID(want) {
+			return err
+		}
+		reason := fmt.Sprintf("expected node %s, found %s", want, key.NodeID())
+		return &handshake.Refusal{Code: muxer.CodeWrongID, Stage: handshake.StageSecurity, Reason: reason}
 	}
 }
 
-func (s *Security) verify(state tls.ConnectionState, want transport.NodeID) (handshake.PublicKey, error) {
-	key, err := verifyCertificates(state.PeerCertificates, time.Now(), &s.known)
-	if err != nil || want == "" {
-		return key, err
-	}
-	if !key.HasID(want) {
-		return key, &handshake.Refusal{Code: muxer.CodeWrongID, Stage: handshake.StageSecurity,
-			Reason: fmt.Sprintf("expected node %s, found %s", want, key.NodeID())}
-	}
-	return key, nil
-}
-
-// alpnFor returns what we offer, or accept, with these muxers.
+// alpnFor is what we offer, or accept, with these muxers.
 func alpnFor(muxers []string) ([]string, error) {
 	n := 0
 	for _, m := range muxers {

@@ -62,14 +62,17 @@ func ways() []way {
 }
 
 func cometWire(k *handshake.NodeKey) (handshake.Wire, error) {
-	return comet.New(comet.Config[*secretconn.Conn]{
+	return comet.New(comet.Config{
 		Identity: k,
 		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte,
-			check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
-			return secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
-		},
-		Mux: func(c *secretconn.Conn, side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
-			return mconn.New(c, side, channels, mconn.Config{})
+			check func(handshake.PublicKey) error) (comet.Secured, error) {
+			c, err := secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
+			if err != nil {
+				return comet.Secured{}, err
+			}
+			return comet.Secured{Reader: c, RemoteKey: c.RemotePublicKey(), Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+				return mconn.New(c, side, channels, mconn.Config{})
+			}}, nil
 		},
 	})
 }

@@ -74,68 +74,63 @@ func (n *Node) libp2p() (handshake.Wire, error) {
 func (n *Node) comet() (handshake.Wire, error) {
 	cfg := n.net.o.Mconn
 	if n.net.o.Plain {
-		return comet.New(comet.Config[*plainConn]{
+		return comet.New(comet.Config{
 			Identity: n.Key,
-			Secure:   plainHandshake,
-			Mux: func(c *plainConn, side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
-				return mconn.New(c, side, channels, cfg)
+			Secure: func(ctx context.Context, raw net.Conn, id handshake.Identity, early []byte,
+				check func(handshake.PublicKey) error) (comet.Secured, error) {
+				key, err := plainHandshake(ctx, raw, id, early, check)
+				if err != nil {
+					return comet.Secured{}, err
+				}
+				return comet.Secured{Reader: raw, RemoteKey: key, Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+					return mconn.New(mconn.Plain(raw), side, channels, cfg)
+				}}, nil
 			},
 		})
 	}
-	return comet.New(comet.Config[*secretconn.Conn]{
+	return comet.New(comet.Config{
 		Identity: n.Key,
 		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte,
-			check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
-			return secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
-		},
-		Mux: func(c *secretconn.Conn, side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
-			return mconn.New(c, side, channels, cfg)
+			check func(handshake.PublicKey) error) (comet.Secured, error) {
+			c, err := secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
+			if err != nil {
+				return comet.Secured{}, err
+			}
+			return comet.Secured{Reader: c, RemoteKey: c.RemotePublicKey(), Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+				return mconn.New(c, side, channels, cfg)
+			}}, nil
 		},
 	})
 }
-
-// plainConn is a connection whose ends have told each other their keys, and believe it.
-type plainConn struct {
-	mconn.Conn
-	raw net.Conn
-	key handshake.PublicKey
-}
-
-// Read implements comet.SecureConn. It takes no more from the connection than it is asked for.
-func (c *plainConn) Read(b []byte) (int, error) { return c.raw.Read(b) }
-
-// RemotePublicKey implements comet.SecureConn.
-func (c *plainConn) RemotePublicKey() handshake.PublicKey { return c.key }
 
 // plainStart is how dialers of the comet wire begin.
 const plainStart = 0x22
 
 // plainHandshake exchanges keys. Both ends write before they read, which the buffer of a connection in memory allows.
-func plainHandshake(ctx context.Context, raw net.Conn, id handshake.Identity, early []byte,
-	check func(handshake.PublicKey) error) (*plainConn, error) {
+func plainHandshake(ctx context.Context, raw net.Conn, id handshake.Identity, early []byte, check func(handshake.PublicKey) error) (handshake.PublicKey, error) {
 	own, err := id.PublicKey(ctx)
 	if err != nil {
-		return nil, err
+		return handshake.PublicKey{}, err
 	}
 	hello := append([]byte{plainStart}, own.Raw()...)
 	if _, err := raw.Write(append(hello, early...)); err != nil {
-		return nil, err
+		return handshake.PublicKey{}, err
 	}
 	theirs := make([]byte, 1+handshake.Ed25519KeySize)
 	if _, err := io.ReadFull(raw, theirs); err != nil {
-		return nil, err
+		return handshake.PublicKey{}, err
 	}
 	if theirs[0] != plainStart {
-		return nil, errors.New("hosttest: the remote does not speak the plain form of the comet wire")
+		return handshake.PublicKey{}, errors.New("hosttest: the remote does not speak the plain form of the comet wire")
 	}
 	key, err := handshake.NewEd25519Key(theirs[1:])
 	if err != nil {
-		return nil, err
+		return handshake.PublicKey{}, err
 	}
 	if err := check(key); err != nil {
-		return nil, err
+		return handshake.PublicKey{}, err
 	}
-	return &plainConn{Conn: mconn.Plain(raw), raw: raw, key: key}, nil
+	return key, nil
 }
 
 // plainSecurity is to the libp2p wire what plainHandshake is to the comet wire.

@@ -52,19 +52,22 @@ func resetKey(id handshake.Identity) (*[32]byte, error) {
 }
 
 // Comet builds CometBFT's wire: SecretConnection, then MConnection with the settings cfg.
-func Comet(cfg mconn.Config, id handshake.Identity, log *slog.Logger) (*comet.Wire[*secretconn.Conn], error) {
+func Comet(cfg mconn.Config, id handshake.Identity, log *slog.Logger) (*comet.Wire, error) {
 	cfg.Logger, cfg.Shared = log, &muxer.SharedPartial{}
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return comet.New(comet.Config[*secretconn.Conn]{
+	return comet.New(comet.Config{
 		Identity: id,
 		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte,
-			check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
-			return secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
-		},
-		Mux: func(conn *secretconn.Conn, side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
-			return mconn.New(conn, side, channels, cfg)
+			check func(handshake.PublicKey) error) (comet.Secured, error) {
+			c, err := secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
+			if err != nil {
+				return comet.Secured{}, err
+			}
+			return comet.Secured{Reader: c, RemoteKey: c.RemotePublicKey(), Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+				return mconn.New(c, side, channels, cfg)
+			}}, nil
 		},
 	})
 }
@@ -112,7 +115,7 @@ func TLS(cfg TLSConfig) (*tls.Security, error) {
 
 // Yamux builds the yamux muxer.
 func Yamux(cfg yamux.Config, log *slog.Logger) (*yamux.Muxer, error) {
-	cfg.Logger = log
+	cfg.Logger, cfg.Shared = log, &muxer.SharedPartial{}
 	return yamux.New(cfg)
 }
 

@@ -131,13 +131,17 @@ func New(c Config) (*Node, error) {
 
 // Wires returns both wires, with all securities and muxers.
 func Wires(id handshake.Identity, logger *slog.Logger) ([]handshake.Wire, error) {
-	c, err := comet.New(comet.Config[*secretconn.Conn]{
+	c, err := comet.New(comet.Config{
 		Identity: id,
-		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte, check func(handshake.PublicKey) error) (*secretconn.Conn, error) {
-			return secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
-		},
-		Mux: func(c *secretconn.Conn, side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
-			return mconn.New(c, side, channels, mconn.Config{})
+		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte,
+			check func(handshake.PublicKey) error) (comet.Secured, error) {
+			c, err := secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
+			if err != nil {
+				return comet.Secured{}, err
+			}
+			return comet.Secured{Reader: c, RemoteKey: c.RemotePublicKey(), Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+				return mconn.New(c, side, channels, mconn.Config{})
+			}}, nil
 		},
 	})
 	if err != nil {
