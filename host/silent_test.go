@@ -42,9 +42,10 @@ func tcpHost(t *testing.T, listen bool) *host.Host {
 			if err != nil {
 				return comet.Secured{}, err
 			}
-			return comet.Secured{Reader: c, RemoteKey: c.RemotePublicKey(), Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
-				return mconn.New(c, side, channels, mconn.Config{})
-			}}, nil
+			return comet.Secured{Reader: c, RemoteKey: c.RemotePublicKey(),
+				Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+					return mconn.New(c, side, channels, mconn.Config{})
+				}}, nil
 		},
 	})
 	if err != nil {

@@ -37,7 +37,8 @@ func failure(t *testing.T, err error) (stage string, code muxer.Code, remote boo
 	return
 }
 
-// relay passes up to limit bytes from src to dst, one by one with a pause if there is one, and reports how many there were. Then it is silent, or hangs up.
+// relay passes up to limit bytes from src to dst, one by one with a pause if there is one, and reports how many there
+// were. Then it is silent, or hangs up.
 func relay(dst, src *handshaketest.Conn, limit int, pause time.Duration, hangUp bool) int {
 	buf := make([]byte, 4096)
 	for passed := 0; ; {
@@ -99,7 +100,8 @@ func TestSilenceAtEveryStep(t *testing.T) {
 		whole = passed
 	})
 	const frame = 1044
-	for _, sent := range []int{0, 1, 2, 34, 35, 36, 35 + frame - 1, 35 + frame, 35 + frame + 1, 35 + 2*frame, whole - 1} {
+	for _, sent := range []int{0, 1, 2, 34, 35, 36, 35 + frame - 1, 35 + frame, 35 + frame + 1, 35 + 2*frame,
+		whole - 1} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
 			dr, lr, _ := between(t, newNode(t, 1), long(newNode(t, 2)), sent, 0, false)
@@ -151,12 +153,20 @@ func TestRefusals(t *testing.T) {
 		dialerSays   string
 		listenerSays string
 	}{
-		{"other network", func(d, l *node) { l.info.Network = "other" }, nil, "info wrong-network", "info wrong-network", `of network "other", we are of "test"`, `of network "test"`},
-		{"other block protocol", func(d, l *node) { d.info.BlockVersion = 10 }, nil, "info incompatible", "info incompatible", "block protocol 11", "block protocol 10"},
-		{"no common channel", func(d, l *node) { l.info.Channels = []byte{0x40} }, nil, "info incompatible", "info incompatible", "no common channel", "no common channel"},
-		{"self", func(d, l *node) { *l = *newNode(t, 1) }, func(d, l *node) transport.Address { return transport.Address{} }, "security self", "security self", "ourselves", "ourselves"},
-		{"self that we believed another", func(d, l *node) { *l = *newNode(t, 1) }, func(d, l *node) transport.Address { return newNode(t, 7).address(t) }, "security self", "security self", "", ""},
-		{"other node", func(d, l *node) {}, func(d, l *node) transport.Address { return newNode(t, 7).address(t) }, "security wrong-id", "", string(newNode(t, 7).key.ID()), ""},
+		{"other network", func(d, l *node) { l.info.Network = "other" }, nil, "info wrong-network",
+			"info wrong-network", `of network "other", we are of "test"`, `of network "test"`},
+		{"other block protocol", func(d, l *node) { d.info.BlockVersion = 10 }, nil, "info incompatible",
+			"info incompatible", "block protocol 11", "block protocol 10"},
+		{"no common channel", func(d, l *node) { l.info.Channels = []byte{0x40} }, nil, "info incompatible",
+			"info incompatible", "no common channel", "no common channel"},
+		{"self", func(d, l *node) { *l = *newNode(t, 1) }, func(d, l *node) transport.Address {
+			return transport.Address{}
+		}, "security self", "security self", "ourselves", "ourselves"},
+		{"self that we believed another", func(d, l *node) { *l = *newNode(t, 1) }, func(d, l *node) transport.Address {
+			return newNode(t, 7).address(t)
+		}, "security self", "security self", "", ""},
+		{"other node", func(d, l *node) {}, func(d, l *node) transport.Address { return newNode(t, 7).address(t) },
+			"security wrong-id", "", string(newNode(t, 7).key.ID()), ""},
 		{"gate at the key", func(d, l *node) {
 			l.gates = []handshake.Gate{func(v handshake.Visitor) error {
 				if v.At == handshake.AtKey {
@@ -173,9 +183,12 @@ func TestRefusals(t *testing.T) {
 				return nil
 			}}
 		}, nil, "info filtered", "", "I do not like it", ""},
-		{"our own moniker", func(d, l *node) { d.info.Moniker = "é" }, nil, "info invalid-info", "security remote-closed", "our own node info", ""},
-		{"our own channels", func(d, l *node) { d.info.Channels = make([]byte, 17) }, nil, "info invalid-info", "security remote-closed", "our own node info: channels", ""},
-		{"our own size", func(d, l *node) { d.info.Moniker = strings.Repeat("m", handshake.MaxNodeInfoSize) }, nil, "info invalid-info", "security remote-closed", "our own node info: 10", ""},
+		{"our own moniker", func(d, l *node) { d.info.Moniker = "é" }, nil, "info invalid-info",
+			"security remote-closed", "our own node info", ""},
+		{"our own channels", func(d, l *node) { d.info.Channels = make([]byte, 17) }, nil, "info invalid-info",
+			"security remote-closed", "our own node info: channels", ""},
+		{"our own size", func(d, l *node) { d.info.Moniker = strings.Repeat("m", handshake.MaxNodeInfoSize) }, nil,
+			"info invalid-info", "security remote-closed", "our own node info: 10", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -194,7 +207,8 @@ func TestRefusals(t *testing.T) {
 						continue // whether the other end's refusal comes in time is a race
 					}
 					stage, code, remote := failure(t, e.err)
-					if got := stage + " " + code.String(); got != e.want || remote || !strings.Contains(e.err.Error(), e.says) {
+					if got := stage + " " + code.String(); got != e.want || remote ||
+						!strings.Contains(e.err.Error(), e.says) {
 						t.Errorf("%s: %s: %v", e.who, got, e.err)
 					}
 				}
@@ -203,7 +217,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// rogue does the remote's half of a handshake with bytes of its own in place of a node info, and returns what our end makes of it.
+// rogue does the remote's half of a handshake with bytes of its own in place of a node info, and returns what our end
+// makes of it.
 func rogue(t *testing.T, early []byte, then func(*secretconn.Conn)) (*handshake.Link, error) {
 	t.Helper()
 	l := newNode(t, 2)
@@ -234,8 +249,10 @@ func rogue(t *testing.T, early []byte, then func(*secretconn.Conn)) (*handshake.
 // protoInfo is a good node info of node 1.
 func protoInfo(t *testing.T) *cometpb.NodeInfo {
 	return &cometpb.NodeInfo{
-		ProtocolVersion: &cometpb.ProtocolVersion{P2P: 8, Block: 11, App: 3}, NodeId: string(newNode(t, 1).key.ID()), ListenAddr: "tcp://0.0.0.0:26656",
-		Network: "test", Version: "0.38.0", Channels: []byte{0x40, 0}, Moniker: "rogue", Other: &cometpb.NodeInfoOther{TxIndex: "on", RpcAddress: "tcp://0.0.0.0:26657"},
+		ProtocolVersion: &cometpb.ProtocolVersion{P2P: 8, Block: 11, App: 3}, NodeId: string(newNode(t, 1).key.ID()),
+		ListenAddr: "tcp://0.0.0.0:26656",
+		Network:    "test", Version: "0.38.0", Channels: []byte{0x40, 0}, Moniker: "rogue",
+		Other: &cometpb.NodeInfoOther{TxIndex: "on", RpcAddress: "tcp://0.0.0.0:26657"},
 	}
 }
 
@@ -264,33 +281,49 @@ func TestBadNodeInfos(t *testing.T) {
 		want string
 	}{
 		{"good", change(func(*cometpb.NodeInfo) {}), 0, ""},
-		{"no app version, no other", change(func(n *cometpb.NodeInfo) { n.ProtocolVersion.App, n.Other = 0, nil }), 0, ""},
+		{"no app version, no other", change(func(n *cometpb.NodeInfo) { n.ProtocolVersion.App, n.Other = 0, nil }), 0,
+			""},
 		{"10,240 bytes", change(func(n *cometpb.NodeInfo) {
 			n.Moniker = strings.Repeat("m", handshake.MaxNodeInfoSize-proto.Size(n)-1+len(n.Moniker))
 		}), 0, ""},
 		{"10,241 bytes", change(func(n *cometpb.NodeInfo) {
 			n.Moniker = strings.Repeat("m", handshake.MaxNodeInfoSize-proto.Size(n)+len(n.Moniker))
 		}), muxer.CodeInvalidInfo, "10241 bytes"},
-		{"a length of 2^63", raw(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f), muxer.CodeInvalidInfo, "at most 10240"},
-		{"a length without end", func(*testing.T) []byte { return []byte(strings.Repeat("\xff", 100)) }, muxer.CodeInvalidInfo, "at most 10240"},
+		{"a length of 2^63", raw(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f), muxer.CodeInvalidInfo,
+			"at most 10240"},
+		{"a length without end", func(*testing.T) []byte { return []byte(strings.Repeat("\xff", 100)) },
+			muxer.CodeInvalidInfo, "at most 10240"},
 		{"empty", raw(0), muxer.CodeInvalidInfo, "listen address"},
 		{"junk", raw(4, 0xde, 0xad, 0xbe, 0xef), muxer.CodeInvalidInfo, "cannot be decoded"},
 		{"wrong wire type", raw(2, 2<<3, 1), muxer.CodeInvalidInfo, "listen address"},
-		{"17 channels", change(func(n *cometpb.NodeInfo) { n.Channels = []byte("0123456789abcdefg") }), muxer.CodeInvalidInfo, "17 of them"},
-		{"duplicate channel", change(func(n *cometpb.NodeInfo) { n.Channels = []byte{0, 1, 0} }), muxer.CodeInvalidInfo, "twice"},
-		{"moniker with newline", change(func(n *cometpb.NodeInfo) { n.Moniker = "a\nb" }), muxer.CodeInvalidInfo, `moniker "a\nb"`},
-		{"moniker in UTF-8", change(func(n *cometpb.NodeInfo) { n.Moniker = "nœud" }), muxer.CodeInvalidInfo, "moniker"},
+		{"17 channels", change(func(n *cometpb.NodeInfo) { n.Channels = []byte("0123456789abcdefg") }),
+			muxer.CodeInvalidInfo, "17 of them"},
+		{"duplicate channel", change(func(n *cometpb.NodeInfo) { n.Channels = []byte{0, 1, 0} }), muxer.CodeInvalidInfo,
+			"twice"},
+		{"moniker with newline", change(func(n *cometpb.NodeInfo) { n.Moniker = "a\nb" }), muxer.CodeInvalidInfo,
+			`moniker "a\nb"`},
+		{"moniker in UTF-8", change(func(n *cometpb.NodeInfo) { n.Moniker = "nœud" }), muxer.CodeInvalidInfo,
+			"moniker"},
 		{"no moniker", change(func(n *cometpb.NodeInfo) { n.Moniker = "" }), muxer.CodeInvalidInfo, "moniker"},
-		{"another's id", change(func(n *cometpb.NodeInfo) { n.NodeId = strings.Repeat("ab", 20) }), muxer.CodeInvalidInfo, "the id is"},
-		{"id in upper case", change(func(n *cometpb.NodeInfo) { n.NodeId = strings.ToUpper(n.NodeId) }), muxer.CodeInvalidInfo, "the id is"},
-		{"no version of the block protocol", change(func(n *cometpb.NodeInfo) { n.ProtocolVersion = nil }), muxer.CodeIncompatible, "block protocol 0"},
-		{"other network", change(func(n *cometpb.NodeInfo) { n.Network = "evil\x1b[31m" }), muxer.CodeWrongNetwork, `evil\x1b[31m`},
-		{"listen without port", change(func(n *cometpb.NodeInfo) { n.ListenAddr = "1.2.3.4" }), muxer.CodeInvalidInfo, "missing port"},
-		{"listen nowhere", change(func(n *cometpb.NodeInfo) { n.ListenAddr = "" }), muxer.CodeInvalidInfo, "listen address"},
-		{"listen at a name", change(func(n *cometpb.NodeInfo) { n.ListenAddr = "tcp://no-such-name.invalid:1" }), 0, ""},
-		{"listen at an id", change(func(n *cometpb.NodeInfo) { n.ListenAddr = "x@1.2.3.4:5" }), muxer.CodeInvalidInfo, "neither an IP"},
+		{"another's id", change(func(n *cometpb.NodeInfo) { n.NodeId = strings.Repeat("ab", 20) }),
+			muxer.CodeInvalidInfo, "the id is"},
+		{"id in upper case", change(func(n *cometpb.NodeInfo) { n.NodeId = strings.ToUpper(n.NodeId) }),
+			muxer.CodeInvalidInfo, "the id is"},
+		{"no version of the block protocol", change(func(n *cometpb.NodeInfo) { n.ProtocolVersion = nil }),
+			muxer.CodeIncompatible, "block protocol 0"},
+		{"other network", change(func(n *cometpb.NodeInfo) { n.Network = "evil\x1b[31m" }), muxer.CodeWrongNetwork,
+			`evil\x1b[31m`},
+		{"listen without port", change(func(n *cometpb.NodeInfo) { n.ListenAddr = "1.2.3.4" }), muxer.CodeInvalidInfo,
+			"missing port"},
+		{"listen nowhere", change(func(n *cometpb.NodeInfo) { n.ListenAddr = "" }), muxer.CodeInvalidInfo,
+			"listen address"},
+		{"listen at a name", change(func(n *cometpb.NodeInfo) { n.ListenAddr = "tcp://no-such-name.invalid:1" }), 0,
+			""},
+		{"listen at an id", change(func(n *cometpb.NodeInfo) { n.ListenAddr = "x@1.2.3.4:5" }), muxer.CodeInvalidInfo,
+			"neither an IP"},
 		{"tx index", change(func(n *cometpb.NodeInfo) { n.Other.TxIndex = "yes" }), muxer.CodeInvalidInfo, "tx_index"},
-		{"rpc address", change(func(n *cometpb.NodeInfo) { n.Other.RpcAddress = "\t" }), muxer.CodeInvalidInfo, "rpc_address"},
+		{"rpc address", change(func(n *cometpb.NodeInfo) { n.Other.RpcAddress = "\t" }), muxer.CodeInvalidInfo,
+			"rpc_address"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -306,7 +339,8 @@ func TestBadNodeInfos(t *testing.T) {
 					_ = link.Session.Close(muxer.CodeRequested, "")
 					return
 				}
-				if stage, code, _ := failure(t, err); stage != handshake.StageInfo || code != c.code || !strings.Contains(err.Error(), c.want) {
+				if stage, code, _ := failure(t, err); stage != handshake.StageInfo || code != c.code ||
+					!strings.Contains(err.Error(), c.want) {
 					t.Error(err)
 				}
 				if s := err.Error(); len(s) > 300 || strings.ContainsAny(s, "\n\t\x1b") {
@@ -322,19 +356,22 @@ func TestInfoThatStalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		_, err := rogue(t, protowire.AppendVarint(nil, handshake.MaxNodeInfoSize), nil)
-		if stage, code, _ := failure(t, err); stage != handshake.StageInfo || code != muxer.CodeTimeout || time.Since(began) != handshake.DefaultTimeout {
+		if stage, code, _ := failure(t, err); stage != handshake.StageInfo || code != muxer.CodeTimeout ||
+			time.Since(began) != handshake.DefaultTimeout {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		_, err := rogue(t, nil, func(c *secretconn.Conn) { c.Close() })
-		if stage, code, _ := failure(t, err); stage != handshake.StageInfo || code != muxer.CodeRemoteClosed || !strings.Contains(err.Error(), "refused us without a reason") {
+		if stage, code, _ := failure(t, err); stage != handshake.StageInfo || code != muxer.CodeRemoteClosed ||
+			!strings.Contains(err.Error(), "refused us without a reason") {
 			t.Error(err)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		_, err := rogue(t, []byte{100, 1, 2, 3}, func(c *secretconn.Conn) { c.Close() })
-		if stage, code, _ := failure(t, err); stage != handshake.StageInfo || code != muxer.CodeRemoteClosed || !strings.Contains(err.Error(), "after 3 of 100 bytes") {
+		if stage, code, _ := failure(t, err); stage != handshake.StageInfo || code != muxer.CodeRemoteClosed ||
+			!strings.Contains(err.Error(), "after 3 of 100 bytes") {
 			t.Error(err)
 		}
 	})
@@ -345,7 +382,9 @@ func TestPacketsBehindTheInfo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		early := delimited(t, protoInfo(t))
 		for i := range 100 {
-			early = append(early, delimited(t, &cometpb.Packet{Sum: &cometpb.Packet_Msg{Msg: &cometpb.PacketMsg{ChannelId: 0, Eof: true, Data: fmt.Appendf(nil, "message %d", i)}}})...)
+			early = append(early,
+				delimited(t, &cometpb.Packet{Sum: &cometpb.Packet_Msg{Msg: &cometpb.PacketMsg{ChannelId: 0, Eof: true,
+					Data: fmt.Appendf(nil, "message %d", i)}}})...)
 		}
 		link, err := rogue(t, early, nil)
 		if err != nil {

@@ -1,9 +1,10 @@
-// Package comet is the wire of CometBFT and Tendermint nodes (0.34 to 1.x): a secured byte connection (SecretConnection), an exchange of node
-// infos, and then MConnection's packets. Its addresses are /ip4/1.2.3.4/tcp/26656/mconn/<40 hex>, or CometBFT's own id@host:port.
+// Package comet is the wire of CometBFT and Tendermint nodes (0.34 to 1.x): a secured byte connection
+// (SecretConnection), an exchange of node infos, and then MConnection's packets. Its addresses are
+// /ip4/1.2.3.4/tcp/26656/mconn/<40 hex>, or CometBFT's own id@host:port.
 //
-// Our node info travels in the same flight as the proof of our key, one round trip earlier than CometBFT sends its own; CometBFT finds it in its
-// buffer. Neither end tells the other whether it accepts the link (the protocol has no message for that): a refusal shows as a
-// connection that ends at once.
+// Our node info travels in the same flight as the proof of our key, one round trip earlier than CometBFT sends its own;
+// CometBFT finds it in its buffer. Neither end tells the other whether it accepts the link (the protocol has no message
+// for that): a refusal shows as a connection that ends at once.
 //
 // The package does not know its security and muxer; it is given both (see Config), so that tests can replace them.
 //
@@ -36,9 +37,9 @@ type Secured struct {
 // Config is what the wire is built from. Identity and Secure are required.
 type Config struct {
 	Identity handshake.Identity
-	// Secure secures a connection. It sends early right after the proof of our key, and calls check once the remote's key
-	// is proven; check's error ends the handshake and comes back wrapped or as it is. The Upgrader sets the deadline of
-	// conn, and closes it when ctx ends.
+	// Secure secures a connection. It sends early right after the proof of our key, and calls check once the remote's
+	// key is proven; check's error ends the handshake and comes back wrapped or as it is. The Upgrader sets the
+	// deadline of conn, and closes it when ctx ends.
 	Secure func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte,
 		check func(handshake.PublicKey) error) (Secured, error)
 	// Resolver finds the IP of a host name that we advertise as our own: a CometBFT node refuses one that it cannot
@@ -125,8 +126,8 @@ func (o ownIdentity) Sign(ctx context.Context, p handshake.Purpose, msg []byte) 
 	return sig, err
 }
 
-// codeOr is code, unless the error is one of the connection beneath or of our own identity: then it is CodeUnknown, with which the
-// Upgrader looks for the best one.
+// codeOr is code, unless the error is one of the connection beneath or of our own identity: then it is CodeUnknown,
+// with which the Upgrader looks for the best one.
 func codeOr(err error, code muxer.Code) muxer.Code {
 	var own *identityError
 	if errors.As(err, &own) || handshake.CodeOf(err) != muxer.CodeUnknown {

@@ -30,14 +30,17 @@ func TestUpgrade(t *testing.T) {
 			listen string
 		}{{dr.link, l, muxer.Dialer, "5.6.7.8:1234"}, {lr.link, d, muxer.Listener, "10.0.0.1:26656"}} {
 			k := c.link
-			if k.ID() != c.remote.key.ID() || k.RemoteKey != c.remote.key.Public() || k.Remote.Moniker != c.remote.info.Moniker || k.Remote.PeerID != c.remote.key.Public().PeerID() ||
-				k.Remote.Version != "1.2.3" || k.Remote.Network != "test" || string(k.Remote.Channels) != string(c.remote.info.Channels) {
+			if k.ID() != c.remote.key.ID() || k.RemoteKey != c.remote.key.Public() ||
+				k.Remote.Moniker != c.remote.info.Moniker || k.Remote.PeerID != c.remote.key.Public().PeerID() ||
+				k.Remote.Version != "1.2.3" || k.Remote.Network != "test" ||
+				string(k.Remote.Channels) != string(c.remote.info.Channels) {
 				t.Errorf("%v: remote is %+v", c.side, k.Remote)
 			}
 			if len(k.Remote.Listen) != 1 || k.Remote.Listen[0] != c.listen {
 				t.Errorf("%v: remote listens at %q, want %q", c.side, k.Remote.Listen, c.listen)
 			}
-			if k.Wire != "comet" || k.Transport != "tcp" || k.Security != "secretconn" || k.Muxer != "mconn" || k.Side != c.side || k.Confirm != nil {
+			if k.Wire != "comet" || k.Transport != "tcp" || k.Security != "secretconn" || k.Muxer != "mconn" ||
+				k.Side != c.side || k.Confirm != nil {
 				t.Errorf("%v: %+v", c.side, k)
 			}
 			if k.RemoteAddr == nil || k.LocalAddr == nil {
@@ -60,7 +63,8 @@ func TestUpgrade(t *testing.T) {
 		ended := make(chan error, 2)
 		go func() { ended <- lr.link.Session.Run(context.Background(), deliver(got)) }()
 		go func() { ended <- dr.link.Session.Run(context.Background(), deliver(nil)) }()
-		if err := dr.link.Session.Send(context.Background(), 0x20, []byte("x")); !errors.Is(err, muxer.ErrUnknownChannel) {
+		if err := dr.link.Session.Send(context.Background(), 0x20, []byte("x")); !errors.Is(err,
+			muxer.ErrUnknownChannel) {
 			t.Errorf("channel that the remote does not serve: %v", err)
 		}
 		if err := dr.link.Session.Send(context.Background(), 0x7e, []byte("hello")); err != nil {

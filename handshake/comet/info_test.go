@@ -21,8 +21,10 @@ import (
 // asProto is what the generated code makes of a node info.
 func asProto(n *handshake.NodeInfo, listen string) *cometpb.NodeInfo {
 	return &cometpb.NodeInfo{
-		ProtocolVersion: &cometpb.ProtocolVersion{P2P: n.P2PVersion, Block: n.BlockVersion, App: n.AppVersion}, NodeId: string(n.ID), ListenAddr: listen, Network: n.Network,
-		Version: n.Version, Channels: n.Channels, Moniker: n.Moniker, Other: &cometpb.NodeInfoOther{TxIndex: n.TxIndex, RpcAddress: n.RPCAddress},
+		ProtocolVersion: &cometpb.ProtocolVersion{P2P: n.P2PVersion, Block: n.BlockVersion, App: n.AppVersion},
+		NodeId:          string(n.ID), ListenAddr: listen, Network: n.Network,
+		Version: n.Version, Channels: n.Channels, Moniker: n.Moniker,
+		Other: &cometpb.NodeInfoOther{TxIndex: n.TxIndex, RpcAddress: n.RPCAddress},
 	}
 }
 
@@ -32,7 +34,8 @@ func TestInfoCodec(t *testing.T) {
 		{},
 		{Moniker: "m"},
 		newNode(t, 1).info,
-		{ID: "x", Moniker: strings.Repeat("m", 64), P2PVersion: 1 << 63, BlockVersion: 300, AppVersion: 1, TxIndex: "on", RPCAddress: "tcp://0.0.0.0:26657", Channels: []byte{0xff, 0}},
+		{ID: "x", Moniker: strings.Repeat("m", 64), P2PVersion: 1 << 63, BlockVersion: 300, AppVersion: 1,
+			TxIndex: "on", RPCAddress: "tcp://0.0.0.0:26657", Channels: []byte{0xff, 0}},
 		{Moniker: strings.Repeat("long", 2500)},
 	} {
 		for _, listen := range []string{"1.2.3.4:5", "[2001:db8::1]:26656", "name.example:65535"} {
@@ -58,8 +61,10 @@ func TestInfoCodec(t *testing.T) {
 
 func FuzzDecodeInfo(f *testing.F) {
 	good, _ := proto.Marshal(&cometpb.NodeInfo{
-		ProtocolVersion: &cometpb.ProtocolVersion{P2P: 8, Block: 11, App: 1}, NodeId: strings.Repeat("ab", 20), ListenAddr: "tcp://1.2.3.4:26656", Network: "n", Version: "0.38.0",
-		Channels: []byte{0, 0x20, 0x40}, Moniker: "moniker", Other: &cometpb.NodeInfoOther{TxIndex: "on", RpcAddress: "tcp://0.0.0.0:26657"},
+		ProtocolVersion: &cometpb.ProtocolVersion{P2P: 8, Block: 11, App: 1}, NodeId: strings.Repeat("ab", 20),
+		ListenAddr: "tcp://1.2.3.4:26656", Network: "n", Version: "0.38.0",
+		Channels: []byte{0, 0x20, 0x40}, Moniker: "moniker",
+		Other: &cometpb.NodeInfoOther{TxIndex: "on", RpcAddress: "tcp://0.0.0.0:26657"},
 	})
 	f.Add(good)
 	f.Add(append(append([]byte(nil), good...), good...))
@@ -81,9 +86,12 @@ func FuzzDecodeInfo(f *testing.F) {
 		if err := proto.Unmarshal(data, &m); err != nil {
 			t.Fatalf("we accept what protobuf refuses: %v", err)
 		}
-		if n.Moniker != m.Moniker || n.Network != m.Network || string(n.ID) != m.NodeId || n.Version != m.Version || !bytes.Equal(n.Channels, m.Channels) ||
-			n.BlockVersion != m.ProtocolVersion.GetBlock() || n.P2PVersion != m.ProtocolVersion.GetP2P() || n.AppVersion != m.ProtocolVersion.GetApp() ||
-			n.TxIndex != m.Other.GetTxIndex() || n.RPCAddress != m.Other.GetRpcAddress() || !strings.HasSuffix(m.ListenAddr, n.Listen[0]) {
+		if n.Moniker != m.Moniker || n.Network != m.Network || string(n.ID) != m.NodeId || n.Version != m.Version ||
+			!bytes.Equal(n.Channels, m.Channels) ||
+			n.BlockVersion != m.ProtocolVersion.GetBlock() || n.P2PVersion != m.ProtocolVersion.GetP2P() ||
+			n.AppVersion != m.ProtocolVersion.GetApp() ||
+			n.TxIndex != m.Other.GetTxIndex() || n.RPCAddress != m.Other.GetRpcAddress() ||
+			!strings.HasSuffix(m.ListenAddr, n.Listen[0]) {
 			t.Fatalf("%+v\n%+v", n, &m)
 		}
 		_ = n.Validate()
@@ -113,9 +121,11 @@ func FuzzReadInfo(f *testing.F) {
 
 func TestCheckListen(t *testing.T) {
 	for in, want := range map[string]string{
-		"1.2.3.4:5": "1.2.3.4:5", "tcp://1.2.3.4:5": "1.2.3.4:5", "0.0.0.0:26656": "0.0.0.0:26656", "[::]:1": "[::]:1", "[fe80::1%eth0]:1": "[fe80::1%eth0]:1",
+		"1.2.3.4:5": "1.2.3.4:5", "tcp://1.2.3.4:5": "1.2.3.4:5", "0.0.0.0:26656": "0.0.0.0:26656", "[::]:1": "[::]:1",
+		"[fe80::1%eth0]:1": "[fe80::1%eth0]:1",
 		"name_x.example:0": "name_x.example:0", "http://a:65535": "a:65535",
-		"": "", ":1": "", "a": "", "a:": "", "a:65536": "", "a:-1": "", "a:http": "", "::1:5": "", "a b:1": "", "é:1": "", "a@b:1": "", "tcp://tcp://a:1": "",
+		"": "", ":1": "", "a": "", "a:": "", "a:65536": "", "a:-1": "", "a:http": "", "::1:5": "", "a b:1": "",
+		"é:1": "", "a@b:1": "", "tcp://tcp://a:1": "",
 		strings.Repeat("a", maxListen) + ":1": "", "a/b:1": "", "\x00:1": "",
 	} {
 		got, err := checkListen(in)

@@ -16,14 +16,16 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// nowhere is the listen address of a node that cannot be dialed over TCP: CometBFT insists on the form, and takes no such address into its book.
+// nowhere is the listen address of a node that cannot be dialed over TCP: CometBFT insists on the form, and takes no
+// such address into its book.
 const nowhere = "0.0.0.0:0"
 
 // maxListen bounds a remote's listen address, in bytes: a host name of 253 and a port, with some room.
 const maxListen = 300
 
-// checkListen checks the form of a remote's listen address as CometBFT does (p2p/netaddress.go), except that a name is not resolved: to look up names
-// for strangers would let them choose whom we ask, and how long it takes. The result is host:port, without a protocol in front.
+// checkListen checks the form of a remote's listen address as CometBFT does (p2p/netaddress.go), except that a name is
+// not resolved: to look up names for strangers would let them choose whom we ask, and how long it takes. The result is
+// host:port, without a protocol in front.
 func checkListen(s string) (string, error) {
 	bad := func(why string) (string, error) { return "", refuse("listen address %.60q: %s", s, why) }
 	if len(s) > maxListen {
@@ -46,7 +48,8 @@ func checkListen(s string) (string, error) {
 	}
 	for i := range len(host) { // the characters of IPv4, IPv6 and names
 		c := host[i]
-		if !(c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '.' || c == '-' || c == '_' || c == ':' || c == '%') {
+		if !(c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '.' || c == '-' || c == '_' || c == ':' ||
+			c == '%') {
 			return bad("the host is neither an IP address nor a name")
 		}
 	}
@@ -65,8 +68,8 @@ func (w *Wire) ownInfo(ctx context.Context, a *handshake.Attempt) ([]byte, error
 	return encodeInfo(&a.Local, w.ownListen(ctx, a))
 }
 
-// ownListen is the first of our addresses that a comet node can use, as host:port: an unspecified IP is replaced by the one at which this remote
-// reaches us, a name by its IP.
+// ownListen is the first of our addresses that a comet node can use, as host:port: an unspecified IP is replaced by the
+// one at which this remote reaches us, a name by its IP.
 func (w *Wire) ownListen(ctx context.Context, a *handshake.Attempt) string {
 	for _, text := range a.Local.Listen {
 		addr, err := transport.ParseAddress(text)

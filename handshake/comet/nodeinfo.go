@@ -46,7 +46,8 @@ func readInfo(r io.Reader) (*handshake.NodeInfo, error) {
 		body = body[:min(length, cap(body))]
 		n, err := io.ReadFull(r, body[at:])
 		if err != nil {
-			return nil, handshake.Fail(handshake.StageInfo, codeOr(err, muxer.CodeProtocolError), fmt.Errorf("node info, after %d of %d bytes: %w", at+n, length, err))
+			return nil, handshake.Fail(handshake.StageInfo, codeOr(err, muxer.CodeProtocolError),
+				fmt.Errorf("node info, after %d of %d bytes: %w", at+n, length, err))
 		}
 	}
 	return decodeInfo(body)
@@ -59,7 +60,8 @@ func readLength(r io.Reader) (int, error) {
 	for shift := 0; ; shift += 7 {
 		if _, err := io.ReadFull(r, b[:]); err != nil {
 			if errors.Is(err, io.EOF) {
-				err = fmt.Errorf("the remote hung up before it told its node info, so it refused us without a reason (a ban, an IP or id filter, or it expected another node): %w", err)
+				err = fmt.Errorf("the remote hung up before it told its node info, so it refused us without a reason "+
+					"(a ban, an IP or id filter, or it expected another node): %w", err)
 			}
 			return 0, handshake.Fail(handshake.StageInfo, codeOr(err, muxer.CodeProtocolError), err)
 		}
@@ -80,7 +82,8 @@ func readLength(r io.Reader) (int, error) {
 
 // refuse says that the remote's node info is not acceptable.
 func refuse(format string, args ...any) error {
-	return &handshake.Refusal{Code: muxer.CodeInvalidInfo, Stage: handshake.StageInfo, Reason: "node info: " + fmt.Sprintf(format, args...)}
+	return &handshake.Refusal{Code: muxer.CodeInvalidInfo, Stage: handshake.StageInfo,
+		Reason: "node info: " + fmt.Sprintf(format, args...)}
 }
 
 // decodeInfo reads a node info without its length, and checks the form of the listen address.
@@ -95,8 +98,9 @@ func decodeInfo(body []byte) (*handshake.NodeInfo, error) {
 	}
 	version, other := m.GetProtocolVersion(), m.GetOther()
 	return &handshake.NodeInfo{
-		ID: transport.NodeID(m.NodeId), Moniker: m.Moniker, Network: m.Network, Version: m.Version, Channels: m.Channels,
-		Listen: []string{where}, P2PVersion: version.GetP2P(), BlockVersion: version.GetBlock(),
+		ID: transport.NodeID(m.NodeId), Moniker: m.Moniker, Network: m.Network, Version: m.Version,
+		Channels: m.Channels,
+		Listen:   []string{where}, P2PVersion: version.GetP2P(), BlockVersion: version.GetBlock(),
 		AppVersion: version.GetApp(), TxIndex: other.GetTxIndex(), RPCAddress: other.GetRpcAddress(),
 	}, nil
 }

@@ -25,9 +25,10 @@ func secure(ctx context.Context, conn net.Conn, id handshake.Identity, early []b
 	if err != nil {
 		return Secured{}, err
 	}
-	return Secured{Reader: c, RemoteKey: c.RemotePublicKey(), Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
-		return mconn.New(c, side, channels, mconn.Config{})
-	}}, nil
+	return Secured{Reader: c, RemoteKey: c.RemotePublicKey(),
+		Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+			return mconn.New(c, side, channels, mconn.Config{})
+		}}, nil
 }
 
 // node is one end of a test.
@@ -49,8 +50,9 @@ func newNode(tb testing.TB, seed byte) *node {
 		tb.Fatal(err)
 	}
 	n.info = handshake.NodeInfo{
-		ID: n.key.ID(), Moniker: "node", Network: "test", Version: "1.2.3", Channels: []byte{0, 0x7e}, BlockVersion: handshake.BlockVersion,
-		P2PVersion: handshake.P2PVersion, Listen: []string{"/ip4/0.0.0.0/tcp/26656"},
+		ID: n.key.ID(), Moniker: "node", Network: "test", Version: "1.2.3", Channels: []byte{0, 0x7e},
+		BlockVersion: handshake.BlockVersion,
+		P2PVersion:   handshake.P2PVersion, Listen: []string{"/ip4/0.0.0.0/tcp/26656"},
 	}
 	return n
 }

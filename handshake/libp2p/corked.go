@@ -14,9 +14,9 @@ const corkSize = 2 << 10
 var corkPool = sync.Pool{New: func() any { return new([corkSize]byte) }}
 
 // corkedConn is a connection that saves system calls while it is being secured. It sends what is written when the
-// security waits for the remote: so the security's first message leaves together with the negotiation before it. What the
-// dialer's security writes last leaves with the first write after it, which follows at once. What the remote sends first
-// is read in one piece.
+// security waits for the remote: so the security's first message leaves together with the negotiation before it. What
+// the dialer's security writes last leaves with the first write after it, which follows at once. What the remote sends
+// first is read in one piece.
 //
 // Until secured is called, one goroutine uses it; from then on it is a net.Conn.
 type corkedConn struct {

@@ -38,11 +38,16 @@ func TestCorked(t *testing.T) {
 		want            []string
 		anotherBehindIt bool
 	}{
-		{"a dialer", muxer.Dialer, "propose ", []byte("hello"), []byte("proof "), []byte("data"), []string{"propose hello", "proof data", "more"}, true},
-		{"a listener", muxer.Listener, "answer ", []byte("hello"), nil, []byte("data"), []string{"answer hello", "data", "more"}, true},
-		{"a listener that speaks last", muxer.Listener, "answer ", []byte("hello"), []byte("proof"), []byte("data"), []string{"answer hello", "proof", "data", "more"}, true},
-		{"nothing to say", muxer.Dialer, "", []byte("hello"), []byte("proof "), []byte("data"), []string{"hello", "proof data", "more"}, true},
-		{"long", muxer.Dialer, "propose ", long, long, []byte("data"), []string{"propose ", string(long), string(long) + "", "data"}, false},
+		{"a dialer", muxer.Dialer, "propose ", []byte("hello"), []byte("proof "), []byte("data"),
+			[]string{"propose hello", "proof data", "more"}, true},
+		{"a listener", muxer.Listener, "answer ", []byte("hello"), nil, []byte("data"),
+			[]string{"answer hello", "data", "more"}, true},
+		{"a listener that speaks last", muxer.Listener, "answer ", []byte("hello"), []byte("proof"), []byte("data"),
+			[]string{"answer hello", "proof", "data", "more"}, true},
+		{"nothing to say", muxer.Dialer, "", []byte("hello"), []byte("proof "), []byte("data"),
+			[]string{"hello", "proof data", "more"}, true},
+		{"long", muxer.Dialer, "propose ", long, long, []byte("data"),
+			[]string{"propose ", string(long), string(long) + "", "data"}, false},
 	} {
 		x, _ := rawPair()
 		tap := &wireTap{Conn: x, most: 1 << 10}
@@ -65,7 +70,8 @@ func TestCorked(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		tap.in.WriteString("?")
-		if _, err := conn.Read(got[:1]); err != nil || got[0] != '?' { // a reader that waits sends nothing: the writer is about to
+		// a reader that waits sends nothing: the writer is about to
+		if _, err := conn.Read(got[:1]); err != nil || got[0] != '?' {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		write(c.then)
@@ -128,7 +134,8 @@ func TestCorkedAwaits(t *testing.T) {
 	x, _ := rawPair()
 	tap := &wireTap{Conn: x, most: 4096}
 	tap.in.Write(multistream.Propose("na"))
-	if _, err := newCorkedConn(handshake.NewPeekConn(tap), multistream.Propose("/it"), "/it").Read(make([]byte, 9)); !errors.Is(err, multistream.ErrRefused) {
+	if _, err := newCorkedConn(handshake.NewPeekConn(tap), multistream.Propose("/it"),
+		"/it").Read(make([]byte, 9)); !errors.Is(err, multistream.ErrRefused) {
 		t.Errorf("refused: %v", err)
 	}
 }

@@ -41,7 +41,10 @@ func (n plainNode) begin(t *testing.T, raw *handshaketest.Conn, side muxer.Side)
 		t.Error(err)
 		return nil
 	}
-	sc, err := plain{yamux.Protocol}.Secure(t.Context(), raw, handshake.Securing{Side: side, Identity: keyB, CheckKey: func(handshake.PublicKey) error { return nil }})
+	sc, err := plain{yamux.Protocol}.Secure(t.Context(), raw,
+		handshake.Securing{Side: side, Identity: keyB, CheckKey: func(handshake.PublicKey) error {
+			return nil
+		}})
 	if err != nil {
 		t.Error(err)
 		return nil
@@ -71,7 +74,9 @@ func (n plainNode) begin(t *testing.T, raw *handshaketest.Conn, side muxer.Side)
 	for p, f := range n.serve {
 		serve[p] = f
 	}
-	session := lanes.New(streams, lanes.Config{Serve: func(p string) func(context.Context, muxer.Stream) { return serve[p] }})
+	session := lanes.New(streams, lanes.Config{Serve: func(p string) func(context.Context, muxer.Stream) {
+		return serve[p]
+	}})
 	if err := session.SetChannels(nil); err != nil {
 		t.Fatal(err)
 	}
@@ -130,11 +135,12 @@ func TestGuest(t *testing.T) {
 		play func(t *testing.T, g *guest)
 		wait time.Duration
 	}{
-		"we dial":              {muxer.Dialer, nil, 0},
-		"we dial, it asks":     {muxer.Dialer, ask, 0},
-		"it dials and asks":    {muxer.Listener, ask, 0},
-		"it dials and waits":   {muxer.Listener, nil, firstStream},
-		"it dials, for a ping": {muxer.Listener, func(t *testing.T, g *guest) { _, _ = Ping(t.Context(), g.Session, 1) }, 0},
+		"we dial":            {muxer.Dialer, nil, 0},
+		"we dial, it asks":   {muxer.Dialer, ask, 0},
+		"it dials and asks":  {muxer.Listener, ask, 0},
+		"it dials and waits": {muxer.Listener, nil, firstStream},
+		"it dials, for a ping": {muxer.Listener,
+			func(t *testing.T, g *guest) { _, _ = Ping(t.Context(), g.Session, 1) }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -150,7 +156,8 @@ func TestGuest(t *testing.T) {
 				if took := time.Since(began); took != c.wait {
 					t.Errorf("it took %v, want %v", took, c.wait)
 				}
-				if !l.Remote.Guest || l.Confirm != nil || l.Remote.Version != "plain/1" || !bytes.Equal(l.Remote.Channels, []byte{2}) {
+				if !l.Remote.Guest || l.Confirm != nil || l.Remote.Version != "plain/1" ||
+					!bytes.Equal(l.Remote.Channels, []byte{2}) {
 					t.Errorf("%+v", l.Remote)
 				}
 				leave(l)
@@ -177,7 +184,8 @@ func TestLateHello(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			m := ownHello(&handshake.Attempt{Local: handshake.NodeInfo{Moniker: "late", Network: "net"}, Channels: []muxer.Channel{{ID: 2, Name: "/two"}}}, new(lastAddr))
+			m := ownHello(&handshake.Attempt{Local: handshake.NodeInfo{Moniker: "late", Network: "net"},
+				Channels: []muxer.Channel{{ID: 2, Name: "/two"}}}, new(lastAddr))
 			_, _ = raw.Write(frame(multistream.Propose(protocolHello), m))
 		})
 		if err != nil {
@@ -269,7 +277,8 @@ func sendSingly(t *testing.T, g *guest, name string, b []byte, size int, whole b
 	return raw
 }
 
-// What remotes can do on such streams costs them the stream, or the link where a channel's limit is broken; memory is bounded.
+// What remotes can do on such streams costs them the stream, or the link where a channel's limit is broken; memory is
+// bounded.
 func TestSinglyAttacks(t *testing.T) {
 	name := cometName(muxer.Channel{ID: 2})
 	synctest.Test(t, func(t *testing.T) {

@@ -18,8 +18,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// protocolHello is what our own nodes open first: each end says what it is, and then whether it takes the link. All messages have their length ahead, as a
-// uvarint. Nodes that lack it are ordinary libp2p nodes.
+// protocolHello is what our own nodes open first: each end says what it is, and then whether it takes the link. All
+// messages have their length ahead, as a uvarint. Nodes that lack it are ordinary libp2p nodes.
 const protocolHello = "/switchyard/hello/1.0.0"
 
 const (
@@ -97,7 +97,8 @@ func ownHello(a *handshake.Attempt, last *lastAddr) *switchyardpb.Hello {
 	return m
 }
 
-// lastAddr remembers the form in which an address of ours travels: as a rule each remote is told the same one. The zero value is empty.
+// lastAddr remembers the form in which an address of ours travels: as a rule each remote is told the same one. The zero
+// value is empty.
 type lastAddr struct {
 	mu   sync.Mutex // guards what follows
 	text string
@@ -118,12 +119,14 @@ func (l *lastAddr) bytes(text string) []byte {
 	return l.raw
 }
 
-// helloInfo makes info what the remote says, as a node info of the node id that has proved to have key, and returns our channels that it has too.
+// helloInfo makes info what the remote says, as a node info of the node id that has proved to have key, and returns our
+// channels that it has too.
 //
-// Two nodes have a channel in common if both call it by the same id and the same name: the name is what travels, the id what services and
-// other wires know it by, and a channel of which only one agrees is another one. NodeInfo.Channels are those in common, and those
-// whose id we do not have; an id that means something else to the remote is left out.
-func helloInfo(m *switchyardpb.Hello, key handshake.PublicKey, id transport.NodeID, ours []muxer.Channel, info *handshake.NodeInfo) ([]muxer.Channel, error) {
+// Two nodes have a channel in common if both call it by the same id and the same name: the name is what travels, the id
+// what services and other wires know it by, and a channel of which only one agrees is another one. NodeInfo.Channels
+// are those in common, and those whose id we do not have; an id that means something else to the remote is left out.
+func helloInfo(m *switchyardpb.Hello, key handshake.PublicKey, id transport.NodeID, ours []muxer.Channel,
+	info *handshake.NodeInfo) ([]muxer.Channel, error) {
 	switch {
 	case len(m.Network) > maxName || m.Network != "" && printable(m.Network) != m.Network:
 		return nil, invalid("network %.40q is not plain text of at most %d bytes", m.Network, maxName)
@@ -168,7 +171,8 @@ func helloInfo(m *switchyardpb.Hello, key handshake.PublicKey, id transport.Node
 		if len(raw) > maxListenAddr {
 			return nil, invalid("a listen address of %d bytes, at most %d are allowed", len(raw), maxListenAddr)
 		}
-		if addr, err := ma.NewMultiaddrBytes(raw); err == nil && len(addr) > 0 { // of a kind that we do not know: no reason to refuse the node
+		// of a kind that we do not know: no reason to refuse the node
+		if addr, err := ma.NewMultiaddrBytes(raw); err == nil && len(addr) > 0 {
 			info.Listen = append(info.Listen, addr.String())
 		}
 	}
@@ -178,7 +182,8 @@ func helloInfo(m *switchyardpb.Hello, key handshake.PublicKey, id transport.Node
 func isName(s string) bool { return s != "" && len(s) <= maxName && printable(s) == s }
 
 func invalid(format string, args ...any) error {
-	return &handshake.Refusal{Code: muxer.CodeInvalidInfo, Stage: handshake.StageInfo, Reason: "hello: " + fmt.Sprintf(format, args...)}
+	return &handshake.Refusal{Code: muxer.CodeInvalidInfo, Stage: handshake.StageInfo,
+		Reason: "hello: " + fmt.Sprintf(format, args...)}
 }
 
 // ownVerdict is what we say to the remote; nil takes the link.
@@ -186,7 +191,8 @@ func ownVerdict(r *handshake.Refusal) *switchyardpb.HelloVerdict {
 	if r == nil {
 		return &switchyardpb.HelloVerdict{Accepted: true}
 	}
-	return &switchyardpb.HelloVerdict{Code: uint32(r.Code), Limit: plainText(r.Limit, maxLimit), Reason: plainText(r.Reason, maxReason)}
+	return &switchyardpb.HelloVerdict{Code: uint32(r.Code), Limit: plainText(r.Limit, maxLimit),
+		Reason: plainText(r.Reason, maxReason)}
 }
 
 // refusalOf is the remote's verdict; nil when it takes the link.
@@ -194,14 +200,16 @@ func refusalOf(m *switchyardpb.HelloVerdict) *handshake.Refusal {
 	if m.Accepted {
 		return nil
 	}
-	r := &handshake.Refusal{Remote: true, Stage: handshake.StageInfo, Limit: plainText(m.Limit, maxLimit), Reason: plainText(m.Reason, maxReason)}
+	r := &handshake.Refusal{Remote: true, Stage: handshake.StageInfo, Limit: plainText(m.Limit, maxLimit),
+		Reason: plainText(m.Reason, maxReason)}
 	if m.Code <= 0xffff {
 		r.Code = muxer.Code(m.Code)
 	}
 	return r
 }
 
-// plainText is at most limit bytes of s, with a question mark in place of what is not printable ASCII: it goes to logs and terminals.
+// plainText is at most limit bytes of s, with a question mark in place of what is not printable ASCII: it goes to logs
+// and terminals.
 func plainText(s string, limit int) string {
 	return strings.Map(func(r rune) rune {
 		if r < 32 || r > 126 {

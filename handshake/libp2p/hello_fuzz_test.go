@@ -14,12 +14,15 @@ import (
 
 var fuzzChannels = []muxer.Channel{{ID: 1, Name: "/one"}, {ID: 2}}
 
-// FuzzHello reads a remote's hello: what is taken is a valid node info whose channels in common are ours, and every part of it is bounded.
+// FuzzHello reads a remote's hello: what is taken is a valid node info whose channels in common are ours, and every
+// part of it is bounded.
 func FuzzHello(f *testing.F) {
 	seed := func(m *switchyardpb.Hello) { f.Add(frame(nil, m)) }
 	seed(&switchyardpb.Hello{})
-	seed(&switchyardpb.Hello{Network: "net", Moniker: "m", Version: "v", Height: 1 << 62, Protocols: []string{"/echo/1.0.0"}, Wires: []string{"comet", "libp2p"},
-		Channels: []*switchyardpb.HelloChannel{{Id: 1, Name: "/one"}, {Id: 2, Name: "/other"}, {Id: 9, Name: "/nine"}}, Listen: [][]byte{{4, 1, 2, 3, 4, 6, 16, 16}}})
+	seed(&switchyardpb.Hello{Network: "net", Moniker: "m", Version: "v", Height: 1 << 62,
+		Protocols: []string{"/echo/1.0.0"}, Wires: []string{"comet", "libp2p"},
+		Channels: []*switchyardpb.HelloChannel{{Id: 1, Name: "/one"}, {Id: 2, Name: "/other"}, {Id: 9, Name: "/nine"}},
+		Listen:   [][]byte{{4, 1, 2, 3, 4, 6, 16, 16}}})
 	seed(&switchyardpb.Hello{Channels: []*switchyardpb.HelloChannel{{Id: 256, Name: "/x"}}})
 	seed(&switchyardpb.Hello{Network: "\x1b[31m", Listen: [][]byte{{0xff}, nil}})
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f})
@@ -36,7 +39,8 @@ func FuzzHello(f *testing.F) {
 			}
 			return
 		}
-		if info.ID != keyA.ID() || info.Guest || len(info.Channels) > handshake.MaxChannels || len(info.Protocols) > maxProtocols || len(info.Listen) > maxListenAddrs || len(info.Wires) > maxWires {
+		if info.ID != keyA.ID() || info.Guest || len(info.Channels) > handshake.MaxChannels ||
+			len(info.Protocols) > maxProtocols || len(info.Listen) > maxListenAddrs || len(info.Wires) > maxWires {
 			t.Fatalf("%+v", info)
 		}
 		for _, c := range both {
@@ -48,10 +52,12 @@ func FuzzHello(f *testing.F) {
 	})
 }
 
-// FuzzVerdict reads a remote's verdict: a refusal is short plain text with a code, and nothing behind the frame is read.
+// FuzzVerdict reads a remote's verdict: a refusal is short plain text with a code, and nothing behind the frame is
+// read.
 func FuzzVerdict(f *testing.F) {
 	f.Add(frame(nil, &switchyardpb.HelloVerdict{Accepted: true}))
-	f.Add(frame(nil, ownVerdict(&handshake.Refusal{Code: muxer.CodeTooManyPeers, Limit: "peers.max_inbound", Reason: "all slots are taken"})))
+	f.Add(frame(nil, ownVerdict(&handshake.Refusal{Code: muxer.CodeTooManyPeers, Limit: "peers.max_inbound",
+		Reason: "all slots are taken"})))
 	f.Add(frame(nil, &switchyardpb.HelloVerdict{Code: 1 << 20, Reason: "\x00\x1b]0;owned\x07"}))
 	f.Add(append(frame(nil, &switchyardpb.HelloVerdict{Accepted: true}), "more"...))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -45,11 +45,15 @@ func TestRefusedInfo(t *testing.T) {
 		d, l             muxer.Code
 		dRemote, lRemote bool
 	}{
-		{"the listener's gate", func(_, l *end) { l.gate = atInfo }, muxer.CodeFiltered, muxer.CodeFiltered, true, false},
+		{"the listener's gate", func(_, l *end) { l.gate = atInfo }, muxer.CodeFiltered, muxer.CodeFiltered, true,
+			false},
 		{"the dialer's gate", func(d, _ *end) { d.gate = atInfo }, muxer.CodeFiltered, muxer.CodeFiltered, false, true},
-		{"another network", func(d, _ *end) { d.local.Network = "other" }, muxer.CodeWrongNetwork, muxer.CodeWrongNetwork, false, false},
-		{"another block protocol", func(d, _ *end) { d.local.BlockVersion = 99 }, muxer.CodeIncompatible, muxer.CodeIncompatible, false, false},
-		{"a bad moniker", func(d, _ *end) { d.local.Moniker = "" }, muxer.CodeInvalidInfo, muxer.CodeInvalidInfo, true, false},
+		{"another network", func(d, _ *end) { d.local.Network = "other" }, muxer.CodeWrongNetwork,
+			muxer.CodeWrongNetwork, false, false},
+		{"another block protocol", func(d, _ *end) { d.local.BlockVersion = 99 }, muxer.CodeIncompatible,
+			muxer.CodeIncompatible, false, false},
+		{"a bad moniker", func(d, _ *end) { d.local.Moniker = "" }, muxer.CodeInvalidInfo, muxer.CodeInvalidInfo, true,
+			false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -95,7 +99,8 @@ func atInfo(v handshake.Visitor) error {
 
 // A refusal by the host is heard at the other end, whichever says it.
 func TestAgreeRefused(t *testing.T) {
-	refusal := &handshake.Refusal{Code: muxer.CodeTooManyPeers, Limit: "peers.max_inbound", Reason: strings.Repeat("\x1b[31mfull ", 100)}
+	refusal := &handshake.Refusal{Code: muxer.CodeTooManyPeers, Limit: "peers.max_inbound",
+		Reason: strings.Repeat("\x1b[31mfull ", 100)}
 	for _, by := range []muxer.Side{muxer.Dialer, muxer.Listener} {
 		synctest.Test(t, func(t *testing.T) {
 			d, l := ends()
@@ -120,14 +125,16 @@ func TestAgreeRefused(t *testing.T) {
 			leave(refuser)
 			var r *handshake.Refusal
 			err := <-done
-			if !errors.As(err, &r) || !r.Remote || r.Code != refusal.Code || r.Limit != refusal.Limit || !strings.HasPrefix(r.Reason, "?[31mfull") || len(r.Reason) != maxReason {
+			if !errors.As(err, &r) || !r.Remote || r.Code != refusal.Code || r.Limit != refusal.Limit ||
+				!strings.HasPrefix(r.Reason, "?[31mfull") || len(r.Reason) != maxReason {
 				t.Errorf("%+v", err)
 			}
 		})
 	}
 }
 
-// A remote that never says its verdict keeps us for no longer than we want, and one that ends the session for no longer than it takes.
+// A remote that never says its verdict keeps us for no longer than we want, and one that ends the session for no longer
+// than it takes.
 func TestAgreeUnanswered(t *testing.T) {
 	for _, side := range []muxer.Side{muxer.Dialer, muxer.Listener} {
 		for _, hangsUp := range []bool{false, true} {
@@ -156,7 +163,8 @@ func TestAgreeUnanswered(t *testing.T) {
 				switch {
 				case !hangsUp && (!errors.Is(err, context.DeadlineExceeded) || took != time.Second):
 					t.Errorf("%v after %v", err, took)
-				case hangsUp && (!errors.As(err, &ce) || ce.Code != muxer.CodeBanned && ce.Code != muxer.CodeRemoteClosed || !ce.Remote || took > holdHello):
+				case hangsUp && (!errors.As(err, &ce) || ce.Code != muxer.CodeBanned &&
+					ce.Code != muxer.CodeRemoteClosed || !ce.Remote || took > holdHello):
 					t.Errorf("%v after %v", err, took)
 				}
 				if err := link.Confirm(t.Context(), nil); err == nil {
@@ -184,7 +192,8 @@ func TestNeverAgreed(t *testing.T) {
 // An address of ours that was told before, or another one, or none, is told rightly.
 func TestListenInHello(t *testing.T) {
 	var last lastAddr
-	for _, texts := range [][]string{{"/ip4/1.2.3.4/tcp/5"}, {"/ip4/1.2.3.4/tcp/5", "/ip6/::1/tcp/6", "1.2.3.4:5"}, {"/ip4/1.2.3.4/tcp/5"}, nil} {
+	for _, texts := range [][]string{{"/ip4/1.2.3.4/tcp/5"}, {"/ip4/1.2.3.4/tcp/5", "/ip6/::1/tcp/6", "1.2.3.4:5"},
+		{"/ip4/1.2.3.4/tcp/5"}, nil} {
 		var got []string
 		for _, b := range ownHello(&handshake.Attempt{Local: handshake.NodeInfo{Listen: texts}}, &last).Listen {
 			m, err := ma.NewMultiaddrBytes(b)

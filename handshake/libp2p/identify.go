@@ -23,7 +23,8 @@ const (
 )
 
 const (
-	// maxMessages and maxMessage bound an identify answer: go-libp2p splits a long one into at most 10, of 8 KiB at most.
+	// maxMessages and maxMessage bound an identify answer: go-libp2p splits a long one into at most 10, of 8 KiB at
+	// most.
 	maxMessages = 10
 	maxMessage  = 8 << 10
 	// serveTimeout bounds how long the remote may take over an identify or a push.
@@ -36,7 +37,8 @@ type server struct {
 	remote  handshake.PublicKey
 	listens bool // the remote has dialed us, and says hello if it has one
 	changes changes
-	meeting atomic.Pointer[meeting] // of the listening end, until it is over; what it needs is not kept for the life of the link
+	// of the listening end, until it is over; what it needs is not kept for the life of the link
+	exchange atomic.Pointer[infoExchange]
 
 	identifies, pushes, pings atomic.Int32 // streams that are served now
 }
@@ -67,14 +69,14 @@ func (s *server) find(protocol string) func(context.Context, muxer.Stream) {
 
 // proposed implements lanes.Config.Proposed.
 func (s *server) proposed(protocol string) {
-	if m := s.meeting.Load(); m != nil {
+	if m := s.exchange.Load(); m != nil {
 		m.proposed(protocol)
 	}
 }
 
 // serveHello takes the remote's hello, if it comes in time.
 func (s *server) serveHello(ctx context.Context, st muxer.Stream) {
-	if m := s.meeting.Load(); m != nil {
+	if m := s.exchange.Load(); m != nil {
 		m.serveHello(ctx, st)
 		return
 	}

@@ -1,10 +1,12 @@
-// Package libp2p is the wire of libp2p nodes. Over byte connections, multistream-select agrees on a security (Noise, TLS), the remote's key is proven, a
-// stream muxer is agreed on (together with the security where that can, else by multistream-select again). Connections that their transport has secured and muxed
-// (QUIC) begin behind that. Addresses end in /p2p/<peer id>.
+// Package libp2p is the wire of libp2p nodes. Over byte connections, multistream-select agrees on a security (Noise,
+// TLS), the remote's key is proven, a stream muxer is agreed on (together with the security where that can, else by
+// multistream-select again). Connections that their transport has secured and muxed (QUIC) begin behind that. Addresses
+// end in /p2p/<peer id>.
 //
-// Two Switchyard nodes then say hello on a stream of their own: each tells its network, channels, height and more, and in the end whether it takes the link, or
-// why not (Link.Confirm). A remote that has no hello is asked to identify itself and is a guest (handshake.NodeInfo.Guest): nobody knows of which network it
-// is. Of our channels it is given those whose names are among its protocols, or CometBFT's names for them, under which each message is a stream.
+// Two Switchyard nodes then say hello on a stream of their own: each tells its network, channels, height and more, and
+// in the end whether it takes the link, or why not (Link.Confirm). A remote that has no hello is asked to identify
+// itself and is a guest (handshake.NodeInfo.Guest): nobody knows of which network it is. Of our channels it is given
+// those whose names are among its protocols, or CometBFT's names for them, under which each message is a stream.
 //
 // A link's session carries channels and streams (package muxer/lanes).
 //
@@ -124,15 +126,16 @@ func (w *Wire) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Li
 }
 
 // open makes the session, and learns what the remote is. The remote may ask us before we ask it.
-func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Streams, key handshake.PublicKey) (*handshake.Link, error) {
+func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Streams,
+	key handshake.PublicKey) (*handshake.Link, error) {
 	self, err := w.cfg.Identity.PublicKey(ctx)
 	if err != nil {
 		_ = streams.CloseWith(muxer.CodeUnknown, "", 0)
 		return nil, handshake.Fail(handshake.StageInfo, muxer.CodeUnknown, fmt.Errorf("our own key: %w", err))
 	}
-	m := newMeeting(a, key, &server{self: newSelf(self, a), remote: key}, &w.addr)
+	m := newInfoExchange(a, key, &server{self: newSelf(self, a), remote: key}, &w.addr)
 	session := m.open(streams, w.cfg.Lanes)
-	link, err := m.meet(ctx, session)
+	link, err := m.run(ctx, session)
 	m.over()
 	if err != nil {
 		code := muxer.CodeProtocolError
@@ -149,14 +152,15 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 	return link, nil
 }
 
-// cometName is the protocol under which CometBFT's libp2p mode carries the messages of a channel, one a stream (cometbft lp2p/stream.go).
+// cometName is the protocol under which CometBFT's libp2p mode carries the messages of a channel, one a stream
+// (cometbft lp2p/stream.go).
 func cometName(c muxer.Channel) string {
 	const digits = "0123456789abcdef"
 	return "/p2p/cometbft/1.0.0/channel/0x" + string([]byte{digits[c.ID>>4], digits[c.ID&15]})
 }
 
-// common are the channels of ours that a guest has: those whose name, or CometBFT's name for them, is among its protocols. singly are the ids of those of
-// which it has only the latter.
+// common are the channels of ours that a guest has: those whose name, or CometBFT's name for them, is among its
+// protocols. singly are the ids of those of which it has only the latter.
 func common(ours []muxer.Channel, guest *handshake.NodeInfo) (both []muxer.Channel, singly []byte) {
 	has := make(map[string]bool, len(guest.Protocols))
 	for _, p := range guest.Protocols {

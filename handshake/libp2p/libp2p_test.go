@@ -29,9 +29,12 @@ func (*streamInbox) ServeStream(_ context.Context, s muxer.Stream) {
 
 func ends() (end, end) {
 	d := end{key: keyA, security: plain{}, channels: []muxer.Channel{{ID: 1, Name: "/one"}, {ID: 2, Name: "/two"}}}
-	l := end{key: keyB, security: plain{}, channels: []muxer.Channel{{ID: 1, Name: "/uno"}, {ID: 2, Name: "/two"}, {ID: 8, Name: "/three"}}}
-	d.local = handshake.NodeInfo{Version: "dialer/1", Moniker: "dialer", Network: "net", Protocols: []string{"/echo/1.0.0"}, Listen: []string{"/ip4/10.0.0.1/tcp/5"}, Height: 7}
-	l.local = handshake.NodeInfo{Version: "listener/1", Moniker: "listener", Network: "net", Protocols: []string{"/echo/1.0.0"}, Listen: []string{"/ip4/10.0.0.2/tcp/5"}, Height: 8}
+	l := end{key: keyB, security: plain{},
+		channels: []muxer.Channel{{ID: 1, Name: "/uno"}, {ID: 2, Name: "/two"}, {ID: 8, Name: "/three"}}}
+	d.local = handshake.NodeInfo{Version: "dialer/1", Moniker: "dialer", Network: "net",
+		Protocols: []string{"/echo/1.0.0"}, Listen: []string{"/ip4/10.0.0.1/tcp/5"}, Height: 7}
+	l.local = handshake.NodeInfo{Version: "listener/1", Moniker: "listener", Network: "net",
+		Protocols: []string{"/echo/1.0.0"}, Listen: []string{"/ip4/10.0.0.2/tcp/5"}, Height: 8}
 	return d, l
 }
 
@@ -52,8 +55,10 @@ func TestLink(t *testing.T) {
 				chans []byte
 			}{{dl, keyB.ID(), l.local, []byte{2, 8}}, {ll, keyA.ID(), d.local, []byte{2}}} {
 				r := c.l.Remote
-				if c.l.ID() != c.id || r.Version != c.info.Version || c.l.Security != "plain" || c.l.Muxer != "yamux" || r.Guest || c.l.Confirm == nil ||
-					r.Moniker != c.info.Moniker || r.Network != "net" || r.Height != c.info.Height || !slices.Equal(r.Protocols, c.info.Protocols) || !slices.Equal(r.Listen, c.info.Listen) {
+				if c.l.ID() != c.id || r.Version != c.info.Version || c.l.Security != "plain" || c.l.Muxer != "yamux" ||
+					r.Guest || c.l.Confirm == nil ||
+					r.Moniker != c.info.Moniker || r.Network != "net" || r.Height != c.info.Height ||
+					!slices.Equal(r.Protocols, c.info.Protocols) || !slices.Equal(r.Listen, c.info.Listen) {
 					t.Errorf("%+v", c.l)
 				}
 				if !bytes.Equal(r.Channels, c.chans) {
@@ -129,7 +134,8 @@ func codeOf(err error) (string, muxer.Code) {
 	return "", muxer.CodeUnknown
 }
 
-// A remote that is silent at any step, or says something else, is given up in time, with the stage in which that happened.
+// A remote that is silent at any step, or says something else, is given up in time, with the stage in which that
+// happened.
 func TestSilenceAndNonsense(t *testing.T) {
 	mux, err := yamux.New(yamux.Config{})
 	if err != nil {
@@ -232,7 +238,8 @@ func TestFlood(t *testing.T) {
 				}
 				synctest.Wait()
 				_ = s.SetReadDeadline(time.Now().Add(time.Millisecond))
-				if _, err := s.Read(make([]byte, 1)); err != nil && errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
+				if _, err := s.Read(make([]byte, 1)); err != nil && errors.Is(err, context.DeadlineExceeded) ||
+					isTimeout(err) {
 					held++
 				}
 			}

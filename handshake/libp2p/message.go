@@ -16,7 +16,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// Limits of what a remote says of itself. What is beyond them is not kept, and does not end the link: real nodes have up to about 60 protocols.
+// Limits of what a remote says of itself. What is beyond them is not kept, and does not end the link: real nodes have
+// up to about 60 protocols.
 const (
 	maxProtocols   = 256
 	maxProtocol    = 256 // bytes of one
@@ -31,7 +32,8 @@ const maxOwnMessage = 4 << 10
 // protocolVersion is what all libp2p nodes say (libp2p/specs, identify).
 const protocolVersion = "ipfs/0.1.0"
 
-// Fields of the message (libp2p/specs, identify). Field 8 is a signed peer record: we do not read it, as we take no other node's word for an address.
+// Fields of the message (libp2p/specs, identify). Field 8 is a signed peer record: we do not read it, as we take no
+// other node's word for an address.
 const (
 	fieldPublicKey       = 1
 	fieldListenAddr      = 2
@@ -74,7 +76,9 @@ func (m *message) append(b []byte) []byte {
 // errMessage says that a message is no protocol buffer of the form that it should have.
 var errMessage = errors.New("malformed message")
 
-// merge adds what b says: later messages replace single fields and add to lists.
+// merge adds what b says: later messages replace single fields and add to lists. It is written by hand because it keeps
+// to the bounds before it allocates: generated code would make a slice of the 40,000 empty strings that ten messages
+// hold.
 func (m *message) merge(b []byte) error {
 	for len(b) > 0 {
 		field, kind, n := protowire.ConsumeTag(b)
@@ -122,7 +126,8 @@ func (m *message) merge(b []byte) error {
 // nodeInfo is the message as a node info of the node that has proved to have key.
 func (m *message) nodeInfo(key handshake.PublicKey) (*handshake.NodeInfo, error) {
 	if len(m.publicKey) > 0 && !bytes.Equal(m.publicKey, key.AppendProto(nil)) {
-		return nil, &handshake.Refusal{Code: muxer.CodeInvalidInfo, Stage: handshake.StageInfo, Reason: "identify names another public key than the one that was proven"}
+		return nil, &handshake.Refusal{Code: muxer.CodeInvalidInfo, Stage: handshake.StageInfo,
+			Reason: "identify names another public key than the one that was proven"}
 	}
 	info := &handshake.NodeInfo{ID: key.NodeID(), PeerID: key.PeerID(), Version: printable(m.agent), Guest: true}
 	for _, p := range m.protocols {

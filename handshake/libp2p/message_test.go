@@ -20,7 +20,8 @@ var keyA, keyB = handshake.NewIdentity([handshake.SeedSize]byte{1}), handshake.N
 func TestOwnMessage(t *testing.T) {
 	conn, _ := handshaketest.Pipe("/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.2/tcp/2")
 	a := &handshake.Attempt{Conn: conn, Channels: []muxer.Channel{{ID: 1, Name: "/one"}, {ID: 0x7e}}}
-	a.Local.Version, a.Local.Protocols, a.Local.Listen = "us/1", []string{"/echo/1.0.0", "/one"}, []string{"/ip4/1.2.3.4/tcp/5", "nonsense"}
+	a.Local.Version, a.Local.Protocols, a.Local.Listen = "us/1", []string{"/echo/1.0.0", "/one"},
+		[]string{"/ip4/1.2.3.4/tcp/5", "nonsense"}
 	var m message
 	if _, err := readMessages(bytes.NewReader(newSelf(keyA.Public(), a).message()), &m); err != nil {
 		t.Fatal(err)
@@ -29,10 +30,13 @@ func TestOwnMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{protocolIdentify, protocolPush, protocolPing, protocolHello, "/one", "/p2p/cometbft/1.0.0/channel/0x01", "/channel/0x7e/1.0.0", "/p2p/cometbft/1.0.0/channel/0x7e", "/echo/1.0.0"}; !slices.Equal(info.Protocols, want) {
+	if want := []string{protocolIdentify, protocolPush, protocolPing, protocolHello, "/one",
+		"/p2p/cometbft/1.0.0/channel/0x01", "/channel/0x7e/1.0.0", "/p2p/cometbft/1.0.0/channel/0x7e",
+		"/echo/1.0.0"}; !slices.Equal(info.Protocols, want) {
 		t.Errorf("protocols %q, want %q", info.Protocols, want)
 	}
-	if info.Version != "us/1" || !slices.Equal(info.Listen, []string{"/ip4/1.2.3.4/tcp/5"}) || info.ID != keyA.ID() || !info.Guest {
+	if info.Version != "us/1" || !slices.Equal(info.Listen, []string{"/ip4/1.2.3.4/tcp/5"}) || info.ID != keyA.ID() ||
+		!info.Guest {
 		t.Errorf("%+v", info)
 	}
 	if !bytes.Equal(m.observed, conn.RemoteMultiaddr().Bytes()) {
@@ -64,7 +68,8 @@ func field(number protowire.Number, v string) []byte {
 
 func TestReadMessages(t *testing.T) {
 	var m message
-	n, err := readMessages(bytes.NewReader(delimited(field(fieldAgent, "a"), field(fieldProtocol, "/x"), field(fieldProtocol, "/y"))), &m)
+	n, err := readMessages(bytes.NewReader(delimited(field(fieldAgent, "a"), field(fieldProtocol, "/x"),
+		field(fieldProtocol, "/y"))), &m)
 	if err != nil || n != 3 || m.agent != "a" || !slices.Equal(m.protocols, []string{"/x", "/y"}) {
 		t.Errorf("%d messages, %v: %+v", n, err, m)
 	}
@@ -102,7 +107,8 @@ func TestMessageIsBounded(t *testing.T) {
 
 func FuzzReadMessages(f *testing.F) {
 	f.Add(delimited(field(fieldAgent, "a"), field(fieldProtocol, "/x")))
-	f.Add(delimited(field(fieldListenAddr, "\x04\x01\x02\x03\x04\x06\x10\x10"), field(fieldPublicKey, string(keyA.Public().AppendProto(nil)))))
+	f.Add(delimited(field(fieldListenAddr, "\x04\x01\x02\x03\x04\x06\x10\x10"),
+		field(fieldPublicKey, string(keyA.Public().AppendProto(nil)))))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var m message
 		if _, err := readMessages(bytes.NewReader(b), &m); err != nil {

@@ -40,8 +40,9 @@ func negotiationCode(err error) muxer.Code {
 	}
 }
 
-// agreeOnSecurity says which security the connection is for, and what to secure. A dialer that has only one begins it together with its proposal: if the
-// remote does not have it, there is nothing else to try. A listener whose dialer has done so answers together with the first message of the security.
+// agreeOnSecurity says which security the connection is for, and what to secure. A dialer that has only one begins it
+// together with its proposal: if the remote does not have it, there is nothing else to try. A listener whose dialer has
+// done so answers together with the first message of the security.
 func (w *Wire) agreeOnSecurity(conn *handshake.PeekConn, side muxer.Side) (int, *corkedConn, error) {
 	if side == muxer.Dialer {
 		if len(w.securities) == 1 {
@@ -66,17 +67,21 @@ func (w *Wire) agreeOnSecurity(conn *handshake.PeekConn, side muxer.Side) (int, 
 func (w *Wire) secure(ctx context.Context, a *handshake.Attempt) (handshake.SecureConn, string, error) {
 	i, conn, err := w.agreeOnSecurity(a.Bytes, a.Side)
 	if err != nil {
-		return nil, "", handshake.Fail(handshake.StageSecurity, negotiationCode(err), fmt.Errorf("agree on a security: %w", err))
+		return nil, "", handshake.Fail(handshake.StageSecurity, negotiationCode(err),
+			fmt.Errorf("agree on a security: %w", err))
 	}
 	s := w.cfg.Securities[i]
-	secured, err := s.Secure(ctx, conn, handshake.Securing{Side: a.Side, Identity: w.cfg.Identity, Want: a.Want, Muxers: w.muxers, CheckKey: a.CheckKey})
+	secured, err := s.Secure(ctx, conn,
+		handshake.Securing{Side: a.Side, Identity: w.cfg.Identity, Want: a.Want, Muxers: w.muxers,
+			CheckKey: a.CheckKey})
 	if err != nil {
 		_ = conn.flush() // what it told the remote of that
 	} else {
 		err = conn.secured(a.Side)
 	}
 	if errors.Is(err, multistream.ErrRefused) {
-		return nil, "", handshake.Fail(handshake.StageSecurity, negotiationCode(err), fmt.Errorf("agree on a security: %w", err))
+		return nil, "", handshake.Fail(handshake.StageSecurity, negotiationCode(err),
+			fmt.Errorf("agree on a security: %w", err))
 	}
 	if err != nil {
 		code := muxer.CodeAuthFailed
@@ -94,11 +99,13 @@ func (w *Wire) agreeOnMuxer(conn handshake.SecureConn, side muxer.Side) (muxer.S
 	if conn.Muxer() == "" {
 		var err error
 		if i, err = agree(conn, side, w.muxers); err != nil {
-			return nil, handshake.Fail(handshake.StageMuxer, negotiationCode(err), fmt.Errorf("agree on a muxer: %w", err))
+			return nil, handshake.Fail(handshake.StageMuxer, negotiationCode(err),
+				fmt.Errorf("agree on a muxer: %w", err))
 		}
 	}
 	if i < 0 {
-		return nil, handshake.Fail(handshake.StageMuxer, muxer.CodeIncompatible, fmt.Errorf("the security settled on the muxer %.60q, which we do not have", conn.Muxer()))
+		return nil, handshake.Fail(handshake.StageMuxer, muxer.CodeIncompatible,
+			fmt.Errorf("the security settled on the muxer %.60q, which we do not have", conn.Muxer()))
 	}
 	return w.cfg.Muxers[i], nil
 }

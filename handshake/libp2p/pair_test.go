@@ -63,7 +63,8 @@ func (e end) upgrader(t *testing.T) *handshake.Upgrader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := New(Config{Identity: e.key, Securities: []handshake.Security{e.security}, Muxers: []muxer.StreamMuxer{mux}})
+	w, err := New(Config{Identity: e.key, Securities: []handshake.Security{e.security},
+		Muxers: []muxer.StreamMuxer{mux}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,10 @@ func (e end) upgrader(t *testing.T) *handshake.Upgrader {
 		gates = append(gates, e.gate)
 	}
 	u, err := handshake.NewUpgrader(handshake.Config{
-		Gates: gates, Wires: []handshake.Wire{w}, Local: func(transport.Conn) handshake.NodeInfo { return e.local }, Channels: func() []muxer.Channel { return e.channels },
+		Gates: gates, Wires: []handshake.Wire{w}, Local: func(transport.Conn) handshake.NodeInfo { return e.local },
+		Channels: func() []muxer.Channel {
+			return e.channels
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

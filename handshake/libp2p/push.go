@@ -9,8 +9,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// Limits of the pushes that we read of one link: so many at once, and one in an interval after that. A node pushes when its addresses or protocols change;
-// more than that is a flood, which costs its sender a reset stream each.
+// Limits of the pushes that we read of one link: so many at once, and one in an interval after that. A node pushes when
+// its addresses or protocols change; more than that is a flood, which costs its sender a reset stream each.
 const (
 	pushBurst    = 8
 	pushInterval = 5 * time.Second

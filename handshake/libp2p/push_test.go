@@ -45,21 +45,24 @@ func TestPush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dl, ll := linked(t)
 		before := ll.Remote
-		local := handshake.NodeInfo{Version: "dialer/1", Listen: []string{"/ip4/10.0.0.1/tcp/6"}, Protocols: []string{"/new"}}
+		local := handshake.NodeInfo{Version: "dialer/1", Listen: []string{"/ip4/10.0.0.1/tcp/6"},
+			Protocols: []string{"/new"}}
 		if err := dl.Push(t.Context(), local); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
 		var told []handshake.NodeInfo
 		ll.Changes(func(n handshake.NodeInfo) { told = append(told, n) }) // it came before
-		if len(told) != 1 || !slices.Equal(told[0].Listen, local.Listen) || !slices.Contains(told[0].Protocols, "/new") || told[0].Moniker != before.Moniker {
+		if len(told) != 1 || !slices.Equal(told[0].Listen, local.Listen) ||
+			!slices.Contains(told[0].Protocols, "/new") || told[0].Moniker != before.Moniker {
 			t.Fatalf("%+v", told)
 		}
 		if !pushRaw(t, dl, delimited(field(fieldProtocol, "/newer"))) {
 			t.Error("a push without key and addresses was not read")
 		}
 		synctest.Wait()
-		if len(told) != 2 || !slices.Equal(told[1].Listen, local.Listen) || !slices.Equal(told[1].Protocols, []string{"/newer"}) {
+		if len(told) != 2 || !slices.Equal(told[1].Listen, local.Listen) ||
+			!slices.Equal(told[1].Protocols, []string{"/newer"}) {
 			t.Fatalf("%+v", told)
 		}
 		who, err := identify(t.Context(), ll.Session.(*lanes.Session))
@@ -76,7 +79,8 @@ func TestPushFlood(t *testing.T) {
 		told := 0
 		ll.Changes(func(handshake.NodeInfo) { told++ })
 		for name, b := range map[string][]byte{
-			"a foreign key":     delimited(field(fieldPublicKey, string(keyB.Public().AppendProto(nil))), field(fieldProtocol, "/x")),
+			"a foreign key": delimited(field(fieldPublicKey, string(keyB.Public().AppendProto(nil))),
+				field(fieldProtocol, "/x")),
 			"too long":          delimited(make([]byte, maxMessage+1)),
 			"too many messages": bytes.Repeat(delimited(field(fieldAgent, "a")), maxMessages+1),
 		} {

@@ -11,8 +11,10 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// securedEnd is a connection that its transport has secured and muxed: yamux over a pipe in memory, whose key is believed.
-func securedEnd(t *testing.T, raw *handshaketest.Conn, side muxer.Side, remote handshake.PublicKey) *handshake.SecuredConn {
+// securedEnd is a connection that its transport has secured and muxed: yamux over a pipe in memory, whose key is
+// believed.
+func securedEnd(t *testing.T, raw *handshaketest.Conn, side muxer.Side,
+	remote handshake.PublicKey) *handshake.SecuredConn {
 	t.Helper()
 	m, err := yamux.New(yamux.Config{})
 	if err != nil {
@@ -22,7 +24,8 @@ func securedEnd(t *testing.T, raw *handshaketest.Conn, side muxer.Side, remote h
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &handshake.SecuredConn{Conn: securedConn{raw, streams}, Streams: streams, RemoteKey: remote, Security: "tls", Muxer: "quic"}
+	return &handshake.SecuredConn{Conn: securedConn{raw, streams}, Streams: streams, RemoteKey: remote, Security: "tls",
+		Muxer: "quic"}
 }
 
 // securedConn closes the streams, too.
@@ -37,7 +40,8 @@ func (c securedConn) Close() error { return c.streams.CloseWith(muxer.CodeUnknow
 func shakeSecured(t *testing.T, dialer, listener end, dialed string) (dl, ll *handshake.Link, derr, lerr error) {
 	t.Helper()
 	d, l := handshaketest.Pipe("/ip4/10.0.0.1/udp/1000/quic-v1", "/ip4/10.0.0.2/udp/2000/quic-v1")
-	dc, lc := securedEnd(t, d, muxer.Dialer, listener.key.Public()), securedEnd(t, l, muxer.Listener, dialer.key.Public())
+	dc, lc := securedEnd(t, d, muxer.Dialer, listener.key.Public()),
+		securedEnd(t, l, muxer.Listener, dialer.key.Public())
 	u := listener.upgrader(t)
 	ticket, err := u.Admit(lc)
 	if err != nil {
@@ -66,14 +70,16 @@ func TestSecured(t *testing.T) {
 			t.Fatal(derr, lerr)
 		}
 		for _, link := range []*handshake.Link{dl, ll} {
-			if link.Security != "tls" || link.Muxer != "quic" || link.Transport != "quic" || link.Wire != transport.WireLibp2p {
+			if link.Security != "tls" || link.Muxer != "quic" || link.Transport != "quic" ||
+				link.Wire != transport.WireLibp2p {
 				t.Errorf("%+v", link)
 			}
 			var names []string
 			for _, s := range link.Stages {
 				names = append(names, s.Name)
 			}
-			if got := names[len(names)-3:]; got[0] != handshake.StageSecurity || got[1] != handshake.StageMuxer || got[2] != handshake.StageInfo {
+			if got := names[len(names)-3:]; got[0] != handshake.StageSecurity || got[1] != handshake.StageMuxer ||
+				got[2] != handshake.StageInfo {
 				t.Errorf("stages %q", names)
 			}
 		}

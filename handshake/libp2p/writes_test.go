@@ -22,9 +22,9 @@ func (c *counted) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// A set-up is few writes, and one round trip behind the security. The first write is the negotiation's and the security's
-// together. The dialer opens a stream with its hello, and says its verdict; the listener says hello and its verdict. Each
-// answers the other's ping. What goes out together depends a little on which goroutine runs first.
+// A set-up is few writes, and one round trip behind the security. The first write is the negotiation's and the
+// security's together. The dialer opens a stream with its hello, and says its verdict; the listener says hello and its
+// verdict. Each answers the other's ping. What goes out together depends a little on which goroutine runs first.
 func TestWrites(t *testing.T) {
 	const most, usual = 7, 5
 	fewest := [2]int64{most, most}

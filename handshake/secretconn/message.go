@@ -148,8 +148,10 @@ func decodeKey(msg []byte) (key []byte, err error) {
 	return key, err
 }
 
-// eachField calls f for every field of a protobuf message. v is the content of a length-delimited field, nil for other
-// wire types; it is never nil for a length-delimited one.
+// eachField calls f for every field of a protobuf message. v is the content of a length-delimited field, not nil; nil
+// for other wire types. Messages are read by hand because a field that comes twice and a key of another type are
+// refused by name, which generated code does not tell, and because nothing is allocated before the remote has proven
+// its key.
 func eachField(msg []byte, f func(num protowire.Number, typ protowire.Type, v []byte) error) error {
 	for len(msg) > 0 {
 		num, typ, n := protowire.ConsumeTag(msg)

@@ -114,8 +114,9 @@ func show(c *tls.Config, side muxer.Side, own *certificates) {
 	}
 }
 
-// verifyFor verifies the certificate, and that it is of the node want, if that is set. crypto/tls calls it before it knows
-// whether the remote has the certificate's secret key; it is not asked about resumed connections, of which there are none.
+// verifyFor verifies the certificate, and that it is of the node want, if that is set. crypto/tls calls it before it
+// knows whether the remote has the certificate's secret key; it is not asked about resumed connections, of which there
+// are none.
 func (s *Security) verifyFor(want transport.NodeID) func(tls.ConnectionState) error {
 	return func(state tls.ConnectionState) error {
 		key, err := verifyCertificates(state.PeerCertificates, time.Now(), &s.known)

@@ -20,7 +20,7 @@ type Config struct {
 
 // Security makes secured connections. Its methods may be called concurrently.
 type Security struct {
-	cfg  Config
+	cfg   Config
 	mu    sync.Mutex    // guards last and hub
 	last  *certificates // never changed once it is here
 	hub   *hub

@@ -82,9 +82,10 @@ func (n *Node) comet() (handshake.Wire, error) {
 				if err != nil {
 					return comet.Secured{}, err
 				}
-				return comet.Secured{Reader: raw, RemoteKey: key, Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
-					return mconn.New(mconn.Plain(raw), side, channels, cfg)
-				}}, nil
+				return comet.Secured{Reader: raw, RemoteKey: key,
+					Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+						return mconn.New(mconn.Plain(raw), side, channels, cfg)
+					}}, nil
 			},
 		})
 	}
@@ -96,9 +97,10 @@ func (n *Node) comet() (handshake.Wire, error) {
 			if err != nil {
 				return comet.Secured{}, err
 			}
-			return comet.Secured{Reader: c, RemoteKey: c.RemotePublicKey(), Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
-				return mconn.New(c, side, channels, cfg)
-			}}, nil
+			return comet.Secured{Reader: c, RemoteKey: c.RemotePublicKey(),
+				Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+					return mconn.New(c, side, channels, cfg)
+				}}, nil
 		},
 	})
 }
@@ -107,7 +109,8 @@ func (n *Node) comet() (handshake.Wire, error) {
 const plainStart = 0x22
 
 // plainHandshake exchanges keys. Both ends write before they read, which the buffer of a connection in memory allows.
-func plainHandshake(ctx context.Context, raw net.Conn, id handshake.Identity, early []byte, check func(handshake.PublicKey) error) (handshake.PublicKey, error) {
+func plainHandshake(ctx context.Context, raw net.Conn, id handshake.Identity, early []byte,
+	check func(handshake.PublicKey) error) (handshake.PublicKey, error) {
 	own, err := id.PublicKey(ctx)
 	if err != nil {
 		return handshake.PublicKey{}, err

@@ -15,13 +15,13 @@
 //
 // So:
 //
-//   - Ed25519 is curve25519-voi's, which CometBFT uses too. As it is used here it refuses public keys of small order, for
-//     which anyone can sign, and encodings that are not canonical. SecretConnection's merlin transcript comes from the same
-//     module.
+//   - Ed25519 is curve25519-voi's, which CometBFT uses too. As it is used here it refuses public keys of small order,
+//     for which anyone can sign, and encodings that are not canonical. SecretConnection's merlin transcript comes from
+//     the same module.
 //   - curve25519-voi makes the X25519 keys.
-//   - circl does the X25519 exchange. It is the one dependency that is there for speed alone. A set-up over Noise has six
-//     exchanges, one over comet has two: with curve25519-voi in its place they take 66 and 29 µs more processor time, both
-//     ends together (of 400 and 255).
+//   - circl does the X25519 exchange. It is the one dependency that is there for speed alone. A set-up over Noise has
+//     six exchanges, one over comet has two: with curve25519-voi in its place they take 66 and 29 µs more processor
+//     time, both ends together (of 400 and 255).
 //
 // The tests compare the implementations with the standard library's. See also docs/decisions/cryptography.md.
 package keycrypto
@@ -57,8 +57,8 @@ func NewX25519() (private, public X25519Key, err error) {
 	return private, public, nil
 }
 
-// X25519 computes the secret that private shares with the owner of public. It reports false, and no secret, if public is
-// of low order (RFC 7748, section 6.1): then the secret would be zero, whatever the private key.
+// X25519 computes the secret that private shares with the owner of public. It reports false, and no secret, if public
+// is of low order (RFC 7748, section 6.1): then the secret would be zero, whatever the private key.
 func X25519(shared, private, public *X25519Key) bool {
 	return circl.Shared((*circl.Key)(shared), (*circl.Key)(private), (*circl.Key)(public))
 }
@@ -83,8 +83,8 @@ func (k Ed25519Private) Public() []byte { return k[Ed25519SeedSize:] }
 // Sign signs msg.
 func (k Ed25519Private) Sign(msg []byte) []byte { return ed25519.Sign(ed25519.PrivateKey(k), msg) }
 
-// VerifyEd25519 reports whether sig is a signature of msg. A key or signature of the wrong length is none, nor is a key of
-// small order.
+// VerifyEd25519 reports whether sig is a signature of msg. A key or signature of the wrong length is none, nor is a key
+// of small order.
 func VerifyEd25519(public, msg, sig []byte) bool {
 	return len(public) == Ed25519PublicSize && len(sig) == Ed25519SignatureSize && ed25519.Verify(public, msg, sig)
 }

@@ -48,7 +48,8 @@ func TestX25519Vector(t *testing.T) {
 	private := X25519Key(unhex(t, "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"))
 	public := X25519Key(unhex(t, "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"))
 	var shared X25519Key
-	if !X25519(&shared, &private, &public) || hex.EncodeToString(shared[:]) != "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742" {
+	if !X25519(&shared, &private, &public) ||
+		hex.EncodeToString(shared[:]) != "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742" {
 		t.Errorf("%x", shared)
 	}
 }
@@ -89,14 +90,16 @@ func TestEd25519(t *testing.T) {
 		msg := make([]byte, i)
 		_, _ = rand.Read(msg)
 		sig, theirs := k.Sign(msg), ed25519.Sign(ed25519.PrivateKey(k), msg)
-		if !bytes.Equal(sig, theirs) || !ed25519.Verify(k.Public(), msg, sig) || !VerifyEd25519(k.Public(), msg, theirs) {
+		if !bytes.Equal(sig, theirs) || !ed25519.Verify(k.Public(), msg, sig) ||
+			!VerifyEd25519(k.Public(), msg, theirs) {
 			t.Fatalf("signatures %x and %x", sig, theirs)
 		}
 		sig[i%len(sig)] ^= 1
 		if VerifyEd25519(k.Public(), msg, sig) || VerifyEd25519(k.Public(), append(msg, 1), theirs) {
 			t.Fatal("a wrong signature is right")
 		}
-		if VerifyEd25519(k.Public()[1:], msg, theirs) || VerifyEd25519(k.Public(), msg, theirs[1:]) || VerifyEd25519(nil, nil, nil) {
+		if VerifyEd25519(k.Public()[1:], msg, theirs) || VerifyEd25519(k.Public(), msg, theirs[1:]) ||
+			VerifyEd25519(nil, nil, nil) {
 			t.Fatal("wrong lengths are right")
 		}
 	}
@@ -135,7 +138,8 @@ func TestOnlyHere(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && path != root {
 				return filepath.SkipDir // a module of its own
 			}
-			if name := d.Name(); strings.HasSuffix(name, "test") || name == "node_modules" || len(name) > 2 && name[0] == '.' {
+			if name := d.Name(); strings.HasSuffix(name, "test") || name == "node_modules" || len(name) > 2 &&
+				name[0] == '.' {
 				return filepath.SkipDir
 			}
 			return nil

@@ -16,26 +16,29 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Who is let in. For the first packet of each connection quic-go asks, on its one goroutine and before it decrypts anything:
+// Who is let in. For the first packet of each connection quic-go asks, on its one goroutine and before it decrypts
+// anything:
 //
 //  1. doubts: must the remote prove its address first? A Retry costs the dialer a round trip and us one packet; we keep
 //     nothing.
 //  2. admit: the listener's Admit, which knows the node's budgets. A refusal costs one packet.
 //
-// The address of a first packet may be forged. Connections from such addresses may hold only few tickets, and only for a
-// short time: one for each IP in ten seconds, Config.Unverified in all at once, each for unverifiedTime. So a flood of
-// forged packets takes from the IP that it names at most one ticket for two seconds in every ten, while real dialers from
-// there are asked to prove their address and then have budgets of their own. Nobody outside of the machine can forge a
-// loopback address.
+// The address of a first packet may be forged. Connections from such addresses may hold only few tickets, and only for
+// a short time: one for each IP in ten seconds, Config.Unverified in all at once, each for unverifiedTime. So a flood
+// of forged packets takes from the IP that it names at most one ticket for two seconds in every ten, while real dialers
+// from there are asked to prove their address and then have budgets of their own. Nobody outside of the machine can
+// forge a loopback address.
 const (
 	// unverifiedTime bounds the handshake of a connection from an address that may be forged: a few round trips.
 	unverifiedTime = 2 * time.Second
 	// doubtWindow is for how long a source is remembered: for one or two of these.
 	doubtWindow = 10 * time.Second
-	// doubtSources bounds how many sources are remembered in one window. When more come, all must validate their address.
+	// doubtSources bounds how many sources are remembered in one window. When more come, all must validate their
+	// address.
 	doubtSources = 4096
-	// refusedTime is for how long a refusal stands for all packets from the same IP and port. A dialer's first flight is two
-	// packets with the post-quantum key exchange, and quic-go takes the second of a refused flight for a new connection.
+	// refusedTime is for how long a refusal stands for all packets from the same IP and port. A dialer's first flight
+	// is two packets with the post-quantum key exchange, and quic-go takes the second of a refused flight for a new
+	// connection.
 	refusedTime = 20 * time.Millisecond
 	// maxRefused bounds how many refusals are remembered.
 	maxRefused = 1024

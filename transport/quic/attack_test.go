@@ -88,7 +88,8 @@ func onInternet(t *testing.T, cfg Config, f func(t *testing.T, n *internet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		n := &internet{t: t, tls: &countingTLS{TLS: tls.New(tls.Config{})}}
-		tr, err := New(cfg, Env{Identity: listenerKey, TLS: n.tls, RemoteKey: tls.RemoteKey, Resolver: transporttest.Names{}})
+		tr, err := New(cfg, Env{Identity: listenerKey, TLS: n.tls, RemoteKey: tls.RemoteKey,
+			Resolver: transporttest.Names{}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +101,8 @@ func onInternet(t *testing.T, cfg Config, f func(t *testing.T, n *internet)) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if n.held != 0 || n.l.doubt.inFlight != 0 || n.l.doubt.unverified != 0 {
-			t.Errorf("at the end %d tickets are held, %d handshakes count as in flight, %d of them from addresses in doubt", n.held, n.l.doubt.inFlight, n.l.doubt.unverified)
+			t.Errorf("at the end %d tickets are held, %d handshakes count as in flight, %d of them from addresses in "+
+				"doubt", n.held, n.l.doubt.inFlight, n.l.doubt.unverified)
 		}
 	})
 }
@@ -139,7 +141,8 @@ func (n *internet) forge(ip netip.Addr) {
 	tr := &lib.Transport{Conn: &oneWay{SimConn: simnet.NewSimConn(at, &n.router)}}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
-	if _, err := tr.Dial(ctx, mustUDP(n.l.Addr()), &cryptotls.Config{InsecureSkipVerify: true, NextProtos: []string{ALPN}}, &lib.Config{}); err == nil {
+	if _, err := tr.Dial(ctx, mustUDP(n.l.Addr()),
+		&cryptotls.Config{InsecureSkipVerify: true, NextProtos: []string{ALPN}}, &lib.Config{}); err == nil {
 		n.t.Error("a handshake without answers succeeded")
 	}
 	tr.Close()
@@ -164,7 +167,8 @@ func mustUDP(m ma.Multiaddr) *net.UDPAddr {
 	return net.UDPAddrFromAddrPort(to.AddrPort())
 }
 
-// A source's first connection costs no extra round trip; those that follow within a while must show that their address is theirs (Retry).
+// A source's first connection costs no extra round trip; those that follow within a while must show that their address
+// is theirs (Retry).
 func TestRetry(t *testing.T) {
 	onInternet(t, Config{}, func(t *testing.T, n *internet) {
 		for _, ip := range []string{"10.0.0.2", "10.0.0.2", "10.0.0.3", "10.0.0.2"} {
@@ -185,7 +189,8 @@ func TestRetry(t *testing.T) {
 	})
 }
 
-// A flood of first packets from forged addresses takes the places of such addresses only, for two seconds. Real dialers come in meanwhile.
+// A flood of first packets from forged addresses takes the places of such addresses only, for two seconds. Real dialers
+// come in meanwhile.
 func TestForgedFlood(t *testing.T) {
 	const places = 5
 	onInternet(t, Config{Unverified: places}, func(t *testing.T, n *internet) {
@@ -211,7 +216,8 @@ func TestForgedFlood(t *testing.T) {
 	})
 }
 
-// Nothing is computed for a refused connection, and admit is asked once about it, although its first flight is two packets.
+// Nothing is computed for a refused connection, and admit is asked once about it, although its first flight is two
+// packets.
 func TestRefusedBeforeCryptography(t *testing.T) {
 	onInternet(t, Config{}, func(t *testing.T, n *internet) {
 		const dials = 20
@@ -223,7 +229,8 @@ func TestRefusedBeforeCryptography(t *testing.T) {
 			time.Sleep(refusedTime)
 		}
 		if n.tls.shown.Load() != 0 || len(n.asked) != dials {
-			t.Errorf("%d certificates were made for %d refused connections, and admit was asked %d times", n.tls.shown.Load(), dials, len(n.asked))
+			t.Errorf("%d certificates were made for %d refused connections, and admit was asked %d times",
+				n.tls.shown.Load(), dials, len(n.asked))
 		}
 		n.refuse = nil
 		if err := n.dial("10.0.0.2"); err != nil || n.tls.shown.Load() != 1 {
@@ -254,11 +261,13 @@ func TestTickets(t *testing.T) {
 		tr := newTransport(t, Config{}, dialerKey)
 		from := n.socket(tr, netip.MustParseAddr("10.0.0.2"))
 		defer from.release()
-		_, err := from.quic.Dial(t.Context(), mustUDP(n.l.Addr()), &cryptotls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}}, &lib.Config{})
+		_, err := from.quic.Dial(t.Context(), mustUDP(n.l.Addr()),
+			&cryptotls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}}, &lib.Config{})
 		if err == nil {
 			t.Error("connected with another protocol")
 		}
-		q, err := from.quic.Dial(t.Context(), mustUDP(n.l.Addr()), &cryptotls.Config{InsecureSkipVerify: true, NextProtos: []string{ALPN}}, &lib.Config{})
+		q, err := from.quic.Dial(t.Context(), mustUDP(n.l.Addr()),
+			&cryptotls.Config{InsecureSkipVerify: true, NextProtos: []string{ALPN}}, &lib.Config{})
 		if err == nil { // the dialer's handshake is complete before its missing certificate is missed
 			<-q.Context().Done()
 		}
@@ -288,7 +297,8 @@ func TestDoubt(t *testing.T) {
 		after time.Duration
 		want  bool
 	}{
-		{"1.2.3.4", 0, false}, {"1.2.3.4", time.Second, true}, {"1.2.3.5", time.Second, false}, {"127.0.0.1", 0, false}, {"127.0.0.1", 0, false}, {"::1", 0, false}, {"::1", 0, false},
+		{"1.2.3.4", 0, false}, {"1.2.3.4", time.Second, true}, {"1.2.3.5", time.Second, false}, {"127.0.0.1", 0, false},
+		{"127.0.0.1", 0, false}, {"::1", 0, false}, {"::1", 0, false},
 		{"2001:db8::1", 0, false}, {"2001:db8::2", 0, true}, {"2001:db8:0:1::1", 0, false},
 		{"1.2.3.4", doubtWindow + time.Second, true}, {"1.2.3.4", 3 * doubtWindow, false},
 	} {
@@ -325,7 +335,8 @@ func TestOneSocket(t *testing.T) {
 		}
 		near, far := connect(t, a, lb)
 		if !near.LocalMultiaddr().Equal(la.Addr()) || !far.RemoteMultiaddr().Equal(la.Addr()) {
-			t.Errorf("dialed from %v, seen as %v, listening on %v", near.LocalMultiaddr(), far.RemoteMultiaddr(), la.Addr())
+			t.Errorf("dialed from %v, seen as %v, listening on %v", near.LocalMultiaddr(), far.RemoteMultiaddr(),
+				la.Addr())
 		}
 		connect(t, b, la)
 		la.Close()
@@ -333,7 +344,8 @@ func TestOneSocket(t *testing.T) {
 	}
 }
 
-// What a remote can make us hold of streams that nobody reads is bounded for the whole connection; when they are reset, the connection works on.
+// What a remote can make us hold of streams that nobody reads is bounded for the whole connection; when they are reset,
+// the connection works on.
 func TestUnread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most, streams = 1 << 20, 50

@@ -16,14 +16,15 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Dial connects to addr and does the handshake; the connection is a *handshake.SecuredConn. It takes any node: the caller
-// looks at RemoteKey. The IP addresses of a host name are tried one after the other, IPv6 and IPv4 in turn, each beside
-// those that have not answered within Config.Stagger (RFC 8305). Its error is a *transport.OpError, which wraps a
-// *muxer.CloseError where the remote, or its certificate, is to blame, or transport.ErrNoTransport.
+// Dial connects to addr and does the handshake; the connection is a *handshake.SecuredConn. It takes any node: the
+// caller looks at RemoteKey. The IP addresses of a host name are tried one after the other, IPv6 and IPv4 in turn, each
+// beside those that have not answered within Config.Stagger (RFC 8305). Its error is a *transport.OpError, which wraps
+// a *muxer.CloseError where the remote, or its certificate, is to blame, or transport.ErrNoTransport.
 func (t *Transport) Dial(ctx context.Context, addr ma.Multiaddr) (transport.Conn, error) {
 	to, ok := parse(addr)
 	if !ok || to.Port == 0 {
-		return nil, &transport.OpError{Op: "dial", Addr: addr, Err: fmt.Errorf("%w: quic wants a host, then /udp/PORT/quic-v1", transport.ErrNoTransport)}
+		return nil, &transport.OpError{Op: "dial", Addr: addr,
+			Err: fmt.Errorf("%w: quic wants a host, then /udp/PORT/quic-v1", transport.ErrNoTransport)}
 	}
 	if ctx.Err() != nil {
 		return nil, transport.NewOpError(ctx, "dial", addr, ctx.Err())

@@ -43,7 +43,8 @@ func (c *muted) WriteTo(p []byte, to net.Addr) (int, error) {
 	return c.SimConn.WriteTo(p, to)
 }
 
-// mutedPair is a dialer and a listener in memory, of which each sends so many datagrams and no more. It works in a testing/synctest bubble.
+// mutedPair is a dialer and a listener in memory, of which each sends so many datagrams and no more. It works in a
+// testing/synctest bubble.
 func mutedPair(t *testing.T, cfg Config, dialer, listening int64, admit transport.Admit) (*Transport, *listener) {
 	t.Helper()
 	var router simnet.Router = &simnet.PerfectRouter{}
@@ -79,7 +80,8 @@ func codeOf(err error) muxer.Code {
 
 const talkative = 1 << 40
 
-// TestSilentDialer falls silent after each step of the handshake: its ticket is released soon, or the connection ends as idle.
+// TestSilentDialer falls silent after each step of the handshake: its ticket is released soon, or the connection ends
+// as idle.
 func TestSilentDialer(t *testing.T) {
 	for say := range int64(8) {
 		t.Run(fmt.Sprint(say), func(t *testing.T) {
@@ -118,7 +120,8 @@ func TestSilentDialer(t *testing.T) {
 				inFlight, unverified := l.doubt.inFlight, l.doubt.unverified
 				l.mu.Unlock()
 				if n := held.Load(); n != 0 || inFlight != 0 || unverified != 0 {
-					t.Errorf("%d tickets are held, %d handshakes in flight, %d of unverified addresses", n, inFlight, unverified)
+					t.Errorf("%d tickets are held, %d handshakes in flight, %d of unverified addresses", n, inFlight,
+						unverified)
 				}
 			})
 		})
@@ -150,7 +153,8 @@ func TestSilentListener(t *testing.T) {
 	}
 }
 
-// longest is how long a connection may last whose remote sends that many datagrams: the last ones may be answers to keep-alives.
+// longest is how long a connection may last whose remote sends that many datagrams: the last ones may be answers to
+// keep-alives.
 func longest(say int64) time.Duration {
 	return 2*DefaultHandshakeTimeout + DefaultIdleTimeout + time.Duration(say+1)*DefaultKeepAlive
 }
@@ -169,7 +173,8 @@ func watch(c *Conn) <-chan error {
 	return w
 }
 
-// TestGarbage sends what is no QUIC, and what only begins like it. The listener goes on, and what it began for that ends.
+// TestGarbage sends what is no QUIC, and what only begins like it. The listener goes on, and what it began for that
+// ends.
 func TestGarbage(t *testing.T) {
 	for _, at := range []string{"/ip4/127.0.0.1/udp/0/quic-v1", "/ip6/::1/udp/0/quic-v1"} {
 		t.Run(at[:4], func(t *testing.T) {
@@ -197,7 +202,8 @@ func TestGarbage(t *testing.T) {
 			for i := range 200 {
 				random := make([]byte, i*7)
 				_, _ = rand.Read(random)
-				for _, p := range [][]byte{{}, random, long(0xc3, 1, 1252), long(0xc3, 1, 100), long(0xc3, 0, 1252), long(0xc3, 0x6b3343cf, 1252), long(0xd3, 1, 1252), long(0xe3, 1, 1252), long(0xf3, 1, 1252)} {
+				for _, p := range [][]byte{{}, random, long(0xc3, 1, 1252), long(0xc3, 1, 100), long(0xc3, 0, 1252),
+					long(0xc3, 0x6b3343cf, 1252), long(0xd3, 1, 1252), long(0xe3, 1, 1252), long(0xf3, 1, 1252)} {
 					_, _ = c.Write(p)
 				}
 			}
@@ -214,7 +220,8 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
-// TestStreamFlood opens streams and writes, against a remote that reads nothing: no more streams than are allowed, and no more bytes than the window.
+// TestStreamFlood opens streams and writes, against a remote that reads nothing: no more streams than are allowed, and
+// no more bytes than the window.
 func TestStreamFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := Config{MaxStreams: 10, StreamWindow: 16 << 10, MaxStreamWindow: 64 << 10, MaxWindow: 128 << 10}
@@ -302,7 +309,8 @@ func (f fake) make(t *testing.T) *cryptotls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{SerialNumber: "1"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{SerialNumber: "1"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	if f.old {
 		template.NotAfter = time.Now().Add(-time.Minute)
 	}
@@ -310,7 +318,8 @@ func (f fake) make(t *testing.T) *cryptotls.Certificate {
 		template.ExtraExtensions = append(template.ExtraExtensions, pkix.Extension{Id: libp2pExtension, Value: value})
 	}
 	if f.extra > 0 {
-		template.ExtraExtensions = append(template.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3}, Value: make([]byte, f.extra)})
+		template.ExtraExtensions = append(template.ExtraExtensions,
+			pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3}, Value: make([]byte, f.extra)})
 	}
 	by := secret
 	if f.signer != nil {
@@ -336,17 +345,23 @@ func (f fake) make(t *testing.T) *cryptotls.Certificate {
 // TestCertificateTricks shows certificates that are wrong, as a dialer and as a listener: nobody takes the connection.
 func TestCertificateTricks(t *testing.T) {
 	for name, f := range map[string]fake{
-		"no node": {bare: true}, "another key is signed": {other: true}, "not self-signed": {signer: make([]byte, 32)}, "expired": {old: true},
-		"two": {twice: true}, "20 kB": {extra: 20 << 10}, "200 kB": {extra: 200 << 10}, "1 MB": {extra: 1 << 20},
+		"no node": {bare: true}, "another key is signed": {other: true}, "not self-signed": {signer: make([]byte, 32)},
+		"expired": {old: true},
+		"two":     {twice: true}, "20 kB": {extra: 20 << 10}, "200 kB": {extra: 200 << 10}, "1 MB": {extra: 1 << 20},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			cert := f.make(t)
 			conf := &cryptotls.Config{
-				MinVersion: cryptotls.VersionTLS13, NextProtos: []string{ALPN}, InsecureSkipVerify: true, ClientAuth: cryptotls.RequireAnyClientCert,
-				GetCertificate:       func(*cryptotls.ClientHelloInfo) (*cryptotls.Certificate, error) { return cert, nil },
-				GetClientCertificate: func(*cryptotls.CertificateRequestInfo) (*cryptotls.Certificate, error) { return cert, nil },
+				MinVersion: cryptotls.VersionTLS13, NextProtos: []string{ALPN}, InsecureSkipVerify: true,
+				ClientAuth: cryptotls.RequireAnyClientCert,
+				GetCertificate: func(*cryptotls.ClientHelloInfo) (*cryptotls.Certificate, error) {
+					return cert, nil
+				},
+				GetClientCertificate: func(*cryptotls.CertificateRequestInfo) (*cryptotls.Certificate, error) {
+					return cert, nil
+				},
 			}
 			udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 			if err != nil {
@@ -355,14 +370,16 @@ func TestCertificateTricks(t *testing.T) {
 			evil := &lib.Transport{Conn: udp}
 			defer udp.Close()
 			defer evil.Close()
-			raw, err := newTransport(t, Config{}, listenerKey).Listen(ctx, transporttest.Address(t, "/ip4/127.0.0.1/udp/0/quic-v1"), nil)
+			raw, err := newTransport(t, Config{}, listenerKey).Listen(ctx,
+				transporttest.Address(t, "/ip4/127.0.0.1/udp/0/quic-v1"), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer raw.Close()
 			l := raw.(*listener)
 
-			if q, err := evil.Dial(ctx, l.socket.udp.LocalAddr(), conf, &lib.Config{}); err == nil { // the dialer's part is over before its certificate is read
+			// the dialer's part is over before its certificate is read
+			if q, err := evil.Dial(ctx, l.socket.udp.LocalAddr(), conf, &lib.Config{}); err == nil {
 				<-q.Context().Done()
 				err = context.Cause(q.Context())
 				if f.extra == 0 && codeOf(explain(err)) != muxer.CodeAuthFailed {
@@ -393,7 +410,8 @@ func TestCertificateTricks(t *testing.T) {
 
 // TestWrongID dials a node whose configuration of TLS expects another one.
 func TestWrongID(t *testing.T) {
-	l, err := newTransport(t, Config{}, listenerKey).Listen(t.Context(), transporttest.Address(t, "/ip4/127.0.0.1/udp/0/quic-v1"), nil)
+	l, err := newTransport(t, Config{}, listenerKey).Listen(t.Context(),
+		transporttest.Address(t, "/ip4/127.0.0.1/udp/0/quic-v1"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -413,7 +431,8 @@ func TestWrongID(t *testing.T) {
 // strict takes no node but the dialer's own.
 type strict struct{ *tls.Security }
 
-func (s strict) ClientConfig(ctx context.Context, id handshake.Identity, _ transport.NodeID) (*cryptotls.Config, error) {
+func (s strict) ClientConfig(ctx context.Context, id handshake.Identity, _ transport.NodeID) (*cryptotls.Config,
+	error) {
 	return s.Security.ClientConfig(ctx, id, publicOf(dialerKey).NodeID())
 }
 
@@ -426,7 +445,9 @@ func TestCloseReasons(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		for code, reason := range map[muxer.Code]string{muxer.CodeEvicted: "a better one has come", muxer.CodeTooManyPeers: "", muxer.CodeShuttingDown: "bye", muxer.CodeProtocolError: long, muxer.CodeUnknown: ""} {
+		for code, reason := range map[muxer.Code]string{muxer.CodeEvicted: "a better one has come",
+			muxer.CodeTooManyPeers: "", muxer.CodeShuttingDown: "bye", muxer.CodeProtocolError: long,
+			muxer.CodeUnknown: ""} {
 			for _, turned := range []bool{false, true} {
 				want := code
 				if code == muxer.CodeUnknown { // says nothing, so it is only over
@@ -437,11 +458,13 @@ func TestCloseReasons(t *testing.T) {
 					if reset := new(lib.StatelessResetError); !errors.As(err, &reset) {
 						break
 					}
-					// On a busy machine one end has forgotten the connection before the other one has read why, and quic-go lets the reset that follows overtake that.
+					// On a busy machine one end has forgotten the connection before the other one has read why, and
+					// quic-go lets the reset that follows overtake that.
 					err = closeReason(t, l, code, reason, turned)
 				}
 				var ce *muxer.CloseError
-				if !errors.As(err, &ce) || ce.Code != want || !ce.Remote || ce.Reason != clip(reason) || !errors.Is(err, net.ErrClosed) {
+				if !errors.As(err, &ce) || ce.Code != want || !ce.Remote || ce.Reason != clip(reason) ||
+					!errors.Is(err, net.ErrClosed) {
 					t.Errorf("%v (%.20q) arrived as %v", code, reason, err)
 				}
 			}
@@ -449,7 +472,8 @@ func TestCloseReasons(t *testing.T) {
 	}
 }
 
-// closeReason ends a connection to l with a reason, at the dialer or at the listener (turned), and returns what the other end hears.
+// closeReason ends a connection to l with a reason, at the dialer or at the listener (turned), and returns what the
+// other end hears.
 func closeReason(t *testing.T, l transport.Listener, code muxer.Code, reason string, turned bool) error {
 	x, y := connect(t, newTransport(t, Config{}, dialerKey), l)
 	defer x.Close()

@@ -68,7 +68,8 @@ func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr, admit transpo
 		err := fmt.Errorf("%w: quic wants /ip4 or /ip6, then /udp/PORT/quic-v1", transport.ErrNoTransport)
 		return nil, &transport.OpError{Op: "listen on", Addr: addr, Err: err}
 	case at.Host != "":
-		return nil, &transport.OpError{Op: "listen on", Addr: addr, Err: errors.New("want an IP address, not a host name")}
+		return nil, &transport.OpError{Op: "listen on", Addr: addr,
+			Err: errors.New("want an IP address, not a host name")}
 	case ctx.Err() != nil:
 		return nil, transport.NewOpError(ctx, "listen on", addr, ctx.Err())
 	}
@@ -87,7 +88,8 @@ func (t *Transport) Listen(ctx context.Context, addr ma.Multiaddr, admit transpo
 // listen makes the listener of a socket, whose hold it takes over.
 func (t *Transport) listen(s *socket, admit transport.Admit) (*listener, error) {
 	l := &listener{
-		t: t, socket: s, addr: multiaddr(s.udp.LocalAddr()), ask: admit, log: t.log, doubt: newDoubt(t.cfg.Unverified), refused: refusals{},
+		t: t, socket: s, addr: multiaddr(s.udp.LocalAddr()), ask: admit, log: t.log, doubt: newDoubt(t.cfg.Unverified),
+		refused:  refusals{},
 		accepted: make(chan admitted, ready), closing: make(chan struct{}), broken: make(chan struct{}),
 	}
 	if !s.listener.CompareAndSwap(nil, l) { // two calls at the same moment

@@ -32,7 +32,8 @@ func publicOf(id handshake.Identity) handshake.PublicKey {
 
 func newTransport(t testing.TB, cfg Config, id handshake.Identity) *Transport {
 	t.Helper()
-	tr, err := New(cfg, Env{Identity: id, TLS: tls.New(tls.Config{}), RemoteKey: tls.RemoteKey, Resolver: transporttest.Names{}})
+	tr, err := New(cfg, Env{Identity: id, TLS: tls.New(tls.Config{}), RemoteKey: tls.RemoteKey,
+		Resolver: transporttest.Names{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,8 @@ func pair(t testing.TB, cfg Config) (*Conn, *Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	l, err := newTransport(t, cfg, listenerKey).Listen(ctx, transporttest.Address(t, "/ip4/127.0.0.1/udp/0/quic-v1"), nil)
+	l, err := newTransport(t, cfg, listenerKey).Listen(ctx, transporttest.Address(t, "/ip4/127.0.0.1/udp/0/quic-v1"),
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,16 @@
-// Package quic is the transport over QUIC as libp2p nodes speak it (version 1 of QUIC, ALPN "libp2p"): it dials and listens on
-// /ip4|ip6|dns|dns4|dns6/HOST/udp/PORT/quic-v1. Its connections are secured and muxed (handshake.SecuredConn): the handshake proves the remote's key
-// in a TLS certificate, and streams are QUIC's own. It is built on github.com/quic-go/quic-go; TLS comes from outside (Env.TLS).
+// Package quic is the transport over QUIC as libp2p nodes speak it (version 1 of QUIC, ALPN "libp2p"): it dials and
+// listens on /ip4|ip6|dns|dns4|dns6/HOST/udp/PORT/quic-v1. Its connections are secured and muxed
+// (handshake.SecuredConn): the handshake proves the remote's key in a TLS certificate, and streams are QUIC's own. It
+// is built on github.com/quic-go/quic-go; TLS comes from outside (Env.TLS).
 //
-// One UDP socket carries all of an address: its listener, the connections that it accepts, and those that are dialed from it. A dial uses the socket of a
-// listener of the same family that reaches the target, else one socket for all dials of that family. A socket is closed when
-// nobody uses it any more; one that was opened for dials a little later (Transport.Close).
+// One UDP socket carries all of an address: its listener, the connections that it accepts, and those that are dialed
+// from it. A dial uses the socket of a listener of the same family that reaches the target, else one socket for all
+// dials of that family. A socket is closed when nobody uses it any more; one that was opened for dials a little later
+// (Transport.Close).
 //
-// Who is let in is decided before any cryptography (transport.Admit), and source addresses that may be forged hold little for
-// a short time (admission.go).
-// How streams fit a session's lanes is said in lanein.go and laneout.go, what codes mean on the wire in code.go, how packets are read in udp_linux.go.
+// Who is let in is decided before any cryptography (transport.Admit), and source addresses that may be forged hold
+// little for a short time (admission.go). How streams fit a session's lanes is said in lanein.go and laneout.go, what
+// codes mean on the wire in code.go, how packets are read in udp_linux.go.
 //
 // Facts: RFC 9000, libp2p/specs (quic, tls); go-libp2p v0.51.0 is the judge.
 package quic
@@ -62,28 +64,30 @@ const (
 type Config struct {
 	// HandshakeTimeout ends a handshake in which the remote is silent for so long, and any handshake after twice that.
 	HandshakeTimeout time.Duration
-	// IdleTimeout ends a connection on which nothing arrives, counted from our first packet that is not answered: after at most IdleTimeout and KeepAlive
-	// together. The smaller one of both ends counts; go-libp2p has 30 s.
+	// IdleTimeout ends a connection on which nothing arrives, counted from our first packet that is not answered: after
+	// at most IdleTimeout and KeepAlive together. The smaller one of both ends counts; go-libp2p has 30 s.
 	IdleTimeout time.Duration
-	// KeepAlive is the time between our packets on a connection on which nothing else happens, so that it is not idle; at most half of the idle timeout.
+	// KeepAlive is the time between our packets on a connection on which nothing else happens, so that it is not idle;
+	// at most half of the idle timeout.
 	KeepAlive time.Duration
 	// MaxStreams is how many streams the remote may have open at once. It cannot open more.
 	MaxStreams int
 	// MaxUnread is how much memory, in bytes, received data that nobody has read may hold at worst, of all connections:
-	// when remotes send it in frames of one byte, each of which holds nearly 200 (memory.go). Receive windows grow as far
-	// as that allows: 1 GiB is 5.6 MiB of windows. A remote whose window is used up waits.
+	// when remotes send it in frames of one byte, each of which holds nearly 200 (memory.go). Receive windows grow as
+	// far as that allows: 1 GiB is 5.6 MiB of windows. A remote whose window is used up waits.
 	MaxUnread int
 	// StreamWindow is how much of a stream the remote may send ahead of our reading, at first, in bytes. It grows up to
-	// MaxStreamWindow with the delay-bandwidth product. The connection's window begins with four times that, whatever all
-	// have, so that a stream which nobody reads does not hold up the others.
+	// MaxStreamWindow with the delay-bandwidth product. The connection's window begins with four times that, whatever
+	// all have, so that a stream which nobody reads does not hold up the others.
 	StreamWindow int
 	// MaxWindow and MaxStreamWindow bound the windows of a connection and of a stream, in bytes; 0 means a quarter of
 	// what MaxUnread allows for all, and half of MaxWindow.
 	MaxWindow, MaxStreamWindow int
-	// Unverified is how many connections from addresses that may be forged may be in their handshake at once. Beyond that, addresses are validated first,
-	// which costs the dialer a round trip (RFC 9000, section 8.1.2).
+	// Unverified is how many connections from addresses that may be forged may be in their handshake at once. Beyond
+	// that, addresses are validated first, which costs the dialer a round trip (RFC 9000, section 8.1.2).
 	Unverified int
-	// Stagger is how long a dial of a host name waits for one IP address before it tries the next beside it (RFC 8305, section 8).
+	// Stagger is how long a dial of a host name waits for one IP address before it tries the next beside it (RFC 8305,
+	// section 8).
 	Stagger time.Duration
 }
 
@@ -133,7 +137,8 @@ func (c Config) Validate() error {
 		name string
 		v    time.Duration
 	}{
-		{"HandshakeTimeout", c.HandshakeTimeout}, {"IdleTimeout", c.IdleTimeout}, {"KeepAlive", c.KeepAlive}, {"Stagger", c.Stagger},
+		{"HandshakeTimeout", c.HandshakeTimeout}, {"IdleTimeout", c.IdleTimeout}, {"KeepAlive", c.KeepAlive},
+		{"Stagger", c.Stagger},
 	} {
 		if f.v < smallestTimeout || f.v > largestTimeout {
 			return fmt.Errorf("quic: %s is %v, not in %v to %v", f.name, f.v, smallestTimeout, largestTimeout)
@@ -161,8 +166,8 @@ type Env struct {
 	RemoteKey func(tls.ConnectionState) (handshake.PublicKey, error)
 	// Resolver finds the addresses of host names; nil means net.DefaultResolver.
 	Resolver transport.Resolver
-	// ResetKey lets remotes learn at their next packet that this node has lost its connections, as after a crash (RFC 9000, section 10.3). Keep it
-	// secret, and the same over restarts; nil means one for this process only.
+	// ResetKey lets remotes learn at their next packet that this node has lost its connections, as after a crash (RFC
+	// 9000, section 10.3). Keep it secret, and the same over restarts; nil means one for this process only.
 	ResetKey *[32]byte
 	Logger   *slog.Logger // nil discards
 }
@@ -200,7 +205,8 @@ func New(cfg Config, env Env) (*Transport, error) {
 		env.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg = cfg.withDefaults()
-	t := &Transport{cfg: cfg, env: env, log: env.Logger, sockets: map[*socket]struct{}{}, windows: newWindows(cfg.MaxUnread)}
+	t := &Transport{cfg: cfg, env: env, log: env.Logger, sockets: map[*socket]struct{}{},
+		windows: newWindows(cfg.MaxUnread)}
 	t.conf = &lib.Config{
 		Versions:                       []lib.Version{lib.Version1},
 		HandshakeIdleTimeout:           cfg.HandshakeTimeout,

@@ -13,7 +13,8 @@ func TestSuite(t *testing.T) {
 		t.Run(strings.Split(listen, "/")[2], func(t *testing.T) {
 			transporttest.Run(t, func(t *testing.T) transporttest.Env {
 				counting := &countingTLS{TLS: tls.New(tls.Config{})}
-				env := Env{Identity: listenerKey, TLS: counting, RemoteKey: tls.RemoteKey, Resolver: transporttest.Names{}}
+				env := Env{Identity: listenerKey, TLS: counting, RemoteKey: tls.RemoteKey,
+					Resolver: transporttest.Names{}}
 				listening, err := New(Config{}, env)
 				if err != nil {
 					t.Fatal(err)
@@ -37,6 +38,7 @@ func TestConnect(t *testing.T) {
 		t.Error("the keys are not those of the nodes")
 	}
 	if a.LocalMultiaddr().String() == "" || !a.RemoteMultiaddr().Equal(b.LocalMultiaddr()) {
-		t.Errorf("addresses: %s-%s, %s-%s", a.LocalMultiaddr(), a.RemoteMultiaddr(), b.LocalMultiaddr(), b.RemoteMultiaddr())
+		t.Errorf("addresses: %s-%s, %s-%s", a.LocalMultiaddr(), a.RemoteMultiaddr(), b.LocalMultiaddr(),
+			b.RemoteMultiaddr())
 	}
 }

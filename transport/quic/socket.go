@@ -11,10 +11,12 @@ import (
 	lib "github.com/quic-go/quic-go"
 )
 
-// linger is how long a socket that was opened for a dial stays open when nobody uses it any more: a node that only dials would else open one for each.
+// linger is how long a socket that was opened for a dial stays open when nobody uses it any more: a node that only
+// dials would else open one for each.
 const linger = 10 * time.Second
 
-// socket is a UDP socket and what quic-go does with it. Listeners, connections and dials hold it; when the last one lets go it is closed, or soon after.
+// socket is a UDP socket and what quic-go does with it. Listeners, connections and dials hold it; when the last one
+// lets go it is closed, or soon after.
 type socket struct {
 	t    *Transport
 	udp  net.PacketConn
@@ -119,7 +121,8 @@ func (t *Transport) reach(to netip.Addr) (*socket, error) {
 	return s, err
 }
 
-// suits says whether packets to that address can be sent from the socket: it is not bound to an IP, or to one of the same kind.
+// suits says whether packets to that address can be sent from the socket: it is not bound to an IP, or to one of the
+// same kind.
 func (s *socket) suits(to netip.Addr) bool {
 	at := s.at.Addr()
 	switch {
@@ -150,7 +153,8 @@ func (s *socket) take() {
 	}
 }
 
-// release lets go of the socket. If nobody holds it any more, it is closed; one that was opened for dials only if nobody takes it for a while.
+// release lets go of the socket. If nobody holds it any more, it is closed; one that was opened for dials only if
+// nobody takes it for a while.
 func (s *socket) release() {
 	s.t.mu.Lock()
 	s.holders--
@@ -193,8 +197,8 @@ func (s *socket) close() {
 	_ = s.udp.Close()
 }
 
-// Close closes the sockets that are kept for later dials, and keeps none from now on. What is in use stays open. It may be
-// called more than once.
+// Close closes the sockets that are kept for later dials, and keeps none from now on. What is in use stays open. It may
+// be called more than once.
 func (t *Transport) Close() error {
 	var unused []*socket
 	t.mu.Lock()

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// A socket that was opened for a dial serves the dials that follow, and is closed when it was not used for a while, or with the transport. Time is virtual.
+// A socket that was opened for a dial serves the dials that follow, and is closed when it was not used for a while, or
+// with the transport. Time is virtual.
 func TestLinger(t *testing.T) {
 	onInternet(t, Config{}, func(t *testing.T, n *internet) {
 		tr := newTransport(t, Config{}, dialerKey)

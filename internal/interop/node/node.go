@@ -73,9 +73,10 @@ func Wire(id handshake.Identity, cfg mconn.Config) (handshake.Wire, error) {
 			if err != nil {
 				return comet.Secured{}, err
 			}
-			return comet.Secured{Reader: c, RemoteKey: c.RemotePublicKey(), Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
-				return mconn.New(c, side, channels, cfg)
-			}}, nil
+			return comet.Secured{Reader: c, RemoteKey: c.RemotePublicKey(),
+				Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+					return mconn.New(c, side, channels, cfg)
+				}}, nil
 		},
 	})
 }
@@ -90,11 +91,14 @@ func Upgrader(network string, limits handshake.Limits) (*handshake.Upgrader, tra
 	if err != nil {
 		return nil, "", err
 	}
-	info := handshake.NodeInfo{ID: key.ID(), Moniker: "bench", Network: network, Version: "bench", Channels: []byte{0x7e}, Listen: []string{"/ip4/127.0.0.1/tcp/26656"},
+	info := handshake.NodeInfo{ID: key.ID(), Moniker: "bench", Network: network, Version: "bench",
+		Channels: []byte{0x7e}, Listen: []string{"/ip4/127.0.0.1/tcp/26656"},
 		P2PVersion: handshake.P2PVersion, BlockVersion: handshake.BlockVersion}
 	channels := []muxer.Channel{{ID: 0x7e}}
 	u, err := handshake.NewUpgrader(handshake.Config{Self: key.ID(), Wires: []handshake.Wire{w}, Limits: limits,
-		Local: func(transport.Conn) handshake.NodeInfo { return info }, Channels: func() []muxer.Channel { return channels }})
+		Local: func(transport.Conn) handshake.NodeInfo { return info }, Channels: func() []muxer.Channel {
+			return channels
+		}})
 	return u, key.ID(), err
 }
 
@@ -116,7 +120,8 @@ func New(c Config) (*Node, error) {
 	}
 	logger := slog.New(slog.DiscardHandler)
 	if os.Getenv("SWITCHYARD_LOG") != "" {
-		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", c.Moniker)
+		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node",
+			c.Moniker)
 	}
 	hc := host.Config{
 		Network: c.Network, Moniker: c.Moniker, Version: "switchyard/test", Identity: n.Key, Store: c.Store,

@@ -84,7 +84,8 @@ func New(c Config) (*Node, error) {
 	}
 	logger := slog.New(slog.DiscardHandler)
 	if os.Getenv("SWITCHYARD_LOG") != "" {
-		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", c.Moniker)
+		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node",
+			c.Moniker)
 	}
 	wires, err := Wires(n.Key, logger)
 	if err != nil {
@@ -139,9 +140,10 @@ func Wires(id handshake.Identity, logger *slog.Logger) ([]handshake.Wire, error)
 			if err != nil {
 				return comet.Secured{}, err
 			}
-			return comet.Secured{Reader: c, RemoteKey: c.RemotePublicKey(), Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
-				return mconn.New(c, side, channels, mconn.Config{})
-			}}, nil
+			return comet.Secured{Reader: c, RemoteKey: c.RemotePublicKey(),
+				Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
+					return mconn.New(c, side, channels, mconn.Config{})
+				}}, nil
 		},
 	})
 	if err != nil {
@@ -151,7 +153,9 @@ func Wires(id handshake.Identity, logger *slog.Logger) ([]handshake.Wire, error)
 	if err != nil {
 		return nil, err
 	}
-	l, err := libp2p.New(libp2p.Config{Identity: id, Securities: []handshake.Security{noise.New(), tls.New(tls.Config{})}, Muxers: []muxer.StreamMuxer{mux}, Logger: logger})
+	l, err := libp2p.New(libp2p.Config{Identity: id,
+		Securities: []handshake.Security{noise.New(), tls.New(tls.Config{})}, Muxers: []muxer.StreamMuxer{mux},
+		Logger: logger})
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +164,8 @@ func Wires(id handshake.Identity, logger *slog.Logger) ([]handshake.Wire, error)
 
 // Transports returns the transports, and a free loopback address of each.
 func Transports(id handshake.Identity, logger *slog.Logger) ([]transport.Transport, []ma.Multiaddr, error) {
-	q, err := quic.New(quic.Config{}, quic.Env{Identity: id, TLS: tls.New(tls.Config{}), RemoteKey: tls.RemoteKey, Logger: logger})
+	q, err := quic.New(quic.Config{},
+		quic.Env{Identity: id, TLS: tls.New(tls.Config{}), RemoteKey: tls.RemoteKey, Logger: logger})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -18,20 +18,21 @@ import (
 )
 
 const (
-	// holdHello is how long the listening end waits with its hello for its verdict on the link, so that both go out in one piece. A host decides in
-	// microseconds; who only does handshakes never calls Confirm.
+	// holdHello is how long the listener holds its hello back for its verdict, so that both leave in one write. A host
+	// decides within microseconds; a caller that only does handshakes never calls Confirm.
 	holdHello = 25 * time.Millisecond
-	// lastWord is how long we wait for the remote to take notice of a refusal before the connection ends under it.
+	// lastWord is how long a refusal waits for the remote to read it before the connection ends.
 	lastWord = 250 * time.Millisecond
-	// helloBuffer is what most hellos fit into.
+	// helloBuffer holds most hellos.
 	helloBuffer = 1 << 10
 )
 
 var helloReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, helloBuffer) }}
 
-// greeting is our end of a hello stream. The dialer writes its hello together with the proposal of the protocol, the listener its own together with its
-// verdict, the dialer its verdict: one write each, and one round trip until the dialer knows all.
-type greeting struct {
+// helloExchange is our end of a hello stream. The dialer sends its hello together with the proposal of the protocol,
+// the listener its hello together with its verdict, the dialer its verdict: one write each, and one round trip until
+// the dialer knows all.
+type helloExchange struct {
 	stream  muxer.Stream
 	in      *bufio.Reader
 	session *lanes.Session
@@ -46,22 +47,23 @@ type greeting struct {
 	over   chan struct{} // closed when the stream is not needed any more
 }
 
-func newGreeting(st muxer.Stream, session *lanes.Session) *greeting {
+func newHelloExchange(st muxer.Stream, session *lanes.Session) *helloExchange {
 	in := helloReaders.Get().(*bufio.Reader)
 	in.Reset(st)
-	return &greeting{stream: st, in: in, session: session, hello: new(switchyardpb.Hello)}
+	return &helloExchange{stream: st, in: in, session: session, hello: new(switchyardpb.Hello)}
 }
 
-// errNoHello says that the remote is an ordinary libp2p node.
+// errNoHello reports a libp2p node that does not know our hello.
 var errNoHello = errors.New("the remote has no hello")
 
-// hail opens the hello stream, says ours, and hears the remote's. The end of ctx ends the connection, and so what is waited for here (handshake.Upgrader).
-func hail(ctx context.Context, session *lanes.Session, own *switchyardpb.Hello) (*greeting, error) {
+// openHello opens the hello stream, sends ours and reads the remote's. The end of ctx ends the connection, and so every
+// wait here (handshake.Upgrader).
+func openHello(ctx context.Context, session *lanes.Session, own *switchyardpb.Hello) (*helloExchange, error) {
 	st, err := session.OpenStream(ctx, protocolHello)
 	if err != nil {
 		return nil, session.Why(err)
 	}
-	g := newGreeting(st, session)
+	g := newHelloExchange(st, session)
 	if _, err = st.Write(frame(nil, own)); err == nil { // together with the proposal
 		_, err = st.Read(nil)
 	}
@@ -78,7 +80,8 @@ func hail(ctx context.Context, session *lanes.Session, own *switchyardpb.Hello) 
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case errors.Is(err, muxer.ErrUnknownProtocol), up && (errors.As(err, &gone) || errors.Is(err, io.EOF)):
-			// go-libp2p answers "na", and resets the stream when it finds our hello where it expects another proposal; the reset may overtake the answer.
+			// go-libp2p answers "na", and resets the stream when it finds our hello where it expects another proposal;
+			// the reset may overtake the answer.
 			return nil, errNoHello
 		}
 		return nil, session.Why(err)
@@ -93,20 +96,20 @@ func hail(ctx context.Context, session *lanes.Session, own *switchyardpb.Hello) 
 	return g, g.peek()
 }
 
-// peek hears the remote's verdict if it has come together with its hello.
-func (g *greeting) peek() error {
+// peek reads the remote's verdict if it has come together with its hello.
+func (g *helloExchange) peek() error {
 	if g.in.Buffered() == 0 {
 		return nil
 	}
 	b, _ := g.in.Peek(g.in.Buffered())
 	if size, n := binary.Uvarint(b); n <= 0 || uint64(len(b)-n) < size {
-		return nil // not all of it is here: Confirm hears it
+		return nil // a part of it: Confirm reads the rest
 	}
 	return g.hear()
 }
 
-// hear waits for the remote's verdict.
-func (g *greeting) hear() error {
+// hear reads the remote's verdict.
+func (g *helloExchange) hear() error {
 	if g.heard {
 		return nil
 	}
@@ -118,22 +121,22 @@ func (g *greeting) hear() error {
 	return nil
 }
 
-// flush says our hello, if that was not done yet.
-func (g *greeting) flush() error {
+// flush sends our hello unless it is sent.
+func (g *helloExchange) flush() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.write(nil)
 }
 
-// say tells the remote our verdict.
-func (g *greeting) say(verdict *handshake.Refusal) error {
+// say sends our verdict.
+func (g *helloExchange) say(verdict *handshake.Refusal) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.write(ownVerdict(verdict))
 }
 
 // write writes what is held, and a verdict behind it. The mutex is held.
-func (g *greeting) write(verdict *switchyardpb.HelloVerdict) error {
+func (g *helloExchange) write(verdict *switchyardpb.HelloVerdict) error {
 	b := g.held
 	g.held = nil
 	if verdict != nil {
@@ -146,8 +149,9 @@ func (g *greeting) write(verdict *switchyardpb.HelloVerdict) error {
 	return err
 }
 
-// refuse tells the remote why we do not take the link, and waits a moment until it has read that and hangs up: the connection ends behind it.
-func (g *greeting) refuse(ctx context.Context, r *handshake.Refusal) {
+// refuse tells the remote why we do not take the link, and waits a moment until it has read that and hangs up: the
+// connection ends behind it.
+func (g *helloExchange) refuse(ctx context.Context, r *handshake.Refusal) {
 	if g.theirs != nil { // it does not want us either, and listens no more
 		return
 	}
@@ -166,7 +170,7 @@ func (g *greeting) refuse(ctx context.Context, r *handshake.Refusal) {
 }
 
 // agree implements handshake.Link.Confirm.
-func (g *greeting) agree(ctx context.Context, verdict *handshake.Refusal) error {
+func (g *helloExchange) agree(ctx context.Context, verdict *handshake.Refusal) error {
 	if g.agreed.Swap(true) {
 		return errors.New("libp2p: Confirm was called twice")
 	}
@@ -195,7 +199,7 @@ func (g *greeting) agree(ctx context.Context, verdict *handshake.Refusal) error 
 }
 
 // end lets go of the stream, and of all that the link, which keeps its Confirm, does not need any more.
-func (g *greeting) end() {
+func (g *helloExchange) end() {
 	_ = g.stream.Close()
 	g.in.Reset(nil)
 	helloReaders.Put(g.in)

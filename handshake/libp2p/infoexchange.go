@@ -16,37 +16,37 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer/lanes"
 )
 
-// firstStream is how long the listening end waits for the dialer's first stream, which tells what it is, before it asks. Our own nodes and go-libp2p open theirs
-// together with the end of the security's handshake.
+// firstStream is how long the listener waits for the dialer's first stream before it asks the dialer to identify
+// itself. Switchyard and go-libp2p open theirs together with the end of the security's handshake.
 const firstStream = 250 * time.Millisecond
 
-// meeting is how one end learns what the other is, at the beginning of a session.
+// infoExchange learns what the remote is, at the beginning of a session.
 //
-// One of our own nodes, as a dialer, opens nothing but a hello, and opens it at once; where the remote has none, it asks it to identify itself. The listening
-// end waits for what the dialer opens first: anything but a hello, or nothing, makes it ask the dialer to identify itself. A hello that comes late still
-// counts until the answer shows that the remote has none.
-type meeting struct {
+// A Switchyard dialer opens a hello stream at once, and nothing else. If the remote has no hello, the dialer asks it to
+// identify itself. The listener waits for the dialer's first stream; unless that is a hello, the listener asks the
+// dialer to identify itself. A hello that comes later still counts until the answer shows that the remote has none.
+type infoExchange struct {
 	a      *handshake.Attempt
 	key    handshake.PublicKey
 	server *server
 	addr   *lastAddr
 
 	first sync.Once
-	// The listening end's only.
-	others chan struct{} // closed when the remote's first stream is no hello
+	// Of the listener only.
+	others chan struct{} // closed when the remote's first stream is not a hello
 	hellos chan arrival  // unbuffered: the remote's hello
 	taken  atomic.Bool   // the remote has opened a hello
-	done   chan struct{} // closed when the meeting is over
+	done   chan struct{} // closed when the exchange is over
 }
 
 // arrival is what became of the remote's hello.
 type arrival struct {
-	greeting *greeting
-	err      error
+	hello *helloExchange
+	err   error
 }
 
-func newMeeting(a *handshake.Attempt, key handshake.PublicKey, s *server, addr *lastAddr) *meeting {
-	m := &meeting{a: a, key: key, server: s, addr: addr}
+func newInfoExchange(a *handshake.Attempt, key handshake.PublicKey, s *server, addr *lastAddr) *infoExchange {
+	m := &infoExchange{a: a, key: key, server: s, addr: addr}
 	if a.Side == muxer.Listener {
 		m.others, m.hellos, m.done = make(chan struct{}), make(chan arrival), make(chan struct{})
 	}
@@ -54,26 +54,26 @@ func newMeeting(a *handshake.Attempt, key handshake.PublicKey, s *server, addr *
 }
 
 // open makes the session.
-func (m *meeting) open(streams muxer.Streams, cfg lanes.Config) *lanes.Session {
+func (m *infoExchange) open(streams muxer.Streams, cfg lanes.Config) *lanes.Session {
 	cfg.Serve = m.server.find
 	if m.a.Side == muxer.Listener {
 		m.server.listens = true
-		m.server.meeting.Store(m)
+		m.server.exchange.Store(m)
 		cfg.Proposed = m.server.proposed
 	}
 	return lanes.New(streams, cfg)
 }
 
-// over ends the meeting: a hello that comes now is too late.
-func (m *meeting) over() {
-	m.server.meeting.Store(nil)
+// over ends the exchange. A hello that comes later is refused.
+func (m *infoExchange) over() {
+	m.server.exchange.Store(nil)
 	if m.done != nil {
 		close(m.done)
 	}
 }
 
 // proposed is told of every protocol that the remote proposes.
-func (m *meeting) proposed(protocol string) {
+func (m *infoExchange) proposed(protocol string) {
 	m.first.Do(func() {
 		if protocol != protocolHello {
 			close(m.others)
@@ -81,12 +81,12 @@ func (m *meeting) proposed(protocol string) {
 	})
 }
 
-// meet finds out what the remote is, and asks the checkpoint about it.
-func (m *meeting) meet(ctx context.Context, session *lanes.Session) (*handshake.Link, error) {
+// run learns what the remote is and passes the checkpoint for its info.
+func (m *infoExchange) run(ctx context.Context, session *lanes.Session) (*handshake.Link, error) {
 	if m.a.Side == muxer.Listener {
 		return m.listen(ctx, session)
 	}
-	g, err := hail(ctx, session, ownHello(m.a, m.addr))
+	g, err := openHello(ctx, session, ownHello(m.a, m.addr))
 	switch {
 	case errors.Is(err, errNoHello):
 		who, err := identify(ctx, session)
@@ -94,11 +94,11 @@ func (m *meeting) meet(ctx context.Context, session *lanes.Session) (*handshake.
 	case err != nil:
 		return nil, infoError("hello", err)
 	}
-	return m.greeted(ctx, session, g)
+	return m.ownLink(ctx, session, g)
 }
 
 // listen waits for the remote's first stream.
-func (m *meeting) listen(ctx context.Context, session *lanes.Session) (*handshake.Link, error) {
+func (m *infoExchange) listen(ctx context.Context, session *lanes.Session) (*handshake.Link, error) {
 	t := time.NewTimer(firstStream)
 	defer t.Stop()
 	select {
@@ -132,7 +132,7 @@ func (m *meeting) listen(ctx context.Context, session *lanes.Session) (*handshak
 			return m.guest(session, who.message, who.err)
 		}
 	}
-	select { // one of our own nodes, on a bad path
+	select { // a Switchyard node on a slow path
 	case h := <-m.hellos:
 		return m.arrived(ctx, session, h)
 	case <-session.Over():
@@ -143,12 +143,12 @@ func (m *meeting) listen(ctx context.Context, session *lanes.Session) (*handshak
 }
 
 // serveHello reads the remote's hello and keeps the stream until both ends have said all.
-func (m *meeting) serveHello(ctx context.Context, st muxer.Stream) {
+func (m *infoExchange) serveHello(ctx context.Context, st muxer.Stream) {
 	if m.taken.Swap(true) {
 		_ = st.Reset(muxer.CodeProtocolError)
 		return
 	}
-	g := newGreeting(st, nil)
+	g := newHelloExchange(st, nil)
 	g.over = make(chan struct{})
 	err := readFrame(g.in, g.hello, maxHello)
 	if err == nil {
@@ -180,15 +180,15 @@ func (m *meeting) serveHello(ctx context.Context, st muxer.Stream) {
 	}
 }
 
-func (m *meeting) arrived(ctx context.Context, session *lanes.Session, h arrival) (*handshake.Link, error) {
+func (m *infoExchange) arrived(ctx context.Context, session *lanes.Session, h arrival) (*handshake.Link, error) {
 	if h.err != nil {
 		return nil, infoError("hello", session.Why(h.err))
 	}
-	return m.greeted(ctx, session, h.greeting)
+	return m.ownLink(ctx, session, h.hello)
 }
 
-// greeted makes a link to one of our own nodes.
-func (m *meeting) greeted(ctx context.Context, session *lanes.Session, g *greeting) (*handshake.Link, error) {
+// ownLink makes a link to a Switchyard node.
+func (m *infoExchange) ownLink(ctx context.Context, session *lanes.Session, g *helloExchange) (*handshake.Link, error) {
 	g.session = session
 	link := &handshake.Link{Session: session, RemoteKey: m.key, Confirm: g.agree}
 	both, err := helloInfo(g.hello, m.key, m.a.IDOf(m.key), m.a.Channels, &link.Remote)
@@ -213,8 +213,8 @@ func (m *meeting) greeted(ctx context.Context, session *lanes.Session, g *greeti
 	return link, nil
 }
 
-// guest makes a link to an ordinary libp2p node, given its answer to identify.
-func (m *meeting) guest(session *lanes.Session, who *message, err error) (*handshake.Link, error) {
+// guest makes a link to a libp2p node without hello, from its answer to identify.
+func (m *infoExchange) guest(session *lanes.Session, who *message, err error) (*handshake.Link, error) {
 	if err != nil {
 		return nil, infoError("identify", session.Why(err))
 	}
@@ -235,7 +235,7 @@ func (m *meeting) guest(session *lanes.Session, who *message, err error) (*hands
 	return &handshake.Link{Session: session, RemoteKey: m.key, Remote: *info}, nil
 }
 
-// infoError says what failed while the remote told what it is.
+// infoError wraps an error of the exchange in a StageError.
 func infoError(what string, err error) error {
 	code := handshake.CodeOf(err)
 	var ce *muxer.CloseError
