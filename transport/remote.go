@@ -52,11 +52,14 @@ func portMultiaddr(a netip.AddrPort, of int, behind ...int) ma.Multiaddr {
 }
 
 // AddrPortOf returns the IP and port of a *net.TCPAddr or *net.UDPAddr, IPv4-mapped ones as IPv4; the zero value for
-// others.
+// other addresses.
 func AddrPortOf(a net.Addr) netip.AddrPort {
-	if a, ok := a.(interface{ AddrPort() netip.AddrPort }); ok {
-		ap := a.AddrPort()
-		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	var ap netip.AddrPort
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		ap = a.AddrPort()
+	case *net.UDPAddr:
+		ap = a.AddrPort()
 	}
-	return netip.AddrPort{}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
