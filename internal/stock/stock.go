@@ -116,7 +116,7 @@ func TLS(cfg TLSConfig) (*tls.Security, error) {
 
 // Yamux builds the yamux muxer.
 func Yamux(cfg yamux.Config, log *slog.Logger) (*yamux.Muxer, error) {
-	cfg.Logger, cfg.Shared = log, &muxer.SharedPartial{}
+	cfg.Logger = log
 	return yamux.New(cfg)
 }
 
