@@ -46,11 +46,16 @@ func (c *catalog) insert(key nodeKey, id transport.NodeID) *entry {
 		e.details = &details{name: id}
 	}
 	c.peers[key] = e
+	c.changes.noteBack(e)
 	return e
 }
 
-// file moves e to where it belongs in all indexes. It may remove other entries, never e.
+// file moves e to where it belongs in all indexes. It may remove other entries, never e. An entry that was removed
+// stays so.
 func (c *catalog) file(e *entry, ch change) {
+	if e.is(gone) {
+		return
+	}
 	c.place(e, ch)
 	c.ranks.file(e, c.rankOf(e))
 	c.fileDue(e)

@@ -18,10 +18,10 @@ type Changes struct {
 // changes lists what has changed since it was last taken. It holds names, not values, so it is bounded by the size of
 // the book and of what is persisted. It stays empty in a book that is not tracked.
 type changes struct {
-	wake    chan struct{} // nil: not tracked
-	dirty   []*entry      // each once (the flag dirty); some are gone
-	gone    int           // of these
-	removed map[transport.NodeID]struct{}
+	wake    chan struct{}                 // nil: not tracked
+	dirty   []*entry                      // each once (the flag dirty); some are gone
+	gone    int                           // of these
+	removed map[transport.NodeID]struct{} // persisted ones that are not known any more
 }
 
 // note lists e as changed.
@@ -47,6 +47,17 @@ func (s *changes) noteGone(e *entry) {
 	}
 }
 
+// noteBack takes e, which is new, off the list of the removed ones: it is known again, and still persisted.
+func (s *changes) noteBack(e *entry) {
+	if len(s.removed) == 0 {
+		return
+	}
+	if _, listed := s.removed[e.id()]; listed {
+		delete(s.removed, e.id())
+		e.set(stored, true)
+	}
+}
+
 func (s *changes) notify() {
 	select {
 	case s.wake <- struct{}{}:
@@ -64,8 +75,8 @@ func (b *Book) TrackChanges() <-chan struct{} {
 	return b.c.changes.wake
 }
 
-// TakeChanges replaces what c holds with up to limit changed peers and all removed ones, and takes them off the list.
-// It reuses c's memory, records included. more reports whether further changed peers are left.
+// TakeChanges replaces what c holds with up to limit changed peers and as many removed ones, and takes them off the
+// list. It reuses c's memory, records included. more reports whether any are left.
 //
 // Only one goroutine at a time may take and write, or an older record could overwrite a newer one. After a failed write
 // it returns c with PutBack.
@@ -75,13 +86,12 @@ func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
 	s := &b.c.changes
 	c.Peers, c.Removed, c.fresh = c.Peers[:0], c.Removed[:0], c.fresh[:0]
 	for id := range s.removed {
-		if e := b.c.find(id); e == nil {
-			c.Removed = append(c.Removed, id)
-		} else { // it is known again, and still persisted
-			e.set(stored, true)
+		if len(c.Removed) == limit {
+			break
 		}
+		c.Removed = append(c.Removed, id)
+		delete(s.removed, id)
 	}
-	clear(s.removed)
 	for ; len(s.dirty) > 0 && len(c.Peers) < limit; s.dirty = s.dirty[1:] {
 		e := s.dirty[0]
 		s.dirty[0] = nil
@@ -102,7 +112,7 @@ func (b *Book) TakeChanges(limit int, c *Changes) (more bool) {
 	if len(s.dirty) == 0 {
 		s.dirty = nil
 	}
-	return len(s.dirty) > 0
+	return len(s.dirty)+len(s.removed) > 0
 }
 
 // PutBack lists c as changed again, after its write has failed.
@@ -122,7 +132,11 @@ func (b *Book) PutBack(c *Changes) {
 		}
 	}
 	for _, id := range c.Removed {
-		s.removed[id] = struct{}{}
+		if e := b.c.find(id); e != nil {
+			e.set(stored, true)
+		} else {
+			s.removed[id] = struct{}{}
+		}
 	}
 	s.notify()
 }

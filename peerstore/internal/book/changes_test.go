@@ -105,3 +105,48 @@ func TestRemovalOutlastsFailedWrites(t *testing.T) {
 		t.Fatalf("never written: %+v", c)
 	}
 }
+
+// TestRemovalsAreTakenInParts wants the list of removals to be taken in bounded parts, too, and none to be lost.
+func TestRemovalsAreTakenInParts(t *testing.T) {
+	b := New(peerstore.Limits{}, 1)
+	b.TrackChanges()
+	all := func(fn func(n int)) {
+		for n := range 1000 {
+			fn(n)
+		}
+	}
+	var c Changes
+	all(func(n int) { b.Ensure(testID(n), t0, func(*peerstore.Record) {}) })
+	b.TakeChanges(1000, &c)
+	all(func(n int) { b.Remove(testID(n)) })
+	disk := 1000
+	for more := true; more; {
+		if more = b.TakeChanges(100, &c); len(c.Removed)+len(c.Peers) > 100 {
+			t.Fatalf("%d at once", len(c.Removed))
+		}
+		disk -= len(c.Removed)
+	}
+	if disk != 0 {
+		t.Errorf("%d were not removed", disk)
+	}
+	// Some of a failed write are known again, others gone again.
+	all(func(n int) { b.Ensure(testID(n), t0, func(*peerstore.Record) {}) })
+	b.TakeChanges(1000, &c)
+	all(func(n int) { b.Remove(testID(n)) })
+	b.TakeChanges(100, &c)
+	all(func(n int) { b.Ensure(testID(n), t0, func(*peerstore.Record) {}) })
+	b.PutBack(&c)
+	b.TakeChanges(300, &c)
+	b.PutBack(&c)
+	all(func(n int) { b.Remove(testID(n)) })
+	removed := map[transport.NodeID]bool{}
+	for more := true; more; {
+		more = b.TakeChanges(100, &c)
+		for _, id := range c.Removed {
+			removed[id] = true
+		}
+	}
+	if len(removed) != 1000 {
+		t.Errorf("%d of 1000 were removed", len(removed))
+	}
+}

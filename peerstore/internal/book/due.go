@@ -223,7 +223,7 @@ func (c *catalog) review(net netip.Prefix, after waiter) (last waiter, more bool
 	})
 	for _, e := range page[:n] {
 		for i := range e.addresses {
-			if ip, ok := e.addresses[i].addr(); ok && net.Contains(ip) && !e.is(gone) {
+			if ip, ok := e.addresses[i].addr(); ok && net.Contains(ip) {
 				c.file(e, change{})
 				break
 			}
