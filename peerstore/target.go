@@ -65,10 +65,11 @@ func (t Target) Normal() (Target, error) {
 	case t.ID != "" && t.Prefix != netip.Prefix{}:
 		return t, &TargetError{Text: string(t.ID), Why: "names both a node and the network " + t.Prefix.String()}
 	case t.ID != "":
-		if len(t.ID) > MaxID {
-			return t, &TargetError{Text: string(t.ID), Why: "longer than any node id"}
+		id, err := transport.ParseNodeID(string(t.ID))
+		if err != nil {
+			return t, &TargetError{Text: string(t.ID), Why: "not a node id"}
 		}
-		return t, nil
+		return Target{ID: id}, nil
 	case !t.Prefix.IsValid():
 		return t, &TargetError{Text: t.Prefix.String(), Why: "not a valid network"}
 	}

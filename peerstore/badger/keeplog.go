@@ -177,7 +177,7 @@ func (k *keepLog) close() (err error) {
 // generation is what a file of the keep log holds.
 type generation struct {
 	lines  []line
-	begin  int64 // bytes of the lines that said what held at its beginning
+	begin  int64 // bytes of the lines that said what held at its beginning; 0 if that is damaged
 	size   int64 // bytes of whole lines
 	torn   bool  // it ends within a line, as a kill may leave it
 	bad    int   // lines that are damaged or missing, as far as that can be told
@@ -233,7 +233,7 @@ func parseGeneration(data []byte) (*generation, error) {
 		}
 		at += len(text) + 1
 		g.size = int64(at)
-		if n == count {
+		if n == count && g.bad == 0 {
 			g.begin = g.size
 		}
 	}

@@ -169,8 +169,10 @@ func TestKeepLogIsWrittenAnew(t *testing.T) {
 		if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(n)}}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Unban(peerstore.Target{ID: storetest.ID(n - 10)}); err != nil {
-			t.Fatal(err)
+		if n >= 10 {
+			if _, err := s.Unban(peerstore.Target{ID: storetest.ID(n - 10)}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		info, err := os.Stat(filepath.Join(path, keepName))
 		if err != nil {
@@ -355,5 +357,83 @@ func TestBucketKey(t *testing.T) {
 	other := open(t, filepath.Join(t.TempDir(), "peers"), Options{}).BucketKey()
 	if other == key {
 		t.Fatalf("two stores have the key %x", key)
+	}
+}
+
+// TestBanOfAnyForm wants a ban to outlast a restart in whatever form its target was given.
+func TestBanOfAnyForm(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "peers")
+	s := open(t, path, Options{})
+	targets := []peerstore.Target{
+		{Prefix: netip.MustParsePrefix("10.1.2.3/8")},
+		{Prefix: netip.MustParsePrefix("::ffff:192.0.2.1/128")},
+		{Prefix: netip.MustParsePrefix("2001:db8::1/32")},
+		{ID: "12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5"},
+	}
+	for _, target := range targets {
+		if err := s.Ban(peerstore.Ban{Target: target}); err != nil {
+			t.Error(target, err)
+		}
+	}
+	if was, err := s.Unban(targets[2]); !was || err != nil {
+		t.Error(was, err)
+	}
+	s.abandon()
+	log, logger := newLog()
+	s = open(t, path, Options{Logger: logger})
+	if n := len(s.Bans(time.Now())); n != 3 || log.text() != "" {
+		t.Errorf("%d bans\n%s", n, log.text())
+	}
+	if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: "a b\nc"}}); err == nil {
+		t.Error("a ban of what is no node id was taken")
+	}
+}
+
+// TestLiftedBanStaysLifted wants a damaged line to bring no ban back that was lifted before it.
+func TestLiftedBanStaysLifted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "peers")
+	s := open(t, path, Options{})
+	lifted, kept := peerstore.Target{ID: storetest.ID(1)}, peerstore.Target{ID: storetest.ID(2)}
+	for _, target := range []peerstore.Target{lifted, kept} {
+		if err := s.Ban(peerstore.Ban{Target: target}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.keep.most = s.keep.size // the file is full
+	if _, err := s.Unban(lifted); err != nil {
+		t.Fatal(err)
+	}
+	at := int(s.keep.size)
+	for n := range 3 {
+		s.SetMeta("x", []byte{byte(n)})
+	}
+	s.abandon()
+	if err := flip(filepath.Join(path, keepName), at+20); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, path, Options{})
+	if bans := s.Bans(time.Now()); len(bans) != 1 || bans[0].Target != kept {
+		t.Errorf("%+v", bans)
+	}
+}
+
+// TestRemovalAfterKeepLogFailed wants a peer to stay removed that was written while the keep log could not be.
+func TestRemovalAfterKeepLogFailed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "peers")
+	s := open(t, path, Options{})
+	free := s.keep.free
+	s.keep.free = func() error { return os.ErrPermission }
+	s.keep.drop()
+	s.Ensure(storetest.ID(1), time.Now(), func(*peerstore.Record) {})
+	if err := s.persist(t.Context(), false); err == nil {
+		t.Fatal("it could be written")
+	}
+	s.Remove(storetest.ID(1))
+	s.keep.free = free
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, known := open(t, path, Options{}).Get(storetest.ID(1)); known {
+		t.Error("it came back")
 	}
 }

@@ -49,9 +49,10 @@ func (s *Store) loadKept(now time.Time) error {
 	return s.keep.resume(current)
 }
 
-// readKeepLog reads the current generation of the keep log and, if that is damaged, the previous one. It tells the
-// logger of damage.
+// readKeepLog reads the current generation of the keep log and, if its beginning is damaged, the previous one. It tells
+// the logger of damage.
 func (s *Store) readKeepLog() (current, previous *generation, err error) {
+	previous = &generation{}
 	if current, err = readGeneration(s.file(keepName)); err != nil {
 		return nil, nil, err
 	}
@@ -60,15 +61,17 @@ func (s *Store) readKeepLog() (current, previous *generation, err error) {
 			s.opts.Logger.Info("The peer store's keep log ends within a line, which does not count",
 				"path", s.file(keepName))
 		}
-		return current, &generation{}, nil
+		return current, previous, nil
 	}
-	if previous, err = readGeneration(s.file(keepOld)); err != nil {
-		return nil, nil, err
+	if current.begin == 0 { // else it says all of the previous one that still holds
+		if previous, err = readGeneration(s.file(keepOld)); err != nil {
+			return nil, nil, err
+		}
 	}
 	_, err = os.Lstat(s.file(databaseName))
 	if isNew := errors.Is(current.damage, fs.ErrNotExist) && errors.Is(err, fs.ErrNotExist); !isNew {
 		s.opts.Logger.Error("The peer store's keep log is damaged: bans, flags and values that only damaged lines "+
-			"held are lost. Its good lines count, and those of its previous generation", "path", s.file(keepName),
+			"held are lost. Its good lines count, and if its beginning is damaged those of its previous generation", "path", s.file(keepName),
 			"damage", current.damage, "damaged_lines", current.bad, "good_lines", len(current.lines),
 			"previous_lines", len(previous.lines), "previous_damage", fmt.Sprint(previous.damage))
 	}

@@ -120,7 +120,10 @@ func (s *Store) keepFlags(ids ...transport.NodeID) (*os.File, error) {
 }
 
 // Ban implements peerstore.Store.
-func (s *Store) Ban(ban peerstore.Ban) (refused error) {
+func (s *Store) Ban(ban peerstore.Ban) (err error) {
+	if ban.Target, err = ban.Target.Normal(); err != nil {
+		return err
+	}
 	return s.keepBan("ban", line{op: opBan, ban: ban}, func() (bool, error) {
 		err := s.Book.Ban(ban)
 		return err == nil, err
@@ -129,6 +132,9 @@ func (s *Store) Ban(ban peerstore.Ban) (refused error) {
 
 // Unban implements peerstore.Store.
 func (s *Store) Unban(t peerstore.Target) (was bool, err error) {
+	if t, err = t.Normal(); err != nil {
+		return false, err
+	}
 	err = s.keepBan("unban", line{op: opUnban, ban: peerstore.Ban{Target: t}}, func() (bool, error) {
 		was, err = s.Book.Unban(t)
 		return was, err

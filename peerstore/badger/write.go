@@ -54,6 +54,9 @@ func (s *Store) writePeers() error {
 			s.PutBack(c)
 			return err
 		}
+		if _, err := s.keepFlags(append(s.keep.differ(c.Peers), c.Removed...)...); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -79,9 +82,5 @@ func (s *Store) writeBatch(c *book.Changes) error {
 			return err
 		}
 	}
-	if err := to.Flush(); err != nil {
-		return err
-	}
-	_, err := s.keepFlags(append(s.keep.differ(c.Peers), c.Removed...)...)
-	return err
+	return to.Flush()
 }
