@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -71,14 +72,15 @@ func checkFree(path string, need uint64) error {
 
 // isEnvironmental reports whether an error says what the machine does not let us do now, which is no damage.
 func isEnvironmental(err error) bool {
-	var errno syscall.Errno
-	return errors.Is(err, ErrNewer) || errors.Is(err, fs.ErrPermission) ||
-		errors.As(err, &errno) && slices.Contains(refusals, errno)
+	says := func(e syscall.Errno) bool { // Badger makes a text of most errors
+		return errors.Is(err, e) || err != nil && strings.Contains(err.Error(), e.Error())
+	}
+	return errors.Is(err, ErrNewer) || errors.Is(err, fs.ErrPermission) || slices.ContainsFunc(refusals, says)
 }
 
 var refusals = []syscall.Errno{
 	syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM,
-	syscall.EAGAIN, syscall.EBUSY, syscall.ENOLCK,
+	syscall.EAGAIN, syscall.EBUSY, syscall.ENOLCK, syscall.EACCES, syscall.EPERM, syscall.ESTALE,
 }
 
 // openDatabase opens the database. It sets a damaged one aside and begins another, unless that fails, too.

@@ -3,11 +3,13 @@
 package badger
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,8 +22,13 @@ import (
 // quotaEnv makes the test binary the child of TestQuota: its value is the store's path.
 const quotaEnv = "SWITCHYARD_QUOTA_CHILD"
 
-// quotaChild opens the store where no file may grow beyond 1 MiB.
+// quotaChild opens the store where no file may grow beyond 1 MiB or, if the path begins with a number and a colon, where
+// so many more files may be open.
 func quotaChild(path string) {
+	if more, path, ok := strings.Cut(path, ":"); ok {
+		openWithFewFiles(more, path)
+		return
+	}
 	signal.Ignore(syscall.SIGXFSZ)
 	limit := syscall.Rlimit{Cur: 1 << 20, Max: 1 << 20}
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
@@ -30,6 +37,48 @@ func quotaChild(path string) {
 	}
 	if _, err := Open(path, Options{}); err != nil {
 		fmt.Println(err)
+	}
+}
+
+func openWithFewFiles(more, path string) {
+	n, err := strconv.ParseUint(more, 10, 16)
+	used, err2 := os.ReadDir("/dev/fd")
+	if err = errors.Join(err, err2); err == nil {
+		n += uint64(len(used))
+		err = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n})
+	}
+	if err == nil {
+		_, err = Open(path, Options{})
+	}
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+}
+
+// TestTooManyFiles wants a database left where it is that needs more files than the process may open.
+func TestTooManyFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "peers")
+	for n := range 4 { // a table each
+		s := open(t, path, Options{})
+		s.Add(storetest.Address(n, 1), storetest.Told(n), time.Now())
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for more := 2; ; more++ {
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), fmt.Sprintf("%s=%d:%s", quotaEnv, more, path))
+		out, err := child.CombinedOutput()
+		if aside, _ := filepath.Glob(filepath.Join(path, databaseName+".damaged-*")); len(aside) > 0 || more > 100 {
+			t.Fatalf("with %d files it was set aside as %v: %s", more, aside, out)
+		}
+		if err == nil {
+			break
+		}
+	}
+	if st := open(t, path, Options{}).Stats(); st.Known != 4 {
+		t.Errorf("then %+v", st)
 	}
 }
 
@@ -52,7 +101,7 @@ func TestQuota(t *testing.T) {
 		!strings.Contains(string(out), syscall.EFBIG.Error()) || strings.Count(string(out), "\n") != 1 {
 		t.Errorf("%v: %s", err, out)
 	}
-	if aside, _ := filepath.Glob(path + ".corrupt-*"); len(aside) > 0 {
+	if aside, _ := filepath.Glob(filepath.Join(path, databaseName+".damaged-*")); len(aside) > 0 {
 		t.Errorf("it was set aside as %v", aside)
 	}
 	log, logger := newLog()
