@@ -71,7 +71,8 @@ func (s *Store) readKeepLog() (current, previous *generation, err error) {
 	_, err = os.Lstat(s.file(databaseName))
 	if isNew := errors.Is(current.damage, fs.ErrNotExist) && errors.Is(err, fs.ErrNotExist); !isNew {
 		s.opts.Logger.Error("The peer store's keep log is damaged: bans, flags and values that only damaged lines "+
-			"held are lost. Its good lines count, and if its beginning is damaged those of its previous generation", "path", s.file(keepName),
+			"held are lost. Its good lines count, and if its beginning is damaged those of its previous generation",
+			"path", s.file(keepName),
 			"damage", current.damage, "damaged_lines", current.bad, "good_lines", len(current.lines),
 			"previous_lines", len(previous.lines), "previous_damage", fmt.Sprint(previous.damage))
 	}

@@ -22,8 +22,8 @@ import (
 // quotaEnv makes the test binary the child of TestQuota: its value is the store's path.
 const quotaEnv = "SWITCHYARD_QUOTA_CHILD"
 
-// quotaChild opens the store where no file may grow beyond 1 MiB or, if the path begins with a number and a colon, where
-// so many more files may be open.
+// quotaChild opens the store where no file may grow beyond 1 MiB or, if the path begins with a number and a colon,
+// where so many more files may be open.
 func quotaChild(path string) {
 	if more, path, ok := strings.Cut(path, ":"); ok {
 		openWithFewFiles(more, path)
