@@ -25,6 +25,7 @@ type keepLog struct {
 	mu     sync.Mutex
 	file   *os.File // nil: what the file holds is not known, so the next update writes it anew
 	size   int64    // bytes of good lines in it
+	synced int64    // of these the disk has so many
 	most   int64    // beyond which it is written anew
 	closed bool
 	flags  map[transport.NodeID]flags
@@ -102,16 +103,23 @@ func (k *keepLog) update(fn func() (lines []byte)) (file *os.File, err error) {
 
 // sync returns when the disk has what update has appended to file.
 func (k *keepLog) sync(file *os.File) error {
-	err := file.Sync()
-	if err == nil {
-		return nil
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.file != nil && k.file != file { // written anew meanwhile, and that waits for the disk
-		return nil
+	size := k.size
+	if k.file == file && k.synced == size {
+		return nil // and spares the disk a flush
 	}
-	k.drop() // the system may have given up what it could not write
+	k.mu.Unlock()
+	err := file.Sync()
+	k.mu.Lock()
+	switch {
+	case k.file != nil && k.file != file: // written anew meanwhile, and that waits for the disk
+		return nil
+	case err == nil:
+		k.synced = max(k.synced, size)
+	default:
+		k.drop() // the system may have given up what it could not write
+	}
 	return err
 }
 
@@ -147,7 +155,7 @@ func (k *keepLog) rewrite() error {
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	k.file, k.size, k.most = f, int64(len(data)), 2*int64(len(data))+keepRoom
+	k.file, k.size, k.synced, k.most = f, int64(len(data)), int64(len(data)), 2*int64(len(data))+keepRoom
 	return nil
 }
 

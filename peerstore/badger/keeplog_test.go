@@ -437,3 +437,23 @@ func TestRemovalAfterKeepLogFailed(t *testing.T) {
 		t.Error("it came back")
 	}
 }
+
+// TestNothingToSync wants the disk to be asked to flush the keep log only if it lacks something of it.
+func TestNothingToSync(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "peers"), Options{})
+	write := func() error {
+		s.Add(storetest.Address(1, 1), storetest.Told(1), time.Now())
+		return s.persist(t.Context(), false)
+	}
+	if err := errors.Join(write(), s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(1)}})); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.keep.file.Close() // so that a flush of it fails
+	if err := write(); err != nil {
+		t.Error(err)
+	}
+	s.keep.synced--
+	if err := write(); err == nil {
+		t.Error("the disk was not asked to flush")
+	}
+}

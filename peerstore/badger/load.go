@@ -125,7 +125,6 @@ func snapshot(
 // are known again without an address.
 func (s *Store) loadPeers(now time.Time) error {
 	unreadable := 0
-	var refused []transport.NodeID
 	flagged := maps.Clone(s.keep.flags)
 	to := s.db.NewWriteBatch()
 	defer to.Cancel()
@@ -145,11 +144,8 @@ func (s *Store) loadPeers(now time.Time) error {
 		}
 		flagged[r.ID].set(&r)
 		delete(flagged, r.ID)
-		if s.Restore(r, now) {
-			return nil
-		}
-		refused = append(refused, r.ID)
-		return to.Delete(slices.Clone(key))
+		s.Restore(r, now) // one that it refuses is listed as removed
+		return nil
 	}
 	if err := s.db.View(func(txn *bdb.Txn) error { return each(txn, peerKey, false, restore) }); err != nil {
 		return err
@@ -166,8 +162,7 @@ func (s *Store) loadPeers(now time.Time) error {
 		s.opts.Logger.Error("The peer store cannot read some peers or addresses, and leaves them out", "path", s.path,
 			"unreadable", unreadable, "peers", s.Stats().Known)
 	}
-	_, err := s.keepFlags(refused...)
-	return err
+	return nil
 }
 
 // each calls fn with all keys that begin with a letter, and their values; backwards from the last if so asked. fn must
