@@ -175,42 +175,52 @@ func (c *catalog) worse(full []*entry, e *entry, force bool) (victim *entry) {
 	return victim
 }
 
-// place brings e to the table and bucket in which it belongs. Trusted and unconditional peers have a table, by whether
-// they have worked, and no bucket. A learned peer without a place (all others in its bucket are busy) asks again at its
-// next change.
+// place brings e to the table and bucket in which it belongs. A peer without an address has neither. Trusted and
+// unconditional peers have a table, by whether they have worked, and no bucket. A learned peer has no bucket while all
+// peers in it are busy.
 func (c *catalog) place(e *entry, ch change) {
-	has := e.lastWorked() != 0
 	switch {
 	case len(e.addresses) == 0:
 		c.buckets.exit(e)
 		c.setTable(e, peerstore.Any)
 	case e.is(kept):
 		c.buckets.exit(e)
-		if has {
+		if e.lastWorked() != 0 {
 			c.setTable(e, peerstore.Tried)
 		} else {
 			c.setTable(e, peerstore.New)
 		}
 	default:
-		c.placeLearned(e, ch, has)
+		c.placeLearned(e, ch)
 	}
 	for i := range e.addresses {
 		e.addresses[i].count(i == 0 && e.table == peerstore.New && !e.is(kept))
 	}
 }
 
-func (c *catalog) placeLearned(e *entry, ch change, has bool) {
-	if ch.moved || e.table == peerstore.Tried && !has {
+// placeLearned places a learned peer that has an address:
+//
+//   - A tried peer stays where it is. If its address or source has changed, its bucket may be another one, which must
+//     have room. If it has not, or no address is left that has worked, the peer leaves the table.
+//   - A peer that has just worked, or just left the tried table, enters the tried table. If its bucket there is full, it
+//     contests a place and stays a new peer for now.
+//   - A new peer without a bucket enters the one that it belongs to, in the place of another if that is full.
+func (c *catalog) placeLearned(e *entry, ch change) {
+	hasWorked := e.lastWorked() != 0
+	if ch.moved || e.table == peerstore.Tried && !hasWorked {
 		c.buckets.exit(e)
 	}
-	if e.table == peerstore.Tried && e.bucket == 0 && (!has || c.buckets.enter(e, peerstore.Tried) != nil) {
+	if e.table == peerstore.Tried {
+		if e.bucket != 0 || hasWorked && c.buckets.enter(e, peerstore.Tried) == nil {
+			return
+		}
 		c.setTable(e, peerstore.Any)
 	}
-	if e.table != peerstore.Tried && has && (ch.worked || e.table == peerstore.Any) && c.promote(e) {
+	if hasWorked && (ch.worked || e.table == peerstore.Any) && c.promote(e) {
 		return
 	}
-	if e.table != peerstore.Tried && e.bucket == 0 && !c.enterNew(e, true) {
-		c.setTable(e, peerstore.New)
+	if e.bucket == 0 && !c.enterNew(e, true) {
+		c.setTable(e, peerstore.New) // it has no bucket until its next change
 	}
 }
 

@@ -18,10 +18,11 @@ type Changes struct {
 // changes lists what has changed since it was last taken. It holds names, not values, so it is bounded by the size of
 // the book and of what is persisted. It stays empty in a book that is not tracked.
 type changes struct {
-	wake    chan struct{}                 // nil: not tracked
-	dirty   []*entry                      // each once (the flag dirty); some are gone
-	gone    int                           // of these
-	removed map[transport.NodeID]struct{} // persisted ones that are not known any more
+	wake  chan struct{} // nil: not tracked
+	dirty []*entry      // each once (the flag dirty); some are gone
+	gone  int           // of these
+	// removed are the peers that are persisted, but not known any more.
+	removed map[transport.NodeID]struct{}
 }
 
 // note lists e as changed.

@@ -143,41 +143,54 @@ func (x *choice) draw() *entry {
 	}
 }
 
-// walk looks at all learned peers that are due, unroutable ones last, and takes the first that is neither skipped nor
-// avoided, else the first that is not skipped.
+// walk looks at all learned peers that are due, and takes the first that is neither skipped nor avoided. If there is
+// none, it takes the first that is not skipped.
 func (x *choice) walk() bool {
 	for x.c.runDue(manyMoves) {
 		x.b.yield()
 	}
-	var avoided *entry
-	first := int(x.c.random.Uint64() & 1)
-	for far := 1; far >= 0; far-- {
-		for _, table := range [...]int{first, 1 - first} {
-			if x.q.Table != peerstore.Any && int(x.q.Table) != table+1 {
-				continue
-			}
-			part := &x.c.due.parts[far][table]
-			for group, member := 0, 0; ; {
-				var page []*entry
-				page, group, member = x.page(part, group, member)
-				if len(page) == 0 {
-					break
-				}
-				for _, e := range page {
-					switch {
-					case x.skipped(e) || e.group == nil:
-					case x.avoided(e):
-						if avoided == nil {
-							avoided = e
-						}
-					case x.take(e):
-						return true
-					}
-				}
-			}
+	var avoided *entry // the first one that is not skipped
+	for _, p := range x.parts() {
+		if x.walkPart(p, &avoided) {
+			return true
 		}
 	}
 	return avoided != nil && x.take(avoided)
+}
+
+// parts returns the parts of the tables that the query asks for: routable peers first, the tables in random order.
+func (x *choice) parts() (parts []*part) {
+	first := x.c.random.IntN(2)
+	for _, far := range [...]int{1, 0} {
+		for _, table := range [...]int{first, 1 - first} {
+			if x.q.Table == peerstore.Any || int(x.q.Table) == table+1 {
+				parts = append(parts, &x.c.due.parts[far][table])
+			}
+		}
+	}
+	return parts
+}
+
+// walkPart takes the first peer of a part that is neither skipped nor avoided. It sets avoided, unless it is set, to the
+// first that is not skipped.
+func (x *choice) walkPart(p *part, avoided **entry) bool {
+	for group, member := 0, 0; ; {
+		var page []*entry
+		if page, group, member = x.page(p, group, member); len(page) == 0 {
+			return false
+		}
+		for _, e := range page {
+			switch {
+			case x.skipped(e) || e.group == nil: // it may have been taken meanwhile
+			case x.avoided(e):
+				if *avoided == nil {
+					*avoided = e
+				}
+			case x.take(e):
+				return true
+			}
+		}
+	}
 }
 
 // page returns some due peers of a part, from a member of a group on, and where to go on. Groups and members may move
@@ -199,8 +212,9 @@ func (x *choice) page(p *part, group, member int) (page []*entry, nextGroup, nex
 	return page, group, member
 }
 
-// settle reports whether e, which is filed as due, is due. If it is not (a network was banned, or the clock went back),
-// has expired or has another rank by now, settle moves it to where it belongs.
+// settle reports whether e, which is in a group of peers that may be dialed, may still be dialed. Time, bans and clocks
+// that go back change that without touching e, so settle is where it shows: it forgets e if it has expired, and files
+// it anew if it may not be dialed or its rank is another one by now.
 func (c *catalog) settle(e *entry) bool {
 	switch {
 	case c.expired(e):

@@ -80,12 +80,6 @@ func (d *due) fileLater(e *entry, at int64) {
 	}
 }
 
-// fileNow files e, which is unfiled, as one of a group that may be dialed.
-func (d *due) fileNow(e *entry, at int64, g *dueGroup) {
-	e.due, e.group = at, g
-	g.members.add(byGroup, e)
-}
-
 // group returns the group of a part by its id, which it adds if needed.
 func (p *part) group(id peerstore.Group) *dueGroup {
 	g := p.byID[id]
@@ -170,7 +164,7 @@ func (c *catalog) bestDue(e *entry) *address {
 // groupOf returns the network group by which e is due.
 func (c *catalog) groupOf(e *entry) peerstore.Group { return c.limits.Groups.Of(e.where(c.bestDue(e))) }
 
-// fileDue files e by whether and when it may be dialed, and to which group it belongs.
+// fileDue files e in a group if it may be dialed now, else by when it may be.
 func (c *catalog) fileDue(e *entry) {
 	at := c.dueAt(e)
 	if at > c.now {
@@ -180,18 +174,16 @@ func (c *catalog) fileDue(e *entry) {
 		}
 		return
 	}
-	if e.is(trusted) {
+	g := &c.due.trusted
+	if !e.is(trusted) {
+		g = c.due.parts[b2i(e.routable())][e.table-1].group(c.groupOf(e))
+	}
+	if e.group != g {
 		c.due.unfile(e)
-		c.due.fileNow(e, at, &c.due.trusted)
-		return
+		e.group = g
+		g.members.add(byGroup, e)
 	}
-	part, id := &c.due.parts[b2i(e.routable())][e.table-1], c.groupOf(e)
-	if g := e.group; g != nil && g.part == part && g.id == id {
-		e.due = at
-		return
-	}
-	c.due.unfile(e)
-	c.due.fileNow(e, at, part.group(id))
+	e.due = at
 }
 
 // runDue files up to moves peers anew whose time has come. It reports whether there were any.

@@ -98,22 +98,25 @@ func (b *Book) Advertise(limit int, now time.Time, skip func(transport.Address) 
 		order = []share{provedFar, provedNear, claimedFar, claimedNear}
 	}
 	out := make([]transport.Address, 0, min(limit, len(c.peers)))
-	var told []*entry
+	told := make(map[*entry]bool) // of the pages before: the set may change while skip is asked
 	for _, set := range order {
 		for at := 0; len(out) < limit && at < len(c.shares.sets[set]); {
 			page := c.shares.sample(set, at, limit-len(out), c.random)
 			at += len(page)
-			if skip != nil && len(told) > 0 { // the set may have changed while skip was asked
-				page = slices.DeleteFunc(page, func(e *entry) bool { return slices.Contains(told, e) })
-			}
-			told = append(told, page...)
 			from := len(out)
 			var ends []int
 			for _, e := range page {
-				if len(out) < limit {
-					out = c.offer(out, e, set, limit)
-					ends = append(ends, len(out))
+				if len(out) == limit {
+					break
 				}
+				if skip != nil {
+					if told[e] {
+						continue
+					}
+					told[e] = true
+				}
+				out = c.offer(out, e, set, limit)
+				ends = append(ends, len(out))
 			}
 			if skip != nil {
 				out = b.dropSkipped(out, from, ends, skip)
