@@ -62,18 +62,6 @@ func (k *keepLog) changes(l *line) bool {
 	return true
 }
 
-// differ returns the peers whose flags differ from those in the log: one may have been forgotten, and learned anew.
-func (k *keepLog) differ(peers []peerstore.Record) (ids []transport.NodeID) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for i := range peers {
-		if flagsOf(&peers[i]) != k.flags[peers[i].ID] {
-			ids = append(ids, peers[i].ID)
-		}
-	}
-	return ids
-}
-
 // update calls fn, which changes the book and returns the lines that say so, and appends them to file. From then on a
 // killed process does not lose them; sync(file) waits until the disk has them. After an error the next update writes
 // everything that holds.

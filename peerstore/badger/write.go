@@ -54,7 +54,11 @@ func (s *Store) writePeers() error {
 			s.PutBack(c)
 			return err
 		}
-		if _, err := s.keepFlags(append(s.keep.differ(c.Peers), c.Removed...)...); err != nil {
+		ids := c.Removed
+		for i := range c.Peers { // a peer may have been forgotten with its flags, and learned anew
+			ids = append(ids, c.Peers[i].ID)
+		}
+		if _, err := s.keepFlags(ids...); err != nil {
 			return err
 		}
 	}

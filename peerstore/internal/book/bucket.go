@@ -202,8 +202,8 @@ func (c *catalog) place(e *entry, ch change) {
 //
 //   - A tried peer stays where it is. If its address or source has changed, its bucket may be another one, which must
 //     have room. If it has not, or no address is left that has worked, the peer leaves the table.
-//   - A peer that has just worked, or just left the tried table, enters the tried table. If its bucket there is full, it
-//     contests a place and stays a new peer for now.
+//   - A peer that has just worked, or just left the tried table, enters the tried table. If its bucket there is full,
+//     it contests a place and stays a new peer for now.
 //   - A new peer without a bucket enters the one that it belongs to, in the place of another if that is full.
 func (c *catalog) placeLearned(e *entry, ch change) {
 	hasWorked := e.lastWorked() != 0

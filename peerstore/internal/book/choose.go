@@ -171,8 +171,8 @@ func (x *choice) parts() (parts []*part) {
 	return parts
 }
 
-// walkPart takes the first peer of a part that is neither skipped nor avoided. It sets avoided, unless it is set, to the
-// first that is not skipped.
+// walkPart takes the first peer of a part that is neither skipped nor avoided. It sets avoided, unless it is set, to
+// the first that is not skipped.
 func (x *choice) walkPart(p *part, avoided **entry) bool {
 	for group, member := 0, 0; ; {
 		var page []*entry
