@@ -86,6 +86,7 @@ type Stream interface {
 	io.Writer
 	// Protocol returns the protocol that both ends agreed on. It waits for the remote's choice; "" if there is none.
 	Protocol() string
+	// CloseWrite ends our side. On a stream of OpenStream it waits for the remote's choice of protocol.
 	CloseWrite() error
 	// CloseRead drops what the remote still sends.
 	CloseRead() error

@@ -104,24 +104,26 @@ func (s *stream) flush() {
 
 // Read implements muxer.Stream.
 func (s *stream) Read(p []byte) (int, error) {
-	s.reading.Lock()
-	defer s.reading.Unlock()
-	if len(s.ahead) > 0 {
-		n := copy(p, s.ahead)
-		if s.ahead = s.ahead[n:]; len(s.ahead) == 0 {
-			s.ahead = nil
-		}
-		return n, nil
-	}
-	if s.pending.Load() != nil {
-		s.flush()
-	}
-	if s.protocol.Load() == nil || len(p) == 0 {
-		if err := s.agree(); err != nil || len(p) == 0 {
-			return 0, err
-		}
+	n, err := s.agreed(p)
+	if n > 0 || err != nil || len(p) == 0 {
+		return n, err
 	}
 	return s.RawStream.Read(p)
+}
+
+// agreed waits for the remote's choice of protocol, and returns what was read together with it.
+func (s *stream) agreed(p []byte) (int, error) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	s.flush()
+	if err := s.agree(); err != nil {
+		return 0, err
+	}
+	n := copy(p, s.ahead)
+	if s.ahead = s.ahead[n:]; len(s.ahead) == 0 {
+		s.ahead = nil
+	}
+	return n, nil
 }
 
 // Write implements muxer.Stream.
@@ -145,9 +147,12 @@ func (s *stream) refusal() error {
 	return s.refused
 }
 
-// CloseWrite implements muxer.Stream.
+// CloseWrite implements muxer.Stream. It waits for the remote's choice first: js-libp2p loses what lies between a
+// proposal and an end that arrives together with it.
 func (s *stream) CloseWrite() error {
-	s.flush()
+	if s.Protocol() == "" {
+		return s.refusal()
+	}
 	return s.RawStream.CloseWrite()
 }
 
