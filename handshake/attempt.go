@@ -40,8 +40,8 @@ func (a *Attempt) CheckKey(key PublicKey) error {
 		return &Refusal{Code: muxer.CodeWrongID, Stage: StageSecurity,
 			Reason: fmt.Sprintf("expected node %s, found %s", a.Want, id)}
 	}
-	if err := a.u.ask(Visitor{At: AtKey, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), Wire: a.wire, ID: id,
-		Key: key}); err != nil {
+	if err := a.u.ask(Visitor{At: AtKey, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), IP: a.Conn.RemoteIP(),
+		Wire: a.wire, ID: id, Key: key}); err != nil {
 		return err
 	}
 	a.ticket.prove()
@@ -60,8 +60,8 @@ func (a *Attempt) IDOf(key PublicKey) transport.NodeID {
 // (network, versions, channels), asks the gates. Its errors are *Refusal. key is the one that CheckKey was given.
 func (a *Attempt) CheckInfo(key PublicKey, info *NodeInfo) error {
 	id := a.IDOf(key)
-	visitor := Visitor{At: AtInfo, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), Wire: a.wire, ID: id, Key: key,
-		Info: info}
+	visitor := Visitor{At: AtInfo, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), IP: a.Conn.RemoteIP(), Wire: a.wire,
+		ID: id, Key: key, Info: info}
 	if a.u.cfg.Inspect != nil {
 		a.u.cfg.Inspect(visitor)
 	}

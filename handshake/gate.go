@@ -3,6 +3,7 @@ package handshake
 import (
 	"errors"
 	"log/slog"
+	"net/netip"
 	"runtime/debug"
 
 	ma "github.com/multiformats/go-multiaddr"
@@ -26,7 +27,8 @@ type Visitor struct {
 	At     Checkpoint
 	Side   muxer.Side
 	Remote ma.Multiaddr
-	Wire   string // from AtKey on
+	IP     netip.Addr // of Remote; invalid where the transport has none
+	Wire   string     // from AtKey on
 	ID     transport.NodeID
 	Key    PublicKey
 	Info   *NodeInfo // at AtInfo only

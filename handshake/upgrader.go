@@ -86,12 +86,13 @@ func (u *Upgrader) Timeout() time.Duration { return u.cfg.Timeout }
 // *Refusal.
 func (u *Upgrader) Admit(conn transport.Conn) (transport.Ticket, error) {
 	t := &ticket{budgets: u.budgets, conn: conn}
-	full, err := u.budgets.take(t, sourceOf(conn.RemoteIP()), time.Now())
+	ip := conn.RemoteIP()
+	full, err := u.budgets.take(t, sourceOf(ip), time.Now())
 	if err != nil && !full {
 		return nil, err
 	}
 	// A connection that a gate refuses takes no one's place.
-	visitor := Visitor{At: AtAccept, Side: muxer.Listener, Remote: conn.RemoteMultiaddr()}
+	visitor := Visitor{At: AtAccept, Side: muxer.Listener, Remote: conn.RemoteMultiaddr(), IP: ip}
 	if refusal := u.ask(visitor); refusal != nil {
 		if !full {
 			t.Release()
@@ -130,7 +131,8 @@ func (u *Upgrader) Outbound(ctx context.Context, raw transport.Conn, addr transp
 	a := &Attempt{Conn: raw, Side: muxer.Dialer, Dialed: addr, Want: addr.ID()}
 	a.stages = append(make([]Stage, 0, 4), Stage{StageTransport, transportTook})
 	return u.upgrade(ctx, a, func(a *Attempt) (Wire, error) {
-		if err := u.ask(Visitor{At: AtAccept, Side: a.Side, Remote: raw.RemoteMultiaddr()}); err != nil {
+		visitor := Visitor{At: AtAccept, Side: a.Side, Remote: raw.RemoteMultiaddr(), IP: raw.RemoteIP()}
+		if err := u.ask(visitor); err != nil {
 			return nil, err
 		}
 		return u.wireFor(a)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -48,11 +49,11 @@ func (c *Channel) Descriptor() muxer.Channel { return c.desc }
 // Send queues msg for a peer. It waits while the peer's send queue of this channel is full. The buffer is shared, not
 // copied: do not change it afterwards. Errors: ErrNotConnected, ErrNoSuchChannel, muxer.ErrMessageTooLarge, ctx's.
 func (c *Channel) Send(ctx context.Context, to transport.NodeID, msg []byte) error {
-	l := c.host.linkTo(to)
+	l := c.host.links.of(to)
 	if l == nil {
 		return ErrNotConnected
 	}
-	if !l.serves(c.desc.ID) {
+	if !slices.Contains(l.channels, c.desc.ID) {
 		return ErrNoSuchChannel
 	}
 	return l.session.Send(ctx, c.desc.ID, msg)
@@ -60,8 +61,8 @@ func (c *Channel) Send(ctx context.Context, to transport.NodeID, msg []byte) err
 
 // TrySend is Send that does not wait.
 func (c *Channel) TrySend(to transport.NodeID, msg []byte) bool {
-	l := c.host.linkTo(to)
-	if l == nil || !l.serves(c.desc.ID) {
+	l := c.host.links.of(to)
+	if l == nil || !slices.Contains(l.channels, c.desc.ID) {
 		return false
 	}
 	if !l.session.TrySend(c.desc.ID, msg) {
@@ -75,8 +76,8 @@ func (c *Channel) TrySend(to transport.NodeID, msg []byte) bool {
 // buffer: do not change it afterwards. A slow peer delays nobody: its copy is dropped and counted.
 func (c *Channel) Broadcast(msg []byte) int {
 	n := 0
-	c.host.eachLink(func(l *link) {
-		if !l.serves(c.desc.ID) {
+	c.host.links.eachUp(func(l *link) {
+		if !slices.Contains(l.channels, c.desc.ID) {
 			return
 		}
 		if l.session.TrySend(c.desc.ID, msg) {
@@ -103,7 +104,7 @@ func (c *Channel) Receive(ctx context.Context) (Envelope, error) {
 		case <-c.wake:
 		case <-ctx.Done():
 			return Envelope{}, ctx.Err()
-		case <-c.host.stopped:
+		case <-c.host.tasks.stopped:
 			return Envelope{}, ErrStopped
 		}
 	}

@@ -20,8 +20,8 @@ func upLink(t testing.TB, h *Host, n int) (*link, *fakeSession) {
 	l, s := testLink(h, n, muxer.Listener, true)
 	handOn(h, l)
 	synctest.Wait()
-	if h.linkTo(l.peer) != l {
-		t.Fatalf("the link of peer %d is not up: %v", n, l.ended())
+	if h.links.of(l.peer) != l {
+		t.Fatalf("the link of peer %d is not up: %v", n, l.reason)
 	}
 	return l, s
 }
@@ -36,7 +36,7 @@ func TestChannelSendsToPeersThatServeIt(t *testing.T) {
 		one, two := channels[0], channels[1]
 		_, both := upLink(t, h, 1)
 		deaf, other := testLink(h, 2, muxer.Listener, true)
-		deaf.common = [4]uint64{1 << 2} // it serves channel 2 only
+		deaf.channels = []byte{2}
 		handOn(h, deaf)
 		synctest.Wait()
 

@@ -172,7 +172,7 @@ func TestBothEndsAgree(t *testing.T) {
 			h.hears()
 			first.theirs <- &handshake.Refusal{Code: muxer.CodeDuplicate, Remote: true}
 			h.hears("up " + short(n))
-			if h.linkTo(peerID(n)) != two {
+			if h.links.of(peerID(n)) != two {
 				t.Error("services do not use the link that is left")
 			}
 			h.tellsInAnyOrder("refused duplicate", "peer-up")

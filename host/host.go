@@ -46,39 +46,29 @@ type Config struct {
 // Host is a node's connections, channels and streams. New builds and validates, Run works. All methods may be called
 // concurrently.
 type Host struct {
-	cfg      Config
-	log      *slog.Logger
-	key      handshake.PublicKey
-	self     transport.NodeID
-	peerID   string // our own, as libp2p writes it
-	peers    *peers.Manager
-	upgrader *handshake.Upgrader
-	events   eventHub
-	memory   memory
-	streams  streamTable
+	cfg     Config
+	log     *slog.Logger
+	key     handshake.PublicKey
+	self    transport.NodeID
+	peerID  string // our own, as libp2p writes it
+	peers   *peers.Manager
+	router  router
+	links   linkTable
+	events  eventHub
+	memory  memory
+	streams streamTable
+	tasks   tasks
+	pauses  atomic.Uint64
+	totals  totals
 
 	mu        sync.Mutex // guards the fields below until Run; they do not change afterwards
 	running   bool
-	channels  []*Channel // in the order of their opening
+	channels  []*Channel      // in the order of their opening
+	descs     []muxer.Channel // theirs
 	byID      [256]*Channel
 	listeners []transport.Listener
 
-	listening chan struct{} // closed once every listener is bound, or Run has failed
-	stopped   chan struct{} // closed when Run begins to stop
-	wg        sync.WaitGroup
-	spawnMu   sync.RWMutex // orders spawn with the beginning of the stop
-
-	// change orders what the peer manager decides on links with what the host makes of it (up), so that both always
-	// agree. It is held for moments, and taken before link.mu.
-	change sync.Mutex
-
-	linkNum   atomic.Uint64
-	links     sync.Map // link number -> *link: all that have passed their handshake
-	up        sync.Map // node id -> *link: those that services use
-	lingering sync.Map // node id -> struct{}: peers of which a duplicate is kept for a moment
-	refused   atomic.Uint64
-	pauses    atomic.Uint64
-	totals    totals
+	listening chan struct{}                   // closed once every listener is bound, or Run has failed
 	runCtx    atomic.Pointer[context.Context] // the context of Run, for Dial
 }
 
@@ -94,7 +84,8 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
 	h := &Host{cfg: cfg, log: cfg.Logger, key: key, self: key.NodeID(), peerID: key.PeerID(),
-		listening: make(chan struct{}), stopped: make(chan struct{})}
+		listening: make(chan struct{}), tasks: tasks{stopped: make(chan struct{})}}
+	h.router.host = h
 	h.memory.limit = cfg.Limits.MessageMemory
 	if cfg.Peers.Rank == nil {
 		cfg.Peers.Rank = cfg.rank
@@ -102,9 +93,11 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	if h.peers, err = peers.New(h.self, cfg.Peers, cfg.Store); err != nil {
 		return nil, err
 	}
-	h.upgrader, err = handshake.NewUpgrader(handshake.Config{
-		Self: h.self, Wires: cfg.Wires, Local: h.localInfo, Channels: h.descriptors, Inspect: h.inspect,
-		Gates: append([]handshake.Gate{h.gate}, cfg.Gates...), Timeout: cfg.Handshake.Timeout,
+	h.router.upgrader, err = handshake.NewUpgrader(handshake.Config{
+		Self: h.self, Wires: cfg.Wires, Inspect: h.inspect,
+		Local:    func(c transport.Conn) handshake.NodeInfo { return h.infoAt(c.LocalMultiaddr()) },
+		Channels: func() []muxer.Channel { return h.descs },
+		Gates:    append([]handshake.Gate{h.gate}, cfg.Gates...), Timeout: cfg.Handshake.Timeout,
 		Limits: cfg.Handshake.Limits, Logger: cfg.Logger,
 	})
 	if err != nil {
@@ -149,6 +142,7 @@ func (h *Host) OpenChannel(desc muxer.Channel) (*Channel, error) {
 	c := &Channel{host: h, desc: desc, index: len(h.channels), wake: make(chan struct{}, 1),
 		inboxes: map[transport.NodeID]*inbox{}}
 	h.channels = append(h.channels, c)
+	h.descs = append(h.descs, desc)
 	h.byID[desc.ID] = c
 	return c, nil
 }
@@ -170,25 +164,25 @@ func (h *Host) Run(ctx context.Context) error {
 	close(h.listening)
 	if err == nil {
 		for _, ln := range h.listeners {
-			h.wg.Go(func() { h.acceptLoop(ctx, ln) })
+			h.tasks.wg.Go(func() { h.router.acceptLoop(ctx, ln) })
 		}
-		h.wg.Go(func() { h.dialLoop(ctx) })
-		h.wg.Go(func() { h.evictLoop(ctx) })
-		h.wg.Go(func() { h.pulseLoop(ctx) })
+		h.tasks.wg.Go(func() { h.router.dialLoop(ctx) })
+		h.tasks.wg.Go(func() { h.router.evictLoop(ctx) })
+		h.tasks.wg.Go(func() { h.router.pulseLoop(ctx) })
 		<-ctx.Done()
 	}
-	h.spawnMu.Lock()
-	close(h.stopped)
-	h.spawnMu.Unlock()
+	h.tasks.stop()
 	cancel()
 	for _, ln := range h.listeners {
 		_ = ln.Close()
 	}
-	h.links.Range(func(_, l any) bool { // all at once: each may take a moment to say goodbye
-		h.wg.Go(func() { l.(*link).end(&DisconnectError{Code: muxer.CodeShuttingDown, Reason: "the node stops"}) })
+	h.links.all.Range(func(_, l any) bool { // all at once: each may take a moment to say goodbye
+		h.tasks.wg.Go(func() {
+			l.(*link).end(&DisconnectError{Code: muxer.CodeShuttingDown, Reason: "the node stops"})
+		})
 		return true
 	})
-	h.wg.Wait()
+	h.tasks.wg.Wait()
 	for _, t := range h.cfg.Transports {
 		_ = t.Close() // it keeps nothing that matters any more
 	}
@@ -205,7 +199,7 @@ func (h *Host) listen(ctx context.Context) error {
 				continue
 			}
 			var ln transport.Listener
-			if ln, err = t.Listen(ctx, m, h.admitConn); err == nil {
+			if ln, err = t.Listen(ctx, m, h.router.admitConn); err == nil {
 				h.mu.Lock()
 				h.listeners = append(h.listeners, ln)
 				h.mu.Unlock()
@@ -291,8 +285,8 @@ func (h *Host) Dial(ctx context.Context, addr transport.Address) (PeerInfo, erro
 		return PeerInfo{}, err
 	}
 	done := make(chan error, 1)
-	started := h.spawn(func() {
-		h.dialPeer(*run, peers.Dial{ID: addr.ID(), Addresses: []transport.Address{addr}}, done)
+	started := h.tasks.spawn(func() {
+		h.router.dialPeer(*run, peers.Dial{ID: addr.ID(), Addresses: []transport.Address{addr}}, done)
 	})
 	if !started {
 		return PeerInfo{}, ErrStopped
@@ -312,33 +306,28 @@ func (h *Host) Dial(ctx context.Context, addr transport.Address) (PeerInfo, erro
 	return info, nil
 }
 
-// spawn starts a goroutine that Run waits for, on behalf of a caller that Run does not wait for. It reports false once
-// the host stops.
-func (h *Host) spawn(fn func()) bool {
-	h.spawnMu.RLock()
-	defer h.spawnMu.RUnlock()
+// tasks are the goroutines that Run waits for.
+type tasks struct {
+	wg      sync.WaitGroup
+	stopped chan struct{} // closed when Run begins to stop
+	mu      sync.RWMutex  // orders spawn with the beginning of the stop
+}
+
+// spawn starts a goroutine on behalf of a caller that Run does not wait for. It reports false once the host stops.
+func (t *tasks) spawn(fn func()) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
 	select {
-	case <-h.stopped:
+	case <-t.stopped:
 		return false
 	default:
-		h.wg.Go(fn)
+		t.wg.Go(fn)
 		return true
 	}
 }
 
-func (h *Host) linkTo(id transport.NodeID) *link {
-	v, ok := h.up.Load(id)
-	if !ok {
-		return nil
-	}
-	return v.(*link)
+func (t *tasks) stop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.stopped)
 }
-
-func (h *Host) eachLink(fn func(*link)) {
-	h.up.Range(func(_, v any) bool {
-		fn(v.(*link))
-		return true
-	})
-}
-
-func (h *Host) channelOf(id byte) *Channel { return h.byID[id] }

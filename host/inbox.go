@@ -321,7 +321,7 @@ func (l *link) Deliver(ctx context.Context, msgs []muxer.Message) error {
 		for n < len(msgs) && msgs[n].Channel == msgs[0].Channel {
 			n++
 		}
-		c := l.host.channelOf(msgs[0].Channel)
+		c := l.host.byID[msgs[0].Channel]
 		if c == nil {
 			return &DisconnectError{Code: muxer.CodeWrongChannel, Reason: "message for a channel that we do not serve"}
 		}

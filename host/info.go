@@ -1,7 +1,6 @@
 package host
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -13,13 +12,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// localInfo returns our node info for one connection. If the node listens on every interface, the info names the local
-// address of this connection, which works for the remote.
-func (h *Host) localInfo(conn transport.Conn) handshake.NodeInfo {
-	return h.infoAt(conn.LocalMultiaddr())
-}
-
-// infoAt is localInfo for a connection with the given local address.
+// infoAt returns our node info for a connection with the given local address. If the node listens on every interface,
+// the info names that address, which works for the remote.
 func (h *Host) infoAt(local ma.Multiaddr) handshake.NodeInfo {
 	info := handshake.NodeInfo{
 		ID: h.self, PeerID: h.peerID, Moniker: h.cfg.Moniker, Network: h.cfg.Network, Version: h.cfg.Version,
@@ -96,12 +90,12 @@ func (h *Host) SelfAddresses() []transport.Address {
 func (h *Host) gate(v handshake.Visitor) error {
 	switch v.At {
 	case handshake.AtAccept:
-		return h.peers.CheckAccept(ipOf(v.Remote))
+		return h.peers.CheckAccept(v.IP)
 	case handshake.AtKey:
 		if v.Wire == transport.WireLibp2p { // it tells the remote later why we refuse it, and knows guests later
-			return h.peers.CheckID(v.ID, ipOf(v.Remote))
+			return h.peers.CheckID(v.ID, v.IP)
 		}
-		return h.peers.CheckKey(v.ID, ipOf(v.Remote), v.Side)
+		return h.peers.CheckKey(v.ID, v.IP, v.Side)
 	}
 	return nil
 }
@@ -114,50 +108,30 @@ func (h *Host) inspect(v handshake.Visitor) {
 	}
 }
 
-func ipOf(m ma.Multiaddr) netip.Addr {
-	if m == nil {
-		return netip.Addr{}
-	}
-	ip, err := manet.ToIP(m)
-	if err != nil {
-		return netip.Addr{}
-	}
-	a, _ := netip.AddrFromSlice(ip)
-	return a.Unmap()
-}
-
-func (h *Host) descriptors() []muxer.Channel {
-	out := make([]muxer.Channel, len(h.channels))
-	for i, c := range h.channels {
-		out[i] = c.desc
-	}
-	return out
-}
-
 // Peers returns the links that are up, in order of node id.
 func (h *Host) Peers() []PeerInfo {
 	var out []PeerInfo
-	h.eachLink(func(l *link) { out = append(out, h.infoOf(l)) })
+	h.links.eachUp(func(l *link) { out = append(out, l.info()) })
 	slices.SortFunc(out, func(a, b PeerInfo) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return out
 }
 
 // Peer returns the link to one peer; false when it is not up.
 func (h *Host) Peer(id transport.NodeID) (PeerInfo, bool) {
-	l := h.linkTo(id)
+	l := h.links.of(id)
 	if l == nil {
 		return PeerInfo{}, false
 	}
-	return h.infoOf(l), true
+	return l.info(), true
 }
 
-func (h *Host) infoOf(l *link) PeerInfo {
-	s, remote := l.shake, l.remote.Load()
+func (l *link) info() PeerInfo {
+	h, s, remote := l.host, l.shake, l.remote.Load()
 	p := PeerInfo{
-		ID: l.peer, PeerID: l.peerID(), Address: l.address(), Inbound: l.inbound(),
+		ID: l.peer, PeerID: l.peerID(), Address: l.address, Inbound: l.inbound,
 		Wire: s.Wire, Transport: s.Transport, Security: s.Security, Muxer: s.Muxer,
-		Moniker: s.Remote.Moniker, Network: s.Remote.Network, Version: s.Remote.Version, Channels: l.channels(),
-		Protocols: remote.Protocols, Listen: remote.Listen,
+		Moniker: s.Remote.Moniker, Network: s.Remote.Network, Version: s.Remote.Version,
+		Channels: slices.Clone(l.channels), Protocols: remote.Protocols, Listen: remote.Listen,
 		Guest: s.Remote.Guest, Stats: l.session.Stats(),
 	}
 	if at := l.connected.Load(); at != nil {

@@ -13,12 +13,12 @@ import (
 // maxClaims is how many addresses of one peer's claim are kept: two IPs, over two wires and two transports.
 const maxClaims = 8
 
-// learn adds the listen addresses of a peer, for each of its wires, to the store, so that it can be dialed again and
+// learn adds the listen addresses of the peer, for each of its wires, to the store, so that it can be dialed again and
 // advertised. They are claims until a dial has proven them. A peer that we dialed over comet has nothing to add, and
 // guests are not of our network.
-func (h *Host) learn(l *link) {
+func (l *link) learn() {
 	remote := l.remote.Load()
-	if remote.Guest || !l.inbound() && l.shake.Confirm == nil {
+	if remote.Guest || !l.inbound && l.shake.Confirm == nil {
 		return
 	}
 	wires := remote.Wires
@@ -26,7 +26,7 @@ func (h *Host) learn(l *link) {
 		wires = []string{l.shake.Wire}
 	}
 	source := peerstore.Source{Kind: "peer", From: l.peer}
-	if l.inbound() {
+	if l.inbound {
 		source.Kind = "inbound"
 	}
 	left := maxClaims
@@ -50,7 +50,7 @@ func (h *Host) learn(l *link) {
 			if left--; left < 0 {
 				return
 			}
-			h.peers.Add(a, source)
+			l.host.peers.Add(a, source)
 		}
 	}
 }

@@ -65,7 +65,7 @@ func TestLearnWhatPeersClaim(t *testing.T) {
 		if c.from != "" {
 			l.ip = netip.MustParseAddr(c.from)
 		}
-		h.learn(l)
+		l.learn()
 		var got []string
 		for _, a := range h.peers.Addresses(l.peer) {
 			got = append(got, a.String())

@@ -14,44 +14,46 @@ import (
 
 // handOver begins a link on the goroutine of its handshake, whose stack has grown for that. Then the link lives on a
 // fresh goroutine with a small stack.
-func (h *Host) handOver(ctx context.Context, l *link) {
-	h.links.Store(l.num, l)
-	if err := h.admit(l); err != nil {
-		h.wg.Go(func() {
-			defer h.links.Delete(l.num)
-			_ = h.confirm(ctx, l, asReason(err))
-			h.refuseLink(l, asReason(err))
+func (l *link) handOver(ctx context.Context) {
+	h := l.host
+	h.links.all.Store(l.num, l)
+	decide := h.peers.Dialed
+	if l.inbound {
+		decide = h.peers.Accepted
+	}
+	err := decide(peers.Arrival{ID: l.peer, LinkID: l.num, Dialed: l.shake.Dialed, IP: l.ip,
+		Confirms: l.shake.Confirm != nil, Guest: l.shake.Remote.Guest})
+	if err != nil {
+		h.tasks.wg.Go(func() {
+			defer h.links.all.Delete(l.num)
+			_ = l.confirm(ctx, asReason(err))
+			l.refuse(asReason(err))
 		})
 		return
 	}
 	if ctx.Err() != nil { // the host stops, and may have missed this link
 		l.end(&DisconnectError{Code: muxer.CodeShuttingDown})
 	}
-	if err := h.confirm(ctx, l, nil); err != nil {
+	if err := l.confirm(ctx, nil); err != nil {
 		l.end(asReason(err))
 	} else {
-		l.begin()
+		if l.shake.Confirm != nil {
+			l.Established()
+		} else {
+			l.startGrace()
+		}
+		l.followChanges()
 	}
-	h.runLink(ctx, l)
-}
-
-// admit asks the peer manager whether to take a link.
-func (h *Host) admit(l *link) error {
-	arrival := peers.Arrival{ID: l.peer, LinkID: l.num, Dialed: l.shake.Dialed, IP: l.ip,
-		Confirms: l.shake.Confirm != nil, Guest: l.shake.Remote.Guest}
-	if l.inbound() {
-		return h.peers.Accepted(arrival)
-	}
-	return h.peers.Dialed(arrival)
+	h.tasks.wg.Go(func() { l.run(ctx) })
 }
 
 // confirm ends the handshake where the wire can: each end tells the other whether it takes the link. It returns the
 // remote's refusal, or what broke the link.
-func (h *Host) confirm(ctx context.Context, l *link, reason *DisconnectError) error {
+func (l *link) confirm(ctx context.Context, reason *DisconnectError) error {
 	if l.shake.Confirm == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.upgrader.Timeout())
+	ctx, cancel := context.WithTimeout(ctx, l.host.router.upgrader.Timeout())
 	defer cancel()
 	if reason == nil {
 		return l.shake.Confirm(ctx, nil)
@@ -59,68 +61,60 @@ func (h *Host) confirm(ctx context.Context, l *link, reason *DisconnectError) er
 	return l.shake.Confirm(ctx, &handshake.Refusal{Code: reason.Code, Limit: reason.Limit, Reason: reason.Reason})
 }
 
-// begin establishes a link that both ends have confirmed. On other wires it lets the grace of the link begin.
-func (l *link) begin() {
-	if l.shake.Confirm != nil {
-		l.established()
-	} else {
-		l.startGrace()
-	}
-	l.followChanges()
-}
-
-// established records that the remote has accepted the link. If the link is the one that both ends prefer, it comes up,
-// and one that is a duplicate now ends.
-func (l *link) established() {
+// Established implements muxer.Handler: the remote has accepted the link. If the link is the one that both ends prefer,
+// it comes up, and one that is a duplicate now ends.
+func (l *link) Established() {
 	if !l.accepted.CompareAndSwap(false, true) {
 		return
 	}
 	l.stopGrace()
 	h := l.host
-	h.change.Lock()
+	h.links.change.Lock()
 	preferred, extra := h.peers.Established(l.peer, l.num)
-	up := preferred && h.bringUp(l)
-	h.change.Unlock()
+	up := preferred && l.bringUp()
+	h.links.change.Unlock()
 	if extra != nil {
-		if dup := h.link(extra.LinkID); dup != nil {
-			h.spawn(func() {
-				h.linger(dup)
+		if dup := h.links.numbered(extra.LinkID); dup != nil {
+			h.tasks.spawn(func() {
+				dup.linger()
 				dup.end(extra.Reason)
 			})
 		}
 	}
 	if up {
-		h.announce(l)
+		l.announce()
 	}
 }
 
-// bringUp makes an established link the one that services use. It reports whether that is new. Host.change is held.
-func (h *Host) bringUp(l *link) bool {
+// bringUp makes an established link the one that services use. It reports whether that is new. linkTable.change is
+// held.
+func (l *link) bringUp() bool {
 	if l.connected.Load() != nil {
 		return false
 	}
-	now := time.Now()
-	l.connected.Store(&now)             // before anyone can see it
-	before, had := h.up.Swap(l.peer, l) // before subscribers hear of it, so that they can send at once
-	if h.peers.Ready(l.peer, l.num, l.channels()) {
+	h, now := l.host, time.Now()
+	l.connected.Store(&now)                   // before anyone can see it
+	before, had := h.links.up.Swap(l.peer, l) // before subscribers hear of it, so that they can send at once
+	if h.peers.Ready(l.peer, l.num, l.channels) {
 		return true
 	}
 	if had {
-		h.up.Store(l.peer, before)
+		h.links.up.Store(l.peer, before)
 	} else {
-		h.up.Delete(l.peer)
+		h.links.up.Delete(l.peer)
 	}
 	l.connected.Store(nil)
 	return false
 }
 
 // announce tells of a link that has come up.
-func (h *Host) announce(l *link) {
-	h.learn(l)
+func (l *link) announce() {
+	h := l.host
+	l.learn()
 	if height := l.shake.Remote.Height; height > 0 {
 		h.peers.SetHeight(l.peer, height)
 	}
-	h.emit(Event{Kind: EventUp, ID: l.peer, Address: l.address(), Inbound: l.inbound(), Duration: time.Since(l.made)})
+	h.emit(Event{Kind: EventUp, ID: l.peer, Address: l.address, Inbound: l.inbound, Duration: time.Since(l.made)})
 	l.tellDialer(nil)
 }
 
@@ -139,10 +133,10 @@ func (l *link) tellDialer(err error) {
 func (l *link) startGrace() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.host.wg.Add(1)
+	l.host.tasks.wg.Add(1)
 	l.graceWait = time.AfterFunc(l.grace(), func() {
-		defer l.host.wg.Done()
-		l.established()
+		defer l.host.tasks.wg.Done()
+		l.Established()
 	})
 }
 
@@ -163,56 +157,54 @@ func (l *link) stopGrace() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.graceWait != nil && l.graceWait.Stop() {
-		l.host.wg.Done()
+		l.host.tasks.wg.Done()
 	}
 }
 
-// runLink starts the goroutine that runs a link's session until its end. A session that was closed before ends at once.
-func (h *Host) runLink(ctx context.Context, l *link) {
-	h.wg.Go(func() {
-		err := l.session.Run(ctx, l)
-		l.stopGrace()
-		reason := l.ended()
-		if reason == nil {
-			reason = asReason(err)
-			if ctx.Err() != nil && !reason.Remote {
-				reason = &DisconnectError{Code: muxer.CodeShuttingDown}
-			}
+// run runs the link's session until its end, and takes the link out of the node. Another link of its peer may take
+// over. A session that was closed before ends at once.
+func (l *link) run(ctx context.Context) {
+	err := l.session.Run(ctx, l)
+	l.stopGrace()
+	l.mu.Lock()
+	reason := l.reason
+	l.mu.Unlock()
+	if reason == nil {
+		reason = asReason(err)
+		if ctx.Err() != nil && !reason.Remote {
+			reason = &DisconnectError{Code: muxer.CodeShuttingDown}
 		}
-		h.linkOver(l, reason)
-	})
-}
-
-// linkOver takes a link that has ended out of the node. Another link of its peer may take over.
-func (h *Host) linkOver(l *link, reason *DisconnectError) {
-	h.change.Lock()
-	h.up.CompareAndDelete(l.peer, l)
-	num, isEstablished := h.peers.Disconnected(l.peer, l.num, reason)
-	heir := h.link(num)
-	up := heir != nil && isEstablished && h.bringUp(heir)
-	h.change.Unlock()
-	if up {
-		h.announce(heir)
 	}
-	h.drop(l, reason)
-	h.links.Delete(l.num)
+	h := l.host
+	h.links.change.Lock()
+	h.links.up.CompareAndDelete(l.peer, l)
+	num, isEstablished := h.peers.Disconnected(l.peer, l.num, reason)
+	heir := h.links.numbered(num)
+	up := heir != nil && isEstablished && heir.bringUp()
+	h.links.change.Unlock()
+	if up {
+		heir.announce()
+	}
+	l.drop(reason)
+	h.links.all.Delete(l.num)
 }
 
 // drop does what the end of every link needs.
-func (h *Host) drop(l *link, reason *DisconnectError) {
+func (l *link) drop(reason *DisconnectError) {
+	h := l.host
 	l.over()
 	l.leaveInboxes()
 	h.totals.close(l)
 	l.tellDialer(reason)
-	e := Event{Kind: EventDown, ID: l.peer, Address: l.address(), Inbound: l.inbound(), Reason: reason,
+	e := Event{Kind: EventDown, ID: l.peer, Address: l.address, Inbound: l.inbound, Reason: reason,
 		Duration: time.Since(l.made)}
 	switch remote := l.remote.Load(); {
 	case l.connected.Load() != nil:
 	case remote.Guest && l.accepted.Load():
 		return // the second link of a guest, which nobody has heard of
-	case !l.inbound() && reason.Remote:
+	case !l.inbound && reason.Remote:
 		e.Kind, e.Stage = EventDialFailed, handshake.StageInfo
-	case !l.inbound() && reason.Code == muxer.CodeInquiryDone:
+	case !l.inbound && reason.Code == muxer.CodeInquiryDone:
 		e.Kind, e.Stage = EventFeeler, handshake.StageInfo
 	default:
 		e.Kind, e.Stage = EventRefused, handshake.StageInfo
@@ -227,33 +219,34 @@ const lingerTime = 500 * time.Millisecond
 // it end before it has, and then forgets the link that it keeps as well: it removes peers from its set by their id
 // (p2p/switch.go, stopAndRemovePeer), while that link lives on unlisted. One duplicate a peer is kept at a time; more
 // are closed at once.
-func (h *Host) linger(l *link) {
+func (l *link) linger() {
 	if l.shake.Confirm != nil {
 		return
 	}
-	if _, busy := h.lingering.LoadOrStore(l.peer, struct{}{}); busy {
+	h := l.host
+	if _, busy := h.links.lingering.LoadOrStore(l.peer, struct{}{}); busy {
 		return
 	}
-	defer h.lingering.Delete(l.peer)
+	defer h.links.lingering.Delete(l.peer)
 	t := time.NewTimer(lingerTime)
 	defer t.Stop()
 	select {
 	case <-t.C:
 	case <-l.ctx.Done():
-	case <-h.stopped:
+	case <-h.tasks.stopped:
 	}
 }
 
-// refuseLink ends a link that the peer manager did not take.
-func (h *Host) refuseLink(l *link, reason *DisconnectError) {
-	if l.inbound() {
-		h.refused.Add(1)
+// refuse ends a link that the peer manager did not take.
+func (l *link) refuse(reason *DisconnectError) {
+	if l.inbound {
+		l.host.router.refused.Add(1)
 	}
 	if reason.Code == muxer.CodeDuplicate {
-		h.linger(l)
+		l.linger()
 	}
 	l.end(reason)
 	// returns at once: the session is closed; it waits for the session's goroutines
 	_ = l.session.Run(context.Background(), l)
-	h.drop(l, reason)
+	l.drop(reason)
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,16 +20,18 @@ type link struct {
 	peer    transport.NodeID
 	session muxer.Session
 	shake   *handshake.Link
+	inbound bool
+	address string                             // where we dialed it, or where it came from
 	remote  atomic.Pointer[handshake.NodeInfo] // the remote's latest node info
 	ctx     context.Context                    // ends with the link
 	over    context.CancelFunc
 	ip      netip.Addr
-	common  [4]uint64 // bitmap of the channels that both ends serve
 	made    time.Time
 
-	streams linkStreams
-	push    pushState
-	inboxes []*inbox // by Channel.index of the host's channels; entries are made at the first message
+	streams  linkStreams
+	push     pushState
+	channels []byte   // that both ends serve, in the order of Host.channels
+	inboxes  []*inbox // by Channel.index of the host's channels; entries are made at the first message
 
 	excess atomic.Int64 // bytes beyond the budgets of its inboxes
 	pauses pauses
@@ -46,29 +49,23 @@ type link struct {
 	dialDone  chan<- error // told once when the link is up or has ended; may be nil
 }
 
-func (l *link) serves(ch byte) bool { return l.common[ch>>6]&(1<<(ch&63)) != 0 }
-
-func (h *Host) newLink(s *handshake.Link, ip netip.Addr) *link {
-	l := &link{host: h, num: h.linkNum.Add(1), peer: s.ID(), session: s.Session, shake: s, ip: ip, made: time.Now(),
-		inboxes: make([]*inbox, len(h.channels))}
+func newLink(h *Host, s *handshake.Link, ip netip.Addr) *link {
+	l := &link{host: h, num: h.links.last.Add(1), peer: s.Remote.ID, session: s.Session, shake: s, ip: ip,
+		made: time.Now(), inbound: s.Side == muxer.Listener, inboxes: make([]*inbox, len(h.channels))}
+	switch {
+	case !s.Dialed.IsZero():
+		l.address = s.Dialed.String()
+	case s.RemoteAddr != nil:
+		l.address = s.RemoteAddr.String()
+	}
 	l.remote.Store(&s.Remote)
 	l.ctx, l.over = context.WithCancel(context.Background())
-	for _, ch := range s.Remote.Channels {
-		if h.channelOf(ch) != nil {
-			l.common[ch>>6] |= 1 << (ch & 63)
+	for _, c := range h.descs {
+		if slices.Contains(s.Remote.Channels, c.ID) {
+			l.channels = append(l.channels, c.ID)
 		}
 	}
 	return l
-}
-
-func (l *link) channels() []byte {
-	var out []byte
-	for _, c := range l.host.channels {
-		if l.serves(c.desc.ID) {
-			out = append(out, c.desc.ID)
-		}
-	}
-	return out
 }
 
 // inboxOf returns the link's inbox of a channel; Channel.mu is held.
@@ -110,21 +107,6 @@ func (l *link) leaveInboxes() {
 	}
 }
 
-// Established implements muxer.Handler: the remote has accepted the link.
-func (l *link) Established() { l.established() }
-
-func (l *link) inbound() bool { return l.shake.Side == muxer.Listener }
-
-func (l *link) address() string {
-	if !l.shake.Dialed.IsZero() {
-		return l.shake.Dialed.String()
-	}
-	if l.shake.RemoteAddr != nil {
-		return l.shake.RemoteAddr.String()
-	}
-	return ""
-}
-
 // end closes the link for a reason of ours. Its session ends soon after. The first reason counts.
 func (l *link) end(reason *DisconnectError) {
 	l.mu.Lock()
@@ -145,9 +127,36 @@ func (l *link) peerID() string {
 	return l.shake.RemoteKey.PeerID()
 }
 
-// ended returns why we ended the link; nil if we did not.
-func (l *link) ended() *DisconnectError {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.reason
+// linkTable holds the links of a host.
+type linkTable struct {
+	// change orders what the peer manager decides on links with what the host makes of it (up), so that both always
+	// agree. It is held for moments, and taken before link.mu.
+	change sync.Mutex
+
+	last      atomic.Uint64 // the latest link's number
+	all       sync.Map      // link number -> *link: all that have passed their handshake
+	up        sync.Map      // node id -> *link: those that services use
+	lingering sync.Map      // node id -> struct{}: peers of which a duplicate is kept for a moment
+}
+
+// of returns the peer's link that services use; nil for none.
+func (t *linkTable) of(id transport.NodeID) *link {
+	v, _ := t.up.Load(id)
+	l, _ := v.(*link)
+	return l
+}
+
+// eachUp calls fn with every link that services use.
+func (t *linkTable) eachUp(fn func(*link)) {
+	t.up.Range(func(_, v any) bool {
+		fn(v.(*link))
+		return true
+	})
+}
+
+// numbered returns a link that has not ended; nil for none.
+func (t *linkTable) numbered(num uint64) *link {
+	v, _ := t.all.Load(num)
+	l, _ := v.(*link)
+	return l
 }

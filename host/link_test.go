@@ -40,8 +40,8 @@ func inLinkTest(t *testing.T, fn func(t *testing.T, h *linkTest)) {
 		if why := h.peers.Check(h.hasLink); why != "" {
 			t.Error(why)
 		}
-		h.links.Range(func(k, _ any) bool { t.Errorf("link %v is still listed", k); return true })
-		h.up.Range(func(k, _ any) bool { t.Errorf("peer %v is still up", k); return true })
+		h.links.all.Range(func(k, _ any) bool { t.Errorf("link %v is still listed", k); return true })
+		h.links.up.Range(func(k, _ any) bool { t.Errorf("peer %v is still up", k); return true })
 	})
 }
 
@@ -281,7 +281,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 				}
 				other.Established()
 				h.hears("up " + short(c.peer))
-				if h.linkTo(peerID(c.peer)) != other || used == other {
+				if h.links.of(peerID(c.peer)) != other || used == other {
 					t.Error("services do not use the link that is left")
 				}
 				otherSession.hangUp(io.EOF)
@@ -314,7 +314,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 				}
 				time.Sleep(time.Minute)
 				h.hears()
-				if h.linkTo(peerID(c.peer)) != used {
+				if h.links.of(peerID(c.peer)) != used {
 					t.Error("services do not use the link that was settled")
 				}
 			})
@@ -335,13 +335,13 @@ func TestAGuestKeepsItsSecondLink(t *testing.T) {
 		second.shake.Remote.Guest = true
 		handOn(h.Host, second)
 		time.Sleep(time.Minute)
-		if _, _, closed := two.closed(); closed || h.linkTo(peerID(1)) != first {
+		if _, _, closed := two.closed(); closed || h.links.of(peerID(1)) != first {
 			t.Errorf("the second link is closed: %v, or services use it", closed)
 		}
 		one.hangUp(io.EOF)
 		h.hears()
 		h.tellsInAnyOrder("peer-up", "peer-up", "peer-down remote-closed")
-		if h.linkTo(peerID(1)) != second {
+		if h.links.of(peerID(1)) != second {
 			t.Error("services do not use the second link")
 		}
 		third, three := testLink(h.Host, 1, muxer.Listener, false)
@@ -418,7 +418,7 @@ func TestANewerLinkReplacesAnOldOneOnceItIsAlive(t *testing.T) {
 			s.quiet = true
 			handOn(h.Host, l)
 			synctest.Wait()
-			if h.linkTo(peerID(1)) != old {
+			if h.links.of(peerID(1)) != old {
 				t.Error("services do not use the old link while the new one is unproven")
 			}
 			if c := h.peers.Counts(); c.Inbound != 1 {
@@ -426,7 +426,7 @@ func TestANewerLinkReplacesAnOldOneOnceItIsAlive(t *testing.T) {
 			}
 			s.hangUp(io.EOF)
 			h.hears()
-			if h.linkTo(peerID(1)) != old || h.peers.Counts().Inbound != 1 {
+			if h.links.of(peerID(1)) != old || h.peers.Counts().Inbound != 1 {
 				t.Error("the old link is not what it was")
 			}
 		}
@@ -436,7 +436,7 @@ func TestANewerLinkReplacesAnOldOneOnceItIsAlive(t *testing.T) {
 		synctest.Wait()
 		l.Established()
 		h.hears("down "+short(1)+" duplicate", "up "+short(1))
-		if h.linkTo(peerID(1)) != l {
+		if h.links.of(peerID(1)) != l {
 			t.Error("services do not use the new link")
 		}
 		time.Sleep(lingerTime)
@@ -464,7 +464,7 @@ func TestTheOldLinkMayEndWhileItIsReplaced(t *testing.T) {
 		synctest.Wait()
 		oldSession.hangUp(io.EOF)
 		h.hears()
-		if h.linkTo(peerID(1)) != nil {
+		if h.links.of(peerID(1)) != nil {
 			t.Error("services still use the old link")
 		}
 		l.Established()

@@ -31,7 +31,7 @@ func (t *totals) sum(h *Host) muxer.Stats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	sum := t.Stats
-	h.links.Range(func(_, v any) bool {
+	h.links.all.Range(func(_, v any) bool {
 		if l := v.(*link); !l.counted {
 			addStats(&sum, l.session.Stats())
 		}
@@ -100,9 +100,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	type kind struct{ direction, wire, transport, security, muxer string }
 	counts := map[kind]int{}
 	sum := h.totals.sum(h)
-	h.eachLink(func(l *link) {
+	h.links.eachUp(func(l *link) {
 		k := kind{"outbound", l.shake.Wire, l.shake.Transport, l.shake.Security, l.shake.Muxer}
-		if l.inbound() {
+		if l.inbound {
 			k.direction = "inbound"
 		}
 		counts[k]++
@@ -121,7 +121,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descWaiting, float64(h.memory.used.Load()))
 	counter(descPauses, h.pauses.Load())
-	counter(descRefused, h.refused.Load())
+	counter(descRefused, h.router.refused.Load())
 	for _, s := range h.streams.all() {
 		gauge(descStreams, float64(s.open.Load()), s.protocol)
 		counter(descServed, s.served.Load(), s.protocol, "served")

@@ -14,9 +14,10 @@ const (
 )
 
 // pulseLoop reads the round trips that sessions have measured.
-func (h *Host) pulseLoop(ctx context.Context) {
+func (r *router) pulseLoop(ctx context.Context) {
+	h := r.host
 	for sleep(ctx, pulse) {
-		h.eachLink(func(l *link) {
+		h.links.eachUp(func(l *link) {
 			rtt := l.session.Stats().RTT
 			if rtt != l.rtt {
 				l.rtt, l.stale = rtt, 0
@@ -27,7 +28,7 @@ func (h *Host) pulseLoop(ctx context.Context) {
 				return
 			}
 			l.stale = 0
-			h.wg.Go(func() {
+			h.tasks.wg.Go(func() {
 				ctx, cancel := context.WithTimeout(ctx, pulseTimeout)
 				defer cancel()
 				_, _ = l.session.Ping(ctx) // the next pulse reads it; a link that is dead finds out by itself

@@ -33,7 +33,7 @@ type pushState struct {
 
 // protocolsChanged tells all peers whose wire can that our node info has changed.
 func (h *Host) protocolsChanged() {
-	h.links.Range(func(_, v any) bool {
+	h.links.all.Range(func(_, v any) bool {
 		v.(*link).pushSoon()
 		return true
 	})
@@ -45,7 +45,7 @@ func (l *link) followChanges() {
 	if l.shake.Changes != nil {
 		l.shake.Changes(func(info handshake.NodeInfo) {
 			l.remote.Store(&info)
-			l.host.learn(l)
+			l.learn()
 		})
 	}
 	began := l.made
@@ -67,7 +67,7 @@ func (l *link) pushSoon() {
 	defer p.mu.Unlock()
 	p.due = true
 	if !p.busy {
-		p.busy = l.host.spawn(l.pushLoop)
+		p.busy = l.host.tasks.spawn(l.pushLoop)
 	}
 }
 

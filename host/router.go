@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
@@ -14,13 +15,19 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// The router: the loops that accept, dial and evict. They carry out what the peer manager decides.
+// router makes the host's links and ends them: its loops accept, dial and evict as the peer manager decides.
+type router struct {
+	host     *Host
+	upgrader *handshake.Upgrader
+	refused  atomic.Uint64 // inbound connections that did not become links, and links that were not taken
+}
 
 // acceptPause keeps an accept loop from spinning on an error that may pass (too many open files).
 const acceptPause = 50 * time.Millisecond
 
 // acceptLoop takes connections from a listener until it is closed. A connection's error never ends it.
-func (h *Host) acceptLoop(ctx context.Context, ln transport.Listener) {
+func (r *router) acceptLoop(ctx context.Context, ln transport.Listener) {
+	h := r.host
 	for {
 		raw, ticket, err := ln.Accept(ctx)
 		if err != nil {
@@ -35,39 +42,40 @@ func (h *Host) acceptLoop(ctx context.Context, ln transport.Listener) {
 			continue
 		}
 		began := time.Now()
-		h.wg.Go(func() {
+		h.tasks.wg.Go(func() {
 			ip := raw.RemoteIP()
-			shake, err := h.upgrader.Inbound(ctx, raw, ticket)
+			shake, err := r.upgrader.Inbound(ctx, raw, ticket)
 			if err != nil {
-				h.refuse(raw, stageOf(err), err, began)
+				r.refuse(raw, stageOf(err), err, began)
 				return
 			}
-			h.handOver(ctx, h.newLink(shake, ip))
+			newLink(h, shake, ip).handOver(ctx)
 		})
 	}
 }
 
 // admitConn is the transport.Admit of our listeners.
-func (h *Host) admitConn(raw transport.Conn) (transport.Ticket, error) {
+func (r *router) admitConn(raw transport.Conn) (transport.Ticket, error) {
 	began := time.Now()
-	ticket, err := h.upgrader.Admit(raw)
+	ticket, err := r.upgrader.Admit(raw)
 	if err != nil {
-		h.refuse(raw, handshake.StageTransport, err, began)
+		r.refuse(raw, handshake.StageTransport, err, began)
 	}
 	return ticket, err
 }
 
 // refuse counts and reports an inbound connection that did not become a link.
-func (h *Host) refuse(raw transport.Conn, stage string, err error, began time.Time) {
-	h.refused.Add(1)
-	h.emit(Event{
+func (r *router) refuse(raw transport.Conn, stage string, err error, began time.Time) {
+	r.refused.Add(1)
+	r.host.emit(Event{
 		Kind: EventRefused, Address: remoteText(raw), Inbound: true, Stage: stage, Reason: asReason(err),
 		Duration: time.Since(began),
 	})
 }
 
 // dialLoop dials the peers that the peer manager names, a bounded number at once.
-func (h *Host) dialLoop(ctx context.Context) {
+func (r *router) dialLoop(ctx context.Context) {
+	h := r.host
 	slots := make(chan struct{}, h.cfg.Limits.Dials)
 	for {
 		select {
@@ -79,18 +87,19 @@ func (h *Host) dialLoop(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		h.wg.Go(func() {
+		h.tasks.wg.Go(func() {
 			defer func() { <-slots }()
-			h.dialPeer(ctx, d, nil)
+			r.dialPeer(ctx, d, nil)
 		})
 	}
 }
 
 // dialPeer dials a peer's addresses and reports the outcome to the peer manager. done, unless nil, receives once: nil
 // when the link is up, or why it failed.
-func (h *Host) dialPeer(ctx context.Context, d peers.Dial, done chan<- error) {
+func (r *router) dialPeer(ctx context.Context, d peers.Dial, done chan<- error) {
+	h := r.host
 	began := time.Now()
-	l, failures := h.race(ctx, d)
+	l, failures := r.race(ctx, d)
 	if l == nil {
 		h.peers.DialFailed(d.ID, failures)
 		var last error = &DisconnectError{Code: muxer.CodeShuttingDown}
@@ -105,14 +114,14 @@ func (h *Host) dialPeer(ctx context.Context, d peers.Dial, done chan<- error) {
 		return
 	}
 	l.dialDone = done
-	h.handOver(ctx, l)
+	l.handOver(ctx)
 }
 
 // race dials a peer's addresses, the next one after a small stagger or as soon as one has failed, and keeps the first
 // that comes up (RFC 8305's idea).
-func (h *Host) race(ctx context.Context, d peers.Dial) (*link, []peers.DialFailure) {
+func (r *router) race(ctx context.Context, d peers.Dial) (*link, []peers.DialFailure) {
 	if len(d.Addresses) == 1 { // the usual case needs no goroutine
-		l, err := h.dialAddress(ctx, d.Addresses[0])
+		l, err := r.dialAddress(ctx, d.Addresses[0])
 		if err != nil {
 			return nil, []peers.DialFailure{{Address: d.Addresses[0], Err: err}}
 		}
@@ -140,10 +149,10 @@ func (h *Host) race(ctx context.Context, d peers.Dial) (*link, []peers.DialFailu
 			addr := d.Addresses[started]
 			started++
 			wg.Go(func() {
-				l, err := h.dialAddress(ctx, addr)
+				l, err := r.dialAddress(ctx, addr)
 				results <- result{l, peers.DialFailure{Address: addr, Err: err}}
 			})
-			stagger.Reset(h.cfg.Limits.DialStagger)
+			stagger.Reset(r.host.cfg.Limits.DialStagger)
 		case r := <-results:
 			ended++
 			if won = r.l; won == nil {
@@ -165,8 +174,8 @@ func (h *Host) race(ctx context.Context, d peers.Dial) (*link, []peers.DialFailu
 }
 
 // dialAddress dials one address and does the handshake.
-func (h *Host) dialAddress(ctx context.Context, addr transport.Address) (*link, error) {
-	m := addr.Multiaddr()
+func (r *router) dialAddress(ctx context.Context, addr transport.Address) (*link, error) {
+	h, m := r.host, addr.Multiaddr()
 	for _, t := range h.cfg.Transports {
 		if !t.CanDial(m) {
 			continue
@@ -184,38 +193,28 @@ func (h *Host) dialAddress(ctx context.Context, addr transport.Address) (*link, 
 			return nil, handshake.Fail(handshake.StageTransport, code, err)
 		}
 		ip := raw.RemoteIP()
-		shake, err := h.upgrader.Outbound(ctx, raw, addr, time.Since(began))
+		shake, err := r.upgrader.Outbound(ctx, raw, addr, time.Since(began))
 		if err != nil {
 			return nil, err
 		}
-		return h.newLink(shake, ip), nil
+		return newLink(r.host, shake, ip), nil
 	}
 	return nil, handshake.Fail(handshake.StageTransport, muxer.CodeIncompatible,
 		fmt.Errorf("%w: %s", transport.ErrNoTransport, addr))
 }
 
-// evictLoop ends the links that the peer manager names.
-func (h *Host) evictLoop(ctx context.Context) {
+// evictLoop ends the links that the peer manager names. It does not wait for their goodbyes.
+func (r *router) evictLoop(ctx context.Context) {
+	h := r.host
 	for {
 		e, err := h.peers.EvictNext(ctx)
 		if err != nil {
 			return
 		}
-		h.endLink(e.LinkID, e.Reason)
+		if l := h.links.numbered(e.LinkID); l != nil {
+			h.tasks.spawn(func() { l.end(e.Reason) }) // once the host stops, all links end anyway
+		}
 	}
-}
-
-// endLink begins to close a link, if it is still there, and does not wait. Once the host stops, all links end anyway.
-func (h *Host) endLink(num uint64, reason *DisconnectError) {
-	if l := h.link(num); l != nil {
-		h.spawn(func() { l.end(reason) })
-	}
-}
-
-func (h *Host) link(num uint64) *link {
-	v, _ := h.links.Load(num)
-	l, _ := v.(*link)
-	return l
 }
 
 // sleep waits for d. It reports false if ctx ends first.

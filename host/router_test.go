@@ -152,7 +152,7 @@ func TestAcceptLoop(t *testing.T) {
 			ln.accepts <- errors.New("too many open files")
 		}
 		ln.accepts <- connFrom("90.0.0.1")
-		for h.linkTo(peerID(1)) == nil {
+		for h.links.of(peerID(1)) == nil {
 			time.Sleep(time.Millisecond)
 		}
 		if took := time.Since(began); took < 10*acceptPause || took > 11*acceptPause {
@@ -182,7 +182,7 @@ func TestAcceptLoop(t *testing.T) {
 		if got := fmt.Sprint(limits); got != want {
 			t.Errorf("refused: %s, want %s", got, want)
 		}
-		if n := h.refused.Load(); n != 3 {
+		if n := h.router.refused.Load(); n != 3 {
 			t.Errorf("%d refusals are counted", n)
 		}
 		stop()
@@ -294,7 +294,7 @@ func raceTest(t *testing.T, fates ...fate) (won string, took time.Duration, fail
 			d.Addresses = append(d.Addresses,
 				mustAddress(t, fmt.Sprintf("/ip4/90.0.%d.1/tcp/1000/mconn/%s", i, peerID(1))))
 		}
-		l, failures := h.race(t.Context(), d)
+		l, failures := h.router.race(t.Context(), d)
 		took, failed = time.Since(start), len(failures)
 		if l != nil {
 			won = l.shake.RemoteAddr.String()
@@ -371,7 +371,7 @@ func TestADialHasATimeout(t *testing.T) {
 		}}}
 		h, _ := newTestHost(t, cfg)
 		began := time.Now()
-		_, err := h.dialAddress(t.Context(), mustAddress(t, "/ip4/1.2.3.4/tcp/1/mconn/"+string(peerID(1))))
+		_, err := h.router.dialAddress(t.Context(), mustAddress(t, "/ip4/1.2.3.4/tcp/1/mconn/"+string(peerID(1))))
 		if d := asReason(err); time.Since(began) != 3*time.Second || d.Code != muxer.CodeTimeout ||
 			stageOf(err) != handshake.StageTransport {
 			t.Errorf("after %v in stage %q: %v", time.Since(began), stageOf(err), err)
@@ -424,7 +424,7 @@ func TestANameDoesNotHideABannedIP(t *testing.T) {
 		"a test"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := h.dialAddress(t.Context(), addr)
+	_, err := h.router.dialAddress(t.Context(), addr)
 	if r := asReason(err); r.Code != muxer.CodeBanned || r.Remote || stageOf(err) != handshake.StageTransport ||
 		dials != 0 {
 		t.Fatalf("%d dials: %v", dials, err)
@@ -432,7 +432,7 @@ func TestANameDoesNotHideABannedIP(t *testing.T) {
 	if _, err := h.peers.Unban(peerstore.Target{Prefix: netip.MustParsePrefix("90.0.0.0/24")}); err != nil {
 		t.Fatal(err)
 	}
-	l, err := h.dialAddress(t.Context(), addr)
+	l, err := h.router.dialAddress(t.Context(), addr)
 	if err != nil || dials != 1 {
 		t.Fatalf("%d dials: %v", dials, err)
 	}

@@ -140,7 +140,7 @@ func (h *Host) channelNamed(name string) *Channel {
 // chosen, as muxer.Session.OpenStream does. The caller closes or resets the stream; it ends with the link. Errors:
 // ErrNotConnected, ErrNoStreams, ctx's, or why the link ended.
 func (h *Host) OpenStream(ctx context.Context, to transport.NodeID, protocols ...string) (muxer.Stream, error) {
-	l := h.linkTo(to)
+	l := h.links.of(to)
 	if l == nil {
 		return nil, ErrNotConnected
 	}

@@ -42,7 +42,7 @@ func TestTypedEncodesAndDecodes(t *testing.T) {
 		if after := h.peers.Scores()[l.peer]; after >= before {
 			t.Errorf("a message that does not decode has taken the score from %d to %d", before, after)
 		}
-		if h.linkTo(l.peer) == nil {
+		if h.links.of(l.peer) == nil {
 			t.Error("a message that does not decode has ended the link")
 		}
 	})

@@ -219,7 +219,7 @@ func testLink(h *Host, n int, side muxer.Side, confirms bool) (*link, *fakeSessi
 	if confirms {
 		shake.Confirm = confirmed
 	}
-	return h.newLink(shake, ip), s
+	return newLink(h, shake, ip), s
 }
 
 // confirmed is the end of a handshake with a remote that takes whatever we take.
@@ -231,4 +231,4 @@ func confirmed(_ context.Context, verdict *handshake.Refusal) error {
 }
 
 // handOn lets a link live in a host that runs, as the router does.
-func handOn(h *Host, l *link) { h.wg.Go(func() { h.handOver(*h.runCtx.Load(), l) }) }
+func handOn(h *Host, l *link) { h.tasks.wg.Go(func() { l.handOver(*h.runCtx.Load()) }) }

@@ -12,13 +12,13 @@ import (
 // Untruth is the first disagreement between the router, the peer manager and the store; "" for none. It holds at any
 // moment: tests of networks call it.
 func (h *Host) Untruth() string {
-	h.change.Lock() // what is decided and what is made of it, together
-	defer h.change.Unlock()
+	h.links.change.Lock() // what is decided and what is made of it, together
+	defer h.links.change.Unlock()
 	if why := h.peers.Check(h.hasLink); why != "" {
 		return why
 	}
 	used := map[transport.NodeID]*link{}
-	h.eachLink(func(l *link) { used[l.peer] = l })
+	h.links.eachUp(func(l *link) { used[l.peer] = l })
 	for id, l := range used {
 		if st, _ := h.peers.Status(id); st.LinkID != l.num || st.State != peers.StateUp &&
 			st.State != peers.StateLeaving {
@@ -33,7 +33,7 @@ func (h *Host) Untruth() string {
 	return ""
 }
 
-func (h *Host) hasLink(num uint64) bool { return h.link(num) != nil }
+func (h *Host) hasLink(num uint64) bool { return h.links.numbered(num) != nil }
 
 // UntruthAtRest is Untruth, and what else has to agree at a moment when nothing goes on: what can be told of each peer,
 // and the store's totals.
