@@ -56,8 +56,8 @@ func (t Target) String() string {
 	return t.Prefix.String()
 }
 
-// Normal checks a target and returns its normal form: prefixes without host bits, IPv4 in IPv6 as IPv4. Its error is a
-// *TargetError.
+// Normal checks a target and returns its normal form: ids as transport.ParseNodeID returns them, prefixes without host
+// bits, IPv4 in IPv6 as IPv4. Its error is a *TargetError.
 func (t Target) Normal() (Target, error) {
 	switch {
 	case t.ID == "" && t.Prefix == netip.Prefix{}:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/internal/switchyardpb"
 	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/peerstore/internal/book"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -55,25 +56,10 @@ func parseNode(b []byte) (transport.NodeID, error) {
 	return "", fmt.Errorf("not a node id: %d bytes %.8x", len(b), b)
 }
 
-// stamp is a time on disk: nanoseconds since 1970 as far as they reach, 0 for the zero time.
-func stamp(t time.Time) uint64 {
-	switch {
-	case t.IsZero():
-		return 0
-	case t.Year() > 2261:
-		return math.MaxInt64
-	case t.Year() < 1970:
-		return 1
-	}
-	return uint64(max(t.UnixNano(), 1))
-}
+// stamp is a time on disk, as the book holds it.
+func stamp(t time.Time) uint64 { return uint64(book.Nano(t)) }
 
-func unstamp(n uint64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, int64(min(n, math.MaxInt64)))
-}
+func unstamp(n uint64) time.Time { return book.TimeOf(int64(min(n, math.MaxInt64))) }
 
 // encodePeer writes a peer as a StoredPeer, without its flags.
 func encodePeer(r *peerstore.Record) ([]byte, error) {

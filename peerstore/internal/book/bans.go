@@ -63,7 +63,7 @@ func (s *bans) put(ban peerstore.Ban) {
 		*s.length(ban.Target.Prefix)++
 	}
 	if !ban.Until.IsZero() {
-		s.ends.ReplaceOrInsert(banEnd{nano(ban.Until), ban.Target})
+		s.ends.ReplaceOrInsert(banEnd{Nano(ban.Until), ban.Target})
 	}
 }
 
@@ -79,7 +79,7 @@ func (s *bans) drop(t peerstore.Target) bool {
 		*s.length(t.Prefix)--
 	}
 	if !ban.Until.IsZero() {
-		s.ends.Delete(banEnd{nano(ban.Until), t})
+		s.ends.Delete(banEnd{Nano(ban.Until), t})
 	}
 	return true
 }
@@ -113,7 +113,7 @@ func endOf(ban *peerstore.Ban) int64 {
 	if ban.Until.IsZero() {
 		return forever
 	}
-	return min(nano(ban.Until), forever)
+	return min(Nano(ban.Until), forever)
 }
 
 // endOfIP returns when the bans of an IP have ended; 0 if there are none.
@@ -214,7 +214,7 @@ func (c *catalog) refile(id transport.NodeID) {
 
 // Banned returns the ban of an id or an IP (either may be empty) that ends last: see peerstore.Store.
 func (b *Book) Banned(id transport.NodeID, ip netip.Addr, now time.Time) (peerstore.Ban, bool) {
-	at := nano(now)
+	at := Nano(now)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := &b.c.bans
@@ -231,7 +231,7 @@ func (b *Book) Banned(id transport.NodeID, ip netip.Addr, now time.Time) (peerst
 
 // Bans returns the bans that hold at now, in no order.
 func (b *Book) Bans(now time.Time) []peerstore.Ban {
-	at := nano(now)
+	at := Nano(now)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	out := make([]peerstore.Ban, 0, b.c.bans.len())
@@ -267,12 +267,12 @@ func (c *catalog) endBans() (more bool) {
 func (b *Book) ClearBans(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for b.c.now = nano(now); b.c.endBans(); {
+	for b.c.now = Nano(now); b.c.endBans(); {
 		b.yield()
 	}
 }
 
 // RestoreBan adds a ban as it was persisted. It reports false for one that has ended, is not valid or is one too many.
 func (b *Book) RestoreBan(ban peerstore.Ban, now time.Time) bool {
-	return endOf(&ban) > nano(now) && b.Ban(ban) == nil
+	return endOf(&ban) > Nano(now) && b.Ban(ban) == nil
 }

@@ -12,8 +12,8 @@ const (
 	forever = never - 1
 )
 
-// nano returns t in nanoseconds since 1970, as far as they reach; 0 for the zero time.
-func nano(t time.Time) int64 {
+// Nano returns t in nanoseconds since 1970, as far as they reach; 0 for the zero time.
+func Nano(t time.Time) int64 {
 	switch s := t.Unix(); {
 	case s >= 1 && s < never/int64(time.Second)-1:
 		return t.UnixNano()
@@ -25,8 +25,8 @@ func nano(t time.Time) int64 {
 	return 1
 }
 
-// timeOf undoes nano.
-func timeOf(n int64) time.Time {
+// TimeOf undoes Nano.
+func TimeOf(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}
 	}
@@ -43,7 +43,7 @@ const (
 // advanceClock sets the time and does a bounded part of what time alone changes: bans end, peers expire or become due,
 // contests are decided. The time may go back: callers' times arrive a little out of order, and clocks are set.
 func (c *catalog) advanceClock(now time.Time, moves int) {
-	c.now = nano(now)
+	c.now = Nano(now)
 	c.endBans()
 	c.sweep()
 	c.runDue(moves)

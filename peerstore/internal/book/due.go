@@ -229,7 +229,7 @@ func (b *Book) NextDue(now time.Time) (time.Time, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := &b.c
-	c.now = nano(now)
+	c.now = Nano(now)
 	for c.runDue(manyMoves) {
 		b.yield()
 	}
@@ -237,5 +237,5 @@ func (b *Book) NextDue(now time.Time) (time.Time, bool) {
 	if !ok || first.due == forever {
 		return time.Time{}, false
 	}
-	return timeOf(first.due), true
+	return TimeOf(first.due), true
 }

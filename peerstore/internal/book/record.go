@@ -10,21 +10,21 @@ import (
 func (e *entry) read(r *peerstore.Record) {
 	d := e.more()
 	*r = peerstore.Record{
-		ID: e.id(), Addresses: slices.Grow(r.Addresses[:0], len(e.addresses)), FirstSeen: timeOf(e.firstSeen),
+		ID: e.id(), Addresses: slices.Grow(r.Addresses[:0], len(e.addresses)), FirstSeen: TimeOf(e.firstSeen),
 		Trusted: e.is(trusted), Unconditional: e.is(unconditional), Private: e.is(private),
-		Score: int16(e.score), Scored: timeOf(d.scored), Height: d.height,
-		LastConnected: timeOf(d.lastConnected), LastDisconnected: timeOf(d.lastDisconnected),
-		Failures: e.failures, NotBefore: timeOf(e.notBefore),
-		Quarantined: timeOf(d.quarantined), QuarantineReason: d.reason,
+		Score: int16(e.score), Scored: TimeOf(d.scored), Height: d.height,
+		LastConnected: TimeOf(d.lastConnected), LastDisconnected: TimeOf(d.lastDisconnected),
+		Failures: e.failures, NotBefore: TimeOf(e.notBefore),
+		Quarantined: TimeOf(d.quarantined), QuarantineReason: d.reason,
 		Busy: e.is(busy), InTried: e.table == peerstore.Tried,
 	}
 	for i := range e.addresses {
 		a := &e.addresses[i]
 		r.Addresses = append(r.Addresses, peerstore.AddressRecord{
 			Address: e.where(a), Source: a.source.Source,
-			FirstHeard: timeOf(a.firstHeard), LastHeard: timeOf(a.lastHeard),
-			LastDialed: timeOf(a.lastDialed), LastSuccess: timeOf(a.lastWorked),
-			Failures: a.failures, NotBefore: timeOf(a.notBefore), LastError: a.lastError,
+			FirstHeard: TimeOf(a.firstHeard), LastHeard: TimeOf(a.lastHeard),
+			LastDialed: TimeOf(a.lastDialed), LastSuccess: TimeOf(a.lastWorked),
+			Failures: a.failures, NotBefore: TimeOf(a.notBefore), LastError: a.lastError,
 		})
 	}
 }
@@ -46,8 +46,8 @@ func put[T comparable](ch *change, field *T, v T) {
 // write copies r into e within the bounds: addresses of other nodes and repeated ones are left out, the least useful
 // beyond MaxAddresses go, texts are cut, the score saturates. The id stays.
 func (c *catalog) write(e *entry, r *peerstore.Record) (ch change) {
-	put(&ch, &e.firstSeen, nano(r.FirstSeen))
-	put(&ch, &e.notBefore, nano(r.NotBefore))
+	put(&ch, &e.firstSeen, Nano(r.FirstSeen))
+	put(&ch, &e.notBefore, Nano(r.NotBefore))
 	put(&ch, &e.failures, r.Failures)
 	put(&ch, &e.score, int8(min(max(r.Score, peerstore.MinScore), peerstore.MaxScore)))
 	was := e.flags
@@ -70,10 +70,10 @@ func (c *catalog) write(e *entry, r *peerstore.Record) (ch change) {
 
 func (e *entry) writeDetails(ch *change, r *peerstore.Record) {
 	d := *e.more()
-	put(ch, &d.scored, nano(r.Scored))
-	put(ch, &d.lastConnected, nano(r.LastConnected))
-	put(ch, &d.lastDisconnected, nano(r.LastDisconnected))
-	put(ch, &d.quarantined, nano(r.Quarantined))
+	put(ch, &d.scored, Nano(r.Scored))
+	put(ch, &d.lastConnected, Nano(r.LastConnected))
+	put(ch, &d.lastDisconnected, Nano(r.LastDisconnected))
+	put(ch, &d.quarantined, Nano(r.Quarantined))
 	put(ch, &d.height, r.Height)
 	if d.reason != r.QuarantineReason {
 		put(ch, &d.reason, cut(r.QuarantineReason, peerstore.MaxReason))
@@ -121,12 +121,12 @@ func (s *sources) writeAddresses(ch *change, e *entry, r *peerstore.Record) {
 
 // write copies what rec says of a, but for its source.
 func (a *address) write(ch *change, rec *peerstore.AddressRecord) {
-	put(ch, &a.firstHeard, nano(rec.FirstHeard))
-	put(ch, &a.lastHeard, nano(rec.LastHeard))
-	put(ch, &a.lastDialed, nano(rec.LastDialed))
-	put(ch, &a.lastWorked, nano(rec.LastSuccess))
+	put(ch, &a.firstHeard, Nano(rec.FirstHeard))
+	put(ch, &a.lastHeard, Nano(rec.LastHeard))
+	put(ch, &a.lastDialed, Nano(rec.LastDialed))
+	put(ch, &a.lastWorked, Nano(rec.LastSuccess))
 	put(ch, &a.failures, rec.Failures)
-	put(ch, &a.notBefore, nano(rec.NotBefore))
+	put(ch, &a.notBefore, Nano(rec.NotBefore))
 	if a.lastError != rec.LastError {
 		put(ch, &a.lastError, cut(rec.LastError, peerstore.MaxReason))
 	}

@@ -31,7 +31,7 @@ func TestLastSeen(t *testing.T) {
 			now  time.Time
 			want bool
 		}{{end.Add(-1), false}, {end, true}, {end.Add(time.Hour), true}} {
-			if b.c.now = nano(c.now); b.c.expired(e) != c.want {
+			if b.c.now = Nano(c.now); b.c.expired(e) != c.want {
 				t.Fatalf("at %v: %v, %+v", c.now, !c.want, rec)
 			}
 		}

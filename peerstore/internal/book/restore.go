@@ -16,7 +16,7 @@ func (b *Book) Restore(r peerstore.Record, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := &b.c
-	c.now = nano(now)
+	c.now = Nano(now)
 	key := keyOf(r.ID)
 	if c.peers[key] != nil {
 		return false

@@ -44,7 +44,7 @@ func (b *Book) EnsureChange(id transport.NodeID, now time.Time, fn func(*peersto
 	if e != nil {
 		e.read(&c.scratch)
 	} else {
-		c.scratch = peerstore.Record{ID: id, FirstSeen: timeOf(c.now), Addresses: c.scratch.Addresses[:0]}
+		c.scratch = peerstore.Record{ID: id, FirstSeen: TimeOf(c.now), Addresses: c.scratch.Addresses[:0]}
 	}
 	return c.update(e, fn)
 }
