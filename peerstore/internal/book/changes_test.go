@@ -1,6 +1,8 @@
 package book
 
 import (
+	"maps"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -148,5 +150,57 @@ func TestRemovalsAreTakenInParts(t *testing.T) {
 	}
 	if len(removed) != 1000 {
 		t.Errorf("%d of 1000 were removed", len(removed))
+	}
+}
+
+// TestDiskFollows wants a disk that is given the changes to end with what the book has, whatever writes fail.
+func TestDiskFollows(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		b := New(peerstore.Limits{MaxPeers: 40}, 1+seed)
+		b.TrackChanges()
+		disk := make(map[transport.NodeID]uint64)
+		var c Changes
+		write := func() (more bool) {
+			more = b.TakeChanges(1+random.IntN(8), &c)
+			if random.IntN(3) == 0 {
+				for range random.IntN(5) { // while the write fails
+					b.Remove(testID(random.IntN(60)))
+					b.Ensure(testID(random.IntN(60)), t0, func(*peerstore.Record) {})
+				}
+				b.PutBack(&c)
+				return true
+			}
+			for _, id := range c.Removed {
+				delete(disk, id)
+			}
+			for i := range c.Peers {
+				disk[c.Peers[i].ID] = c.Peers[i].Height
+			}
+			return more
+		}
+		for n := range 3000 {
+			id := testID(random.IntN(60))
+			switch random.IntN(5) {
+			case 0:
+				b.Remove(id)
+			case 1, 2:
+				b.Ensure(id, t0, func(*peerstore.Record) {})
+			case 3:
+				b.Update(id, func(r *peerstore.Record) { r.Height = uint64(n) })
+			case 4:
+				write()
+			}
+		}
+		for write() {
+		}
+		want := make(map[transport.NodeID]uint64)
+		b.Range(func(r peerstore.Record) bool {
+			want[r.ID] = r.Height
+			return true
+		})
+		if !maps.Equal(disk, want) {
+			t.Fatalf("seed %d: the disk has %d peers, the book %d", seed, len(disk), len(want))
+		}
 	}
 }
