@@ -9,8 +9,8 @@
 //   - Each stream of the remote has one. It agrees on the protocol, and then reads the stream's channel, or serves the
 //     stream. Reads are plain blocking ones: a service that does not take a channel's messages holds up that channel's
 //     stream, and the remote's window does the rest.
-//   - The writer is there while there is something to write. It takes messages of all channels, fairly by their
-//     priorities, and never waits for one stream: a channel whose window is full is left out until the window grows.
+//   - The writer lives from the first message to the end. It takes messages of all channels, fairly by their priorities,
+//     and never waits for one stream: a channel whose window is full is left out until the window grows.
 //
 // Some nodes send a channel's messages one a stream; single.go is about these.
 package lanes
@@ -90,7 +90,9 @@ type Session struct {
 	lanes    []lane
 	queues   *muxer.SendQueues
 	fair     *muxer.Fair // lanes that the writer can write
-	writing  bool        // the writer runs
+	writer   bool        // the writer was started
+	work     sync.Cond   // the writer waits on it: a lane can be written, or nothing is written any more
+	writing  bool        // the writer does not wait
 	singles  singles
 	accepted bool  // the remote has accepted the link
 	set      bool  // SetChannels was called
@@ -141,6 +143,7 @@ func New(streams muxer.Streams, cfg Config) *Session {
 		handed: make(chan struct{}), started: make(chan struct{}), over: make(chan struct{}),
 		flushed: make(chan struct{}),
 	}
+	s.work.L = &s.mu
 	s.queues, _ = muxer.NewSendQueues(&s.mu, nil, s.offer) // until SetChannels
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.life, s.end = context.WithCancel(context.Background())
@@ -343,6 +346,7 @@ func (s *Session) hangUp(err error, grace time.Duration) {
 	}
 	s.mu.Lock()
 	s.shut = true
+	s.work.Signal()
 	s.mu.Unlock()
 	var ce *muxer.CloseError
 	code, reason := muxer.CodeUnknown, ""

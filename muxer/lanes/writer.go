@@ -36,33 +36,34 @@ func (s *Session) offer(i int) {
 		s.offerSingle(i)
 	case l.out == nil || l.out.Writable() >= leastRoom:
 		s.fair.Add(i)
-		if !s.writing {
-			s.writing = true
-			s.wg.Add(1)
-			go s.write()
+		if !s.writer {
+			s.writer = true
+			s.wg.Go(s.write)
 		}
+		s.work.Signal()
 	}
 }
 
-// write is the writer: it writes lanes, the one that is due first, until no lane can be written.
+// write is the writer: it writes lanes, the one that is due first, and waits while none can be written. It stays to the
+// end, because each new goroutine would grow its stack for the encryption.
 func (s *Session) write() {
-	defer s.wg.Done()
-	buf := writeBuffers.Get().(*[]byte)
-	defer writeBuffers.Put(buf)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !s.shut {
-		i := s.fair.Next()
-		if i < 0 {
-			break
+		if s.fair.Len() == 0 {
+			s.writing = false
+			s.checkFlushed()
+			s.work.Wait()
+			continue
 		}
-		if err := s.writeLane(i, (*buf)[:0]); err != nil {
-			s.refuse(i, err)
+		s.writing = true
+		buf := writeBuffers.Get().(*[]byte)
+		for i := s.fair.Next(); i >= 0 && !s.shut; i = s.fair.Next() {
+			if err := s.writeLane(i, (*buf)[:0]); err != nil {
+				s.refuse(i, err)
+			}
 		}
-	}
-	s.writing = false
-	if s.err != nil {
-		s.checkFlushed()
+		writeBuffers.Put(buf)
 	}
 }
 
