@@ -23,7 +23,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport/tcp"
 )
 
-// Option tells New about the node. Of two that say the same the later one holds.
+// Option is an option of New. Where two set the same, the later one holds.
 type Option func(*options) error
 
 // options is what New builds a node from.
@@ -71,10 +71,10 @@ func Listen(addresses ...string) Option {
 }
 
 // KeyFile holds the node's key, in the form of CometBFT's node_key.json. New makes the file where there is none.
-// Without it and without Identity, each New makes a key that nobody keeps.
+// Without it and without Identity, each New makes a key that is not kept.
 func KeyFile(path string) Option { return set(func(o *options) { o.keyFile = path }) }
 
-// Identity signs for the node, in place of a key file.
+// Identity signs for the node, instead of a key file.
 func Identity(id handshake.Identity) Option { return set(func(o *options) { o.host.Identity = id }) }
 
 // Store keeps the peers that the node knows in a folder, so that it finds them again after a restart. The folder is
@@ -99,16 +99,16 @@ func Bootstrap(addresses ...string) Option {
 	}
 }
 
-// Transports take the place of TCP and QUIC, in order of preference. The node closes them.
+// Transports replaces TCP and QUIC, in order of preference. The node closes them.
 func Transports(list ...transport.Transport) Option {
 	return set(func(o *options) { o.host.Transports = list })
 }
 
-// Wires take the place of CometBFT's and libp2p's, in order of preference.
+// Wires replaces CometBFT's and libp2p's, in order of preference.
 func Wires(list ...handshake.Wire) Option { return set(func(o *options) { o.host.Wires = list }) }
 
-// Source adds a source of peers, such as Source("static", ...), to peer exchange, whose name is "pex". One of a name
-// that is there already takes its place; a nil build leaves none of that name.
+// Source adds a source of peers, such as Source("static", ...), to peer exchange, whose name is "pex". It replaces a
+// source of the same name; a nil build removes it.
 func Source(name string, build func(discovery.Env) (discovery.Source, error)) Option {
 	return set(func(o *options) {
 		o.sources = slices.DeleteFunc(o.sources, func(s sourceOption) bool { return s.name == name })
@@ -163,7 +163,7 @@ func New(ctx context.Context, opts ...Option) (*Node, error) {
 	return n, nil
 }
 
-// node builds what the options say.
+// node builds a node from the options.
 func (o *options) node(ctx context.Context) (n *Node, err error) {
 	cfg := &o.host
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))

@@ -12,8 +12,8 @@
 //	...
 //	return node.Run(ctx)
 //
-// A node that is told nothing makes a new key, listens on free ports over TCP and QUIC, keeps the peers that it learns
-// in memory and finds more by asking those it has. The options change that, Tune changes everything else.
+// Without options a node makes a new key, listens on free ports over TCP and QUIC, keeps the peers that it learns in
+// memory and finds more by asking those it has. The options change that, Tune changes everything else.
 //
 // To leave parts out, of the node and of the binary, do not call New: make the host from its parts, as the example
 // "parts" does. For a program with a configuration file, commands and an admin API, see package modules/cli.

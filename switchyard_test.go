@@ -107,7 +107,7 @@ func TestFindsPeers(t *testing.T) {
 	}
 }
 
-// TestRestart: with a key file and a store a node is itself again, and knows whom it knew.
+// TestRestart: with a key file and a store a node has the same id and peers after a restart.
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
 	keep := []Option{KeyFile(filepath.Join(dir, "new", "node_key.json")), Store(filepath.Join(dir, "peers")), Listen()}
@@ -148,7 +148,7 @@ func TestRunsOnce(t *testing.T) {
 	}
 }
 
-// TestRunFails: what cannot listen says why, and leaves nothing behind.
+// TestRunFails: a node that cannot listen returns why, and leaves nothing behind.
 func TestRunFails(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -190,7 +190,7 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
-// TestDefaultListen: the default listen addresses are those that the transports take.
+// TestDefaultListen: the default listen addresses are the ones that the transports take.
 func TestDefaultListen(t *testing.T) {
 	network := memory.NewNetwork(memory.Config{})
 	n := build(t, Transports(network.NewTransport(memory.HostConfig{IP: netip.MustParseAddr("0.0.0.0")})))

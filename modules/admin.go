@@ -38,7 +38,7 @@ func Admin(c Config) fx.Option {
 				case <-a.Listening():
 					log.Debug("listening", slog.Any("address", a.Addr()))
 					return nil
-				case <-ended: // its error says why
+				case <-ended: // Run returns its error
 					return nil
 				case <-ctx.Done():
 					return ctx.Err()

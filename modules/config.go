@@ -23,7 +23,7 @@ type Config struct {
 	// Home is the node's folder; relative paths start there. "" means the working directory. Load sets it, Run makes
 	// the folder. It is not part of the file.
 	Home string `toml:"-"`
-	// Version is the software version that peers are told; "" means "switchyard". It is not part of the file.
+	// Version is the software version in the node info; "" means "switchyard". It is not part of the file.
 	Version string `toml:"-"`
 
 	Network  string         `toml:"network"` // a node of another network is refused
@@ -74,7 +74,7 @@ type StackConfig struct {
 	Muxers     []string `toml:"muxers"`
 }
 
-// PeersConfig is whom to connect to, and how many.
+// PeersConfig has the peers to connect to, and how many.
 type PeersConfig struct {
 	Persistent    []string `toml:"persistent"`    // addresses with their node id: trusted, always redialed
 	Unconditional []string `toml:"unconditional"` // node ids that no limit refuses

@@ -94,7 +94,7 @@ func TestNoSettingsAreTheDefaults(t *testing.T) {
 	}
 }
 
-// TestBadConfig is the table of what operators get wrong: each is refused with the place, the key and the reason.
+// TestBadConfig is the table of operators' mistakes: each is refused with the place, the key and the reason.
 func TestBadConfig(t *testing.T) {
 	for _, tt := range []struct{ name, text, set, want string }{
 		{"misspelt key", "[peers]\nmax_inbound = 3\nmax_outbond = 4\n", "",
@@ -319,7 +319,7 @@ func TestDecodeTable(t *testing.T) {
 	}
 }
 
-// TestRender shows that what init writes reads back to the same values, whatever they are.
+// TestRender shows that the file that init writes reads back to the same values.
 func TestRender(t *testing.T) {
 	odd := Default()
 	odd.Network, odd.Moniker = `quo"te\`, "# not a comment"
@@ -465,8 +465,7 @@ func FuzzSet(f *testing.F) {
 	})
 }
 
-// TestFit shows what becomes of the defaults where the other choices, or the catalogue, leave no use for a part of
-// them.
+// TestFit shows how the defaults shrink where the other choices, or the catalogue, have no use for a part of them.
 func TestFit(t *testing.T) {
 	lists := func(c Config) string {
 		return strings.Join([]string{strings.Join(c.Stack.Transports, ","), strings.Join(c.Stack.Wires, ","),
@@ -514,7 +513,7 @@ func TestFit(t *testing.T) {
 	}
 }
 
-// TestAbsentServices shows what is accepted of services that this build does not have.
+// TestAbsentServices shows which tables of services are accepted that this build lacks.
 func TestAbsentServices(t *testing.T) {
 	for _, text := range []string{"[services.relay]\nenabled = true\n", "[services.relay]\nfanout = 3\n",
 		"[services.relay]\nenabled = false\n", "[services.unheard]\nenabled = false\n"} {

@@ -61,8 +61,7 @@ func Commands(plugins []Plugin) []CommandSpec {
 }
 
 // Extend adds to the graph of each node that is made of the catalogue: a handshake.Gate in the value group "gates",
-// another handshake.Identity (fx.Decorate), code that wants the *host.Host (fx.Invoke). See Node for what the graph
-// holds.
+// another handshake.Identity (fx.Decorate), code that needs the *host.Host (fx.Invoke). Node lists what the graph has.
 func Extend(name string, build func(Config) fx.Option) Plugin {
 	return bare(kindExtension, name, func(c *Config) fx.Option { return build(c.Clone()) })
 }
@@ -76,7 +75,7 @@ func bare(k kind, name string, option func(*Config) fx.Option) Plugin {
 	}
 }
 
-// With returns plugins with more: each takes the place of the plug-in of its kind and name, or else joins the end.
+// With returns plugins and more: each of more replaces the plug-in of its kind and name, or is appended.
 func With(plugins []Plugin, more ...Plugin) []Plugin {
 	list := slices.Clone(plugins)
 	for _, p := range more {
@@ -90,7 +89,7 @@ func With(plugins []Plugin, more ...Plugin) []Plugin {
 	return list
 }
 
-// Without returns plugins without those that have one of these names, of whatever kind.
+// Without returns plugins without those of these names, of any kind.
 func Without(plugins []Plugin, names ...string) []Plugin {
 	return slices.DeleteFunc(slices.Clone(plugins), func(p Plugin) bool { return slices.Contains(names, p.name) })
 }

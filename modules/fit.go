@@ -9,9 +9,9 @@ import (
 )
 
 // Fit returns a copy whose default values of stack.* and listen.addresses are reduced to what this catalogue has and
-// what the other choices leave a use for. With stack.wires = ["comet"], for example, no wire runs over QUIC, so Fit
-// drops that transport and its listen address. Fit never changes a list that the user gave; Validate refuses one that
-// cannot work. Fit is idempotent.
+// what the other choices can use. With stack.wires = ["comet"], for example, no wire runs over QUIC, so Fit drops that
+// transport and its listen address. Fit never changes a list that the user gave; Validate refuses one that cannot work.
+// Fit is idempotent.
 func (c Config) Fit(plugins ...Plugin) Config {
 	def, given := Default(), c.Stack
 	keep := func(list *[]string, like []string, k kind, useful func(Plugin) bool) {

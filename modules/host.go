@@ -178,7 +178,7 @@ func listening(ctx context.Context, h *host.Host, want int, ended <-chan struct{
 		return nil
 	}
 	select {
-	case <-ended: // its error says why
+	case <-ended: // Run returns its error
 		return nil
 	case <-ctx.Done():
 		return errors.New("host: could not listen, and did not say why in time")

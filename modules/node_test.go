@@ -43,8 +43,7 @@ import (
 
 func zero[C any]() (c C) { return c }
 
-// realPlugins is a whole catalogue but for QUIC. A machine of a network in memory takes the place of TCP where one is
-// given.
+// realPlugins is a whole catalogue without QUIC. A machine of a network in memory, if given, replaces TCP.
 func realPlugins(machine *memory.Transport, more ...Plugin) []Plugin {
 	t := Transport("tcp", zero[tcp.Config], stock.TCP)
 	if machine != nil {
@@ -65,12 +64,12 @@ func realPlugins(machine *memory.Transport, more ...Plugin) []Plugin {
 	}, more...)
 }
 
-// newMachine is the only machine of a network in memory.
+// newMachine returns the only machine of a network in memory.
 func newMachine(ip string) *memory.Transport {
 	return memory.NewNetwork(memory.Config{}).NewTransport(memory.HostConfig{IP: netip.MustParseAddr(ip)})
 }
 
-// quiet is a configuration of a node that touches nothing outside of its folder.
+// quiet returns a configuration of a node that touches nothing outside of its folder.
 func quiet(t *testing.T) Config {
 	c := Default()
 	c.Home = t.TempDir()
@@ -141,7 +140,7 @@ func TestModulesAlone(t *testing.T) {
 		wires[1].Name() != "libp2p" || store == nil {
 		t.Errorf("got %v, %v, %v", transports, wires, store != nil)
 	}
-	// An identity of one's own takes the place of the key file.
+	// Another identity replaces the key file.
 	key := handshake.NewIdentity([32]byte{1})
 	var id handshake.Identity
 	app = fx.New(Base(c), Handshake(c, realPlugins(nil)...), fx.Decorate(func() handshake.Identity { return key }),
@@ -195,7 +194,7 @@ func TestStartAndStopInOrder(t *testing.T) {
 	var p parts
 	ctx, cancel := context.WithCancel(t.Context())
 	err := Run(ctx, Node(c, realPlugins(nil)...), fx.Supply(p.logger()), fx.Invoke(func(lc fx.Lifecycle) {
-		lc.Append(fx.StartHook(cancel)) // as soon as all have started
+		lc.Append(fx.StartHook(cancel)) // when all have started
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -255,7 +254,7 @@ func TestFailureShutsDown(t *testing.T) {
 		!slices.Equal(got[len(got)-4:], []string{"stopped broken", "stopped pex", "stopped host", "stopped store"}) {
 		t.Errorf("got %v", got)
 	}
-	// An app that is run the plain way gets exit code 1.
+	// An app that fx itself runs gets exit code 1.
 	fail = make(chan struct{})
 	app := fx.New(Node(quiet(t), list...))
 	if err := app.Start(t.Context()); err != nil {
@@ -271,8 +270,8 @@ func TestFailureShutsDown(t *testing.T) {
 	}
 }
 
-// TestHungServiceDoesNotHoldTheStop shows that a clean stop is bounded in time, says who held it up, and stops the
-// others.
+// TestHungServiceDoesNotHoldTheStop shows that a clean stop is bounded in time, names the part that hangs, and stops
+// the others.
 func TestHungServiceDoesNotHoldTheStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		machine := newMachine("127.0.0.1")
@@ -296,7 +295,7 @@ func TestHungServiceDoesNotHoldTheStop(t *testing.T) {
 	})
 }
 
-// TestStartFails shows that what cannot start says so in one line, and leaves nothing behind.
+// TestStartFails shows that a node that cannot start returns one line, and leaves nothing behind.
 func TestStartFails(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -369,8 +368,8 @@ func (f sourceFunc) Run(ctx context.Context, n discovery.Network,
 	return f(ctx, n, found)
 }
 
-// TestSourceRestarts shows what becomes of a source that fails: at its start the node ends, later it runs again after a
-// rest.
+// TestSourceRestarts shows how a node handles a source that fails: at its start the node ends, later the source runs
+// again after a pause.
 func TestSourceRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		machine := newMachine("127.0.0.1")
@@ -396,7 +395,7 @@ func TestSourceRestarts(t *testing.T) {
 		runs, lives = 0, 10*time.Second
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		// rests of 1, 2, 4 and 8 s
+		// pauses of 1, 2, 4 and 8 s
 		if err := Run(ctx, Node(c, realPlugins(machine, flaky)...)); err != nil || runs != 5 {
 			t.Errorf("a source that fails every 10 s ran %d times in a minute: %v", runs, err)
 		}
@@ -592,7 +591,7 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 			found := false
 			err := Run(ctx, Node(c, realPlugins(nil)...), fx.Populate(&st, &h), fx.Invoke(func(lc fx.Lifecycle) {
 				lc.Append(fx.StartHook(func() {
-					for !found && ctx.Err() == nil { // it is told from another goroutine
+					for !found && ctx.Err() == nil { // another goroutine adds it
 						_, found = st.Get(id)
 					}
 					cancel()
@@ -723,8 +722,8 @@ type otherMuxer struct{ muxer.StreamMuxer }
 func (otherMuxer) Name() string     { return "other" }
 func (otherMuxer) Protocol() string { return "/other" }
 
-// TestSecuritiesAreShared shows that a security has one instance in a node, whoever asks for it, and that a transport
-// finds those that [stack] leaves out.
+// TestSecuritiesAreShared shows that all parts of a node share one instance of a security, and that a transport finds
+// those that [stack] leaves out.
 func TestSecuritiesAreShared(t *testing.T) {
 	c := quiet(t)
 	c.Stack.Transports, c.Stack.Security = []string{"tcp", "secure"}, []string{"tls"}
@@ -753,7 +752,7 @@ func TestSecuritiesAreShared(t *testing.T) {
 	}
 }
 
-// TestAbsentServiceWarns shows that a service which this build does not have is said to do nothing, unless it is off.
+// TestAbsentServiceWarns shows that the log warns of a service that this build lacks, unless it is off.
 func TestAbsentServiceWarns(t *testing.T) {
 	for text, want := range map[string]int{"": 0, "[services.relay]\nenabled = true": 1, "[services.relay]": 1,
 		"[services.relay]\nenabled = false": 0} {

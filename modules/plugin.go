@@ -209,7 +209,7 @@ func WithMetrics[S Runner](collectors func(S) []prometheus.Collector) Extra[S] {
 }
 
 // AbsentService names a service that other builds have and this one lacks, so that one configuration serves all builds.
-// [services.NAME] is accepted with any keys; unless it is turned off, the log says that it does nothing.
+// [services.NAME] is accepted with any keys; unless it is turned off, the log warns that it does nothing.
 func AbsentService(name string) Plugin {
 	return Plugin{
 		kind: kindService, name: name, absent: true,

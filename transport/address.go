@@ -32,9 +32,9 @@ const (
 //
 // where [/...] are further components that go-multiaddr knows (tls, ws, sni, ...), other than hosts, paths and relays.
 //
-// Most addresses that a node learns lead to an IP and a TCP port, and name a node by 40 hex digits. These have a
-// fixed size (see Pack), point to nothing, and make their text each time when they are asked for it. Others hold one
-// allocation of about their text's size.
+// Most addresses that a node learns lead to an IP and a TCP port, and name a node by 40 hex digits. These have a fixed
+// size (see Pack), point to nothing, and make their text at each call of String. Others hold one allocation of about
+// their text's size.
 type Address struct {
 	packed Packed
 	plain  bool // packed is all there is
@@ -69,7 +69,7 @@ func ParseListen(s string) (ma.Multiaddr, error) {
 func NewAddress(m ma.Multiaddr, node string) (Address, error) {
 	text := m.String()
 	if node != "" && len(m) > 0 {
-		// it names none: what is usual, and read once
+		// it names none: the usual case, read once
 		if last := m[len(m)-1].Code(); last != ma.P_P2P && last != MconnCode {
 			return ParseAddress(text + nodePart(node))
 		}
@@ -86,7 +86,7 @@ func NewAddress(m ma.Multiaddr, node string) (Address, error) {
 	return b, err
 }
 
-// CometAddress makes the address /ip4|ip6|dns/HOST/tcp/PORT/mconn/ID out of its parts, as CometBFT tells them to its
+// CometAddress makes the address /ip4|ip6|dns/HOST/tcp/PORT/mconn/ID out of its parts, as CometBFT sends them to its
 // peers. host is an IP address (without brackets) or a host name; an empty id leaves the node and the wire open. Its
 // error is an *AddressError.
 func CometAddress(id NodeID, host string, port uint16) (Address, error) {

@@ -389,7 +389,7 @@ func (p *parser) further(name, value string) *AddressError {
 	return p.append(name, value)
 }
 
-// append lets go-multiaddr check and normalise a component without a case of its own.
+// append lets go-multiaddr check and normalise a component that has no case here.
 func (p *parser) append(name, value string) *AddressError {
 	proto := ma.ProtocolWithName(name)
 	p.out = append(append(p.out, '/'), name...)

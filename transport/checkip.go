@@ -8,8 +8,8 @@ import (
 // checkKey is where a context has the check of WithIPCheck.
 type checkKey struct{}
 
-// WithIPCheck makes dials under the context ask about each IP that they are about to dial, also one that a host name
-// has led to, before anything is sent there: an error says that it is not to be dialed. It may be called concurrently.
+// WithIPCheck makes dials under the context call check with each IP that they are about to dial, also one that a host
+// name resolved to, before they send anything there. An error forbids the IP. check may be called concurrently.
 func WithIPCheck(ctx context.Context, check func(netip.Addr) error) context.Context {
 	return context.WithValue(ctx, checkKey{}, check)
 }

@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// Whatever IP the context's check refuses is not dialed, be it named or what a host name leads to; others of the name
-// are.
+// An IP that the context's check refuses is not dialed, named or resolved from a host name; other IPs of the name are.
 func TestDialTargetAsksAboutEachIP(t *testing.T) {
 	refusal := errors.New("refused")
 	bad := netip.MustParseAddr("10.0.0.1")

@@ -10,7 +10,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// OpError is an error of a transport: what it did, where, and why that failed.
+// OpError is an error of a transport: the operation, the address and the cause.
 type OpError struct {
 	Op   string // "dial", "listen on", "accept on"
 	Addr ma.Multiaddr
@@ -22,9 +22,8 @@ func (e *OpError) Error() string { return fmt.Sprintf("%s %s: %v", e.Op, e.Addr,
 // Unwrap gives the cause: a context's error, a syscall.Errno, ErrListenerClosed, ...
 func (e *OpError) Unwrap() error { return e.Err }
 
-// NewOpError wraps the error of an operation that ctx bounded. It takes the layers off that package net puts around an
-// error and that repeat what Op and Addr say; when ctx ended, or a deadline of ctx's stopped a system call just before
-// ctx did, the cause is ctx's error.
+// NewOpError wraps the error of an operation that ctx bounded. It removes the layers of package net that repeat Op and
+// Addr; when ctx ended, or a deadline of ctx's stopped a system call just before ctx did, the cause is ctx's error.
 func NewOpError(ctx context.Context, op string, addr ma.Multiaddr, err error) *OpError {
 	switch {
 	case ctx.Err() != nil:

@@ -12,7 +12,7 @@ import (
 // and libp2p nodes never see it. The low bytes spell "mc".
 const MconnCode = 0x306d63
 
-// mconnProtocol is what go-multiaddr is told, so that it reads and prints the component too. Parsing an Address does
+// mconnProtocol is registered with go-multiaddr, which then reads and prints the component too. Parsing an Address does
 // not depend on it.
 var mconnProtocol = ma.Protocol{
 	Name:  "mconn",

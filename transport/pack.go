@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// Packed is an address of the form /ip4|ip6/IP/tcp/PORT/mconn/ID in a fixed size and without pointers: for those who
-// keep a great many. The zero Packed is no address.
+// Packed is an address of the form /ip4|ip6/IP/tcp/PORT/mconn/ID in a fixed size and without pointers, for keeping a
+// great many. The zero Packed is no address.
 type Packed struct {
 	Node [NodeIDSize]byte
 	IP   [16]byte // an IPv4 address as ::ffff:a.b.c.d
@@ -19,7 +19,7 @@ var mapped4 = [12]byte{10: 0xff, 11: 0xff}
 // Pack returns the address as a Packed; false when it has another form.
 func (a Address) Pack() (Packed, bool) { return a.packed, a.plain }
 
-// Packed is Pack without a copy: it is part of a, and only to be read; nil when a has another form.
+// Packed is Pack without a copy: the result is part of a and read-only; nil when a has another form.
 func (a *Address) Packed() *Packed {
 	if !a.plain {
 		return nil
@@ -35,13 +35,13 @@ func (p *Packed) Address() Address {
 	return Address{packed: *p, plain: true}
 }
 
-// SetPacked makes a the address of a Packed that has these parts, without copies on the way. The port is not 0.
+// SetPacked sets a to the address with the parts of a Packed, without intermediate copies. The port is not 0.
 func (a *Address) SetPacked(node *[NodeIDSize]byte, ip *[16]byte, port uint16) {
 	a.packed.Node, a.packed.IP, a.packed.Port = *node, *ip, port
 	a.plain, a.id, a.text = true, "", ""
 }
 
-// ip returns where it leads.
+// ip returns the IP address.
 func (p *Packed) ip() netip.Addr { return netip.AddrFrom16(p.IP).Unmap() }
 
 // mostText is more than the longest text of a Packed.
@@ -89,9 +89,9 @@ func putHex(b *[2 * NodeIDSize]byte, raw *[NodeIDSize]byte) {
 	}
 }
 
-// hex8 returns the 8 digits that spell v, the first one in the highest byte.
+// hex8 returns the 8 hex digits of v, the first one in the highest byte.
 func hex8(v uint32) uint64 {
-	const each = 0x0101010101010101 // times what every byte shall have
+	const each = 0x0101010101010101 // times a value: that value in every byte
 	x := uint64(v)
 	x = (x | x<<16) & 0x0000ffff0000ffff // half a byte in each byte
 	x = (x | x<<8) & 0x00ff00ff00ff00ff
@@ -100,7 +100,7 @@ func hex8(v uint32) uint64 {
 	return x + '0'*each + letters*('a'-10-'0')
 }
 
-// unhex8 undoes hex8; what it gives for other bytes means nothing.
+// unhex8 undoes hex8; for other bytes the result is meaningless.
 func unhex8(x uint64) uint32 {
 	const each = 0x0101010101010101
 	x = x&(0x0f*each) + (x>>6&each)*9
@@ -109,7 +109,7 @@ func unhex8(x uint64) uint32 {
 	return uint32(x | x>>16)
 }
 
-// Bytes returns what an id of 40 hex digits spells; false for any other.
+// Bytes decodes an id of 40 hex digits; false for any other.
 func (id NodeID) Bytes() (raw [NodeIDSize]byte, ok bool) {
 	if len(id) != 2*NodeIDSize {
 		return raw, false
@@ -120,7 +120,7 @@ func (id NodeID) Bytes() (raw [NodeIDSize]byte, ok bool) {
 		digits := uint64(s[0])<<56 | uint64(s[1])<<48 | uint64(s[2])<<40 | uint64(s[3])<<32 |
 			uint64(s[4])<<24 | uint64(s[5])<<16 | uint64(s[6])<<8 | uint64(s[7])
 		v := unhex8(digits)
-		wrong |= hex8(v) ^ digits // digits of another kind are not spelled so
+		wrong |= hex8(v) ^ digits // hex8 spells other digits differently
 		binary.BigEndian.PutUint32(raw[i:], v)
 	}
 	if wrong != 0 {
@@ -129,7 +129,7 @@ func (id NodeID) Bytes() (raw [NodeIDSize]byte, ok bool) {
 	return raw, true
 }
 
-// NodeIDFromBytes returns the id of 40 hex digits that spells raw.
+// NodeIDFromBytes returns the id whose 40 hex digits encode raw.
 func NodeIDFromBytes(raw [NodeIDSize]byte) NodeID {
 	var b [2 * NodeIDSize]byte
 	putHex(&b, &raw)

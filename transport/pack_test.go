@@ -35,7 +35,7 @@ func TestPack(t *testing.T) {
 		"/ip4/1.2.3.4/tcp/4001/p2p/12D3KooWLRPJAA5o6g3sJ7j5EJcyDg8KW8qJ1YVdZ3SbYQ2VgVvD", "/memory/7/mconn/" + id} {
 		a, err := ParseAddress(s)
 		if err != nil {
-			continue // a form that nobody packs
+			continue // a form that cannot be packed
 		}
 		if _, ok := a.Pack(); ok {
 			t.Error(s, "was packed")
@@ -49,7 +49,7 @@ func TestPack(t *testing.T) {
 	}
 }
 
-// FuzzPack wants every address that can be packed back as it was.
+// FuzzPack checks that a packed address comes back as it was.
 func FuzzPack(f *testing.F) {
 	id := strings.Repeat("0f", 20)
 	for _, s := range []string{id + "@1.2.3.4:5", id + "@[2001:db8::1]:5", "/ip4/1.2.3.4/tcp/1/ws/mconn/" + id,
@@ -91,7 +91,7 @@ func BenchmarkPack(b *testing.B) {
 	})
 }
 
-// FuzzNodeIDBytes wants exactly the ids of 40 lower-case hex digits read, and spelled again as they were.
+// FuzzNodeIDBytes checks that exactly the ids of 40 lower-case hex digits are read, and come back as they were.
 func FuzzNodeIDBytes(f *testing.F) {
 	for _, s := range []string{strings.Repeat("0f", 20), strings.Repeat("9a", 20), strings.Repeat("0F", 20),
 		strings.Repeat("g0", 20), strings.Repeat("/:", 20), "`" + strings.Repeat("0", 39), ""} {
@@ -107,7 +107,7 @@ func FuzzNodeIDBytes(f *testing.F) {
 	})
 }
 
-// TestOrdinaryIPv4 wants all that are called ordinary to be public, and all the others to be left to IsPublicIP.
+// TestOrdinaryIPv4 checks that every ordinary IP is public, and that all others are left to IsPublicIP.
 func TestOrdinaryIPv4(t *testing.T) {
 	ordinary := 0
 	for first := range 256 {

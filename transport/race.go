@@ -92,7 +92,7 @@ func race[C io.Closer](ctx context.Context, stagger time.Duration, ips []netip.A
 	return winner, join(failed)
 }
 
-// joined is several failures in one line.
+// joined is an error that lists several failures in one line.
 type joined []error
 
 func (j joined) Error() string {

@@ -8,7 +8,7 @@ import (
 )
 
 // MaxResolved bounds how many IP addresses of one host name are used: a name with thousands of records must not make a
-// node dial them all. Those that come first in the answer are kept.
+// node dial them all. The first ones of the answer are kept.
 const MaxResolved = 16
 
 // Resolver finds the IP addresses of a host name. network is "ip", "ip4" or "ip6". *net.Resolver is one; tests bring

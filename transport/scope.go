@@ -47,11 +47,11 @@ func isPrivateIP(ip netip.Addr) bool {
 	return ip.IsPrivate() || ip.IsLinkLocalUnicast() || sharedSpace.Contains(ip)
 }
 
-// sharedSpace is what providers number their customers from behind carrier-grade NAT (RFC 6598).
+// sharedSpace is the range of customers behind carrier-grade NAT (RFC 6598).
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
-// notUnicast are the special ranges of the IANA registries that no host on the Internet answers at (RFC 6890), beyond
-// those that netip knows.
+// notUnicast lists the special ranges of the IANA registries in which no host on the Internet answers (RFC 6890), apart
+// from those that netip knows.
 var notUnicast = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("192.0.0.0/24"),
@@ -69,8 +69,8 @@ var notUnicast = []netip.Prefix{
 	netip.MustParsePrefix("5f00::/16"),       // segment routing
 }
 
-// isOrdinary4 says of the first byte of an IPv4 address that all which begin with it are public, as nearly all are:
-// then no list is to be read.
+// isOrdinary4 reports by the first byte of an IPv4 address that all addresses with it are public. That is so for nearly
+// all, and saves a search of the lists.
 func isOrdinary4(first byte) bool {
 	switch first {
 	case 0, 10, 100, 127, 169, 172, 192, 198, 203:
@@ -79,8 +79,8 @@ func isOrdinary4(first byte) bool {
 	return first < 224
 }
 
-// OrdinaryIPv4 returns the number of an IPv4 address (as ::ffff:a.b.c.d) whose first byte alone says that it is public;
-// false for any other IP, which may be public too.
+// OrdinaryIPv4 returns the number of an IPv4 address (as ::ffff:a.b.c.d) whose first byte alone shows that it is
+// public; false for any other IP, which may be public too.
 func OrdinaryIPv4(ip *[16]byte) (number uint32, ok bool) {
 	const mapped = 0xffff << 32
 	if binary.BigEndian.Uint64(ip[:8]) != 0 || !isOrdinary4(ip[12]) {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestOrdinary4 compares the short way with the lists: no range of theirs begins with an ordinary byte, and each other
-// byte begins one.
+// TestOrdinary4 compares the short way with the lists: no listed range begins with an ordinary byte, and with each
+// other byte one does.
 func TestOrdinary4(t *testing.T) {
 	special := append([]netip.Prefix{sharedSpace}, notUnicast...)
 	// which netip knows

@@ -55,10 +55,10 @@ func ParseTarget(m ma.Multiaddr, codes ...int) (Target, bool) {
 // AddrPort returns the IP and port; not valid where the host has a name.
 func (t Target) AddrPort() netip.AddrPort { return netip.AddrPortFrom(t.IP, t.Port) }
 
-// DialTarget dials the target. The IP addresses of a host name are tried one after the other, IPv6 and IPv4 in turn,
-// each beside those that have not answered within stagger (RFC 8305). IPs that the context's check refuses (see
-// WithIPCheck) are left out. It returns after every attempt has ended. A nil resolver means net.DefaultResolver. Of
-// several failures the error names each with its IP.
+// DialTarget dials the target. The IP addresses of a host name are tried one after the other, IPv6 and IPv4 in turn;
+// the next one starts when one fails, or after stagger in parallel (RFC 8305). IPs that the context's check refuses
+// (see WithIPCheck) are left out. It returns after every attempt has ended. A nil resolver means net.DefaultResolver.
+// Of several failures the error names each with its IP.
 func DialTarget[C io.Closer](ctx context.Context, t Target, r Resolver, stagger time.Duration,
 	dial func(context.Context, netip.AddrPort) (C, error)) (C, error) {
 	var none C

@@ -44,7 +44,7 @@ type Transport interface {
 	// Dial connects to addr (without a node id). A host name in addr is resolved here and nowhere else. Dial
 	// returns when ctx ends, with an error that wraps ctx's.
 	Dial(ctx context.Context, addr ma.Multiaddr) (Conn, error)
-	// Listen starts to listen on addr. Port 0 (or memory address 0) asks for a free one; Listener.Addr tells it.
+	// Listen starts to listen on addr. Port 0 (or memory address 0) asks for a free one, which Listener.Addr returns.
 	// ctx bounds Listen itself, not the life of the Listener. The listener asks admit about every connection; a nil
 	// admit admits all of them, with a nil Ticket.
 	Listen(ctx context.Context, addr ma.Multiaddr, admit Admit) (Listener, error)

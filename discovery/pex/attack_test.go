@@ -11,7 +11,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Addresses that nobody asked for are not taken, and who goes on sending them is cut off.
+// Unsolicited addresses are dropped, and a peer that goes on sending them is cut off.
 func TestUnsolicited(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.node(0, Config{}), w.bare(1)
@@ -70,7 +70,7 @@ func TestRequestFlood(t *testing.T) {
 	})
 }
 
-// Old nodes send 250 addresses. More than that is cut, and nobody is disconnected for the size of an answer.
+// Old nodes send 250 addresses. Further ones are ignored; the size of an answer ends no link.
 func TestLargeAnswers(t *testing.T) {
 	for _, n := range []int{101, 250, 251, 900} {
 		inWorld(t, func(t *testing.T, w *world) {
@@ -180,7 +180,7 @@ func TestSift(t *testing.T) {
 		}
 	}
 
-	// Many addresses of one node or one IP point at a victim.
+	// Many addresses of one node or one IP may direct us at a victim.
 	var one, many []*pexpb.PexAddress
 	for i := range 100 {
 		one = append(one, &pexpb.PexAddress{Id: id(1), Ip: fmt.Sprintf("8.8.8.%d", i), Port: 1})
@@ -213,7 +213,7 @@ func TestUselessAnswersCountAgainstTheirSender(t *testing.T) {
 	})
 }
 
-// One peer that answers as much as it may, for hours and over many links, fills only its quota.
+// A peer that answers as much as it may, for hours and over many links, fills only its quota.
 func TestPoison(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.node(0, Config{}), w.bare(1)
@@ -240,7 +240,8 @@ func TestPoison(t *testing.T) {
 	})
 }
 
-// We tell at most so many addresses, none that the wire cannot carry, and to a public peer none of private networks.
+// An answer has a bounded number of addresses, none that the wire cannot carry, and to a public peer none of private
+// networks.
 func TestWhatWeTell(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.bare(0)

@@ -42,7 +42,7 @@ type fakeNode struct {
 	// Guarded by w.mu.
 	peers       map[transport.NodeID]*fakeLink
 	known       []transport.Address // in order of discovery
-	slots       int                 // outbound links that it wants; 0: dials nobody
+	slots       int                 // outbound links that it wants; 0: no dials
 	needs       bool                // NeedsPeers, beside empty slots
 	reports     []host.Behaviour
 	hungUp      []muxer.Code
@@ -217,7 +217,7 @@ func (f *fakeNode) Advertise(to transport.NodeID, limit int) []transport.Address
 	f.w.mu.Lock()
 	defer f.w.mu.Unlock()
 	out := slices.Clone(f.known)
-	for id := range f.peers { // as a host does: what dialed us has told its address
+	for id := range f.peers { // as a host does: the peers that dialed us have announced their addresses
 		if other := f.w.nodes[id]; !slices.Contains(out, other.addr) {
 			out = append(out, other.addr)
 		}
@@ -297,7 +297,7 @@ func (f *fakeNode) say(to *fakeNode, msg []byte) {
 	}
 }
 
-// heard takes what a bare node got: the requests and the responses.
+// heard returns the requests and the responses that a bare node got.
 func (f *fakeNode) heard() (requests []time.Time, responses [][]*pexpb.PexAddress) {
 	synctest.Wait()
 	f.w.mu.Lock()

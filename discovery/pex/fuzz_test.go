@@ -6,8 +6,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/pexpb"
 )
 
-// FuzzFilter filters an answer as it arrives: each address it keeps has an id and fits the place of its sender,
-// what is refused and what is taken is no more than what was there, and what is told on is read as the same address.
+// FuzzFilter filters an answer as it arrives: each address that it keeps has an id, fits the place of its sender and
+// reads back the same once encoded; kept and faulty addresses together are no more than there were.
 func FuzzFilter(f *testing.F) {
 	const id = "0123456789abcdef0123456789abcdef01234567"
 	for _, a := range [][]*pexpb.PexAddress{

@@ -12,7 +12,7 @@ const (
 	// askMargin keeps our own requests clear of that bound, whatever the clocks and the network do.
 	askMargin = 500 * time.Millisecond
 	// secondAsk is the pause before the second free request. The first often comes too early: nodes that start together
-	// know nobody yet.
+	// know no peers yet.
 	secondAsk = time.Second
 	// The first eagerAsks requests are sent as soon as the peer tolerates them, later ones every calmInterval
 	// (CometBFT's ensurePeersPeriod).

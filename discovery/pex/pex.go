@@ -2,8 +2,8 @@
 // stream where the wire has streams. Switchyard nodes mark their requests and get multiaddrs of all wires in return, so
 // a network may mix wires; a CometBFT node gets comet addresses only.
 //
-// Asking: a dialed peer is asked at once, again after a second or two (nodes that start together know nobody yet), then
-// every 10 to 16 s while the node needs peers, later every half minute; without need every few minutes. CometBFT
+// Asking: a dialed peer is asked at once, again after a second or two (nodes that start together know no peers yet),
+// then every 10 to 16 s while the node needs peers, later every half minute; without need every few minutes. CometBFT
 // disconnects a peer that asks more often than two free requests and then one in 10 s (p2p/pex/pex_reactor.go,
 // receiveRequest), so intervals count from the last answer.
 //

@@ -153,7 +153,7 @@ func TestSilentPeer(t *testing.T) {
 	})
 }
 
-// found may block for as long as it likes: the source goes on answering, and what waits is bounded.
+// found may block for any time: the source goes on answering, and the answers that wait are bounded.
 func TestBackpressure(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.node(0, Config{})
@@ -278,7 +278,7 @@ func TestSeed(t *testing.T) {
 		other := w.bare(9)
 		seed.known = []transport.Address{other.addr}
 
-		// A visitor is answered once, and then the seed hangs up; the visitor is asked too.
+		// The seed answers a visitor once, asks it too, and hangs up.
 		visitor := w.bare(1)
 		w.link(visitor, seed)
 		visitor.say(seed, pexpb.EncodeRequest())
@@ -296,7 +296,8 @@ func TestSeed(t *testing.T) {
 			t.Errorf("the seed knows %d", len(seed.knows()))
 		}
 
-		// One that owes an answer is waited for, but not for long; one that never asks may stay for a while.
+		// The seed waits for an answer that it asked for, but not for long; a peer that never asks may stay for a
+		// while.
 		mute, idle := w.bare(2), w.bare(3)
 		w.link(mute, seed)
 		w.link(idle, seed)
@@ -316,8 +317,8 @@ func TestSeed(t *testing.T) {
 	})
 }
 
-// A seed answers and hangs up at once; its answer is not lost, whichever the node hears of first, and does not stand in
-// for the answer to a later request.
+// A seed answers and hangs up at once. The answer is not lost if the end of the link overtakes it, and does not count
+// as the answer to a later request.
 func TestAnswerOfOneThatHungUp(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, seed := w.node(0, Config{}), w.bare(1)
@@ -357,7 +358,7 @@ func TestAnswerOfOneThatHungUp(t *testing.T) {
 	})
 }
 
-// News of a peer and its messages come by separate ways: a message that is first waits, but not for ever.
+// Updates and messages of a peer arrive in either order: a message that is first waits, but not forever.
 func TestMessageBeforeTheNews(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, stranger := w.node(0, Config{}), w.bare(1), w.bare(2)
@@ -386,7 +387,7 @@ func TestMessageBeforeTheNews(t *testing.T) {
 	})
 }
 
-// What a seed has dialed itself it asks and leaves, but not while it has nobody else, and never one that is trusted.
+// A seed asks a peer that it has dialed and hangs up, but not while it has no other peer, and never on a trusted one.
 func TestSeedCrawls(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		seed := w.node(0, Config{Seed: true})

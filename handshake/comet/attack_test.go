@@ -351,7 +351,7 @@ func TestBadNodeInfos(t *testing.T) {
 	}
 }
 
-// A length in front and then a stall holds no memory for what has not arrived, and ends at the deadline.
+// A remote that sends a length and then nothing holds no memory for the body, and is given up at the deadline.
 func TestInfoThatStalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -417,7 +417,7 @@ func (s brokenSigner) Sign(ctx context.Context, _ handshake.Purpose, _ []byte) (
 	return nil, errors.New("the signer is away")
 }
 
-// What goes wrong with our own key is not the remote's authentication failure.
+// A failure of our own key is not an authentication failure of the remote.
 func TestSignerFails(t *testing.T) {
 	for wait, want := range map[bool]muxer.Code{false: muxer.CodeUnknown, true: muxer.CodeTimeout} {
 		synctest.Test(t, func(t *testing.T) {

@@ -3,10 +3,10 @@
 // /ip4/1.2.3.4/tcp/26656/mconn/<40 hex>, or CometBFT's own id@host:port.
 //
 // Our node info travels in the same flight as the proof of our key, one round trip earlier than CometBFT sends its own;
-// CometBFT finds it in its buffer. Neither end tells the other whether it accepts the link (the protocol has no message
-// for that): a refusal shows as a connection that ends at once.
+// CometBFT finds it in its buffer. The protocol has no message that accepts or refuses the link: a refusal shows as a
+// connection that ends at once.
 //
-// The package does not know its security and muxer; it is given both (see Config), so that tests can replace them.
+// The package does not know its security and muxer: Config has both, so that tests can replace them.
 //
 // Facts: p2p/transport.go and p2p/node_info.go of CometBFT v0.40.0.
 package comet
@@ -28,7 +28,7 @@ const firstByte = 0x22
 
 // Secured is a connection that is secured, and not muxed yet.
 type Secured struct {
-	io.Reader // reads the remote's node info; it must leave what it was not asked for to the session
+	io.Reader // reads the remote's node info; what is not read stays for the session
 	RemoteKey handshake.PublicKey
 	// Mux makes the session, which owns the connection from then on, and carries the given channels.
 	Mux func(muxer.Side, []muxer.Channel) (muxer.Session, error)
@@ -42,8 +42,8 @@ type Config struct {
 	// deadline of conn, and closes it when ctx ends.
 	Secure func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte,
 		check func(handshake.PublicKey) error) (Secured, error)
-	// Resolver finds the IP of a host name that we advertise as our own: a CometBFT node refuses one that it cannot
-	// resolve itself. nil means the system's.
+	// Resolver finds the IP of our own advertised host name: a CometBFT node refuses a name that it cannot resolve. nil
+	// means the system's.
 	Resolver transport.Resolver
 }
 
@@ -126,8 +126,8 @@ func (o ownIdentity) Sign(ctx context.Context, p handshake.Purpose, msg []byte) 
 	return sig, err
 }
 
-// codeOr is code, unless the error is one of the connection beneath or of our own identity: then it is CodeUnknown,
-// with which the Upgrader looks for the best one.
+// codeOr returns code, or CodeUnknown for an error of the connection beneath or of our own identity: the Upgrader then
+// finds the code.
 func codeOr(err error, code muxer.Code) muxer.Code {
 	var own *identityError
 	if errors.As(err, &own) || handshake.CodeOf(err) != muxer.CodeUnknown {
@@ -136,7 +136,7 @@ func codeOr(err error, code muxer.Code) muxer.Code {
 	return code
 }
 
-// common are the channels of ours that the remote serves too: a CometBFT node ends the link at a message for any other.
+// common returns our channels that the remote serves too: a CometBFT node ends the link at a message for any other.
 func common(ours []muxer.Channel, remote []byte) []muxer.Channel {
 	var has [256]bool
 	for _, id := range remote {

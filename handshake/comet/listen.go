@@ -16,15 +16,15 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// nowhere is the listen address of a node that cannot be dialed over TCP: CometBFT insists on the form, and takes no
-// such address into its book.
+// nowhere is the listen address of a node that cannot be dialed over TCP: CometBFT requires the form, and does not
+// store this address.
 const nowhere = "0.0.0.0:0"
 
 // maxListen bounds a remote's listen address, in bytes: a host name of 253 and a port, with some room.
 const maxListen = 300
 
-// checkListen checks the form of a remote's listen address as CometBFT does (p2p/netaddress.go), except that a name is
-// not resolved: to look up names for strangers would let them choose whom we ask, and how long it takes. The result is
+// checkListen checks the form of a remote's listen address as CometBFT does (p2p/netaddress.go), except that it does
+// not resolve a name: a stranger could choose which name server we ask, and how long that takes. The result is
 // host:port, without a protocol in front.
 func checkListen(s string) (string, error) {
 	bad := func(why string) (string, error) { return "", refuse("listen address %.60q: %s", s, why) }
@@ -56,7 +56,7 @@ func checkListen(s string) (string, error) {
 	return where, nil
 }
 
-// ownInfo is our node info as it goes to the remote of this attempt.
+// ownInfo returns our node info, encoded for the remote of this attempt.
 func (w *Wire) ownInfo(ctx context.Context, a *handshake.Attempt) ([]byte, error) {
 	if err := a.Local.Validate(); err != nil {
 		var r *handshake.Refusal
@@ -68,8 +68,8 @@ func (w *Wire) ownInfo(ctx context.Context, a *handshake.Attempt) ([]byte, error
 	return encodeInfo(&a.Local, w.ownListen(ctx, a))
 }
 
-// ownListen is the first of our addresses that a comet node can use, as host:port: an unspecified IP is replaced by the
-// one at which this remote reaches us, a name by its IP.
+// ownListen returns the first of our addresses that a comet node can use, as host:port. It replaces an unspecified IP
+// by the one at which this remote reaches us, and a name by its IP.
 func (w *Wire) ownListen(ctx context.Context, a *handshake.Attempt) string {
 	for _, text := range a.Local.Listen {
 		addr, err := transport.ParseAddress(text)
@@ -93,7 +93,7 @@ func (w *Wire) ownListen(ctx context.Context, a *handshake.Attempt) string {
 	return nowhere
 }
 
-// localIP is the IP of our end of a connection; not valid when it has none.
+// localIP returns the IP of our end of a connection; not valid if it has none.
 func localIP(m ma.Multiaddr) netip.Addr {
 	for i := range m {
 		switch m[i].Code() {

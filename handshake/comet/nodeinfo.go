@@ -14,7 +14,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// encodeInfo is a node info as it goes over the wire, with its length in front. listen is where we can be reached.
+// encodeInfo returns a node info as it goes over the wire, with its length in front. listen is where we can be reached.
 func encodeInfo(n *handshake.NodeInfo, listen string) ([]byte, error) {
 	m := &cometpb.NodeInfo{
 		ProtocolVersion: &cometpb.ProtocolVersion{P2P: n.P2PVersion, Block: n.BlockVersion, App: n.AppVersion},
@@ -35,7 +35,7 @@ func readInfo(r io.Reader) (*handshake.NodeInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The body is claimed as it arrives, in steps that the usual one fits into at once.
+	// The buffer grows as the body arrives; the first step holds a usual one.
 	const step = 512
 	body := make([]byte, 0, min(length, step))
 	for len(body) < length {
@@ -80,7 +80,7 @@ func readLength(r io.Reader) (int, error) {
 	return int(length), nil
 }
 
-// refuse says that the remote's node info is not acceptable.
+// refuse returns a Refusal of the remote's node info.
 func refuse(format string, args ...any) error {
 	return &handshake.Refusal{Code: muxer.CodeInvalidInfo, Stage: handshake.StageInfo,
 		Reason: "node info: " + fmt.Sprintf(format, args...)}

@@ -70,8 +70,8 @@ func BenchIdle[C any](b *testing.B, pair func() (dialer, listener C)) {
 	}
 }
 
-// BenchStream measures until all of b.N writes of size bytes have been read at the other end; read says how many bytes
-// it got.
+// BenchStream measures until all of b.N writes of size bytes have been read at the other end; read returns how many
+// bytes it got.
 func BenchStream(b *testing.B, size int, write func([]byte) error, read func() (int, error)) {
 	done := make(chan error, 1)
 	go func() {

@@ -176,7 +176,7 @@ func TestReflection(t *testing.T) {
 		t.Errorf("sealed auth message: %v, want ErrDecrypt", err)
 	}
 
-	// Sealed anew for us, our own proof is a proof: of our own key, which CheckKey refuses (the Upgrader's does).
+	// Our own proof, sealed for us, does prove a key: our own, which CheckKey refuses (the Upgrader's does).
 	c, err := attack(t, func(p *naivePeer) error {
 		if err := p.exchange(nil); err != nil {
 			return err

@@ -27,7 +27,7 @@ func newConn(conn net.Conn) *Conn {
 func (c *Conn) RemotePublicKey() handshake.PublicKey { return c.remote }
 
 // Next returns the next bytes of the stream, at least one, where they were decrypted; they are valid until the next
-// call of Next or Read. It waits when none are at hand. io.EOF says that the remote hung up between frames,
+// call of Next or Read. It waits if there are none. io.EOF means that the remote hung up between frames,
 // io.ErrUnexpectedEOF within one. After os.ErrDeadlineExceeded it may be called again, with a later deadline; every
 // other error is final.
 func (c *Conn) Next() ([]byte, error) { return c.reader.next() }

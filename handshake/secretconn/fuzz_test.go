@@ -71,9 +71,9 @@ func FuzzAuthMessage(f *testing.F) {
 	})
 }
 
-// FuzzFrames seals frames as the fuzzer says, spoils a byte perhaps, cuts the stream into reads, and compares what the
-// reader makes of it with a plain model. Each 4 bytes of script are a frame: its length, how its reads are cut, and
-// whether a byte is spoiled.
+// FuzzFrames seals frames as the fuzzer chooses, may spoil a byte, cuts the stream into reads, and compares the reader
+// with a plain model. Each 4 bytes of script are a frame: its length, how its reads are cut, and whether a byte is
+// spoiled.
 func FuzzFrames(f *testing.F) {
 	f.Add([]byte{5, 0, 255, 0, 0, 4, 1, 0, 100, 2, 3, 0}, byte(0))
 	f.Add([]byte{1, 4, 0, 0, 0, 4, 0, 0}, byte(1))

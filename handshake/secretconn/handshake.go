@@ -28,8 +28,8 @@ type Options struct {
 //
 // ctx is passed to id; it does not interrupt reads and writes: the caller sets the deadline of conn, or closes it when
 // ctx ends. conn must buffer what one end writes before the other end reads (as TCP does), because both ends write
-// first. When the handshake fails, the caller closes conn. Whether the remote's key is the wanted one, or our own, is
-// for CheckKey to say.
+// first. When the handshake fails, the caller closes conn. CheckKey decides whether the remote's key is the wanted one,
+// or our own.
 func Handshake(ctx context.Context, conn net.Conn, id handshake.Identity, opts Options) (*Conn, error) {
 	c, err := shake(ctx, conn, id, opts)
 	if err != nil && ctx.Err() != nil {

@@ -27,8 +27,8 @@ const (
 	fieldEd25519 = 1 // PublicKey.sum.ed25519
 )
 
-// delimited finds a length-delimited message of at most limit bytes at the start of b. It returns the message and the
-// length of all of it with its prefix; a length of 0 says that b is only a part of it.
+// delimited finds a length-delimited message of at most limit bytes at the start of b. It returns the message and its
+// length with the prefix; a length of 0 means that b is incomplete.
 func delimited(b []byte, limit uint64) (msg []byte, size int, err error) {
 	length, n := protowire.ConsumeVarint(b)
 	switch {
@@ -149,9 +149,8 @@ func decodeKey(msg []byte) (key []byte, err error) {
 }
 
 // eachField calls f for every field of a protobuf message. v is the content of a length-delimited field, not nil; nil
-// for other wire types. Messages are read by hand because a field that comes twice and a key of another type are
-// refused by name, which generated code does not tell, and because nothing is allocated before the remote has proven
-// its key.
+// for other wire types. Messages are read by hand because generated code hides repeated fields and keys of another
+// type, which we refuse by name, and because nothing is allocated before the remote has proven its key.
 func eachField(msg []byte, f func(num protowire.Number, typ protowire.Type, v []byte) error) error {
 	for len(msg) > 0 {
 		num, typ, n := protowire.ConsumeTag(msg)

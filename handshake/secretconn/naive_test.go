@@ -18,8 +18,8 @@ import (
 	"golang.org/x/crypto/hkdf"
 )
 
-// naivePeer is a second implementation of the protocol, written plainly from its description with other libraries than
-// ours, to check ours against and to attack it with.
+// naivePeer is a second implementation of the protocol, written plainly from its description with other libraries.
+// Tests compare ours with it and attack ours with it.
 type naivePeer struct {
 	conn        net.Conn
 	identity    ed25519.PrivateKey

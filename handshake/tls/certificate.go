@@ -21,8 +21,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/keycrypto"
 )
 
-// certificates are ours: one with an ed25519 key, for which signing and verifying together take half the time, and one
-// with a key on P-256, for remotes that do not verify the other.
+// certificates are our own: one with an ed25519 key, with which signing and verifying together take half the time, and
+// one with a key on P-256, for remotes that do not verify ed25519.
 type certificates struct {
 	node          handshake.PublicKey
 	ed25519, p256 *tls.Certificate
@@ -105,8 +105,8 @@ func newCertificate(ctx context.Context, id handshake.Identity, node handshake.P
 		SerialNumber: new(big.Int).SetBytes(serial[:]),
 		NotBefore:    now.Add(-certBefore),
 		NotAfter:     now.Add(certLife + certAfter),
-		// RFC 5280, section 4.1.2.4: the issuer must not be empty. Short, as each byte of a certificate costs some
-		// thirty of every set-up's memory
+		// RFC 5280, section 4.1.2.4: the issuer must not be empty. It is short, as each byte of a certificate costs
+		// each set-up some thirty bytes of memory
 		Subject:         pkix.Name{SerialNumber: "1"},
 		ExtraExtensions: []pkix.Extension{{Id: extensionID, Value: value}},
 	}

@@ -12,9 +12,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// ServerConfig is for a transport that has TLS 1.3 inside, such as QUIC. It is good for any number of connections, for
-// as long as id is. Its ALPN is exactly "libp2p". Connections from any node are let in; RemoteKey then tells which. A
-// handshake takes the context of its ClientHelloInfo to id.
+// ServerConfig is for a transport that has TLS 1.3 inside, such as QUIC. It serves any number of connections with the
+// identity id. Its ALPN is exactly "libp2p". It accepts every node; RemoteKey returns its key. A handshake passes the
+// context of its ClientHelloInfo to id.
 func (s *Security) ServerConfig(id handshake.Identity) *tls.Config {
 	c := s.base(muxer.Listener, []string{ALPN})
 	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -28,7 +28,7 @@ func (s *Security) ServerConfig(id handshake.Identity) *tls.Config {
 	return c
 }
 
-// ClientConfig is likewise, for one connection to the node want; "" accepts any. ctx is for id only.
+// ClientConfig is the counterpart for one connection to the node want; "" accepts any. ctx is for id only.
 func (s *Security) ClientConfig(ctx context.Context, id handshake.Identity, want transport.NodeID) (*tls.Config,
 	error) {
 	own, err := s.certificates(ctx, id)
@@ -47,7 +47,7 @@ var (
 	hybrid  = []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256}
 )
 
-// hub is the configuration of all connections to which we listen, as long as certificates and muxers are these.
+// hub caches the configuration of accepted connections, for these certificates and muxers.
 type hub struct {
 	own    *certificates
 	muxers []string
@@ -72,7 +72,7 @@ func (s *Security) configFor(own *certificates, opts handshake.Securing) (*tls.C
 	c := s.base(opts.Side, alpn)
 	show(c, opts.Side, own)
 	c.VerifyConnection = s.verifyFor(opts.Want)
-	// of one muxer and no muxer every dialer prefers the former
+	// with one muxer every dialer prefers it to none
 	if opts.Side == muxer.Listener && len(opts.Muxers) > 1 {
 		preferDialer(c)
 	}
@@ -84,7 +84,7 @@ func (s *Security) configFor(own *certificates, opts handshake.Securing) (*tls.C
 	return c, nil
 }
 
-// base returns what all configurations of one side have in common.
+// base returns the common part of all configurations of one side.
 func (s *Security) base(side muxer.Side, alpn []string) *tls.Config {
 	exchange := hybrid
 	if side == muxer.Dialer && s.cfg.Classic {
@@ -114,9 +114,9 @@ func show(c *tls.Config, side muxer.Side, own *certificates) {
 	}
 }
 
-// verifyFor verifies the certificate, and that it is of the node want, if that is set. crypto/tls calls it before it
-// knows whether the remote has the certificate's secret key; it is not asked about resumed connections, of which there
-// are none.
+// verifyFor returns a check of the certificate, and that it belongs to the node want, if that is set. crypto/tls calls
+// it before the remote has proven that it has the certificate's secret key. There are no resumed connections, for which
+// it would not be called.
 func (s *Security) verifyFor(want transport.NodeID) func(tls.ConnectionState) error {
 	return func(state tls.ConnectionState) error {
 		key, err := verifyCertificates(state.PeerCertificates, time.Now(), &s.known)
@@ -128,7 +128,7 @@ func (s *Security) verifyFor(want transport.NodeID) func(tls.ConnectionState) er
 	}
 }
 
-// alpnFor is what we offer, or accept, with these muxers.
+// alpnFor returns the ALPN list that we offer, or accept, with these muxers.
 func alpnFor(muxers []string) ([]string, error) {
 	n := 0
 	for _, m := range muxers {
@@ -139,7 +139,7 @@ func alpnFor(muxers []string) ([]string, error) {
 	return append(slices.Clip(slices.Clone(muxers)), ALPN), nil
 }
 
-// preferDialer makes the dialer's first muxer that we have too the one that is chosen: crypto/tls would take ours.
+// preferDialer chooses the dialer's first muxer that we have too: crypto/tls would choose our first.
 func preferDialer(c *tls.Config) {
 	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		for _, offered := range hello.SupportedProtos {

@@ -51,7 +51,7 @@ func (c *Conn) WriteParts(parts ...[]byte) (n int, err error) {
 	c.under.gather()
 	record := recordPool.Get().(*[maxRecord]byte)
 	defer recordPool.Put(record)
-	held := 0 // bytes in record: what is short is put together
+	held := 0 // bytes in record, which gathers short parts
 	send := func(p []byte) {
 		var k int
 		k, err = c.Conn.Write(p)
@@ -91,8 +91,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close tells the remote, unless it has hung up itself, and ends the connection. A remote that does not read can delay
-// it, for at most 5 s (crypto/tls).
+// Close sends a close alert, unless the remote has hung up, and ends the connection. A remote that does not read can
+// delay it, for at most 5 s (crypto/tls).
 func (c *Conn) Close() error {
 	if c.ended.Load() {
 		return c.under.Close()

@@ -1,7 +1,6 @@
 // Package tls secures a byte connection as libp2p nodes do under the name /tls/1.0.0: TLS 1.3 in which both ends show
 // one self-signed certificate, with an extension that carries the node key and its signature of the certificate's key.
-// The stream muxer is agreed on in ALPN: the dialer's list goes before the name "libp2p", and the dialer's order
-// counts.
+// ALPN negotiates the stream muxer: the dialer lists its muxers before the name "libp2p", and its order counts.
 //
 // The certificate's key lives in this process only. It is ed25519 where the remote offers to verify that, and on P-256
 // elsewhere: the specification asks for a key that the remote can verify and that is quick to use. One certificate
@@ -9,9 +8,9 @@
 // key, which may be in another process. There are no session tickets: every connection proves its keys.
 //
 // A dialer offers the post-quantum hybrid X25519MLKEM768 first, then X25519 and P-256, as crypto/tls and go-libp2p do:
-// what is recorded today stays secret from a quantum computer. Config.Classic leaves the hybrid out, which saves about
-// a third of a set-up. A listener takes the hybrid from every dialer that offers it. Keys are proven with Ed25519 and
-// the like in either case.
+// traffic that is recorded today stays secret from a quantum computer. Config.Classic leaves the hybrid out, which
+// saves about a third of a set-up. A listener takes the hybrid from every dialer that offers it. Signatures are
+// classical (Ed25519, ECDSA, RSA) in either case.
 //
 // QUIC has its TLS inside: ServerConfig, ClientConfig and RemoteKey are for such a transport.
 //

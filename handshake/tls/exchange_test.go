@@ -8,7 +8,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// A dialer of ours offers the post-quantum hybrid unless it is told not to; a listener takes it from every dialer.
+// Our dialer offers the post-quantum hybrid unless Classic is set; our listener takes it from every dialer.
 func TestPostQuantum(t *testing.T) {
 	theirs := func(c *tls.Config) { c.CurvePreferences = nil } // as go-libp2p has it
 	for name, c := range map[string]struct {

@@ -15,9 +15,9 @@ const (
 
 var flightPool = sync.Pool{New: func() any { return new([flightSize]byte) }}
 
-// flight reads a handshake. What the remote has sent together is read by one system call; crypto/tls is given one
-// record at a time, so that its buffer, which it keeps for as long as the connection, has to hold no more than one, and
-// need not grow. The goroutine that reads owns it.
+// flight reads a handshake: with one system call all that has arrived. It passes one record at a time to crypto/tls,
+// which keeps its buffer for the life of the connection: so the buffer need not hold more. The goroutine that reads
+// owns it.
 type flight struct {
 	over     bool              // the handshake is complete: nothing is read ahead any more
 	buf      *[flightSize]byte // borrowed while something is held, or while a read waits
@@ -63,14 +63,14 @@ func (f *flight) read(conn net.Conn, p []byte) (int, error) {
 	return n, nil
 }
 
-// complete reports whether crypto/tls can go on with what is held: the rest of a record, or a part of one that is too
-// long to be held, or that is none.
+// complete reports whether crypto/tls can go on with the held bytes: they are a whole record (or its rest), a part of
+// one too long to hold, or no record at all.
 func (f *flight) complete() bool {
 	held := f.buf[f.from:f.to]
 	if f.rest == 0 && len(held) >= recordHeader {
 		f.rest = recordHeader + int(binary.BigEndian.Uint16(held[3:]))
 		if kind := held[0]; kind < 20 || kind > 23 || held[1] != 3 {
-			f.rest = len(held) // not TLS, which crypto/tls is to find out at once
+			f.rest = len(held) // not TLS: crypto/tls finds out at once
 		}
 	}
 	return len(held) > 0 && f.rest > 0 && (len(held) >= f.rest || f.rest > flightSize)

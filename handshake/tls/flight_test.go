@@ -26,7 +26,7 @@ func record(n int) []byte {
 	return append([]byte{22, 3, 3, byte(n >> 8), byte(n)}, bytes.Repeat([]byte{byte(n)}, n)...)
 }
 
-// While the handshake lasts each record is read by itself, whatever pieces it comes in; all that has come arrives.
+// During the handshake each read returns one record, whatever pieces it arrives in, and no byte is lost.
 func TestFlight(t *testing.T) {
 	short := [][]byte{record(1), record(0), record(90), record(500), record(flightSize - recordHeader)}
 	for name, wrap := range map[string]func(io.Reader) io.Reader{"together": func(r io.Reader) io.Reader { return r },
@@ -54,8 +54,8 @@ type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
-// What is no record, and what is too long, is passed on in pieces, and what is said before the handshake is over is
-// read behind it.
+// Bytes that are no record, or too long a one, are passed on in pieces. Bytes held at the end of the handshake are read
+// after it.
 func TestFlightPassesAll(t *testing.T) {
 	for name, parts := range map[string][][]byte{
 		"a long record": {record(3 * flightSize), record(7), record(flightSize)},
@@ -79,7 +79,7 @@ func TestFlightPassesAll(t *testing.T) {
 	}
 }
 
-// An error comes behind what was read before it, and stays.
+// An error comes after the bytes read before it, and stays.
 func TestFlightError(t *testing.T) {
 	bad := errors.New("bad")
 	conn := &readerConn{Reader: io.MultiReader(bytes.NewReader(append(record(5), 22, 3, 3)), iotest.ErrReader(bad))}

@@ -10,8 +10,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake"
 )
 
-// A certificate that has passed is not checked again, until many others have come; one that has not is checked each
-// time.
+// A certificate that has passed is not checked again until many others have come; a refused one is checked each time.
 func TestKnown(t *testing.T) {
 	var k known
 	asked := 0
@@ -47,7 +46,7 @@ func TestKnown(t *testing.T) {
 	}
 }
 
-// What depends on the time is looked at also of a known certificate.
+// The validity period of a known certificate is still checked.
 func TestKnownExpires(t *testing.T) {
 	cert, err := x509.ParseCertificate(honest(t).make(t).Certificate[0])
 	if err != nil {

@@ -22,8 +22,8 @@ func (c *countedConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// Parts arrive as one stream, sent in one piece as long as they fit into it, in records that are full but for the last
-// one.
+// Parts arrive as one stream. They are sent with one write as long as they fit, in records that are full but for the
+// last.
 func TestParts(t *testing.T) {
 	x, y := handshaketest.TCPPair(t)
 	under := &countedConn{Conn: x}
@@ -52,7 +52,7 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// Who has hung up is told nothing any more.
+// Close sends no alert to a remote that has hung up.
 func TestNoAlertBehindTheEnd(t *testing.T) {
 	x, y := handshaketest.TCPPair(t)
 	under := &countedConn{Conn: y}

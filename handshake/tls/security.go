@@ -11,7 +11,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// Config says how a Security works. The zero value has the defaults.
+// Config has the settings of a Security. The zero value has the defaults.
 type Config struct {
 	// Classic leaves the post-quantum hybrid X25519MLKEM768 out of what our dialers offer. Listeners take it all the
 	// same.
@@ -41,9 +41,9 @@ func (*Security) Protocol() string { return Protocol }
 // Secure implements handshake.Security. ctx is passed to the identity; it does not interrupt reads and writes. The
 // connection is a *Conn.
 //
-// Want is compared before the dialer tells who it is. CheckKey is asked when the whole handshake is done, as only then
-// the key is proven; by then a dialer has told who it is. A listener that refuses does so after the dialer's handshake
-// has succeeded: the dialer's first Read tells.
+// Want is compared before the dialer names itself. CheckKey is called after the whole handshake, as only then the key
+// is proven; by then a dialer has named itself. A listener refuses after the dialer's handshake has succeeded, so the
+// dialer's first Read returns the error.
 func (s *Security) Secure(ctx context.Context, conn net.Conn, opts handshake.Securing) (handshake.SecureConn, error) {
 	c, err := s.shake(ctx, conn, opts)
 	if err != nil {

@@ -61,8 +61,7 @@ func TestMuxers(t *testing.T) {
 	}
 }
 
-// A remote that is silent, wherever in the handshake, costs us until the deadline and no longer; junk is refused at
-// once.
+// A remote that falls silent anywhere in the handshake is given up at the deadline; junk is refused at once.
 func TestSilenceAndJunk(t *testing.T) {
 	for _, side := range sides {
 		// What an honest remote sends, to be cut anywhere.
@@ -81,7 +80,7 @@ func TestSilenceAndJunk(t *testing.T) {
 				a.SetDeadline(began.Add(5 * time.Second))
 				b.Write(rec.all[:n])
 				r := secure(New(Config{}), a, securing(side))
-				// The bytes are of another handshake: what decrypts badly is refused at once.
+				// The bytes are of another handshake: a record that does not decrypt is refused at once.
 				if r.err == nil || time.Since(began) != 5*time.Second && errors.Is(r.err, os.ErrDeadlineExceeded) {
 					t.Errorf("to a %s, %d bytes: %v after %v", side, n, r.err, time.Since(began))
 				}
@@ -135,7 +134,7 @@ func TestCertificateIsKept(t *testing.T) {
 	})
 }
 
-// A remote is shown a certificate that it can verify, ed25519 if it can.
+// We show a certificate that the remote can verify, ed25519 if possible.
 func TestCertificateForTheRemote(t *testing.T) {
 	own, err := New(Config{}).certificates(t.Context(), dialerKey)
 	if err != nil {
@@ -239,7 +238,7 @@ func TestConfigs(t *testing.T) {
 	}
 }
 
-// Whatever the sizes of writes and reads, what arrives is what was sent, both ways at once, over TCP.
+// Bytes arrive as they were sent, whatever the sizes of writes and reads, both ways at once, over TCP.
 func TestStream(t *testing.T) {
 	x, y := handshaketest.TCPPair(t)
 	cx, cy := securedPair(t, x, y)
@@ -305,12 +304,12 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-// crypto/tls takes a cut between records for an end; one within a record is told.
+// crypto/tls takes a cut between records for an end; a cut within a record is an error.
 func TestTruncated(t *testing.T) {
 	x, y := memPipe()
 	cx, cy := securedPair(t, x, y)
 	cx.Write([]byte("hello"))
-	cx.under.gather() // nothing goes out by itself
+	cx.under.gather() // nothing goes out before a flush
 	cx.Conn.Write([]byte("world"))
 	x.Write(cx.under.buf[:cx.under.n-1])
 	x.Close()

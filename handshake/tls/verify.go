@@ -20,13 +20,13 @@ type signedKey struct {
 }
 
 // VerifyCertificates returns the node key that the certificates of a TLS handshake name: exactly one, self-signed and
-// valid at the time now, with the extension of libp2p, whose signature is right, and no other critical one. That the
-// remote has the certificate's secret key is for crypto/tls to verify.
+// valid at the time now, with the extension of libp2p, whose signature is right, and no other critical one. crypto/tls
+// verifies that the remote has the certificate's secret key.
 func VerifyCertificates(certs []*x509.Certificate, now time.Time) (handshake.PublicKey, error) {
 	return verifyCertificates(certs, now, new(known))
 }
 
-// verifyCertificates likewise. Of a certificate that is known only the time is looked at again.
+// verifyCertificates is VerifyCertificates that checks only the validity period of a certificate in seen.
 func verifyCertificates(certs []*x509.Certificate, now time.Time, seen *known) (handshake.PublicKey, error) {
 	if len(certs) != 1 {
 		return handshake.PublicKey{}, fmt.Errorf("%w: %d certificates, want exactly one", ErrCertificate, len(certs))
@@ -79,8 +79,8 @@ func checkSelfSigned(cert *x509.Certificate) error {
 	return err
 }
 
-// extension reads the node key and its signature from a certificate. (The parser of certificates refuses one that has
-// an extension twice.)
+// extension reads the node key and its signature from a certificate. (x509 refuses a certificate with an extension
+// twice.)
 func extension(cert *x509.Certificate) (key handshake.PublicKey, sig []byte, err error) {
 	for _, ext := range cert.Extensions {
 		if !ext.Id.Equal(extensionID) {

@@ -26,7 +26,7 @@ import (
 // forged is a certificate of which a test may get any part wrong.
 type forged struct {
 	secret     crypto.Signer // the certificate's
-	signer     crypto.Signer // who signs the certificate; nil: secret
+	signer     crypto.Signer // of the certificate; nil: secret
 	node       []byte        // public key in the extension
 	sign       func(spki []byte) []byte
 	value      []byte // of the extension, instead
@@ -294,7 +294,7 @@ func TestWrongID(t *testing.T) {
 	}
 }
 
-// A certificate that its holder has no secret key for, as a thief of a certificate would show, is never asked about.
+// CheckKey is not called for a certificate whose secret key the remote lacks, such as a stolen one.
 func TestStolenCertificate(t *testing.T) {
 	for _, side := range sides {
 		opts := securing(side)

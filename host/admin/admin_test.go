@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeNode is a node without a network: dials succeed or not as dialErr says, bans hold.
+// fakeNode is a node without a network: dials end with dialErr, bans hold.
 type fakeNode struct {
 	key       handshake.PublicKey
 	listening chan struct{}
@@ -654,7 +654,7 @@ func TestStop(t *testing.T) {
 	clients.Wait()
 }
 
-// Connections that say nothing use up the places, but neither the node nor those that are served; once they go, others
+// Silent connections use up the places, but harm neither the node nor the requests in progress; when they go, others
 // are served.
 func TestSilentConnections(t *testing.T) {
 	c, addr := serve(t, Config{}, newFakeNode(t).node())

@@ -108,8 +108,8 @@ func (s *Server) bans(w http.ResponseWriter, _ *http.Request) {
 	Reply(w, http.StatusOK, out)
 }
 
-// events sends what happens from now on. A reader that lags loses events (see host.Host.Events); one that reads nothing
-// is cut off.
+// events sends what happens from now on. A reader that lags loses events (see host.Host.Events); a reader that takes
+// nothing is cut off.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")

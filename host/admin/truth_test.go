@@ -23,9 +23,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// What the API answers is what the router has, and its answers agree with each other, while nodes come and go, are
-// banned, praised and blamed. (That the router, the peer manager and the store agree at each moment, in the middle of
-// things too, is shown in package host.)
+// The API answers what the router has, and its answers agree with each other, while nodes come and go, are banned,
+// praised and blamed. (Tests of package host show that the router, the peer manager and the store agree at each
+// moment.)
 func TestAnswersAgreeUnderChurn(t *testing.T) {
 	const nodes, rounds = 8, 150
 	synctest.Test(t, func(t *testing.T) {
@@ -80,7 +80,8 @@ func TestAnswersAgreeUnderChurn(t *testing.T) {
 	})
 }
 
-// disagreement returns the first one between the answers of a node, or with what its host has; "" for none.
+// disagreement returns the first contradiction between the answers of a node, or between them and its host; "" for
+// none.
 func disagreement(t *testing.T, n *hosttest.Node, metrics *prometheus.Registry, seen map[string]int) string {
 	server, err := admin.New(admin.Config{}, admin.Of(n.Host, n.Store, metrics), nil)
 	if err != nil {

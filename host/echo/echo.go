@@ -2,7 +2,7 @@
 // call the same service of other nodes and measure the round trip.
 //
 // A message on the channel is exactly the payload, so requests and replies look alike, and two nodes that call each
-// other would return one message for ever. Therefore a message that equals one we wait for is a reply, and any other
+// other would return one message forever. Therefore a message that equals a pending call is a reply, and any other
 // message a request.
 package echo
 

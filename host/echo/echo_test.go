@@ -224,7 +224,7 @@ func TestLateReply(t *testing.T) {
 	})
 }
 
-// A peer that reads nothing costs a bounded backlog and delays nobody.
+// A peer that reads nothing costs a bounded backlog and delays no other peer.
 func TestSlowPeerDelaysNobody(t *testing.T) {
 	bubble(t, func(t *testing.T, ctx context.Context, h *hub, start func(transport.NodeID, Config) *Service) {
 		start("a", Config{})

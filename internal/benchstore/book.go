@@ -4,9 +4,9 @@ package main
 type book interface {
 	// prepare makes the addresses and sources of peers from..to in the store's own form. Only the memory counts it.
 	prepare(from, to int)
-	// learned drops what prepare made.
+	// learned drops the results of prepare.
 	learned()
-	// add learns peer i, one of those that were prepared.
+	// add learns peer i, which was prepared.
 	add(i int)
 	// pick chooses a peer to dial and changes nothing.
 	pick() bool
@@ -29,5 +29,5 @@ type kind struct {
 	open  func(dir string, peers []peer) (book, error)         // opens what is in dir, or begins an empty one there
 	disk  bool                                                 // has a database that works in the background
 	lacks map[string]bool                                      // operations that it does not have
-	visit func(n int, peers []peer) (map[string]sample, error) // in place of open, where the book is in another process
+	visit func(n int, peers []peer) (map[string]sample, error) // instead of open, for a book in another process
 }

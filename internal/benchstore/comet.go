@@ -41,10 +41,10 @@ func (b *cometBook) prepare(from, to int) {
 
 func (b *cometBook) learned() { b.made, b.sources = nil, nil }
 
-// add ignores the error that says that the address has no place in the buckets.
+// add ignores the error of an address that has no place in the buckets.
 func (b *cometBook) add(i int) { _ = b.book.AddAddress(b.made[i-b.from], b.sources[i-b.from]) }
 
-// pick has the bias that CometBFT's reactor has with four outbound peers of ten.
+// pick has the bias of CometBFT's reactor with four outbound peers of ten.
 func (b *cometBook) pick() bool { return b.book.PickAddress(50) != nil }
 
 func (b *cometBook) fail() bool {

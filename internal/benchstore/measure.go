@@ -10,13 +10,13 @@ import (
 type sample struct {
 	calls int
 	value float64 // a call, in the operation's unit
-	cpu   float64 // processor time a call in the same unit, of all threads; 0 where it means nothing
+	cpu   float64 // processor time a call in the same unit, of all threads; 0 where it is meaningless
 }
 
 // stopwatch adds up times, wall and processor.
 type stopwatch struct{ took, used time.Duration }
 
-// time adds what fn takes.
+// time adds the time that fn takes.
 func (w *stopwatch) time(fn func() error) error {
 	used, began := processorTime(), time.Now()
 	err := fn()
@@ -25,7 +25,7 @@ func (w *stopwatch) time(fn func() error) error {
 	return err
 }
 
-// sample is a call's part, in units.
+// sample returns the time of one call, in units.
 func (w *stopwatch) sample(calls int, unit time.Duration) sample {
 	a := func(d time.Duration) float64 { return float64(d) / float64(unit) / float64(calls) }
 	return sample{calls, a(w.took), a(w.used)}
@@ -39,9 +39,8 @@ func once(fn func() error) (sample, error) {
 }
 
 // series measures up to most short calls, for at most limit (0: no limit), in µs a call. It first makes a tenth of the
-// calls as a warm-up and collects the garbage. after, unless nil, runs the work that the calls put off, and measures
-// its part of it with the watch. All books pause before it, so that none finds the processor's caches in a better state
-// than others.
+// calls as a warm-up and collects the garbage. after, unless nil, runs the work that the calls put off, and measures a
+// part of it with the watch. All books pause before it, so that the processor's caches are alike for all.
 func series(most int, limit time.Duration, call func() error, after func(*stopwatch) error) (sample, error) {
 	repeat := func(most int, limit time.Duration) (n int, err error) {
 		began := time.Now()
@@ -97,7 +96,7 @@ func waitIdle(step time.Duration) {
 	}
 }
 
-// processorTime returns the processor time of this process; 0 if the system does not tell.
+// processorTime returns the processor time of this process; 0 if the system does not report it.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {

@@ -42,8 +42,7 @@ func openOurs(store peerstore.Store, peers []peer) (*ours, error) {
 	return &ours{store: store, manager: m, peers: peers, now: time.Now(), stop: func() error { return nil }}, err
 }
 
-// limits returns limits that leave room for all peers of a visit, as one kind of source may have three quarters of the
-// places.
+// limits returns limits with room for all peers of a visit: one kind of source may have three quarters of the places.
 func limits(peers []peer) peerstore.Limits { return peerstore.Limits{MaxPeers: 2 * len(peers)} }
 
 func openMemory(_ string, peers []peer) (book, error) {
@@ -99,7 +98,7 @@ func (o *ours) pick() bool {
 	return ok
 }
 
-// fail does with the store what a manager does when a dial fails.
+// fail changes the store as a manager does when a dial fails.
 func (o *ours) fail() bool {
 	now := time.Now()
 	r, ok := o.next(now, true)
@@ -127,8 +126,8 @@ func (o *ours) dialFails() bool {
 func (o *ours) tell() int      { return len(o.manager.Advertise("", 100)) }
 func (o *ours) advertise() int { return len(o.store.Advertise(100, time.Now(), nil)) }
 
-// after runs what the calls of a measurement put off: it makes failed peers due again, and waits until everything is on
-// disk, of which it counts only the processor time.
+// after runs the work that the calls of a measurement put off: it makes failed peers due again, and waits until
+// everything is on disk. Of the latter it counts only the processor time.
 func (o *ours) after(w *stopwatch) error {
 	if err := w.time(func() error { o.store.NextDue(time.Now()); return nil }); err != nil {
 		return err

@@ -14,7 +14,7 @@ type peer struct {
 	source int // the peer that reports it
 }
 
-// port is that of all peers.
+// port is the port of all peers.
 const port = 26656
 
 // perSource is how many peers one peer reports.
@@ -34,7 +34,7 @@ func makePeers(n int) []peer {
 	return peers
 }
 
-// public leaves out every first byte below which there is a network of a special kind.
+// public reports whether an address is surely public: its first byte begins no special network.
 func public(ip [4]byte) bool {
 	switch ip[0] {
 	case 0, 10, 100, 127, 169, 172, 192, 198, 203:

@@ -7,7 +7,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/chart"
 )
 
-// drawn are the lines of the picture.
+// drawn lists the lines of the picture.
 var drawn = []struct{ book, operation, name string }{
 	{"ours in memory", opAdd, "add"},
 	{"ours in memory", opManage, "add, DialNext, DialFailed"},
@@ -17,7 +17,7 @@ var drawn = []struct{ book, operation, name string }{
 	{"ours", opManage, "add, dial, fail, written behind"},
 }
 
-// draw draws what ours costs at each size in processor time, both axes logarithmic; and what log n would be.
+// draw draws the processor time of ours at each size, both axes logarithmic, and log n for comparison.
 func draw(w io.Writer, all []cell) error {
 	c := chart.Chart{Title: "Our peer store", X: "peers", Y: "µs of processor time an operation", LogX: true,
 		LogY: true, Low: 0.1, High: 1000}

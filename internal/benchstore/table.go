@@ -32,7 +32,7 @@ func (r results) add(book string, size int, visits []map[string]sample) {
 	}
 }
 
-// cell is what all visits gave for one operation. Low and High are the quartiles beside the median of Value.
+// cell has the results of all visits for one operation. Low and High are the quartiles beside the median of Value.
 type cell struct {
 	Operation string  `json:"operation"`
 	Unit      string  `json:"unit"`
@@ -47,9 +47,9 @@ type cell struct {
 	Calls     int     `json:"calls"` // in all visits
 }
 
-// sum makes a cell of the rounds of an operation. The value is the median of all visits. The processor time of a visit
-// of some milliseconds is not told well by the system, so that of a round is that of all its calls, and the median is
-// that of the rounds.
+// sum makes a cell of the rounds of an operation. The value is the median of all visits. The system measures the
+// processor time of a visit of some milliseconds badly, so it is taken over all calls of a round, and the median is
+// over the rounds.
 func sum(rounds [][]sample) (c cell) {
 	var values, cpus []float64
 	for _, visits := range rounds {
@@ -68,7 +68,7 @@ func sum(rounds [][]sample) (c cell) {
 	return c
 }
 
-// cells are all, by operation, size and book.
+// cells returns all cells, by operation, size and book.
 func (r results) cells() (all []cell) {
 	for _, o := range operations {
 		if !o.wanted() {
@@ -135,7 +135,7 @@ func table(w io.Writer, all []cell, counts []int) {
 	_ = tw.Flush()
 }
 
-// spread is half of the distance between the quartiles, beside the median.
+// spread returns half of the distance between the quartiles, relative to the median.
 func spread(c cell) string {
 	if c.Visits < 2 || c.High == c.Low || c.Value == 0 {
 		return ""
@@ -150,7 +150,7 @@ func value(f float64) string {
 	return strconv.FormatFloat(f, 'g', 3, 64)
 }
 
-// number is a value, if there is one.
+// number formats a value, if there is one.
 func number(f float64) string {
 	if f == 0 {
 		return ""
@@ -158,7 +158,7 @@ func number(f float64) string {
 	return value(f)
 }
 
-// short is 1k, 10k, 1M.
+// short returns 1k, 10k, 1M.
 func short(n int) string {
 	switch {
 	case n%1_000_000 == 0:

@@ -37,7 +37,7 @@ var operations = []operation{{opAdd, "us"}, {opCycle, "us"}, {opManage, "us"}, {
 
 var errBudget = errors.New("the budget is spent")
 
-// enough is how many peers a round wants to add in each of the measurements that add some.
+// enough is how many peers a round adds in each of the measurements that add some.
 const enough = 50_000
 
 // grown is by how much each of these measurements lets a book of n peers grow, so that it stays one of about n.
@@ -66,8 +66,8 @@ func round(k kind, n int, peers []peer) (all []map[string]sample, err error) {
 	return all, nil
 }
 
-// visitHere fills a book of a kind with n peers and measures all operations on it. It fails where one does not do what
-// its name says.
+// visitHere fills a book of a kind with n peers and measures all operations on it. It fails if an operation has no
+// effect.
 func visitHere(k kind, n int, peers []peer) (map[string]sample, error) {
 	dir, err := os.MkdirTemp("", "benchstore")
 	if err != nil {
@@ -103,7 +103,7 @@ func visitHere(k kind, n int, peers []peer) (map[string]sample, error) {
 	return out, errors.Join(err, b.close())
 }
 
-// use measures what an open book does.
+// use measures the operations of an open book.
 func use(k kind, b book, n int) (out map[string]sample, err error) {
 	out = map[string]sample{}
 	before := heap()

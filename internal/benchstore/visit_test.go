@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Every book keeps what it is told and has it again after a restart, and gives a figure of all calls for every
-// operation that it has: a visit fails where a call gives nothing.
+// Every book keeps the peers that it learns, also over a restart, and gives a figure for every operation that it has: a
+// visit fails if a call has no result.
 func TestVisits(t *testing.T) {
 	*duration = 50 * time.Millisecond
 	const n = 500

@@ -12,7 +12,7 @@ import (
 
 const (
 	attackInbound = 8             // of the victim's inbound slots that he takes
-	attackVisit   = 6 * time.Hour // after which such a caller returns under another id, with a new quota
+	attackVisit   = 6 * time.Hour // after which a caller returns under another id, with a new quota
 	attackAnswer  = 250           // addresses in his answers: as many as the victim reads
 )
 
@@ -31,7 +31,7 @@ func (a *attacker) any() transport.Address {
 	return address('b', i, i%a.groups, inGroup*40503%(1<<16), port+inGroup>>16)
 }
 
-// isHis reports whether a node id is the attacker's.
+// isHis reports whether a node id belongs to the attacker.
 func isHis(id transport.NodeID) bool { return id[0] == 'b' }
 
 // address returns the address of a node: group chooses the /16, low the rest of the IP.

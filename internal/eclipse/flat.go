@@ -21,7 +21,7 @@ const (
 	flatRanked
 )
 
-// flatStore is a store of that kind. It has no groups and no feelers. It embeds an empty store for all other methods.
+// flatStore is a store of a flat kind. It has no groups and no feelers. It embeds an empty store for all other methods.
 type flatStore struct {
 	peerstore.Store
 	kind   flat

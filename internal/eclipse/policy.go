@@ -9,7 +9,7 @@ import (
 // Policy is how the victim keeps and chooses peers. The zero Policy has all countermeasures.
 type Policy struct {
 	Name string
-	Flat flat // a baseline in place of our store, with no countermeasure of the peer manager either; 0 is ours
+	Flat flat // a baseline instead of our store, with no countermeasure of the peer manager either; 0 is ours
 
 	AnyGroup, NoAnchors, NoFeelers, NoChurn bool // countermeasures of the peer manager that are switched off
 }

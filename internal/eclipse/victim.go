@@ -56,7 +56,7 @@ func (v *victim) start() {
 	v.manager, v.down, v.dialing = m, false, 0
 }
 
-// restart ends all links, as a shutdown does, and starts anew over the same store half a minute later.
+// restart ends all links, as a shutdown does, and starts again over the same store half a minute later.
 func (v *victim) restart() {
 	v.down = true
 	defer func() {
@@ -72,7 +72,7 @@ func (v *victim) restart() {
 	v.w.after(30*time.Second, v.start)
 }
 
-// look does what the router's loops do: it dials and evicts what the manager wants.
+// look acts as the router's loops: it makes the dials and evictions that the manager wants.
 func (v *victim) look() {
 	for !v.down && v.dialing < 16 {
 		d, ok := v.manager.TryDialNext()

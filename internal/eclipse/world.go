@@ -98,8 +98,8 @@ func (w *world) beginAttack() {
 	}
 }
 
-// restart is forced by the attacker: the victim loses all links and comes back with what its store has. The attacker's
-// callers are back first.
+// restart is forced by the attacker: the victim loses all links and comes back with its store. The attacker's callers
+// are back first.
 func (w *world) restart() {
 	w.victim.restart()
 	for range honestInbound {

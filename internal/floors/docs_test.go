@@ -16,7 +16,7 @@ var (
 	link = regexp.MustCompile(`\]\(([^)#:]+)\)`)
 )
 
-// What a reader is sent to exists: the files that the documents name, and the ends of their links.
+// The files that the documents name, and the targets of their links, exist.
 func TestDocumentsNameWhatExists(t *testing.T) {
 	var docs []string
 	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {

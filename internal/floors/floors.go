@@ -1,5 +1,5 @@
-// Package floors keeps the shape of the repository: its test says who may import whom (docs/architecture.md, "The
-// picture"), which folders there are at the top, and how long a file may be.
+// Package floors keeps the shape of the repository: its test checks which package may import which
+// (docs/architecture.md, "The picture"), which folders there are at the top, and how long a file may be.
 package floors
 
 import (
@@ -27,7 +27,7 @@ var builtFrom = map[string][]string{
 	"handshake/libp2p": {"handshake/noise", "handshake/tls", "muxer/lanes", "muxer/yamux"},
 }
 
-// engines are what the plug-ins of a contract share. They stand on the contract's floor.
+// engines are packages that the plug-ins of a contract share. They stand on the contract's floor.
 var engines = map[string]bool{"peerstore/internal/book": true}
 
 // room is the place and kind of a package.

@@ -115,7 +115,7 @@ func TestEarlyMuxers(t *testing.T) {
 	})
 }
 
-// Bytes come back as they were sent, whichever end echoes, and so does the end of the stream.
+// Bytes and the end of the stream come back as they were sent, whichever end echoes.
 func TestEcho(t *testing.T) {
 	key := newKey(t, crypto.Ed25519, 0)
 	data := make([]byte, 16<<20)
@@ -156,8 +156,7 @@ func TestEcho(t *testing.T) {
 	})
 }
 
-// Between go-libp2p and us, each with its defaults, TLS and QUIC agree on keys with the post-quantum hybrid, whoever
-// dials.
+// Between go-libp2p and us, each with its defaults, TLS and QUIC use the post-quantum hybrid, whichever end dials.
 func TestPostQuantum(t *testing.T) {
 	for _, side := range sides {
 		t.Run("tls/"+side.String(), func(t *testing.T) {
@@ -194,7 +193,7 @@ func TestPostQuantum(t *testing.T) {
 		dialed := make(chan error, 1)
 		us := peer.AddrInfo{ID: peerIDOf(t, ourKey.Public()), Addrs: []ma.Multiaddr{l.Addr()}}
 		connecting, stop := context.WithCancel(ctx)
-		go func() { dialed <- theirs.Connect(connecting, us) }() // it waits for identify, which nobody answers
+		go func() { dialed <- theirs.Connect(connecting, us) }() // it waits for identify, which is not answered
 		a, _, err := l.Accept(ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -210,7 +209,7 @@ func TestPostQuantum(t *testing.T) {
 	})
 }
 
-// exchanges notes with what each handshake has agreed on keys.
+// exchanges records the key exchange of each handshake.
 type exchanges struct {
 	*tls.Security
 	mu   sync.Mutex

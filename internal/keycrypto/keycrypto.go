@@ -83,8 +83,8 @@ func (k Ed25519Private) Public() []byte { return k[Ed25519SeedSize:] }
 // Sign signs msg.
 func (k Ed25519Private) Sign(msg []byte) []byte { return ed25519.Sign(ed25519.PrivateKey(k), msg) }
 
-// VerifyEd25519 reports whether sig is a signature of msg. A key or signature of the wrong length is none, nor is a key
-// of small order.
+// VerifyEd25519 reports whether sig is a signature of msg. It is false for a key or signature of the wrong length, and
+// for a key of small order.
 func VerifyEd25519(public, msg, sig []byte) bool {
 	return len(public) == Ed25519PublicSize && len(sig) == Ed25519SignatureSize && ed25519.Verify(public, msg, sig)
 }

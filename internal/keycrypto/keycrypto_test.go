@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// Keys and secrets are those that the standard library computes.
+// Keys and secrets are the same as the standard library's.
 func TestX25519(t *testing.T) {
 	for range 200 {
 		private, public, err := NewX25519()
@@ -105,7 +105,7 @@ func TestEd25519(t *testing.T) {
 	}
 }
 
-// Nobody signs with a key of small order, although a signature of zeros fits the equation.
+// A key of small order verifies nothing, although a signature of zeros fits the equation.
 func TestSmallOrder(t *testing.T) {
 	one := unhex(t, "0100000000000000000000000000000000000000000000000000000000000000") // the neutral element
 	sig := append(bytes.Clone(one), make([]byte, 32)...)
@@ -117,7 +117,7 @@ func TestSmallOrder(t *testing.T) {
 	}
 }
 
-// No other package imports an implementation; those of certificates and of other wires' keys apart.
+// No other package imports an implementation, apart from those of certificates and of other wires' keys.
 func TestOnlyHere(t *testing.T) {
 	const root = "../.."
 	elsewhere := map[string]string{ // import path to the one package that may have it

@@ -1,12 +1,12 @@
 // Package multistream implements multistream-select 1.0, by which libp2p agrees on the protocol of a connection or
-// stream. Each end sends a header; the dialer then proposes protocols, and the listener echoes the one that it takes or
-// says "na".
+// stream. Each end sends a header; the dialer then proposes protocols, and the listener echoes the one that it takes,
+// or answers "na".
 //
 // The package bounds what the remote can make us read, reads no byte past the choice, and writes as rarely as it can: a
 // listener's answer goes out together with the first bytes of the protocol itself.
 //
 // The protocol is described in libp2p/specs, connections/README.md. The tests compare this package with
-// github.com/multiformats/go-multistream, which writes each word by itself and needs a goroutine for a proposal.
+// github.com/multiformats/go-multistream, which writes word by word and needs a goroutine for a proposal.
 package multistream
 
 import (
@@ -122,7 +122,7 @@ func (w *words) next() (string, error) {
 }
 
 // Select proposes protocols in order and returns the one that the remote takes. The error wraps ErrRefused if it takes
-// none.
+// none of them.
 func Select(rw io.ReadWriter, protocols []string) (string, error) {
 	w := words{r: rw, left: maxTotal}
 	say := appendToken(make([]byte, 0, 128), header)
@@ -204,7 +204,7 @@ func appendToken(b []byte, token string) []byte {
 // Answered parses the remote's answer to a Propose as its bytes arrive.
 type Answered struct {
 	want   []byte
-	refuse []byte // the answer that says no
+	refuse []byte // the answer that refuses
 	got    int
 	no     bool // the bytes so far are no prefix of want
 	done   bool

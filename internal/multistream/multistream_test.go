@@ -13,7 +13,7 @@ import (
 	ms "github.com/multiformats/go-multistream"
 )
 
-// script is a remote that has said all that it says before.
+// script is a remote that has sent all its bytes beforehand.
 type script struct {
 	io.Reader
 	bytes.Buffer
@@ -31,7 +31,7 @@ func tokens(words ...string) (b []byte) {
 	return b
 }
 
-// answer also says what is pending.
+// answer also returns the pending bytes.
 func answer(rw io.ReadWriter, has func(string) bool) (string, error) {
 	p, pending, err := Answer(rw, has)
 	if err == nil {
@@ -40,7 +40,7 @@ func answer(rw io.ReadWriter, has func(string) bool) (string, error) {
 	return p, err
 }
 
-// What a listener says to a dialer that proposes at once is left to the caller, in one piece.
+// The answer to a dialer that proposes at once is returned to the caller, in one piece.
 func TestAnswerHoldsBack(t *testing.T) {
 	s := said(tokens(header, "/a"))
 	_, pending, err := Answer(s, func(p string) bool { return p == "/a" })
@@ -72,7 +72,7 @@ func TestAnswerToAPatientDialer(t *testing.T) {
 	y.Close()
 }
 
-// We agree with go-multistream, on either side.
+// We negotiate with go-multistream, on either side.
 func TestAgainstTheLibrary(t *testing.T) {
 	for _, c := range []struct {
 		propose, have []string

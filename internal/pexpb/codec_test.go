@@ -19,7 +19,7 @@ func addresses(n int) []*PexAddress {
 	return out
 }
 
-// The bytes that CometBFT v0.40.0 gives for the same messages.
+// The bytes are those of CometBFT v0.40.0 for the same messages.
 func TestBytesAreCometBFTs(t *testing.T) {
 	// CometBFT's is 0a00; it passes over the field that ours has
 	if got := hex.EncodeToString(EncodeRequest()); got != "0a03800101" {

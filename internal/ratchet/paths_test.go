@@ -18,8 +18,7 @@ const runs = 10
 // paths counts the functions and files of the main module that run while three echoes go over a link that is up, and
 // while a node dials a peer that it has learned of, the other accepts, both report the link ready, and it ends. Two
 // nodes in memory do that (testdata/span), over the comet wire and over libp2p (Noise, yamux); the larger figure
-// counts. Left out is what stands in for the world: the packages made for tests and the simulated network,
-// transport/memory.
+// counts. The packages made for tests and the simulated network, transport/memory, are left out.
 func paths(t *testing.T) []figure {
 	t.Helper()
 	dir := t.TempDir()

@@ -35,7 +35,7 @@ func tracked(t *testing.T) []string {
 	return files
 }
 
-// tree counts what the source text alone shows: lines, columns, methods, assembly.
+// tree counts lines, columns, methods and assembly in the source text.
 func tree(t *testing.T) []figure {
 	var (
 		long, wide, assembly []string
@@ -142,9 +142,9 @@ func countMethods(methods map[string]int, dir string, f *ast.File) {
 	}
 }
 
-// wideLines returns file:line of lines over maxColumns, where a tab counts 4 and everything else a column a rune. Left
-// out are files that are no text of ours (data, pictures, lock files, licences, pages for browsers), Markdown tables,
-// and lines whose length is that of a URL.
+// wideLines returns file:line of lines over maxColumns, where a tab counts 4 and everything else a column a rune. It
+// leaves out files of other kinds (data, pictures, lock files, licences, pages for browsers), Markdown tables, and
+// lines that are long because of a URL.
 func wideLines(name string, src []byte) []string {
 	switch ext := filepath.Ext(name); {
 	case strings.Contains(name, "testdata/") && ext != ".go":

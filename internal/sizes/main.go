@@ -26,7 +26,7 @@ var pairs = []pair{
 	{"the stock binary : `libp2p.New`, peers on disk, metrics", "./cmd/switchyard", "./sizes/program"},
 }
 
-// size is what is measured of a program.
+// size is the measurement of a program.
 type size struct {
 	whole, stripped   int64 // bytes, with and without symbols and debugging tables
 	modules, packages int   // of others

@@ -106,7 +106,7 @@ type TLSConfig struct {
 	PostQuantum bool // our dialers offer the post-quantum hybrid
 }
 
-// DefaultTLS returns the settings that hold where none are given.
+// DefaultTLS returns the default settings.
 func DefaultTLS() TLSConfig { return TLSConfig{PostQuantum: true} }
 
 // TLS builds libp2p's TLS security.

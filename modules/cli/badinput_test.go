@@ -12,7 +12,7 @@ import (
 
 const someID = "0123456789abcdef0123456789abcdef01234567"
 
-// TestWrongCalls is the table of calls that are wrong in themselves: exit code 2, and one line.
+// TestWrongCalls is the table of malformed calls: exit code 2, and one line.
 func TestWrongCalls(t *testing.T) {
 	home := initHome(t)
 	for _, tt := range []struct {
@@ -85,7 +85,7 @@ func oneLine(t *testing.T, r result, code int, want string) {
 	}
 }
 
-// TestFailures is the table of calls that are right and cannot work: exit code 1, and one line that says what to mend.
+// TestFailures is the table of well-formed calls that fail: exit code 1, and one line with what to mend.
 func TestFailures(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -175,7 +175,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestDialFailures shows what --json tells of a handshake that fails.
+// TestDialFailures shows what --json prints of a failed handshake.
 func TestDialFailures(t *testing.T) {
 	n := startNode(t, initHome(t, "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"))
 	key := handshake.NewIdentity([32]byte{3})

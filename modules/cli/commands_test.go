@@ -41,7 +41,7 @@ func TestInit(t *testing.T) {
 		t.Errorf("printed %q (warning %v)", out, key.Warning())
 	}
 
-	// A second init keeps both files; one that asks for something else is refused.
+	// A second init keeps both files, unless it asks for other settings: that is refused.
 	before, err := os.ReadFile(filepath.Join(home, "config.toml"))
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestDefaultHome(t *testing.T) {
 	}
 }
 
-// TestWholeConfig shows that a configuration with every table that this project has ever named is understood.
+// TestWholeConfig shows that a configuration with every table that this project has ever named is accepted.
 func TestWholeConfig(t *testing.T) {
 	const text = `
 network = "my-net"             # a node of another network is refused
@@ -203,7 +203,7 @@ func TestNode(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 		for _, args := range [][]string{
-			{"dial", a.listen}, // whoever answers
+			{"dial", a.listen}, // any node id
 			{"dial", a.address(), "--network", "test-net"}, // the network is known
 			{"dial", "/dns/localhost/tcp/" + a.listen[strings.LastIndexByte(a.listen, ':')+1:] + "/mconn/" + a.id},
 			{"dial", a.address(), "--home", initHome(t)},              // a network of one's own
@@ -328,7 +328,7 @@ func TestNode(t *testing.T) {
 	if _, code := b.stop(syscall.SIGTERM); code != exitDone {
 		t.Errorf("exit code %d", code)
 	}
-	// It remembers its peers, and finds them without being told again.
+	// It remembers its peers, and finds them without bootstrap addresses.
 	b = startNode(t, b.home)
 	eventually(t, "the node has found its peer again", func() bool {
 		var s admin.Status

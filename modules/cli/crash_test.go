@@ -16,7 +16,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/longtest"
 )
 
-// strangers writes an address book of nodes at which nobody answers, for `switchyard store import`.
+// strangers writes an address book of unreachable nodes, for `switchyard store import`.
 func strangers(t *testing.T, random *rand.Rand, n int) string {
 	t.Helper()
 	entries := make([]string, n)
@@ -35,11 +35,11 @@ func strangers(t *testing.T, random *rand.Rand, n int) string {
 	return path
 }
 
-// banLedger is which bans a node has acknowledged that is killed again and again.
+// banLedger records the bans that a node has acknowledged, across its kills.
 type banLedger struct {
 	mu       sync.Mutex
 	banned   map[string]bool // false: lifted
-	open     map[string]bool // asked for, and not acknowledged: may be either
+	open     map[string]bool // not acknowledged: either state is right
 	acks     int
 	enough   int
 	complete chan struct{} // closed once there are enough
@@ -127,7 +127,7 @@ func (l *banLedger) check(t *testing.T, n *node) (lost int) {
 	return lost
 }
 
-// spoil damages a file of a store and says which and how.
+// spoil damages a file of a store and returns which and how.
 func spoil(t *testing.T, dir string, random *rand.Rand) (name, how string) {
 	t.Helper()
 	var files []string
@@ -168,14 +168,14 @@ func spoil(t *testing.T, dir string, random *rand.Rand) (name, how string) {
 	return name, how
 }
 
-// saysLost reports whether a node's log says that the store may have lost bans.
+// saysLost reports whether a node's log reports that the store may have lost bans.
 func saysLost(log string) bool {
 	return strings.Contains(log, "keep log is damaged") || strings.Contains(log, "ends within a line")
 }
 
 // TestKilledAndDamaged kills a node with peers around it at random moments of its work, damages its store now and then,
-// and starts it again. It always starts. Every ban that was acknowledged is there, unless the keep log was damaged,
-// which the node then says, and no other damage loses any.
+// and starts it again. It always starts. Every acknowledged ban is there, unless the keep log was damaged: the node
+// then reports that. No other damage loses any.
 func TestKilledAndDamaged(t *testing.T) {
 	seed, asked := longtest.FromSeed(t)
 	if !asked {
@@ -219,7 +219,7 @@ func TestKilledAndDamaged(t *testing.T) {
 	t.Logf("up to %d bans, %d lost by damage, %d databases set aside", bans, losses, len(aside))
 }
 
-// TestUnusableStores wants one clear line when the store cannot be used, and the store left as it is.
+// TestUnusableStores checks that a store that cannot be used is reported in one clear line and left as it is.
 func TestUnusableStores(t *testing.T) {
 	home := initHome(t)
 	file := filepath.Join(home, "file")
@@ -229,7 +229,7 @@ func TestUnusableStores(t *testing.T) {
 	for _, c := range []struct{ path, want string }{
 		{file, "is a file, not a folder"},
 		{filepath.Join(file, "below"), "is a file, not a folder"},
-		{"/proc/self/peers", "/proc/self/peers"}, // where nobody may make a folder
+		{"/proc/self/peers", "/proc/self/peers"}, // where no process may make a folder
 	} {
 		oneLine(t, call(t, "start", "--home", home, "--set", "store.path="+c.path), exitFailed, c.want)
 	}

@@ -67,7 +67,7 @@ func TestCustomBinary(t *testing.T) {
 	}
 }
 
-// get is the body of an answer.
+// get returns the body of an answer.
 func get(t *testing.T, url string) string {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: limit}

@@ -52,7 +52,7 @@ var demoKinds = []demoKind{
 	}},
 }
 
-// demoKinds returns the kinds that the program's plug-ins allow. The first has what is there of everything.
+// demoKinds returns the kinds that the program's plug-ins allow. The first has all of their transports and wires.
 func (p *Program) demoKinds() []demoKind {
 	var kinds []demoKind
 	for _, k := range demoKinds {

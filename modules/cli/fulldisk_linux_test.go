@@ -14,8 +14,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/host/admin"
 )
 
-// ownDisk makes the test binary mount a small disk of its own over a node's folder, fill it up to a rest, and become
-// the program: its value is the folder, the size and the rest in MiB. Only the process sees that disk.
+// ownDisk makes the test binary mount a small disk over a node's folder, fill it up to a remainder, and become the
+// program. Its value is the folder, the size and the remainder in MiB. Only that process sees the disk.
 const ownDisk = "SWITCHYARD_TEST_DISK" // in TestMain too
 
 func fillDisk(plan string) {
@@ -64,8 +64,8 @@ func onDisk(home string, size, rest int, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// TestFullDisk fills the disk of a node: before it starts, which it refuses in one line; and while it runs, when what
-// cannot be written is told, holds in memory, and is written once there is room.
+// TestFullDisk fills the disk of a node: before it starts, which it refuses in one line; and while it runs, when it
+// reports that it cannot write, keeps changes in memory, and writes them once there is room.
 func TestFullDisk(t *testing.T) {
 	home := initHome(t)
 	var stderr bytes.Buffer

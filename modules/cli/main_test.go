@@ -57,19 +57,19 @@ func TestMain(m *testing.M) {
 // limit bounds every call of the program.
 const limit = 60 * time.Second
 
-// result is what a call left.
+// result is the outcome of a call.
 type result struct {
 	out, err string
 	code     int
 }
 
-// call runs the program to its end.
+// call runs the program until it ends.
 func call(t *testing.T, args ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), // nobody's own node is touched
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), // no real node is touched
 		"GORACE=atexit_sleep_ms=0")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -81,7 +81,7 @@ func call(t *testing.T, args ...string) result {
 	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
-// must is call for a call that has to succeed without a word on stderr.
+// must is call for a call that has to succeed with an empty stderr.
 func must(t *testing.T, args ...string) string {
 	t.Helper()
 	r := call(t, args...)
@@ -193,13 +193,13 @@ func (n *node) address() string { return n.id + "@" + n.listen }
 
 func (n *node) port() string { return n.listen[strings.LastIndexByte(n.listen, ':')+1:] }
 
-// quic is the node's address over QUIC, which it has to listen on second.
+// quic returns the node's address over QUIC, which must be its second listen address.
 func (n *node) quic() string { return n.listens[1] + "/p2p/" + n.peerID }
 
-// libp2p is the node's address for that wire.
+// libp2p returns the node's address for that wire.
 func (n *node) libp2p() string { return "/ip4/127.0.0.1/tcp/" + n.port() + "/p2p/" + n.peerID }
 
-// ask adds what a command needs to reach the node's admin API.
+// ask adds the arguments with which a command reaches the node's admin API.
 func (n *node) ask(args ...string) []string {
 	return append(args, "--home", n.home, "--set", "admin.address="+n.admin)
 }
@@ -215,7 +215,7 @@ func (n *node) stop(sig syscall.Signal) (string, int) {
 	return log, n.cmd.ProcessState.ExitCode()
 }
 
-// eventually repeats check until it is content.
+// eventually repeats check until it succeeds.
 func eventually(t *testing.T, what string, check func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(limit)

@@ -22,8 +22,8 @@ type mixedNode struct {
 }
 
 // TestMixedNetwork runs twelve processes that speak different wires and know one address, that of a node that speaks
-// all. Every two that have a wire in common get a link, over a wire that both have, and those that have none get none;
-// the echo service answers on every wire.
+// all. Every two nodes with a common wire get a link over one that both have; nodes without a common wire get none; the
+// echo service answers on every wire.
 func TestMixedNetwork(t *testing.T) {
 	kinds := map[string]demoKind{}
 	for _, k := range demoKinds {
@@ -91,7 +91,7 @@ func TestMixedNetwork(t *testing.T) {
 	}
 }
 
-// mixedMissing are the pairs that have a wire in common and no link yet. It fails the test for links that cannot be.
+// mixedMissing returns the pairs that have a common wire and no link yet. It fails the test for impossible links.
 func mixedMissing(ctx context.Context, t *testing.T, nodes []*mixedNode) (missing []string) {
 	t.Helper()
 	byID := map[transport.NodeID]*mixedNode{}
@@ -127,16 +127,16 @@ func mixedMissing(ctx context.Context, t *testing.T, nodes []*mixedNode) (missin
 	return missing
 }
 
-// has says whether a node of this kind can have such a link.
+// has reports whether a node of this kind can have such a link.
 func (k demoKind) has(wire, network string) bool {
 	return strings.Contains(strings.Join(k.wires, " "), wire) &&
 		strings.Contains(strings.Join(k.transports, " "), network)
 }
 
-// list is a TOML list.
+// list returns a TOML list.
 func list(names []string) string { return `["` + strings.Join(names, `","`) + `"]` }
 
-// addresses are where the node can be dialed, on every wire that it speaks.
+// addresses returns where the node can be dialed, on every wire that it speaks.
 func (n *node) addresses() (all []string) {
 	for _, l := range n.listens {
 		if strings.Contains(l, "/tcp/") {

@@ -27,8 +27,8 @@ const (
 
 // Program is a command line around a catalogue of plug-ins.
 type Program struct {
-	// Name is what the user types. It names the default home, ~/.NAME, and the software that peers are told. "" means
-	// the name of the executable file.
+	// Name is what the user types. It names the default home, ~/.NAME, and the software in the node info. "" means the
+	// name of the executable file.
 	Name string
 	// Version is the version of the program. "" means that of its main module, or of the commit it was built from.
 	Version string
@@ -70,7 +70,7 @@ func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout
 	return exitCode(err)
 }
 
-// agent is the name and version of the software, as peers are told.
+// agent returns the name and version of the software for the node info.
 func (p *Program) agent() string { return p.Name + "/" + p.Version }
 
 // builtVersion is the main module's version, else the commit that the program was built from.

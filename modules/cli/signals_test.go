@@ -41,7 +41,7 @@ func TestSecondSignalQuits(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("first")
-	// One that comes at once is the same signal; a later one quits.
+	// A second signal that comes at once counts as the same; a later one quits.
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	ended := make(chan error, 1)

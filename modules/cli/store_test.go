@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestStoreMoves: CometBFT's address book is imported, exported, and imported into another node, which knows the same.
+// TestStoreMoves: CometBFT's address book is imported, exported, and imported into another node, which then has the
+// same peers.
 func TestStoreMoves(t *testing.T) {
 	dir := t.TempDir()
 	first, second := filepath.Join(dir, "first"), filepath.Join(dir, "second")

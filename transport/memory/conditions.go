@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Conditions say what a path does to the bytes that go over it. The zero Conditions deliver at once.
+// Conditions are the properties of a path. The zero Conditions deliver at once.
 type Conditions struct {
 	// Latency is how long a byte takes one way. A dial takes one round trip.
 	Latency time.Duration

@@ -162,7 +162,7 @@ func TestBandwidth(t *testing.T) {
 	})
 }
 
-// arrivals sends packets, one a millisecond, and tells when each is read.
+// arrivals sends packets, one a millisecond, and returns when each is read.
 func arrivals(t *testing.T, seed uint64, c memory.Conditions) []time.Duration {
 	n := build(t, 2, memory.Config{Seed: seed, Conditions: c})
 	a, b := n.connect(0, 1)
@@ -229,7 +229,7 @@ func TestChance(t *testing.T) {
 	}
 }
 
-// TestStall: a pulled cable. Nobody is told; after Heal everything goes on, the end of a stream too.
+// TestStall: a pulled cable. No end is notified; after Heal everything goes on, the end of a stream too.
 func TestStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := build(t, 3, memory.Config{Conditions: memory.Conditions{Latency: 10 * time.Millisecond}})
@@ -246,7 +246,7 @@ func TestStall(t *testing.T) {
 		n.wantRead(b, "arrived ", 0)
 		n.wantSilence(b)
 		n.wantSilence(f)
-		if _, err := f.Write([]byte("x")); err != nil { // e's end has not come to its ears
+		if _, err := f.Write([]byte("x")); err != nil { // it does not know yet that e has closed
 			t.Errorf("write: %v", err)
 		}
 		c.Write([]byte("hello")) // the same side of the cut

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// half is one direction of a connection: a ring of bytes, of which those in front have arrived, and the others arrive
-// at the times that their segments say. It has no goroutine: a reader waits for the next arrival itself.
+// half is one direction of a connection: a ring of bytes. Those in front have arrived, the others arrive at the times
+// of their segments. It has no goroutine: a reader waits for the next arrival itself.
 type half struct {
 	limit int // bytes that the ring may hold
 
@@ -31,8 +31,8 @@ type half struct {
 	lineFree time.Time // when the sender's line has sent what was written
 	lastAt   time.Time // when the last segment, or the end, arrives
 
-	end  notice // the writer has closed: tells the reader
-	gone notice // the reader has closed: tells the writer
+	end  notice // for the reader: the writer has closed
+	gone notice // for the writer: the reader has closed
 
 	unheard int // bytes written since then
 
@@ -56,7 +56,7 @@ type notice struct {
 
 func (n notice) arrived(now time.Time) bool { return n.sent && !n.at.IsZero() && !n.at.After(now) }
 
-// atOnce is before every clock reading: what arrives then has arrived.
+// atOnce is before every clock reading, so bytes that arrive then have arrived.
 var atOnce = time.Unix(1, 0)
 
 // mostSegments bounds what many small writes cost beside their bytes.
@@ -174,7 +174,7 @@ func (h *half) write(b []byte) (int, error) {
 		}
 		if mine || !h.writing {
 			mine, h.writing = true, true
-			// the reader has gone, but the news is under way: nobody acknowledges, so the buffer fills up
+			// the reader has gone, but the notice is under way: nothing is acknowledged, so the buffer fills up
 			if h.noRead != nil {
 				if n := min(len(b)-done, h.limit-h.unheard); n > 0 {
 					h.unheard += n

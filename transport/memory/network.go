@@ -180,7 +180,7 @@ func (n *Network) Connections() int {
 	return len(n.links)
 }
 
-// passage is what one direction of a path does to bytes at the moment.
+// passage is the present state of one direction of a path.
 type passage struct {
 	Conditions
 	refuses bool // Down by a cut of mode Reset
@@ -201,7 +201,7 @@ func (n *Network) passageLocked(from, to *Transport) passage {
 	return p
 }
 
-// applyLocked tells every connection what holds now, and wakes the dials that hang.
+// applyLocked sets the present conditions of every connection, and wakes the dials that hang.
 func (n *Network) applyLocked() {
 	for l := range n.links {
 		for side := range l.halves {

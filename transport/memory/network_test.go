@@ -94,7 +94,7 @@ func TestNames(t *testing.T) {
 	n.close()
 }
 
-// TestBacklog: dials wait while it is full; what nobody has accepted is reset when the listener closes.
+// TestBacklog: dials wait while it is full; connections that were not accepted are reset when the listener closes.
 func TestBacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := build(t, 2, memory.Config{Backlog: 2})

@@ -143,7 +143,7 @@ func (t *Transport) dial(ctx context.Context, to target) (*Conn, error) {
 	return nil, err
 }
 
-// dialEndpoint takes one way to the listener, where the connection comes into being, and the way back.
+// dialEndpoint takes the time of the way to the listener, where the connection is made, and of the way back.
 func (t *Transport) dialEndpoint(ctx context.Context, to endpoint) (*Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -256,7 +256,7 @@ func (n *Network) linkLocked(from, to *Transport, at, there endpoint, seed [2]ui
 	return l
 }
 
-// seedLocked returns what makes chance repeatable on the next connection from one transport to another.
+// seedLocked returns the seed of the next connection from one transport to another.
 func (n *Network) seedLocked(from, to *Transport) [2]uint64 {
 	p := path{from, to}
 	count := n.dials[p]

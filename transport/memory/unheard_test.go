@@ -11,8 +11,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport/memory"
 )
 
-// A writer whose reader has gone, and who cannot know that yet, comes to a halt when the buffer is full, as with TCP:
-// it does not write any amount at once.
+// A writer whose reader has gone, and which cannot know that yet, stops when the buffer is full, as with TCP: it does
+// not write any amount at once.
 func TestWritesToAReaderThatHasGoneFillTheBuffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, c := range []memory.Conditions{{Latency: time.Second}, {Down: true}} {

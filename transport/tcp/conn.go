@@ -23,7 +23,7 @@ var _ transport.ByteConn = (*Conn)(nil)
 
 func newConn(c *net.TCPConn) *Conn { return &Conn{TCPConn: c} }
 
-// known stores m, which is that of the address at, as the multiaddr of one end if that end is there.
+// known stores m, the multiaddr of the address at, for one end if that end has this address.
 func known(p *atomic.Pointer[ma.Multiaddr], end net.Addr, at netip.AddrPort, m *ma.Multiaddr) {
 	if transport.AddrPortOf(end) == at {
 		p.Store(m)

@@ -11,9 +11,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Dial connects to addr. The IP addresses of a host name are tried one after the other, IPv6 and IPv4 in turn, each
-// beside those that have not answered within Config.Stagger (RFC 8305). Its error is a *transport.OpError, or wraps
-// transport.ErrNoTransport.
+// Dial connects to addr. The IP addresses of a host name are tried one after the other, IPv6 and IPv4 in turn; the next
+// one starts when one fails, or after Config.Stagger in parallel (RFC 8305). Its error is a *transport.OpError, or
+// wraps transport.ErrNoTransport.
 func (t *Transport) Dial(ctx context.Context, addr ma.Multiaddr) (transport.Conn, error) {
 	to, ok := parse(addr)
 	if !ok || to.Port == 0 {
@@ -36,9 +36,9 @@ func (t *Transport) Dial(ctx context.Context, addr ma.Multiaddr) (transport.Conn
 
 func (t *Transport) dialIP(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
 	d := net.Dialer{KeepAliveConfig: t.keepAlive(), KeepAlive: t.cfg.KeepAlive}
-	// DialTCP would bind the socket first, even to no address, and the kernel then wants a port that no other
-	// connection has, to whatever remote: those of the last minute's connections count as well, and after some ten
-	// thousand a dial takes milliseconds.
+	// DialTCP would bind the socket first, even without an address, and the kernel then looks for a port that no other
+	// connection uses, to any remote. Ports of the last minute's connections count as used, and after some ten thousand
+	// of them a dial takes milliseconds.
 	c, err := d.DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ func (t *ticket) Release() {
 	t.door.held--
 }
 
-// verify returns what checks, once all is closed, that each ticket was released once.
+// verify returns a check, for when all is closed, that each ticket was released once.
 func (d *door) verify(t *testing.T) func() {
 	return func() {
 		d.mu.Lock()
@@ -196,7 +196,7 @@ func admitRefuses(h *harness) {
 	}
 }
 
-// admitCloses checks that the connection that admit was given can be closed later, whoever owns it then.
+// admitCloses checks that the Conn passed to admit can be closed later, also after Accept has returned it.
 func admitCloses(h *harness) {
 	dialed, _ := h.connect(h.listen())
 	if err := h.door.asked[h.door.calls()-1].conn.Close(); err != nil {

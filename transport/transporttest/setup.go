@@ -120,7 +120,7 @@ func refusedDial(h *harness) {
 	l := h.listen()
 	addr := l.Addr()
 	l.Close()
-	ctx, cancel := context.WithTimeout(h.ctx(), 5*time.Second) // QUIC hears of no refusal
+	ctx, cancel := context.WithTimeout(h.ctx(), 5*time.Second) // QUIC learns of no refusal
 	defer cancel()
 	c, err := h.Dialer.Dial(ctx, addr)
 	if err == nil {
@@ -174,7 +174,7 @@ func concurrentDials(h *harness) {
 	h.within("64 concurrent dials", start(wg.Wait))
 }
 
-// silentPeers: connections whose dialers say nothing do not hold up the next one.
+// silentPeers: connections whose dialers send nothing do not hold up the next one.
 func silentPeers(h *harness) {
 	l := h.listen()
 	for range 32 {

@@ -2,10 +2,10 @@
 // Tendermint's module, so this module has a path below Tendermint's; and it is one of its own, run in a process of its
 // own, because Tendermint needs a btcd of 2021.
 //
-// Arguments: how many peers, how many a measurement adds, the time of such a measurement, that of one that adds none,
-// the budget for learning all peers, and a folder for the database. Standard input has a line for each peer, its id and
-// its IP; those beyond the number are learned later. It prints a line for each operation: its name, the calls, the
-// value, the processor time.
+// Arguments: the number of peers, the number that a measurement adds, the time of such a measurement, the time of one
+// that adds none, the budget for learning all peers, and a folder for the database. Standard input has a line for each
+// peer, its id and its IP; those beyond the number are learned later. It prints a line for each operation: its name,
+// the calls, the value, the processor time.
 package main
 
 import (
@@ -127,7 +127,7 @@ func open(dir string) (*p2p.PeerManager, dbm.DB, error) {
 	return m, db, err
 }
 
-// copied has texts of its own, which count as the manager's memory.
+// copied copies texts, so that they count as the manager's memory.
 func copied(a p2p.NodeAddress) p2p.NodeAddress {
 	a.NodeID, a.Hostname = types.NodeID([]byte(a.NodeID)), string([]byte(a.Hostname))
 	return a
@@ -144,8 +144,8 @@ func parse(text string, to any) (err error) {
 	return err
 }
 
-// report calls fn most times, or until the limit is over, and prints µs a call. A tenth of that is a warm-up; the
-// garbage of what came before is collected first.
+// report calls fn most times, or until the limit is over, and prints µs a call. It first makes a tenth of the calls as
+// a warm-up and collects the garbage.
 func report(name string, most int, limit time.Duration, fn func() error) error {
 	repeat := func(most int, limit time.Duration) (n int, err error) {
 		for began := time.Now(); err == nil && (n == 0 || n < most && time.Since(began) < limit); n++ {

@@ -224,7 +224,7 @@ func (r *EchoReactor) tell(p p2p.Peer, up bool) {
 // Watch calls fn for every peer that is added or removed from now on.
 func (r *EchoReactor) Watch(fn func(id string, up bool)) { r.watch.Store(&fn) }
 
-// Swap passes messages to fn from now on, and returns the function that had them before, at first one that echoes.
+// Swap passes messages to fn from now on, and returns the previous function; the first one echoes.
 func (r *EchoReactor) Swap(fn func(p2p.Envelope)) (old func(p2p.Envelope)) {
 	if p := r.handle.Swap(&fn); p != nil {
 		old = *p

@@ -113,7 +113,7 @@ var jsConversations = []struct {
 }{{"identify", jsIdentify}, {"push", jsPush}, {"ping", jsPing}, {"echo", jsEcho}, {"reset", jsReset},
 	{"unknown protocol", jsUnknown}}
 
-// told is what js-libp2p learned from identify.
+// told is the information that js-libp2p got by identify.
 type told struct {
 	Agent, Version, Observed string
 	Protocols, Listen        []string
@@ -153,7 +153,7 @@ func jsPush(t *testing.T, p *jsPair) {
 	p.do(t, "identified", jspeer.Args{"protocol": ours}, &s)
 }
 
-// linkNumber tells the links apart.
+// linkNumber numbers the links, to distinguish them.
 func (p *jsPair) linkNumber(t *testing.T) string {
 	if p.await(t).Inbound {
 		return "2"

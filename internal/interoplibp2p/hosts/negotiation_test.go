@@ -39,7 +39,7 @@ var manners = map[string]func(rw io.ReadWriteCloser, protocols ...string) (io.Re
 		last := lines(protocols[len(protocols)-1])
 		return &eager{ReadWriteCloser: rw, proposal: last, answer: last}, nil
 	},
-	// each word by itself, and the listener's header is waited for first
+	// word by word, after waiting for the listener's header
 	"patiently": func(rw io.ReadWriteCloser, protocols ...string) (io.ReadWriteCloser, error) {
 		header := lines()
 		for _, b := range header {

@@ -21,7 +21,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// each runs f with a link that we dialed and with one that go-libp2p dialed, over each security.
+// each runs f with a link that we dialed and with a link that go-libp2p dialed, over each security.
 func each(t *testing.T, f func(t *testing.T, ours *node, l *link, theirs host.Host)) {
 	for _, security := range []string{"noise", "tls"} {
 		for _, dialer := range []string{"we dial", "they dial"} {
@@ -139,7 +139,7 @@ func echo(t *testing.T, s stream, n int) {
 	}
 }
 
-// Streams are echoed whole, and the end of the one direction does not end the other.
+// Streams are echoed whole, and the end of one direction does not end the other.
 func TestEcho(t *testing.T) {
 	each(t, func(t *testing.T, ours *node, l *link, theirs host.Host) {
 		for _, n := range []int{0, 1, 100, 65535, 65536, 256 << 10, 256<<10 + 1, 1 << 20, 16 << 20} {
