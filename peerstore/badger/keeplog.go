@@ -39,8 +39,6 @@ const (
 
 	// keepRoom is how many bytes are appended at least before the file is written anew.
 	keepRoom = 64 << 10
-	// maxKeepLog is the largest file that is read: twice the limits of bans and values, and more.
-	maxKeepLog = 1 << 30
 )
 
 // changes reports whether l changes a flag or a value in the log, and notes it. mu is held.
@@ -132,12 +130,14 @@ func (k *keepLog) rewrite() error {
 	if _, err = f.Write(data); err == nil {
 		err = f.Sync()
 	}
-	if err == nil { // where links are not possible, there is no previous generation
-		_ = os.Remove(filepath.Join(k.dir, keepOld))
-		_ = os.Link(path, filepath.Join(k.dir, keepOld))
+	old := filepath.Join(k.dir, keepOld)
+	if err == nil { // each generation keeps a name until the next one has its own; without links, there is but one
+		_ = os.Remove(old + ".new")
+		_ = os.Link(path, old+".new")
 		err = os.Rename(f.Name(), path)
 	}
 	if err == nil {
+		_ = os.Rename(old+".new", old)
 		err = syncFolder(k.dir)
 	}
 	if err != nil {
@@ -182,14 +182,7 @@ type generation struct {
 
 // readGeneration reads a file of the keep log. A missing one is damage, too.
 func readGeneration(path string) (*generation, error) {
-	info, err := os.Stat(path)
-	if err == nil && info.Size() > maxKeepLog {
-		err = fmt.Errorf("has %d bytes, more than %d", info.Size(), maxKeepLog)
-	}
-	var data []byte
-	if err == nil {
-		data, err = os.ReadFile(path)
-	}
+	data, err := os.ReadFile(path)
 	if isEnvironmental(err) {
 		return nil, err
 	}

@@ -457,3 +457,30 @@ func TestNothingToSync(t *testing.T) {
 		t.Error("the disk was not asked to flush")
 	}
 }
+
+// TestPreviousGenerationStays wants the previous generation kept until there is a current one, and to be said that it is
+// read.
+func TestPreviousGenerationStays(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "peers")
+	s := open(t, path, Options{})
+	if err := s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(1)}}); err != nil {
+		t.Fatal(err)
+	}
+	s.abandon()
+	current := filepath.Join(path, keepName)
+	if err := errors.Join(os.Rename(current, filepath.Join(path, keepOld)), os.MkdirAll(filepath.Join(current, "x"),
+		0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, Options{}); err == nil {
+		t.Fatal("a folder was replaced")
+	}
+	if err := errors.Join(os.RemoveAll(current), os.RemoveAll(filepath.Join(path, databaseName))); err != nil {
+		t.Fatal(err)
+	}
+	log, logger := newLog()
+	bans := open(t, path, Options{Logger: logger}).Bans(time.Now())
+	if len(bans) != 1 || !strings.Contains(log.text(), "keep log is damaged") {
+		t.Errorf("%+v\n%s", bans, log.text())
+	}
+}

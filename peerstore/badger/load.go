@@ -69,7 +69,8 @@ func (s *Store) readKeepLog() (current, previous *generation, err error) {
 		}
 	}
 	_, err = os.Lstat(s.file(databaseName))
-	if isNew := errors.Is(current.damage, fs.ErrNotExist) && errors.Is(err, fs.ErrNotExist); !isNew {
+	missing := func(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+	if isNew := missing(current.damage) && missing(previous.damage) && missing(err); !isNew {
 		s.opts.Logger.Error("The peer store's keep log is damaged: bans, flags and values that only damaged lines "+
 			"held are lost. Its good lines count, and if its beginning is damaged those of its previous generation",
 			"path", s.file(keepName),
