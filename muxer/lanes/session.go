@@ -9,8 +9,8 @@
 //   - Each stream of the remote has one. It agrees on the protocol, and then reads the stream's channel, or serves the
 //     stream. Reads are plain blocking ones: a service that does not take a channel's messages holds up that channel's
 //     stream, and the remote's window does the rest.
-//   - The writer lives from the first message to the end. It takes messages of all channels, fairly by their priorities,
-//     and never waits for one stream: a channel whose window is full is left out until the window grows.
+//   - The writer lives from the first message to the end. It takes messages of all channels, fairly by their
+//     priorities, and never waits for one stream: a channel whose window is full is left out until the window grows.
 //
 // Some nodes send a channel's messages one a stream; single.go is about these.
 package lanes
