@@ -458,7 +458,8 @@ func TestNothingToSync(t *testing.T) {
 	}
 }
 
-// TestPreviousGenerationStays wants the previous generation kept until there is a current one, and to be said that it is
+// TestPreviousGenerationStays wants the previous generation to stay until there is a current one, and its reading to be
+// said.
 // read.
 func TestPreviousGenerationStays(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "peers")
