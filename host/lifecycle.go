@@ -17,12 +17,8 @@ import (
 func (l *link) handOver(ctx context.Context) {
 	h := l.host
 	h.links.all.Store(l.num, l)
-	decide := h.peers.Dialed
-	if l.inbound {
-		decide = h.peers.Accepted
-	}
-	err := decide(peers.Arrival{ID: l.peer, LinkID: l.num, Dialed: l.shake.Dialed, IP: l.ip,
-		Confirms: l.shake.Confirm != nil, Guest: l.shake.Remote.Guest})
+	err := h.peers.Arrived(peers.Arrival{ID: l.peer, Side: l.shake.Side, LinkID: l.num, Dialed: l.shake.Dialed,
+		IP: l.ip, Confirms: l.shake.Confirm != nil, Guest: l.shake.Remote.Guest})
 	if err != nil {
 		h.tasks.wg.Go(func() {
 			defer h.links.all.Delete(l.num)
@@ -53,7 +49,7 @@ func (l *link) confirm(ctx context.Context, reason *DisconnectError) error {
 	if l.shake.Confirm == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.host.router.upgrader.Timeout())
+	ctx, cancel := context.WithTimeout(ctx, l.host.cfg.Handshake.Timeout)
 	defer cancel()
 	if reason == nil {
 		return l.shake.Confirm(ctx, nil)

@@ -93,7 +93,7 @@ func (p *peer) yields(s slot, a Arrival, now time.Time) (n int) {
 	if p == nil || p.preferred == nil {
 		return 0
 	}
-	if p.redialedBy(a.Side, a.Guest, now) && p.preferred.slot == s {
+	if p.redialedBy(a.Side == muxer.Listener, a.Guest, now) && p.preferred.slot == s {
 		return 1
 	}
 	if p.preferred.state == closing {
@@ -120,7 +120,7 @@ func (ad *admission) checkKey(a Arrival, now time.Time) *DisconnectError {
 	p := ad.peers[a.ID]
 	if p != nil {
 		c := p.preferred
-		if c != nil && c.state != closing && c.settled(now) && !p.redialedBy(a.Side, a.Guest, now) {
+		if c != nil && c.state != closing && c.settled(now) && !p.redialedBy(a.Side == muxer.Listener, a.Guest, now) {
 			return duplicate()
 		}
 	}

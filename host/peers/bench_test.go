@@ -23,7 +23,7 @@ func BenchmarkInbound(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		a.LinkID = uint64(1000 + i)
-		if err := m.Accepted(a); err != nil {
+		if err := m.Arrived(accepted(a)); err != nil {
 			b.Fatal(err)
 		}
 		m.establish(id, a.LinkID)

@@ -156,15 +156,11 @@ func playSimultaneous(t *testing.T, seed uint64, confirms, comet bool) {
 			}
 			return
 		}
-		a := Arrival{ID: e.peer, LinkID: link, Confirms: confirms}
-		var err error
+		a := Arrival{ID: e.peer, Side: side, LinkID: link, Confirms: confirms}
 		if side == muxer.Dialer {
 			a.Dialed = addrOf(t, e.peer, 0)
-			err = e.m.Dialed(a)
-		} else {
-			err = e.m.Accepted(a)
 		}
-		if err != nil {
+		if err := e.m.Arrived(a); err != nil {
 			e.closed[link] = true
 			after(delay(), func() { gone(1-i, link, muxer.CodeRemoteClosed) })
 			return

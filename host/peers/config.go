@@ -125,5 +125,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("peers: MinBackoff of %s is above MaxBackoff (%s) or MaxTrustedBackoff (%s)",
 			c.MinBackoff, c.MaxBackoff, c.MaxTrustedBackoff)
 	}
+	if c.Rank == nil {
+		c.Rank = func(transport.Address) (int, bool) { return 0, true }
+	}
 	return c, nil
 }

@@ -165,7 +165,7 @@ func (d *dialer) sortAddresses(rec *peerstore.Record, now time.Time) (out addres
 		if a.NotBefore.After(now) {
 			continue
 		}
-		if _, can := d.rank(a.Address); !can {
+		if _, can := d.cfg.Rank(a.Address); !can {
 			out.alien = append(out.alien, a.Address)
 		} else if d.blocked(rec.ID, a.Address, now) {
 			out.blocked = append(out.blocked, a.Address)
@@ -180,8 +180,8 @@ func (d *dialer) sortAddresses(rec *peerstore.Record, now time.Time) (out addres
 			}
 			return 0
 		}
-		ra, _ := d.rank(a.Address)
-		rb, _ := d.rank(b.Address)
+		ra, _ := d.cfg.Rank(a.Address)
+		rb, _ := d.cfg.Rank(b.Address)
 		return cmp.Or(cmp.Compare(untested(a), untested(b)), cmp.Compare(a.Failures, b.Failures), cmp.Compare(ra, rb),
 			b.LastSuccess.Compare(a.LastSuccess), b.LastHeard.Compare(a.LastHeard))
 	})
@@ -204,14 +204,6 @@ func (d *dialer) blocked(id transport.NodeID, addr transport.Address, now time.T
 		return true
 	}
 	return !d.exempt(id) && d.checkIP(ip) != nil
-}
-
-// rank is Config.Rank.
-func (d *dialer) rank(a transport.Address) (int, bool) {
-	if d.cfg.Rank == nil {
-		return 0, true
-	}
-	return d.cfg.Rank(a)
 }
 
 // addressOf returns what a record holds of an address; nil if it does not have it.

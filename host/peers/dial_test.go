@@ -331,7 +331,7 @@ func TestDialNextWakes(t *testing.T) {
 		if err := m.Ban(peerstore.Target{Prefix: ipPrefix("6.6.6.6/32")}, time.Time{}, "test"); err != nil {
 			t.Fatal(err)
 		}
-		err = m.Dialed(refusal)
+		err = m.Arrived(dialed(refusal))
 		refused(t, err, muxer.CodeBanned, "")
 		next(b, "a link that was refused")
 		cancel()

@@ -210,7 +210,7 @@ func TestEvictionsBeyondCapacity(t *testing.T) {
 			a.IP = netip.MustParseAddr(fmt.Sprintf("%d.1.1.1", i))
 			protected[id] = "network group"
 		}
-		if err := m.Accepted(a); err != nil {
+		if err := m.Arrived(accepted(a)); err != nil {
 			t.Fatal(err)
 		}
 		m.settleLink(id, a.LinkID)

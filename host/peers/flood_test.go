@@ -28,7 +28,7 @@ type flood struct {
 func (f *flood) come(id transport.NodeID, ip netip.Addr) (uint64, bool) {
 	a := f.m.arrival(id)
 	a.IP, f.ip[id] = ip, ip
-	if err := f.m.Accepted(a); err != nil {
+	if err := f.m.Arrived(accepted(a)); err != nil {
 		return 0, false
 	}
 	if f.rng.IntN(10) == 0 { // it goes before it is up: nobody may have lost a place for it
@@ -163,7 +163,7 @@ func TestAFloodOfOneGroupPushesOutItself(t *testing.T) {
 	for i := range 20 {
 		a := m.arrival(lowID(i))
 		a.IP = netip.MustParseAddr(fmt.Sprintf("30.30.%d.1", i))
-		if err := m.Accepted(a); err != nil {
+		if err := m.Arrived(accepted(a)); err != nil {
 			t.Fatal(err)
 		}
 		m.settleLink(a.ID, a.LinkID)
@@ -172,7 +172,7 @@ func TestAFloodOfOneGroupPushesOutItself(t *testing.T) {
 	for i := range 20 { // honest newcomers, each of a group of its own: the crowd makes room
 		a := m.arrival(highID(i))
 		a.IP = netip.MustParseAddr(fmt.Sprintf("40.%d.1.1", i))
-		if err := m.Accepted(a); err != nil {
+		if err := m.Arrived(accepted(a)); err != nil {
 			refused(t, err, muxer.CodeTooManyPeers, "peers.max_inbound")
 			continue
 		}
@@ -191,7 +191,7 @@ func TestAFloodOfOneGroupPushesOutItself(t *testing.T) {
 	for i := range 100 {
 		a := m.arrival(lowID(100 + i))
 		a.IP = netip.MustParseAddr("30.30.1.2")
-		err := m.Accepted(a)
+		err := m.Arrived(accepted(a))
 		refused(t, err, muxer.CodeTooManyPeers, "peers.max_inbound")
 	}
 	m.noEviction()

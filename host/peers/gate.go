@@ -33,7 +33,7 @@ func (m *Manager) CheckID(id transport.NodeID, ip netip.Addr) error {
 	return nil
 }
 
-// CheckKey is CheckID for wires that cannot: it refuses all that Dialed or Accepted would refuse, before more work is
+// CheckKey is CheckID for wires that cannot: it refuses all that Arrived would refuse, before more work is
 // done.
 func (m *Manager) CheckKey(id transport.NodeID, ip netip.Addr, side muxer.Side) error {
 	if err := m.CheckID(id, ip); err != nil {

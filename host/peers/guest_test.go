@@ -16,7 +16,7 @@ func (m *pm) guest(id transport.NodeID) (uint64, error) {
 	a := m.arrival(id)
 	a.Guest = true
 	a.IP, _ = addrOf(m.t, id, 0).IP()
-	err := m.Accepted(a)
+	err := m.Arrived(accepted(a))
 	return a.LinkID, err
 }
 
@@ -120,7 +120,7 @@ func TestAGuestWithTwoLinksMakesRoom(t *testing.T) {
 			for range 2 {
 				a := m.arrival(id)
 				a.Guest, a.IP = true, netip.AddrFrom4([4]byte{30, 30, byte(i), 1})
-				if err := m.Accepted(a); err != nil {
+				if err := m.Arrived(accepted(a)); err != nil {
 					t.Fatal(err)
 				}
 				m.Established(id, a.LinkID)
@@ -149,7 +149,7 @@ func TestLearnedGuestsAreLeftAlone(t *testing.T) {
 		m.mustDial(id)
 		a := m.arrival(id)
 		a.Dialed, a.Guest = addrOf(t, id, 0), true
-		err := m.Dialed(a)
+		err := m.Arrived(dialed(a))
 		refused(t, err, muxer.CodeIncompatible, "")
 		time.Sleep(time.Hour)
 		m.noDial()
@@ -175,7 +175,7 @@ func TestNamedGuestsAreDialed(t *testing.T) {
 			t.Helper()
 			a := m.arrival(id)
 			a.Dialed, a.Guest = addrOf(t, id, 0), true
-			if err := m.Dialed(a); err != nil {
+			if err := m.Arrived(dialed(a)); err != nil {
 				t.Fatal(err)
 			}
 			m.establish(id, a.LinkID)
@@ -227,7 +227,7 @@ func TestRankOfAddresses(t *testing.T) {
 		}
 		a := m.arrival(id)
 		a.Dialed = eight
-		if err := m.Dialed(a); err != nil {
+		if err := m.Arrived(dialed(a)); err != nil {
 			t.Fatal(err)
 		}
 		m.settle(id, a.LinkID, nil)

@@ -7,21 +7,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Dialed tells of a link that a dial has brought up. A refusal is a *DisconnectError. It ends the dial: neither
-// DialFailed nor Disconnected is called after it.
-func (m *Manager) Dialed(a Arrival) error {
-	a.Side = muxer.Dialer
-	return m.arrive(a)
-}
-
-// Accepted tells of a link from a remote that dialed us. A refusal is a *DisconnectError; Disconnected is not called
-// after it.
-func (m *Manager) Accepted(a Arrival) error {
-	a.Side = muxer.Listener
-	return m.arrive(a)
-}
-
-func (m *Manager) arrive(a Arrival) error {
+// Arrived tells of a link that a dial has brought up, or of one from a remote that dialed us. A refusal is a
+// *DisconnectError. It ends the dial and the link: neither DialFailed nor Disconnected is called after it.
+func (m *Manager) Arrived(a Arrival) error {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -37,7 +25,8 @@ func (m *Manager) arrive(a Arrival) error {
 		refusal = m.feelerEnded(a, p, now)
 	} else {
 		l := &link{
-			id: a.LinkID, side: a.Side, confirms: a.Confirms, guest: a.Guest, dialed: a.Dialed, ip: a.IP, arrived: now,
+			id: a.LinkID, inbound: a.Side == muxer.Listener, confirms: a.Confirms, guest: a.Guest,
+			dialed: a.Dialed, ip: a.IP, arrived: now,
 		}
 		refusal = m.admission.admit(a, l, d, now)
 		if refusal != nil && d != nil && d.slot == slotUpgrade {

@@ -63,12 +63,11 @@ func TestSimultaneousLinks(t *testing.T) {
 				}
 				arrive := func(side muxer.Side) (uint64, error) {
 					a := m.arrival(tc.id)
-					a.Confirms = tc.confirms
+					a.Side, a.Confirms = side, tc.confirms
 					if side == outbound {
 						a.Dialed = addrOf(t, tc.id, 0)
-						return a.LinkID, m.Dialed(a)
 					}
-					return a.LinkID, m.Accepted(a)
+					return a.LinkID, m.Arrived(a)
 				}
 				one, err := arrive(tc.first)
 				if err != nil {
@@ -246,7 +245,7 @@ func TestRefusals(t *testing.T) {
 		from := func(ip string, id transport.NodeID) (uint64, error) {
 			a := m.arrival(id)
 			a.IP = netip.MustParseAddr(ip)
-			err := m.Accepted(a)
+			err := m.Arrived(accepted(a))
 			return a.LinkID, err
 		}
 		take := func(ip string) (transport.NodeID, uint64) {
@@ -295,7 +294,7 @@ func TestRefusals(t *testing.T) {
 		l := m.up(id)
 		a := m.arrival(near)
 		a.IP = netip.MustParseAddr("9.8.7.6")
-		if err := m.Accepted(a); err != nil {
+		if err := m.Arrived(accepted(a)); err != nil {
 			t.Fatal(err)
 		}
 		if err := m.Ban(peerstore.Target{ID: id}, time.Time{}, "spam"); err != nil {

@@ -32,16 +32,16 @@ import (
 // Manager decides on peers. All methods may be called concurrently; only DialNext, EvictNext and Subscription.Next
 // wait, and no callback runs under its lock. The life of a link, as the router tells it:
 //
-//	DialNext or BeginDial -> DialFailed, or Dialed -> Established -> Ready -> Disconnected
-//	Accepted -> Established -> Ready -> Disconnected
+//	DialNext or BeginDial -> DialFailed, or Arrived -> Established -> Ready -> Disconnected
+//	(a remote dials us)   -> Arrived -> Established -> Ready -> Disconnected
 //
-// An error from Dialed or Accepted is a refusal: it ends the dial and the link, and nothing else is called for them. A
+// An error from Arrived is a refusal: it ends the dial and the link, and nothing else is called for them. A
 // feeler (Dial.Feeler) that finds its peer ends so, too. linkState has the states of a link, with a diagram.
 //
 // Its methods, by theme:
 //
 //	dialing    Add, DialNext, TryDialNext, BeginDial, DialFailed, WrongNetwork
-//	links      CheckAccept, CheckID, CheckKey, Dialed, Accepted, Established, Ready, SetLatency, Disconnected
+//	links      CheckAccept, CheckID, CheckKey, Arrived, Established, Ready, SetLatency, Disconnected
 //	eviction   EvictNext, TryEvictNext, Disconnect, Errored, Ban, Unban, Banned
 //	services   Subscribe, Report, Advertise, SetHeight, Height, NeedsPeers
 //	views      Status, Peers, Addresses, Scores, Counts, Tally, Check
@@ -62,12 +62,12 @@ type Manager struct {
 	dialWake waker // something may be due to be dialed
 }
 
-// Dial is a decision to dial one peer. DialFailed or Dialed answers it.
+// Dial is a decision to dial one peer. DialFailed or Arrived answers it.
 type Dial struct {
 	ID        transport.NodeID
 	Addresses []transport.Address // those that are due, best first
 	Upgrade   bool                // a probe beyond full slots
-	Feeler    bool                // only to test an address: Dialed records that it works and refuses the link
+	Feeler    bool                // only to test an address: Arrived records that it works and refuses the link
 }
 
 // Arrival describes a link that has passed its handshake.
@@ -214,7 +214,7 @@ func (m *Manager) dialAt(now time.Time) (d Dial, ok bool) {
 }
 
 // BeginDial takes a slot for a dial that an operator asks for, whatever the slots and backoffs say. DialFailed or
-// Dialed answers it, like a dial from DialNext. Errors: *DisconnectError for a banned peer, ourselves, or a peer that
+// Arrived answers it, like a dial from DialNext. Errors: *DisconnectError for a banned peer, ourselves, or a peer that
 // has a link or is being dialed.
 func (m *Manager) BeginDial(addr transport.Address) error {
 	id := addr.ID()

@@ -148,12 +148,8 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 			want = map[bool]string{true: "full guests", false: "full inbound"}[l.guest]
 		}
 	}
-	var err error
-	if side == muxer.Dialer {
-		err = w.m.Dialed(a)
-	} else {
-		err = w.m.Accepted(a)
-	}
+	a.Side = side
+	err := w.m.Arrived(a)
 	got := w.reasonOf(err)
 	if got == "full outbound" && want == "" && side == muxer.Dialer && d.upgrade &&
 		out+outDials-own >= w.cfg.MaxOutbound {
@@ -214,7 +210,7 @@ func (w *model) feel(a Arrival) {
 	if w.banned(a.ID, a.IP) {
 		want = muxer.CodeBanned
 	}
-	err := w.m.Dialed(a)
+	err := w.m.Arrived(dialed(a))
 	var d *DisconnectError
 	if !errors.As(err, &d) || d.Code != want {
 		w.fatal("feeler to %s: %v, want %s", a.ID, err, want)

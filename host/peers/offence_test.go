@@ -127,7 +127,7 @@ func TestBansAnIPOfManyBannedPeers(t *testing.T) {
 				a := m.arrival(lowID(next))
 				next++
 				a.IP = netip.MustParseAddr(ip)
-				if err := m.Accepted(a); err != nil {
+				if err := m.Arrived(accepted(a)); err != nil {
 					return
 				}
 				m.Report(a.ID, Behaviour{Severity: Ban, Reason: "x"})

@@ -24,7 +24,7 @@ func (m *pm) answer(d Dial) uint64 {
 	a := m.arrival(d.ID)
 	a.Dialed = d.Addresses[0]
 	a.IP, _ = a.Dialed.IP()
-	err := m.Dialed(a)
+	err := m.Arrived(dialed(a))
 	m.settle(d.ID, a.LinkID, err)
 	return a.LinkID
 }
@@ -156,7 +156,7 @@ func TestFeelers(t *testing.T) {
 		guest := next()
 		a := m.arrival(guest.ID)
 		a.Dialed, a.Guest = guest.Addresses[0], true
-		err = m.Dialed(a)
+		err = m.Arrived(dialed(a))
 		refused(t, err, muxer.CodeInquiryDone, "")
 		if rec := m.record(guest.ID); rec.Tried() || !rec.Quarantined.After(time.Now()) {
 			t.Fatalf("record %+v", rec)

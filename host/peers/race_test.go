@@ -53,9 +53,9 @@ func TestConcurrentUse(t *testing.T) {
 		var err error
 		if outbound {
 			a.Dialed = addrOf(t, id, 0)
-			err = m.Dialed(a)
+			err = m.Arrived(dialed(a))
 		} else {
-			err = m.Accepted(a)
+			err = m.Arrived(accepted(a))
 		}
 		if err != nil {
 			return

@@ -195,7 +195,7 @@ func (r *recorder) backoffAfter(
 		}
 		return max(r.countFailure(&rec.Failures, rec, now), r.backoff(rec, fullBackoff, now))
 	default:
-		if !stable && !l.inbound() {
+		if !stable && !l.inbound {
 			return r.countFailure(&rec.Failures, rec, now)
 		}
 	}

@@ -85,7 +85,7 @@ func (m *Manager) report(id transport.NodeID, points int, b Behaviour) []peersto
 		l = p.preferred
 	}
 	credit := points
-	if l != nil && l.inbound() {
+	if l != nil && l.inbound {
 		credit = m.creditOf(id, points, now)
 	}
 	score := 0

@@ -12,7 +12,7 @@ import (
 
 // linkState is how far a link is:
 //
-//	            Dialed or Accepted
+//	                 Arrived
 //	           ┌────────┴─────────┐
 //	preferred  ▼                  ▼  another link of the peer is preferred
 //	      handshaken ◄─────────► standby
@@ -45,7 +45,7 @@ type link struct {
 	id       uint64
 	peer     *peer
 	state    linkState
-	side     muxer.Side
+	inbound  bool
 	confirms bool // both ends say whether they take it
 	guest    bool
 	redial   bool // it replaces an established link: see redialedBy
@@ -65,8 +65,6 @@ type link struct {
 	reason *DisconnectError // of closing
 	told   bool             // closing, and the router knows
 }
-
-func (l *link) inbound() bool { return l.side == muxer.Listener }
 
 // peer is a peer that is linked or being dialed.
 type peer struct {
@@ -125,22 +123,22 @@ func (l *link) settled(now time.Time) bool {
 // prefers reports whether l is the one to keep of two links: the one that the lower node id dialed; of two that the
 // same end dialed, the older one.
 func (l *link) prefers(old *link, self transport.NodeID) bool {
-	return l.side != old.side && (l.side == muxer.Dialer) == (self < old.peer.id)
+	return l.inbound != old.inbound && !l.inbound == (self < old.peer.id)
 }
 
 // shares reports whether a new link of a linked peer is the second one of a guest, which uses both.
 func (p *peer) shares(l *link) bool {
 	c := p.preferred
-	return l.guest && l.inbound() && c.guest && c.state != closing && p.standby == nil
+	return l.guest && l.inbound && c.guest && c.state != closing && p.standby == nil
 }
 
 // redialedBy reports whether a new link from the peer replaces its settled one. The remote would not have dialed if it
 // still had that: it has rebooted, or (CometBFT) lost track of it. The old link stays until the new one is established;
 // then subscribers hear that the peer went down and came up.
-func (p *peer) redialedBy(side muxer.Side, guest bool, now time.Time) bool {
+func (p *peer) redialedBy(inbound, guest bool, now time.Time) bool {
 	c := p.preferred
 	switch {
-	case side != muxer.Listener, c == nil || c.state == closing, p.standby != nil, c.guest && guest, !c.settled(now):
+	case !inbound, c == nil || c.state == closing, p.standby != nil, c.guest && guest, !c.settled(now):
 		return false
 	}
 	if c.confirms { // the ends agree on links, so dials may take as long as they like
@@ -168,7 +166,7 @@ func replaced() *DisconnectError {
 // one.
 func (p *peer) checkDuplicate(l *link, self transport.NodeID, now time.Time) *DisconnectError {
 	c := p.preferred
-	if c.state == closing || p.shares(l) || p.redialedBy(l.side, l.guest, now) {
+	if c.state == closing || p.shares(l) || p.redialedBy(l.inbound, l.guest, now) {
 		return nil
 	}
 	if c.settled(now) || p.standby != nil || c.confirms && l.confirms && self < p.id {
@@ -184,7 +182,7 @@ func (t *table) join(l *link, now time.Time) {
 		p.preferred = l
 		return
 	}
-	l.redial = p.redialedBy(l.side, l.guest, now)
+	l.redial = p.redialedBy(l.inbound, l.guest, now)
 	switch {
 	case old.state == closing: // a request closes all links of a peer, the standby too
 		for _, o := range p.open() {

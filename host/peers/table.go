@@ -195,7 +195,7 @@ func (t *table) outboundGroups() map[peerstore.Group]int {
 		if p.dial != nil && p.dial.slot != slotFeeler {
 			out[t.groups.Of(p.dial.first)]++
 		}
-		if l := p.preferred; l != nil && !l.inbound() {
+		if l := p.preferred; l != nil && !l.inbound {
 			out[l.named]++
 			if l.group != l.named {
 				out[l.group]++

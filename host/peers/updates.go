@@ -185,12 +185,6 @@ func (s *Subscription) drop(e *pendingUpdate) {
 	}
 }
 
-func (subs subscribers) publish(u Update) {
-	for s := range subs {
-		s.put(u)
-	}
-}
-
 // goUp makes the peer's current link the one that subscribers know of. A peer that was up already (another link of it
 // has taken over) is only mentioned again if its channels have changed.
 func (subs subscribers) goUp(p *peer) {
@@ -198,8 +192,10 @@ func (subs subscribers) goUp(p *peer) {
 	if p.up && bytes.Equal(p.channels, l.channels) {
 		return
 	}
-	p.up, p.inbound, p.channels = true, l.inbound(), l.channels
-	subs.publish(p.update())
+	p.up, p.inbound, p.channels = true, l.inbound, l.channels
+	for s := range subs {
+		s.put(p.update())
+	}
 }
 
 // goDown tells subscribers that the peer is gone, if they know of it.
@@ -208,7 +204,11 @@ func (subs subscribers) goDown(p *peer, reason *DisconnectError) {
 		return
 	}
 	p.up = false
-	subs.publish(Update{ID: p.id, Status: Down, Inbound: p.inbound, Channels: p.channels, Reason: reason})
+	u := p.update()
+	u.Status, u.Reason = Down, reason
+	for s := range subs {
+		s.put(u)
+	}
 }
 
 func (p *peer) update() Update {

@@ -118,13 +118,17 @@ func (m *pm) dialed(id transport.NodeID) (uint64, error) {
 	a := m.arrival(id)
 	a.Dialed = addrOf(m.t, id, 0)
 	a.IP, _ = a.Dialed.IP()
-	return a.LinkID, m.Dialed(a)
+	return a.LinkID, m.Arrived(dialed(a))
 }
+
+// dialed and accepted are the arrival of a link of that side.
+func dialed(a Arrival) Arrival   { a.Side = muxer.Dialer; return a }
+func accepted(a Arrival) Arrival { a.Side = muxer.Listener; return a }
 
 func (m *pm) accepted(id transport.NodeID) (uint64, error) {
 	a := m.arrival(id)
 	a.IP, _ = addrOf(m.t, id, 0).IP()
-	return a.LinkID, m.Accepted(a)
+	return a.LinkID, m.Arrived(accepted(a))
 }
 
 // up makes an inbound link that counts as up.

@@ -70,7 +70,7 @@ func (m *Manager) Status(id transport.NodeID) (Status, bool) {
 	if l == nil {
 		return st, true
 	}
-	st.LinkID, st.Inbound, st.Connected, st.Guest = l.id, l.inbound(), l.ready, l.guest
+	st.LinkID, st.Inbound, st.Connected, st.Guest = l.id, l.inbound, l.ready, l.guest
 	st.Useful, st.Latency, st.Upgrade = l.useful, l.latency, l.slot == slotUpgrade || l.slot == slotEntry
 	switch {
 	case l.state == closing:

@@ -116,7 +116,8 @@ func (v *victim) dial(d peers.Dial) {
 		}
 		ip, _ := n.addr.IP()
 		l := v.newLink(n, false)
-		if err := m.Dialed(peers.Arrival{ID: d.ID, Dialed: n.addr, IP: ip, LinkID: l.id, Confirms: true}); err != nil {
+		a := peers.Arrival{ID: d.ID, Side: muxer.Dialer, Dialed: n.addr, IP: ip, LinkID: l.id, Confirms: true}
+		if err := m.Arrived(a); err != nil {
 			delete(v.links, l.id)
 			return
 		}
@@ -134,7 +135,8 @@ func (v *victim) accept(n node, stay time.Duration, next func()) {
 	}
 	ip, _ := n.addr.IP()
 	l := v.newLink(n, true)
-	if err := v.manager.Accepted(peers.Arrival{ID: n.addr.ID(), IP: ip, LinkID: l.id, Confirms: true}); err != nil {
+	a := peers.Arrival{ID: n.addr.ID(), Side: muxer.Listener, IP: ip, LinkID: l.id, Confirms: true}
+	if err := v.manager.Arrived(a); err != nil {
 		delete(v.links, l.id)
 		v.w.after(time.Minute+v.w.soon(time.Minute), next)
 		return
