@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"container/list"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -64,13 +65,11 @@ type budgets struct {
 
 	mu       sync.Mutex
 	inFlight int
-	taken    tickets // those with a source; the others only count in inFlight
+	taken    list.List // of *ticket, oldest first: those with a source; the others only count in inFlight
 	groups   map[netip.Prefix]*group
 	// sources holds those with a handshake in flight or a window that has not ended: at most Handshakes + maxWindows.
 	sources map[netip.Prefix]*source
-	// oldest to newest are the windows in order of their beginning; count is how many they are.
-	oldest, newest *source
-	count          int
+	windows list.List // of *source, in the order in which their windows began
 }
 
 // source is an IPv4 address or an IPv6 /64.
@@ -78,10 +77,9 @@ type source struct {
 	key      netip.Prefix
 	group    *group
 	inFlight int
-	attempts int       // in the window
-	since    time.Time // when the window began
-	window   bool      // it is in the queue
-	next     *source   // in the queue
+	attempts int           // in the window
+	since    time.Time     // when the window began
+	window   *list.Element // in budgets.windows; nil for none
 }
 
 // group is a network group (transport.IPGroup) of sources.
@@ -119,8 +117,11 @@ func (b *budgets) take(t *ticket, key netip.Prefix, now time.Time) (full bool, e
 		if s == nil {
 			s = b.add(key)
 		}
-		if !s.window {
-			b.open(s, now)
+		if s.window == nil {
+			if b.windows.Len() >= maxWindows {
+				b.closeWindow()
+			}
+			s.attempts, s.since, s.window = 0, now, b.windows.PushBack(s)
 		}
 		if s.attempts >= b.limits.AttemptsPerIP {
 			return false, refused(b.rate)
@@ -164,7 +165,8 @@ func (b *budgets) takeOver(t *ticket, now time.Time) (loser *ticket, ok bool) {
 		b.hold(t)
 		return nil, true
 	}
-	for other := b.taken.oldest; other != nil; other = other.next {
+	for e := b.taken.Front(); e != nil; e = e.Next() {
+		other := e.Value.(*ticket)
 		if loser == nil || greedier(other, loser) {
 			loser = other
 		}
@@ -204,7 +206,7 @@ func (b *budgets) hold(t *ticket) {
 	if s := t.source; s != nil {
 		s.inFlight++
 		s.group.inFlight++
-		b.taken.push(t)
+		t.place = b.taken.PushBack(t)
 	}
 }
 
@@ -215,7 +217,7 @@ func (b *budgets) give(t *ticket, now time.Time) {
 	if s := t.source; s != nil {
 		s.inFlight--
 		s.group.inFlight--
-		b.taken.remove(t)
+		b.taken.Remove(t.place)
 		b.forget(s)
 	}
 	b.sweep(now)
@@ -235,44 +237,24 @@ func (b *budgets) add(key netip.Prefix) *source {
 	return s
 }
 
-// open begins a new window of s.
-func (b *budgets) open(s *source, now time.Time) {
-	if b.count >= maxWindows {
-		b.close()
-	}
-	s.attempts, s.since, s.window = 0, now, true
-	if b.newest == nil {
-		b.oldest = s
-	} else {
-		b.newest.next = s
-	}
-	b.newest = s
-	b.count++
-}
-
-// close ends the oldest window.
-func (b *budgets) close() {
-	s := b.oldest
-	b.oldest = s.next
-	if b.oldest == nil {
-		b.newest = nil
-	}
-	s.next, s.window = nil, false
-	b.count--
+// closeWindow ends the oldest window.
+func (b *budgets) closeWindow() {
+	s := b.windows.Remove(b.windows.Front()).(*source)
+	s.window = nil
 	b.forget(s)
 }
 
 // sweep ends the windows whose time is over. A window is ended once for each time it was opened, so this costs a
 // constant for each connection.
 func (b *budgets) sweep(now time.Time) {
-	for b.oldest != nil && now.Sub(b.oldest.since) >= attemptWindow {
-		b.close()
+	for b.windows.Len() > 0 && now.Sub(b.windows.Front().Value.(*source).since) >= attemptWindow {
+		b.closeWindow()
 	}
 }
 
 // forget drops a source of which nothing is left to count.
 func (b *budgets) forget(s *source) {
-	if s.inFlight > 0 || s.window {
+	if s.inFlight > 0 || s.window != nil {
 		return
 	}
 	delete(b.sources, s.key)

@@ -152,9 +152,8 @@ func TestTrackerForgets(t *testing.T) {
 		b := newBudgets(Limits{1 << 20, 4, 4})
 		check := func(most int) {
 			t.Helper()
-			if len(b.sources) > most || len(b.groups) > len(b.sources) || b.count > maxWindows ||
-				(b.count == 0) != (b.oldest == nil) || (b.oldest == nil) != (b.newest == nil) {
-				t.Fatalf("%d sources, %d windows", len(b.sources), b.count)
+			if len(b.sources) > most || len(b.groups) > len(b.sources) || b.windows.Len() > maxWindows {
+				t.Fatalf("%d sources, %d windows", len(b.sources), b.windows.Len())
 			}
 		}
 		address := func(i int) netip.Prefix {

@@ -192,7 +192,7 @@ func TestWhoLosesItsPlace(t *testing.T) {
 					h.Release()
 				}
 			}
-			if b.inFlight != 0 || b.taken != (tickets{}) {
+			if b.inFlight != 0 || b.taken.Len() != 0 {
 				t.Errorf("%d in flight, %v", b.inFlight, b.taken)
 			}
 		})

@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"container/list"
 	"context"
 	"time"
 
@@ -15,11 +16,11 @@ type ticket struct {
 	conn    transport.Conn
 
 	// Guarded by budgets.mu.
-	over       bool // given back, or taken away
-	cut        bool // taken away
-	proven     bool // the remote has proven its key
-	cancel     context.CancelFunc
-	prev, next *ticket // in the order in which they were taken
+	over   bool // given back, or taken away
+	cut    bool // taken away
+	proven bool // the remote has proven its key
+	cancel context.CancelFunc
+	place  *list.Element // in budgets.taken
 }
 
 // Release gives the ticket back. It may be called more than once.
@@ -71,31 +72,4 @@ func (t *ticket) interrupt() {
 		return
 	}
 	_ = t.conn.Close()
-}
-
-// tickets is a list of those that are out, oldest first. The zero value is empty.
-type tickets struct{ oldest, newest *ticket }
-
-func (l *tickets) push(t *ticket) {
-	t.prev = l.newest
-	if l.newest == nil {
-		l.oldest = t
-	} else {
-		l.newest.next = t
-	}
-	l.newest = t
-}
-
-func (l *tickets) remove(t *ticket) {
-	if t.prev == nil {
-		l.oldest = t.next
-	} else {
-		t.prev.next = t.next
-	}
-	if t.next == nil {
-		l.newest = t.prev
-	} else {
-		t.next.prev = t.prev
-	}
-	t.prev, t.next = nil, nil
 }

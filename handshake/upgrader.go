@@ -76,9 +76,6 @@ func NewUpgrader(cfg Config) (*Upgrader, error) {
 	return &Upgrader{cfg: cfg, budgets: newBudgets(limits)}, nil
 }
 
-// Timeout bounds all stages of a handshake together.
-func (u *Upgrader) Timeout() time.Duration { return u.cfg.Timeout }
-
 // Admit returns the transport.Admit of our listeners: it takes a ticket of the inbound budgets for a raw connection. It
 // looks first at the rate of the remote's IP, then at what is in flight from it and in all, then asks the gates at
 // AtAccept. When only the budget of all is spent, the source that holds the most loses a ticket to a newcomer from a

@@ -27,6 +27,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Handshake.Timeout == 0 {
+		c.Handshake.Timeout = handshake.DefaultTimeout
+	}
 	c.Limits = c.Limits.withDefaults()
 	switch {
 	case c.Network == "":

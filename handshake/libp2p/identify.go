@@ -35,9 +35,8 @@ const (
 type server struct {
 	self    *self
 	remote  handshake.PublicKey
-	listens bool // the remote has dialed us, and says hello if it has one
 	changes changes
-	// of the listening end, until it is over; what it needs is not kept for the life of the link
+	// of the listening end, which the remote says hello to, until it is over: not kept for the life of the link
 	exchange atomic.Pointer[infoExchange]
 
 	identifies, pushes, pings atomic.Int32 // streams that are served now
@@ -60,27 +59,24 @@ func (s *server) find(protocol string) func(context.Context, muxer.Stream) {
 	case protocolPing:
 		return limited(&s.pings, maxPings, servePing)
 	case protocolHello:
-		if s.listens {
-			return s.serveHello
+		if m := s.exchange.Load(); m != nil {
+			return m.serveHello
 		}
 	}
 	return nil
 }
 
-// proposed implements lanes.Config.Proposed.
+// proposed implements lanes.Config.Proposed: the first protocol that the remote proposes tells whether it says hello.
 func (s *server) proposed(protocol string) {
-	if m := s.exchange.Load(); m != nil {
-		m.proposed(protocol)
-	}
-}
-
-// serveHello takes the remote's hello, if it comes in time.
-func (s *server) serveHello(ctx context.Context, st muxer.Stream) {
-	if m := s.exchange.Load(); m != nil {
-		m.serveHello(ctx, st)
+	m := s.exchange.Load()
+	if m == nil {
 		return
 	}
-	_ = st.Reset(muxer.CodeProtocolError)
+	m.first.Do(func() {
+		if protocol != protocolHello {
+			close(m.others)
+		}
+	})
 }
 
 // limited resets streams of which too many are open.

@@ -26,10 +26,9 @@ const firstStream = 250 * time.Millisecond
 // identify itself. The listener waits for the dialer's first stream; unless that is a hello, the listener asks the
 // dialer to identify itself. A hello that comes later still counts until the answer shows that the remote has none.
 type infoExchange struct {
-	a      *handshake.Attempt
-	key    handshake.PublicKey
-	server *server
-	addr   *lastAddr
+	a    *handshake.Attempt
+	key  handshake.PublicKey
+	addr *lastAddr
 
 	first sync.Once
 	// Of the listener only.
@@ -43,42 +42,6 @@ type infoExchange struct {
 type arrival struct {
 	hello *helloExchange
 	err   error
-}
-
-func newInfoExchange(a *handshake.Attempt, key handshake.PublicKey, s *server, addr *lastAddr) *infoExchange {
-	m := &infoExchange{a: a, key: key, server: s, addr: addr}
-	if a.Side == muxer.Listener {
-		m.others, m.hellos, m.done = make(chan struct{}), make(chan arrival), make(chan struct{})
-	}
-	return m
-}
-
-// open makes the session.
-func (m *infoExchange) open(streams muxer.Streams, cfg lanes.Config) *lanes.Session {
-	cfg.Serve = m.server.find
-	if m.a.Side == muxer.Listener {
-		m.server.listens = true
-		m.server.exchange.Store(m)
-		cfg.Proposed = m.server.proposed
-	}
-	return lanes.New(streams, cfg)
-}
-
-// over ends the exchange. A hello that comes later is refused.
-func (m *infoExchange) over() {
-	m.server.exchange.Store(nil)
-	if m.done != nil {
-		close(m.done)
-	}
-}
-
-// proposed is told of every protocol that the remote proposes.
-func (m *infoExchange) proposed(protocol string) {
-	m.first.Do(func() {
-		if protocol != protocolHello {
-			close(m.others)
-		}
-	})
 }
 
 // run learns what the remote is and passes the checkpoint for its info.

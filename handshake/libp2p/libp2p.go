@@ -133,10 +133,20 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 		_ = streams.CloseWith(muxer.CodeUnknown, "", 0)
 		return nil, handshake.Fail(handshake.StageInfo, muxer.CodeUnknown, fmt.Errorf("our own key: %w", err))
 	}
-	m := newInfoExchange(a, key, &server{self: newSelf(self, a), remote: key}, &w.addr)
-	session := m.open(streams, w.cfg.Lanes)
+	s := &server{self: newSelf(self, a), remote: key}
+	m := &infoExchange{a: a, key: key, addr: &w.addr}
+	cfg := w.cfg.Lanes
+	cfg.Serve = s.find
+	if a.Side == muxer.Listener {
+		m.others, m.hellos, m.done = make(chan struct{}), make(chan arrival), make(chan struct{})
+		s.exchange.Store(m)
+		cfg.Proposed = s.proposed
+	}
+	session := lanes.New(streams, cfg)
 	link, err := m.run(ctx, session)
-	m.over()
+	if s.exchange.Swap(nil) != nil {
+		close(m.done) // a hello that comes later is refused
+	}
 	if err != nil {
 		code := muxer.CodeProtocolError
 		var refusal *handshake.Refusal
@@ -147,8 +157,8 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 		_ = session.Run(ctx, nil) // it returns at once; it waits for the session's goroutines
 		return nil, err
 	}
-	m.server.changes.begin(&link.Remote)
-	link.Changes, link.Push = m.server.changes.tell, m.server.push(session)
+	s.changes.begin(&link.Remote)
+	link.Changes, link.Push = s.changes.tell, s.push(session)
 	return link, nil
 }
 

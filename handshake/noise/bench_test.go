@@ -34,7 +34,7 @@ func BenchmarkIdle(b *testing.B) {
 		x, y := memPipe()
 		cx, cy := securedPair(b, x, y)
 		for _, c := range []*Conn{cx, cy} {
-			c.conn, c.reader.conn, c.writer.conn = nil, nil, nil
+			c.Conn, c.reader.conn, c.writer.conn = nil, nil, nil
 		}
 		return cx, cy
 	})

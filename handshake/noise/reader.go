@@ -36,12 +36,14 @@ type reader struct {
 	small [smallSize]byte
 }
 
-// read reads from the stream as io.Reader does. A message that fits into p is opened into it, others where they were
-// received.
-func (r *reader) read(p []byte) (n int, err error) {
+// Read implements net.Conn. io.EOF says that the remote hung up between messages, io.ErrUnexpectedEOF within one. After
+// os.ErrDeadlineExceeded it may be called again, with a later deadline; every other error is final. A message that fits
+// into p is opened into it, others where they were received: with MaxPlaintext bytes, nothing is copied.
+func (c *Conn) Read(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	r := &c.reader
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {

@@ -73,18 +73,13 @@ func (s *Security) prove(ctx context.Context, id handshake.Identity) (*proof, er
 
 // Secure implements handshake.Security. It starts no goroutine. ctx is passed to the identity; it does not interrupt
 // reads and writes. The connection is a *Conn.
-func (s *Security) Secure(ctx context.Context, conn net.Conn, opts handshake.Securing) (handshake.SecureConn, error) {
-	c, err := s.shake(ctx, conn, opts)
-	if err != nil {
-		if ctx.Err() != nil {
+func (s *Security) Secure(ctx context.Context, conn net.Conn, opts handshake.Securing) (_ handshake.SecureConn,
+	err error) {
+	defer func() {
+		if err != nil && ctx.Err() != nil {
 			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
-		return nil, err
-	}
-	return c, nil
-}
-
-func (s *Security) shake(ctx context.Context, conn net.Conn, opts handshake.Securing) (*Conn, error) {
+	}()
 	if n := muxersSize(opts.Muxers); n > maxOurMuxers {
 		return nil, fmt.Errorf("our list of muxers has %d bytes, at most %d", n, maxOurMuxers)
 	}
@@ -172,7 +167,7 @@ func (h *hand) send(write func(dst, payload []byte) ([]byte, error), payload []b
 		return err
 	}
 	binary.BigEndian.PutUint16(msg, uint16(len(msg)-lengthSize))
-	_, err = h.conn.Write(msg)
+	_, err = h.Conn.Conn.Write(msg)
 	return err
 }
 

@@ -44,8 +44,8 @@ func (w *writer) send(buf []byte, parts [][]byte) (n int, err error) {
 		for len(p) > 0 {
 			room := len(buf) - end - lengthSize - tagSize
 			if room <= 0 {
-				if err := w.flush(buf[:end]); err != nil {
-					return n, err
+				if _, w.err = w.conn.Write(buf[:end]); w.err != nil {
+					return n, w.err
 				}
 				n, end, sealed = n+sealed, 0, 0
 				continue
@@ -63,14 +63,9 @@ func (w *writer) send(buf []byte, parts [][]byte) (n int, err error) {
 		}
 	}
 	if end > 0 {
-		if err := w.flush(buf[:end]); err != nil {
-			return n, err
+		if _, w.err = w.conn.Write(buf[:end]); w.err != nil {
+			return n, w.err
 		}
 	}
 	return n + sealed, nil
-}
-
-func (w *writer) flush(b []byte) error {
-	_, w.err = w.conn.Write(b)
-	return w.err
 }
