@@ -27,8 +27,8 @@ func TestWithAndWithout(t *testing.T) {
 	for _, p := range more {
 		got = append(got, string(p.kind)+" "+p.name)
 	}
-	if want := []string{"discovery source a", "service a", "service b", "service c", "command a"}; !slices.Equal(got,
-		want) {
+	want := []string{"discovery source a", "service a", "service b", "service c", "command a"}
+	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	if err := checkCatalogue(more); err != nil {

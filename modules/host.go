@@ -40,8 +40,8 @@ func Host(c Config) fx.Option {
 			if err != nil {
 				return nil, err
 			}
-			cfg.Identity, cfg.Store, cfg.Transports, cfg.Wires, cfg.Gates = in.Identity, in.Store, in.Transports,
-				in.Wires, in.Gates
+			cfg.Identity, cfg.Store, cfg.Gates = in.Identity, in.Store, in.Gates
+			cfg.Transports, cfg.Wires = in.Transports, in.Wires
 			cfg.Logger, cfg.Metrics = in.Log.For("host"), in.Metrics
 			logLimits(in.Log.For("host"), &c, cfg)
 			if err := c.canListen(cfg.Listen, in.Transports); err != nil {

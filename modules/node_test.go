@@ -143,8 +143,8 @@ func TestModulesAlone(t *testing.T) {
 	// Another identity replaces the key file.
 	key := handshake.NewIdentity([32]byte{1})
 	var id handshake.Identity
-	app = fx.New(Base(c), Handshake(c, realPlugins(nil)...), fx.Decorate(func() handshake.Identity { return key }),
-		fx.Populate(&id))
+	app = fx.New(Base(c), Handshake(c, realPlugins(nil)...),
+		fx.Decorate(func() handshake.Identity { return key }), fx.Populate(&id))
 	if err := app.Err(); err != nil || id != key {
 		t.Errorf("got %v, %v", id, err)
 	}
@@ -762,12 +762,12 @@ func TestAbsentServiceWarns(t *testing.T) {
 		}
 		c.Home, c.Store.Path, c.Admin.Address = t.TempDir(), "", ""
 		var log bytes.Buffer
-		if err := fx.New(Node(c, realPlugins(nil, AbsentService("relay"))...),
-			fx.Supply(slog.New(slog.NewTextHandler(&log, nil)))).Err(); err != nil {
+		logger := fx.Supply(slog.New(slog.NewTextHandler(&log, nil)))
+		if err := fx.New(Node(c, realPlugins(nil, AbsentService("relay"))...), logger).Err(); err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Count(log.String(),
-			"config.toml:1: services.relay: this build has no such service"); got != want {
+		const warning = "config.toml:1: services.relay: this build has no such service"
+		if got := strings.Count(log.String(), warning); got != want {
 			t.Errorf("%q: %d warnings, want %d:\n%s", text, got, want, log.String())
 		}
 	}

@@ -15,8 +15,8 @@ import (
 // plug-ins.
 func Render(c Config, plugins ...Plugin) []byte {
 	w := &renderer{}
-	w.line("# Switchyard: the configuration of a node. Every key is optional; docs/configuration.md describes all of " +
-		"them.")
+	w.line("# Switchyard: the configuration of a node. " +
+		"Every key is optional; docs/configuration.md describes all of them.")
 	w.line("# A key behind a # shows its default. `start --set KEY=VALUE` sets any key for one run.")
 	w.line("")
 	w.key("network", c.Network, "a node of another network is refused")

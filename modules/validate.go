@@ -242,8 +242,8 @@ func (c *Config) checkLimits(m Machine) error {
 			"%d bytes are too few to work with; want at least %d, or 0 for the default", l.MessageMemory, 1<<20)
 	}
 	if m.Memory > 0 && l.MessageMemory > m.Memory {
-		return c.errorAt("limits.message_memory", "%d bytes are more than this process may use (%d)", l.MessageMemory,
-			m.Memory)
+		return c.errorAt("limits.message_memory",
+			"%d bytes are more than this process may use (%d)", l.MessageMemory, m.Memory)
 	}
 	if d := time.Duration(l.HandshakeTimeout); d != 0 && (d < minDeadline || d > maxDeadline) {
 		return c.errorAt("limits.handshake_timeout", "%v is not in %v to %v", d, minDeadline, maxDeadline)
@@ -257,13 +257,13 @@ func (c *Config) checkLimits(m Machine) error {
 		return c.errorAt("limits.protocol_streams",
 			"%d is more than limits.peer_streams (%d), so it could never be reached", d.ProtocolStreams, d.PeerStreams)
 	}
-	if need := c.Peers.MaxInbound + c.Peers.MaxOutbound + c.Peers.Guests + d.Handshakes + spareFiles; m.Files > 0 &&
-		need > m.Files {
+	need := c.Peers.MaxInbound + c.Peers.MaxOutbound + c.Peers.Guests + d.Handshakes + spareFiles
+	if m.Files > 0 && need > m.Files {
 		return c.errorAt("peers.max_inbound",
 			"%s, %d outbound, %d guests and %d in handshakes need %d file descriptors, and this process may open %d "+
 				"(lower them or raise ulimit -n)",
-			plural(c.Peers.MaxInbound, "inbound link"), c.Peers.MaxOutbound, c.Peers.Guests, d.Handshakes, need,
-			m.Files)
+			plural(c.Peers.MaxInbound, "inbound link"),
+			c.Peers.MaxOutbound, c.Peers.Guests, d.Handshakes, need, m.Files)
 	}
 	return nil
 }
@@ -274,8 +274,8 @@ func (c *Config) checkAdmin() error {
 	}
 	host, port, err := net.SplitHostPort(c.Admin.Address)
 	if err != nil {
-		return c.errorAt("admin.address", "%.120q: want host:port such as 127.0.0.1:26660, or \"\" to turn it off",
-			c.Admin.Address)
+		return c.errorAt("admin.address",
+			"%.120q: want host:port such as 127.0.0.1:26660, or \"\" to turn it off", c.Admin.Address)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return c.errorAt("admin.address", "%.120q: %q is not a port (0 to 65535)", c.Admin.Address, port)

@@ -368,10 +368,9 @@ func TestNewAddress(t *testing.T) {
 
 func TestZeroAddress(t *testing.T) {
 	var a Address
-	if !a.IsZero() || a.String() != "" || a.ID() != "" || a.Wire() != "" || a.PeerID() != "" || a.Multiaddr() != nil ||
-		a.Host() != "" ||
-		a.Port() != 0 || a.Network() != "" || a.CometString() != "" || a.IsRoutable() || a.IsLoopback() ||
-		a.IsPrivate() {
+	if !a.IsZero() || a.String() != "" || a.ID() != "" || a.Wire() != "" || a.PeerID() != "" ||
+		a.Multiaddr() != nil || a.Host() != "" || a.Port() != 0 || a.Network() != "" || a.CometString() != "" ||
+		a.IsRoutable() || a.IsLoopback() || a.IsPrivate() {
 		t.Error("the zero address is something")
 	}
 	if _, ok := a.IP(); ok {

@@ -118,8 +118,8 @@ func TestSift(t *testing.T) {
 		{"IPv4", public, &pexpb.PexAddress{Id: id(1), Ip: "8.8.8.8", Port: 1}, true, false},
 		{"IPv6", public, &pexpb.PexAddress{Id: id(1), Ip: "2606:4700::1", Port: 65535}, true, false},
 		{"IPv4 in IPv6", public, &pexpb.PexAddress{Id: id(1), Ip: "::ffff:8.8.8.8", Port: 1}, true, false},
-		{"upper case id", public, &pexpb.PexAddress{Id: strings.ToUpper(id(0xabc)), Ip: "8.8.8.8", Port: 1}, true,
-			false},
+		{"upper case id", public,
+			&pexpb.PexAddress{Id: strings.ToUpper(id(0xabc)), Ip: "8.8.8.8", Port: 1}, true, false},
 		{"private from private", private, &pexpb.PexAddress{Id: id(1), Ip: "192.168.1.1", Port: 1}, true, false},
 		{"loopback from private", private, &pexpb.PexAddress{Id: id(1), Ip: "127.0.0.1", Port: 1}, true, false},
 		{"ourselves", public, &pexpb.PexAddress{Id: string(self), Ip: "8.8.8.8", Port: 1}, false, false},
@@ -142,16 +142,16 @@ func TestSift(t *testing.T) {
 		{"private from public", public, &pexpb.PexAddress{Id: id(1), Ip: "192.168.1.1", Port: 1}, false, true},
 		{"shared from public", public, &pexpb.PexAddress{Id: id(1), Ip: "100.64.0.1", Port: 1}, false, true},
 		{"loopback from public", public, &pexpb.PexAddress{Id: id(1), Ip: "127.0.0.1", Port: 1}, false, true},
-		{"loopback in IPv6 from public", public, &pexpb.PexAddress{Id: id(1), Ip: "::ffff:127.0.0.1", Port: 1}, false,
-			true},
+		{"loopback in IPv6 from public", public,
+			&pexpb.PexAddress{Id: id(1), Ip: "::ffff:127.0.0.1", Port: 1}, false, true},
 		{"link-local from public", public, &pexpb.PexAddress{Id: id(1), Ip: "169.254.169.254", Port: 1}, false, true},
 		{"unique local from public", public, &pexpb.PexAddress{Id: id(1), Ip: "fd00::1", Port: 1}, false, true},
 		{"no id", public, &pexpb.PexAddress{Ip: "8.8.8.8", Port: 1}, false, true},
 		{"short id", public, &pexpb.PexAddress{Id: id(1)[1:], Ip: "8.8.8.8", Port: 1}, false, true},
 		{"id is no hex", public, &pexpb.PexAddress{Id: strings.Repeat("g", 40), Ip: "8.8.8.8", Port: 1}, false, true},
 		{"long id", public, &pexpb.PexAddress{Id: strings.Repeat("a", 1000), Ip: "8.8.8.8", Port: 1}, false, true},
-		{"multiaddr on the comet wire", public, &pexpb.PexAddress{Multiaddr: "/ip4/8.8.8.8/tcp/1/mconn/" + id(1)}, true,
-			false},
+		{"multiaddr on the comet wire", public,
+			&pexpb.PexAddress{Multiaddr: "/ip4/8.8.8.8/tcp/1/mconn/" + id(1)}, true, false},
 		{"multiaddr without a node", public, &pexpb.PexAddress{Multiaddr: "/ip4/8.8.8.8/tcp/1"}, false, true},
 	} {
 		out, refused := filter([]*pexpb.PexAddress{c.in}, self, c.from)
@@ -289,14 +289,14 @@ func TestWhatWeTell(t *testing.T) {
 		if got, want := fmt.Sprint(ask(1, "9.9.9.9", comets)), "[8.8.8.8 2606:4700::1]"; got != want {
 			t.Errorf("told a public peer %s, want %s", got, want)
 		}
-		if got, want := fmt.Sprint(ask(2, "10.9.9.9", comets)),
-			"[10.0.0.1 8.8.8.8 192.168.0.1 2606:4700::1]"; got != want {
-			t.Errorf("told a private peer %s, want %s", got, want)
+		got, want := fmt.Sprint(ask(2, "10.9.9.9", comets)), "[10.0.0.1 8.8.8.8 192.168.0.1 2606:4700::1]"
+		if got != want {
+			t.Errorf("a private peer got %s, want %s", got, want)
 		}
 		quic := a.known[4].String()
-		if got, want := fmt.Sprint(ask(3, "9.9.9.8", pexpb.EncodeRequest())),
-			"[8.8.8.8 "+quic+" 2606:4700::1]"; got != want {
-			t.Errorf("told one of ours over comet %s, want %s", got, want)
+		got, want = fmt.Sprint(ask(3, "9.9.9.8", pexpb.EncodeRequest())), "[8.8.8.8 "+quic+" 2606:4700::1]"
+		if got != want {
+			t.Errorf("one of ours over comet got %s, want %s", got, want)
 		}
 		for i := range 300 {
 			a.known = append(a.known, parse(fmt.Sprintf("%040x@9.0.%d.%d:26656", 2000+i, i/250, i%250)))

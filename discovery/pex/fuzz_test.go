@@ -43,7 +43,7 @@ func FuzzFilter(f *testing.F) {
 			}
 			if again, ok := fromWire(w); !ok || again.ID() != a.ID() || !again.Multiaddr().Equal(a.Multiaddr()) ||
 				again.Wire() != a.Wire() {
-				t.Fatalf("%s is told as %v, which is read as %s (%v)", a, w, again, ok)
+				t.Fatalf("%s is encoded as %v, which is read as %s (%v)", a, w, again, ok)
 			}
 		}
 	})

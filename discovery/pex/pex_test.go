@@ -194,8 +194,8 @@ func TestNothingIsKeptOfPeersThatWent(t *testing.T) {
 		now = now.Add(time.Millisecond)
 	}
 	if len(l.peers) != 0 || len(l.quota.spent) > quotaPeers || len(l.pending) > maxPending {
-		t.Errorf("%d peers, %d accounts and %d pending answers are kept", len(l.peers), len(l.quota.spent),
-			len(l.pending))
+		t.Errorf("%d peers, %d accounts and %d pending answers are kept",
+			len(l.peers), len(l.quota.spent), len(l.pending))
 	}
 	if l.act(now.Add(2 * pendingTime)); len(l.pending) != 0 {
 		t.Errorf("%d pending answers are kept for ever", len(l.pending))

@@ -17,8 +17,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const id = "0123456789abcdef0123456789abcdef01234567"
 
 func TestHandsOverAndWaits(t *testing.T) {
-	s, err := New(Config{Addresses: []string{id + "@10.0.0.1:26656", "/dns/node.example/tcp/1/mconn/" + id}},
-		discovery.Env{})
+	cfg := Config{Addresses: []string{id + "@10.0.0.1:26656", "/dns/node.example/tcp/1/mconn/" + id}}
+	s, err := New(cfg, discovery.Env{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,8 +100,8 @@ func TestSilenceAtEveryStep(t *testing.T) {
 		whole = passed
 	})
 	const frame = 1044
-	for _, sent := range []int{0, 1, 2, 34, 35, 36, 35 + frame - 1, 35 + frame, 35 + frame + 1, 35 + 2*frame,
-		whole - 1} {
+	for _, sent := range []int{0, 1, 2, 34, 35, 36,
+		35 + frame - 1, 35 + frame, 35 + frame + 1, 35 + 2*frame, whole - 1} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
 			dr, lr, _ := between(t, newNode(t, 1), long(newNode(t, 2)), sent, 0, false)

@@ -63,8 +63,8 @@ func TestUpgrade(t *testing.T) {
 		ended := make(chan error, 2)
 		go func() { ended <- lr.link.Session.Run(context.Background(), deliver(got)) }()
 		go func() { ended <- dr.link.Session.Run(context.Background(), deliver(nil)) }()
-		if err := dr.link.Session.Send(context.Background(), 0x20, []byte("x")); !errors.Is(err,
-			muxer.ErrUnknownChannel) {
+		err := dr.link.Session.Send(context.Background(), 0x20, []byte("x"))
+		if !errors.Is(err, muxer.ErrUnknownChannel) {
 			t.Errorf("channel that the remote does not serve: %v", err)
 		}
 		if err := dr.link.Session.Send(context.Background(), 0x7e, []byte("hello")); err != nil {

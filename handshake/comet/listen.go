@@ -48,8 +48,8 @@ func checkListen(s string) (string, error) {
 	}
 	for i := range len(host) { // the characters of IPv4, IPv6 and names
 		c := host[i]
-		if !(c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '.' || c == '-' || c == '_' || c == ':' ||
-			c == '%') {
+		isAlphanumeric := c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z'
+		if !isAlphanumeric && !strings.ContainsRune(".-_:%", rune(c)) {
 			return bad("the host is neither an IP address nor a name")
 		}
 	}

@@ -66,8 +66,8 @@ func TestBadEphemeralMessage(t *testing.T) {
 		"a gigabyte":     {func(p *naivePeer) []byte { return []byte{0x80, 0x80, 0x80, 0x80, 0x04} }, ErrOversized},
 		"endless varint": {func(p *naivePeer) []byte { return bytes.Repeat([]byte{0xff}, 64) }, ErrMalformed},
 		"http": {func(p *naivePeer) []byte {
-			return []byte("GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html,text/plain\r\nConnection: " +
-				"close\r\n\r\n")
+			return []byte("GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html,text/plain\r\n" +
+				"Connection: close\r\n\r\n")
 		}, ErrMalformed},
 		"multistream hello": {func(p *naivePeer) []byte { return []byte("\x13/multistream/1.0.0\n") }, ErrMalformed},
 	} {

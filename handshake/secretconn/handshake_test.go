@@ -106,8 +106,8 @@ func TestCheckKey(t *testing.T) {
 	a, b := memPipe()
 	refused := errors.New("not you")
 	var seen handshake.PublicKey
-	ra, rb := shakeBoth(a, b, Options{CheckKey: func(k handshake.PublicKey) error { seen = k; return refused }},
-		Options{})
+	check := func(k handshake.PublicKey) error { seen = k; return refused }
+	ra, rb := shakeBoth(a, b, Options{CheckKey: check}, Options{})
 	if !errors.Is(ra.err, refused) || ra.conn != nil {
 		t.Errorf("%v, want what CheckKey returned", ra.err)
 	}

@@ -29,8 +29,9 @@ func (s *Security) ServerConfig(id handshake.Identity) *tls.Config {
 }
 
 // ClientConfig is the counterpart for one connection to the node want; "" accepts any. ctx is for id only.
-func (s *Security) ClientConfig(ctx context.Context, id handshake.Identity, want transport.NodeID) (*tls.Config,
-	error) {
+func (s *Security) ClientConfig(
+	ctx context.Context, id handshake.Identity, want transport.NodeID,
+) (*tls.Config, error) {
 	own, err := s.certificates(ctx, id)
 	if err != nil {
 		return nil, err

@@ -227,8 +227,8 @@ func TestConfigs(t *testing.T) {
 		}
 		for conn, key := range map[*tls.Conn]*handshake.NodeKey{client: listenerKey, server: dialerKey} {
 			state := conn.ConnectionState()
-			if k, err := RemoteKey(state); err != nil || k != key.Public() || state.NegotiatedProtocol != ALPN ||
-				state.DidResume {
+			if k, err := RemoteKey(state); err != nil || k != key.Public() ||
+				state.NegotiatedProtocol != ALPN || state.DidResume {
 				t.Errorf("%v, %v, %q", k, err, state.NegotiatedProtocol)
 			}
 		}

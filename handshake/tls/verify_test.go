@@ -309,10 +309,10 @@ func TestStolenCertificate(t *testing.T) {
 
 func FuzzVerifyCertificate(f *testing.F) {
 	for _, change := range []func(*forged){
-		func(*forged) {}, func(c *forged) { c.none = true }, func(c *forged) { c.node = bigRSA(2048) },
-		func(c *forged) {
-			c.critical = true
-		},
+		func(*forged) {},
+		func(c *forged) { c.none = true },
+		func(c *forged) { c.node = bigRSA(2048) },
+		func(c *forged) { c.critical = true },
 	} {
 		c := honest(f)
 		change(c)

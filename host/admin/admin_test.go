@@ -256,8 +256,8 @@ func TestJSONKeys(t *testing.T) {
 	if got := keys(status); !slices.Equal(got, want) {
 		t.Errorf("status has %v, want %v", got, want)
 	}
-	if got, want := keys(status["peers"]),
-		[]string{"guests", "inbound", "outbound", "trusted"}; !slices.Equal(got, want) {
+	want = []string{"guests", "inbound", "outbound", "trusted"}
+	if got := keys(status["peers"]); !slices.Equal(got, want) {
 		t.Errorf("status.peers has %v, want %v", got, want)
 	}
 	if got, want := keys(status["store"]), []string{"banned", "known", "new", "tried"}; !slices.Equal(got, want) {
@@ -436,8 +436,8 @@ func TestAllBans(t *testing.T) {
 	list, err := c.Bans(t.Context())
 	status, statusErr := c.Status(t.Context())
 	if err != nil || statusErr != nil || len(list) != len(f.bans) || status.Store.Banned != len(list) {
-		t.Errorf("%d bans are listed, %d counted, %d hold: %v, %v", len(list), status.Store.Banned, len(f.bans), err,
-			statusErr)
+		t.Errorf("%d bans are listed, %d counted, %d hold: %v, %v",
+			len(list), status.Store.Banned, len(f.bans), err, statusErr)
 	}
 }
 

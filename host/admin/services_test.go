@@ -33,8 +33,8 @@ func TestServices(t *testing.T) {
 	}
 	var out struct{ Path, Name string }
 	for _, into := range []any{&out, nil} {
-		if err := c.Call(t.Context(), "POST", "/v1/services/greeter/a/b", map[string]string{"name": "anna"},
-			into); err != nil {
+		in := map[string]string{"name": "anna"}
+		if err := c.Call(t.Context(), "POST", "/v1/services/greeter/a/b", in, into); err != nil {
 			t.Error(err)
 		}
 	}

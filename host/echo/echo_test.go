@@ -43,8 +43,8 @@ type fakeLane struct {
 
 // lane adds a node; its goroutines end with ctx.
 func (h *hub) lane(ctx context.Context, id transport.NodeID) *fakeLane {
-	l := &fakeLane{hub: h, id: id, inbox: make(chan host.Envelope), queues: map[transport.NodeID]chan []byte{},
-		ctx: ctx}
+	l := &fakeLane{ctx: ctx, hub: h, id: id,
+		inbox: make(chan host.Envelope), queues: map[transport.NodeID]chan []byte{}}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lanes[id] = l
@@ -304,8 +304,8 @@ func TestCallErrors(t *testing.T) {
 			short, cancel := context.WithTimeout(ctx, time.Second)
 			_, err := a.Echo(short, "mute", []byte{byte(i)})
 			cancel()
-			if want := [...]error{context.DeadlineExceeded, context.DeadlineExceeded, ErrBusy}[i]; !errors.Is(err,
-				want) {
+			want := [...]error{context.DeadlineExceeded, context.DeadlineExceeded, ErrBusy}[i]
+			if !errors.Is(err, want) {
 				t.Errorf("call %d: %v, want %v", i, err, want)
 			}
 		}

@@ -36,8 +36,8 @@ func TestMeasuresOpenAndClose(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{}
 			got, err := measure(f)(time.Millisecond)
-			if err != nil || !f.closed.Load() || f.messages.Load()+f.trips.Load() == 0 && f.up.Load() == 0 &&
-				got.Value == 0 {
+			idle := f.messages.Load()+f.trips.Load() == 0 && f.up.Load() == 0 && got.Value == 0
+			if err != nil || !f.closed.Load() || idle {
 				t.Fatalf("%+v, %v, %+v", got, err, f)
 			}
 			f = &fake{fail: bad}

@@ -63,8 +63,8 @@ func sum(rounds [][]sample) (c cell) {
 	}
 	slices.Sort(values)
 	slices.Sort(cpus)
-	c.Low, c.Value, c.High, c.CPU = values[len(values)/4], values[len(values)/2], values[(3*len(values)-1)/4],
-		cpus[len(cpus)/2]
+	c.Low, c.Value, c.High = values[len(values)/4], values[len(values)/2], values[(3*len(values)-1)/4]
+	c.CPU = cpus[len(cpus)/2]
 	return c
 }
 
@@ -171,8 +171,8 @@ func short(n int) string {
 
 func writeCSV(w io.Writer, all []cell) error {
 	c := csv.NewWriter(w)
-	_ = c.Write([]string{"operation", "unit", "book", "peers", "value", "low", "high", "cpu", "ratio", "visits",
-		"calls"})
+	_ = c.Write([]string{"operation", "unit", "book", "peers",
+		"value", "low", "high", "cpu", "ratio", "visits", "calls"})
 	for _, m := range all {
 		f := func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
 		_ = c.Write([]string{m.Operation, m.Unit, m.Book, strconv.Itoa(m.Peers), f(m.Value), f(m.Low), f(m.High),

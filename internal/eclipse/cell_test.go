@@ -39,8 +39,8 @@ func TestCells(t *testing.T) {
 		}
 		t.Logf("%d groups, %d addresses, %d seeds: share %.3f (standard error %.3f), worst hour %.2f, eclipsed %.3f "+
 			"of the time, %.2f links",
-			m.Attack.Groups, m.Attack.Addresses, *seeds, m.Share, math.Sqrt(squares)/float64(*seeds), m.Worst, m.Whole,
-			m.Links)
+			m.Attack.Groups, m.Attack.Addresses, *seeds,
+			m.Share, math.Sqrt(squares)/float64(*seeds), m.Worst, m.Whole, m.Links)
 		if m.Links < Slots-1 {
 			t.Errorf("only %.1f outbound links", m.Links)
 		}

@@ -61,8 +61,8 @@ func find(all []Result, policy string, groups, addresses int) *Result {
 // WriteCSV writes a line for each run.
 func WriteCSV(w io.Writer, all []Result) error {
 	c := csv.NewWriter(w)
-	_ = c.Write([]string{"policy", "addresses", "groups", "share", "worst hour", "eclipsed", "known", "of them his",
-		"links"})
+	_ = c.Write([]string{"policy", "addresses", "groups",
+		"share", "worst hour", "eclipsed", "known", "of them his", "links"})
 	f := func(v float64) string { return strconv.FormatFloat(v, 'f', 3, 64) }
 	for _, r := range all {
 		a := r.Attack

@@ -59,8 +59,8 @@ func startFullNode(t *testing.T, program string) *fullNode {
 		config.WriteConfigFile(filepath.Join(home, "config", "config.toml"), c)
 		n.rpc = "http://" + n.rpc
 		n.process = programtest.Launch(t, program, "start", "--home", home, "--proxy_app=kvstore")
-		if within(60*time.Second, func() bool { h, err := n.height(t); return err == nil && h > 0 || n.ended() }) &&
-			!n.ended() {
+		begun := within(60*time.Second, func() bool { h, err := n.height(t); return err == nil && h > 0 || n.ended() })
+		if begun && !n.ended() {
 			return n
 		}
 		n.process.Kill()

@@ -89,8 +89,8 @@ func TestJoin(t *testing.T) {
 		if info.ID() != cometID(ours) || info.Moniker != "switchyard-1" || info.Network != network {
 			t.Errorf("%s shows %+v", c.Info.Moniker, info)
 		}
-		if got := slices.Sorted(slices.Values(info.Channels)); !bytes.Equal(got,
-			[]byte{pex.ChannelID, cometpeer.EchoChannel}) {
+		got := slices.Sorted(slices.Values(info.Channels))
+		if !bytes.Equal(got, []byte{pex.ChannelID, cometpeer.EchoChannel}) {
 			t.Errorf("%s shows channels %x", c.Info.Moniker, got)
 		}
 		theirs, ok := ours.Host.Peer(transport.NodeID(c.ID()))
@@ -152,8 +152,8 @@ func echoes(t *testing.T, ours *node.Node, c *cometpeer.Node) {
 			t.Fatalf("answer %d: %v", i, err)
 		}
 		if e.From != id || !bytes.Equal(e.Message, want) {
-			t.Fatalf("answer %d from %s has %d bytes and differs from the %d sent", i, e.From.Short(), len(e.Message),
-				len(want))
+			t.Fatalf("answer %d from %s has %d bytes and differs from the %d sent",
+				i, e.From.Short(), len(e.Message), len(want))
 		}
 	}
 	if err := <-sent; err != nil {

@@ -57,8 +57,8 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	p.Stop(t)
 	ours.Start(t)
 	l.check(t, "after an orderly stop")
-	t.Logf("killed %d times, %d of them while starting: %d peers and %d bans are there", rounds, killed, len(l.known),
-		len(l.bans))
+	t.Logf("killed %d times, %d of them while starting: %d peers and %d bans are there",
+		rounds, killed, len(l.known), len(l.bans))
 	if len(l.known) < 100 || len(l.bans) < 20 {
 		t.Error("too little happened for this test to mean anything")
 	}

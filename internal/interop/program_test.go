@@ -50,8 +50,8 @@ func TestProgramVisits(t *testing.T) {
 	}
 	for _, size := range []int{1, 2, 1023, 1024, 1025, 65536, 1 << 20, 4 << 20} {
 		count := max(2, min(20, (1<<20)/size))
-		e := ask[programtest.Trips](t, "echo", c.Address(), "--json", "--size", fmt.Sprint(size), "--count",
-			fmt.Sprint(count))
+		e := ask[programtest.Trips](t, "echo", c.Address(), "--json",
+			"--size", fmt.Sprint(size), "--count", fmt.Sprint(count))
 		if !e.OK || e.Size != size || e.Count != count || !e.Ordered() {
 			t.Errorf("echo of %d bytes: %+v", size, e)
 		}
@@ -104,9 +104,9 @@ func TestProgramJoins(t *testing.T) {
 	seed, comets := startComets(t, 5)
 	ours := newNodeDir(t, network, "the-program", "services.echo.enabled=true")
 	p := ours.Start(t, fmt.Sprintf("peers.bootstrap=[%q]", seed.Address()))
-	if r := programtest.Call(t, switchyardProgram(t), "start", "--home", ours.Home, "--set",
-		"admin.address="+programtest.FreeAddress(t)); r.Code != 1 || strings.Count(r.Err, "\n") != 1 ||
-		!strings.Contains(r.Err, "in use") {
+	r := programtest.Call(t, switchyardProgram(t), "start", "--home", ours.Home,
+		"--set", "admin.address="+programtest.FreeAddress(t))
+	if r.Code != 1 || strings.Count(r.Err, "\n") != 1 || !strings.Contains(r.Err, "in use") {
 		t.Errorf("a second node of the same folder: code %d, %q", r.Code, r.Err)
 	}
 	joined := func(want int) func() bool {
@@ -150,8 +150,8 @@ func visitOurs(t *testing.T, ours *nodeDir) {
 		d.Info.Moniker != "the-program" {
 		t.Errorf("dial: %+v", d)
 	}
-	if e := ask[programtest.Trips](t, "echo", ours.Address(t), "--json", "--size", "100000", "--count",
-		"5"); e.Count != 5 {
+	e := ask[programtest.Trips](t, "echo", ours.Address(t), "--json", "--size", "100000", "--count", "5")
+	if e.Count != 5 {
 		t.Errorf("echo: %+v", e)
 	}
 	c := cometpeer.Start(t, cometpeer.Config{Network: network, Moniker: "caller", NoPEX: true})

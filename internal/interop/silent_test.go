@@ -47,8 +47,8 @@ func TestSilentConnections(t *testing.T) {
 	crowded, crowdedWorst := measure()
 	open := f.open.Load()
 	f.stop()
-	t.Logf("%d connects of a real peer: median %v, worst %v; beside %d silent connections (%d were made): median %v, "+
-		"worst %v",
+	t.Logf("%d connects of a real peer: median %v, worst %v; "+
+		"beside %d silent connections (%d were made): median %v, worst %v",
 		connects, alone, aloneWorst, open, f.made.Load(), crowded, crowdedWorst)
 	if crowded > alone+time.Second {
 		t.Error("silent connections delay a real peer")

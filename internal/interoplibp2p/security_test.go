@@ -238,8 +238,9 @@ func (e *exchanges) ServerConfig(id handshake.Identity) *cryptotls.Config {
 	return e.note(e.Security.ServerConfig(id))
 }
 
-func (e *exchanges) ClientConfig(ctx context.Context, id handshake.Identity, want transport.NodeID) (*cryptotls.Config,
-	error) {
+func (e *exchanges) ClientConfig(
+	ctx context.Context, id handshake.Identity, want transport.NodeID,
+) (*cryptotls.Config, error) {
 	c, err := e.Security.ClientConfig(ctx, id, want)
 	if err != nil {
 		return nil, err

@@ -138,8 +138,9 @@ func TestOnlyHere(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && path != root {
 				return filepath.SkipDir // a module of its own
 			}
-			if name := d.Name(); strings.HasSuffix(name, "test") || name == "node_modules" || len(name) > 2 &&
-				name[0] == '.' {
+			name := d.Name()
+			isHidden := len(name) > 2 && name[0] == '.'
+			if strings.HasSuffix(name, "test") || name == "node_modules" || isHidden {
 				return filepath.SkipDir
 			}
 			return nil

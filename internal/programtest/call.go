@@ -71,8 +71,8 @@ func Refuse(t testing.TB, program string, args ...string) (f Failed) {
 	d.DisallowUnknownFields()
 	if err := d.Decode(&f); err != nil || r.Code != 1 || f.OK || f.Error == "" || strings.Count(r.Err, "\n") != 1 ||
 		!strings.HasPrefix(r.Err, "switchyard: ") {
-		t.Errorf("switchyard %s: code %d, stdout %q, stderr %q (%v)", strings.Join(args, " "), r.Code, r.Out, r.Err,
-			err)
+		t.Errorf("switchyard %s: code %d, stdout %q, stderr %q (%v)",
+			strings.Join(args, " "), r.Code, r.Out, r.Err, err)
 	}
 	return f
 }

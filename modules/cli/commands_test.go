@@ -242,8 +242,8 @@ func TestNode(t *testing.T) {
 		}
 		for _, addr := range []string{a.libp2p(), a.quic()} {
 			var r roundTrips
-			if mustJSON(t, &r, "ping", addr, "--count", "3", "--interval", "0s", "--json"); !r.OK || r.Count != 3 ||
-				r.RTT.Min <= 0 {
+			mustJSON(t, &r, "ping", addr, "--count", "3", "--interval", "0s", "--json")
+			if !r.OK || r.Count != 3 || r.RTT.Min <= 0 {
 				t.Errorf("ping %s: %+v", addr, r)
 			}
 			for _, size := range []string{"0", "1", "65536", "4194304", "16777216"} {
@@ -297,8 +297,8 @@ func TestNode(t *testing.T) {
 	})
 
 	t.Run("ban", func(t *testing.T) {
-		if out := must(t, a.ask("ban", "10.0.0.0/8", "--for", "1h", "--reason",
-			"a test")...); out != "banned 10.0.0.0/8 for 1h0m0s\n" {
+		out := must(t, a.ask("ban", "10.0.0.0/8", "--for", "1h", "--reason", "a test")...)
+		if out != "banned 10.0.0.0/8 for 1h0m0s\n" {
 			t.Errorf("printed %q", out)
 		}
 		must(t, a.ask("unban", "10.0.0.0/8")...)

@@ -175,8 +175,8 @@ func demoTable(nodes []*demoNode, up time.Duration) []string {
 	lines := t.lines()
 	if matrix {
 		lines = append(lines, "",
-			"LINKS to node 1, 2, ...: C comet, L libp2p over TCP, Q libp2p over QUIC, . none yet, space: no wire in "+
-				"common")
+			"LINKS to node 1, 2, ...: C comet, L libp2p over TCP, Q libp2p over QUIC, . none yet, "+
+				"space: no wire in common")
 	}
 	return append(lines, "", demoLine(nodes, up))
 }

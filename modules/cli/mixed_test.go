@@ -83,8 +83,8 @@ func TestMixedNetwork(t *testing.T) {
 				continue
 			}
 			var r roundTrips
-			if mustJSON(t, &r, "echo", a, "--network", "mixed", "--count", "2", "--size", "4096", "--json"); !r.OK ||
-				r.Count != 2 {
+			mustJSON(t, &r, "echo", a, "--network", "mixed", "--count", "2", "--size", "4096", "--json")
+			if !r.OK || r.Count != 2 {
 				t.Errorf("echo of %s at %s: %+v", n.kind.name, a, r)
 			}
 		}

@@ -221,8 +221,8 @@ func (v *visit) echoMessage(ctx context.Context, size int) (time.Duration, error
 	case m := <-v.inbox:
 		took := time.Since(began)
 		if !bytes.Equal(m.Data, payload) {
-			return 0, fmt.Errorf("what came back differs: %d bytes were sent and %d returned", len(payload),
-				len(m.Data))
+			return 0, fmt.Errorf("what came back differs: %d bytes were sent and %d returned",
+				len(payload), len(m.Data))
 		}
 		return took, nil
 	case <-v.ended:

@@ -54,8 +54,9 @@ func (p *Program) root() *cobra.Command {
 		Use:   p.Name,
 		Short: "A peer-to-peer node that speaks CometBFT's wire and libp2p's",
 		Long: fmt.Sprintf("%[1]s runs a peer-to-peer node and looks after it.\n\n"+
-			"Start with\n  %[1]s demo%[2]s  a network of nodes on this machine\n  %[1]s init && %[1]s start  a node "+
-			"of your own",
+			"Start with\n"+
+			"  %[1]s demo%[2]s  a network of nodes on this machine\n"+
+			"  %[1]s init && %[1]s start  a node of your own",
 			p.Name, strings.Repeat(" ", len(p.Name)+len("init &&  start")-len("demo"))),
 		SilenceUsage: true, SilenceErrors: true,
 		Args: func(cmd *cobra.Command, args []string) error {

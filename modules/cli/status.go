@@ -78,8 +78,8 @@ func (p *Program) peersCommand() *cobra.Command {
 				_, err := fmt.Fprintln(out, "no peers")
 				return err
 			}
-			t := table{heads: []string{"ID", "DIR", "MONIKER", "LINK", ">UP", ">SENT", ">RECEIVED", ">RTT", ">SCORE",
-				"ADDRESS"}}
+			t := table{heads: []string{"ID", "DIR", "MONIKER", "LINK",
+				">UP", ">SENT", ">RECEIVED", ">RTT", ">SCORE", "ADDRESS"}}
 			for _, p := range peers {
 				direction := map[string]string{admin.Inbound: "in", admin.Outbound: "out"}[p.Direction]
 				if p.Trusted {

@@ -29,17 +29,16 @@ func TestStoreMoves(t *testing.T) {
 	if err := os.WriteFile(book, []byte(`{"key":"00","addrs":[`+strings.Join(entries, ",")+`]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out := must(t, "store", "import", book, "--home", first); !strings.HasPrefix(out,
-		"learned 20 peers with 20 addresses") {
+	const learned = "learned 20 peers with 20 addresses"
+	if out := must(t, "store", "import", book, "--home", first); !strings.HasPrefix(out, learned) {
 		t.Errorf("import printed %q", out)
 	}
 	exported := filepath.Join(dir, "peers.json")
-	if out := must(t, "store", "export", "-o", exported, "--home", first); out != "wrote 20 peers and 0 bans to "+
-		exported+"\n" {
+	out := must(t, "store", "export", "-o", exported, "--home", first)
+	if out != "wrote 20 peers and 0 bans to "+exported+"\n" {
 		t.Errorf("export printed %q", out)
 	}
-	if out := must(t, "store", "import", exported, "--home", second); !strings.HasPrefix(out,
-		"learned 20 peers with 20 addresses") {
+	if out := must(t, "store", "import", exported, "--home", second); !strings.HasPrefix(out, learned) {
 		t.Errorf("import printed %q", out)
 	}
 	if out := must(t, "store", "export", "--home", second); strings.Count(out, "/ip4/8.") != 20 ||

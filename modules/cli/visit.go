@@ -115,8 +115,8 @@ func (v *visitor) build(key *handshake.NodeKey) error {
 func (v *visitor) connect(ctx context.Context, addr transport.Address) (*handshake.Link, error) {
 	self := &handshake.Refusal{
 		Code: muxer.CodeSelf, Stage: handshake.StageSecurity,
-		Reason: "that is the node whose key we come with (--own-key), and no node takes a link to itself; leave " +
-			"--own-key out",
+		Reason: "that is the node whose key we come with (--own-key), and no node takes a link to itself; " +
+			"leave --own-key out",
 	}
 	if addr.ID() == v.key.NodeID() {
 		return nil, self
@@ -166,8 +166,9 @@ const secondTry = 500 * time.Millisecond
 
 // anyWire makes a handshake with the first wire that dials addr. If addr names no node, and so no wire, it tries the
 // others in turn while the remote does not understand, each on a new connection.
-func (v *visitor) anyWire(ctx context.Context, addr transport.Address) (link *handshake.Link, info *handshake.NodeInfo,
-	err error) {
+func (v *visitor) anyWire(
+	ctx context.Context, addr transport.Address,
+) (link *handshake.Link, info *handshake.NodeInfo, err error) {
 	var wires []handshake.Wire
 	for _, w := range v.wires {
 		if w.CanDial(addr) {

@@ -215,8 +215,9 @@ func (n *Network) awaitPassage(ctx context.Context, from, to *Transport) (there,
 
 // connectLocked makes the connection and queues it at the listener. It is called with the network locked, and unlocks
 // it.
-func (n *Network) connectLocked(ctx context.Context, from, host *Transport, to endpoint, seed [2]uint64) (*link,
-	error) {
+func (n *Network) connectLocked(
+	ctx context.Context, from, host *Transport, to endpoint, seed [2]uint64,
+) (*link, error) {
 	if _, _, err := n.awaitPassage(ctx, from, host); err != nil { // it may have been cut meanwhile
 		return nil, err
 	}

@@ -91,8 +91,8 @@ type ourUpgrades struct {
 }
 
 func newOurUpgrades(n int) (benchkit.Star, error) {
-	u := &ourUpgrades{links: make([][2]*handshake.Link, n), arrived: map[transport.NodeID]chan *handshake.Link{},
-		t: node.TCP()}
+	u := &ourUpgrades{t: node.TCP(),
+		links: make([][2]*handshake.Link, n), arrived: map[transport.NodeID]chan *handshake.Link{}}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	var err error
 	limits := handshake.Limits{Handshakes: 1 << 20, HandshakesPerIP: 1 << 20, AttemptsPerIP: 1 << 30}

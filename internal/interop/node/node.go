@@ -120,8 +120,8 @@ func New(c Config) (*Node, error) {
 	}
 	logger := slog.New(slog.DiscardHandler)
 	if os.Getenv("SWITCHYARD_LOG") != "" {
-		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node",
-			c.Moniker)
+		opts := &slog.HandlerOptions{Level: slog.LevelDebug}
+		logger = slog.New(slog.NewTextHandler(os.Stderr, opts)).With("node", c.Moniker)
 	}
 	hc := host.Config{
 		Network: c.Network, Moniker: c.Moniker, Version: "switchyard/test", Identity: n.Key, Store: c.Store,

@@ -21,8 +21,8 @@ func main() {
 		{"quic", "QUIC", ">= 1.25"},
 	} {
 		row := func(name, unit, goal string, ours, theirs benchkit.Measure) {
-			rows = append(rows, benchkit.Row{Name: v.label + ": " + name, Unit: unit, Goal: goal, Ours: ours,
-				Theirs: theirs})
+			rows = append(rows,
+				benchkit.Row{Name: v.label + ": " + name, Unit: unit, Goal: goal, Ours: ours, Theirs: theirs})
 		}
 		ourStar, theirStar := newOurStar(v.via), newTheirStar(v.via)
 		ours, streams := newOurPair(v.via), newOurStreams(v.via)

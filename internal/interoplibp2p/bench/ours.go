@@ -58,8 +58,8 @@ func newOurs(via string, listen bool) (*node, error) {
 	port := "/tcp/0"
 	if via == "quic" {
 		port = "/udp/0/quic-v1"
-		if carrier, err = quic.New(quic.Config{},
-			quic.Env{Identity: key, TLS: secure, RemoteKey: tls.RemoteKey}); err != nil {
+		env := quic.Env{Identity: key, TLS: secure, RemoteKey: tls.RemoteKey}
+		if carrier, err = quic.New(quic.Config{}, env); err != nil {
 			return nil, err
 		}
 	}

@@ -228,8 +228,8 @@ func newTheirStar(via string) func(n int) (benchkit.Star, error) {
 
 // Setup returns when both ends have identified each other. Connect waits for its own end.
 func (s *theirStar) Setup(i int) error {
-	if err := s.dialers[i].Connect(context.Background(),
-		peer.AddrInfo{ID: s.hub.ID(), Addrs: s.hub.Addrs()}); err != nil {
+	hub := peer.AddrInfo{ID: s.hub.ID(), Addrs: s.hub.Addrs()}
+	if err := s.dialers[i].Connect(context.Background(), hub); err != nil {
 		return err
 	}
 	if !s.atHub.Within(10*time.Second, string(s.dialers[i].ID()), true) {

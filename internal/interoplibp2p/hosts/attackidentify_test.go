@@ -203,8 +203,8 @@ func excess(t *testing.T, a *arena) {
 			kept++
 		case len(p.Listen) != len(h.Addrs()) || len(p.Protocols) != len(h.Mux().Protocols()):
 			// not what go-libp2p's own push has sent since
-			t.Errorf("of the attacker the program keeps %d addresses and %d protocols, want 64 and 256", len(p.Listen),
-				len(p.Protocols))
+			t.Errorf("of the attacker the program keeps %d addresses and %d protocols, want 64 and 256",
+				len(p.Listen), len(p.Protocols))
 			kept++
 		default:
 			_ = h.Close()

@@ -221,8 +221,8 @@ func jsWrongID(t *testing.T, p *jsPair) {
 	}
 	_, err = p.ours.Host.Dial(p.ctx, wrong)
 	wantStage(t, err, "security", muxer.CodeWrongID)
-	if err := p.theirs.Do(p.ctx, "dial", jspeer.Args{"address": p.ours.Listen("tcp").String() + "/p2p/" + other},
-		nil); err == nil {
+	args := jspeer.Args{"address": p.ours.Listen("tcp").String() + "/p2p/" + other}
+	if err := p.theirs.Do(p.ctx, "dial", args, nil); err == nil {
 		t.Error("js-libp2p dialed the wrong id")
 	}
 	p.connect(t, true)

@@ -131,12 +131,12 @@ func visitJS(t *testing.T, cmd *exec.Cmd, agent string) {
 		!slices.Contains(d.Info.Protocols, node.Echo) {
 		t.Errorf("dial: %+v", d)
 	}
-	if r := ask[programtest.Trips](t, "ping", self.Listen[0], "--json", "--count", "3", "--interval", "0s"); !r.OK ||
-		r.Count != 3 {
+	r := ask[programtest.Trips](t, "ping", self.Listen[0], "--json", "--count", "3", "--interval", "0s")
+	if !r.OK || r.Count != 3 {
 		t.Errorf("ping: %+v", r)
 	}
-	if r := ask[programtest.Trips](t, "echo", self.Listen[0], "--json", "--size", "1000000", "--count", "3"); !r.OK ||
-		r.Count != 3 {
+	r = ask[programtest.Trips](t, "echo", self.Listen[0], "--json", "--size", "1000000", "--count", "3")
+	if !r.OK || r.Count != 3 {
 		t.Errorf("echo: %+v", r)
 	}
 }

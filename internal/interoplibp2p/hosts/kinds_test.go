@@ -70,8 +70,8 @@ func preferring(t *testing.T, securities ...handshake.Security) node.Config {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w, err := wire.New(wire.Config{Identity: c.Identity, Securities: securities, Muxers: []muxer.StreamMuxer{mux},
-			Logger: c.Logger})
+		w, err := wire.New(wire.Config{Identity: c.Identity, Logger: c.Logger,
+			Securities: securities, Muxers: []muxer.StreamMuxer{mux}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,8 +199,8 @@ func TestBusyHost(t *testing.T) {
 			}
 			if weDial && s.Transport == "quic" { // from the socket that listens
 				other := gopeer.Start(t, s)
-				if err := other.Connect(p.ctx,
-					peer.AddrInfo{ID: p.ours.PeerID(), Addrs: []ma.Multiaddr{conn.RemoteMultiaddr()}}); err != nil {
+				seen := peer.AddrInfo{ID: p.ours.PeerID(), Addrs: []ma.Multiaddr{conn.RemoteMultiaddr()}}
+				if err := other.Connect(p.ctx, seen); err != nil {
 					t.Errorf("dialed back where we were seen: %v", err)
 				}
 			}

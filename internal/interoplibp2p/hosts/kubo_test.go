@@ -96,8 +96,8 @@ func TestKubo(t *testing.T) {
 				!slices.Contains(d.Info.Protocols, "/ipfs/bitswap/1.2.0") {
 				t.Errorf("dial: %+v", d)
 			}
-			if r := ask[programtest.Trips](t, "ping", address, "--json", "--count", "3", "--interval", "0s"); !r.OK ||
-				r.Count != 3 {
+			r := ask[programtest.Trips](t, "ping", address, "--json", "--count", "3", "--interval", "0s")
+			if !r.OK || r.Count != 3 {
 				t.Errorf("ping: %+v", r)
 			}
 		})

@@ -44,14 +44,14 @@ func TestProgramVisits(t *testing.T) {
 			t.Errorf("ping: %+v", r)
 		}
 		for _, size := range []int{0, 1, 65536, 16 << 20} {
-			if r := ask[programtest.Trips](t, "echo", address, "--json", "--size", fmt.Sprint(size), "--count",
-				"2"); !r.OK || r.Size != size || r.Count != 2 || !r.Ordered() {
+			r := ask[programtest.Trips](t, "echo", address, "--json", "--size", fmt.Sprint(size), "--count", "2")
+			if !r.OK || r.Size != size || r.Count != 2 || !r.Ordered() {
 				t.Errorf("echo of %d bytes: %+v", size, r)
 			}
 		}
 		other := gopeer.Start(t, s)
-		if f := refuse(t, "dial", theirs.Addrs()[0].String()+"/p2p/"+other.ID().String(),
-			"--json"); f.Stage != "security" || !strings.Contains(f.Error, "wrong-id") {
+		f := refuse(t, "dial", theirs.Addrs()[0].String()+"/p2p/"+other.ID().String(), "--json")
+		if f.Stage != "security" || !strings.Contains(f.Error, "wrong-id") {
 			t.Errorf("another id: %+v", f)
 		}
 		theirs.RemoveStreamHandler(node.Echo)
@@ -138,8 +138,8 @@ func TestProgramIsVisited(t *testing.T) {
 	})
 	t.Run("js-libp2p", func(t *testing.T) {
 		theirs := jspeer.Start(t, "../jspeer")
-		us := jspeer.Args{"peer": y.peerID.String(), "address": y.Listen["tcp"].String() + "/p2p/" + y.peerID.String(),
-			"size": 1 << 20}
+		us := jspeer.Args{"peer": y.peerID.String(), "size": 1 << 20,
+			"address": y.Listen["tcp"].String() + "/p2p/" + y.peerID.String()}
 		for _, what := range []string{"dial", "identified", "ping", "echo"} {
 			if err := theirs.Do(ctx, what, us, nil); err != nil {
 				t.Error(err)
@@ -150,12 +150,12 @@ func TestProgramIsVisited(t *testing.T) {
 			d.Security != "noise" || d.Info.Version != jsAgent {
 			t.Errorf("the program dials js-libp2p: %+v", d)
 		}
-		if r := ask[programtest.Trips](t, "ping", theirs.Listen[0], "--json", "--count", "3", "--interval",
-			"0s"); !r.OK {
+		r := ask[programtest.Trips](t, "ping", theirs.Listen[0], "--json", "--count", "3", "--interval", "0s")
+		if !r.OK {
 			t.Errorf("ping: %+v", r)
 		}
-		if r := ask[programtest.Trips](t, "echo", theirs.Listen[0], "--json", "--size", "1000000", "--count",
-			"3"); !r.OK {
+		r = ask[programtest.Trips](t, "echo", theirs.Listen[0], "--json", "--size", "1000000", "--count", "3")
+		if !r.OK {
 			t.Errorf("echo: %+v", r)
 		}
 	})

@@ -84,8 +84,8 @@ func New(c Config) (*Node, error) {
 	}
 	logger := slog.New(slog.DiscardHandler)
 	if os.Getenv("SWITCHYARD_LOG") != "" {
-		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node",
-			c.Moniker)
+		opts := &slog.HandlerOptions{Level: slog.LevelDebug}
+		logger = slog.New(slog.NewTextHandler(os.Stderr, opts)).With("node", c.Moniker)
 	}
 	wires, err := Wires(n.Key, logger)
 	if err != nil {
@@ -153,9 +153,12 @@ func Wires(id handshake.Identity, logger *slog.Logger) ([]handshake.Wire, error)
 	if err != nil {
 		return nil, err
 	}
-	l, err := libp2p.New(libp2p.Config{Identity: id,
-		Securities: []handshake.Security{noise.New(), tls.New(tls.Config{})}, Muxers: []muxer.StreamMuxer{mux},
-		Logger: logger})
+	l, err := libp2p.New(libp2p.Config{
+		Identity:   id,
+		Securities: []handshake.Security{noise.New(), tls.New(tls.Config{})},
+		Muxers:     []muxer.StreamMuxer{mux},
+		Logger:     logger,
+	})
 	if err != nil {
 		return nil, err
 	}

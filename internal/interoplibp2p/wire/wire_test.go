@@ -76,8 +76,8 @@ func TestIdentify(t *testing.T) {
 		if err != nil || agent != "switchyard/test" {
 			t.Errorf("they see the agent %v (%v)", agent, err)
 		}
-		if p, err := theirs.Peerstore().SupportsProtocols(us, echoProtocol, "/ipfs/id/1.0.0",
-			"/ipfs/ping/1.0.0"); err != nil || len(p) != 3 {
+		p, err := theirs.Peerstore().SupportsProtocols(us, echoProtocol, "/ipfs/id/1.0.0", "/ipfs/ping/1.0.0")
+		if err != nil || len(p) != 3 {
 			t.Errorf("of our protocols they see %v (%v)", p, err)
 		}
 		if a := theirs.Peerstore().Addrs(us); len(a) == 0 || !slices.ContainsFunc(a, ours.listener.Addr().Equal) {
@@ -224,10 +224,9 @@ func TestClose(t *testing.T) {
 		}
 		l = connect(t, ours, theirs, true)
 		gone := make(chan struct{})
-		theirs.Network().Notify(&network.NotifyBundle{DisconnectedF: func(network.Network,
-			network.Conn) {
-			close(gone)
-		}})
+		theirs.Network().Notify(&network.NotifyBundle{
+			DisconnectedF: func(network.Network, network.Conn) { close(gone) },
+		})
 		l.Session.Close(muxer.CodeShuttingDown, "")
 		<-l.ended
 		select {
