@@ -1,6 +1,7 @@
 package lanes
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -64,7 +65,8 @@ func (s *Session) readLane(i int, in *stream) {
 		return
 	}
 	r := &reader{s: s, l: l}
-	cut := r.run(in)
+	cut := r.run(io.MultiReader(bytes.NewReader(in.ahead), in.RawStream))
+	in.ahead = nil
 	r.release()
 	s.partial.Release(r.claimed)
 	s.mu.Lock()

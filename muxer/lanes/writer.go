@@ -50,26 +50,22 @@ func (s *Session) write() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !s.shut {
-		if s.fair.Len() == 0 {
-			s.writing = false
+		i := s.fair.Next()
+		if s.writing = i >= 0; !s.writing {
 			s.checkFlushed()
 			s.work.Wait()
-			continue
+		} else if err := s.writeLane(i); err != nil {
+			s.refuse(i, err)
 		}
-		s.writing = true
-		buf := writeBuffers.Get().(*[]byte)
-		for i := s.fair.Next(); i >= 0 && !s.shut; i = s.fair.Next() {
-			if err := s.writeLane(i, (*buf)[:0]); err != nil {
-				s.refuse(i, err)
-			}
-		}
-		writeBuffers.Put(buf)
 	}
 }
 
 // writeLane writes a piece of one lane. The mutex is held, except while the connection is busy.
-func (s *Session) writeLane(i int, buf []byte) error {
+func (s *Session) writeLane(i int) error {
 	l, q := &s.lanes[i], s.queues.Queue(i)
+	pooled := writeBuffers.Get().(*[]byte)
+	defer writeBuffers.Put(pooled)
+	buf := (*pooled)[:0]
 	if l.out == nil {
 		out, err := s.openLane(i)
 		if err != nil {

@@ -40,9 +40,8 @@ type conn struct {
 	out   writer
 
 	// The reader's own; go-yamux has one. There is no buffer: a secured connection has one beneath.
-	head  [headerSize]byte
-	headN int // bytes of it that have arrived
-	body  int // bytes of the current frame's body that are still to come
+	head [headerSize]byte
+	body int // bytes of the current frame's body that are still to come
 
 	asked bool // a ping was sent; go-yamux's writer owns it
 
@@ -150,7 +149,9 @@ func (c *conn) Read(p []byte) (int, error) {
 		return 0, errors.New("yamux: a header is read in pieces")
 	}
 	for {
-		if err := c.readHeader(); err != nil {
+		n, err := io.ReadFull(c.Conn, c.head[:])
+		c.received.Add(uint64(n))
+		if err != nil {
 			return 0, c.end(err)
 		}
 		what, err := c.note(c.head[:])
@@ -160,8 +161,8 @@ func (c *conn) Read(p []byte) (int, error) {
 		if what == pass {
 			return copy(p, c.head[:]), nil
 		}
-		n, err := io.CopyN(io.Discard, c.Conn, int64(c.body))
-		c.received.Add(uint64(n))
+		passed, err := io.CopyN(io.Discard, c.Conn, int64(c.body))
+		c.received.Add(uint64(passed))
 		if c.body = 0; err != nil {
 			return 0, c.end(cutShort(err))
 		}
@@ -171,22 +172,6 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 		c.refuse(binary.BigEndian.Uint32(c.head[4:]))
 	}
-}
-
-// readHeader reads the next header into head.
-func (c *conn) readHeader() error {
-	for c.headN < headerSize {
-		n, err := c.Conn.Read(c.head[c.headN:])
-		c.received.Add(uint64(n))
-		if c.headN += n; n == 0 && err != nil {
-			if c.headN > 0 {
-				err = cutShort(err)
-			}
-			return err
-		}
-	}
-	c.headN = 0
-	return nil
 }
 
 // A verdict is what go-yamux sees of a frame.
@@ -272,7 +257,7 @@ func (c *conn) noteStream(t *traffic, kind byte, flags uint16, length uint32) (v
 		}
 		if t.deaf || t.reset != nil || flags&flagRST != 0 {
 			what = strip
-		} else if err := c.chargeFrame(t, length); err != nil {
+		} else if err := c.charge(t, t.frames.push(length)); err != nil {
 			return pass, err
 		}
 	case kind == typeWindow && flags&flagRST == 0:
@@ -361,7 +346,6 @@ func (c *conn) Write(frame []byte) (int, error) {
 // back.
 func (c *conn) writeData(t *traffic, p []byte) int {
 	defer c.out.done()
-	c.out.take() // what was left before; an end that is left from now on comes behind the frame
 	c.mu.Lock()
 	n := t.writable(c, len(p))
 	if t.finOut || t.reset != nil || n <= 0 {
@@ -370,9 +354,10 @@ func (c *conn) writeData(t *traffic, p []byte) int {
 	}
 	t.window -= int64(n)
 	head := header(typeData, t.begin(), t.id, n)
+	buf := c.out.take(headerSize + n) // with mu held: an end that is left later comes behind the frame
 	c.mu.Unlock()
 	if !c.lost.Load() {
-		if err := c.out.put(head[:], p[:n]); err != nil {
+		if err := c.out.send(append(append(buf, head[:]...), p[:n]...)); err != nil {
 			c.lose(err)
 		}
 	}

@@ -68,11 +68,6 @@ func (c *conn) charge(t *traffic, n int) error {
 	return &muxer.CloseError{Code: muxer.CodeOverflow, Reason: e.Error(), Err: e}
 }
 
-// chargeFrame counts a frame of a stream. mu is held.
-func (c *conn) chargeFrame(t *traffic, length uint32) error {
-	return c.charge(t, t.frames.push(length))
-}
-
 // drop stops counting a stream: nobody reads what it has or will get. mu is held.
 func (c *conn) drop(t *traffic) {
 	_ = c.charge(t, -t.held)

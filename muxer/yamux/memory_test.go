@@ -350,7 +350,7 @@ func TestFloodOfOneWhoReadsNothing(t *testing.T) {
 		out.mu.Lock()
 		left := len(out.left)
 		out.mu.Unlock()
-		if left > 2*heldSize || accepted < 1000 || accepted > 20_000 {
+		if left > 2*leftSize || accepted < 1000 || accepted > 20_000 {
 			t.Errorf("%d bytes are left to be written, after %d streams", left, accepted)
 		}
 		s.CloseWith(muxer.CodeRequested, "", 0)

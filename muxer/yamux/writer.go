@@ -6,18 +6,17 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
 const (
-	// heldSize is how many bytes of short frames are written together at most.
-	heldSize = 8 << 10
+	// leftSize is how many bytes of short frames are left to the next write at most, where that is up to us.
+	leftSize = 8 << 10
+	// leastBuffer is the smallest buffer that muxer.NewBuffer takes out of its pools.
+	leastBuffer = 512
 	// patience is how long a frame that nobody waits for may wait for another one to go with.
 	patience = 50 * time.Millisecond
-)
-
-var (
-	heldPool  = sync.Pool{New: func() any { return new([heldSize]byte) }}
-	framePool = sync.Pool{New: func() any { return new([]byte) }}
 )
 
 // writer writes frames: those of streams, in the order in which streams write them, and go-yamux's own. One goroutine
@@ -28,9 +27,7 @@ type writer struct {
 	timeout time.Duration // how long a write may take
 	sent    atomic.Uint64
 
-	turn  chan struct{} // holds a value while a frame is written; guards held
-	held  *[heldSize]byte
-	heldN int
+	turn chan struct{} // holds a value while a frame is written
 
 	mu     sync.Mutex  // guards what follows
 	left   []byte      // short frames that the next one who writes takes along
@@ -62,8 +59,7 @@ func header(kind, flags byte, id uint32, length int) (h [headerSize]byte) {
 func (w *writer) write(frame []byte) error {
 	w.turn <- struct{}{}
 	defer w.done()
-	w.take()
-	return w.put(frame, nil)
+	return w.send(append(w.take(len(frame)), frame...))
 }
 
 // leave leaves a short frame to the next goroutine that writes. One that may wait is written after patience, if there
@@ -91,7 +87,7 @@ func (w *writer) leave(frame [headerSize]byte, mayWait bool) {
 func (w *writer) full() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.left) >= heldSize
+	return len(w.left) >= leftSize
 }
 
 // expire writes what has waited for long enough.
@@ -156,8 +152,7 @@ func (w *writer) settle() {
 	for w.some.Load() {
 		select {
 		case w.turn <- struct{}{}:
-			w.take()
-			_ = w.flush() // the next write has the error, too
+			_ = w.send(w.take(0)) // the next write has the error, too
 			<-w.turn
 		default:
 			return
@@ -165,68 +160,32 @@ func (w *writer) settle() {
 	}
 }
 
-// put writes a frame of head and body, behind what is held. The turn is ours.
-func (w *writer) put(head, body []byte) error {
-	if w.heldN+len(head)+len(body) <= heldSize {
-		w.hold(head)
-		w.hold(body)
-		return w.flush()
-	}
-	if err := w.flush(); err != nil {
-		return err
-	}
-	whole := framePool.Get().(*[]byte)
-	defer framePool.Put(whole)
-	*whole = append(append((*whole)[:0], head...), body...)
-	return w.send(*whole)
-}
-
-// take holds what is left, as far as there is room. The turn is ours.
-func (w *writer) take() {
+// take takes what is left, in a buffer with room for n bytes more. The turn is ours.
+func (w *writer) take(n int) []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stop()
-	n := min(len(w.left), (heldSize-w.heldN)/headerSize*headerSize)
-	for at := 0; at < n; at += headerSize {
+	for at := 0; at < len(w.left); at += headerSize {
 		if w.left[at+1] == typePing {
 			w.pinged = time.Now()
 		}
 	}
-	w.hold(w.left[:n])
-	w.left = append(w.left[:0], w.left[n:]...)
-	w.some.Store(len(w.left) > 0)
+	buf := append(muxer.NewBuffer(max(len(w.left)+n, leastBuffer))[:0], w.left...)
+	w.left = w.left[:0]
+	w.some.Store(false)
+	return buf
 }
 
-func (w *writer) hold(p []byte) {
-	if len(p) == 0 {
-		return
-	}
-	if w.held == nil {
-		w.held = heldPool.Get().(*[heldSize]byte)
-	}
-	w.heldN += copy(w.held[w.heldN:], p)
-}
-
-// flush writes what is held. The turn is ours.
-func (w *writer) flush() error {
-	if w.heldN == 0 {
-		return nil
-	}
-	err := w.send(w.held[:w.heldN])
-	heldPool.Put(w.held)
-	w.held, w.heldN = nil, 0
-	return err
-}
-
-// send moves the deadline of the connection when half of its time is over, and writes.
-func (w *writer) send(p []byte) error {
+// send writes a buffer of take's, and moves the deadline of the connection when half of its time is over.
+func (w *writer) send(buf []byte) error {
 	w.deadlines.Lock()
 	if now := time.Now(); !w.final && w.deadline.Sub(now) < w.timeout/2 {
 		w.deadline = now.Add(w.timeout)
 		_ = w.conn.SetWriteDeadline(w.deadline) // an error is that of a dead connection: the write has it, too
 	}
 	w.deadlines.Unlock()
-	n, err := w.conn.Write(p)
+	n, err := w.conn.Write(buf)
 	w.sent.Add(uint64(n))
+	muxer.FreeBuffer(buf)
 	return err
 }
