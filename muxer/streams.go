@@ -49,11 +49,9 @@ type RawStream interface {
 	Reset(Code) error
 	// Writable returns how many bytes the remote has room for on this stream.
 	Writable() int
-	// WriteReady writes p, of at most Writable bytes. It waits while the connection has much to send, so that a caller
-	// with several streams chooses late, but never for the remote to read this stream. A stream that is written by
-	// WriteReady must not be written by Write. One goroutine at a time calls it.
-	WriteReady(p []byte) error
 	// NotifyWritable makes f be called whenever Writable grows, and when the stream ends. f must not block, and may
-	// call Writable. Call it before the first WriteReady.
+	// call Writable. Call it before the first Write: from then on one goroutine at a time writes, at most Writable
+	// bytes. Such a Write waits while the connection has much to send, so that a caller with several streams chooses
+	// late, but never for the remote to read this stream.
 	NotifyWritable(f func())
 }

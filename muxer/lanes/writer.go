@@ -83,10 +83,10 @@ func (s *Session) writeLane(i int) error {
 	s.mu.Unlock()
 	var err error
 	if len(buf) > 0 {
-		err = l.out.WriteReady(buf)
+		_, err = l.out.Write(buf)
 	}
 	if len(piece) > 0 && err == nil {
-		err = l.out.WriteReady(piece)
+		_, err = l.out.Write(piece)
 	}
 	s.mu.Lock()
 	s.sentMessages.Add(uint64(messages))

@@ -121,12 +121,6 @@ func (s *stream) Writable() int {
 	return int(s.traffic.window)
 }
 
-// WriteReady implements muxer.RawStream. It waits for nothing but the connection.
-func (s *stream) WriteReady(p []byte) error {
-	_, err := s.Write(p)
-	return err
-}
-
 // NotifyWritable implements muxer.RawStream.
 func (s *stream) NotifyWritable(f func()) {
 	s.conn.mu.Lock()

@@ -26,8 +26,8 @@ const (
 
 var laneBuffers = sync.Pool{New: func() any { return new([laneSize]byte) }}
 
-// A lane is the writing half of a stream that is written by WriteReady. quic-go does not tell how much a stream takes,
-// so what is written waits here, for a goroutine that lives while there is something. What waits counts in the
+// A lane is the writing half of a stream whose NotifyWritable was called. quic-go does not tell how much a stream
+// takes, so what is written waits here, for a goroutine that lives while there is something. What waits counts in the
 // connection's backlog, unless the lane is stalled: the remote does not take it, and it must not hold up the others.
 type lane struct {
 	s      *stream
@@ -59,17 +59,17 @@ func (l *lane) writable() int {
 }
 
 // write queues p, of at most writable bytes, or gives it to quic-go.
-func (l *lane) write(p []byte) error {
+func (l *lane) write(p []byte) (int, error) {
 	l.s.conn.awaitRoom()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.err != nil:
-		return l.s.explain(l.err)
+		return 0, l.s.explain(l.err)
 	case l.ending:
-		return net.ErrClosed
+		return 0, net.ErrClosed
 	case l.nextN+len(p) > laneSize:
-		return errors.New("quic: more is written than the stream takes")
+		return 0, errors.New("quic: more is written than the stream takes")
 	}
 	l.used = true
 	if !l.running && len(p) <= directSize && l.direct+len(p) <= directSum {
@@ -77,10 +77,10 @@ func (l *lane) write(p []byte) error {
 		switch {
 		case err == nil:
 			l.direct += len(p)
-			return nil
+			return len(p), nil
 		case !errors.Is(err, lib.ErrWouldBlock):
 			l.err = err
-			return l.s.explain(err)
+			return 0, l.s.explain(err)
 		}
 	}
 	if l.next == nil {
@@ -91,11 +91,11 @@ func (l *lane) write(p []byte) error {
 	if !l.running {
 		if !l.s.conn.spawn(l.run) {
 			l.end(net.ErrClosed)
-			return l.s.explain(l.err)
+			return 0, l.s.explain(l.err)
 		}
 		l.running = true
 	}
-	return nil
+	return len(p), nil
 }
 
 // run writes what is queued.

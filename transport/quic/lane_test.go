@@ -57,7 +57,7 @@ func TestLane(t *testing.T) {
 					<-room
 					continue
 				}
-				if err := out.WriteReady(p[:n]); err != nil {
+				if _, err := out.Write(p[:n]); err != nil {
 					t.Fatal(err)
 				}
 				p = p[n:]
@@ -72,7 +72,7 @@ func TestLane(t *testing.T) {
 		if n := a.backlog.Load(); n != 0 {
 			t.Errorf("%d bytes are in the backlog", n)
 		}
-		if err := out.WriteReady([]byte{1}); err == nil {
+		if _, err := out.Write([]byte{1}); err == nil {
 			t.Error("written behind the end")
 		}
 	})
@@ -91,7 +91,7 @@ func TestStalledLanes(t *testing.T) {
 			out, _ := openLane(t, a)
 			for range 10 {
 				if n := out.Writable(); n > 0 {
-					if err := out.WriteReady(make([]byte, n)); err != nil {
+					if _, err := out.Write(make([]byte, n)); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -118,7 +118,7 @@ func TestStalledLanes(t *testing.T) {
 					<-room
 					continue
 				}
-				if err := out.WriteReady(make([]byte, n)); err != nil {
+				if _, err := out.Write(make([]byte, n)); err != nil {
 					t.Error(err)
 					return
 				}
@@ -155,7 +155,7 @@ func TestLaneEnds(t *testing.T) {
 				defer a.Close()
 				defer b.Close()
 				out, room := openLane(t, a)
-				if err := out.WriteReady(make([]byte, laneSize)); err != nil {
+				if _, err := out.Write(make([]byte, laneSize)); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Second) // virtual
@@ -171,7 +171,7 @@ func TestLaneEnds(t *testing.T) {
 				for out.Writable() == 0 {
 					<-room
 				}
-				if err := out.WriteReady(make([]byte, 1)); err == nil {
+				if _, err := out.Write(make([]byte, 1)); err == nil {
 					t.Error("no error")
 				}
 				if n := a.backlog.Load(); n != 0 {

@@ -1,7 +1,6 @@
 package quic
 
 import (
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -12,8 +11,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// stream is one stream. It implements muxer.RawStream. It is quic-go's and nothing else, unless it is written by
-// WriteReady: then a lane is its writing half.
+// stream is one stream. It implements muxer.RawStream. It is quic-go's and nothing else until
+// NotifyWritable: from then on a lane is its writing half.
 type stream struct {
 	conn *Conn
 	quic *lib.Stream
@@ -33,6 +32,9 @@ func (s *stream) Read(p []byte) (int, error) {
 
 // Write implements net.Conn. Concurrent writes take turns, each in one piece.
 func (s *stream) Write(p []byte) (int, error) {
+	if l := s.lane.Load(); l != nil {
+		return l.write(p)
+	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if s.closed.Load() {
@@ -51,14 +53,6 @@ func (s *stream) Writable() int {
 		return l.writable()
 	}
 	return 0
-}
-
-// WriteReady implements muxer.RawStream.
-func (s *stream) WriteReady(p []byte) error {
-	if l := s.lane.Load(); l != nil {
-		return l.write(p)
-	}
-	return io.ErrShortWrite
 }
 
 // NotifyWritable implements muxer.RawStream.
