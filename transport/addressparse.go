@@ -11,7 +11,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// AddressError reports why a text is not an address: which part of it is wrong, and what is wanted there.
+// AddressError reports why a text is not an address: the wrong part, and what is wanted there.
 type AddressError struct{ Text, Part, Want string }
 
 func (e *AddressError) Error() string {

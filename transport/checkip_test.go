@@ -50,7 +50,7 @@ func TestDialTargetAsksAboutEachIP(t *testing.T) {
 					mu.Lock()
 					defer mu.Unlock()
 					dialed = append(dialed, to.Addr().String())
-					return nil, errors.New("nobody is there")
+					return nil, errors.New("nothing listens there")
 				})
 			slices.Sort(dialed)
 			if !slices.Equal(dialed, c.want) || errors.Is(err, refusal) != (c.want == nil) || err == nil {

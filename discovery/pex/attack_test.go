@@ -272,14 +272,14 @@ func TestWhatWeTell(t *testing.T) {
 			}
 			for _, addr := range responses[0] {
 				if addr.Id == string(b.id) {
-					t.Error("told it its own address")
+					t.Error("the answer has its own address")
 				}
 				if addr.Multiaddr != "" {
 					ips = append(ips, addr.Multiaddr)
 					continue
 				}
 				if addr.Port == 0 {
-					t.Errorf("told %v", addr)
+					t.Errorf("the answer has %v", addr)
 				}
 				ips = append(ips, addr.Ip)
 			}
@@ -287,7 +287,7 @@ func TestWhatWeTell(t *testing.T) {
 			return ips
 		}
 		if got, want := fmt.Sprint(ask(1, "9.9.9.9", comets)), "[8.8.8.8 2606:4700::1]"; got != want {
-			t.Errorf("told a public peer %s, want %s", got, want)
+			t.Errorf("a public peer got %s, want %s", got, want)
 		}
 		got, want := fmt.Sprint(ask(2, "10.9.9.9", comets)), "[10.0.0.1 8.8.8.8 192.168.0.1 2606:4700::1]"
 		if got != want {
@@ -302,7 +302,7 @@ func TestWhatWeTell(t *testing.T) {
 			a.known = append(a.known, parse(fmt.Sprintf("%040x@9.0.%d.%d:26656", 2000+i, i/250, i%250)))
 		}
 		if got := ask(4, "10.9.9.9", comets); len(got) != maxAnswer {
-			t.Errorf("told %d", len(got))
+			t.Errorf("the answer has %d addresses", len(got))
 		}
 	})
 }

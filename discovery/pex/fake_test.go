@@ -240,7 +240,7 @@ func (f *fakeNode) Disconnect(id transport.NodeID, code muxer.Code, _ string) {
 	f.hungUp = append(f.hungUp, code)
 	other := f.w.nodes[id]
 	f.w.mu.Unlock()
-	f.w.wg.Go(func() { // what was queued goes first
+	f.w.wg.Go(func() { // queued messages go first
 		select {
 		case <-time.After(f.w.delay):
 		case <-f.w.ctx.Done():
@@ -267,7 +267,7 @@ func (f *fakeNode) outbound() (n int) {
 // found keeps an address and, where slots are free, dials it.
 func (f *fakeNode) found(a transport.Address, from transport.NodeID) {
 	if from == "" || from == f.id {
-		f.w.t.Errorf("%s was told of %s by %q", f.id, a, from)
+		f.w.t.Errorf("%s got %s from %q", f.id, a, from)
 	}
 	f.w.mu.Lock()
 	block := f.block

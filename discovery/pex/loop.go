@@ -170,7 +170,7 @@ func (l *loop) answered(p *peer, addresses []*pexpb.PexAddress, left int, now ti
 		p.answeredAt = now
 		p.schedule(now, l.jitter)
 	default:
-		l.misdeed(p, "sent addresses that nobody asked for")
+		l.misdeed(p, "sent unsolicited addresses")
 		return
 	}
 	l.take(p.id, p.place, addresses, left, now)

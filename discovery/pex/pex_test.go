@@ -38,7 +38,7 @@ func TestAsksAtOnceAndTakesTheAnswer(t *testing.T) {
 			t.Errorf("b asked the one that dialed it, though it needs no peers: it knows %v", b.knows())
 		}
 		if a.worst() != host.Log || b.worst() != host.Log {
-			t.Error("somebody was reported")
+			t.Error("a peer was reported")
 		}
 	})
 }
@@ -407,7 +407,7 @@ func TestSeedCrawls(t *testing.T) {
 		}
 		time.Sleep(seedVisit + time.Second)
 		if !seed.isLinked(a) {
-			t.Error("left, though it has nobody else")
+			t.Error("left its only peer")
 		}
 		w.mu.Lock()
 		seed.needs = false

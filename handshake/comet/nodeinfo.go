@@ -60,7 +60,7 @@ func readLength(r io.Reader) (int, error) {
 	for shift := 0; ; shift += 7 {
 		if _, err := io.ReadFull(r, b[:]); err != nil {
 			if errors.Is(err, io.EOF) {
-				err = fmt.Errorf("the remote hung up before it told its node info, so it refused us without a reason "+
+				err = fmt.Errorf("the remote hung up before it sent its node info, so it refused us without a reason "+
 					"(a ban, an IP or id filter, or it expected another node): %w", err)
 			}
 			return 0, handshake.Fail(handshake.StageInfo, codeOr(err, muxer.CodeProtocolError), err)

@@ -15,8 +15,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// Conn is one end of a connection in memory. Unlike net.Pipe it buffers what is written, without bound, as both ends of
-// a handshake write before they read. Deadlines of reads work, also under testing/synctest; writes never wait.
+// Conn is one end of a connection in memory. Unlike net.Pipe it buffers writes, without bound, as both ends of a
+// handshake write before they read. Deadlines of reads work, also under testing/synctest; writes never wait.
 type Conn struct {
 	local, remote ma.Multiaddr
 	in, out       *half

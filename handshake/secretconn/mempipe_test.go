@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// memPipe returns both ends of a connection in memory that, unlike net.Pipe, buffers what is written, without bound.
+// memPipe returns both ends of a connection in memory. Unlike net.Pipe it buffers writes, without bound.
 func memPipe() (a, b *memConn) {
 	x, y := newMemHalf(), newMemHalf()
 	return &memConn{in: x, out: y}, &memConn{in: y, out: x}
@@ -26,7 +26,7 @@ func (c *memConn) Close() error {
 	return nil
 }
 
-// CloseWrite lets the other end read to the end of what was written.
+// CloseWrite ends the stream: the other end reads all earlier bytes, then io.EOF.
 func (c *memConn) CloseWrite() { c.out.end(io.EOF) }
 
 func (c *memConn) SetReadDeadline(t time.Time) error  { c.in.setDeadline(t); return nil }

@@ -168,7 +168,7 @@ func TestEchoIsByteEqualAndMeasured(t *testing.T) {
 			t.Errorf("b did %+v", got)
 		}
 		if got := a.Stats(); got != (Stats{}) {
-			t.Errorf("a did %+v, but nobody called it", got)
+			t.Errorf("a did %+v without a call", got)
 		}
 	})
 }

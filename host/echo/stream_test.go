@@ -72,7 +72,7 @@ func TestIdleStreamsEnd(t *testing.T) {
 	})
 }
 
-// The caller notices what is not an echo.
+// The caller notices a wrong echo.
 func TestStreamNotices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := echoPair(t)

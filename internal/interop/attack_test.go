@@ -147,7 +147,7 @@ var attacks = []struct {
 			_ = c.SetDeadline(time.Time{})
 		}
 	}},
-	{"PEX answers that nobody asked for", func(t *testing.T, a *arena) {
+	{"unsolicited PEX answers", func(t *testing.T, a *arena) {
 		c := a.link(t)
 		for range 20 {
 			if !say(c, packetOf(0, true, pexAnswer(10))) {
@@ -188,7 +188,7 @@ var attacks = []struct {
 		after := a.Usage(t)
 		t.Logf("4 slow readers: %v, before %v", after, before)
 		if after.Heap > before.Heap+4*40<<20 {
-			t.Error("answers that nobody reads hold too much memory")
+			t.Error("unread answers hold too much memory")
 		}
 	}},
 	{"half of the inbound slots, idle", func(t *testing.T, a *arena) {

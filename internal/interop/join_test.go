@@ -220,7 +220,7 @@ func TestWrongNetwork(t *testing.T) {
 				return
 			}
 		case <-deadline:
-			t.Fatal("no refusal of the inbound connection was told")
+			t.Fatal("no refusal of the inbound connection was reported")
 		}
 	}
 }

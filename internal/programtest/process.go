@@ -55,7 +55,7 @@ func (p *Process) Kill() {
 func (p *Process) Stop(t testing.TB) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatalf("%s has ended before it was told to: %v\n%s", p.Name, p.cmd.ProcessState, p.Tail())
+		t.Fatalf("%s has ended too early: %v\n%s", p.Name, p.cmd.ProcessState, p.Tail())
 	}
 	select {
 	case <-p.Done:

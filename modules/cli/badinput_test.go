@@ -161,7 +161,7 @@ func TestFailures(t *testing.T) {
 			"no node answers at 127.0.0.1:1"},
 		{"admin off", "status --home HOME --set admin.address=", nil, "the admin API of "},
 		{"admin without port", "status --home HOME", nil, "has no fixed port"},
-		{"nobody listens", "dial 127.0.0.1:1", nil, "refused"},
+		{"nothing listens", "dial 127.0.0.1:1", nil, "refused"},
 		{"no such host", "dial no-such-host.invalid:1", nil, "no-such-host.invalid"},
 		{"silent remote", "dial 127.0.0.1:" + port + " --timeout 300ms", nil, "not done within 300ms"},
 	} {

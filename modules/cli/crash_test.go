@@ -102,8 +102,8 @@ func (l *banLedger) work(t *testing.T, n *node, random *rand.Rand, acks int) {
 	workers.Wait()
 }
 
-// check compares the bans of the node that has started again with what was acknowledged; lost are the missing ones. It
-// then takes over what is there.
+// check compares the bans of the restarted node with the acknowledged ones and returns how many are missing. It then
+// records the bans that are there.
 func (l *banLedger) check(t *testing.T, n *node) (lost int) {
 	t.Helper()
 	client, err := admin.NewClient(n.admin)

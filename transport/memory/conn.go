@@ -40,7 +40,7 @@ func newLink(n *Network, hosts [2]*Transport, at [2]endpoint, there, back Condit
 
 // Conn is one end of a connection in memory (a transport.ByteConn). It behaves as a *net.TCPConn does: deadlines,
 // half-close, errors (net.ErrClosed, os.ErrDeadlineExceeded, ECONNRESET, EPIPE, in a *net.OpError), concurrent calls;
-// unread bytes are lost on Close, and what was written before Close still arrives.
+// unread bytes are lost on Close, and bytes written before Close still arrive.
 type Conn struct {
 	link          *link
 	out, in       *half

@@ -267,7 +267,7 @@ func (h *half) random() *rand.Rand {
 	return h.rng
 }
 
-// closeWrite ends the stream after what was written. why is what later writes return.
+// closeWrite ends the stream after the written bytes. Later writes return why.
 func (h *half) closeWrite(why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -279,7 +279,7 @@ func (h *half) closeWrite(why error) {
 	h.writable.Broadcast()
 }
 
-// closeRead throws away what was not read. The writer learns of it.
+// closeRead discards the unread bytes. The writer is notified.
 func (h *half) closeRead() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

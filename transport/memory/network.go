@@ -82,7 +82,7 @@ func NewNetwork(cfg Config) *Network {
 	}
 }
 
-// SetConditions changes what holds between all transports that have no conditions of their own.
+// SetConditions sets the conditions between all transports that have none of their own.
 func (n *Network) SetConditions(c Conditions) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -90,7 +90,7 @@ func (n *Network) SetConditions(c Conditions) {
 	n.applyLocked()
 }
 
-// SetPair changes what holds between two transports, in both directions.
+// SetPair sets the conditions between two transports, in both directions.
 func (n *Network) SetPair(a, b *Transport, c Conditions) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -98,7 +98,7 @@ func (n *Network) SetPair(a, b *Transport, c Conditions) {
 	n.applyLocked()
 }
 
-// SetPath changes what holds for bytes from one transport to another, in this direction only.
+// SetPath sets the conditions from one transport to another, in this direction only.
 func (n *Network) SetPath(from, to *Transport, c Conditions) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

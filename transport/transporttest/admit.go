@@ -191,7 +191,7 @@ func admitRefuses(h *harness) {
 			return
 		}
 		if ctx.Err() != nil {
-			h.Fatalf("nobody comes in after the refusals: %v", err)
+			h.Fatalf("no connection is accepted after the refusals: %v", err)
 		}
 	}
 }
@@ -227,7 +227,7 @@ func nilAdmit(h *harness) {
 	}
 	defer c.Close()
 	if ticket != nil {
-		h.Errorf("a ticket that nobody has given: %v", ticket)
+		h.Errorf("a ticket from nowhere: %v", ticket)
 	}
 }
 

@@ -125,7 +125,7 @@ func refusedDial(h *harness) {
 	c, err := h.Dialer.Dial(ctx, addr)
 	if err == nil {
 		c.Close()
-		h.Fatalf("Dial(%s) succeeds, nobody listens", addr)
+		h.Fatalf("Dial(%s) succeeds although nothing listens", addr)
 	}
 	h.wantOpError(err, addr)
 }

@@ -176,7 +176,7 @@ func backpressure(h *harness) {
 	a, b := h.pipe()
 	sent := h.fill(a, bound)
 	if sent > bound {
-		h.Fatalf("%d bytes were taken and nobody reads", sent)
+		h.Fatalf("%d bytes were taken without a reader", sent)
 	}
 	a.SetWriteDeadline(time.Time{})
 	done := start(func() {

@@ -91,7 +91,7 @@ func measure() error {
 		}
 		a := m.TryDialNext()
 		if a.NodeID == "" {
-			return errors.New("nobody to dial")
+			return errors.New("no peer to dial")
 		}
 		return m.DialFailed(a)
 	}

@@ -186,7 +186,7 @@ func excess(t *testing.T, a *arena) {
 	const most = 20
 	for kept, tries := 0, 0; kept < 4; tries++ {
 		if tries == most {
-			t.Fatalf("of %d attackers that told too much, the program kept the bounded answer of %d only", most, kept)
+			t.Fatalf("of %d attackers that sent too much, the program kept the bounded answer of %d only", most, kept)
 		}
 		h := a.answering(t, gopeer.Stacks[0], func(s network.Stream) {
 			_, _ = s.Write(answer)

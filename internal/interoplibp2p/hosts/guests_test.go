@@ -89,7 +89,7 @@ func awaitRefusal(t *testing.T, ctx context.Context, events <-chan host.Event) h
 				return e
 			}
 		case <-timeout.C:
-			t.Fatal("nobody was refused")
+			t.Fatal("no peer was refused")
 		case <-ctx.Done():
 			t.Fatal(ctx.Err())
 		}
