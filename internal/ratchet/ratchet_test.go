@@ -30,7 +30,7 @@ var bounds = map[string]struct {
 	"lines of a file":                        {500, 500},
 	"lines over 120 columns":                 {0, 0},
 	"lines of the peer store's core":         {4300, 4300},
-	"lines of peerstore/badger":              {1928, 1600},
+	"lines of peerstore/badger":              {1930, 1600},
 	"assembly files":                         {0, 0},
 	"functions that three echoes run":        {112, 70},
 	"files that three echoes run through":    {25, 24},

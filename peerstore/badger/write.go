@@ -43,22 +43,24 @@ func (s *Store) persist(ctx context.Context, sync bool) error {
 	return nil
 }
 
-// writePeers moves the changes of the book to the database.
+// writePeers moves the changes of the book to the database. The flags of these peers are in the keep log before that:
+// one that was forgotten with its flags, and learned anew, must not have them back after a kill.
 func (s *Store) writePeers() error {
 	for more := true; more; {
 		c := &s.changes
 		if more = s.TakeChanges(batchSize, c); len(c.Peers)+len(c.Removed) == 0 {
 			continue
 		}
-		if err := s.writeBatch(c); err != nil {
-			s.PutBack(c)
-			return err
-		}
 		ids := c.Removed
-		for i := range c.Peers { // a peer may have been forgotten with its flags, and learned anew
+		for i := range c.Peers {
 			ids = append(ids, c.Peers[i].ID)
 		}
-		if _, err := s.keepFlags(ids...); err != nil {
+		_, err := s.keepFlags(ids...)
+		if err == nil {
+			err = s.writeBatch(c)
+		}
+		if err != nil {
+			s.PutBack(c)
 			return err
 		}
 	}
