@@ -67,11 +67,11 @@ func Example_parts() {
 		panic(err)
 	}
 	running.Go(func() { _ = a.Run(ctx) })
-	<-a.Listening()
+	check(a.WaitListening(ctx))
 
 	b := must(newHost(ctx))
 	running.Go(func() { _ = b.Run(ctx) })
-	<-b.Listening()
+	check(b.WaitListening(ctx))
 	peer := must(b.Dial(ctx, a.SelfAddresses()[0]))
 	s := must(b.OpenStream(ctx, peer.ID, "/shout/1.0.0"))
 	fmt.Fprint(s, "hello")

@@ -16,13 +16,13 @@ func Example() {
 	defer a.Close()
 	inbox := must(a.Host().OpenChannel(hello))
 	go a.Run(ctx)
-	<-a.Host().Listening()
+	check(a.Host().WaitListening(ctx))
 
 	b := must(switchyard.New(ctx, switchyard.Listen())) // it only dials
 	defer b.Close()
 	outbox := must(b.Host().OpenChannel(hello))
 	go b.Run(ctx)
-	<-b.Host().Listening()
+	check(b.Host().WaitListening(ctx))
 	peer := must(b.Host().Dial(ctx, a.Addresses()[0]))
 	outbox.TrySend(peer.ID, []byte("hello"))
 
@@ -31,8 +31,12 @@ func Example() {
 }
 
 func must[T any](value T, err error) T {
+	check(err)
+	return value
+}
+
+func check(err error) {
 	if err != nil {
 		panic(err)
 	}
-	return value
 }

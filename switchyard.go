@@ -69,7 +69,7 @@ type namedSource struct {
 func (n *Node) Host() *host.Host { return n.host }
 
 // Addresses returns where peers can dial the node, each address with the node's id. Until the host listens there are
-// none: wait for Host().Listening().
+// none. Host().WaitListening waits for that, and returns why if the host cannot listen.
 func (n *Node) Addresses() []transport.Address { return n.host.SelfAddresses() }
 
 // Run listens, dials, accepts and moves messages until ctx ends or Close is called, and then returns nil; or until a

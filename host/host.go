@@ -69,6 +69,7 @@ type Host struct {
 	listeners []transport.Listener
 
 	listening chan struct{}                   // closed once every listener is bound, or Run has failed
+	listenErr error                           // why it has; set before listening is closed
 	runCtx    atomic.Pointer[context.Context] // the context of Run, for Dial
 }
 
@@ -160,6 +161,7 @@ func (h *Host) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	err := h.listen(ctx)
+	h.listenErr = err
 	h.runCtx.Store(&ctx)
 	close(h.listening)
 	if err == nil {
@@ -215,8 +217,18 @@ func (h *Host) listen(ctx context.Context) error {
 	return nil
 }
 
-// Listening is closed once every listen address is bound, or Run has failed.
+// Listening is closed once every listen address is bound, or Run has failed; WaitListening tells which.
 func (h *Host) Listening() <-chan struct{} { return h.listening }
+
+// WaitListening waits until Run has bound every listen address. It returns why Run could not, or ctx's error.
+func (h *Host) WaitListening(ctx context.Context) error {
+	select {
+	case <-h.listening:
+		return h.listenErr
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // ListenAddrs returns the addresses that are bound, with their real ports.
 func (h *Host) ListenAddrs() []ma.Multiaddr {

@@ -68,20 +68,6 @@ func (ib *inbox) over(budget int64) int64 {
 	return ib.bytes - budget
 }
 
-// fillBy makes l the link whose excess counts what is beyond the budget. A peer with two links fills one inbox from
-// either.
-func (ib *inbox) fillBy(l *link, budget int64) {
-	if ib.link == l {
-		return
-	}
-	over := ib.over(budget)
-	if ib.link != nil {
-		ib.link.excess.Add(-over)
-	}
-	ib.link = l
-	l.excess.Add(over)
-}
-
 // deliver puts messages of one channel into the peer's inbox. It returns how many it took: fewer than all if budgets
 // are spent and the caller has to wait. An error ends the link.
 func (c *Channel) deliver(l *link, msgs []muxer.Message) (taken int, err error) {
@@ -193,7 +179,7 @@ func (c *Channel) next() (e Envelope, ok bool) {
 	}
 	c.freed += held - ib.bytes
 	release := c.freed
-	if release < releaseStep && len(c.ready) > c.first && !c.host.memory.tight() {
+	if release < releaseStep && len(c.ready) > c.first && c.host.memory.waits.Load() == 0 {
 		release = 0 // in steps: touching the shared counter for each message would cost more than all the rest
 	} else {
 		c.freed = 0
@@ -234,21 +220,20 @@ type memory struct {
 }
 
 func (m *memory) spent(more int64) bool { return m.used.Load()+more > m.limit }
-func (m *memory) tight() bool           { return m.waits.Load() > 0 }
 
 func (m *memory) add(n int64) {
 	if n == 0 {
 		return
 	}
 	m.used.Add(n)
-	if n < 0 && m.tight() {
+	if n < 0 && m.waits.Load() > 0 {
 		m.resumeAll()
 	}
 }
 
 // resumeAll makes all paused links look again.
 func (m *memory) resumeAll() {
-	if !m.tight() {
+	if m.waits.Load() == 0 {
 		return
 	}
 	m.mu.Lock()

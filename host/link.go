@@ -79,7 +79,14 @@ func (l *link) inboxOf(c *Channel) *inbox {
 		l.inboxes[c.index] = ib
 		ib.links++
 	}
-	ib.fillBy(l, int64(c.desc.ReceiveQueue))
+	if ib.link != l { // the excess of the link that fills it counts what is beyond the budget; two links take turns
+		over := ib.over(int64(c.desc.ReceiveQueue))
+		if ib.link != nil {
+			ib.link.excess.Add(-over)
+		}
+		ib.link = l
+		l.excess.Add(over)
+	}
 	return ib
 }
 

@@ -226,6 +226,9 @@ func TestRunFailsWhereItCannotListen(t *testing.T) {
 			t.Errorf("Run: %v", err)
 		}
 		<-h.Listening()
+		if got := h.WaitListening(t.Context()); got != err {
+			t.Errorf("WaitListening: %v", got)
+		}
 		select {
 		case <-good.closed:
 		default:

@@ -2,7 +2,6 @@ package hosttest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -133,10 +132,8 @@ func (n *Node) start() error {
 	n.mu.Unlock()
 
 	n.record(ctx)
-	failed := make(chan error, 1)
 	n.wg.Go(func() {
 		if err := n.Host.Run(ctx); err != nil {
-			failed <- err
 			n.net.t.Errorf("%s: Run: %v", n.Name, err)
 		}
 	})
@@ -147,11 +144,7 @@ func (n *Node) start() error {
 			}
 		})
 	}
-	<-n.Host.Listening()
-	if len(n.Host.ListenAddrs()) < len(cfg.Listen) {
-		return errors.New("it does not listen")
-	}
-	return nil
+	return n.Host.WaitListening(ctx)
 }
 
 // slots returns what a host makes of a number of slots in its configuration.
