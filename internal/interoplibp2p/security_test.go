@@ -185,12 +185,7 @@ func TestPostQuantum(t *testing.T) {
 		}
 		defer l.Close()
 		theirs := gopeer.Start(t, gopeer.Stacks[2])
-		c, err := ours.Dial(ctx, theirs.Addrs()[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		dialed := make(chan error, 1)
+		dialed := make(chan error, 1) // theirs first: it would not dial a peer that has dialed it
 		us := peer.AddrInfo{ID: peerIDOf(t, ourKey.Public()), Addrs: []ma.Multiaddr{l.Addr()}}
 		connecting, stop := context.WithCancel(ctx)
 		go func() { dialed <- theirs.Connect(connecting, us) }() // it waits for identify, which is not answered
@@ -201,6 +196,11 @@ func TestPostQuantum(t *testing.T) {
 		a.Close()
 		stop()
 		<-dialed
+		c, err := ours.Dial(ctx, theirs.Addrs()[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
 		if got := seen.all(); len(got) < 2 || slices.ContainsFunc(got, func(id cryptotls.CurveID) bool {
 			return id != cryptotls.X25519MLKEM768
 		}) {
