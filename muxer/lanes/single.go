@@ -17,11 +17,17 @@ import (
 // that know no others (SetChannels).
 
 const (
-	// maxSingles is how many such streams we read at once, and how many of ours are open. The others wait: those of the
-	// remote within the limits of the connection, ours in their lane's queue.
+	// maxSingles is how many such streams we read at once. The others wait within the limits of the connection.
 	maxSingles = 64
+	// maxOwnSingles is how many of ours are open. The other messages wait in their lane's queue. go-libp2p takes 64
+	// streams of a protocol from one peer, resets those beyond, and counts a stream for a moment after its end.
+	maxOwnSingles = 32
 	// singleIdle is how long the remote may be silent inside a message.
 	singleIdle = 10 * time.Second
+	// firstPause and lastPause bound how long a message waits that the remote had no room for: 10 to 640 ms, doubled each
+	// time, about 1.3 s in all. Then it is lost.
+	firstPause = 10 * time.Millisecond
+	lastPause  = 640 * time.Millisecond
 	// slowestSingle is the rate, in bytes a second, below which we give up a stream of ours that the remote reads
 	// slowly.
 	slowestSingle = 64 << 10
@@ -58,7 +64,7 @@ func (s *singles) remove(i int) {
 // offerSingle lets a lane's messages be sent. The mutex is held.
 func (s *Session) offerSingle(i int) {
 	s.singles.queue.Add(i)
-	if s.singles.workers < maxSingles {
+	if s.singles.workers < maxOwnSingles {
 		s.singles.workers++
 		s.wg.Go(s.sendSingles)
 	}
@@ -84,8 +90,14 @@ func (s *Session) sendNext() bool {
 	}
 	raw, err := s.streams.Open(s.life)
 	s.singles.turn.Unlock()
-	if err == nil {
-		err = sendSingle(raw, s.lanes[i].single, msg, s.cfg.Negotiation)
+	for pause := firstPause; ; pause *= 2 {
+		if err == nil {
+			err = sendSingle(raw, s.lanes[i].single, msg, s.cfg.Negotiation)
+		}
+		if !isFull(err) || pause > lastPause || !s.pause(pause) {
+			break
+		}
+		raw, err = s.streams.Open(s.life)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,6 +117,24 @@ func (s *Session) sendNext() bool {
 	return true
 }
 
+// isFull reports whether the remote has refused a stream because it has too many, before it read the message.
+func isFull(err error) bool {
+	c, ok := errors.AsType[*muxer.CloseError](err)
+	return ok && c.Remote && c.Code == muxer.CodeTooManyPeers
+}
+
+// pause waits. It returns false if the session ends meanwhile.
+func (s *Session) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.life.Done():
+		return false
+	}
+}
+
 // takeSingle takes the message that is due; -1 if there is none.
 func (s *Session) takeSingle() (lane int, msg []byte) {
 	s.mu.Lock()
@@ -122,7 +152,8 @@ func (s *Session) takeSingle() (lane int, msg []byte) {
 	return i, msg
 }
 
-// sendSingle sends one message and waits until the remote has taken its stream.
+// sendSingle sends one message and waits until the remote has read it. Only then is its stream out of the remote's
+// count, and only then is it certain that there was room for it: go-libp2p answers a proposal before it looks.
 func sendSingle(raw muxer.RawStream, protocol string, msg []byte, negotiation time.Duration) error {
 	_ = raw.SetDeadline(time.Now().Add(negotiation + time.Duration(len(msg)/slowestSingle)*time.Second))
 	b := binary.AppendUvarint(multistream.Propose(protocol), uint64(len(msg)))
@@ -140,6 +171,9 @@ func sendSingle(raw muxer.RawStream, protocol string, msg []byte, negotiation ti
 	}
 	if err != nil {
 		_ = raw.Reset(muxer.CodeUnknown)
+		return err
+	}
+	if _, err := raw.Read(make([]byte, 1)); isFull(err) {
 		return err
 	}
 	return raw.Close()
