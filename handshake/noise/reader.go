@@ -114,14 +114,14 @@ func (r *reader) fill(need int) error {
 	return r.receive()
 }
 
-// resize goes on in the buffer of that size, which takes what is left in the one before.
-func (r *reader) resize(size int) {
+// resize goes on in the smallest buffer of at least that size, which takes what is left in the one before.
+func (r *reader) resize(least int) {
 	rest := r.buf[r.start:r.end]
 	short, large := r.short, r.large
-	switch size {
-	case smallSize:
+	switch {
+	case least <= smallSize:
 		r.buf, r.short, r.large = r.small[:], nil, nil
-	case shortSize:
+	case least <= shortSize:
 		if short == nil {
 			r.short = shortPool.Get().(*[shortSize]byte)
 		}
@@ -133,6 +133,7 @@ func (r *reader) resize(size int) {
 		r.buf, r.short = r.large[:], nil
 	}
 	r.start, r.end = 0, copy(r.buf, rest)
+	r.filled = r.end == len(r.buf)
 	if short != nil && r.short == nil {
 		shortPool.Put(short)
 	}
@@ -189,19 +190,6 @@ func (r *reader) handshakeMessage() ([]byte, error) {
 			return nil, err
 		}
 	}
-}
-
-// settle ends the handshake's use of the buffer: what came behind its last message stays for read.
-func (r *reader) settle() {
-	switch n := r.end - r.start; {
-	case n <= smallSize:
-		r.resize(smallSize)
-	case n <= shortSize: // only behind a handshake message that was longer still
-		r.resize(shortSize)
-	default:
-		r.resize(largeSize)
-	}
-	r.filled = r.end == len(r.buf)
 }
 
 // fail ends receiving for good. Nothing in the buffer is needed any more.

@@ -107,7 +107,7 @@ func (s *Security) Secure(ctx context.Context, conn net.Conn, opts handshake.Sec
 	} else {
 		h.split(&h.reader.cipher, &h.writer.cipher)
 	}
-	h.reader.settle()
+	h.reader.resize(h.reader.end - h.reader.start) // what came behind the last message stays for Read
 	return h.Conn, nil
 }
 
