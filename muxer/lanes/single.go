@@ -24,8 +24,8 @@ const (
 	maxOwnSingles = 32
 	// singleIdle is how long the remote may be silent inside a message.
 	singleIdle = 10 * time.Second
-	// firstPause and lastPause bound how long a message waits that the remote had no room for: 10 to 640 ms, doubled each
-	// time, about 1.3 s in all. Then it is lost.
+	// firstPause and lastPause bound how long a message waits that the remote had no room for: 10 to 640 ms, doubled
+	// each time, about 1.3 s in all. Then it is lost.
 	firstPause = 10 * time.Millisecond
 	lastPause  = 640 * time.Millisecond
 	// slowestSingle is the rate, in bytes a second, below which we give up a stream of ours that the remote reads
