@@ -45,14 +45,14 @@ func simulated(t testing.TB, cfg Config) (*Conn, *Conn) {
 	return connOf(a), connOf(b)
 }
 
-// slow is a link of 100 MB/s in virtual time: it is the bottleneck, not a window.
+// slow is a link of 1 GB/s in virtual time.
 type slow struct {
 	*simnet.SimConn
 	closed chan struct{}
 }
 
 func (c slow) WriteTo(p []byte, to net.Addr) (int, error) {
-	t := time.NewTimer(time.Duration(10 * len(p)))
+	t := time.NewTimer(time.Duration(len(p)))
 	defer t.Stop()
 	select {
 	case <-t.C:
