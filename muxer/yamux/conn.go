@@ -347,8 +347,8 @@ func (c *conn) Write(frame []byte) (int, error) {
 func (c *conn) writeData(t *traffic, p []byte) int {
 	defer c.out.done()
 	c.mu.Lock()
-	n := t.writable(c, len(p))
-	if t.finOut || t.reset != nil || n <= 0 {
+	n, _ := c.writable(t, len(p))
+	if n == 0 {
 		c.mu.Unlock()
 		return 0
 	}

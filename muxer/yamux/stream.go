@@ -69,7 +69,10 @@ func (s *stream) writeSome(p []byte) (int, error) {
 	c, t := s.conn, s.traffic
 	var late <-chan time.Time
 	for {
-		n, by, err := s.room(len(p))
+		c.mu.Lock()
+		n, err := c.writable(t, len(p))
+		by := t.writeBy
+		c.mu.Unlock()
 		if err != nil {
 			return 0, err
 		}
@@ -93,22 +96,6 @@ func (s *stream) writeSome(p []byte) (int, error) {
 		case <-c.release:
 		}
 	}
-}
-
-// room returns how much of n bytes the remote takes in one frame, or why nothing can be written, and the deadline.
-func (s *stream) room(n int) (int, time.Time, error) {
-	c, t := s.conn, s.traffic
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case t.finOut || c.closed:
-		return 0, t.writeBy, net.ErrClosed
-	case t.reset != nil:
-		return 0, t.writeBy, t.reset
-	case !t.writeBy.IsZero() && !time.Now().Before(t.writeBy):
-		return 0, t.writeBy, os.ErrDeadlineExceeded
-	}
-	return t.writable(c, n), t.writeBy, nil
 }
 
 // Writable implements muxer.RawStream. After a reset it is something, so that the caller learns of that.

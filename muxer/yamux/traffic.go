@@ -1,6 +1,8 @@
 package yamux
 
 import (
+	"net"
+	"os"
 	"time"
 
 	lib "github.com/libp2p/go-yamux/v4"
@@ -100,5 +102,16 @@ func (c *conn) tidy(t *traffic) {
 	}
 }
 
-// writable returns how much of n bytes the remote takes in one frame.
-func (t *traffic) writable(c *conn, n int) int { return min(n, int(t.window), c.muxer.cfg.MaxFrame) }
+// writable returns how much of n bytes the remote takes in one frame of a stream, or why nothing can be written. mu is
+// held.
+func (c *conn) writable(t *traffic, n int) (int, error) {
+	switch {
+	case t.finOut || c.closed:
+		return 0, net.ErrClosed
+	case t.reset != nil:
+		return 0, t.reset
+	case !t.writeBy.IsZero() && !time.Now().Before(t.writeBy):
+		return 0, os.ErrDeadlineExceeded
+	}
+	return min(n, int(t.window), c.muxer.cfg.MaxFrame), nil
+}
