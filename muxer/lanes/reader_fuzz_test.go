@@ -92,9 +92,9 @@ func FuzzLaneQueue(f *testing.F) {
 			}
 			want = append(binary.AppendUvarint(want, uint64(len(msg))), msg...)
 		}
-		count, q, l := 0, queues.Queue(0), &lane{}
-		for !q.Empty() {
-			buf, piece, messages := l.take(q, nil, room)
+		count, l := 0, &lane{queue: queues.Queue(0)}
+		for !l.queue.Empty() {
+			buf, piece, messages := l.take(nil, room)
 			if n := len(buf) + len(piece); n == 0 && messages == 0 || n > room {
 				t.Fatalf("took %d bytes where there was room for %d", n, room)
 			}

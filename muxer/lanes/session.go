@@ -112,6 +112,7 @@ var _ muxer.Session = (*Session)(nil)
 // lane is one channel. The session's mutex guards it, except where a field says otherwise.
 type lane struct {
 	muxer.Channel
+	queue  *muxer.SendQueue
 	single string // the protocol of streams that carry one message each, or ""
 	singly bool   // we send that way
 
@@ -175,7 +176,7 @@ func (s *Session) SetChannels(channels []muxer.Channel, singly ...byte) error {
 			return fmt.Errorf("lanes: channel %s is there twice", c.Name)
 		}
 		l := &lanes[i]
-		if l.Channel = c; s.cfg.Single != nil {
+		if l.Channel, l.queue = c, queues.Queue(i); s.cfg.Single != nil {
 			l.single = s.cfg.Single(c)
 			l.singly = l.single != "" && slices.Contains(singly, c.ID)
 		}
@@ -363,7 +364,7 @@ func (s *Session) checkFlushed() {
 		return
 	}
 	for i := range s.lanes {
-		if !s.queues.Queue(i).Empty() {
+		if !s.lanes[i].queue.Empty() {
 			return
 		}
 	}

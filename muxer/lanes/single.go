@@ -101,7 +101,7 @@ func (s *Session) sendNext() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.queues.Queue(i).Done(msg)
+	s.lanes[i].queue.Done(msg)
 	switch {
 	case err == nil:
 		s.sentMessages.Add(1)
@@ -143,7 +143,7 @@ func (s *Session) takeSingle() (lane int, msg []byte) {
 	if i < 0 || s.shut {
 		return -1, nil
 	}
-	q := s.queues.Queue(i)
+	q := s.lanes[i].queue
 	msg = q.TakeWhole()
 	s.singles.queue.Spent(i, len(msg))
 	if q.Empty() {

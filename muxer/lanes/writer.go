@@ -31,7 +31,7 @@ var writeBuffers = sync.Pool{New: func() any {
 func (s *Session) offer(i int) {
 	l := &s.lanes[i]
 	switch {
-	case !s.running || s.shut || l.refused || s.queues.Queue(i).Empty():
+	case !s.running || s.shut || l.refused || l.queue.Empty():
 	case l.singly:
 		s.offerSingle(i)
 	case l.out == nil || l.out.Writable() >= leastRoom:
@@ -62,7 +62,7 @@ func (s *Session) write() {
 
 // writeLane writes a piece of one lane. The mutex is held, except while the connection is busy.
 func (s *Session) writeLane(i int) error {
-	l, q := &s.lanes[i], s.queues.Queue(i)
+	l := &s.lanes[i]
 	pooled := writeBuffers.Get().(*[]byte)
 	defer writeBuffers.Put(pooled)
 	buf := (*pooled)[:0]
@@ -78,7 +78,7 @@ func (s *Session) writeLane(i int) error {
 	if s.fair.Len() > 1 {
 		room = quantum
 	}
-	buf, piece, messages := l.take(q, buf, min(room, l.out.Writable()-len(buf)))
+	buf, piece, messages := l.take(buf, min(room, l.out.Writable()-len(buf)))
 	s.fair.Spent(i, len(buf)+len(piece))
 	s.mu.Unlock()
 	var err error
@@ -90,7 +90,7 @@ func (s *Session) writeLane(i int) error {
 	}
 	s.mu.Lock()
 	s.sentMessages.Add(uint64(messages))
-	if err == nil && (q.Empty() || l.out.Writable() < leastRoom) {
+	if err == nil && (l.queue.Empty() || l.out.Writable() < leastRoom) {
 		s.fair.Remove(i)
 		s.offer(i) // there may be room again by now
 	}
@@ -99,8 +99,8 @@ func (s *Session) writeLane(i int) error {
 
 // take moves up to room bytes of a lane's messages, with their lengths, behind buf. A long piece of a message with
 // nothing ahead of it comes back uncopied instead: nobody changes a message that was sent. messages is how many ended.
-func (l *lane) take(q *muxer.SendQueue, buf []byte, room int) (out, piece []byte, messages int) {
-	for !q.Empty() {
+func (l *lane) take(buf []byte, room int) (out, piece []byte, messages int) {
+	for q := l.queue; !q.Empty(); {
 		msg := q.First()
 		if !l.begun {
 			if room < leastRoom {
