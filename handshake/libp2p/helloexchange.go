@@ -121,22 +121,10 @@ func (g *helloExchange) hear() error {
 	return nil
 }
 
-// flush sends our hello unless it is sent.
-func (g *helloExchange) flush() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.write(nil)
-}
-
-// say sends our verdict.
-func (g *helloExchange) say(verdict *handshake.Refusal) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.write(ownVerdict(verdict))
-}
-
-// write writes what is held, and a verdict behind it. The mutex is held.
+// write sends our hello unless it is sent, and our verdict behind it; nil for none yet.
 func (g *helloExchange) write(verdict *switchyardpb.HelloVerdict) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	b := g.held
 	g.held = nil
 	if verdict != nil {
@@ -156,7 +144,7 @@ func (g *helloExchange) refuse(ctx context.Context, r *handshake.Refusal) {
 		return
 	}
 	_ = g.stream.SetDeadline(time.Now().Add(lastWord))
-	if g.say(r) != nil {
+	if g.write(ownVerdict(r)) != nil {
 		return
 	}
 	_ = g.stream.CloseWrite()
@@ -183,7 +171,7 @@ func (g *helloExchange) agree(ctx context.Context, verdict *handshake.Refusal) e
 	if !g.heard { // else nothing waits for the remote
 		defer context.AfterFunc(ctx, func() { _ = st.Reset(muxer.CodeTimeout) })()
 	}
-	err := g.say(nil)
+	err := g.write(ownVerdict(nil))
 	if err == nil {
 		err = g.hear()
 	}

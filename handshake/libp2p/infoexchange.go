@@ -134,7 +134,7 @@ func (m *infoExchange) serveHello(ctx context.Context, st muxer.Stream) {
 	for {
 		select {
 		case <-hold.C:
-			_ = g.flush() // its reader hears of an error
+			_ = g.write(nil) // its reader hears of an error
 		case <-g.over:
 			return
 		case <-ctx.Done():
