@@ -122,6 +122,8 @@ func TestGrowth(t *testing.T) {
 		// 1 MB is under way; half of the window takes more than four round trips from 8 MiB on
 		"long and narrow": {memory.Conditions{Latency: rtt / 2, Bandwidth: 10e6}, false,
 			time.Duration(total) * time.Second / 10e6 * 103 / 100, 8 << 20},
+		"short and wide": {memory.Conditions{Latency: shortPath / 2}, false,
+			total / shortWindow * shortPath * 105 / 100, shortWindow},
 		"short": {memory.Conditions{Latency: rtt / 2e6, Bandwidth: 10e6}, false,
 			time.Duration(total) * time.Second / 10e6 * 103 / 100, initialWindow},
 	} {

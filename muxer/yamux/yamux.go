@@ -55,7 +55,7 @@ const (
 // Config holds the settings of a connection. The zero value of every field means its default.
 type Config struct {
 	// MaxWindow is the size to which a stream's receive window may grow, in bytes. It begins with 256 KiB and grows
-	// with the delay-bandwidth product.
+	// with the delay-bandwidth product; where a round trip takes no more than 200 µs it stays within 512 KiB.
 	MaxWindow int
 	// MaxStreams is how many streams the remote may have open at once; more are reset.
 	MaxStreams int
