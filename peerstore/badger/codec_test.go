@@ -1,7 +1,6 @@
 package badger
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -145,7 +144,7 @@ func FuzzOldPage(f *testing.F) {
 	}
 	f.Cleanup(func() { _ = s.Close() })
 	f.Add([]byte("\x0a\x04\x82\x01\x01\x00"))
-	f.Add([]byte(fmt.Sprint("\x1a\x05\x03\x08abc")))
+	f.Add([]byte("\x1a\x05\x03\x08abc"))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		page, err := readOldPage(value)
 		if err != nil {

@@ -103,7 +103,8 @@ func (d *disk) open(now time.Time) *persisted {
 	ids := slices.SortedFunc(maps.Keys(d.peers), cmp.Compare)
 	d.random.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 	for _, id := range ids {
-		if p.Restore(d.peers[id], now) && p.Restore(d.peers[id], now) {
+		first, again := p.Restore(d.peers[id], now), p.Restore(d.peers[id], now)
+		if first && again {
 			p.fault = fmt.Errorf("%s is restored twice", id)
 		}
 	}
