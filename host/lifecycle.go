@@ -79,6 +79,8 @@ func (l *link) Established() {
 	}
 	if up {
 		l.announce()
+	} else if _, linked := h.links.up.Load(l.peer); linked && !preferred {
+		l.tellDialer(nil) // a guest's second link: services use the other one
 	}
 }
 
@@ -112,6 +114,14 @@ func (l *link) announce() {
 	}
 	h.emit(Event{Kind: EventUp, ID: l.peer, Address: l.address, Inbound: l.inbound, Duration: time.Since(l.made)})
 	l.tellDialer(nil)
+	if !l.remote.Load().Guest {
+		return
+	}
+	for _, v := range h.links.all.Range { // a guest's second link, which is established but does not come up
+		if o := v.(*link); o.peer == l.peer && o.accepted.Load() {
+			o.tellDialer(nil)
+		}
+	}
 }
 
 // tellDialer tells Host.Dial, if it waits for the link, what came of it. The first call counts.

@@ -13,6 +13,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // redialAfter is how old a link must be before another one that the same remote dials replaces it: see package peers.
@@ -352,6 +353,49 @@ func TestAGuestKeepsItsSecondLink(t *testing.T) {
 		h.hears()
 		h.tells() // nobody has heard of it
 	})
+}
+
+// A dial whose link becomes the second one of a guest, because the guest has dialed at the same time, ends when the peer
+// is linked: with the first link that services can use, whichever that is.
+func TestDialOfAGuestThatDials(t *testing.T) {
+	for _, oursPreferred := range []bool{false, true} {
+		for _, late := range [][2]bool{{false, false}, {false, true}, {true, false}, {true, true}} {
+			t.Run(fmt.Sprintf("ours is preferred: %v, late: %v", oursPreferred, late), func(t *testing.T) {
+				inLinkTest(t, func(t *testing.T, h *linkTest) {
+					n := 1 // the lower id's dial is the preferred one
+					for (h.Self() < peerID(n)) != oursPreferred {
+						n++
+					}
+					ours, one := testLink(h.Host, n, muxer.Dialer, false)
+					theirs, two := testLink(h.Host, n, muxer.Listener, false)
+					one.quiet, two.quiet = late[0], late[1]
+					ours.shake.Remote.Guest, theirs.shake.Remote.Guest = true, true
+					addr, err := transport.NewAddress(ours.shake.RemoteAddr, string(ours.peer))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := h.peers.BeginDial(addr); err != nil {
+						t.Fatal(err)
+					}
+					told := make(chan error, 2)
+					ours.dialDone = told
+					ours.shake.Dialed = addr
+					handOn(h.Host, ours)
+					handOn(h.Host, theirs)
+					time.Sleep(time.Minute)
+					if len(told) != 1 {
+						t.Fatalf("the dialer was told %d times", len(told))
+					}
+					if err := <-told; err != nil && asReason(err).Code != muxer.CodeDuplicate {
+						t.Errorf("the dialer was told %v", err)
+					}
+					if h.links.of(ours.peer) == nil {
+						t.Error("the peer is not linked")
+					}
+				})
+			})
+		}
+	}
 }
 
 // A link that comes when the peer has a settled one is a duplicate: it is kept for a moment, and then closed. Of
