@@ -89,13 +89,13 @@ func (s *stream) agree() (err error) {
 	return nil
 }
 
-// flush writes what is pending, unless a Write does. That the remote listens no more is no error: it may still have
+// flush writes what is pending, unless a Write is at work: that takes it along. A Read must not wait for the Write,
+// which may wait for what the remote has to say first. That the remote listens no more is no error: it may still have
 // something to say.
 func (s *stream) flush() {
-	if s.pending.Load() == nil {
+	if s.pending.Load() == nil || !s.writing.TryLock() {
 		return
 	}
-	s.writing.Lock()
 	defer s.writing.Unlock()
 	if p := s.pending.Swap(nil); p != nil {
 		_, _ = s.RawStream.Write(*p)
