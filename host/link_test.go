@@ -360,7 +360,8 @@ func TestAGuestKeepsItsSecondLink(t *testing.T) {
 func TestDialOfAGuestThatDials(t *testing.T) {
 	for _, oursPreferred := range []bool{false, true} {
 		for _, late := range [][2]bool{{false, false}, {false, true}, {true, false}, {true, true}} {
-			t.Run(fmt.Sprintf("ours is preferred: %v, late: %v", oursPreferred, late), func(t *testing.T) {
+			name := fmt.Sprintf("ours is preferred: %v, late: %v", oursPreferred, late)
+			t.Run(name, func(t *testing.T) {
 				inLinkTest(t, func(t *testing.T, h *linkTest) {
 					n := 1 // the lower id's dial is the preferred one
 					for (h.Self() < peerID(n)) != oursPreferred {
