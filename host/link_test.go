@@ -355,8 +355,8 @@ func TestAGuestKeepsItsSecondLink(t *testing.T) {
 	})
 }
 
-// A dial whose link becomes the second one of a guest, because the guest has dialed at the same time, ends when the peer
-// is linked: with the first link that services can use, whichever that is.
+// A dial whose link becomes the second one of a guest, because the guest has dialed at the same time, ends when the
+// peer is linked: with the first link that services can use, whichever that is.
 func TestDialOfAGuestThatDials(t *testing.T) {
 	for _, oursPreferred := range []bool{false, true} {
 		for _, late := range [][2]bool{{false, false}, {false, true}, {true, false}, {true, true}} {
