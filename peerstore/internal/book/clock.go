@@ -12,17 +12,19 @@ const (
 	forever = never - 1
 )
 
-// Nano returns t in nanoseconds since 1970, as far as they reach; 0 for the zero time.
+var firstTime, lastTime = time.Unix(0, 1), time.Unix(0, never)
+
+// Nano returns t in nanoseconds since 1970, as far as they reach: 1 for earlier times, but 0 for the zero time.
 func Nano(t time.Time) int64 {
-	switch s := t.Unix(); {
-	case s >= 1 && s < never/int64(time.Second)-1:
-		return t.UnixNano()
-	case s >= 1:
-		return never
+	switch {
 	case t.IsZero():
 		return 0
+	case t.Before(firstTime):
+		return 1
+	case t.After(lastTime):
+		return never
 	}
-	return 1
+	return t.UnixNano()
 }
 
 // TimeOf undoes Nano.
