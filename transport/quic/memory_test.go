@@ -53,7 +53,7 @@ func TestTinyFrames(t *testing.T) {
 			defer st.Reset(muxer.CodeUnknown)
 		}
 		const total = windowMultiplier * window
-		if held := heap() - before; held > total*windowCost+1<<20 || held < total*windowCost/4 {
+		if held := heap() - before; held > total*windowCost+1<<20 || held < total*windowCost/16 {
 			t.Errorf("%d bytes of the window hold %d bytes, want up to %d", total, held, total*windowCost)
 		}
 	})
