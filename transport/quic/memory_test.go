@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"math"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -11,13 +12,16 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// heap is how much memory is in use.
+// heap returns how much memory is in use. It collects until nothing more goes: earlier tests leave garbage in pools.
 func heap() int {
-	runtime.GC()
-	runtime.GC()
 	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc)
+	for held := math.MaxInt; ; held = int(m.HeapAlloc) {
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		if int(m.HeapAlloc) >= held {
+			return held
+		}
+	}
 }
 
 // A remote that fills the connection's window with frames of one byte, which nobody reads, makes us hold no more than
@@ -53,7 +57,7 @@ func TestTinyFrames(t *testing.T) {
 			defer st.Reset(muxer.CodeUnknown)
 		}
 		const total = windowMultiplier * window
-		if held := heap() - before; held > total*windowCost+1<<20 || held < total*windowCost/16 {
+		if held := heap() - before; held > total*windowCost+1<<20 || held < total*windowCost/4 {
 			t.Errorf("%d bytes of the window hold %d bytes, want up to %d", total, held, total*windowCost)
 		}
 	})
