@@ -295,7 +295,7 @@ func TestServeEndsWithItsHandlerOrAPanic(t *testing.T) {
 	})
 }
 
-// A paused link goes on as soon as there is room, whoever makes it: its own channel, another one of its, another
+// A paused link goes on as soon as there is room. Its own channel can make that, another channel of the link, another
 // peer's, or the end of a service.
 func TestAPausedLinkGoesOnWhenThereIsRoom(t *testing.T) {
 	type put struct{ peer, channel, size int }

@@ -97,7 +97,7 @@ func ownHello(a *handshake.Attempt, last *lastAddr) *switchyardpb.Hello {
 	return m
 }
 
-// lastAddr remembers the form in which an address of ours travels: as a rule each remote is told the same one. The zero
+// lastAddr remembers the form in which an address of ours travels: most remotes are sent the same one. The zero
 // value is empty.
 type lastAddr struct {
 	mu   sync.Mutex // guards what follows

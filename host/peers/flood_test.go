@@ -90,7 +90,7 @@ func (f *flood) attack(t *testing.T, ip netip.Addr, safe []transport.NodeID) {
 }
 
 // Whatever an attacker does, with however many connections from however many network groups: the oldest quarter keeps
-// its places, so does whoever is alone in its network group, and no group loses a link to one that has as many.
+// its places, and so does a peer that is alone in its network group; no group loses a link to one that has as many.
 func TestFloodsTakeNoPlacesOfProtectedPeers(t *testing.T) {
 	const slots = 40
 	for seed := range uint64(24) {

@@ -233,7 +233,7 @@ func TestDialsInRounds(t *testing.T) {
 		"anchors are dialed first after a restart": {Config{MaxOutbound: 3, Anchors: 3}, []round{
 			{learn: ids(a, b, c), dials: ids(a, b, c)},
 			{up: ids(a, b, c)},
-			{restart: true, learn: lows(100)[5:], dials: ids(a, b, c)}, // whoever has filled the store meanwhile
+			{restart: true, learn: lows(100)[5:], dials: ids(a, b, c)}, // peers that have filled the store meanwhile
 		}},
 
 		"an upgrade replaces the worst peer, once it is up": {Config{MaxOutbound: 8, MaxUpgrades: 2}, append(filled(8),

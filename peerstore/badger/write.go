@@ -32,7 +32,7 @@ func (s *Store) persist(ctx context.Context, sync bool) error {
 	if err = errors.Join(err, errKeep); err != nil || !sync {
 		return err
 	}
-	s.changes = book.Changes{} // whoever flushes rarely writes a great deal right afterwards
+	s.changes = book.Changes{} // the memory of a large flush is not kept
 	if !s.dirty {
 		return nil
 	}

@@ -200,7 +200,7 @@ func (c *stress) step(t *testing.T) {
 			src.IP = netip.AddrFrom4([4]byte{byte(20 + c.r.IntN(6)), 1, 1, 1})
 		}
 		c.b.Add(c.address(n), src, c.now)
-	case k < 50: // a further address, of another network as a rule
+	case k < 50: // a further address, mostly of another network
 		a, err := c.address(n + 16*(c.peers+1)*(1+c.r.IntN(5))).WithNode(string(id))
 		if err != nil {
 			t.Fatal(err)
