@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
-	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // Done records that a stage ended now.
@@ -22,7 +21,7 @@ func (a *Attempt) Done(stage string) {
 // gates. Its errors are *Refusal.
 func (a *Attempt) CheckKey(key PublicKey) error {
 	id := key.NodeID()
-	a.key, a.id = key, id
+	a.RemoteKey, a.RemoteID = key, id
 	switch {
 	case id == "":
 		return &Refusal{Code: muxer.CodeAuthFailed, Stage: StageSecurity, Reason: "the remote proved no key"}
@@ -40,26 +39,17 @@ func (a *Attempt) CheckKey(key PublicKey) error {
 	return nil
 }
 
-// IDOf returns the node id of the remote's key.
-func (a *Attempt) IDOf(key PublicKey) transport.NodeID {
-	if key != a.key { // CheckKey was not asked
-		return key.NodeID()
-	}
-	return a.id
-}
-
 // CheckInfo passes the checkpoint after the remote's node info is known: it validates the info, compares it with ours
-// (network, versions, channels), asks the gates. Its errors are *Refusal. key is the one that CheckKey was given.
-func (a *Attempt) CheckInfo(key PublicKey, info *NodeInfo) error {
-	id := a.IDOf(key)
+// (network, versions, channels), asks the gates. Its errors are *Refusal.
+func (a *Attempt) CheckInfo(info *NodeInfo) error {
 	visitor := Visitor{At: AtInfo, Side: a.Side, Remote: a.Conn.RemoteMultiaddr(), IP: a.Conn.RemoteIP(), Wire: a.wire,
-		ID: id, Key: key, Info: info}
+		ID: a.RemoteID, Key: a.RemoteKey, Info: info}
 	if a.u.cfg.Inspect != nil {
 		a.u.cfg.Inspect(visitor)
 	}
-	if info.ID != id {
+	if info.ID != a.RemoteID {
 		return &Refusal{Code: muxer.CodeInvalidInfo, Stage: StageInfo,
-			Reason: fmt.Sprintf("node info: the id is %.60q, but the remote proved to be node %s", info.ID, id)}
+			Reason: fmt.Sprintf("node info: the id is %.60q, but the remote proved to be node %s", info.ID, a.RemoteID)}
 	}
 	if err := info.Validate(); err != nil {
 		return err

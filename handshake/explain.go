@@ -27,7 +27,9 @@ func (e *timeoutError) Timeout() bool { return true }
 func (u *Upgrader) explain(parent, shake context.Context, a *Attempt, began time.Time, err error) error {
 	var refusal *Refusal
 	if errors.As(err, &refusal) {
-		return refusal
+		mine := *refusal // a gate may return one and the same value to many
+		mine.Proven = a.RemoteID
+		return &mine
 	}
 	stage, code := a.stage, muxer.CodeUnknown
 	var failed *StageError
@@ -41,18 +43,18 @@ func (u *Upgrader) explain(parent, shake context.Context, a *Attempt, began time
 	deadline, _ := shake.Deadline()
 	switch {
 	case broken && parent.Err() != nil && !errors.Is(parent.Err(), context.DeadlineExceeded):
-		return Fail(stage, muxer.CodeRequested, fmt.Errorf("given up: %w", context.Cause(parent)))
+		code, err = muxer.CodeRequested, fmt.Errorf("given up: %w", context.Cause(parent))
 	case broken && (!time.Now().Before(deadline) || errors.Is(err, os.ErrDeadlineExceeded) ||
 		errors.Is(err, context.DeadlineExceeded)):
 		text := fmt.Sprintf("not done within %v", deadline.Sub(began).Round(time.Millisecond))
 		if deadline.Sub(began) == u.cfg.Timeout {
 			text += " (" + keyTimeout + ")"
 		}
-		return Fail(stage, muxer.CodeTimeout, &timeoutError{text})
-	case code != muxer.CodeUnknown:
-		return Fail(stage, code, err)
+		code, err = muxer.CodeTimeout, &timeoutError{text}
+	case code == muxer.CodeUnknown:
+		code = CodeOf(err)
 	}
-	return Fail(stage, CodeOf(err), err)
+	return &StageError{Stage: stage, Code: code, Err: err, Proven: a.RemoteID}
 }
 
 // CodeOf returns the code of an error of the connection beneath a handshake or session: CodeTimeout, CodeRemoteClosed,

@@ -62,14 +62,14 @@ func (w *fakeWire) Upgrade(ctx context.Context, a *Attempt) (*Link, error) {
 	if w.info != nil {
 		w.info(&info)
 	}
-	if err := a.CheckInfo(key, &info); err != nil {
+	if err := a.CheckInfo(&info); err != nil {
 		return nil, err
 	}
 	a.Done(StageInfo)
 	if w.none {
 		return nil, nil
 	}
-	return &Link{Session: &fakeSession{conn: a.Conn}, RemoteKey: key, Remote: info}, nil
+	return &Link{Session: &fakeSession{conn: a.Conn}, Remote: info}, nil
 }
 
 // fakeSession is a session that only closes.

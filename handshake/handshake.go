@@ -60,6 +60,9 @@ type Attempt struct {
 	Dialed transport.Address
 	// Want is the node id that must be at the other end; "" accepts any.
 	Want transport.NodeID
+	// RemoteKey is the key that the remote has proven, and RemoteID its node id; CheckKey sets both.
+	RemoteKey PublicKey
+	RemoteID  transport.NodeID
 	// Local is our node info for this connection.
 	Local NodeInfo
 	// Channels are the channels that the session is to carry.
@@ -71,8 +74,6 @@ type Attempt struct {
 	last   time.Time // when the stage before ended
 	stage  string    // the one that we are in
 	wire   string    // its name
-	key    PublicKey // that CheckKey was given, and its id
-	id     transport.NodeID
 }
 
 // Stage is how long one stage of a handshake took. Names: "transport", "security", "muxer", "info".

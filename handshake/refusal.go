@@ -1,9 +1,11 @@
 package handshake
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // Refusal reports that one end declined the connection, at a checkpoint or because a budget is spent.
@@ -13,6 +15,7 @@ type Refusal struct {
 	Stage  string // where in the handshake
 	Limit  string // the configuration key that set the limit, such as "limits.handshakes_per_ip"; may be empty
 	Reason string
+	Proven transport.NodeID // as in StageError
 }
 
 func (r *Refusal) Error() string {
@@ -35,6 +38,21 @@ type StageError struct {
 	Stage string     // "transport", "security", "muxer" or "info"
 	Code  muxer.Code // such as CodeTimeout, CodeAuthFailed, CodeWrongID
 	Err   error
+	// Proven is the node id whose key the remote had proven by then; "" if the handshake failed before that. Then the
+	// address is to blame, never the node that was expected there. The Upgrader sets it.
+	Proven transport.NodeID
+}
+
+// ProvenID returns the node id whose key the remote had proven before a handshake failed with err, whatever the
+// transport; "" if it had proven none.
+func ProvenID(err error) transport.NodeID {
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		return r.Proven
+	}
+	if s, ok := errors.AsType[*StageError](err); ok {
+		return s.Proven
+	}
+	return ""
 }
 
 func (e *StageError) Error() string { return e.Stage + ": " + e.Err.Error() }

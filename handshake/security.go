@@ -37,7 +37,6 @@ type Securing struct {
 // SecureConn is a secured connection. Like any net.Conn its methods may be called concurrently.
 type SecureConn interface {
 	net.Conn
-	RemotePublicKey() PublicKey
 	// Muxer returns the stream muxer that was agreed on together with the security; "" when it is still to be
 	// negotiated.
 	Muxer() string

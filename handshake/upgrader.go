@@ -122,7 +122,8 @@ func (u *Upgrader) Inbound(ctx context.Context, conn transport.Conn, t transport
 }
 
 // Outbound does the dialing side's handshake. transportTook, how long the dial took, is recorded as the first stage.
-// Its errors are *StageError or *Refusal; the connection is closed then.
+// Its errors are *StageError or *Refusal, which say in which stage and by whose proven key; the connection is closed
+// then.
 func (u *Upgrader) Outbound(ctx context.Context, raw transport.Conn, addr transport.Address,
 	transportTook time.Duration) (*Link, error) {
 	a := &Attempt{Conn: raw, Side: muxer.Dialer, Dialed: addr, Want: addr.ID()}
@@ -216,7 +217,8 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 	if a.Bytes != nil {
 		_ = a.Bytes.SetDeadline(time.Time{}) // the session sets its own
 	}
-	link.Wire, link.Side, link.Dialed, link.Stages = wire.Name(), a.Side, a.Dialed, a.stages
+	link.Wire, link.Side, link.RemoteKey, link.Dialed, link.Stages = wire.Name(), a.Side, a.RemoteKey, a.Dialed,
+		a.stages
 	link.LocalAddr, link.RemoteAddr = raw.LocalMultiaddr(), raw.RemoteMultiaddr()
 	link.Transport = transportOf(link.RemoteAddr)
 	return link, nil

@@ -29,7 +29,6 @@ const firstByte = 0x22
 // Secured is a connection that is secured, and not muxed yet.
 type Secured struct {
 	io.Reader // reads the remote's node info; what is not read stays for the session
-	RemoteKey handshake.PublicKey
 	// Mux makes the session, which owns the connection from then on, and carries the given channels.
 	Mux func(muxer.Side, []muxer.Channel) (muxer.Session, error)
 }
@@ -86,13 +85,12 @@ func (w *Wire) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Li
 	a.Done(handshake.StageSecurity)
 	a.Done(handshake.StageMuxer) // there is nothing to agree on: it is always MConnection
 
-	key := secured.RemoteKey
 	info, err := readInfo(secured)
 	if err != nil {
 		return nil, err
 	}
-	info.PeerID = key.PeerID()
-	if err := a.CheckInfo(key, info); err != nil {
+	info.PeerID = a.RemoteKey.PeerID()
+	if err := a.CheckInfo(info); err != nil {
 		return nil, err
 	}
 	session, err := secured.Mux(a.Side, common(a.Channels, info.Channels))
@@ -100,7 +98,7 @@ func (w *Wire) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Li
 		return nil, handshake.Fail(handshake.StageMuxer, muxer.CodeIncompatible, err)
 	}
 	a.Done(handshake.StageInfo)
-	return &handshake.Link{Session: session, Security: "secretconn", Muxer: "mconn", RemoteKey: key, Remote: *info}, nil
+	return &handshake.Link{Session: session, Security: "secretconn", Muxer: "mconn", Remote: *info}, nil
 }
 
 // ownIdentity marks the errors of our own identity, for which the remote is not to blame.

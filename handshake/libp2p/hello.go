@@ -15,7 +15,6 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/internal/switchyardpb"
 	"github.com/switchyard-p2p/switchyard/muxer"
-	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // protocolHello is what our own nodes open first: each end says what it is, and then whether it takes the link. All
@@ -119,14 +118,13 @@ func (l *lastAddr) bytes(text string) []byte {
 	return l.raw
 }
 
-// helloInfo makes info what the remote says, as a node info of the node id that has proved to have key, and returns our
+// helloInfo makes info what the remote of an attempt says, with the node id that it has proven, and returns our
 // channels that it has too.
 //
 // Two nodes have a channel in common if both call it by the same id and the same name: the name is what travels, the id
 // what services and other wires know it by, and a channel of which only one agrees is another one. NodeInfo.Channels
 // are those in common, and those whose id we do not have; an id that means something else to the remote is left out.
-func helloInfo(m *switchyardpb.Hello, key handshake.PublicKey, id transport.NodeID, ours []muxer.Channel,
-	info *handshake.NodeInfo) ([]muxer.Channel, error) {
+func helloInfo(m *switchyardpb.Hello, a *handshake.Attempt, info *handshake.NodeInfo) ([]muxer.Channel, error) {
 	switch {
 	case len(m.Network) > maxName || m.Network != "" && printable(m.Network) != m.Network:
 		return nil, invalid("network %.40q is not plain text of at most %d bytes", m.Network, maxName)
@@ -140,8 +138,9 @@ func helloInfo(m *switchyardpb.Hello, key handshake.PublicKey, id transport.Node
 		return nil, invalid("%d wires, at most %d, in plain text, are allowed", len(m.Wires), maxWires)
 	}
 	*info = handshake.NodeInfo{
-		ID: id, PeerID: key.PeerID(), Network: m.Network, Moniker: m.Moniker, Version: m.Version, Height: m.Height,
-		BlockVersion: m.BlockVersion, P2PVersion: m.P2PVersion, AppVersion: m.AppVersion, Wires: m.Wires,
+		ID: a.RemoteID, PeerID: a.RemoteKey.PeerID(), Network: m.Network, Moniker: m.Moniker, Version: m.Version,
+		Height: m.Height, BlockVersion: m.BlockVersion, P2PVersion: m.P2PVersion, AppVersion: m.AppVersion,
+		Wires: m.Wires,
 	}
 	var both []muxer.Channel
 	for i, c := range m.Channels {
@@ -153,9 +152,9 @@ func helloInfo(m *switchyardpb.Hello, key handshake.PublicKey, id transport.Node
 				return nil, invalid("channel 0x%02x (%.40q) is there twice", c.Id, c.Name)
 			}
 		}
-		at := slices.IndexFunc(ours, func(o muxer.Channel) bool { return o.ID == byte(c.Id) })
-		if at >= 0 && ours[at].WithDefaults().Name == c.Name {
-			both = append(both, ours[at])
+		at := slices.IndexFunc(a.Channels, func(o muxer.Channel) bool { return o.ID == byte(c.Id) })
+		if at >= 0 && a.Channels[at].WithDefaults().Name == c.Name {
+			both = append(both, a.Channels[at])
 		} else if at >= 0 {
 			continue
 		}

@@ -26,13 +26,14 @@ func FuzzHello(f *testing.F) {
 	seed(&switchyardpb.Hello{Channels: []*switchyardpb.HelloChannel{{Id: 256, Name: "/x"}}})
 	seed(&switchyardpb.Hello{Network: "\x1b[31m", Listen: [][]byte{{0xff}, nil}})
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f})
+	a := &handshake.Attempt{RemoteKey: keyA.Public(), RemoteID: keyA.ID(), Channels: fuzzChannels}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var m switchyardpb.Hello
 		if err := readFrame(bytes.NewReader(b), &m, maxHello); err != nil {
 			return
 		}
 		info := new(handshake.NodeInfo)
-		both, err := helloInfo(&m, keyA.Public(), keyA.ID(), fuzzChannels, info)
+		both, err := helloInfo(&m, a, info)
 		if err != nil {
 			if both != nil {
 				t.Fatalf("%v beside %v", both, err)

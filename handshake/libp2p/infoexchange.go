@@ -27,7 +27,6 @@ const firstStream = 250 * time.Millisecond
 // dialer to identify itself. A hello that comes later still counts until the answer shows that the remote has none.
 type infoExchange struct {
 	a    *handshake.Attempt
-	key  handshake.PublicKey
 	addr *lastAddr
 
 	first sync.Once
@@ -153,10 +152,10 @@ func (m *infoExchange) arrived(ctx context.Context, session *lanes.Session, h ar
 // ownLink makes a link to a Switchyard node.
 func (m *infoExchange) ownLink(ctx context.Context, session *lanes.Session, g *helloExchange) (*handshake.Link, error) {
 	g.session = session
-	link := &handshake.Link{Session: session, RemoteKey: m.key, Confirm: g.agree}
-	both, err := helloInfo(g.hello, m.key, m.a.IDOf(m.key), m.a.Channels, &link.Remote)
+	link := &handshake.Link{Session: session, Confirm: g.agree}
+	both, err := helloInfo(g.hello, m.a, &link.Remote)
 	if err == nil {
-		err = m.a.CheckInfo(m.key, &link.Remote)
+		err = m.a.CheckInfo(&link.Remote)
 	}
 	var refusal *handshake.Refusal
 	if errors.As(err, &refusal) {
@@ -181,7 +180,7 @@ func (m *infoExchange) guest(session *lanes.Session, who *message, err error) (*
 	if err != nil {
 		return nil, infoError("identify", session.Why(err))
 	}
-	info, err := who.nodeInfo(m.key)
+	info, err := who.nodeInfo(m.a.RemoteKey)
 	if err != nil {
 		return nil, err
 	}
@@ -189,13 +188,13 @@ func (m *infoExchange) guest(session *lanes.Session, who *message, err error) (*
 	for _, c := range both {
 		info.Channels = append(info.Channels, c.ID)
 	}
-	if err := m.a.CheckInfo(m.key, info); err != nil {
+	if err := m.a.CheckInfo(info); err != nil {
 		return nil, err
 	}
 	if err := session.SetChannels(both, singly...); err != nil {
 		return nil, err
 	}
-	return &handshake.Link{Session: session, RemoteKey: m.key, Remote: *info}, nil
+	return &handshake.Link{Session: session, Remote: *info}, nil
 }
 
 // infoError wraps an error of the exchange in a StageError.

@@ -90,11 +90,10 @@ func (*Wire) CanDial(addr transport.Address) bool {
 // Upgrade implements handshake.Wire. Of a connection that its transport has secured and muxed it only checks the key.
 func (w *Wire) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Link, error) {
 	var streams muxer.Streams
-	var key handshake.PublicKey
 	var security, mux string
 	if conn := a.Secured; conn != nil {
-		key, security, mux = conn.RemoteKey, conn.Security, conn.Muxer
-		if err := a.CheckKey(key); err != nil {
+		security, mux = conn.Security, conn.Muxer
+		if err := a.CheckKey(conn.RemoteKey); err != nil {
 			return nil, err
 		}
 		a.Done(handshake.StageSecurity)
@@ -112,11 +111,11 @@ func (w *Wire) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Li
 		if streams, err = m.New(secured, a.Side); err != nil {
 			return nil, handshake.Fail(handshake.StageMuxer, muxer.CodeUnknown, err)
 		}
-		key, security, mux = secured.RemotePublicKey(), name, m.Name()
+		security, mux = name, m.Name()
 	}
 	a.Done(handshake.StageMuxer)
 
-	link, err := w.open(ctx, a, streams, key)
+	link, err := w.open(ctx, a, streams)
 	if err != nil {
 		return nil, err
 	}
@@ -126,15 +125,14 @@ func (w *Wire) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Li
 }
 
 // open makes the session, and learns what the remote is. The remote may ask us before we ask it.
-func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Streams,
-	key handshake.PublicKey) (*handshake.Link, error) {
+func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Streams) (*handshake.Link, error) {
 	self, err := w.cfg.Identity.PublicKey(ctx)
 	if err != nil {
 		_ = streams.CloseWith(muxer.CodeUnknown, "", 0)
 		return nil, handshake.Fail(handshake.StageInfo, muxer.CodeUnknown, fmt.Errorf("our own key: %w", err))
 	}
-	s := &server{self: newSelf(self, a), remote: key}
-	m := &infoExchange{a: a, key: key, addr: &w.addr}
+	s := &server{self: newSelf(self, a), remote: a.RemoteKey}
+	m := &infoExchange{a: a, addr: &w.addr}
 	cfg := w.cfg.Lanes
 	cfg.Serve = s.find
 	if a.Side == muxer.Listener {

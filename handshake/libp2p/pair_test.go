@@ -19,12 +19,10 @@ type plain struct{ early string }
 
 type plainConn struct {
 	net.Conn
-	key   handshake.PublicKey
 	muxer string
 }
 
-func (c *plainConn) RemotePublicKey() handshake.PublicKey { return c.key }
-func (c *plainConn) Muxer() string                        { return c.muxer }
+func (c *plainConn) Muxer() string { return c.muxer }
 
 func (plain) Name() string     { return "plain" }
 func (plain) Protocol() string { return "/plain" }
@@ -45,7 +43,7 @@ func (p plain) Secure(ctx context.Context, conn net.Conn, s handshake.Securing) 
 	if err != nil {
 		return nil, err
 	}
-	return &plainConn{conn, key, p.early}, s.CheckKey(key)
+	return &plainConn{conn, p.early}, s.CheckKey(key)
 }
 
 // end is one end of an attempt.

@@ -78,11 +78,10 @@ func (n *Node) comet() (handshake.Wire, error) {
 			Identity: n.Key,
 			Secure: func(ctx context.Context, raw net.Conn, id handshake.Identity, early []byte,
 				check func(handshake.PublicKey) error) (comet.Secured, error) {
-				key, err := plainHandshake(ctx, raw, id, early, check)
-				if err != nil {
+				if err := plainHandshake(ctx, raw, id, early, check); err != nil {
 					return comet.Secured{}, err
 				}
-				return comet.Secured{Reader: raw, RemoteKey: key,
+				return comet.Secured{Reader: raw,
 					Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
 						return mconn.New(mconn.Plain(raw), side, channels, cfg)
 					}}, nil
@@ -97,7 +96,7 @@ func (n *Node) comet() (handshake.Wire, error) {
 			if err != nil {
 				return comet.Secured{}, err
 			}
-			return comet.Secured{Reader: c, RemoteKey: c.RemotePublicKey(),
+			return comet.Secured{Reader: c,
 				Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
 					return mconn.New(c, side, channels, cfg)
 				}}, nil
@@ -110,30 +109,27 @@ const plainStart = 0x22
 
 // plainHandshake exchanges keys. Both ends write before they read, which the buffer of a connection in memory allows.
 func plainHandshake(ctx context.Context, raw net.Conn, id handshake.Identity, early []byte,
-	check func(handshake.PublicKey) error) (handshake.PublicKey, error) {
+	check func(handshake.PublicKey) error) error {
 	own, err := id.PublicKey(ctx)
 	if err != nil {
-		return handshake.PublicKey{}, err
+		return err
 	}
 	hello := append([]byte{plainStart}, own.Raw()...)
 	if _, err := raw.Write(append(hello, early...)); err != nil {
-		return handshake.PublicKey{}, err
+		return err
 	}
 	theirs := make([]byte, 1+handshake.Ed25519KeySize)
 	if _, err := io.ReadFull(raw, theirs); err != nil {
-		return handshake.PublicKey{}, err
+		return err
 	}
 	if theirs[0] != plainStart {
-		return handshake.PublicKey{}, errors.New("hosttest: the remote does not speak the plain form of the comet wire")
+		return errors.New("hosttest: the remote does not speak the plain form of the comet wire")
 	}
 	key, err := handshake.NewEd25519Key(theirs[1:])
 	if err != nil {
-		return handshake.PublicKey{}, err
+		return err
 	}
-	if err := check(key); err != nil {
-		return handshake.PublicKey{}, err
-	}
-	return key, nil
+	return check(key)
 }
 
 // plainSecurity is to the libp2p wire what plainHandshake is to the comet wire.
@@ -162,13 +158,9 @@ func (plainSecurity) Secure(ctx context.Context, conn net.Conn, s handshake.Secu
 	if err := s.CheckKey(key); err != nil {
 		return nil, err
 	}
-	return &plainSecureConn{conn, key}, nil
+	return &plainSecureConn{conn}, nil
 }
 
-type plainSecureConn struct {
-	net.Conn
-	key handshake.PublicKey
-}
+type plainSecureConn struct{ net.Conn }
 
-func (c *plainSecureConn) RemotePublicKey() handshake.PublicKey { return c.key }
-func (c *plainSecureConn) Muxer() string                        { return "" }
+func (*plainSecureConn) Muxer() string { return "" }

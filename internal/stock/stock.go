@@ -65,7 +65,7 @@ func Comet(cfg mconn.Config, id handshake.Identity, log *slog.Logger) (*comet.Wi
 			if err != nil {
 				return comet.Secured{}, err
 			}
-			return comet.Secured{Reader: c, RemoteKey: c.RemotePublicKey(),
+			return comet.Secured{Reader: c,
 				Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
 					return mconn.New(c, side, channels, cfg)
 				}}, nil
