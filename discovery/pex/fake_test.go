@@ -49,6 +49,8 @@ type fakeNode struct {
 	queueFull   bool // TrySend fails
 	received    []received
 	block       chan struct{} // found waits for it, where not nil
+	unread      chan struct{} // Receive waits for it, where not nil
+	stopped     chan struct{} // the source's loop waits for it, where not nil
 	updates     []host.PeerUpdate
 	updatesWake chan struct{}
 	inbox       []host.Envelope
@@ -119,7 +121,9 @@ func (w *world) link(from, to *fakeNode) {
 }
 
 // cut ends the link of two nodes.
-func (w *world) cut(a, b *fakeNode) {
+func (w *world) cut(a, b *fakeNode) { w.cutFor(a, b, muxer.CodeRequested) }
+
+func (w *world) cutFor(a, b *fakeNode, code muxer.Code) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if a.peers[b.id] == nil {
@@ -127,8 +131,9 @@ func (w *world) cut(a, b *fakeNode) {
 	}
 	delete(a.peers, b.id)
 	delete(b.peers, a.id)
-	a.notify(host.PeerUpdate{ID: b.id, Status: host.PeerDown})
-	b.notify(host.PeerUpdate{ID: a.id, Status: host.PeerDown})
+	reason := &host.DisconnectError{Code: code}
+	a.notify(host.PeerUpdate{ID: b.id, Status: host.PeerDown, Reason: reason})
+	b.notify(host.PeerUpdate{ID: a.id, Status: host.PeerDown, Reason: reason})
 }
 
 func (f *fakeNode) notify(u host.PeerUpdate) {
@@ -147,7 +152,9 @@ func (u fakeUpdates) Next(ctx context.Context) (host.PeerUpdate, error) {
 }
 
 func (f *fakeNode) Receive(ctx context.Context) (host.Envelope, error) {
-	return next(ctx, f.w, &f.inbox, f.inboxWake)
+	e, err := next(ctx, f.w, &f.inbox, f.inboxWake)
+	f.await(&f.unread)
+	return e, err
 }
 
 // next takes the first of a list, or waits for one.
@@ -249,7 +256,35 @@ func (f *fakeNode) Disconnect(id transport.NodeID, code muxer.Code, _ string) {
 	})
 }
 
+// await waits for what a field holds, if anything.
+func (f *fakeNode) await(field *chan struct{}) {
+	f.w.mu.Lock()
+	until := *field
+	f.w.mu.Unlock()
+	if until == nil {
+		return
+	}
+	select {
+	case <-until:
+	case <-f.w.ctx.Done():
+	}
+}
+
+// holdUp makes those that await a field wait for d.
+func (f *fakeNode) holdUp(field *chan struct{}, d time.Duration) {
+	until := make(chan struct{})
+	f.w.mu.Lock()
+	*field = until
+	f.w.mu.Unlock()
+	time.Sleep(d)
+	f.w.mu.Lock()
+	*field = nil
+	f.w.mu.Unlock()
+	close(until)
+}
+
 func (f *fakeNode) NeedsPeers() bool {
+	f.await(&f.stopped)
 	f.w.mu.Lock()
 	defer f.w.mu.Unlock()
 	return f.needs || f.outbound() < f.slots
@@ -269,15 +304,9 @@ func (f *fakeNode) found(a transport.Address, from transport.NodeID) {
 	if from == "" || from == f.id {
 		f.w.t.Errorf("%s got %s from %q", f.id, a, from)
 	}
-	f.w.mu.Lock()
-	block := f.block
-	f.w.mu.Unlock()
-	if block != nil {
-		select {
-		case <-block:
-		case <-f.w.ctx.Done():
-			return
-		}
+	f.await(&f.block)
+	if f.w.ctx.Err() != nil {
+		return
 	}
 	f.w.mu.Lock()
 	if !slices.Contains(f.known, a) {

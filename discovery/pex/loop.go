@@ -3,6 +3,7 @@ package pex
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -30,9 +31,9 @@ type loop struct {
 	log      *slog.Logger
 	seed     bool
 	findings chan<- finding
-	peers    map[transport.NodeID]*peer          // peers that are up and serve the channel
-	pending  map[transport.NodeID]pendingAnswers // of peers that have just gone
-	early    []earlyMessage                      // of peers that the node has not reported as up
+	peers    map[transport.NodeID]*peer // peers that are up and serve the channel
+	gone     map[transport.NodeID]gonePeer
+	early    []earlyMessage // of peers that the node has not reported as up
 	quota    *quota
 	request  []byte // an encoded request, shared
 	jitter   func(time.Duration) time.Duration
@@ -42,9 +43,7 @@ type loop struct {
 func (l *loop) update(u host.PeerUpdate, now time.Time) {
 	if p := l.peers[u.ID]; p != nil {
 		delete(l.peers, u.ID) // a peer that is up again is a new link, with nothing asked or answered
-		if p.outstanding > 0 && !p.leaving && len(l.pending) < maxPending {
-			l.pending[u.ID] = pendingAnswers{count: p.outstanding, place: p.place, until: now.Add(pendingTime)}
-		}
+		l.remember(p, u, now)
 	}
 	if u.Status != host.PeerUp || !hasChannel(u.Channels) {
 		return
@@ -61,6 +60,17 @@ func (l *loop) update(u host.PeerUpdate, now time.Time) {
 	p.routine = now
 	if u.Inbound && !l.seed {
 		p.routine = now.Add(routineInterval/2 + l.jitter(routineInterval))
+	}
+	if g, ok := l.gone[u.ID]; ok {
+		delete(l.gone, u.ID)
+		p.late = g.late
+		if g.lost {
+			// It may count the requests of both links together, so its free ones are spent. Ask it even without need:
+			// if the network was cut, it knows the other part.
+			p.asks = 2
+			p.schedule(now, l.jitter)
+			p.routine = p.earliest
+		}
 	}
 	l.peers[u.ID] = p
 	waited := l.early
@@ -89,12 +99,33 @@ type finding struct {
 	addresses []transport.Address
 }
 
-// pendingAnswers is what a peer that has gone was asked for. A seed hangs up right after its answer, and the news of
-// that may overtake the answer.
-type pendingAnswers struct {
-	count int
+// gonePeer is what we remember of a peer that has gone.
+type gonePeer struct {
 	place place
+	late  time.Time // until then an answer of it may come: news of its end may overtake it, and a seed hangs up at once
+	lost  bool      // its link broke: it may not have noticed. One that hangs up forgets what we asked
 	until time.Time
+}
+
+// remember keeps what matters of a peer that has gone; if maxGone are kept already, another one is forgotten.
+func (l *loop) remember(p *peer, u host.PeerUpdate, now time.Time) {
+	g := gonePeer{place: p.place, late: p.late, until: now.Add(goneTime)}
+	if p.open && !p.leaving {
+		g.late = now.Add(lateTime)
+	}
+	if u.Reason != nil {
+		switch u.Reason.Code {
+		case muxer.CodeIdle, muxer.CodeTimeout, muxer.CodeTransport:
+			g.lost = true
+		}
+	}
+	for id := range l.gone {
+		if len(l.gone) < maxGone {
+			break
+		}
+		delete(l.gone, id)
+	}
+	l.gone[p.id] = g
 }
 
 // earlyMessage waits for the news that its sender is up. Messages and news arrive by separate ways, in either order.
@@ -112,9 +143,10 @@ func (l *loop) message(e host.Envelope, now time.Time) {
 	m, left, err := pexpb.Decode(e.Message, maxTaken)
 	switch {
 	case p == nil:
-		if pending, ok := l.pending[e.From]; ok && err == nil && m.GetResponse() != nil {
-			l.answerArrived(e.From)
-			l.take(e.From, pending.place, m.GetResponse().GetAddresses(), left, now)
+		if g := l.gone[e.From]; g.late.After(now) && err == nil && m.GetResponse() != nil {
+			g.late = time.Time{}
+			l.gone[e.From] = g
+			l.take(e.From, g.place, m.GetResponse().GetAddresses(), left, now)
 		} else if len(l.early) < maxEarly {
 			l.early = append(l.early, earlyMessage{e, now.Add(earlyTime)})
 		}
@@ -128,10 +160,10 @@ func (l *loop) message(e host.Envelope, now time.Time) {
 	}
 }
 
-// asked answers a request, unless it comes too early.
+// asked answers a request, unless the peer has sent too many.
 func (l *loop) asked(p *peer, now time.Time) {
 	if !p.mayAsk(now) {
-		l.misdeed(p, fmt.Sprintf("asked for addresses again within %v", requestInterval))
+		l.misdeed(p, fmt.Sprintf("asks for addresses more often than every %v", requestInterval))
 		return
 	}
 	l.ch.TrySend(p.id, pexpb.EncodeResponse(l.choose(p))) // if its queue is full, it is not reading; it may ask again
@@ -163,10 +195,10 @@ func (l *loop) choose(p *peer) []*pexpb.PexAddress {
 // answered handles an answer of a peer that is up.
 func (l *loop) answered(p *peer, addresses []*pexpb.PexAddress, left int, now time.Time) {
 	switch {
-	case l.pending[p.id].count > 0: // answers to requests on its previous link come first
-		l.answerArrived(p.id)
-	case p.outstanding > 0:
-		p.outstanding--
+	case p.late.After(now): // the answer to the request on its previous link comes first
+		p.late = time.Time{}
+	case p.open:
+		p.open = false
 		p.answeredAt = now
 		p.schedule(now, l.jitter)
 	default:
@@ -174,16 +206,6 @@ func (l *loop) answered(p *peer, addresses []*pexpb.PexAddress, left int, now ti
 		return
 	}
 	l.take(p.id, p.place, addresses, left, now)
-}
-
-// answerArrived counts one pending answer as arrived.
-func (l *loop) answerArrived(id transport.NodeID) {
-	pending := l.pending[id]
-	if pending.count--; pending.count > 0 {
-		l.pending[id] = pending
-	} else {
-		delete(l.pending, id)
-	}
 }
 
 // take passes the usable addresses of an answer to the node, within the sender's quota.
@@ -220,11 +242,7 @@ func (l *loop) misdeed(p *peer, reason string) {
 // act does what is due and returns when to call it again.
 func (l *loop) act(now time.Time) time.Time {
 	next := now.Add(needCheck)
-	for id, p := range l.pending {
-		if now.After(p.until) {
-			delete(l.pending, id)
-		}
-	}
+	maps.DeleteFunc(l.gone, func(_ transport.NodeID, g gonePeer) bool { return now.After(g.until) })
 	l.early = slices.DeleteFunc(l.early, func(m earlyMessage) bool { return now.After(m.until) })
 	need := l.node.NeedsPeers()
 	for _, p := range l.peers {
@@ -252,11 +270,8 @@ func (l *loop) act(now time.Time) time.Time {
 
 // ask sends a request.
 func (l *loop) ask(p *peer, now time.Time) {
-	if l.ch.TrySend(p.id, l.request) {
-		p.outstanding++
-	}
+	p.open = l.ch.TrySend(p.id, l.request)
 	p.asks++
-	p.askedAt = now
 	p.schedule(now, l.jitter)
 }
 

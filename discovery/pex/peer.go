@@ -7,8 +7,11 @@ import (
 )
 
 const (
-	// requestInterval is how often a peer may ask after its two free requests: CometBFT's ensurePeersPeriod / 3.
+	// requestInterval is how often CometBFT lets a peer ask after two free requests: its ensurePeersPeriod / 3.
 	requestInterval = 10 * time.Second
+	// freeRequests is how many requests we allow a peer beside one per requestInterval: CometBFT's two, and as many
+	// that it may have sent before we saw its link.
+	freeRequests = 4
 	// askMargin keeps our own requests clear of that bound, whatever the clocks and the network do.
 	askMargin = 500 * time.Millisecond
 	// secondAsk is the pause before the second free request. The first often comes too early: nodes that start together
@@ -20,17 +23,14 @@ const (
 	calmInterval = 30 * time.Second
 	// routineInterval is the time between two requests while we need no peers, which keep our knowledge fresh.
 	routineInterval = 5 * time.Minute
-	// answerTime is how long we wait for an answer before we ask again.
-	answerTime = 15 * time.Second
 	// visitTime is how long a seed waits for a visitor to ask, or for a peer that it visits to answer.
 	visitTime = time.Minute
 	never     = 100 * 365 * 24 * time.Hour
-	// maxOutstanding bounds the requests without an answer.
-	maxOutstanding = 3
-	// pendingTime is how long the answer of a peer that has gone may stay in our inbox, and maxPending bounds such
-	// peers.
-	pendingTime = 10 * time.Second
-	maxPending  = 256
+	// lateTime is how long the answer of a peer that has gone may stay in our inbox.
+	lateTime = 10 * time.Second
+	// goneTime is how long we remember a peer that has gone, and maxGone bounds such peers.
+	goneTime = 2 * time.Hour
+	maxGone  = 1024
 	// earlyTime is how long a message waits for the news that its sender is up, and maxEarly bounds such messages.
 	earlyTime = 5 * time.Second
 	maxEarly  = 64
@@ -55,47 +55,46 @@ type peer struct {
 	leaving bool      // its link is ending: send nothing, ignore what it sends
 
 	// What it asks of us.
-	requests int       // answered ones
-	stamp    time.Time // when the last one was answered
+	requests int
 	done     time.Time // when a seed has answered this visitor
 
 	// What we ask of it.
-	asks        int
-	outstanding int // without an answer
-	askedAt     time.Time
-	answeredAt  time.Time
-	earliest    time.Time // when the peer tolerates the next request
-	routine     time.Time // when to ask even if we need no peers
+	asks       int
+	open       bool // the last request has no answer
+	answeredAt time.Time
+	earliest   time.Time // when the peer tolerates the next request
+	routine    time.Time // when to ask even if we need no peers
+	late       time.Time // until then an answer to a request on its previous link may come
 }
 
-// mayAsk reports whether the peer may ask now, and counts the request. The rule is CometBFT's: two free requests, then
-// one per requestInterval.
+// mayAsk counts a request of the peer, and reports whether it has sent no more than the rule allows since it came up.
+// It does not matter when we read them: they may have waited while our process, or another service of the link, was
+// busy or stopped.
 func (p *peer) mayAsk(now time.Time) bool {
-	if p.requests >= 2 && now.Sub(p.stamp) < requestInterval {
-		return false
-	}
 	p.requests++
-	p.stamp = now
-	return true
+	return p.requests <= freeRequests+int(elapsed(p.since, now)/requestInterval)
 }
 
-// nextAsk returns when to send the next request, given whether we need peers.
+// elapsed returns the time that has passed between two times. The monotonic clock stands still while the machine
+// sleeps, and the wall clock may be set back, so the longer of both counts.
+func elapsed(from, to time.Time) time.Duration {
+	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
+}
+
+// nextAsk returns when to send the next request, given whether we need peers. While one is open that is never: if the
+// peer is only stalled, it reads both together, and CometBFT bans us for that.
 func (p *peer) nextAsk(need bool) time.Time {
 	switch {
-	case p.outstanding >= maxOutstanding: // it does not answer
+	case p.open:
 		return p.since.Add(never)
-	case p.outstanding > 0:
-		return p.askedAt.Add(answerTime)
-	case need:
-		return p.earliest
-	case p.routine.Before(p.earliest):
+	case need, p.routine.Before(p.earliest):
 		return p.earliest
 	}
 	return p.routine
 }
 
 // schedule sets the times of the next request, counted from now. now is when the last answer arrived, so that network
-// delay does not shorten the interval that the remote sees, or when an unanswered request was sent.
+// delay does not shorten the interval that the remote sees, or when a request could not be sent.
 func (p *peer) schedule(now time.Time, jitter func(time.Duration) time.Duration) {
 	switch {
 	case p.asks == 1:
@@ -113,7 +112,7 @@ func (p *peer) hangUpAt() time.Time {
 	switch {
 	case p.inbound && p.done.IsZero(), !p.inbound && p.answeredAt.IsZero():
 		return p.since.Add(visitTime)
-	case p.inbound && p.outstanding > 0:
+	case p.inbound && p.open:
 		return p.done.Add(seedWait)
 	case p.inbound:
 		return p.done.Add(seedLinger)

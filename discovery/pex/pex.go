@@ -4,10 +4,12 @@
 //
 // Asking: a dialed peer is asked at once, again after a second or two (nodes that start together know no peers yet),
 // then every 10 to 16 s while the node needs peers, later every half minute; without need every few minutes. CometBFT
-// disconnects a peer that asks more often than two free requests and then one in 10 s (p2p/pex/pex_reactor.go,
-// receiveRequest), so intervals count from the last answer.
+// bans a peer that asks more often than two free requests and then one in 10 s (p2p/pex/pex_reactor.go,
+// receiveRequest), so one request is open at a time, intervals count from the last answer, and a peer whose link broke
+// and came back is asked after a whole interval.
 //
-// Answering: by the same rule, with at most 100 addresses that the node allows to advertise.
+// Answering: by the same rule, but for the peer's whole link, so that requests that waited while this node was stalled
+// are no fault. An answer has at most 100 addresses that the node allows to advertise.
 //
 // Taking: only answers to its own requests, at most 250 addresses of one, 1,000 from a peer at once and 1,000 an hour
 // after that. Addresses that cannot be right are dropped: names, port 0, our own, private ones from a public peer, many
@@ -134,7 +136,7 @@ func (s *source) run(ctx context.Context, n node, sub updates, found func(transp
 
 	l := &loop{
 		node: n, ch: s.ch, log: s.log, seed: s.cfg.Seed, findings: findings,
-		peers: make(map[transport.NodeID]*peer), pending: make(map[transport.NodeID]pendingAnswers), quota: newQuota(),
+		peers: make(map[transport.NodeID]*peer), gone: make(map[transport.NodeID]gonePeer), quota: newQuota(),
 		request: pexpb.EncodeRequest(),
 		jitter:  func(d time.Duration) time.Duration { return rand.N(d) },
 	}
