@@ -14,8 +14,8 @@ RACE        ?=
 raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit race lint floors ratchets interop compat model crash bench bench-store eclipse \
-	microbench fuzz generate clean need-cc need-js need-protoc
+.PHONY: help run build test unit race lint floors ratchets interop compat model crash soak bench bench-store eclipse \
+	microbench fuzz generate clean need-cc need-ip need-js need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
@@ -75,6 +75,12 @@ crash: ## kill -9 and damage, of the store and of the program, hundreds of times
 	@$(memory) .ci/long ./peerstore/badger '^Test(Kill|Damage|DamageEverywhere|Quota)$$'
 	@.ci/long ./modules/cli '^Test(KilledAndDamaged|UnusableStores|FullDisk)$$'
 
+SOAK ?= 1h
+
+soak: build need-ip ## honest nodes under attack: nobody lost or banned, flat memory (SOAK=10m ARGS="-only churn")
+	@cd internal/soak && go build -o ../../.cache/bin/soak .
+	@.cache/bin/soak -bin bin/switchyard -for $(SOAK) $(ARGS)
+
 bench: ## ours beside the real peers, in one process (ARGS="-rounds 5 -only set-ups")
 	@cd internal/interop && go build -o ../../.cache/bin/bench ./bench
 	@cd internal/interoplibp2p && go build -o ../../.cache/bin/bench-libp2p ./bench
@@ -112,6 +118,9 @@ clean: ## what the other targets made
 # The race detector needs a C compiler.
 need-cc:
 	@.ci/need gcc gcc libc6-dev
+
+need-ip:
+	@.ci/need ip iproute2
 
 # js-libp2p runs on Node; its packages are those of the lock file.
 need-js:

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const networkName = "soak"
+
+// node is an honest node: a process of the program.
+type node struct {
+	name   string
+	id     string
+	peerID string
+	home   string
+	port   int // TCP and UDP, at 127.0.0.1
+	admin  string
+	cmd    *exec.Cmd
+	ended  chan struct{}
+	paused atomic.Bool  // by the attack "stalls"
+	since  atomic.Int64 // when it was last paused or resumed, in Unix seconds
+}
+
+// start makes and starts the honest nodes. Each knows the first one, and is trusted by nobody.
+func start(ctx context.Context, s settings) (nodes []*node, err error) {
+	for i := range s.nodes {
+		n := &node{
+			name: fmt.Sprintf("node%d", i), port: 21000 + i, admin: fmt.Sprintf("127.0.0.1:%d", 22000+i),
+			ended: make(chan struct{}),
+		}
+		n.home = filepath.Join(s.dir, n.name)
+		args := []string{"init", "--home", n.home, "--network", networkName, "--moniker", n.name,
+			"--listen", fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", n.port),
+			"--listen", fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1", n.port), "--set", "admin.address=" + n.admin,
+			"--set", "peers.max_outbound=4", "--set", "services.echo.enabled=true"}
+		if i > 0 {
+			args = append(args, "--set", fmt.Sprintf(`peers.bootstrap=["%s@127.0.0.1:%d"]`, nodes[0].id, nodes[0].port))
+		}
+		if out, err := exec.CommandContext(ctx, s.bin, args...).CombinedOutput(); err != nil {
+			return nodes, fmt.Errorf("%s: init: %w: %s", n.name, err, out)
+		}
+		out, err := exec.CommandContext(ctx, s.bin, "id", "--json", "--home", n.home).Output()
+		var id struct {
+			NodeID string `json:"node_id"`
+			PeerID string `json:"peer_id"`
+		}
+		if err == nil {
+			err = json.Unmarshal(out, &id)
+		}
+		if err != nil {
+			return nodes, fmt.Errorf("%s: id: %w", n.name, err)
+		}
+		n.id, n.peerID = id.NodeID, id.PeerID
+		if err := n.launch(s.bin); err != nil {
+			return nodes, err
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes, nil
+}
+
+func (n *node) launch(bin string) error {
+	log, err := os.Create(n.log())
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	n.cmd = exec.Command(bin, "start", "--home", n.home)
+	n.cmd.Stdout, n.cmd.Stderr = log, log
+	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := n.cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		_ = n.cmd.Wait()
+		close(n.ended)
+	}()
+	return nil
+}
+
+func (n *node) log() string { return n.home + ".log" }
+
+func (n *node) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port)) }
+
+func (n *node) kill() {
+	_ = n.cmd.Process.Kill()
+	<-n.ended
+}
+
+// stopAll ends the nodes with SIGTERM. Each must end with code 0.
+func stopAll(nodes []*node) error {
+	for _, n := range nodes {
+		_ = n.cmd.Process.Signal(syscall.SIGTERM)
+	}
+	for _, n := range nodes {
+		select {
+		case <-n.ended:
+		case <-time.After(30 * time.Second):
+			return fmt.Errorf("%s does not stop within 30 s", n.name)
+		}
+		if code := n.cmd.ProcessState.ExitCode(); code != 0 {
+			return fmt.Errorf("%s ended with code %d", n.name, code)
+		}
+	}
+	return nil
+}
+
+// pause stops and resumes the process.
+func (n *node) pause(on bool) {
+	sig := syscall.SIGCONT
+	if on {
+		sig = syscall.SIGSTOP
+	}
+	n.paused.Store(on)
+	n.since.Store(time.Now().Unix())
+	_ = n.cmd.Process.Signal(sig)
+}
+
+// shaken reports whether the node stood still within the last time d.
+func (n *node) shaken(d time.Duration) bool {
+	return n.paused.Load() || time.Since(time.Unix(n.since.Load(), 0)) < d
+}
+
+var client = http.Client{Timeout: 10 * time.Second}
+
+// get asks the node's admin API.
+func get[T any](n *node, path string) (v T, err error) {
+	r, err := client.Get("http://" + n.admin + path)
+	if err != nil {
+		return v, err
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		return v, fmt.Errorf("%s: %s", path, r.Status)
+	}
+	return v, json.NewDecoder(r.Body).Decode(&v)
+}
+
+// memory returns the process's resident memory, and its peak, in MiB.
+func (n *node) memory() (now, peak float64) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.cmd.Process.Pid))
+	if err != nil {
+		return 0, 0
+	}
+	for line := range bytes.Lines(data) {
+		f := strings.Fields(string(line))
+		if len(f) < 2 {
+			continue
+		}
+		kib, _ := strconv.ParseFloat(f[1], 64)
+		switch f[0] {
+		case "VmRSS:":
+			now = kib / 1024
+		case "VmHWM:":
+			peak = kib / 1024
+		}
+	}
+	return now, peak
+}
+
+// lines returns the number of lines in the node's log.
+func (n *node) lines() int {
+	data, err := os.ReadFile(n.log())
+	if err != nil {
+		return 0
+	}
+	return bytes.Count(data, []byte("\n"))
+}
