@@ -134,7 +134,7 @@ func TestWrongNetworkIsQuarantined(t *testing.T) {
 			t.Fatalf("advertised %v of another network", got)
 		}
 		m.noDial()
-		if m.Add(addrOf(t, id, 1), peerstore.Source{Kind: "pex"}) {
+		if m.Add(addrOf(t, id, 1), peerstore.Source{Kind: "pex"}) == nil {
 			t.Fatal("learned an address of a peer in quarantine")
 		}
 		st, ok := m.Status(id)
@@ -152,14 +152,14 @@ func TestRemembersItsOwnAddresses(t *testing.T) {
 	m.learn(id)
 	d := m.mustDial(id)
 	m.fail(id, &handshake.StageError{Stage: "security", Code: muxer.CodeSelf, Err: errors.New("ourselves")})
-	if m.Add(d.Addresses[0], peerstore.Source{Kind: "pex"}) {
+	if m.Add(d.Addresses[0], peerstore.Source{Kind: "pex"}) == nil {
 		t.Fatal("learned our own address again")
 	}
 	same, err := transport.NewAddress(d.Addresses[0].Multiaddr(), string(other))
-	if err == nil && m.Add(same, peerstore.Source{Kind: "pex"}) {
+	if err == nil && m.Add(same, peerstore.Source{Kind: "pex"}) == nil {
 		t.Fatal("learned our own address under another name")
 	}
-	if m.Add(addrOf(t, pmSelf, 0), peerstore.Source{Kind: "pex"}) {
+	if m.Add(addrOf(t, pmSelf, 0), peerstore.Source{Kind: "pex"}) == nil {
 		t.Fatal("learned ourselves")
 	}
 	for i := range 3 * maxSelves {

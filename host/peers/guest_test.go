@@ -156,7 +156,7 @@ func TestLearnedGuestsAreLeftAlone(t *testing.T) {
 		if told := m.Advertise("", 10); len(told) != 0 {
 			t.Errorf("advertised: %v", told)
 		}
-		if m.Add(addrOf(t, id, 1), peerstore.Source{Kind: "pex"}) {
+		if m.Add(addrOf(t, id, 1), peerstore.Source{Kind: "pex"}) == nil {
 			t.Error("another address of it was learned")
 		}
 		l := m.up(id) // it speaks our hello now

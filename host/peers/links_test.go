@@ -318,7 +318,7 @@ func TestRefusals(t *testing.T) {
 			r.Code != muxer.CodeBanned {
 			t.Fatalf("gate: %v", r)
 		}
-		if m.Add(addrOf(t, id, 0), peerstore.Source{Kind: "pex"}) {
+		if m.Add(addrOf(t, id, 0), peerstore.Source{Kind: "pex"}) == nil {
 			t.Fatal("learned a banned peer")
 		}
 		if was, err := m.Unban(peerstore.Target{ID: id}); !was || err != nil {

@@ -5,7 +5,7 @@
 // state that it owns:
 //
 //	table      peers that are linked or being dialed, their links, and the slots that these hold
-//	operator   whom the configuration names: trusted, unconditional and private peers
+//	operator   the roles of peers: trusted, unconditional, private
 //	admission  which links are taken, and which of two links of a peer is kept
 //	dialer     whom to dial next: backoffs, network groups, anchors, feelers, upgrades, churn
 //	evictor    which links make room for others
@@ -43,6 +43,7 @@ import (
 //	dialing    Add, DialNext, TryDialNext, BeginDial, DialFailed, WrongNetwork
 //	links      CheckAccept, CheckID, CheckKey, Arrived, Established, Ready, SetLatency, Disconnected
 //	eviction   EvictNext, TryEvictNext, Disconnect, Errored, Ban, Unban, Banned
+//	roles      SetRole
 //	services   Subscribe, Report, Advertise, SetHeight, Height, NeedsPeers
 //	views      Status, Peers, Addresses, Scores, Counts, Tally, Check
 type Manager struct {
@@ -149,28 +150,42 @@ func New(self transport.NodeID, cfg Config, store peerstore.Store) (*Manager, er
 	return m, nil
 }
 
-// Add learns an address from a source. It reports whether that was new. Our own addresses and those without a node id
-// are not learned.
-func (m *Manager) Add(addr transport.Address, source peerstore.Source) bool {
-	if !addr.HasID() || addr.Is(m.self) {
-		return false
-	}
-	now := time.Now()
-	if len(m.trusted) > 0 || source.Kind == peerstore.SourceConfig { // for these the store itself does not ask
-		if _, banned := m.store.Banned(addr.ID(), netip.Addr{}, now); banned {
-			return false
-		}
-	}
+// Add learns an address from a source. It returns nil if the address is known now. A refusal is a *DisconnectError: our
+// own address, a banned peer, one without a node id, or no room for it in the store.
+func (m *Manager) Add(addr transport.Address, source peerstore.Source) error {
+	id := addr.ID()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	switch {
+	case id == "":
+		return &DisconnectError{Code: muxer.CodeWrongID, Reason: "the address names no node id"}
+	case addr.Is(m.self) || m.selves.has(addr):
+		return &DisconnectError{Code: muxer.CodeSelf, Reason: "that is our own address"}
+	}
+	now := time.Now()
+	ip, _ := addr.IP()
+	ban, banned := peerstore.Ban{}, false
+	if m.trusted[id] || source.Kind == peerstore.SourceConfig { // for these the store itself does not ask
+		ban, banned = m.store.Banned(id, netip.Addr{}, now)
+	}
 	if p := m.peers[source.From]; p != nil && p.preferred != nil && !source.IP.IsValid() {
 		source.IP = p.preferred.ip
 	}
-	if m.selves.has(addr) || !m.store.Add(addr, source, now) {
-		return false
+	if !banned && m.store.Add(addr, source, now) {
+		m.dialWake.wake()
+		return nil
 	}
-	m.dialWake.wake()
-	return true
+	if !banned {
+		ban, banned = m.store.Banned(id, ip, now)
+	}
+	if banned {
+		return &DisconnectError{Code: muxer.CodeBanned, Reason: ban.Reason}
+	}
+	if rec, _ := m.store.Get(id); addressOf(&rec, addr) == nil {
+		return &DisconnectError{Code: muxer.CodeTooManyPeers, Limit: "peers.max_known",
+			Reason: "the peer store has no room for it, or its source has used its share"}
+	}
+	return nil
 }
 
 // DialNext waits for a peer to dial, and takes a slot for it. It wakes up for events (a new address, a dial or a link

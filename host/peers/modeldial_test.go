@@ -49,7 +49,7 @@ func (w *model) step() {
 func (w *model) stepLearn() {
 	id := w.pick()
 	addr := w.addr(id, w.rng.IntN(3))
-	got := w.m.Add(addr, peerstore.Source{Kind: "pex"})
+	got := w.m.Add(addr, peerstore.Source{Kind: "pex"}) == nil
 	w.did("learn", "%s %v", addr, got)
 	if got && w.banned(id, netip.Addr{}) {
 		w.fatal("learned the banned %s", id)

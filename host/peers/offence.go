@@ -67,7 +67,7 @@ func (m *Manager) misdeed(id transport.NodeID, points int, b Behaviour, now time
 
 // holdsExempt reports whether a trusted or unconditional peer is linked from the network, or known to be there.
 func (t *table) holdsExempt(net netip.Prefix) bool {
-	for _, ids := range []map[transport.NodeID]bool{t.trusted, t.unconditional} {
+	for _, ids := range []idSet{t.trusted, t.unconditional} {
 		for id := range ids {
 			if p := t.peers[id]; p != nil && p.preferred != nil && net.Contains(p.preferred.ip.Unmap()) {
 				return true

@@ -1,6 +1,8 @@
 package peers
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -10,13 +12,30 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// operator holds the peers that the configuration names. It does not change after New.
+// Role is what the operator makes of a peer.
+type Role struct {
+	Trusted       bool // always redialed; no limit refuses it, and only an explicit request evicts it
+	Unconditional bool // no limit refuses it, and only an explicit request evicts it
+	Private       bool // never advertised
+}
+
+// operator holds the peers that have a role: by the configuration, or by SetRole.
 type operator struct {
-	trusted, unconditional, private map[transport.NodeID]bool
+	trusted, unconditional, private idSet
+	set                             idSet // those of SetRole that the configuration does not name
+}
+
+type idSet map[transport.NodeID]bool
+
+// put adds or removes an id.
+func (s idSet) put(id transport.NodeID, in bool) {
+	if s[id] = in; !in {
+		delete(s, id)
+	}
 }
 
 func newOperator(cfg *Config, self transport.NodeID) operator {
-	o := operator{map[transport.NodeID]bool{}, map[transport.NodeID]bool{}, map[transport.NodeID]bool{}}
+	o := operator{idSet{}, idSet{}, idSet{}, idSet{}}
 	for _, a := range cfg.Persistent {
 		o.trusted[a.ID()] = true
 	}
@@ -30,13 +49,119 @@ func newOperator(cfg *Config, self transport.NodeID) operator {
 	return o
 }
 
+// roleOf returns the role of a peer.
+func (o *operator) roleOf(id transport.NodeID) Role {
+	return Role{Trusted: o.trusted[id], Unconditional: o.unconditional[id], Private: o.private[id]}
+}
+
+// setRole makes r the role of a peer.
+func (o *operator) setRole(id transport.NodeID, r Role) {
+	o.trusted.put(id, r.Trusted)
+	o.unconditional.put(id, r.Unconditional)
+	o.private.put(id, r.Private)
+}
+
 // exempt reports whether no limit refuses the peer and only an explicit request evicts it.
 func (o *operator) exempt(id transport.NodeID) bool { return o.trusted[id] || o.unconditional[id] }
 
+// SetRole changes the role of a peer. It lasts, over restarts, until it is changed again; but at a start the
+// configuration decides on the peers that it names. A peer that becomes trusted is dialed at once, so one of its
+// addresses must be known, or a link; Add learns an address. The links of a peer that is exempt from limits now give
+// their slots back; a peer that is no longer exempt keeps its links.
+func (m *Manager) SetRole(id transport.NodeID, r Role) error {
+	if id == "" || id == m.self {
+		return errors.New("set a role: that is our own node id, or none")
+	}
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.peers[id]
+	if rec, _ := m.store.Get(id); r.Trusted && len(rec.Addresses) == 0 && p == nil {
+		return fmt.Errorf("trust %s: no address of it is known", id)
+	}
+	named := m.operator.roleOf(id) != Role{} && !m.set[id]
+	if r != (Role{}) && !named && !m.set[id] && len(m.set) == maxRoles {
+		return fmt.Errorf("set a role: %d peers have one already", maxRoles)
+	}
+	m.set.put(id, r != Role{} && !named)
+	m.operator.setRole(id, r)
+	m.saveRoles()
+	write := func(rec *peerstore.Record) {
+		if r.Trusted && !rec.Trusted {
+			rec.NotBefore, rec.Quarantined = time.Time{}, time.Time{}
+			for i := range rec.Addresses {
+				rec.Addresses[i].NotBefore = time.Time{}
+			}
+		}
+		rec.Trusted, rec.Unconditional, rec.Private = r.Trusted, r.Unconditional, r.Private
+	}
+	if r == (Role{}) {
+		m.store.Update(id, write)
+	} else {
+		m.store.Ensure(id, now, write)
+	}
+	if p != nil && m.exempt(id) {
+		m.exemptLinks(p)
+	}
+	m.evictor.fillSlots()
+	m.dialWake.wake()
+	return nil
+}
+
+// exemptLinks gives back the slots of a peer that is exempt from limits now.
+func (m *Manager) exemptLinks(p *peer) {
+	for _, l := range p.open() {
+		if l.slot != slotNone {
+			m.setSlot(l, slotTrusted)
+		}
+	}
+	if d := p.dial; d != nil && d.slot != slotFeeler {
+		m.dialing[d.slot]--
+		d.slot = slotTrusted
+		m.dialing[d.slot]++
+		m.unclaim(p.id)
+	}
+}
+
+// maxRoles bounds the peers that SetRole has given a role.
+const maxRoles = 1000
+
+// lists returns the ids of each part of a role, by the name under which the store has those of SetRole.
+func (o *operator) lists() map[string]idSet {
+	return map[string]idSet{metaTrusted: o.trusted, metaUnconditional: o.unconditional, metaPrivate: o.private}
+}
+
+// recallRoles takes up what SetRole has said in earlier runs of peers that the configuration does not name.
+func (t *table) recallRoles() {
+	for key := range t.lists() {
+		for _, id := range splitIDs(t.store.Meta(key)) {
+			if t.roleOf(id) == (Role{}) && id != t.self {
+				t.set[id] = true
+			}
+		}
+	}
+	for key, ids := range t.lists() {
+		for _, id := range splitIDs(t.store.Meta(key)) {
+			if t.set[id] {
+				ids[id] = true
+			}
+		}
+	}
+}
+
+// saveRoles writes what recallRoles reads.
+func (t *table) saveRoles() {
+	for key, ids := range t.lists() {
+		own := slices.DeleteFunc(slices.Sorted(maps.Keys(ids)), func(id transport.NodeID) bool { return !t.set[id] })
+		t.store.SetMeta(key, joinIDs(own))
+	}
+}
+
 // configure brings the store's flags into line with the configuration. Trusted peers become due at once.
 func (t *table) configure(now time.Time) {
-	known := map[transport.NodeID]bool{}
-	for _, set := range []map[transport.NodeID]bool{t.trusted, t.unconditional, t.private} {
+	t.recallRoles()
+	known := idSet{}
+	for _, set := range []idSet{t.trusted, t.unconditional, t.private} {
 		for id := range set {
 			known[id] = true
 		}
@@ -91,6 +216,11 @@ const (
 	metaAnchors    = "host/anchors"  // anchors.saved
 	metaGuests     = "host/guests"   // guests.named
 	metaOffences   = "host/offences" // offences
+
+	// ids whose role is of SetRole
+	metaTrusted       = "host/trusted"
+	metaUnconditional = "host/unconditional"
+	metaPrivate       = "host/private"
 )
 
 func splitIDs(b []byte) []transport.NodeID {

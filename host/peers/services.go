@@ -13,16 +13,17 @@ import (
 // among them, where it is as good as the first.
 func (m *Manager) Advertise(to transport.NodeID, limit int) []transport.Address {
 	m.mu.Lock()
-	guests := maps.Clone(m.guests.named) // those in quarantine are left out anyway
+	hidden := maps.Clone(m.guests.named) // those in quarantine are left out anyway
+	maps.Copy(hidden, m.private)
 	for _, l := range m.links {
 		if l.guest {
-			guests[l.peer.id] = true
+			hidden[l.peer.id] = true
 		}
 	}
 	m.mu.Unlock()
 	return m.store.Advertise(limit, time.Now(), func(a transport.Address) bool {
 		id := a.ID()
-		return id == to || id == m.self || m.private[id] || guests[id]
+		return id == to || id == m.self || hidden[id]
 	})
 }
 

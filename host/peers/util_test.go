@@ -71,8 +71,8 @@ func newPM(t testing.TB, cfg Config) *pm {
 func (m *pm) learn(ids ...transport.NodeID) {
 	m.t.Helper()
 	for _, id := range ids {
-		if !m.Add(addrOf(m.t, id, 0), peerstore.Source{Kind: "pex"}) {
-			m.t.Fatalf("address of %s was not learned", id)
+		if err := m.Add(addrOf(m.t, id, 0), peerstore.Source{Kind: "pex"}); err != nil {
+			m.t.Fatalf("address of %s: %v", id, err)
 		}
 	}
 }
