@@ -269,8 +269,18 @@ func positions(name string, data []byte) map[string]string {
 	where := map[string]string{}
 	var p unstable.Parser
 	p.Reset(data)
+	lines := []int{0} // offsets of their beginnings
+	for i, b := range data {
+		if b == '\n' {
+			lines = append(lines, i+1)
+		}
+	}
 	line := func(r unstable.Range) string {
-		return name + ":" + strconv.Itoa(1+bytes.Count(data[:min(int(r.Offset), len(data))], []byte{'\n'}))
+		n, found := slices.BinarySearch(lines, int(r.Offset))
+		if found {
+			n++
+		}
+		return name + ":" + strconv.Itoa(n)
 	}
 	var keyed func(prefix string, n *unstable.Node)
 	var valued func(key string, at string, v *unstable.Node)

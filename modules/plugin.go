@@ -69,9 +69,9 @@ type Runner interface {
 // Transport lists a transport, such as Transport("tcp", tcp.Default, tcp.New). Its settings are [transports.NAME].
 func Transport[C any, T transport.Transport](name string, defaults func() C, build func(C) (T, error)) Plugin {
 	return plugin(kindTransport, name, defaults, nil, func(cfg C, order int) fx.Option {
-		return provide("transports", func() (named[transport.Transport], error) {
-			t, err := build(cfg)
-			return named[transport.Transport]{name, order, t}, wrap(kindTransport, name, err)
+		return provide("transports", func(log logger) (named[transport.Transport], error) {
+			t, err := construct(kindTransport, name, log, func() (T, error) { return build(cfg) })
+			return named[transport.Transport]{name, order, t}, err
 		})
 	})
 }
@@ -92,8 +92,10 @@ func SecureTransport[C any, T transport.Transport](name string, defaults func() 
 	p := plugin(kindTransport, name, defaults, nil, func(cfg C, order int) fx.Option {
 		return provide("transports",
 			func(id handshake.Identity, all securities, log logger) (named[transport.Transport], error) {
-				t, err := build(cfg, TransportEnv{Identity: id, Security: all.get, Logger: log.For(name)})
-				return named[transport.Transport]{name, order, t}, wrap(kindTransport, name, err)
+				t, err := construct(kindTransport, name, log, func() (T, error) {
+					return build(cfg, TransportEnv{Identity: id, Security: all.get, Logger: log.For(name)})
+				})
+				return named[transport.Transport]{name, order, t}, err
 			})
 	})
 	p.secures = true
@@ -105,8 +107,8 @@ func Wire[C any, W handshake.Wire](name string, defaults func() C,
 	build func(C, handshake.Identity, *slog.Logger) (W, error)) Plugin {
 	return plugin(kindWire, name, defaults, nil, func(cfg C, order int) fx.Option {
 		return provide("wires", func(id handshake.Identity, log logger) (named[handshake.Wire], error) {
-			w, err := build(cfg, id, log.For(name))
-			return named[handshake.Wire]{name, order, w}, wrap(kindWire, name, err)
+			w, err := construct(kindWire, name, log, func() (W, error) { return build(cfg, id, log.For(name)) })
+			return named[handshake.Wire]{name, order, w}, err
 		})
 	})
 }
@@ -125,8 +127,10 @@ func StreamWire[C any, W handshake.Wire](name string, defaults func() C, build f
 	p := plugin(kindWire, name, defaults, nil, func(cfg C, order int) fx.Option {
 		return provide("wires", func(id handshake.Identity, secure []handshake.Security, mux []muxer.StreamMuxer,
 			log logger) (named[handshake.Wire], error) {
-			w, err := build(cfg, WireEnv{Identity: id, Securities: secure, Muxers: mux, Logger: log.For(name)})
-			return named[handshake.Wire]{name, order, w}, wrap(kindWire, name, err)
+			w, err := construct(kindWire, name, log, func() (W, error) {
+				return build(cfg, WireEnv{Identity: id, Securities: secure, Muxers: mux, Logger: log.For(name)})
+			})
+			return named[handshake.Wire]{name, order, w}, err
 		})
 	})
 	p.streams = true
@@ -136,11 +140,10 @@ func StreamWire[C any, W handshake.Wire](name string, defaults func() C, build f
 // Security lists a security. All parts of a node share one instance. Its settings are [security.NAME].
 func Security[C any, S handshake.Security](name string, defaults func() C, build func(C) (S, error)) Plugin {
 	return plugin(kindSecurity, name, defaults, nil, func(cfg C, order int) fx.Option {
-		once := sync.OnceValues(func() (handshake.Security, error) {
-			s, err := build(cfg)
-			return s, wrap(kindSecurity, name, err)
-		})
-		return provide("securities", func() named[func() (handshake.Security, error)] {
+		return provide("securities", func(log logger) named[func() (handshake.Security, error)] {
+			once := sync.OnceValues(func() (handshake.Security, error) {
+				return construct(kindSecurity, name, log, func() (handshake.Security, error) { return build(cfg) })
+			})
 			return named[func() (handshake.Security, error)]{name, order, once}
 		})
 	})
@@ -150,8 +153,8 @@ func Security[C any, S handshake.Security](name string, defaults func() C, build
 func Muxer[C any, M muxer.StreamMuxer](name string, defaults func() C, build func(C, *slog.Logger) (M, error)) Plugin {
 	return plugin(kindMuxer, name, defaults, nil, func(cfg C, order int) fx.Option {
 		return provide("muxers", func(log logger) (named[muxer.StreamMuxer], error) {
-			m, err := build(cfg, log.For(name))
-			return named[muxer.StreamMuxer]{name, order, m}, wrap(kindMuxer, name, err)
+			m, err := construct(kindMuxer, name, log, func() (M, error) { return build(cfg, log.For(name)) })
+			return named[muxer.StreamMuxer]{name, order, m}, err
 		})
 	})
 }
@@ -161,8 +164,10 @@ func Muxer[C any, M muxer.StreamMuxer](name string, defaults func() C, build fun
 func Discovery[C any](name string, defaults func() C, build func(C, discovery.Env) (discovery.Source, error)) Plugin {
 	return plugin(kindDiscovery, name, defaults, []string{"use"}, func(cfg C, order int) fx.Option {
 		return provide("sources", func(h *host.Host, home home, log logger) (named[discovery.Source], error) {
-			s, err := build(cfg, discovery.Env{Logger: log.For(name), OpenChannel: h.OpenChannel, Home: string(home)})
-			return named[discovery.Source]{name, order, s}, wrap(kindDiscovery, name, err)
+			s, err := construct(kindDiscovery, name, log, func() (discovery.Source, error) {
+				return build(cfg, discovery.Env{Logger: log.For(name), OpenChannel: h.OpenChannel, Home: string(home)})
+			})
+			return named[discovery.Source]{name, order, s}, err
 		})
 	})
 }
@@ -174,15 +179,19 @@ func Service[C any, S Runner](name string, defaults func() C, build func(C, *hos
 	extras ...Extra[S]) Plugin {
 	return plugin(kindService, name, defaults, []string{"enabled"}, func(cfg C, order int) fx.Option {
 		return provide("services", func(h *host.Host, log logger) (named[builtService], error) {
-			s, err := build(cfg, h, log.For(name))
-			if err != nil {
-				return named[builtService]{}, wrap(kindService, name, err)
-			}
-			built := builtService{Runner: s}
-			for _, extra := range extras {
-				extra(&built, s)
-			}
-			return named[builtService]{name, order, built}, nil
+			var built builtService
+			_, err := construct(kindService, name, log, func() (S, error) {
+				s, err := build(cfg, h, log.For(name))
+				if err != nil || isNil(s) {
+					return s, err
+				}
+				built.Runner = s
+				for _, extra := range extras {
+					extra(&built, s)
+				}
+				return s, nil
+			})
+			return named[builtService]{name, order, built}, err
 		})
 	})
 }
@@ -261,13 +270,6 @@ type named[T any] struct {
 // provide adds the result of constructor to a value group.
 func provide(group string, constructor any) fx.Option {
 	return fx.Provide(fx.Annotate(constructor, fx.ResultTags(`group:"`+group+`"`)))
-}
-
-func wrap(k kind, name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s %s: %w", k, name, err)
 }
 
 func find(plugins []Plugin, k kind, name string) (Plugin, bool) {

@@ -56,11 +56,27 @@ func (f *Failure) set(err error) {
 // Run builds an app of the options, starts it, waits until ctx ends or a part fails, and stops it: services before the
 // host, the host before the transports, the store last. It returns the failure, or nil if ctx ended it. StartTimeout
 // and StopTimeout bound the start and the stop.
+//
+// If ctx ends while the app is built (a large store takes seconds to load), Run returns at once: nothing runs yet. The
+// constructor that is at work returns on its own, and what was opened is closed then.
 func Run(ctx context.Context, opts ...fx.Option) error {
 	var failure *Failure
-	app := fx.New(fx.Options(opts...), fx.Populate(&failure), fx.StartTimeout(StartTimeout),
-		fx.StopTimeout(StopTimeout))
+	built := make(chan *fx.App, 1)
+	go func() {
+		built <- fx.New(fx.Options(opts...), fx.Populate(&failure), fx.StartTimeout(StartTimeout),
+			fx.StopTimeout(StopTimeout), fx.RecoverFromPanics(),
+			fx.Invoke(func() error { return ctx.Err() })) // the last: a failed build closes what it has opened
+	}()
+	var app *fx.App
+	select {
+	case app = <-built:
+	case <-ctx.Done():
+		return nil
+	}
 	if err := app.Err(); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return dig.RootCause(err)
 	}
 	// The start does not end with ctx: what was open halfway would stay open.
@@ -138,7 +154,7 @@ func (s supervisor) add(t task) {
 			ended = make(chan struct{})
 			go func() {
 				defer close(ended)
-				result = t.run(ctx)
+				result = recovered(log, func() error { return t.run(ctx) })
 				if result == nil || ctx.Err() != nil {
 					return
 				}

@@ -28,7 +28,8 @@ type Store interface {
 	// SetBusy sets Record.Busy of a known peer, for less work than Update. It returns false for an unknown id.
 	SetBusy(id transport.NodeID, busy bool) bool
 	// Ensure is Update that inserts an unknown peer first: a configured one, or an inbound one that has proven its key.
-	// A trusted peer is inserted even beyond MaxPeers.
+	// A trusted peer is inserted even beyond MaxPeers. Ensure does not wait for the disk, so that a start with many
+	// configured peers is quick; Update does where a flag changes.
 	Ensure(id transport.NodeID, now time.Time, fn func(*Record))
 	// Remove forgets a peer.
 	Remove(id transport.NodeID) bool

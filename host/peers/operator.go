@@ -173,6 +173,10 @@ func (t *table) configure(now time.Time) {
 			})
 		}
 	}
+	addresses := map[transport.NodeID][]transport.Address{}
+	for _, a := range t.cfg.Persistent {
+		addresses[a.ID()] = append(addresses[a.ID()], a)
+	}
 	ids := slices.Sorted(maps.Keys(known))
 	for _, id := range ids {
 		t.store.Ensure(id, now, func(rec *peerstore.Record) {
@@ -182,13 +186,11 @@ func (t *table) configure(now time.Time) {
 			}
 			// configured ones first, so that they stay if the store keeps only so many
 			var addrs []peerstore.AddressRecord
-			for _, a := range t.cfg.Persistent {
-				if a.ID() == id {
-					addrs = append(addrs, configured(rec, a, now))
-				}
+			for _, a := range addresses[id] {
+				addrs = append(addrs, configured(rec, a, now))
 			}
 			for _, a := range rec.Addresses {
-				if !slices.Contains(t.cfg.Persistent, a.Address) {
+				if !slices.Contains(addresses[id], a.Address) {
 					addrs = append(addrs, a)
 				}
 			}

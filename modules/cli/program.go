@@ -44,8 +44,8 @@ func (p Program) Main() {
 	os.Exit(p.Run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// Run executes the command that args name and returns its exit code. The first SIGINT or SIGTERM ends ctx, so that the
-// command stops cleanly; the second exits at once.
+// Run executes the command that args name and returns its exit code. The first SIGINT, SIGTERM or SIGHUP ends ctx, so
+// that the command stops cleanly; the second exits at once. A SIGHUP that the parent ignores (nohup) stays ignored.
 func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -98,6 +98,9 @@ const sameSignal = 300 * time.Millisecond
 func onSignals(cancel func()) func() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	over := make(chan struct{})
 	go func() {
 		select {

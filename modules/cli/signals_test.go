@@ -2,13 +2,17 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/switchyard-p2p/switchyard/internal/programtest"
 )
 
 // hang is a program that the first signal does not end, in a process of its own: see TestSecondSignalQuits.
@@ -64,7 +68,7 @@ func TestSecondSignalQuits(t *testing.T) {
 
 func TestSignalsStopTheNode(t *testing.T) {
 	home := initHome(t)
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		n := startNode(t, home)
 		log, code := n.stop(sig)
 		if code != exitDone || n.stderr.Len() > 0 {
@@ -76,4 +80,70 @@ func TestSignalsStopTheNode(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestIgnoredHangup shows that a node started with nohup outlives its terminal.
+func TestIgnoredHangup(t *testing.T) {
+	home := initHome(t)
+	n := startCommandNode(t, home,
+		exec.Command("sh", "-c", `trap "" HUP; exec "$0" start --home "$1" --log-format json`, program, home))
+	if err := n.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	must(t, n.ask("status")...)
+	if log, code := n.stop(syscall.SIGTERM); code != exitDone || strings.Count(log, `"msg":"stopping"`) != 1 {
+		t.Errorf("exit code %d:\n%s", code, log)
+	}
+}
+
+// TestClosedLog shows that a node outlives the reader of its log, and stops cleanly.
+func TestClosedLog(t *testing.T) {
+	home := initHome(t, "--set", "admin.address="+programtest.FreeAddress(t))
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	cmd := exec.Command(program, "start", "--home", home, "--log-level", "debug")
+	cmd.Stdout, cmd.Stderr = write, write
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	_ = write.Close()
+	for log := bufio.NewScanner(read); log.Scan() && !strings.Contains(log.Text(), "msg=ready"); {
+	}
+	_ = read.Close()
+	must(t, "ban", "1.2.3.4", "--home", home)
+	must(t, "status", "--home", home)
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the node ended with %v", err)
+	}
+}
+
+// TestManyPersistentPeers starts with 10,000 persistent peers, which a start must not look at one by one on disk, nor
+// each with each.
+func TestManyPersistentPeers(t *testing.T) {
+	home := initHome(t)
+	var list []string
+	for i := range 10_000 {
+		list = append(list, fmt.Sprintf(`"%040x@127.%d.%d.1:1"`, i+1, 1+i/250, i%250))
+	}
+	config := filepath.Join(home, configName)
+	data, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := bytes.Replace(data, []byte("persistent = []"),
+		[]byte("persistent = [\n"+strings.Join(list, ",\n")+"]"), 1)
+	if err := os.WriteFile(config, given, 0o600); err != nil || bytes.Equal(given, data) {
+		t.Fatal(err)
+	}
+	p := programtest.Launch(t, program, "start", "--home", home, "--log-format", "json")
+	p.Await(t, 5*time.Second, "ready with 10,000 persistent peers",
+		func(line string) bool { return strings.Contains(line, `"msg":"ready"`) })
+	p.Stop(t)
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/fx"
@@ -21,9 +23,10 @@ func (p *Program) startCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "start", Short: "Run the node until Ctrl-C", Args: takes(),
-		Long: "Run the node until Ctrl-C (SIGINT) or SIGTERM, which stop it cleanly; a second signal exits at once.\n" +
-			"The log goes to standard output.",
+		Long: "Run the node until Ctrl-C (SIGINT), SIGTERM or SIGHUP, which stop it cleanly; a second signal exits " +
+			"at once.\nThe log goes to standard output.",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			signal.Ignore(syscall.SIGPIPE) // the node outlives the reader of its log
 			log, err := newLogger(cmd.OutOrStdout(), format, level)
 			if err != nil {
 				return err

@@ -425,7 +425,7 @@ func TestRemovalAfterKeepLogFailed(t *testing.T) {
 	s.keep.free = func() error { return os.ErrPermission }
 	s.keep.drop()
 	s.Ensure(storetest.ID(1), time.Now(), func(*peerstore.Record) {})
-	if err := s.persist(t.Context(), false); err == nil {
+	if err := s.persist(t.Context(), kept); err == nil {
 		t.Fatal("it could be written")
 	}
 	s.Remove(storetest.ID(1))
@@ -443,7 +443,7 @@ func TestNothingToSync(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "peers"), Options{})
 	write := func() error {
 		s.Add(storetest.Address(1, 1), storetest.Told(1), time.Now())
-		return s.persist(t.Context(), false)
+		return s.persist(t.Context(), kept)
 	}
 	if err := errors.Join(write(), s.Ban(peerstore.Ban{Target: peerstore.Target{ID: storetest.ID(1)}})); err != nil {
 		t.Fatal(err)

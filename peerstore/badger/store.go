@@ -82,28 +82,18 @@ func Open(path string, opts Options) (*Store, error) {
 func (s *Store) Update(id transport.NodeID, fn func(*peerstore.Record)) bool {
 	known, flags := s.Change(id, fn)
 	if flags {
-		s.flagsChanged(id)
+		_, err := s.keepFlags(id) // whatever becomes of the database
+		s.cannotKeep(errors.Join(err, s.persist(context.Background(), kept)))
 	}
 	return known
 }
 
-// Ensure implements peerstore.Store. A changed flag is on disk when Ensure returns, or the logger is told why not.
+// Ensure implements peerstore.Store. A killed process does not lose a changed flag; the disk has it soon.
 func (s *Store) Ensure(id transport.NodeID, now time.Time, fn func(*peerstore.Record)) {
 	if s.EnsureChange(id, now, fn) {
-		s.flagsChanged(id)
+		s.cannotKeep(s.persist(context.Background(), written))
+		s.syncLater()
 	}
-}
-
-// flagsChanged writes the flags of a peer to the keep log, and what else changed to the database.
-func (s *Store) flagsChanged(id transport.NodeID) {
-	file, err := s.keepFlags(id)
-	if err == nil {
-		err = s.keep.sync(file)
-	}
-	if err == nil {
-		err = s.persist(context.Background(), false)
-	}
-	s.cannotKeep(err)
 }
 
 // keepFlags appends the flags that peers have now to the keep log, where they differ from those in it.
@@ -203,7 +193,7 @@ func (s *Store) syncLater() {
 
 // Flush implements peerstore.Store.
 func (s *Store) Flush(ctx context.Context) error {
-	if err := s.persist(ctx, true); err != nil {
+	if err := s.persist(ctx, synced); err != nil {
 		return &StoreError{"flush", s.path, err}
 	}
 	return nil
@@ -234,7 +224,7 @@ func (s *Store) writeBehind(ctx context.Context) {
 			return
 		case <-time.After(wait):
 		}
-		err := s.persist(ctx, false)
+		err := s.persist(ctx, kept)
 		if err != nil {
 			s.syncLater()
 		}
@@ -249,7 +239,7 @@ func (s *Store) writeBehind(ctx context.Context) {
 // Close implements peerstore.Store. Further calls return what the first did.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
-		err := s.persist(context.Background(), true)
+		err := s.persist(context.Background(), synced)
 		s.writing <- struct{}{}
 		defer func() { <-s.writing }()
 		s.closed = true

@@ -12,9 +12,12 @@ import (
 // microsecond for each.
 const batchSize = 512
 
-// persist writes what has changed. With sync it returns when the disk has it. It gives back to the book what it cannot
-// write. If ctx ends while another call writes, it returns without having tried.
-func (s *Store) persist(ctx context.Context, sync bool) error {
+// How far persist goes: a kill loses nothing, the disk has the keep log, the disk has everything.
+const written, kept, synced = 0, 1, 2
+
+// persist writes what has changed, as far as it is told. It gives back to the book what it cannot write. If ctx ends
+// while another call writes, it returns without having tried.
+func (s *Store) persist(ctx context.Context, far int) error {
 	select {
 	case s.writing <- struct{}{}:
 	case <-ctx.Done():
@@ -25,11 +28,14 @@ func (s *Store) persist(ctx context.Context, sync bool) error {
 		return peerstore.ErrClosed
 	}
 	err := s.writePeers()
+	if far == written {
+		return err
+	}
 	file, errKeep := s.keep.update(func() []byte { return nil })
 	if errKeep == nil {
 		errKeep = s.keep.sync(file)
 	}
-	if err = errors.Join(err, errKeep); err != nil || !sync {
+	if err = errors.Join(err, errKeep); err != nil || far < synced {
 		return err
 	}
 	s.changes = book.Changes{} // the memory of a large flush is not kept
