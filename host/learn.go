@@ -80,11 +80,7 @@ func (l *link) claimed(text string) (transport.Address, bool) {
 		}
 		text = "/" + kind + "/" + ip.String() + "/tcp/" + port
 	}
-	a := l.shake.Dialed // usually the claimed one, and parsed already
-	var err error
-	if !a.At(text) {
-		a, err = transport.ParseAddress(text)
-	}
+	a, err := transport.ParseAddress(text)
 	if err != nil || a.ID() != "" && a.ID() != l.peer {
 		return transport.Address{}, false
 	}

@@ -68,18 +68,12 @@ func ParseListen(s string) (ma.Multiaddr, error) {
 // both name a node they must name the same. Its error is an *AddressError.
 func NewAddress(m ma.Multiaddr, node string) (Address, error) {
 	text := m.String()
-	if node != "" && len(m) > 0 {
-		// it names none: the usual case, read once
-		if last := m[len(m)-1].Code(); last != ma.P_P2P && last != MconnCode {
-			return ParseAddress(text + nodePart(node))
-		}
-	}
 	a, err := ParseAddress(text)
 	if err != nil || node == "" {
 		return a, err
 	}
 	b, err := a.WithNode(node)
-	if err == nil && a.HasID() && a.ID() != b.ID() {
+	if err == nil && !a.Is("") && a.ID() != b.ID() {
 		return Address{}, &AddressError{Text: text, Part: "node " + strconv.Quote(node),
 			Want: "the same node as in the address"}
 	}
@@ -105,27 +99,13 @@ func CometAddress(id NodeID, host string, port uint16) (Address, error) {
 // WithNode returns the address with another node component: node is a node id of 40 hex digits (asks for the comet
 // wire), a libp2p peer id (asks for libp2p), or "" (names none). Its error is an *AddressError.
 func (a Address) WithNode(node string) (Address, error) {
-	where := a.where()
-	if node == "" {
-		return ParseAddress(where)
+	switch {
+	case node == "":
+		return ParseAddress(a.where())
+	case len(node) == 2*NodeIDSize:
+		return ParseAddress(a.where() + mconnPart + node)
 	}
-	if part := nodePart(node); a.String() != where+part {
-		return ParseAddress(where + part)
-	}
-	return a, nil
-}
-
-// At reports whether the address is where a multiaddr without a node, in canonical form, leads to.
-func (a Address) At(where string) bool { return !a.IsZero() && a.where() == where }
-
-// nodePart returns the component that names a node.
-func nodePart(node string) string { return nodeKind(node) + node }
-
-func nodeKind(node string) string {
-	if len(node) == 2*NodeIDSize {
-		return mconnPart
-	}
-	return "/p2p/"
+	return ParseAddress(a.where() + peerPart + node)
 }
 
 // ID returns the node id expected there; "" when the address names none.
@@ -135,9 +115,6 @@ func (a Address) ID() NodeID {
 	}
 	return a.id
 }
-
-// HasID reports whether the address names a node.
-func (a Address) HasID() bool { return a.plain || a.id != "" }
 
 // Is reports whether the address names the node id, "" for none: a.ID() == id, without making a text.
 func (a Address) Is(id NodeID) bool {
@@ -167,48 +144,38 @@ func (a Address) IsZero() bool { return !a.plain && a.text == "" }
 // Wire returns the wire that the address asks for: WireComet after /mconn/, WireLibp2p after /p2p/, "" when it is open.
 func (a Address) Wire() string {
 	switch {
-	case a.plain:
+	case a.plain, strings.Contains(a.text, mconnPart):
 		return WireComet
 	case a.id == "":
 		return ""
-	case a.isMconn():
-		return WireComet
-	default:
-		return WireLibp2p
 	}
+	return WireLibp2p
 }
 
-const mconnPart = "/mconn/"
+// How the component that names the node begins. It is the last one, and no other holds these.
+const (
+	mconnPart = "/mconn/"
+	peerPart  = "/p2p/"
+)
 
 const hexDigits = "0123456789abcdef"
 
-// isMconn reports whether the text, of an address that is not plain, ends with /mconn/ID.
-func (a Address) isMconn() bool {
-	i := len(a.text) - len(mconnPart) - 2*NodeIDSize
-	return i > 0 && a.text[i:i+len(mconnPart)] == mconnPart
-}
-
 // where returns the text without the node component.
 func (a Address) where() string {
-	switch {
-	case a.plain:
+	if a.plain {
 		var room [mostText]byte
 		return string(a.packed.where(&room))
-	case a.id == "":
-		return a.text
-	case a.isMconn():
-		return a.text[:len(a.text)-len(mconnPart)-2*NodeIDSize]
 	}
-	return a.text[:strings.LastIndex(a.text, "/p2p/")]
+	where, _, _ := strings.Cut(a.text, mconnPart)
+	where, _, _ = strings.Cut(where, peerPart)
+	return where
 }
 
 // PeerID returns the libp2p peer id that the address names, in base58; "" when it names none (or a node id of 40 hex
 // digits).
 func (a Address) PeerID() string {
-	if a.Wire() != WireLibp2p {
-		return ""
-	}
-	return a.text[len(a.where())+len("/p2p/"):]
+	_, peer, _ := strings.Cut(a.text, peerPart)
+	return peer
 }
 
 // Multiaddr returns what a transport dials: the address without the node component; nil for the zero Address.

@@ -236,7 +236,7 @@ func (p *parser) host(name, value string) *AddressError {
 		if err != nil || !ip.Is4() {
 			return wrongValue(name, value, "an IPv4 address such as 192.0.2.1")
 		}
-		p.appendIP(ip)
+		p.ip = ip
 	case "ip6":
 		ip, err := netip.ParseAddr(value)
 		switch {
@@ -245,7 +245,7 @@ func (p *parser) host(name, value string) *AddressError {
 		case ip.Zone() != "":
 			return wrongValue(name, value, "an IPv6 address without a zone")
 		}
-		p.appendIP(ip.Unmap())
+		p.ip = ip.Unmap()
 	case "memory":
 		n, err := strconv.ParseUint(value, 10, 64)
 		if err != nil || n == 0 && !p.listen {
@@ -262,16 +262,13 @@ func (p *parser) host(name, value string) *AddressError {
 			p.stage = wantMore
 		}
 	}
-	return nil
-}
-
-func (p *parser) appendIP(ip netip.Addr) {
-	p.ip = ip
-	if ip.Is4() {
-		p.out = ip.AppendTo(append(p.out, "/ip4/"...))
-	} else {
-		p.out = ip.AppendTo(append(p.out, "/ip6/"...))
+	switch {
+	case p.ip.Is4():
+		p.out = p.ip.AppendTo(append(p.out, "/ip4/"...))
+	case p.ip.IsValid():
+		p.out = p.ip.AppendTo(append(p.out, "/ip6/"...))
 	}
+	return nil
 }
 
 // appendName appends a host name in lower case, without a final dot.
@@ -348,15 +345,15 @@ func (p *parser) cometNode(value string) *AddressError {
 
 func (p *parser) peer(value string) *AddressError {
 	const wanted = "a libp2p peer id such as 12D3KooW... (40 hex digits go after /mconn/)"
-	raw, text, why := decodePeerID(value)
+	text, key, why := decodePeerID(value)
 	if why != "" {
 		return wrongValue("peer id", value, wanted)
 	}
-	p.out = append(p.out, "/p2p/"...)
+	p.out = append(p.out, peerPart...)
 	p.idAt = len(p.out)
 	p.out = append(p.out, text...)
-	if isEd25519PeerID(raw) {
-		h := sha256.Sum256(raw[len(ed25519PeerIDPrefix):])
+	if key != nil {
+		h := sha256.Sum256(key)
 		p.sum, p.hexID = [NodeIDSize]byte(h[:NodeIDSize]), true
 	}
 	p.stage = whole

@@ -35,14 +35,6 @@ func NodeIDFromEd25519(key []byte) NodeID {
 	return NodeID(text[:])
 }
 
-// IsNodeIDOf reports whether id is the node id of a 32-byte ed25519 public key. It does not allocate.
-func IsNodeIDOf(key []byte, id NodeID) bool {
-	sum := sha256.Sum256(key)
-	var text [2 * NodeIDSize]byte
-	hex.Encode(text[:], sum[:NodeIDSize])
-	return string(text[:]) == string(id)
-}
-
 // PeerIDFromEd25519 returns the libp2p peer id (base58, "12D3Koo...") of a 32-byte ed25519 public key.
 func PeerIDFromEd25519(key []byte) string {
 	b := make([]byte, 0, len(ed25519PeerIDPrefix)+len(key))
@@ -58,48 +50,46 @@ func ParseNodeID(s string) (NodeID, error) {
 			return NodeID(hex.EncodeToString(raw)), nil
 		}
 	}
-	raw, text, why := decodePeerID(s)
+	text, key, why := decodePeerID(s)
 	switch {
 	case why != "":
 		return "", &NodeIDError{Text: s, Why: why}
-	case isEd25519PeerID(raw):
-		return NodeIDFromEd25519(raw[len(ed25519PeerIDPrefix):]), nil
+	case key != nil:
+		return NodeIDFromEd25519(key), nil
 	}
 	return NodeID(strings.Clone(text)), nil
 }
 
-// decodePeerID reads a libp2p peer id. It returns the multihash and its canonical text (base58; it may share
-// memory with s), or why s is none.
-func decodePeerID(s string) (raw []byte, text, why string) {
+// decodePeerID reads a libp2p peer id. It returns its canonical text (base58; it may share memory with s) and the key if
+// that is an ed25519 one, or why s is none.
+func decodePeerID(s string) (text string, key []byte, why string) {
 	const longest = 128 // bytes; base58 forms have 46 to 53, CIDv1 forms up to about 85
 	if len(s) < 8 || len(s) > longest {
-		return nil, "", "want 40 hex digits or a libp2p peer id"
+		return "", nil, "want 40 hex digits or a libp2p peer id"
 	}
+	var raw []byte
 	if s[0] == '1' || strings.HasPrefix(s, "Qm") {
 		b, err := base58.Decode(s)
 		if err != nil {
-			return nil, "", "neither 40 hex digits nor base58"
+			return "", nil, "neither 40 hex digits nor base58"
 		}
 		raw, text = b, s
 	} else { // a CID (libp2p/specs, peer-ids: both forms must be read)
 		c, err := ma.NewComponent("p2p", s)
 		if err != nil {
-			return nil, "", "neither 40 hex digits nor a libp2p peer id"
+			return "", nil, "neither 40 hex digits nor a libp2p peer id"
 		}
 		raw = c.RawValue()
 		text = base58.Encode(raw)
 	}
 	switch {
-	case isEd25519PeerID(raw),
-		len(raw) == 34 && raw[0] == 0x12 && raw[1] == 0x20,                 // sha2-256 of a long key (RSA, ECDSA)
+	case len(raw) == 38 && string(raw[:6]) == string(ed25519PeerIDPrefix):
+		return text, raw[6:], ""
+	case len(raw) == 34 && raw[0] == 0x12 && raw[1] == 0x20, // sha2-256 of a long key (RSA, ECDSA)
 		len(raw) == 39 && string(raw[:6]) == string(secp256k1PeerIDPrefix): // the key itself
-		return raw, text, ""
+		return text, nil, ""
 	}
-	return nil, "", "not the multihash of a public key"
-}
-
-func isEd25519PeerID(raw []byte) bool {
-	return len(raw) == 38 && string(raw[:6]) == string(ed25519PeerIDPrefix)
+	return "", nil, "not the multihash of a public key"
 }
 
 // IsEd25519 reports whether the id is of the 40-hex form.

@@ -1,8 +1,8 @@
 package transport
 
 import (
-	"encoding/binary"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -50,9 +50,9 @@ func isPrivateIP(ip netip.Addr) bool {
 // sharedSpace is the range of customers behind carrier-grade NAT (RFC 6598).
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
-// notUnicast lists the special ranges of the IANA registries in which no host on the Internet answers (RFC 6890), apart
-// from those that netip knows.
-var notUnicast = []netip.Prefix{
+// In these ranges no host on the Internet answers (the IANA registries of special addresses, RFC 6890), apart from those
+// that netip knows.
+var special4 = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("192.0.2.0/24"),    // documentation
@@ -60,51 +60,38 @@ var notUnicast = []netip.Prefix{
 	netip.MustParsePrefix("198.51.100.0/24"), // documentation
 	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
 	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, broadcast
-	netip.MustParsePrefix("64:ff9b:1::/48"),  // local translation
-	netip.MustParsePrefix("100::/64"),        // discard
-	netip.MustParsePrefix("2001::/23"),       // protocol assignments, Teredo
-	netip.MustParsePrefix("2001:db8::/32"),   // documentation
-	netip.MustParsePrefix("2002::/16"),       // 6to4
-	netip.MustParsePrefix("3fff::/20"),       // documentation
-	netip.MustParsePrefix("5f00::/16"),       // segment routing
 }
 
-// isOrdinary4 reports by the first byte of an IPv4 address that all addresses with it are public. That is so for nearly
-// all, and saves a search of the lists.
-func isOrdinary4(first byte) bool {
-	switch first {
-	case 0, 10, 100, 127, 169, 172, 192, 198, 203:
-		return false
-	}
-	return first < 224
+var special6 = []netip.Prefix{ // within global6
+	netip.MustParsePrefix("2001::/23"),     // protocol assignments, Teredo
+	netip.MustParsePrefix("2001:db8::/32"), // documentation
+	netip.MustParsePrefix("2002::/16"),     // 6to4
+	netip.MustParsePrefix("3fff::/20"),     // documentation
 }
 
-// OrdinaryIPv4 returns the number of an IPv4 address (as ::ffff:a.b.c.d) whose first byte alone shows that it is
-// public; false for any other IP, which may be public too.
-func OrdinaryIPv4(ip *[16]byte) (number uint32, ok bool) {
-	const mapped = 0xffff << 32
-	if binary.BigEndian.Uint64(ip[:8]) != 0 || !isOrdinary4(ip[12]) {
-		return 0, false
-	}
-	low := binary.BigEndian.Uint64(ip[8:])
-	return uint32(low), low&^0xffffffff == mapped
-}
+// global6 is what IANA gives out as global unicast, all of IPv6 that is routed.
+var global6 = netip.MustParsePrefix("2000::/3")
+
+// nat64 holds IPv4 addresses, as hosts without IPv4 reach them (RFC 6052).
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
 // IsPublicIP reports whether an IP may be reached from anywhere: a unicast address outside of the private and special
-// ranges.
+// ranges, or a NAT64 address of such an IPv4 one.
 func IsPublicIP(ip netip.Addr) bool {
-	if ip.Is4() && isOrdinary4(ip.As4()[0]) {
-		return true
-	}
-	if !ip.IsGlobalUnicast() || isPrivateIP(ip) {
-		return false
-	}
-	for _, p := range notUnicast {
-		if p.Addr().Is4() == ip.Is4() && p.Contains(ip) {
+	ip = ip.Unmap()
+	special := special4
+	if ip.Is6() {
+		if nat64.Contains(ip) {
+			raw := ip.As16()
+			return IsPublicIP(netip.AddrFrom4([4]byte(raw[12:])))
+		}
+		if !global6.Contains(ip) {
 			return false
 		}
+		special = special6
 	}
-	return true
+	return ip.IsGlobalUnicast() && !isPrivateIP(ip) &&
+		!slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // Group returns the network group of the address, by which peers are spread: the /16 of an IPv4, the /32 of an IPv6,

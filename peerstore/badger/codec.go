@@ -99,7 +99,7 @@ func encodeAddress(a *peerstore.AddressRecord) *switchyardpb.StoredAddress {
 		NotBefore:   stamp(a.NotBefore),
 		LastError:   strings.ToValidUTF8(a.LastError, "?"),
 	}
-	if plain, ok := a.Address.Pack(); ok {
+	if plain := a.Address.Packed(); plain != nil {
 		p.Ip, p.Port = netip.AddrFrom16(plain.IP).Unmap().AsSlice(), uint32(plain.Port)
 	} else {
 		p.Address = a.Address.String()
