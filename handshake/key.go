@@ -66,14 +66,6 @@ func (k PublicKey) NodeID() transport.NodeID {
 	return transport.NodeIDFromEd25519([]byte(k.raw))
 }
 
-// HasID reports whether that is the key's node id.
-func (k PublicKey) HasID(id transport.NodeID) bool {
-	if k.Type != Ed25519 || k.IsZero() {
-		return k.NodeID() == id
-	}
-	return transport.IsNodeIDOf([]byte(k.raw), id)
-}
-
 // PeerID returns the libp2p peer id that the key has.
 func (k PublicKey) PeerID() string {
 	if k.IsZero() {

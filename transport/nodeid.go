@@ -60,8 +60,8 @@ func ParseNodeID(s string) (NodeID, error) {
 	return NodeID(strings.Clone(text)), nil
 }
 
-// decodePeerID reads a libp2p peer id. It returns its canonical text (base58; it may share memory with s) and the key if
-// that is an ed25519 one, or why s is none.
+// decodePeerID reads a libp2p peer id. It returns its canonical text (base58; it may share memory with s) and the key
+// if that is an ed25519 one, or why s is none.
 func decodePeerID(s string) (text string, key []byte, why string) {
 	const longest = 128 // bytes; base58 forms have 46 to 53, CIDv1 forms up to about 85
 	if len(s) < 8 || len(s) > longest {

@@ -50,8 +50,8 @@ func isPrivateIP(ip netip.Addr) bool {
 // sharedSpace is the range of customers behind carrier-grade NAT (RFC 6598).
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
-// In these ranges no host on the Internet answers (the IANA registries of special addresses, RFC 6890), apart from those
-// that netip knows.
+// In these ranges no host on the Internet answers (the IANA registries of special addresses, RFC 6890). netip knows of
+// others.
 var special4 = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("192.0.0.0/24"),

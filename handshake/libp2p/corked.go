@@ -15,8 +15,8 @@ var corkPool = sync.Pool{New: func() any { return new([corkSize]byte) }}
 
 // corkedConn is a connection that saves system calls while it is being secured. It sends what is written when the
 // security waits for the remote: so the security's first message leaves together with the negotiation before it. What
-// the dialer's security writes last leaves with the first write after it, which follows at once. What the remote sends
-// first is read in one piece.
+// the dialer's security writes last leaves with the first write after it, which follows at once. The remote's first
+// answer is read in one piece.
 //
 // Until secured is called, one goroutine uses it; from then on it is a net.Conn.
 type corkedConn struct {
@@ -27,9 +27,6 @@ type corkedConn struct {
 	heldN int
 	open  bool // secured: what is held waits for the next write
 	plain bool // nothing is held any more
-
-	ahead    *[corkSize]byte // borrowed while what was read ahead is not taken, or nil
-	from, to int
 }
 
 // newCorkedConn holds say until something else is written or read. If await is set, the remote's acceptance of that
@@ -100,24 +97,12 @@ func (c *corkedConn) Read(p []byte) (int, error) {
 		}
 	}
 	if protocol := c.await; protocol != "" {
-		c.ahead = corkPool.Get().(*[corkSize]byte)
-		n, err := c.PeekConn.Read(c.ahead[:])
-		if n == 0 && err != nil {
+		if _, err := c.Peek(); err != nil { // in one piece with what follows the answer
 			return 0, err
 		}
-		c.await, c.to = "", n
-		if err := multistream.Await(c, protocol); err != nil {
+		c.await = ""
+		if err := multistream.Await(c.PeekConn, protocol); err != nil {
 			return 0, err
-		}
-	}
-	if c.ahead != nil {
-		n := copy(p, c.ahead[c.from:c.to])
-		if c.from += n; c.from == c.to {
-			corkPool.Put(c.ahead)
-			c.ahead = nil
-		}
-		if n > 0 {
-			return n, nil
 		}
 	}
 	return c.PeekConn.Read(p)

@@ -87,7 +87,7 @@ func TestCorked(t *testing.T) {
 				t.Errorf("%s: write %d is %.40q, want %.40q", c.name, i, w, c.want[i])
 			}
 		}
-		if conn.held != nil || conn.ahead != nil {
+		if conn.held != nil || conn.Buffered() > 0 {
 			t.Errorf("%s: buffers are kept", c.name)
 		}
 	}
@@ -127,7 +127,7 @@ func TestCorkedAwaits(t *testing.T) {
 		if got, err := io.ReadAll(conn); err != nil || string(got) != "and then" {
 			t.Errorf("pieces of %d: %q, %v", most, got, err)
 		}
-		if conn.ahead != nil {
+		if conn.Buffered() > 0 {
 			t.Errorf("pieces of %d: the buffer is kept", most)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
+	"github.com/switchyard-p2p/switchyard/internal/keycrypto"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -197,9 +198,8 @@ func TestLowOrderKeys(t *testing.T) {
 		a, b := memPipe()
 		done := make(chan shaken, 1)
 		go func() { done <- secure(New(), b, listening()) }()
-		x := &xx{}
-		x.init()
-		x.e, _ = newKeyPair()
+		x := &xx{symmetric: initial}
+		x.e.private, x.e.public, _ = keycrypto.NewX25519()
 		copy(x.s.public[:], raw)
 		m, _ := x.writeE(nil, nil)
 		a.Write(frame(m))
@@ -331,21 +331,25 @@ func (b brokenIdentity) Sign(context.Context, handshake.Purpose, []byte) ([]byte
 func TestProofIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New()
-		first, err := s.prove(t.Context(), dialerKey)
+		muxers := []string{"/yamux/1.0.0"}
+		first, err := s.prove(t.Context(), dialerKey, muxers)
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(proofLife - time.Second)
-		if p, _ := s.prove(t.Context(), dialerKey); p != first {
+		if p, _ := s.prove(t.Context(), dialerKey, muxers); p != first {
 			t.Error("signed again within the hour")
 		}
 		time.Sleep(time.Second)
-		second, _ := s.prove(t.Context(), dialerKey)
+		second, _ := s.prove(t.Context(), dialerKey, muxers)
 		if second == first || second.static == first.static {
 			t.Error("still the same after an hour")
 		}
-		if p, _ := s.prove(t.Context(), listenerKey); p.node != listenerKey.Public() {
+		if p, _ := s.prove(t.Context(), listenerKey, muxers); p.node != listenerKey.Public() {
 			t.Error("another's proof")
+		}
+		if p, _ := s.prove(t.Context(), listenerKey, nil); len(p.muxers) != 0 || len(p.payload) >= len(first.payload) {
+			t.Error("other muxers")
 		}
 	})
 }

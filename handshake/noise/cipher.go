@@ -19,7 +19,7 @@ type cipherState struct {
 
 func (c *cipherState) setKey(key *[keySize]byte) {
 	c.aead, _ = chacha20poly1305.New(key[:]) // fails for other lengths only
-	c.count, c.nonce = 0, [chacha20poly1305.NonceSize]byte{}
+	c.count = 0
 }
 
 // seal appends plain, sealed, to dst, which may be plain[:0].
@@ -30,9 +30,9 @@ func (c *cipherState) seal(dst, plain, ad []byte) ([]byte, error) {
 	if c.count == math.MaxUint64 { // the last nonce is kept for rekeying (section 5.1), which libp2p does not use
 		return nil, ErrNonceExhausted
 	}
-	out := c.aead.Seal(dst, c.nonce[:], plain, ad)
-	c.next()
-	return out, nil
+	binary.LittleEndian.PutUint64(c.nonce[4:], c.count)
+	c.count++
+	return c.aead.Seal(dst, c.nonce[:], plain, ad), nil
 }
 
 // open appends what is in sealed to dst, which may be sealed[:0].
@@ -45,17 +45,13 @@ func (c *cipherState) open(dst, sealed, ad []byte) ([]byte, error) {
 	case len(sealed) < tagSize:
 		return nil, ErrTruncated
 	}
+	binary.LittleEndian.PutUint64(c.nonce[4:], c.count)
+	c.count++
 	out, err := c.aead.Open(dst, c.nonce[:], sealed, ad)
 	if err != nil {
 		return nil, ErrDecrypt
 	}
-	c.next()
 	return out, nil
-}
-
-func (c *cipherState) next() {
-	c.count++
-	binary.LittleEndian.PutUint64(c.nonce[4:], c.count)
 }
 
 // hkdf2 derives two keys from the chaining key and new material (noiseprotocol.org, section 4.3).

@@ -31,11 +31,3 @@ func (c *Conn) RemotePublicKey() handshake.PublicKey { return c.remote }
 // Muxer returns the stream muxer that both ends chose in the handshake; "" when they have none in common, or the remote
 // does not tell.
 func (c *Conn) Muxer() string { return c.muxer }
-
-// Write implements net.Conn. A write becomes a message, or several if it is longer than MaxPlaintext, and is sent
-// before Write returns. Every error is final, os.ErrDeadlineExceeded too.
-func (c *Conn) Write(p []byte) (int, error) { return c.writer.write(p) }
-
-// WriteParts returns a Write of several parts, sent together, each of which begins a message of its own. A remote of
-// this package that reads a part with a buffer that takes it all has it without a copy.
-func (c *Conn) WriteParts(parts ...[]byte) (int, error) { return c.writer.write(parts...) }

@@ -25,7 +25,7 @@ const maxMuxers = 100
 // maxOurMuxers bounds our own list, in bytes of its encoding, so that our messages stay well below what remotes take.
 const maxOurMuxers = 2 << 10
 
-// appendProof appends the part of a payload that is the same for all connections under one static key.
+// appendProof appends a node key and its signature of the static key.
 func appendProof(dst []byte, key handshake.PublicKey, sig []byte) []byte {
 	dst = protowire.AppendTag(dst, fieldKey, protowire.BytesType)
 	dst = protowire.AppendBytes(dst, key.AppendProto(make([]byte, 0, 64)))
@@ -33,23 +33,15 @@ func appendProof(dst []byte, key handshake.PublicKey, sig []byte) []byte {
 	return protowire.AppendBytes(dst, sig)
 }
 
-// muxersSize returns the length of the extensions.
-func muxersSize(muxers []string) (n int) {
-	for _, m := range muxers {
-		n += protowire.SizeTag(fieldMuxers) + protowire.SizeBytes(len(m))
-	}
-	return n
-}
-
 // appendMuxers appends the extensions with the muxers that we offer.
 func appendMuxers(dst []byte, muxers []string) []byte {
-	dst = protowire.AppendTag(dst, fieldExtensions, protowire.BytesType)
-	dst = protowire.AppendVarint(dst, uint64(muxersSize(muxers)))
+	var extensions []byte
 	for _, m := range muxers {
-		dst = protowire.AppendTag(dst, fieldMuxers, protowire.BytesType)
-		dst = protowire.AppendString(dst, m)
+		extensions = protowire.AppendTag(extensions, fieldMuxers, protowire.BytesType)
+		extensions = protowire.AppendString(extensions, m)
 	}
-	return dst
+	dst = protowire.AppendTag(dst, fieldExtensions, protowire.BytesType)
+	return protowire.AppendBytes(dst, extensions)
 }
 
 // payload is what a remote states about itself. All slices point into the message.

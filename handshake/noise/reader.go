@@ -186,7 +186,9 @@ func (r *reader) handshakeMessage() ([]byte, error) {
 			copy(r.buf, r.buf[r.start:r.end])
 		}
 		r.start, r.end = 0, r.end-r.start
-		if err := r.receive(); err != nil {
+		if err := r.receive(); errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("the remote hung up: %w", err)
+		} else if err != nil {
 			return nil, err
 		}
 	}

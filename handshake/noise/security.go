@@ -3,14 +3,14 @@ package noise
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/internal/keycrypto"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -37,13 +37,14 @@ func (*Security) Protocol() string { return Protocol }
 // proof is a static key with the node key's signature of it.
 type proof struct {
 	node    handshake.PublicKey
+	muxers  []string
 	static  keyPair
-	payload []byte // with key and signature
+	payload []byte // with key, signature and muxers
 	until   time.Time
 }
 
-// prove returns a static key that id has signed.
-func (s *Security) prove(ctx context.Context, id handshake.Identity) (*proof, error) {
+// prove returns a static key that id has signed, for a node that offers these muxers.
+func (s *Security) prove(ctx context.Context, id handshake.Identity, muxers []string) (*proof, error) {
 	node, err := id.PublicKey(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("our public key: %w", err)
@@ -52,19 +53,25 @@ func (s *Security) prove(ctx context.Context, id handshake.Identity) (*proof, er
 	s.mu.Lock()
 	p := s.proof
 	s.mu.Unlock()
-	if p != nil && p.node == node && now.Before(p.until) {
+	if p != nil && p.node == node && now.Before(p.until) && slices.Equal(p.muxers, muxers) {
 		return p, nil
 	}
 	// Signing may take long, so it is not under the lock. Two connections may both come here; each uses its own.
-	static, err := newKeyPair()
-	if err != nil {
-		return nil, err
+	p = &proof{node: node, muxers: slices.Clone(muxers), until: now.Add(proofLife)}
+	if p.static.private, p.static.public, err = keycrypto.NewX25519(); err != nil {
+		return nil, fmt.Errorf("make a static key: %w", err)
 	}
-	sig, err := id.Sign(ctx, handshake.SignNoiseKey, append([]byte(handshake.NoiseKeyPrefix), static.public[:]...))
+	sig, err := id.Sign(ctx, handshake.SignNoiseKey, append([]byte(handshake.NoiseKeyPrefix), p.static.public[:]...))
 	if err != nil {
 		return nil, fmt.Errorf("sign the static key: %w", err)
 	}
-	p = &proof{node: node, static: static, payload: appendProof(nil, node, sig), until: now.Add(proofLife)}
+	p.payload = appendProof(nil, node, sig)
+	if proofSize := len(p.payload); len(muxers) > 0 {
+		p.payload = appendMuxers(p.payload, muxers)
+		if n := len(p.payload) - proofSize; n > maxOurMuxers {
+			return nil, fmt.Errorf("our list of muxers has %d bytes, at most %d", n, maxOurMuxers)
+		}
+	}
 	s.mu.Lock()
 	s.proof = p
 	s.mu.Unlock()
@@ -80,20 +87,15 @@ func (s *Security) Secure(ctx context.Context, conn net.Conn, opts handshake.Sec
 			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
 	}()
-	if n := muxersSize(opts.Muxers); n > maxOurMuxers {
-		return nil, fmt.Errorf("our list of muxers has %d bytes, at most %d", n, maxOurMuxers)
-	}
-	proof, err := s.prove(ctx, opts.Identity)
+	proof, err := s.prove(ctx, opts.Identity, opts.Muxers)
 	if err != nil {
 		return nil, err
 	}
-	h := &hand{Conn: newConn(conn), opts: opts, proof: proof}
+	h := &hand{Conn: newConn(conn), xx: xx{symmetric: initial, s: proof.static}, opts: opts, payload: proof.payload}
 	defer h.wipe()
-	if h.e, err = newKeyPair(); err != nil {
-		return nil, err
+	if h.e.private, h.e.public, err = keycrypto.NewX25519(); err != nil {
+		return nil, fmt.Errorf("make an ephemeral key: %w", err)
 	}
-	h.s = proof.static
-	h.init()
 	if opts.Side == muxer.Dialer {
 		err = h.dial()
 	} else {
@@ -115,8 +117,8 @@ func (s *Security) Secure(ctx context.Context, conn net.Conn, opts handshake.Sec
 type hand struct {
 	*Conn
 	xx
-	opts  handshake.Securing
-	proof *proof
+	opts    handshake.Securing
+	payload []byte // what we tell of ourselves
 }
 
 func (h *hand) dial() error {
@@ -126,36 +128,27 @@ func (h *hand) dial() error {
 	if err := h.receive(h.readES); err != nil {
 		return fmt.Errorf("listener's proof: %w", err)
 	}
-	if err := h.check(); err != nil {
-		return err
-	}
-	if err := h.send(h.writeS, h.payload()); err != nil {
+	if err := h.send(h.writeS, h.payload); err != nil {
 		return fmt.Errorf("send our proof: %w", err)
 	}
 	return nil
 }
 
 func (h *hand) listen() error {
-	if _, err := h.read(h.readE); err != nil { // a payload here would be in the clear: nobody may rely on it
+	msg, err := h.reader.handshakeMessage()
+	if err == nil {
+		_, err = h.readE(msg) // a payload here would be in the clear: nobody may rely on it
+	}
+	if err != nil {
 		return fmt.Errorf("dialer's ephemeral key: %w", err)
 	}
-	if err := h.send(h.writeES, h.payload()); err != nil {
+	if err := h.send(h.writeES, h.payload); err != nil {
 		return fmt.Errorf("send our proof: %w", err)
 	}
 	if err := h.receive(h.readS); err != nil {
 		return fmt.Errorf("dialer's proof: %w", err)
 	}
-	return h.check()
-}
-
-// payload returns what we tell of ourselves.
-func (h *hand) payload() []byte {
-	b := make([]byte, 0, len(h.proof.payload)+8+muxersSize(h.opts.Muxers))
-	b = append(b, h.proof.payload...)
-	if len(h.opts.Muxers) > 0 {
-		b = appendMuxers(b, h.opts.Muxers)
-	}
-	return b
+	return nil
 }
 
 // send writes the next handshake message.
@@ -171,20 +164,14 @@ func (h *hand) send(write func(dst, payload []byte) ([]byte, error), payload []b
 	return err
 }
 
-// read reads the next handshake message and returns its payload, valid until the next read.
-func (h *hand) read(open func(msg []byte) ([]byte, error)) ([]byte, error) {
-	msg, err := h.reader.handshakeMessage()
-	if errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("the remote hung up: %w", err)
-	} else if err != nil {
-		return nil, err
-	}
-	return open(msg)
-}
-
-// receive reads the handshake message in which the remote proves its key, and verifies the proof.
+// receive reads the handshake message in which the remote proves its key, verifies the proof, and asks whether that key
+// is welcome.
 func (h *hand) receive(open func(msg []byte) ([]byte, error)) error {
-	plain, err := h.read(open)
+	msg, err := h.reader.handshakeMessage()
+	if err != nil {
+		return err
+	}
+	plain, err := open(msg)
 	if err != nil {
 		return err
 	}
@@ -203,12 +190,7 @@ func (h *hand) receive(open func(msg []byte) ([]byte, error)) error {
 	}
 	h.remote = key
 	h.muxer = chooseMuxer(h.opts.Side == muxer.Dialer, h.opts.Muxers, p.muxers)
-	return nil
-}
-
-// check asks whether the remote's key is welcome.
-func (h *hand) check() error {
-	if want := h.opts.Want; want != "" && !h.remote.HasID(want) {
+	if want := h.opts.Want; want != "" && h.remote.NodeID() != want {
 		return &handshake.Refusal{Code: muxer.CodeWrongID, Stage: handshake.StageSecurity,
 			Reason: fmt.Sprintf("expected node %s, found %s", want, h.remote.NodeID())}
 	}

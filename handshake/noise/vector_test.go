@@ -54,12 +54,10 @@ func pairOf(t *testing.T, private []byte) (k keyPair) {
 func TestVectors(t *testing.T) {
 	used := 0
 	for _, v := range vectors(t) {
-		dialer := &xx{e: pairOf(t, v["gen_init_ephemeral"]), s: pairOf(t, v["init_static"])}
-		listener := &xx{e: pairOf(t, v["gen_resp_ephemeral"]), s: pairOf(t, v["resp_static"])}
-		dialer.init()
-		listener.init()
+		dialer := &xx{symmetric: initial, e: pairOf(t, v["gen_init_ephemeral"]), s: pairOf(t, v["init_static"])}
+		listener := &xx{symmetric: initial, e: pairOf(t, v["gen_resp_ephemeral"]), s: pairOf(t, v["resp_static"])}
 		if prologue := v["prologue"]; prologue != nil {
-			for _, x := range []*xx{dialer, listener} { // libp2p has none, so init knows none
+			for _, x := range []*xx{dialer, listener} { // libp2p has none, nor has initial
 				copy(x.h[:], noiseName)
 				x.mixHash(prologue)
 			}

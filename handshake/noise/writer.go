@@ -15,57 +15,38 @@ type writer struct {
 	err    error // why nothing more can be sent, for good
 }
 
-// write sends the parts together: each as one message, or as several when it is long. Any error is final, a missed
-// deadline too: some of a message may be on its way.
-func (w *writer) write(parts ...[]byte) (n int, err error) {
-	size := 0
-	for _, p := range parts {
-		size += len(p) + lengthSize + tagSize
-	}
+// Write implements net.Conn. A write becomes a message, or several if it is longer than MaxPlaintext, and is sent
+// before Write returns. Every error is final, a missed deadline too: some of a message may be on its way.
+func (c *Conn) Write(p []byte) (n int, err error) {
+	const extra = lengthSize + tagSize
+	w := &c.writer
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err != nil {
-		return 0, w.err
+	var buf []byte
+	if extra+len(p) <= shortSize {
+		short := shortPool.Get().(*[shortSize]byte)
+		defer shortPool.Put(short)
+		buf = short[:]
+	} else {
+		long := sendPool.Get().(*[sendSize]byte)
+		defer sendPool.Put(long)
+		buf = long[:]
 	}
-	if size <= shortSize {
-		buf := shortPool.Get().(*[shortSize]byte)
-		defer shortPool.Put(buf)
-		return w.send(buf[:], parts)
-	}
-	buf := sendPool.Get().(*[sendSize]byte)
-	defer sendPool.Put(buf)
-	return w.send(buf[:], parts)
-}
-
-// send seals the parts into buf, and writes that whenever it is full.
-func (w *writer) send(buf []byte, parts [][]byte) (n int, err error) {
-	end, sealed := 0, 0 // of buf, and how many bytes of the parts that is
-	for _, p := range parts {
-		for len(p) > 0 {
-			room := len(buf) - end - lengthSize - tagSize
-			if room <= 0 {
-				if _, w.err = w.conn.Write(buf[:end]); w.err != nil {
-					return n, w.err
-				}
-				n, end, sealed = n+sealed, 0, 0
-				continue
-			}
-			k := min(len(p), MaxPlaintext, room)
+	for n < len(p) && w.err == nil {
+		end, sealed := 0, n // of buf, and of p
+		for room := len(buf); sealed < len(p) && room > extra; room = len(buf) - end {
+			k := min(len(p)-sealed, MaxPlaintext, room-extra)
 			binary.BigEndian.PutUint16(buf[end:], uint16(k+tagSize))
-			out, err := w.cipher.seal(buf[end+lengthSize:end+lengthSize], p[:k], nil)
-			if err != nil {
-				w.err = err
-				return n, err
+			end += lengthSize
+			if _, w.err = w.cipher.seal(buf[end:end], p[sealed:sealed+k], nil); w.err != nil {
+				return n, w.err
 			}
-			end += lengthSize + len(out)
+			end += k + tagSize
 			sealed += k
-			p = p[k:]
+		}
+		if _, w.err = w.conn.Write(buf[:end]); w.err == nil {
+			n = sealed
 		}
 	}
-	if end > 0 {
-		if _, w.err = w.conn.Write(buf[:end]); w.err != nil {
-			return n, w.err
-		}
-	}
-	return n + sealed, nil
+	return n, w.err
 }

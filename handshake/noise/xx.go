@@ -12,34 +12,20 @@ type keyPair struct {
 	private, public keycrypto.X25519Key
 }
 
-func newKeyPair() (keyPair, error) {
-	private, public, err := keycrypto.NewX25519()
-	if err != nil {
-		return keyPair{}, fmt.Errorf("make a key: %w", err)
-	}
-	return keyPair{private, public}, nil
-}
-
 // symmetric is the SymmetricState of the specification: what both ends have hashed and agreed on so far.
 type symmetric struct {
 	cipher cipherState
 	ck, h  [keySize]byte
 }
 
-func (s *symmetric) init() {
-	copy(s.h[:], noiseName) // it has just the length of a hash
-	s.ck = s.h
-	s.mixHash(nil) // the prologue: libp2p has none
-}
+// initial is how every handshake begins. The name has just the length of a hash, and libp2p has no prologue.
+var initial = symmetric{ck: [keySize]byte([]byte(noiseName)), h: sha256.Sum256([]byte(noiseName))}
 
-// hash returns SHA-256(h, data).
-func (s *symmetric) hash(data []byte) [sha256.Size]byte {
+// mixHash sets h to SHA-256(h, data).
+func (s *symmetric) mixHash(data []byte) {
 	var buf [smallSize]byte // most of what is hashed is short, and then nothing is allocated
-	b := append(append(buf[:0], s.h[:]...), data...)
-	return sha256.Sum256(b)
+	s.h = sha256.Sum256(append(append(buf[:0], s.h[:]...), data...))
 }
-
-func (s *symmetric) mixHash(data []byte) { s.h = s.hash(data) }
 
 // mixDH mixes the secret that our private key and the remote's public key share into the key.
 func (s *symmetric) mixDH(private, public *keycrypto.X25519Key) error {
@@ -67,13 +53,9 @@ func (s *symmetric) sealAndHash(dst, plain []byte) ([]byte, error) {
 
 // openAndHash opens sealed in place.
 func (s *symmetric) openAndHash(sealed []byte) ([]byte, error) {
-	next := s.hash(sealed)
-	plain, err := s.cipher.open(sealed[:0], sealed, s.h[:])
-	if err != nil {
-		return nil, err
-	}
-	s.h = next
-	return plain, nil
+	h := s.h
+	s.mixHash(sealed)
+	return s.cipher.open(sealed[:0], sealed, h[:])
 }
 
 // xx is one end's state of the handshake. The dialer calls writeE, readES and writeS, the listener readE, writeES and
@@ -125,9 +107,11 @@ func (x *xx) readES(msg []byte) (payload []byte, err error) {
 	if err := x.mixDH(&x.e.private, &x.re); err != nil { // ee
 		return nil, err
 	}
-	if err := x.readStatic(msg[keySize:size]); err != nil {
+	static, err := x.openAndHash(msg[keySize:size])
+	if err != nil {
 		return nil, err
 	}
+	copy(x.rs[:], static)
 	if err := x.mixDH(&x.e.private, &x.rs); err != nil { // es
 		return nil, err
 	}
@@ -150,29 +134,24 @@ func (x *xx) readS(msg []byte) (payload []byte, err error) {
 	if len(msg) < size {
 		return nil, fmt.Errorf("%w: %d bytes, at least %d", ErrMalformed, len(msg), size)
 	}
-	if err := x.readStatic(msg[:size]); err != nil {
+	static, err := x.openAndHash(msg[:size])
+	if err != nil {
 		return nil, err
 	}
+	copy(x.rs[:], static)
 	if err := x.mixDH(&x.e.private, &x.rs); err != nil { // se
 		return nil, err
 	}
 	return x.openAndHash(msg[size:])
 }
 
-func (x *xx) readStatic(sealed []byte) error {
-	static, err := x.openAndHash(sealed)
-	copy(x.rs[:], static)
-	return err
-}
-
-// split sets the keys of the two directions and forgets what they come from.
+// split sets the keys of the two directions.
 func (x *xx) split(toListener, toDialer *cipherState) {
 	a, b := hkdf2(&x.ck, nil)
 	toListener.setKey(&a)
 	toDialer.setKey(&b)
 	clear(a[:])
 	clear(b[:])
-	x.wipe()
 }
 
 // wipe forgets all secrets of the handshake. The static key has its own life elsewhere.

@@ -121,7 +121,7 @@ func show(c *tls.Config, side muxer.Side, own *certificates) {
 func (s *Security) verifyFor(want transport.NodeID) func(tls.ConnectionState) error {
 	return func(state tls.ConnectionState) error {
 		key, err := verifyCertificates(state.PeerCertificates, time.Now(), &s.known)
-		if err != nil || want == "" || key.HasID(want) {
+		if err != nil || want == "" || key.NodeID() == want {
 			return err
 		}
 		reason := fmt.Sprintf("expected node %s, found %s", want, key.NodeID())

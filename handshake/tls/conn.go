@@ -44,44 +44,6 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteParts returns a Write of several parts, sent together.
-func (c *Conn) WriteParts(parts ...[]byte) (n int, err error) {
-	c.write.Lock()
-	defer c.write.Unlock()
-	c.under.gather()
-	record := recordPool.Get().(*[maxRecord]byte)
-	defer recordPool.Put(record)
-	held := 0 // bytes in record, which gathers short parts
-	send := func(p []byte) {
-		var k int
-		k, err = c.Conn.Write(p)
-		n += k
-	}
-	for _, p := range parts {
-		for len(p) > 0 && err == nil {
-			if held == 0 && len(p) >= maxRecord {
-				whole := len(p) - len(p)%maxRecord
-				send(p[:whole])
-				p = p[whole:]
-				continue
-			}
-			k := copy(record[held:], p)
-			p = p[k:]
-			if held += k; held == maxRecord {
-				send(record[:])
-				held = 0
-			}
-		}
-	}
-	if held > 0 && err == nil {
-		send(record[:held])
-	}
-	if e := c.under.flush(); err == nil && e != nil {
-		return 0, e
-	}
-	return n, err
-}
-
 // Read implements net.Conn.
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
@@ -105,8 +67,6 @@ const (
 	// sendSize holds four of the longest records, which have at most 22 bytes more than their data.
 	sendSize = 4 * (maxRecord + 22)
 )
-
-var recordPool = sync.Pool{New: func() any { return new([maxRecord]byte) }}
 
 var sendPool = sync.Pool{New: func() any { return new([sendSize]byte) }}
 

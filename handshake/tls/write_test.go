@@ -22,32 +22,27 @@ func (c *countedConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// Parts arrive as one stream. They are sent with one write as long as they fit, in records that are full but for the
-// last.
-func TestParts(t *testing.T) {
+// A write arrives as one stream, sent with one write as long as it fits.
+func TestRecordsOfAWriteAreSentTogether(t *testing.T) {
 	x, y := handshaketest.TCPPair(t)
 	under := &countedConn{Conn: x}
 	dialer, listener := securedPair(t, under, y)
-	for _, sizes := range [][]int{{0}, {1}, {12, 1}, {12, 65472}, {40, 12, 65472},
-		{maxRecord, 5, maxRecord - 5, 2 * maxRecord}, {5, 3*maxRecord + 7, 9}} {
-		var parts [][]byte
-		for i, n := range sizes {
-			parts = append(parts, bytes.Repeat([]byte{byte(i + 1)}, n))
-		}
-		want := bytes.Join(parts, nil)
-		got := make([]byte, len(want))
+	for _, size := range []int{0, 1, 12, maxRecord, maxRecord + 1, 65472, 4 * maxRecord, 4*maxRecord + 21,
+		9*maxRecord + 9} {
+		want := bytes.Repeat([]byte{byte(size)}, size)
+		got := make([]byte, size)
 		read := make(chan error, 1)
 		go func() {
 			_, err := io.ReadFull(listener, got)
 			read <- err
 		}()
 		before := under.writes.Load()
-		n, err := dialer.WriteParts(parts...)
-		if err := errors.Join(err, <-read); err != nil || n != len(want) || !bytes.Equal(got, want) {
-			t.Errorf("%v: wrote %d of %d bytes, %v", sizes, n, len(want), err)
+		n, err := dialer.Write(want)
+		if err := errors.Join(err, <-read); err != nil || n != size || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes: wrote %d, %v", size, n, err)
 		}
-		if writes := under.writes.Load() - before; writes > 1 && len(want) <= 4*maxRecord {
-			t.Errorf("%v: %d writes", sizes, writes)
+		if writes := under.writes.Load() - before; int(writes) > 1+size/(4*maxRecord+1) {
+			t.Errorf("%d bytes: %d writes", size, writes)
 		}
 	}
 }
