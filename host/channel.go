@@ -39,6 +39,8 @@ type Channel struct {
 	freed   int64 // bytes received by the service but not yet given back to the shared budget
 	down    bool  // its service has panicked: messages are dropped
 
+	visited atomic.Pointer[func(PeerInfo, []byte) []byte] // see AnswerVisitors
+
 	dropped atomic.Uint64 // messages that did not fit an inbox
 	refused atomic.Uint64 // messages that TrySend or Broadcast could not queue
 }

@@ -54,6 +54,7 @@ type Host struct {
 	peers   *peers.Manager
 	router  router
 	links   linkTable
+	visits  visits
 	events  eventHub
 	memory  memory
 	streams streamTable

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -95,7 +96,11 @@ func (h *Host) gate(v handshake.Visitor) error {
 		if v.Wire == transport.WireLibp2p { // it tells the remote later why we refuse it, and knows guests later
 			return h.peers.CheckID(v.ID, v.IP)
 		}
-		return h.peers.CheckKey(v.ID, v.IP, v.Side)
+		err := h.peers.CheckKey(v.ID, v.IP, v.Side)
+		if r, ok := errors.AsType[*handshake.Refusal](err); ok && r.Limit == visitLimit && h.receivesVisits() {
+			return nil // it may ask something first
+		}
+		return err
 	}
 	return nil
 }

@@ -22,8 +22,10 @@ func (l *link) handOver(ctx context.Context) {
 	if err != nil {
 		h.tasks.wg.Go(func() {
 			defer h.links.all.Delete(l.num)
-			_ = l.confirm(ctx, asReason(err))
-			l.refuse(asReason(err))
+			if reason := asReason(err); !l.receive(ctx, reason) {
+				_ = l.confirm(ctx, reason)
+				l.refuse(reason)
+			}
 		})
 		return
 	}
@@ -202,6 +204,9 @@ func (l *link) drop(reason *DisconnectError) {
 	l.leaveInboxes()
 	h.totals.close(l)
 	l.tellDialer(reason)
+	if !l.inbound {
+		h.noteFull(l.peer, reason)
+	}
 	e := Event{Kind: EventDown, ID: l.peer, Address: l.address, Inbound: l.inbound, Reason: reason,
 		Duration: time.Since(l.made)}
 	switch remote := l.remote.Load(); {

@@ -108,6 +108,7 @@ func (r *router) dialPeer(ctx context.Context, d peers.Dial, done chan<- error) 
 			h.emit(Event{Kind: EventDialFailed, ID: d.ID, Address: f.Address.String(), Stage: stageOf(f.Err),
 				Reason: asReason(f.Err), Duration: time.Since(began)})
 		}
+		h.noteFull(d.ID, asReason(last))
 		if done != nil {
 			done <- last
 		}

@@ -232,3 +232,30 @@ func confirmed(_ context.Context, verdict *handshake.Refusal) error {
 
 // handOn lets a link live in a host that runs, as the router does.
 func handOn(h *Host, l *link) { h.tasks.wg.Go(func() { l.handOver(*h.runCtx.Load()) }) }
+
+// Visits from one IP leave room for those from others; loopback is many.
+func TestVisitsOfOneIP(t *testing.T) {
+	var v visits
+	one, other, loopback := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"),
+		netip.MustParseAddr("127.0.0.1")
+	for i := range maxVisits {
+		if got, want := v.take(one), i < maxVisitsPerIP; got != want {
+			t.Fatalf("visit %d of one IP: %v", i, got)
+		}
+	}
+	if !v.take(other) {
+		t.Error("no room for another IP")
+	}
+	for range maxVisits - maxVisitsPerIP - 1 {
+		if !v.take(loopback) {
+			t.Fatal("no room for loopback")
+		}
+	}
+	if v.take(netip.MustParseAddr("192.0.2.3")) {
+		t.Error("too many in all")
+	}
+	v.give(other)
+	if v.take(one) || !v.take(other) {
+		t.Error("a place that was given back is for another IP")
+	}
+}

@@ -207,6 +207,8 @@ func (f *fakeNode) TrySend(to transport.NodeID, msg []byte) bool {
 	return true
 }
 
+func (f *fakeNode) AnswerVisitors(func(host.PeerInfo, []byte) []byte) {}
+
 func (f *fakeNode) Self() transport.NodeID             { return f.id }
 func (f *fakeNode) SelfAddresses() []transport.Address { return []transport.Address{f.addr} }
 

@@ -166,27 +166,39 @@ func (l *loop) asked(p *peer, now time.Time) {
 		l.misdeed(p, fmt.Sprintf("asks for addresses more often than every %v", requestInterval))
 		return
 	}
-	l.ch.TrySend(p.id, pexpb.EncodeResponse(l.choose(p))) // if its queue is full, it is not reading; it may ask again
+	// If its queue is full, it is not reading; it may ask again.
+	l.ch.TrySend(p.id, pexpb.EncodeResponse(choose(l.node, p.id, p.place)))
 	if l.seed && p.inbound && !p.trusted {
 		p.done = now
 	}
 }
 
+// answerVisitor returns the answer to a request of a newcomer that the node has no room for; nil if it is none.
+func answerVisitor(n node, from host.PeerInfo, msg []byte) []byte {
+	m, _, err := pexpb.Decode(msg, 0)
+	if err != nil || m.GetRequest() == nil {
+		return nil
+	}
+	where := placeOf(from)
+	where.multiaddrs = where.multiaddrs || m.GetRequest().GetMultiaddrs()
+	return pexpb.EncodeResponse(choose(n, from.ID, where))
+}
+
 // choose returns the addresses for a peer: our own, then those that the node advertises.
-func (l *loop) choose(p *peer) []*pexpb.PexAddress {
+func choose(n node, to transport.NodeID, where place) []*pexpb.PexAddress {
 	var out []*pexpb.PexAddress
 	add := func(a transport.Address) {
-		if len(out) >= maxAnswer || a.ID() == p.id {
+		if len(out) >= maxAnswer || a.ID() == to {
 			return
 		}
-		if w, ok := toWire(a, p.place); ok {
+		if w, ok := toWire(a, where); ok {
 			out = append(out, w)
 		}
 	}
-	for _, a := range l.node.SelfAddresses() {
+	for _, a := range n.SelfAddresses() {
 		add(a)
 	}
-	for _, a := range l.node.Advertise(p.id, 2*maxAnswer) { // some may not fit the peer's place
+	for _, a := range n.Advertise(to, 2*maxAnswer) { // some may not fit the peer's place
 		add(a)
 	}
 	return out

@@ -16,6 +16,9 @@
 // at one IP. Misbehaviour costs points, and the third offence ends the link. No name is ever resolved on behalf of a
 // remote.
 //
+// A newcomer that finds all inbound slots taken is answered once, too, before it is refused (host.Channel,
+// AnswerVisitors), so that those that know no other node do not stay alone.
+//
 // A seed answers the peers that dial it once and hangs up, and asks every peer it meets.
 package pex
 
@@ -78,6 +81,7 @@ func New(cfg Config, env discovery.Env) (discovery.Source, error) {
 type lane interface {
 	TrySend(to transport.NodeID, msg []byte) bool
 	Receive(ctx context.Context) (host.Envelope, error)
+	AnswerVisitors(fn func(from host.PeerInfo, msg []byte) []byte)
 }
 
 // updates is the part of *host.Subscription that the source uses.
@@ -113,6 +117,8 @@ func (s *source) run(ctx context.Context, n node, sub updates, found func(transp
 	defer stop(nil)
 	defer sub.Close()
 
+	s.ch.AnswerVisitors(func(from host.PeerInfo, msg []byte) []byte { return answerVisitor(n, from, msg) })
+	defer s.ch.AnswerVisitors(nil)
 	changes := make(chan host.PeerUpdate)
 	wg.Go(func() { stop(pump(ctx, sub.Next, changes)) })
 	messages := make(chan host.Envelope)

@@ -1,0 +1,157 @@
+package host
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// A node whose inbound slots are taken lets a newcomer ask one question before it refuses it, or newcomers that know no
+// other node would stay alone. Such a visit holds no slot and is no peer: no service but the channels with
+// AnswerVisitors hears of it.
+const (
+	// maxVisits bounds the visits at once, and maxVisitsPerIP those from one IP.
+	maxVisits      = 64
+	maxVisitsPerIP = 16
+	// visitTime is how long a visitor has to ask.
+	visitTime = 20 * time.Second
+	// visitLinger is how long the link stays after the answer, so that it is read before the news of the end.
+	visitLinger = 250 * time.Millisecond
+	// visitLimit is the limit that makes a newcomer a visitor.
+	visitLimit = "peers.max_inbound"
+)
+
+// visits counts the visits at a host, and the host's own.
+type visits struct {
+	mu    sync.Mutex
+	all   int
+	perIP map[netip.Addr]int
+
+	turnedAway atomic.Int32 // how often we were, by the only node that we know
+}
+
+// take counts a visit in, if there is room.
+func (v *visits) take(ip netip.Addr) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.all >= maxVisits || v.perIP[ip] >= maxVisitsPerIP && !ip.Unmap().IsLoopback() {
+		return false
+	}
+	if v.perIP == nil {
+		v.perIP = map[netip.Addr]int{}
+	}
+	v.all++
+	v.perIP[ip]++
+	return true
+}
+
+func (v *visits) give(ip netip.Addr) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.all--
+	if v.perIP[ip]--; v.perIP[ip] == 0 {
+		delete(v.perIP, ip)
+	}
+}
+
+// AnswerVisitors makes fn answer one message of every newcomer that finds all inbound slots taken, before the newcomer
+// is refused. A nil answer is none. fn is called concurrently and must not block. A nil fn ends that.
+func (c *Channel) AnswerVisitors(fn func(from PeerInfo, msg []byte) (answer []byte)) {
+	if fn == nil {
+		c.visited.Store(nil)
+		return
+	}
+	c.visited.Store(&fn)
+}
+
+// receivesVisits reports whether a newcomer that finds all inbound slots taken may ask something.
+func (h *Host) receivesVisits() bool {
+	for _, c := range h.channels {
+		if c.visited.Load() != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// visit is the handler of a visitor's session.
+type visit struct {
+	link     *link
+	answered atomic.Bool
+	done     chan struct{} // closed with the answer
+}
+
+// receive lets a newcomer whose link was refused ask a question, and then refuses it. It reports false at once if that
+// is not the newcomer's right.
+func (l *link) receive(ctx context.Context, refusal *DisconnectError) bool {
+	h := l.host
+	if !l.inbound || refusal.Limit != visitLimit || !h.receivesVisits() || !h.visits.take(l.ip) {
+		return false
+	}
+	defer h.visits.give(l.ip)
+	h.router.refused.Add(1)
+	_ = l.confirm(ctx, nil) // if that fails, the session ends at once
+	v := &visit{link: l, done: make(chan struct{})}
+	h.tasks.wg.Go(func() {
+		defer l.end(refusal)
+		ctx, cancel := context.WithTimeout(l.ctx, visitTime)
+		defer cancel()
+		select {
+		case <-v.done:
+			sleep(ctx, visitLinger)
+		case <-ctx.Done():
+		case <-h.tasks.stopped:
+		}
+	})
+	_ = l.session.Run(ctx, v)
+	l.learn() // now that it is free to be dialed; others hear of it, too
+	l.drop(refusal)
+	return true
+}
+
+// noteFull says, once, that the only node that we know has no room for us; at the second time, as it may name others
+// when it refuses us.
+func (h *Host) noteFull(id transport.NodeID, reason *DisconnectError) {
+	full := reason.Code == muxer.CodeTooManyPeers && reason.Remote || reason.Code == muxer.CodeRemoteClosed
+	if full && h.cfg.Store.Stats().Known <= 1 && h.visits.turnedAway.Add(1) == 2 {
+		h.log.Warn("the only node that this one knows has no room for it", slog.String("peer", string(id)),
+			slog.Any("reason", reason))
+	}
+}
+
+// Established implements muxer.Handler.
+func (v *visit) Established() {}
+
+// Deliver implements muxer.Handler: it answers the first message for which a channel has an answer, and drops all
+// others.
+func (v *visit) Deliver(_ context.Context, msgs []muxer.Message) error {
+	l := v.link
+	for _, m := range msgs {
+		c := l.host.byID[m.Channel]
+		if c == nil || v.answered.Load() {
+			continue
+		}
+		fn := c.visited.Load()
+		if fn == nil {
+			continue
+		}
+		answer := (*fn)(l.info(), m.Data)
+		if answer != nil && v.answered.CompareAndSwap(false, true) {
+			l.session.TrySend(m.Channel, answer)
+			close(v.done)
+		}
+	}
+	return nil
+}
+
+// Serves implements muxer.Handler.
+func (v *visit) Serves(string) bool { return false }
+
+// ServeStream implements muxer.Handler.
+func (v *visit) ServeStream(_ context.Context, s muxer.Stream) { _ = s.Reset(muxer.CodeTooManyPeers) }
