@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,7 +115,22 @@ func TestBadConfig(t *testing.T) {
 		{"fraction", "[peers]\nmax_inbound = 1.5\n", "",
 			"config.toml:2: peers.max_inbound: want a whole number, got 1.5"},
 		{"text for list", "[listen]\naddresses = \"/ip4/1.2.3.4/tcp/1\"\n", "",
-			"config.toml:2: listen.addresses: want a list of texts, got the text"},
+			`config.toml:2: listen.addresses: want a list of texts, got one text: write ["/ip4/1.2.3.4/tcp/1"]`},
+		{"comma list", "[peers]\npersistent = \"" + testAddr + ", " + testAddr + ",b,c,\"\n", "",
+			`config.toml:2: peers.persistent: want a list of texts, got one text: write ["` + testAddr + `", "` +
+				testAddr + `", ...]`},
+		{"comma list in a list", "[peers]\npersistent = [\n\"" + testAddr + "," + testAddr + "\"]\n", "",
+			`config.toml:3: peers.persistent: "` + testAddr + "," + testAddr +
+				`": an entry has no blanks, commas or quotes; write ["a", "b"]`},
+		{"blank in a list", "[listen]\naddresses = [\"/ip4/1.2.3.4/tcp/1 \"]\n", "",
+			`config.toml:2: listen.addresses: "/ip4/1.2.3.4/tcp/1 ": an entry has no blanks`},
+		{"text for a plug-in's list", "[[discovery]]\nuse = \"static\"\nnames = \"a,b\"\n", "",
+			`config.toml:3: discovery.0.names: want a list of texts, got one text: write ["a", "b"]`},
+		{"JSON", `{"network": "a"}`, "", "config.toml: this is JSON; want TOML in UTF-8"},
+		{"cut JSON", "\n {\"network\":", "", "config.toml: this is JSON; want TOML in UTF-8"},
+		{"YAML", "# mine\n\nnetwork: a\n", "", "config.toml: this is YAML; want TOML in UTF-8"},
+		{"YAML document", "---\npeers:\n  persistent: []\n", "", "config.toml: this is YAML; want TOML in UTF-8"},
+		{"UTF-16", "\xff\xfen\x00e\x00", "", "config.toml: this is UTF-16; want TOML in UTF-8"},
 		{"number in list", "[stack]\nwires = ['comet', 5]\n", "",
 			"config.toml:2: stack.wires: want a list of texts, but not all of its 2 entries are"},
 		{"value for table", "peers = 3\n", "", "config.toml:1: peers: want a table, got 3"},
@@ -242,6 +259,10 @@ func TestBadConfig(t *testing.T) {
 		{"set: source depth", "", "discovery.pex=true", "--set: discovery.pex: want discovery.PLUGIN.KEY"},
 		{"set: source key", "", "discovery.pex.sede=true", "--set: discovery.0.sede: unknown key (did you mean seed?)"},
 		{"set: service", "", "services.ecko.enabled=true", "--set: services.ecko: this build has no service"},
+		{"set: blank", "", "peers.private=[\"" + testID + " \"]",
+			`--set: peers.private: "` + testID + ` ": an entry has no`},
+		{"set: text for a plug-in's list", "", "discovery.static.names=a,b",
+			`--set: discovery.1.names: want a list of texts, got one text: write ["a", "b"]`},
 		{"set: several lines", "", "network=\"a\"\nmoniker=\"b\"", "--set: network: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -298,6 +319,39 @@ func TestSet(t *testing.T) {
 				t.Error("another key changed too")
 			}
 		})
+	}
+}
+
+// TestSetSplitsTexts sets lists in the forms in which people paste them.
+func TestSetSplitsTexts(t *testing.T) {
+	entries := []string{testID + "@a.example:1", testID + "@[2001:db8::1]:2", "/ip4/1.2.3.4/tcp/3/mconn/" + testID}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		want := entries[:random.IntN(len(entries)+1)]
+		quote := []string{"", `"`, "'"}[random.IntN(3)]
+		blank := func() string { return []string{"", " ", "\t", "\n  "}[random.IntN(4)] }
+		var text strings.Builder
+		for i, e := range want {
+			text.WriteString(blank() + quote + e + quote + blank())
+			if i < len(want)-1 || random.IntN(2) == 0 {
+				text.WriteString(",")
+			}
+		}
+		given := text.String()
+		if random.IntN(2) == 0 {
+			given = "[" + given + "]"
+		}
+		c := Default()
+		if err := c.Set("peers.persistent=" + given); err != nil || !slices.Equal(c.Peers.Persistent, want) {
+			t.Fatalf("%q gives %q (%v), want %q", given, c.Peers.Persistent, err, want)
+		}
+	}
+}
+
+func TestByteOrderMark(t *testing.T) {
+	c, err := load(t, "\ufeffnetwork = 'n'\n")
+	if err != nil || c.Network != "n" {
+		t.Errorf("network %q, %v", c.Network, err)
 	}
 }
 

@@ -200,6 +200,23 @@ func article(t reflect.Type) string {
 	return "a " + t.Kind().String()
 }
 
+// mismatch says that a value does not have the type that its key wants.
+func mismatch(want reflect.Type, got any) string {
+	text, isText := got.(string)
+	if !isText || !isTexts(want) {
+		return fmt.Sprintf("want %s, got %s", article(want), kindName(got))
+	}
+	var quoted []string
+	for i, entry := range split(text) {
+		if i == 2 {
+			quoted = append(quoted, "...")
+			break
+		}
+		quoted = append(quoted, fmt.Sprintf("%.120q", entry))
+	}
+	return fmt.Sprintf("want a list of texts, got one text: write [%s]", strings.Join(quoted, ", "))
+}
+
 // kindName describes a TOML value, for messages.
 func kindName(v any) string {
 	switch v := v.(type) {

@@ -2,12 +2,14 @@ package modules
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,7 +58,11 @@ func Parse(name string, data []byte) (Config, error) {
 	c := Default()
 	// go-toml would append to the default list of tables.
 	c.Discovery = nil
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // as some editors write
 	if err := decode(name, data, &c); err != nil {
+		if other := formatOf(data); other != "" {
+			err = &ConfigError{Where: name, Reason: "this is " + other + "; want TOML in UTF-8, as init writes it"}
+		}
 		return Config{}, err
 	}
 	if c.Discovery == nil {
@@ -67,7 +73,7 @@ func Parse(name string, data []byte) (Config, error) {
 }
 
 // Set changes one key: "peers.max_outbound=4". The value is TOML, or else a text, so that moniker=my-node works; a
-// single text for a list is a list of one. A [[discovery]] table is addressed by its plug-in's name:
+// text for a list is split at its commas. A [[discovery]] table is addressed by its plug-in's name:
 // "discovery.pex.seed=true" changes every table that uses pex, and adds one if there is none.
 func (c *Config) Set(assignment string) error {
 	key, text, ok := strings.Cut(assignment, "=")
@@ -79,6 +85,7 @@ func (c *Config) Set(assignment string) error {
 		key = ""
 		return fail("%.60q: want KEY=VALUE, such as peers.max_outbound=4", assignment)
 	}
+	text = strings.TrimSpace(text)
 	path := strings.Split(key, ".")
 	if slices.Contains(path, "") {
 		return fail("an empty part in the key")
@@ -158,15 +165,50 @@ func tomlValue(text string) any {
 }
 
 // fit converts a value to the type of its key where the intent is plain: 123 for a text is "123", a text for a list of
-// texts is a list of one.
+// texts is split at its commas.
 func fit(v any, text string, want reflect.Type) any {
 	if _, isText := v.(string); !isText && want.Kind() == reflect.String {
 		return text
 	}
-	if s, isText := v.(string); isText && want.Kind() == reflect.Slice && want.Elem().Kind() == reflect.String {
-		return []any{s}
+	if s, isText := v.(string); isText && isTexts(want) {
+		return split(s)
 	}
 	return v
+}
+
+// isTexts reports whether a key wants a list of texts.
+func isTexts(want reflect.Type) bool {
+	return want.Kind() == reflect.Slice && want.Elem().Kind() == reflect.String
+}
+
+// split returns the entries of a list that was written as one text: with commas, as CometBFT's configuration has it, or
+// as a list whose quotes a shell has removed.
+func split(text string) []string {
+	if strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") {
+		text = text[1 : len(text)-1]
+	}
+	list := []string{}
+	for entry := range strings.SplitSeq(text, ",") {
+		if entry = strings.TrimSpace(strings.Trim(strings.TrimSpace(entry), `"'`)); entry != "" {
+			list = append(list, entry)
+		}
+	}
+	return list
+}
+
+var yaml = regexp.MustCompile(`(?m)\A(\s*(#.*)?$)*\s*(---|- |[\w.-]+:(\s|$))`)
+
+// formatOf names the format of a document that is not TOML; "" if that is not known.
+func formatOf(data []byte) string {
+	switch {
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+		return "UTF-16"
+	case bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")), json.Valid(data):
+		return "JSON"
+	case yaml.Match(data):
+		return "YAML"
+	}
+	return ""
 }
 
 // decode decodes a TOML document strictly into c. Errors are *ConfigError with the line and the key.
@@ -195,7 +237,7 @@ func decode(name string, data []byte, c *Config) error {
 	reason := oneLine(strings.TrimPrefix(de.Error(), "toml: "))
 	if want, ok := fieldOf(reflect.TypeFor[Config](), de.Key()); ok && len(de.Key()) > 0 {
 		if got, ok := valueAt(data, de.Key()); ok && !fits(got, want) {
-			reason = fmt.Sprintf("want %s, got %s", article(want), kindName(got))
+			reason = mismatch(want, got)
 			if list, isList := got.([]any); isList && want.Kind() == reflect.Slice {
 				reason = fmt.Sprintf("want %s, but not all of its %d entries are", article(want), len(list))
 			}
@@ -210,7 +252,7 @@ func onlyTexts(name string, data []byte) error {
 	if v, ok := valueAt(data, path); ok && !fits(v, reflect.TypeFor[Duration]()) {
 		key := strings.Join(path, ".")
 		return &ConfigError{Where: positions(name, data)[key], Key: key,
-			Reason: fmt.Sprintf("want %s, got %s", article(reflect.TypeFor[Duration]()), kindName(v))}
+			Reason: mismatch(reflect.TypeFor[Duration](), v)}
 	}
 	return nil
 }

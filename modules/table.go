@@ -33,7 +33,7 @@ func decodeTable(c *Config, at string, t Table, into any, reserved ...string) er
 		switch {
 		case err == nil:
 		case !fits(t[key], f.Type):
-			return c.errorAt(join(at, key), "want %s, got %s", article(f.Type), kindName(t[key]))
+			return c.errorAt(join(at, key), "%s", mismatch(f.Type, t[key]))
 		default:
 			return c.errorAt(join(at, key), "%s", oneLine(strings.TrimPrefix(err.Error(), "toml: ")))
 		}
@@ -64,7 +64,7 @@ func prepare(c *Config, at string, t Table, want reflect.Type, reserved []string
 		if f.Type == durationType {
 			s, ok := value.(string)
 			if !ok {
-				return nil, c.errorAt(join(at, key), "want %s, got %s", article(f.Type), kindName(value))
+				return nil, c.errorAt(join(at, key), "%s", mismatch(f.Type, value))
 			}
 			d, err := time.ParseDuration(s)
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -100,6 +101,9 @@ func (c *Config) each(key string, list []string, check func(string) error) error
 			return c.entryError(key, at, "%.120q is there twice", s)
 		}
 		seen[s] = true
+		if strings.ContainsAny(s, ", \t\r\n\"'") {
+			return c.entryError(key, at, "%.120q: an entry has no blanks, commas or quotes; write [\"a\", \"b\"]", s)
+		}
 		if err := check(s); err != nil {
 			return c.entryError(key, at, "%.120q: %s", s, oneLine(why(err)))
 		}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,8 @@ type home struct {
 	p    *Program
 	dir  string
 	sets []string
+	// given reports whether --home is given.
+	given func() bool
 }
 
 const configName = "config.toml"
@@ -30,11 +33,15 @@ func (h *home) flags(cmd *cobra.Command) {
 func (h *home) homeFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&h.dir, "home", "", "the node's folder (default ~/."+h.p.Name+")")
 	_ = cmd.MarkFlagDirname("home")
+	h.given = func() bool { return cmd.Flags().Changed("home") }
 }
 
 // folder returns the node's folder as an absolute path.
 func (h *home) folder() (string, error) {
 	dir := h.dir
+	if h.given() && strings.TrimSpace(dir) == "" {
+		return "", usage("--home %q: name a folder, or leave --home out for ~/.%s", dir, h.p.Name)
+	}
 	if dir == "" {
 		user, err := os.UserHomeDir()
 		if err != nil {

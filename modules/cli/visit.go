@@ -78,13 +78,13 @@ func (f *visitFlags) visitor(ctx context.Context) (*visitor, error) {
 	var key *handshake.NodeKey
 	var err error
 	switch {
-	case f.ownKey && f.home.dir == "":
+	case f.ownKey && !f.home.given():
 		return nil, usage("--own-key needs the --home of the node whose key it is")
 	case f.ownKey:
 		key, cfg, err = f.home.key()
 	default:
 		v.throwaway = true
-		if f.home.dir != "" {
+		if f.home.given() {
 			cfg, err = f.home.config()
 		}
 		if err == nil {
@@ -94,7 +94,7 @@ func (f *visitFlags) visitor(ctx context.Context) (*visitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.home.dir != "" && v.network == "" {
+	if f.home.given() && v.network == "" {
 		v.network = cfg.Network
 	}
 	v.cfg = cfg
