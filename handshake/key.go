@@ -57,7 +57,7 @@ func (k PublicKey) IsZero() bool { return k.raw == "" }
 
 // NodeID returns the node id that the key has.
 func (k PublicKey) NodeID() transport.NodeID {
-	if k.IsZero() {
+	if k.raw == "" {
 		return ""
 	}
 	if k.Type != Ed25519 {
@@ -68,7 +68,7 @@ func (k PublicKey) NodeID() transport.NodeID {
 
 // PeerID returns the libp2p peer id that the key has.
 func (k PublicKey) PeerID() string {
-	if k.IsZero() {
+	if k.raw == "" {
 		return ""
 	}
 	if k.Type != Ed25519 {

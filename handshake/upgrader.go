@@ -111,9 +111,9 @@ func (u *Upgrader) Admit(conn transport.Conn) (transport.Ticket, error) {
 // Inbound does the listening side's handshake on conn and releases t, whatever happens. t is what Admit returned for
 // this connection. Its errors are *StageError or *Refusal; the connection is closed then.
 func (u *Upgrader) Inbound(ctx context.Context, conn transport.Conn, t transport.Ticket) (*Link, error) {
-	defer t.Release()
 	own, ok := t.(*ticket)
 	if !ok {
+		t.Release()
 		_ = conn.Close()
 		return nil, Fail(StageTransport, muxer.CodeUnknown, fmt.Errorf("a ticket of another kind (%T)", t))
 	}

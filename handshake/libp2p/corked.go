@@ -33,9 +33,7 @@ type corkedConn struct {
 // protocol is read first.
 func newCorkedConn(conn *handshake.PeekConn, say []byte, await string) *corkedConn {
 	c := &corkedConn{PeekConn: conn, await: await}
-	if len(say) > 0 {
-		c.hold(say)
-	}
+	_, _ = c.Write(say) // it is held
 	return c
 }
 
@@ -48,13 +46,6 @@ func (c *corkedConn) secured(side muxer.Side) error {
 	}
 	c.open, c.plain = true, c.heldN == 0
 	return nil
-}
-
-func (c *corkedConn) hold(p []byte) {
-	if c.held == nil {
-		c.held = corkPool.Get().(*[corkSize]byte)
-	}
-	c.heldN += copy(c.held[c.heldN:], p)
 }
 
 // flush sends what is held.
@@ -74,8 +65,11 @@ func (c *corkedConn) Write(p []byte) (int, error) {
 		return c.PeekConn.Write(p)
 	}
 	whole := c.heldN+len(p) <= corkSize
-	if whole {
-		c.hold(p)
+	if whole && len(p) > 0 {
+		if c.held == nil {
+			c.held = corkPool.Get().(*[corkSize]byte)
+		}
+		c.heldN += copy(c.held[c.heldN:], p)
 	}
 	if c.open || !whole {
 		if err := c.flush(); err != nil {

@@ -185,7 +185,7 @@ func TestLateHello(t *testing.T) {
 				return
 			}
 			m := ownHello(&handshake.Attempt{Local: handshake.NodeInfo{Moniker: "late", Network: "net"},
-				Channels: []muxer.Channel{{ID: 2, Name: "/two"}}}, new(lastAddr))
+				Channels: []muxer.Channel{{ID: 2, Name: "/two"}}})
 			_, _ = raw.Write(frame(multistream.Propose(protocolHello), m))
 		})
 		if err != nil {

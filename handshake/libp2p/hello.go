@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"sync"
 
 	ma "github.com/multiformats/go-multiaddr"
 	"google.golang.org/protobuf/proto"
@@ -69,7 +68,7 @@ func readFrame(in byteReader, m proto.Message, limit int) error {
 }
 
 // ownHello is what we say of ourselves to the remote of an attempt, at most maxHello bytes with its length.
-func ownHello(a *handshake.Attempt, last *lastAddr) *switchyardpb.Hello {
+func ownHello(a *handshake.Attempt) *switchyardpb.Hello {
 	l := &a.Local
 	m := &switchyardpb.Hello{
 		Network: l.Network, Moniker: l.Moniker, Version: l.Version, Height: l.Height,
@@ -82,8 +81,8 @@ func ownHello(a *handshake.Attempt, last *lastAddr) *switchyardpb.Hello {
 		m.Channels = append(m.Channels, &channels[i])
 	}
 	for _, text := range l.Listen[:min(len(l.Listen), maxListenAddrs)] {
-		if b := last.bytes(text); b != nil {
-			m.Listen = append(m.Listen, b)
+		if addr, err := ma.NewMultiaddr(text); err == nil {
+			m.Listen = append(m.Listen, addr.Bytes())
 		}
 	}
 	for proto.Size(m) > maxHello && len(m.Listen)+len(m.Protocols) > 0 { // what identify could still tell
@@ -94,28 +93,6 @@ func ownHello(a *handshake.Attempt, last *lastAddr) *switchyardpb.Hello {
 		}
 	}
 	return m
-}
-
-// lastAddr remembers the form in which an address of ours travels: most remotes are sent the same one. The zero
-// value is empty.
-type lastAddr struct {
-	mu   sync.Mutex // guards what follows
-	text string
-	raw  []byte
-}
-
-// bytes is the address in that form, which must not be changed; nil if it is none.
-func (l *lastAddr) bytes(text string) []byte {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.raw == nil || l.text != text {
-		addr, err := ma.NewMultiaddr(text)
-		if err != nil {
-			return nil
-		}
-		l.text, l.raw = text, addr.Bytes()
-	}
-	return l.raw
 }
 
 // helloInfo makes info what the remote of an attempt says, with the node id that it has proven, and returns our

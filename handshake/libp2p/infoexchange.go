@@ -26,8 +26,7 @@ const firstStream = 250 * time.Millisecond
 // identify itself. The listener waits for the dialer's first stream; unless that is a hello, the listener asks the
 // dialer to identify itself. A hello that comes later still counts until the answer shows that the remote has none.
 type infoExchange struct {
-	a    *handshake.Attempt
-	addr *lastAddr
+	a *handshake.Attempt
 
 	first sync.Once
 	// Of the listener only.
@@ -48,15 +47,12 @@ func (m *infoExchange) run(ctx context.Context, session *lanes.Session) (*handsh
 	if m.a.Side == muxer.Listener {
 		return m.listen(ctx, session)
 	}
-	g, err := openHello(ctx, session, ownHello(m.a, m.addr))
-	switch {
-	case errors.Is(err, errNoHello):
+	g, err := openHello(ctx, session, ownHello(m.a))
+	if errors.Is(err, errNoHello) {
 		who, err := identify(ctx, session)
 		return m.guest(session, who, err)
-	case err != nil:
-		return nil, infoError("hello", err)
 	}
-	return m.ownLink(ctx, session, g)
+	return m.ownLink(ctx, session, arrival{g, err})
 }
 
 // listen waits for the remote's first stream.
@@ -65,7 +61,7 @@ func (m *infoExchange) listen(ctx context.Context, session *lanes.Session) (*han
 	defer t.Stop()
 	select {
 	case h := <-m.hellos:
-		return m.arrived(ctx, session, h)
+		return m.ownLink(ctx, session, h)
 	case <-m.others:
 	case <-t.C:
 	case <-session.Over():
@@ -87,7 +83,7 @@ func (m *infoExchange) listen(ctx context.Context, session *lanes.Session) (*han
 	case h := <-m.hellos:
 		cancel()
 		<-answers
-		return m.arrived(ctx, session, h)
+		return m.ownLink(ctx, session, h)
 	case who := <-answers:
 		cancel()
 		if who.err != nil || !slices.Contains(who.message.protocols, protocolHello) {
@@ -96,7 +92,7 @@ func (m *infoExchange) listen(ctx context.Context, session *lanes.Session) (*han
 	}
 	select { // a Switchyard node on a slow path
 	case h := <-m.hellos:
-		return m.arrived(ctx, session, h)
+		return m.ownLink(ctx, session, h)
 	case <-session.Over():
 		return nil, infoError("hello", session.Why(errors.New("the remote sends no more")))
 	case <-ctx.Done():
@@ -114,7 +110,7 @@ func (m *infoExchange) serveHello(ctx context.Context, st muxer.Stream) {
 	g.over = make(chan struct{})
 	err := readFrame(g.in, g.hello, maxHello)
 	if err == nil {
-		g.held = frame(nil, ownHello(m.a, m.addr))
+		g.held = frame(nil, ownHello(m.a))
 	}
 	select {
 	case m.hellos <- arrival{g, err}:
@@ -142,15 +138,12 @@ func (m *infoExchange) serveHello(ctx context.Context, st muxer.Stream) {
 	}
 }
 
-func (m *infoExchange) arrived(ctx context.Context, session *lanes.Session, h arrival) (*handshake.Link, error) {
+// ownLink makes a link to a Switchyard node.
+func (m *infoExchange) ownLink(ctx context.Context, session *lanes.Session, h arrival) (*handshake.Link, error) {
 	if h.err != nil {
 		return nil, infoError("hello", session.Why(h.err))
 	}
-	return m.ownLink(ctx, session, h.hello)
-}
-
-// ownLink makes a link to a Switchyard node.
-func (m *infoExchange) ownLink(ctx context.Context, session *lanes.Session, g *helloExchange) (*handshake.Link, error) {
+	g := h.hello
 	g.session = session
 	link := &handshake.Link{Session: session, Confirm: g.agree}
 	both, err := helloInfo(g.hello, m.a, &link.Remote)

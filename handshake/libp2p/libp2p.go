@@ -42,7 +42,6 @@ type Wire struct {
 	cfg        Config
 	securities []string // their protocols, in order of preference
 	muxers     []string
-	addr       lastAddr
 }
 
 var _ handshake.Wire = (*Wire)(nil)
@@ -132,7 +131,7 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 		return nil, handshake.Fail(handshake.StageInfo, muxer.CodeUnknown, fmt.Errorf("our own key: %w", err))
 	}
 	s := &server{self: newSelf(self, a), remote: a.RemoteKey}
-	m := &infoExchange{a: a, addr: &w.addr}
+	m := &infoExchange{a: a}
 	cfg := w.cfg.Lanes
 	cfg.Serve = s.find
 	if a.Side == muxer.Listener {
@@ -155,8 +154,8 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 		_ = session.Run(ctx, nil) // it returns at once; it waits for the session's goroutines
 		return nil, err
 	}
-	s.changes.begin(&link.Remote)
-	link.Changes, link.Push = s.changes.tell, s.push(session)
+	link.Changes = func(f func(handshake.NodeInfo)) { s.changes.tell(&link.Remote, f) }
+	link.Push = s.push(session)
 	return link, nil
 }
 

@@ -29,13 +29,6 @@ type changes struct {
 	telling sync.Mutex // one call at a time
 }
 
-// begin sets what is known from the handshake. Pushes may have come before.
-func (c *changes) begin(remote *handshake.NodeInfo) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.remote = remote
-}
-
 // allow says whether one more push may be read now.
 func (c *changes) allow(now time.Time) bool {
 	c.mu.Lock()
@@ -64,10 +57,10 @@ func (c *changes) merge(listen, protocols []string) {
 	c.news = true
 }
 
-// tell implements handshake.Link.Changes.
-func (c *changes) tell(f func(handshake.NodeInfo)) {
+// tell implements handshake.Link.Changes. Pushes may have come before.
+func (c *changes) tell(remote *handshake.NodeInfo, f func(handshake.NodeInfo)) {
 	c.mu.Lock()
-	c.told = f
+	c.remote, c.told = remote, f
 	c.mu.Unlock()
 	c.pass()
 }
