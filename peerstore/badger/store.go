@@ -80,8 +80,9 @@ func Open(path string, opts Options) (*Store, error) {
 
 // Update implements peerstore.Store. A changed flag is on disk when Update returns, or the logger is told why not.
 func (s *Store) Update(id transport.NodeID, fn func(*peerstore.Record)) bool {
-	known, flags := s.Change(id, fn)
-	if flags {
+	changed := false
+	known := s.Book.Update(id, watchFlags(fn, &changed))
+	if changed {
 		_, err := s.keepFlags(id) // whatever becomes of the database
 		s.cannotKeep(errors.Join(err, s.persist(context.Background(), kept)))
 	}
@@ -90,9 +91,20 @@ func (s *Store) Update(id transport.NodeID, fn func(*peerstore.Record)) bool {
 
 // Ensure implements peerstore.Store. A killed process does not lose a changed flag; the disk has it soon.
 func (s *Store) Ensure(id transport.NodeID, now time.Time, fn func(*peerstore.Record)) {
-	if s.EnsureChange(id, now, fn) {
+	changed := false
+	s.Book.Ensure(id, now, watchFlags(fn, &changed))
+	if changed {
 		s.cannotKeep(s.persist(context.Background(), written))
 		s.syncLater()
+	}
+}
+
+// watchFlags returns fn and notes whether it changes the flags of the peer.
+func watchFlags(fn func(*peerstore.Record), changed *bool) func(*peerstore.Record) {
+	return func(r *peerstore.Record) {
+		was := flagsOf(r)
+		fn(r)
+		*changed = flagsOf(r) != was
 	}
 }
 

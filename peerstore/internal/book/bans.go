@@ -88,24 +88,23 @@ func (s *bans) length(p netip.Prefix) *int {
 	return &s.lengths[b2i(!p.Addr().Is4())][p.Bits()]
 }
 
-// ofIP returns the ban of an IP that ends last, of those that have not ended at now.
-func (s *bans) ofIP(ip netip.Addr, now int64) (found peerstore.Ban, ok bool) {
+// ofIP returns the ban of an IP that ends last, and its end; 0 if none holds after now.
+func (s *bans) ofIP(ip netip.Addr, now int64) (found peerstore.Ban, end int64) {
 	ip = ip.Unmap().WithZone("")
 	if len(s.nets) == 0 || !ip.IsValid() {
-		return found, false
+		return found, 0
 	}
 	lengths := &s.lengths[b2i(!ip.Is4())]
-	last := now
 	for bits := 0; bits <= ip.BitLen(); bits++ {
 		if lengths[bits] == 0 {
 			continue
 		}
 		p, _ := ip.Prefix(bits)
-		if ban, banned := s.nets[p]; banned && endOf(&ban) > last {
-			found, last, ok = ban, endOf(&ban), true
+		if ban, banned := s.nets[p]; banned && endOf(&ban) > max(now, end) {
+			found, end = ban, endOf(&ban)
 		}
 	}
-	return found, ok
+	return found, end
 }
 
 // endOf returns when a ban ends; forever for one without an end.
@@ -116,21 +115,14 @@ func endOf(ban *peerstore.Ban) int64 {
 	return min(Nano(ban.Until), forever)
 }
 
-// endOfIP returns when the bans of an IP have ended; 0 if there are none.
-func (s *bans) endOfIP(ip netip.Addr) int64 {
-	if ban, ok := s.ofIP(ip, 0); ok {
-		return endOf(&ban)
-	}
-	return 0
-}
-
 // endOfAddress returns when the bans of the IP of a have ended; 0 if there are none.
 func (s *bans) endOfAddress(a *address) int64 {
 	if len(s.nets) == 0 {
 		return 0
 	}
 	ip, _ := a.addr()
-	return s.endOfIP(ip)
+	_, end := s.ofIP(ip, 0)
+	return end
 }
 
 // endOfNode returns when the ban of a node has ended; 0 if there is none.
@@ -218,15 +210,14 @@ func (b *Book) Banned(id transport.NodeID, ip netip.Addr, now time.Time) (peerst
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := &b.c.bans
-	ban, ok := s.ofIP(ip, at)
+	ban, end := s.ofIP(ip, at)
 	if id == "" || len(s.nodes) == 0 {
-		return ban, ok
+		return ban, end > 0
 	}
-	byID, banned := s.nodes[keyOf(id)]
-	if end := endOf(&byID); banned && end > at && (!ok || end > endOf(&ban)) {
+	if byID, banned := s.nodes[keyOf(id)]; banned && endOf(&byID) > max(at, end) {
 		return byID, true
 	}
-	return ban, ok
+	return ban, end > 0
 }
 
 // Bans returns the bans that hold at now, in no order.

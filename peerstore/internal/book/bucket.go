@@ -48,78 +48,61 @@ func newBuckets(limits *peerstore.Limits, key [16]byte) buckets {
 }
 
 // at returns the bucket that e belongs to in a table: by its first address in the new table, and in the tried table by
-// the one that worked last.
+// the one that worked last. Where a group has several buckets, nodes at one place share one.
 func (b *buckets) at(e *entry, t peerstore.Table) uint32 {
 	n := uint64(len(b.tables[t-1]))
-	a := &e.addresses[0]
-	if t == peerstore.New {
-		group, source := b.groups.Of(e.where(a)), a.source.group
-		pair := b.hash('p', group, source, b.turn(a, n/pairShare)) % max(n/sourceShare, leastReach)
-		return uint32(b.hash('n', source, peerstore.Group{}, pair) % n)
-	}
-	for i := range e.addresses {
-		if o := &e.addresses[i]; o.lastWorked > a.lastWorked {
-			a = o
+	a, shares := &e.addresses[0], n/pairShare
+	if t == peerstore.Tried {
+		shares = n / groupShare
+		for i := range e.addresses {
+			if o := &e.addresses[i]; o.lastWorked > a.lastWorked {
+				a = o
+			}
 		}
 	}
-	return uint32(b.hash('t', b.groups.Of(e.where(a)), peerstore.Group{}, b.turn(a, n/groupShare)) % n)
+	turn, group, none := uint64(0), b.groups.Of(e.where(a)), peerstore.Group{}
+	if shares > 1 {
+		host := string(a.ip[:])
+		if a.other != nil {
+			host = a.other.Host()
+		}
+		turn = b.hash('a', host, none, none, uint64(a.portNumber())) % shares
+	}
+	if t == peerstore.Tried {
+		return uint32(b.hash('t', "", group, none, turn) % n)
+	}
+	pair := b.hash('p', "", group, a.source.group, turn) % max(n/sourceShare, leastReach)
+	return uint32(b.hash('n', "", a.source.group, none, pair) % n)
 }
 
-// turn chooses one of a group's n buckets by where an address leads: nodes at one place share a bucket.
-func (b *buckets) turn(a *address, n uint64) uint64 {
-	if n <= 1 {
-		return 0
-	}
-	in := append(make([]byte, 0, 128), b.key[:]...)
-	if a.other != nil {
-		in = append(in, a.other.Host()...)
-	} else {
-		in = append(in, a.ip[:]...)
-	}
-	sum := sha256.Sum256(binary.BigEndian.AppendUint16(in, uint16(a.portNumber())))
-	return binary.BigEndian.Uint64(sum[:]) % n
-}
-
-// hash mixes two groups and a number under the key. purpose keeps the uses apart.
-func (b *buckets) hash(purpose byte, x, y peerstore.Group, n uint64) uint64 {
-	in := append(make([]byte, 0, 64), b.key[:]...)
-	in = append(in, purpose)
-	in = x.AppendTo(in)
-	in = y.AppendTo(in)
-	in = binary.BigEndian.AppendUint64(in, n)
+// hash mixes a text, two groups and a number under the key. purpose keeps the uses apart.
+func (b *buckets) hash(purpose byte, text string, x, y peerstore.Group, n uint64) uint64 {
+	in := append(append(make([]byte, 0, 128), b.key[:]...), purpose)
+	in = append(in, text...)
+	in = binary.BigEndian.AppendUint64(y.AppendTo(x.AppendTo(in)), n)
 	sum := sha256.Sum256(in)
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// full returns the bucket that e belongs to in a table if there is no room in it; else nil.
-func (b *buckets) full(e *entry, t peerstore.Table) []*entry {
-	if bucket := b.tables[t-1][b.at(e, t)]; len(bucket) == bucketSize {
-		return bucket
-	}
-	return nil
-}
-
-// enter places e in its bucket of the table, if that has room; otherwise it returns the full bucket.
+// enter moves e to its bucket of the table, if that has room; otherwise it returns the full bucket.
 func (b *buckets) enter(e *entry, t peerstore.Table) (full []*entry) {
 	i := b.at(e, t)
 	bucket := &b.tables[t-1][i]
 	if len(*bucket) == bucketSize {
 		return *bucket
 	}
+	b.exit(e)
 	*bucket = append(*bucket, e)
 	e.bucket = i + 1
 	return nil
 }
-
-// of returns the bucket that e is in.
-func (b *buckets) of(e *entry) *[]*entry { return &b.tables[e.table-1][e.bucket-1] }
 
 // exit takes e out of its bucket.
 func (b *buckets) exit(e *entry) {
 	if e.bucket == 0 {
 		return
 	}
-	bucket := b.of(e)
+	bucket := &b.tables[e.table-1][e.bucket-1]
 	end := len(*bucket) - 1
 	for i, o := range *bucket {
 		if o == e {
@@ -136,7 +119,7 @@ func (b *buckets) neighbours(e *entry) int {
 	if e.bucket == 0 {
 		return bucketSize
 	}
-	return len(*b.of(e))
+	return len(b.tables[e.table-1][e.bucket-1])
 }
 
 // enterNew places e in its bucket of the new table. In a full one it takes the place of a worse peer, if there is one
@@ -180,7 +163,7 @@ func (c *catalog) worse(full []*entry, e *entry, force bool) (victim *entry) {
 // peers in it are busy.
 func (c *catalog) place(e *entry, ch change) {
 	switch {
-	case len(e.addresses) == 0:
+	case len(e.addresses) == 0: // it is gone, as a rule
 		c.buckets.exit(e)
 		c.setTable(e, peerstore.Any)
 	case e.is(kept):
@@ -216,8 +199,13 @@ func (c *catalog) placeLearned(e *entry, ch change) {
 		}
 		c.setTable(e, peerstore.Any)
 	}
-	if hasWorked && (ch.worked || e.table == peerstore.Any) && c.promote(e) {
-		return
+	if hasWorked && (ch.worked || e.table == peerstore.Any) {
+		full := c.buckets.enter(e, peerstore.Tried)
+		if full == nil {
+			c.setTable(e, peerstore.Tried)
+			return
+		}
+		c.contests.begin(e, full, c.now, c.random)
 	}
 	if e.bucket == 0 && !c.enterNew(e, true) {
 		c.setTable(e, peerstore.New) // it has no bucket until its next change

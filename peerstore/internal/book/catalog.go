@@ -28,7 +28,7 @@ type catalog struct {
 	buckets  buckets
 	tried    int // peers in the tried table
 	contests contests
-	ranks    ranking
+	ranks    [ranks]bag
 	due      due
 	shares   shares
 	hand     hand
@@ -41,23 +41,24 @@ func (c *catalog) find(id transport.NodeID) *entry { return c.peers[keyOf(id)] }
 
 // insert makes an entry without addresses. The caller fills it and files it. id is needed only for a hashed key.
 func (c *catalog) insert(key nodeKey, id transport.NodeID) *entry {
-	e := &entry{key: key, rank: unfiled, due: never, firstSeen: c.now}
+	e := &entry{key: key, rank: unfiled, due: never, firstSeen: c.now, details: &noDetails}
 	if key.hashed {
 		e.details = &details{name: id}
 	}
 	c.peers[key] = e
-	c.changes.noteBack(e)
+	if len(c.changes.removed) > 0 {
+		if _, listed := c.changes.removed[e.id()]; listed { // it is still persisted
+			delete(c.changes.removed, e.id())
+			e.set(stored, true)
+		}
+	}
 	return e
 }
 
-// file moves e to where it belongs in all indexes. It may remove other entries, never e. An entry that was removed
-// stays so.
+// file moves e to where it belongs in all indexes: nowhere once it is gone. It may remove other entries, never e.
 func (c *catalog) file(e *entry, ch change) {
-	if e.is(gone) {
-		return
-	}
 	c.place(e, ch)
-	c.ranks.file(e, c.rankOf(e))
+	c.fileRank(e)
 	c.fileDue(e)
 	c.fileShare(e)
 }
@@ -66,13 +67,7 @@ func (c *catalog) file(e *entry, ch change) {
 func (c *catalog) remove(e *entry) {
 	delete(c.peers, e.key)
 	e.set(gone, true)
-	c.buckets.exit(e)
-	if e.table == peerstore.Tried {
-		c.tried--
-	}
-	c.ranks.unfile(e)
-	c.due.unfile(e)
-	c.shares.file(e, unshared, false)
 	c.sources.dropAll(e)
+	c.file(e, change{})
 	c.changes.noteGone(e)
 }

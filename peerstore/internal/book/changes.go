@@ -48,17 +48,6 @@ func (s *changes) noteGone(e *entry) {
 	}
 }
 
-// noteBack takes e, which is new, off the list of the removed ones: it is known again, and still persisted.
-func (s *changes) noteBack(e *entry) {
-	if len(s.removed) == 0 {
-		return
-	}
-	if _, listed := s.removed[e.id()]; listed {
-		delete(s.removed, e.id())
-		e.set(stored, true)
-	}
-}
-
 func (s *changes) notify() {
 	select {
 	case s.wake <- struct{}{}:

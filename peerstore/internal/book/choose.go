@@ -1,6 +1,7 @@
 package book
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -17,7 +18,7 @@ func (b *Book) Next(now time.Time, q peerstore.Query) (peerstore.Record, bool) {
 	if q.Table == peerstore.Any && len(b.c.due.trusted.members) > 0 && x.first(x.trusted()) {
 		return x.r, true
 	}
-	ok := x.draws() || x.walk()
+	ok := x.learned()
 	return x.r, ok
 }
 
@@ -37,7 +38,7 @@ func (b *Book) Feeler(now time.Time, q peerstore.Query) (peerstore.Record, bool)
 		return x.r, true
 	}
 	x.q.Table = peerstore.New
-	ok := x.draws() || x.walk()
+	ok := x.learned()
 	return x.r, ok
 }
 
@@ -50,29 +51,18 @@ type choice struct {
 	r peerstore.Record // of the chosen peer
 }
 
-// unlocked calls fn without the lock.
-func (x *choice) unlocked(fn func() bool) bool {
+// ask asks the query, without the lock, whether it leaves e out, and whether it avoids e's group.
+func (x *choice) ask(e *entry) (skip, avoid bool) {
+	if x.q.Skip == nil && x.q.Avoid == nil {
+		return false, false
+	}
+	id, group := e.id(), x.c.groupOf(e)
 	x.b.mu.Unlock()
 	defer x.b.mu.Lock()
-	return fn()
-}
-
-// skipped asks whether the query leaves e out.
-func (x *choice) skipped(e *entry) bool {
-	if x.q.Skip == nil {
-		return false
+	if x.q.Skip != nil && x.q.Skip(id) {
+		return true, false
 	}
-	id := e.id()
-	return x.unlocked(func() bool { return x.q.Skip(id) })
-}
-
-// avoided asks whether the query avoids the group of e.
-func (x *choice) avoided(e *entry) bool {
-	if x.q.Avoid == nil {
-		return false
-	}
-	group := x.c.groupOf(e)
-	return x.unlocked(func() bool { return x.q.Avoid(group) })
+	return false, x.q.Avoid != nil && x.q.Avoid(group)
 }
 
 // take chooses e, and reserves it if the query asks for that, unless e may no longer be dialed.
@@ -91,7 +81,10 @@ func (x *choice) take(e *entry) bool {
 // first takes the first of a list that is not skipped.
 func (x *choice) first(list []*entry) bool {
 	for _, e := range list {
-		if !x.skipped(e) && x.take(e) {
+		if e.group == nil { // it may have been taken meanwhile
+			continue
+		}
+		if skip, _ := x.ask(e); !skip && x.take(e) {
 			return true
 		}
 	}
@@ -109,18 +102,18 @@ func (x *choice) trusted() []*entry {
 // maxDraws is how often a choice draws before it looks at all due peers, one after the other.
 const maxDraws = 16
 
-// draws takes a random peer that is neither skipped nor avoided, if a few draws find one.
-func (x *choice) draws() bool {
+// learned takes a random learned peer that is neither skipped nor avoided, if a few draws find one; else it walks.
+func (x *choice) learned() bool {
 	for range maxDraws {
 		e := x.draw()
 		if e == nil {
 			return false
 		}
-		if !x.avoided(e) && !x.skipped(e) && x.take(e) {
+		if skip, avoid := x.ask(e); !skip && !avoid && x.take(e) {
 			return true
 		}
 	}
-	return false
+	return x.walk()
 }
 
 // draw returns a random learned peer that is due; nil if there is none. Where a great many are filed as due and are not
@@ -143,73 +136,38 @@ func (x *choice) draw() *entry {
 	}
 }
 
-// walk looks at all learned peers that are due, and takes the first that is neither skipped nor avoided. If there is
-// none, it takes the first that is not skipped.
+// walk looks at all learned peers that are due, the routable ones first, and takes the first that is neither skipped
+// nor avoided. If there is none, it takes the first that is not skipped. Groups and peers may move while it asks, so it
+// may miss some that move.
 func (x *choice) walk() bool {
 	for x.c.runDue(manyMoves) {
 		x.b.yield()
 	}
 	var avoided *entry // the first one that is not skipped
-	for _, p := range x.parts() {
-		if x.walkPart(p, &avoided) {
-			return true
+	first := x.c.random.IntN(2)
+	for _, p := range [...]*part{
+		&x.c.due.parts[1][first], &x.c.due.parts[1][1-first], &x.c.due.parts[0][first], &x.c.due.parts[0][1-first],
+	} {
+		for i := 0; i < len(p.groups) && (x.q.Table == peerstore.Any || x.q.Table == p.table); i++ {
+			g := p.groups[i]
+			for j := 0; j < len(g.members); {
+				e := g.members[j]
+				if !x.c.settle(e) || e.group != g { // another one is there now
+					continue
+				}
+				j++
+				skip, avoid := x.ask(e)
+				switch {
+				case skip:
+				case avoid:
+					avoided = cmp.Or(avoided, e)
+				case x.take(e):
+					return true
+				}
+			}
 		}
 	}
 	return avoided != nil && x.take(avoided)
-}
-
-// parts returns the parts of the tables that the query asks for: routable peers first, the tables in random order.
-func (x *choice) parts() (parts []*part) {
-	first := x.c.random.IntN(2)
-	for _, far := range [...]int{1, 0} {
-		for _, table := range [...]int{first, 1 - first} {
-			if x.q.Table == peerstore.Any || int(x.q.Table) == table+1 {
-				parts = append(parts, &x.c.due.parts[far][table])
-			}
-		}
-	}
-	return parts
-}
-
-// walkPart takes the first peer of a part that is neither skipped nor avoided. It sets avoided, unless it is set, to
-// the first that is not skipped.
-func (x *choice) walkPart(p *part, avoided **entry) bool {
-	for group, member := 0, 0; ; {
-		var page []*entry
-		if page, group, member = x.page(p, group, member); len(page) == 0 {
-			return false
-		}
-		for _, e := range page {
-			switch {
-			case x.skipped(e) || e.group == nil: // it may have been taken meanwhile
-			case x.avoided(e):
-				if *avoided == nil {
-					*avoided = e
-				}
-			case x.take(e):
-				return true
-			}
-		}
-	}
-}
-
-// page returns some due peers of a part, from a member of a group on, and where to go on. Groups and members may move
-// while the lock is not held, so a walk may miss some that move.
-func (x *choice) page(p *part, group, member int) (page []*entry, nextGroup, nextMember int) {
-	const size = 32
-	for group < len(p.groups) && len(page) < size {
-		g := p.groups[group]
-		if member >= len(g.members) {
-			group, member = group+1, 0
-			continue
-		}
-		e := g.members[member]
-		if x.c.settle(e) && e.group == g { // else another one is there now
-			page = append(page, e)
-			member++
-		}
-	}
-	return page, group, member
 }
 
 // settle reports whether e, which is in a group of peers that may be dialed, may still be dialed. Time, bans and clocks

@@ -24,18 +24,6 @@ const (
 	maxContests = 64 // beyond them a challenger comes again when it works the next time
 )
 
-// promote moves e, which has worked, to the tried table, or lets it contest a place.
-func (c *catalog) promote(e *entry) bool {
-	if full := c.buckets.full(e, peerstore.Tried); full != nil {
-		c.contests.begin(e, full, c.now, c.random)
-		return false
-	}
-	c.buckets.exit(e)
-	c.buckets.enter(e, peerstore.Tried)
-	c.setTable(e, peerstore.Tried)
-	return true
-}
-
 // begin lets e claim a place in a full bucket. Of a few, it chooses the entry that worked least lately to show that it
 // still works. Busy ones show it already.
 func (l *contests) begin(e *entry, full []*entry, now int64, random *rand.Rand) {

@@ -1,6 +1,7 @@
 package book
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -22,6 +23,7 @@ type due struct {
 // a simulated attack by 90 % of the book from 16 groups of 400 that is the difference between a few and nearly all of
 // the outbound links: docs/eclipse.md.)
 type part struct {
+	table  peerstore.Table
 	groups []*dueGroup // in no order; each has a peer
 	byID   map[peerstore.Group]*dueGroup
 }
@@ -44,7 +46,10 @@ func (w waiter) less(o waiter) bool {
 	if w.due != o.due {
 		return w.due < o.due
 	}
-	return w.e.key.compare(&o.e.key) < 0
+	if c := bytes.Compare(w.e.key.raw[:], o.e.key.raw[:]); c != 0 {
+		return c < 0
+	}
+	return !w.e.key.hashed && o.e.key.hashed
 }
 
 // degree of the search trees: nodes of 31 to 63 items.
@@ -54,30 +59,10 @@ func newDue() due {
 	d := due{waiting: btree.NewG(degree, waiter.less)}
 	for far := range d.parts {
 		for table := range d.parts[far] {
-			d.parts[far][table].byID = make(map[peerstore.Group]*dueGroup)
+			d.parts[far][table] = part{table: peerstore.Table(table + 1), byID: make(map[peerstore.Group]*dueGroup)}
 		}
 	}
 	return d
-}
-
-// unfile takes e out of its group, or out of the waiting ones.
-func (d *due) unfile(e *entry) {
-	if g := e.group; g != nil {
-		g.members.remove(byGroup, e)
-		if e.group = nil; g.part != nil && len(g.members) == 0 {
-			g.part.drop(g)
-		}
-	} else if e.due != never {
-		d.waiting.Delete(waiter{e.due, e})
-	}
-	e.due = never
-}
-
-// fileLater files e, which is unfiled, by the time at which it may be dialed.
-func (d *due) fileLater(e *entry, at int64) {
-	if e.due = at; at != never {
-		d.waiting.ReplaceOrInsert(waiter{at, e})
-	}
 }
 
 // group returns the group of a part by its id, which it adds if needed.
@@ -104,34 +89,32 @@ func (p *part) drop(g *dueGroup) {
 const looks = 4
 
 // draw chooses a learned peer at random: routable peers before others, the tables half and half, a network group, and
-// one of its better peers. It returns nil if there is none.
+// the best of a few looks at its peers. It returns nil if there is none.
 func (d *due) draw(t peerstore.Table, random *rand.Rand) *entry {
 	for far := 1; far >= 0; far-- {
 		fresh, tried := &d.parts[far][0], &d.parts[far][1]
 		hasFresh := len(fresh.groups) > 0 && t != peerstore.Tried
 		hasTried := len(tried.groups) > 0 && t != peerstore.New
+		p := fresh
 		switch {
+		case !hasFresh && !hasTried:
+			continue
 		case hasTried && (!hasFresh || random.Uint64()&1 == 0):
-			return tried.draw(random)
-		case hasFresh:
-			return fresh.draw(random)
+			p = tried
 		}
+		g := p.groups[random.IntN(len(p.groups))]
+		best := g.members[random.IntN(len(g.members))]
+		for range min(looks, len(g.members)) - 1 {
+			if e := g.members[random.IntN(len(g.members))]; e.rank.level() > best.rank.level() {
+				best = e
+			}
+		}
+		return best
 	}
 	return nil
 }
 
-func (p *part) draw(random *rand.Rand) *entry {
-	g := p.groups[random.IntN(len(p.groups))]
-	best := g.members[random.IntN(len(g.members))]
-	for range min(looks, len(g.members)) - 1 {
-		if e := g.members[random.IntN(len(g.members))]; e.rank.level() > best.rank.level() {
-			best = e
-		}
-	}
-	return best
-}
-
-// dueAt returns when e may be dialed: never if it is busy, has no address or is banned forever.
+// dueAt returns when e may be dialed: never if it is busy or has no address.
 func (c *catalog) dueAt(e *entry) int64 {
 	if e.is(busy) || len(e.addresses) == 0 {
 		return never
@@ -141,11 +124,12 @@ func (c *catalog) dueAt(e *entry) int64 {
 		a := &e.addresses[i]
 		first = min(first, max(a.notBefore, c.bans.endOfAddress(a)))
 	}
-	return max(first, e.notBefore, e.more().quarantined, c.bans.endOfNode(&e.key))
+	return max(first, e.notBefore, e.details.quarantined, c.bans.endOfNode(&e.key))
 }
 
-// bestDue returns the address of e that is to be dialed first, of those that may be dialed now.
-func (c *catalog) bestDue(e *entry) *address {
+// groupOf returns the network group by which e is due: that of the address that is to be dialed first, of those that
+// may be dialed now.
+func (c *catalog) groupOf(e *entry) peerstore.Group {
 	ready := func(a *address) bool { return a.notBefore <= c.now && c.bans.endOfAddress(a) <= c.now }
 	best := &e.addresses[0]
 	for i := range e.addresses[1:] {
@@ -158,32 +142,38 @@ func (c *catalog) bestDue(e *entry) *address {
 			best = a
 		}
 	}
-	return best
+	return c.limits.Groups.Of(e.where(best))
 }
-
-// groupOf returns the network group by which e is due.
-func (c *catalog) groupOf(e *entry) peerstore.Group { return c.limits.Groups.Of(e.where(c.bestDue(e))) }
 
 // fileDue files e in a group if it may be dialed now, else by when it may be.
 func (c *catalog) fileDue(e *entry) {
-	at := c.dueAt(e)
-	if at > c.now {
-		if e.group != nil || e.due != at {
-			c.due.unfile(e)
-			c.due.fileLater(e, at)
-		}
-		return
-	}
-	g := &c.due.trusted
-	if !e.is(trusted) {
+	at, was := c.dueAt(e), e.group
+	var g *dueGroup
+	switch {
+	case at > c.now:
+	case e.is(trusted):
+		g = &c.due.trusted
+	default:
 		g = c.due.parts[b2i(e.routable())][e.table-1].group(c.groupOf(e))
 	}
-	if e.group != g {
-		c.due.unfile(e)
-		e.group = g
-		g.members.add(byGroup, e)
+	if g == was && (g != nil || e.due == at) {
+		e.due = at
+		return
 	}
-	e.due = at
+	if was != nil {
+		was.members.remove(byGroup, e)
+		if was.part != nil && len(was.members) == 0 {
+			was.part.drop(was)
+		}
+	} else if e.due != never {
+		c.due.waiting.Delete(waiter{e.due, e})
+	}
+	e.group, e.due = g, at
+	if g != nil {
+		g.members.add(byGroup, e)
+	} else if at != never {
+		c.due.waiting.ReplaceOrInsert(waiter{at, e})
+	}
 }
 
 // runDue files up to moves peers anew whose time has come. It reports whether there were any.

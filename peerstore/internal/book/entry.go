@@ -19,8 +19,8 @@ type entry struct {
 	failures  uint32
 	firstSeen int64
 	notBefore int64
-	due       int64 // when the peer may be dialed; never if it may not
-	details   *details
+	due       int64    // when the peer may be dialed; never if it may not
+	details   *details // shared if empty: replaced, never changed
 	addresses []address
 	group     *dueGroup // the peers of its network group that may be dialed; nil while this one may not
 	bucket    uint32    // its bucket in its table, plus one; 0 for none
@@ -74,14 +74,6 @@ func (e *entry) id() transport.NodeID {
 		return e.details.name
 	}
 	return transport.NodeIDFromBytes(e.key.raw)
-}
-
-// more returns the details, or empty ones that must not be written to.
-func (e *entry) more() *details {
-	if e.details == nil {
-		return &noDetails
-	}
-	return e.details
 }
 
 // lastWorked returns when any address last worked.
@@ -194,12 +186,10 @@ func (a *address) routable() bool {
 // is the first to go when a peer has too many.
 const deadAfter = 5
 
-func (a *address) dead() bool { return a.failures >= deadAfter }
-
 // better reports whether a is more worth keeping than o: an address that works, then an untried one, then a dead one.
 func (a *address) better(o *address) bool {
-	if a.dead() != o.dead() {
-		return o.dead()
+	if dead := a.failures >= deadAfter; dead != (o.failures >= deadAfter) {
+		return !dead
 	}
 	if a.lastWorked != o.lastWorked {
 		return a.lastWorked > o.lastWorked
@@ -226,16 +216,11 @@ func cut(s string, limit int) string {
 	if s == "" {
 		return ""
 	}
-	return strings.Clone(strings.ToValidUTF8(prefix(s, limit), "?"))
-}
-
-// prefix returns the longest beginning of s of at most limit bytes that ends at the boundary of a character.
-func prefix(s string, limit int) string {
-	if len(s) <= limit {
-		return s
+	if len(s) > limit {
+		for limit > 0 && s[limit]&0xc0 == 0x80 {
+			limit--
+		}
+		s = s[:limit]
 	}
-	for limit > 0 && s[limit]&0xc0 == 0x80 {
-		limit--
-	}
-	return s[:limit]
+	return strings.Clone(strings.ToValidUTF8(s, "?"))
 }

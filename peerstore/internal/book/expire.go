@@ -17,7 +17,7 @@ func (c *catalog) expired(e *entry) bool {
 
 // lastSeen is peerstore.Record.LastSeen.
 func (e *entry) lastSeen() int64 {
-	last := max(e.firstSeen, e.more().lastConnected, e.more().lastDisconnected)
+	last := max(e.firstSeen, e.details.lastConnected, e.details.lastDisconnected)
 	for i := range e.addresses {
 		last = max(last, e.addresses[i].lastHeard, e.addresses[i].lastWorked)
 	}
@@ -39,7 +39,7 @@ func (e *entry) hopeless(now int64) bool {
 	}
 	for i := range e.addresses {
 		a := &e.addresses[i]
-		last := max(a.lastWorked, e.more().lastConnected)
+		last := max(a.lastWorked, e.details.lastConnected)
 		switch {
 		case a.failures < attemptsUntried || a.source.Source.Kind == peerstore.SourceConfig:
 			return false

@@ -42,7 +42,7 @@ func checkBook(b *Book) error {
 			return fmt.Errorf("%s is kept, has worked and is in table %d", e.id(), e.table)
 		case e.share != unshared && c.shares.sets[e.share][e.places[byShare]] != e:
 			return fmt.Errorf("%s is not in its set of shareable peers", e.id())
-		case e.details != nil && *e.details == noDetails:
+		case e.details != &noDetails && *e.details == noDetails:
 			return fmt.Errorf("%s has empty details", e.id())
 		}
 		filed++
@@ -51,7 +51,7 @@ func checkBook(b *Book) error {
 		shared += b2i(e.share != unshared)
 		if e.bucket != 0 {
 			inBuckets++
-			if !slices.Contains(*c.buckets.of(e), e) {
+			if !slices.Contains(c.buckets.tables[e.table-1][e.bucket-1], e) {
 				return fmt.Errorf("%s is not in its bucket", e.id())
 			}
 			if want := c.buckets.at(e, e.table); e.table == peerstore.New && want != e.bucket-1 {

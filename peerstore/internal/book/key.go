@@ -1,8 +1,6 @@
 package book
 
 import (
-	"bytes"
-	"cmp"
 	"crypto/sha256"
 
 	"github.com/switchyard-p2p/switchyard/peerstore"
@@ -35,13 +33,6 @@ func keyOfAddress(a *transport.Address) (nodeKey, bool) {
 		return nodeKey{}, false
 	}
 	return keyOf(id), true
-}
-
-func (k *nodeKey) compare(o *nodeKey) int {
-	if k.hashed != o.hashed {
-		return cmp.Compare(b2i(k.hashed), b2i(o.hashed))
-	}
-	return bytes.Compare(k.raw[:], o.raw[:])
 }
 
 func b2i(b bool) int {

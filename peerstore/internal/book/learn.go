@@ -101,11 +101,12 @@ func (c *catalog) learnFurther(e *entry, a address) bool {
 // unwanted reports whether an address is not to be learned: for a ban, a quarantine, or because it means nothing here.
 // e is nil for an unknown peer.
 func (c *catalog) unwanted(e *entry, key *nodeKey, addr *transport.Address, reporter netip.Addr) bool {
-	if c.bans.endOfNode(key) > c.now || e != nil && e.more().quarantined > c.now || foreign(addr, reporter) {
+	if c.bans.endOfNode(key) > c.now || e != nil && e.details.quarantined > c.now || foreign(addr, reporter) {
 		return true
 	}
-	ip, ok := addr.IP()
-	return ok && c.bans.endOfIP(ip) > c.now
+	ip, _ := addr.IP()
+	_, end := c.bans.ofIP(ip, c.now)
+	return end > 0
 }
 
 // foreign reports whether the address is meaningless here: private or loopback, but reported by a peer on another

@@ -91,9 +91,7 @@ func (d *disk) open(now time.Time) *persisted {
 	}
 	d.key = p.BucketKey()
 	for key, value := range d.values {
-		if !p.RestoreMeta(key, value) {
-			p.fault = fmt.Errorf("%s is not restored", key)
-		}
+		p.Book.SetMeta(key, value)
 	}
 	for _, l := range d.bans {
 		if l.lifted || !p.RestoreBan(l.Ban, now) { // it has ended, and so has the one in whose place it came
@@ -134,7 +132,8 @@ func (p *persisted) write(limit int) {
 }
 
 func (p *persisted) Update(id transport.NodeID, fn func(*peerstore.Record)) bool {
-	known, flagged := p.Change(id, fn)
+	var flagged bool
+	known := p.Book.Update(id, watchFlags(&flagged, fn))
 	if flagged {
 		p.write(everything)
 	}
@@ -142,8 +141,19 @@ func (p *persisted) Update(id transport.NodeID, fn func(*peerstore.Record)) bool
 }
 
 func (p *persisted) Ensure(id transport.NodeID, now time.Time, fn func(*peerstore.Record)) {
-	if p.EnsureChange(id, now, fn) {
+	var flagged bool
+	p.Book.Ensure(id, now, watchFlags(&flagged, fn))
+	if flagged {
 		p.write(everything)
+	}
+}
+
+// watchFlags notes whether fn changes one of the operator's flags.
+func watchFlags(flagged *bool, fn func(*peerstore.Record)) func(*peerstore.Record) {
+	return func(r *peerstore.Record) {
+		was := [...]bool{r.Trusted, r.Unconditional, r.Private}
+		fn(r)
+		*flagged = was != [...]bool{r.Trusted, r.Unconditional, r.Private}
 	}
 }
 

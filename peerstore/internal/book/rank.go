@@ -66,6 +66,8 @@ func (r rank) level() int { return topLevel - int(r-learnedRank)/alikes }
 // rankOf returns the rank in which e belongs now.
 func (c *catalog) rankOf(e *entry) rank {
 	switch {
+	case e.is(gone):
+		return unfiled
 	case e.is(trusted):
 		return trustedRank
 	case e.is(busy):
@@ -74,22 +76,17 @@ func (c *catalog) rankOf(e *entry) rank {
 	return rankAt(e.level(c.now), e.is(unconditional), e.routable(), e.table)
 }
 
-// ranking holds all entries by rank.
-type ranking [ranks]bag
-
-// file moves e to a rank.
-func (r *ranking) file(e *entry, to rank) {
-	if e.rank != to {
-		r.unfile(e)
-		e.rank = to
-		r[to].add(byRank, e)
+// fileRank moves e to the rank in which it belongs.
+func (c *catalog) fileRank(e *entry) {
+	to := c.rankOf(e)
+	if e.rank == to {
+		return
 	}
-}
-
-func (r *ranking) unfile(e *entry) {
 	if e.rank != unfiled {
-		r[e.rank].remove(byRank, e)
-		e.rank = unfiled
+		c.ranks[e.rank].remove(byRank, e)
+	}
+	if e.rank = to; to != unfiled {
+		c.ranks[to].add(byRank, e)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 
 // read copies e into r and reuses r's addresses.
 func (e *entry) read(r *peerstore.Record) {
-	d := e.more()
+	d := e.details
 	*r = peerstore.Record{
 		ID: e.id(), Addresses: slices.Grow(r.Addresses[:0], len(e.addresses)), FirstSeen: TimeOf(e.firstSeen),
 		Trusted: e.is(trusted), Unconditional: e.is(unconditional), Private: e.is(private),
@@ -36,29 +36,36 @@ type change struct {
 	worked bool // an address has worked since
 }
 
-// put sets a field and notes whether that changed it.
-func put[T comparable](ch *change, field *T, v T) {
-	if *field != v {
-		*field, ch.any = v, true
-	}
-}
-
 // write copies r into e within the bounds: addresses of other nodes and repeated ones are left out, the least useful
 // beyond MaxAddresses go, texts are cut, the score saturates. The id stays.
 func (c *catalog) write(e *entry, r *peerstore.Record) (ch change) {
-	put(&ch, &e.firstSeen, Nano(r.FirstSeen))
-	put(&ch, &e.notBefore, Nano(r.NotBefore))
-	put(&ch, &e.failures, r.Failures)
-	put(&ch, &e.score, int8(min(max(r.Score, peerstore.MinScore), peerstore.MaxScore)))
-	was := e.flags
+	was, last := *e, e.lastWorked()
+	e.firstSeen, e.notBefore, e.failures = Nano(r.FirstSeen), Nano(r.NotBefore), r.Failures
+	e.score = int8(min(max(r.Score, peerstore.MinScore), peerstore.MaxScore))
 	e.set(trusted, r.Trusted)
 	e.set(unconditional, r.Unconditional)
 	e.set(private, r.Private)
-	put(&ch, &was, e.flags)
 	e.set(busy, r.Busy)
-	e.writeDetails(&ch, r)
-	last := e.lastWorked()
-	if e.sameAddresses(r.Addresses) {
+	ch.any = e.firstSeen != was.firstSeen || e.notBefore != was.notBefore || e.failures != was.failures ||
+		e.score != was.score || (e.flags^was.flags)&operator != 0
+	d := *e.details
+	d.scored, d.height, d.quarantined = Nano(r.Scored), r.Height, Nano(r.Quarantined)
+	d.lastConnected, d.lastDisconnected = Nano(r.LastConnected), Nano(r.LastDisconnected)
+	if d.reason != r.QuarantineReason {
+		d.reason = cut(r.QuarantineReason, peerstore.MaxReason)
+	}
+	if d != *e.details {
+		ch.any = true
+		if e.details = &noDetails; d != noDetails {
+			e.details = new(details)
+			*e.details = d
+		}
+	}
+	same := len(r.Addresses) == len(e.addresses) // the same places in the same order
+	for i := 0; same && i < len(e.addresses); i++ {
+		same = e.where(&e.addresses[i]) == r.Addresses[i].Address
+	}
+	if same {
 		c.sources.writeAddresses(&ch, e, r)
 	} else {
 		c.sources.replaceAddresses(e, r, c.limits.MaxAddresses)
@@ -68,44 +75,11 @@ func (c *catalog) write(e *entry, r *peerstore.Record) (ch change) {
 	return ch
 }
 
-func (e *entry) writeDetails(ch *change, r *peerstore.Record) {
-	d := *e.more()
-	put(ch, &d.scored, Nano(r.Scored))
-	put(ch, &d.lastConnected, Nano(r.LastConnected))
-	put(ch, &d.lastDisconnected, Nano(r.LastDisconnected))
-	put(ch, &d.quarantined, Nano(r.Quarantined))
-	put(ch, &d.height, r.Height)
-	if d.reason != r.QuarantineReason {
-		put(ch, &d.reason, cut(r.QuarantineReason, peerstore.MaxReason))
-	}
-	switch {
-	case d == noDetails:
-		e.details = nil
-	case e.details == nil:
-		e.details = &d
-	default:
-		*e.details = d
-	}
-}
-
-// sameAddresses reports whether list leads to the same places in the same order as e.
-func (e *entry) sameAddresses(list []peerstore.AddressRecord) bool {
-	if len(list) != len(e.addresses) {
-		return false
-	}
-	for i := range list {
-		if e.where(&e.addresses[i]) != list[i].Address {
-			return false
-		}
-	}
-	return true
-}
-
 // writeAddresses copies all but the places of e's addresses.
 func (s *sources) writeAddresses(ch *change, e *entry, r *peerstore.Record) {
 	for i := range r.Addresses {
 		a, rec := &e.addresses[i], &r.Addresses[i]
-		a.write(ch, rec)
+		ch.any = a.write(rec) || ch.any
 		if a.source.Source == rec.Source {
 			continue
 		}
@@ -119,24 +93,22 @@ func (s *sources) writeAddresses(ch *change, e *entry, r *peerstore.Record) {
 	}
 }
 
-// write copies what rec says of a, but for its source.
-func (a *address) write(ch *change, rec *peerstore.AddressRecord) {
-	put(ch, &a.firstHeard, Nano(rec.FirstHeard))
-	put(ch, &a.lastHeard, Nano(rec.LastHeard))
-	put(ch, &a.lastDialed, Nano(rec.LastDialed))
-	put(ch, &a.lastWorked, Nano(rec.LastSuccess))
-	put(ch, &a.failures, rec.Failures)
-	put(ch, &a.notBefore, Nano(rec.NotBefore))
+// write copies what rec says of a, but for its source, and reports whether that changed it.
+func (a *address) write(rec *peerstore.AddressRecord) (changed bool) {
+	was := *a
+	a.firstHeard, a.lastHeard = Nano(rec.FirstHeard), Nano(rec.LastHeard)
+	a.lastDialed, a.lastWorked = Nano(rec.LastDialed), Nano(rec.LastSuccess)
+	a.failures, a.notBefore = rec.Failures, Nano(rec.NotBefore)
 	if a.lastError != rec.LastError {
-		put(ch, &a.lastError, cut(rec.LastError, peerstore.MaxReason))
+		a.lastError = cut(rec.LastError, peerstore.MaxReason)
 	}
+	return *a != was
 }
 
 // replaceAddresses gives e the addresses of r, most of them at most.
 func (s *sources) replaceAddresses(e *entry, r *peerstore.Record, most int) {
 	var list []address
 	var from []*peerstore.Source
-	var ch change
 	for i := range r.Addresses {
 		rec := &r.Addresses[i]
 		same := func(a address) bool { return a.is(&rec.Address) }
@@ -144,7 +116,7 @@ func (s *sources) replaceAddresses(e *entry, r *peerstore.Record, most int) {
 			continue
 		}
 		a := newAddress(&rec.Address)
-		a.write(&ch, rec)
+		a.write(rec)
 		if len(list) < most {
 			list, from = append(list, a), append(from, &rec.Source)
 		} else if w := worst(list); a.better(&list[w]) {

@@ -29,15 +29,12 @@ type shares struct {
 
 // fileShare puts e into the set in which it belongs.
 func (c *catalog) fileShare(e *entry) {
+	s := &c.shares
 	best, to := c.toShare(e)
 	world := false
 	if to == provedFar {
 		_, world = best.addr()
 	}
-	c.shares.file(e, to, world)
-}
-
-func (s *shares) file(e *entry, to share, world bool) {
 	if e.set(worldwide, world) {
 		s.worldwide += 2*b2i(world) - 1
 	}
@@ -56,12 +53,12 @@ func (s *shares) file(e *entry, to share, world bool) {
 // address that works before one that may, a routable one before a local one, the one that worked last. It returns nil
 // if there is none.
 func (c *catalog) toShare(e *entry) (best *address, set share) {
-	if e.is(private) || e.more().quarantined > c.now || c.bans.endOfNode(&e.key) > c.now {
+	if e.is(private|gone) || e.details.quarantined > c.now || c.bans.endOfNode(&e.key) > c.now {
 		return nil, unshared
 	}
 	for i := range e.addresses {
 		a := &e.addresses[i]
-		if a.dead() || c.bans.endOfAddress(a) > c.now {
+		if a.failures >= deadAfter || c.bans.endOfAddress(a) > c.now {
 			continue
 		}
 		of := claimedNear // the best sets come first

@@ -31,12 +31,18 @@ type kind struct {
 const maxKinds = 64
 
 func newSources(groups *peerstore.Groups) sources {
-	return sources{groups, make(map[peerstore.Source]*source), map[string]*kind{"": {quota: kindQuota("")}}}
+	s := sources{groups, make(map[peerstore.Source]*source), map[string]*kind{"": {quota: otherQuota}}}
+	for name, quota := range kindQuotas {
+		s.kinds[name] = &kind{quota: quota}
+	}
+	return s
 }
 
 // hold returns the one copy of a source within its bounds, and counts one more address of it.
 func (s *sources) hold(from peerstore.Source) *source {
-	from.Kind = prefix(from.Kind, peerstore.MaxSourceKind)
+	if len(from.Kind) > peerstore.MaxSourceKind {
+		from.Kind = cut(from.Kind, peerstore.MaxSourceKind)
+	}
 	from.IP = from.IP.Unmap().WithZone("")
 	if len(from.From) > peerstore.MaxID {
 		from.From = ""
@@ -45,7 +51,14 @@ func (s *sources) hold(from peerstore.Source) *source {
 	if src == nil {
 		from.Kind = strings.Clone(from.Kind)
 		from.From = transport.NodeID(strings.Clone(string(from.From)))
-		src = &source{Source: from, group: s.groups.OfSource(from), kind: s.kindOf(from.Kind)}
+		k := s.kinds[from.Kind]
+		if k == nil && len(s.kinds) < maxKinds {
+			k = &kind{quota: otherQuota}
+			s.kinds[from.Kind] = k
+		} else if k == nil {
+			k = s.kinds[""]
+		}
+		src = &source{Source: from, group: s.groups.OfSource(from), kind: k}
 		s.all[from] = src
 	}
 	src.addresses++
@@ -73,18 +86,6 @@ func (s *sources) dropAll(e *entry) {
 	e.addresses = nil
 }
 
-func (s *sources) kindOf(name string) *kind {
-	k := s.kinds[name]
-	if k == nil {
-		if len(s.kinds) >= maxKinds {
-			return s.kinds[""]
-		}
-		k = &kind{quota: kindQuota(name)}
-		s.kinds[name] = k
-	}
-	return k
-}
-
 // count keeps kind.fresh for one address.
 func (a *address) count(on bool) {
 	if a.counted == on {
@@ -108,18 +109,16 @@ const (
 	quotaLooks    = 32 // how many peers are looked at to find one of the same kind
 )
 
-// kindQuota is the share of a kind of sources, in eighths of MaxPeers.
-func kindQuota(kind string) int {
-	switch kind {
-	case peerstore.SourceConfig, "operator", "static", "file", "addrbook": // the operator's own, and what he imports
-		return 8
-	case "pex":
-		return 6
-	case "inbound", "peer": // each that links to us tells of itself: making more of these costs an attacker little
-		return 2
-	}
-	return 3
+// kindQuotas are the shares of kinds of sources, in eighths of MaxPeers; of all others otherQuota.
+var kindQuotas = map[string]int{
+	// the operator's own, and imports
+	peerstore.SourceConfig: 8, "operator": 8, "static": 8, "file": 8, "addrbook": 8,
+	"pex": 6,
+	// peers that linked to us and named their addresses: each costs an attacker little
+	"inbound": 2, "peer": 2,
 }
+
+const otherQuota = 3
 
 // withinQuota reports whether one more peer of a source may be learned. It makes room for it if it can.
 func (c *catalog) withinQuota(src *source) bool {

@@ -9,32 +9,20 @@ import (
 
 // Update changes a known peer: see peerstore.Store.
 func (b *Book) Update(id transport.NodeID, fn func(*peerstore.Record)) bool {
-	known, _ := b.Change(id, fn)
-	return known
-}
-
-// Change is Update that also reports whether one of the operator's flags changed (Trusted, Unconditional, Private),
-// which a store that persists must write before it returns.
-func (b *Book) Change(id transport.NodeID, fn func(*peerstore.Record)) (known, flagged bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.c.find(id)
-	if e == nil {
-		return false, false
+	if e != nil {
+		e.read(&b.c.scratch)
+		b.c.update(e, fn)
 	}
-	e.read(&b.c.scratch)
-	return true, b.c.update(e, fn)
+	return e != nil
 }
 
 // Ensure is Update that inserts an unknown peer first: see peerstore.Store.
 func (b *Book) Ensure(id transport.NodeID, now time.Time, fn func(*peerstore.Record)) {
-	b.EnsureChange(id, now, fn)
-}
-
-// EnsureChange is Ensure that also reports whether one of the operator's flags changed.
-func (b *Book) EnsureChange(id transport.NodeID, now time.Time, fn func(*peerstore.Record)) (flagged bool) {
 	if id == "" || len(id) > peerstore.MaxID {
-		return false
+		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -46,12 +34,12 @@ func (b *Book) EnsureChange(id transport.NodeID, now time.Time, fn func(*peersto
 	} else {
 		c.scratch = peerstore.Record{ID: id, FirstSeen: TimeOf(c.now), Addresses: c.scratch.Addresses[:0]}
 	}
-	return c.update(e, fn)
+	c.update(e, fn)
 }
 
 // update lets fn change the scratch record, which is a copy of e, and takes it over. e is nil for a new peer, which is
 // inserted only once fn has returned, as fn may panic.
-func (c *catalog) update(e *entry, fn func(*peerstore.Record)) (flagged bool) {
+func (c *catalog) update(e *entry, fn func(*peerstore.Record)) {
 	r := &c.scratch
 	id, room := r.ID, r.Addresses
 	defer func() { r.Addresses = room }() // and not what fn may have put there
@@ -61,7 +49,6 @@ func (c *catalog) update(e *entry, fn func(*peerstore.Record)) (flagged bool) {
 	if fresh {
 		e = c.insert(keyOf(id), id)
 	}
-	was := e.flags
 	ch := c.write(e, r)
 	c.file(e, ch)
 	if e.is(contested) {
@@ -71,7 +58,6 @@ func (c *catalog) update(e *entry, fn func(*peerstore.Record)) (flagged bool) {
 		c.changes.note(e)
 	}
 	c.prune()
-	return (was^e.flags)&operator != 0
 }
 
 // SetBusy marks a peer as being dialed or connected, or no longer: see peerstore.Store.
