@@ -150,7 +150,7 @@ func FuzzOldPage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		o := newOldStore(s.db.NewWriteBatch())
+		o := oldStore{to: s.db.NewWriteBatch(), seen: map[string]struct{}{}, flags: map[transport.NodeID]flags{}}
 		defer o.to.Cancel()
 		for _, p := range page.Peers {
 			if err := o.peer(p.Node, p); err != nil {

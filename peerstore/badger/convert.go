@@ -113,7 +113,8 @@ func (s *Store) convertOld() error {
 	if err != nil {
 		return err
 	}
-	old := newOldStore(db.NewWriteBatch())
+	old := oldStore{to: db.NewWriteBatch(), seen: map[string]struct{}{}, bans: map[string]peerstore.Ban{},
+		values: map[string][]byte{}, flags: map[transport.NodeID]flags{}}
 	damage := old.readDatabase(s)
 	if damage != nil && !isEnvironmental(damage) {
 		err = old.readCopy(s.file(oldCopyName))
@@ -154,16 +155,6 @@ type oldStore struct {
 	bans       map[string]peerstore.Ban
 	values     map[string][]byte
 	flags      map[transport.NodeID]flags
-}
-
-func newOldStore(to *bdb.WriteBatch) *oldStore {
-	return &oldStore{
-		to:     to,
-		seen:   make(map[string]struct{}),
-		bans:   make(map[string]peerstore.Ban),
-		values: make(map[string][]byte),
-		flags:  make(map[transport.NodeID]flags),
-	}
 }
 
 // readDatabase reads all of the database. Its error is damage, if it is not environmental.
