@@ -70,6 +70,10 @@ model: ## ten million random operations beside a reference (OPS=1000000; SEED=7 
 	@$(memory) SWITCHYARD_MODEL_OPS=$$(($(OPS) / 10)) .ci/long ./peerstore/badger '^TestStore$$/^Model$$'
 	@.ci/long ./host/peers '^TestModel$$'
 
+networks: export SWITCHYARD_LONG = 1
+networks: ## whole networks of up to 1,000 nodes in memory: how they form, and heal when they were cut
+	go test -count=1 -v -timeout 60m -run '^Test(Formation|CutsHeal|NodesDie)$$' ./host/hosttest
+
 crash: export SWITCHYARD_CRASH_ROUNDS = $(ROUNDS)
 crash: ## kill -9 and damage, of the store and of the program, hundreds of times (ROUNDS=300)
 	@$(memory) .ci/long ./peerstore/badger '^Test(Kill|Damage|DamageEverywhere|Quota)$$'

@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/discovery/pex"
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/hosttest"
+	"github.com/switchyard-p2p/switchyard/internal/longtest"
 	"github.com/switchyard-p2p/switchyard/transport"
 	"github.com/switchyard-p2p/switchyard/transport/memory"
 )
@@ -118,7 +119,7 @@ func (w *world) assertFormed(inbound int) {
 	}
 }
 
-// The wires of all nodes: one, the other, both, or in turn.
+// The wires that nodes speak: one, the other, or both, one and the other in turn.
 var wireSets = map[string]func(*hosttest.Node) []string{
 	"comet":  nil,
 	"libp2p": func(*hosttest.Node) []string { return []string{transport.WireLibp2p} },
@@ -128,28 +129,34 @@ var wireSets = map[string]func(*hosttest.Node) []string{
 	},
 }
 
-// A network whose nodes have fewer inbound slots than others want to take leaves nobody alone.
-func TestFewInboundSlots(t *testing.T) {
-	const inbound = 6
-	for name, speaks := range wireSets {
-		t.Run(name, func(t *testing.T) {
+// A network that begins with one ordinary node forms: at the default limits, and with fewer inbound slots than its
+// nodes want to take.
+func TestFormation(t *testing.T) {
+	for _, c := range []struct {
+		nodes, inbound int
+		wires          string
+		long           bool
+	}{
+		{20, 6, "comet", false},
+		{20, 6, "libp2p", false},
+		{20, 6, "mixed", false},
+		{50, 40, "comet", false},
+		{50, 40, "mixed", false},
+		{200, 40, "comet", false},
+		{200, 40, "mixed", true},
+		{200, 40, "libp2p", true},
+		{200, 6, "mixed", true},
+		{1000, 40, "comet", true},
+		{1000, 40, "mixed", true},
+	} {
+		if c.long && !longtest.Long() {
+			continue
+		}
+		t.Run(fmt.Sprintf("%d %s with %d inbound", c.nodes, c.wires, c.inbound), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := grow(t, hosttest.Options{Nodes: 20, Speaks: speaks,
-					Tune: func(_ *hosttest.Node, c *host.Config) { c.Peers.MaxInbound = inbound }})
-				w.assertFormed(inbound)
-				w.AwaitConnected()
-			})
-		})
-	}
-}
-
-// A network that begins with one ordinary node at the default limits forms.
-func TestOneOrdinaryBootstrapNode(t *testing.T) {
-	for name, speaks := range wireSets {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := grow(t, hosttest.Options{Nodes: 60, Speaks: speaks})
-				w.assertFormed(40)
+				w := grow(t, hosttest.Options{Nodes: c.nodes, Speaks: wireSets[c.wires],
+					Tune: func(_ *hosttest.Node, h *host.Config) { h.Peers.MaxInbound = c.inbound }})
+				w.assertFormed(c.inbound)
 				w.AwaitConnected()
 			})
 		})

@@ -1,10 +1,11 @@
-// Package longtest reads how long tests of random operations run, and the seed with which to repeat one.
+// Package longtest reads how long tests run, and the seed with which to repeat one of random operations.
 //
 //	SWITCHYARD_MODEL_OPS     operations of each model test
 //	SWITCHYARD_MODEL_SEED    seed of the first run; the only run without SWITCHYARD_MODEL_OPS (failures name it)
 //	SWITCHYARD_CRASH_ROUNDS  kills or damages in each crash test
+//	SWITCHYARD_LONG          any value: whole networks of all sizes, not only of those that take seconds
 //
-// `make model` sets them.
+// `make model`, `make crash` and `make networks` set them.
 package longtest
 
 import (
@@ -18,6 +19,7 @@ const (
 	Ops    = "SWITCHYARD_MODEL_OPS"
 	Seed   = "SWITCHYARD_MODEL_SEED"
 	Rounds = "SWITCHYARD_CRASH_ROUNDS"
+	long   = "SWITCHYARD_LONG"
 )
 
 // Count returns the number in the environment variable name, or usual if it is not set.
@@ -33,6 +35,9 @@ func Count(t testing.TB, name string, usual int) int {
 	}
 	return n
 }
+
+// Long reports whether tests may take minutes each.
+func Long() bool { return os.Getenv(long) != "" }
 
 // FromSeed returns the seed of the environment, and whether there is one.
 func FromSeed(t testing.TB) (seed uint64, asked bool) {
