@@ -46,7 +46,6 @@ type conn struct {
 	asked bool // a ping was sent; go-yamux's writer owns it
 
 	received atomic.Uint64
-	lost     atomic.Bool // the connection takes no more
 
 	mu      sync.Mutex // guards what follows, and every traffic
 	streams map[uint32]*traffic
@@ -58,7 +57,6 @@ type conn struct {
 	cause   error // why the connection takes no more
 	closed  bool
 	late    *time.Timer
-	rtt     time.Duration
 	session *session
 
 	news      chan struct{} // a stream has arrived, or the end: Accept looks again
@@ -69,22 +67,13 @@ type conn struct {
 }
 
 func newConn(nc net.Conn, m *Muxer) *conn {
-	return &conn{
-		Conn: nc, muxer: m, out: newWriter(nc, m.cfg.Timeout), streams: map[uint32]*traffic{},
+	c := &conn{
+		Conn: nc, muxer: m, streams: map[uint32]*traffic{},
 		news: make(chan struct{}, 1), room: make(chan struct{}, 1), over: make(chan struct{}),
 		release: make(chan struct{}),
 	}
-}
-
-// begin names the session that is asked why go-yamux ends the connection.
-func (c *conn) begin(s *session) {
-	c.mu.Lock()
-	c.session = s
-	closed := c.closed
-	c.mu.Unlock()
-	if closed { // before there was a session to ask
-		c.fail(s.failed())
-	}
+	c.out = writer{conn: nc, timeout: m.cfg.Timeout, failed: c.lose, turn: make(chan struct{}, 1)}
+	return c
 }
 
 // signal leaves a note in a channel with room for one.
@@ -95,14 +84,20 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// fail notes why the remote sends no more; the first reason counts.
+// fail notes why the remote sends no more, and ends the reads that wait for it; the first reason counts. What has
+// arrived can still be read.
 func (c *conn) fail(err error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.ended == nil {
 		c.ended = err
 		close(c.over)
+		for _, t := range c.streams {
+			if t.lib != nil {
+				_ = t.lib.SetReadDeadline(longAgo)
+			}
+		}
 	}
-	c.mu.Unlock()
 	signal(c.news)
 }
 
@@ -170,7 +165,8 @@ func (c *conn) Read(p []byte) (int, error) {
 			clear(c.head[8:])
 			return copy(p, c.head[:]), nil
 		}
-		c.refuse(binary.BigEndian.Uint32(c.head[4:]))
+		c.out.put(typeWindow, flagRST, binary.BigEndian.Uint32(c.head[4:]), int(toWire(muxer.CodeTooManyStarts)), nil)
+		c.out.drain()
 	}
 }
 
@@ -184,14 +180,14 @@ const (
 )
 
 // note takes note of a header that has arrived. An error ends the connection before go-yamux sees the frame.
-func (c *conn) note(h []byte) (verdict, error) {
+func (c *conn) note(h []byte) (what verdict, err error) {
 	kind, flags := h[1], binary.BigEndian.Uint16(h[2:])
 	id, length := binary.BigEndian.Uint32(h[4:]), binary.BigEndian.Uint32(h[8:])
 	switch {
 	case kind == typeGoAway:
 		return pass, goneAway(length)
 	case kind == typePing && flags&flagACK != 0:
-		c.measured()
+		c.out.answered()
 		return pass, nil
 	case kind == typeData:
 		c.body = int(length)
@@ -201,84 +197,47 @@ func (c *conn) note(h []byte) (verdict, error) {
 	c.mu.Lock()
 	t := c.streams[id]
 	begins := t == nil && flags&flagSYN != 0
-	if t == nil && !begins { // it is over; go-yamux passes over the body
-		c.mu.Unlock()
-		return pass, nil
-	}
 	if begins {
-		if c.remote >= c.muxer.cfg.MaxStreams {
-			c.mu.Unlock()
-			return refuse, nil
-		}
-		c.awaitAccept()
 		t = c.arrive(id)
 	}
-	what, err := c.noteStream(t, kind, flags, length)
+	if t == nil {
+		c.mu.Unlock()
+		if begins { // it is one too many
+			return refuse, nil
+		}
+		return pass, nil // it is over; go-yamux passes over the body
+	}
+	switch {
+	case kind == typeData && length > 0:
+		what, err = c.arrived(t, length, flags)
+	case kind == typeWindow && flags&flagRST == 0:
+		if t.window += int64(length); t.window > math.MaxUint32 {
+			err = &muxer.CloseError{Code: muxer.CodeProtocolError, Reason: "yamux: a window of more than 4 GiB"}
+		}
+	}
+	if flags&(flagFIN|flagRST) != 0 {
+		t.finIn = t.finIn || flags&flagFIN != 0
+		if flags&flagRST != 0 && t.reset == nil {
+			t.reset = resetBy(length)
+		}
+		c.tidy(t)
+	}
 	if begins && err == nil {
 		err = c.charge(t, streamCost)
 	}
-	if begins && err != nil { // go-yamux will not see it
-		c.pending--
-	}
-	var notify func()
-	if kind == typeWindow && length > 0 || t.reset != nil {
-		notify = t.notify
-		signal(t.news)
-	}
-	c.mu.Unlock()
-	if begins {
+	if begins && err == nil { // go-yamux will see it
+		c.pending++
 		signal(c.news)
 	}
-	if notify != nil && err == nil {
-		notify()
+	notify := t.notify
+	c.mu.Unlock()
+	if err == nil && (kind == typeWindow || flags&flagRST != 0) {
+		signal(t.news)
+		if notify != nil {
+			notify()
+		}
 	}
 	return what, err
-}
-
-// awaitAccept waits while as many streams as go-yamux keeps wait for Accept. mu is held, but for the wait.
-func (c *conn) awaitAccept() {
-	for c.pending >= acceptBacklog && !c.closed {
-		c.mu.Unlock()
-		select {
-		case <-c.room:
-		case <-c.release:
-		}
-		c.mu.Lock()
-	}
-}
-
-// noteStream takes note of a frame of a stream. mu is held.
-func (c *conn) noteStream(t *traffic, kind byte, flags uint16, length uint32) (verdict, error) {
-	what := pass
-	switch {
-	case kind == typeData && length > 0:
-		if err := t.in.take(length); err != nil {
-			return pass, err
-		}
-		if t.deaf || t.reset != nil || flags&flagRST != 0 {
-			what = strip
-		} else if err := c.charge(t, t.frames.push(length)); err != nil {
-			return pass, err
-		}
-	case kind == typeWindow && flags&flagRST == 0:
-		if t.window += int64(length); t.window > math.MaxUint32 {
-			return pass, &muxer.CloseError{Code: muxer.CodeProtocolError, Reason: "yamux: a window of more than 4 GiB"}
-		}
-	}
-	if flags&flagRST != 0 && t.reset == nil {
-		t.reset = resetBy(length)
-	}
-	t.finIn = t.finIn || flags&flagFIN != 0
-	c.tidy(t)
-	return what, nil
-}
-
-// refuse resets a stream that the remote has opened.
-func (c *conn) refuse(id uint32) {
-	frame := header(typeWindow, flagRST, id, int(toWire(muxer.CodeTooManyStarts)))
-	if err := c.out.write(frame[:]); err != nil {
-		c.lose(err)
-	}
 }
 
 // end notes that nothing more comes, and waits for Close: go-yamux would discard what has arrived and is not yet read.
@@ -295,21 +254,9 @@ func (c *conn) end(err error) error {
 	c.mu.Unlock()
 	if !closed {
 		c.fail(err)
-		c.letGo()
 	}
 	<-c.release
 	return io.EOF
-}
-
-// letGo ends the reads that wait for what the remote cannot send any more. What has arrived can still be read.
-func (c *conn) letGo() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, t := range c.streams {
-		if t.lib != nil {
-			_ = t.lib.SetReadDeadline(longAgo)
-		}
-	}
 }
 
 // Write implements net.Conn for go-yamux, which writes one frame at a time. Pings and their answers go out; the first
@@ -319,49 +266,23 @@ func (c *conn) Write(frame []byte) (int, error) {
 	if len(frame) < headerSize {
 		return 0, errors.New("yamux: a frame without a header")
 	}
-	switch kind, flags := frame[1], frame[3]; {
+	kind, flags := frame[1], frame[3]
+	id, length := binary.BigEndian.Uint32(frame[4:]), int(binary.BigEndian.Uint32(frame[8:]))
+	mayWait := false
+	switch {
 	case kind == typeWindow && flags == flagACK:
-		clear(frame[8:headerSize]) // go-yamux has made the frame for this one call
-		if !c.out.full() {         // else the remote reads nothing, and Accept waits
-			c.out.leave([headerSize]byte(frame), true)
-			return len(frame), nil
-		}
+		length, mayWait = 0, true
 	case kind == typeWindow:
 		return len(frame), nil
 	case kind == typePing && flags == flagSYN: // the first one measures the round trip of a session that begins to talk
-		c.out.leave([headerSize]byte(frame), !c.asked)
-		c.asked = true
-		c.out.settle()
-		return len(frame), nil
+		mayWait, c.asked = !c.asked, true
 	}
-	if !c.lost.Load() {
-		if err := c.out.write(frame); err != nil {
-			c.lose(err)
-		}
+	if waits := c.out.put(kind, flags, id, length, nil); mayWait && waits < waitSize {
+		c.out.later()
+	} else { // else the remote reads nothing, and Accept waits
+		c.out.drain()
 	}
 	return len(frame), nil
-}
-
-// writeData writes a frame of a stream with as much of p as the remote takes. It has the turn to write, and gives it
-// back.
-func (c *conn) writeData(t *traffic, p []byte) int {
-	defer c.out.done()
-	c.mu.Lock()
-	n, _ := c.writable(t, len(p))
-	if n == 0 {
-		c.mu.Unlock()
-		return 0
-	}
-	t.window -= int64(n)
-	head := header(typeData, t.begin(), t.id, n)
-	buf := c.out.take(headerSize + n) // with mu held: an end that is left later comes behind the frame
-	c.mu.Unlock()
-	if !c.lost.Load() {
-		if err := c.out.send(append(append(buf, head[:]...), p[:n]...)); err != nil {
-			c.lose(err)
-		}
-	}
-	return n
 }
 
 // SetWriteDeadline implements net.Conn for go-yamux: the writer sets its own.
@@ -371,7 +292,7 @@ func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 func (c *conn) lose(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lost.Swap(true) || c.closed {
+	if c.closed {
 		return
 	}
 	c.cause = connError(err)
@@ -379,26 +300,6 @@ func (c *conn) lose(err error) {
 		c.cause = &muxer.CloseError{Code: muxer.CodeTimeout, Reason: "the remote takes nothing", Err: err}
 	}
 	c.late = time.AfterFunc(lastWords, func() { _ = c.Conn.Close() })
-}
-
-// goAway tells the remote why we end the connection. A remote that takes nothing holds us up for at most within.
-func (c *conn) goAway(code muxer.Code, within time.Duration) {
-	frame := header(typeGoAway, 0, 0, int(toWire(code)))
-	_ = c.out.last(frame[:], within) // the connection ends in any case
-}
-
-// measured notes that a ping of ours was answered.
-func (c *conn) measured() {
-	rtt := c.out.answered()
-	if rtt <= 0 {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.rtt > 0 {
-		rtt = (c.rtt + rtt) / 2
-	}
-	c.rtt = rtt
 }
 
 // arrivals reports whether a stream waits for Accept, and why there will be no others.

@@ -13,7 +13,7 @@ import (
 //
 //   - for a frame, a buffer of the next power of two (go-buffer-pool), allocated when the header has arrived;
 //   - for each frame that is unread at the same time, a slice header of 24 bytes in a slice that grows by doubling, at
-//     first, and does not shrink while the stream lives; here, 4 bytes in frames. Both slices are at most 5/3 as long
+//     first, and does not shrink while the stream lives; here, 4 bytes in traffic.frames. Both slices are at most 5/3 as long
 //     as what they hold when they are large, and the old ones are garbage for a while: 64 bytes;
 //   - for a stream, 1.5 KiB in go-yamux and here, and the goroutine that serves it: 4 KiB.
 const (
@@ -42,8 +42,53 @@ func (e *MemoryError) Error() string {
 	return fmt.Sprintf("yamux: unread data of %v holds %d bytes of memory; %s %d", e.Remote, e.Held, limit, e.Limit)
 }
 
-// most returns what one connection may hold.
-func (c Config) most() int { return max(c.MaxUnread/shareOfOne, dueOfOne) }
+// arrived takes note that a frame with n bytes of a stream arrives. What nobody reads is stripped off it. mu is held.
+func (c *conn) arrived(t *traffic, n uint32, flags uint16) (verdict, error) {
+	if int64(n) > int64(t.in.left) {
+		return pass, &muxer.CloseError{
+			Code:   muxer.CodeProtocolError,
+			Reason: fmt.Sprintf("yamux: %d bytes of a stream, of whose window %d are left", n, t.in.left),
+		}
+	}
+	t.in.left -= int(n)
+	if t.deaf || t.reset != nil || flags&flagRST != 0 {
+		return strip, nil
+	}
+	t.frames = append(t.frames, n)
+	cost := bufferSize(n)
+	if unread := len(t.frames) - t.first; unread > t.peak {
+		t.peak = unread
+		cost += slotCost
+	}
+	return pass, c.charge(t, cost)
+}
+
+// consumed takes note that n bytes of a stream were read, and returns how many more the remote may send for that; 0
+// while that is not worth telling. What the slots of its frames cost stays until the stream is over.
+func (c *conn) consumed(t *traffic, n int) (more int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t.released {
+		return 0
+	}
+	freed := 0
+	for t.read += n; t.first < len(t.frames) && t.read >= int(t.frames[t.first]); t.first++ {
+		t.read -= int(t.frames[t.first])
+		freed += bufferSize(t.frames[t.first])
+	}
+	if t.first >= len(t.frames)/2 { // it moves no more than was read since the last time
+		t.frames, t.first = t.frames[:copy(t.frames, t.frames[t.first:])], 0
+	}
+	_ = c.charge(t, -freed)
+	if t.finIn {
+		c.tidy(t)
+		return 0
+	}
+	if t.in.read += n; t.in.read < t.in.size/2 {
+		return 0
+	}
+	return c.refill(t)
+}
 
 // charge counts n bytes more as held by a stream, or less. mu is held.
 func (c *conn) charge(t *traffic, n int) error {
@@ -52,92 +97,20 @@ func (c *conn) charge(t *traffic, n int) error {
 	}
 	t.held += n
 	c.memory += n
-	all := c.muxer.memory.Add(int64(n))
-	cfg := &c.muxer.cfg
-	most, together := cfg.most(), false
+	m := c.muxer
+	all := m.memory.Add(int64(n))
+	limit, together := m.share, false
 	switch {
 	case n <= 0:
 		return nil
-	case c.memory > most:
-	case c.memory > dueOfOne && all > int64(cfg.MaxUnread):
-		most, together = cfg.MaxUnread, true
+	case c.memory > limit:
+	case c.memory > dueOfOne && all > int64(m.cfg.MaxUnread):
+		limit, together = m.cfg.MaxUnread, true
 	default:
 		return nil
 	}
-	e := &MemoryError{Remote: c.RemoteAddr(), Held: c.memory, Limit: most, All: together}
+	e := &MemoryError{Remote: c.RemoteAddr(), Held: c.memory, Limit: limit, All: together}
 	return &muxer.CloseError{Code: muxer.CodeOverflow, Reason: e.Error(), Err: e}
-}
-
-// drop stops counting a stream: nobody reads what it has or will get. mu is held.
-func (c *conn) drop(t *traffic) {
-	_ = c.charge(t, -t.held)
-	t.released, t.frames = true, frames{}
-}
-
-// consumed notes that n bytes of a stream were read, and returns how many more the remote may send for that. mu is
-// held.
-func (c *conn) consumed(t *traffic, n int) (more uint32) {
-	if t.released {
-		return 0
-	}
-	_ = c.charge(t, -t.frames.pop(n))
-	c.tidy(t)
-	if t.finIn {
-		return 0
-	}
-	before := t.in.size
-	more = t.in.give(uint32(n), c.rtt, c.mayGrow(t))
-	c.grow(int(t.in.size - before))
-	return more
-}
-
-// grow counts by how much the windows of streams have grown. mu is held.
-func (c *conn) grow(n int) {
-	if !c.closed {
-		c.grown += n
-		c.muxer.grown.Add(int64(n))
-	}
-}
-
-// mayGrow returns the size to which the window of a stream may grow. Windows together do not grow beyond half of what
-// may be held, so that honest remotes, which fill them with full frames, meet no limit. mu is held.
-func (c *conn) mayGrow(t *traffic) uint32 {
-	cfg := &c.muxer.cfg
-	room := min(cfg.most()/2-c.grown, cfg.MaxUnread/2-int(c.muxer.grown.Load()))
-	return min(uint32(cfg.MaxWindow), t.in.size+uint32(max(room, 0)))
-}
-
-// frames holds the lengths of the frames of a stream that are not yet read.
-type frames struct {
-	lengths []uint32 // lengths[head:]
-	head    int
-	read    int // bytes of the first one
-	peak    int // the most that there were
-}
-
-func (f *frames) empty() bool { return f.head == len(f.lengths) }
-
-// push adds a frame, and returns what it costs.
-func (f *frames) push(length uint32) (cost int) {
-	if f.head > 0 && len(f.lengths) == cap(f.lengths) {
-		f.lengths = f.lengths[:copy(f.lengths, f.lengths[f.head:])]
-		f.head = 0
-	}
-	f.lengths = append(f.lengths, length)
-	if n := len(f.lengths) - f.head; n > f.peak {
-		f.peak = n
-		cost = slotCost
-	}
-	return cost + bufferSize(length)
-}
-
-// pop takes n bytes off, and returns what they cost. What the slots cost stays until the stream is released.
-func (f *frames) pop(n int) (freed int) {
-	for f.read += n; f.head < len(f.lengths) && f.read >= int(f.lengths[f.head]); f.head++ {
-		f.read -= int(f.lengths[f.head])
-		freed += bufferSize(f.lengths[f.head])
-	}
-	return freed
 }
 
 // bufferSize returns how much memory go-yamux takes for the body of a frame.

@@ -259,15 +259,15 @@ func TestGrowthIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newConn(nil, m)
-	c.rtt = time.Hour // so that every window grows
+	c.out.rtt.Store(int64(time.Hour)) // so that every window grows
 	var all []*traffic
 	for id := range uint32(8) {
 		all = append(all, c.of(id))
 	}
 	for range 10 {
 		for _, x := range all {
-			x.frames.push(x.in.size)
-			c.consumed(x, int(x.in.size))
+			x.frames = append(x.frames, uint32(x.in.size))
+			c.consumed(x, x.in.size)
 		}
 	}
 	if want := 2 << 20; c.grown != want || m.grown.Load() != int64(want) {
@@ -348,9 +348,9 @@ func TestFloodOfOneWhoReadsNothing(t *testing.T) {
 		time.Sleep(time.Second) // virtual
 		out := &s.(*session).conn.out
 		out.mu.Lock()
-		left := len(out.left)
+		left := len(out.next)
 		out.mu.Unlock()
-		if left > 2*leftSize || accepted < 1000 || accepted > 20_000 {
+		if left > 2*waitSize || accepted < 1000 || accepted > 20_000 {
 			t.Errorf("%d bytes are left to be written, after %d streams", left, accepted)
 		}
 		s.CloseWith(muxer.CodeRequested, "", 0)

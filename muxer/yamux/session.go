@@ -36,7 +36,13 @@ type session struct {
 
 func newSession(c *conn, l *lib.Session) *session {
 	s := &session{conn: c, lib: l, hurry: make(chan struct{}), over: make(chan struct{})}
-	c.begin(s)
+	c.mu.Lock()
+	c.session = s
+	closed := c.closed
+	c.mu.Unlock()
+	if closed { // before there was a session to ask why
+		c.fail(s.failed())
+	}
 	return s
 }
 
@@ -78,10 +84,9 @@ func (s *session) Accept(ctx context.Context) (muxer.RawStream, error) {
 
 // Stats implements muxer.Streams.
 func (s *session) Stats() muxer.Stats {
-	s.conn.mu.Lock()
-	rtt := s.conn.rtt
-	s.conn.mu.Unlock()
-	return muxer.Stats{SentBytes: s.conn.out.sent.Load(), ReceivedBytes: s.conn.received.Load(), RTT: rtt}
+	c := s.conn
+	return muxer.Stats{SentBytes: c.out.sent.Load(), ReceivedBytes: c.received.Load(),
+		RTT: time.Duration(c.out.rtt.Load())}
 }
 
 // CloseWith implements muxer.Streams. Yamux carries the code, not the reason.
@@ -117,7 +122,9 @@ func (s *session) CloseWith(code muxer.Code, _ string, grace time.Duration) erro
 func (s *session) goodbye(code muxer.Code, grace time.Duration) {
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
-	s.conn.goAway(code, max(grace, goodbyeTime))
+	s.conn.out.limit(max(grace, goodbyeTime)) // a remote that takes nothing holds us up no longer
+	s.conn.out.put(typeGoAway, 0, 0, int(toWire(code)), nil)
+	s.conn.out.drain()
 	if grace <= 0 {
 		return
 	}

@@ -31,16 +31,16 @@ func (s *stream) Read(p []byte) (int, error) {
 	}
 	n, err := s.lib.Read(p)
 	if n > 0 {
-		s.conn.mu.Lock()
-		more := s.conn.consumed(s.traffic, n)
-		s.conn.mu.Unlock()
-		if more > 0 {
-			s.conn.out.leave(header(typeWindow, 0, s.traffic.id, int(more)), false)
-			s.conn.out.settle()
+		if more := s.conn.consumed(s.traffic, n); more > 0 {
+			s.conn.out.put(typeWindow, 0, s.traffic.id, more, nil)
+			s.conn.out.flush()
 		}
 		if err != nil && !errors.Is(err, io.EOF) { // of go-yamux's window update behind the bytes
 			err = nil
 		}
+	}
+	if err == nil {
+		return n, nil
 	}
 	if errors.Is(err, lib.ErrTimeout) {
 		if why := s.conn.why(); why == io.EOF {
@@ -52,50 +52,45 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, s.explain(err)
 }
 
-// Write implements net.Conn. Concurrent writes take turns, each in one piece.
+// Write implements net.Conn. Concurrent writes take turns, each in one piece. It writes a frame whenever the remote has
+// room and it is this stream's turn.
 func (s *stream) Write(p []byte) (n int, err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	for err == nil && n < len(p) {
-		var wrote int
-		wrote, err = s.writeSome(p[n:])
-		n += wrote
-	}
-	return n, err
-}
-
-// writeSome writes one frame, once the remote has room for it and it is our turn.
-func (s *stream) writeSome(p []byte) (int, error) {
 	c, t := s.conn, s.traffic
-	var late <-chan time.Time
-	for {
+	for n < len(p) {
 		c.mu.Lock()
-		n, err := c.writable(t, len(p))
+		room, err := c.writable(t, len(p)-n)
 		by := t.writeBy
 		c.mu.Unlock()
 		if err != nil {
-			return 0, err
+			return n, err
 		}
-		if !by.IsZero() && late == nil {
-			timer := time.NewTimer(time.Until(by))
-			defer timer.Stop()
-			late = timer.C
+		var turn chan<- struct{}
+		if room > 0 {
+			turn = c.out.turn
 		}
-		turn := c.out.turn
-		if n == 0 {
-			turn = nil
+		var late <-chan time.Time
+		if !by.IsZero() {
+			late = time.After(time.Until(by))
 		}
 		select {
 		case turn <- struct{}{}:
-			if n := c.writeData(t, p); n > 0 {
-				return n, nil
+			c.mu.Lock()
+			if room, _ = c.writable(t, len(p)-n); room > 0 {
+				t.window -= int64(room)
+				c.out.put(typeData, t.syn, t.id, room, p[n:n+room]) // with mu held: an end comes behind it
+				t.syn = 0
+				n += room
 			}
+			c.mu.Unlock()
+			c.out.write()
 		case <-t.news:
 		case <-late:
-			late = nil
 		case <-c.release:
 		}
 	}
+	return n, nil
 }
 
 // Writable implements muxer.RawStream. After a reset it is something, so that the caller learns of that.
@@ -127,7 +122,7 @@ func (s *stream) CloseWrite() error {
 // finish ends our side.
 func (s *stream) finish() error {
 	c, t := s.conn, s.traffic
-	defer c.out.settle()
+	defer c.out.flush()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -136,11 +131,10 @@ func (s *stream) finish() error {
 	case t.reset != nil:
 		return t.reset
 	}
-	flags := t.begin()
-	t.finOut = true
+	c.out.put(typeWindow, t.syn|flagFIN, t.id, 0, nil)
+	t.syn, t.finOut = 0, true
 	signal(t.news)
 	c.tidy(t)
-	c.out.leave(header(typeWindow, flags|flagFIN, t.id, 0), false)
 	return nil
 }
 
@@ -168,15 +162,15 @@ func (s *stream) Reset(code muxer.Code) error {
 	c, t := s.conn, s.traffic
 	c.mu.Lock()
 	if t.reset == nil && !(t.finOut && t.finIn) {
-		if t.begun {
-			c.out.leave(header(typeWindow, flagRST, t.id, int(toWire(code))), false)
+		if t.syn == 0 { // the remote knows of it
+			c.out.put(typeWindow, flagRST, t.id, int(toWire(code)), nil)
 		}
 		t.reset = errReset
 		signal(t.news)
 		c.tidy(t)
 	}
 	c.mu.Unlock()
-	c.out.settle()
+	c.out.flush()
 	return s.lib.Reset() // it keeps the state, and its frame is dropped
 }
 
@@ -214,7 +208,7 @@ func (s *stream) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
 // explain makes go-yamux's errors those that callers of a net.Conn know.
 func (s *stream) explain(err error) error {
 	switch {
-	case err == nil, err == io.EOF:
+	case err == io.EOF:
 		return err
 	case errors.Is(err, lib.ErrTimeout):
 		return os.ErrDeadlineExceeded

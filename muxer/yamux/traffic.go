@@ -13,52 +13,61 @@ var longAgo = time.Unix(1, 0)
 
 // traffic is what conn knows of one stream. Its mutex guards it.
 type traffic struct {
-	id       uint32
-	lib      *lib.Stream   // nil until it is accepted
-	in       window        // of what the remote sends
-	frames   frames        // of what is not yet read, also if it is still on its way here
-	held     int           // what the stream is charged
-	released bool          // it is not charged any more
-	deaf     bool          // what arrives is discarded
-	window   int64         // bytes that the remote takes
-	notify   func()        // called when window grows
-	news     chan struct{} // window has grown, or the state has changed: a Write looks again
-	writeBy  time.Time     // the deadline of writes
-	begun    bool          // the remote knows of it
-	finIn    bool
-	finOut   bool
-	reset    error // that of its streams; nil: it was not reset
-	remote   bool  // the remote has opened it
-	fresh    bool  // and it is not yet accepted
-	closed   bool  // Close was called
+	id     uint32
+	lib    *lib.Stream // nil until it is accepted
+	remote bool        // the remote has opened it
+	fresh  bool        // and it is not yet accepted
+
+	in       window   // of what the remote sends
+	frames   []uint32 // frames[first:] are the lengths of those that are not yet read, also while on their way here
+	first    int
+	read     int  // bytes of the first one that were read
+	peak     int  // the most frames that were unread at a time
+	held     int  // what the stream is charged (memory.go)
+	released bool // it is not charged any more
+	deaf     bool // what arrives is discarded
+
+	window  int64         // bytes that the remote takes
+	syn     byte          // the flag of our first frame, if we open the stream; 0 behind it
+	notify  func()        // called when window grows
+	news    chan struct{} // window has grown, or the state has changed: a Write looks again
+	writeBy time.Time     // the deadline of writes
+
+	finIn  bool
+	finOut bool
+	reset  error // that of its streams; nil: it was not reset
+	closed bool  // Close was called
 }
 
 // of finds the traffic of a stream, or begins it. mu is held.
 func (c *conn) of(id uint32) *traffic {
 	t := c.streams[id]
 	if t == nil {
-		t = &traffic{id: id, in: newWindow(), window: initialWindow, news: make(chan struct{}, 1)}
+		t = &traffic{id: id, window: initialWindow, syn: flagSYN, news: make(chan struct{}, 1),
+			in: window{size: initialWindow, left: initialWindow, since: time.Now()}}
 		c.streams[id] = t
 	}
 	return t
 }
 
-// arrive begins the traffic of a stream that the remote has opened. mu is held.
+// arrive begins the traffic of a stream that the remote opens; nil: it is one too many. It waits while as many streams
+// as go-yamux keeps wait for Accept. mu is held, but for the wait.
 func (c *conn) arrive(id uint32) *traffic {
-	c.remote++
-	c.pending++
-	t := c.of(id)
-	t.remote, t.fresh, t.begun = true, true, true
-	return t
-}
-
-// begin returns the flag of our first frame of a stream that we have opened, 0 behind it.
-func (t *traffic) begin() (flags byte) {
-	if !t.begun {
-		t.begun = true
-		flags = flagSYN
+	if c.remote >= c.muxer.cfg.MaxStreams {
+		return nil
 	}
-	return flags
+	for c.pending >= acceptBacklog && !c.closed {
+		c.mu.Unlock()
+		select {
+		case <-c.room:
+		case <-c.release:
+		}
+		c.mu.Lock()
+	}
+	c.remote++
+	t := c.of(id)
+	t.remote, t.fresh, t.syn = true, true, 0
+	return t
 }
 
 // stream makes a stream of go-yamux's.
@@ -79,24 +88,20 @@ func (c *conn) stream(s *lib.Stream) *stream {
 	return &stream{conn: c, lib: s, traffic: t}
 }
 
-// tidy forgets a stream on which nothing more can happen: frames of it are those of an unknown one. What has arrived
-// can still be read. mu is held.
+// tidy stops to charge a stream that nobody reads any more, and forgets one on which nothing more can happen: frames of
+// it are those of an unknown one. What has arrived can still be read. mu is held.
 func (c *conn) tidy(t *traffic) {
-	if t.reset != nil || t.closed {
-		c.drop(t)
-	}
 	over := t.reset != nil || t.finOut && (t.finIn || t.closed)
-	if t.fresh || !over {
-		return
+	gone := over && !t.fresh
+	if t.reset != nil || t.closed || gone && (t.deaf || t.first == len(t.frames)) {
+		_ = c.charge(t, -t.held)
+		t.released, t.frames, t.first = true, nil, 0
 	}
-	if t.frames.empty() || t.deaf {
-		c.drop(t)
-	}
-	if c.streams[t.id] != t {
+	if !gone || c.streams[t.id] != t {
 		return
 	}
 	delete(c.streams, t.id)
-	c.grow(initialWindow - int(t.in.size))
+	c.grow(initialWindow - t.in.size)
 	if t.remote {
 		c.remote--
 	}

@@ -1,11 +1,6 @@
 package yamux
 
-import (
-	"fmt"
-	"time"
-
-	"github.com/switchyard-p2p/switchyard/muxer"
-)
+import "time"
 
 // The receive windows of streams are kept here, not by go-yamux. Whenever go-yamux 4.0.2 lets a window grow, it makes
 // room for what was read since the last update and for the growth, and tells the remote of the growth only
@@ -27,44 +22,39 @@ const (
 
 // window is the receive window of one stream. The connection's mutex guards it.
 type window struct {
-	size  uint32    // what may be under way or unread
-	left  uint32    // what the remote may still send
-	read  uint32    // what was read since the last window update
+	size  int       // what may be under way or unread
+	left  int       // what the remote may still send
+	read  int       // what was read since the last window update
 	since time.Time // when that was
 }
 
-func newWindow() window {
-	return window{size: initialWindow, left: initialWindow, since: time.Now()}
-}
-
-// take notes that n bytes arrive.
-func (w *window) take(n uint32) error {
-	if n > w.left {
-		return &muxer.CloseError{
-			Code:   muxer.CodeProtocolError,
-			Reason: fmt.Sprintf("yamux: %d bytes of a stream, of whose window %d are left", n, w.left),
-		}
-	}
-	w.left -= n
-	return nil
-}
-
-// give notes that n bytes were read, and returns how many more the remote may send; 0 while that is not worth telling.
-// rtt is 0 until it is known, most is the largest size.
-func (w *window) give(n uint32, rtt time.Duration, most uint32) uint32 {
-	if w.read += n; w.read < w.size/2 {
-		return 0
-	}
-	more, now := w.read, time.Now()
+// refill returns how much more the remote may send on a stream of whose window half was read. The window grows if that
+// took few round trips. Windows together do not grow beyond half of what may be held, so that honest remotes, which
+// fill them with full frames, meet no limit. mu is held.
+func (c *conn) refill(t *traffic) (more int) {
+	w, now, rtt := &t.in, time.Now(), time.Duration(c.out.rtt.Load())
+	more = w.read
 	if now.Sub(w.since) < growWithin*rtt {
+		m := c.muxer
+		by := min(w.size, m.cfg.MaxWindow-w.size, m.share/2-c.grown, m.cfg.MaxUnread/2-int(m.grown.Load()))
 		if rtt <= shortPath {
-			most = min(most, shortWindow)
+			by = min(by, shortWindow-w.size)
 		}
-		grown := max(min(2*w.size, most), w.size)
-		more += grown - w.size
-		w.size = grown
+		if by > 0 {
+			w.size += by
+			more += by
+			c.grow(by)
+		}
 	}
 	w.left += more
 	w.read, w.since = 0, now
 	return more
+}
+
+// grow counts by how much the windows of streams have grown. mu is held.
+func (c *conn) grow(n int) {
+	if !c.closed {
+		c.grown += n
+		c.muxer.grown.Add(int64(n))
+	}
 }

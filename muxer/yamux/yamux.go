@@ -121,6 +121,7 @@ func (c Config) Validate() error {
 type Muxer struct {
 	cfg    Config
 	lib    *lib.Config  // which go-yamux does not change
+	share  int          // what one connection may hold
 	memory atomic.Int64 // that received data of all connections holds
 	grown  atomic.Int64 // by how much the windows of all streams are larger than they began
 }
@@ -133,6 +134,7 @@ func New(cfg Config) (*Muxer, error) {
 		return nil, err
 	}
 	m := &Muxer{cfg: cfg.withDefaults()}
+	m.share = max(m.cfg.MaxUnread/shareOfOne, dueOfOne)
 	m.lib = m.libConfig()
 	return m, nil
 }
