@@ -37,8 +37,8 @@ func NewFair(weights []int) *Fair {
 	return f
 }
 
-// Len is the number of lanes that have something to send.
-func (f *Fair) Len() int { return len(f.queue) }
+// Idle reports whether no lane has anything to send.
+func (f *Fair) Idle() bool { return len(f.queue) == 0 }
 
 // Add says that the lane has something to send. It does nothing when the lane waits already.
 func (f *Fair) Add(lane int) {
@@ -57,15 +57,15 @@ func (f *Fair) Add(lane int) {
 	}
 }
 
-// Next is the lane that sends next, or -1 when none has anything to send. The lane stays at its place until Spent or
-// Remove.
-func (f *Fair) Next() int {
+// Next returns the lane that sends next, -1 if none has anything to send, and whether no other has. The lane stays at
+// its place until Spent or Remove.
+func (f *Fair) Next() (lane int, alone bool) {
 	if len(f.queue) == 0 {
-		return -1
+		return -1, true
 	}
-	lane := f.queue[0]
+	lane = int(f.queue[0])
 	f.now = f.due[lane]
-	return int(lane)
+	return lane, len(f.queue) == 1
 }
 
 // Spent charges the lane for bytes that it sends now. The lane must be waiting.

@@ -9,7 +9,7 @@ import (
 func serve(f *Fair, lanes, n, quantum int) []int {
 	got := make([]int, lanes)
 	for range n {
-		i := f.Next()
+		i, _ := f.Next()
 		if i < 0 {
 			break
 		}
@@ -61,7 +61,7 @@ func TestFairLaneThatComesAndGoesKeepsItsDebt(t *testing.T) {
 	got := [2]int{}
 	for range 1000 {
 		f.Add(0)
-		i := f.Next()
+		i, _ := f.Next()
 		got[i] += 1000
 		f.Spent(i, 1000)
 		if i == 0 {
@@ -108,9 +108,9 @@ func TestFairAllocatesNothing(t *testing.T) {
 		for i := range 14 {
 			f.Add(i)
 		}
-		for f.Next() >= 0 {
-			f.Spent(f.Next(), 100)
-			f.Remove(f.Next())
+		for i, _ := f.Next(); i >= 0; i, _ = f.Next() {
+			f.Spent(i, 100)
+			f.Remove(i)
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)

@@ -2,7 +2,6 @@ package muxer
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -45,39 +44,22 @@ func (q *SendQueues) Queue(i int) *SendQueue { return &q.queues[i] }
 // Dropped counts the messages that TrySend has refused.
 func (q *SendQueues) Dropped() uint64 { return q.dropped.Load() }
 
-// check returns the number of a channel that takes msg.
-func (q *SendQueues) check(channel byte, msg []byte) (int, error) {
-	i := bytes.IndexByte(q.ids, channel)
-	if i < 0 {
-		return 0, fmt.Errorf("channel 0x%02x: %w", channel, ErrUnknownChannel)
-	}
-	if limit := q.queues[i].maxMessage; len(msg) > limit {
-		return 0, fmt.Errorf("%d bytes on channel 0x%02x, which takes %d: %w", len(msg), channel, limit,
-			ErrMessageTooLarge)
-	}
-	return i, nil
-}
-
 // Send queues msg and waits while the channel's queue is full. Senders that wait take turns in the order in which they
 // came. It takes the mutex.
 func (q *SendQueues) Send(ctx context.Context, channel byte, msg []byte) error {
-	i, err := q.check(channel, msg)
-	if err != nil {
-		return err
-	}
 	q.mu.Lock()
-	if q.offer(i, msg, false) {
-		q.mu.Unlock()
-		return nil
+	ok, err := q.offer(channel, msg, false)
+	if !ok && err == nil {
+		err = ctx.Err()
 	}
-	s := &q.queues[i]
-	if err := cmp.Or(s.err, ctx.Err()); err != nil {
+	if ok || err != nil {
 		q.mu.Unlock()
 		return err
 	}
+	s := &q.queues[q.Find(channel)]
 	l := s.join()
 	q.mu.Unlock()
-	err = q.wait(ctx, l, i, msg)
+	err = q.wait(ctx, l, channel, msg)
 	q.mu.Lock()
 	s.waiting--
 	q.mu.Unlock()
@@ -85,22 +67,19 @@ func (q *SendQueues) Send(ctx context.Context, channel byte, msg []byte) error {
 }
 
 // wait waits in line l, at first for the turn, then for room.
-func (q *SendQueues) wait(ctx context.Context, l *line, i int, msg []byte) error {
+func (q *SendQueues) wait(ctx context.Context, l *line, channel byte, msg []byte) error {
 	select {
 	case l.turn <- struct{}{}: // a channel serves those who wait in their order
+		defer func() { <-l.turn }()
 	case <-l.closed:
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		return q.queues[i].err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { <-l.turn }()
 	for {
 		q.mu.Lock()
-		done, err := q.offer(i, msg, true), q.queues[i].err
+		ok, err := q.offer(channel, msg, true)
 		q.mu.Unlock()
-		if done || err != nil {
+		if ok || err != nil {
 			return err
 		}
 		select {
@@ -114,13 +93,8 @@ func (q *SendQueues) wait(ctx context.Context, l *line, i int, msg []byte) error
 
 // TrySend queues msg if there is room and no sender waits. It takes the mutex.
 func (q *SendQueues) TrySend(channel byte, msg []byte) bool {
-	i, err := q.check(channel, msg)
-	if err != nil {
-		q.dropped.Add(1)
-		return false
-	}
 	q.mu.Lock()
-	ok := q.offer(i, msg, false)
+	ok, _ := q.offer(channel, msg, false)
 	q.mu.Unlock()
 	if !ok {
 		q.dropped.Add(1)
@@ -128,16 +102,31 @@ func (q *SendQueues) TrySend(channel byte, msg []byte) bool {
 	return ok
 }
 
-// offer queues msg if there is room, and nobody waits in line except the caller. The mutex is held.
-func (q *SendQueues) offer(i int, msg []byte, first bool) bool {
-	s := &q.queues[i]
-	fits := s.cost == 0 || s.cost+len(msg)+MessageOverhead <= s.budget
-	if !fits || s.err != nil || s.waiting > 0 && !first {
-		return false
+// offer queues msg if there is room, and nobody waits in line except the caller. The error says why the channel does
+// not take it, now or later. The mutex is held.
+func (q *SendQueues) offer(channel byte, msg []byte, inLine bool) (ok bool, err error) {
+	i := bytes.IndexByte(q.ids, channel)
+	if i < 0 {
+		return false, fmt.Errorf("channel 0x%02x: %w", channel, ErrUnknownChannel)
 	}
-	s.push(msg)
+	s := &q.queues[i]
+	cost := len(msg) + MessageOverhead
+	switch {
+	case len(msg) > s.maxMessage:
+		return false, fmt.Errorf("%d bytes on channel 0x%02x, which takes %d: %w", len(msg), channel, s.maxMessage,
+			ErrMessageTooLarge)
+	case s.err != nil:
+		return false, s.err
+	case s.waiting > 0 && !inLine, s.cost > 0 && s.cost+cost > s.budget:
+		return false, nil
+	}
+	if s.messages == nil {
+		s.messages = rooms.Get().(*[roomLen][]byte)[:0]
+	}
+	s.messages = append(s.messages, msg)
+	s.cost += cost
 	q.ready(i)
-	return true
+	return true, nil
 }
 
 // Close makes all sends fail with err, those that wait too. What is queued stays. The mutex is held.
@@ -167,28 +156,20 @@ func (q *SendQueues) Clear() {
 	}
 }
 
-const (
-	// blockLen makes a block 1,536 bytes, a size class of the allocator.
-	blockLen = 63
-)
+// roomLen is the room for messages that a queue begins with. An idle queue has none, and a burst leaves none behind.
+const roomLen = 128
 
-// block is a piece of a queue. An idle queue has none, and a burst leaves none behind.
-type block struct {
-	msgs [blockLen][]byte
-	next *block
-}
-
-var blocks = sync.Pool{New: func() any { return new(block) }}
+var rooms = sync.Pool{New: func() any { return new([roomLen][]byte) }}
 
 // SendQueue is what waits to be sent on one channel.
 type SendQueue struct {
 	maxMessage int
 	budget     int
 
-	first, last *block // the messages are first.msgs[head:] to last.msgs[:tail]
-	head, tail  int
-	taken       int // bytes of the first message that the writer has taken
-	cost        int // of the messages, each in whole until it is written
+	messages [][]byte // messages[first:] wait
+	first    int
+	taken    int // bytes of the first message that the writer has taken
+	cost     int // of the messages, each in whole until it is written
 
 	err     error // why the channel takes no more
 	waiting int   // senders in line
@@ -221,41 +202,39 @@ func (s *SendQueue) close(err error) {
 	}
 }
 
-func (s *SendQueue) push(msg []byte) {
-	switch {
-	case s.last == nil:
-		s.first = blocks.Get().(*block)
-		s.last, s.head, s.tail = s.first, 0, 0
-	case s.tail == blockLen:
-		b := blocks.Get().(*block)
-		s.last.next, s.last, s.tail = b, b, 0
-	}
-	s.last.msgs[s.tail] = msg
-	s.tail++
-	s.cost += len(msg) + MessageOverhead
-}
-
 // Empty reports whether no message waits.
-func (s *SendQueue) Empty() bool { return s.first == nil }
+func (s *SendQueue) Empty() bool { return s.first == len(s.messages) }
 
 // First returns what is left of the first message. The queue must not be empty.
-func (s *SendQueue) First() []byte { return s.first.msgs[s.head][s.taken:] }
+func (s *SendQueue) First() []byte { return s.messages[s.first][s.taken:] }
 
 // Take takes n bytes of the first message, and reports whether that was all of it, so that the next one is the first.
 func (s *SendQueue) Take(n int) (whole bool) {
-	msg := s.first.msgs[s.head]
-	if s.taken += n; s.taken < len(msg) {
+	if s.taken += n; s.taken < len(s.messages[s.first]) {
 		return false
 	}
-	s.pop()
-	s.Done(msg)
+	s.Done(s.TakeWhole())
 	return true
 }
 
 // TakeWhole takes all of the first message. It counts until Done.
 func (s *SendQueue) TakeWhole() []byte {
-	msg := s.first.msgs[s.head]
-	s.pop()
+	msg := s.messages[s.first]
+	s.messages[s.first] = nil
+	s.taken = 0
+	if s.first++; s.first < len(s.messages)/2 {
+		return msg
+	}
+	n := copy(s.messages, s.messages[s.first:]) // no more than was taken since the last time
+	clear(s.messages[n:])
+	s.messages, s.first = s.messages[:n], 0
+	if n > 0 {
+		return msg
+	}
+	if cap(s.messages) == roomLen {
+		rooms.Put((*[roomLen][]byte)(s.messages[:roomLen]))
+	}
+	s.messages = nil
 	return msg
 }
 
@@ -272,20 +251,3 @@ func (s *SendQueue) Done(msg []byte) {
 
 // Skip drops the first message.
 func (s *SendQueue) Skip() { s.Done(s.TakeWhole()) }
-
-// pop removes the first message.
-func (s *SendQueue) pop() {
-	s.first.msgs[s.head] = nil
-	s.taken = 0
-	s.head++
-	switch {
-	case s.first == s.last && s.head == s.tail:
-		blocks.Put(s.first)
-		s.first, s.last = nil, nil
-	case s.head == blockLen:
-		b := s.first
-		s.first, s.head = b.next, 0
-		b.next = nil
-		blocks.Put(b)
-	}
-}

@@ -76,7 +76,8 @@ func (s *Session) name(raw muxer.RawStream) (serve func()) {
 		return func() { s.serve(st, own) }
 	}
 	_ = raw.SetReadDeadline(time.Time{})
-	st.flush() // the remote may wait for it
+	st.flush()      // the remote may wait for it
+	s.established() // who opens a stream has accepted the link
 	for i := range s.lanes {
 		switch protocol {
 		case s.lanes[i].Name:
@@ -85,10 +86,7 @@ func (s *Session) name(raw muxer.RawStream) (serve func()) {
 			return func() { s.readSingle(i, st) }
 		}
 	}
-	return func() {
-		s.established() // who opens a stream has accepted the link
-		s.serve(st, s.handler.ServeStream)
-	}
+	return func() { s.serve(st, s.handler.ServeStream) }
 }
 
 // serve lets a protocol's handler serve a stream. A handler that panics costs its stream.

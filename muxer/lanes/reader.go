@@ -1,7 +1,6 @@
 package lanes
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,25 +25,21 @@ const (
 	hintMax = 1 << 20
 )
 
-// reader takes the messages of one lane out of its stream. One goroutine uses it.
+// reader takes messages of a lane out of a stream. One goroutine uses it.
 type reader struct {
-	s *Session
-	l *lane
+	s  *Session
+	l  *lane
+	in io.Reader
 
 	small [smallRead]byte
 	chunk *[chunkSize]byte // borrowed while bytes flow, or nil
 	full  bool             // the last read has filled its buffer: more is likely to be there
+	ahead []byte           // what was read and is not yet taken
+	err   error            // why the stream gives no more
 
 	batch *[deliverMessages]muxer.Message // whole messages; borrowed while there are some, or nil
 	whole int                             // how many
-
-	head    [binary.MaxVarintLen32]byte // the length of the next message
-	headN   int                         // bytes of it that have come
-	inside  bool                        // the length is whole: a message is being received
-	length  int
-	buf     []byte // the message, so far
-	claimed int    // memory that counts for it
-	hint    int    // size of the last message, if that was a long one
+	hint  int                             // size of the last message, if that was a long one
 }
 
 var (
@@ -64,11 +59,12 @@ func (s *Session) readLane(i int, in *stream) {
 		_ = in.Reset(muxer.CodeProtocolError)
 		return
 	}
-	r := &reader{s: s, l: l}
-	cut := r.run(io.MultiReader(bytes.NewReader(in.ahead), in.RawStream))
+	r := &reader{s: s, l: l, in: in.RawStream, ahead: in.ahead}
 	in.ahead = nil
-	r.release()
-	s.partial.Release(r.claimed)
+	cut := r.run()
+	if r.chunk != nil {
+		chunks.Put(r.chunk)
+	}
 	s.mu.Lock()
 	l.in = false // the remote may open another one
 	s.cut = s.cut || cut
@@ -76,171 +72,143 @@ func (s *Session) readLane(i int, in *stream) {
 	_ = in.Close()
 }
 
-// run reads until the stream ends. It reports whether the connection ended inside a message.
-func (r *reader) run(in io.Reader) (cut bool) {
-	for {
-		err, broken := r.read(in)
-		switch {
-		case broken != nil:
-			r.s.fail(broken)
-			return false
-		case err == nil:
+// run delivers messages until the stream ends. It reports whether the connection ended inside a message.
+func (r *reader) run() (cut bool) {
+	var err error
+	inside := false
+	for err == nil {
+		if inside = len(r.ahead) > 0; !inside {
+			err = r.fill()
 			continue
-		case r.headN == 0 && !r.inside:
-			return false
-		case err == io.EOF:
-			r.s.fail(&muxer.CloseError{Code: muxer.CodeProtocolError,
-				Reason: fmt.Sprintf("the stream of channel 0x%02x ended inside a message", r.l.ID)})
-			return false
 		}
-		return errors.Is(err, io.ErrUnexpectedEOF)
+		var data []byte
+		if data, err = r.message(); err != nil {
+			break
+		}
+		if r.batch == nil {
+			r.batch = batches.Get().(*[deliverMessages]muxer.Message)
+		}
+		r.batch[r.whole] = muxer.Message{Channel: r.l.ID, Data: data}
+		if r.whole++; r.whole == deliverMessages {
+			err = r.deliver()
+		}
 	}
+	switch derr := r.deliver(); {
+	case derr != nil:
+		r.s.fail(derr)
+	case r.err == nil:
+		r.s.fail(err)
+	case inside && r.err == io.EOF:
+		r.s.fail(&muxer.CloseError{Code: muxer.CodeProtocolError,
+			Reason: fmt.Sprintf("the stream of channel 0x%02x ended inside a message", r.l.ID)})
+	default:
+		cut = inside && errors.Is(r.err, io.ErrUnexpectedEOF)
+	}
+	return cut
 }
 
-// read reads once, and delivers the messages that are whole then. err is the stream's, broken ends the session.
-func (r *reader) read(in io.Reader) (err, broken error) {
-	var n int
-	if r.inside && r.length-len(r.buf) >= directRead { // straight into the message
-		if broken = r.grow(1); broken != nil {
-			return nil, broken
+// message reads a message: its length as a uvarint, and so many bytes. Memory is claimed as they arrive.
+func (r *reader) message() (data []byte, err error) {
+	n, err := binary.ReadUvarint(r)
+	switch {
+	case err != nil && r.err == nil:
+		return nil, &muxer.CloseError{Code: muxer.CodeProtocolError, Err: err,
+			Reason: fmt.Sprintf("the length of a message on channel 0x%02x", r.l.ID)}
+	case err != nil:
+		return nil, err
+	case n > uint64(r.l.MaxMessage):
+		return nil, &muxer.CloseError{Code: muxer.CodeMessageTooBig, Err: muxer.ErrMessageTooLarge,
+			Reason: fmt.Sprintf("%d bytes on channel 0x%02x, which takes %d", n, r.l.ID, r.l.MaxMessage)}
+	}
+	length, claimed := int(n), 0
+	if length <= len(r.ahead) { // the whole message is at hand
+		data = muxer.NewBuffer(length)
+		r.ahead = r.ahead[copy(data, r.ahead):]
+		return data, nil
+	}
+	defer func() { r.s.partial.Release(claimed) }()
+	for len(data) < length {
+		if len(data) == cap(data) {
+			size := min(max(2*len(data), exactAlloc, r.hint), length)
+			cost := muxer.BufferSize(size)
+			if err := r.s.partial.Claim(cost - claimed); err != nil {
+				return nil, err
+			}
+			claimed = cost
+			old := data
+			data = append(muxer.NewBuffer(size)[:0], old...)
+			muxer.FreeBuffer(old)
 		}
-		n, err = in.Read(r.buf[len(r.buf):min(cap(r.buf), r.length)])
-		r.buf = r.buf[:len(r.buf)+n]
-	} else {
-		p := r.buffer()
-		n, err = in.Read(p)
-		r.full = n == len(p)
-		broken = r.parse(p[:n])
+		n, err := r.Read(data[len(data):min(cap(data), length)])
+		if data = data[:len(data)+n]; err != nil {
+			return nil, err
+		}
 	}
-	if broken == nil && r.inside {
-		broken = r.finish()
+	r.hint = 0
+	if length >= exactAlloc {
+		r.hint = min(length, hintMax)
 	}
-	if derr := r.deliver(); derr != nil {
-		broken = derr
-	}
-	return err, broken
+	return data, nil
 }
 
-// buffer is what the next bytes are read into, whatever they are.
-func (r *reader) buffer() []byte {
-	if !r.full {
-		if r.chunk != nil {
-			r.release()
+// ReadByte implements io.ByteReader.
+func (r *reader) ReadByte() (byte, error) {
+	if len(r.ahead) == 0 {
+		if err := r.fill(); err != nil {
+			return 0, err
 		}
-		return r.small[:]
 	}
-	if r.chunk == nil {
+	b := r.ahead[0]
+	r.ahead = r.ahead[1:]
+	return b, nil
+}
+
+// Read implements io.Reader. It returns at least one byte, or an error.
+func (r *reader) Read(p []byte) (int, error) {
+	if len(r.ahead) == 0 {
+		if len(p) >= directRead {
+			return r.receive(p)
+		}
+		if err := r.fill(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, r.ahead)
+	r.ahead = r.ahead[n:]
+	return n, nil
+}
+
+// fill reads ahead.
+func (r *reader) fill() error {
+	buf := r.small[:]
+	switch {
+	case r.full && r.chunk == nil:
 		r.chunk = chunks.Get().(*[chunkSize]byte)
-	}
-	return r.chunk[:]
-}
-
-// release gives the chunk back.
-func (r *reader) release() {
-	if r.chunk != nil {
+		buf = r.chunk[:]
+	case r.full:
+		buf = r.chunk[:]
+	case r.chunk != nil:
 		chunks.Put(r.chunk)
 		r.chunk = nil
 	}
+	n, err := r.receive(buf)
+	r.ahead, r.full = buf[:n], n == len(buf)
+	return err
 }
 
-// parse takes messages out of p.
-func (r *reader) parse(p []byte) (err error) {
-	for len(p) > 0 {
-		if !r.inside {
-			if p, err = r.parseLength(p); err != nil || !r.inside {
-				return err
-			}
-			if r.length <= len(p) { // the whole message is at hand
-				data := muxer.NewBuffer(r.length)
-				p = p[copy(data, p):]
-				r.inside = false
-				if err := r.add(data); err != nil {
-					return err
-				}
-				continue
-			}
-		}
-		n := min(len(p), r.length-len(r.buf))
-		if err := r.grow(n); err != nil {
-			return err
-		}
-		r.buf = append(r.buf, p[:n]...)
-		p = p[n:]
-		if err := r.finish(); err != nil {
-			return err
-		}
+// receive delivers what is whole, and then waits for the stream.
+func (r *reader) receive(p []byte) (n int, err error) {
+	if err := r.deliver(); err != nil {
+		return 0, err
 	}
-	return nil
-}
-
-// parseLength takes the length of a message, or a part of it.
-func (r *reader) parseLength(p []byte) (rest []byte, err error) {
-	for i, c := range p {
-		r.head[r.headN] = c
-		r.headN++
-		switch {
-		case c < 0x80:
-			length, _ := binary.Uvarint(r.head[:r.headN])
-			if r.headN = 0; length > uint64(r.l.MaxMessage) {
-				return nil, tooLarge(r.l, length)
-			}
-			r.inside, r.length = true, int(length)
-			return p[i+1:], nil
-		case r.headN == len(r.head):
-			return nil, &muxer.CloseError{Code: muxer.CodeProtocolError,
-				Reason: fmt.Sprintf("channel 0x%02x: the length of a message has more than five bytes", r.l.ID)}
-		}
+	for n == 0 && err == nil {
+		n, err = r.in.Read(p)
 	}
-	return nil, nil
-}
-
-func tooLarge(l *lane, length uint64) error {
-	return &muxer.CloseError{Code: muxer.CodeMessageTooBig, Err: muxer.ErrMessageTooLarge,
-		Reason: fmt.Sprintf("%d bytes on channel 0x%02x, which takes %d", length, l.ID, l.MaxMessage)}
-}
-
-// grow makes room for n more bytes of the message.
-func (r *reader) grow(n int) error {
-	had, need := cap(r.buf), len(r.buf)+n
-	if need <= had {
-		return nil
+	if n > 0 { // an error comes again
+		return n, nil
 	}
-	size := min(max(need, 2*had, exactAlloc, r.hint), r.length)
-	cost := muxer.BufferSize(size)
-	if err := r.s.partial.Claim(cost - r.claimed); err != nil {
-		return err
-	}
-	r.claimed = cost
-	old := r.buf
-	r.buf = append(muxer.NewBuffer(size)[:0], old...)
-	muxer.FreeBuffer(old)
-	return nil
-}
-
-// finish adds the message that is being received to the batch, if it is whole.
-func (r *reader) finish() error {
-	if !r.inside || len(r.buf) < r.length {
-		return nil
-	}
-	data := r.buf
-	r.s.partial.Release(r.claimed)
-	r.inside, r.buf, r.claimed, r.hint = false, nil, 0, 0
-	if len(data) >= exactAlloc {
-		r.hint = min(len(data), hintMax)
-	}
-	return r.add(data)
-}
-
-// add adds a message to the batch, and delivers a full one.
-func (r *reader) add(data []byte) error {
-	if r.batch == nil {
-		r.batch = batches.Get().(*[deliverMessages]muxer.Message)
-	}
-	r.batch[r.whole] = muxer.Message{Channel: r.l.ID, Data: data}
-	if r.whole++; r.whole == deliverMessages {
-		return r.deliver()
-	}
-	return nil
+	r.err = err
+	return 0, err
 }
 
 // deliver hands over the batch.
@@ -264,7 +232,6 @@ func (s *Session) deliver(l *lane, msgs []muxer.Message) error {
 	if s.ctx.Err() != nil {
 		return nil
 	}
-	s.established() // who sends messages has accepted the link
 	s.receivedMessages.Add(uint64(len(msgs)))
 	if err := s.handler.Deliver(s.ctx, msgs); s.ctx.Err() == nil {
 		return err

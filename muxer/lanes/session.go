@@ -83,25 +83,25 @@ type Session struct {
 	reading sync.WaitGroup // goroutines that read what the remote has sent
 	wg      sync.WaitGroup // all goroutines
 
+	accepted  bool // before Run: the remote has accepted the link
 	establish sync.Once
 	handler   muxer.Handler // set before started is closed
 
-	mu       sync.Mutex // guards what follows, and the lanes
-	lanes    []lane
-	queues   *muxer.SendQueues
-	fair     *muxer.Fair // lanes that the writer can write
-	writer   bool        // the writer was started
-	work     sync.Cond   // the writer waits on it: a lane can be written, or nothing is written any more
-	writing  bool        // the writer does not wait
-	singles  singles
-	accepted bool  // the remote has accepted the link
-	set      bool  // SetChannels was called
-	running  bool  // Run was called
-	naming   int   // streams of the remote whose protocol is not agreed on
-	cut      bool  // the connection ended inside a message
-	err      error // why the session ends
-	input    error // why the remote sends no more
-	shut     bool  // nothing is written any more
+	mu      sync.Mutex // guards what follows, and the lanes
+	lanes   []lane
+	queues  *muxer.SendQueues
+	fair    *muxer.Fair // lanes that the writer can write
+	writer  bool        // the writer was started
+	work    sync.Cond   // the writer waits on it: a lane can be written, or nothing is written any more
+	writing bool        // the writer does not wait
+	singles singles
+	set     bool  // SetChannels was called
+	running bool  // Run was called
+	naming  int   // streams of the remote whose protocol is not agreed on
+	cut     bool  // the connection ended inside a message
+	err     error // why the session ends
+	input   error // why the remote sends no more
+	shut    bool  // nothing is written any more
 
 	sentMessages, receivedMessages atomic.Uint64
 	lost                           atomic.Uint64 // messages of ours that the remote did not take
@@ -170,11 +170,13 @@ func (s *Session) SetChannels(channels []muxer.Channel, singly ...byte) error {
 		return fmt.Errorf("lanes: %w", err)
 	}
 	lanes, weights, largest := make([]lane, len(channels)), make([]int, len(channels)), 0
+	names := make(map[string]bool, len(channels))
 	for i, c := range channels {
 		c = c.WithDefaults()
-		if findLane(lanes[:i], c.Name) >= 0 {
+		if names[c.Name] {
 			return fmt.Errorf("lanes: channel %s is there twice", c.Name)
 		}
+		names[c.Name] = true
 		l := &lanes[i]
 		if l.Channel, l.queue = c, queues.Queue(i); s.cfg.Single != nil {
 			l.single = s.cfg.Single(c)
@@ -195,41 +197,45 @@ func (s *Session) SetChannels(channels []muxer.Channel, singly ...byte) error {
 	return nil
 }
 
-// findLane returns the number of the lane of that name, -1 if there is none.
-func findLane(lanes []lane, name string) int {
-	for i := range lanes {
-		if lanes[i].Name == name {
-			return i
-		}
-	}
-	return -1
-}
-
 // Accepted says that the remote has accepted the link, so that Run need not ask it for a sign of life. Call it before
 // Run.
-func (s *Session) Accepted() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.accepted = true
-}
+func (s *Session) Accepted() { s.accepted = true }
 
 // Run implements muxer.Session.
 func (s *Session) Run(ctx context.Context, h muxer.Handler) error {
 	if err := s.start(h); err != nil {
 		return err
 	}
-	s.askForLife()
+	switch {
+	case s.ctx.Err() != nil:
+	case s.accepted:
+		s.established()
+	default: // the handshake has not told; any answer says that the remote has accepted the link
+		s.wg.Go(func() {
+			if _, err := s.Ping(s.life); err == nil {
+				s.established()
+			}
+		})
+	}
 	stopped := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		s.close(&muxer.CloseError{Code: muxer.CodeShuttingDown, Reason: "context ended",
+		s.fail(&muxer.CloseError{Code: muxer.CodeShuttingDown, Reason: "context ended",
 			Err: fmt.Errorf("%w: %w", muxer.ErrClosed, context.Cause(ctx))})
 	})
 	s.handOver()
 	<-s.handed
 	s.acceptLoop(s.life)
 	s.reading.Wait() // until all that has arrived is delivered
-	s.finish()
+	s.mu.Lock()
+	why := s.input
+	if why == io.EOF && s.cut {
+		why = &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true, Reason: "inside a message",
+			Err: io.ErrUnexpectedEOF}
+	}
+	s.mu.Unlock()
+	s.fail(why)
+	<-s.life.Done()
 	if !unhook() {
 		<-stopped
 	}
@@ -255,39 +261,8 @@ func (s *Session) start(h muxer.Handler) error {
 	return nil
 }
 
-// askForLife finds out whether the remote has accepted the link, where the handshake has not told: any answer says so.
-func (s *Session) askForLife() {
-	s.mu.Lock()
-	accepted, ended := s.accepted, s.err != nil
-	s.mu.Unlock()
-	switch {
-	case ended:
-	case accepted:
-		s.established()
-	default:
-		s.wg.Go(func() {
-			if _, err := s.Ping(s.life); err == nil {
-				s.established()
-			}
-		})
-	}
-}
-
 // established tells the handler once that the remote has accepted the link.
 func (s *Session) established() { s.establish.Do(s.handler.Established) }
-
-// finish ends the session when the remote sends no more, and all that has arrived is delivered.
-func (s *Session) finish() {
-	s.mu.Lock()
-	why := s.input
-	if why == io.EOF && s.cut {
-		why = &muxer.CloseError{Code: muxer.CodeRemoteClosed, Remote: true, Reason: "inside a message",
-			Err: io.ErrUnexpectedEOF}
-	}
-	s.mu.Unlock()
-	s.fail(why)
-	<-s.life.Done()
-}
 
 // Send implements muxer.Session. It returns an ErrUnknownChannel also for a channel that the remote refuses.
 func (s *Session) Send(ctx context.Context, channel byte, msg []byte) error {
@@ -299,35 +274,27 @@ func (s *Session) TrySend(channel byte, msg []byte) bool { return s.queues.TrySe
 
 // Close implements muxer.Session. What was queued before Run is not sent by a Close before Run.
 func (s *Session) Close(code muxer.Code, reason string) error {
-	s.close(&muxer.CloseError{Code: code, Reason: reason, Err: muxer.ErrClosed})
+	s.fail(&muxer.CloseError{Code: code, Reason: reason, Err: muxer.ErrClosed})
 	return nil
 }
 
-// close ends the session for a reason of ours, and waits for nothing.
-func (s *Session) close(why *muxer.CloseError) {
-	grace := time.Duration(0)
-	if why.Code.Orderly() {
-		grace = s.cfg.CloseGrace
-	}
-	s.abandon(why, grace)
-}
-
-// fail ends the session at once.
-func (s *Session) fail(err error) { s.abandon(err, 0) }
-
-// abandon ends the session for err, the first time. Queued messages get grace to be sent.
-func (s *Session) abandon(err error, grace time.Duration) {
+// fail ends the session for err, the first time, and waits for nothing. If we end it and its code is an orderly one,
+// queued messages get a grace to be sent.
+func (s *Session) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
 		return
+	}
+	grace := time.Duration(0)
+	if ours, ok := errors.AsType[*muxer.CloseError](err); ok && s.running && !ours.Remote && ours.Code.Orderly() {
+		grace = s.cfg.CloseGrace
 	}
 	s.err = err
 	s.stop()
 	s.queues.Close(err)
 	if !s.running {
 		close(s.started)
-		grace = 0
 	}
 	s.checkFlushed()
 	s.wg.Go(func() { s.hangUp(err, grace) })

@@ -3,7 +3,6 @@ package lanes
 import (
 	"encoding/binary"
 	"errors"
-	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -139,7 +138,7 @@ func (s *Session) pause(d time.Duration) bool {
 func (s *Session) takeSingle() (lane int, msg []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := s.singles.queue.Next()
+	i, _ := s.singles.queue.Next()
 	if i < 0 || s.shut {
 		return -1, nil
 	}
@@ -188,79 +187,30 @@ func (s *Session) readSingle(i int, st *stream) {
 	case <-s.life.Done():
 		return
 	}
-	l := &s.lanes[i]
-	data, claimed, err := receive(l, singleReader{st}, &s.partial)
-	defer func() { s.partial.Release(claimed) }()
-	if err == nil && len(st.ahead) > 0 {
+	r := &reader{s: s, l: &s.lanes[i], in: patient{st.RawStream}, ahead: st.ahead}
+	data, err := r.message()
+	if err == nil && len(r.ahead) > 0 {
 		err = errBehind
 	}
 	switch {
 	case err == nil:
 		_ = st.Close()
-		if err := s.deliver(l, []muxer.Message{{Channel: l.ID, Data: data}}); err != nil {
+		if err := s.deliver(r.l, []muxer.Message{{Channel: r.l.ID, Data: data}}); err != nil {
 			s.fail(err)
 		}
 		return
 	case errors.Is(err, muxer.ErrMessageTooLarge):
 		s.fail(err)
 	case s.life.Err() == nil:
-		s.cfg.Logger.Debug("a message did not arrive", slog.String("channel", l.Name), slog.Any("error", err))
+		s.cfg.Logger.Debug("a message did not arrive", slog.String("channel", r.l.Name), slog.Any("error", err))
 	}
 	_ = st.Reset(muxer.CodeProtocolError)
 }
 
-// singleReader reads a stream whose remote may be silent for at most singleIdle.
-type singleReader struct {
-	in interface {
-		io.Reader
-		SetReadDeadline(time.Time) error
-	}
-}
+// patient is a stream whose remote may be silent for at most singleIdle.
+type patient struct{ muxer.RawStream }
 
-func (r singleReader) Read(p []byte) (int, error) {
-	_ = r.in.SetReadDeadline(time.Now().Add(singleIdle))
-	return r.in.Read(p)
-}
-
-func (r singleReader) ReadByte() (byte, error) {
-	var b [1]byte
-	_, err := io.ReadFull(r, b[:])
-	return b[0], err
-}
-
-// receive reads the message of a stream. Memory is claimed as bytes arrive; claimed is how much.
-func receive(l *lane, r singleReader, partial *muxer.Partial) (data []byte, claimed int, err error) {
-	length, err := binary.ReadUvarint(r)
-	if err != nil {
-		return nil, 0, unexpected(err)
-	}
-	if length > uint64(l.MaxMessage) {
-		return nil, 0, tooLarge(l, length)
-	}
-	for len(data) < int(length) {
-		if len(data) == cap(data) {
-			size := min(max(2*cap(data), exactAlloc), int(length))
-			cost := muxer.BufferSize(size)
-			if err := partial.Claim(cost - claimed); err != nil {
-				return nil, claimed, err
-			}
-			claimed = cost
-			old := data
-			data = append(muxer.NewBuffer(size)[:0], old...)
-			muxer.FreeBuffer(old)
-		}
-		n, err := r.Read(data[len(data):min(cap(data), int(length))])
-		if data = data[:len(data)+n]; err != nil && len(data) < int(length) {
-			return nil, claimed, unexpected(err)
-		}
-	}
-	return data, claimed, nil
-}
-
-// unexpected is err, or what io.EOF means inside a message.
-func unexpected(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
+func (p patient) Read(b []byte) (int, error) {
+	_ = p.SetReadDeadline(time.Now().Add(singleIdle))
+	return p.RawStream.Read(b)
 }

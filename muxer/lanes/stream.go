@@ -104,26 +104,18 @@ func (s *stream) flush() {
 
 // Read implements muxer.Stream.
 func (s *stream) Read(p []byte) (int, error) {
-	n, err := s.agreed(p)
+	s.reading.Lock()
+	s.flush()
+	err := s.agree()
+	n := copy(p, s.ahead) // what was read together with the remote's proposal
+	if s.ahead = s.ahead[n:]; len(s.ahead) == 0 {
+		s.ahead = nil
+	}
+	s.reading.Unlock()
 	if n > 0 || err != nil || len(p) == 0 {
 		return n, err
 	}
 	return s.RawStream.Read(p)
-}
-
-// agreed waits for the remote's choice of protocol, and returns what was read together with it.
-func (s *stream) agreed(p []byte) (int, error) {
-	s.reading.Lock()
-	defer s.reading.Unlock()
-	s.flush()
-	if err := s.agree(); err != nil {
-		return 0, err
-	}
-	n := copy(p, s.ahead)
-	if s.ahead = s.ahead[n:]; len(s.ahead) == 0 {
-		s.ahead = nil
-	}
-	return n, nil
 }
 
 // Write implements muxer.Stream.

@@ -50,18 +50,18 @@ func (s *Session) write() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !s.shut {
-		i := s.fair.Next()
+		i, alone := s.fair.Next()
 		if s.writing = i >= 0; !s.writing {
 			s.checkFlushed()
 			s.work.Wait()
-		} else if err := s.writeLane(i); err != nil {
+		} else if err := s.writeLane(i, alone); err != nil {
 			s.refuse(i, err)
 		}
 	}
 }
 
-// writeLane writes a piece of one lane. The mutex is held, except while the connection is busy.
-func (s *Session) writeLane(i int) error {
+// writeLane writes a piece of one lane, a large one if it is alone. The mutex is held, except while the connection is busy.
+func (s *Session) writeLane(i int, alone bool) error {
 	l := &s.lanes[i]
 	pooled := writeBuffers.Get().(*[]byte)
 	defer writeBuffers.Put(pooled)
@@ -75,7 +75,7 @@ func (s *Session) writeLane(i int) error {
 		buf = append(buf, multistream.Propose(l.Name)...)
 	}
 	room := batch
-	if s.fair.Len() > 1 {
+	if !alone {
 		room = quantum
 	}
 	buf, piece, messages := l.take(buf, min(room, l.out.Writable()-len(buf)))

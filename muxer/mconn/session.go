@@ -194,7 +194,7 @@ func (s *Session) close(why *muxer.CloseError) {
 		return
 	}
 	s.abandon(why)
-	flush := s.running && why.Code.Orderly() && !(s.parked && s.fair.Len() == 0)
+	flush := s.running && why.Code.Orderly() && !(s.parked && s.fair.Idle())
 	if flush {
 		s.grace = time.AfterFunc(s.cfg.CloseGrace, s.shut)
 	}

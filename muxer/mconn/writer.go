@@ -90,7 +90,7 @@ func (s *Session) park() {
 }
 
 // idle says that nothing is queued. The mutex is held.
-func (s *Session) idle() bool { return s.fair.Len() == 0 && !s.ping && !s.pong }
+func (s *Session) idle() bool { return s.fair.Idle() && !s.ping && !s.pong }
 
 // take moves what is due into the batch: keep-alives first, then the lanes by their weights. The mutex is held.
 func (s *Session) take(b *batch) {
@@ -108,12 +108,12 @@ func (s *Session) take(b *batch) {
 		limit = min(limit, s.sendLimit.Burst())
 	}
 	for b.bytes < limit && len(b.pieces) < batchPieces {
-		i := s.fair.Next()
+		i, alone := s.fair.Next()
 		if i < 0 {
 			return
 		}
 		room := limit - b.bytes
-		if s.fair.Len() > 1 {
+		if !alone {
 			room = min(room, quantum)
 		}
 		before := b.bytes

@@ -1,6 +1,7 @@
 package yamux
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -75,7 +76,8 @@ func TestBrokenFrames(t *testing.T) {
 		"more than window":   {frame(typeData, flagSYN, 1, initialWindow+1), muxer.CodeProtocolError},
 		"huge window": {append(frame(typeWindow, flagSYN, 1, 0xffffffff),
 			frame(typeWindow, 0, 1, 0xffffffff)...), muxer.CodeProtocolError},
-		"long length":        {open(1, 0xff, 0xff, 0xff, 0xff, 0xff, 1), muxer.CodeProtocolError},
+		"endless length":     {open(1, bytes.Repeat([]byte{0xff}, 11)...), muxer.CodeProtocolError},
+		"long length":        {open(1, 0xff, 0xff, 0xff, 0xff, 0xff, 1), muxer.CodeMessageTooBig},
 		"too long a message": {open(1, 0x81, 0x80, 0x40), muxer.CodeMessageTooBig},
 		"end in a message": {append(open(1, 5, 1, 2), frame(typeWindow, flagFIN, 1, 0)...),
 			muxer.CodeProtocolError},
