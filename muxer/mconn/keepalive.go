@@ -119,8 +119,8 @@ func (k *keepalive) look(s *Session) {
 	if k.deadline != 0 {
 		next = min(next, k.deadline)
 	}
-	if (s.ping || s.pong) && s.parked {
-		s.rouse()
+	if s.ping || s.pong {
+		s.wake.Signal()
 	}
 	k.timer.Reset(time.Duration(max(next-s.now(), 1)))
 	s.mu.Unlock()
@@ -146,9 +146,7 @@ func (s *Session) requestPing() {
 	}
 	s.probe = &probe{done: make(chan struct{})}
 	s.ping = true
-	if s.parked {
-		s.rouse()
-	}
+	s.wake.Signal()
 }
 
 // pinged notes that the writer is sending the ping. The mutex is held.
@@ -167,9 +165,7 @@ func (s *Session) heardKeepalives(ping, pong bool) {
 	defer s.mu.Unlock()
 	if ping && !s.pong {
 		s.pong = true
-		if s.parked {
-			s.rouse()
-		}
+		s.wake.Signal()
 	}
 	if pong {
 		s.alive.deadline = 0

@@ -34,6 +34,7 @@ type inbound struct {
 type reader struct {
 	inbound []inbound
 	batch   *deliveries
+	full    bool // the batch
 
 	header  [maxHeader]byte // a header that came in several chunks, so far
 	headers int             // its bytes
@@ -96,7 +97,7 @@ func (s *Session) arrived(chunk []byte, h muxer.Handler) (err error) {
 	if err != nil {
 		return err
 	}
-	if r.batch != nil && (r.batch.full() || !s.conn.Buffered()) {
+	if r.batch != nil && (r.full || !s.conn.Buffered()) {
 		return s.deliver(h)
 	}
 	return nil
@@ -106,7 +107,7 @@ func (s *Session) arrived(chunk []byte, h muxer.Handler) (err error) {
 // writer can send what is queued.
 func (s *Session) deliver(h muxer.Handler) error {
 	b := s.read.batch
-	s.read.batch = nil
+	s.read.batch, s.read.full = nil, false
 	var err error
 	if s.ctx.Err() == nil {
 		s.receivedMessages.Add(uint64(len(b.msgs)))
@@ -123,20 +124,20 @@ func (s *Session) deliver(h muxer.Handler) error {
 	return err
 }
 
-func (d *deliveries) full() bool { return len(d.msgs) == deliverMessages || d.bytes >= deliverBytes }
-
+// emit adds a whole message to the batch.
 func (r *reader) emit(channel byte, data []byte) {
 	if r.batch == nil {
 		r.batch = deliveryPool.Get().(*deliveries)
 	}
 	r.batch.msgs = append(r.batch.msgs, muxer.Message{Channel: channel, Data: data})
 	r.batch.bytes += len(data)
+	r.full = len(r.batch.msgs) == deliverMessages || r.batch.bytes >= deliverBytes
 }
 
 // parse takes packets out of p until it is used up or the batch is full, and returns what is left of p.
 func (s *Session) parse(p []byte) ([]byte, error) {
 	r := &s.read
-	for len(p) > 0 && (r.batch == nil || !r.batch.full()) {
+	for len(p) > 0 && !r.full {
 		switch {
 		case r.left > 0:
 			n := min(r.left, len(p))

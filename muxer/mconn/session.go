@@ -34,20 +34,20 @@ type Session struct {
 	partial muxer.Partial // memory of unfinished messages
 	read    reader        // the reader's own
 
-	mu      sync.Mutex // guards what follows
-	queues  *muxer.SendQueues
-	ids     []byte // of the channels, by their numbers
-	fair    *muxer.Fair
-	wake    sync.Cond // the writer waits on it
-	parked  bool      // the writer waits
-	running bool      // Run was called
-	ended   bool      // the connection is closed, or about to be
-	err     error     // why the session ends; Send fails with it
-	lost    bool      // err says that the connection took no more
-	ping    bool      // a ping is due
-	pong    bool      // a pong is due
-	probe   *probe    // the ping in flight, or due
-	grace   *time.Timer
+	mu       sync.Mutex // guards what follows
+	queues   *muxer.SendQueues
+	outbound []outbound // the channels, by their numbers
+	fair     *muxer.Fair
+	wake     sync.Cond // the writer waits on it: something is due, or the session ends
+	parked   bool      // the writer waits
+	running  bool      // Run was called
+	ended    bool      // the connection is closed, or about to be
+	err      error     // why the session ends; Send fails with it
+	lost     bool      // err says that the connection took no more
+	ping     bool      // a ping is due
+	pong     bool      // a pong is due
+	probe    *probe    // the ping in flight, or due
+	grace    *time.Timer
 
 	alive keepalive
 
@@ -63,23 +63,32 @@ var _ muxer.Session = (*Session)(nil)
 // New makes a session of conn, which it owns from then on, except when New fails. It starts nothing: Run does.
 func New(conn Conn, side muxer.Side, channels []muxer.Channel, cfg Config) (*Session, error) {
 	s := &Session{conn: conn, side: side, epoch: time.Now()}
-	queues, err := muxer.NewSendQueues(&s.mu, channels, s.queued)
+	queues, err := muxer.NewSendQueues(&s.mu, channels, func(i int) {
+		s.fair.Add(i)
+		s.wake.Signal()
+	})
 	if err != nil {
 		return nil, fmt.Errorf("mconn: %w", err)
-	}
-	largest, weights := 0, make([]int, len(channels))
-	s.queues, s.ids, s.read.inbound = queues, make([]byte, len(channels)), make([]inbound, len(channels))
-	for i, c := range channels {
-		c = c.WithDefaults()
-		s.ids[i] = c.ID
-		s.read.inbound[i] = inbound{id: c.ID, max: c.MaxMessage}
-		weights[i] = c.Priority
-		largest = max(largest, c.MaxMessage)
 	}
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	largest, weights := 0, make([]int, len(channels))
+	for i, c := range channels {
+		weights[i] = c.WithDefaults().Priority
+		largest = max(largest, c.WithDefaults().MaxMessage)
+	}
 	s.cfg = cfg.withDefaults(largest)
+	s.queues, s.outbound, s.read.inbound = queues, make([]outbound, len(channels)), make([]inbound, len(channels))
+	for i, c := range channels {
+		s.read.inbound[i] = inbound{id: c.ID, max: c.WithDefaults().MaxMessage}
+		s.outbound[i] = outbound{id: c.ID, queue: queues.Queue(i), payload: s.cfg.MaxPacketPayload}
+		if c.ID >= 0x80 {
+			// A CometBFT node takes no packet that is longer than its own largest one on channel 1, so the longer id
+			// costs a byte of payload.
+			s.outbound[i].payload--
+		}
+	}
 	s.partial.Limit, s.partial.Shared = s.cfg.MaxPartial, s.cfg.Shared
 	s.fair = muxer.NewFair(weights)
 	s.wake.L = &s.mu
@@ -164,20 +173,6 @@ func (s *Session) OpenStream(context.Context, ...string) (muxer.Stream, error) {
 	return nil, muxer.ErrNoStreams
 }
 
-// queued lets the writer write a message of the channel. The mutex is held.
-func (s *Session) queued(i int) {
-	s.fair.Add(i)
-	if s.parked {
-		s.rouse()
-	}
-}
-
-// rouse wakes the writer. The mutex is held.
-func (s *Session) rouse() {
-	s.parked = false
-	s.wake.Signal()
-}
-
 // Close implements muxer.Session. It does not wait: Run returns when the session has ended. What was queued before Run
 // was called is not sent by a Close before Run.
 func (s *Session) Close(code muxer.Code, reason string) error {
@@ -252,10 +247,10 @@ func (s *Session) shut() {
 	if first {
 		s.ended = true
 		s.queues.Clear()
-		for i := range s.ids {
+		for i := range s.outbound {
 			s.fair.Remove(i)
 		}
-		s.rouse()
+		s.wake.Signal()
 	}
 	s.mu.Unlock()
 	if first {

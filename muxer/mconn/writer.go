@@ -21,6 +21,7 @@ const (
 // piece is a run of packets of one message.
 type piece struct {
 	data    []byte
+	payload int // of a full packet
 	channel byte
 	last    bool // it ends the message
 }
@@ -45,13 +46,15 @@ func (s *Session) writeLoop() {
 	flushed := true
 	for {
 		s.mu.Lock()
-		if flushed && s.idle() {
+		for flushed && s.idle() && s.err == nil {
 			if b != nil {
 				batches.Put(b)
 				b = nil
 			}
-			s.park()
+			s.parked = true
+			s.wake.Wait()
 		}
+		s.parked = false
 		due := !s.idle()
 		done := s.ended || flushed && !due // closed, and all is sent that was queued
 		if due && !done {
@@ -61,32 +64,28 @@ func (s *Session) writeLoop() {
 			s.take(b)
 		}
 		s.mu.Unlock()
-
-		var err error
-		switch {
-		case done:
+		if done {
 			s.shut()
 			return
-		case due:
-			err = s.write(b)
-		default:
-			err = s.flush()
 		}
+
+		var err error
+		if due && s.sendLimit != nil {
+			wait(s.ctx, s.sendLimit, b.bytes)
+		}
+		s.alive.writing.Store(s.now())
+		if due {
+			err = s.write(b)
+		} else {
+			err = s.conn.Flush()
+		}
+		s.alive.writing.Store(0)
 		if err != nil {
 			s.failWrite(transportError(err))
 			return
 		}
 		flushed = !due
 	}
-}
-
-// park waits until something is due or the session ends. The mutex is held.
-func (s *Session) park() {
-	for s.idle() && s.err == nil {
-		s.parked = true
-		s.wake.Wait()
-	}
-	s.parked = false
 }
 
 // idle says that nothing is queued. The mutex is held.
@@ -117,38 +116,36 @@ func (s *Session) take(b *batch) {
 			room = min(room, quantum)
 		}
 		before := b.bytes
-		q := s.queues.Queue(i)
-		b.take(q, s.ids[i], room, s.payload(s.ids[i]))
+		o := &s.outbound[i]
+		b.take(o, room)
 		s.fair.Spent(i, b.bytes-before)
-		if q.Empty() {
+		if o.queue.Empty() {
 			s.fair.Remove(i)
 		}
 	}
 }
 
-// payload is how much a packet of the channel carries. A CometBFT node takes no packet that is longer than its own
-// largest one on channel 1, so the longer id costs a byte of payload.
-func (s *Session) payload(channel byte) int {
-	if channel >= 0x80 {
-		return s.cfg.MaxPacketPayload - 1
-	}
-	return s.cfg.MaxPacketPayload
+// outbound is what the writer knows of a channel.
+type outbound struct {
+	id      byte
+	queue   *muxer.SendQueue
+	payload int // of a full packet
 }
 
 // take moves messages of a channel into the batch until about room bytes are there, at least one packet. Only a whole
 // number of full packets is cut off a message.
-func (b *batch) take(q *muxer.SendQueue, channel byte, room, payload int) {
-	for room > 0 && !q.Empty() && len(b.pieces) < batchPieces {
-		rest := q.First()
+func (b *batch) take(o *outbound, room int) {
+	for room > 0 && !o.queue.Empty() && len(b.pieces) < batchPieces {
+		rest := o.queue.First()
 		n, last := len(rest), true
-		if n > max(room, payload) {
-			n, last = max(room/payload, 1)*payload, false
+		if n > max(room, o.payload) {
+			n, last = max(room/o.payload, 1)*o.payload, false
 		}
-		b.pieces = append(b.pieces, piece{rest[:n], channel, last})
-		cost := n + (n/payload+1)*headerCost
+		b.pieces = append(b.pieces, piece{rest[:n], o.payload, o.id, last})
+		cost := n + (n/o.payload+1)*headerCost
 		b.bytes += cost
 		room -= cost
-		if !q.Take(n) {
+		if !o.queue.Take(n) {
 			return
 		}
 	}
@@ -156,19 +153,11 @@ func (b *batch) take(q *muxer.SendQueue, channel byte, room, payload int) {
 
 // write hands the batch to the connection and empties it.
 func (s *Session) write(b *batch) error {
-	defer b.reset()
-	if s.sendLimit != nil {
-		wait(s.ctx, s.sendLimit, b.bytes)
-	}
-	s.alive.writing.Store(s.now())
-	defer s.alive.writing.Store(0)
-
 	buf := append(b.scratch[:0], b.control...)
 	bytes, messages := 0, 0
 	for _, p := range b.pieces {
-		payload := s.payload(p.channel)
 		for data := p.data; ; {
-			n := min(len(data), payload)
+			n := min(len(data), p.payload)
 			last := p.last && n == len(data)
 			if len(buf) > scratchSize-inlineMax-maxHeader {
 				if _, err := s.conn.Write(buf); err != nil {
@@ -205,17 +194,7 @@ func (s *Session) write(b *batch) error {
 	}
 	s.sentBytes.Add(uint64(bytes + len(buf)))
 	s.sentMessages.Add(uint64(messages))
-	return nil
-}
-
-func (s *Session) flush() error {
-	s.alive.writing.Store(s.now())
-	defer s.alive.writing.Store(0)
-	return s.conn.Flush()
-}
-
-// reset drops the batch's references to messages.
-func (b *batch) reset() {
-	clear(b.pieces)
+	clear(b.pieces) // drop the references to messages
 	b.pieces, b.control, b.bytes = b.pieces[:0], b.control[:0], 0
+	return nil
 }
