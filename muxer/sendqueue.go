@@ -120,10 +120,17 @@ func (q *SendQueues) offer(channel byte, msg []byte, inLine bool) (ok bool, err 
 	case s.waiting > 0 && !inLine, s.cost > 0 && s.cost+cost > s.budget:
 		return false, nil
 	}
-	if s.messages == nil {
-		s.messages = rooms.Get().(*[roomLen][]byte)[:0]
+	if s.last == nil || s.tail == blockLen {
+		b := blocks.Get().(*block)
+		if s.last == nil {
+			s.first, s.head = b, 0
+		} else {
+			s.last.next = b
+		}
+		s.last, s.tail = b, 0
 	}
-	s.messages = append(s.messages, msg)
+	s.last.msgs[s.tail] = msg
+	s.tail++
 	s.cost += cost
 	q.ready(i)
 	return true, nil
@@ -156,20 +163,26 @@ func (q *SendQueues) Clear() {
 	}
 }
 
-// roomLen is the room for messages that a queue begins with. An idle queue has none, and a burst leaves none behind.
-const roomLen = 128
+// blockLen makes a block 1,536 bytes, a size class of the allocator.
+const blockLen = 63
 
-var rooms = sync.Pool{New: func() any { return new([roomLen][]byte) }}
+// block is a piece of a queue. An idle queue has none, and a burst leaves none behind.
+type block struct {
+	msgs [blockLen][]byte
+	next *block
+}
+
+var blocks = sync.Pool{New: func() any { return new(block) }}
 
 // SendQueue is what waits to be sent on one channel.
 type SendQueue struct {
 	maxMessage int
 	budget     int
 
-	messages [][]byte // messages[first:] wait
-	first    int
-	taken    int // bytes of the first message that the writer has taken
-	cost     int // of the messages, each in whole until it is written
+	first, last *block // the messages are first.msgs[head:] to last.msgs[:tail]; nil: there are none
+	head, tail  int
+	taken       int // bytes of the first message that the writer has taken
+	cost        int // of the messages, each in whole until it is written
 
 	err     error // why the channel takes no more
 	waiting int   // senders in line
@@ -203,14 +216,14 @@ func (s *SendQueue) close(err error) {
 }
 
 // Empty reports whether no message waits.
-func (s *SendQueue) Empty() bool { return s.first == len(s.messages) }
+func (s *SendQueue) Empty() bool { return s.first == nil }
 
 // First returns what is left of the first message. The queue must not be empty.
-func (s *SendQueue) First() []byte { return s.messages[s.first][s.taken:] }
+func (s *SendQueue) First() []byte { return s.first.msgs[s.head][s.taken:] }
 
 // Take takes n bytes of the first message, and reports whether that was all of it, so that the next one is the first.
 func (s *SendQueue) Take(n int) (whole bool) {
-	if s.taken += n; s.taken < len(s.messages[s.first]) {
+	if s.taken += n; s.taken < len(s.first.msgs[s.head]) {
 		return false
 	}
 	s.Done(s.TakeWhole())
@@ -219,22 +232,20 @@ func (s *SendQueue) Take(n int) (whole bool) {
 
 // TakeWhole takes all of the first message. It counts until Done.
 func (s *SendQueue) TakeWhole() []byte {
-	msg := s.messages[s.first]
-	s.messages[s.first] = nil
+	b := s.first
+	msg := b.msgs[s.head]
+	b.msgs[s.head] = nil
 	s.taken = 0
-	if s.first++; s.first < len(s.messages)/2 {
-		return msg
+	s.head++
+	switch {
+	case b == s.last && s.head == s.tail:
+		s.first, s.last = nil, nil
+		blocks.Put(b)
+	case s.head == blockLen:
+		s.first, s.head = b.next, 0
+		b.next = nil
+		blocks.Put(b)
 	}
-	n := copy(s.messages, s.messages[s.first:]) // no more than was taken since the last time
-	clear(s.messages[n:])
-	s.messages, s.first = s.messages[:n], 0
-	if n > 0 {
-		return msg
-	}
-	if cap(s.messages) == roomLen {
-		rooms.Put((*[roomLen][]byte)(s.messages[:roomLen]))
-	}
-	s.messages = nil
 	return msg
 }
 
