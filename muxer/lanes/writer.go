@@ -60,7 +60,8 @@ func (s *Session) write() {
 	}
 }
 
-// writeLane writes a piece of one lane, a large one if it is alone. The mutex is held, except while the connection is busy.
+// writeLane writes a piece of one lane, a large one if it is alone. The mutex is held, except while the connection is
+// busy.
 func (s *Session) writeLane(i int, alone bool) error {
 	l := &s.lanes[i]
 	pooled := writeBuffers.Get().(*[]byte)

@@ -13,8 +13,8 @@ import (
 //
 //   - for a frame, a buffer of the next power of two (go-buffer-pool), allocated when the header has arrived;
 //   - for each frame that is unread at the same time, a slice header of 24 bytes in a slice that grows by doubling, at
-//     first, and does not shrink while the stream lives; here, 4 bytes in traffic.frames. Both slices are at most 5/3 as long
-//     as what they hold when they are large, and the old ones are garbage for a while: 64 bytes;
+//     first, and does not shrink while the stream lives; here, 4 bytes in traffic.frames. Both slices are at most 5/3
+//     as long as what they hold when they are large, and the old ones are garbage for a while: 64 bytes;
 //   - for a stream, 1.5 KiB in go-yamux and here, and the goroutine that serves it: 4 KiB.
 const (
 	slotCost   = 64
