@@ -23,7 +23,7 @@ type Record struct {
 
 	LastConnected    time.Time // when a link last became ready
 	LastDisconnected time.Time
-	Failures         uint32    // failed dials of any address since the last success; saturates
+	Failures         uint32    // in a row: links that ended at once, or dials of the best address; saturates
 	NotBefore        time.Time // no dial of any address before this
 	Quarantined      time.Time // until then neither dialed nor advertised (wrong network, and the like)
 	QuarantineReason string    // cut to MaxReason bytes

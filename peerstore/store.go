@@ -16,8 +16,8 @@ import (
 // none calls back under its lock except Update and Ensure, whose fn must not call the store.
 type Store interface {
 	// Add learns an address from source. The address must name a node. Add reports whether it learned anything new. It
-	// reports false for a known address (whose LastHeard it refreshes after 10 minutes), and for one that a limit, a
-	// quarantine or a ban refuses. Quarantines and bans do not refuse a trusted peer or a configured address.
+	// reports false for a known address (whose LastHeard it refreshes after 10 minutes), and for one that a limit or a
+	// ban refuses. Bans do not refuse a trusted peer or a configured address.
 	Add(addr transport.Address, source Source, now time.Time) bool
 	// Get returns a copy of what is known of a peer.
 	Get(id transport.NodeID) (Record, bool)
@@ -114,8 +114,8 @@ type Source struct {
 	IP netip.Addr
 }
 
-// SourceConfig is the Source.Kind of addresses that the operator configured. The store learns them in spite of a ban or
-// a quarantine (but does not dial them while it holds).
+// SourceConfig is the Source.Kind of addresses that the operator configured. The store learns them in spite of a ban
+// (but does not dial them while it holds).
 const SourceConfig = "config"
 
 // Stats are the store's totals.

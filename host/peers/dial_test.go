@@ -45,19 +45,18 @@ func TestBackoffBounds(t *testing.T) {
 				before := time.Now()
 				m.fail(id, errUnreachable)
 				rec := m.record(id)
-				wait := rec.NotBefore.Sub(before)
+				wait := rec.Addresses[0].NotBefore.Sub(before)
 				low := min(least, tc.most*3/4)
 				high := min(least+least/4, tc.most)
 				if wait < low || wait > high {
-					t.Fatalf("after %d failures the peer rests %s, want %s to %s", n, wait, low, high)
+					t.Fatalf("after %d failures the address rests %s, want %s to %s", n, wait, low, high)
 				}
-				if rec.Failures != uint32(n) || rec.Addresses[0].Failures != uint32(n) ||
-					rec.Addresses[0].NotBefore.IsZero() {
+				if rec.Failures != uint32(n) || rec.Addresses[0].Failures != uint32(n) {
 					t.Fatalf("after %d failures: %+v", n, rec)
 				}
 				time.Sleep(wait - 1)
 				m.noDial()
-				time.Sleep(tc.most) // its address too
+				time.Sleep(time.Nanosecond)
 				least = min(least*2, tc.most)
 			}
 		})
@@ -85,38 +84,43 @@ func TestFailuresByCode(t *testing.T) {
 		"we are full":      {refusal(muxer.CodeTooManyPeers, false), 0, minimum, false},
 		"cancelled":        {failed(muxer.CodeTransport, context.Canceled), 0, minimum, false},
 		"we stop":          {&DisconnectError{Code: muxer.CodeShuttingDown}, 0, minimum, false},
-		"another network":  {failed(muxer.CodeWrongNetwork, errX), 0, 6 * time.Hour, false},
-		"incompatible":     {refusal(muxer.CodeIncompatible, true), 0, 6 * time.Hour, false},
 		"no transport":     {failed(muxer.CodeIncompatible, transport.ErrNoTransport), 1, time.Hour, false},
 		"banned there":     {refusal(muxer.CodeBanned, true), 1, minimum, false},
 		"another peer's":   {failed(muxer.CodeWrongID, errX), 0, 0, true},
 		"our own":          {failed(muxer.CodeSelf, errX), 0, 0, true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
-				m := newPM(t, Config{})
-				m.learn(id)
-				m.mustDial(id)
-				m.fail(id, tc.err)
-				if c := m.Counts(); c != (Counts{}) {
-					t.Fatalf("counts %+v", c)
-				}
-				if tc.gone {
-					if _, ok := m.store.Get(id); ok {
-						t.Fatal("the peer is still known")
+		for _, proven := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, proven %v", name, proven), func(t *testing.T) {
+				inBubble(t, func(t *testing.T) {
+					m := newPM(t, Config{})
+					m.learn(id)
+					m.mustDial(id)
+					err := tc.err
+					if proven {
+						err = proving(id, err)
 					}
-					return
-				}
-				rec := m.record(id)
-				if rec.Failures != tc.failures || rec.Addresses[0].Failures != tc.failures || rec.Busy {
-					t.Fatalf("record %+v", rec)
-				}
-				time.Sleep(tc.least - 1)
-				m.noDial()
-				time.Sleep(tc.least/4 + 1)
-				m.mustDial(id)
+					m.fail(id, err)
+					if c := m.Counts(); c != (Counts{}) {
+						t.Fatalf("counts %+v", c)
+					}
+					if tc.gone {
+						if _, ok := m.store.Get(id); ok {
+							t.Fatal("the peer is still known")
+						}
+						return
+					}
+					rec := m.record(id)
+					if rec.Failures != tc.failures || rec.Addresses[0].Failures != tc.failures || rec.Busy ||
+						!rec.Addresses[0].LastDialed.Equal(time.Now()) {
+						t.Fatalf("record %+v", rec)
+					}
+					time.Sleep(tc.least - 1)
+					m.noDial()
+					time.Sleep(tc.least/4 + 1)
+					m.mustDial(id)
+				})
 			})
-		})
+		}
 	}
 }
 
@@ -134,9 +138,10 @@ func TestWrongNetworkIsQuarantined(t *testing.T) {
 			t.Fatalf("advertised %v of another network", got)
 		}
 		m.noDial()
-		if m.Add(addrOf(t, id, 1), peerstore.Source{Kind: "pex"}) == nil {
-			t.Fatal("learned an address of a peer in quarantine")
+		if err := m.Add(addrOf(t, id, 1), peerstore.Source{Kind: "pex"}); err != nil { // it may be of use afterwards
+			t.Fatal(err)
 		}
+		m.noDial()
 		st, ok := m.Status(id)
 		if !ok || st.Reason == "" || !st.Quarantined.Equal(time.Now().Add(time.Hour)) {
 			t.Fatalf("status %+v", st)
@@ -250,7 +255,7 @@ func TestAddressesBestFirst(t *testing.T) {
 		}
 		m.DialFailed(id, []DialFailure{{want[0], errUnreachable}, {want[1], errUnreachable}, {want[2], errUnreachable}})
 		rec := m.record(id)
-		if rec.Failures != 1 || rec.Addresses[1].Failures != 3 || rec.Addresses[2].Failures != 1 ||
+		if rec.Failures != 0 || rec.Addresses[1].Failures != 3 || rec.Addresses[2].Failures != 1 ||
 			rec.Addresses[0].Failures != 0 {
 			t.Fatalf("record %+v", rec)
 		}

@@ -2,6 +2,7 @@ package peers
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,9 +39,13 @@ func TestFullPeersAreKept(t *testing.T) {
 				m, id := newPM(t, Config{}), lowID(1)
 				m.up(highID(9)) // not isolated
 				m.learn(id)
+				err := tc.err
+				if !strings.Contains(name, "before the key") {
+					err = proving(id, err)
+				}
 				for n := 1; n <= maxFailuresUntried-1; n++ {
 					m.mustDial(id)
-					m.fail(id, tc.err)
+					m.fail(id, err)
 					rec := m.record(id)
 					a := rec.Addresses[0]
 					if rec.Tried() != tc.works || rec.InTried != tc.works || tc.works &&
@@ -57,7 +62,7 @@ func TestFullPeersAreKept(t *testing.T) {
 						break
 					}
 					m.mustDial(id)
-					m.fail(id, tc.err)
+					m.fail(id, err)
 					time.Sleep(2 * time.Hour)
 				}
 				if _, known := m.store.Get(id); known != (tc.works || !tc.fails) {

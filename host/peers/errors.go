@@ -52,7 +52,10 @@ type DialFailure struct {
 // hangs up after the keys are proven, and its node info may be lost with that. Counting such a hang-up as an answer
 // helps no attacker, who could as well accept; not counting it would forget full nodes, which honest ones often are.
 // The peer as a whole still backs off.
-func answered(err error) bool {
+func answered(id transport.NodeID, err error) bool {
+	if handshake.ProvenID(err) != id {
+		return false
+	}
 	if r, ok := errors.AsType[*handshake.Refusal](err); ok {
 		return r.Remote && r.Stage == handshake.StageInfo &&
 			(r.Code == muxer.CodeTooManyPeers || r.Code == muxer.CodeDuplicate)
@@ -62,6 +65,14 @@ func answered(err error) bool {
 	}
 	code, _ := codeOf(err)
 	return code == muxer.CodeRemoteClosed || code == muxer.CodeTransport
+}
+
+// foreign reports whether one of two node infos, which both proven keys vouch for, was refused as that of another
+// network.
+func foreign(err error) bool {
+	r, ok := errors.AsType[*handshake.Refusal](err)
+	return ok && r.Stage == handshake.StageInfo &&
+		(r.Code == muxer.CodeWrongNetwork || r.Code == muxer.CodeIncompatible)
 }
 
 // codeOf returns the code of a failed dial's error, and whether the remote gave it.

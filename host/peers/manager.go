@@ -260,9 +260,9 @@ func (m *Manager) BeginDial(addr transport.Address) error {
 }
 
 // DialFailed says that none of a dial's addresses led to a link, and why. The reason decides what follows: an address
-// that does not answer backs off, and so does its peer; a peer without room for us is no failure; one of another
-// network is quarantined; an address that leads to ourselves is dropped and remembered. DialFailed ignores a peer that
-// is not being dialed.
+// that does not answer backs off; a peer without room for us is no failure; one that has proven its key and is of
+// another network is quarantined; an address that leads to ourselves is dropped and remembered. What happens before the
+// peer's key is proven changes nothing but the address. DialFailed ignores a peer that is not being dialed.
 func (m *Manager) DialFailed(id transport.NodeID, failures []DialFailure) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -274,7 +274,7 @@ func (m *Manager) DialFailed(id transport.NodeID, failures []DialFailure) {
 	case slotUpgrade:
 		m.unclaim(id)
 	case slotFeeler:
-		if slices.ContainsFunc(failures, func(f DialFailure) bool { return answered(f.Err) }) {
+		if slices.ContainsFunc(failures, func(f DialFailure) bool { return answered(id, f.Err) }) {
 			m.tally.FeelersWorked++
 		} else {
 			m.tally.FeelersFailed++

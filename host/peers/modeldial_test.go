@@ -209,46 +209,57 @@ func (w *model) stepDialEnds() {
 	before, known := w.m.store.Get(id)
 	now := time.Now()
 	var failures []DialFailure
-	counts, quarantined := false, false
-	gone := map[transport.Address]bool{}
+	count := map[transport.Address]bool{}                    // addresses that have failed
+	peerFails, peerRests, quarantined := false, false, false // the peer as a whole, whose key was proven
 	for _, a := range d.addrs {
 		var err error
-		kind := w.rng.IntN(8)
+		proven := w.rng.IntN(3) == 0 && !w.dead(id)
+		kind := w.rng.IntN(9)
 		if w.dead(id) {
-			kind = 8
+			kind = 9
 		}
 		switch kind {
 		case 0:
 			err = &handshake.Refusal{Code: muxer.CodeTooManyPeers, Remote: true}
+			peerRests = peerRests || proven
 			w.did("no place", "%s", id)
 		case 1:
 			err = &handshake.Refusal{Code: muxer.CodeDuplicate, Remote: true}
+			peerRests = peerRests || proven
 		case 2:
 			if w.rng.IntN(4) == 0 {
-				err = handshake.Fail("info", muxer.CodeWrongNetwork, errors.New("x"))
-				quarantined = true
+				err, proven, quarantined = otherNetwork(id), true, true
 				w.did("quarantine", "%s", id)
 				break
 			}
 			fallthrough
 		case 3:
-			err = &DisconnectError{Code: muxer.CodeShuttingDown}
+			err = &handshake.Refusal{Code: muxer.CodeShuttingDown}
+			peerRests = peerRests || proven
+		case 4: // anybody can say so
+			err = handshake.Fail(handshake.StageTransport, muxer.CodeIncompatible, errors.New("x"))
+			peerFails = peerFails || proven
+			count[a] = true
 		default:
 			err = errUnreachable
-			counts = true
+			peerFails = peerFails || proven
+			count[a] = true
+		}
+		if proven {
+			err = proving(id, err)
 		}
 		failures = append(failures, DialFailure{a, err})
 	}
 	w.m.DialFailed(id, failures)
 	delete(w.dials, id)
 	rec, still := w.m.store.Get(id)
-	w.did("dial failed", "%s %v", id, counts)
+	w.did("dial failed", "%s %v", id, count)
 	if !known {
 		return
 	}
 	linked := w.of(id, "current") != nil
 	if !still {
-		if w.exempt(id) || linked || before.Failures < maxFailuresUntried-1 && len(before.Addresses) > len(gone) {
+		if w.exempt(id) || linked || before.Failures < maxFailuresUntried-1 && len(before.Addresses) > 0 {
 			w.fatal("%s was forgotten after %d failures", id, before.Failures)
 		}
 		w.forget(id)
@@ -262,30 +273,47 @@ func (w *model) stepDialEnds() {
 	case !rec.LastConnected.IsZero() && now.Sub(rec.LastConnected) < 24*time.Hour:
 		most = min(most, w.m.cfg.MaxRecentBackoff)
 	}
-	if counts && !linked {
-		want, n := before.Failures+1, before.Failures+1
+	// counted is the number of failures in a row after one more, and the least backoff that follows.
+	counted := func(before uint32) (uint32, time.Duration) {
+		n, want := before+1, before+1
 		if len(w.links) == 0 {
 			n = min(n, isolatedFailures)
-			want = max(before.Failures, n)
-		}
-		if rec.Failures != want {
-			w.fatal("%s has %d failures after %d", id, rec.Failures, before.Failures)
+			want = max(before, n)
 		}
 		low := most * 3 / 4
 		if n < 30 {
 			low = min(w.cfg.MinBackoff<<(n-1), low)
 		}
-		if rec.NotBefore.Before(now.Add(low)) {
-			w.fatal("%s rests %s after %d failures, want %s", id, rec.NotBefore.Sub(now), rec.Failures, low)
-		}
-	} else if rec.Failures != before.Failures {
-		w.fatal("%s has %d failures after %d", id, rec.Failures, before.Failures)
+		return want, low
 	}
-	if rec.NotBefore.After(later(before.NotBefore, now.Add(most))) {
+	for i, a := range rec.Addresses {
+		old := before.Addresses[i]
+		want, low := old.Failures, time.Duration(0)
+		if count[a.Address] {
+			want, low = counted(old.Failures)
+		}
+		if a.Failures != want || count[a.Address] && a.NotBefore.Before(now.Add(low)) ||
+			a.NotBefore.After(later(old.NotBefore, now.Add(most))) {
+			w.fatal("%s: %+v after %+v", id, a, old)
+		}
+	}
+	want, low := before.Failures, time.Duration(0)
+	if peerFails && !linked {
+		want, low = counted(before.Failures)
+	}
+	if !peerFails && !peerRests && !linked && len(count) > 0 && bestFailures(&rec) > before.Failures {
+		want++
+	}
+	if rec.Failures != want || rec.NotBefore.Before(now.Add(low)) && low > 0 {
+		w.fatal("%s has %d failures after %d, and rests %s", id, rec.Failures, before.Failures, rec.NotBefore.Sub(now))
+	}
+	if rec.NotBefore.After(later(before.NotBefore, now.Add(most))) ||
+		!peerFails && !peerRests && !rec.NotBefore.Equal(before.NotBefore) {
 		w.fatal("%s rests %s", id, rec.NotBefore.Sub(now))
 	}
-	if quarantined && (rec.Quarantined.Before(now.Add(min(w.cfg.Quarantine, w.cfg.MaxTrustedBackoff))) ||
-		rec.Quarantined.After(now.Add(w.cfg.Quarantine))) {
+	if !quarantined && !rec.Quarantined.Equal(before.Quarantined) || quarantined &&
+		(rec.Quarantined.Before(now.Add(min(w.cfg.Quarantine, w.cfg.MaxTrustedBackoff))) ||
+			rec.Quarantined.After(later(before.Quarantined, now.Add(w.cfg.Quarantine)))) {
 		w.fatal("%s is in quarantine until %s", id, rec.Quarantined)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -40,58 +41,69 @@ func (r *recorder) hopeless(rec *peerstore.Record, now time.Time) bool {
 		len(rec.Addresses) == 0 && Score(rec, now) == 0 && !rec.Quarantined.After(now)
 }
 
-// dialFailed records a dial that brought no link.
+// dialFailed records a dial that brought no link. What happened before the peer's key was proven says nothing about the
+// peer: anybody may have told of the address, and anybody may answer there. So it counts against the address alone.
 func (r *recorder) dialFailed(p *peer, failures []DialFailure, now time.Time) {
 	r.store.Update(p.id, func(rec *peerstore.Record) {
-		failed, wait := false, r.cfg.MinBackoff
+		var failed, guilty bool // an address has failed; the peer, whose key was proven, has
+		var wait time.Duration
 		for _, f := range failures {
-			isFailure, w := r.addressFailed(rec, f, now)
-			failed, wait = failed || isFailure, max(wait, w)
+			proven := handshake.ProvenID(f.Err) == rec.ID
+			isFailure, w := r.addressFailed(rec, f, proven, now)
+			failed = failed || isFailure
+			if proven {
+				guilty, wait = guilty || isFailure, max(wait, w)
+			}
 		}
 		switch {
 		case p.preferred != nil: // it dialed us meanwhile, so it is well
-		case failed:
+		case guilty:
 			rec.NotBefore = later(rec.NotBefore, now.Add(r.countFailure(&rec.Failures, rec, now)))
-		default:
+		case wait > 0:
 			rec.NotBefore = later(rec.NotBefore, now.Add(r.backoff(rec, wait, now)))
+		case failed && bestFailures(rec) > rec.Failures:
+			rec.Failures++ // each of its addresses has failed more often
 		}
 		p.hopeless = p.idle() && r.hopeless(rec, now)
 	})
 }
 
-// addressFailed records why one address of a dial brought no link. It reports whether that counts as a failure of the
-// peer; if not, how long the peer backs off.
+// addressFailed records why one address of a dial brought no link. It reports whether that counts as a failure, and how
+// long the address backs off if not; or, if the peer had proven its key there, the peer.
 func (r *recorder) addressFailed(
-	rec *peerstore.Record, f DialFailure, now time.Time,
+	rec *peerstore.Record, f DialFailure, proven bool, now time.Time,
 ) (failed bool, wait time.Duration) {
 	code, remote := codeOf(f.Err)
-	works := answered(f.Err)
+	works := answered(rec.ID, f.Err)
 	a := addressOf(rec, f.Address)
-	if a != nil {
-		a.LastDialed = now
-		a.LastError = f.Err.Error() // the store cuts it
-		if works {
-			a.LastSuccess, a.Failures = now, 0
-		}
+	if a == nil { // forgotten meanwhile
+		a = &peerstore.AddressRecord{}
+	}
+	a.LastDialed = now
+	a.LastError = f.Err.Error() // the store cuts it
+	if works {
+		a.LastSuccess, a.Failures = now, 0
 	}
 	full := code == muxer.CodeTooManyPeers || code == muxer.CodeTooManyStarts || code == muxer.CodeShuttingDown
 	switch {
 	case code == muxer.CodeSelf:
 		r.selves.add(f.Address)
 		dropAddress(rec, f.Address)
-	case code == muxer.CodeWrongNetwork,
-		code == muxer.CodeIncompatible && !errors.Is(f.Err, transport.ErrNoTransport):
+		return false, 0
+	case proven && foreign(f.Err):
 		r.quarantine(rec, f.Err.Error(), now)
-	case code == muxer.CodeWrongID && !rec.Trusted && a != nil && a.LastSuccess.IsZero(): // it never was its address
-		dropAddress(rec, f.Address)
-		return true, 0
+		return false, 0
+	case code == muxer.CodeWrongID && a.Source.Kind != peerstore.SourceConfig && a.LastSuccess.IsZero():
+		dropAddress(rec, f.Address) // it never was its address
+		return false, 0
 	case remote && full:
-		return false, fullBackoff
+		wait = fullBackoff
 	case code == muxer.CodeDuplicate:
-		return false, duplicateBackoff
+		wait = duplicateBackoff
 	case !remote && (full || code == muxer.CodeRequested): // we ended it ourselves: that says nothing about the peer
+		wait = r.cfg.MinBackoff
 	default:
-		if a != nil && !works {
+		if !works {
 			wait := r.countFailure(&a.Failures, rec, now)
 			if errors.Is(f.Err, transport.ErrNoTransport) {
 				wait = r.cfg.MaxBackoff // it will not work before a restart
@@ -100,7 +112,20 @@ func (r *recorder) addressFailed(
 		}
 		return true, 0
 	}
-	return false, 0
+	if !proven {
+		a.NotBefore = later(a.NotBefore, now.Add(r.backoff(rec, wait, now)))
+	}
+	return false, wait
+}
+
+// bestFailures returns how often the best address of a peer has failed; 0 for a peer without an address.
+func bestFailures(rec *peerstore.Record) (fewest uint32) {
+	for i := range rec.Addresses {
+		if f := rec.Addresses[i].Failures; i == 0 || f < fewest {
+			fewest = f
+		}
+	}
+	return fewest
 }
 
 // dialRefused lets a peer back off whose link we refused after dialing it.

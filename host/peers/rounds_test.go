@@ -78,7 +78,7 @@ func playRounds(t *testing.T, cfg Config, rounds []round) {
 				m.fail(id, errUnreachable)
 			}
 			for _, id := range r.foreign {
-				m.fail(id, &DisconnectError{Code: muxer.CodeWrongNetwork, Remote: true})
+				m.fail(id, otherNetwork(id))
 			}
 			for _, id := range r.up {
 				l, err := m.dialed(id)

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	memstore "github.com/switchyard-p2p/switchyard/peerstore/memory"
@@ -189,6 +190,26 @@ func (m *pm) down(id transport.NodeID, l uint64, code muxer.Code) uint64 {
 
 func (m *pm) fail(id transport.NodeID, err error) {
 	m.DialFailed(id, []DialFailure{{Address: addrOf(m.t, id, 0), Err: err}})
+}
+
+// proving returns err as that of a handshake in which the remote had proven to be id.
+func proving(id transport.NodeID, err error) error {
+	if r, ok := errors.AsType[*handshake.Refusal](err); ok {
+		r := *r
+		r.Proven = id
+		return &r
+	}
+	code, _ := codeOf(err)
+	stage := handshake.StageInfo
+	if s, ok := errors.AsType[*handshake.StageError](err); ok {
+		stage = s.Stage
+	}
+	return &handshake.StageError{Stage: stage, Code: code, Err: err, Proven: id}
+}
+
+// otherNetwork is the end of a dial that found the peer on another network.
+func otherNetwork(id transport.NodeID) error {
+	return &handshake.Refusal{Code: muxer.CodeWrongNetwork, Stage: handshake.StageInfo, Remote: true, Proven: id}
 }
 
 func (m *pm) record(id transport.NodeID) peerstore.Record {

@@ -108,8 +108,8 @@ func (m *model) add() {
 				m.hidden[id] = true
 			}
 		}
-	case !free && (m.bannedID(id) || m.bannedAddr(a) || r.Quarantined.After(m.now)):
-		m.did("refused: banned or quarantined")
+	case !free && (m.bannedID(id) || m.bannedAddr(a)):
+		m.did("refused: banned")
 	case !free && foreign(a, source.IP):
 		m.did("refused: means nothing there")
 	case len(r.Addresses) < m.limits.MaxAddresses:

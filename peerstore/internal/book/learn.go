@@ -32,7 +32,7 @@ func (b *Book) Add(addr transport.Address, from peerstore.Source, now time.Time)
 			return false
 		}
 	}
-	if from.Kind != peerstore.SourceConfig && (e == nil || !e.is(trusted)) && c.unwanted(e, &key, &addr, from.IP) {
+	if from.Kind != peerstore.SourceConfig && (e == nil || !e.is(trusted)) && c.unwanted(&key, &addr, from.IP) {
 		return false
 	}
 	a := newAddress(&addr)
@@ -98,10 +98,9 @@ func (c *catalog) learnFurther(e *entry, a address) bool {
 	return true
 }
 
-// unwanted reports whether an address is not to be learned: for a ban, a quarantine, or because it means nothing here.
-// e is nil for an unknown peer.
-func (c *catalog) unwanted(e *entry, key *nodeKey, addr *transport.Address, reporter netip.Addr) bool {
-	if c.bans.endOfNode(key) > c.now || e != nil && e.details.quarantined > c.now || foreign(addr, reporter) {
+// unwanted reports whether an address is not to be learned: for a ban, or because it means nothing here.
+func (c *catalog) unwanted(key *nodeKey, addr *transport.Address, reporter netip.Addr) bool {
+	if c.bans.endOfNode(key) > c.now || foreign(addr, reporter) {
 		return true
 	}
 	ip, _ := addr.IP()
