@@ -25,6 +25,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -88,8 +89,10 @@ type Watch interface {
 	Events(context.Context) <-chan host.Event
 }
 
-// Peers bans peers. *peers.Manager implements it.
+// Peers bans peers and gives them roles. *peers.Manager implements it.
 type Peers interface {
+	Add(transport.Address, peerstore.Source) error
+	SetRole(transport.NodeID, peers.Role) error
 	Ban(target peerstore.Target, until time.Time, reason string) error
 	Unban(target peerstore.Target) (bool, error)
 	Banned(transport.NodeID, netip.Addr) (peerstore.Ban, bool)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -36,6 +38,7 @@ type fakeNode struct {
 	peers    []host.PeerInfo
 	records  []peerstore.Record
 	bans     []peerstore.Ban
+	roles    map[transport.NodeID]peers.Role
 	banErr   error // of the disk
 	dialErr  error
 	dialWait bool // dials wait for their context
@@ -54,7 +57,8 @@ func newFakeNode(t *testing.T) *fakeNode {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fakeNode{key: key, listening: make(chan struct{}), watched: make(chan struct{}, 1000)}
+	f := &fakeNode{key: key, listening: make(chan struct{}), watched: make(chan struct{}, 1000),
+		roles: map[transport.NodeID]peers.Role{}}
 	f.peers = []host.PeerInfo{{
 		ID: idA, PeerID: "12D3KooWx", Address: "/ip4/1.2.3.4/tcp/26656/mconn/" + string(idA), Wire: "comet",
 		Transport: "tcp", Security: "secretconn",
@@ -109,6 +113,23 @@ func (f *fakeNode) Ban(target peerstore.Target, until time.Time, reason string) 
 	defer f.mu.Unlock()
 	f.bans = append(f.bans, peerstore.Ban{Target: target, Until: until, Reason: reason})
 	return f.banErr
+}
+
+func (f *fakeNode) Add(a transport.Address, _ peerstore.Source) error {
+	if a.ID() == f.Self() {
+		return &host.DisconnectError{Code: muxer.CodeSelf, Reason: "that is our own address"}
+	}
+	return nil
+}
+
+func (f *fakeNode) SetRole(id transport.NodeID, r peers.Role) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r.Trusted && id == idB {
+		return errors.New("no address of it is known")
+	}
+	f.roles[id] = r
+	return nil
 }
 
 func (f *fakeNode) Unban(target peerstore.Target) (bool, error) {
@@ -426,6 +447,80 @@ func TestBans(t *testing.T) {
 }
 
 // All bans are listed, as many as /v1/status counts.
+func TestProtect(t *testing.T) {
+	f := newFakeNode(t)
+	c, address := serve(t, Config{}, f.node())
+	for _, tt := range []struct {
+		peer string
+		role peers.Role
+	}{
+		{string(idA), peers.Role{Trusted: true, Private: true}},
+		{string(idA) + "@1.2.3.4:26656", peers.Role{Unconditional: true}},
+	} {
+		want := Role{string(idA), tt.role.Trusted, tt.role.Unconditional, tt.role.Private}
+		given := want
+		given.Peer = tt.peer
+		if got, err := c.Protect(t.Context(), given); err != nil || got != want || f.roles[idA] != tt.role {
+			t.Errorf("protect %s: %+v, %v; the node has %+v", tt.peer, got, err, f.roles[idA])
+		}
+	}
+	if err := c.Unprotect(t.Context(), idA); err != nil || f.roles[idA] != (peers.Role{}) {
+		t.Errorf("unprotect: %v; the node has %+v", err, f.roles[idA])
+	}
+
+	_, err := c.Protect(t.Context(), Role{Peer: string(f.Self()) + "@1.2.3.4:1", Trusted: true})
+	var refused *APIError
+	if !errors.As(err, &refused) || refused.Status != http.StatusConflict || refused.Reason == nil ||
+		refused.Reason.Code != "self" {
+		t.Errorf("our own address: %+v", err)
+	}
+	for _, tt := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"POST", "/v1/protect", `{"peer":"` + string(idB) + `","trusted":true}`, http.StatusConflict},
+		{"POST", "/v1/protect", `{"peer":"` + string(idA) + `"}`, http.StatusBadRequest},
+		{"POST", "/v1/protect", `{"peer":"/ip4/1.2.3.4/tcp/1","trusted":true}`, http.StatusBadRequest},
+		{"POST", "/v1/protect", `{"peer":"nobody","trusted":true}`, http.StatusBadRequest},
+		{"DELETE", "/v1/protect/nobody", "", http.StatusBadRequest},
+	} {
+		status, body, _ := ask(t, tt.method, "http://"+address+tt.path, tt.body)
+		if status != tt.status || !strings.HasPrefix(body, `{"error":"`) {
+			t.Errorf("%s %s %s: %d %s, want %d", tt.method, tt.path, tt.body, status, body, tt.status)
+		}
+	}
+}
+
+// TestHungNode calls a node that accepts connections and never answers.
+func TestHungNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := NewClient("127.0.0.1:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.http.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() { _, _ = io.Copy(io.Discard, theirs) }()
+			return ours, nil
+		}}
+		began := time.Now()
+		for name, call := range map[string]func() error{
+			"status":  func() error { _, err := c.Status(t.Context()); return err },
+			"dial":    func() error { _, err := c.Dial(t.Context(), "x"); return err },
+			"publish": func() error { return c.Publish(t.Context(), []byte("x")) },
+			"events":  func() error { return c.Events(t.Context(), nil, nil) },
+		} {
+			var silent *UnreachableError
+			if err := call(); !errors.As(err, &silent) || silent.Err != errSilent {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if took := time.Since(began); took > 4*callTimeout+dialTimeout {
+			t.Errorf("four calls ended after %v", took)
+		}
+	})
+}
+
 func TestAllBans(t *testing.T) {
 	f := newFakeNode(t)
 	c, _ := serve(t, Config{}, f.node())

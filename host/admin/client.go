@@ -3,6 +3,7 @@ package admin
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,9 @@ import (
 
 // maxAnswer bounds what a client reads: 10,000 known peers of 8 addresses take about 30 MB.
 const maxAnswer = 64 << 20
+
+// callTimeout bounds every call; one that dials may take longer.
+const callTimeout = 10 * time.Second
 
 // Client calls the admin API of a node. Its methods may be called concurrently. Errors are *APIError if the node
 // answered, and *UnreachableError if it did not.
@@ -118,8 +122,21 @@ func (c *Client) Unban(ctx context.Context, target string) error {
 	return err
 }
 
+// Protect gives a peer a role. An *APIError with a Reason says why its address was refused.
+func (c *Client) Protect(ctx context.Context, r Role) (Role, error) {
+	return call[Role](ctx, c, "POST", "/v1/protect", r)
+}
+
+// Unprotect takes all of a peer's role back.
+func (c *Client) Unprotect(ctx context.Context, id transport.NodeID) error {
+	_, err := call[any](ctx, c, "DELETE", "/v1/protect/"+url.PathEscape(string(id)), nil)
+	return err
+}
+
 // Publish passes an item to the node's relay.
 func (c *Client) Publish(ctx context.Context, item []byte) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errSilent)
+	defer cancel()
 	body, err := c.do(ctx, "POST", "/v1/relay", "application/octet-stream", bytes.NewReader(item))
 	if err == nil {
 		_ = body.Close()
@@ -136,6 +153,11 @@ func (c *Client) Healthy(ctx context.Context) error {
 // Events calls fn with each event from now on, until ctx ends, the node stops, or fn returns an error. ready, if not
 // nil, is called once the stream has begun.
 func (c *Client) Events(ctx context.Context, ready func(), fn func(Event) error) error {
+	parent := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(callTimeout, func() { cancel(errSilent) })
+	defer silence.Stop()
 	body, err := c.do(ctx, "GET", "/v1/events", "", nil)
 	if err != nil {
 		return err
@@ -144,6 +166,7 @@ func (c *Client) Events(ctx context.Context, ready func(), fn func(Event) error)
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, maxBody)
 	for lines.Scan() {
+		silence.Reset(2 * eventsBeat)
 		if ready != nil {
 			ready()
 			ready = nil
@@ -160,10 +183,10 @@ func (c *Client) Events(ctx context.Context, ready func(), fn func(Event) error)
 			return err
 		}
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if parent.Err() != nil {
+		return parent.Err()
 	}
-	if err := lines.Err(); err != nil {
+	if err := cmp.Or(context.Cause(ctx), lines.Err()); err != nil {
 		return &UnreachableError{c.address, err}
 	}
 	return &UnreachableError{c.address, io.EOF}
@@ -172,6 +195,12 @@ func (c *Client) Events(ctx context.Context, ready func(), fn func(Event) error)
 // Call sends in as JSON (nothing for nil) and decodes the answer into out (dropped for nil). It is for the routes of
 // services, below /v1/services/.
 func (c *Client) Call(ctx context.Context, method, path string, in, out any) error {
+	patience := callTimeout
+	if path == "/v1/dial" {
+		patience += dialTimeout
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errSilent)
+	defer cancel()
 	answer, err := c.send(ctx, method, path, in)
 	if err != nil {
 		return err
@@ -180,7 +209,21 @@ func (c *Client) Call(ctx context.Context, method, path string, in, out any) err
 	if out == nil {
 		return nil
 	}
-	return c.decode(answer, path, out)
+	if err := c.decode(answer, path, out); err != nil {
+		return c.silent(ctx, err)
+	}
+	return nil
+}
+
+// errSilent is why a call to a node that hangs ends.
+var errSilent = errors.New("it accepts connections, but does not answer in time")
+
+// silent returns err, or that the node hangs if that is why ctx has ended.
+func (c *Client) silent(ctx context.Context, err error) error {
+	if context.Cause(ctx) == errSilent {
+		return &UnreachableError{c.address, errSilent}
+	}
+	return err
 }
 
 // call is Call with an answer of type T.
@@ -221,7 +264,7 @@ func (c *Client) do(ctx context.Context, method, path, contentType string, body 
 	answer, err := c.http.Do(r)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return nil, c.silent(ctx, ctx.Err())
 		}
 		var u *url.Error
 		if errors.As(err, &u) {

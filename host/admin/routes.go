@@ -34,6 +34,8 @@ func (s *Server) routes() http.Handler {
 		"/v1/bans":            {"GET": s.bans},
 		"/v1/ban":             {"POST": s.ban},
 		"/v1/ban/{target...}": {"DELETE": s.unban},
+		"/v1/protect":         {"POST": s.protect},
+		"/v1/protect/{id}":    {"DELETE": s.unprotect},
 		"/v1/relay":           {"POST": s.relay},
 	}
 	if s.node.Metrics != nil {

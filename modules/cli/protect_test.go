@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestProtect gives a peer a role at run time, which a restart keeps.
+func TestProtect(t *testing.T) {
+	home := initHome(t)
+	n := startNode(t, home)
+	must(t, n.ask("protect", someID+"@127.0.0.1:1", "--trusted", "--private")...)
+	role := func(n *node) string {
+		var list []struct {
+			NodeID                          string `json:"node_id"`
+			Trusted, Unconditional, Private bool
+		}
+		if err := jsonInto(get(t, "http://"+n.admin+"/v1/store"), &list); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range list {
+			if p.NodeID == someID && p.Trusted && p.Private && !p.Unconditional {
+				return "trusted and private"
+			}
+		}
+		return ""
+	}
+	if role(n) == "" {
+		t.Error("the role is not in the store")
+	}
+	oneLine(t, call(t, n.ask("protect", n.address())...), exitFailed, "self: that is our own address")
+	oneLine(t, call(t, n.ask("protect", strings.Repeat("7", 40))...), exitFailed, "no address of it is known")
+	must(t, n.ask("ban", strings.Repeat("6", 40), "--reason", "spam")...)
+	oneLine(t, call(t, n.ask("protect", strings.Repeat("6", 40)+"@127.0.0.1:1")...), exitFailed, "banned: spam")
+	n.stop(syscall.SIGTERM)
+	n = startNode(t, home)
+	if role(n) == "" {
+		t.Error("a restart has lost the role")
+	}
+	must(t, n.ask("protect", someID, "--off")...)
+	if role(n) != "" {
+		t.Error("the role is still there")
+	}
+}
+
+// TestStoppedNode asks a node that hangs.
+func TestStoppedNode(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, initHome(t))
+	if err := n.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	oneLine(t, call(t, n.ask("status")...), exitFailed, "it accepts connections, but does not answer in time")
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("the call ended after %v", took)
+	}
+	if err := n.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if _, code := n.stop(syscall.SIGTERM); code != exitDone {
+		t.Errorf("exit code %d", code)
+	}
+}
