@@ -54,7 +54,26 @@ func (u *Upgrader) explain(parent, shake context.Context, a *Attempt, began time
 	case code == muxer.CodeUnknown:
 		code = CodeOf(err)
 	}
+	if a.Bytes != nil && stage == StageSecurity && code != muxer.CodeRequested {
+		err = a.named(code, err)
+	}
 	return &StageError{Stage: stage, Code: code, Err: err, Proven: a.RemoteID}
+}
+
+// named adds to an error what the remote seems to be: another protocol, or one that says nothing at all.
+func (a *Attempt) named(code muxer.Code, err error) error {
+	switch name := stranger(a.Bytes.begin[:a.Bytes.heard]); {
+	case name != "":
+		return fmt.Errorf("the remote speaks %s: %w", name, err)
+	case a.Bytes.heard > 0 || a.Side == muxer.Listener:
+		return err
+	case code == muxer.CodeTimeout:
+		return fmt.Errorf("the remote says nothing: %w", err)
+	case code == muxer.CodeRemoteClosed:
+		return fmt.Errorf("the remote hung up without a word (it is full, refuses us, or takes one link an IP, "+
+			"as CometBFT does): %w", err)
+	}
+	return err
 }
 
 // CodeOf returns the code of an error of the connection beneath a handshake or session: CodeTimeout, CodeRemoteClosed,

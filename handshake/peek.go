@@ -19,6 +19,8 @@ type PeekConn struct {
 	transport.ByteConn
 	from, to int             // what of buf Read returns first
 	buf      *[peekSize]byte // borrowed until Read has returned it
+	begin    [16]byte        // how what the remote sends begins
+	heard    int             // how much of begin is there
 }
 
 // NewPeekConn returns a PeekConn that has read nothing yet.
@@ -33,6 +35,7 @@ func (c *PeekConn) Peek() ([]byte, error) {
 		n, readErr := c.ByteConn.Read(c.buf[:])
 		if n > 0 {
 			c.to = n
+			c.heard = copy(c.begin[:], c.buf[:n])
 			return c.buf[:n], nil // an error comes again with the next Read
 		}
 		if readErr != nil {
@@ -58,5 +61,9 @@ func (c *PeekConn) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
-	return c.ByteConn.Read(p)
+	n, err := c.ByteConn.Read(p)
+	if c.heard < len(c.begin) {
+		c.heard += copy(c.begin[c.heard:], p[:n])
+	}
+	return n, err
 }

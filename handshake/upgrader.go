@@ -238,20 +238,8 @@ func (u *Upgrader) recognize(a *Attempt) (Wire, error) {
 			return w, nil
 		}
 	}
-	err = fmt.Errorf("no wire begins with the byte 0x%02x%s", prefix[0], hint(prefix))
+	err = fmt.Errorf("no wire begins with the byte 0x%02x", prefix[0])
 	return nil, Fail(StageSecurity, muxer.CodeProtocolError, err)
-}
-
-// hint returns what a stray client probably is.
-func hint(prefix []byte) string {
-	switch {
-	case prefix[0] == 0x16:
-		return " (this looks like plain TLS)"
-	case len(prefix) > 3 && (string(prefix[:4]) == "GET " || string(prefix[:4]) == "POST" ||
-		string(prefix[:4]) == "PRI "):
-		return " (this looks like HTTP)"
-	}
-	return ""
 }
 
 // wireFor returns the first wire that can work on the connection and, when we dialed it, on its address.

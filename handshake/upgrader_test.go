@@ -196,8 +196,9 @@ func TestFirstByte(t *testing.T) {
 	for _, c := range []struct{ sent, want string }{
 		{"\x22" + strings.Repeat("k", 32), ""},
 		{"\x13", "libp2p was chosen"},
-		{"GET / HTTP/1.1\r\n\r\n", "HTTP"},
-		{"\x16\x03\x01", "TLS"},
+		{"GET / HTTP/1.1\r\n\r\n", "speaks HTTP: no wire begins with the byte 0x47"},
+		{"\x16\x03\x01", "speaks plain TLS: "},
+		{"SSH-2.0-x\r\n", "speaks SSH: "},
 		{"\x00", "0x00"},
 		{"\xff", "0xff"},
 	} {

@@ -32,12 +32,11 @@ type Channel struct {
 	wake    chan struct{} // capacity 1: something may have become ready
 	waiting atomic.Int32  // receivers that wait
 
-	mu      sync.Mutex
-	inboxes map[transport.NodeID]*inbox
-	ready   []*inbox // ready[first:] have messages; the first is received from next
-	first   int
-	freed   int64 // bytes received by the service but not yet given back to the shared budget
-	down    bool  // its service has panicked: messages are dropped
+	mu    sync.Mutex
+	ready []*inbox // ready[first:] have messages; the first is received from next
+	first int
+	freed int64 // bytes received by the service but not yet given back to the shared budget
+	down  bool  // its service has panicked: messages are dropped
 
 	visited atomic.Pointer[func(PeerInfo, []byte) []byte] // see AnswerVisitors
 
@@ -137,23 +136,17 @@ func (c *Channel) Serve(ctx context.Context, handle func(context.Context, Envelo
 
 func (c *Channel) takeDown() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.down = true
-	var held int64
-	for _, ib := range c.inboxes {
-		held += ib.bytes
-		if l := ib.link; l != nil {
-			l.excess.Add(-ib.over(int64(c.desc.ReceiveQueue)))
-			l.pauses.resume()
-		}
-		ib.queue, ib.head, ib.bytes, ib.listed = nil, 0, 0, false
-		if ib.links == 0 {
-			delete(c.inboxes, ib.peer)
-		}
+	cleared, freed := c.ready[c.first:], c.freed
+	for _, ib := range cleared {
+		freed += c.clear(ib)
 	}
-	c.ready, c.first = nil, 0
-	c.host.memory.add(-held - c.freed)
-	c.freed = 0
+	c.ready, c.first, c.freed = nil, 0, 0
+	c.mu.Unlock()
+	c.host.memory.add(-freed)
+	for _, ib := range cleared {
+		c.host.memory.drained(ib.box)
+	}
 }
 
 func (c *Channel) signal() {

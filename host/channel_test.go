@@ -180,8 +180,8 @@ func TestMessagesOutliveTheirLinkAndTheHost(t *testing.T) {
 		if _, err := channels[0].Receive(t.Context()); !errors.Is(err, ErrStopped) {
 			t.Errorf("after the last: %v", err)
 		}
-		if len(channels[0].inboxes) != 0 || h.memory.used.Load() != 0 {
-			t.Errorf("%d inboxes and %d bytes are left", len(channels[0].inboxes), h.memory.used.Load())
+		if len(h.memory.boxes) != 0 || h.memory.used.Load() != 0 {
+			t.Errorf("%d mailboxes and %d bytes are left", len(h.memory.boxes), h.memory.used.Load())
 		}
 	})
 }
@@ -261,7 +261,7 @@ func TestServeEndsWithItsHandlerOrAPanic(t *testing.T) {
 		for range 10 { // beyond the budget
 			deliver(t, l, strings.Repeat("x", 500))
 		}
-		if l.excess.Load() == 0 {
+		if l.box.excess.Load() == 0 {
 			t.Error("nothing is beyond the budget: the test tests nothing")
 		}
 		gone, s := upLink(t, h, 2)
@@ -272,9 +272,9 @@ func TestServeEndsWithItsHandlerOrAPanic(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "boom") {
 			t.Errorf("Serve returned %v", err)
 		}
-		if l.excess.Load() != 0 || h.memory.used.Load() != 0 || len(c.inboxes) != 1 {
-			t.Errorf("a channel that is down holds: excess %d, memory %d, %d inboxes", l.excess.Load(),
-				h.memory.used.Load(), len(c.inboxes))
+		if l.box.excess.Load() != 0 || h.memory.used.Load() != 0 || len(h.memory.boxes) != 1 {
+			t.Errorf("a channel that is down holds: excess %d, memory %d, %d mailboxes", l.box.excess.Load(),
+				h.memory.used.Load(), len(h.memory.boxes))
 		}
 		before := c.dropped.Load()
 		deliver(t, l, "late")
@@ -339,7 +339,7 @@ func TestAPausedLinkGoesOnWhenThereIsRoom(t *testing.T) {
 				done := make(chan error, 1)
 				go func() { done <- deliver(put{1, 1, 900}) }()
 				synctest.Wait()
-				if len(done) > 0 || links[1].pauses.n.Load() == 0 {
+				if len(done) > 0 || h.memory.waits.Load() == 0 {
 					t.Fatal("the link is not paused: the test tests nothing")
 				}
 				c.room(channels)
@@ -373,7 +373,7 @@ func TestAPausedLinkCanEnd(t *testing.T) {
 		if err := <-done; err != why {
 			t.Errorf("Deliver returned %v", err)
 		}
-		if l.pauses.n.Load() != 0 || h.memory.waits.Load() != 0 {
+		if h.memory.waits.Load() != 0 {
 			t.Error("the link still counts as paused")
 		}
 		if err := l.Deliver(t.Context(), []muxer.Message{{Channel: 9}}); asReason(err).Code != muxer.CodeWrongChannel {

@@ -88,7 +88,7 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	h := &Host{cfg: cfg, log: cfg.Logger, key: key, self: key.NodeID(), peerID: key.PeerID(),
 		listening: make(chan struct{}), tasks: tasks{stopped: make(chan struct{})}}
 	h.router.host = h
-	h.memory.limit = cfg.Limits.MessageMemory
+	h.memory.init(h)
 	if cfg.Peers.Rank == nil {
 		cfg.Peers.Rank = cfg.rank
 	}
@@ -141,8 +141,7 @@ func (h *Host) OpenChannel(desc muxer.Channel) (*Channel, error) {
 				desc.Name)
 		}
 	}
-	c := &Channel{host: h, desc: desc, index: len(h.channels), wake: make(chan struct{}, 1),
-		inboxes: map[transport.NodeID]*inbox{}}
+	c := &Channel{host: h, desc: desc, index: len(h.channels), wake: make(chan struct{}, 1)}
 	h.channels = append(h.channels, c)
 	h.descs = append(h.descs, desc)
 	h.byID[desc.ID] = c

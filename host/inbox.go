@@ -2,30 +2,19 @@ package host
 
 import (
 	"context"
-	"sync"
-	"sync/atomic"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
-	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// inbox holds the messages that one peer has sent on one channel and that the service has not received yet. It belongs
-// to its channel and is guarded by Channel.mu. It outlives a link: what a peer sent before it hung up is still
-// received, and a peer that reconnects goes on filling the same inbox, so reconnecting buys no memory.
+// inbox holds the messages that one peer has sent on one channel and that the service has not received yet. Channel.mu
+// guards it.
 type inbox struct {
-	peer   transport.NodeID
+	box    *mailbox
 	queue  [][]byte // queue[head:] waits
 	head   int
-	bytes  int64
-	links  int  // links that fill it
-	listed bool // in Channel.ready
-
-	dropped uint64
-	// link fills it now: its excess counts what is beyond the channel's ReceiveQueue. nil after the link has ended.
-	link *link
+	bytes  int64 // that wait; 0 when nothing does
+	listed bool  // in Channel.ready
 }
-
-func (ib *inbox) empty() bool { return ib.head == len(ib.queue) }
 
 func (ib *inbox) push(msg []byte) {
 	// Reuse the front before growing, where that moves little.
@@ -45,7 +34,7 @@ func (ib *inbox) pop() []byte {
 	ib.queue[ib.head] = nil
 	ib.head++
 	ib.bytes -= cost(msg)
-	if ib.empty() {
+	if ib.bytes == 0 {
 		ib.head = 0
 		if cap(ib.queue) > keepQueue {
 			ib.queue = nil
@@ -68,36 +57,48 @@ func (ib *inbox) over(budget int64) int64 {
 	return ib.bytes - budget
 }
 
-// deliver puts messages of one channel into the peer's inbox. It returns how many it took: fewer than all if budgets
-// are spent and the caller has to wait. An error ends the link.
-func (c *Channel) deliver(l *link, msgs []muxer.Message) (taken int, err error) {
+// room is whether there is room for a message.
+type room uint8
+
+const (
+	fits     room = iota
+	peerFull      // the peer has spent the budgets of its inbox and its mailbox
+	nodeFull      // the node has spent the budget of all mailboxes
+)
+
+// deliver puts messages of one channel into the peer's inbox: as many as there is room for. An inbox without a message
+// has room if the node has.
+func (c *Channel) deliver(box *mailbox, msgs []muxer.Message) (taken int, full room) {
 	c.mu.Lock()
 	if c.down {
 		c.mu.Unlock()
 		c.dropped.Add(uint64(len(msgs)))
-		return len(msgs), nil
+		return len(msgs), fits
 	}
-	ib := l.inboxOf(c)
-	held := ib.bytes
-	for taken < len(msgs) {
-		room := c.fit(l, ib, held, msgs[taken].Data)
-		if room != fits && c.desc.Overflow == muxer.Block {
+	ib := box.inboxes[c.index]
+	if ib == nil {
+		ib = &inbox{box: box}
+		box.inboxes[c.index] = ib
+	}
+	budget := int64(c.desc.ReceiveQueue)
+	var added int64
+	for ; taken < len(msgs); taken++ {
+		msg := msgs[taken].Data
+		if c.host.memory.spent(box.bytes.Load()+added, added, cost(msg)) {
+			full = nodeFull
 			break
 		}
-		if room == peerFull && c.desc.Overflow == muxer.Disconnect {
-			err = &DisconnectError{Code: muxer.CodeOverflow, Reason: "inbox of channel " + c.desc.Name + " is full"}
+		if beyond := ib.bytes + cost(msg) - budget; ib.bytes > 0 && beyond > 0 &&
+			!box.charge(beyond-ib.over(budget), c.host.cfg.Limits.PeerOverflow) {
+			full = peerFull
 			break
 		}
-		if room == fits {
-			ib.push(msgs[taken].Data)
-		} else {
-			ib.dropped++
-			c.dropped.Add(1)
-		}
-		taken++
+		ib.push(msg)
+		added += cost(msg)
 	}
-	c.host.memory.add(ib.bytes - held)
-	if !ib.empty() && !ib.listed {
+	c.host.memory.add(added)
+	c.count(box, added)
+	if taken > 0 && !ib.listed {
 		ib.listed = true
 		c.ready = append(c.ready, ib)
 	}
@@ -106,47 +107,15 @@ func (c *Channel) deliver(l *link, msgs []muxer.Message) (taken int, err error) 
 	if wake {
 		c.signal()
 	}
-	return taken, err
+	return taken, full
 }
 
-// fit is whether there is room for a message.
-type fit uint8
-
-const (
-	fits     fit = iota
-	peerFull     // the peer has spent the budgets of its inbox and its link
-	nodeFull     // the node has spent the budget of all inboxes
-)
-
-// fit reports whether there is room for a message. If so, it charges the link for what is beyond the inbox's budget. An
-// empty inbox has room. held is what the inbox has charged to the node's budget. c.mu is held.
-func (c *Channel) fit(l *link, ib *inbox, held int64, msg []byte) fit {
-	if ib.empty() {
-		return fits
+// count adds n bytes to a mailbox.
+func (c *Channel) count(box *mailbox, n int64) {
+	box.bytes.Add(n)
+	if c.desc.Overflow != muxer.Block {
+		box.loose.Add(n)
 	}
-	switch need := c.need(ib, msg); {
-	case c.host.memory.spent(ib.bytes - held + cost(msg)):
-		return nodeFull
-	case need > 0 && !l.charge(need):
-		return peerFull
-	}
-	return fits
-}
-
-// need returns how much further a message would take the inbox beyond its budget.
-func (c *Channel) need(ib *inbox, msg []byte) int64 {
-	budget := int64(c.desc.ReceiveQueue)
-	return max(ib.bytes+cost(msg)-budget, 0) - ib.over(budget)
-}
-
-// charge adds n bytes to what is beyond the budgets of the link's inboxes. It reports whether the link may have so
-// much.
-func (l *link) charge(n int64) bool {
-	if l.excess.Add(n) > l.host.cfg.Limits.PeerOverflow {
-		l.excess.Add(-n)
-		return false
-	}
-	return true
 }
 
 // next returns the next message, one peer after the other; ok is false if there is none.
@@ -159,47 +128,40 @@ func (c *Channel) next() (e Envelope, ok bool) {
 	ib := c.ready[c.first]
 	budget := int64(c.desc.ReceiveQueue)
 	before, held := ib.over(budget), ib.bytes
-	e = Envelope{From: ib.peer, Message: ib.pop()}
+	e = Envelope{From: ib.box.peer, Message: ib.pop()}
 	if len(c.ready)-c.first > 1 { // the next peer is next
 		c.ready[c.first] = nil
 		c.first++
-		if !ib.empty() {
+		if ib.bytes > 0 {
 			c.ready = append(c.ready, ib)
-		} else {
-			ib.listed = false
 		}
 		if c.first > 64 && c.first*2 > len(c.ready) {
 			n := copy(c.ready, c.ready[c.first:])
 			clear(c.ready[n:])
 			c.ready, c.first = c.ready[:n], 0
 		}
-	} else if ib.empty() {
-		ib.listed = false
+	} else if ib.bytes == 0 {
 		c.ready, c.first = c.ready[:0], 0
 	}
+	ib.listed = ib.bytes > 0
+	if before > 0 {
+		ib.box.excess.Add(ib.over(budget) - before)
+	}
+	c.count(ib.box, ib.bytes-held)
 	c.freed += held - ib.bytes
 	release := c.freed
-	if release < releaseStep && len(c.ready) > c.first && c.host.memory.waits.Load() == 0 {
+	if release < c.host.memory.step && len(c.ready) > c.first && c.host.memory.waits.Load() == 0 {
 		release = 0 // in steps: touching the shared counter for each message would cost more than all the rest
 	} else {
 		c.freed = 0
-	}
-	l, contended := ib.link, ib.links > 1
-	if before > 0 && l != nil {
-		l.excess.Add(ib.over(budget) - before)
-	}
-	if ib.empty() && ib.links == 0 {
-		delete(c.inboxes, ib.peer)
 	}
 	more := len(c.ready) > c.first
 	c.mu.Unlock()
 	if release > 0 {
 		c.host.memory.add(-release)
 	}
-	if contended { // the one that waits may be the other one
-		c.host.memory.resumeAll()
-	} else if l != nil && l.pauses.n.Load() > 0 {
-		l.pauses.resume()
+	if ib.box.links.Load() == 0 {
+		c.host.memory.drained(ib.box)
 	}
 	if more && c.waiting.Load() > 0 {
 		c.signal()
@@ -207,99 +169,20 @@ func (c *Channel) next() (e Envelope, ok bool) {
 	return e, true
 }
 
-const releaseStep = 64 << 10
-
-// memory is the budget of messages that wait for services, over all peers.
-type memory struct {
-	limit int64
-	used  atomic.Int64
-
-	mu      sync.Mutex
-	waiting map[*link]int // how many calls of Deliver wait, for each link that has some
-	waits   atomic.Int32  // len(waiting)
+// clear drops all messages of an inbox and returns their bytes. c.mu is held.
+func (c *Channel) clear(ib *inbox) (freed int64) {
+	freed = ib.bytes
+	n := uint64(len(ib.queue) - ib.head)
+	c.dropped.Add(n)
+	ib.box.dropped.Add(n)
+	ib.box.excess.Add(-ib.over(int64(c.desc.ReceiveQueue)))
+	c.count(ib.box, -freed)
+	ib.queue, ib.head, ib.bytes, ib.listed = nil, 0, 0, false
+	return freed
 }
 
-func (m *memory) spent(more int64) bool { return m.used.Load()+more > m.limit }
-
-func (m *memory) add(n int64) {
-	if n == 0 {
-		return
-	}
-	m.used.Add(n)
-	if n < 0 && m.waits.Load() > 0 {
-		m.resumeAll()
-	}
-}
-
-// resumeAll makes all paused links look again.
-func (m *memory) resumeAll() {
-	if m.waits.Load() == 0 {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for l := range m.waiting {
-		l.pauses.resume()
-	}
-}
-
-// wait counts the paused calls of Deliver of a link up or down, so that freed memory wakes them.
-func (m *memory) wait(l *link, n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.waiting == nil {
-		m.waiting = map[*link]int{}
-	}
-	if m.waiting[l] += n; m.waiting[l] == 0 {
-		delete(m.waiting, l)
-	}
-	m.waits.Store(int32(len(m.waiting)))
-}
-
-// pauses are the calls of Deliver of one link that wait for room: one for each channel at most.
-type pauses struct {
-	n     atomic.Int32
-	mu    sync.Mutex
-	rooms map[chan struct{}]struct{}
-}
-
-// begin registers a call. The channel receives a value when there may be room.
-func (p *pauses) begin() chan struct{} {
-	room := make(chan struct{}, 1)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.rooms == nil {
-		p.rooms = map[chan struct{}]struct{}{}
-	}
-	p.rooms[room] = struct{}{}
-	p.n.Add(1)
-	return room
-}
-
-func (p *pauses) end(room chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.rooms, room)
-	p.n.Add(-1)
-}
-
-// resume makes all waiting calls look again.
-func (p *pauses) resume() {
-	if p.n.Load() == 0 {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for room := range p.rooms {
-		select {
-		case room <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// Deliver implements muxer.Handler: it moves what the session read into the inboxes, and waits, so that the session
-// reads no more, while the budgets of a channel whose policy is Block are spent.
+// Deliver implements muxer.Handler: it moves what the session read into the inboxes. Where budgets are spent it does
+// what the channel's policy says; with Block it waits, so that the session reads no more.
 func (l *link) Deliver(ctx context.Context, msgs []muxer.Message) error {
 	for len(msgs) > 0 {
 		n := 1
@@ -310,51 +193,41 @@ func (l *link) Deliver(ctx context.Context, msgs []muxer.Message) error {
 		if c == nil {
 			return &DisconnectError{Code: muxer.CodeWrongChannel, Reason: "message for a channel that we do not serve"}
 		}
-		run := msgs[:n]
-		for len(run) > 0 {
-			taken, err := c.deliver(l, run)
+		taken, full := c.deliver(l.box, msgs[:n])
+		if msgs = msgs[taken:]; taken == n {
+			continue
+		}
+		switch {
+		case full == nodeFull && l.host.memory.makeRoom(l.box, cost(msgs[0].Data)):
+		case c.desc.Overflow == muxer.Block:
+			taken, err := l.pause(ctx, c, msgs[:n-taken])
 			if err != nil {
 				return err
 			}
-			if run = run[taken:]; len(run) > 0 {
-				if err := l.pause(ctx, c, run); err != nil {
-					return err
-				}
-			}
+			msgs = msgs[taken:]
+		case c.desc.Overflow == muxer.Disconnect && full == peerFull:
+			return &DisconnectError{Code: muxer.CodeOverflow, Reason: "inbox of channel " + c.desc.Name + " is full"}
+		default: // memory is short, which is not this peer's fault alone: then Disconnect drops too
+			c.dropped.Add(1)
+			l.box.dropped.Add(1)
+			msgs = msgs[1:]
 		}
-		msgs = msgs[n:]
 	}
 	return nil
 }
 
-// pause waits for room. It registers first and looks again, so that no wake-up is lost.
-func (l *link) pause(ctx context.Context, c *Channel, run []muxer.Message) error {
-	room := l.pauses.begin()
-	l.host.memory.wait(l, 1)
-	defer func() {
-		l.pauses.end(room)
-		l.host.memory.wait(l, -1)
-	}()
-	if c.hasRoom(l, run[0].Data) {
-		return nil
+// pause waits until there may be room. It registers first and tries again, so that no wake-up is lost.
+func (l *link) pause(ctx context.Context, c *Channel, msgs []muxer.Message) (taken int, err error) {
+	room := l.host.memory.wait()
+	defer l.host.memory.unwait(room)
+	if taken, _ = c.deliver(l.box, msgs); taken > 0 {
+		return taken, nil
 	}
 	l.host.pauses.Add(1)
 	select {
 	case <-room:
-		return nil
+		return 0, nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return 0, context.Cause(ctx)
 	}
-}
-
-// hasRoom reports whether deliver would take msg now.
-func (c *Channel) hasRoom(l *link, msg []byte) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	ib := l.inboxOf(c)
-	if c.down || ib.empty() {
-		return true
-	}
-	need := c.need(ib, msg)
-	return !c.host.memory.spent(cost(msg)) && (need <= 0 || l.excess.Load()+need <= l.host.cfg.Limits.PeerOverflow)
 }

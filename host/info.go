@@ -137,18 +137,11 @@ func (l *link) info() PeerInfo {
 		Wire: s.Wire, Transport: s.Transport, Security: s.Security, Muxer: s.Muxer,
 		Moniker: s.Remote.Moniker, Network: s.Remote.Network, Version: s.Remote.Version,
 		Channels: slices.Clone(l.channels), Protocols: remote.Protocols, Listen: remote.Listen,
-		Guest: s.Remote.Guest, Stats: l.session.Stats(),
+		Guest: s.Remote.Guest, Stats: l.session.Stats(), InboxDropped: l.box.dropped.Load(),
+		ReceiveQueued: l.box.bytes.Load(),
 	}
 	if at := l.connected.Load(); at != nil {
 		p.Connected = *at
-	}
-	for i, c := range h.channels {
-		c.mu.Lock()
-		if ib := l.inboxes[i]; ib != nil {
-			p.InboxDropped += ib.dropped
-			p.ReceiveQueued += ib.bytes
-		}
-		c.mu.Unlock()
 	}
 	if st, ok := h.peers.Status(l.peer); ok {
 		p.Trusted, p.Score = st.Trusted, st.Score

@@ -201,7 +201,7 @@ func (l *link) run(ctx context.Context) {
 func (l *link) drop(reason *DisconnectError) {
 	h := l.host
 	l.over()
-	l.leaveInboxes()
+	h.memory.leave(l.box)
 	h.totals.close(l)
 	l.tellDialer(reason)
 	if !l.inbound {

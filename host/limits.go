@@ -4,7 +4,9 @@ import "time"
 
 // Limits bound what peers may cost. A zero field means its default.
 type Limits struct {
-	MessageMemory int64 // bytes of messages that wait for services, all peers; 0 means 256 MiB
+	// MessageMemory is how many bytes of messages may wait for services, of all peers and of those that have left. When
+	// it is spent, the peer that holds most is cut. 0 means 256 MiB.
+	MessageMemory int64
 	// PeerOverflow is how many bytes beyond the ReceiveQueues of its channels one peer may fill before its connection
 	// pauses. 0 means 1 MiB.
 	PeerOverflow int64

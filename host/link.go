@@ -30,11 +30,8 @@ type link struct {
 
 	streams  linkStreams
 	push     pushState
-	channels []byte   // that both ends serve, in the order of Host.channels
-	inboxes  []*inbox // by Channel.index of the host's channels; entries are made at the first message
-
-	excess atomic.Int64 // bytes beyond the budgets of its inboxes
-	pauses pauses
+	channels []byte // that both ends serve, in the order of Host.channels
+	box      *mailbox
 
 	rtt   time.Duration // the latest that the pulse loop has seen; its own
 	stale int           // pulses since then; the pulse loop's own
@@ -51,7 +48,7 @@ type link struct {
 
 func newLink(h *Host, s *handshake.Link, ip netip.Addr) *link {
 	l := &link{host: h, num: h.links.last.Add(1), peer: s.Remote.ID, session: s.Session, shake: s, ip: ip,
-		made: time.Now(), inbound: s.Side == muxer.Listener, inboxes: make([]*inbox, len(h.channels))}
+		made: time.Now(), inbound: s.Side == muxer.Listener, box: h.memory.open(s.Remote.ID)}
 	switch {
 	case !s.Dialed.IsZero():
 		l.address = s.Dialed.String()
@@ -66,52 +63,6 @@ func newLink(h *Host, s *handshake.Link, ip netip.Addr) *link {
 		}
 	}
 	return l
-}
-
-// inboxOf returns the link's inbox of a channel; Channel.mu is held.
-func (l *link) inboxOf(c *Channel) *inbox {
-	ib := l.inboxes[c.index]
-	if ib == nil {
-		if ib = c.inboxes[l.peer]; ib == nil {
-			ib = &inbox{peer: l.peer}
-			c.inboxes[l.peer] = ib
-		}
-		l.inboxes[c.index] = ib
-		ib.links++
-	}
-	if ib.link != l { // the excess of the link that fills it counts what is beyond the budget; two links take turns
-		over := ib.over(int64(c.desc.ReceiveQueue))
-		if ib.link != nil {
-			ib.link.excess.Add(-over)
-		}
-		ib.link = l
-		l.excess.Add(over)
-	}
-	return ib
-}
-
-// leaveInboxes releases the inboxes. What waits in them is still received.
-func (l *link) leaveInboxes() {
-	for i, ib := range l.inboxes {
-		if ib == nil {
-			continue
-		}
-		c := l.host.channels[i]
-		c.mu.Lock()
-		ib.links--
-		if ib.link == l {
-			ib.link = nil
-			l.excess.Add(-ib.over(int64(c.desc.ReceiveQueue)))
-		}
-		if ib.links == 0 && ib.empty() {
-			delete(c.inboxes, ib.peer)
-		}
-		shared := ib.links > 0
-		c.mu.Unlock()
-		if shared { // the other link may wait for room that it has now
-			l.host.memory.resumeAll()
-		}
-	}
 }
 
 // end closes the link for a reason of ours. Its session ends soon after. The first reason counts.

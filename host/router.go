@@ -169,6 +169,7 @@ func (r *router) race(ctx context.Context, d peers.Dial) (*link, []peers.DialFai
 		if r.l != nil {
 			r.l.end(&DisconnectError{Code: muxer.CodeDuplicate})
 			_ = r.l.session.Run(context.Background(), r.l)
+			r.l.host.memory.leave(r.l.box)
 		}
 	}
 	return won, failures

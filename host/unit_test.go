@@ -259,3 +259,20 @@ func TestVisitsOfOneIP(t *testing.T) {
 		t.Error("a place that was given back is for another IP")
 	}
 }
+
+// The text of a disconnect says each thing once, whatever it was made of.
+func TestDisconnectTextsDoNotRepeat(t *testing.T) {
+	cause := errors.New("dial /ip4/10.0.0.1/tcp/1: connection refused")
+	for want, err := range map[string]error{
+		"transport: dial /ip4/10.0.0.1/tcp/1: connection refused": handshake.Fail(handshake.StageTransport,
+			muxer.CodeTransport, cause),
+		"timeout: transport: dial /ip4/10.0.0.1/tcp/1: connection refused": handshake.Fail(handshake.StageTransport,
+			muxer.CodeTimeout, cause),
+		"too-many-peers: all are taken (peers.max_inbound)": &handshake.Refusal{Code: muxer.CodeTooManyPeers,
+			Reason: "all are taken", Limit: "peers.max_inbound"},
+	} {
+		if got := asReason(err).Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

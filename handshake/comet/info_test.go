@@ -4,9 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"net"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -231,5 +236,17 @@ func TestCanDialAndRecognizes(t *testing.T) {
 	}
 	if !w.Recognizes([]byte{0x22, 0x0a}) || w.Recognizes([]byte{0x13}) || w.Recognizes(nil) {
 		t.Error("first byte")
+	}
+}
+
+// A remote that hangs up instead of sending its node info refuses us, also when its system says so by a reset, because
+// our info is unread there.
+func TestHangUpInsteadOfInfo(t *testing.T) {
+	for _, cause := range []error{io.EOF,
+		&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}} {
+		_, err := readInfo(iotest.ErrReader(cause))
+		if !errors.Is(err, cause) || !strings.Contains(err.Error(), "refused us without a reason") {
+			t.Errorf("%v: %v", cause, err)
+		}
 	}
 }

@@ -2,7 +2,6 @@ package comet
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 
@@ -59,7 +58,7 @@ func readLength(r io.Reader) (int, error) {
 	length := uint64(0)
 	for shift := 0; ; shift += 7 {
 		if _, err := io.ReadFull(r, b[:]); err != nil {
-			if errors.Is(err, io.EOF) {
+			if handshake.CodeOf(err) == muxer.CodeRemoteClosed { // also a reset: our node info is unread there
 				err = fmt.Errorf("the remote hung up before it sent its node info, so it refused us without a reason "+
 					"(a ban, an IP or id filter, or it expected another node): %w", err)
 			}

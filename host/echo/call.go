@@ -58,7 +58,7 @@ type call struct {
 	done    chan time.Duration // receives the round trip; has room for it
 }
 
-// calls holds the waiting calls by peer, in the order in which they were sent.
+// calls holds the waiting calls by peer, in the order in which they were sent. add forgets empty queues.
 type calls struct {
 	most int
 
@@ -74,7 +74,9 @@ func (cs *calls) add(to transport.NodeID, payload []byte, now time.Time) (*call,
 	for id, queue := range cs.waiting { // few: the peers that we called
 		queue = slices.DeleteFunc(queue,
 			func(c *call) bool { return c.payload == nil && now.Sub(c.givenUp) > remember })
-		cs.put(id, queue)
+		if cs.waiting[id] = queue; len(queue) == 0 {
+			delete(cs.waiting, id)
+		}
 	}
 	if len(cs.waiting[to]) >= cs.most {
 		return nil, fmt.Errorf("echo %s: %w", to.Short(), ErrBusy)
@@ -103,7 +105,7 @@ func (cs *calls) replied(from transport.NodeID, msg []byte, now time.Time) bool 
 		return false
 	}
 	queue[i].done <- now.Sub(queue[i].sent)
-	cs.put(from, slices.Delete(queue, i, i+1))
+	cs.waiting[from] = slices.Delete(queue, i, i+1)
 	return true
 }
 
@@ -118,14 +120,5 @@ func (cs *calls) giveUp(c *call, now time.Time) {
 func (cs *calls) remove(to transport.NodeID, c *call) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	cs.put(to, slices.DeleteFunc(cs.waiting[to], func(other *call) bool { return other == c }))
-}
-
-// put stores a peer's queue, or removes an empty one.
-func (cs *calls) put(id transport.NodeID, queue []*call) {
-	if len(queue) == 0 {
-		delete(cs.waiting, id)
-	} else {
-		cs.waiting[id] = queue
-	}
+	cs.waiting[to] = slices.DeleteFunc(cs.waiting[to], func(other *call) bool { return other == c })
 }

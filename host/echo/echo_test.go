@@ -116,11 +116,14 @@ func (l *fakeLane) Receive(ctx context.Context) (host.Envelope, error) {
 	}
 }
 
-// peers is how many have calls that wait.
-func (cs *calls) peers() int {
+// count returns how many calls wait.
+func (cs *calls) count() (n int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	return len(cs.waiting)
+	for _, queue := range cs.waiting {
+		n += len(queue)
+	}
+	return n
 }
 
 // bubble runs fn with a context that ends, and waits for what it started.
@@ -198,7 +201,7 @@ func TestNoPingPong(t *testing.T) {
 		if after := [2]Stats{a.Stats(), b.Stats()}; after != before {
 			t.Errorf("still talking: %+v, then %+v", before, after)
 		}
-		if a.calls.peers()+b.calls.peers() != 0 {
+		if a.calls.count()+b.calls.count() != 0 {
 			t.Error("calls are left over")
 		}
 	})
@@ -218,7 +221,7 @@ func TestLateReply(t *testing.T) {
 		if a.Stats().Answered != 0 || b.Stats().Answered != 1 {
 			t.Errorf("a answered %d, b %d", a.Stats().Answered, b.Stats().Answered)
 		}
-		if a.calls.peers() != 0 {
+		if a.calls.count() != 0 {
 			t.Error("the call is still remembered")
 		}
 	})

@@ -3,6 +3,7 @@ package peers
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/muxer"
@@ -27,8 +28,8 @@ func (e *DisconnectError) Error() string {
 	if e.Remote {
 		s = "remote: " + s
 	}
-	if e.Reason != "" {
-		s += ": " + e.Reason
+	if reason := strings.TrimPrefix(e.Reason, e.Code.String()+": "); reason != "" { // of a stage with the code's name
+		s += ": " + reason
 	}
 	if e.Limit != "" {
 		s += " (" + e.Limit + ")"
