@@ -74,6 +74,14 @@ networks: export SWITCHYARD_LONG = 1
 networks: ## whole networks of up to 1,000 nodes in memory: how they form, and heal when they were cut
 	go test -count=1 -v -timeout 60m -run '^Test(Formation|CutsHeal|NodesDie)$$' ./host/hosttest
 
+wan: NODES = 50
+wan: build ## real nodes on an emulated WAN, as root: how they form, and heal when they were cut (NODES=200)
+	@go build -o .cache/bin/wan ./internal/wan
+	@$(root) .cache/bin/wan -n 20 -inbound 6 -do form
+	@$(root) .cache/bin/wan -n $(NODES) $(ARGS)
+
+root := $(if $(filter 0,$(shell id -u)),,sudo)
+
 crash: export SWITCHYARD_CRASH_ROUNDS = $(ROUNDS)
 crash: ## kill -9 and damage, of the store and of the program, hundreds of times (ROUNDS=300)
 	@$(memory) .ci/long ./peerstore/badger '^Test(Kill|Damage|DamageEverywhere|Quota)$$'

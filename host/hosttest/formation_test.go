@@ -98,6 +98,28 @@ func (w *world) degrees() [3]int {
 	return [3]int{d[0], d[len(d)/2], d[len(d)-1]}
 }
 
+// parts counts the networks that there are.
+func (w *world) parts() int {
+	parts := 0
+	seen := map[*hosttest.Node]bool{}
+	for _, n := range w.Nodes {
+		if seen[n] || !n.Running() {
+			continue
+		}
+		parts++
+		seen[n] = true
+		for edge := []*hosttest.Node{n}; len(edge) > 0; edge = edge[1:] {
+			for _, p := range edge[0].Peers() {
+				if !seen[p] && p.Has(edge[0]) {
+					seen[p] = true
+					edge = append(edge, p)
+				}
+			}
+		}
+	}
+	return parts
+}
+
 // assertFormed holds a network that has just started to its bounds: 30 s later nobody is alone, and 60 s later all that
 // can have their outbound links have them.
 func (w *world) assertFormed(inbound int) {
