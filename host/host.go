@@ -160,6 +160,7 @@ func (h *Host) Run(ctx context.Context) error {
 	h.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	h.peers.SetStack(h.stack())
 	err := h.listen(ctx)
 	h.listenErr = err
 	h.runCtx.Store(&ctx)

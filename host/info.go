@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -31,6 +32,21 @@ func (h *Host) infoAt(local ma.Multiaddr) handshake.NodeInfo {
 		info.Listen = append(info.Listen, specific(m, local).String())
 	}
 	return info
+}
+
+// stack names what decides whether we go together with a remote.
+func (h *Host) stack() string {
+	parts := []string{h.cfg.Network}
+	for _, c := range h.channels {
+		parts = append(parts, fmt.Sprintf("0x%02x", c.desc.ID))
+	}
+	for _, w := range h.cfg.Wires {
+		parts = append(parts, w.Name())
+	}
+	for _, t := range h.cfg.Transports {
+		parts = append(parts, t.Name())
+	}
+	return strings.Join(parts, " ")
 }
 
 // advertised returns External or, without it, the bound addresses.

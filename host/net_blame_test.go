@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -77,6 +78,33 @@ func TestFalseAddressesHarmNobody(t *testing.T) {
 			net.AwaitLink(newcomer, n)
 		}
 		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// A node whose operator has mistyped the network finds all others in quarantine. Once that is corrected it is linked at
+// once.
+func TestCorrectedNetworkLinksAtOnce(t *testing.T) {
+	network := "hostess"
+	inNet(t, hosttest.Options{Nodes: 4, Services: withPEX, Tune: func(n *hosttest.Node, c *host.Config) {
+		if n.Index == 3 {
+			c.Network, c.Listen = network, nil
+		}
+	}}, func(t *testing.T, net *hosttest.Network) {
+		n := net.Nodes[3]
+		for i := range 3 {
+			_ = n.Host.PeerManager().Add(hosttest.AddressOf(n, i), peerstore.Source{Kind: "dns"})
+		}
+		net.Await("three peers in quarantine", func() string {
+			if q := n.Host.PeerManager().Quarantined(); len(q) < 3 {
+				return fmt.Sprint(q)
+			}
+			return ""
+		})
+		network = "hosttest"
+		n.Restart()
+		if took := net.AwaitPeers(n, 3); took > time.Second {
 			t.Errorf("it took %s", took)
 		}
 	})

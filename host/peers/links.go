@@ -22,7 +22,10 @@ func (m *Manager) Arrived(a Arrival) error {
 	}
 	var refusal *DisconnectError
 	if d != nil && d.slot == slotFeeler {
-		refusal = m.feelerEnded(a, p, now)
+		var worked bool
+		if refusal, worked = m.record.feelerEnded(a, p, now); worked {
+			m.tally.FeelersWorked++
+		}
 	} else {
 		l := &link{
 			id: a.LinkID, inbound: a.Side == muxer.Listener, confirms: a.Confirms, guest: a.Guest,
@@ -44,22 +47,6 @@ func (m *Manager) Arrived(a Arrival) error {
 		return refusal
 	}
 	return nil
-}
-
-// feelerEnded records that a feeler's dial led to a link, and refuses the link.
-func (m *Manager) feelerEnded(a Arrival, p *peer, now time.Time) *DisconnectError {
-	reason := &DisconnectError{Code: muxer.CodeInquiryDone, Reason: "a short visit, to see that the address works"}
-	ban, banned := m.store.Banned(a.ID, a.IP, now)
-	if banned {
-		reason = &DisconnectError{Code: muxer.CodeBanned, Reason: ban.Reason}
-	}
-	if m.record.feelerEnded(a, banned, now) {
-		m.tally.FeelersWorked++
-	}
-	if a.Guest && (p.preferred == nil || p.preferred.guest) {
-		m.record.rememberGuest(a.ID, now)
-	}
-	return reason
 }
 
 // Established says that the remote has accepted a link: it said so, it has used the link, or its time to decline is

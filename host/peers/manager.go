@@ -43,7 +43,7 @@ import (
 //	dialing    Add, DialNext, TryDialNext, BeginDial, DialFailed, WrongNetwork
 //	links      CheckAccept, CheckID, CheckKey, Arrived, Established, Ready, SetLatency, Disconnected
 //	eviction   EvictNext, TryEvictNext, Disconnect, Errored, Ban, Unban, Banned
-//	roles      SetRole
+//	operators  SetRole, SetStack, Quarantined
 //	services   Subscribe, Report, Advertise, SetHeight, Height, NeedsPeers
 //	views      Status, Peers, Addresses, Scores, Counts, Tally, Check
 type Manager struct {
@@ -130,7 +130,7 @@ func New(self transport.NodeID, cfg Config, store peerstore.Store) (*Manager, er
 	}
 	m := &Manager{table: t, subs: subscribers{}, dialWake: newWaker()}
 	m.guests = guests{store: store, named: map[transport.NodeID]bool{}}
-	m.record = recorder{table: t, selves: &m.selves, guests: &m.guests}
+	m.record = recorder{table: t, selves: &m.selves, guests: &m.guests, quarantined: idSet{}}
 	m.evictor = evictor{table: t, wake: newWaker(), tally: map[string]uint64{}}
 	m.admission = admission{table: t, evictor: &m.evictor, record: &m.record}
 	m.dialer = dialer{table: t, evictor: &m.evictor, selves: &m.selves, guests: &m.guests,
@@ -170,6 +170,9 @@ func (m *Manager) Add(addr transport.Address, source peerstore.Source) error {
 	}
 	if p := m.peers[source.From]; p != nil && p.preferred != nil && !source.IP.IsValid() {
 		source.IP = p.preferred.ip
+	}
+	if named := source.Kind == peerstore.SourceConfig || source.Kind == "static"; named && m.record.quarantined[id] {
+		m.record.liftQuarantine(id) // the operator names it, at each start
 	}
 	if !banned && m.store.Add(addr, source, now) {
 		m.dialWake.wake()

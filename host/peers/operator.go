@@ -101,25 +101,25 @@ func (m *Manager) SetRole(id transport.NodeID, r Role) error {
 		m.store.Ensure(id, now, write)
 	}
 	if p != nil && m.exempt(id) {
-		m.exemptLinks(p)
+		m.giveBack(p)
 	}
 	m.evictor.fillSlots()
 	m.dialWake.wake()
 	return nil
 }
 
-// exemptLinks gives back the slots of a peer that is exempt from limits now.
-func (m *Manager) exemptLinks(p *peer) {
+// giveBack gives back the slots of a peer that is exempt from limits now.
+func (t *table) giveBack(p *peer) {
 	for _, l := range p.open() {
 		if l.slot != slotNone {
-			m.setSlot(l, slotTrusted)
+			t.setSlot(l, slotTrusted)
 		}
 	}
 	if d := p.dial; d != nil && d.slot != slotFeeler {
-		m.dialing[d.slot]--
+		t.dialing[d.slot]--
 		d.slot = slotTrusted
-		m.dialing[d.slot]++
-		m.unclaim(p.id)
+		t.dialing[d.slot]++
+		t.unclaim(p.id)
 	}
 }
 
@@ -218,6 +218,7 @@ const (
 	metaAnchors    = "host/anchors"  // anchors.saved
 	metaGuests     = "host/guests"   // guests.named
 	metaOffences   = "host/offences" // offences
+	metaStack      = "host/stack"    // what SetStack was told
 
 	// ids whose role is of SetRole
 	metaTrusted       = "host/trusted"

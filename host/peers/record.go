@@ -2,7 +2,6 @@ package peers
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -15,8 +14,9 @@ import (
 // recorder writes into the store what came of dials and links: failures, backoffs, quarantines.
 type recorder struct {
 	*table
-	selves *selves
-	guests *guests
+	selves      *selves
+	guests      *guests
+	quarantined idSet // at least those whose quarantine holds
 }
 
 // Learned peers are forgotten after so many failed dials in a row: sooner if none ever worked.
@@ -139,9 +139,14 @@ func (r *recorder) dialRefused(id transport.NodeID, refusal *DisconnectError, no
 	})
 }
 
-// feelerEnded records that a feeler has found its peer at the address. It reports whether that proves the address: a
-// guest is not the peer that we looked for.
-func (r *recorder) feelerEnded(a Arrival, banned bool, now time.Time) (worked bool) {
+// feelerEnded records that a feeler has found its peer at the address, and refuses the link. worked reports whether it
+// has proven the address: a guest is not the peer that we looked for.
+func (r *recorder) feelerEnded(a Arrival, p *peer, now time.Time) (refusal *DisconnectError, worked bool) {
+	refusal = &DisconnectError{Code: muxer.CodeInquiryDone, Reason: "a short visit, to see that the address works"}
+	ban, banned := r.store.Banned(a.ID, a.IP, now)
+	if banned {
+		refusal = &DisconnectError{Code: muxer.CodeBanned, Reason: ban.Reason}
+	}
 	r.store.Update(a.ID, func(rec *peerstore.Record) {
 		rec.NotBefore = later(rec.NotBefore, now.Add(r.backoff(rec, duplicateBackoff, now)))
 		addr := addressOf(rec, a.Dialed)
@@ -155,7 +160,10 @@ func (r *recorder) feelerEnded(a Arrival, banned bool, now time.Time) (worked bo
 		rec.Failures, rec.Quarantined, rec.QuarantineReason = 0, time.Time{}, ""
 		worked = true
 	})
-	return worked
+	if a.Guest && (p.preferred == nil || p.preferred.guest) {
+		r.rememberGuest(a.ID, now)
+	}
+	return refusal, worked
 }
 
 // linkReady records a link that has come up.
@@ -225,25 +233,6 @@ func (r *recorder) backoffAfter(
 		}
 	}
 	return r.backoff(rec, r.cfg.MinBackoff, now)
-}
-
-// quarantine keeps a peer of another network from being dialed and advertised. A trusted one is tried again soon: the
-// operator named it.
-func (r *recorder) quarantine(rec *peerstore.Record, reason string, now time.Time) {
-	d := r.cfg.Quarantine
-	if rec.Trusted {
-		d = min(d, r.cfg.MaxTrustedBackoff)
-	}
-	rec.Quarantined, rec.QuarantineReason = later(rec.Quarantined, now.Add(d)), cut(reason, maxLastError)
-}
-
-// WrongNetwork quarantines a peer that has proven its key and named another network. An unknown peer is ignored.
-func (m *Manager) WrongNetwork(id transport.NodeID, network string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.store.Update(id, func(rec *peerstore.Record) {
-		m.record.quarantine(rec, fmt.Sprintf("it is of network %.60q", network), time.Now())
-	})
 }
 
 func dropAddress(rec *peerstore.Record, addr transport.Address) {
