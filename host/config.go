@@ -31,6 +31,9 @@ func (c Config) withDefaults() (Config, error) {
 		c.Handshake.Timeout = handshake.DefaultTimeout
 	}
 	c.Limits = c.Limits.withDefaults()
+	if c.Limits.Grace <= 0 {
+		c.Limits.Grace = c.Handshake.Timeout
+	}
 	switch {
 	case c.Network == "":
 		return c, errors.New("network: a host needs the name of its network")

@@ -281,38 +281,66 @@ func (h *Host) Disconnect(id transport.NodeID, code muxer.Code, reason string) {
 // NeedsPeers reports whether more addresses would help.
 func (h *Host) NeedsPeers() bool { return h.peers.NeedsPeers() }
 
+// WaitDown waits until the links that a peer has now have ended, as after Disconnect. It returns ctx's error.
+func (h *Host) WaitDown(ctx context.Context, id transport.NodeID) error {
+	for _, v := range h.links.all.Range {
+		if l := v.(*link); l.peer == id {
+			if err := l.waitEnd(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // Dial connects to an address now, whatever the slots say, and returns when the link is ready, or why not. A peer that
-// is connected already is returned as it is.
+// is connected already is returned as it is; if its link is ending, Dial waits for that and dials anew. When ctx ends,
+// so does the dial, and a link that is not ready.
 func (h *Host) Dial(ctx context.Context, addr transport.Address) (PeerInfo, error) {
 	run := h.runCtx.Load()
 	if run == nil {
 		return PeerInfo{}, errors.New("the host does not run yet")
 	}
-	if addr.ID() == "" {
+	id := addr.ID()
+	if id == "" {
 		return PeerInfo{}, fmt.Errorf("dial %s: the address names no node id", addr)
 	}
-	if info, ok := h.Peer(addr.ID()); ok {
-		return info, nil
-	}
+	ending := h.links.of(id)
 	if err := h.peers.BeginDial(addr); err != nil {
+		if info, ok := h.Peer(id); ok && asReason(err).Code == muxer.CodeDuplicate {
+			return info, nil
+		}
 		return PeerInfo{}, err
 	}
 	done := make(chan error, 1)
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
 	started := h.tasks.spawn(func() {
-		h.router.dialPeer(*run, peers.Dial{ID: addr.ID(), Addresses: []transport.Address{addr}}, done)
+		dialing, cancel := context.WithCancel(*run)
+		defer cancel()
+		defer context.AfterFunc(waiting, cancel)()
+		if ending != nil {
+			_ = ending.waitEnd(dialing)
+		}
+		l, err := h.router.dialPeer(dialing, peers.Dial{ID: id, Addresses: []transport.Address{addr}})
+		if err != nil {
+			done <- err
+			return
+		}
+		l.dialDone = done
+		context.AfterFunc(waiting, l.giveUp)
+		l.handOver(*run)
 	})
 	if !started {
 		return PeerInfo{}, ErrStopped
 	}
-	select {
-	case err := <-done:
-		if err != nil {
-			return PeerInfo{}, err
+	if err := <-done; err != nil {
+		if ctx.Err() != nil {
+			return PeerInfo{}, ctx.Err()
 		}
-	case <-ctx.Done():
-		return PeerInfo{}, ctx.Err()
+		return PeerInfo{}, err
 	}
-	info, ok := h.Peer(addr.ID())
+	info, ok := h.Peer(id)
 	if !ok {
 		return PeerInfo{}, ErrNotConnected
 	}

@@ -53,7 +53,7 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 	}
 	l := (Limits{MessageMemory: -1}).withDefaults()
 	if l.MessageMemory != 256<<20 || l.PeerOverflow != 1<<20 || l.Dials != 16 || l.DialTimeout == 0 ||
-		l.DialStagger == 0 || l.Grace == 0 {
+		l.DialStagger == 0 {
 		t.Errorf("the default limits are %+v", l)
 	}
 }

@@ -126,14 +126,24 @@ func (l *link) announce() {
 	}
 }
 
-// tellDialer tells Host.Dial, if it waits for the link, what came of it. The first call counts.
-func (l *link) tellDialer(err error) {
+// tellDialer tells Host.Dial, if it waits for the link, what came of it. The first call counts; tellDialer reports
+// whether this one does.
+func (l *link) tellDialer(err error) bool {
 	l.mu.Lock()
 	done := l.dialDone
 	l.dialDone = nil
 	l.mu.Unlock()
 	if done != nil {
 		done <- err
+	}
+	return done != nil
+}
+
+// giveUp ends a link that Host.Dial no longer waits for.
+func (l *link) giveUp() {
+	reason := &DisconnectError{Code: muxer.CodeRequested, Reason: "the dial was given up"}
+	if l.tellDialer(reason) {
+		l.end(reason)
 	}
 }
 
@@ -149,15 +159,15 @@ func (l *link) startGrace() {
 }
 
 // grace returns how long a link that the ends cannot confirm waits for the remote's first packet before it counts as
-// established without one: the configured time, and on a slow path more than a round trip, of which a handshake takes
-// at least one and a half. If it ended before the remote could answer, two nodes that dial each other at once might
-// keep one link each.
+// established without one: the configured time, beyond what the handshake took, which is more than a round trip. If it
+// ended before the remote could answer, two nodes that dial each other at once might keep one link each, and a remote
+// that refuses slowly would come up and go down.
 func (l *link) grace() time.Duration {
-	var took time.Duration
+	grace := l.host.cfg.Limits.Grace
 	for _, s := range l.shake.Stages {
-		took += s.Took
+		grace += s.Took
 	}
-	return max(l.host.cfg.Limits.Grace, 2*took)
+	return grace
 }
 
 // stopGrace stops the timer, if it has not fired.

@@ -17,9 +17,8 @@ type Limits struct {
 	// of one protocol. 0 means 512 and 256.
 	PeerStreams, ProtocolStreams int
 	// Grace is how long a link waits for the remote's first packet before it counts as established without one, on
-	// wires where the ends do not confirm links. 0 means 3 s. A remote that serves the link answers our first ping
-	// within a round trip, so the grace ends for silent ones only. The longer it is, the less often two nodes that dial
-	// each other at once over a lossy path keep one link each.
+	// wires where the ends do not confirm links. 0 means HandshakeConfig.Timeout, within which a remote refuses. A
+	// remote that serves the link answers our first ping within a round trip, so the grace ends for silent ones only.
 	Grace time.Duration
 }
 
@@ -44,9 +43,6 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.ProtocolStreams <= 0 {
 		l.ProtocolStreams = 256
-	}
-	if l.Grace <= 0 {
-		l.Grace = 3 * time.Second
 	}
 	return l
 }

@@ -77,6 +77,16 @@ func (l *link) end(reason *DisconnectError) {
 	_ = l.session.Close(reason.Code, reason.Reason)
 }
 
+// waitEnd waits until the link has ended. It returns ctx's error.
+func (l *link) waitEnd(ctx context.Context) error {
+	select {
+	case <-l.ctx.Done():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // peerID returns the remote's node id as libp2p writes it.
 func (l *link) peerID() string {
 	if id := l.shake.Remote.PeerID; id != "" { // the wire has derived it from the proven key

@@ -147,10 +147,22 @@ func TestALinkIsUpOnceTheRemoteHasAcceptedIt(t *testing.T) {
 			l.shake.Stages = []handshake.Stage{{Name: "transport", Took: time.Second},
 				{Name: "security", Took: 3 * time.Second}}
 			handOn(h.Host, l)
-			time.Sleep(8*time.Second - 1)
+			time.Sleep(h.cfg.Limits.Grace + 4*time.Second - 1)
 			h.hears()
 			time.Sleep(time.Nanosecond)
 			h.hears("up " + short(1))
+		})
+	})
+	t.Run("never, when the remote refuses as late as its handshake may", func(t *testing.T) {
+		inLinkTest(t, func(t *testing.T, h *linkTest) {
+			l, s := testLink(h.Host, 1, muxer.Dialer, false)
+			s.quiet = true
+			l.shake.Stages = []handshake.Stage{{Name: "security", Took: 200 * time.Millisecond}}
+			handOn(h.Host, l)
+			time.Sleep(handshake.DefaultTimeout + 100*time.Millisecond)
+			s.hangUp(io.EOF)
+			h.hears()
+			h.tells("dial-failed remote-closed")
 		})
 	})
 	t.Run("never, when it ends before", func(t *testing.T) {
@@ -184,7 +196,7 @@ func TestADialerIsToldOnce(t *testing.T) {
 			l.end(&DisconnectError{Code: muxer.CodeBanned})
 		}, code: muxer.CodeBanned},
 		{name: "hung up at the moment that the grace ends", end: func(_ *link, s *fakeSession) { s.hangUp(io.EOF) },
-			after: 3 * time.Second},
+			after: handshake.DefaultTimeout},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for range 50 {

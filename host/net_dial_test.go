@@ -3,7 +3,9 @@ package host_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -246,10 +248,16 @@ func TestDialSaysWhyItFailed(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a dial whose time is over: %v", err)
 		}
+		var first error
+		var wg sync.WaitGroup
+		wg.Go(func() { _, first = a.Host.Dial(ctx, b.Address()) })
+		synctest.Wait()
 		if _, err := a.Host.Dial(ctx, b.Address()); codeOf(err) != muxer.CodeDuplicate {
 			t.Errorf("a dial of a peer that is being dialed: %v", err)
 		}
-		net.AwaitLink(a, b)
+		if wg.Wait(); first != nil {
+			t.Error(first)
+		}
 		if info, err := a.Host.Dial(ctx, b.Address()); err != nil || info.ID != b.ID {
 			t.Errorf("a dial of a peer that is up: %v, %v", info, err)
 		}
@@ -280,4 +288,85 @@ func TestStoppingEndsADialThatHangs(t *testing.T) {
 			t.Error("the dial was said to work")
 		}
 	})
+}
+
+// However long a caller of Dial waits, what it is told is what holds: the link is ready and stays, or it has given up
+// and there is none.
+func TestADialThatIsGivenUpLeavesNoLink(t *testing.T) {
+	for _, wire := range []string{transport.WireComet, transport.WireLibp2p} {
+		t.Run(wire, func(t *testing.T) {
+			const latency = 100 * time.Millisecond
+			linked := 0
+			for wait := time.Duration(0); linked < 3; wait += 50*time.Millisecond + time.Microsecond {
+				inNet(t, hosttest.Options{Conditions: memory.Conditions{Latency: latency},
+					Speaks: func(*hosttest.Node) []string { return []string{wire} },
+					Tune:   func(_ *hosttest.Node, c *host.Config) { c.Peers.MaxOutbound = -1 },
+				}, func(t *testing.T, net *hosttest.Network) {
+					a, b := net.Nodes[0], net.Nodes[1]
+					ctx, cancel := context.WithTimeout(t.Context(), wait)
+					defer cancel()
+					info, err := a.Host.Dial(ctx, b.Address())
+					if err == nil {
+						if linked++; info.ID != b.ID {
+							t.Errorf("Dial returned %q", info.ID)
+						}
+						time.Sleep(10 * time.Second)
+						if net.AssertTruth(); !a.Has(b) || !b.Has(a) {
+							t.Error("Dial returned a link that did not stay")
+						}
+						return
+					}
+					if !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("given up after %v: %v", wait, err)
+					}
+					net.AssertHolds("there is no link", 20*time.Second, func() string {
+						if len(a.Events(host.EventUp)) > 0 || a.Has(b) {
+							return fmt.Sprintf("There is one, given up after %v.", wait)
+						}
+						return ""
+					})
+					net.AssertTruth()
+				})
+			}
+		})
+	}
+}
+
+// A link whose end was asked for is not what Dial returns: it waits for the end, and links anew. Others can wait, too.
+func TestDialDoesNotReturnALinkThatIsEnding(t *testing.T) {
+	for _, wire := range []string{transport.WireComet, transport.WireLibp2p} {
+		for name, end := range map[string]func(h *host.Host, id transport.NodeID){
+			"disconnected": func(h *host.Host, id transport.NodeID) { h.Disconnect(id, muxer.CodeRequested, "enough") },
+			"reported": func(h *host.Host, id transport.NodeID) {
+				h.Report(id, host.Behaviour{Severity: host.Disconnect, Reason: "nonsense"})
+			},
+		} {
+			t.Run(wire+" "+name, func(t *testing.T) {
+				inNet(t, hosttest.Options{Conditions: memory.Conditions{Latency: 10 * time.Millisecond},
+					Speaks: func(*hosttest.Node) []string { return []string{wire} },
+				}, func(t *testing.T, net *hosttest.Network) {
+					a, b := net.Nodes[0], net.Nodes[1]
+					a.Dial(b)
+					first, _ := a.Host.Peer(b.ID)
+					time.Sleep(time.Minute)
+					end(a.Host, b.ID)
+					second, err := a.Host.Dial(t.Context(), b.Address())
+					if err != nil || !second.Connected.After(first.Connected) {
+						t.Fatalf("the link of %v, %v; the first one was of %v", second.Connected, err, first.Connected)
+					}
+					time.Sleep(10 * time.Second)
+					if net.AssertTruth(); !a.Has(b) {
+						t.Fatal("the second link did not stay")
+					}
+					end(a.Host, b.ID)
+					if err := a.Host.WaitDown(t.Context(), b.ID); err != nil || a.Has(b) {
+						t.Errorf("after WaitDown, which returned %v, the peer is up: %v", err, a.Has(b))
+					}
+					if _, err := a.Host.Dial(t.Context(), at(t, a.ID, b)); err == nil {
+						t.Error("we dialed ourselves")
+					}
+				})
+			})
+		}
+	}
 }

@@ -89,33 +89,30 @@ func (r *router) dialLoop(ctx context.Context) {
 		}
 		h.tasks.wg.Go(func() {
 			defer func() { <-slots }()
-			r.dialPeer(ctx, d, nil)
+			if l, _ := r.dialPeer(ctx, d); l != nil {
+				l.handOver(ctx)
+			}
 		})
 	}
 }
 
-// dialPeer dials a peer's addresses and reports the outcome to the peer manager. done, unless nil, receives once: nil
-// when the link is up, or why it failed.
-func (r *router) dialPeer(ctx context.Context, d peers.Dial, done chan<- error) {
+// dialPeer dials a peer's addresses. It tells the peer manager of a failure; of a link the caller does, with handOver.
+func (r *router) dialPeer(ctx context.Context, d peers.Dial) (*link, error) {
 	h := r.host
 	began := time.Now()
 	l, failures := r.race(ctx, d)
-	if l == nil {
-		h.peers.DialFailed(d.ID, failures)
-		var last error = &DisconnectError{Code: muxer.CodeShuttingDown}
-		for _, f := range failures {
-			last = f.Err
-			h.emit(Event{Kind: EventDialFailed, ID: d.ID, Address: f.Address.String(), Stage: stageOf(f.Err),
-				Reason: asReason(f.Err), Duration: time.Since(began)})
-		}
-		h.noteFull(d.ID, asReason(last))
-		if done != nil {
-			done <- last
-		}
-		return
+	if l != nil {
+		return l, nil
 	}
-	l.dialDone = done
-	l.handOver(ctx)
+	h.peers.DialFailed(d.ID, failures)
+	var last error = &DisconnectError{Code: muxer.CodeShuttingDown}
+	for _, f := range failures {
+		last = f.Err
+		h.emit(Event{Kind: EventDialFailed, ID: d.ID, Address: f.Address.String(), Stage: stageOf(f.Err),
+			Reason: asReason(f.Err), Duration: time.Since(began)})
+	}
+	h.noteFull(d.ID, asReason(last))
+	return nil, last
 }
 
 // race dials a peer's addresses, the next one after a small stagger or as soon as one has failed, and keeps the first
