@@ -119,7 +119,7 @@ func (m *inboxModel) makeRoom(p int, need int64) (made bool) {
 	departed := m.links[victim] == nil && m.old[victim] == nil
 	for c, ch := range m.channels {
 		if !harmless || departed || ch.desc.Overflow != muxer.Block {
-			m.waiting[c][victim] = nil
+			m.waiting[c][victim], m.patience[c][victim] = nil, 0
 		}
 	}
 	if !harmless {
