@@ -13,7 +13,7 @@ type Record struct {
 	Addresses []AddressRecord // at most Limits.MaxAddresses
 	FirstSeen time.Time
 
-	Trusted       bool // persistent: always redialed, never pruned, expired or evicted
+	Trusted       bool // persistent: always redialed, never pruned, forgotten or evicted
 	Unconditional bool // no limit refuses it
 	Private       bool // never advertised
 
@@ -23,7 +23,8 @@ type Record struct {
 
 	LastConnected    time.Time // when a link last became ready
 	LastDisconnected time.Time
-	Failures         uint32    // in a row: links that ended at once, or dials of the best address; saturates
+	// Failures in a row: links that ended at once, or dials of the best address; saturates at 65,535.
+	Failures         uint32
 	NotBefore        time.Time // no dial of any address before this
 	Quarantined      time.Time // until then neither dialed nor advertised (wrong network, and the like)
 	QuarantineReason string    // cut to MaxReason bytes
@@ -34,26 +35,6 @@ type Record struct {
 
 	// InTried reports whether the peer is in the tried table (see Table). The store alone sets it.
 	InTried bool
-}
-
-// LastSeen returns when the peer was last linked, dialed with success or reported. After Limits.Expiry the store
-// forgets the peer, unless it is trusted, unconditional or busy.
-func (r *Record) LastSeen() time.Time {
-	last := r.FirstSeen
-	for _, t := range [...]time.Time{r.LastConnected, r.LastDisconnected} {
-		last = later(last, t)
-	}
-	for i := range r.Addresses {
-		last = later(last, later(r.Addresses[i].LastHeard, r.Addresses[i].LastSuccess))
-	}
-	return last
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // AddressRecord is what is known of one address of a peer.
@@ -68,6 +49,13 @@ type AddressRecord struct {
 	NotBefore   time.Time // no dial of this address before this
 	LastError   string    // cut to MaxReason bytes
 }
+
+// How far NotBefore and Quarantined lie ahead at most when a store is opened. What lies further ahead, as a wrong clock
+// leaves it, is cut. When the clock of a running store is set back, what waits goes on waiting for as long as before.
+const (
+	LongestBackoff    = time.Hour
+	LongestQuarantine = 6 * time.Hour
+)
 
 // Bounds of Score.
 const (
@@ -105,4 +93,15 @@ type Ban struct {
 	Since  time.Time
 	Until  time.Time // zero: forever
 	Reason string    // cut to MaxBanReason bytes
+}
+
+// Begun returns the ban with its beginning not after now: one of a clock that was ahead holds for as long as it was to.
+func (b Ban) Begun(now time.Time) Ban {
+	if b.Since.After(now) {
+		if !b.Until.IsZero() {
+			b.Until = now.Add(b.Until.Sub(b.Since))
+		}
+		b.Since = now
+	}
+	return b
 }

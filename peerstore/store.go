@@ -16,8 +16,11 @@ import (
 // none calls back under its lock except Update and Ensure, whose fn must not call the store.
 type Store interface {
 	// Add learns an address from source. The address must name a node. Add reports whether it learned anything new. It
-	// reports false for a known address (whose LastHeard it refreshes after 10 minutes), and for one that a limit or a
-	// ban refuses. Bans do not refuse a trusted peer or a configured address.
+	// reports false for a known address (whose LastHeard it refreshes after 10 minutes), for one that a limit or a ban
+	// refuses, and for one that leads nowhere (a multicast IP, or a private one that another network reports). Bans do
+	// not refuse a trusted peer or a configured address.
+	//
+	// No source displaces a configured address, and an address that has worked is the last to go.
 	Add(addr transport.Address, source Source, now time.Time) bool
 	// Get returns a copy of what is known of a peer.
 	Get(id transport.NodeID) (Record, bool)
@@ -91,14 +94,17 @@ const (
 )
 
 // Limits bound a store. A zero field means its default.
+//
+// Age alone never costs a peer its place. The store forgets a peer that does not answer: after 10 failed dials if it
+// never worked, after 20 if it worked, but not within a week. A dial counts if another one worked since the peer's
+// dial before it, in this run; so a node without a network forgets nobody. The store keeps 1,000 peers in each table,
+// or a quarter of MaxPeers, whatever fails.
 type Limits struct {
-	// MaxPeers is how many peers the store keeps; 0 means 100,000. It prunes by rank, and never a trusted or busy peer.
+	// MaxPeers is how many peers the store keeps; 0 means 100,000. It prunes by rank, and never a trusted, configured
+	// or busy peer.
 	MaxPeers int
-	// MaxAddresses bounds the addresses of one peer; 0 means 8.
+	// MaxAddresses bounds the addresses of one peer; 0 means 8. Configured ones may be more.
 	MaxAddresses int
-	// Expiry is how long the store keeps a learned peer that it does not see or hear of; 0 means 30 days. A peer that
-	// does not answer goes earlier: after 10 failed dials if it never worked, after 20 and a week if it did.
-	Expiry time.Duration
 	// MaxBans bounds the bans; 0 means 200,000. Beyond it, the ban that ends first makes room.
 	MaxBans int
 	// Groups is how addresses are grouped; nil knows no autonomous systems. See ReadGroups.
@@ -114,18 +120,28 @@ type Source struct {
 	IP netip.Addr
 }
 
-// SourceConfig is the Source.Kind of addresses that the operator configured. The store learns them in spite of a ban
-// (but does not dial them while it holds).
-const SourceConfig = "config"
+// Kinds of sources that are the operator's configuration. The store learns configured addresses in spite of a ban (but
+// does not dial them while it holds), and keeps them until it is opened again: then they are SourceOperator until they
+// are added once more.
+const (
+	SourceConfig   = "config"
+	SourceStatic   = "static" // the list of the static discovery
+	SourceOperator = "operator"
+)
+
+// Configured reports whether the address is of the operator's configuration.
+func (s *Source) Configured() bool { return s.Kind == SourceConfig || s.Kind == SourceStatic }
 
 // Stats are the store's totals.
-type Stats struct{ Known, Tried, New, Banned int }
+type Stats struct {
+	Known, Tried, New, Banned int
+	Forgotten                 uint64 // peers that did not answer, since the store was opened
+}
 
 // Defaults of Limits.
 const (
 	DefaultMaxPeers     = 100_000
 	DefaultMaxAddresses = 8
-	DefaultExpiry       = 30 * 24 * time.Hour
 	DefaultMaxBans      = 200_000
 )
 
@@ -136,9 +152,6 @@ func (l Limits) WithDefaults() Limits {
 	}
 	if l.MaxAddresses <= 0 {
 		l.MaxAddresses = DefaultMaxAddresses
-	}
-	if l.Expiry <= 0 {
-		l.Expiry = DefaultExpiry
 	}
 	if l.MaxBans <= 0 {
 		l.MaxBans = DefaultMaxBans

@@ -40,7 +40,7 @@ func TestBackoffBounds(t *testing.T) {
 				m.store.Update(id, func(r *peerstore.Record) { r.LastConnected = time.Now().Add(-tc.last) })
 			}
 			least := time.Second
-			for n := 1; n <= maxFailuresTried-1; n++ {
+			for n := 1; n <= 19; n++ {
 				m.mustDial(id)
 				before := time.Now()
 				m.fail(id, errUnreachable)
@@ -178,24 +178,24 @@ func TestRemembersItsOwnAddresses(t *testing.T) {
 	}
 }
 
-func TestExpiresLearnedPeers(t *testing.T) {
+// One link is no evidence that a network is there: no peer is forgotten while all dials fail, however long.
+func TestOneLinkIsNoEvidence(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		a, b := lowID(1), lowID(2)
-		m := newPM(t, Config{Persistent: []transport.Address{addrOf(t, a, 0)}})
-		m.learn(b)
+		m := newPM(t, Config{})
 		m.up(highID(9))
-		for range maxFailuresUntried {
-			for range 2 {
-				d := m.mustDial("")
+		for n := range 40 {
+			m.learn(lowID(n))
+		}
+		for range 7 * 24 {
+			for d, ok := m.TryDialNext(); ok; d, ok = m.TryDialNext() {
 				m.fail(d.ID, errUnreachable)
 			}
 			time.Sleep(time.Hour)
 		}
-		if _, ok := m.store.Get(b); ok {
-			t.Fatal("a learned peer that never worked is still known")
-		}
-		if m.mustDial(a); !m.record(a).Trusted {
-			t.Fatal("the trusted peer was lost")
+		for n := range 40 {
+			if rec := m.record(lowID(n)); rec.Failures < 20 {
+				t.Fatalf("%d failures", rec.Failures)
+			}
 		}
 	})
 }

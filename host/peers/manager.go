@@ -165,7 +165,7 @@ func (m *Manager) Add(addr transport.Address, source peerstore.Source) error {
 	now := time.Now()
 	ip, _ := addr.IP()
 	ban, banned := peerstore.Ban{}, false
-	if m.trusted[id] || source.Kind == peerstore.SourceConfig { // for these the store itself does not ask
+	if m.trusted[id] || source.Configured() { // for these the store itself does not ask
 		ban, banned = m.store.Banned(id, netip.Addr{}, now)
 	}
 	if p := m.peers[source.From]; p != nil && p.preferred != nil && !source.IP.IsValid() {
@@ -249,7 +249,8 @@ func (m *Manager) BeginDial(addr transport.Address) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.store.Add(addr, peerstore.Source{Kind: "operator"}, now) // under mu, so that DialNext does not choose it first
+	// under mu, so that DialNext does not choose it first
+	m.store.Add(addr, peerstore.Source{Kind: peerstore.SourceOperator}, now)
 	if p := m.peers[id]; p != nil {
 		switch {
 		case p.dial != nil:

@@ -63,7 +63,7 @@ func TestModel(t *testing.T) {
 		"established closes", "guest uses two",
 		"duplicate", "full inbound", "full guests", "enters", "enters and evicts", "entered too late",
 		"entry gets a free slot", "not ours", "guest", "per ip", "per group", "banned", "banned for its misdeeds",
-		"IP banned for misdeeds", "no ban of a trusted IP", "evict requested", "evict banned", "quarantine", "expired",
+		"IP banned for misdeeds", "no ban of a trusted IP", "evict requested", "evict banned", "quarantine",
 		"ready", "down", "no place", "restart", "anchor"} {
 		if seen[what] == 0 {
 			t.Errorf("it never happened: %s", what)

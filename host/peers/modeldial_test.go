@@ -259,11 +259,10 @@ func (w *model) stepDialEnds() {
 	}
 	linked := w.of(id, "current") != nil
 	if !still {
-		if w.exempt(id) || linked || before.Failures < maxFailuresUntried-1 && len(before.Addresses) > 0 {
+		if w.exempt(id) || linked || len(before.Addresses) > 0 {
 			w.fatal("%s was forgotten after %d failures", id, before.Failures)
 		}
 		w.forget(id)
-		w.did("expired", "%s", id)
 		return
 	}
 	most := w.cfg.MaxBackoff

@@ -19,25 +19,10 @@ type recorder struct {
 	quarantined idSet // at least those whose quarantine holds
 }
 
-// Learned peers are forgotten after so many failed dials in a row: sooner if none ever worked.
-const (
-	maxFailuresUntried = 10
-	maxFailuresTried   = 20
-	triedExpiry        = 7 * 24 * time.Hour
-)
-
-// hopeless reports whether a peer is to be forgotten once it is idle: it keeps failing, or has no address left.
+// hopeless reports whether a peer is to be forgotten once it is idle, as it has no address left. The store forgets
+// those that do not answer.
 func (r *recorder) hopeless(rec *peerstore.Record, now time.Time) bool {
-	if r.exempt(rec.ID) || r.private[rec.ID] {
-		return false
-	}
-	well := rec.LastConnected
-	for i := range rec.Addresses {
-		well = later(well, rec.Addresses[i].LastSuccess)
-	}
-	failed := rec.Failures >= maxFailuresUntried && well.IsZero() ||
-		rec.Failures >= maxFailuresTried && now.Sub(well) > triedExpiry
-	return failed && !r.isolated() ||
+	return !r.exempt(rec.ID) && !r.private[rec.ID] &&
 		len(rec.Addresses) == 0 && Score(rec, now) == 0 && !rec.Quarantined.After(now)
 }
 
@@ -93,7 +78,7 @@ func (r *recorder) addressFailed(
 	case proven && foreign(f.Err):
 		r.quarantine(rec, f.Err.Error(), now)
 		return false, 0
-	case code == muxer.CodeWrongID && a.Source.Kind != peerstore.SourceConfig && a.LastSuccess.IsZero():
+	case code == muxer.CodeWrongID && !a.Source.Configured() && a.LastSuccess.IsZero():
 		dropAddress(rec, f.Address) // it never was its address
 		return false, 0
 	case remote && full:

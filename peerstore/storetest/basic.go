@@ -226,19 +226,59 @@ func testMaxAddresses(t *testing.T, f Factory) {
 	}
 }
 
-func testExpiry(t *testing.T, f Factory) {
-	s, now := f.make(t, peerstore.Limits{Expiry: time.Hour}), start()
-	for n := range 4 {
-		s.Add(Address(n, 1), pex, now)
+// testForgetting wants peers forgotten that do not answer while others do, and nobody for age alone.
+func testForgetting(t *testing.T, f Factory) {
+	s, now := f.make(t, peerstore.Limits{MaxPeers: 40}), start()
+	const silent, works, trusted, configured, private, busy = 0, 20, 1, 2, 3, 4
+	for n := range works + 1 {
+		source := pex
+		if n == configured {
+			source.Kind = peerstore.SourceConfig
+		}
+		s.Add(Address(n, 1), source, now)
 	}
-	s.Update(ID(0), func(r *peerstore.Record) { r.Trusted = true })
-	s.Update(ID(1), func(r *peerstore.Record) { r.Busy = true })
-	s.Add(Address(2, 1), pex, now.Add(30*time.Minute)) // heard of again
-	s.Next(now.Add(70*time.Minute), peerstore.Query{})
-	for n, want := range []bool{true, true, true, false} {
-		if _, ok := s.Get(ID(n)); ok != want {
+	s.Update(ID(trusted), func(r *peerstore.Record) { r.Trusted = true })
+	s.Update(ID(private), func(r *peerstore.Record) { r.Private = true })
+	s.Update(ID(busy), func(r *peerstore.Record) { r.Busy = true })
+	// round dials some peers, all of which fail, and one that answers if the network is there.
+	round := func(network bool) {
+		now = now.Add(30 * time.Minute)
+		s.Next(now, peerstore.Query{}) // brings the time
+		if network {
+			s.Update(ID(works), func(r *peerstore.Record) {
+				r.Addresses[0].LastDialed, r.Addresses[0].LastSuccess = now, now
+			})
+		}
+		now = now.Add(30 * time.Minute)
+		for n := range 5 {
+			s.Update(ID(n), func(r *peerstore.Record) {
+				r.Failures++
+				r.Addresses[0].Failures++
+				r.Addresses[0].LastDialed = now
+			})
+		}
+	}
+	for range 50 {
+		round(false)
+	}
+	now = now.AddDate(1, 0, 0)
+	if s.Next(now, peerstore.Query{}); s.Stats().Known != works+1 {
+		t.Fatalf("%+v without a network", s.Stats())
+	}
+	for range 9 {
+		round(true)
+	}
+	if _, ok := s.Get(ID(silent)); !ok {
+		t.Fatal("forgotten after nine failures that tell something")
+	}
+	round(true)
+	for n := range works + 1 {
+		if _, ok := s.Get(ID(n)); ok != (n != silent) {
 			t.Fatalf("peer %d known: %v", n, ok)
 		}
+	}
+	if st := s.Stats(); st.Forgotten != 1 {
+		t.Fatalf("%+v", st)
 	}
 }
 

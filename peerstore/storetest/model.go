@@ -132,7 +132,8 @@ func play(t *testing.T, f Factory, w *world, seed uint64, ops int) (seen map[str
 	}
 	m.inputs = inputs{
 		rules: rules{limits: w.limits, groups: m.s.Groups(), now: modelStart,
-			bans: make(map[peerstore.Target]peerstore.Ban)},
+			bans: make(map[peerstore.Target]peerstore.Ban), missed: make(map[transport.NodeID]int),
+			worked: make(map[bool]time.Time)},
 		w: w, m: newMix(seed),
 	}
 	m.flushed()
@@ -202,6 +203,7 @@ func (m *model) drop(id transport.NodeID) {
 	if _, ok := m.peers[id]; ok {
 		delete(m.peers, id)
 		delete(m.hidden, id)
+		delete(m.missed, id)
 		m.since[id] = append(m.since[id], nil)
 	}
 }
@@ -216,9 +218,12 @@ func (m *model) settle() {
 		if _, ok := m.s.Get(id); ok {
 			continue
 		}
-		if m.expired(r) {
+		if m.hopeless(r) {
 			m.drop(id)
-			m.did("expired")
+			m.did("forgotten")
+			if m.s.Stats().Known < min(1000, m.limits.MaxPeers/4) {
+				m.fatalf("%s was forgotten, and only %+v are left", id.Short(), m.s.Stats())
+			}
 			continue
 		}
 		gone = append(gone, r)

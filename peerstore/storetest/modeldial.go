@@ -94,7 +94,7 @@ func (m *model) checkNext(got *peerstore.Record, ok bool, q *peerstore.Query) {
 	var mine rank
 	if ok {
 		r := m.peers[got.ID]
-		if r == nil || !fits(r) || m.expired(r) || !Equal(*got, *r) {
+		if r == nil || !fits(r) || !Equal(*got, *r) {
 			m.fatalf("%+v, which is\n%+v", *got, r)
 		}
 		mine = m.rankOf(r, q)
@@ -103,7 +103,7 @@ func (m *model) checkNext(got *peerstore.Record, ok bool, q *peerstore.Query) {
 		}
 	}
 	for _, r := range m.peers {
-		if !fits(r) || m.expired(r) {
+		if !fits(r) {
 			continue
 		}
 		if !ok {

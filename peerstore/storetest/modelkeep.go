@@ -48,6 +48,8 @@ func (m *model) reopen() {
 	m.did(m.op)
 	m.linked = nil
 	clear(m.hidden)
+	clear(m.missed)
+	clear(m.worked)
 	for id, r := range m.peers {
 		r = idle(r)
 		m.peers[id] = r
@@ -64,13 +66,16 @@ func (m *model) reopen() {
 	}
 }
 
-// idle returns a record as it is after a start.
+// idle returns a record as it is after a start: nothing is configured yet.
 func idle(r *peerstore.Record) *peerstore.Record {
-	if r == nil || !r.Busy {
-		return r
-	}
 	c := *r
 	c.Busy = false
+	c.Addresses = slices.Clone(r.Addresses)
+	for i := range c.Addresses {
+		if a := &c.Addresses[i]; a.Source.Configured() {
+			a.Source.Kind = peerstore.SourceOperator
+		}
+	}
 	return &c
 }
 
@@ -85,7 +90,7 @@ func (m *model) crashed() {
 		states := append([]*peerstore.Record{m.saved[id]}, m.since[id]...)
 		got, ok := m.s.Get(id)
 		if !ok {
-			if !slices.ContainsFunc(states, func(r *peerstore.Record) bool { return r == nil || m.expired(idle(r)) }) {
+			if !slices.Contains(states, nil) {
 				m.peers[id] = states[0] // check says whether it might go
 				continue
 			}
@@ -123,9 +128,8 @@ func (m *model) copied() {
 		}
 	}
 	for id, r := range m.peers {
-		learned := *r
-		learned.Trusted, learned.Unconditional = false, false
-		if len(r.Addresses) == 0 || m.expired(&learned) || len(m.peers) > m.limits.MaxPeers || m.w.crowded ||
+		r = idle(r)
+		if len(r.Addresses) == 0 || len(m.peers) > m.limits.MaxPeers || m.w.crowded ||
 			slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
 				return foreign(a.Address, a.Source.IP)
 			}) {

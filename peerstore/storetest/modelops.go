@@ -18,8 +18,7 @@ import (
 func (m *model) do() {
 	switch k := m.m.IntN(3000); {
 	case k == 0 && (!m.w.crowded || m.m.IntN(10) == 0):
-		// everything that is not seen again expires
-		m.now = m.now.Add(m.limits.Expiry + time.Duration(m.m.IntN(20))*24*time.Hour)
+		m.now = m.now.Add(time.Duration(30+m.m.IntN(60)) * 24 * time.Hour) // which costs nobody anything
 		m.did("long pause")
 	case k < 60:
 		m.now = m.now.Add(time.Duration(m.m.IntN(6)) * time.Hour)
@@ -79,13 +78,7 @@ func (m *model) add() {
 	source := m.source()
 	m.op = fmt.Sprintf("Add %s (%+v)", a, source)
 	m.judged()
-	// An expired peer may go in the same call, before the address is learned.
 	old, known := m.peers[id]
-	if known && m.expired(old) {
-		m.s.Remove(id)
-		m.drop(id)
-		old, known = nil, false
-	}
 	m.told = m.now
 	got := m.s.Add(a, source, m.now)
 	var r peerstore.Record
@@ -97,9 +90,12 @@ func (m *model) add() {
 	}
 	want, refusable := false, false
 	at := slices.IndexFunc(r.Addresses, func(k peerstore.AddressRecord) bool { return k.Address == a })
-	free := source.Kind == peerstore.SourceConfig || known && r.Trusted
+	free := source.Configured() || known && r.Trusted
 	fresh := peerstore.AddressRecord{Address: a, Source: kept(source), FirstHeard: m.now, LastHeard: m.now}
 	switch {
+	case at >= 0 && source.Configured() && !r.Addresses[at].Source.Configured():
+		r.Addresses[at].Source, r.Addresses[at].LastHeard = kept(source), m.now
+		m.set(&r)
 	case at >= 0:
 		if m.now.Sub(r.Addresses[at].LastHeard) >= 10*time.Minute {
 			r.Addresses[at].LastHeard = m.now
@@ -112,15 +108,9 @@ func (m *model) add() {
 		m.did("refused: banned")
 	case !free && foreign(a, source.IP):
 		m.did("refused: means nothing there")
-	case len(r.Addresses) < m.limits.MaxAddresses:
-		refusable = m.w.crowded && len(r.Addresses) == 0 && m.overfull()
-		r.Addresses = append(r.Addresses, fresh)
-		want = true
 	default:
-		if w := least(r.Addresses); moreUseful(&fresh, &r.Addresses[w]) {
-			r.Addresses[w] = fresh
-			want = true
-		} else {
+		refusable = m.w.crowded && len(r.Addresses) == 0 && m.overfull() && !source.Configured()
+		if r.Addresses, want = m.fit(r.Addresses, fresh); !want {
 			m.did("refused: enough addresses")
 		}
 	}
@@ -212,6 +202,17 @@ func (m *inputs) change(r *peerstore.Record) {
 	}
 }
 
+// updated returns a record as Update keeps it. Once an address works, those that never worked and are dead go.
+func (m *model) updated(old *peerstore.Record, r peerstore.Record) *peerstore.Record {
+	after := m.bounded(old.ID, r)
+	if lastSuccess(after).After(lastSuccess(old)) {
+		after.Addresses = slices.DeleteFunc(after.Addresses, func(a peerstore.AddressRecord) bool {
+			return a.LastSuccess.IsZero() && a.Failures >= 5 && !a.Source.Configured()
+		})
+	}
+	return after
+}
+
 // apply updates a peer, if it is known, and checks what fn is given and the result.
 func (m *model) apply(id transport.NodeID, fn func(*peerstore.Record)) {
 	old := m.peers[id]
@@ -221,12 +222,13 @@ func (m *model) apply(id transport.NodeID, fn func(*peerstore.Record)) {
 			m.fatalf("it shows\n%+v, want\n%+v", *r, *old)
 		}
 		fn(r)
-		after = m.bounded(id, *r)
+		after = m.updated(old, *r)
 	})
 	if got != (old != nil) {
 		m.fatalf("it said %v", got)
 	}
 	if got {
+		m.judge(old, after, m.told)
 		m.set(after)
 		m.settle()
 		if m.peers[id] != nil {
@@ -252,11 +254,6 @@ func (m *model) ensure() {
 	m.op = "Ensure " + id.Short()
 	m.judged()
 	old, known := m.peers[id]
-	if known && m.expired(old) { // it may go first
-		m.s.Remove(id)
-		m.drop(id)
-		old, known = nil, false
-	}
 	if !known {
 		old = &peerstore.Record{ID: id, FirstSeen: m.now}
 	}
@@ -267,8 +264,9 @@ func (m *model) ensure() {
 			m.fatalf("it shows\n%+v, want\n%+v", *r, *old)
 		}
 		m.change(r)
-		after = m.bounded(id, *r)
+		after = m.updated(old, *r)
 	})
+	m.judge(old, after, m.told)
 	m.set(after)
 	m.settle()
 	if m.peers[id] != nil {

@@ -16,6 +16,10 @@ type rules struct {
 	groups *peerstore.Groups
 	now    time.Time
 	bans   map[peerstore.Target]peerstore.Ban
+	// evidence of this run: failed dials of a peer while others worked, and when an address last worked, by whether it
+	// is routable
+	missed map[transport.NodeID]int
+	worked map[bool]time.Time
 }
 
 // holds reports whether a ban has not ended.
@@ -54,34 +58,41 @@ func (m *rules) barred(r *peerstore.Record) bool {
 }
 
 // kept reports whether no limit may cost the peer its place.
-func (m *rules) kept(r *peerstore.Record) bool { return r.Trusted || r.Unconditional || r.Busy }
-
-// expired reports whether the peer may be gone: the store removes expired peers when it meets them.
-func (m *rules) expired(r *peerstore.Record) bool {
-	return !m.kept(r) && (m.unseen(r) || m.hopeless(r))
+func (m *rules) kept(r *peerstore.Record) bool {
+	return r.Trusted || r.Unconditional || r.Busy ||
+		slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool { return a.Source.Configured() })
 }
 
-// hopeless reports whether no address of the peer answers any more.
+// hopeless reports whether the peer may be forgotten, as it does not answer.
 func (m *rules) hopeless(r *peerstore.Record) bool {
-	return r.Failures >= 10 && !r.Private && len(r.Addresses) > 0 &&
-		!slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
-			last := a.LastSuccess
-			if r.LastConnected.After(last) {
-				last = r.LastConnected
-			}
-			lately := !last.IsZero() && (a.Failures < 20 || m.now.Sub(last) < 7*24*time.Hour)
-			return a.Failures < 10 || lately || a.Source.Kind == peerstore.SourceConfig
-		})
+	last, missed := latest(r.LastConnected, lastSuccess(r)), m.missed[r.ID]
+	return missed >= 10 && !m.kept(r) && !r.Private &&
+		(last.IsZero() || missed >= 20 && m.now.Sub(last) >= 7*24*time.Hour) &&
+		!slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool { return a.Failures < 10 })
 }
 
-func (m *rules) unseen(r *peerstore.Record) bool {
-	limit := m.now.Add(-m.limits.Expiry)
-	if r.FirstSeen.After(limit) || r.LastConnected.After(limit) || r.LastDisconnected.After(limit) {
-		return false
+// judge takes note of what an update says of a dial.
+func (m *rules) judge(old, r *peerstore.Record, told time.Time) {
+	var dialed time.Time
+	for _, a := range old.Addresses {
+		dialed = latest(dialed, a.LastDialed)
 	}
-	return !slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
-		return a.LastHeard.After(limit) || a.LastSuccess.After(limit)
-	})
+	switch far := routable(r); {
+	case lastSuccess(r).After(lastSuccess(old)):
+		m.worked[far] = latest(m.worked[far], earliest(lastSuccess(r), told))
+		m.missed[r.ID] = 0
+	case r.Failures == 0:
+		m.missed[r.ID] = 0
+	case r.Failures > old.Failures && m.worked[far].After(dialed):
+		m.missed[r.ID]++
+	}
+}
+
+func lastSuccess(r *peerstore.Record) (last time.Time) {
+	for _, a := range r.Addresses {
+		last = latest(last, a.LastSuccess)
+	}
+	return last
 }
 
 // worse reports whether a should have lost its place before b. Pruning follows the part of a rank that does not change
@@ -149,20 +160,20 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// useful orders the addresses of a peer: working, untried, dead; then by the last success, failures, and last report.
-func useful(a *peerstore.AddressRecord) [4]int64 {
-	var k [4]int64
-	switch {
-	case a.Failures >= 5:
-	case a.LastSuccess.IsZero():
+// useful orders the addresses of a peer: configured, worked, untried, dead; then by the last success, failures, and
+// last report.
+func useful(a *peerstore.AddressRecord) [6]int64 {
+	var k [6]int64
+	if a.Source.Configured() {
 		k[0] = 1
-	default:
-		k[0] = 2
 	}
 	if !a.LastSuccess.IsZero() {
-		k[1] = a.LastSuccess.UnixNano()
+		k[1], k[3] = 1, a.LastSuccess.UnixNano()
 	}
-	k[2], k[3] = -int64(a.Failures), a.LastHeard.UnixNano()
+	if a.Failures < 5 {
+		k[2] = 1
+	}
+	k[4], k[5] = -int64(a.Failures), a.LastHeard.UnixNano()
 	return k
 }
 
@@ -234,6 +245,7 @@ func foreign(a transport.Address, teller netip.Addr) bool {
 func (m *rules) bounded(id transport.NodeID, r peerstore.Record) *peerstore.Record {
 	r.ID = id
 	r.Score = min(max(r.Score, peerstore.MinScore), peerstore.MaxScore)
+	r.Failures = min(r.Failures, 65_535)
 	r.QuarantineReason = strings.Clone(r.QuarantineReason[:min(len(r.QuarantineReason), 128)])
 	var list []peerstore.AddressRecord
 	for _, a := range r.Addresses {
@@ -245,24 +257,29 @@ func (m *rules) bounded(id transport.NodeID, r peerstore.Record) *peerstore.Reco
 		}
 		a.LastError = a.LastError[:min(len(a.LastError), 128)]
 		a.Source = kept(a.Source)
-		if len(list) < m.limits.MaxAddresses {
-			list = append(list, a)
-			continue
-		}
-		if w := least(list); moreUseful(&a, &list[w]) {
-			list[w] = a
-		}
+		list, _ = m.fit(list, a)
 	}
 	r.Addresses = list
 	return &r
 }
 
-// least returns the index of the first of the least useful addresses.
-func least(list []peerstore.AddressRecord) (w int) {
+// fit adds an address to a list, in the place of the least useful one if that has as many as it may.
+func (m *rules) fit(list []peerstore.AddressRecord, a peerstore.AddressRecord) ([]peerstore.AddressRecord, bool) {
+	if len(list) < m.limits.MaxAddresses {
+		return append(list, a), true
+	}
+	w := 0
 	for i := range list {
 		if moreUseful(&list[w], &list[i]) {
 			w = i
 		}
 	}
-	return w
+	switch least := &list[w]; {
+	case least.Source.Configured() && a.Source.Configured():
+		return append(list, a), true
+	case moreUseful(&a, least) || least.Failures >= 5 && !least.Source.Configured():
+		list[w] = a
+		return list, true
+	}
+	return list, false
 }

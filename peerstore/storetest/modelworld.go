@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"strings"
-	"time"
 
 	"github.com/mr-tron/base58"
 
@@ -34,15 +33,13 @@ type world struct {
 
 var worlds = []world{
 	{
-		name: "small", limits: peerstore.Limits{MaxPeers: 25, MaxAddresses: 3, Expiry: 24 * time.Hour, MaxBans: 8},
+		name: "small", limits: peerstore.Limits{MaxPeers: 25, MaxAddresses: 3, MaxBans: 8},
 		peers: 40, groups: 4, run: 10_000, every: 4, index: 1, reopen: 200, part: 7,
 	}, {
-		name: "crowded", limits: peerstore.Limits{MaxPeers: 420, MaxAddresses: 3, Expiry: 90 * 24 * time.Hour,
-			MaxBans: 30},
+		name: "crowded", limits: peerstore.Limits{MaxPeers: 420, MaxAddresses: 3, MaxBans: 30},
 		peers: 450, groups: 2, run: 20_000, every: 25, index: 5, reopen: 2000, part: 2, crowded: true,
 	}, {
-		name: "large", limits: peerstore.Limits{MaxPeers: 5000, MaxAddresses: 4, Expiry: 90 * 24 * time.Hour,
-			MaxBans: 300},
+		name: "large", limits: peerstore.Limits{MaxPeers: 5000, MaxAddresses: 4, MaxBans: 300},
 		peers: 7000, groups: 60, run: 100_000, every: 10_000, index: 10_000, reopen: 10_000, part: 1, crowded: true,
 	},
 }
@@ -118,7 +115,7 @@ func (m *inputs) source() peerstore.Source {
 	s := peerstore.Source{Kind: []string{"pex", "pex", "pex", "inbound", "dns", "file",
 		"a kind that is longer than sixteen bytes"}[m.m.IntN(7)]}
 	if m.m.IntN(12) == 0 {
-		s.Kind = peerstore.SourceConfig
+		s.Kind = []string{peerstore.SourceConfig, peerstore.SourceStatic}[m.m.IntN(2)]
 	}
 	teller := m.m.IntN(min(m.w.peers, 100))
 	if m.w.crowded && m.m.IntN(4) > 0 { // one of them tells of most

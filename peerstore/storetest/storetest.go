@@ -49,7 +49,7 @@ func Run(t *testing.T, f Factory) {
 		{"Bounds", testBounds},
 		{"MaxPeers", testMaxPeers},
 		{"MaxAddresses", testMaxAddresses},
-		{"Expiry", testExpiry},
+		{"Forgetting", testForgetting},
 		{"Next", testNext},
 		{"NextDue", testNextDue},
 		{"NextCallsBack", testNextCallsBack},

@@ -258,12 +258,13 @@ func (c *catalog) endBans() (more bool) {
 func (b *Book) ClearBans(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for b.c.now = Nano(now); b.c.endBans(); {
+	for b.c.advanceClock(now, 0); b.c.endBans(); {
 		b.yield()
 	}
 }
 
 // RestoreBan adds a ban as it was persisted. It reports false for one that has ended, is not valid or is one too many.
 func (b *Book) RestoreBan(ban peerstore.Ban, now time.Time) bool {
+	ban = ban.Begun(now)
 	return endOf(&ban) > Nano(now) && b.Ban(ban) == nil
 }

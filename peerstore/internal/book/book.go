@@ -70,7 +70,8 @@ func (b *Book) Stats() peerstore.Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	known, tried := len(b.c.peers), b.c.tried
-	return peerstore.Stats{Known: known, Tried: tried, New: known - tried, Banned: b.c.bans.len()}
+	return peerstore.Stats{Known: known, Tried: tried, New: known - tried, Banned: b.c.bans.len(),
+		Forgotten: b.c.forgot}
 }
 
 // Groups tells the network group of addresses.

@@ -3,6 +3,7 @@ package book
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
@@ -158,10 +159,11 @@ func (c *catalog) worse(full []*entry, e *entry, force bool) (victim *entry) {
 	return victim
 }
 
-// place brings e to the table and bucket in which it belongs. A peer without an address has neither. Trusted and
-// unconditional peers have a table, by whether they have worked, and no bucket. A learned peer has no bucket while all
-// peers in it are busy.
+// place brings e to the table and bucket in which it belongs. A peer without an address has neither. Trusted,
+// unconditional and configured peers have a table, by whether they have worked, and no bucket. A learned peer has no
+// bucket while all peers in it are busy.
 func (c *catalog) place(e *entry, ch change) {
+	e.set(configured, slices.ContainsFunc(e.addresses, func(a address) bool { return a.source.Configured() }))
 	switch {
 	case len(e.addresses) == 0: // it is gone, as a rule
 		c.buckets.exit(e)

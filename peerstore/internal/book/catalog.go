@@ -2,6 +2,7 @@ package book
 
 import (
 	"math/rand/v2"
+	"time"
 
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -22,6 +23,7 @@ type catalog struct {
 	limits peerstore.Limits
 	random *rand.Rand // all choices come from it
 	now    int64      // the time that the last call told
+	told   time.Time  // the same
 
 	peers    map[nodeKey]*entry
 	sources  sources
@@ -31,7 +33,8 @@ type catalog struct {
 	ranks    [ranks]bag
 	due      due
 	shares   shares
-	hand     hand
+	worked   [2]int64 // when an address last worked in this run; the second one is of routable addresses
+	forgot   uint64   // how many peers were forgotten
 	bans     bans
 	changes  changes
 	scratch  peerstore.Record // what update's fn changes

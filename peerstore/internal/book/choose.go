@@ -70,8 +70,8 @@ func (x *choice) take(e *entry) bool {
 	if e.group == nil || e.due > x.c.now {
 		return false
 	}
-	if x.q.Reserve {
-		x.c.setBusy(e, true)
+	if x.q.Reserve && e.set(busy, true) {
+		x.c.settleUp(e, change{})
 	}
 	x.r.Addresses = x.q.Room
 	e.read(&x.r)
@@ -148,11 +148,11 @@ func (x *choice) walk() bool {
 	for _, p := range [...]*part{
 		&x.c.due.parts[1][first], &x.c.due.parts[1][1-first], &x.c.due.parts[0][first], &x.c.due.parts[0][1-first],
 	} {
-		for i := 0; i < len(p.groups) && (x.q.Table == peerstore.Any || x.q.Table == p.table); i++ {
+		for i := 0; i < len(p.groups) && (x.q.Table == peerstore.Any || x.q.Table == p.table); {
 			g := p.groups[i]
 			for j := 0; j < len(g.members); {
 				e := g.members[j]
-				if !x.c.settle(e) || e.group != g { // another one is there now
+				if !x.c.settle(e) || e.group != g { // another one is in its place
 					continue
 				}
 				j++
@@ -165,20 +165,19 @@ func (x *choice) walk() bool {
 					return true
 				}
 			}
+			if i < len(p.groups) && p.groups[i] == g { // else another one is there now
+				i++
+			}
 		}
 	}
 	return avoided != nil && x.take(avoided)
 }
 
 // settle reports whether e, which is in a group of peers that may be dialed, may still be dialed. Time, bans and clocks
-// that go back change that without touching e, so settle is where it shows: it forgets e if it has expired, and files
-// it anew if it may not be dialed or its rank is another one by now.
+// that go back change that without touching e, so settle is where it shows: it files e anew if it may not be dialed or
+// its rank is another one by now.
 func (c *catalog) settle(e *entry) bool {
-	switch {
-	case c.expired(e):
-		c.remove(e)
-		return false
-	case c.dueAt(e) > c.now || c.rankOf(e) != e.rank:
+	if c.dueAt(e) > c.now || c.rankOf(e) != e.rank {
 		c.file(e, change{})
 	}
 	return e.group != nil

@@ -219,7 +219,7 @@ func (b *Book) NextDue(now time.Time) (time.Time, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := &b.c
-	c.now = Nano(now)
+	c.advanceClock(now, 0)
 	for c.runDue(manyMoves) {
 		b.yield()
 	}

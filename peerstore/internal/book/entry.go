@@ -16,7 +16,8 @@ type entry struct {
 	share     share
 	flags     flags
 	rank      rank
-	failures  uint32
+	failures  uint16
+	missed    uint16 // failed dials since it last worked, in this run, each while another dial worked
 	firstSeen int64
 	notBefore int64
 	due       int64    // when the peer may be dialed; never if it may not
@@ -40,8 +41,9 @@ const (
 	stored    // was taken as a change or restored, so its removal must be persisted
 	contested // is part of a contest
 	worldwide // is counted in shares.worldwide
+	configured
 
-	kept     = trusted | unconditional
+	kept     = trusted | unconditional | configured // has no bucket, and no limit costs it its place
 	operator = trusted | unconditional | private
 )
 
@@ -186,8 +188,15 @@ func (a *address) routable() bool {
 // is the first to go when a peer has too many.
 const deadAfter = 5
 
-// better reports whether a is more worth keeping than o: an address that works, then an untried one, then a dead one.
+// better reports whether a is more worth keeping than o: a configured address, then one that has worked, then one that
+// is not dead.
 func (a *address) better(o *address) bool {
+	if c := a.source.Configured(); c != o.source.Configured() {
+		return c
+	}
+	if worked := a.lastWorked != 0; worked != (o.lastWorked != 0) {
+		return worked
+	}
 	if dead := a.failures >= deadAfter; dead != (o.failures >= deadAfter) {
 		return !dead
 	}
@@ -200,14 +209,25 @@ func (a *address) better(o *address) bool {
 	return a.lastHeard > o.lastHeard
 }
 
-// worst returns the index of the first of the least useful addresses.
-func worst(all []address) (w int) {
+// fit adds an address to those of a peer, in the place of the worst one if they are as many as may be. A dead one makes
+// room for any: it is the worst only if none is untried. It reports false if the address finds no place.
+func (s *sources) fit(all []address, a address, most int) ([]address, bool) {
+	w := 0
 	for i := range all {
 		if all[w].better(&all[i]) {
 			w = i
 		}
 	}
-	return w
+	switch {
+	case len(all) < most || a.source.Configured() && all[w].source.Configured():
+		return append(all, a), true
+	case !a.better(&all[w]) && (all[w].failures < deadAfter || all[w].source.Configured()):
+		s.drop(&a)
+		return all, false
+	}
+	s.drop(&all[w])
+	all[w] = a
+	return all, true
 }
 
 // cut bounds a text in bytes, at the boundary of a character, and makes it valid UTF-8. It copies the text, so that a

@@ -25,14 +25,11 @@ func (b *Book) Add(addr transport.Address, from peerstore.Source, now time.Time)
 	e := c.peers[key]
 	if e != nil {
 		if a := e.find(&addr); a != nil {
-			if c.now-a.lastHeard >= int64(heardGrain) {
-				a.lastHeard = c.now
-				c.changes.note(e)
-			}
+			c.hearAgain(e, a, from)
 			return false
 		}
 	}
-	if from.Kind != peerstore.SourceConfig && (e == nil || !e.is(trusted)) && c.unwanted(&key, &addr, from.IP) {
+	if !from.Configured() && (e == nil || !e.is(trusted)) && c.unwanted(&key, &addr, from.IP) {
 		return false
 	}
 	a := newAddress(&addr)
@@ -47,9 +44,22 @@ func (b *Book) Add(addr transport.Address, from peerstore.Source, now time.Time)
 	return c.learnFurther(e, a)
 }
 
+// hearAgain notes that a source reports an address of e that is known. What is configured now counts as such.
+func (c *catalog) hearAgain(e *entry, a *address, from peerstore.Source) {
+	if from.Configured() && !a.source.Configured() {
+		c.sources.drop(a)
+		a.source = c.sources.hold(from)
+		c.file(e, change{moved: a == &e.addresses[0]})
+	} else if age := c.now - a.lastHeard; age >= 0 && age < int64(heardGrain) {
+		return
+	}
+	a.lastHeard = c.now
+	c.changes.note(e)
+}
+
 // learnPeer adds a new peer with its first address, if the quotas and its bucket have room.
 func (c *catalog) learnPeer(key nodeKey, addr *transport.Address, a address) bool {
-	if !c.withinQuota(a.source) {
+	if !a.source.Configured() && !c.withinQuota(a.source) {
 		c.sources.drop(&a)
 		return false
 	}
@@ -69,7 +79,7 @@ func (c *catalog) learnPeer(key nodeKey, addr *transport.Address, a address) boo
 // learnFirst gives a peer without addresses its first one, if its bucket has room.
 func (c *catalog) learnFirst(e *entry, a address) bool {
 	e.addresses = append(e.addresses, a)
-	if !e.is(kept) && !c.enterNew(e, e.is(busy) || a.source.Source.Kind == peerstore.SourceConfig) {
+	if !e.is(kept) && !a.source.Configured() && !c.enterNew(e, e.is(busy)) {
 		c.sources.dropAll(e)
 		return false
 	}
@@ -80,22 +90,14 @@ func (c *catalog) learnFirst(e *entry, a address) bool {
 
 // learnFurther gives a peer one more address, in the place of a worse one if it has as many as it may.
 func (c *catalog) learnFurther(e *entry, a address) bool {
-	var ch change
-	if len(e.addresses) < c.limits.MaxAddresses {
-		e.addresses = append(e.addresses, a)
-	} else {
-		w := worst(e.addresses)
-		if !a.better(&e.addresses[w]) {
-			c.sources.drop(&a)
-			return false
-		}
-		c.sources.drop(&e.addresses[w])
-		e.addresses[w] = a
-		ch.moved = true
+	had := len(e.addresses)
+	list, ok := c.sources.fit(e.addresses, a, c.limits.MaxAddresses)
+	if ok {
+		e.addresses = list
+		c.file(e, change{moved: len(list) == had})
+		c.changes.note(e)
 	}
-	c.file(e, ch)
-	c.changes.note(e)
-	return true
+	return ok
 }
 
 // unwanted reports whether an address is not to be learned: for a ban, or because it means nothing here.
@@ -108,9 +110,15 @@ func (c *catalog) unwanted(key *nodeKey, addr *transport.Address, reporter netip
 	return end > 0
 }
 
-// foreign reports whether the address is meaningless here: private or loopback, but reported by a peer on another
-// network.
+// broadcast is the IP of all nodes of a local network.
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+// foreign reports whether the address leads nowhere from here: its IP is none of a node, or it is private or loopback,
+// but reported by a peer on another network.
 func foreign(a *transport.Address, reporter netip.Addr) bool {
+	if ip, _ := a.IP(); ip.IsMulticast() || ip.IsUnspecified() || ip == broadcast {
+		return true
+	}
 	reporter = reporter.Unmap()
 	if !reporter.IsValid() || reporter.IsLoopback() || a.IsRoutable() {
 		return false

@@ -25,7 +25,7 @@ const day = int64(24 * time.Hour)
 
 // level returns e's level at a time.
 func (e *entry) level(now int64) int {
-	level := middleLevel - int(min(e.failures, mostFailed)) + int(e.score)/scoreLevel
+	level := middleLevel - min(int(e.failures), mostFailed) + int(e.score)/scoreLevel
 	if last := e.lastWorked(); last != 0 {
 		switch age := now - last; {
 		case age < day:
@@ -40,7 +40,7 @@ func (e *entry) level(now int64) int {
 }
 
 // rank numbers the peers that are alike, the best first: trusted, busy, and then learned ones by level, and within a
-// level the unconditional, the routable and the tried ones first.
+// level the unconditional and configured, the routable and the tried ones first.
 type rank uint16
 
 const (
@@ -73,7 +73,7 @@ func (c *catalog) rankOf(e *entry) rank {
 	case e.is(busy):
 		return busyRank
 	}
-	return rankAt(e.level(c.now), e.is(unconditional), e.routable(), e.table)
+	return rankAt(e.level(c.now), e.is(unconditional|configured), e.routable(), e.table)
 }
 
 // fileRank moves e to the rank in which it belongs.

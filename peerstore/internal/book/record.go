@@ -1,6 +1,7 @@
 package book
 
 import (
+	"math"
 	"slices"
 
 	"github.com/switchyard-p2p/switchyard/peerstore"
@@ -14,7 +15,7 @@ func (e *entry) read(r *peerstore.Record) {
 		Trusted: e.is(trusted), Unconditional: e.is(unconditional), Private: e.is(private),
 		Score: int16(e.score), Scored: TimeOf(d.scored), Height: d.height,
 		LastConnected: TimeOf(d.lastConnected), LastDisconnected: TimeOf(d.lastDisconnected),
-		Failures: e.failures, NotBefore: TimeOf(e.notBefore),
+		Failures: uint32(e.failures), NotBefore: TimeOf(e.notBefore),
 		Quarantined: TimeOf(d.quarantined), QuarantineReason: d.reason,
 		Busy: e.is(busy), InTried: e.table == peerstore.Tried,
 	}
@@ -40,7 +41,8 @@ type change struct {
 // beyond MaxAddresses go, texts are cut, the score saturates. The id stays.
 func (c *catalog) write(e *entry, r *peerstore.Record) (ch change) {
 	was, last := *e, e.lastWorked()
-	e.firstSeen, e.notBefore, e.failures = Nano(r.FirstSeen), Nano(r.NotBefore), r.Failures
+	e.firstSeen, e.notBefore = Nano(r.FirstSeen), Nano(r.NotBefore)
+	e.failures = uint16(min(r.Failures, math.MaxUint16))
 	e.score = int8(min(max(r.Score, peerstore.MinScore), peerstore.MaxScore))
 	e.set(trusted, r.Trusted)
 	e.set(unconditional, r.Unconditional)
@@ -61,7 +63,8 @@ func (c *catalog) write(e *entry, r *peerstore.Record) (ch change) {
 			*e.details = d
 		}
 	}
-	same := len(r.Addresses) == len(e.addresses) // the same places in the same order
+	// the same places in the same order
+	same := len(r.Addresses) == len(e.addresses) && len(e.addresses) <= c.limits.MaxAddresses
 	for i := 0; same && i < len(e.addresses); i++ {
 		same = e.where(&e.addresses[i]) == r.Addresses[i].Address
 	}
@@ -105,10 +108,9 @@ func (a *address) write(rec *peerstore.AddressRecord) (changed bool) {
 	return *a != was
 }
 
-// replaceAddresses gives e the addresses of r, most of them at most.
+// replaceAddresses gives e the addresses of r, within the bounds.
 func (s *sources) replaceAddresses(e *entry, r *peerstore.Record, most int) {
 	var list []address
-	var from []*peerstore.Source
 	for i := range r.Addresses {
 		rec := &r.Addresses[i]
 		same := func(a address) bool { return a.is(&rec.Address) }
@@ -117,14 +119,8 @@ func (s *sources) replaceAddresses(e *entry, r *peerstore.Record, most int) {
 		}
 		a := newAddress(&rec.Address)
 		a.write(rec)
-		if len(list) < most {
-			list, from = append(list, a), append(from, &rec.Source)
-		} else if w := worst(list); a.better(&list[w]) {
-			list[w], from[w] = a, &rec.Source
-		}
-	}
-	for i := range list { // before the old sources are released, as most are the same
-		list[i].source = s.hold(*from[i])
+		a.source = s.hold(rec.Source)
+		list, _ = s.fit(list, a, most)
 	}
 	s.dropAll(e)
 	e.addresses = list

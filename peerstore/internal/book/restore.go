@@ -7,8 +7,11 @@ import (
 )
 
 // Restore adds a peer as it was persisted, within the limits. The book must not be in use yet. Restore reports false
-// for a peer that the book refuses: known already, expired by now, or one that a limit or a bucket leaves no room for.
-// Nothing is listed as changed, but a refused peer, and one that loses its place to another, is listed as removed.
+// for a peer that the book refuses: known already, or one that a limit or a bucket leaves no room for. Nothing is
+// listed as changed, but a refused peer, and one that loses its place to another, is listed as removed.
+//
+// The clock may be another one now: what waits waits no longer than its limit, and age is no reason to refuse a peer.
+// What was configured must be added again to count as configured.
 func (b *Book) Restore(r peerstore.Record, now time.Time) bool {
 	if r.ID == "" || len(r.ID) > peerstore.MaxID {
 		return false
@@ -22,10 +25,24 @@ func (b *Book) Restore(r peerstore.Record, now time.Time) bool {
 		return false
 	}
 	r.Busy = false
+	atMost := func(at *time.Time, wait time.Duration) {
+		if last := now.Add(wait); at.After(last) {
+			*at = last
+		}
+	}
+	atMost(&r.NotBefore, peerstore.LongestBackoff)
+	atMost(&r.Quarantined, peerstore.LongestQuarantine)
+	for i := range r.Addresses {
+		a := &r.Addresses[i]
+		atMost(&a.NotBefore, peerstore.LongestBackoff)
+		if a.Source.Configured() {
+			a.Source.Kind = peerstore.SourceOperator
+		}
+	}
 	e := c.insert(key, r.ID)
 	e.set(stored, true)
 	c.write(e, &r)
-	if c.expired(e) || !c.resume(e, r.InTried) {
+	if !c.resume(e, r.InTried) {
 		c.remove(e)
 		return false
 	}

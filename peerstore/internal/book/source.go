@@ -112,7 +112,7 @@ const (
 // kindQuotas are the shares of kinds of sources, in eighths of MaxPeers; of all others otherQuota.
 var kindQuotas = map[string]int{
 	// the operator's own, and imports
-	peerstore.SourceConfig: 8, "operator": 8, "static": 8, "file": 8, "addrbook": 8,
+	peerstore.SourceConfig: 8, peerstore.SourceStatic: 8, peerstore.SourceOperator: 8, "file": 8, "addrbook": 8,
 	"pex": 6,
 	// peers that linked to us and named their addresses: each costs an attacker little
 	"inbound": 2, "peer": 2,
@@ -123,7 +123,7 @@ const otherQuota = 3
 // withinQuota reports whether one more peer of a source may be learned. It makes room for it if it can.
 func (c *catalog) withinQuota(src *source) bool {
 	if src.From != "" && src.addresses > max(c.limits.MaxPeers/sourceQuota, leastOfSource) {
-		return src.Source.Kind == peerstore.SourceConfig
+		return false
 	}
 	if src.kind.fresh < max(c.limits.MaxPeers/8*src.kind.quota, leastOfKind) {
 		return true

@@ -1,6 +1,7 @@
 package book
 
 import (
+	"slices"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/peerstore"
@@ -49,15 +50,19 @@ func (c *catalog) update(e *entry, fn func(*peerstore.Record)) {
 	if fresh {
 		e = c.insert(keyOf(id), id)
 	}
-	ch := c.write(e, r)
-	c.file(e, ch)
-	if e.is(contested) {
-		c.judge()
+	failures, dialed := e.failures, int64(0)
+	for i := range e.addresses {
+		dialed = max(dialed, e.addresses[i].lastDialed)
 	}
+	ch := c.write(e, r)
+	if ch.worked {
+		ch.moved = c.sources.dropFalse(e) || ch.moved
+	}
+	c.judgeDial(e, failures, dialed, ch)
 	if fresh || ch.any || !e.is(stored) {
 		c.changes.note(e)
 	}
-	c.prune()
+	c.settleUp(e, ch)
 }
 
 // SetBusy marks a peer as being dialed or connected, or no longer: see peerstore.Store.
@@ -65,19 +70,31 @@ func (b *Book) SetBusy(id transport.NodeID, on bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.c.find(id)
-	if e != nil {
-		b.c.setBusy(e, on)
+	if e != nil && e.set(busy, on) {
+		b.c.settleUp(e, change{})
 	}
 	return e != nil
 }
 
-func (c *catalog) setBusy(e *entry, on bool) {
-	if !e.set(busy, on) {
-		return
-	}
-	c.file(e, change{})
+// settleUp files e, which has changed, and does what follows: the end of a contest, its own end, that of others.
+func (c *catalog) settleUp(e *entry, ch change) {
+	c.file(e, ch)
 	if e.is(contested) {
 		c.judge()
 	}
+	c.forget(e)
 	c.prune()
+}
+
+// dropFalse drops the addresses of e that never worked, when another one of it does: they are somebody else's.
+func (s *sources) dropFalse(e *entry) (some bool) {
+	had := len(e.addresses)
+	e.addresses = slices.DeleteFunc(e.addresses, func(a address) bool {
+		isFalse := a.lastWorked == 0 && a.failures >= deadAfter && !a.source.Configured()
+		if isFalse {
+			s.drop(&a)
+		}
+		return isFalse
+	})
+	return len(e.addresses) < had
 }
