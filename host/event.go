@@ -14,7 +14,7 @@ type Event struct {
 	Time     time.Time
 	Kind     EventKind
 	ID       transport.NodeID // may be empty
-	Address  string
+	Address  string           // for EventBan and EventUnban, the target
 	Inbound  bool
 	Stage    string           // of a failed dial or a refusal
 	Reason   *DisconnectError // nil for EventUp
@@ -30,6 +30,8 @@ const (
 	EventDialFailed EventKind = "dial-failed"
 	EventRefused    EventKind = "refused"
 	EventFeeler     EventKind = "feeler" // a short dial has shown that an address works
+	EventBan        EventKind = "ban"    // Reason says until when, and why
+	EventUnban      EventKind = "unban"
 )
 
 const (

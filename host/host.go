@@ -60,7 +60,9 @@ type Host struct {
 	streams streamTable
 	tasks   tasks
 	pauses  atomic.Uint64
-	totals  totals
+	// resolver finds the IPs of our own names; nil means the system's
+	resolver transport.Resolver
+	totals   totals
 
 	mu        sync.Mutex // guards the fields below until Run; they do not change afterwards
 	running   bool
@@ -166,6 +168,10 @@ func (h *Host) Run(ctx context.Context) error {
 	h.runCtx.Store(&ctx)
 	close(h.listening)
 	if err == nil {
+		if h.log.Enabled(ctx, slog.LevelWarn) {
+			events := h.Events(ctx) // from the first one on
+			h.tasks.wg.Go(func() { newReporter(h).run(ctx, events) })
+		}
 		for _, ln := range h.listeners {
 			h.tasks.wg.Go(func() { h.router.acceptLoop(ctx, ln) })
 		}
@@ -270,7 +276,9 @@ func (h *Host) Report(id transport.NodeID, b Behaviour) {
 	if b.Severity >= Penalise {
 		h.log.Debug("peer misbehaved", slog.String("peer", string(id)), slog.String("reason", b.Reason))
 	}
-	h.peers.Report(id, b)
+	for _, ban := range h.peers.Report(id, b) {
+		h.emitBan(ban)
+	}
 }
 
 // Disconnect ends the links to a peer, if there are any.

@@ -28,14 +28,17 @@ const acceptPause = 50 * time.Millisecond
 // acceptLoop takes connections from a listener until it is closed. A connection's error never ends it.
 func (r *router) acceptLoop(ctx context.Context, ln transport.Listener) {
 	h := r.host
+	warnings := allowance{burst: 1, every: time.Minute, since: time.Now()}
 	for {
 		raw, ticket, err := ln.Accept(ctx)
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, transport.ErrListenerClosed) {
 				return
 			}
-			h.log.Warn("accept failed, trying again", slog.String("listener", ln.Addr().String()),
-				slog.Any("error", err))
+			if unsaid, ok := warnings.take(time.Now()); ok {
+				h.log.Warn("accept failed, trying again", withUnsaid([]any{
+					slog.String("listener", ln.Addr().String()), slog.Any("error", err)}, unsaid)...)
+			}
 			if !sleep(ctx, acceptPause) {
 				return
 			}

@@ -235,7 +235,7 @@ func (l *loop) take(from transport.NodeID, where place, addresses []*pexpb.PexAd
 	select {
 	case l.findings <- finding{from, batch}:
 	default:
-		l.log.Warn("addresses dropped: the node is busy with earlier ones", "peer", from.Short(), "count", len(batch))
+		l.log.Debug("addresses dropped: the node is busy with earlier ones", "peer", from.Short(), "count", len(batch))
 	}
 }
 

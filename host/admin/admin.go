@@ -89,7 +89,7 @@ type Watch interface {
 	Events(context.Context) <-chan host.Event
 }
 
-// Peers bans peers and gives them roles. *peers.Manager implements it.
+// Peers bans peers and gives them roles.
 type Peers interface {
 	Add(transport.Address, peerstore.Source) error
 	SetRole(transport.NodeID, peers.Role) error
@@ -108,8 +108,20 @@ type Store interface {
 
 // Of returns the Node of a host and its store.
 func Of(h *host.Host, store peerstore.Store, metrics prometheus.Gatherer) Node {
-	return Node{About: h, Links: h, Watch: h, Peers: h.PeerManager(), Store: store, Metrics: metrics}
+	return Node{About: h, Links: h, Watch: h, Peers: operator{h.PeerManager(), h}, Store: store, Metrics: metrics}
 }
+
+// operator is the peer manager with the bans of the host, which tells the log of them.
+type operator struct {
+	*peers.Manager
+	host *host.Host
+}
+
+func (o operator) Ban(target peerstore.Target, until time.Time, reason string) error {
+	return o.host.Ban(target, until, reason)
+}
+
+func (o operator) Unban(target peerstore.Target) (bool, error) { return o.host.Unban(target) }
 
 var serviceName = regexp.MustCompile(`^[a-z0-9_-]+$`)
 

@@ -45,7 +45,7 @@ import (
 //	eviction   EvictNext, TryEvictNext, Disconnect, Errored, Ban, Unban, Banned
 //	operators  SetRole, SetStack, Quarantined
 //	services   Subscribe, Report, Advertise, SetHeight, Height, NeedsPeers
-//	views      Status, Peers, Addresses, Scores, Counts, Tally, Check
+//	views      Status, Down, Peers, Addresses, Scores, Counts, Tally, Check
 type Manager struct {
 	mu sync.Mutex // guards everything below; taken before the locks of the store and of subscriptions
 	*table
@@ -199,7 +199,7 @@ func (m *Manager) DialNext(ctx context.Context) (Dial, error) {
 			return Dial{}, err
 		}
 		now := time.Now()
-		if d, ok := m.dialAt(now); ok {
+		if d, ok := dialAt(m, now); ok {
 			m.dialWake.wake() // there may be more, for another caller
 			return d, nil
 		}
@@ -219,9 +219,9 @@ func (m *Manager) DialNext(ctx context.Context) (Dial, error) {
 }
 
 // TryDialNext is DialNext that does not wait.
-func (m *Manager) TryDialNext() (Dial, bool) { return m.dialAt(time.Now()) }
+func (m *Manager) TryDialNext() (Dial, bool) { return dialAt(m, time.Now()) }
 
-func (m *Manager) dialAt(now time.Time) (d Dial, ok bool) {
+func dialAt(m *Manager, now time.Time) (d Dial, ok bool) {
 	rejected := rejects{}
 	for again := true; again; {
 		m.mu.Lock()

@@ -60,8 +60,8 @@ func addScore(rec *peerstore.Record, points int, now time.Time) int {
 
 // Report records what a peer did, good or bad. A report on an unknown peer is ignored. Misdeeds add up (see offences),
 // and no good deeds outweigh them. A trusted or unconditional peer is never banned for them, only disconnected: no
-// message may talk us out of the peers that the operator chose.
-func (m *Manager) Report(id transport.NodeID, b Behaviour) {
+// message may talk us out of the peers that the operator chose. Report returns the bans that it made.
+func (m *Manager) Report(id transport.NodeID, b Behaviour) []peerstore.Ban {
 	points := min(max(b.Points, -1000), 1000) // beyond what any score or threshold can tell apart
 	if b.Severity > Log {
 		points = -max(points, -points)
@@ -70,9 +70,11 @@ func (m *Manager) Report(id transport.NodeID, b Behaviour) {
 				Ban: banPenalty}[min(b.Severity, Ban)]
 		}
 	}
-	for _, ban := range m.report(id, points, b) { // the store may write to disk, so not under the lock
+	bans := m.report(id, points, b)
+	for _, ban := range bans { // the store may write to disk, so not under the lock
 		_ = m.Ban(ban.Target, ban.Until, ban.Reason) // one that cannot be written holds in memory
 	}
+	return bans
 }
 
 // report does what Report does under the lock. It returns the bans that are due.
