@@ -493,3 +493,19 @@ func TestLongProof(t *testing.T) {
 		}
 	}
 }
+
+// A length alone makes the reader claim nothing: its buffer grows with what has come.
+func TestHandshakeMessageIsClaimedAsItComes(t *testing.T) {
+	for _, sent := range []int{0, 100, smallSize - lengthSize, 1000, maxHandshakeMessage - 1} {
+		a, b := memPipe()
+		b.Write(frame(make([]byte, maxHandshakeMessage))[:lengthSize+sent])
+		a.SetReadDeadline(time.Now().Add(time.Millisecond))
+		c := newConn(a)
+		if _, err := c.reader.handshakeMessage(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%d bytes: %v", sent, err)
+		}
+		if most := cap(c.reader.buf); most > max(smallSize, 2*(lengthSize+sent)) {
+			t.Errorf("%d bytes: a buffer of %d", sent, most)
+		}
+	}
+}

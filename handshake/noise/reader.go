@@ -179,9 +179,11 @@ func (r *reader) handshakeMessage() ([]byte, error) {
 			msg := r.buf[r.start+lengthSize:][:length:length]
 			r.start += lengthSize + length
 			return msg, nil
-		case lengthSize+length > len(r.buf):
-			// rare: of long RSA keys. A buffer of our own, so that silent remotes hold no large ones
-			r.buf = append(make([]byte, 0, lengthSize+length), r.buf[r.start:r.end]...)[:lengthSize+length]
+		case r.start == 0 && r.end == len(r.buf):
+			// rare: of long RSA keys. A buffer of our own that grows with what comes, so that silent remotes hold
+			// little
+			size := min(lengthSize+length, 2*len(r.buf))
+			r.buf = append(make([]byte, 0, size), r.buf...)[:size]
 		default:
 			copy(r.buf, r.buf[r.start:r.end])
 		}

@@ -20,6 +20,7 @@ package tls
 import (
 	"encoding/asn1"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -50,6 +51,8 @@ var (
 	ErrCertificate = errors.New("bad certificate")
 	// ErrBadSignature reports that the certificate does not prove the node key that it names.
 	ErrBadSignature = errors.New("bad signature of the certificate's key")
+	// ErrTooLong reports that the remote sends more than a handshake needs.
+	ErrTooLong = fmt.Errorf("more than %d bytes in a handshake", maxFlights)
 	// ErrALPN reports that the remote did not agree on what follows the security.
 	ErrALPN = errors.New("no common protocol in ALPN")
 )

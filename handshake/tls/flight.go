@@ -9,6 +9,9 @@ import (
 const (
 	// flightSize is what most flights of a handshake fit into.
 	flightSize = 2 << 10
+	// maxFlights bounds what a remote sends in all flights of a handshake, as quic-go does: crypto/tls alone would take
+	// 256 KiB of certificates and parse each before we can say that we want one. With the longest RSA keys it is 7 KiB.
+	maxFlights = 16 << 10
 	// recordHeader is the length of a record's header (RFC 8446, section 5.1).
 	recordHeader = 5
 )
@@ -23,6 +26,7 @@ type flight struct {
 	buf      *[flightSize]byte // borrowed while something is held, or while a read waits
 	from, to int
 	rest     int   // bytes of the current record that crypto/tls has not got; 0: a new one begins
+	total    int   // bytes that came
 	err      error // behind what is held
 }
 
@@ -45,6 +49,9 @@ func (f *flight) read(conn net.Conn, p []byte) (int, error) {
 		var n int
 		n, f.err = conn.Read(f.buf[f.to:])
 		f.to += n
+		if f.total += n; f.total > maxFlights {
+			f.to, f.err = f.from, ErrTooLong
+		}
 	}
 	n := f.to - f.from
 	if f.rest > 0 {

@@ -218,6 +218,21 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+// A remote with hundreds of certificates is refused before they have all arrived, and so before any is parsed.
+func TestHundredsOfCertificates(t *testing.T) {
+	for _, side := range sides {
+		for count, want := range map[int]error{2: ErrCertificate, 15: ErrCertificate, 900: ErrTooLong} {
+			f := honest(t)
+			f.count = count
+			cert := f.make(t)
+			r := against(t, side, func(c *tls.Config) { c.Certificates = []tls.Certificate{cert} })
+			if !errors.Is(r.err, want) {
+				t.Errorf("%d certificates, to a %s: %v", count, side, r.err)
+			}
+		}
+	}
+}
+
 // against runs a handshake of ours, on side, against crypto/tls with a changed configuration.
 func against(t *testing.T, side muxer.Side, change func(*tls.Config)) shaken {
 	t.Helper()
