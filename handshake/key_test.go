@@ -21,6 +21,7 @@ import (
 	secpecdsa "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
 	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
+	"github.com/switchyard-p2p/switchyard/internal/corpus"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -257,6 +258,9 @@ func FuzzParsePublicKey(f *testing.F) {
 		f.Add((PublicKey{Type: k.typ, raw: string(k.data)}).AppendProto(nil), k.sign(nil))
 	}
 	f.Add([]byte{8, 0, 0x12, 0}, []byte(nil))
+	for _, b := range corpus.HugeLengths((PublicKey{Type: Ed25519, raw: string(newEd25519(f).data)}).AppendProto(nil)) {
+		f.Add(b, []byte(nil))
+	}
 	f.Fuzz(func(t *testing.T, b, sig []byte) {
 		key, err := ParsePublicKey(b)
 		if err != nil {

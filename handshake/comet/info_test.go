@@ -20,6 +20,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
 	"github.com/switchyard-p2p/switchyard/internal/cometpb"
+	"github.com/switchyard-p2p/switchyard/internal/corpus"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -78,6 +79,9 @@ func FuzzDecodeInfo(f *testing.F) {
 	f.Add([]byte{0x1a, 3, 'a', ':', '1', 0x0b, 0x0c})    // a group among the fields
 	f.Add([]byte{0x0a, 0x02, 0x08, 0x80})                // cut within a message
 	f.Add([]byte{0x1a, 3, 'a', ':', '1', 0x7d, 1, 2, 3}) // an unknown field, cut
+	for _, b := range corpus.HugeLengths(good) {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		n, err := decodeInfo(data)
 		var m cometpb.NodeInfo
@@ -113,6 +117,9 @@ func FuzzReadInfo(f *testing.F) {
 	f.Add([]byte{0x80, 0x80, 0x01})
 	f.Add(bytes.Repeat([]byte{0xff}, 12))
 	f.Add([]byte{5, 0x1a, 3, 'a', ':', '1', 9})
+	for _, b := range corpus.HugeLengths(append([]byte{byte(5)}, 0x1a, 3, 'a', ':', '1')) {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := bytes.NewReader(data)
 		_, err := readInfo(r)

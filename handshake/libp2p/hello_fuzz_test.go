@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/internal/corpus"
 	"github.com/switchyard-p2p/switchyard/internal/switchyardpb"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
@@ -27,6 +28,10 @@ func FuzzHello(f *testing.F) {
 	seed(&switchyardpb.Hello{Network: "\x1b[31m", Listen: [][]byte{{0xff}, nil}})
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f})
 	a := &handshake.Attempt{RemoteKey: keyA.Public(), RemoteID: keyA.ID(), Channels: fuzzChannels}
+	for _, b := range corpus.HugeLengths(frame(nil,
+		&switchyardpb.Hello{Network: "net", Listen: [][]byte{{0x35, 1, 97}}})) {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var m switchyardpb.Hello
 		if err := readFrame(bytes.NewReader(b), &m, maxHello); err != nil {
@@ -61,6 +66,9 @@ func FuzzVerdict(f *testing.F) {
 		Reason: "all slots are taken"})))
 	f.Add(frame(nil, &switchyardpb.HelloVerdict{Code: 1 << 20, Reason: "\x00\x1b]0;owned\x07"}))
 	f.Add(append(frame(nil, &switchyardpb.HelloVerdict{Accepted: true}), "more"...))
+	for _, b := range corpus.HugeLengths(frame(nil, &switchyardpb.HelloVerdict{Limit: "l", Reason: "r"})) {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		in := bufio.NewReader(bytes.NewReader(b))
 		var m switchyardpb.HelloVerdict

@@ -12,6 +12,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
+	"github.com/switchyard-p2p/switchyard/internal/corpus"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -109,6 +110,10 @@ func FuzzReadMessages(f *testing.F) {
 	f.Add(delimited(field(fieldAgent, "a"), field(fieldProtocol, "/x")))
 	f.Add(delimited(field(fieldListenAddr, "\x04\x01\x02\x03\x04\x06\x10\x10"),
 		field(fieldPublicKey, string(keyA.Public().AppendProto(nil)))))
+	for _, b := range corpus.HugeLengths(delimited(field(fieldListenAddr, "\x35\x03abc\x06\x10\x10"),
+		field(fieldAgent, "a"))) {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var m message
 		if _, err := readMessages(bytes.NewReader(b), &m); err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
+	"github.com/switchyard-p2p/switchyard/internal/corpus"
 )
 
 func FuzzDecodePayload(f *testing.F) {
@@ -15,6 +16,9 @@ func FuzzDecodePayload(f *testing.F) {
 	f.Add(appendMuxers(appendProof(nil, dialerKey.Public(), sig), []string{"/yamux/1.0.0", "/mplex/6.7.0"}))
 	f.Add([]byte{0x22, 2, 0x12, 9})
 	f.Add([]byte{0x1a, 0, 0x08, 1, 0x0b, 0x0c})
+	for _, b := range corpus.HugeLengths(appendProof(nil, dialerKey.Public(), sig)) {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		p, err := decodePayload(msg)
 		if err != nil {

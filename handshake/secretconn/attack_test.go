@@ -36,7 +36,7 @@ func attack(t *testing.T, script func(*naivePeer) error) (*Conn, error) {
 	return c, err
 }
 
-func varint(n int) []byte {
+func varint(n uint64) []byte {
 	var b []byte
 	for ; n >= 0x80; n >>= 7 {
 		b = append(b, byte(n)|0x80)
@@ -93,7 +93,7 @@ func TestOtherEncodings(t *testing.T) {
 			return append([]byte{40, 0x10, 0x07, 0x0a, 32}, append(p.ephPub[:], 0x1a, 2, 1, 2)...)
 		}, func(p *naivePeer) []byte {
 			msg := append(p.auth()[1:], 0x18, 0x01, 0x22, 1, 9)
-			return append(varint(len(msg)), msg...)
+			return append(varint(uint64(len(msg))), msg...)
 		}},
 		"signature first": {nil, func(p *naivePeer) []byte {
 			msg := p.auth()[1:]
@@ -102,7 +102,7 @@ func TestOtherEncodings(t *testing.T) {
 		"long auth message": {nil, func(p *naivePeer) []byte {
 			msg := append(p.auth()[1:], 0x2a)
 			msg = append(append(msg, varint(900)...), make([]byte, 900)...)
-			return append(varint(len(msg)), msg...)
+			return append(varint(uint64(len(msg))), msg...)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -195,7 +195,7 @@ func TestReflection(t *testing.T) {
 func TestBadAuthMessage(t *testing.T) {
 	valid := func(p *naivePeer) ed25519.PublicKey { return p.identity.Public().(ed25519.PublicKey) }
 	sign := func(p *naivePeer) []byte { return ed25519.Sign(p.identity, p.challenge) }
-	prefixed := func(msg []byte) []byte { return append(varint(len(msg)), msg...) }
+	prefixed := func(msg []byte) []byte { return append(varint(uint64(len(msg))), msg...) }
 	sigField := func(p *naivePeer) []byte { return append([]byte{0x12, 64}, sign(p)...) }
 	for name, tc := range map[string]struct {
 		make func(p *naivePeer) []byte

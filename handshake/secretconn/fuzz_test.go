@@ -12,6 +12,7 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
+	"github.com/switchyard-p2p/switchyard/internal/corpus"
 )
 
 func FuzzEphemeralMessage(f *testing.F) {
@@ -20,6 +21,9 @@ func FuzzEphemeralMessage(f *testing.F) {
 	f.Add(append([]byte{36, 0x0a, 32}, append(key, 0x10, 1)...))
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Add([]byte{0})
+	for _, b := range corpus.HugeLengths(append([]byte{34, 0x0a, 32}, key...)[:8]) {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		msg, size, err := delimited(data, maxEphemeralMessage)
 		if err != nil || size == 0 {
@@ -52,6 +56,9 @@ func FuzzAuthMessage(f *testing.F) {
 	f.Add(naiveAuth(key, nil))
 	f.Add(append([]byte{101, 0x0a, 35, 0x12, 33},
 		append(make([]byte, 33), append([]byte{0x12, 62}, sig[:62]...)...)...))
+	for _, b := range corpus.HugeLengths(naiveAuth(key, sig)) {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		msg, size, err := delimited(data, maxAuthMessage)
 		if err != nil || size == 0 {

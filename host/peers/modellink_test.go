@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -485,7 +486,7 @@ func (w *model) stepReport() {
 		b.Points = 60 // may earn it an upgrade
 	}
 	if w.rng.IntN(20) == 0 {
-		b.Points = []int{1 << 40, -1 << 40, 1<<63 - 1, -1 << 63}[w.rng.IntN(4)]
+		b.Points = []int{1 << 30, -1 << 30, math.MaxInt, math.MinInt}[w.rng.IntN(4)]
 	}
 	if w.rng.IntN(6) == 0 {
 		b.Severity = Severity(w.rng.IntN(4))

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	ms "github.com/multiformats/go-multistream"
+	"github.com/switchyard-p2p/switchyard/internal/corpus"
 )
 
 // script is a remote that has sent all its bytes beforehand.
@@ -275,6 +276,9 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(tokens(header, "/a"))
 	f.Add(tokens(header, "/x", "/a"))
 	f.Add(tokens("/a"))
+	for _, b := range corpus.HugeLengths(tokens(header, "/a")) {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := answer(said(b), func(p string) bool { return p == "/a" })
 		if (err == nil) != (p == "/a") {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/switchyard-p2p/switchyard/internal/corpus"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -116,6 +117,9 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{0x12, 0x02, 0x08, 0x01})
 	f.Add([]byte{0x0a, 0x07, 0x85, 0x01, 1, 2, 3, 4, 0})    // multiaddrs as another type
 	f.Add([]byte{0x0a, 0x06, 0x80, 0x01, 1, 0x80, 0x01, 0}) // multiaddrs twice
+	for _, b := range corpus.HugeLengths(EncodeResponse(addresses(3))) {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		const most = 4
 		m, left, err := Decode(msg, most)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/switchyard-p2p/switchyard/internal/corpus"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -40,6 +41,9 @@ func FuzzLaneFrames(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0xff}, 11), 3)
 	f.Add(append(binary.AppendUvarint(nil, 60_000), make([]byte, 60_000)...), 1<<20)
 	f.Add(append(binary.AppendUvarint(nil, 60_000), make([]byte, 59_999)...), 1)
+	for _, b := range corpus.HugeLengths([]byte{0, 1, 'a', 3, 'a', 'b', 'c'}) {
+		f.Add(b, 2)
+	}
 	f.Fuzz(func(t *testing.T, sent []byte, piece int) {
 		const most = 1 << 16
 		s := &Session{partial: muxer.Partial{Limit: 2 * most}}

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/switchyard-p2p/switchyard/internal/corpus"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -399,6 +400,9 @@ func FuzzReader(f *testing.F) {
 		packet(5, true, make([]byte, 1001))), uint64(6))
 	channels := []muxer.Channel{{ID: 0, MaxMessage: 1000}, {ID: 5, MaxMessage: 1000}, {ID: 0x80, MaxMessage: 1000}}
 	limits := map[byte]int{0: 1000, 5: 1000, 0x80: 1000}
+	for _, b := range corpus.HugeLengths(join(packet(5, true, []byte("hello")), pingPacket)) {
+		f.Add(b, uint64(7))
+	}
 	f.Fuzz(func(t *testing.T, wire []byte, seed uint64) {
 		const limit = 5000
 		if h, n, err := parseHeader(wire, limit); n == 0 && err == nil && len(wire) >= maxHeader {

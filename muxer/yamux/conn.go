@@ -41,7 +41,7 @@ type conn struct {
 
 	// The reader's own; go-yamux has one. There is no buffer: a secured connection has one beneath.
 	head [headerSize]byte
-	body int // bytes of the current frame's body that are still to come
+	body int64 // bytes of the current frame's body that are still to come
 
 	asked bool // a ping was sent; go-yamux's writer owns it
 
@@ -132,9 +132,9 @@ func (c *conn) Close() error {
 // Read implements net.Conn for go-yamux, which asks for a header, then for exactly its body.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.body > 0 {
-		n, err := c.Conn.Read(p[:min(len(p), c.body)])
+		n, err := c.Conn.Read(p[:min(int64(len(p)), c.body)])
 		c.received.Add(uint64(n))
-		c.body -= n
+		c.body -= int64(n)
 		if n > 0 || err == nil { // an error comes again
 			return n, nil
 		}
@@ -156,7 +156,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		if what == pass {
 			return copy(p, c.head[:]), nil
 		}
-		passed, err := io.CopyN(io.Discard, c.Conn, int64(c.body))
+		passed, err := io.CopyN(io.Discard, c.Conn, c.body)
 		c.received.Add(uint64(passed))
 		if c.body = 0; err != nil {
 			return 0, c.end(cutShort(err))
@@ -190,7 +190,7 @@ func (c *conn) note(h []byte) (what verdict, err error) {
 		c.out.answered()
 		return pass, nil
 	case kind == typeData:
-		c.body = int(length)
+		c.body = int64(length)
 	case kind != typeWindow:
 		return pass, nil
 	}

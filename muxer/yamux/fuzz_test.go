@@ -23,6 +23,12 @@ func FuzzFrames(f *testing.F) {
 	f.Add(append(frame(typeData, flagSYN, 1, 4, 'x'), frame(typeData, flagSYN, 3, 0)...), 5)
 	f.Add([]byte{0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1}, 3) // a ping
 	f.Add(append(data(2, 'a', 'b', 1), append(data('c'), data(0, 3, 'd')...)...), -100)
+	for _, length := range []uint32{1 << 31, 1<<31 - 1, 1<<32 - 1} {
+		for kind := byte(0); kind < 5; kind++ {
+			f.Add(append(open(1), frame(kind, 0, 1, length, 'x')...), 9)
+			f.Add(append(open(1), frame(kind, 0, 7, length, 'x')...), 9) // a stream that is over
+		}
+	}
 	f.Fuzz(func(t *testing.T, sent []byte, piece int) {
 		if len(sent) > 1<<16 {
 			return

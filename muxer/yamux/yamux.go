@@ -48,7 +48,7 @@ const (
 	smallestMaxFrame     = 1 << 10
 	largestMaxWindow     = 1 << 30
 	largestMaxStreams    = 1 << 20
-	largestMaxUnread     = 1 << 40
+	largestMaxUnread     = min(1<<40, math.MaxInt)
 	smallestPingInterval = time.Millisecond
 )
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/switchyard-p2p/switchyard/internal/corpus"
 	"github.com/switchyard-p2p/switchyard/peerstore/storetest"
 )
 
@@ -45,6 +46,9 @@ func FuzzCheck(f *testing.F) {
 	}
 	f.Add(true, table)
 	f.Add(false, log[:2048])
+	for _, b := range corpus.HugeLengths(log[:128]) {
+		f.Add(false, b)
+	}
 	f.Fuzz(func(t *testing.T, isTable bool, data []byte) {
 		if isTable {
 			_ = checkTable(data)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/switchyard-p2p/switchyard/internal/corpus"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/peerstore/storetest"
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -145,6 +146,9 @@ func FuzzOldPage(f *testing.F) {
 	f.Cleanup(func() { _ = s.Close() })
 	f.Add([]byte("\x0a\x04\x82\x01\x01\x00"))
 	f.Add([]byte("\x1a\x05\x03\x08abc"))
+	for _, b := range corpus.HugeLengths([]byte("\x0a\x04\x82\x01\x01\x00")) {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, value []byte) {
 		page, err := readOldPage(value)
 		if err != nil {

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -48,7 +49,7 @@ const (
 
 	smallestWindow   = 1 << 10
 	smallestUnread   = 1 << 20
-	largestUnread    = 1 << 40
+	largestUnread    = min(1<<40, math.MaxInt)
 	largestStreams   = 1 << 20
 	largestTimeout   = time.Hour
 	smallestTimeout  = 10 * time.Millisecond
