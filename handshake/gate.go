@@ -20,6 +20,9 @@ const (
 	AtAccept Checkpoint = iota
 	AtKey               // the remote's key is proven: ID is known too
 	AtInfo              // the remote's node info is known too
+	// We are about to dial: Remote and ID are what the address says, IP is known unless a name is yet to be resolved.
+	// Once it is, the gates are asked again, about each IP.
+	AtDial
 )
 
 // Visitor is what is known of the remote at a checkpoint.
@@ -38,6 +41,12 @@ type Visitor struct {
 // wrapped in one with CodeFiltered). Gates are called concurrently, on the connection's goroutine (at AtAccept of an
 // inbound connection: on the accept loop's), and must not block for long. They do not keep Visitor.Info.
 type Gate func(Visitor) error
+
+// CheckDial asks the gates before an address is dialed. ip is that of the address, or what its host name resolved to;
+// invalid if that is not known yet. Its errors are *Refusal.
+func (u *Upgrader) CheckDial(addr transport.Address, ip netip.Addr) error {
+	return u.ask(Visitor{At: AtDial, Side: muxer.Dialer, Remote: addr.Multiaddr(), IP: ip, ID: addr.ID()})
+}
 
 // ask asks the gates in order; the first that refuses decides.
 func (u *Upgrader) ask(v Visitor) (err error) {
@@ -68,7 +77,7 @@ func (u *Upgrader) ask(v Visitor) (err error) {
 // stageOf returns the stage that a checkpoint ends.
 func stageOf(at Checkpoint) string {
 	switch at {
-	case AtAccept:
+	case AtAccept, AtDial:
 		return StageTransport
 	case AtKey:
 		return StageSecurity

@@ -33,6 +33,9 @@ type Config struct {
 	Wires      []handshake.Wire      // in order of preference
 	Gates      []handshake.Gate      // application filters, after the host's own
 
+	// Allow are the only ids, IPs and networks that are dialed and accepted; empty allows all.
+	Allow []peerstore.Target
+
 	Listen   []ma.Multiaddr // where to listen; empty only dials
 	External []ma.Multiaddr // what to advertise instead of the listen addresses
 
@@ -60,9 +63,10 @@ type Host struct {
 	streams streamTable
 	tasks   tasks
 	pauses  atomic.Uint64
+	totals  totals
+	allow   allowed
 	// resolver finds the IPs of our own names; nil means the system's
 	resolver transport.Resolver
-	totals   totals
 
 	mu        sync.Mutex // guards the fields below until Run; they do not change afterwards
 	running   bool
@@ -90,6 +94,9 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	h := &Host{cfg: cfg, log: cfg.Logger, key: key, self: key.NodeID(), peerID: key.PeerID(),
 		listening: make(chan struct{}), tasks: tasks{stopped: make(chan struct{})}}
 	h.router.host = h
+	if h.allow, err = newAllowed(cfg.Allow); err != nil {
+		return nil, fmt.Errorf("peers.allow_networks: %w", err)
+	}
 	h.memory.init(h)
 	if cfg.Peers.Rank == nil {
 		cfg.Peers.Rank = cfg.rank

@@ -105,8 +105,11 @@ func (h *Host) SelfAddresses() []transport.Address {
 
 // gate is the host's own checkpoint: it refuses what is banned, and what needs no more work to be refused.
 func (h *Host) gate(v handshake.Visitor) error {
+	if err := h.allow.check(v); err != nil {
+		return err
+	}
 	switch v.At {
-	case handshake.AtAccept:
+	case handshake.AtAccept, handshake.AtDial:
 		return h.peers.CheckAccept(v.IP)
 	case handshake.AtKey:
 		if v.Wire == transport.WireLibp2p { // it tells the remote later why we refuse it, and knows guests later

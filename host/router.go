@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -178,13 +179,19 @@ func (r *router) race(ctx context.Context, d peers.Dial) (*link, []peers.DialFai
 // dialAddress dials one address and does the handshake.
 func (r *router) dialAddress(ctx context.Context, addr transport.Address) (*link, error) {
 	h, m := r.host, addr.Multiaddr()
+	ip, literal := addr.IP()
+	if err := r.upgrader.CheckDial(addr, ip); err != nil {
+		return nil, err
+	}
 	for _, t := range h.cfg.Transports {
 		if !t.CanDial(m) {
 			continue
 		}
 		began := time.Now()
-		// A name may lead to a banned IP.
-		dctx, cancel := context.WithTimeout(transport.WithIPCheck(ctx, h.peers.CheckAccept), h.cfg.Limits.DialTimeout)
+		dctx, cancel := context.WithTimeout(ctx, h.cfg.Limits.DialTimeout)
+		if !literal { // a name may lead to an IP that the gates refuse
+			dctx = transport.WithIPCheck(dctx, func(ip netip.Addr) error { return r.upgrader.CheckDial(addr, ip) })
+		}
 		raw, err := t.Dial(dctx, m)
 		cancel()
 		if err != nil {

@@ -79,9 +79,11 @@ type PeersConfig struct {
 	Persistent    []string `toml:"persistent"`    // addresses with their node id: trusted, always redialed
 	Unconditional []string `toml:"unconditional"` // node ids that no limit refuses
 	Private       []string `toml:"private"`       // node ids that are never advertised
-	Guests        int      `toml:"guests"`        // links to plain libp2p peers; 0 refuses them
-	Bootstrap     []string `toml:"bootstrap"`     // addresses with their node id, to try first
-	MaxOutbound   int      `toml:"max_outbound"`  // outbound links, persistent peers apart; 0 means none
+	// ids, IP addresses and networks, the only ones that are dialed and accepted; empty allows all
+	AllowNetworks []string `toml:"allow_networks"`
+	Guests        int      `toml:"guests"`       // links to plain libp2p peers; 0 refuses them
+	Bootstrap     []string `toml:"bootstrap"`    // addresses with their node id, to try first
+	MaxOutbound   int      `toml:"max_outbound"` // outbound links, persistent peers apart; 0 means none
 	// inbound links, persistent and unconditional peers apart; 0 means none
 	MaxInbound int `toml:"max_inbound"`
 	MaxKnown   int `toml:"max_known"` // peers in the store
@@ -134,8 +136,8 @@ func Default() Config {
 		Stack: StackConfig{Transports: []string{"tcp", "quic"}, Wires: []string{"comet", "libp2p"},
 			Security: []string{"noise", "tls"}, Muxers: []string{"yamux"}},
 		Peers: PeersConfig{Persistent: []string{}, Unconditional: []string{}, Private: []string{},
-			Bootstrap: []string{},
-			Guests:    16, MaxOutbound: 8, MaxInbound: 40, MaxKnown: 100_000,
+			AllowNetworks: []string{}, Bootstrap: []string{},
+			Guests: 16, MaxOutbound: 8, MaxInbound: 40, MaxKnown: 100_000,
 			OutboundPerGroup: 1, Anchors: 2, FeelerInterval: Duration(2 * time.Minute),
 			ChurnInterval: Duration(time.Hour)},
 		Limits:    LimitsConfig{HandshakeTimeout: Duration(5 * time.Second)},
@@ -150,7 +152,7 @@ func Default() Config {
 func (c Config) Clone() Config {
 	for _, list := range []*[]string{&c.Listen.Addresses, &c.Listen.External, &c.Stack.Transports, &c.Stack.Wires,
 		&c.Stack.Security, &c.Stack.Muxers,
-		&c.Peers.Persistent, &c.Peers.Unconditional, &c.Peers.Private, &c.Peers.Bootstrap} {
+		&c.Peers.Persistent, &c.Peers.Unconditional, &c.Peers.Private, &c.Peers.AllowNetworks, &c.Peers.Bootstrap} {
 		*list = slices.Clone(*list)
 	}
 	c.Discovery = slices.Clone(c.Discovery)

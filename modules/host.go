@@ -120,6 +120,11 @@ func hostConfig(c *Config, m Machine) (host.Config, error) {
 	parse(c.Listen.External, multiaddrs(&cfg.External))
 	parse(c.Peers.Unconditional, ids(&cfg.Peers.Unconditional))
 	parse(c.Peers.Private, ids(&cfg.Peers.Private))
+	parse(c.Peers.AllowNetworks, func(s string) error {
+		t, err := peerstore.ParseTarget(s)
+		cfg.Allow = append(cfg.Allow, t)
+		return err
+	})
 	parse(c.Peers.Persistent, func(s string) error {
 		a, err := transport.ParseAddress(s)
 		cfg.Peers.Persistent = append(cfg.Peers.Persistent, a)

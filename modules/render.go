@@ -50,6 +50,8 @@ func Render(c Config, plugins ...Plugin) []byte {
 	w.key("persistent", c.Peers.Persistent, "trusted: always redialed")
 	w.key("unconditional", c.Peers.Unconditional, "node ids that no limit refuses")
 	w.key("private", c.Peers.Private, "node ids that are never advertised")
+	w.key("allow_networks", c.Peers.AllowNetworks,
+		"if not empty, only these node ids, IP addresses and networks are dialed and accepted")
 	w.key("guests", c.Peers.Guests, "links to plain libp2p peers, which name no network; 0 refuses them")
 	w.key("bootstrap", c.Peers.Bootstrap, "first addresses to try")
 	w.key("max_outbound", c.Peers.MaxOutbound, "links that we dial; 0 means none")

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -190,6 +191,10 @@ func (c *Config) checkPeers() error {
 			func(s string) error { _, err := transport.ParseNodeID(s); return err }); err != nil {
 			return err
 		}
+	}
+	if err := c.each("peers.allow_networks", c.Peers.AllowNetworks,
+		func(s string) error { _, err := peerstore.ParseTarget(s); return err }); err != nil {
+		return err
 	}
 	for _, n := range []struct {
 		key           string

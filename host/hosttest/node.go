@@ -320,6 +320,9 @@ func (n *Node) Dials() []DialAttempt {
 // AddressOf returns the address of the i-th node of n's network: for Options.Tune.
 func AddressOf(n *Node, i int) transport.Address { return n.net.Nodes[i].Address() }
 
+// AddressIP returns the IP of the i-th node of n's network: for Options.Tune.
+func AddressIP(n *Node, i int) netip.Addr { return n.net.Nodes[i].ip }
+
 // Machine returns the memory transport of the node, without faults and records: for connections that the test makes
 // itself, from or to the node's IP.
 func (n *Node) Machine() *memory.Transport { return n.memory }
