@@ -116,7 +116,8 @@ func (h *Host) gate(v handshake.Visitor) error {
 			return h.peers.CheckID(v.ID, v.IP)
 		}
 		err := h.peers.CheckKey(v.ID, v.IP, v.Side)
-		if r, ok := errors.AsType[*handshake.Refusal](err); ok && r.Limit == visitLimit && h.receivesVisits() {
+		if r, ok := errors.AsType[*handshake.Refusal](err); ok && r.Limit == visitLimit &&
+			h.receivesVisits(v.ID, v.IP) {
 			return nil // it may ask something first
 		}
 		return err

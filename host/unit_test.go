@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
@@ -236,43 +237,58 @@ func handOn(h *Host, l *link) { h.tasks.wg.Go(func() { l.handOver(*h.runCtx.Load
 // Visits from one IP leave room for those from others; loopback is many.
 func TestVisitsOfOneIP(t *testing.T) {
 	var v visits
-	one, other, loopback := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"),
-		netip.MustParseAddr("127.0.0.1")
+	n := 0
+	take := func(ip string) bool {
+		n++
+		return v.take(transport.NodeID(fmt.Sprint(n)), netip.MustParseAddr(ip))
+	}
 	for i := range maxVisits {
-		if got, want := v.take(one), i < maxVisitsPerIP; got != want {
+		if got, want := take("192.0.2.1"), i < maxVisitsPerIP; got != want {
 			t.Fatalf("visit %d of one IP: %v", i, got)
 		}
 	}
-	if !v.take(other) {
+	if !take("192.0.2.2") {
 		t.Error("no room for another IP")
 	}
 	for range maxVisits - maxVisitsPerIP - 1 {
-		if !v.take(loopback) {
+		if !take("127.0.0.1") {
 			t.Fatal("no room for loopback")
 		}
 	}
-	if v.take(netip.MustParseAddr("192.0.2.3")) {
+	if take("192.0.2.3") {
 		t.Error("too many in all")
 	}
-	v.give(other)
-	if v.take(one) || !v.take(other) {
+	v.give(netip.MustParseAddr("192.0.2.2"))
+	if take("192.0.2.1") || !take("192.0.2.2") {
 		t.Error("a place that was given back is for another IP")
 	}
 }
 
-// The text of a disconnect says each thing once, whatever it was made of.
-func TestDisconnectTextsDoNotRepeat(t *testing.T) {
-	cause := errors.New("dial /ip4/10.0.0.1/tcp/1: connection refused")
-	for want, err := range map[string]error{
-		"transport: dial /ip4/10.0.0.1/tcp/1: connection refused": handshake.Fail(handshake.StageTransport,
-			muxer.CodeTransport, cause),
-		"timeout: transport: dial /ip4/10.0.0.1/tcp/1: connection refused": handshake.Fail(handshake.StageTransport,
-			muxer.CodeTimeout, cause),
-		"too-many-peers: all are taken (peers.max_inbound)": &handshake.Refusal{Code: muxer.CodeTooManyPeers,
-			Reason: "all are taken", Limit: "peers.max_inbound"},
-	} {
-		if got := asReason(err).Error(); got != want {
-			t.Errorf("%q, want %q", got, want)
+// A node is refused at once for a while after it got its answer; of so many nodes that is remembered.
+func TestVisitsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var v visits
+		ip := netip.MustParseAddr("192.0.2.1")
+		visit := func(id transport.NodeID) bool {
+			if !v.take(id, ip) {
+				return false
+			}
+			v.answered(id)
+			v.give(ip)
+			return true
 		}
-	}
+		if !visit("a") || visit("a") || !visit("b") {
+			t.Error("a visit has room once, for each node")
+		}
+		for i := range 2 * maxVisited {
+			visit(transport.NodeID(fmt.Sprint(i)))
+		}
+		if len(v.last) > maxVisited {
+			t.Errorf("%d visits are remembered", len(v.last))
+		}
+		time.Sleep(visitPause)
+		if !visit("a") || visit("a") {
+			t.Error("later a node may come again, once")
+		}
+	})
 }

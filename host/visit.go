@@ -3,7 +3,9 @@ package host
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +25,10 @@ const (
 	visitTime = 20 * time.Second
 	// visitLinger is how long the link stays after the answer, so that it is read before the news of the end.
 	visitLinger = 250 * time.Millisecond
+	// visitPause is how long a node is refused at once after its visit. A node that only lacks outbound links dials
+	// full nodes again and again, and has peers to ask. maxVisited bounds the nodes of which that is remembered.
+	visitPause = 5 * time.Minute
+	maxVisited = 1024
 	// visitLimit is the limit that makes a newcomer a visitor.
 	visitLimit = "peers.max_inbound"
 )
@@ -32,23 +38,44 @@ type visits struct {
 	mu    sync.Mutex
 	all   int
 	perIP map[netip.Addr]int
+	last  map[transport.NodeID]time.Time // when a node got its answer
 
 	turnedAway atomic.Int32 // how often we were, by the only node that we know
 }
 
+// mayCome reports whether there is room for a visit; v.mu is held.
+func (v *visits) mayCome(id transport.NodeID, ip netip.Addr) bool {
+	if at, was := v.last[id]; was && time.Since(at) < visitPause {
+		return false
+	}
+	return v.all < maxVisits && (v.perIP[ip] < maxVisitsPerIP || ip.Unmap().IsLoopback())
+}
+
 // take counts a visit in, if there is room.
-func (v *visits) take(ip netip.Addr) bool {
+func (v *visits) take(id transport.NodeID, ip netip.Addr) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.all >= maxVisits || v.perIP[ip] >= maxVisitsPerIP && !ip.Unmap().IsLoopback() {
+	if !v.mayCome(id, ip) {
 		return false
 	}
 	if v.perIP == nil {
-		v.perIP = map[netip.Addr]int{}
+		v.perIP, v.last = map[netip.Addr]int{}, map[transport.NodeID]time.Time{}
 	}
 	v.all++
 	v.perIP[ip]++
 	return true
+}
+
+// answered remembers a node that got its answer.
+func (v *visits) answered(id transport.NodeID) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.last) >= maxVisited {
+		maps.DeleteFunc(v.last, func(_ transport.NodeID, at time.Time) bool { return time.Since(at) >= visitPause })
+	}
+	if len(v.last) < maxVisited {
+		v.last[id] = time.Now()
+	}
 }
 
 func (v *visits) give(ip netip.Addr) {
@@ -71,13 +98,13 @@ func (c *Channel) AnswerVisitors(fn func(from PeerInfo, msg []byte) (answer []by
 }
 
 // receivesVisits reports whether a newcomer that finds all inbound slots taken may ask something.
-func (h *Host) receivesVisits() bool {
-	for _, c := range h.channels {
-		if c.visited.Load() != nil {
-			return true
-		}
+func (h *Host) receivesVisits(id transport.NodeID, ip netip.Addr) bool {
+	if !slices.ContainsFunc(h.channels, func(c *Channel) bool { return c.visited.Load() != nil }) {
+		return false
 	}
-	return false
+	h.visits.mu.Lock()
+	defer h.visits.mu.Unlock()
+	return h.visits.mayCome(id, ip)
 }
 
 // visit is the handler of a visitor's session.
@@ -91,7 +118,7 @@ type visit struct {
 // is not the newcomer's right.
 func (l *link) receive(ctx context.Context, refusal *DisconnectError) bool {
 	h := l.host
-	if !l.inbound || refusal.Limit != visitLimit || !h.receivesVisits() || !h.visits.take(l.ip) {
+	if !l.inbound || refusal.Limit != visitLimit || !h.receivesVisits(l.peer, l.ip) || !h.visits.take(l.peer, l.ip) {
 		return false
 	}
 	defer h.visits.give(l.ip)
@@ -144,6 +171,7 @@ func (v *visit) Deliver(_ context.Context, msgs []muxer.Message) error {
 		answer := (*fn)(l.info(), m.Data)
 		if answer != nil && v.answered.CompareAndSwap(false, true) {
 			l.session.TrySend(m.Channel, answer)
+			l.host.visits.answered(l.peer)
 			close(v.done)
 		}
 	}
