@@ -48,6 +48,7 @@ type eventHub struct {
 
 func (h *Host) emit(e Event) {
 	e.Time = time.Now()
+	h.outcomes.count(&e)
 	if h.log.Enabled(context.Background(), slog.LevelDebug) {
 		h.log.Debug(string(e.Kind), slog.String("peer", string(e.ID)), slog.String("address", e.Address),
 			slog.Bool("inbound", e.Inbound), slog.Duration("after", e.Duration), slog.Any("reason", e.Reason))

@@ -49,22 +49,24 @@ type Config struct {
 // Host is a node's connections, channels and streams. New builds and validates, Run works. All methods may be called
 // concurrently.
 type Host struct {
-	cfg     Config
-	log     *slog.Logger
-	key     handshake.PublicKey
-	self    transport.NodeID
-	peerID  string // our own, as libp2p writes it
-	peers   *peers.Manager
-	router  router
-	links   linkTable
-	visits  visits
-	events  eventHub
-	memory  memory
-	streams streamTable
-	tasks   tasks
-	pauses  atomic.Uint64
-	totals  totals
-	allow   allowed
+	cfg      Config
+	log      *slog.Logger
+	key      handshake.PublicKey
+	self     transport.NodeID
+	peerID   string // our own, as libp2p writes it
+	peers    *peers.Manager
+	router   router
+	links    linkTable
+	visits   visits
+	events   eventHub
+	outcomes outcomes
+	memory   memory
+	streams  streamTable
+	tasks    tasks
+	pauses   atomic.Uint64
+	totals   totals
+	times    times
+	allow    allowed
 	// resolver finds the IPs of our own names; nil means the system's
 	resolver transport.Resolver
 
@@ -97,6 +99,7 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	if h.allow, err = newAllowed(cfg.Allow); err != nil {
 		return nil, fmt.Errorf("peers.allow_networks: %w", err)
 	}
+	h.times = newTimes(cfg.Wires)
 	h.memory.init(h)
 	if cfg.Peers.Rank == nil {
 		cfg.Peers.Rank = cfg.rank
@@ -115,7 +118,7 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 		return nil, err
 	}
 	if cfg.Metrics != nil {
-		if err := cfg.Metrics.Register(&collector{h}); err != nil {
+		if err := cfg.Metrics.Register(&collector{h: h, seen: map[linkKind]bool{}}); err != nil {
 			return nil, fmt.Errorf("metrics: %w", err)
 		}
 	}

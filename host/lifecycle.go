@@ -17,6 +17,7 @@ import (
 func (l *link) handOver(ctx context.Context) {
 	h := l.host
 	h.links.all.Store(l.num, l)
+	h.times.handshake(l)
 	err := h.peers.Arrived(peers.Arrival{ID: l.peer, Side: l.shake.Side, LinkID: l.num, Dialed: l.shake.Dialed,
 		IP: l.ip, Confirms: l.shake.Confirm != nil, Guest: l.shake.Remote.Guest})
 	if err != nil {
@@ -260,9 +261,6 @@ func (l *link) linger() {
 
 // refuse ends a link that the peer manager did not take.
 func (l *link) refuse(reason *DisconnectError) {
-	if l.inbound {
-		l.host.router.refused.Add(1)
-	}
 	if reason.Code == muxer.CodeDuplicate {
 		l.linger()
 	}

@@ -2,11 +2,13 @@ package host
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
@@ -49,7 +51,53 @@ func addStats(sum *muxer.Stats, s muxer.Stats) {
 }
 
 // collector reads the node's counters when it is scraped, so that no message pays for a metric.
-type collector struct{ h *Host }
+type collector struct {
+	h    *Host
+	mu   sync.Mutex
+	seen map[linkKind]bool // so that a gauge does not vanish with the last link of its kind
+}
+
+// linkKind is the labels of switchyard_peers.
+type linkKind struct{ direction, wire, transport, security, muxer string }
+
+// times are the histograms.
+type times struct {
+	handshakes *prometheus.HistogramVec
+	roundTrips prometheus.Histogram
+}
+
+func newTimes(wires []handshake.Wire) times {
+	t := times{
+		handshakes: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "switchyard_handshake_seconds",
+			Help:    "Durations of handshakes that worked, all stages together, with the dial.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}, []string{"direction", "wire"}),
+		roundTrips: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "switchyard_round_trip_seconds",
+			Help:    "Round trips of links, each as it was last measured, every 30 s at most.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14)}),
+	}
+	for _, w := range wires {
+		for _, inbound := range [...]bool{false, true} {
+			t.handshakes.WithLabelValues(direction(inbound), w.Name())
+		}
+	}
+	return t
+}
+
+// handshake notes how long the handshake of a link took.
+func (t *times) handshake(l *link) {
+	var took time.Duration
+	for _, s := range l.shake.Stages {
+		took += s.Took
+	}
+	t.handshakes.WithLabelValues(direction(l.inbound), l.shake.Wire).Observe(took.Seconds())
+}
+
+func direction(inbound bool) string {
+	if inbound {
+		return "inbound"
+	}
+	return "outbound"
+}
 
 var (
 	descPeers = prometheus.NewDesc("switchyard_peers", "Links that are up.",
@@ -66,7 +114,14 @@ var (
 	descPauses = prometheus.NewDesc("switchyard_link_pauses_total",
 		"Times that a link was paused because a service was slow.", nil, nil)
 	descRefused = prometheus.NewDesc("switchyard_refused_total",
-		"Inbound connections refused or failed before they became links.", nil, nil)
+		"Inbound connections refused or failed before they became links.", []string{"stage", "cause", "limit"}, nil)
+	descFailed = prometheus.NewDesc("switchyard_dial_failures_total",
+		"Dials of addresses that brought no link.", []string{"stage", "cause", "limit"}, nil)
+	descQuarantined = prometheus.NewDesc("switchyard_quarantined_peers",
+		"Peers that are neither dialed nor advertised for a while, such as those of another network.", nil, nil)
+	descDown  = prometheus.NewDesc("switchyard_trusted_peers_down", "Trusted peers without a link.", nil, nil)
+	descBuild = prometheus.NewDesc("switchyard_build_info", "1, with the versions of the program and of Go.",
+		[]string{"version", "go_version"}, nil)
 	descStreams = prometheus.NewDesc("switchyard_streams", "Streams that peers have open with our handlers.",
 		[]string{"protocol"}, nil)
 	descServed = prometheus.NewDesc("switchyard_streams_total",
@@ -83,9 +138,12 @@ var (
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descPeers, descBytes, descMessages, descDropped, descWaiting, descPauses,
-		descRefused, descStreams, descServed, descFeelers, descEvicted, descBans, descKnown} {
+		descRefused, descFailed, descQuarantined, descDown, descBuild, descStreams, descServed, descFeelers,
+		descEvicted, descBans, descKnown} {
 		ch <- d
 	}
+	c.h.times.handshakes.Describe(ch)
+	c.h.times.roundTrips.Describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -97,19 +155,19 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
-	type kind struct{ direction, wire, transport, security, muxer string }
-	counts := map[kind]int{}
+	counts := map[linkKind]int{}
 	sum := h.totals.sum(h)
 	h.links.eachUp(func(l *link) {
-		k := kind{"outbound", l.shake.Wire, l.shake.Transport, l.shake.Security, l.shake.Muxer}
-		if l.inbound {
-			k.direction = "inbound"
-		}
-		counts[k]++
+		counts[linkKind{direction(l.inbound), l.shake.Wire, l.shake.Transport, l.shake.Security, l.shake.Muxer}]++
 	})
-	for k, n := range counts {
-		gauge(descPeers, float64(n), k.direction, k.wire, k.transport, k.security, k.muxer)
+	c.mu.Lock()
+	for k := range counts {
+		c.seen[k] = true
 	}
+	for k := range c.seen {
+		gauge(descPeers, float64(counts[k]), k.direction, k.wire, k.transport, k.security, k.muxer)
+	}
+	c.mu.Unlock()
 	counter(descBytes, sum.SentBytes, "sent")
 	counter(descBytes, sum.ReceivedBytes, "received")
 	counter(descMessages, sum.SentMessages, "sent")
@@ -121,7 +179,19 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descWaiting, float64(h.memory.used.Load()))
 	counter(descPauses, h.pauses.Load())
-	counter(descRefused, h.router.refused.Load())
+	h.outcomes.mu.Lock()
+	for o, n := range h.outcomes.refused {
+		counter(descRefused, n, o.stage, o.cause, o.limit)
+	}
+	for o, n := range h.outcomes.failed {
+		counter(descFailed, n, o.stage, o.cause, o.limit)
+	}
+	h.outcomes.mu.Unlock()
+	gauge(descQuarantined, float64(len(h.peers.Quarantined())))
+	gauge(descDown, float64(len(h.peers.Down())))
+	gauge(descBuild, 1, h.cfg.Version, runtime.Version())
+	h.times.handshakes.Collect(ch)
+	h.times.roundTrips.Collect(ch)
 	for _, s := range h.streams.all() {
 		gauge(descStreams, float64(s.open.Load()), s.protocol)
 		counter(descServed, s.served.Load(), s.protocol, "served")

@@ -211,8 +211,8 @@ func TestTheLogWarnsOfForgottenPeers(t *testing.T) {
 	}}
 	log.logTo(&o)
 	inNet(t, o, func(t *testing.T, net *hosttest.Network) {
-		before := store.Stats().Known
 		time.Sleep(5 * time.Minute)
+		before := store.Stats().Known
 		for i := range 1000 {
 			if i%2 == 0 {
 				store.Remove(strangerAt(i).ID())

@@ -22,6 +22,7 @@ func (r *router) pulseLoop(ctx context.Context) {
 			if rtt != l.rtt {
 				l.rtt, l.stale = rtt, 0
 				h.peers.SetLatency(l.peer, rtt)
+				h.times.roundTrips.Observe(rtt.Seconds())
 				return
 			}
 			if l.stale++; l.stale < stalePulses {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
@@ -20,7 +19,6 @@ import (
 type router struct {
 	host     *Host
 	upgrader *handshake.Upgrader
-	refused  atomic.Uint64 // inbound connections that did not become links, and links that were not taken
 }
 
 // acceptPause keeps an accept loop from spinning on an error that may pass (too many open files).
@@ -70,7 +68,6 @@ func (r *router) admitConn(raw transport.Conn) (transport.Ticket, error) {
 
 // refuse counts and reports an inbound connection that did not become a link.
 func (r *router) refuse(raw transport.Conn, stage string, err error, began time.Time) {
-	r.refused.Add(1)
 	r.host.emit(Event{
 		Kind: EventRefused, Address: remoteText(raw), Inbound: true, Stage: stage, Reason: asReason(err),
 		Duration: time.Since(began),

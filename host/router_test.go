@@ -182,8 +182,11 @@ func TestAcceptLoop(t *testing.T) {
 		if got := fmt.Sprint(limits); got != want {
 			t.Errorf("refused: %s, want %s", got, want)
 		}
-		if n := h.router.refused.Load(); n != 3 {
-			t.Errorf("%d refusals are counted", n)
+		for _, o := range []outcome{{"transport", "filtered", ""}, {"security", "duplicate", ""},
+			{"transport", "too-many-handshakes", "limits.attempts_per_ip"}} {
+			if n := h.outcomes.refused[o]; n != 1 {
+				t.Errorf("%d refusals are counted of %v", n, o)
+			}
 		}
 		stop()
 		select {

@@ -122,7 +122,6 @@ func (l *link) receive(ctx context.Context, refusal *DisconnectError) bool {
 		return false
 	}
 	defer h.visits.give(l.ip)
-	h.router.refused.Add(1)
 	_ = l.confirm(ctx, nil) // if that fails, the session ends at once
 	v := &visit{link: l, done: make(chan struct{})}
 	h.tasks.wg.Go(func() {

@@ -89,8 +89,11 @@ type Watch interface {
 	Events(context.Context) <-chan host.Event
 }
 
-// Peers bans peers and gives them roles.
+// Peers bans peers and gives them roles, and tells which ones are missing.
 type Peers interface {
+	Down() []peers.DownPeer
+	Quarantined() []transport.NodeID
+	Status(transport.NodeID) (peers.Status, bool)
 	Add(transport.Address, peerstore.Source) error
 	SetRole(transport.NodeID, peers.Role) error
 	Ban(target peerstore.Target, until time.Time, reason string) error

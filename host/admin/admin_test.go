@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -34,16 +36,18 @@ type fakeNode struct {
 	key       handshake.PublicKey
 	listening chan struct{}
 
-	mu       sync.Mutex
-	peers    []host.PeerInfo
-	records  []peerstore.Record
-	bans     []peerstore.Ban
-	roles    map[transport.NodeID]peers.Role
-	banErr   error // of the disk
-	dialErr  error
-	dialWait bool // dials wait for their context
-	watchers []chan host.Event
-	watched  chan struct{} // gets one for each watcher
+	mu          sync.Mutex
+	peers       []host.PeerInfo
+	records     []peerstore.Record
+	bans        []peerstore.Ban
+	roles       map[transport.NodeID]peers.Role
+	down        []peers.DownPeer
+	quarantined map[transport.NodeID]time.Time
+	banErr      error // of the disk
+	dialErr     error
+	dialWait    bool // dials wait for their context
+	watchers    []chan host.Event
+	watched     chan struct{} // gets one for each watcher
 }
 
 const (
@@ -113,6 +117,14 @@ func (f *fakeNode) Ban(target peerstore.Target, until time.Time, reason string) 
 	defer f.mu.Unlock()
 	f.bans = append(f.bans, peerstore.Ban{Target: target, Until: until, Reason: reason})
 	return f.banErr
+}
+
+func (f *fakeNode) Down() []peers.DownPeer { return f.down }
+
+func (f *fakeNode) Quarantined() []transport.NodeID { return slices.Sorted(maps.Keys(f.quarantined)) }
+
+func (f *fakeNode) Status(id transport.NodeID) (peers.Status, bool) {
+	return peers.Status{Quarantined: f.quarantined[id], Reason: "another network"}, true
 }
 
 func (f *fakeNode) Add(a transport.Address, _ peerstore.Source) error {
@@ -272,16 +284,17 @@ func TestJSONKeys(t *testing.T) {
 		return v
 	}
 	status := get("/v1/status").(map[string]any)
-	want := []string{"goroutines", "listen", "moniker", "network", "node_id", "peer_id", "peers", "store", "uptime_s",
-		"version"}
+	want := []string{"down", "goroutines", "listen", "moniker", "network", "node_id", "peer_id", "peers", "quarantined",
+		"store", "uptime_s", "version"}
 	if got := keys(status); !slices.Equal(got, want) {
 		t.Errorf("status has %v, want %v", got, want)
 	}
-	want = []string{"guests", "inbound", "outbound", "trusted"}
+	want = []string{"down", "guests", "inbound", "outbound", "trusted"}
 	if got := keys(status["peers"]); !slices.Equal(got, want) {
 		t.Errorf("status.peers has %v, want %v", got, want)
 	}
-	if got, want := keys(status["store"]), []string{"banned", "known", "new", "tried"}; !slices.Equal(got, want) {
+	want = []string{"banned", "known", "new", "quarantined", "tried"}
+	if got := keys(status["store"]); !slices.Equal(got, want) {
 		t.Errorf("status.store has %v, want %v", got, want)
 	}
 	peer := get("/v1/peers").([]any)[0]
@@ -447,6 +460,37 @@ func TestBans(t *testing.T) {
 }
 
 // All bans are listed, as many as /v1/status counts.
+func TestMissingPeers(t *testing.T) {
+	f := newFakeNode(t)
+	until := time.Now().Add(time.Hour).Round(time.Second).UTC()
+	f.quarantined = map[transport.NodeID]time.Time{idB: until}
+	a, err := transport.ParseAddress(string(idA) + "@1.2.3.4:26656")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.down = []peers.DownPeer{{ID: idA, Addresses: []transport.Address{a}, Failures: 3, LastError: "refused",
+		NextTry: until, Ban: peerstore.Ban{Target: peerstore.Target{ID: idA}, Reason: "spam"}}}
+	for range 2 * maxAway {
+		f.down = append(f.down, peers.DownPeer{ID: idB})
+	}
+	c, _ := serve(t, Config{}, f.node())
+	s, err := c.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Peers.Down != len(f.down) || len(s.Down) != maxAway || s.Store.Quarantined != 1 {
+		t.Errorf("%+v, %d down, %+v", s.Peers, len(s.Down), s.Store)
+	}
+	want := Down{NodeID: idA, Addresses: []string{a.String()}, Failures: 3, LastError: "refused", NextTry: until,
+		Ban: &Ban{Target: string(idA), Reason: "spam"}}
+	if got := s.Down[0]; !reflect.DeepEqual(got, want) {
+		t.Errorf("down: %+v, want %+v", got, want)
+	}
+	if want := []Quarantined{{idB, until, "another network"}}; !slices.Equal(s.Quarantined, want) {
+		t.Errorf("quarantined: %+v, want %+v", s.Quarantined, want)
+	}
+}
+
 func TestProtect(t *testing.T) {
 	f := newFakeNode(t)
 	c, address := serve(t, Config{}, f.node())

@@ -53,6 +53,16 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 		Listen:  []string{}, Uptime: int64(time.Since(s.started) / time.Second), Goroutines: runtime.NumGoroutine(),
 		Store: StoreCounts{Known: stats.Known, Tried: stats.Tried, New: stats.New, Banned: stats.Banned},
 	}
+	out.Down, out.Quarantined = []Down{}, []Quarantined{}
+	down, quarantined := s.node.Peers.Down(), s.node.Peers.Quarantined()
+	out.Peers.Down, out.Store.Quarantined = len(down), len(quarantined)
+	for i := range down[:min(len(down), maxAway)] {
+		out.Down = append(out.Down, downOf(&down[i]))
+	}
+	for _, id := range quarantined[:min(len(quarantined), maxAway)] {
+		st, _ := s.node.Peers.Status(id)
+		out.Quarantined = append(out.Quarantined, Quarantined{id, st.Quarantined, st.Reason})
+	}
 	for _, a := range s.node.Watch.ListenAddrs() {
 		out.Listen = append(out.Listen, a.String())
 	}
@@ -103,7 +113,7 @@ func (s *Server) store(w http.ResponseWriter, r *http.Request) {
 func (s *Server) bans(w http.ResponseWriter, _ *http.Request) {
 	out := []Ban{}
 	for _, b := range s.node.Store.Bans(time.Now()) {
-		out = append(out, Ban{Target: b.Target.String(), Since: b.Since, Until: b.Until, Reason: b.Reason})
+		out = append(out, banOf(b))
 	}
 	Reply(w, http.StatusOK, out)
 }

@@ -131,11 +131,19 @@ func disagreement(t *testing.T, n *hosttest.Node, metrics *prometheus.Registry, 
 		}
 		scores[p.NodeID] = p.Score
 	}
-	if status.Peers != counts {
+	for _, k := range known {
+		if _, up := scores[k.NodeID]; k.Trusted && !up {
+			counts.Down++
+		}
+	}
+	if status.Peers != counts || len(status.Down) != counts.Down {
 		return fmt.Sprintf("/v1/status counts %+v, /v1/peers has %+v", status.Peers, counts)
 	}
 	store := admin.StoreCounts{Known: len(known), Banned: len(bans)}
 	for _, k := range known {
+		if k.Quarantined.After(time.Now()) {
+			store.Quarantined++
+		}
 		if k.Tried {
 			store.Tried++
 		} else {

@@ -22,6 +22,43 @@ type Status struct {
 	Peers      PeerCounts       `json:"peers"`
 	Store      StoreCounts      `json:"store"`
 	Goroutines int              `json:"goroutines"`
+	// Down and Quarantined have the first 100; peers.down and store.quarantined count all.
+	Down        []Down        `json:"down"`
+	Quarantined []Quarantined `json:"quarantined"`
+}
+
+// maxAway bounds the peers that Status lists.
+const maxAway = 100
+
+// Down is a trusted peer without a link.
+type Down struct {
+	NodeID    transport.NodeID `json:"node_id"`
+	Addresses []string         `json:"addresses"`
+	Failures  uint32           `json:"failures"` // dials in a row
+	LastError string           `json:"last_error,omitempty"`
+	Since     time.Time        `json:"since,omitzero"`    // when its last link ended
+	NextTry   time.Time        `json:"next_try,omitzero"` // left out: now
+	Ban       *Ban             `json:"ban,omitempty"`     // while it holds, the peer is not dialed
+}
+
+func downOf(d *peers.DownPeer) Down {
+	out := Down{NodeID: d.ID, Addresses: []string{}, Failures: d.Failures, LastError: d.LastError, Since: d.Since,
+		NextTry: d.NextTry}
+	for _, a := range d.Addresses {
+		out.Addresses = append(out.Addresses, a.String())
+	}
+	if d.Ban.Target != (peerstore.Target{}) {
+		ban := banOf(d.Ban)
+		out.Ban = &ban
+	}
+	return out
+}
+
+// Quarantined is a peer that is neither dialed nor advertised until then.
+type Quarantined struct {
+	NodeID transport.NodeID `json:"node_id"`
+	Until  time.Time        `json:"until"`
+	Reason string           `json:"reason"`
 }
 
 // PeerCounts holds the links that are up. Trusted peers and guests are counted by their direction, too.
@@ -30,6 +67,7 @@ type PeerCounts struct {
 	Outbound int `json:"outbound"`
 	Trusted  int `json:"trusted"`
 	Guests   int `json:"guests"` // plain libp2p peers, which name no network
+	Down     int `json:"down"`   // trusted peers without a link
 }
 
 // StoreCounts holds the totals of the peer store.
@@ -38,6 +76,8 @@ type StoreCounts struct {
 	Tried  int `json:"tried"`
 	New    int `json:"new"`
 	Banned int `json:"banned"`
+
+	Quarantined int `json:"quarantined"`
 }
 
 // Peer is one link of GET /v1/peers, in order of node id.
@@ -160,6 +200,10 @@ type Ban struct {
 	Since  time.Time `json:"since,omitzero"`
 	Until  time.Time `json:"until,omitzero"` // left out: forever
 	Reason string    `json:"reason"`
+}
+
+func banOf(b peerstore.Ban) Ban {
+	return Ban{Target: b.Target.String(), Since: b.Since, Until: b.Until, Reason: b.Reason}
 }
 
 // Event is one message of GET /v1/events; its kind is also the name of the server-sent event.

@@ -42,10 +42,11 @@ func (p *Program) statusCommand() *cobra.Command {
 				{"up", span(time.Duration(s.Uptime) * time.Second)},
 				{"peers", fmt.Sprintf("%d outbound, %d inbound, %d trusted, %d guests", s.Peers.Outbound,
 					s.Peers.Inbound, s.Peers.Trusted, s.Peers.Guests)},
-				{"store", fmt.Sprintf("%d known (%d tried, %d new), %d banned", s.Store.Known, s.Store.Tried,
-					s.Store.New, s.Store.Banned)},
+				{"store", fmt.Sprintf("%d known (%d tried, %d new), %d banned, %d in quarantine", s.Store.Known,
+					s.Store.Tried, s.Store.New, s.Store.Banned, s.Store.Quarantined)},
 				{"goroutines", fmt.Sprint(s.Goroutines)},
 			})
+			printAway(cmd.OutOrStdout(), &s)
 			return nil
 		},
 	}
@@ -74,9 +75,14 @@ func (p *Program) peersCommand() *cobra.Command {
 			if asJSON {
 				return printJSON(out, peers)
 			}
-			if len(peers) == 0 {
-				_, err := fmt.Fprintln(out, "no peers")
+			s, err := c.Status(cmd.Context())
+			if err != nil {
 				return err
+			}
+			if len(peers) == 0 {
+				fmt.Fprintln(out, "no peers")
+				printAway(out, &s)
+				return nil
 			}
 			t := table{heads: []string{"ID", "DIR", "MONIKER", "LINK",
 				">UP", ">SENT", ">RECEIVED", ">RTT", ">SCORE", "ADDRESS"}}
@@ -97,8 +103,9 @@ func (p *Program) peersCommand() *cobra.Command {
 			if len(peers) == 1 {
 				plural = ""
 			}
-			_, err = fmt.Fprintf(out, "\n%d peer%s; * trusted, g guest (a plain libp2p peer)\n", len(peers), plural)
-			return err
+			fmt.Fprintf(out, "\n%d peer%s; * trusted, g guest (a plain libp2p peer)\n", len(peers), plural)
+			printAway(out, &s)
+			return nil
 		},
 	}
 	h.flags(cmd)
