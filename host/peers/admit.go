@@ -15,7 +15,7 @@ type admission struct {
 }
 
 // admit decides on a link and takes it in. d is the dial that brought it, nil for an inbound link; its slot has been
-// given back, its claim has not.
+// given back.
 func (ad *admission) admit(a Arrival, l *link, d *dial, now time.Time) *DisconnectError {
 	switch {
 	case a.ID == "" || a.LinkID == 0 || ad.links[a.LinkID] != nil:
@@ -47,8 +47,8 @@ func (ad *admission) admit(a Arrival, l *link, d *dial, now time.Time) *Disconne
 			return refusal
 		}
 	}
-	if l.slot != slotUpgrade && d != nil && d.slot == slotUpgrade {
-		ad.unclaim(a.ID)
+	if d != nil {
+		l.upgrade = d.upgrade
 	}
 	l.peer = ad.peer(a.ID)
 	ad.addLink(l)
@@ -62,9 +62,9 @@ func (ad *admission) admit(a Arrival, l *link, d *dial, now time.Time) *Disconne
 // and a link would make room for this one, that is slotEntry, and bid is the budget.
 func (ad *admission) slotFor(a Arrival, p *peer, d *dial, now time.Time) (s, bid slot, refusal *DisconnectError) {
 	switch {
-	case ad.exempt(a.ID) || d != nil && d.requested:
+	case ad.exempt(a.ID) || d != nil && d.requested && !a.Guest:
 		return slotTrusted, 0, nil
-	case a.Side == muxer.Listener && a.Guest:
+	case a.Guest && (a.Side == muxer.Listener || d != nil && d.requested):
 		s = slotGuest
 	case a.Side == muxer.Listener:
 		s = slotInbound
@@ -74,7 +74,7 @@ func (ad *admission) slotFor(a Arrival, p *peer, d *dial, now time.Time) (s, bid
 		switch {
 		case ad.freeOutbound()+p.yields(slotOutbound, a, now) > 0:
 			return slotOutbound, 0, nil
-		case d != nil && d.slot == slotUpgrade && ad.evictor.keepVictim(a.ID, now):
+		case d != nil && d.slot == slotUpgrade:
 			return slotUpgrade, 0, nil
 		}
 		return slotNone, 0, full(slotOutbound)

@@ -56,7 +56,7 @@ func (d *dialer) look(now time.Time, rejected rejects) (out Dial, ok, again bool
 		if !d.trusted[rec.ID] {
 			s = slotOutbound
 		}
-		if out, ok := d.begin(&rec, s, now); ok {
+		if out, ok := d.begin(&rec, dial{slot: s}, now); ok {
 			return out, true, false
 		}
 		rejected[rec.ID] = true
@@ -105,9 +105,9 @@ func (d *dialer) query(rejected rejects) peerstore.Query {
 	return q
 }
 
-// begin takes a slot for a peer that is neither linked nor being dialed, if one of its addresses can be dialed now. If
+// begin begins a dial of a peer that is neither linked nor being dialed, if one of its addresses can be dialed now. If
 // not, the peer backs off.
-func (d *dialer) begin(rec *peerstore.Record, s slot, now time.Time) (Dial, bool) {
+func (d *dialer) begin(rec *peerstore.Record, how dial, now time.Time) (Dial, bool) {
 	if rec.ID == d.self {
 		d.store.Remove(rec.ID)
 		return Dial{}, false
@@ -130,8 +130,10 @@ func (d *dialer) begin(rec *peerstore.Record, s slot, now time.Time) (Dial, bool
 	if len(addrs.due) == 0 {
 		return Dial{}, false
 	}
-	d.startDial(rec.ID, dial{slot: s, first: addrs.due[0]})
-	return Dial{ID: rec.ID, Addresses: addrs.due, Upgrade: s == slotUpgrade, Feeler: s == slotFeeler}, true
+	how.first = addrs.due[0]
+	d.startDial(rec.ID, how)
+	return Dial{ID: rec.ID, Addresses: addrs.due, Upgrade: how.slot == slotUpgrade, Feeler: how.slot == slotFeeler},
+		true
 }
 
 // isDue reports whether the peer as a whole may be dialed.

@@ -32,7 +32,7 @@ func (d *dialer) dialAnchor(now time.Time) (Dial, bool) {
 		id := a.pending[0]
 		a.pending = a.pending[1:]
 		if rec, ok := d.store.Get(id); ok && d.peers[id] == nil && !d.trusted[id] && isDue(&rec, now) {
-			if out, ok := d.begin(&rec, slotOutbound, now); ok {
+			if out, ok := d.begin(&rec, dial{slot: slotOutbound}, now); ok {
 				return out, true
 			}
 		}
@@ -84,28 +84,34 @@ func (d *dialer) churn(now time.Time) (Dial, bool) {
 	if !ok || d.trusted[rec.ID] || d.guests.named[rec.ID] {
 		return Dial{}, false
 	}
-	links, _ := d.evictable(slotOutbound)
-	safe, groups := d.evictor.grounds.protected(links), d.outboundGroups()
-	addrs := d.sortAddresses(&rec, now).due
-	links = slices.DeleteFunc(links, func(l *link) bool {
+	var group peerstore.Group
+	if addrs := d.sortAddresses(&rec, now).due; len(addrs) > 0 {
+		group = d.groups.Of(addrs[0])
+	}
+	if len(d.evictor.exchangeable(nil, now, group)) == 0 {
+		return Dial{}, false
+	}
+	return d.begin(&rec, dial{slot: slotUpgrade, upgrade: upgradeChurn}, now)
+}
+
+// exchangeable returns the outbound links that may be exchanged for one to a peer of the given network groups; newcomer
+// is that link, if it is there already. If a group of it has its share, one of that group gives way.
+func (e *evictor) exchangeable(newcomer *link, now time.Time, groups ...peerstore.Group) []*link {
+	links, _ := e.evictable(slotOutbound)
+	safe, counts := e.grounds.protected(links), e.outboundGroups()
+	if newcomer != nil {
+		for _, g := range groups {
+			counts[g]--
+		}
+	}
+	return slices.DeleteFunc(links, func(l *link) bool {
 		if safe[l] || l.ready.IsZero() || now.Sub(l.ready) < churnAge {
 			return true
 		}
-		if len(addrs) > 0 { // if the newcomer's group has its share, one of that group gives way
-			g := d.groups.Of(addrs[0])
-			return groups[g] >= d.cfg.OutboundPerGroup && l.group != g && l.named != g
-		}
-		return false
+		return slices.ContainsFunc(groups, func(g peerstore.Group) bool {
+			return counts[g] >= e.cfg.OutboundPerGroup && l.group != g && l.named != g
+		})
 	})
-	if len(links) == 0 {
-		return Dial{}, false
-	}
-	victim := links[d.rng.IntN(len(links))]
-	out, ok := d.begin(&rec, slotUpgrade, now)
-	if ok {
-		d.claims[victim.peer.id] = claim{by: rec.ID, churn: true}
-	}
-	return out, ok
 }
 
 // mayChurn reports whether an outbound peer may be exchanged: links hold all slots, and no upgrade is in progress.
@@ -139,7 +145,7 @@ func (d *dialer) feeler(now time.Time) (Dial, bool) {
 		if !ok {
 			break
 		}
-		if out, ok := d.begin(&rec, slotFeeler, now); ok {
+		if out, ok := d.begin(&rec, dial{slot: slotFeeler}, now); ok {
 			if rec.InTried { // others may wait for their test, and lose their place without one
 				d.feelerAt = now.Add(d.unpredictable(d.cfg.Feelers / contestHaste))
 			}

@@ -3,6 +3,7 @@ package peers
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
@@ -134,6 +135,20 @@ func (e *evictor) mayEnter(s slot, group peerstore.Group) bool {
 	return e.crowded(s, e.linksPerGroup(s)[group]+1) != nil
 }
 
+// makeRoom lets another link make room for one that comes up beyond a full budget. If there is none, it asks for the end
+// of this one and reports false.
+func (e *evictor) makeRoom(l *link, now time.Time) bool {
+	switch {
+	case l.slot == slotEntry && !e.enter(l):
+		e.request(l.peer.id, full(l.bid))
+	case l.slot == slotUpgrade && !e.replace(l, now):
+		e.request(l.peer.id, full(slotOutbound))
+	default:
+		return true
+	}
+	return false
+}
+
 // enter finds a place for a link beyond a full budget, now that it is up: a free one, or that of a link which must go.
 // It reports whether there is one.
 func (e *evictor) enter(l *link) bool {
@@ -175,7 +190,6 @@ func (e *evictor) fillSlots() {
 			e.dialing[slotUpgrade]--
 			e.dialing[slotOutbound]++
 			p.dial.slot = slotOutbound
-			e.unclaim(p.id)
 		}
 	}
 }

@@ -43,15 +43,9 @@ func TestUpgrade(t *testing.T) {
 		if !first.Upgrade || !second.Upgrade {
 			t.Fatal("not marked as upgrades")
 		}
-		m.noDial() // no more upgrade slots
-		if len(m.claims) != 2 {
-			t.Fatalf("claims %v", m.claims)
-		}
+		m.noDial()     // no more upgrade slots
 		m.noEviction() // a probe evicts nobody
 		m.fail(third, errUnreachable)
-		if len(m.claims) != 1 {
-			t.Fatalf("claims %v", m.claims)
-		}
 		l, err := m.dialed(better)
 		if err != nil {
 			t.Fatal(err)
@@ -67,8 +61,8 @@ func TestUpgrade(t *testing.T) {
 		}
 		m.noEviction()
 		m.down(e.ID, e.LinkID, muxer.CodeEvicted)
-		if c := m.Counts(); c.Outbound != 8 || c.Upgrades != 0 || len(m.claims) != 0 {
-			t.Fatalf("counts %+v, claims %v", c, m.claims)
+		if c := m.Counts(); c.Outbound != 8 || c.Upgrades != 0 {
+			t.Fatalf("counts %+v", c)
 		}
 		time.Sleep(evictedBackoff - 1)
 		if st, _ := m.Status(e.ID); !st.NotBefore.After(time.Now()) {
@@ -137,26 +131,38 @@ func TestCreditOfThoseThatDialUs(t *testing.T) {
 	}
 }
 
-// An upgrade whose victim has gone, and that finds no other one, is refused.
-func TestUpgradeWithoutVictim(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		m := newPM(t, Config{MaxOutbound: 4})
-		links := fullOutbound(t, m, 4)
-		m.learn(highID(1))
-		m.setScore(highID(1), 40)
-		m.mustDial(highID(1))
-		for id := range links { // all have become as good meanwhile, and their links are asked to end for other reasons
-			m.Manager.Disconnect(id, nil)
-		}
-		for victim := range m.claims {
-			delete(m.claims, victim)
-		}
-		_, err := m.dialed(highID(1))
-		refused(t, err, muxer.CodeTooManyPeers, "peers.max_outbound")
-		if c := m.Counts(); c.Outbound != 4 || c.Upgrades != 0 || c.Dialing != 0 || len(m.claims) != 0 {
-			t.Fatalf("counts %+v", c)
-		}
-	})
+// The victim of an upgrade is chosen when the better peer is up: the worst of that moment. If there is none any more, the
+// upgrade ends before anybody hears of it.
+func TestUpgradeChoosesItsVictimWhenItIsUp(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		inBubble(t, func(t *testing.T) {
+			m := newPM(t, Config{MaxOutbound: 8})
+			fullOutbound(t, m, 8)
+			m.learn(highID(1))
+			m.setScore(highID(1), 40)
+			d := m.mustDial(highID(1))
+			for i := range 8 {
+				if gone { // all have become useful meanwhile
+					m.Report(lowID(i), Behaviour{Points: 1})
+				}
+			}
+			m.setScore(lowID(5), -1+map[bool]int{true: 50}[gone])
+			l, err := m.dialed(d.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Established(d.ID, l)
+			if up := m.Ready(d.ID, l, []byte{0}); up == gone {
+				t.Fatalf("up: %v", up)
+			}
+			if gone {
+				m.mustEvict(d.ID, l, muxer.CodeTooManyPeers)
+			} else if e, ok := m.TryEvictNext(); !ok || e.ID != lowID(5) || e.Reason.Reason != whyUpgrade {
+				t.Fatalf("eviction %+v", e)
+			}
+			m.noEviction()
+		})
+	}
 }
 
 // Upgrades come to rest: with many peers of all scores, after a while none is begun any more.

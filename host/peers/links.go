@@ -32,9 +32,6 @@ func (m *Manager) Arrived(a Arrival) error {
 			dialed: a.Dialed, ip: a.IP, arrived: now,
 		}
 		refusal = m.admission.admit(a, l, d, now)
-		if refusal != nil && d != nil && d.slot == slotUpgrade {
-			m.unclaim(a.ID)
-		}
 		if refusal != nil && a.Side == muxer.Dialer {
 			m.record.dialRefused(a.ID, refusal, now)
 		}
@@ -79,8 +76,7 @@ func (m *Manager) Ready(id transport.NodeID, linkID uint64, channels []byte) boo
 		return false
 	}
 	first := l.ready.IsZero()
-	if l.slot == slotEntry && first && !m.evictor.enter(l) {
-		m.evictor.request(id, full(l.bid))
+	if first && !m.evictor.makeRoom(l, now) {
 		return false
 	}
 	if !l.guest {
@@ -98,10 +94,7 @@ func (m *Manager) Ready(id transport.NodeID, linkID uint64, channels []byte) boo
 	}
 	m.subs.goUp(l.peer)
 	if first {
-		switch l.slot {
-		case slotUpgrade:
-			m.evictor.evictVictim(id, now)
-		case slotOutbound:
+		if l.slot == slotOutbound {
 			m.dialer.saveAnchors()
 		}
 		m.dialWake.wake() // it may become a victim

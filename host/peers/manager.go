@@ -126,7 +126,7 @@ func New(self transport.NodeID, cfg Config, store peerstore.Store) (*Manager, er
 	t := &table{
 		self: self, cfg: cfg, store: store, groups: store.Groups(), rng: rand.New(rand.NewPCG(seed, 0)),
 		operator: newOperator(&cfg, self), peers: map[transport.NodeID]*peer{}, links: map[uint64]*link{},
-		byIP: map[netip.Prefix]int{}, byGroup: map[netip.Prefix]int{}, claims: map[transport.NodeID]claim{},
+		byIP: map[netip.Prefix]int{}, byGroup: map[netip.Prefix]int{},
 	}
 	m := &Manager{table: t, subs: subscribers{}, dialWake: newWaker()}
 	m.guests = guests{store: store, named: map[transport.NodeID]bool{}}
@@ -274,10 +274,7 @@ func (m *Manager) DialFailed(id transport.NodeID, failures []DialFailure) {
 	if p == nil || p.dial == nil {
 		return
 	}
-	switch d := m.endDial(p); d.slot {
-	case slotUpgrade:
-		m.unclaim(id)
-	case slotFeeler:
+	if d := m.endDial(p); d.slot == slotFeeler {
 		if slices.ContainsFunc(failures, func(f DialFailure) bool { return answered(id, f.Err) }) {
 			m.tally.FeelersWorked++
 		} else {

@@ -64,7 +64,7 @@ func TestModel(t *testing.T) {
 		"duplicate", "full inbound", "full guests", "enters", "enters and evicts", "entered too late",
 		"entry gets a free slot", "not ours", "guest", "per ip", "per group", "banned", "banned for its misdeeds",
 		"IP banned for misdeeds", "no ban of a trusted IP", "evict requested", "evict banned", "quarantine",
-		"ready", "down", "no place", "restart", "anchor"} {
+		"ready", "down", "no place", "no victim", "restart", "anchor"} {
 		if seen[what] == 0 {
 			t.Errorf("it never happened: %s", what)
 		}
@@ -229,7 +229,7 @@ func (w *model) guests() (n int) {
 
 func (w *model) outbound() (links, dials int) {
 	for _, l := range w.links {
-		if l.side == muxer.Dialer && l.role != "leaving" && !l.lent && !w.exempt(l.id) && !l.requested {
+		if l.side == muxer.Dialer && !l.guest && l.role != "leaving" && !l.lent && !w.exempt(l.id) && !l.requested {
 			links++
 		}
 	}

@@ -122,25 +122,6 @@ func (w *model) state(l *modelLink) linkState {
 
 func (w *model) checkPeers() {
 	m := w.m
-	victims, claimers := map[transport.NodeID]bool{}, 0
-	for victim, c := range m.claims {
-		by := c.by
-		if victims[victim] || victim == by || w.exempt(victim) {
-			w.fatal("claims %v", m.claims)
-		}
-		victims[victim] = true
-		p := m.peers[by]
-		if p == nil {
-			w.fatal("%s claims %s and is not there", by, victim)
-		}
-		if p.dial != nil && p.dial.slot == slotUpgrade || p.preferred != nil && p.preferred.slot == slotUpgrade ||
-			p.standby != nil && p.standby.slot == slotUpgrade {
-			claimers++
-		}
-	}
-	if claimers != len(m.claims) || len(m.claims) > w.cfg.MaxUpgrades {
-		w.fatal("claims %v", m.claims)
-	}
 	for _, id := range w.ids {
 		rec, known := m.store.Get(id)
 		p := m.peers[id]

@@ -86,7 +86,8 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	a := Arrival{ID: id, LinkID: w.next, IP: ip, Dialed: addr, Confirms: w.rng.IntN(2) == 0,
 		Guest: (w.rng.IntN(10) == 0) != w.plain(id)}
 	l := &modelLink{num: w.next, id: id, side: side, confirms: a.Confirms, guest: a.Guest, ip: ip, arrived: time.Now(),
-		role: "current", requested: d != nil && d.requested}
+		role: "current", requested: d != nil && d.requested && !a.Guest}
+	asked := d != nil && d.requested
 	delete(w.dials, id)
 	if d == nil && side == muxer.Listener { // an inbound link does not end a dial
 		if w.m.peers[id] != nil && w.m.peers[id].dial != nil {
@@ -100,12 +101,11 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 		return
 	}
 	c, s := w.of(id, "current"), w.of(id, "standby")
-	out, outDials := w.outbound()
 	in := w.inbound()
 	own := 0 // slots that its own leaving links give up
 	for _, o := range []*modelLink{c, s} {
-		if c != nil && c.evict && o != nil && o.side == side && o.guest == l.guest && !o.requested && !o.lent &&
-			!o.entry {
+		if c != nil && c.evict && o != nil && (o.side == side || l.guest) && o.guest == l.guest && !o.requested &&
+			!o.lent && !o.entry {
 			own++
 		}
 	}
@@ -125,7 +125,7 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	switch {
 	case w.banned(id, ip):
 		want = "banned"
-	case full != "" && !w.exempt(id) && !l.requested:
+	case full != "" && !w.exempt(id) && !asked:
 		want = full
 	case shares:
 		l.lent = true
@@ -134,9 +134,9 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	case c != nil && !c.evict && !redialed && c.confirms && l.confirms && pmSelf < id:
 		want = "duplicate"
 	case w.exempt(id) || l.requested:
-	case l.guest && side == muxer.Dialer:
+	case l.guest && side == muxer.Dialer && !asked:
 		want = "not ours"
-	case side == muxer.Listener:
+	case side == muxer.Listener || l.guest:
 		full := in-w.entries(false)-own >= w.cfg.MaxInbound
 		if l.guest {
 			full = w.guests()-w.entries(true)-own >= w.cfg.Guests
@@ -152,10 +152,6 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	a.Side = side
 	err := w.m.Arrived(a)
 	got := w.reasonOf(err)
-	if got == "full outbound" && want == "" && side == muxer.Dialer && d.upgrade &&
-		out+outDials-own >= w.cfg.MaxOutbound {
-		want = got // an upgrade whose victim has gone
-	}
 	if got != want {
 		w.fatal("link %d of %s (%v): %q (%v), want %q", l.num, id, side, got, err, want)
 	}
@@ -284,7 +280,14 @@ func (w *model) ready(l *modelLink) {
 			w.did("entered too late", "link %d of %s", l.num, l.id)
 		}
 	}
-	if got := w.m.Ready(l.id, l.num, []byte{1}); got != want {
+	upgrade := l.ready.IsZero() && w.m.links[l.num].slot == slotUpgrade
+	got := w.m.Ready(l.id, l.num, []byte{1})
+	if want && upgrade && !got { // nobody makes room any more
+		want = false
+		w.request(l.id, muxer.CodeTooManyPeers)
+		w.did("no victim", "link %d of %s", l.num, l.id)
+	}
+	if got != want {
 		w.fatal("link %d of %s ready: %v", l.num, l.id, got)
 	}
 	if !want {

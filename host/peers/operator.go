@@ -119,7 +119,6 @@ func (t *table) giveBack(p *peer) {
 		t.dialing[d.slot]--
 		d.slot = slotTrusted
 		t.dialing[d.slot]++
-		t.unclaim(p.id)
 	}
 }
 

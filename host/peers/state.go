@@ -51,6 +51,7 @@ type link struct {
 	redial   bool // it replaces an established link: see redialedBy
 	slot     slot
 	bid      slot // in slotEntry: the budget that it waits for
+	upgrade  upgradeKind
 	dialed   transport.Address
 	ip       netip.Addr
 	group    peerstore.Group // of ip
@@ -89,6 +90,7 @@ type dial struct {
 	slot      slot
 	first     transport.Address // the address that is dialed first; zero for an operator's dial
 	requested bool              // an operator asked for it
+	upgrade   upgradeKind       // in slotUpgrade: for whose sake somebody is to make room
 }
 
 // open returns the links that are not retired, the preferred one first.

@@ -28,7 +28,6 @@ type table struct {
 	dialing [slotKinds]int // dials by slot
 	byIP    map[netip.Prefix]int
 	byGroup map[netip.Prefix]int
-	claims  map[transport.NodeID]claim // by victim: see upgrades
 }
 
 // slot is the budget that a link or a dial counts against.
@@ -94,8 +93,7 @@ func (t *table) startDial(id transport.NodeID, d dial) {
 	t.tidy(p)
 }
 
-// endDial gives the dial's slot back. It keeps the claim of an upgrade: the caller passes it on to the link or drops
-// it.
+// endDial gives the dial's slot back.
 func (t *table) endDial(p *peer) dial {
 	d := *p.dial
 	p.dial = nil
@@ -136,9 +134,6 @@ func countDown(counts map[netip.Prefix]int, key netip.Prefix) {
 
 // setSlot moves a link to another budget.
 func (t *table) setSlot(l *link, s slot) {
-	if l.slot == slotUpgrade && s != slotUpgrade {
-		t.unclaim(l.peer.id)
-	}
 	t.linked[l.slot]--
 	l.slot = s
 	t.linked[s]++

@@ -8,8 +8,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// An upgrade probes a better peer while all outbound slots are full. It claims a worse, unprotected outbound peer, its
-// victim, which is evicted once the better one is up. No two upgrades claim the same victim.
+// An upgrade dials a peer while all outbound slots are full. Once it is up, an outbound peer gives its slot to it: the
+// victim, which is chosen at that moment.
 //
 // An attacker can afford to be useful all the time, so being more useful takes nobody's place. A victim has done
 // nothing useful during all of its link, or has a score below zero. The better peer must have earned its score on links
@@ -21,82 +21,62 @@ const (
 	maxPromises   = 64
 )
 
-// claim says who gets the slot of a victim.
-type claim struct {
-	by    transport.NodeID
-	churn bool // it is an exchange by chance, not by score
-}
+// upgradeKind is for whose sake an outbound peer makes room.
+type upgradeKind uint8
 
-// victimOf returns the victim that a peer's upgrade has claimed.
-func (t *table) victimOf(claimer transport.NodeID) (victim transport.NodeID, c claim, ok bool) {
-	for victim, c := range t.claims {
-		if c.by == claimer {
-			return victim, c, true
-		}
-	}
-	return "", claim{}, false
-}
+const (
+	upgradeBetter upgradeKind = iota // a better peer
+	upgradeChurn                     // another peer, by chance
+)
 
-// unclaim releases the victim that a peer's upgrade has claimed.
-func (t *table) unclaim(claimer transport.NodeID) {
-	if victim, _, ok := t.victimOf(claimer); ok {
-		delete(t.claims, victim)
-	}
-}
-
-// chooseVictim returns the worst outbound peer that is unprotected, unclaimed, useless, and clearly worse than score.
-func (e *evictor) chooseVictim(score int, now time.Time) (transport.NodeID, bool) {
+// worst returns the worst outbound peer's link that is unprotected, useless, and clearly worse than score; nil if there
+// is none.
+func (e *evictor) worst(score int, now time.Time) (worst *link) {
 	links, _ := e.evictable(slotOutbound)
 	safe := e.grounds.protected(links)
-	var worst transport.NodeID
 	worstScore := score - upgradeMargin
 	for _, l := range links {
-		id := l.peer.id
-		if _, claimed := e.claims[id]; claimed || safe[l] || l.ready.IsZero() || now.Sub(l.ready) < upgradeAge {
+		if safe[l] || l.ready.IsZero() || now.Sub(l.ready) < upgradeAge {
 			continue
 		}
-		rec, _ := e.store.Get(id)
+		rec, _ := e.store.Get(l.peer.id)
 		s := Score(&rec, now)
 		if l.useful > 0 && s >= 0 {
 			continue
 		}
-		if s < worstScore || s == worstScore && worst == "" {
-			worst, worstScore = id, s
+		if s < worstScore || s == worstScore && worst == nil {
+			worst, worstScore = l, s
 		}
 	}
-	return worst, worst != ""
+	return worst
 }
 
-// keepVictim makes sure that a peer's upgrade has a victim that is still there, or finds it another one.
-func (e *evictor) keepVictim(claimer transport.NodeID, now time.Time) bool {
-	if victim, _, ok := e.victimOf(claimer); ok {
-		if p := e.peers[victim]; p != nil && p.preferred != nil && p.preferred.slot == slotOutbound {
-			return true
+// victim returns the link that makes room for an upgrade; nil if there is none.
+func (e *evictor) victim(l *link, now time.Time) *link {
+	if l.upgrade == upgradeChurn {
+		groups := []peerstore.Group{l.named}
+		if l.group != l.named {
+			groups = append(groups, l.group)
 		}
-		delete(e.claims, victim)
+		links := e.exchangeable(l, now, groups...)
+		if len(links) == 0 {
+			return nil
+		}
+		return links[e.rng.IntN(len(links))]
 	}
-	rec, _ := e.store.Get(claimer)
-	victim, ok := e.chooseVictim(Score(&rec, now), now)
-	if ok {
-		e.claims[victim] = claim{by: claimer}
-	}
-	return ok
+	rec, _ := e.store.Get(l.peer.id)
+	return e.worst(Score(&rec, now), now)
 }
 
-// evictVictim asks for the end of the victim, now that the upgrade is up. If no victim is left, the upgrade itself
-// ends.
-func (e *evictor) evictVictim(claimer transport.NodeID, now time.Time) {
-	_, c, _ := e.victimOf(claimer) // before another one is chosen
-	if !e.keepVictim(claimer, now) {
-		e.request(claimer, full(slotOutbound))
-		return
+// replace asks for the end of the victim of an upgrade. It reports whether there is one.
+func (e *evictor) replace(l *link, now time.Time) bool {
+	victim := e.victim(l, now)
+	if victim == nil {
+		return false
 	}
-	reason := whyUpgrade
-	if c.churn {
-		reason = whyChurn
-	}
-	victim, _, _ := e.victimOf(claimer)
-	e.request(victim, &DisconnectError{Code: muxer.CodeEvicted, Reason: reason})
+	reason := map[upgradeKind]string{upgradeBetter: whyUpgrade, upgradeChurn: whyChurn}[l.upgrade]
+	e.request(victim.peer.id, &DisconnectError{Code: muxer.CodeEvicted, Reason: reason})
+	return true
 }
 
 // promises holds peers whose score may earn them an upgrade, at most maxPromises. They are only hints where to look:
@@ -165,15 +145,10 @@ func (d *dialer) upgrade(now time.Time) (Dial, bool) {
 	if !ok {
 		return Dial{}, false
 	}
-	victim, ok := d.evictor.chooseVictim(score, now)
-	if !ok {
+	if d.evictor.worst(score, now) == nil {
 		return Dial{}, false
 	}
-	out, ok := d.begin(&best, slotUpgrade, now)
-	if ok {
-		d.claims[victim] = claim{by: best.ID}
-	}
-	return out, ok
+	return d.begin(&best, dial{slot: slotUpgrade}, now)
 }
 
 // upgradeDue returns when an outbound peer becomes old enough to be a victim, if an upgrade waits for one.

@@ -235,8 +235,8 @@ func (m *pm) setScore(id transport.NodeID, score int) {
 
 // churns reports whether a peer is dialed to take another one's place by chance.
 func (m *pm) churns(id transport.NodeID) bool {
-	_, c, _ := m.victimOf(id)
-	return c.churn
+	p := m.peers[id]
+	return p != nil && p.dial != nil && p.dial.upgrade == upgradeChurn
 }
 
 // refused checks the code and the limit of a refusal.
