@@ -41,7 +41,7 @@ func TestBothEndsAgree(t *testing.T) {
 		Reason: "no place"}
 	t.Run("both take it", func(t *testing.T) {
 		inLinkTest(t, func(t *testing.T, h *linkTest) {
-			l, s := testLink(h.Host, 1, muxer.Dialer, true)
+			l, s := dialedLink(t, h.Host, 1, true)
 			s.quiet = true
 			v := confirming(l)
 			done := make(chan error, 1)
@@ -61,7 +61,7 @@ func TestBothEndsAgree(t *testing.T) {
 	})
 	t.Run("the remote refuses our dial", func(t *testing.T) {
 		inLinkTest(t, func(t *testing.T, h *linkTest) {
-			l, s := testLink(h.Host, 1, muxer.Dialer, true)
+			l, s := dialedLink(t, h.Host, 1, true)
 			l.shake.Dialed = mustAddress(t, "/ip4/90.0.1.1/tcp/1/mconn/"+string(l.peer))
 			h.peers.Add(l.shake.Dialed, peerstore.Source{Kind: "pex"})
 			v := confirming(l)
@@ -161,11 +161,10 @@ func TestBothEndsAgree(t *testing.T) {
 		}
 		inLinkTest(t, func(t *testing.T, h *linkTest) {
 			one, _ := testLink(h.Host, n, muxer.Listener, true)
-			first := confirming(one)
+			two, _ := dialedLink(t, h.Host, n, true)
+			first, second := confirming(one), confirming(two)
 			handOn(h.Host, one)
 			synctest.Wait()
-			two, _ := testLink(h.Host, n, muxer.Dialer, true)
-			second := confirming(two)
 			handOn(h.Host, two)
 			synctest.Wait()
 			second.theirs <- nil

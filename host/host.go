@@ -286,7 +286,7 @@ func (h *Host) Report(id transport.NodeID, b Behaviour) {
 	if b.Severity >= Penalise {
 		h.log.Debug("peer misbehaved", slog.String("peer", string(id)), slog.String("reason", b.Reason))
 	}
-	for _, ban := range h.peers.Report(id, b) {
+	if ban, banned := h.peers.Report(id, b); banned {
 		h.emitBan(ban)
 	}
 }

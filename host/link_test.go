@@ -155,7 +155,7 @@ func TestALinkIsUpOnceTheRemoteHasAcceptedIt(t *testing.T) {
 	})
 	t.Run("never, when the remote refuses as late as its handshake may", func(t *testing.T) {
 		inLinkTest(t, func(t *testing.T, h *linkTest) {
-			l, s := testLink(h.Host, 1, muxer.Dialer, false)
+			l, s := dialedLink(t, h.Host, 1, false)
 			s.quiet = true
 			l.shake.Stages = []handshake.Stage{{Name: "security", Took: 200 * time.Millisecond}}
 			handOn(h.Host, l)
@@ -201,7 +201,7 @@ func TestADialerIsToldOnce(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			for range 50 {
 				inLinkTest(t, func(t *testing.T, h *linkTest) {
-					l, s := testLink(h.Host, 1, muxer.Dialer, false)
+					l, s := dialedLink(t, h.Host, 1, false)
 					s.quiet = !c.up
 					told := make(chan error, 2)
 					l.dialDone = told
@@ -273,7 +273,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 	}{{"the second waits", higher, false}, {"the second replaces the first", lower, true}} {
 		t.Run(c.name, func(t *testing.T) {
 			inLinkTest(t, func(t *testing.T, h *linkTest) {
-				first, one := testLink(h.Host, c.peer, muxer.Dialer, false)
+				first, one := dialedLink(t, h.Host, c.peer, false)
 				one.quiet = true
 				handOn(h.Host, first)
 				synctest.Wait()
@@ -303,7 +303,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 		})
 		t.Run(c.name+" and loses", func(t *testing.T) {
 			inLinkTest(t, func(t *testing.T, h *linkTest) {
-				first, one := testLink(h.Host, c.peer, muxer.Dialer, false)
+				first, one := dialedLink(t, h.Host, c.peer, false)
 				one.quiet = true
 				handOn(h.Host, first)
 				synctest.Wait()
@@ -379,15 +379,12 @@ func TestDialOfAGuestThatDials(t *testing.T) {
 					for (h.Self() < peerID(n)) != oursPreferred {
 						n++
 					}
-					ours, one := testLink(h.Host, n, muxer.Dialer, false)
+					ours, one := dialedLink(t, h.Host, n, false)
 					theirs, two := testLink(h.Host, n, muxer.Listener, false)
 					one.quiet, two.quiet = late[0], late[1]
 					ours.shake.Remote.Guest, theirs.shake.Remote.Guest = true, true
 					addr, err := transport.NewAddress(ours.shake.RemoteAddr, string(ours.peer))
 					if err != nil {
-						t.Fatal(err)
-					}
-					if err := h.peers.BeginDial(addr); err != nil {
 						t.Fatal(err)
 					}
 					told := make(chan error, 2)

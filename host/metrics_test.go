@@ -48,7 +48,7 @@ func TestMetricsTellTheTruth(t *testing.T) {
 		defer run(t, h)()
 		l, s := upLink(t, h, 1)
 		upLink(t, h, 2)
-		out, _ := testLink(h, 3, muxer.Dialer, true)
+		out, _ := dialedLink(t, h, 3, true)
 		handOn(h, out)
 		synctest.Wait()
 		channels[1].Broadcast([]byte("x"))

@@ -223,6 +223,20 @@ func testLink(h *Host, n int, side muxer.Side, confirms bool) (*link, *fakeSessi
 	return newLink(h, shake, ip), s
 }
 
+// dialedLink is a testLink that somebody has asked for.
+func dialedLink(t testing.TB, h *Host, n int, confirms bool) (*link, *fakeSession) {
+	t.Helper()
+	l, s := testLink(h, n, muxer.Dialer, confirms)
+	a, err := transport.NewAddress(l.shake.RemoteAddr, string(l.peer))
+	if err == nil {
+		err = h.peers.BeginDial(a)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, s
+}
+
 // confirmed is the end of a handshake with a remote that takes whatever we take.
 func confirmed(_ context.Context, verdict *handshake.Refusal) error {
 	if verdict != nil {

@@ -88,6 +88,9 @@ type PeersConfig struct {
 	MaxInbound int `toml:"max_inbound"`
 	MaxKnown   int `toml:"max_known"` // peers in the store
 
+	// IPs and networks that many share (NAT, proxies): a peer's misdeeds count against its key alone
+	SharedNetworks []string `toml:"shared_networks"`
+
 	// outbound links in one network group while other groups have peers to dial; 0 means any number
 	OutboundPerGroup int `toml:"outbound_per_group"`
 	// the longest-lived outbound peers, to dial first after a restart; 0 means none
@@ -136,7 +139,7 @@ func Default() Config {
 		Stack: StackConfig{Transports: []string{"tcp", "quic"}, Wires: []string{"comet", "libp2p"},
 			Security: []string{"noise", "tls"}, Muxers: []string{"yamux"}},
 		Peers: PeersConfig{Persistent: []string{}, Unconditional: []string{}, Private: []string{},
-			AllowNetworks: []string{}, Bootstrap: []string{},
+			AllowNetworks: []string{}, Bootstrap: []string{}, SharedNetworks: []string{},
 			Guests: 16, MaxOutbound: 8, MaxInbound: 40, MaxKnown: 100_000,
 			OutboundPerGroup: 1, Anchors: 2, FeelerInterval: Duration(2 * time.Minute),
 			ChurnInterval: Duration(time.Hour)},
@@ -152,7 +155,8 @@ func Default() Config {
 func (c Config) Clone() Config {
 	for _, list := range []*[]string{&c.Listen.Addresses, &c.Listen.External, &c.Stack.Transports, &c.Stack.Wires,
 		&c.Stack.Security, &c.Stack.Muxers,
-		&c.Peers.Persistent, &c.Peers.Unconditional, &c.Peers.Private, &c.Peers.AllowNetworks, &c.Peers.Bootstrap} {
+		&c.Peers.Persistent, &c.Peers.Unconditional, &c.Peers.Private, &c.Peers.AllowNetworks, &c.Peers.Bootstrap,
+		&c.Peers.SharedNetworks} {
 		*list = slices.Clone(*list)
 	}
 	c.Discovery = slices.Clone(c.Discovery)

@@ -195,6 +195,8 @@ func TestBadConfig(t *testing.T) {
 			`config.toml:2: peers.persistent: "`},
 		{"bad private", "[peers]\nprivate = [\"xyz\"]\n", "",
 			`config.toml:2: peers.private: "xyz": want 40 hex digits or a libp2p peer id`},
+		{"shared networks", "[peers]\nshared_networks = [\"" + testID + "\"]", "",
+			"config.toml:2: peers.shared_networks: \"" + testID + "\": is a node id"},
 		{"negative", "[peers]\nmax_inbound = -1\n", "", "config.toml:2: peers.max_inbound: -1 is not in 0 to 100000"},
 		{"no store", "[peers]\nmax_known = 0\n", "", "config.toml:2: peers.max_known: 0 is not in 1 to 10000000"},
 		{"fewer known than outbound", "[peers]\nmax_known = 5\n", "",

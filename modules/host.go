@@ -125,6 +125,11 @@ func hostConfig(c *Config, m Machine) (host.Config, error) {
 		cfg.Allow = append(cfg.Allow, t)
 		return err
 	})
+	parse(c.Peers.SharedNetworks, func(s string) error {
+		t, err := peerstore.ParseTarget(s)
+		cfg.Peers.SharedNetworks = append(cfg.Peers.SharedNetworks, t.Prefix)
+		return err
+	})
 	parse(c.Peers.Persistent, func(s string) error {
 		a, err := transport.ParseAddress(s)
 		cfg.Peers.Persistent = append(cfg.Peers.Persistent, a)

@@ -558,6 +558,9 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 			}
 			return st.Stats().Known
 		}, 9},
+		{"peers.shared_networks=10.1.0.0/16,192.0.2.1", inHost(func(c host.Config) any {
+			return c.Peers.SharedNetworks
+		}), []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("192.0.2.1/32")}},
 		{"peers.outbound_per_group=3", inHost(func(c host.Config) any { return c.Peers.OutboundPerGroup }), 3},
 		{"peers.outbound_per_group=0", inHost(func(c host.Config) any { return c.Peers.OutboundPerGroup }), -1},
 		{"peers.anchors=5", inHost(func(c host.Config) any { return c.Peers.Anchors }), 5},

@@ -196,6 +196,16 @@ func (c *Config) checkPeers() error {
 		func(s string) error { _, err := peerstore.ParseTarget(s); return err }); err != nil {
 		return err
 	}
+	err := c.each("peers.shared_networks", c.Peers.SharedNetworks, func(s string) error {
+		t, err := peerstore.ParseTarget(s)
+		if err == nil && t.ID != "" {
+			err = errors.New("is a node id; want an IP or a network")
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	for _, n := range []struct {
 		key           string
 		value, lo, hi int

@@ -10,8 +10,9 @@ import (
 // admission decides on links that have passed their handshake.
 type admission struct {
 	*table
-	evictor *evictor
-	record  *recorder
+	evictor  *evictor
+	record   *recorder
+	offences offences
 }
 
 // admit decides on a link and takes it in. d is the dial that brought it, nil for an inbound link; its slot has been
@@ -22,12 +23,17 @@ func (ad *admission) admit(a Arrival, l *link, d *dial, now time.Time) *Disconne
 		return &DisconnectError{Code: muxer.CodeUnknown, Reason: "a link without a node id or an id of its own"}
 	case a.ID == ad.self:
 		return &DisconnectError{Code: muxer.CodeSelf, Reason: "we reached ourselves"}
+	case a.Side == muxer.Dialer && d == nil:
+		return &DisconnectError{Code: muxer.CodeUnknown, Reason: "nobody asked for this dial"}
 	}
 	if ban, ok := ad.store.Banned(a.ID, a.IP, now); ok {
 		return &DisconnectError{Code: muxer.CodeBanned, Reason: ban.Reason}
 	}
 	if requested := d != nil && d.requested; !requested && !ad.exempt(a.ID) {
 		if refusal := ad.checkIP(a.IP); refusal != nil {
+			return refusal
+		}
+		if refusal := ad.checkSuspect(a, now); refusal != nil && a.Side == muxer.Listener {
 			return refusal
 		}
 	}
@@ -52,7 +58,13 @@ func (ad *admission) admit(a Arrival, l *link, d *dial, now time.Time) *Disconne
 	}
 	l.peer = ad.peer(a.ID)
 	ad.addLink(l)
-	ad.store.Ensure(a.ID, now, func(rec *peerstore.Record) { rec.Busy = true })
+	ad.store.Ensure(a.ID, now, func(rec *peerstore.Record) {
+		rec.Busy = true
+		l.newcomer = l.inbound && rec.LastConnected.IsZero()
+		if known := addressOf(rec, a.Dialed); known != nil {
+			known.LastDialed = now
+		}
+	})
 	l.peer.busy = true
 	ad.join(l, now)
 	return nil
@@ -128,6 +140,9 @@ func (ad *admission) checkKey(a Arrival, now time.Time) *DisconnectError {
 		return nil
 	}
 	if d := ad.checkIP(a.IP); d != nil {
+		return d
+	}
+	if d := ad.checkSuspect(a, now); d != nil {
 		return d
 	}
 	_, _, d := ad.slotFor(a, p, nil, now)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,9 @@ type Config struct {
 	Persistent    []transport.Address // trusted peers: redialed for ever
 	Unconditional []transport.NodeID  // no limit refuses them
 	Private       []transport.NodeID  // never advertised
+	// SharedNetworks are IPs and networks that many share (a NAT, a proxy): what one of them does is held against its
+	// key alone.
+	SharedNetworks []netip.Prefix
 
 	MaxOutbound int // links that we dialed, trusted peers apart; 0 means 8, negative means none
 	MaxInbound  int // links that dialed us, trusted and unconditional peers apart; 0 means 40, negative means none

@@ -135,8 +135,8 @@ func (e *evictor) mayEnter(s slot, group peerstore.Group) bool {
 	return e.crowded(s, e.linksPerGroup(s)[group]+1) != nil
 }
 
-// makeRoom lets another link make room for one that comes up beyond a full budget. If there is none, it asks for the end
-// of this one and reports false.
+// makeRoom lets another link make room for one that comes up beyond a full budget. If there is none, it asks for the
+// end of this one and reports false.
 func (e *evictor) makeRoom(l *link, now time.Time) bool {
 	switch {
 	case l.slot == slotEntry && !e.enter(l):

@@ -131,8 +131,8 @@ func TestCreditOfThoseThatDialUs(t *testing.T) {
 	}
 }
 
-// The victim of an upgrade is chosen when the better peer is up: the worst of that moment. If there is none any more, the
-// upgrade ends before anybody hears of it.
+// The victim of an upgrade is chosen when the better peer is up: the worst of that moment. If there is none any more,
+// the upgrade ends before anybody hears of it.
 func TestUpgradeChoosesItsVictimWhenItIsUp(t *testing.T) {
 	for _, gone := range []bool{false, true} {
 		inBubble(t, func(t *testing.T) {

@@ -245,3 +245,27 @@ func TestRankOfAddresses(t *testing.T) {
 		m.noDial()
 	})
 }
+
+// A guest that an operator dials takes one of the slots of guests; when all are taken it is refused.
+func TestDialedGuestsAreBounded(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, Config{Guests: 2})
+		for i := range 3 {
+			id := lowID(i)
+			if err := m.BeginDial(addrOf(t, id, 0)); err != nil {
+				t.Fatal(err)
+			}
+			a := m.arrival(id)
+			a.Dialed, a.Guest = addrOf(t, id, 0), true
+			err := m.Arrived(dialed(a))
+			if i == 2 {
+				refused(t, err, muxer.CodeTooManyPeers, "peers.guests")
+				break
+			}
+			m.settle(id, a.LinkID, err)
+		}
+		if c := m.Counts(); c != (Counts{Guests: 2}) {
+			t.Fatalf("counts %+v", c)
+		}
+	})
+}

@@ -372,3 +372,19 @@ func (m *Manager) mustLink(id transport.NodeID) uint64 {
 	st, _ := m.Status(id)
 	return st.LinkID
 }
+
+// A link that was dialed although nobody asked for that is refused. Of one that was asked for, the store knows when.
+func TestDialsThatWork(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, Config{})
+		id := lowID(1)
+		m.learn(id)
+		_, err := m.dialed(id)
+		refused(t, err, muxer.CodeUnknown, "")
+		time.Sleep(time.Hour)
+		m.dialUp(id)
+		if a := m.record(id).Addresses[0]; !a.LastDialed.Equal(time.Now()) {
+			t.Fatalf("%+v", a)
+		}
+	})
+}

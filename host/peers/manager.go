@@ -146,6 +146,7 @@ func New(self transport.NodeID, cfg Config, store peerstore.Store) (*Manager, er
 	t.configure(now)
 	m.guests.recall(&t.operator)
 	m.offences = readOffences(store.Meta(metaOffences), now)
+	m.admission.offences = m.offences
 	m.dialer.recall(now)
 	return m, nil
 }
@@ -171,7 +172,7 @@ func (m *Manager) Add(addr transport.Address, source peerstore.Source) error {
 	if p := m.peers[source.From]; p != nil && p.preferred != nil && !source.IP.IsValid() {
 		source.IP = p.preferred.ip
 	}
-	if named := source.Kind == peerstore.SourceConfig || source.Kind == "static"; named && m.record.quarantined[id] {
+	if source.Configured() && m.record.quarantined[id] {
 		m.record.liftQuarantine(id) // the operator names it, at each start
 	}
 	if !banned && m.store.Add(addr, source, now) {

@@ -63,8 +63,8 @@ func TestModel(t *testing.T) {
 		"established closes", "guest uses two",
 		"duplicate", "full inbound", "full guests", "enters", "enters and evicts", "entered too late",
 		"entry gets a free slot", "not ours", "guest", "per ip", "per group", "banned", "banned for its misdeeds",
-		"IP banned for misdeeds", "no ban of a trusted IP", "evict requested", "evict banned", "quarantine",
-		"ready", "down", "no place", "no victim", "restart", "anchor"} {
+		"suspect IP", "evict requested", "evict banned", "quarantine",
+		"ready", "down", "no place", "restart", "anchor"} {
 		if seen[what] == 0 {
 			t.Errorf("it never happened: %s", what)
 		}
@@ -92,6 +92,7 @@ type modelLink struct {
 	entry       bool   // it is beyond a full budget
 	useful      int
 	latency     time.Duration
+	newcomer    bool
 	lent        bool // it holds no slot: the link that takes its place has it, or shares it with a guest's first one
 	why         muxer.Code
 }

@@ -69,6 +69,16 @@ func (w *model) full(ip netip.Addr) string {
 	return ""
 }
 
+// newcomersAt counts the links of new peers from an IP.
+func (w *model) newcomersAt(ip netip.Addr) (n int) {
+	for _, l := range w.links {
+		if l.newcomer && l.ip == ip && time.Since(l.arrived) < newFor {
+			n++
+		}
+	}
+	return n
+}
+
 func (w *model) settled(l *modelLink) bool {
 	return l.established || time.Since(l.arrived) >= simultaneity
 }
@@ -122,11 +132,16 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	shares := c != nil && s == nil && !c.evict && side == muxer.Listener && c.guest && l.guest
 	want := ""
 	full := w.full(ip)
+	rec, _ := w.m.store.Get(id)
+	l.newcomer = side == muxer.Listener && rec.LastConnected.IsZero()
+	suspect := l.newcomer && w.newcomersAt(ip) >= newcomers && w.sin(netip.PrefixFrom(ip, 32).String(), 0) >= suspectAt
 	switch {
 	case w.banned(id, ip):
 		want = "banned"
 	case full != "" && !w.exempt(id) && !asked:
 		want = full
+	case suspect && !w.exempt(id) && !asked:
+		want = "suspect IP"
 	case shares:
 		l.lent = true
 	case c != nil && !c.evict && !redialed && (w.settled(c) || s != nil):
@@ -253,6 +268,8 @@ func (w *model) reasonOf(err error) string {
 		return "not ours"
 	case d.Limit == "peers.max_outbound":
 		return "full outbound"
+	case d.Limit == "peers.shared_networks":
+		return "suspect IP"
 	case d.Limit == "limits.connections_per_ip":
 		return "per ip"
 	case d.Limit == "limits.connections_per_group":
@@ -507,6 +524,11 @@ func (w *model) stepReport() {
 				w.report(other.id, Behaviour{Severity: Ban})
 			}
 		}
+		for range 6 {
+			if id := w.pick(); !w.dead(id) {
+				w.arrive(id, muxer.Listener, nil, ip, transport.Address{})
+			}
+		}
 	}
 }
 
@@ -556,26 +578,7 @@ func (w *model) misdeed(id transport.NodeID, points int, s Severity) {
 		if l == nil || !l.ip.IsValid() || l.ip.IsLoopback() {
 			return
 		}
-		for _, exempt := range w.ids[:3] {
-			ips := []netip.Addr{}
-			if rec, ok := w.m.store.Get(exempt); ok {
-				for _, a := range rec.Addresses {
-					ip, _ := a.Address.IP()
-					ips = append(ips, ip)
-				}
-			}
-			if c := w.of(exempt, "current"); c != nil {
-				ips = append(ips, c.ip)
-			}
-			if slices.Contains(ips, l.ip) {
-				w.did("no ban of a trusted IP", "%s", l.ip)
-				return
-			}
-		}
-		if net := netip.PrefixFrom(l.ip, 32); w.sin(net.String(), ipPoints) >= banAt {
-			w.sentence(peerstore.Target{Prefix: net}, time.Hour)
-			w.did("IP banned for misdeeds", "%s", l.ip)
-		}
+		w.sin(netip.PrefixFrom(l.ip, 32).String(), ipPoints)
 	case s >= Disconnect, sum >= disconnectAt:
 		w.request(id, muxer.CodeMisbehaved)
 	}

@@ -60,8 +60,8 @@ func addScore(rec *peerstore.Record, points int, now time.Time) int {
 
 // Report records what a peer did, good or bad. A report on an unknown peer is ignored. Misdeeds add up (see offences),
 // and no good deeds outweigh them. A trusted or unconditional peer is never banned for them, only disconnected: no
-// message may talk us out of the peers that the operator chose. Report returns the bans that it made.
-func (m *Manager) Report(id transport.NodeID, b Behaviour) []peerstore.Ban {
+// message may talk us out of the peers that the operator chose. Report returns the ban that it made, if it did.
+func (m *Manager) Report(id transport.NodeID, b Behaviour) (ban peerstore.Ban, banned bool) {
 	points := min(max(b.Points, -1000), 1000) // beyond what any score or threshold can tell apart
 	if b.Severity > Log {
 		points = -max(points, -points)
@@ -70,15 +70,14 @@ func (m *Manager) Report(id transport.NodeID, b Behaviour) []peerstore.Ban {
 				Ban: banPenalty}[min(b.Severity, Ban)]
 		}
 	}
-	bans := m.report(id, points, b)
-	for _, ban := range bans { // the store may write to disk, so not under the lock
+	if ban, banned = m.report(id, points, b); banned { // the store may write to disk, so not under the lock
 		_ = m.Ban(ban.Target, ban.Until, ban.Reason) // one that cannot be written holds in memory
 	}
-	return bans
+	return ban, banned
 }
 
-// report does what Report does under the lock. It returns the bans that are due.
-func (m *Manager) report(id transport.NodeID, points int, b Behaviour) []peerstore.Ban {
+// report does what Report does under the lock. It returns the ban that is due.
+func (m *Manager) report(id transport.NodeID, points int, b Behaviour) (ban peerstore.Ban, due bool) {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -92,7 +91,7 @@ func (m *Manager) report(id transport.NodeID, points int, b Behaviour) []peersto
 	}
 	score := 0
 	if !m.store.Update(id, func(rec *peerstore.Record) { score = addScore(rec, credit, now) }) {
-		return nil
+		return ban, false
 	}
 	if score >= upgradeMargin && m.dialer.promises.add(id, now) {
 		m.dialWake.wake()
@@ -101,7 +100,7 @@ func (m *Manager) report(id transport.NodeID, points int, b Behaviour) []peersto
 		l.useful = min(l.useful+points, 1<<30)
 	}
 	if b.Severity == Log {
-		return nil
+		return ban, false
 	}
 	return m.misdeed(id, -points, b, now)
 }

@@ -48,6 +48,7 @@ type link struct {
 	inbound  bool
 	confirms bool // both ends say whether they take it
 	guest    bool
+	newcomer bool // it dialed us, and we had never had a link of its peer
 	redial   bool // it replaces an established link: see redialedBy
 	slot     slot
 	bid      slot // in slotEntry: the budget that it waits for

@@ -115,6 +115,7 @@ bootstrap     = []
 max_outbound  = 8
 max_inbound   = 40
 max_known     = 100000
+shared_networks = []
 outbound_per_group = 1
 anchors = 2
 feeler_interval = "2m"
@@ -148,7 +149,7 @@ address = "127.0.0.1:26660"
 		"--set", "admin.address=127.0.0.1:0")
 	log, code := n.stop(syscall.SIGTERM)
 	if code != exitDone || len(n.listens) != 2 || strings.Count(log, `"level":"WARN"`) != 1 ||
-		!strings.Contains(log, "config.toml:41: services.relay: this build has no such service") {
+		!strings.Contains(log, "config.toml:42: services.relay: this build has no such service") {
 		t.Errorf("exit code %d, listens on %v, log:\n%s", code, n.listens, log)
 	}
 }
