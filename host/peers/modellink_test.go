@@ -522,10 +522,15 @@ func (w *model) stepReport() {
 		for _, other := range slices.Clone(w.links) {
 			if other.ip == ip {
 				w.report(other.id, Behaviour{Severity: Ban})
+				w.disconnect(other, muxer.CodeBanned)
 			}
 		}
 		for range 6 {
 			if id := w.pick(); !w.dead(id) {
+				if w.m.peers[id] == nil && !w.exempt(id) { // it is new
+					w.m.store.Remove(id)
+					w.forget(id)
+				}
 				w.arrive(id, muxer.Listener, nil, ip, transport.Address{})
 			}
 		}
