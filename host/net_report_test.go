@@ -145,6 +145,24 @@ func TestTheLogWarnsOfAPersistentPeer(t *testing.T) {
 	})
 }
 
+func TestTheLogWarnsOfAPeerThatIsNeverDialed(t *testing.T) {
+	var log logLines
+	const id = "12D3KooWJ8Ak99GuLuVPRG9yRBV7AaF8i8zX4mQBH6csnHBNDjH6"
+	ws, err := transport.ParseAddress("/ip4/1.2.3.4/tcp/443/ws/p2p/" + id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := hosttest.Options{Nodes: 1, Tune: func(_ *hosttest.Node, c *host.Config) {
+		c.Peers.Persistent = []transport.Address{ws}
+	}}
+	log.logTo(&o)
+	inNet(t, o, func(t *testing.T, net *hosttest.Network) {
+		time.Sleep(5 * time.Minute)
+		want(t, log.of(net.Nodes[0], "a configured peer cannot be linked"), 1, " WARN ", "peer="+string(ws.ID()),
+			"reason=this node cannot dial its addresses")
+	})
+}
+
 func TestTheLogWarnsOfLoneliness(t *testing.T) {
 	var log logLines
 	o := hosttest.Options{KnowFirst: true, Stopped: true}

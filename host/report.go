@@ -100,7 +100,7 @@ func (r *reporter) run(ctx context.Context, events <-chan Event) {
 			r.event(&e)
 		case <-tick.C:
 			now := time.Now()
-			r.check(now)
+			r.check(now, now.Sub(r.lastCheck))
 			r.resolveNames(ctx, now)
 		case <-ctx.Done():
 			return
@@ -193,10 +193,13 @@ func isConfigured(rec *peerstore.Record) bool {
 	return false
 }
 
-// check looks at what no event tells.
-func (r *reporter) check(now time.Time) {
-	if by := jump(r.lastCheck, now, now.Sub(r.lastCheck)); by != 0 {
-		r.warn(now, "clock", "the clock jumped, or the machine slept", slog.Duration("by", by))
+// check looks at what no event tells. passed is the time since the last check, whatever the wall clock says.
+func (r *reporter) check(now time.Time, passed time.Duration) {
+	switch by := jump(r.lastCheck, now, passed); {
+	case by > 0:
+		r.warn(now, "ahead", "the clock jumped ahead, or the machine slept", slog.Duration("by", by))
+	case by < 0:
+		r.warn(now, "back", "the clock jumped back", slog.Duration("by", by))
 	}
 	r.lastCheck = now
 	if !r.selfIn.IsZero() && now.Sub(r.selfIn) >= selfDial {
@@ -216,10 +219,15 @@ func (r *reporter) check(now time.Time) {
 	}
 	r.known, r.knownAt = known, now
 	for _, d := range r.host.peers.Down() {
-		if d.Ban.Target != (peerstore.Target{}) {
+		switch {
+		case d.Ban.Target != (peerstore.Target{}):
 			r.warn(now, "banned "+string(d.ID), "a persistent peer is banned", slog.String("peer", string(d.ID)),
 				slog.String("target", d.Ban.Target.String()), slog.Time("until", d.Ban.Until),
 				slog.String("reason", d.Ban.Reason))
+		case d.Failures == 0 && d.LastError == "" && d.NextTry.After(now): // put off without a dial
+			r.warn(now, "unlinked "+string(d.ID)+" untried", "a configured peer cannot be linked",
+				slog.String("peer", string(d.ID)), slog.Any("addresses", d.Addresses),
+				slog.String("reason", "this node cannot dial its addresses"), slog.Time("next_try", d.NextTry))
 		}
 	}
 	for key, c := range r.causes {

@@ -60,7 +60,7 @@ func TestLogUnderAttack(t *testing.T) {
 					}
 				}
 				time.Sleep(time.Minute)
-				r.check(time.Now())
+				r.check(time.Now(), time.Minute)
 			}
 			if lines := strings.Count(log.String(), "\n"); lines > 1000 || lines < 100 {
 				t.Errorf("hour %d: %d lines", hour, lines)
@@ -84,6 +84,14 @@ func TestClockJump(t *testing.T) {
 	} {
 		if got := jump(now, now.Add(tt.wall), tt.passed); got != tt.want {
 			t.Errorf("wall %v, passed %v: %v, want %v", tt.wall, tt.passed, got, tt.want)
+		}
+	}
+	r, log := reporting(t, nil)
+	r.check(r.lastCheck.Add(time.Hour), 10*time.Second)
+	r.check(r.lastCheck.Add(-time.Hour), 10*time.Second)
+	for _, want := range []string{"jumped ahead, or the machine slept\" by=59m50s", "jumped back\" by=-1h0m10s"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("no %q in %q", want, log.String())
 		}
 	}
 }
