@@ -14,7 +14,7 @@ RACE        ?=
 raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit race lint floors ratchets interop compat model crash soak bench bench-store eclipse \
+.PHONY: help run build test unit race lint cross floors ratchets interop compat model crash soak bench bench-store eclipse \
 	microbench fuzz generate clean need-cc need-ip need-js need-protoc
 
 help: ## list the targets
@@ -45,11 +45,14 @@ compat: need-js ## our program with CometBFT 0.34 to 1.0, kubo, js-libp2p 1 to 3
 	cd internal/interoplibp2p && go vet -tags compat ./hosts && \
 	  go test -tags compat -run "TestKubo|TestJSReleases" -timeout 30m -v ./hosts
 
-lint: floors ratchets ## gofmt, go vet, staticcheck, the floors and the ratchets
+lint: floors ratchets cross ## gofmt, go vet, staticcheck, the floors, the ratchets and other systems
 	@bad=$$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$' | xargs gofmt -l); \
 	  if [ -n "$$bad" ]; then echo "not formatted (gofmt -w):"; echo "$$bad"; exit 1; fi
 	@for m in $(MODULES); do \
 	  echo "--- vet and staticcheck: $$m"; (cd $$m && go vet ./... && go run $(STATICCHECK) ./...) || exit 1; done
+
+cross: ## go vet for 386, arm, arm64, freebsd, windows and darwin; the tests of the decoders on 386
+	@.ci/cross
 
 floors: ## who may import whom, which folders there are, how long a file may be
 	go test -count=1 ./internal/floors
