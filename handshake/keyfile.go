@@ -19,8 +19,11 @@ import (
 //
 //	{"priv_key":{"type":"tendermint/PrivKeyEd25519","value":"<base64 of 64 bytes: seed, then public key>"}}
 //
-// Other members are ignored: Tendermint 0.35 also wrote an "id".
+// Other members are ignored: Tendermint 0.35 also wrote an "id". But those of a validator key are refused: it has the
+// same form, and must sign nothing else.
 type keyFile struct {
+	Address json.RawMessage `json:"address"` // of a validator key, as is PubKey
+	PubKey  json.RawMessage `json:"pub_key"`
 	PrivKey *struct {
 		Type  string `json:"type"`
 		Value string `json:"value"`
@@ -31,6 +34,8 @@ const (
 	keyFileType = "tendermint/PrivKeyEd25519"
 	// maxKeyFile bounds what is read of a key file, in bytes. A real one has about 150.
 	maxKeyFile = 4096
+
+	mendKeyFile = "; put back a copy, or remove it: then a new key is made, and the node has another id"
 )
 
 // KeyFileError reports what is wrong with a node key file.
@@ -61,6 +66,11 @@ func LoadNodeKey(path string) (*NodeKey, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if to, err := os.Readlink(path); err == nil {
+			return nil, &KeyFileError{path,
+				fmt.Sprintf("is a link to %.100q, which is not there; mount or restore that, "+
+					"or remove the link", to), nil}
+		}
 		return nil, &KeyFileError{path, "there is no such file", fs.ErrNotExist}
 	case err != nil:
 		return nil, &KeyFileError{path, "cannot be read", cause(err)}
@@ -96,13 +106,17 @@ func ParseNodeKey(data []byte) (*NodeKey, error) {
 		return nil, &KeyFileError{Why: fmt.Sprintf("longer than %d bytes: this is no node key file", maxKeyFile)}
 	}
 	if len(data) == 0 {
-		return nil, &KeyFileError{Why: "is empty"}
+		return nil, &KeyFileError{Why: "is empty" + mendKeyFile}
 	}
 	var file keyFile
 	if err := json.Unmarshal(data, &file); err != nil {
-		return nil, &KeyFileError{Why: "is not the JSON of a node key", Err: err}
+		return nil, &KeyFileError{Why: "is cut, or not the JSON of a node key" + mendKeyFile, Err: err}
 	}
 	switch {
+	case file.PubKey != nil || file.Address != nil:
+		return nil, &KeyFileError{Why: "is a validator key (priv_validator_key.json), which must never be a node's " +
+			"key; " +
+			"name the node_key.json beside it, or leave the file out to get a new one"}
 	case file.PrivKey == nil:
 		return nil, &KeyFileError{Why: `has no "priv_key"`}
 	case file.PrivKey.Type != keyFileType:
@@ -120,7 +134,7 @@ func ParseNodeKey(data []byte) (*NodeKey, error) {
 	whole := keycrypto.Ed25519FromSeed([SeedSize]byte(secret))
 	if subtle.ConstantTimeCompare(whole, secret) != 1 {
 		return nil, &KeyFileError{Why: "the public half of the key does not belong to its secret half: the file is " +
-			"damaged"}
+			"damaged" + mendKeyFile}
 	}
 	return newNodeKey(whole), nil
 }

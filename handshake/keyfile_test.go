@@ -105,9 +105,10 @@ func TestBadKeyFiles(t *testing.T) {
 	swapped := append([]byte(nil), secret...)
 	swapped[63] ^= 1
 	for _, c := range []struct{ name, content, want string }{
-		{"empty", "", "empty"},
+		{"empty", "", "is empty; put back a copy, or remove it"},
 		{"not json", "hello", "not the JSON"},
-		{"cut", file(keyFileType, b64(secret))[:60], "not the JSON"},
+		{"cut", file(keyFileType, b64(secret))[:60],
+			"is cut, or not the JSON of a node key; put back a copy, or remove it"},
 		{"trailing", file(keyFileType, b64(secret)) + "x", "not the JSON"},
 		{"null", "null", "priv_key"},
 		{"no key", `{"id":"x"}`, "priv_key"},
@@ -117,6 +118,8 @@ func TestBadKeyFiles(t *testing.T) {
 		{"no base64", file(keyFileType, "!!"), "base64"},
 		{"seed only", file(keyFileType, b64(secret[:32])), "32 bytes, want 64"},
 		{"other public half", file(keyFileType, b64(swapped)), "public half"},
+		{"validator key", `{"address":"AA","pub_key":{"type":"tendermint/PubKeyEd25519","value":"AAAA"},` +
+			file(keyFileType, b64(secret))[1:], "validator key"},
 		{"huge", strings.Repeat(" ", maxKeyFile+1), "longer than"},
 	} {
 		path := filepath.Join(t.TempDir(), "key")
@@ -136,6 +139,14 @@ func TestBadKeyFiles(t *testing.T) {
 	}
 	if _, err := LoadNodeKey(t.TempDir()); err == nil || !strings.Contains(err.Error(), "regular") {
 		t.Errorf("directory: %v", err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink("/nowhere/at/all", link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadNodeKey(link); err == nil || errors.Is(err, fs.ErrNotExist) ||
+		!strings.Contains(err.Error(), `a link to "/nowhere/at/all", which is not there`) {
+		t.Errorf("link to nothing: %v", err)
 	}
 	if _, err := LoadNodeKey(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing: %v", err)

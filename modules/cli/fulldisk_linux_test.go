@@ -96,7 +96,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	ballast := filepath.Join(inside, "ballast")
-	if err := os.WriteFile(ballast, make([]byte, int64(disk.Bavail)*disk.Bsize-16<<20), 0o600); err != nil {
+	if err := os.WriteFile(ballast, make([]byte, int64(disk.Bavail)*int64(disk.Bsize)-16<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := ban(2); err == nil || !strings.Contains(err.Error(), "too little disk space") {
