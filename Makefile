@@ -14,8 +14,8 @@ RACE        ?=
 raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit race lint cross floors ratchets interop compat model crash soak bench bench-store eclipse \
-	microbench fuzz generate clean need-cc need-ip need-js need-protoc
+.PHONY: help run build test unit race lint cross floors ratchets interop compat model crash soak bench bench-store \
+	eclipse microbench fuzz generate clean need-cc need-ip need-js need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'

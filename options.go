@@ -198,7 +198,8 @@ func (o *options) node(ctx context.Context) (n *Node, err error) {
 		return nil, err
 	}
 	for _, s := range o.sources {
-		env := discovery.Env{Logger: cfg.Logger.With(slog.String("part", s.name)), OpenChannel: n.host.OpenChannel}
+		env := discovery.Env{Logger: cfg.Logger.With(slog.String("part", s.name)), OpenChannel: n.host.OpenChannel,
+			CheckAddress: n.host.CheckAddress}
 		source, err := s.build(env)
 		if err != nil {
 			return nil, fmt.Errorf("source %s: %w", s.name, err)

@@ -47,6 +47,8 @@ type Env struct {
 	Logger *slog.Logger
 	// OpenChannel opens a channel to peers. Call it before the host runs.
 	OpenChannel func(muxer.Channel) (*host.Channel, error)
+	// CheckAddress returns why the node can never dial an address that somebody wrote; nil if it may. It may be nil.
+	CheckAddress func(transport.Address) error
 	// Home is the node's folder. Relative paths start there.
 	Home string
 }

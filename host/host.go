@@ -125,6 +125,11 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	return h, nil
 }
 
+// CheckAddress returns why the host can never dial an address; nil if it may. Its error is a *transport.AddressError.
+func (h *Host) CheckAddress(a transport.Address) error {
+	return handshake.CheckAddress(a, h.cfg.Transports, h.cfg.Wires)
+}
+
 // OpenChannel opens a channel for a service. It fails with ErrStarted once Run was called, and for an id or a name that
 // is taken.
 func (h *Host) OpenChannel(desc muxer.Channel) (*Channel, error) {

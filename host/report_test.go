@@ -53,7 +53,7 @@ func TestLogUnderAttack(t *testing.T) {
 						{Kind: EventDialFailed, ID: configured[i], Reason: reason},
 					} {
 						if e.ID == "" {
-							e.ID = transport.NodeID(fmt.Sprintf("%040x", 1<<40+i))
+							e.ID = transport.NodeID(fmt.Sprintf("%040x", 1<<30+i))
 						}
 						e.Time = time.Now()
 						r.event(&e)

@@ -47,6 +47,9 @@ func Host(c Config) fx.Option {
 			if err := c.canListen(cfg.Listen, in.Transports); err != nil {
 				return nil, err
 			}
+			if err := c.canDial(in.Transports, in.Wires); err != nil {
+				return nil, err
+			}
 			ctx, cancel := context.WithTimeout(context.Background(), identityTimeout)
 			defer cancel()
 			h, err := host.New(ctx, cfg)
@@ -173,6 +176,27 @@ next:
 		}
 		return c.entryError("listen.addresses", fmt.Sprintf("listen.addresses.%d", i),
 			"%.120q: no transport of stack.transports listens there (%s)", m, c.Stack.Transports)
+	}
+	return nil
+}
+
+// canDial refuses configured addresses of nodes, our own included, at which no node of this stack can be reached.
+func (c *Config) canDial(transports []transport.Transport, wires []handshake.Wire) error {
+	for _, l := range []struct {
+		key  string
+		list []string
+	}{{"listen.external", c.Listen.External}, {"peers.persistent", c.Peers.Persistent},
+		{"peers.bootstrap", c.Peers.Bootstrap}} {
+		err := c.each(l.key, l.list, func(s string) error {
+			a, err := transport.ParseAddress(s)
+			if err != nil {
+				return err
+			}
+			return handshake.CheckAddress(a, transports, wires)
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

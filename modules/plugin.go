@@ -165,7 +165,8 @@ func Discovery[C any](name string, defaults func() C, build func(C, discovery.En
 	return plugin(kindDiscovery, name, defaults, []string{"use"}, func(cfg C, order int) fx.Option {
 		return provide("sources", func(h *host.Host, home home, log logger) (named[discovery.Source], error) {
 			s, err := construct(kindDiscovery, name, log, func() (discovery.Source, error) {
-				return build(cfg, discovery.Env{Logger: log.For(name), OpenChannel: h.OpenChannel, Home: string(home)})
+				return build(cfg, discovery.Env{Logger: log.For(name), OpenChannel: h.OpenChannel,
+					CheckAddress: h.CheckAddress, Home: string(home)})
 			})
 			return named[discovery.Source]{name, order, s}, err
 		})

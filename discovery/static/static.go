@@ -20,7 +20,7 @@ type Config struct {
 func Default() Config { return Config{} }
 
 // New parses the addresses. Its error names the first invalid one.
-func New(cfg Config, _ discovery.Env) (discovery.Source, error) {
+func New(cfg Config, env discovery.Env) (discovery.Source, error) {
 	s := &source{}
 	for i, text := range cfg.Addresses {
 		a, err := transport.ParseAddress(text)
@@ -30,6 +30,11 @@ func New(cfg Config, _ discovery.Env) (discovery.Source, error) {
 		if a.ID() == "" {
 			return nil, fmt.Errorf("discovery static: addresses[%d]: %q names no node: put its id before an @, or "+
 				"/mconn/ID or /p2p/ID at the end", i, text)
+		}
+		if env.CheckAddress != nil {
+			if err := env.CheckAddress(a); err != nil {
+				return nil, fmt.Errorf("discovery static: addresses[%d]: %w", i, err)
+			}
 		}
 		s.addresses = append(s.addresses, a)
 	}

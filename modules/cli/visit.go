@@ -121,6 +121,9 @@ func (v *visitor) connect(ctx context.Context, addr transport.Address) (*handsha
 	if addr.ID() == v.key.NodeID() {
 		return nil, self
 	}
+	if err := handshake.CheckAddress(addr, v.transports, v.wires); err != nil {
+		return nil, handshake.Fail(handshake.StageTransport, muxer.CodeIncompatible, err)
+	}
 	link, info, err := v.anyWire(ctx, addr)
 	var refusal *handshake.Refusal
 	if errors.As(err, &refusal) && refusal.Code == muxer.CodeSelf {
