@@ -99,7 +99,7 @@ func transportOf(addr ma.Multiaddr) string {
 		switch addr[i].Code() {
 		case ma.P_QUIC_V1, ma.P_QUIC:
 			return "quic"
-		case ma.P_TCP:
+		case ma.P_TCP, ma.P_ONION3, ma.P_ONION:
 			name = "tcp"
 		case ma.P_MEMORY:
 			name = "memory"

@@ -626,18 +626,9 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		{"admin.address=127.0.0.1:7", func(_ *testing.T, c Config) any { return adminConfig(&c).Address },
 			"127.0.0.1:7"},
 		{"admin.pprof=true", func(_ *testing.T, c Config) any { return adminConfig(&c).Profile }, true},
-		{"transports.tcp.keep_alive=7s", func(t *testing.T, c Config) any {
-			var got tcp.Config
-			spy := Transport("tcp", zero[tcp.Config], func(c tcp.Config) (transport.Transport, error) {
-				got = c
-				return tcp.New(c), nil
-			})
-			var built []transport.Transport
-			if err := fx.New(Base(c), Transports(c, spy), fx.Populate(&built)).Err(); err != nil {
-				t.Fatal(err)
-			}
-			return got.KeepAlive
-		}, 7 * time.Second},
+		{"transports.tcp.keep_alive=7s", inTCP(func(c tcp.Config) any { return c.KeepAlive }), 7 * time.Second},
+		{"transports.tcp.proxy=127.0.0.1:9050", inTCP(func(c tcp.Config) any { return c.Proxy }), "127.0.0.1:9050"},
+		{"transports.tcp.proxy_all=true", inTCP(func(c tcp.Config) any { return c.ProxyAll }), true},
 		{"wires.comet.ping_interval=7s", func(t *testing.T, c Config) any {
 			c.Home = t.TempDir()
 			var got mconn.Config
@@ -809,5 +800,21 @@ func TestAdminAnswers(t *testing.T) {
 	}))
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// inTCP builds the TCP transport with a configuration and returns what get finds in its settings.
+func inTCP(get func(tcp.Config) any) func(*testing.T, Config) any {
+	return func(t *testing.T, c Config) any {
+		var got tcp.Config
+		spy := Transport("tcp", zero[tcp.Config], func(c tcp.Config) (transport.Transport, error) {
+			got = c
+			return tcp.New(c), nil
+		})
+		var built []transport.Transport
+		if err := fx.New(Base(c), Transports(c, spy), fx.Populate(&built)).Err(); err != nil {
+			t.Fatal(err)
+		}
+		return get(got)
 	}
 }

@@ -28,7 +28,12 @@ import (
 )
 
 // TCP builds the TCP transport.
-func TCP(cfg tcp.Config) (*tcp.Transport, error) { return tcp.New(cfg), nil }
+func TCP(cfg tcp.Config) (*tcp.Transport, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return tcp.New(cfg), nil
+}
 
 // QUIC builds the QUIC transport around the node's TLS.
 func QUIC(cfg quic.Config, id handshake.Identity, withTLS quic.TLS, log *slog.Logger) (*quic.Transport, error) {

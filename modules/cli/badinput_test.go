@@ -116,6 +116,8 @@ func TestFailures(t *testing.T) {
 			write(h, "config.toml", "network = \"n\"\n[peers]\nmax_outbond = 3\n")
 		},
 			"config.toml:3: peers.max_outbond: unknown key (did you mean max_outbound?)"},
+		{"a proxy that is none", "start --home HOME --set transports.tcp.proxy=http://127.0.0.1:1", nil,
+			"transports.tcp: "},
 		{"config: syntax", "id --home HOME", func(h string) { write(h, "config.toml", "network = \n") },
 			"config.toml:1: "},
 		{"config: not text", "status --home HOME", func(h string) { write(h, "config.toml", "\x00\xff\xfe") },

@@ -16,7 +16,8 @@ import (
 type Conn struct {
 	*net.TCPConn
 	local, remote atomic.Pointer[ma.Multiaddr] // made when first asked for
-
+	proxied       bool                         // TCPConn leads to a proxy
+	ip            netip.Addr                   // of the remote behind it, where that is known
 }
 
 var _ transport.ByteConn = (*Conn)(nil)
@@ -30,13 +31,19 @@ func known(p *atomic.Pointer[ma.Multiaddr], end net.Addr, at netip.AddrPort, m *
 	}
 }
 
-// RemoteIP returns the remote's IP address, IPv4-mapped ones as IPv4. It does not allocate.
-func (c *Conn) RemoteIP() netip.Addr { return transport.AddrPortOf(c.RemoteAddr()).Addr() }
+// RemoteIP returns the remote's IP address, IPv4-mapped ones as IPv4; behind a proxy the dialed one, not valid for a
+// name. It does not allocate.
+func (c *Conn) RemoteIP() netip.Addr {
+	if c.proxied {
+		return c.ip
+	}
+	return transport.AddrPortOf(c.RemoteAddr()).Addr()
+}
 
 // LocalMultiaddr returns our end.
 func (c *Conn) LocalMultiaddr() ma.Multiaddr { return once(&c.local, c.LocalAddr()) }
 
-// RemoteMultiaddr returns the remote's end.
+// RemoteMultiaddr returns the remote's end; behind a proxy the address that was dialed.
 func (c *Conn) RemoteMultiaddr() ma.Multiaddr { return once(&c.remote, c.RemoteAddr()) }
 
 func once(p *atomic.Pointer[ma.Multiaddr], a net.Addr) ma.Multiaddr {

@@ -12,16 +12,23 @@ import (
 )
 
 // Dial connects to addr. The IP addresses of a host name are tried one after the other, IPv6 and IPv4 in turn; the next
-// one starts when one fails, or after Config.Stagger in parallel (RFC 8305). Its error is a *transport.OpError, or
-// wraps transport.ErrNoTransport.
+// one starts when one fails, or after Config.Stagger in parallel (RFC 8305). A proxy resolves the names that it dials.
+// The error is a *transport.OpError, or wraps transport.ErrNoTransport.
 func (t *Transport) Dial(ctx context.Context, addr ma.Multiaddr) (transport.Conn, error) {
-	to, ok := parse(addr)
+	to, proxied, ok := t.target(addr)
 	if !ok || to.Port == 0 {
 		return nil, &transport.OpError{Op: "dial", Addr: addr,
 			Err: fmt.Errorf("%w: tcp wants a host, then /tcp/PORT", transport.ErrNoTransport)}
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, transport.NewOpError(ctx, "dial", addr, err)
+	}
+	if proxied {
+		conn, err := t.dialProxied(ctx, to, addr)
+		if err != nil {
+			return nil, transport.NewOpError(ctx, "dial", addr, err)
+		}
+		return conn, nil
 	}
 	c, err := transport.DialTarget(ctx, to, t.cfg.Resolver, t.cfg.Stagger, t.dialIP)
 	if err != nil {

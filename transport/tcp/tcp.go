@@ -1,4 +1,5 @@
-// Package tcp is the transport over TCP: it dials and listens on /ip4|ip6|dns|dns4|dns6/HOST/tcp/PORT.
+// Package tcp is the transport over TCP: it dials and listens on /ip4|ip6|dns|dns4|dns6/HOST/tcp/PORT, and dials
+// through a SOCKS5 proxy if it has one: Tor's addresses (/onion3/HOST:PORT), or all.
 package tcp
 
 import (
@@ -23,6 +24,10 @@ type Config struct {
 	// Stagger is how long a dial of a host name waits for one IP address before it tries the next beside it. 0 means
 	// 250 ms (RFC 8305, section 8).
 	Stagger time.Duration
+	// Proxy is a SOCKS5 proxy, HOST:PORT or socks5://USER:PASSWORD@HOST:PORT. It dials /onion3 addresses and names that
+	// end in .onion, which nothing dials without it. With ProxyAll it dials every address.
+	Proxy    string
+	ProxyAll bool
 }
 
 func (c Config) withDefaults() Config {
@@ -46,9 +51,9 @@ func New(cfg Config) *Transport { return &Transport{cfg: cfg.withDefaults()} }
 // Name is "tcp".
 func (t *Transport) Name() string { return "tcp" }
 
-// CanDial reports whether addr is a host and a TCP port, and nothing else.
+// CanDial reports whether addr is a host and a TCP port, and nothing else, or with a proxy an address of Tor.
 func (t *Transport) CanDial(addr ma.Multiaddr) bool {
-	_, ok := parse(addr)
+	_, _, ok := t.target(addr)
 	return ok
 }
 
