@@ -101,6 +101,7 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	}
 	h.times = newTimes(cfg.Wires)
 	h.memory.init(h)
+	cfg.Peers.Dials = cfg.Limits.Dials
 	if cfg.Peers.Rank == nil {
 		cfg.Peers.Rank = cfg.rank
 	}

@@ -10,7 +10,7 @@ type Limits struct {
 	// PeerOverflow is how many bytes beyond the ReceiveQueues of its channels one peer may fill before its connection
 	// pauses. 0 means 1 MiB.
 	PeerOverflow int64
-	Dials        int           // dials and their handshakes in flight at once; 0 means 16
+	Dials        int           // dials and their handshakes in flight at once, at most; 0 means 16
 	DialTimeout  time.Duration // of the transport's connect; 0 means 5 s
 	DialStagger  time.Duration // between two addresses of one peer; 0 means 250 ms
 	// PeerStreams and ProtocolStreams bound the streams that one link of a peer has open with our handlers, in all and

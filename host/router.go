@@ -74,22 +74,15 @@ func (r *router) refuse(raw transport.Conn, stage string, err error, began time.
 	})
 }
 
-// dialLoop dials the peers that the peer manager names, a bounded number at once.
+// dialLoop dials the peers that the peer manager names. The manager bounds how many at once.
 func (r *router) dialLoop(ctx context.Context) {
 	h := r.host
-	slots := make(chan struct{}, h.cfg.Limits.Dials)
 	for {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
 		d, err := h.peers.DialNext(ctx)
 		if err != nil {
 			return
 		}
 		h.tasks.wg.Go(func() {
-			defer func() { <-slots }()
 			if l, _ := r.dialPeer(ctx, d); l != nil {
 				l.handOver(ctx)
 			}
@@ -196,17 +189,30 @@ func (r *router) dialAddress(ctx context.Context, addr transport.Address) (*link
 			if errors.Is(err, context.DeadlineExceeded) {
 				code = muxer.CodeTimeout
 			}
-			return nil, handshake.Fail(handshake.StageTransport, code, err)
+			return nil, r.unlessStalled(began, handshake.Fail(handshake.StageTransport, code, err))
 		}
 		ip := raw.RemoteIP()
 		shake, err := r.upgrader.Outbound(ctx, raw, addr, time.Since(began))
 		if err != nil {
-			return nil, err
+			return nil, r.unlessStalled(began, err)
 		}
 		return newLink(r.host, shake, ip), nil
 	}
 	return nil, handshake.Fail(handshake.StageTransport, muxer.CodeIncompatible,
 		fmt.Errorf("%w: %s", transport.ErrNoTransport, addr))
+}
+
+// stall is how much longer than its timeouts a dial must take for us to have stood still (stopped, suspended).
+const stall = 3 * time.Second
+
+// unlessStalled returns err, or that we have given up: the remote has nothing to do with it that we stood still.
+func (r *router) unlessStalled(began time.Time, err error) error {
+	took := time.Since(began)
+	if took < r.host.cfg.Limits.DialTimeout+r.host.cfg.Handshake.Timeout+stall {
+		return err
+	}
+	return handshake.Fail(stageOf(err), muxer.CodeRequested,
+		fmt.Errorf("our node stood still: it took %s: %v", took.Round(time.Second), err))
 }
 
 // evictLoop ends the links that the peer manager names. It does not wait for their goodbyes.

@@ -54,7 +54,7 @@ func (ad *admission) admit(a Arrival, l *link, d *dial, now time.Time) *Disconne
 		}
 	}
 	if d != nil {
-		l.upgrade = d.upgrade
+		l.churn, l.lost = d.churn, d.lost
 	}
 	l.peer = ad.peer(a.ID)
 	ad.addLink(l)

@@ -34,7 +34,7 @@ func BenchmarkInbound(b *testing.B) {
 
 // A dial that fails, among 100,000 known peers.
 func BenchmarkDialFails(b *testing.B) {
-	m := newPM(b, Config{})
+	m := newPM(b, Config{DialRate: -1})
 	for i := range 100_000 {
 		id := transport.NodeID(fmt.Sprintf("%040x", i+1))
 		m.Add(mustAddress(b, fmt.Sprintf("/ip4/%d.%d.%d.1/tcp/26656/mconn/%s", 1+i%100, i>>8&255, i&255, id)),

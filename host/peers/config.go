@@ -46,6 +46,9 @@ type Config struct {
 	ConnectionsPerIP    int // links at once from one IP, loopback exempt; 0 means 8
 	ConnectionsPerGroup int // links at once from one network group, loopback exempt; 0 means 32
 
+	Dials    int // dials and their handshakes in flight at once, at most; 0 means 16
+	DialRate int // dials a second, beyond a burst of 100; 0 means 50, negative means any number
+
 	MinBackoff        time.Duration // after the first failure; 0 means 1 s
 	MaxBackoff        time.Duration // 0 means 1 h
 	MaxTrustedBackoff time.Duration // of a trusted peer; 0 means 1 min
@@ -124,6 +127,12 @@ func (c Config) withDefaults() (Config, error) {
 		if *f.d == 0 {
 			*f.d = f.otherwise
 		}
+	}
+	if c.Dials <= 0 {
+		c.Dials = 16
+	}
+	if c.DialRate == 0 {
+		c.DialRate = 50
 	}
 	if c.MaxBackoff < c.MinBackoff || c.MaxTrustedBackoff < c.MinBackoff {
 		return c, fmt.Errorf("peers: MinBackoff of %s is above MaxBackoff (%s) or MaxTrustedBackoff (%s)",

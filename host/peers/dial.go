@@ -23,6 +23,8 @@ type dialer struct {
 	guests   *guests
 	promises promises
 	anchors  anchors
+	pace     pace
+	lost     lost
 	feelerAt time.Time // when the next feeler is due
 	churnAt  time.Time // when the next outbound peer is due to be exchanged
 }
@@ -40,10 +42,16 @@ func (d *dialer) recall(now time.Time) {
 
 // look looks at the next few peers. again reports that there are more.
 func (d *dialer) look(now time.Time, rejected rejects) (out Dial, ok, again bool) {
+	if d.inFlight() >= d.pace.window || d.pace.due().After(now) {
+		return out, false, false
+	}
+	if out, ok := d.dialLost(now); ok {
+		return out, true, false
+	}
 	if out, ok := d.dialAnchor(now); ok {
 		return out, true, false
 	}
-	q := d.query(rejected)
+	q := d.query(rejected, now)
 	for range maxLooks {
 		rec, found := d.store.Next(now, q)
 		if !found || !d.trusted[rec.ID] && d.freeOutbound() <= 0 {
@@ -76,22 +84,44 @@ func (d *dialer) dialBeyond(now time.Time) (Dial, bool) {
 
 // nextDue returns when a dial becomes due that is not due at now, if nothing else happens before.
 func (d *dialer) nextDue(now time.Time) (at time.Time, ok bool) {
-	at, ok = d.store.NextDue(now)
-	if d.freeOutbound() > 0 {
-		return at, ok
+	if d.inFlight() >= d.pace.window {
+		return at, false
 	}
-	for _, due := range []func(time.Time) (time.Time, bool){d.upgradeDue, d.feelerDue, d.churnDue} {
-		if t, can := due(now); can && (!ok || t.Before(at)) {
+	if at = d.pace.due(); at.After(now) {
+		return at, true
+	}
+	at, ok = d.store.NextDue(now)
+	sooner := func(t time.Time, can bool) {
+		if can && (!ok || t.Before(at)) {
 			at, ok = t, true
 		}
+	}
+	for _, t := range d.pace.tried {
+		sooner(t, t.After(now))
+	}
+	sooner(d.lostDue())
+	if d.freeOutbound() <= 0 {
+		sooner(d.upgradeDue(now))
+		sooner(d.feelerDue(now))
+		sooner(d.churnDue(now))
 	}
 	return at, ok
 }
 
+// inFlight returns how many dials are in flight.
+func (d *dialer) inFlight() (n int) {
+	for _, of := range d.dialing {
+		n += of
+	}
+	return n
+}
+
 // query asks the store for peers that are neither linked, being dialed nor rejected, preferably of network groups that
 // have room for another outbound link. The store calls its functions while mu is held.
-func (d *dialer) query(rejected rejects) peerstore.Query {
-	q := peerstore.Query{Skip: func(id transport.NodeID) bool { return rejected[id] || d.peers[id] != nil }}
+func (d *dialer) query(rejected rejects, now time.Time) peerstore.Query {
+	q := peerstore.Query{Skip: func(id transport.NodeID) bool {
+		return rejected[id] || d.peers[id] != nil || d.pace.skips(id, now)
+	}}
 	if d.freeOutbound() <= 0 && !d.mayChurn() || d.cfg.OutboundPerGroup > len(d.peers) { // no group can be full
 		return q
 	}
@@ -131,6 +161,7 @@ func (d *dialer) begin(rec *peerstore.Record, how dial, now time.Time) (Dial, bo
 		return Dial{}, false
 	}
 	how.first = addrs.due[0]
+	d.pace.begin(now)
 	d.startDial(rec.ID, how)
 	return Dial{ID: rec.ID, Addresses: addrs.due, Upgrade: how.slot == slotUpgrade, Feeler: how.slot == slotFeeler},
 		true

@@ -80,7 +80,7 @@ func (d *dialer) churn(now time.Time) (Dial, bool) {
 		return Dial{}, false
 	}
 	d.churnAt = now.Add(d.unpredictable(d.cfg.Churn))
-	rec, ok := d.store.Next(now, d.query(nil))
+	rec, ok := d.store.Next(now, d.query(nil, now))
 	if !ok || d.trusted[rec.ID] || d.guests.named[rec.ID] {
 		return Dial{}, false
 	}
@@ -91,7 +91,7 @@ func (d *dialer) churn(now time.Time) (Dial, bool) {
 	if len(d.evictor.exchangeable(nil, now, group)) == 0 {
 		return Dial{}, false
 	}
-	return d.begin(&rec, dial{slot: slotUpgrade, upgrade: upgradeChurn}, now)
+	return d.begin(&rec, dial{slot: slotUpgrade, churn: true}, now)
 }
 
 // exchangeable returns the outbound links that may be exchanged for one to a peer of the given network groups; newcomer
@@ -139,7 +139,7 @@ func (d *dialer) feeler(now time.Time) (Dial, bool) {
 	}
 	d.feelerAt = now.Add(d.unpredictable(d.cfg.Feelers))
 	rejected := rejects{}
-	q := peerstore.Query{Skip: d.query(rejected).Skip}
+	q := peerstore.Query{Skip: d.query(rejected, now).Skip}
 	for range maxLooks {
 		rec, ok := d.store.Feeler(now, q)
 		if !ok {

@@ -24,6 +24,7 @@ const (
 	whyCrowded  = "a peer of a less crowded network group took the place"
 	whyUpgrade  = "a better peer took the slot"
 	whyChurn    = "its turn to make room for another peer"
+	whyFound    = "a peer that was lost in a cut is back"
 	whyCapacity = "more links than there is room for"
 )
 
@@ -36,6 +37,8 @@ func causeOf(reason *DisconnectError) string {
 		return "upgrade"
 	case whyChurn:
 		return "churn"
+	case whyFound:
+		return "found"
 	case whyCapacity:
 		return "capacity"
 	}

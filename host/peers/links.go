@@ -18,6 +18,7 @@ func (m *Manager) Arrived(a Arrival) error {
 	if p != nil && p.dial != nil && a.Side == muxer.Dialer {
 		ended := m.endDial(p)
 		d = &ended
+		m.dialer.pace.end(false)
 		defer m.dialWake.wake()
 	}
 	var refusal *DisconnectError
@@ -87,6 +88,7 @@ func (m *Manager) Ready(id transport.NodeID, linkID uint64, channels []byte) boo
 	l.peer.inUse = l
 	if first {
 		l.ready = now
+		l.peer.found = m.dialer.lost.found(id, now)
 		m.record.linkReady(l, now)
 	}
 	if first && l.redial { // the peer may have forgotten all that we sent it: services begin anew
@@ -124,6 +126,9 @@ func (m *Manager) Disconnected(
 	}
 	if p.preferred == nil && len(p.retired) == 0 {
 		m.record.linkEnded(l, reason, now)
+		if stable := !l.ready.IsZero() && now.Sub(l.ready) >= m.cfg.StableAfter; stable && broke(reason) {
+			m.dialer.lost.note(lostPeer{id, now, !l.inbound}, m.countUp())
+		}
 	}
 	if held == slotOutbound && reason.Code != muxer.CodeShuttingDown {
 		m.dialer.saveAnchors()

@@ -134,7 +134,7 @@ func New(self transport.NodeID, cfg Config, store peerstore.Store) (*Manager, er
 	m.evictor = evictor{table: t, wake: newWaker(), tally: map[string]uint64{}}
 	m.admission = admission{table: t, evictor: &m.evictor, record: &m.record}
 	m.dialer = dialer{table: t, evictor: &m.evictor, selves: &m.selves, guests: &m.guests,
-		promises: promises{store, map[transport.NodeID]struct{}{}}}
+		promises: promises{store, map[transport.NodeID]struct{}{}}, pace: newPace(&cfg)}
 
 	key := t.rng.Uint64 // repeatable, for tests
 	if cfg.Seed == 0 {
@@ -267,7 +267,8 @@ func (m *Manager) BeginDial(addr transport.Address) error {
 // DialFailed says that none of a dial's addresses led to a link, and why. The reason decides what follows: an address
 // that does not answer backs off; a peer without room for us is no failure; one that has proven its key and is of
 // another network is quarantined; an address that leads to ourselves is dropped and remembered. What happens before the
-// peer's key is proven changes nothing but the address. DialFailed ignores a peer that is not being dialed.
+// peer's key is proven changes nothing but the address; that we have no network changes nothing. DialFailed ignores a
+// peer that is not being dialed.
 func (m *Manager) DialFailed(id transport.NodeID, failures []DialFailure) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -275,14 +276,20 @@ func (m *Manager) DialFailed(id transport.NodeID, failures []DialFailure) {
 	if p == nil || p.dial == nil {
 		return
 	}
-	if d := m.endDial(p); d.slot == slotFeeler {
+	now, d := time.Now(), m.endDial(p)
+	m.dialer.pace.end(tookTooLong(failures))
+	if d.slot == slotFeeler {
 		if slices.ContainsFunc(failures, func(f DialFailure) bool { return answered(id, f.Err) }) {
 			m.tally.FeelersWorked++
 		} else {
 			m.tally.FeelersFailed++
 		}
 	}
-	m.record.dialFailed(p, failures, time.Now())
+	if m.isOffline(failures) {
+		m.dialer.pace.offline(id, now)
+	} else {
+		m.record.dialFailed(p, failures, !d.lost.IsZero(), now)
+	}
 	m.tidy(p)
 	m.evictor.fillSlots()
 	m.dialWake.wake()

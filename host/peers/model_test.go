@@ -58,7 +58,8 @@ func TestModel(t *testing.T) {
 	if total < modelOps || asked { // too few operations for the rare ones
 		return
 	}
-	for _, what := range []string{"dial", "dial trusted", "feeler", "feeler works", "churn", "churn evicts", "upgrade",
+	for _, what := range []string{"dial", "dial trusted", "dial lost", "dial lost beyond full slots", "feeler",
+		"feeler works", "churn", "churn evicts", "upgrade",
 		"upgrade evicts", "dialed", "accepted", "standby", "replaces", "redialed", "redial fails", "promoted",
 		"established closes", "guest uses two",
 		"duplicate", "full inbound", "full guests", "enters", "enters and evicts", "entered too late",
@@ -104,8 +105,8 @@ type modelSin struct {
 }
 
 type modelDial struct {
-	requested, upgrade, feeler bool
-	addrs                      []transport.Address
+	requested, upgrade, feeler, lost bool
+	addrs                            []transport.Address
 }
 
 type model struct {
@@ -121,9 +122,10 @@ type model struct {
 
 	links  []*modelLink
 	dials  map[transport.NodeID]*modelDial
-	felt   time.Time // when the last feeler was dialed
-	turned time.Time // and the last churn
-	evicts []uint64  // asked for, in order
+	lost   map[transport.NodeID]time.Time // when a link that we dialed broke
+	felt   time.Time                      // when the last feeler was dialed
+	turned time.Time                      // and the last churn
+	evicts []uint64                       // asked for, in order
 	bans   map[peerstore.Target]time.Time
 	score  map[transport.NodeID]int // with since: decays step by step
 	since  map[transport.NodeID]time.Time
@@ -138,8 +140,8 @@ type model struct {
 
 func newModel(t *testing.T, seed uint64) *model {
 	w := &model{t: t, calm: seed%2 == 0, rng: rand.New(rand.NewPCG(seed, 3)), seen: map[string]int{},
-		dials: map[transport.NodeID]*modelDial{},
-		bans:  map[peerstore.Target]time.Time{}, score: map[transport.NodeID]int{},
+		dials: map[transport.NodeID]*modelDial{}, lost: map[transport.NodeID]time.Time{},
+		bans: map[peerstore.Target]time.Time{}, score: map[transport.NodeID]int{},
 		since: map[transport.NodeID]time.Time{},
 		sins:  map[string]modelSin{}, up: map[transport.NodeID]bool{}, using: map[transport.NodeID]uint64{},
 		fastView: map[transport.NodeID]bool{}, slowView: map[transport.NodeID]bool{}}
@@ -151,7 +153,7 @@ func newModel(t *testing.T, seed uint64) *model {
 		Unconditional: []transport.NodeID{w.ids[2]},
 		Private:       []transport.NodeID{w.ids[3]},
 		MaxOutbound:   6, MaxInbound: 7, MaxUpgrades: 2, Guests: 3, Feelers: 2 * time.Minute, Churn: 5 * time.Minute,
-		ConnectionsPerIP: 3, ConnectionsPerGroup: 6, Seed: seed,
+		ConnectionsPerIP: 3, ConnectionsPerGroup: 6, Dials: 100, DialRate: -1, Seed: seed,
 	}
 	w.m = newPM(t, w.cfg)
 	w.cfg, _ = w.cfg.withDefaults()

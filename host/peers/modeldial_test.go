@@ -67,16 +67,17 @@ func (w *model) stepDial() {
 	links, dials := w.outbound()
 	free := w.cfg.MaxOutbound - links - dials
 	now := time.Now()
-	due := func(id transport.NodeID) (addrs []transport.Address) { // what may be dialed of a peer, as the store has it
+	// what may be dialed of a peer, as the store has it; of a lost one whatever the backoffs
+	due := func(id transport.NodeID, lost bool) (addrs []transport.Address) {
 		rec, ok := w.m.store.Get(id)
 		if !ok || w.dials[id] != nil || w.of(id, "current") != nil || w.of(id, "leaving") != nil ||
-			rec.NotBefore.After(now) || rec.Quarantined.After(now) ||
+			!lost && rec.NotBefore.After(now) || rec.Quarantined.After(now) ||
 			w.banned(id, netip.Addr{}) {
 			return nil
 		}
 		for _, a := range rec.Addresses {
 			ip, _ := a.Address.IP()
-			if !a.NotBefore.After(now) && !w.banned("", ip) && (w.exempt(id) || w.full(ip) == "") {
+			if (lost || !a.NotBefore.After(now)) && !w.banned("", ip) && (w.exempt(id) || w.full(ip) == "") {
 				addrs = append(addrs, a.Address)
 			}
 		}
@@ -84,8 +85,14 @@ func (w *model) stepDial() {
 	}
 	mayDial := map[transport.NodeID][]transport.Address{}
 	for _, id := range w.ids {
-		if addrs := due(id); addrs != nil {
+		if addrs := due(id, false); addrs != nil {
 			mayDial[id] = addrs
+		}
+	}
+	mayDialLost := map[transport.NodeID][]transport.Address{}
+	for id, at := range w.lost {
+		if addrs := due(id, true); addrs != nil && now.Sub(at) <= lostFor {
+			mayDialLost[id] = addrs
 		}
 	}
 	anchors := slices.Clone(w.m.dialer.anchors.pending)
@@ -99,7 +106,10 @@ func (w *model) stepDial() {
 		w.did("no dial", "")
 		return
 	}
-	want := mayDial[d.ID]
+	want, lost := mayDial[d.ID], !w.m.peers[d.ID].dial.lost.IsZero()
+	if lost {
+		want = mayDialLost[d.ID]
+	}
 	if want == nil || len(d.Addresses) != len(want) {
 		w.fatal("dials %+v, may dial %v", d, want)
 	}
@@ -109,6 +119,16 @@ func (w *model) stepDial() {
 		}
 	}
 	switch {
+	case lost && d.Upgrade:
+		if free > 0 || links+dials >= w.cfg.MaxOutbound+w.cfg.MaxUpgrades {
+			w.fatal("dials the lost %s with %d free slots, %d links and %d dials", d.ID, free, links, dials)
+		}
+		w.did("dial lost beyond full slots", "%s", d.ID)
+	case lost:
+		if free <= 0 {
+			w.fatal("dials the lost %s without a free slot", d.ID)
+		}
+		w.did("dial lost", "%s", d.ID)
 	case w.trusted(d.ID):
 		w.did("dial trusted", "%s", d.ID)
 	case d.Feeler:
@@ -151,14 +171,14 @@ func (w *model) stepDial() {
 	}
 	if slices.Contains(anchors, d.ID) { // those of the last run come before all others, if there is a slot
 		w.did("anchor", "%s", d.ID)
-	} else if !w.trusted(d.ID) {
+	} else if !lost && !w.trusted(d.ID) {
 		for id := range mayDial {
 			if w.trusted(id) {
 				w.fatal("dials %s before the trusted %s", d.ID, id)
 			}
 		}
 	}
-	w.dials[d.ID] = &modelDial{upgrade: d.Upgrade, feeler: d.Feeler, addrs: d.Addresses}
+	w.dials[d.ID] = &modelDial{upgrade: d.Upgrade, feeler: d.Feeler, lost: lost, addrs: d.Addresses}
 	if d.Upgrade && w.rng.IntN(4) > 0 && !w.dead(d.ID) { // left to chance, something comes in between most of them
 		ip, _ := d.Addresses[0].IP()
 		w.arrive(d.ID, muxer.Dialer, w.dials[d.ID], ip, d.Addresses[0])
@@ -246,6 +266,8 @@ func (w *model) stepDialEnds() {
 		}
 		if proven {
 			err = proving(id, err)
+		} else if d.lost {
+			delete(count, a)
 		}
 		failures = append(failures, DialFailure{a, err})
 	}

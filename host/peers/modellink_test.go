@@ -102,7 +102,7 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	if d == nil && side == muxer.Listener { // an inbound link does not end a dial
 		if w.m.peers[id] != nil && w.m.peers[id].dial != nil {
 			pd := w.m.peers[id].dial
-			w.dials[id] = &modelDial{requested: pd.requested, upgrade: pd.slot == slotUpgrade,
+			w.dials[id] = &modelDial{requested: pd.requested, lost: !pd.lost.IsZero(), upgrade: pd.slot == slotUpgrade,
 				feeler: pd.slot == slotFeeler, addrs: w.pending(id)}
 		}
 	}
@@ -352,8 +352,11 @@ func (w *model) learnEvictions(open []*modelLink) {
 			}
 			l.evict, l.why = true, w.m.links[num].reason.Code
 			what := "upgrade evicts"
-			if w.m.links[num].reason.Reason == whyChurn {
+			switch w.m.links[num].reason.Reason {
+			case whyChurn:
 				what = "churn evicts"
+			case whyFound:
+				what = "found evicts"
 			}
 			w.did(what, "link %d of %s", l.num, l.id)
 		}
@@ -416,6 +419,11 @@ func (w *model) disconnect(l *modelLink, code muxer.Code) {
 				w.did("redial fails", "link %d of %s", l.num, l.id)
 			}
 		}
+	}
+	if w.of(l.id, "current") == nil && w.of(l.id, "leaving") == nil && l.side == muxer.Dialer &&
+		!l.ready.IsZero() && time.Since(l.ready) >= w.cfg.StableAfter &&
+		(code == muxer.CodeRemoteClosed || code == muxer.CodeTransport) {
+		w.lost[l.id] = time.Now()
 	}
 	before, known := w.m.store.Get(l.id)
 	got, ready := w.m.Disconnected(l.id, l.num, &DisconnectError{Code: code})

@@ -28,12 +28,17 @@ func (r *recorder) hopeless(rec *peerstore.Record, now time.Time) bool {
 
 // dialFailed records a dial that brought no link. What happened before the peer's key was proven says nothing about the
 // peer: anybody may have told of the address, and anybody may answer there. So it counts against the address alone.
-func (r *recorder) dialFailed(p *peer, failures []DialFailure, now time.Time) {
+//
+// The failure of a dial of a lost peer counts for nothing: that it is not reached is known.
+func (r *recorder) dialFailed(p *peer, failures []DialFailure, lost bool, now time.Time) {
 	r.store.Update(p.id, func(rec *peerstore.Record) {
 		var failed, guilty bool // an address has failed; the peer, whose key was proven, has
 		var wait time.Duration
 		for _, f := range failures {
 			proven := handshake.ProvenID(f.Err) == rec.ID
+			if lost && !proven {
+				continue
+			}
 			isFailure, w := r.addressFailed(rec, f, proven, now)
 			failed = failed || isFailure
 			if proven {

@@ -51,8 +51,9 @@ type link struct {
 	newcomer bool // it dialed us, and we had never had a link of its peer
 	redial   bool // it replaces an established link: see redialedBy
 	slot     slot
-	bid      slot // in slotEntry: the budget that it waits for
-	upgrade  upgradeKind
+	bid      slot      // in slotEntry: the budget that it waits for
+	churn    bool      // as in dial
+	lost     time.Time // as in dial
 	dialed   transport.Address
 	ip       netip.Addr
 	group    peerstore.Group // of ip
@@ -75,6 +76,7 @@ type peer struct {
 	preferred *link   // the link that both ends keep, as far as we know; it may be closing
 	standby   *link   // takes over when preferred ends
 	retired   []*link // closing, and no longer of use: others have taken their place
+	found     bool    // it was lost in a cut and is back
 	inUse     *link   // the link that services use: the last one that came up, until its end
 
 	busy     bool // Record.Busy, as the store has it
@@ -91,7 +93,8 @@ type dial struct {
 	slot      slot
 	first     transport.Address // the address that is dialed first; zero for an operator's dial
 	requested bool              // an operator asked for it
-	upgrade   upgradeKind       // in slotUpgrade: for whose sake somebody is to make room
+	churn     bool              // in slotUpgrade: it is an exchange by chance
+	lost      time.Time         // when the peer was lost in a cut; zero: it was not
 }
 
 // open returns the links that are not retired, the preferred one first.

@@ -142,6 +142,19 @@ func (t *table) setSlot(l *link, s slot) {
 // isolated reports whether there is no link at all.
 func (t *table) isolated() bool { return len(t.links) == 0 }
 
+// isOffline reports whether a dial failed because we have no network: it says so, and no link says otherwise.
+func (t *table) isOffline(failures []DialFailure) bool {
+	if !noNetwork(failures) {
+		return false
+	}
+	for _, l := range t.links {
+		if !l.ip.Unmap().IsLoopback() {
+			return false
+		}
+	}
+	return true
+}
+
 // limitOf returns how many links a budget has room for.
 func (t *table) limitOf(s slot) int {
 	switch s {

@@ -18,9 +18,13 @@ const (
 
 // Update is the latest state of a peer.
 type Update struct {
-	ID       transport.NodeID
-	Status   UpdateStatus
-	Inbound  bool
+	ID      transport.NodeID
+	Status  UpdateStatus
+	Inbound bool
+	// Found, on the first Up of a link, says that the peer was lost with many others (a cut) and is back. Both parts of
+	// the network have their own peers by now, so a source should exchange addresses with it at once, NeedsPeers or
+	// not.
+	Found    bool
 	Channels []byte           // those that both ends serve
 	Reason   *DisconnectError // on Down
 }
@@ -212,5 +216,5 @@ func (subs subscribers) goDown(p *peer, reason *DisconnectError) {
 }
 
 func (p *peer) update() Update {
-	return Update{ID: p.id, Status: Up, Inbound: p.inbound, Channels: p.channels}
+	return Update{ID: p.id, Status: Up, Inbound: p.inbound, Found: p.found, Channels: p.channels}
 }

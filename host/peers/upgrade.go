@@ -21,14 +21,6 @@ const (
 	maxPromises   = 64
 )
 
-// upgradeKind is for whose sake an outbound peer makes room.
-type upgradeKind uint8
-
-const (
-	upgradeBetter upgradeKind = iota // a better peer
-	upgradeChurn                     // another peer, by chance
-)
-
 // worst returns the worst outbound peer's link that is unprotected, useless, and clearly worse than score; nil if there
 // is none.
 func (e *evictor) worst(score int, now time.Time) (worst *link) {
@@ -51,32 +43,29 @@ func (e *evictor) worst(score int, now time.Time) (worst *link) {
 	return worst
 }
 
-// victim returns the link that makes room for an upgrade; nil if there is none.
-func (e *evictor) victim(l *link, now time.Time) *link {
-	if l.upgrade == upgradeChurn {
+// victim returns the link that makes room for an upgrade, and why; nil if there is none.
+func (e *evictor) victim(l *link, now time.Time) (victim *link, why string) {
+	switch {
+	case !l.lost.IsZero():
+		return e.youngestSince(l.lost), whyFound
+	case l.churn:
 		groups := []peerstore.Group{l.named}
 		if l.group != l.named {
 			groups = append(groups, l.group)
 		}
-		links := e.exchangeable(l, now, groups...)
-		if len(links) == 0 {
-			return nil
+		if links := e.exchangeable(l, now, groups...); len(links) > 0 {
+			victim = links[e.rng.IntN(len(links))]
 		}
-		return links[e.rng.IntN(len(links))]
+		return victim, whyChurn
 	}
 	rec, _ := e.store.Get(l.peer.id)
-	return e.worst(Score(&rec, now), now)
+	return e.worst(Score(&rec, now), now), whyUpgrade
 }
 
 // replace asks for the end of the victim of an upgrade. It reports whether there is one.
 func (e *evictor) replace(l *link, now time.Time) bool {
-	victim := e.victim(l, now)
-	if victim == nil {
-		return false
-	}
-	reason := map[upgradeKind]string{upgradeBetter: whyUpgrade, upgradeChurn: whyChurn}[l.upgrade]
-	e.request(victim.peer.id, &DisconnectError{Code: muxer.CodeEvicted, Reason: reason})
-	return true
+	victim, why := e.victim(l, now)
+	return victim != nil && e.request(victim.peer.id, &DisconnectError{Code: muxer.CodeEvicted, Reason: why})
 }
 
 // promises holds peers whose score may earn them an upgrade, at most maxPromises. They are only hints where to look:

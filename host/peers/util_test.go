@@ -41,6 +41,11 @@ func addrOf(t testing.TB, id transport.NodeID, n int) transport.Address {
 	return mustAddress(t, fmt.Sprintf("/ip4/%d.%d.%d.1/tcp/26656/mconn/%s", 1+h%120, h>>8&0xff, h>>16&0xff, id))
 }
 
+var (
+	sourcePEX = peerstore.Source{Kind: "pex"}
+	loopback  = netip.MustParseAddr("127.0.0.1")
+)
+
 // pm is a manager under test with a store in memory and the names of its links.
 type pm struct {
 	*Manager
@@ -236,7 +241,7 @@ func (m *pm) setScore(id transport.NodeID, score int) {
 // churns reports whether a peer is dialed to take another one's place by chance.
 func (m *pm) churns(id transport.NodeID) bool {
 	p := m.peers[id]
-	return p != nil && p.dial != nil && p.dial.upgrade == upgradeChurn
+	return p != nil && p.dial != nil && p.dial.churn
 }
 
 // refused checks the code and the limit of a refusal.

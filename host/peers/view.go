@@ -146,8 +146,8 @@ func (m *Manager) Counts() Counts {
 // Tally counts what a Manager has done since its start.
 type Tally struct {
 	FeelersWorked, FeelersFailed uint64 // short dials that tested an address
-	// Evicted counts the links that it asked to end, by cause: "crowded", "upgrade", "churn", "capacity", or the code
-	// of the reason.
+	// Evicted counts the links that it asked to end, by cause: "crowded", "upgrade", "churn", "found", "capacity", or
+	// the code of the reason.
 	Evicted map[string]uint64
 }
 

@@ -38,7 +38,7 @@ const pause = backoff + backoff/2
 func openOurs(store peerstore.Store, peers []peer) (*ours, error) {
 	m, err := peermanager.New(transport.NodeID("ffffffffffffffffffffffffffffffffffffffff"),
 		peermanager.Config{MinBackoff: backoff, MaxBackoff: backoff, MaxTrustedBackoff: backoff,
-			MaxRecentBackoff: backoff}, store)
+			MaxRecentBackoff: backoff, DialRate: -1}, store)
 	return &ours{store: store, manager: m, peers: peers, now: time.Now(), stop: func() error { return nil }}, err
 }
 
