@@ -229,7 +229,7 @@ func TestTheLogWarnsOfForgottenPeers(t *testing.T) {
 	}}
 	log.logTo(&o)
 	inNet(t, o, func(t *testing.T, net *hosttest.Network) {
-		time.Sleep(5 * time.Minute)
+		time.Sleep(5*time.Minute + 5*time.Second) // between two checks
 		before := store.Stats().Known
 		for i := range 1000 {
 			if i%2 == 0 {
