@@ -628,7 +628,10 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		{"admin.pprof=true", func(_ *testing.T, c Config) any { return adminConfig(&c).Profile }, true},
 		{"transports.tcp.keep_alive=7s", inTCP(func(c tcp.Config) any { return c.KeepAlive }), 7 * time.Second},
 		{"transports.tcp.proxy=127.0.0.1:9050", inTCP(func(c tcp.Config) any { return c.Proxy }), "127.0.0.1:9050"},
-		{"transports.tcp.proxy_all=true", inTCP(func(c tcp.Config) any { return c.ProxyAll }), true},
+		{"transports.tcp.proxy_all=true", func(t *testing.T, c Config) any {
+			c.Transports["tcp"]["proxy"] = "127.0.0.1:9050" // it needs one
+			return inTCP(func(c tcp.Config) any { return c.ProxyAll })(t, c)
+		}, true},
 		{"wires.comet.ping_interval=7s", func(t *testing.T, c Config) any {
 			c.Home = t.TempDir()
 			var got mconn.Config

@@ -31,6 +31,9 @@ func TestWrongCalls(t *testing.T) {
 			"--set: peers.max_outbond: unknown key (did you mean max_outbound?)"},
 		{"start --home HOME --set peers.max_outbound=few", "--set: peers.max_outbound: want a whole number"},
 		{"start --home HOME --set peers.max_outbound", "want KEY=VALUE"},
+		{"start --home HOME --set transports.tcp.proxy=http://127.0.0.1:1",
+			"transports.tcp: proxy: want HOST:PORT or "},
+		{"start --home HOME --set transports.tcp.proxy_all=true", "transports.tcp: proxy_all needs a proxy"},
 		{"start --home HOME --set peers.persistent=10.0.0.1:1", "names no node id"},
 		{"start --home HOME --set stack.wires=libp2",
 			`stack.wires: "libp2": this build has no such wire (did you mean libp2p?)`},
@@ -116,8 +119,6 @@ func TestFailures(t *testing.T) {
 			write(h, "config.toml", "network = \"n\"\n[peers]\nmax_outbond = 3\n")
 		},
 			"config.toml:3: peers.max_outbond: unknown key (did you mean max_outbound?)"},
-		{"a proxy that is none", "start --home HOME --set transports.tcp.proxy=http://127.0.0.1:1", nil,
-			"transports.tcp: "},
 		{"config: syntax", "id --home HOME", func(h string) { write(h, "config.toml", "network = \n") },
 			"config.toml:1: "},
 		{"config: not text", "status --home HOME", func(h string) { write(h, "config.toml", "\x00\xff\xfe") },

@@ -20,7 +20,7 @@ import (
 func (c Config) Validate() error {
 	if c.Proxy == "" {
 		if c.ProxyAll {
-			return errors.New("tcp: ProxyAll needs a Proxy")
+			return errors.New("proxy_all needs a proxy")
 		}
 		return nil
 	}
@@ -37,7 +37,7 @@ func (c Config) proxy() (at string, auth *proxy.Auth, err error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "socks5" && u.Scheme != "socks5h" || u.Hostname() == "" || u.Port() == "" ||
 		strings.Trim(u.Path, "/") != "" {
-		return "", nil, errors.New("tcp: Proxy: want HOST:PORT or socks5://USER:PASSWORD@HOST:PORT") // it may hold a secret
+		return "", nil, errors.New("proxy: want HOST:PORT or socks5://USER:PASSWORD@HOST:PORT") // it may hold a secret
 	}
 	if u.User != nil {
 		password, _ := u.User.Password()
