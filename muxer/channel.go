@@ -36,6 +36,8 @@ type Channel struct {
 	// takes one message of any allowed size, so a message larger than the budget still passes.
 	SendQueue, ReceiveQueue int
 	Overflow                Overflow // what a full inbox does
+	// Guests offers the channel to plain libp2p peers, too, which name no network. Otherwise they cannot know it.
+	Guests bool
 }
 
 // WithDefaults returns a copy in which every zero field has its default.

@@ -129,7 +129,7 @@ func meetGuest(t *testing.T, side muxer.Side, n plainNode, play func(*guest)) (*
 
 // A node without a hello is a guest, whoever dials, and whether it asks us first, does something else, or waits.
 func TestGuest(t *testing.T) {
-	n := plainNode{lists: []string{"/two", "/ping"}}
+	n := plainNode{lists: []string{"/one", "/two", "/ping"}} // "/one" is not for guests
 	for name, c := range map[string]struct {
 		side muxer.Side
 		play func(t *testing.T, g *guest)
@@ -185,7 +185,7 @@ func TestLateHello(t *testing.T) {
 				return
 			}
 			m := ownHello(&handshake.Attempt{Local: handshake.NodeInfo{Moniker: "late", Network: "net"},
-				Channels: []muxer.Channel{{ID: 2, Name: "/two"}}})
+				Channels: []muxer.Channel{{ID: 2, Name: "/two", Guests: true}}})
 			_, _ = raw.Write(frame(multistream.Propose(protocolHello), m))
 		})
 		if err != nil {

@@ -181,7 +181,9 @@ func (s *self) message() []byte {
 	}
 	m.protocols = append(m.protocols, protocolIdentify, protocolPush, protocolPing, protocolHello)
 	for _, c := range s.channels {
-		m.protocols = append(m.protocols, c.WithDefaults().Name, cometName(c))
+		if c.Guests { // who has the hello learns there of the others
+			m.protocols = append(m.protocols, c.WithDefaults().Name, cometName(c))
+		}
 	}
 	for _, p := range local.Protocols {
 		if !slices.Contains(m.protocols, p) {

@@ -20,7 +20,8 @@ var keyA, keyB = handshake.NewIdentity([handshake.SeedSize]byte{1}), handshake.N
 
 func TestOwnMessage(t *testing.T) {
 	conn, _ := handshaketest.Pipe("/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.2/tcp/2")
-	a := &handshake.Attempt{Conn: conn, Channels: []muxer.Channel{{ID: 1, Name: "/one"}, {ID: 0x7e}}}
+	a := &handshake.Attempt{Conn: conn, Channels: []muxer.Channel{{ID: 1, Name: "/one", Guests: true},
+		{ID: 2, Name: "/ours"}, {ID: 0x7e, Guests: true}}}
 	a.Local.Version, a.Local.Protocols, a.Local.Listen = "us/1", []string{"/echo/1.0.0", "/one"},
 		[]string{"/ip4/1.2.3.4/tcp/5", "nonsense"}
 	var m message

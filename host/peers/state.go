@@ -85,6 +85,7 @@ type peer struct {
 	// What subscribers know.
 	up       bool
 	inbound  bool
+	guest    bool
 	channels []byte
 }
 

@@ -21,6 +21,7 @@ type Update struct {
 	ID      transport.NodeID
 	Status  UpdateStatus
 	Inbound bool
+	Guest   bool // a plain libp2p peer, which names no network
 	// Found, on the first Up of a link, says that the peer was lost with many others (a cut) and is back. Both parts of
 	// the network have their own peers by now, so a source should exchange addresses with it at once, NeedsPeers or
 	// not.
@@ -196,7 +197,7 @@ func (subs subscribers) goUp(p *peer) {
 	if p.up && bytes.Equal(p.channels, l.channels) {
 		return
 	}
-	p.up, p.inbound, p.channels = true, l.inbound, l.channels
+	p.up, p.inbound, p.guest, p.channels = true, l.inbound, l.guest, l.channels
 	for s := range subs {
 		s.put(p.update())
 	}
@@ -216,5 +217,5 @@ func (subs subscribers) goDown(p *peer, reason *DisconnectError) {
 }
 
 func (p *peer) update() Update {
-	return Update{ID: p.id, Status: Up, Inbound: p.inbound, Found: p.found, Channels: p.channels}
+	return Update{ID: p.id, Status: Up, Inbound: p.inbound, Guest: p.guest, Found: p.found, Channels: p.channels}
 }

@@ -21,7 +21,7 @@ import (
 
 const network = "interop-net"
 
-var echoChannel = muxer.Channel{ID: cometpeer.EchoChannel, Name: "/echo/1.0.0"}
+var echoChannel = muxer.Channel{ID: cometpeer.EchoChannel, Name: "/echo/1.0.0", Guests: true}
 
 // waitFor polls until ok, or fails the test after a bound that even a loaded machine keeps.
 func waitFor(t *testing.T, bound time.Duration, what string, ok func() bool) {
