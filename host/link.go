@@ -33,8 +33,10 @@ type link struct {
 	channels []byte // that both ends serve, in the order of Host.channels
 	box      *mailbox
 
-	rtt   time.Duration // the latest that the pulse loop has seen; its own
-	stale int           // pulses since then; the pulse loop's own
+	rtt     time.Duration // the latest that the pulse loop has seen; its own
+	stale   int           // pulses since then; the pulse loop's own
+	used    uint64        // messages and streams at the last pulse, of a guest's second link; the pulse loop's own
+	checked bool          // used is set
 
 	counted   bool                      // its counters are in Host.totals, whose lock guards this
 	accepted  atomic.Bool               // by the remote: see established

@@ -347,7 +347,7 @@ func TestAGuestKeepsItsSecondLink(t *testing.T) {
 		second, two := testLink(h.Host, 1, muxer.Listener, false)
 		second.shake.Remote.Guest = true
 		handOn(h.Host, second)
-		time.Sleep(time.Minute)
+		time.Sleep(pulse / 2)
 		if _, _, closed := two.closed(); closed || h.links.of(peerID(1)) != first {
 			t.Errorf("the second link is closed: %v, or services use it", closed)
 		}

@@ -1,10 +1,12 @@
 package host_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -245,6 +247,48 @@ func TestHandlersEndWithTheLink(t *testing.T) {
 			_ = waits.Close()
 		})
 	}
+}
+
+// A handler that ignores its context keeps neither its peer nor the host.
+func TestAHandlerThatIgnoresItsEndIsLeftBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var log bytes.Buffer
+		net := hosttest.New(t, hosttest.Options{Speaks: libp2pOnly, Plain: true,
+			Logger: slog.New(slog.NewTextHandler(&lockedWriter{&mu, &log}, nil))})
+		a, b := net.Nodes[0], net.Nodes[1]
+		a.Dial(b)
+		net.AwaitLink(a, b)
+		release := make(chan struct{})
+		var wg sync.WaitGroup
+		handle(t, b, "/stuck", func(context.Context, transport.NodeID, muxer.Stream) {
+			wg.Add(1)
+			defer wg.Done()
+			<-release
+		})
+		open(t, a, b, "/stuck")
+		time.Sleep(time.Second)
+		b.Host.Disconnect(a.ID, muxer.CodeRequested, "test")
+		time.Sleep(10 * time.Second)
+		if _, ok := b.Host.Peer(a.ID); ok || len(b.Events(host.EventDown)) != 1 {
+			t.Error("the peer is still listed")
+		}
+		mu.Lock()
+		if !strings.Contains(log.String(), "ignores the end of its link") || !strings.Contains(log.String(), "/stuck") {
+			t.Errorf("no warning:\n%s", &log)
+		}
+		mu.Unlock()
+		b.Dial(a)
+		open(t, a, b, "/stuck")
+		time.Sleep(time.Second)
+		began := time.Now()
+		b.Stop()
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("the host stopped after %v", took)
+		}
+		close(release)
+		wg.Wait()
+	})
 }
 
 // What a node handles is told in the handshake, and to those that are connected when it changes.

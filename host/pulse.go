@@ -3,6 +3,8 @@ package host
 import (
 	"context"
 	"time"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
 const (
@@ -13,10 +15,31 @@ const (
 	pulseTimeout = 10 * time.Second
 )
 
+// spare reports whether the link is a guest's second one that carried nothing for one pulse or more. The pulse loop
+// calls it.
+func (l *link) spare() bool {
+	if !l.shake.Remote.Guest || !l.accepted.Load() || l.connected.Load() != nil {
+		return false
+	}
+	open, begun := l.streams.count()
+	used := begun + l.session.Stats().ReceivedMessages
+	idle := l.checked && open == 0 && used == l.used
+	l.checked, l.used = true, used
+	return idle
+}
+
 // pulseLoop reads the round trips that sessions have measured.
 func (r *router) pulseLoop(ctx context.Context) {
 	h := r.host
 	for sleep(ctx, pulse) {
+		h.links.all.Range(func(_, v any) bool {
+			if l := v.(*link); l.spare() {
+				h.tasks.wg.Go(func() {
+					l.end(&DisconnectError{Code: muxer.CodeDuplicate, Reason: "a second link without streams"})
+				})
+			}
+			return true
+		})
 		h.links.eachUp(func(l *link) {
 			rtt := l.session.Stats().RTT
 			if rtt != l.rtt {

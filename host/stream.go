@@ -20,7 +20,7 @@ import (
 var ErrNoStreams = muxer.ErrNoStreams
 
 // StreamHandler serves one stream that a peer has opened. It has a goroutine of its own. ctx ends with the link, and
-// the stream is reset then. The stream is closed when the handler returns: what was written still arrives. A handler
+// the stream is reset then; a handler that does not return within 5 s is left behind, with a warning. The stream is closed when the handler returns: what was written still arrives. A handler
 // that panics takes only its stream down, with the stack logged.
 type StreamHandler func(ctx context.Context, from transport.NodeID, s muxer.Stream)
 
@@ -155,6 +155,7 @@ func (h *Host) OpenStream(ctx context.Context, to transport.NodeID, protocols ..
 type linkStreams struct {
 	mu    sync.Mutex
 	total int
+	begun uint64                 // since the link began
 	open  map[*streamService]int // made at the first stream
 }
 
@@ -171,8 +172,16 @@ func (c *linkStreams) take(s *streamService, limits *Limits) (limit string) {
 		c.open = map[*streamService]int{}
 	}
 	c.total++
+	c.begun++
 	c.open[s]++
 	return ""
+}
+
+// count returns how many streams are open, and how many were.
+func (c *linkStreams) count() (open int, begun uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.total, c.begun
 }
 
 func (c *linkStreams) give(s *streamService) {

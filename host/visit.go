@@ -177,8 +177,8 @@ func (v *visit) Deliver(_ context.Context, msgs []muxer.Message) error {
 	return nil
 }
 
-// Serves implements muxer.Handler.
-func (v *visit) Serves(string) bool { return false }
+// Serves implements muxer.Handler: ServeStream refuses streams with a code, not as an unknown protocol.
+func (v *visit) Serves(string) bool { return true }
 
 // ServeStream implements muxer.Handler.
 func (v *visit) ServeStream(_ context.Context, s muxer.Stream) { _ = s.Reset(muxer.CodeTooManyPeers) }

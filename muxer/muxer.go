@@ -47,7 +47,7 @@ type Handler interface {
 	// Serves reports whether ServeStream takes streams of a protocol. It must not block.
 	Serves(protocol string) bool
 	// ServeStream serves a stream that the remote has opened, on a goroutine of its own. It must return soon after ctx,
-	// which ends with the session.
+	// which ends with the session. Run warns of one that does not within 5 s, and returns without it.
 	ServeStream(ctx context.Context, s Stream)
 }
 
@@ -55,7 +55,7 @@ type Handler interface {
 type Session interface {
 	// Run serves the session until it ends, and returns why, never nil: an error that wraps ErrClosed after a local
 	// Close, io.EOF when the remote hung up between messages, a *CloseError when the wire carried a reason. When it
-	// returns, the connection is closed and every goroutine of the session has returned.
+	// returns, the connection is closed and every goroutine of the session has returned, but for such a ServeStream.
 	Run(context.Context, Handler) error
 	// Send queues msg on a channel and waits while the channel's send queue is full. The session keeps msg without
 	// copying it: the caller must not change it afterwards, so that a broadcast can share one buffer. A nil error says

@@ -323,3 +323,28 @@ func TestSinglyAttacks(t *testing.T) {
 
 // muxerSingles is how many such streams a session reads at once (muxer/lanes/single.go).
 const muxerSingles = 64
+
+// A guest that we refuse has its streams reset: that we do not have their protocol would be a lie, which it remembers.
+func TestStreamsOfARefusedGuestAreReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, g, err := meetGuest(t, muxer.Listener, plainNode{}, func(g *guest) { ask(t, g) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		errs := make(chan error, 1)
+		go func() {
+			s, err := g.OpenStream(context.Background(), "/app")
+			if err == nil {
+				_, err = s.Read(make([]byte, 1))
+			}
+			errs <- err
+		}()
+		synctest.Wait() // it waits for our answer
+		_ = l.Session.Close(muxer.CodeTooManyPeers, "full")
+		_ = l.Session.Run(t.Context(), nil)
+		if err := <-errs; err == nil || errors.Is(err, muxer.ErrUnknownProtocol) {
+			t.Errorf("its stream ended with %v", err)
+		}
+		g.end()
+	})
+}

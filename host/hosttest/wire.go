@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
@@ -67,7 +68,7 @@ func (n *Node) libp2p() (handshake.Wire, error) {
 		return nil, fmt.Errorf("hosttest: there is no security %q", o.Security)
 	}
 	return libp2p.New(libp2p.Config{Identity: n.Key, Securities: []handshake.Security{security},
-		Muxers: []muxer.StreamMuxer{mux}})
+		Muxers: []muxer.StreamMuxer{mux}, Logger: n.net.o.Logger.With(slog.String("node", n.Name))})
 }
 
 // comet is the comet wire of a node.

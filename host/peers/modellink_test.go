@@ -129,7 +129,7 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 		own = 1
 	}
 	// A guest uses two links, which share a slot.
-	shares := c != nil && s == nil && !c.evict && side == muxer.Listener && c.guest && l.guest
+	shares := c != nil && s == nil && !c.evict && c.guest && l.guest
 	want := ""
 	full := w.full(ip)
 	rec, _ := w.m.store.Get(id)

@@ -136,7 +136,7 @@ func (l *link) prefers(old *link, self transport.NodeID) bool {
 // shares reports whether a new link of a linked peer is the second one of a guest, which uses both.
 func (p *peer) shares(l *link) bool {
 	c := p.preferred
-	return l.guest && l.inbound && c.guest && c.state != closing && p.standby == nil
+	return l.guest && c.guest && c.state != closing && p.standby == nil
 }
 
 // redialedBy reports whether a new link from the peer replaces its settled one. The remote would not have dialed if it

@@ -2,6 +2,7 @@ package lanes
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime/debug"
 	"time"
@@ -86,7 +87,61 @@ func (s *Session) name(raw muxer.RawStream) (serve func()) {
 			return func() { s.readSingle(i, st) }
 		}
 	}
-	return func() { s.serve(st, s.handler.ServeStream) }
+	return func() {
+		s.mu.Lock()
+		if s.handlers == nil {
+			s.handlers = map[*stream]struct{}{}
+		}
+		s.handlers[st] = struct{}{}
+		s.mu.Unlock()
+		go func() { // Run waits for it, but not for ever: see awaitHandlers
+			s.serve(st, s.handler.ServeStream)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(s.handlers, st)
+			if len(s.handlers) == 0 && s.handled != nil {
+				close(s.handled)
+			}
+		}()
+	}
+}
+
+// handlerGrace is how long Run waits for handlers of streams after the end of the connection.
+const handlerGrace = 5 * time.Second
+
+// awaitHandlers waits until the handlers of streams have returned. Those that ignore the end of their context are left
+// behind after a grace, with a warning.
+func (s *Session) awaitHandlers() {
+	s.mu.Lock()
+	if len(s.handlers) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	handled := make(chan struct{})
+	s.handled = handled
+	s.mu.Unlock()
+	t := time.NewTimer(handlerGrace)
+	defer t.Stop()
+	select {
+	case <-handled:
+		return
+	case <-t.C:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for st := range s.handlers {
+		s.cfg.Logger.Warn("a stream handler ignores the end of its link", slog.String("protocol", st.Protocol()))
+	}
+}
+
+// endCode returns the code for which the session has ended.
+func (s *Session) endCode() muxer.Code {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ce, ok := errors.AsType[*muxer.CloseError](s.err); ok {
+		return ce.Code
+	}
+	return muxer.CodeUnknown
 }
 
 // serve lets a protocol's handler serve a stream. A handler that panics costs its stream.
@@ -115,7 +170,8 @@ func (s *Session) takes(raw muxer.RawStream, protocol string) bool {
 	_ = raw.SetReadDeadline(time.Time{}) // the wait is ours, not the remote's
 	<-s.started
 	_ = raw.SetReadDeadline(time.Now().Add(s.cfg.Negotiation))
-	if s.ctx.Err() != nil { // the session has ended: there may be no handler
+	if s.ctx.Err() != nil { // the session has ended. To say na would be to say that we do not have the protocol
+		_ = raw.Reset(s.endCode())
 		return false
 	}
 	for i := range s.lanes {

@@ -95,13 +95,17 @@ type Session struct {
 	work    sync.Cond   // the writer waits on it: a lane can be written, or nothing is written any more
 	writing bool        // the writer does not wait
 	singles singles
-	set     bool  // SetChannels was called
-	running bool  // Run was called
-	naming  int   // streams of the remote whose protocol is not agreed on
-	cut     bool  // the connection ended inside a message
-	err     error // why the session ends
-	input   error // why the remote sends no more
-	shut    bool  // nothing is written any more
+	set     bool // SetChannels was called
+	running bool // Run was called
+	naming  int  // streams of the remote whose protocol is not agreed on
+
+	handlers map[*stream]struct{} // the streams that the handler serves
+	handled  chan struct{}        // after the end: closed when there are none any more
+
+	cut   bool  // the connection ended inside a message
+	err   error // why the session ends
+	input error // why the remote sends no more
+	shut  bool  // nothing is written any more
 
 	sentMessages, receivedMessages atomic.Uint64
 	lost                           atomic.Uint64 // messages of ours that the remote did not take
@@ -240,6 +244,7 @@ func (s *Session) Run(ctx context.Context, h muxer.Handler) error {
 		<-stopped
 	}
 	s.wg.Wait()
+	s.awaitHandlers()
 	return s.err
 }
 

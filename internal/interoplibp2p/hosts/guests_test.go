@@ -2,10 +2,13 @@ package hosts
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"testing"
 	"time"
 
 	p2phost "github.com/libp2p/go-libp2p/core/host"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/gopeer"
@@ -76,6 +79,67 @@ func TestNoGuests(t *testing.T) {
 		t.Errorf("refused with %+v", refusal)
 	}
 	p.apart(t)
+}
+
+// TestStorm connects guests and ourselves from both ends at once. A stream that a guest opens on whichever connection it
+// likes best must go on, and nobody may stay unconnected.
+func TestStorm(t *testing.T) {
+	eachStack(t, func(t *testing.T, s gopeer.Stack) {
+		const guests = 16
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+		defer cancel()
+		ours := node.Start(t, node.Config{Tune: func(c *host.Config) {
+			c.Peers.Guests, c.Handshake.Limits.AttemptsPerIP, c.Peers.ConnectionsPerIP = 2*guests, 10*guests, 10*guests
+		}})
+		var storm errgroup.Group
+		for range guests {
+			g := gopeer.Start(t, s)
+			storm.Go(func() error { _, _ = ours.Host.Dial(ctx, addressOf(t, g)); return nil })
+			storm.Go(func() error {
+				if err := g.Connect(ctx, ours.Info(s.Transport)); err != nil {
+					return err
+				}
+				st, err := g.NewStream(ctx, ours.PeerID(), node.Echo)
+				if err != nil {
+					return err
+				}
+				for i := range 30 { // the subscription
+					if _, err := fmt.Fprintf(st, "news %02d", i); err != nil {
+						return fmt.Errorf("news %d: %w", i, err)
+					}
+					if _, err := io.ReadFull(st, make([]byte, 7)); err != nil {
+						return fmt.Errorf("news %d: %w", i, err)
+					}
+					time.Sleep(50 * time.Millisecond)
+				}
+				return nil
+			})
+		}
+		if err := storm.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestQuickRedial lets a guest hang up and come back at once, again and again.
+func TestQuickRedial(t *testing.T) {
+	eachStack(t, func(t *testing.T, s gopeer.Stack) {
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+		defer cancel()
+		ours := node.Start(t, node.Config{Tune: func(c *host.Config) { c.Handshake.Limits.AttemptsPerIP = 1000 }})
+		g := gopeer.Start(t, s)
+		for i := range 60 {
+			if err := g.Connect(ctx, ours.Info(s.Transport)); err != nil {
+				t.Fatalf("connection %d: %v", i, err)
+			}
+			if err := echoOf(ctx, g, ours.PeerID()); err != nil {
+				t.Fatalf("connection %d: %v", i, err)
+			}
+			if err := g.Network().ClosePeer(ours.PeerID()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }
 
 func awaitRefusal(t *testing.T, ctx context.Context, events <-chan host.Event) host.Event {
