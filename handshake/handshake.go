@@ -110,7 +110,12 @@ type Link struct {
 	// gets Remote with what is new. Call it once. f is called by one goroutine at a time, also within Changes when
 	// something has changed before; it must not block, and there is a bound on how often it is called.
 	Changes func(f func(NodeInfo))
-	Stages  []Stage
+	// Goodbye, between nodes that can, tells the remote why we are about to close the session, whole, where the close
+	// itself carries a code or less; nil elsewhere. It returns when the remote has read it, when ctx ends, or after a
+	// moment. Farewell returns what the remote has told so; nil for nothing.
+	Goodbye  func(ctx context.Context, reason *Refusal)
+	Farewell func() *Refusal
+	Stages   []Stage
 }
 
 // ID returns the remote's proven node id.

@@ -57,7 +57,7 @@ func (l *link) confirm(ctx context.Context, reason *DisconnectError) error {
 	if reason == nil {
 		return l.shake.Confirm(ctx, nil)
 	}
-	return l.shake.Confirm(ctx, &handshake.Refusal{Code: reason.Code, Limit: reason.Limit, Reason: reason.Reason})
+	return l.shake.Confirm(ctx, refusalFor(reason))
 }
 
 // Established implements muxer.Handler: the remote has accepted the link. If the link is the one that both ends prefer,
@@ -190,6 +190,11 @@ func (l *link) run(ctx context.Context) {
 	l.mu.Unlock()
 	if reason == nil {
 		reason = asReason(err)
+		if l.shake.Farewell != nil {
+			if told := l.shake.Farewell(); told != nil {
+				reason = asReason(told)
+			}
+		}
 		if ctx.Err() != nil && !reason.Remote {
 			reason = &DisconnectError{Code: muxer.CodeShuttingDown}
 		}

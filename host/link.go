@@ -67,15 +67,20 @@ func newLink(h *Host, s *handshake.Link, ip netip.Addr) *link {
 	return l
 }
 
-// end closes the link for a reason of ours. Its session ends soon after. The first reason counts.
+// end closes the link for a reason of ours, of which it tells the remote for up to a moment. Its session ends soon
+// after. The first reason counts.
 func (l *link) end(reason *DisconnectError) {
 	l.mu.Lock()
-	if l.reason == nil {
+	first := l.reason == nil
+	if first {
 		l.reason = reason
 	} else {
 		reason = l.reason
 	}
 	l.mu.Unlock()
+	if first && l.shake.Goodbye != nil && l.accepted.Load() && reason.Reason+reason.Limit != "" {
+		l.shake.Goodbye(l.ctx, refusalFor(reason))
+	}
 	_ = l.session.Close(reason.Code, reason.Reason)
 }
 

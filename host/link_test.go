@@ -579,3 +579,39 @@ func TestReasonsKeepWhatIsKnown(t *testing.T) {
 		t.Errorf("it reads %q", got)
 	}
 }
+
+// The reason of an end goes to the remote whole where the wire can carry it, and what the remote tells is what watchers
+// hear, whatever the close of the connection says.
+func TestReasonsCrossWhole(t *testing.T) {
+	inLinkTest(t, func(t *testing.T, h *linkTest) {
+		ours, _ := testLink(h.Host, 1, muxer.Listener, true)
+		var told []handshake.Refusal
+		ours.shake.Goodbye = func(_ context.Context, r *handshake.Refusal) { told = append(told, *r) }
+		ours.shake.Farewell = func() *handshake.Refusal { return nil }
+		handOn(h.Host, ours)
+		h.hears("up " + short(1))
+		ours.end(&DisconnectError{Code: muxer.CodeTooManyPeers, Limit: "peers.max_inbound", Reason: "full"})
+		ours.end(&DisconnectError{Code: muxer.CodeBanned, Reason: "late"})
+		want := handshake.Refusal{Code: muxer.CodeTooManyPeers, Limit: "peers.max_inbound", Reason: "full"}
+		if len(told) != 1 || told[0] != want {
+			t.Errorf("the remote was told %+v", told)
+		}
+		h.hears("down " + short(1) + " too-many-peers")
+		h.tells("peer-up", "peer-down too-many-peers")
+
+		theirs, s := testLink(h.Host, 2, muxer.Listener, true)
+		theirs.shake.Farewell = func() *handshake.Refusal {
+			return &handshake.Refusal{Code: muxer.CodeOverflow, Remote: true, Limit: "limits.message_memory", Reason: "most"}
+		}
+		events := h.Events(t.Context())
+		handOn(h.Host, theirs)
+		synctest.Wait()
+		s.hangUp(io.EOF)
+		synctest.Wait()
+		<-events
+		if e := <-events; *e.Reason != (DisconnectError{Code: muxer.CodeOverflow, Remote: true,
+			Limit: "limits.message_memory", Reason: "most"}) {
+			t.Errorf("watchers heard %+v", e.Reason)
+		}
+	})
+}

@@ -300,3 +300,19 @@ func TestSilentConnectionsDelayNobody(t *testing.T) {
 		})
 	}
 }
+
+// Between our own nodes the reason of an end arrives whole over libp2p, too.
+func TestTheRemoteHearsTheReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := hosttest.New(t, hosttest.Options{Speaks: libp2pOnly, Conditions: wan,
+			Tune: func(_ *hosttest.Node, c *host.Config) { c.Peers.MaxOutbound = -1 }})
+		a, b := net.Nodes[0], net.Nodes[1]
+		a.Dial(b)
+		net.AwaitLink(a, b)
+		a.Host.Disconnect(b.ID, muxer.CodeMisbehaved, "it sent nonsense")
+		down := net.AwaitUpdate(b, a, host.PeerDown, 0)
+		if r := down.Reason; r.Code != muxer.CodeMisbehaved || r.Reason != "it sent nonsense" || !r.Remote {
+			t.Errorf("the remote heard %+v", r)
+		}
+	})
+}

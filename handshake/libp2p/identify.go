@@ -39,7 +39,9 @@ type server struct {
 	// of the listening end, which the remote says hello to, until it is over: not kept for the life of the link
 	exchange atomic.Pointer[infoExchange]
 
-	identifies, pushes, pings atomic.Int32 // streams that are served now
+	farewell atomic.Pointer[handshake.Refusal] // see goodbye
+
+	identifies, pushes, pings, goodbyes atomic.Int32 // streams that are served now
 }
 
 // Limits of what one remote may have open at a time. go-libp2p opens one of each; js-libp2p allows itself two pings.
@@ -58,6 +60,8 @@ func (s *server) find(protocol string) func(context.Context, muxer.Stream) {
 		return limited(&s.pushes, maxPushes, s.servePush)
 	case protocolPing:
 		return limited(&s.pings, maxPings, servePing)
+	case protocolGoodbye:
+		return limited(&s.goodbyes, 1, s.serveGoodbye)
 	case protocolHello:
 		if m := s.exchange.Load(); m != nil {
 			return m.serveHello

@@ -156,6 +156,10 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 	}
 	link.Changes = func(f func(handshake.NodeInfo)) { s.changes.tell(&link.Remote, f) }
 	link.Push = s.push(session)
+	if !link.Remote.Guest {
+		link.Goodbye = func(ctx context.Context, r *handshake.Refusal) { goodbye(ctx, session, r) }
+		link.Farewell = s.farewell.Load
+	}
 	return link, nil
 }
 
