@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/switchyard-p2p/switchyard/host"
 )
@@ -63,6 +65,47 @@ func (net *Network) AwaitMessages(n *Node, channel byte, from *Node, count int) 
 		return ""
 	})
 	return got
+}
+
+// quiet is how long AssertReceives waits for messages that should not come.
+const quiet = 5 * time.Second
+
+// AssertReceives checks that a node, which is to Collect on that channel, receives exactly these messages and nothing
+// more: of each sender in this order, and of nobody else, since it began to Collect or since the last call.
+func (net *Network) AssertReceives(n *Node, channel byte, want ...host.Envelope) {
+	net.t.Helper()
+	received := func() []host.Envelope {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return slices.Clone(n.letters[channel][n.asserted[channel]:])
+	}
+	net.wait(net.o.Patience, func() string {
+		if len(received()) < len(want) {
+			return "not yet"
+		}
+		return ""
+	})
+	time.Sleep(quiet)
+	got := received()
+	n.mu.Lock()
+	n.asserted[channel] += len(got)
+	n.mu.Unlock()
+	for _, e := range got {
+		i := slices.IndexFunc(want, func(w host.Envelope) bool { return w.From == e.From })
+		if i < 0 {
+			net.t.Errorf("%s received %.40q of %s on channel 0x%02x; nothing more was to come", n.Name, e.Message,
+				net.NameOf(e.From), channel)
+			continue
+		}
+		if !bytes.Equal(want[i].Message, e.Message) {
+			net.t.Errorf("%s received %.40q of %s on channel 0x%02x, want %.40q", n.Name, e.Message,
+				net.NameOf(e.From), channel, want[i].Message)
+		}
+		want = slices.Delete(slices.Clone(want), i, i+1)
+	}
+	for _, w := range want {
+		net.t.Errorf("%s did not receive %.40q of %s on channel 0x%02x", n.Name, w.Message, net.NameOf(w.From), channel)
+	}
 }
 
 // AssertDelivers sends count numbered messages of size bytes (at least 8) from one node to another, which is to Collect

@@ -55,6 +55,8 @@ type Node struct {
 	dials   []DialAttempt
 	conns   map[*conn]struct{}
 	letters map[byte][]host.Envelope
+
+	asserted map[byte]int // how many of letters AssertReceives has judged
 }
 
 // Update is what a subscriber of a node was told, and when.
@@ -128,7 +130,7 @@ func (n *Node) start() error {
 	}
 	n.mu.Lock()
 	n.running, n.crashed, n.cancel = true, false, cancel
-	n.letters, n.first = map[byte][]host.Envelope{}, len(n.updates)
+	n.letters, n.asserted, n.first = map[byte][]host.Envelope{}, map[byte]int{}, len(n.updates)
 	n.mu.Unlock()
 
 	n.record(ctx)

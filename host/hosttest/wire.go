@@ -56,19 +56,26 @@ func (n *Node) libp2p() (handshake.Wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	var security handshake.Security
-	switch o := &n.net.o; {
-	case o.Plain:
-		security = plainSecurity{}
-	case o.Security == "" || o.Security == "noise":
-		security = noise.New()
-	case o.Security == "tls":
-		security = tls.New(tls.Config{})
-	default:
-		return nil, fmt.Errorf("hosttest: there is no security %q", o.Security)
+	security, err := n.security()
+	if err != nil {
+		return nil, err
 	}
 	return libp2p.New(libp2p.Config{Identity: n.Key, Securities: []handshake.Security{security},
 		Muxers: []muxer.StreamMuxer{mux}, Logger: n.net.o.Logger.With(slog.String("node", n.Name))})
+}
+
+// security is what secures the libp2p wire of a node.
+func (n *Node) security() (handshake.Security, error) {
+	switch o := &n.net.o; {
+	case o.Plain:
+		return plainSecurity{}, nil
+	case o.Security == "" || o.Security == "noise":
+		return noise.New(), nil
+	case o.Security == "tls":
+		return tls.New(tls.Config{}), nil
+	default:
+		return nil, fmt.Errorf("hosttest: there is no security %q", o.Security)
+	}
 }
 
 // comet is the comet wire of a node.
