@@ -66,6 +66,7 @@ type Host struct {
 	pauses   atomic.Uint64
 	totals   totals
 	times    times
+	names    names
 	allow    allowed
 	// resolver finds the IPs of our own names; nil means the system's
 	resolver transport.Resolver
@@ -110,7 +111,7 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	}
 	h.router.upgrader, err = handshake.NewUpgrader(handshake.Config{
 		Self: h.self, Wires: cfg.Wires, Inspect: h.inspect,
-		Local:    func(c transport.Conn) handshake.NodeInfo { return h.infoAt(c.LocalMultiaddr()) },
+		Local:    func(c transport.Conn) handshake.NodeInfo { return h.infoFor(c.LocalMultiaddr(), c.RemoteIP()) },
 		Channels: func() []muxer.Channel { return h.descs },
 		Gates:    append([]handshake.Gate{h.gate}, cfg.Gates...), Timeout: cfg.Handshake.Timeout,
 		Limits: cfg.Handshake.Limits, Logger: cfg.Logger,
@@ -194,6 +195,7 @@ func (h *Host) Run(ctx context.Context) error {
 		h.tasks.wg.Go(func() { h.router.dialLoop(ctx) })
 		h.tasks.wg.Go(func() { h.router.evictLoop(ctx) })
 		h.tasks.wg.Go(func() { h.router.pulseLoop(ctx) })
+		h.tasks.wg.Go(func() { h.namesLoop(ctx) })
 		<-ctx.Done()
 	}
 	h.tasks.stop()

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -66,7 +67,7 @@ func TestOurNodeInfo(t *testing.T) {
 	h, _ := newTestHost(t, cfg, muxer.Channel{ID: 7}, muxer.Channel{ID: 1})
 	h.peers.SetHeight(h.Self(), 42)
 	h.listeners = []transport.Listener{&fakeListener{}}
-	info := h.infoAt(connFrom("9.9.9.9").LocalMultiaddr())
+	info := h.infoFor(connFrom("9.9.9.9").LocalMultiaddr(), netip.MustParseAddr("9.9.9.9"))
 	if info.ID != h.Self() || info.Moniker != "me" || info.Version != "v1" || info.Network != "unit" ||
 		info.Height != 42 || string(info.Channels) != "\x07\x01" {
 		t.Errorf("our info is %+v", info)
@@ -80,8 +81,8 @@ func TestOurNodeInfo(t *testing.T) {
 	}
 
 	h.cfg.External = []ma.Multiaddr{ma.StringCast("/dns/me.example/tcp/5"), ma.StringCast("/ip4/0.0.0.0/tcp/6")}
-	info = h.infoAt(connFrom("9.9.9.9").LocalMultiaddr())
-	if len(info.Listen) != 2 || info.Listen[0] != "/dns/me.example/tcp/5" || info.Listen[1] != "/ip4/1.2.3.4/tcp/6" {
+	info = h.infoFor(connFrom("9.9.9.9").LocalMultiaddr(), netip.MustParseAddr("9.9.9.9"))
+	if len(info.Listen) != 2 || info.Listen[1] != "/dns/me.example/tcp/5" || info.Listen[0] != "/ip4/1.2.3.4/tcp/6" {
 		t.Errorf("we listen on %v", info.Listen)
 	}
 	if got := specific(h.cfg.External[1], nil); !got.Equal(h.cfg.External[1]) {

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -14,9 +15,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// infoAt returns our node info for a connection with the given local address. If the node listens on every interface,
-// the info names that address, which works for the remote.
-func (h *Host) infoAt(local ma.Multiaddr) handshake.NodeInfo {
+// infoFor returns our node info for a connection.
+func (h *Host) infoFor(local ma.Multiaddr, remote netip.Addr) handshake.NodeInfo {
 	info := handshake.NodeInfo{
 		ID: h.self, PeerID: h.peerID, Moniker: h.cfg.Moniker, Network: h.cfg.Network, Version: h.cfg.Version,
 		P2PVersion: handshake.P2PVersion, BlockVersion: handshake.BlockVersion, Height: h.peers.Height(h.self),
@@ -28,8 +28,8 @@ func (h *Host) infoAt(local ma.Multiaddr) handshake.NodeInfo {
 	for _, c := range h.channels {
 		info.Channels = append(info.Channels, c.desc.ID)
 	}
-	for _, m := range h.advertised() {
-		info.Listen = append(info.Listen, specific(m, local).String())
+	for _, m := range h.toldTo(local, remote) {
+		info.Listen = append(info.Listen, m.String())
 	}
 	return info
 }
@@ -49,34 +49,21 @@ func (h *Host) stack() string {
 	return strings.Join(parts, " ")
 }
 
-// advertised returns External or, without it, the bound addresses.
-func (h *Host) advertised() []ma.Multiaddr {
-	if len(h.cfg.External) > 0 {
-		return h.cfg.External
-	}
-	return h.ListenAddrs()
-}
-
 // specific replaces an unspecified IP (0.0.0.0, ::) with the connection's local IP.
 func specific(m, local ma.Multiaddr) ma.Multiaddr {
 	if local == nil || !manet.IsIPUnspecified(m) {
 		return m
 	}
-	ip, err := manet.ToIP(local)
-	if err != nil {
+	ip, ok := transport.MultiaddrIP(local)
+	if !ok {
 		return m
 	}
-	first, err := manet.FromIP(ip)
-	if err != nil {
-		return m
-	}
-	_, rest := ma.SplitFirst(m)
-	return first.Encapsulate(rest)
+	return withIP(m, ip)
 }
 
-// SelfAddresses returns the addresses at which we can be dialed, as far as we know: External, or the bound addresses,
-// with the machine's own addresses in place of unspecified ones, over each of our wires that goes there, in order of
-// preference.
+// SelfAddresses returns the addresses at which we can be dialed, as far as we know: External with the IPs of its names,
+// or the bound addresses, with the machine's own addresses in place of unspecified ones, over each of our wires that
+// goes there, in order of preference.
 func (h *Host) SelfAddresses() []transport.Address {
 	var out []transport.Address
 	nodes := [...]string{string(h.self), h.peerID}

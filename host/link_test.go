@@ -601,7 +601,8 @@ func TestReasonsCrossWhole(t *testing.T) {
 
 		theirs, s := testLink(h.Host, 2, muxer.Listener, true)
 		theirs.shake.Farewell = func() *handshake.Refusal {
-			return &handshake.Refusal{Code: muxer.CodeOverflow, Remote: true, Limit: "limits.message_memory", Reason: "most"}
+			return &handshake.Refusal{Code: muxer.CodeOverflow, Remote: true, Limit: "limits.message_memory",
+				Reason: "most"}
 		}
 		events := h.Events(t.Context())
 		handOn(h.Host, theirs)

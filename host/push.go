@@ -91,7 +91,7 @@ func (l *link) pushLoop() {
 		p.due = false
 		p.mu.Unlock()
 		attempt, done := context.WithTimeout(ctx, pushTimeout)
-		err := l.shake.Push(attempt, h.infoAt(l.shake.LocalAddr))
+		err := l.shake.Push(attempt, h.infoFor(l.shake.LocalAddr, l.ip))
 		done()
 		pause = pushPause
 		switch {

@@ -20,8 +20,9 @@ import (
 var ErrNoStreams = muxer.ErrNoStreams
 
 // StreamHandler serves one stream that a peer has opened. It has a goroutine of its own. ctx ends with the link, and
-// the stream is reset then; a handler that does not return within 5 s is left behind, with a warning. The stream is closed when the handler returns: what was written still arrives. A handler
-// that panics takes only its stream down, with the stack logged.
+// the stream is reset then; a handler that does not return within 5 s is left behind, with a warning. The stream is
+// closed when the handler returns: what was written still arrives. A handler that panics takes only its stream down,
+// with the stack logged.
 type StreamHandler func(ctx context.Context, from transport.NodeID, s muxer.Stream)
 
 const (

@@ -253,6 +253,30 @@ func (a Address) IP() (netip.Addr, bool) {
 	return ip, err == nil
 }
 
+// HasName reports whether the address has a host name, which only who dials resolves.
+func (a Address) HasName() bool {
+	if a.plain {
+		return false
+	}
+	kind, _, _ := a.split()
+	return kind == "dns" || kind == "dns4" || kind == "dns6"
+}
+
+// WithIP returns the address with an IP that its host name has led to. It reports false for an address without a host
+// name.
+func (a Address) WithIP(ip netip.Addr) (Address, bool) {
+	if !ip.IsValid() || !a.HasName() {
+		return Address{}, false
+	}
+	_, _, rest := a.split()
+	kind := "ip4"
+	if ip = ip.Unmap().WithZone(""); ip.Is6() {
+		kind = "ip6"
+	}
+	at, err := ParseAddress("/" + kind + "/" + ip.String() + "/" + rest)
+	return at, err == nil
+}
+
 // CometString returns the address as CometBFT writes it, id@host:port (host:port when the node is open): "" where
 // it is not plain TCP or asks for another wire.
 func (a Address) CometString() string {

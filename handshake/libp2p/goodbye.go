@@ -12,9 +12,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer/lanes"
 )
 
-// protocolGoodbye carries the reason of a link's end between our own nodes: one HelloVerdict, with its length ahead. The
-// close of the connection itself has room for a code only (yamux), or for no limit (QUIC). A node that lacks it is told
-// by the close alone.
+// protocolGoodbye carries the reason of a link's end between our own nodes: one HelloVerdict, with its length ahead.
+// The close of the connection itself has room for a code only (yamux), or for no limit (QUIC). A node that lacks it is
+// told by the close alone.
 const protocolGoodbye = "/switchyard/goodbye/1.0.0"
 
 // goodbye implements handshake.Link.Goodbye.

@@ -6,7 +6,8 @@
 // Two Switchyard nodes then say hello on a stream of their own: each tells its network, channels, height and more, and
 // in the end whether it takes the link, or why not (Link.Confirm). A remote that has no hello is asked to identify
 // itself and is a guest (handshake.NodeInfo.Guest): nobody knows of which network it is. Of our channels that are for
-// guests (muxer.Channel.Guests) it is given those whose names are among its protocols, or CometBFT's names for them, under which each message is a stream.
+// guests (muxer.Channel.Guests) it is given those whose names are among its protocols, or CometBFT's names for them,
+// under which each message is a stream.
 //
 // A link's session carries channels and streams (package muxer/lanes).
 //
@@ -170,8 +171,8 @@ func cometName(c muxer.Channel) string {
 	return "/p2p/cometbft/1.0.0/channel/0x" + string([]byte{digits[c.ID>>4], digits[c.ID&15]})
 }
 
-// common are the channels of ours that a guest has, of those that are for guests: those whose name, or CometBFT's name for them, is among its
-// protocols. singly are the ids of those of which it has only the latter.
+// common are the channels of ours that a guest has, of those that are for guests: those whose name, or CometBFT's name
+// for them, is among its protocols. singly are the ids of those of which it has only the latter.
 func common(ours []muxer.Channel, guest *handshake.NodeInfo) (both []muxer.Channel, singly []byte) {
 	has := make(map[string]bool, len(guest.Protocols))
 	for _, p := range guest.Protocols {

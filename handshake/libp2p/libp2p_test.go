@@ -28,7 +28,8 @@ func (*streamInbox) ServeStream(_ context.Context, s muxer.Stream) {
 }
 
 func ends() (end, end) {
-	d := end{key: keyA, security: plain{}, channels: []muxer.Channel{{ID: 1, Name: "/one"}, {ID: 2, Name: "/two", Guests: true}}}
+	d := end{key: keyA, security: plain{},
+		channels: []muxer.Channel{{ID: 1, Name: "/one"}, {ID: 2, Name: "/two", Guests: true}}}
 	l := end{key: keyB, security: plain{},
 		channels: []muxer.Channel{{ID: 1, Name: "/uno"}, {ID: 2, Name: "/two"}, {ID: 8, Name: "/three"}}}
 	d.local = handshake.NodeInfo{Version: "dialer/1", Moniker: "dialer", Network: "net",

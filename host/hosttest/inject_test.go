@@ -24,8 +24,8 @@ func (quietPeer) Deliver(context.Context, []muxer.Message) error { return nil }
 func (quietPeer) Serves(string) bool                             { return false }
 func (quietPeer) ServeStream(_ context.Context, s muxer.Stream)  { _ = s.Close() }
 
-// A connection can be injected at each checkpoint: one that says nothing more fails in the stage behind it, and one that
-// has told its info is a link like any other.
+// A connection can be injected at each checkpoint: one that says nothing more fails in the stage behind it, and one
+// that has told its info is a link like any other.
 func TestInject(t *testing.T) {
 	for _, wire := range []string{transport.WireComet, transport.WireLibp2p} {
 		for _, plain := range []bool{true, false} {
@@ -73,7 +73,8 @@ func TestInject(t *testing.T) {
 							t.Fatal(err)
 						}
 					}
-					net.AssertReceives(n, hosttest.TestChannel, host.Envelope{From: stranger.ID, Message: []byte("one")},
+					net.AssertReceives(n, hosttest.TestChannel,
+						host.Envelope{From: stranger.ID, Message: []byte("one")},
 						host.Envelope{From: stranger.ID, Message: []byte("two")})
 					net.AssertReceives(n, hosttest.TestChannel)
 					if _, up := n.Host.Peer(stranger.ID); !up {

@@ -167,6 +167,15 @@ func (r *recorder) linkReady(l *link, now time.Time) {
 			a.LastSuccess, a.LastError = now, ""
 		}
 	})
+	// A name that was dialed has proven the IP, too, which can be told to others.
+	if at, ok := l.dialed.WithIP(l.ip); ok && !l.guest && !at.IsLoopback() &&
+		r.store.Add(at, peerstore.Source{Kind: "peer", From: l.peer.id}, now) {
+		r.store.Update(l.peer.id, func(rec *peerstore.Record) {
+			if a := addressOf(rec, at); a != nil {
+				a.LastDialed, a.LastSuccess = now, now
+			}
+		})
+	}
 }
 
 // linkEnded records the end of a peer's last link, and decides when the peer may be dialed again. Only a link that

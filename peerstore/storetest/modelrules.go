@@ -223,6 +223,10 @@ func (m *rules) toShare(r *peerstore.Record) (best *peerstore.AddressRecord) {
 			if a.Address.IsRoutable() {
 				best = a
 			}
+		case works(a) && a.Address.HasName() != best.Address.HasName(): // nobody resolves a name that others tell
+			if best.Address.HasName() {
+				best = a
+			}
 		case moreUseful(a, best):
 			best = a
 		}

@@ -50,8 +50,8 @@ func (c *catalog) fileShare(e *entry) {
 }
 
 // toShare returns the address of e to tell to others, neither dead nor banned, and the set in which that puts e: an
-// address that works before one that may, a routable one before a local one, the one that worked last. It returns nil
-// if there is none.
+// address that works before one that may, a routable one before a local one, an IP before a name, the one that worked
+// last. It returns nil if there is none.
 func (c *catalog) toShare(e *entry) (best *address, set share) {
 	if e.is(private|gone) || e.details.quarantined > c.now || c.bans.endOfNode(&e.key) > c.now {
 		return nil, unshared
@@ -70,12 +70,23 @@ func (c *catalog) toShare(e *entry) (best *address, set share) {
 		case far:
 			of = claimedFar
 		}
-		if best == nil || of < set || of == set && a.better(best) {
+		if best == nil || of < set || of == set && a.tellable(best) {
 			best, set = a, of
 		}
 	}
 	return best, set
 }
+
+// tellable reports whether a is better told to others than o, of the same set: of two that work an IP before a name,
+// which nobody resolves who hears it from others.
+func (a *address) tellable(o *address) bool {
+	if name := a.hasName(); name != o.hasName() && a.lastWorked != 0 && o.lastWorked != 0 {
+		return !name
+	}
+	return a.better(o)
+}
+
+func (a *address) hasName() bool { return a.other != nil && a.other.HasName() }
 
 // Advertise returns up to limit addresses that may be told to others: see peerstore.Store. Peers whose address was
 // dialed with success come first, in random order; then the others. Unroutable addresses are told only while no proven
