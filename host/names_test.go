@@ -13,7 +13,6 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
-	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -88,7 +87,7 @@ func TestANameThatWasDialedIsGossipedByItsIP(t *testing.T) {
 				node = l.peerID()
 			}
 			l.shake.Dialed = mustAddress(t, "/dns4/peer.example"+suffix+node)
-			if err := h.peers.Add(l.shake.Dialed, peerstore.Source{Kind: "test"}); err != nil {
+			if err := h.peers.BeginDial(l.shake.Dialed); err != nil {
 				t.Fatal(err)
 			}
 			handOn(h.Host, l)

@@ -131,6 +131,22 @@ func TestASilentVisitorIsRefused(t *testing.T) {
 	}
 }
 
+// A service that panics at a visitor's question answers none any more, and the node goes on.
+func TestAVisitorsQuestionThatPanics(t *testing.T) {
+	fullNode(t, transport.WireComet, 3, func(t *testing.T, net *hosttest.Network, full *hosttest.Node) {
+		full.Channels[1].AnswerVisitors(func(host.PeerInfo, []byte) []byte { panic("boom") })
+		newcomer := net.Nodes[2]
+		newcomer.Start()
+		newcomer.Dial(full)
+		newcomer.Channels[1].TrySend(full.ID, []byte("who?"))
+		time.Sleep(time.Minute)
+		if !full.Has(net.Nodes[1]) || newcomer.Has(full) {
+			t.Errorf("the full node has its peer: %v, and the newcomer: %v", full.Has(net.Nodes[1]),
+				newcomer.Has(full))
+		}
+	})
+}
+
 // Of the newcomers that ask nothing only so many are let in at once.
 func TestVisitorsAreBounded(t *testing.T) {
 	const nodes = 120

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -97,6 +98,23 @@ func (c *Channel) AnswerVisitors(fn func(from PeerInfo, msg []byte) (answer []by
 	c.visited.Store(&fn)
 }
 
+// answerVisitor asks for the answer to a visitor. A service that panics answers no visitors any more, with the stack
+// logged.
+func (c *Channel) answerVisitor(from PeerInfo, msg []byte) []byte {
+	fn := c.visited.Load()
+	if fn == nil {
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			c.visited.Store(nil)
+			c.host.log.Error("a service panicked; it answers no visitors any more",
+				slog.String("channel", c.desc.Name), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+		}
+	}()
+	return (*fn)(from, msg)
+}
+
 // receivesVisits reports whether a newcomer that finds all inbound slots taken may ask something.
 func (h *Host) receivesVisits(id transport.NodeID, ip netip.Addr) bool {
 	if !slices.ContainsFunc(h.channels, func(c *Channel) bool { return c.visited.Load() != nil }) {
@@ -163,11 +181,7 @@ func (v *visit) Deliver(_ context.Context, msgs []muxer.Message) error {
 		if c == nil || v.answered.Load() {
 			continue
 		}
-		fn := c.visited.Load()
-		if fn == nil {
-			continue
-		}
-		answer := (*fn)(l.info(), m.Data)
+		answer := c.answerVisitor(l.info(), m.Data)
 		if answer != nil && v.answered.CompareAndSwap(false, true) {
 			l.session.TrySend(m.Channel, answer)
 			l.host.visits.answered(l.peer)
