@@ -16,7 +16,7 @@ func TestNodesDie(t *testing.T) {
 	for _, c := range []struct {
 		nodes int
 		long  bool
-	}{{50, false}, {200, true}} {
+	}{{30, false}, {50, true}, {200, true}} {
 		if c.long && !longtest.Long() {
 			continue
 		}
