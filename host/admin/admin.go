@@ -114,10 +114,17 @@ func Of(h *host.Host, store peerstore.Store, metrics prometheus.Gatherer) Node {
 	return Node{About: h, Links: h, Watch: h, Peers: operator{h.PeerManager(), h}, Store: store, Metrics: metrics}
 }
 
-// operator is the peer manager with the bans of the host, which tells the log of them.
+// operator is the peer manager with what the host does of it: it tells the log of bans, and knows what it can dial.
 type operator struct {
 	*peers.Manager
 	host *host.Host
+}
+
+func (o operator) Add(a transport.Address, source peerstore.Source) error {
+	if err := o.host.CheckAddress(a); err != nil {
+		return err
+	}
+	return o.Manager.Add(a, source)
 }
 
 func (o operator) Ban(target peerstore.Target, until time.Time, reason string) error {

@@ -34,6 +34,7 @@ func TestProtect(t *testing.T) {
 	oneLine(t, call(t, n.ask("protect", strings.Repeat("7", 40))...), exitFailed, "no address of it is known")
 	must(t, n.ask("ban", strings.Repeat("6", 40), "--reason", "spam")...)
 	oneLine(t, call(t, n.ask("protect", strings.Repeat("6", 40)+"@127.0.0.1:1")...), exitFailed, "banned: spam")
+	oneLine(t, call(t, n.ask("protect", strings.Repeat("5", 40)+"@224.0.0.1:1")...), exitFailed, "multicast")
 	n.stop(syscall.SIGTERM)
 	n = startNode(t, home)
 	if role(n) == "" {
