@@ -19,6 +19,9 @@ type Query struct {
 	// Avoid names network groups, such as those of the outbound peers. Next takes a learned peer of an avoided group
 	// only when no other is due. It asks for the group of the peer's best due address. nil avoids none.
 	Avoid func(Group) bool
+	// Links is how many outbound links there are. Without one, nine of ten learned peers are tried ones while there are
+	// any; with each link, up to 8, one less.
+	Links int
 	// Table limits the choice to one table, and so leaves trusted peers out.
 	Table Table
 	// Reserve sets Record.Busy of the chosen peer in the same step, so that no other caller chooses it. A caller that

@@ -38,9 +38,11 @@ type Store interface {
 	Remove(id transport.NodeID) bool
 
 	// Next chooses a peer that may be dialed at now: one with an address whose NotBefore has passed, as q asks. Trusted
-	// peers come first. Others come from the tried and the new table, half and half while both have some, at random,
-	// weighted by how lately they worked and how many dials have failed since. Peers at an unusual port come seldom,
-	// unroutable ones last, banned ones never. Next does not scan the peers that are not due.
+	// peers come first. Others come from the tried or the new table, by Query.Links, and from any network group at
+	// random, weighted: each dial that has failed since the last success halves the weight, and so do a success that is
+	// older than a day or a week, a week in which nobody reported a new peer, and 25 points of score less. New peers at
+	// an unusual port come only when no other peer is due, unroutable ones after those, banned ones never. Next does
+	// not scan the peers that are not due.
 	Next(now time.Time, q Query) (Record, bool)
 	// Feeler chooses a peer for a short dial that only tests an address. First comes a tried peer whose place another
 	// working peer claims: it keeps the place if it answers, and loses it if it does not or is not tested for a while.

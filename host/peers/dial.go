@@ -119,9 +119,12 @@ func (d *dialer) inFlight() (n int) {
 // query asks the store for peers that are neither linked, being dialed nor rejected, preferably of network groups that
 // have room for another outbound link. The store calls its functions while mu is held.
 func (d *dialer) query(rejected rejects, now time.Time) peerstore.Query {
-	q := peerstore.Query{Skip: func(id transport.NodeID) bool {
-		return rejected[id] || d.peers[id] != nil || d.pace.skips(id, now)
-	}}
+	q := peerstore.Query{
+		Skip: func(id transport.NodeID) bool {
+			return rejected[id] || d.peers[id] != nil || d.pace.skips(id, now)
+		},
+		Links: d.linked[slotOutbound],
+	}
 	if d.freeOutbound() <= 0 && !d.mayChurn() || d.cfg.OutboundPerGroup > len(d.peers) { // no group can be full
 		return q
 	}

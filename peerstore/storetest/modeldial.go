@@ -12,8 +12,8 @@ import (
 
 // The operations of the model test that choose a peer to dial and report the result.
 
-// next asks for a peer to dial and checks that no better one is due: trusted peers come first, avoided groups last, and
-// unroutable peers after routable ones.
+// next asks for a peer to dial and checks that no better one is due: trusted peers come first, avoided groups last,
+// then unroutable peers, and new ones at odd ports.
 func (m *model) next(reserve bool) (peerstore.Record, bool) {
 	m.op = "Next"
 	var q peerstore.Query
@@ -25,6 +25,7 @@ func (m *model) next(reserve bool) (peerstore.Record, bool) {
 	if m.m.IntN(3) == 0 {
 		q.Table = peerstore.Table(m.m.IntN(3))
 	}
+	q.Links = m.m.IntN(20)
 	if m.m.IntN(2) == 0 {
 		avoid := m.groups.Of(m.address())
 		q.Avoid = func(g peerstore.Group) bool { return g == avoid }
@@ -54,7 +55,10 @@ func (m *model) next(reserve bool) (peerstore.Record, bool) {
 }
 
 // rank is what next compares choices by.
-type rank struct{ trusted, wanted, routable bool }
+type rank struct {
+	trusted, wanted bool
+	reach           int
+}
 
 func (r rank) before(o rank) bool {
 	if r.trusted != o.trusted {
@@ -63,14 +67,14 @@ func (r rank) before(o rank) bool {
 	if r.wanted != o.wanted {
 		return r.wanted
 	}
-	return r.routable && !o.routable
+	return r.reach > o.reach
 }
 
 func (m *model) rankOf(r *peerstore.Record, q *peerstore.Query) rank {
 	if r.Trusted {
 		return rank{trusted: true}
 	}
-	return rank{false, q.Avoid == nil || !q.Avoid(m.group(r)), routable(r)}
+	return rank{false, q.Avoid == nil || !q.Avoid(m.group(r)), reach(r)}
 }
 
 // tabled returns the table of a peer. In a crowded world only the store can tell.

@@ -51,7 +51,7 @@ func (m *model) reopen() {
 	clear(m.missed)
 	clear(m.worked)
 	for id, r := range m.peers {
-		r = idle(r)
+		r = m.idle(r)
 		m.peers[id] = r
 		if m.barred(r) {
 			m.hidden[id] = true
@@ -67,7 +67,7 @@ func (m *model) reopen() {
 }
 
 // idle returns a record as it is after a start: nothing is configured yet.
-func idle(r *peerstore.Record) *peerstore.Record {
+func (m *rules) idle(r *peerstore.Record) *peerstore.Record {
 	c := *r
 	c.Busy = false
 	c.Addresses = slices.Clone(r.Addresses)
@@ -76,7 +76,7 @@ func idle(r *peerstore.Record) *peerstore.Record {
 			a.Source.Kind = peerstore.SourceOperator
 		}
 	}
-	return &c
+	return m.bounded(r.ID, c)
 }
 
 // crashed takes over what a crash has left: of each peer and value any state since it was last persisted. Bans are
@@ -97,7 +97,7 @@ func (m *model) crashed() {
 			delete(m.peers, id)
 			continue
 		}
-		at := slices.IndexFunc(states, func(r *peerstore.Record) bool { return r != nil && Equal(*idle(r), got) })
+		at := slices.IndexFunc(states, func(r *peerstore.Record) bool { return r != nil && Equal(*m.idle(r), got) })
 		if at < 0 {
 			m.fatalf("%s is\n%+v, flushed as\n%+v", id.Short(), got, m.saved[id])
 		}
@@ -128,7 +128,7 @@ func (m *model) copied() {
 		}
 	}
 	for id, r := range m.peers {
-		r = idle(r)
+		r = m.idle(r)
 		if len(r.Addresses) == 0 || len(m.peers) > m.limits.MaxPeers || m.w.crowded ||
 			slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
 				return foreign(a.Address, a.Source.IP)

@@ -107,7 +107,8 @@ func worse(a, b *peerstore.Record) bool {
 		const recency = 2 // levels, which change with time
 		return al+recency < bl
 	}
-	return al < bl
+	const unheard = 1
+	return al+unheard < bl
 }
 
 func worth(r *peerstore.Record) (tried bool, level int) {
@@ -115,11 +116,7 @@ func worth(r *peerstore.Record) (tried bool, level int) {
 	if r.Tried() {
 		return true, max(level, 0)
 	}
-	usual := slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
-		p := a.Address.Port()
-		return p == 0 || p == 26656 || p == 4001
-	})
-	if !usual {
+	if reach(r) == 1 {
 		level -= 3
 	}
 	return false, max(level, 0)
@@ -200,6 +197,21 @@ func (m *rules) group(r *peerstore.Record) peerstore.Group {
 // routable reports whether some address of a peer is routable.
 func routable(r *peerstore.Record) bool {
 	return slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool { return a.Address.IsRoutable() })
+}
+
+// reach returns 2 for a peer that may be reached from anywhere, 1 if that is at an odd port where none ever worked, and
+// 0 for one of a local network.
+func reach(r *peerstore.Record) (best int) {
+	for _, a := range r.Addresses {
+		switch p := a.Address.Port(); {
+		case !a.Address.IsRoutable():
+		case p == 0 || p == 26656 || p == 4001 || !a.LastSuccess.IsZero():
+			return 2
+		default:
+			best = 1
+		}
+	}
+	return best
 }
 
 // toShare returns the address of a peer to advertise; nil if there is none.

@@ -121,7 +121,7 @@ func (x *choice) learned() bool {
 func (x *choice) draw() *entry {
 	t := x.q.Table
 	for n := 1; ; n++ {
-		e := x.c.due.draw(t, x.c.random)
+		e := x.c.due.draw(&x.q, x.c.random)
 		switch {
 		case e == nil:
 			if !x.c.runDue(manyMoves) {
@@ -136,18 +136,17 @@ func (x *choice) draw() *entry {
 	}
 }
 
-// walk looks at all learned peers that are due, the routable ones first, and takes the first that is neither skipped
+// walk looks at all learned peers that are due, the farthest reach first, and takes the first that is neither skipped
 // nor avoided. If there is none, it takes the first that is not skipped. Groups and peers may move while it asks, so it
 // may miss some that move.
 func (x *choice) walk() bool {
 	for x.c.runDue(manyMoves) {
 		x.b.yield()
 	}
-	var avoided *entry // the first one that is not skipped
-	first := x.c.random.IntN(2)
-	for _, p := range [...]*part{
-		&x.c.due.parts[1][first], &x.c.due.parts[1][1-first], &x.c.due.parts[0][first], &x.c.due.parts[0][1-first],
-	} {
+	var avoided *entry           // the first one that is not skipped
+	tables := x.c.random.IntN(2) // in either order
+	for n := range x.c.due.parts {
+		p := &x.c.due.parts[(len(x.c.due.parts)-1-n)^tables]
 		for i := 0; i < len(p.groups) && (x.q.Table == peerstore.Any || x.q.Table == p.table); {
 			g := p.groups[i]
 			for j := 0; j < len(g.members); {

@@ -51,7 +51,10 @@ const (
 func (c *catalog) advanceClock(now time.Time, moves int) {
 	was, told := c.now, c.told
 	c.now, c.told = Nano(now), now
-	passed := max(now.Sub(told), 0) // by the monotonic clock if both have its reading
+	passed := now.Sub(told)  // by the monotonic clock, so that callers may be late
+	if now == now.Round(0) { // but this time has no reading of it
+		passed = max(passed, 0)
+	}
 	if back := was - c.now + int64(passed); !told.IsZero() && back > setBackFrom {
 		c.clockSetBack(was, back)
 	}

@@ -2,6 +2,7 @@ package book
 
 import (
 	"bytes"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -13,13 +14,13 @@ import (
 
 // due holds the peers that may be dialed now, by network group, and those that may be dialed later, by when.
 type due struct {
-	trusted dueGroup // all trusted peers that may be dialed, in one group
-	parts   [2][2]part
+	trusted dueGroup          // all trusted peers that may be dialed, in one group
+	parts   [2 * reaches]part // two tables of each reach
 	waiting *btree.BTreeG[waiter]
 }
 
-// part holds the learned peers of one table that are alike in being routable or not. A draw takes a group first, all
-// groups alike, and then one of its peers: what counts is how many groups an attacker has, not how many addresses. (In
+// part holds the learned peers of one table that are alike in their reach. A draw takes a group first, all groups
+// alike, and then one of its peers: what counts is how many groups an attacker has, not how many addresses. (In
 // a simulated attack by 90 % of the book from 16 groups of 400 that is the difference between a few and nearly all of
 // the outbound links: docs/eclipse.md.)
 type part struct {
@@ -57,10 +58,8 @@ const degree = 32
 
 func newDue() due {
 	d := due{waiting: btree.NewG(degree, waiter.less)}
-	for far := range d.parts {
-		for table := range d.parts[far] {
-			d.parts[far][table] = part{table: peerstore.Table(table + 1), byID: make(map[peerstore.Group]*dueGroup)}
-		}
+	for i := range d.parts {
+		d.parts[i] = part{table: peerstore.Table(i%2 + 1), byID: make(map[peerstore.Group]*dueGroup)}
 	}
 	return d
 }
@@ -85,31 +84,28 @@ func (p *part) drop(g *dueGroup) {
 	p.groups = p.groups[:end]
 }
 
-// looks is how many peers of a group a draw compares by their level: it takes the best of them.
-const looks = 4
-
-// draw chooses a learned peer at random: routable peers before others, the tables half and half, a network group, and
-// the best of a few looks at its peers. It returns nil if there is none.
-func (d *due) draw(t peerstore.Table, random *rand.Rand) *entry {
-	for far := 1; far >= 0; far-- {
-		fresh, tried := &d.parts[far][0], &d.parts[far][1]
-		hasFresh := len(fresh.groups) > 0 && t != peerstore.Tried
-		hasTried := len(tried.groups) > 0 && t != peerstore.New
-		p := fresh
+// draw chooses a learned peer at random: of the farthest reach that any due one has; of the tried or the new table, by
+// how many links there are; of any network group; the likelier the higher its level. The more peers a draw refuses, the
+// less choosy it gets, as in Bitcoin's address manager. It returns nil if no peer is due.
+func (d *due) draw(q *peerstore.Query, random *rand.Rand) *entry {
+	for i := len(d.parts) - 2; i >= 0; i -= 2 {
+		fresh, tried := &d.parts[i], &d.parts[i+1]
+		hasFresh := len(fresh.groups) > 0 && q.Table != peerstore.Tried
+		hasTried := len(tried.groups) > 0 && q.Table != peerstore.New
+		p, best := fresh, middleLevel // a peer of which nothing is known
 		switch {
 		case !hasFresh && !hasTried:
 			continue
-		case hasTried && (!hasFresh || random.Uint64()&1 == 0):
-			p = tried
+		case hasTried && (!hasFresh || random.IntN(10) > min(q.Links, 8)):
+			p, best = tried, middleLevel+daySuccess
 		}
-		g := p.groups[random.IntN(len(p.groups))]
-		best := g.members[random.IntN(len(g.members))]
-		for range min(looks, len(g.members)) - 1 {
-			if e := g.members[random.IntN(len(g.members))]; e.rank.level() > best.rank.level() {
-				best = e
+		for chance := 1.0; ; chance *= 1.2 {
+			g := p.groups[random.IntN(len(p.groups))]
+			e := g.members[random.IntN(len(g.members))]
+			if missing := max(best-e.rank.level(), 0); missing == 0 || random.Float64() < math.Ldexp(chance, -missing) {
+				return e
 			}
 		}
-		return best
 	}
 	return nil
 }
@@ -154,7 +150,7 @@ func (c *catalog) fileDue(e *entry) {
 	case e.is(trusted):
 		g = &c.due.trusted
 	default:
-		g = c.due.parts[b2i(e.routable())][e.table-1].group(c.groupOf(e))
+		g = c.due.parts[2*e.reach()+reach(e.table-1)].group(c.groupOf(e))
 	}
 	if g == was && (g != nil || e.due == at) {
 		e.due = at

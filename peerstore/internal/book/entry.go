@@ -86,36 +86,33 @@ func (e *entry) lastWorked() (last int64) {
 	return last
 }
 
-// routable reports whether some address may be reached from anywhere.
-func (e *entry) routable() bool {
-	for i := range e.addresses {
-		if e.addresses[i].routable() {
-			return true
-		}
-	}
-	return false
-}
+// reach says where a peer is.
+type reach int
 
-// usualPort reports whether some address has a port at which nodes usually listen (CometBFT's and go-libp2p's), or
-// none.
-func (e *entry) usualPort() bool {
+const (
+	nearby  reach = iota // in this machine's networks alone
+	oddPort              // at a port where nodes do not listen as a rule, and never linked: it may be no node at all
+	faraway              // reached from anywhere
+	reaches
+)
+
+// reach returns the farthest reach of e's addresses.
+func (e *entry) reach() (best reach) {
 	for i := range e.addresses {
-		switch e.addresses[i].portNumber() {
+		a := &e.addresses[i]
+		if !a.routable {
+			continue
+		}
+		best = oddPort
+		switch a.portNumber() { // none, CometBFT's, go-libp2p's
 		case 0, 26656, 4001:
-			return true
+			return faraway
+		}
+		if a.lastWorked != 0 {
+			return faraway
 		}
 	}
-	return false
-}
-
-// find returns the entry of an address; nil if the peer does not have it.
-func (e *entry) find(a *transport.Address) *address {
-	for i := range e.addresses {
-		if e.addresses[i].is(a) {
-			return &e.addresses[i]
-		}
-	}
-	return nil
+	return best
 }
 
 // address is a peerstore.AddressRecord as the book holds it.
@@ -123,6 +120,7 @@ type address struct {
 	ip         [16]byte // with the port and the peer's key a transport.Packed, unless other is set
 	port       uint16
 	counted    bool // in source.kind.fresh
+	routable   bool // may be reached from anywhere
 	failures   uint32
 	other      *transport.Address // an address of another form
 	source     *source
@@ -135,11 +133,12 @@ type address struct {
 }
 
 func newAddress(a *transport.Address) address {
+	routable := a.IsRoutable()
 	if p := a.Packed(); p != nil {
-		return address{ip: p.IP, port: p.Port}
+		return address{ip: p.IP, port: p.Port, routable: routable}
 	}
 	other := *a
-	return address{other: &other}
+	return address{other: &other, routable: routable}
 }
 
 // where returns the Address of a, which belongs to e.
@@ -173,15 +172,6 @@ func (a *address) portNumber() int {
 		return a.other.Port()
 	}
 	return int(a.port)
-}
-
-// routable reports whether the address may be reached from anywhere.
-func (a *address) routable() bool {
-	if a.other != nil {
-		return a.other.IsRoutable()
-	}
-	ip, _ := a.addr()
-	return transport.IsPublicIP(ip)
 }
 
 // deadAfter is how many dials of an address must fail in a row until it counts as dead: it is no longer advertised, and

@@ -15,7 +15,7 @@ const floor = 1000
 // judgeDial takes note of what an update says of a dial of e, which had failures and was last dialed at a time before.
 // A failure is evidence only if, since that dial, another one worked in this run: else the fault may be ours.
 func (c *catalog) judgeDial(e *entry, failures uint16, dialed int64, ch change) {
-	elsewhere := &c.worked[b2i(e.routable())]
+	elsewhere := &c.worked[b2i(e.reach() != nearby)]
 	switch {
 	case ch.worked:
 		*elsewhere = max(*elsewhere, min(e.lastWorked(), c.now))

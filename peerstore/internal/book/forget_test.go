@@ -187,6 +187,21 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
+// TestLateCallers wants a caller whose time is old not to be taken for a clock that was set back.
+func TestLateCallers(t *testing.T) {
+	s := newShelf(t)
+	begin := time.Now()
+	a := groupAddress(t, 1, 1)
+	s.Add(a, peerstore.Source{Kind: "pex"}, begin)
+	s.Next(begin.Add(time.Hour), peerstore.Query{})
+	due := begin.Add(2 * time.Hour)
+	s.Update(a.ID(), func(r *peerstore.Record) { r.NotBefore = due })
+	s.Next(begin, peerstore.Query{})
+	if r := s.get(a.ID()); !r.NotBefore.Equal(due) {
+		t.Errorf("waits until %v, want %v", r.NotBefore, due)
+	}
+}
+
 // TestRestoreCutsWaits wants no peer to wait for a wrong clock's time after a start, and none to be too old.
 func TestRestoreCutsWaits(t *testing.T) {
 	s := newShelf(t)

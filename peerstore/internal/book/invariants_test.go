@@ -95,18 +95,16 @@ func checkBook(b *Book) error {
 		}
 	}
 	isDue -= len(c.due.trusted.members)
-	for far := range c.due.parts {
-		for t := range c.due.parts[far] {
-			p := &c.due.parts[far][t]
-			for i, g := range p.groups {
-				isDue -= len(g.members)
-				if int(g.place) != i || g.part != p || p.byID[g.id] != g || len(g.members) == 0 {
-					return fmt.Errorf("the group %v with %d members is filed wrongly", g.id, len(g.members))
-				}
+	for n := range c.due.parts {
+		p := &c.due.parts[n]
+		for i, g := range p.groups {
+			isDue -= len(g.members)
+			if int(g.place) != i || g.part != p || p.byID[g.id] != g || len(g.members) == 0 {
+				return fmt.Errorf("the group %v with %d members is filed wrongly", g.id, len(g.members))
 			}
-			if len(p.byID) != len(p.groups) {
-				return fmt.Errorf("%d groups, %d by id", len(p.groups), len(p.byID))
-			}
+		}
+		if len(p.byID) != len(p.groups) {
+			return fmt.Errorf("%d groups, %d by id", len(p.groups), len(p.byID))
 		}
 	}
 	switch {
@@ -145,7 +143,7 @@ func checkGroup(c *catalog, e *entry) error {
 		}
 		return nil
 	}
-	if g.part != &c.due.parts[b2i(e.routable())][e.table-1] {
+	if g.part != &c.due.parts[2*e.reach()+reach(e.table-1)] {
 		return fmt.Errorf("%s is due in a wrong part", e.id())
 	}
 	for i := range e.addresses {

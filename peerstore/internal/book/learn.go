@@ -24,9 +24,11 @@ func (b *Book) Add(addr transport.Address, from peerstore.Source, now time.Time)
 	c.advanceClock(now, someMoves)
 	e := c.peers[key]
 	if e != nil {
-		if a := e.find(&addr); a != nil {
-			c.hearAgain(e, a, from)
-			return false
+		for i := range e.addresses {
+			if a := &e.addresses[i]; a.is(&addr) {
+				c.hearAgain(e, a, from)
+				return false
+			}
 		}
 	}
 	if !from.Configured() && (e == nil || !e.is(trusted)) && c.unwanted(&key, &addr, from.IP) {

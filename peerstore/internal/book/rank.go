@@ -18,7 +18,8 @@ const (
 	weekSuccess = 1  // within a week
 	mostFailed  = 8  // each failed dial since the last success halves the weight, so many times
 	scoreLevel  = 25 // points of score that double the weight
-	oddPort     = -3 // a new peer at an unusual port: some report other services' ports, to have us attack these
+	unheard     = -1 // a new peer that nobody has reported for a week
+	oddService  = -3 // a new peer at an unusual port: some report other services' ports, to have us attack these
 )
 
 const day = int64(24 * time.Hour)
@@ -33,8 +34,17 @@ func (e *entry) level(now int64) int {
 		case age < 7*day:
 			level += weekSuccess
 		}
-	} else if !e.usualPort() {
-		level += oddPort
+	} else {
+		heard := int64(0)
+		for i := range e.addresses {
+			heard = max(heard, e.addresses[i].lastHeard)
+		}
+		if now-heard > 7*day {
+			level += unheard
+		}
+		if e.reach() == oddPort {
+			level += oddService
+		}
 	}
 	return min(max(level, 0), topLevel)
 }
@@ -73,7 +83,7 @@ func (c *catalog) rankOf(e *entry) rank {
 	case e.is(busy):
 		return busyRank
 	}
-	return rankAt(e.level(c.now), e.is(unconditional|configured), e.routable(), e.table)
+	return rankAt(e.level(c.now), e.is(unconditional|configured), e.reach() != nearby, e.table)
 }
 
 // fileRank moves e to the rank in which it belongs.

@@ -85,9 +85,9 @@ func (s *shelf) within(what string, got, least, most float64) {
 	}
 }
 
-// Every other peer that is chosen has worked before, however many more there are that have not; where one table has
-// nobody, the other has all.
-func TestNextTakesHalfOfTheTried(t *testing.T) {
+// Without a link nine of ten peers that are chosen have worked before, however many more there are that have not; with
+// each link, up to eight, it is one less. Where one table has nobody, the other has all.
+func TestNextTakesFewerTriedWithEachLink(t *testing.T) {
 	s := newShelf(t)
 	inTried := func(r peerstore.Record) bool { return r.InTried }
 	for n := range 1000 {
@@ -97,7 +97,11 @@ func TestNextTakesHalfOfTheTried(t *testing.T) {
 	for n := range 3 {
 		s.works(testID(n*7), s.now)
 	}
-	s.within("tried, of 3 beside 997", s.share(peerstore.Query{}, inTried), 0.46, 0.54)
+	for links := range 12 {
+		want := 0.9 - 0.1*float64(min(links, 8))
+		s.within(fmt.Sprintf("tried, of 3 beside 997, with %d links", links),
+			s.share(peerstore.Query{Links: links}, inTried), want-0.04, want+0.04)
+	}
 	s.within("tried, when only new ones are asked for", s.share(peerstore.Query{Table: peerstore.New}, inTried), 0, 0)
 	s.within("tried, when only those are asked for", s.share(peerstore.Query{Table: peerstore.Tried}, inTried), 1, 1)
 	for n := range 1000 {
@@ -106,8 +110,8 @@ func TestNextTakesHalfOfTheTried(t *testing.T) {
 	s.within("tried, of all", s.share(peerstore.Query{}, inTried), 1, 1)
 }
 
-// Of two peers of a network group the one is chosen three times as often that failed less, worked more lately, or is
-// better otherwise; but nobody never.
+// Of two peers, of one network group or of two, the one is chosen about twice as often that failed less, worked more
+// lately, or is better otherwise, and much more often if it is much better; but nobody never.
 func TestNextWeighs(t *testing.T) {
 	for _, c := range []struct {
 		name        string
@@ -115,34 +119,57 @@ func TestNextWeighs(t *testing.T) {
 		least, most float64 // of the draws that the better one has
 	}{
 		{"nothing tells them apart", func(*shelf, transport.NodeID, transport.NodeID) {}, 0.46, 0.54},
-		{"failures", func(s *shelf, _, worse transport.NodeID) { s.fails(worse) }, 0.71, 0.79},
+		{"a failure", func(s *shelf, _, worse transport.NodeID) { s.fails(worse) }, 0.6, 0.72},
+		{"four failures", func(s *shelf, _, worse transport.NodeID) {
+			for range 4 {
+				s.fails(worse)
+			}
+		}, 0.85, 0.98},
 		{"success within a day", func(s *shelf, better, worse transport.NodeID) {
 			s.works(better, s.now.Add(-time.Hour))
 			s.works(worse, s.now.Add(-48*time.Hour))
-		}, 0.71, 0.79},
+		}, 0.6, 0.72},
 		{"success within a week", func(s *shelf, better, worse transport.NodeID) {
 			s.works(better, s.now.Add(-48*time.Hour))
 			s.works(worse, s.now.Add(-9*24*time.Hour))
-		}, 0.71, 0.79},
-		{"score", func(s *shelf, better, _ transport.NodeID) {
-			s.Update(better, func(r *peerstore.Record) { r.Score = scoreLevel })
-		}, 0.71, 0.79},
+		}, 0.6, 0.72},
+		{"success 20 days ago", func(s *shelf, better, worse transport.NodeID) {
+			s.works(better, s.now.Add(-time.Hour))
+			s.works(worse, s.now.Add(-20*24*time.Hour))
+		}, 0.72, 0.85},
+		{"last reported 20 days ago", func(s *shelf, _, worse transport.NodeID) {
+			s.Update(worse, func(r *peerstore.Record) { r.Addresses[0].LastHeard = s.now.Add(-20 * 24 * time.Hour) })
+		}, 0.6, 0.72},
+		{"score", func(s *shelf, better, worse transport.NodeID) {
+			s.works(better, s.now)
+			s.works(worse, s.now)
+			s.Update(worse, func(r *peerstore.Record) { r.Score = -scoreLevel })
+		}, 0.6, 0.72},
+		{"a score of -50", func(s *shelf, _, worse transport.NodeID) {
+			s.Update(worse, func(r *peerstore.Record) { r.Score = -50 })
+		}, 0.7, 0.85},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := newShelf(t)
-			better, worse := s.add(1, "20.1.1.1:26656"), s.add(2, "20.1.2.1:26656")
-			c.make(s, better, worse)
-			s.within("the better one", s.share(peerstore.Query{}, func(r peerstore.Record) bool {
-				return r.ID == better
-			}), c.least, c.most)
-		})
+		for groups, where := range []string{"20.1.2.1:26656", "30.1.2.1:26656"} {
+			t.Run(fmt.Sprint(c.name, ", ", 1+groups, " groups"), func(t *testing.T) {
+				s := newShelf(t)
+				better, worse := s.add(1, "20.1.1.1:26656"), s.add(2, where)
+				c.make(s, better, worse)
+				s.within("the better one", s.share(peerstore.Query{}, func(r peerstore.Record) bool {
+					return r.ID == better
+				}), c.least, c.most)
+			})
+		}
 	}
-	t.Run("an odd port", func(t *testing.T) {
+	t.Run("odd ports", func(t *testing.T) {
 		s := newShelf(t)
-		usual := s.add(1, "20.1.1.1:26656")
-		s.add(2, "20.1.2.1:22")
-		s.within("the usual port", s.share(peerstore.Query{}, func(r peerstore.Record) bool { return r.ID == usual }),
-			0.71, 0.79)
+		usual, odd := s.add(1, "20.1.1.1:26656"), s.add(2, "30.1.2.1:22")
+		is := func(r peerstore.Record) bool { return r.ID == odd }
+		s.within("the odd port", s.share(peerstore.Query{}, is), 0, 0)
+		s.SetBusy(usual, true)
+		s.within("the odd port, alone", s.share(peerstore.Query{}, is), 1, 1)
+		s.works(odd, s.now)
+		s.SetBusy(usual, false)
+		s.within("the odd port, that has worked", s.share(peerstore.Query{}, is), 0.86, 0.94)
 	})
 	t.Run("a private address", func(t *testing.T) {
 		s := newShelf(t)

@@ -62,7 +62,7 @@ func (c *catalog) toShare(e *entry) (best *address, set share) {
 			continue
 		}
 		of := claimedNear // the best sets come first
-		switch far := a.routable(); {
+		switch far := a.routable; {
 		case a.lastWorked != 0 && far:
 			of = provedFar
 		case a.lastWorked != 0:
@@ -163,7 +163,7 @@ func (c *catalog) offer(out []transport.Address, e *entry, set share, limit int)
 			break
 		}
 		proven := a.lastWorked != 0 || best.lastWorked == 0 || a.saidItself()
-		if a == best || a.failures > 0 || !proven || c.bans.endOfAddress(a) > c.now || a.routable() != far {
+		if a == best || a.failures > 0 || !proven || c.bans.endOfAddress(a) > c.now || a.routable != far {
 			continue
 		}
 		where := e.where(a)
