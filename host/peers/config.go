@@ -134,9 +134,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.DialRate == 0 {
 		c.DialRate = 50
 	}
-	if c.MaxBackoff < c.MinBackoff || c.MaxTrustedBackoff < c.MinBackoff {
-		return c, fmt.Errorf("peers: MinBackoff of %s is above MaxBackoff (%s) or MaxTrustedBackoff (%s)",
-			c.MinBackoff, c.MaxBackoff, c.MaxTrustedBackoff)
+	if c.MinBackoff > min(c.MaxBackoff, c.MaxTrustedBackoff, c.MaxRecentBackoff) {
+		return c, fmt.Errorf("peers: MinBackoff of %s is above MaxBackoff (%s), MaxTrustedBackoff (%s) or "+
+			"MaxRecentBackoff (%s)", c.MinBackoff, c.MaxBackoff, c.MaxTrustedBackoff, c.MaxRecentBackoff)
 	}
 	if c.Rank == nil {
 		c.Rank = func(transport.Address) (int, bool) { return 0, true }

@@ -403,6 +403,7 @@ func TestPeerConfigIsChecked(t *testing.T) {
 		"no connections":  {ConnectionsPerIP: -1},
 		"negative":        {StableAfter: -1},
 		"bounds":          {MinBackoff: 2 * time.Minute},
+		"recent bound":    {MinBackoff: 2 * time.Minute, MaxTrustedBackoff: time.Hour, MaxRecentBackoff: time.Minute},
 	} {
 		if _, err := New(pmSelf, cfg, memstore.NewSeeded(peerstore.Limits{}, 1)); err == nil {
 			t.Errorf("%s: taken", name)
@@ -413,8 +414,9 @@ func TestPeerConfigIsChecked(t *testing.T) {
 func TestConfiguredFlagsGoWithTheConfiguration(t *testing.T) {
 	book := memstore.NewSeeded(peerstore.Limits{}, 1)
 	a, b, c := lowID(1), lowID(2), lowID(3)
+	book.Add(addrOf(t, pmSelf, 1), peerstore.Source{Kind: "pex"}, time.Now()) // another node had our key
 	first := Config{Persistent: []transport.Address{addrOf(t, a, 0), addrOf(t, pmSelf, 0)},
-		Unconditional: []transport.NodeID{b}, Private: []transport.NodeID{c}}
+		Unconditional: []transport.NodeID{b, pmSelf}, Private: []transport.NodeID{c}}
 	if _, err := New(pmSelf, first, book); err != nil {
 		t.Fatal(err)
 	}

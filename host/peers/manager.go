@@ -144,6 +144,7 @@ func New(self transport.NodeID, cfg Config, store peerstore.Store) (*Manager, er
 	binary.LittleEndian.PutUint64(m.evictor.grounds.key[8:], key())
 	now := time.Now()
 	t.configure(now)
+	store.Remove(self) // another node may have had our key before, and lists name us
 	m.guests.recall(&t.operator)
 	m.offences = readOffences(store.Meta(metaOffences), now)
 	m.admission.offences = m.offences

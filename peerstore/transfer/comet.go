@@ -47,9 +47,7 @@ func (in *importer) comet(k *cometAddress) {
 		source.IP = ip.Unmap().WithZone("")
 	}
 	heard := later(k.LastAttempt, k.LastSuccess)
-	if heard.After(in.now) {
-		heard = in.now
-	}
+	in.cut(0, &heard, &k.LastAttempt)
 	record := peerstore.AddressRecord{
 		Address: addr, Source: source, LastHeard: heard, LastDialed: k.LastAttempt,
 		Failures: uint32(max(k.Attempts, 0)),
@@ -59,6 +57,7 @@ func (in *importer) comet(k *cometAddress) {
 	}
 	if k.LastBan.After(in.now) { // kept as a rest: what CometBFT's bans are for is not known
 		record.NotBefore = k.LastBan
+		in.cut(peerstore.LongestBackoff, &record.NotBefore)
 	}
 	in.take(id, []peerstore.AddressRecord{record}, func(r *peerstore.Record) {
 		if r.Failures == 0 {

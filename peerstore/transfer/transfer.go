@@ -136,7 +136,7 @@ func peerOf(r *peerstore.Record) *peer {
 
 // Imported counts the results of an import.
 type Imported struct {
-	// that were known once they were read, new or not; in a full store some had to make room for others since
+	// that the store had not known; in a full store some had to make room for others since
 	Peers     int
 	Addresses int // that the store had not known
 	Bans      int // that hold now
@@ -145,9 +145,11 @@ type Imported struct {
 }
 
 // Import reads what Export wrote, or CometBFT's addrbook.json, into a store. It keeps what the store knows already and
-// adds what is newer. It leaves out flags that follow from the configuration (trusted, unconditional) and bans that
-// have ended at now; bounds and buckets hold as for all addresses. It counts and leaves out an entry that it cannot
-// read. For a text that is not JSON, or not of these forms, it returns an error and keeps what came before.
+// adds what is newer. It leaves out what follows from the configuration (trusted and unconditional peers, configured
+// addresses) and bans that have ended at now; bounds and buckets hold as for all addresses. Times beyond now are cut:
+// what has happened to now, what waits to the longest wait. It counts and leaves out an entry that it cannot read. For
+// a text that is not JSON, not of these forms, or goes on after its end, it returns an error and keeps what came
+// before.
 func Import(r io.Reader, s peerstore.Store, now time.Time) (Imported, error) {
 	in := &importer{s: s, now: now, dec: json.NewDecoder(io.LimitReader(r, maxSize))}
 	if err := in.read(); err != nil {
@@ -158,6 +160,9 @@ func Import(r io.Reader, s peerstore.Store, now time.Time) (Imported, error) {
 
 // ErrForm is returned by Import for JSON that is neither what Export writes nor an addrbook.json.
 var ErrForm = errors.New(`neither exported peers ("peers") nor a CometBFT address book ("addrs")`)
+
+// ErrMore is returned by Import for a text that goes on after its one object.
+var ErrMore = errors.New("the text goes on after the end of its object; what follows was not read")
 
 type importer struct {
 	Imported
@@ -207,6 +212,9 @@ func (in *importer) read() error {
 	if !found {
 		return ErrForm
 	}
+	if _, err := in.dec.Token(); err != io.EOF {
+		return ErrMore
+	}
 	return nil
 }
 
@@ -255,7 +263,8 @@ func (in *importer) ban(b *ban) {
 	if !b.Until.IsZero() && !b.Until.After(in.now) {
 		return
 	}
-	if err := in.s.Ban(peerstore.Ban{Target: target, Since: b.Since, Until: b.Until, Reason: b.Reason}); err != nil {
+	ban := peerstore.Ban{Target: target, Since: b.Since, Until: b.Until, Reason: b.Reason}
+	if err := in.s.Ban(ban.Begun(in.now)); err != nil {
 		in.Refused++
 		return
 	}
@@ -276,12 +285,24 @@ func (in *importer) peer(p *peer) {
 			in.Bad++
 			continue
 		}
+		source := peerstore.Source{Kind: a.Source, IP: a.FromIP}
+		if source.Configured() {
+			source.Kind = peerstore.SourceOperator
+		}
+		if from, err := transport.ParseNodeID(string(a.From)); err == nil {
+			source.From = from
+		}
+		in.cut(0, &a.FirstHeard, &a.LastHeard, &a.LastDialed, &a.LastSuccess)
+		in.cut(peerstore.LongestBackoff, &a.NotBefore)
 		taken = append(taken, peerstore.AddressRecord{
-			Address: addr, Source: peerstore.Source{Kind: a.Source, From: a.From, IP: a.FromIP},
+			Address: addr, Source: source,
 			FirstHeard: a.FirstHeard, LastHeard: a.LastHeard, LastDialed: a.LastDialed, LastSuccess: a.LastSuccess,
 			Failures: a.Failures, NotBefore: a.NotBefore, LastError: a.LastError,
 		})
 	}
+	in.cut(0, &p.FirstSeen, &p.Scored, &p.LastConnected, &p.LastDisconnected)
+	in.cut(peerstore.LongestBackoff, &p.NotBefore)
+	in.cut(peerstore.LongestQuarantine, &p.Quarantined)
 	in.take(id, taken, func(r *peerstore.Record) {
 		r.FirstSeen = earlier(r.FirstSeen, p.FirstSeen)
 		r.Private = r.Private || p.Private
@@ -303,8 +324,19 @@ func (in *importer) peer(p *peer) {
 	})
 }
 
+// cut bounds times to ahead after now.
+func (in *importer) cut(ahead time.Duration, times ...*time.Time) {
+	last := in.now.Add(ahead)
+	for _, t := range times {
+		if t.After(last) {
+			*t = last
+		}
+	}
+}
+
 // take adds addresses of a peer, and their statistics if these are newer. fn does the same for the peer's own.
 func (in *importer) take(id transport.NodeID, addrs []peerstore.AddressRecord, fn func(*peerstore.Record)) {
+	_, known := in.s.Get(id)
 	for i := range addrs {
 		if in.s.Add(addrs[i].Address, addrs[i].Source, in.now) {
 			in.Addresses++
@@ -321,7 +353,7 @@ func (in *importer) take(id transport.NodeID, addrs []peerstore.AddressRecord, f
 			}
 		}
 		fn(r)
-	}) {
+	}) && !known {
 		in.Peers++
 	}
 }
