@@ -34,6 +34,8 @@ type model struct {
 	// hidden are peers that a ban or a quarantine held back and that have not changed since: the store may advertise
 	// them later than it could.
 	hidden map[transport.NodeID]bool
+	// quiet are the states that peers had before failures that the store need not persist
+	quiet map[transport.NodeID][]*peerstore.Record
 	// linked are peers that are being dialed, or were dialed with success and still are linked.
 	linked []transport.NodeID
 	room   []peerstore.AddressRecord // of Query
@@ -129,6 +131,7 @@ func play(t *testing.T, f Factory, w *world, seed uint64, ops int) (seen map[str
 		peers:  make(map[transport.NodeID]*peerstore.Record),
 		meta:   make(map[string]string),
 		hidden: make(map[transport.NodeID]bool),
+		quiet:  make(map[transport.NodeID][]*peerstore.Record),
 	}
 	m.inputs = inputs{
 		rules: rules{limits: w.limits, groups: m.s.Groups(), now: modelStart,
@@ -186,6 +189,11 @@ func (m *inputs) soon() time.Time {
 
 // set records a peer's new state.
 func (m *model) set(r *peerstore.Record) {
+	if old := m.peers[r.ID]; old != nil && alikeOnDisk(old, r) {
+		m.quiet[r.ID] = append(m.quiet[r.ID], old)
+	} else {
+		delete(m.quiet, r.ID)
+	}
 	m.peers[r.ID] = r
 	m.since[r.ID] = append(m.since[r.ID], r)
 	now := m.now
@@ -204,6 +212,7 @@ func (m *model) drop(id transport.NodeID) {
 		delete(m.peers, id)
 		delete(m.hidden, id)
 		delete(m.missed, id)
+		delete(m.quiet, id)
 		m.since[id] = append(m.since[id], nil)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	"github.com/switchyard-p2p/switchyard/peerstore"
-	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // The operations of the model test on what persists.
@@ -23,7 +22,7 @@ func (m *model) flush() {
 // flushed notes that everything is persisted as it is.
 func (m *model) flushed() {
 	m.saved, m.savedValues = maps.Clone(m.peers), maps.Clone(m.meta)
-	m.since, m.sinceValues = make(map[transport.NodeID][]*peerstore.Record), make(map[string][]string)
+	m.since, m.sinceValues = maps.Clone(m.quiet), make(map[string][]string)
 }
 
 // flagged notes that an operator's flag changed, which is persisted at once.
@@ -45,6 +44,14 @@ func (m *model) reopen() {
 		m.op = "reopening"
 		m.s = m.f.Reopen(m.t, m.s, m.now)
 	}
+	for id, states := range m.quiet {
+		for _, r := range states {
+			if got, _ := m.s.Get(id); Equal(*m.idle(r), got) {
+				m.peers[id] = r
+			}
+		}
+	}
+	clear(m.quiet)
 	m.did(m.op)
 	m.linked = nil
 	clear(m.hidden)
@@ -64,6 +71,23 @@ func (m *model) reopen() {
 		m.copied()
 		m.did(m.op)
 	}
+}
+
+// alikeOnDisk reports whether a record differs from the one before only by what need not be persisted: whether it is
+// busy, and failures like those before.
+func alikeOnDisk(old, r *peerstore.Record) bool {
+	o := *old
+	o.Busy, o.Addresses = r.Busy, slices.Clone(old.Addresses)
+	if o.Failures >= 5 && r.Failures > o.Failures {
+		o.Failures, o.NotBefore = r.Failures, r.NotBefore
+	}
+	for i := range o.Addresses {
+		if a := &o.Addresses[i]; i < len(r.Addresses) && a.Failures >= 5 && r.Addresses[i].Failures > a.Failures {
+			b := &r.Addresses[i]
+			a.Failures, a.LastDialed, a.NotBefore = b.Failures, b.LastDialed, b.NotBefore
+		}
+	}
+	return Equal(o, *r)
 }
 
 // idle returns a record as it is after a start: nothing is configured yet.

@@ -76,6 +76,36 @@ func TestNothingToWrite(t *testing.T) {
 	}
 }
 
+// TestFailuresThatTellNothing wants a failure like those before it not to be written, and any other to be.
+func TestFailuresThatTellNothing(t *testing.T) {
+	b := New(peerstore.Limits{}, 1)
+	b.TrackChanges()
+	a := groupAddress(t, 1, 1)
+	b.Add(a, peerstore.Source{Kind: "pex"}, t0)
+	fail := func(at time.Time, why string) (written bool) {
+		b.Update(a.ID(), func(r *peerstore.Record) {
+			r.Failures++
+			r.Addresses[0].Failures++
+			r.Addresses[0].LastDialed, r.Addresses[0].LastError = at, why
+			r.NotBefore, r.Addresses[0].NotBefore = at.Add(time.Minute), at.Add(time.Minute)
+		})
+		var c Changes
+		b.TakeChanges(10, &c)
+		return len(c.Peers) > 0
+	}
+	for n := range 1000 {
+		if written := fail(t0.Add(time.Duration(n)*time.Hour), "refused"); written != (n < deadAfter) {
+			t.Fatalf("failure %d is written: %v", n+1, written)
+		}
+	}
+	if r, _ := b.Get(a.ID()); r.Failures != 1000 || r.Addresses[0].Failures != 1000 {
+		t.Fatalf("%+v", r)
+	}
+	if !fail(t0.Add(2000*time.Hour), "no route") {
+		t.Error("another error is not written")
+	}
+}
+
 // TestRemovalOutlastsFailedWrites wants a peer that is persisted to be removed from the disk, whatever fails in
 // between.
 func TestRemovalOutlastsFailedWrites(t *testing.T) {

@@ -32,7 +32,7 @@ func (e *entry) read(r *peerstore.Record) {
 
 // change says what a write changed.
 type change struct {
-	any    bool // something that is persisted
+	any    bool // something that is to be persisted: all but one more failure like the deadAfter ones before it
 	moved  bool // the address or source that the bucket follows from may have changed
 	worked bool // an address has worked since
 }
@@ -48,7 +48,8 @@ func (c *catalog) write(e *entry, r *peerstore.Record) (ch change) {
 	e.set(unconditional, r.Unconditional)
 	e.set(private, r.Private)
 	e.set(busy, r.Busy)
-	ch.any = e.firstSeen != was.firstSeen || e.notBefore != was.notBefore || e.failures != was.failures ||
+	again := was.failures >= deadAfter && e.failures > was.failures
+	ch.any = e.firstSeen != was.firstSeen || !again && (e.notBefore != was.notBefore || e.failures != was.failures) ||
 		e.score != was.score || (e.flags^was.flags)&operator != 0
 	d := *e.details
 	d.scored, d.height, d.quarantined = Nano(r.Scored), r.Height, Nano(r.Quarantined)
@@ -96,7 +97,7 @@ func (s *sources) writeAddresses(ch *change, e *entry, r *peerstore.Record) {
 	}
 }
 
-// write copies what rec says of a, but for its source, and reports whether that changed it.
+// write copies what rec says of a, but for its source, and reports whether that is to be persisted.
 func (a *address) write(rec *peerstore.AddressRecord) (changed bool) {
 	was := *a
 	a.firstHeard, a.lastHeard = Nano(rec.FirstHeard), Nano(rec.LastHeard)
@@ -104,6 +105,9 @@ func (a *address) write(rec *peerstore.AddressRecord) (changed bool) {
 	a.failures, a.notBefore = rec.Failures, Nano(rec.NotBefore)
 	if a.lastError != rec.LastError {
 		a.lastError = cut(rec.LastError, peerstore.MaxReason)
+	}
+	if was.failures >= deadAfter && a.failures > was.failures {
+		was.failures, was.lastDialed, was.notBefore = a.failures, a.lastDialed, a.notBefore
 	}
 	return *a != was
 }
