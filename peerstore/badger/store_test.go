@@ -318,3 +318,40 @@ func ExampleOpen() {
 	fmt.Println(s.Stats().Known)
 	// Output: 1
 }
+
+// TestClockAtAStart wants a store to hold all its peers whatever the clock shows when it is opened, and none of them to
+// wait for a time that a wrong clock has set.
+func TestClockAtAStart(t *testing.T) {
+	const peers = 300
+	path, right := t.TempDir(), time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
+	for _, at := range []time.Time{right, right.AddDate(0, 0, 32), right.AddDate(0, 0, 60),
+		time.Date(2260, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(0, 0), right} {
+		s, _, err := openAt(path, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range peers {
+			if at.Equal(right) && s.Stats().Known < peers {
+				s.Add(storetest.Address(n, 26656), storetest.Told(n), at)
+			}
+		}
+		if due, ok := s.NextDue(at); ok && due.After(at.Add(peerstore.LongestQuarantine)) {
+			t.Errorf("opened at %v: somebody waits until %v", at, due)
+		}
+		if _, ok := s.Next(at.Add(peerstore.LongestQuarantine), peerstore.Query{}); !ok {
+			t.Errorf("opened at %v: nobody is due", at)
+		}
+		for n := range peers {
+			s.Update(storetest.ID(n), func(r *peerstore.Record) {
+				r.NotBefore, r.Addresses[0].NotBefore = at.Add(time.Minute), at.Add(time.Minute)
+				r.Quarantined = at.Add(time.Hour)
+			})
+		}
+		if s.Stats().Known != peers {
+			t.Errorf("opened at %v: %+v", at, s.Stats())
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
