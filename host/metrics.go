@@ -133,13 +133,16 @@ var (
 		[]string{"cause"}, nil)
 	descBans  = prometheus.NewDesc("switchyard_bans", "Bans that hold.", nil, nil)
 	descKnown = prometheus.NewDesc("switchyard_known_peers", "Peers in the store.", []string{"state"}, nil)
+
+	descForgotten = prometheus.NewDesc("switchyard_forgotten_peers_total",
+		"Peers that the store forgot, as they did not answer while others did.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descPeers, descBytes, descMessages, descDropped, descWaiting, descPauses,
 		descRefused, descFailed, descQuarantined, descDown, descBuild, descStreams, descServed, descFeelers,
-		descEvicted, descBans, descKnown} {
+		descEvicted, descBans, descKnown, descForgotten} {
 		ch <- d
 	}
 	c.h.times.handshakes.Describe(ch)
@@ -207,4 +210,5 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descKnown, float64(st.Tried), "tried")
 	gauge(descKnown, float64(st.New), "new")
 	gauge(descBans, float64(st.Banned))
+	counter(descForgotten, st.Forgotten)
 }

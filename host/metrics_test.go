@@ -76,6 +76,7 @@ func TestMetricsTellTheTruth(t *testing.T) {
 			"quarantined_peers{}":                                                         0,
 			"trusted_peers_down{}":                                                        0,
 			"build_info{go_version=" + runtime.Version() + ",version=switchyard}":         1,
+			"forgotten_peers_total{}":                                                     0,
 			"known_peers{state=tried}":                                                    0,
 		})
 		dup, _ := testLink(h, 1, muxer.Listener, true)

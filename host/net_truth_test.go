@@ -188,6 +188,7 @@ func mismeasured(n *hosttest.Node, r *prometheus.Registry) string {
 	}
 	st := peerstore.Totals(n.Store, time.Now())
 	want["switchyard_known_peers tried"] = float64(st.Tried)
+	want["switchyard_forgotten_peers_total"] = float64(st.Forgotten)
 	want["switchyard_known_peers new"] = float64(st.New)
 	want["switchyard_bans"] = float64(st.Banned)
 	for key, value := range want {
