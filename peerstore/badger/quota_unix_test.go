@@ -44,8 +44,12 @@ func openWithFewFiles(more, path string) {
 	n, err := strconv.ParseUint(more, 10, 16)
 	used, err2 := os.ReadDir("/dev/fd")
 	if err = errors.Join(err, err2); err == nil {
-		n += uint64(len(used))
-		err = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n})
+		var limit syscall.Rlimit
+		for range n + uint64(len(used)) { // the type of its fields differs by system
+			limit.Cur++
+			limit.Max++
+		}
+		err = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 	}
 	if err == nil {
 		_, err = Open(path, Options{})
