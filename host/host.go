@@ -195,7 +195,9 @@ func (h *Host) Run(ctx context.Context) error {
 		h.tasks.wg.Go(func() { h.router.dialLoop(ctx) })
 		h.tasks.wg.Go(func() { h.router.evictLoop(ctx) })
 		h.tasks.wg.Go(func() { h.router.pulseLoop(ctx) })
-		h.tasks.wg.Go(func() { h.namesLoop(ctx) })
+		if len(h.cfg.External) > 0 {
+			h.tasks.wg.Go(func() { h.names.run(ctx, h.cfg.External, h.resolver) })
+		}
 		<-ctx.Done()
 	}
 	h.tasks.stop()

@@ -15,7 +15,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// infoFor returns our node info for a connection.
+// infoFor returns our node info for a connection, with the addresses that its remote can use best first. If the node
+// listens on every interface, the address is that of the connection.
 func (h *Host) infoFor(local ma.Multiaddr, remote netip.Addr) handshake.NodeInfo {
 	info := handshake.NodeInfo{
 		ID: h.self, PeerID: h.peerID, Moniker: h.cfg.Moniker, Network: h.cfg.Network, Version: h.cfg.Version,
@@ -28,7 +29,12 @@ func (h *Host) infoFor(local ma.Multiaddr, remote netip.Addr) handshake.NodeInfo
 	for _, c := range h.channels {
 		info.Channels = append(info.Channels, c.desc.ID)
 	}
-	for _, m := range h.toldTo(local, remote) {
+	all := slices.Clone(h.advertised())
+	for i := range all {
+		all[i] = specific(all[i], local)
+	}
+	slices.SortStableFunc(all, func(a, b ma.Multiaddr) int { return reaches(a, remote) - reaches(b, remote) })
+	for _, m := range all {
 		info.Listen = append(info.Listen, m.String())
 	}
 	return info

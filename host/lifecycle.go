@@ -148,27 +148,22 @@ func (l *link) giveUp() {
 	}
 }
 
-// startGrace establishes the link after its grace. Host.Run waits for the timer's goroutine.
+// startGrace establishes the link after its grace, unless the remote's first packet does. The grace is the configured
+// time beyond what the handshake took, which is more than a round trip. If it ended before the remote could answer, two
+// nodes that dial each other at once might keep one link each, and a remote that refuses slowly would come up and go
+// down. Host.Run waits for the timer's goroutine.
 func (l *link) startGrace() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.host.tasks.wg.Add(1)
-	l.graceWait = time.AfterFunc(l.grace(), func() {
-		defer l.host.tasks.wg.Done()
-		l.Established()
-	})
-}
-
-// grace returns how long a link that the ends cannot confirm waits for the remote's first packet before it counts as
-// established without one: the configured time, beyond what the handshake took, which is more than a round trip. If it
-// ended before the remote could answer, two nodes that dial each other at once might keep one link each, and a remote
-// that refuses slowly would come up and go down.
-func (l *link) grace() time.Duration {
 	grace := l.host.cfg.Limits.Grace
 	for _, s := range l.shake.Stages {
 		grace += s.Took
 	}
-	return grace
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.host.tasks.wg.Add(1)
+	l.graceWait = time.AfterFunc(grace, func() {
+		defer l.host.tasks.wg.Done()
+		l.Established()
+	})
 }
 
 // stopGrace stops the timer, if it has not fired.

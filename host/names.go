@@ -1,7 +1,6 @@
 package host
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"net/netip"
@@ -27,10 +26,10 @@ type names struct {
 	ips map[string][]netip.Addr
 }
 
-// namesLoop keeps the IPs of our own names. What a name server that is away has told before stays.
-func (h *Host) namesLoop(ctx context.Context) {
+// run keeps the IPs of our own names. What a name server that is away has told before stays.
+func (n *names) run(ctx context.Context, external []ma.Multiaddr, resolver transport.Resolver) {
 	own := map[string]bool{}
-	for _, m := range h.cfg.External {
+	for _, m := range external {
 		if name := nameIn(m); name != "" {
 			own[name] = true
 		}
@@ -39,18 +38,18 @@ func (h *Host) namesLoop(ctx context.Context) {
 		wait := nameLife
 		for _, name := range slices.Sorted(maps.Keys(own)) {
 			look, cancel := context.WithTimeout(ctx, nameTimeout)
-			ips, err := transport.Resolve(look, h.resolver, "ip", name)
+			ips, err := transport.Resolve(look, resolver, "ip", name)
 			cancel()
 			if err != nil {
 				wait = nameRetry
 				continue
 			}
-			h.names.mu.Lock()
-			if h.names.ips == nil {
-				h.names.ips = map[string][]netip.Addr{}
+			n.mu.Lock()
+			if n.ips == nil {
+				n.ips = map[string][]netip.Addr{}
 			}
-			h.names.ips[name] = ips
-			h.names.mu.Unlock()
+			n.ips[name] = ips
+			n.mu.Unlock()
 		}
 		if !sleep(ctx, wait) {
 			return
@@ -118,17 +117,4 @@ func scope(ip netip.Addr) int {
 		return 2
 	}
 	return 1
-}
-
-// toldTo returns our addresses for the remote of a connection, the best first. If the node listens on every interface,
-// the address is that of the connection.
-func (h *Host) toldTo(local ma.Multiaddr, remote netip.Addr) []ma.Multiaddr {
-	all := slices.Clone(h.advertised())
-	for i := range all {
-		all[i] = specific(all[i], local)
-	}
-	slices.SortStableFunc(all, func(a, b ma.Multiaddr) int {
-		return cmp.Compare(reaches(a, remote), reaches(b, remote))
-	})
-	return all
 }

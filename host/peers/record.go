@@ -168,7 +168,10 @@ func (r *recorder) linkReady(l *link, now time.Time) {
 		}
 	})
 	// A name that was dialed has proven the IP, too, which can be told to others.
-	if at, ok := l.dialed.WithIP(l.ip); ok && !l.guest && !at.IsLoopback() &&
+	if !l.dialed.HasName() || l.guest {
+		return
+	}
+	if at, ok := l.dialed.WithIP(l.ip); ok && !at.IsLoopback() &&
 		r.store.Add(at, peerstore.Source{Kind: "peer", From: l.peer.id}, now) {
 		r.store.Update(l.peer.id, func(rec *peerstore.Record) {
 			if a := addressOf(rec, at); a != nil {

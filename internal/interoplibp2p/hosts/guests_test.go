@@ -81,8 +81,8 @@ func TestNoGuests(t *testing.T) {
 	p.apart(t)
 }
 
-// TestStorm connects guests and ourselves from both ends at once. A stream that a guest opens on whichever connection it
-// likes best must go on, and nobody may stay unconnected.
+// TestStorm connects guests and ourselves from both ends at once. A stream that a guest opens on whichever connection
+// it likes best must go on, and nobody may stay unconnected.
 func TestStorm(t *testing.T) {
 	eachStack(t, func(t *testing.T, s gopeer.Stack) {
 		const guests = 16
