@@ -70,6 +70,7 @@ func TestCutsHeal(t *testing.T) {
 		{20, 4, 40, 10 * time.Minute, memory.Stall, false},
 		{50, 3, 40, 100 * time.Second, memory.Reset, false}, // all slots of both parts are full before the heal
 		{50, 8, 40, 10 * time.Minute, memory.Stall, true},
+		{50, 3, 40, 10 * time.Minute, memory.Stall, false},
 		{50, 8, 40, time.Hour, memory.Stall, true},
 		{100, 8, 40, 9 * time.Minute, memory.Stall, true},
 		{200, 8, 40, 2 * time.Minute, memory.Stall, true},

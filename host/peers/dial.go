@@ -45,8 +45,10 @@ func (d *dialer) look(now time.Time, rejected rejects) (out Dial, ok, again bool
 	if d.inFlight() >= d.pace.window || d.pace.due().After(now) {
 		return out, false, false
 	}
-	if out, ok := d.dialLost(now); ok {
-		return out, true, false
+	if len(d.lost.peers) > 0 {
+		if out, ok := d.dialLost(now); ok {
+			return out, true, false
+		}
 	}
 	if out, ok := d.dialAnchor(now); ok {
 		return out, true, false
@@ -99,7 +101,9 @@ func (d *dialer) nextDue(now time.Time) (at time.Time, ok bool) {
 	for _, t := range d.pace.tried {
 		sooner(t, t.After(now))
 	}
-	sooner(d.lostDue())
+	if len(d.lost.peers) > 0 {
+		sooner(d.lostDue())
+	}
 	if d.freeOutbound() <= 0 {
 		sooner(d.upgradeDue(now))
 		sooner(d.feelerDue(now))
@@ -121,7 +125,7 @@ func (d *dialer) inFlight() (n int) {
 func (d *dialer) query(rejected rejects, now time.Time) peerstore.Query {
 	q := peerstore.Query{
 		Skip: func(id transport.NodeID) bool {
-			return rejected[id] || d.peers[id] != nil || d.pace.skips(id, now)
+			return rejected[id] || d.peers[id] != nil || len(d.pace.tried) > 0 && d.pace.skips(id, now)
 		},
 		Links: d.linked[slotOutbound],
 	}

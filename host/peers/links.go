@@ -77,7 +77,7 @@ func (m *Manager) Ready(id transport.NodeID, linkID uint64, channels []byte) boo
 		return false
 	}
 	first := l.ready.IsZero()
-	if first && !m.evictor.makeRoom(l, now) {
+	if first && (l.slot == slotEntry || l.slot == slotUpgrade) && !m.evictor.makeRoom(l, now) {
 		return false
 	}
 	if !l.guest {
@@ -88,7 +88,9 @@ func (m *Manager) Ready(id transport.NodeID, linkID uint64, channels []byte) boo
 	l.peer.inUse = l
 	if first {
 		l.ready = now
-		l.peer.found = m.dialer.lost.found(id, now)
+		if l.peer.found = len(m.dialer.lost.peers) > 0 && m.dialer.lost.found(id, now); l.peer.found {
+			l.lost = now // it makes no room for others that were lost
+		}
 		m.record.linkReady(l, now)
 	}
 	if first && l.redial { // the peer may have forgotten all that we sent it: services begin anew

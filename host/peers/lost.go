@@ -15,7 +15,7 @@ import (
 // gets an outbound slot by dialing us and hanging up.
 const (
 	lostWindow  = 2 * time.Minute // links that end within it may have ended for one reason: keep-alives vary
-	lostShare   = 4               // at least a quarter of the links must have gone
+	lostShare   = 6               // at least a sixth of the links must have gone
 	lostFor     = 24 * time.Hour
 	maxLost     = 64
 	lostSoonest = 5 * time.Second // between two dials of lost peers, soon after the cut or once one has answered
@@ -44,7 +44,7 @@ func (s *lost) note(e lostPeer, others int) {
 	if s.recent = append(s.recent, e); len(s.recent) > maxLost {
 		s.recent = slices.Delete(s.recent, 0, 1)
 	}
-	if n := len(s.recent); n < 2 || n*lostShare < n+others {
+	if n := len(s.recent); n*lostShare < n+others {
 		return
 	}
 	if len(s.peers) == 0 {

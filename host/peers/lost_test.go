@@ -148,7 +148,7 @@ func TestWhatIsNotLost(t *testing.T) {
 		"one":          {1, muxer.CodeIdle, 0, false},
 		"goodbyes":     {4, muxer.CodeShuttingDown, 0, false},
 		"by our will":  {4, muxer.CodeRequested, 0, false},
-		"now and then": {4, muxer.CodeIdle, lostWindow + time.Second, false},
+		"now and then": {2, muxer.CodeIdle, lostWindow + time.Second, false},
 		"young links":  {4, muxer.CodeRemoteClosed, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -64,7 +64,7 @@ func TestModel(t *testing.T) {
 		"established closes", "guest uses two",
 		"duplicate", "full inbound", "full guests", "enters", "enters and evicts", "entered too late",
 		"entry gets a free slot", "not ours", "guest", "per ip", "per group", "banned", "banned for its misdeeds",
-		"suspect IP", "evict requested", "evict banned", "quarantine",
+		"suspect IP", "evict requested", "evict banned", "role", "quarantine",
 		"ready", "down", "no place", "restart", "anchor"} {
 		if seen[what] == 0 {
 			t.Errorf("it never happened: %s", what)
@@ -83,7 +83,7 @@ type modelLink struct {
 	confirms    bool
 	guest       bool
 	established bool
-	requested   bool
+	free        bool // it counts against no budget
 	ip          netip.Addr
 	arrived     time.Time
 	ready       time.Time
@@ -105,8 +105,8 @@ type modelSin struct {
 }
 
 type modelDial struct {
-	requested, upgrade, feeler, lost bool
-	addrs                            []transport.Address
+	requested, free, upgrade, feeler, lost bool
+	addrs                                  []transport.Address
 }
 
 type model struct {
@@ -122,6 +122,7 @@ type model struct {
 
 	links  []*modelLink
 	dials  map[transport.NodeID]*modelDial
+	roles  map[transport.NodeID]Role
 	lost   map[transport.NodeID]time.Time // when a link that we dialed broke
 	felt   time.Time                      // when the last feeler was dialed
 	turned time.Time                      // and the last churn
@@ -156,6 +157,7 @@ func newModel(t *testing.T, seed uint64) *model {
 		ConnectionsPerIP: 3, ConnectionsPerGroup: 6, Dials: 100, DialRate: -1, Seed: seed,
 	}
 	w.m = newPM(t, w.cfg)
+	w.roles = w.configured()
 	w.cfg, _ = w.cfg.withDefaults()
 	w.fast, w.slow = w.m.Subscribe(t.Context()), w.m.Subscribe(t.Context())
 	t.Cleanup(w.fast.Close)
@@ -184,9 +186,40 @@ func (w *model) did(what, format string, args ...any) {
 		fmt.Sprintf(format, args...))
 }
 
-func (w *model) exempt(id transport.NodeID) bool { return w.trusted(id) || id == w.ids[2] }
-func (w *model) trusted(id transport.NodeID) bool {
-	return id == w.ids[0] || id == w.ids[1]
+func (w *model) exempt(id transport.NodeID) bool {
+	return w.roles[id].Trusted || w.roles[id].Unconditional
+}
+func (w *model) trusted(id transport.NodeID) bool { return w.roles[id].Trusted }
+
+// configured returns the roles that the configuration gives.
+func (w *model) configured() map[transport.NodeID]Role {
+	return map[transport.NodeID]Role{w.ids[0]: {Trusted: true}, w.ids[1]: {Trusted: true},
+		w.ids[2]: {Unconditional: true}, w.ids[3]: {Private: true}}
+}
+
+// stepRole gives a peer a role, or takes it.
+func (w *model) stepRole() {
+	id := w.pick()
+	r := []Role{{}, {}, {Trusted: true}, {Unconditional: true}, {Private: true}}[w.rng.IntN(5)]
+	rec, _ := w.m.store.Get(id)
+	unknown := r.Trusted && len(rec.Addresses) == 0 && w.m.peers[id] == nil
+	if err := w.m.SetRole(id, r); (err != nil) != unknown {
+		w.fatal("role %+v of %s: %v", r, id, err)
+	} else if unknown {
+		return
+	}
+	w.did("role", "%+v of %s", r, id)
+	if w.roles[id] = r; w.exempt(id) {
+		for _, l := range w.links {
+			if l.id == id && l.role != "leaving" && !l.lent {
+				l.free, l.entry = true, false
+			}
+		}
+		if d := w.dials[id]; d != nil && !d.feeler {
+			d.free, d.upgrade = true, false
+		}
+	}
+	w.settleEntries()
 }
 
 func (w *model) of(id transport.NodeID, role string) *modelLink {
@@ -213,7 +246,7 @@ func (w *model) banned(id transport.NodeID, ip netip.Addr) bool {
 // inbound and outbound count what holds a slot, or waits for one; outbound with the upgrades, links and dials.
 func (w *model) inbound() (n int) {
 	for _, l := range w.links {
-		if l.side == muxer.Listener && !l.guest && l.role != "leaving" && !l.lent && !w.exempt(l.id) {
+		if l.side == muxer.Listener && !l.guest && l.role != "leaving" && !l.lent && !l.free {
 			n++
 		}
 	}
@@ -223,7 +256,7 @@ func (w *model) inbound() (n int) {
 // guests counts those that hold a slot, or wait for one.
 func (w *model) guests() (n int) {
 	for _, l := range w.links {
-		if l.guest && l.role != "leaving" && !l.lent && !w.exempt(l.id) && !l.requested {
+		if l.guest && l.role != "leaving" && !l.lent && !l.free {
 			n++
 		}
 	}
@@ -232,12 +265,12 @@ func (w *model) guests() (n int) {
 
 func (w *model) outbound() (links, dials int) {
 	for _, l := range w.links {
-		if l.side == muxer.Dialer && !l.guest && l.role != "leaving" && !l.lent && !w.exempt(l.id) && !l.requested {
+		if l.side == muxer.Dialer && !l.guest && l.role != "leaving" && !l.lent && !l.free {
 			links++
 		}
 	}
-	for id, d := range w.dials {
-		if !d.requested && !d.feeler && !w.trusted(id) {
+	for _, d := range w.dials {
+		if !d.free && !d.feeler {
 			dials++
 		}
 	}

@@ -39,6 +39,8 @@ func (w *model) step() {
 		w.stepRequest()
 	case n < 95:
 		w.stepBeginDial()
+	case w.rng.IntN(20) == 0:
+		w.stepRole()
 	case w.rng.IntN(60) == 0:
 		w.stepRestart()
 	default:
@@ -178,7 +180,8 @@ func (w *model) stepDial() {
 			}
 		}
 	}
-	w.dials[d.ID] = &modelDial{upgrade: d.Upgrade, feeler: d.Feeler, lost: lost, addrs: d.Addresses}
+	w.dials[d.ID] = &modelDial{free: w.trusted(d.ID), upgrade: d.Upgrade, feeler: d.Feeler, lost: lost,
+		addrs: d.Addresses}
 	if d.Upgrade && w.rng.IntN(4) > 0 && !w.dead(d.ID) { // left to chance, something comes in between most of them
 		ip, _ := d.Addresses[0].IP()
 		w.arrive(d.ID, muxer.Dialer, w.dials[d.ID], ip, d.Addresses[0])
@@ -208,7 +211,7 @@ func (w *model) stepBeginDial() {
 	}
 	w.did("begin dial", "%s %v", id, err)
 	if err == nil {
-		w.dials[id] = &modelDial{requested: true, addrs: []transport.Address{addr}}
+		w.dials[id] = &modelDial{requested: true, free: true, addrs: []transport.Address{addr}}
 	}
 }
 

@@ -96,14 +96,16 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	a := Arrival{ID: id, LinkID: w.next, IP: ip, Dialed: addr, Confirms: w.rng.IntN(2) == 0,
 		Guest: (w.rng.IntN(10) == 0) != w.plain(id)}
 	l := &modelLink{num: w.next, id: id, side: side, confirms: a.Confirms, guest: a.Guest, ip: ip, arrived: time.Now(),
-		role: "current", requested: d != nil && d.requested && !a.Guest}
+		role: "current"}
 	asked := d != nil && d.requested
+	l.free = w.exempt(id) || asked && !a.Guest
 	delete(w.dials, id)
 	if d == nil && side == muxer.Listener { // an inbound link does not end a dial
 		if w.m.peers[id] != nil && w.m.peers[id].dial != nil {
 			pd := w.m.peers[id].dial
-			w.dials[id] = &modelDial{requested: pd.requested, lost: !pd.lost.IsZero(), upgrade: pd.slot == slotUpgrade,
-				feeler: pd.slot == slotFeeler, addrs: w.pending(id)}
+			w.dials[id] = &modelDial{requested: pd.requested, free: pd.slot == slotTrusted, lost: !pd.lost.IsZero(),
+				upgrade: pd.slot == slotUpgrade,
+				feeler:  pd.slot == slotFeeler, addrs: w.pending(id)}
 		}
 	}
 	if d != nil && d.feeler {
@@ -114,7 +116,7 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	in := w.inbound()
 	own := 0 // slots that its own leaving links give up
 	for _, o := range []*modelLink{c, s} {
-		if c != nil && c.evict && o != nil && (o.side == side || l.guest) && o.guest == l.guest && !o.requested &&
+		if c != nil && c.evict && o != nil && (o.side == side || l.guest) && o.guest == l.guest && !o.free &&
 			!o.lent && !o.entry {
 			own++
 		}
@@ -124,7 +126,7 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	redialed := c != nil && s == nil && !c.evict && side == muxer.Listener && !(c.guest && l.guest) && w.settled(c) &&
 		time.Since(c.arrived) > map[bool]time.Duration{false: 5 * time.Second, true: 15 * time.Second}[c.confirms]
 	// both have the same budget
-	lends := redialed && !c.entry && (w.exempt(id) || !c.requested && c.side == side && c.guest == l.guest)
+	lends := redialed && !c.entry && (c.free && l.free || !c.free && !l.free && c.side == side && c.guest == l.guest)
 	if lends {
 		own = 1
 	}
@@ -148,7 +150,7 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 		want = "duplicate"
 	case c != nil && !c.evict && !redialed && c.confirms && l.confirms && pmSelf < id:
 		want = "duplicate"
-	case w.exempt(id) || l.requested:
+	case l.free:
 	case l.guest && side == muxer.Dialer && !asked:
 		want = "not ours"
 	case side == muxer.Listener || l.guest:
@@ -167,6 +169,11 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	a.Side = side
 	err := w.m.Arrived(a)
 	got := w.reasonOf(err)
+	if got == "full outbound" && want == "" && d != nil && d.free && !l.free { // it was trusted when it was dialed
+		if links, dials := w.outbound(); links+dials-own >= w.cfg.MaxOutbound {
+			want = got
+		}
+	}
 	if got != want {
 		w.fatal("link %d of %s (%v): %q (%v), want %q", l.num, id, side, got, err, want)
 	}
@@ -198,7 +205,7 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 		if shares { // the preferred one has the slot
 			l.lent, c.lent = false, true
 			l.entry, c.entry = c.entry, false
-			l.requested, c.requested = c.requested, false
+			l.free, c.free = c.free, false
 		}
 		w.did("replaces", "link %d of %s", l.num, id)
 	default:
@@ -346,8 +353,8 @@ func (w *model) learnEvictions(open []*modelLink) {
 				w.did("enters and evicts", "link %d of %s", l.num, l.id)
 				continue
 			}
-			if w.exempt(l.id) || l.evict || l.role == "current" &&
-				(l.requested || l.side != muxer.Dialer || l.ready.IsZero()) {
+			if l.free || l.evict || l.role == "current" &&
+				(l.side != muxer.Dialer || l.ready.IsZero()) {
 				w.fatal("an upgrade evicts %+v", *l)
 			}
 			l.evict, l.why = true, w.m.links[num].reason.Code
@@ -415,7 +422,7 @@ func (w *model) disconnect(l *modelLink, code muxer.Code) {
 			s.role, want = "current", s.num
 			w.did("promoted", "link %d of %s", s.num, s.id)
 			if s.lent {
-				s.lent, s.entry, s.requested = false, l.entry, l.requested
+				s.lent, s.entry, s.free = false, l.entry, l.free
 				w.did("redial fails", "link %d of %s", l.num, l.id)
 			}
 		}

@@ -46,6 +46,7 @@ func (w *model) stepRestart() {
 	clear(w.fastView)
 	clear(w.slowView)
 	w.evicts = nil
+	maps.Copy(w.roles, w.configured())
 	clear(w.lost)
 	w.restoreSins()
 	w.did("restart", "")
