@@ -21,11 +21,6 @@ var (
 	ErrStopped = peers.ErrStopped
 )
 
-// refusalFor is what a remote is told of a reason of ours.
-func refusalFor(d *DisconnectError) *handshake.Refusal {
-	return &handshake.Refusal{Code: d.Code, Limit: d.Limit, Reason: d.Reason}
-}
-
 // asReason makes a DisconnectError of whatever ended a connection.
 func asReason(err error) *DisconnectError {
 	var d *DisconnectError

@@ -57,7 +57,7 @@ func (l *link) confirm(ctx context.Context, reason *DisconnectError) error {
 	if reason == nil {
 		return l.shake.Confirm(ctx, nil)
 	}
-	return l.shake.Confirm(ctx, refusalFor(reason))
+	return l.shake.Confirm(ctx, &handshake.Refusal{Code: reason.Code, Limit: reason.Limit, Reason: reason.Reason})
 }
 
 // Established implements muxer.Handler: the remote has accepted the link. If the link is the one that both ends prefer,

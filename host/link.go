@@ -79,7 +79,7 @@ func (l *link) end(reason *DisconnectError) {
 	}
 	l.mu.Unlock()
 	if first && l.shake.Goodbye != nil && l.accepted.Load() && reason.Reason+reason.Limit != "" {
-		l.shake.Goodbye(l.ctx, refusalFor(reason))
+		l.shake.Goodbye(l.ctx, &handshake.Refusal{Code: reason.Code, Limit: reason.Limit, Reason: reason.Reason})
 	}
 	_ = l.session.Close(reason.Code, reason.Reason)
 }

@@ -168,7 +168,7 @@ func (r *recorder) linkReady(l *link, now time.Time) {
 		}
 	})
 	// A name that was dialed has proven the IP, too, which can be told to others.
-	if !l.dialed.HasName() || l.guest {
+	if _, isIP := l.dialed.IP(); isIP || l.guest {
 		return
 	}
 	if at, ok := l.dialed.WithIP(l.ip); ok && !at.IsLoopback() &&
