@@ -15,14 +15,24 @@ import (
 // its time is up.
 const maxNaming = 256
 
+// maxEarly is how many streams of the remote are served at once before Run. The others wait.
+const maxEarly = 16
+
 // acceptLoop takes the streams that the remote opens, until the connection or ctx ends. One goroutine runs it at a
-// time.
-func (s *Session) acceptLoop(ctx context.Context) {
+// time. places, if set, has room for a value for each stream that is served at once.
+func (s *Session) acceptLoop(ctx context.Context, places chan struct{}) {
 	for {
+		if places != nil {
+			select {
+			case places <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+		}
 		raw, err := s.streams.Accept(ctx)
 		switch {
 		case err == nil:
-			s.accept(raw)
+			s.accept(raw, places)
 			continue
 		case ctx.Err() != nil && s.life.Err() == nil: // Run goes on
 			return
@@ -37,8 +47,8 @@ func (s *Session) acceptLoop(ctx context.Context) {
 	}
 }
 
-// accept lets a stream of the remote be served.
-func (s *Session) accept(raw muxer.RawStream) {
+// accept lets a stream of the remote be served, and gives its place back behind that.
+func (s *Session) accept(raw muxer.RawStream, places <-chan struct{}) {
 	s.mu.Lock()
 	many := s.naming >= maxNaming
 	if !many {
@@ -51,6 +61,9 @@ func (s *Session) accept(raw muxer.RawStream) {
 	}
 	s.reading.Add(1)
 	s.wg.Go(func() {
+		if places != nil {
+			defer func() { <-places }()
+		}
 		serve := s.name(raw)
 		s.mu.Lock()
 		s.naming--

@@ -156,7 +156,7 @@ func New(streams muxer.Streams, cfg Config) *Session {
 	s.handOver = handOver
 	go func() {
 		defer close(s.handed)
-		s.acceptLoop(ctx)
+		s.acceptLoop(ctx, make(chan struct{}, maxEarly))
 	}()
 	return s
 }
@@ -221,6 +221,7 @@ func (s *Session) Run(ctx context.Context, h muxer.Handler) error {
 			}
 		})
 	}
+	s.streams.Up()
 	stopped := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() {
 		defer close(stopped)
@@ -229,7 +230,7 @@ func (s *Session) Run(ctx context.Context, h muxer.Handler) error {
 	})
 	s.handOver()
 	<-s.handed
-	s.acceptLoop(s.life)
+	s.acceptLoop(s.life, nil)
 	s.reading.Wait() // until all that has arrived is delivered
 	s.mu.Lock()
 	why := s.input

@@ -91,6 +91,7 @@ func (s Suite) testStats(t *testing.T) {
 		for got := 0; got < 10; {
 			got += len(b.inbox.Await(1))
 		}
+		time.Sleep(100 * time.Millisecond) // virtual: what the ends still tell each other arrives
 		synctest.Wait()
 		sent, received := a.Stats(), b.Stats()
 		if sent.SentMessages != 10 || received.ReceivedMessages != 10 {

@@ -56,11 +56,12 @@ type conn struct {
 	ended   error // why the remote sends no more
 	cause   error // why the connection takes no more
 	closed  bool
+	up      bool // the link is up
 	late    *time.Timer
 	session *session
 
 	news      chan struct{} // a stream has arrived, or the end: Accept looks again
-	room      chan struct{} // a stream was accepted
+	room      chan struct{} // a stream was accepted, the link is up, or memory is free: the reader looks again
 	over      chan struct{} // closed when ended is set
 	release   chan struct{} // closed with the connection
 	closeOnce sync.Once
@@ -195,6 +196,7 @@ func (c *conn) note(h []byte) (what verdict, err error) {
 		return pass, nil
 	}
 	c.mu.Lock()
+	c.awaitRoom(flags)
 	t := c.streams[id]
 	begins := t == nil && flags&flagSYN != 0
 	if begins {
@@ -257,6 +259,19 @@ func (c *conn) end(err error) error {
 	}
 	<-c.release
 	return io.EOF
+}
+
+// awaitRoom waits while as many streams as go-yamux keeps wait for Accept, and another one begins. Until the link is up,
+// it also waits while the connection holds earlyMost. mu is held, but for the wait.
+func (c *conn) awaitRoom(flags uint16) {
+	for !c.closed && (flags&flagSYN != 0 && c.pending >= acceptBacklog || !c.up && c.memory >= earlyMost) {
+		c.mu.Unlock()
+		select {
+		case <-c.room:
+		case <-c.release:
+		}
+		c.mu.Lock()
+	}
 }
 
 // Write implements net.Conn for go-yamux, which writes one frame at a time. Pings and their answers go out; the first

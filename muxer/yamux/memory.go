@@ -20,7 +20,10 @@ const (
 	slotCost   = 64
 	streamCost = 4 << 10
 	// dueOfOne is what each connection may hold, whatever all of them hold.
-	dueOfOne = 1 << 20
+	dueOfOne = 256 << 10
+	// earlyMost is what a connection may hold before its link is up: beyond that we read no more. It is also the longest
+	// frame then.
+	earlyMost = 64 << 10
 	// shareOfOne is which part of Config.MaxUnread one connection may hold.
 	shareOfOne = 4
 )
@@ -51,6 +54,12 @@ func (c *conn) arrived(t *traffic, n uint32, flags uint16) (verdict, error) {
 		}
 	}
 	t.in.left -= int(n)
+	if n > earlyMost && !c.up {
+		return pass, &muxer.CloseError{
+			Code:   muxer.CodeProtocolError,
+			Reason: fmt.Sprintf("yamux: a frame of %d bytes before the link is up", n),
+		}
+	}
 	if t.deaf || t.reset != nil || flags&flagRST != 0 {
 		return strip, nil
 	}
@@ -102,6 +111,7 @@ func (c *conn) charge(t *traffic, n int) error {
 	limit, together := m.share, false
 	switch {
 	case n <= 0:
+		signal(c.room)
 		return nil
 	case c.memory > limit:
 	case c.memory > dueOfOne && all > int64(m.cfg.MaxUnread):

@@ -3,7 +3,9 @@ package yamux
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"net"
 	"runtime"
 	"strings"
@@ -30,6 +32,7 @@ func newScripted(t testing.TB, m *Muxer) *scripted {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Up()
 	go io.Copy(io.Discard, b)
 	return &scripted{Streams: s, raw: b}
 }
@@ -130,48 +133,148 @@ func TestUnread(t *testing.T) {
 	})
 }
 
-// heap returns how much memory is in use.
+// heap returns how much memory is in use. It collects until nothing more goes.
 func heap() int {
-	runtime.GC()
-	runtime.GC()
 	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc)
+	for held := math.MaxInt; ; held = int(m.HeapAlloc) {
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		if int(m.HeapAlloc) >= held {
+			return held
+		}
+	}
 }
 
-// A flood of frames of one byte on many streams that nobody reads: the connection ends before the heap holds more than
-// it is charged, and another connection works.
-func TestTinyFrames(t *testing.T) {
-	m, err := New(Config{MaxUnread: 64 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	good, bad := newScripted(t, m), newScripted(t, m)
-	defer good.close()
-	before := heap()
-	bad.open(t, 100, 'x')
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		var burst []byte
-		for i := range 200 {
-			burst = append(burst, frame(typeData, 0, uint32(1+2*(i%100)), 1, 'x')...)
-		}
-		for {
-			if _, err := bad.raw.Write(burst); err != nil {
+// flood sends frames with size bytes of data on many streams, until the connection ends or takes no more. Nobody reads
+// or accepts the streams.
+func (c *scripted) flood(size int) {
+	data := make([]byte, size)
+	left := make([]int, 100)
+	for {
+		for i := range left {
+			flags := uint16(0)
+			if left[i] == 0 {
+				flags, left[i] = flagSYN, initialWindow
+			}
+			if left[i] < size {
+				continue
+			}
+			left[i] -= size
+			c.raw.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+			if _, err := c.raw.Write(frame(typeData, flags, uint32(1+2*i), uint32(size), data...)); err != nil {
 				return
 			}
 		}
-	})
+	}
+}
+
+// A remote that sends what nobody reads, in frames of any size, makes us hold no more than one connection may, and many
+// of them no more than all may, beside what each has in any case. Before its link is up, a remote has next to nothing.
+// Another connection works meanwhile.
+func TestUnreadHeap(t *testing.T) {
+	const limit, slack = 16 << 20, 1 << 20
+	sizes := []int{1, 7, 64, 500, 1500, 16 << 10, 64<<10 - headerSize}
+	for _, c := range []struct {
+		name  string
+		links int
+		up    bool
+		most  int
+	}{
+		{"one", 1, true, limit/shareOfOne + slack},
+		{"many", 24, true, limit + 24*dueOfOne + slack},
+		{"many that are not up", 24, false, 24*(earlyMost+64<<10+64<<10) + slack}, // and what waits in the pipe
+	} {
+		for _, size := range sizes {
+			t.Run(fmt.Sprintf("%s, %d bytes", c.name, size), func(t *testing.T) {
+				m, err := New(Config{MaxUnread: limit})
+				if err != nil {
+					t.Fatal(err)
+				}
+				good := newScripted(t, m)
+				defer good.close()
+				before := heap()
+				var all []*scripted
+				var floods sync.WaitGroup
+				for range c.links {
+					bad := newScripted(t, m)
+					bad.Streams.(*session).conn.up = c.up
+					all = append(all, bad)
+					floods.Go(func() { bad.flood(size) })
+				}
+				floods.Wait()
+				if held := heap() - before; held > c.most {
+					t.Errorf("the heap holds %d bytes, want at most %d", held, c.most)
+				}
+				good.open(t, 1, 'a')
+				if _, err := io.ReadFull(good.streams[0], make([]byte, 1)); err != nil {
+					t.Errorf("another connection: %v", err)
+				}
+				for _, bad := range all {
+					bad.close()
+				}
+				if held := m.memory.Load(); held > streamCost+slotCost {
+					t.Errorf("%d bytes are charged behind the end", held)
+				}
+			})
+		}
+	}
+}
+
+// A flood of frames of one byte on many streams that nobody reads ends the connection with a reason.
+func TestTinyFrames(t *testing.T) {
+	m, err := New(Config{MaxUnread: 16 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := newScripted(t, m)
+	var wg sync.WaitGroup
+	wg.Go(func() { bad.flood(1) })
 	overflow(t, bad.ended(), false)
-	if held, charged := heap()-before, int(m.memory.Load()); held > charged+charged/4 {
-		t.Errorf("the heap holds %d bytes, of which %d are charged", held, charged)
-	}
-	good.open(t, 1, 'a')
-	if _, err := io.ReadFull(good.streams[0], make([]byte, 1)); err != nil {
-		t.Errorf("another connection: %v", err)
-	}
 	bad.close()
 	wg.Wait()
+}
+
+// A remote whose link is not up yet waits with what it sends, and loses nothing. A frame that is longer than it may
+// hold then ends the connection.
+func TestBeforeTheLinkIsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := New(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newScripted(t, m)
+		defer c.close()
+		c.Streams.(*session).conn.up = false
+		const n = 100
+		go func() {
+			for i := range uint32(n) {
+				c.raw.Write(frame(typeData, flagSYN, 1+2*i, 1, 'x'))
+			}
+		}()
+		time.Sleep(time.Second)
+		if held := m.memory.Load(); held < earlyMost || held > earlyMost+streamCost+slotCost+8 {
+			t.Errorf("%d bytes are held before the link is up", held)
+		}
+		c.Up()
+		for range n {
+			st, err := c.Accept(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(st, make([]byte, 1)); err != nil {
+				t.Error(err)
+			}
+			st.Close()
+		}
+		d := newScripted(t, m)
+		defer d.close()
+		d.Streams.(*session).conn.up = false
+		go d.raw.Write(frame(typeData, flagSYN, 1, earlyMost+1))
+		var ce *muxer.CloseError
+		if _, err := d.Accept(t.Context()); !errors.As(err, &ce) || ce.Code != muxer.CodeProtocolError {
+			t.Errorf("a long frame: %v", err)
+		}
+	})
 }
 
 // A slice of go-yamux that was long once stays long: what was read is still charged for that.

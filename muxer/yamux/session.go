@@ -82,6 +82,14 @@ func (s *session) Accept(ctx context.Context) (muxer.RawStream, error) {
 	}
 }
 
+// Up implements muxer.Streams.
+func (s *session) Up() {
+	s.conn.mu.Lock()
+	s.conn.up = true
+	s.conn.mu.Unlock()
+	signal(s.conn.room)
+}
+
 // Stats implements muxer.Streams.
 func (s *session) Stats() muxer.Stats {
 	c := s.conn

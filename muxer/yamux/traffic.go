@@ -50,19 +50,10 @@ func (c *conn) of(id uint32) *traffic {
 	return t
 }
 
-// arrive begins the traffic of a stream that the remote opens; nil: it is one too many. It waits while as many streams
-// as go-yamux keeps wait for Accept. mu is held, but for the wait.
+// arrive begins the traffic of a stream that the remote opens; nil: it is one too many. mu is held.
 func (c *conn) arrive(id uint32) *traffic {
 	if c.remote >= c.muxer.cfg.MaxStreams {
 		return nil
-	}
-	for c.pending >= acceptBacklog && !c.closed {
-		c.mu.Unlock()
-		select {
-		case <-c.room:
-		case <-c.release:
-		}
-		c.mu.Lock()
 	}
 	c.remote++
 	t := c.of(id)

@@ -55,6 +55,7 @@ func muxed(t *testing.T, c net.Conn, side muxer.Side, cfg Config) muxer.Streams 
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Up()
 	return s
 }
 

@@ -176,7 +176,7 @@ func (l *listener) admit(ctx context.Context, info *lib.ClientInfo) (context.Con
 	return ctx, nil
 }
 
-// enter counts an attempt in the listener's own budget, if there is room.
+// enter counts an attempt in the budgets of the listener and of memory, if there is room.
 func (l *listener) enter(a *attempt, verified bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -187,6 +187,9 @@ func (l *listener) enter(a *attempt, verified bool) error {
 		return refused
 	case l.doubt.inFlight >= maxAttempts:
 		return errBusy
+	}
+	if err := l.t.budget.take(); err != nil {
+		return err
 	}
 	l.doubt.inFlight++
 	if a.doubt = !verified && !l.doubt.trust(remoteIP(a.remote)); a.doubt {
@@ -203,8 +206,9 @@ func (l *listener) refuse(a *attempt, err error) {
 	l.mu.Unlock()
 }
 
-// leave takes an attempt out of the listener's own budget.
+// leave takes an attempt out of the budgets.
 func (l *listener) leave(a *attempt) {
+	l.t.budget.give(nil)
 	l.mu.Lock()
 	l.doubt.inFlight--
 	if a.doubt {

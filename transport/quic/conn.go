@@ -45,7 +45,7 @@ var (
 // newConn takes over the caller's hold of s.
 func newConn(s *socket, q *lib.Conn, key handshake.PublicKey) *Conn {
 	c := &Conn{quic: q, socket: s, key: key, room: make(chan struct{}, 1), over: make(chan struct{})}
-	s.t.windows.add(q, int64(s.t.conf.InitialConnectionReceiveWindow))
+	s.t.budget.add()
 	context.AfterFunc(q.Context(), c.gone) // CloseWith waits for it
 	return c
 }
@@ -103,6 +103,15 @@ func (c *Conn) Accept(ctx context.Context) (muxer.RawStream, error) {
 	return &stream{conn: c, quic: s}, nil
 }
 
+// Up implements muxer.Streams. From now on windows grow.
+func (c *Conn) Up() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended == nil {
+		c.socket.t.budget.up(c.quic)
+	}
+}
+
 // Ping implements muxer.Streams. QUIC measures round trips with every packet that asks for an answer: keep-alives on an
 // idle connection. This is the smoothed value, and takes no time; a remote that is gone shows by the idle timeout.
 func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
@@ -135,10 +144,10 @@ func (c *Conn) why() error {
 // gone is called when quic-go has ended the connection, for whatever reason.
 func (c *Conn) gone() {
 	defer close(c.over)
-	c.socket.t.windows.remove(c.quic)
 	c.mu.Lock()
 	c.ended = explain(context.Cause(c.quic.Context()))
 	c.mu.Unlock()
+	c.socket.t.budget.give(c.quic)
 	for _, l := range c.allLanes() {
 		l.notify()
 	}

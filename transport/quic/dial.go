@@ -37,6 +37,10 @@ func (t *Transport) Dial(ctx context.Context, addr ma.Multiaddr) (transport.Conn
 }
 
 func (t *Transport) dialIP(ctx context.Context, to netip.AddrPort) (*Conn, error) {
+	if err := t.budget.take(); err != nil {
+		return nil, err
+	}
+	defer t.budget.give(nil)
 	config, err := t.env.TLS.ClientConfig(ctx, t.env.Identity, "")
 	if err != nil {
 		return nil, err

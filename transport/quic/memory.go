@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"errors"
 	"sync"
 
 	lib "github.com/quic-go/quic-go"
@@ -19,49 +20,79 @@ import (
 //	174  for each byte of the window
 //
 // A gap costs a list element of 48 bytes more, but takes a byte of the window itself, and a frame of 128 bytes or more
-// a buffer of 1,536 bytes from the pool: 13 for each byte. So no byte of the window holds more than windowCost.
-const windowCost = 192
+// a buffer of 1,536 bytes from the pool: 13 for each byte. So no byte of the window holds more than windowCost. CRYPTO
+// frames are kept in the same way, up to 16 KiB of them.
+const (
+	windowCost = 192
+	// streamCost is what an open stream holds, here and in quic-go, with the goroutine that serves it.
+	streamCost    = 4 << 10
+	handshakeCost = 16 << 10 * 128
+)
 
-// windows counts the receive windows of all connections of a Transport. A connection begins with a small one, which is
-// always granted; it grows only while the worst case of all fits in Config.MaxUnread. A remote that may not send more
-// waits until we have read.
-type windows struct {
-	most int64 // bytes that all may have together
+// errMemory refuses a connection for which there is no room.
+var errMemory = errors.New("unread data may hold no more memory (max_unread)")
+
+// budget counts what the connections of a Transport can hold at worst. Each takes its first part before its handshake,
+// or is refused. From when its link is up, its window grows as long as all fits. A remote that may not send more waits
+// until we have read.
+type budget struct {
+	most  int64 // bytes
+	first int64 // what a connection takes
 
 	mu  sync.Mutex // guards what follows
 	sum int64
-	of  map[*lib.Conn]int64
+	of  map[*lib.Conn]int64 // those whose link is up, and by how much their windows have grown
 }
 
-func newWindows(memory int) *windows {
-	return &windows{most: int64(memory / windowCost), of: make(map[*lib.Conn]int64)}
+func newBudget(cfg Config) *budget {
+	window := min(windowMultiplier*cfg.StreamWindow, cfg.MaxWindow)
+	return &budget{most: int64(cfg.MaxUnread), of: make(map[*lib.Conn]int64),
+		first: int64(max(handshakeCost, window*windowCost+cfg.MaxStreams*streamCost))}
 }
 
-// add counts n bytes more of window of a connection.
-func (w *windows) add(c *lib.Conn, n int64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.of[c] += n
-	w.sum += n
+// take counts the first part of a connection, if there is room.
+func (b *budget) take() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.sum+b.first > b.most {
+		return errMemory
+	}
+	b.sum += b.first
+	return nil
+}
+
+// add counts the first part of a connection whose handshake is complete. That of the handshake is given back then.
+func (b *budget) add() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sum += b.first
+}
+
+// up lets the window of a connection grow.
+func (b *budget) up(c *lib.Conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.of[c] = 0
 }
 
 // allow reports whether the window of a connection may grow by n bytes, and counts them. quic-go calls it when what we
 // have read makes it worth while, with its locks held.
-func (w *windows) allow(c *lib.Conn, n uint64) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.of[c] == 0 || int64(n) > w.most-w.sum {
+func (b *budget) allow(c *lib.Conn, n uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	cost := int64(n) * windowCost
+	if _, up := b.of[c]; !up || cost > b.most-b.sum {
 		return false
 	}
-	w.of[c] += int64(n)
-	w.sum += int64(n)
+	b.of[c] += cost
+	b.sum += cost
 	return true
 }
 
-// remove forgets a connection.
-func (w *windows) remove(c *lib.Conn) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.sum -= w.of[c]
-	delete(w.of, c)
+// give counts a connection no more; nil: one that is no longer in its handshake.
+func (b *budget) give(c *lib.Conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sum -= b.first + b.of[c]
+	delete(b.of, c)
 }

@@ -41,14 +41,14 @@ const (
 	DefaultHandshakeTimeout = 5 * time.Second
 	DefaultIdleTimeout      = 45 * time.Second
 	DefaultKeepAlive        = 15 * time.Second
-	DefaultMaxStreams       = 1024
-	DefaultStreamWindow     = 16 << 10
+	DefaultMaxStreams       = 256
+	DefaultStreamWindow     = 2 << 10
 	DefaultMaxUnread        = 1 << 30
 	DefaultUnverified       = 32
 	DefaultStagger          = 250 * time.Millisecond
 
 	smallestWindow   = 1 << 10
-	smallestUnread   = 1 << 20
+	smallestUnread   = 8 << 20
 	largestUnread    = min(1<<40, math.MaxInt)
 	largestStreams   = 1 << 20
 	largestTimeout   = time.Hour
@@ -74,12 +74,13 @@ type Config struct {
 	// MaxStreams is how many streams the remote may have open at once. It cannot open more.
 	MaxStreams int
 	// MaxUnread is how much memory, in bytes, received data that nobody has read may hold at worst, of all connections:
-	// when remotes send it in frames of one byte, each of which holds nearly 200 (memory.go). Receive windows grow as
-	// far as that allows: 1 GiB is 5.6 MiB of windows. A remote whose window is used up waits.
+	// when remotes send it in frames of one byte, each of which holds nearly 200 (memory.go). A connection begins with a
+	// part of that, 2.5 MiB by default, or is refused. Receive windows grow as far as the rest allows: 1 GiB is 5.6 MiB
+	// of windows. A remote whose window is used up waits.
 	MaxUnread int
 	// StreamWindow is how much of a stream the remote may send ahead of our reading, at first, in bytes. It grows up to
-	// MaxStreamWindow with the delay-bandwidth product. The connection's window begins with four times that, whatever
-	// all have, so that a stream which nobody reads does not hold up the others.
+	// MaxStreamWindow with the delay-bandwidth product. The connection's window begins with four times that, so that a
+	// stream which nobody reads does not hold up the others. It grows from when the link is up.
 	StreamWindow int
 	// MaxWindow and MaxStreamWindow bound the windows of a connection and of a stream, in bytes; 0 means a quarter of
 	// what MaxUnread allows for all, and half of MaxWindow.
@@ -175,13 +176,13 @@ type Env struct {
 
 // Transport dials and listens over QUIC. All methods may be called concurrently.
 type Transport struct {
-	cfg     Config
-	env     Env
-	conf    *lib.Config
-	server  *tls.Config
-	reset   lib.StatelessResetKey
-	log     *slog.Logger
-	windows *windows
+	cfg    Config
+	env    Env
+	conf   *lib.Config
+	server *tls.Config
+	reset  lib.StatelessResetKey
+	log    *slog.Logger
+	budget *budget
 
 	mu      sync.Mutex           // guards what follows
 	sockets map[*socket]struct{} // those that are open
@@ -207,7 +208,7 @@ func New(cfg Config, env Env) (*Transport, error) {
 	}
 	cfg = cfg.withDefaults()
 	t := &Transport{cfg: cfg, env: env, log: env.Logger, sockets: map[*socket]struct{}{},
-		windows: newWindows(cfg.MaxUnread)}
+		budget: newBudget(cfg)}
 	t.conf = &lib.Config{
 		Versions:                       []lib.Version{lib.Version1},
 		HandshakeIdleTimeout:           cfg.HandshakeTimeout,
@@ -217,7 +218,7 @@ func New(cfg Config, env Env) (*Transport, error) {
 		MaxStreamReceiveWindow:         uint64(cfg.MaxStreamWindow),
 		InitialConnectionReceiveWindow: uint64(min(windowMultiplier*cfg.StreamWindow, cfg.MaxWindow)),
 		MaxConnectionReceiveWindow:     uint64(cfg.MaxWindow),
-		AllowConnectionWindowIncrease:  t.windows.allow,
+		AllowConnectionWindowIncrease:  t.budget.allow,
 		MaxIncomingStreams:             int64(cfg.MaxStreams),
 		MaxIncomingUniStreams:          -1,
 		TokenStore:                     lib.NewLRUTokenStore(tokenOrigins, tokensOfOneNode),
