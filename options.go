@@ -251,7 +251,7 @@ func addStack(cfg *host.Config) error {
 		if err != nil {
 			return err
 		}
-		quic, err := stock.QUIC(quic.Config{}, id, withTLS, log)
+		quic, err := stock.QUIC(quic.Config{}, 0, id, withTLS, log)
 		if err != nil {
 			return err
 		}
@@ -262,15 +262,15 @@ func addStack(cfg *host.Config) error {
 		if err != nil {
 			return err
 		}
-		yamux, err := stock.Yamux(yamux.Config{}, log)
+		yamux, err := stock.Yamux(yamux.Config{}, 0, log)
 		if err != nil {
 			return err
 		}
-		comet, err := stock.Comet(mconn.Config{}, id, log)
+		comet, err := stock.Comet(mconn.Config{}, 0, id, log)
 		if err != nil {
 			return err
 		}
-		libp2p, err := stock.Libp2p(stock.Libp2pConfig{}, id,
+		libp2p, err := stock.Libp2p(stock.Libp2pConfig{}, 0, id,
 			[]handshake.Security{noise, withTLS}, []muxer.StreamMuxer{yamux}, log)
 		if err != nil {
 			return err

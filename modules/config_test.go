@@ -51,13 +51,11 @@ func catalogue() []Plugin {
 		SecureTransport("quic", fakeDefaults, func(fakePlugin, TransportEnv) (transport.Transport, error) {
 			return nil, nil
 		}),
-		Wire("comet", fakeDefaults, func(fakePlugin, handshake.Identity, *slog.Logger) (handshake.Wire, error) {
-			return nil, nil
-		}),
+		Wire("comet", fakeDefaults, func(fakePlugin, WireEnv) (handshake.Wire, error) { return nil, nil }),
 		StreamWire("libp2p", fakeDefaults, func(fakePlugin, WireEnv) (handshake.Wire, error) { return nil, nil }),
 		Security("noise", fakeDefaults, func(fakePlugin) (handshake.Security, error) { return nil, nil }),
 		Security("tls", fakeDefaults, func(fakePlugin) (handshake.Security, error) { return nil, nil }),
-		Muxer("yamux", fakeDefaults, func(fakePlugin, *slog.Logger) (muxer.StreamMuxer, error) { return nil, nil }),
+		Muxer("yamux", fakeDefaults, func(fakePlugin, MuxerEnv) (muxer.StreamMuxer, error) { return nil, nil }),
 		Discovery("pex", fakeDefaults, func(fakePlugin, discovery.Env) (discovery.Source, error) { return nil, nil }),
 		Discovery("static", fakeDefaults,
 			func(fakePlugin, discovery.Env) (discovery.Source, error) { return nil, nil }),

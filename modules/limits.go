@@ -69,3 +69,6 @@ func (l LimitsConfig) Derive(m Machine) LimitsConfig {
 	}
 	return l
 }
+
+// messageMemory returns limits.message_memory, or its default on this machine.
+func (c *Config) messageMemory() int64 { return c.Limits.Derive(ThisMachine()).MessageMemory }

@@ -27,6 +27,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/discovery/pex"
 	"github.com/switchyard-p2p/switchyard/discovery/static"
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/handshake/comet"
 	"github.com/switchyard-p2p/switchyard/handshake/libp2p"
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/admin"
@@ -51,13 +52,17 @@ func realPlugins(machine *memory.Transport, more ...Plugin) []Plugin {
 	}
 	return append([]Plugin{
 		t,
-		Wire("comet", zero[mconn.Config], stock.Comet),
+		Wire("comet", zero[mconn.Config], func(cfg mconn.Config, env WireEnv) (*comet.Wire, error) {
+			return stock.Comet(cfg, env.MessageMemory, env.Identity, env.Logger)
+		}),
 		StreamWire("libp2p", zero[stock.Libp2pConfig], func(cfg stock.Libp2pConfig, env WireEnv) (*libp2p.Wire, error) {
-			return stock.Libp2p(cfg, env.Identity, env.Securities, env.Muxers, env.Logger)
+			return stock.Libp2p(cfg, env.MessageMemory, env.Identity, env.Securities, env.Muxers, env.Logger)
 		}),
 		Security("noise", zero[struct{}], stock.Noise),
 		Security("tls", stock.DefaultTLS, stock.TLS),
-		Muxer("yamux", zero[yamux.Config], stock.Yamux),
+		Muxer("yamux", zero[yamux.Config], func(cfg yamux.Config, env MuxerEnv) (*yamux.Muxer, error) {
+			return stock.Yamux(cfg, env.MessageMemory, env.Logger)
+		}),
 		Discovery("pex", pex.Default, pex.New),
 		Discovery("static", static.Default, static.New),
 		Service("echo", zero[echo.Config], stock.Echo),
@@ -509,9 +514,7 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		{`stack.wires=["other","comet"]`, func(t *testing.T, c Config) any {
 			var got []handshake.Wire
 			build(t, c, &got, Wire("other", zero[mconn.Config],
-				func(mconn.Config, handshake.Identity, *slog.Logger) (handshake.Wire, error) {
-					return otherWire{}, nil
-				}))
+				func(mconn.Config, WireEnv) (handshake.Wire, error) { return otherWire{}, nil }))
 			return got[0].Name() + " " + got[1].Name()
 		}, "other comet"},
 		{`stack.security=["tls","noise"]`, func(t *testing.T, c Config) any {
@@ -521,7 +524,7 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		}, "tls noise"},
 		{`stack.muxers=["other","yamux"]`, func(t *testing.T, c Config) any {
 			var got []muxer.StreamMuxer
-			build(t, c, &got, Muxer("other", zero[struct{}], func(struct{}, *slog.Logger) (otherMuxer, error) {
+			build(t, c, &got, Muxer("other", zero[struct{}], func(struct{}, MuxerEnv) (otherMuxer, error) {
 				return otherMuxer{}, nil
 			}))
 			return got[0].Name() + " " + got[1].Name()
@@ -635,11 +638,10 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		{"wires.comet.ping_interval=7s", func(t *testing.T, c Config) any {
 			c.Home = t.TempDir()
 			var got mconn.Config
-			spy := Wire("comet", zero[mconn.Config],
-				func(c mconn.Config, id handshake.Identity, log *slog.Logger) (handshake.Wire, error) {
-					got = c
-					return stock.Comet(c, id, log)
-				})
+			spy := Wire("comet", zero[mconn.Config], func(c mconn.Config, env WireEnv) (handshake.Wire, error) {
+				got = c
+				return stock.Comet(c, env.MessageMemory, env.Identity, env.Logger)
+			})
 			var built []handshake.Wire
 			if err := fx.New(Base(c), Handshake(c, spy), fx.Populate(&built)).Err(); err != nil {
 				t.Fatal(err)
@@ -648,7 +650,7 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		}, 7 * time.Second},
 		{"muxers.yamux.max_streams=7", func(t *testing.T, c Config) any {
 			var got yamux.Config
-			spy := Muxer("yamux", zero[yamux.Config], func(c yamux.Config, _ *slog.Logger) (*yamux.Muxer, error) {
+			spy := Muxer("yamux", zero[yamux.Config], func(c yamux.Config, _ MuxerEnv) (*yamux.Muxer, error) {
 				got = c
 				return yamux.New(c)
 			})
@@ -748,6 +750,40 @@ func TestSecuritiesAreShared(t *testing.T) {
 	}
 	if failed == nil || failed.Error() != "this build has no such security (did you mean noise?)" {
 		t.Errorf("an unknown one: %v", failed)
+	}
+}
+
+// TestMessageMemoryReachesSessions shows that limits.message_memory reaches all that makes sessions.
+func TestMessageMemoryReachesSessions(t *testing.T) {
+	c := quiet(t)
+	c.Limits.MessageMemory = 77 << 20
+	c.Stack.Transports, c.Stack.Wires, c.Stack.Muxers = []string{"secure"}, []string{"wire", "streams"}, []string{"mux"}
+	var got [4]int64
+	list := realPlugins(nil,
+		SecureTransport("secure", zero[struct{}], func(_ struct{}, env TransportEnv) (transport.Transport, error) {
+			got[0] = env.MessageMemory
+			return namedTransport{tcp.New(tcp.Config{}), "secure"}, nil
+		}),
+		Wire("wire", zero[struct{}], func(_ struct{}, env WireEnv) (handshake.Wire, error) {
+			got[1] = env.MessageMemory
+			return otherWire{}, nil
+		}),
+		StreamWire("streams", zero[struct{}], func(_ struct{}, env WireEnv) (handshake.Wire, error) {
+			got[2] = env.MessageMemory
+			return otherWire{}, nil
+		}),
+		Muxer("mux", zero[struct{}], func(_ struct{}, env MuxerEnv) (otherMuxer, error) {
+			got[3] = env.MessageMemory
+			return otherMuxer{}, nil
+		}))
+	var wires []handshake.Wire
+	var transports []transport.Transport
+	if err := fx.New(Base(c), Transports(c, list...), Handshake(c, list...),
+		fx.Populate(&wires, &transports)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if want := c.Limits.MessageMemory; got != [4]int64{want, want, want, want} {
+		t.Errorf("they get %d, want %d", got, want)
 	}
 }
 

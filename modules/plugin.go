@@ -68,7 +68,7 @@ type Runner interface {
 
 // Transport lists a transport, such as Transport("tcp", tcp.Default, tcp.New). Its settings are [transports.NAME].
 func Transport[C any, T transport.Transport](name string, defaults func() C, build func(C) (T, error)) Plugin {
-	return plugin(kindTransport, name, defaults, nil, func(cfg C, order int) fx.Option {
+	return plugin(kindTransport, name, defaults, nil, func(c *Config, cfg C, order int) fx.Option {
 		return provide("transports", func(log logger) (named[transport.Transport], error) {
 			t, err := construct(kindTransport, name, log, func() (T, error) { return build(cfg) })
 			return named[transport.Transport]{name, order, t}, err
@@ -82,18 +82,21 @@ type TransportEnv struct {
 	// Security returns the node's instance of a security of the catalogue, even if [stack] does not name it. Call it in
 	// the constructor.
 	Security func(name string) (handshake.Security, error)
-	Logger   *slog.Logger
+	// MessageMemory is limits.message_memory, of which the default of what remotes may make the transport hold is a part.
+	MessageMemory int64
+	Logger        *slog.Logger
 }
 
 // SecureTransport lists a transport whose connections are already secured and muxed, such as QUIC. Its settings are
 // [transports.NAME].
 func SecureTransport[C any, T transport.Transport](name string, defaults func() C,
 	build func(C, TransportEnv) (T, error)) Plugin {
-	p := plugin(kindTransport, name, defaults, nil, func(cfg C, order int) fx.Option {
+	p := plugin(kindTransport, name, defaults, nil, func(c *Config, cfg C, order int) fx.Option {
 		return provide("transports",
 			func(id handshake.Identity, all securities, log logger) (named[transport.Transport], error) {
 				t, err := construct(kindTransport, name, log, func() (T, error) {
-					return build(cfg, TransportEnv{Identity: id, Security: all.get, Logger: log.For(name)})
+					return build(cfg, TransportEnv{Identity: id, Security: all.get, MessageMemory: c.messageMemory(),
+						Logger: log.For(name)})
 				})
 				return named[transport.Transport]{name, order, t}, err
 			})
@@ -102,33 +105,37 @@ func SecureTransport[C any, T transport.Transport](name string, defaults func() 
 	return p
 }
 
+// WireEnv is what a wire gets from its node.
+type WireEnv struct {
+	Identity   handshake.Identity
+	Securities []handshake.Security // of a StreamWire: those of stack.security, in that order
+	Muxers     []muxer.StreamMuxer  // of a StreamWire: those of stack.muxers, in that order
+	// MessageMemory is limits.message_memory, of which the default of what unfinished messages may hold is a part.
+	MessageMemory int64
+	Logger        *slog.Logger
+}
+
 // Wire lists a wire. Its security proves the node's identity, which build gets. Its settings are [wires.NAME].
-func Wire[C any, W handshake.Wire](name string, defaults func() C,
-	build func(C, handshake.Identity, *slog.Logger) (W, error)) Plugin {
-	return plugin(kindWire, name, defaults, nil, func(cfg C, order int) fx.Option {
+func Wire[C any, W handshake.Wire](name string, defaults func() C, build func(C, WireEnv) (W, error)) Plugin {
+	return plugin(kindWire, name, defaults, nil, func(c *Config, cfg C, order int) fx.Option {
 		return provide("wires", func(id handshake.Identity, log logger) (named[handshake.Wire], error) {
-			w, err := construct(kindWire, name, log, func() (W, error) { return build(cfg, id, log.For(name)) })
+			w, err := construct(kindWire, name, log, func() (W, error) {
+				return build(cfg, WireEnv{Identity: id, MessageMemory: c.messageMemory(), Logger: log.For(name)})
+			})
 			return named[handshake.Wire]{name, order, w}, err
 		})
 	})
 }
 
-// WireEnv is what a StreamWire gets from its node.
-type WireEnv struct {
-	Identity   handshake.Identity
-	Securities []handshake.Security // those of stack.security, in that order
-	Muxers     []muxer.StreamMuxer  // those of stack.muxers, in that order
-	Logger     *slog.Logger
-}
-
 // StreamWire lists a wire that is built from the securities and muxers of [stack], and that accepts the connections of
 // a SecureTransport (handshake.SecuredConn). Its settings are [wires.NAME].
 func StreamWire[C any, W handshake.Wire](name string, defaults func() C, build func(C, WireEnv) (W, error)) Plugin {
-	p := plugin(kindWire, name, defaults, nil, func(cfg C, order int) fx.Option {
+	p := plugin(kindWire, name, defaults, nil, func(c *Config, cfg C, order int) fx.Option {
 		return provide("wires", func(id handshake.Identity, secure []handshake.Security, mux []muxer.StreamMuxer,
 			log logger) (named[handshake.Wire], error) {
 			w, err := construct(kindWire, name, log, func() (W, error) {
-				return build(cfg, WireEnv{Identity: id, Securities: secure, Muxers: mux, Logger: log.For(name)})
+				return build(cfg, WireEnv{Identity: id, Securities: secure, Muxers: mux, MessageMemory: c.messageMemory(),
+					Logger: log.For(name)})
 			})
 			return named[handshake.Wire]{name, order, w}, err
 		})
@@ -139,7 +146,7 @@ func StreamWire[C any, W handshake.Wire](name string, defaults func() C, build f
 
 // Security lists a security. All parts of a node share one instance. Its settings are [security.NAME].
 func Security[C any, S handshake.Security](name string, defaults func() C, build func(C) (S, error)) Plugin {
-	return plugin(kindSecurity, name, defaults, nil, func(cfg C, order int) fx.Option {
+	return plugin(kindSecurity, name, defaults, nil, func(c *Config, cfg C, order int) fx.Option {
 		return provide("securities", func(log logger) named[func() (handshake.Security, error)] {
 			once := sync.OnceValues(func() (handshake.Security, error) {
 				return construct(kindSecurity, name, log, func() (handshake.Security, error) { return build(cfg) })
@@ -149,11 +156,20 @@ func Security[C any, S handshake.Security](name string, defaults func() C, build
 	})
 }
 
+// MuxerEnv is what a stream muxer gets from its node.
+type MuxerEnv struct {
+	// MessageMemory is limits.message_memory, of which the default of what remotes may make the muxer hold is a part.
+	MessageMemory int64
+	Logger        *slog.Logger
+}
+
 // Muxer lists a stream muxer. Its settings are [muxers.NAME].
-func Muxer[C any, M muxer.StreamMuxer](name string, defaults func() C, build func(C, *slog.Logger) (M, error)) Plugin {
-	return plugin(kindMuxer, name, defaults, nil, func(cfg C, order int) fx.Option {
+func Muxer[C any, M muxer.StreamMuxer](name string, defaults func() C, build func(C, MuxerEnv) (M, error)) Plugin {
+	return plugin(kindMuxer, name, defaults, nil, func(c *Config, cfg C, order int) fx.Option {
 		return provide("muxers", func(log logger) (named[muxer.StreamMuxer], error) {
-			m, err := construct(kindMuxer, name, log, func() (M, error) { return build(cfg, log.For(name)) })
+			m, err := construct(kindMuxer, name, log, func() (M, error) {
+				return build(cfg, MuxerEnv{MessageMemory: c.messageMemory(), Logger: log.For(name)})
+			})
 			return named[muxer.StreamMuxer]{name, order, m}, err
 		})
 	})
@@ -162,7 +178,7 @@ func Muxer[C any, M muxer.StreamMuxer](name string, defaults func() C, build fun
 // Discovery lists a peer source, such as Discovery("pex", pex.Default, pex.New). Each [[discovery]] table with use =
 // NAME makes one.
 func Discovery[C any](name string, defaults func() C, build func(C, discovery.Env) (discovery.Source, error)) Plugin {
-	return plugin(kindDiscovery, name, defaults, []string{"use"}, func(cfg C, order int) fx.Option {
+	return plugin(kindDiscovery, name, defaults, []string{"use"}, func(c *Config, cfg C, order int) fx.Option {
 		return provide("sources", func(h *host.Host, home home, log logger) (named[discovery.Source], error) {
 			s, err := construct(kindDiscovery, name, log, func() (discovery.Source, error) {
 				return build(cfg, discovery.Env{Logger: log.For(name), OpenChannel: h.OpenChannel,
@@ -178,7 +194,7 @@ func Discovery[C any](name string, defaults func() C, build func(C, discovery.En
 // are the extras.
 func Service[C any, S Runner](name string, defaults func() C, build func(C, *host.Host, *slog.Logger) (S, error),
 	extras ...Extra[S]) Plugin {
-	return plugin(kindService, name, defaults, []string{"enabled"}, func(cfg C, order int) fx.Option {
+	return plugin(kindService, name, defaults, []string{"enabled"}, func(c *Config, cfg C, order int) fx.Option {
 		return provide("services", func(h *host.Host, log logger) (named[builtService], error) {
 			var built builtService
 			_, err := construct(kindService, name, log, func() (S, error) {
@@ -234,7 +250,7 @@ func AbsentService(name string) Plugin {
 // plugin makes a catalogue entry around option, which gets the decoded settings. Settings with a method Validate()
 // error are checked.
 func plugin[C any](k kind, name string, defaults func() C, reserved []string,
-	option func(cfg C, order int) fx.Option) Plugin {
+	option func(c *Config, cfg C, order int) fx.Option) Plugin {
 	settings := func(c *Config, at string, t Table) (C, error) {
 		cfg := defaults()
 		err := decodeTable(c, at, t, &cfg, reserved...)
@@ -256,7 +272,7 @@ func plugin[C any](k kind, name string, defaults func() C, reserved []string,
 			if err != nil {
 				return fx.Error(err)
 			}
-			return option(cfg, order)
+			return option(c, cfg, order)
 		},
 	}
 }

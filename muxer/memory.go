@@ -9,7 +9,7 @@ const (
 	// DefaultSharedPartial is the default of SharedPartial, in bytes.
 	DefaultSharedPartial = 256 << 20
 	// partialDue is what each session may hold, whatever all of them hold.
-	partialDue = 1 << 20
+	partialDue = 256 << 10
 )
 
 // MessageOverhead is what a waiting message counts against a budget beside the capacity of its buffer: a slice header

@@ -8,6 +8,7 @@ import (
 // A session may hold its limit, and all sessions theirs, beside a little that each may hold in any case.
 func TestPartial(t *testing.T) {
 	shared := &SharedPartial{Limit: 10 << 20}
+	const due = partialDue
 	a, b := Partial{Limit: 8 << 20, Shared: shared}, Partial{Limit: 8 << 20, Shared: shared}
 	code := func(err error) Code {
 		var ce *CloseError
@@ -24,9 +25,9 @@ func TestPartial(t *testing.T) {
 	}{
 		{&a, 8 << 20, CodeUnknown},
 		{&a, 1, CodeMessageTooBig},
-		{&b, 1 << 20, CodeUnknown},
-		{&b, 1<<20 + 1, CodeOverflow},
-		{&b, 1 << 20, CodeUnknown}, // exactly the limit of all
+		{&b, due, CodeUnknown},
+		{&b, 2<<20 - due + 1, CodeOverflow},
+		{&b, 2<<20 - due, CodeUnknown}, // exactly the limit of all
 		{&b, 1, CodeOverflow},
 	} {
 		if got := code(step.p.Claim(step.n)); got != step.want {

@@ -3,11 +3,13 @@
 package stock
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"time"
 
@@ -27,6 +29,14 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport/tcp"
 )
 
+// budget returns the default of what remotes can make sessions hold: a part of memory, which is limits.message_memory,
+// but at least so many MiB. Unread data over QUIC may hold all of it at worst and over yamux a quarter, and unfinished
+// messages a quarter on each wire: together 1.75 times limits.message_memory, beside what waits in inboxes. A memory of
+// 0 is the default of host.Limits.
+func budget(memory, part, least int64) int {
+	return int(min(max(cmp.Or(memory, 256<<20)/part, least<<20), math.MaxInt))
+}
+
 // TCP builds the TCP transport.
 func TCP(cfg tcp.Config) (*tcp.Transport, error) {
 	if err := cfg.Validate(); err != nil {
@@ -36,7 +46,8 @@ func TCP(cfg tcp.Config) (*tcp.Transport, error) {
 }
 
 // QUIC builds the QUIC transport around the node's TLS.
-func QUIC(cfg quic.Config, id handshake.Identity, withTLS quic.TLS, log *slog.Logger) (*quic.Transport, error) {
+func QUIC(cfg quic.Config, memory int64, id handshake.Identity, withTLS quic.TLS, log *slog.Logger) (*quic.Transport, error) {
+	cfg.MaxUnread = cmp.Or(cfg.MaxUnread, budget(memory, 1, 8))
 	key, err := resetKey(id)
 	if err != nil {
 		return nil, err
@@ -57,8 +68,8 @@ func resetKey(id handshake.Identity) (*[32]byte, error) {
 }
 
 // Comet builds CometBFT's wire: SecretConnection, then MConnection with the settings cfg.
-func Comet(cfg mconn.Config, id handshake.Identity, log *slog.Logger) (*comet.Wire, error) {
-	cfg.Logger, cfg.Shared = log, &muxer.SharedPartial{}
+func Comet(cfg mconn.Config, memory int64, id handshake.Identity, log *slog.Logger) (*comet.Wire, error) {
+	cfg.Logger, cfg.Shared = log, &muxer.SharedPartial{Limit: int64(budget(memory, 4, 32))}
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -93,12 +104,13 @@ func (c Libp2pConfig) Validate() error {
 }
 
 // Libp2p builds libp2p's wire from securities and muxers, each in order of preference.
-func Libp2p(cfg Libp2pConfig, id handshake.Identity, securities []handshake.Security, muxers []muxer.StreamMuxer,
-	log *slog.Logger) (*libp2p.Wire, error) {
+func Libp2p(cfg Libp2pConfig, memory int64, id handshake.Identity, securities []handshake.Security,
+	muxers []muxer.StreamMuxer, log *slog.Logger) (*libp2p.Wire, error) {
 	return libp2p.New(libp2p.Config{
 		Identity: id, Securities: securities, Muxers: muxers, Logger: log,
 		Lanes: lanes.Config{
 			CloseGrace: cfg.CloseGrace, Negotiation: cfg.Negotiation, MaxPartial: cfg.MaxPartial,
+			Shared: &muxer.SharedPartial{Limit: int64(budget(memory, 4, 32))},
 		},
 	})
 }
@@ -120,8 +132,8 @@ func TLS(cfg TLSConfig) (*tls.Security, error) {
 }
 
 // Yamux builds the yamux muxer.
-func Yamux(cfg yamux.Config, log *slog.Logger) (*yamux.Muxer, error) {
-	cfg.Logger = log
+func Yamux(cfg yamux.Config, memory int64, log *slog.Logger) (*yamux.Muxer, error) {
+	cfg.Logger, cfg.MaxUnread = log, cmp.Or(cfg.MaxUnread, budget(memory, 4, 8))
 	return yamux.New(cfg)
 }
 

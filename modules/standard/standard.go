@@ -8,6 +8,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/discovery/pex"
 	"github.com/switchyard-p2p/switchyard/discovery/static"
+	"github.com/switchyard-p2p/switchyard/handshake/comet"
 	"github.com/switchyard-p2p/switchyard/handshake/libp2p"
 	"github.com/switchyard-p2p/switchyard/handshake/tls"
 	"github.com/switchyard-p2p/switchyard/host/echo"
@@ -25,11 +26,11 @@ func Plugins() []modules.Plugin {
 	return []modules.Plugin{
 		modules.Transport("tcp", zero[tcp.Config], stock.TCP),
 		modules.SecureTransport("quic", zero[quic.Config], newQUIC),
-		modules.Wire("comet", zero[mconn.Config], stock.Comet),
+		modules.Wire("comet", zero[mconn.Config], newComet),
 		modules.StreamWire("libp2p", zero[stock.Libp2pConfig], newLibp2p),
 		modules.Security("noise", zero[struct{}], stock.Noise),
 		modules.Security("tls", stock.DefaultTLS, stock.TLS),
-		modules.Muxer("yamux", zero[yamux.Config], stock.Yamux),
+		modules.Muxer("yamux", zero[yamux.Config], newYamux),
 		modules.Discovery("pex", pex.Default, pex.New),
 		modules.Discovery("static", static.Default, static.New),
 		modules.Service("echo", zero[echo.Config], stock.Echo),
@@ -49,9 +50,17 @@ func newQUIC(cfg quic.Config, env modules.TransportEnv) (*quic.Transport, error)
 	if !ok {
 		return nil, errors.New("the plug-in of the security tls was replaced: replace that of the transport quic, too")
 	}
-	return stock.QUIC(cfg, env.Identity, withTLS, env.Logger)
+	return stock.QUIC(cfg, env.MessageMemory, env.Identity, withTLS, env.Logger)
 }
 
 func newLibp2p(cfg stock.Libp2pConfig, env modules.WireEnv) (*libp2p.Wire, error) {
-	return stock.Libp2p(cfg, env.Identity, env.Securities, env.Muxers, env.Logger)
+	return stock.Libp2p(cfg, env.MessageMemory, env.Identity, env.Securities, env.Muxers, env.Logger)
+}
+
+func newComet(cfg mconn.Config, env modules.WireEnv) (*comet.Wire, error) {
+	return stock.Comet(cfg, env.MessageMemory, env.Identity, env.Logger)
+}
+
+func newYamux(cfg yamux.Config, env modules.MuxerEnv) (*yamux.Muxer, error) {
+	return stock.Yamux(cfg, env.MessageMemory, env.Logger)
 }
