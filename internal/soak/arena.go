@@ -135,7 +135,7 @@ func newIdentity() (*identity, error) {
 	}
 	id := &identity{key: key}
 	log := slog.New(slog.DiscardHandler)
-	if id.comet, err = stock.Comet(mconn.Config{}, key, log); err != nil {
+	if id.comet, err = stock.Comet(mconn.Config{}, 0, key, log); err != nil {
 		return nil, err
 	}
 	mux, err := yamux.New(yamux.Config{})
@@ -144,12 +144,12 @@ func newIdentity() (*identity, error) {
 	}
 	id.tap = &tap{StreamMuxer: mux}
 	secure := tls.New(tls.Config{})
-	id.libp2p, err = stock.Libp2p(stock.Libp2pConfig{}, key, []handshake.Security{noise.New(), secure},
+	id.libp2p, err = stock.Libp2p(stock.Libp2pConfig{}, 0, key, []handshake.Security{noise.New(), secure},
 		[]muxer.StreamMuxer{id.tap}, log)
 	if err != nil {
 		return nil, err
 	}
-	id.quic, err = stock.QUIC(quic.Config{}, key, secure, log)
+	id.quic, err = stock.QUIC(quic.Config{}, 0, key, secure, log)
 	return id, err
 }
 
