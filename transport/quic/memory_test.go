@@ -221,8 +221,13 @@ func TestBudget(t *testing.T) {
 	b := newBudget(Config{MaxUnread: 2*handshakeCost + 100*windowCost}.withDefaults())
 	b.first = handshakeCost
 	x, y := new(lib.Conn), new(lib.Conn)
-	if b.take() != nil || b.take() != nil || !errors.Is(b.take(), errMemory) {
-		t.Fatal("two connections fit, and no third")
+	for range 2 {
+		if err := b.take(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.take(); !errors.Is(err, errMemory) {
+		t.Fatalf("two connections fit, and no third: %v", err)
 	}
 	b.add() // the handshake of x is complete
 	b.give(nil)
