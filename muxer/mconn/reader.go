@@ -293,14 +293,22 @@ func (s *Session) grow(c *inbound, n int) error {
 	return nil
 }
 
-// receiveBody collects a packet of unusual form.
+// receiveBody collects a packet of unusual form, which may be as long as one with the longest message.
 func (s *Session) receiveBody(p []byte) error {
 	r := &s.read
-	had := cap(r.body)
-	r.body = append(r.body, p...)
-	if err := s.partial.Claim(cap(r.body) - had); err != nil {
-		return err
+	whole := len(r.body) + r.bodyLeft
+	if whole > s.largest+packetOverhead {
+		return &muxer.CloseError{Code: muxer.CodeMessageTooBig, Err: muxer.ErrMessageTooLarge,
+			Reason: fmt.Sprintf("a packet of %d bytes, where the longest message has %d", whole, s.largest)}
 	}
+	if need, had := len(r.body)+len(p), cap(r.body); need > had {
+		size := min(max(need, 2*had), whole)
+		if err := s.partial.Claim(size - had); err != nil {
+			return err
+		}
+		r.body = append(make([]byte, 0, size), r.body...)
+	}
+	r.body = append(r.body, p...)
 	if r.bodyLeft -= len(p); r.bodyLeft > 0 {
 		return nil
 	}

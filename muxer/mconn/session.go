@@ -32,6 +32,7 @@ type Session struct {
 	stop  context.CancelFunc // ends ctx
 
 	partial muxer.Partial // memory of unfinished messages
+	largest int           // the largest MaxMessage of the channels
 	read    reader        // the reader's own
 
 	mu       sync.Mutex // guards what follows
@@ -73,12 +74,12 @@ func New(conn Conn, side muxer.Side, channels []muxer.Channel, cfg Config) (*Ses
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	largest, weights := 0, make([]int, len(channels))
+	weights := make([]int, len(channels))
 	for i, c := range channels {
 		weights[i] = c.WithDefaults().Priority
-		largest = max(largest, c.WithDefaults().MaxMessage)
+		s.largest = max(s.largest, c.WithDefaults().MaxMessage)
 	}
-	s.cfg = cfg.withDefaults(largest)
+	s.cfg = cfg.withDefaults(s.largest)
 	s.queues, s.outbound, s.read.inbound = queues, make([]outbound, len(channels)), make([]inbound, len(channels))
 	for i, c := range channels {
 		s.read.inbound[i] = inbound{id: c.ID, max: c.WithDefaults().MaxMessage}
