@@ -82,7 +82,8 @@ type TransportEnv struct {
 	// Security returns the node's instance of a security of the catalogue, even if [stack] does not name it. Call it in
 	// the constructor.
 	Security func(name string) (handshake.Security, error)
-	// MessageMemory is limits.message_memory, of which the default of what remotes may make the transport hold is a part.
+	// MessageMemory is limits.message_memory, of which the default of what remotes may make the transport hold is a
+	// part.
 	MessageMemory int64
 	Logger        *slog.Logger
 }
@@ -134,8 +135,8 @@ func StreamWire[C any, W handshake.Wire](name string, defaults func() C, build f
 		return provide("wires", func(id handshake.Identity, secure []handshake.Security, mux []muxer.StreamMuxer,
 			log logger) (named[handshake.Wire], error) {
 			w, err := construct(kindWire, name, log, func() (W, error) {
-				return build(cfg, WireEnv{Identity: id, Securities: secure, Muxers: mux, MessageMemory: c.messageMemory(),
-					Logger: log.For(name)})
+				return build(cfg, WireEnv{Identity: id, Securities: secure, Muxers: mux,
+					MessageMemory: c.messageMemory(), Logger: log.For(name)})
 			})
 			return named[handshake.Wire]{name, order, w}, err
 		})

@@ -46,7 +46,8 @@ func TCP(cfg tcp.Config) (*tcp.Transport, error) {
 }
 
 // QUIC builds the QUIC transport around the node's TLS.
-func QUIC(cfg quic.Config, memory int64, id handshake.Identity, withTLS quic.TLS, log *slog.Logger) (*quic.Transport, error) {
+func QUIC(cfg quic.Config, memory int64, id handshake.Identity, withTLS quic.TLS,
+	log *slog.Logger) (*quic.Transport, error) {
 	cfg.MaxUnread = cmp.Or(cfg.MaxUnread, budget(memory, 1, 8))
 	key, err := resetKey(id)
 	if err != nil {

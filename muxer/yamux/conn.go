@@ -196,7 +196,9 @@ func (c *conn) note(h []byte) (what verdict, err error) {
 		return pass, nil
 	}
 	c.mu.Lock()
-	c.awaitRoom(flags)
+	if !c.up || flags&flagSYN != 0 {
+		c.awaitRoom(flags)
+	}
 	t := c.streams[id]
 	begins := t == nil && flags&flagSYN != 0
 	if begins {
@@ -261,8 +263,8 @@ func (c *conn) end(err error) error {
 	return io.EOF
 }
 
-// awaitRoom waits while as many streams as go-yamux keeps wait for Accept, and another one begins. Until the link is up,
-// it also waits while the connection holds earlyMost. mu is held, but for the wait.
+// awaitRoom waits while as many streams as go-yamux keeps wait for Accept, and another one begins. Until the link is
+// up, it also waits while the connection holds earlyMost. mu is held, but for the wait.
 func (c *conn) awaitRoom(flags uint16) {
 	for !c.closed && (flags&flagSYN != 0 && c.pending >= acceptBacklog || !c.up && c.memory >= earlyMost) {
 		c.mu.Unlock()

@@ -21,8 +21,8 @@ const (
 	streamCost = 4 << 10
 	// dueOfOne is what each connection may hold, whatever all of them hold.
 	dueOfOne = 256 << 10
-	// earlyMost is what a connection may hold before its link is up: beyond that we read no more. It is also the longest
-	// frame then.
+	// earlyMost is what a connection may hold before its link is up: beyond that we read no more. It is also the
+	// longest frame then.
 	earlyMost = 64 << 10
 	// shareOfOne is which part of Config.MaxUnread one connection may hold.
 	shareOfOne = 4
@@ -111,7 +111,9 @@ func (c *conn) charge(t *traffic, n int) error {
 	limit, together := m.share, false
 	switch {
 	case n <= 0:
-		signal(c.room)
+		if !c.up {
+			signal(c.room)
+		}
 		return nil
 	case c.memory > limit:
 	case c.memory > dueOfOne && all > int64(m.cfg.MaxUnread):

@@ -61,8 +61,8 @@ type Config struct {
 	MaxStreams int
 	// MaxUnread is how many bytes of memory received data that nobody has read may hold, of all connections of this
 	// Muxer. One connection may hold a quarter of that. Each may hold 256 KiB in any case, once its link is up, and
-	// before that 64 KiB and a frame. A connection that brings more ends with a MemoryError. Yamux has no window for a whole connection: with MaxStreams streams of 256 KiB and more,
-	// each remote could make us hold hundreds of MiB.
+	// before that 64 KiB and a frame. A connection that brings more ends with a MemoryError. Yamux has no window for a
+	// whole connection: with MaxStreams streams of 256 KiB and more, each remote could make us hold hundreds of MiB.
 	MaxUnread int
 	// PingInterval is the time between our pings on a connection on which nothing arrives.
 	PingInterval time.Duration

@@ -74,9 +74,9 @@ type Config struct {
 	// MaxStreams is how many streams the remote may have open at once. It cannot open more.
 	MaxStreams int
 	// MaxUnread is how much memory, in bytes, received data that nobody has read may hold at worst, of all connections:
-	// when remotes send it in frames of one byte, each of which holds nearly 200 (memory.go). A connection begins with a
-	// part of that, 2.5 MiB by default, or is refused. Receive windows grow as far as the rest allows: 1 GiB is 5.6 MiB
-	// of windows. A remote whose window is used up waits.
+	// when remotes send it in frames of one byte, each of which holds nearly 200 (memory.go). A connection begins with
+	// a part of that, 2.5 MiB by default, or is refused. Receive windows grow as far as the rest allows: 1 GiB is 5.6
+	// MiB of windows. A remote whose window is used up waits.
 	MaxUnread int
 	// StreamWindow is how much of a stream the remote may send ahead of our reading, at first, in bytes. It grows up to
 	// MaxStreamWindow with the delay-bandwidth product. The connection's window begins with four times that, so that a

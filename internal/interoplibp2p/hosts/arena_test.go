@@ -45,7 +45,8 @@ type arena struct {
 func newArena(t *testing.T) *arena {
 	a := &arena{nodeDir: newNodeDir(t, "services.echo.enabled=true", "admin.pprof=true",
 		"limits.handshake_timeout="+strconv.Quote(arenaTimeout.String()),
-		"limits.attempts_per_ip=10000", "peers.guests=24")}
+		"limits.attempts_per_ip=10000", "peers.guests=24",
+		"muxers.yamux.max_unread=134217728", "transports.quic.max_streams=1024")}
 	a.start(t)
 	var err error
 	if a.client, err = admin.NewClient(a.Admin); err != nil {

@@ -45,7 +45,7 @@ func yamuxWindows(t *testing.T, a *arena) {
 // unreadData fills the windows of all its streams and reads no answer, so that we cannot go on reading. We must hold a
 // bounded amount.
 func unreadData(t *testing.T, a *arena) {
-	const links, streams, bound = 3, 250, 128 << 20 // yamux.DefaultMaxUnread
+	const links, streams, bound = 3, 250, 128 << 20 // the arena's max_unread
 	before := a.Usage(t)
 	var all []*rawLink
 	for range links {
