@@ -60,7 +60,7 @@ func (c Channel) WithDefaults() Channel {
 	return c
 }
 
-// Validate says what is wrong with a channel, if anything.
+// Validate returns what is wrong with a channel, or nil.
 func (c Channel) Validate() error {
 	c = c.WithDefaults()
 	switch {

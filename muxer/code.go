@@ -50,7 +50,7 @@ func (c Code) String() string {
 	return fmt.Sprintf("code-%d", uint16(c))
 }
 
-// Orderly says that a session which ends with this code first sends what is queued: the remote has done nothing wrong,
+// Orderly reports whether a session that ends with this code first sends what is queued: the remote did nothing wrong,
 // and the connection works.
 func (c Code) Orderly() bool {
 	switch c {

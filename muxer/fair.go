@@ -40,7 +40,7 @@ func NewFair(weights []int) *Fair {
 // Idle reports whether no lane has anything to send.
 func (f *Fair) Idle() bool { return len(f.queue) == 0 }
 
-// Add says that the lane has something to send. It does nothing when the lane waits already.
+// Add queues a lane that has something to send. It does nothing when the lane waits already.
 func (f *Fair) Add(lane int) {
 	if f.place[lane] >= 0 {
 		return
@@ -78,7 +78,7 @@ func (f *Fair) Spent(lane, bytes int) {
 	f.down(int(f.place[lane]))
 }
 
-// Remove says that the lane has nothing more to send.
+// Remove takes a lane that has nothing more to send out of the queue.
 func (f *Fair) Remove(lane int) {
 	at := int(f.place[lane])
 	if at < 0 {

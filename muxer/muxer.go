@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Side says which end of a connection we are.
+// Side is the end of a connection that we are.
 type Side uint8
 
 const (
@@ -33,8 +33,8 @@ type Message struct {
 
 // Handler takes what a session receives. The session calls it, from Run until Run returns.
 type Handler interface {
-	// Established says that the remote has accepted the link. It is called once, before anything is delivered or
-	// served, and must not block.
+	// Established is called once, when the remote has accepted the link, before anything is delivered or served. It
+	// must not block.
 	Established()
 	// Deliver takes whole messages, in the order in which they arrived. Their Data belongs to the handler; msgs does
 	// not, and is reused. Calls for one channel are serial. Where the wire has streams, calls for several channels are

@@ -249,7 +249,7 @@ func (s *SendQueue) TakeWhole() []byte {
 	return msg
 }
 
-// Done says that a message from TakeWhole is written.
+// Done counts a message from TakeWhole, which is written, no more.
 func (s *SendQueue) Done(msg []byte) {
 	s.cost -= len(msg) + MessageOverhead
 	if s.waiting > 0 {

@@ -26,7 +26,7 @@ type Streams interface {
 	// the remote hung up, a *CloseError, or ErrClosed after CloseWith. What has arrived on streams can still be read
 	// then, until CloseWith. If ctx ends, Accept returns its error and may be called again.
 	Accept(context.Context) (RawStream, error)
-	// Up says that the link is up. Until then the remote can make us hold next to nothing: what it sends beyond that
+	// Up tells that the link is up. Until then the remote can make us hold next to nothing: what it sends beyond that
 	// waits with it, or ends the connection.
 	Up()
 	// Ping measures a round trip.

@@ -161,7 +161,7 @@ func New(streams muxer.Streams, cfg Config) *Session {
 	return s
 }
 
-// SetChannels says which channels the session carries: those that both ends have. singly are the ids of those whose
+// SetChannels sets the channels that the session carries: those that both ends have. singly are the ids of those whose
 // messages go one a stream, because the remote knows no others. Call it once, before Send and Run.
 func (s *Session) SetChannels(channels []muxer.Channel, singly ...byte) error {
 	s.mu.Lock()
@@ -201,8 +201,8 @@ func (s *Session) SetChannels(channels []muxer.Channel, singly ...byte) error {
 	return nil
 }
 
-// Accepted says that the remote has accepted the link, so that Run need not ask it for a sign of life. Call it before
-// Run.
+// Accepted records that the remote has accepted the link, so that Run need not ask it for a sign of life. Call it
+// before Run.
 func (s *Session) Accepted() { s.accepted = true }
 
 // Run implements muxer.Session.

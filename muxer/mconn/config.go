@@ -76,7 +76,7 @@ func (c Config) withDefaults(largest int) Config {
 	return c
 }
 
-// Validate says which setting is impossible, if any.
+// Validate returns which setting is impossible, or nil.
 func (c Config) Validate() error {
 	c = c.withDefaults(0)
 	for _, f := range []struct {

@@ -14,7 +14,7 @@ import (
 type Conn interface {
 	// Next returns the next received bytes, at least one, valid until the next call. io.EOF is a clean end.
 	Next() ([]byte, error)
-	// Buffered says that Next has more without waiting for the network.
+	// Buffered reports whether Next has more without waiting for the network.
 	Buffered() bool
 	// Write takes p over by copying it; it writes to the network only when its own buffer is full.
 	Write(p []byte) (int, error)

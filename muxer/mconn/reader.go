@@ -58,7 +58,7 @@ type deliveries struct {
 // An idle session holds none.
 var deliveryPool = sync.Pool{New: func() any { return &deliveries{msgs: make([]muxer.Message, 0, deliverMessages)} }}
 
-// readLoop reads until the session ends and says why.
+// readLoop reads until the session ends, and returns why.
 func (s *Session) readLoop(h muxer.Handler) error {
 	for first := true; ; first = false {
 		chunk, err := s.conn.Next()
@@ -338,7 +338,7 @@ func (s *Session) readError(err error) error {
 	return transportError(err)
 }
 
-// between says that no message is half received.
+// between reports whether no message is half received.
 func (s *Session) between() bool {
 	r := &s.read
 	if r.headers > 0 || r.left > 0 || r.bodyLeft > 0 {

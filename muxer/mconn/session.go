@@ -118,7 +118,7 @@ func (s *Session) Run(ctx context.Context, h muxer.Handler) error {
 	return finish()
 }
 
-// launch starts what goes on beside reading; finish waits for it, and says why the session ended.
+// launch starts what goes on beside reading; finish waits for it, and returns why the session ended.
 func (s *Session) launch(ctx context.Context, h muxer.Handler) (finish func() error, err error) {
 	s.mu.Lock()
 	if s.running {
@@ -260,7 +260,7 @@ func (s *Session) shut() {
 	}
 }
 
-// transportError says how the connection failed underneath us.
+// transportError explains how the connection failed underneath us.
 func transportError(err error) error {
 	for _, hungUp := range []error{io.EOF, io.ErrClosedPipe, syscall.EPIPE, syscall.ECONNRESET} {
 		if errors.Is(err, hungUp) {

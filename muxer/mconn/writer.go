@@ -88,7 +88,7 @@ func (s *Session) writeLoop() {
 	}
 }
 
-// idle says that nothing is queued. The mutex is held.
+// idle reports whether nothing is queued. The mutex is held.
 func (s *Session) idle() bool { return s.fair.Idle() && !s.ping && !s.pong }
 
 // take moves what is due into the batch: keep-alives first, then the lanes by their weights. The mutex is held.

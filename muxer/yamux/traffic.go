@@ -79,7 +79,7 @@ func (c *conn) stream(s *lib.Stream) *stream {
 	return &stream{conn: c, lib: s, traffic: t}
 }
 
-// tidy stops to charge a stream that nobody reads any more, and forgets one on which nothing more can happen: frames of
+// tidy stops charging a stream that nobody reads any more, and forgets one on which nothing more can happen: frames of
 // it are those of an unknown one. What has arrived can still be read. mu is held.
 func (c *conn) tidy(t *traffic) {
 	over := t.reset != nil || t.finOut && (t.finIn || t.closed)
