@@ -130,8 +130,7 @@ func (d *dialer) lostDue() (time.Time, bool) {
 	return d.lost.nextAt, len(d.lost.peers) > 0 && !inFlight && (d.freeOutbound() > 0 || d.freeUpgrades() > 0)
 }
 
-// youngestSince returns the youngest ready outbound link that was made after a cut and leads to no peer that was lost in
-// it.
+// youngestSince returns the youngest outbound link that is up, was made after a cut and leads to no peer lost in it.
 func (e *evictor) youngestSince(cut time.Time) (youngest *link) {
 	links, _ := e.evictable(slotOutbound)
 	for _, l := range links {

@@ -31,17 +31,17 @@ func TestGarbageIsCheap(t *testing.T) {
 	)
 	log := slog.New(slog.DiscardHandler)
 	key := handshake.NewIdentity([32]byte{1})
-	cometWire, err := Comet(mconn.Config{}, key, log)
+	cometWire, err := Comet(mconn.Config{}, 0, key, log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	noise, _ := Noise(struct{}{})
 	tls, _ := TLS(DefaultTLS())
-	mux, err := Yamux(yamux.Config{}, log)
+	mux, err := Yamux(yamux.Config{}, 0, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	lib, err := Libp2p(Libp2pConfig{}, key, []handshake.Security{noise, tls}, []muxer.StreamMuxer{mux}, log)
+	lib, err := Libp2p(Libp2pConfig{}, 0, key, []handshake.Security{noise, tls}, []muxer.StreamMuxer{mux}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
