@@ -69,7 +69,7 @@ func (s *Session) writeLane(i int, alone bool) error {
 	buf := (*pooled)[:0]
 	if l.out == nil {
 		out, err := s.openLane(i)
-		if err != nil {
+		if err != nil || l.refused { // the remote may have refused it while the mutex was not held
 			return err
 		}
 		l.out = out
