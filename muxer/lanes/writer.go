@@ -52,7 +52,9 @@ func (s *Session) write() {
 	for !s.shut {
 		i, alone := s.fair.Next()
 		if s.writing = i >= 0; !s.writing {
-			s.checkFlushed()
+			if s.err != nil {
+				s.checkFlushed()
+			}
 			s.work.Wait()
 		} else if err := s.writeLane(i, alone); err != nil {
 			s.refuse(i, err)
