@@ -28,7 +28,7 @@ func TestStalledPeer(t *testing.T) {
 	})
 	goOn := make(chan struct{})
 	answer := c.Echo.Swap(func(p2p.Envelope) { <-goOn })
-	defer c.Echo.Swap(answer)
+	defer func() { c.Echo.Swap(answer) }()
 	ours := node.Start(t, node.Config{Network: network, Moniker: "asking", Channels: []muxer.Channel{echoChannel},
 		PEX: &pex.Config{}, Seeds: []string{c.Address()}})
 	id := transport.NodeID(c.ID())
