@@ -261,8 +261,8 @@ func TestAHandlerThatIgnoresItsEndIsLeftBehind(t *testing.T) {
 		net.AwaitLink(a, b)
 		release := make(chan struct{})
 		var wg sync.WaitGroup
+		wg.Add(2)
 		handle(t, b, "/stuck", func(context.Context, transport.NodeID, muxer.Stream) {
-			wg.Add(1)
 			defer wg.Done()
 			<-release
 		})

@@ -8,6 +8,7 @@ import (
 
 	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
@@ -171,14 +172,9 @@ func (r *reporter) unlinked(e *Event) {
 	if !known || !isConfigured(&rec) || r.host.links.of(e.ID) != nil {
 		return
 	}
-	st, _ := r.host.peers.Status(e.ID)
-	next := st.NotBefore
-	if st.Quarantined.After(next) {
-		next = st.Quarantined
-	}
 	r.warn(e.Time, "unlinked "+string(e.ID)+" "+e.Reason.Code.String(), "a configured peer cannot be linked",
 		slog.String("peer", string(e.ID)), slog.String("address", e.Address), slog.Any("reason", e.Reason),
-		slog.Time("next_try", next))
+		slog.Time("next_try", peers.NextTry(&rec)))
 }
 
 func isConfigured(rec *peerstore.Record) bool {

@@ -40,7 +40,7 @@ func (m *Manager) Down() []DownPeer {
 	out := make([]DownPeer, 0, len(ids))
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		rec, _ := m.store.Get(id)
-		d := DownPeer{ID: id, Failures: rec.Failures, Since: rec.LastDisconnected, NextTry: nextTry(&rec)}
+		d := DownPeer{ID: id, Failures: rec.Failures, Since: rec.LastDisconnected, NextTry: NextTry(&rec)}
 		var failed time.Time
 		free := false
 		for _, a := range rec.Addresses {
@@ -67,8 +67,8 @@ func (m *Manager) Down() []DownPeer {
 	return out
 }
 
-// nextTry returns when all backoffs of a peer have ended, of its addresses the first.
-func nextTry(rec *peerstore.Record) time.Time {
+// NextTry returns when all backoffs of a peer have ended, of its addresses the first.
+func NextTry(rec *peerstore.Record) time.Time {
 	var first time.Time
 	for i := range rec.Addresses {
 		if at := rec.Addresses[i].NotBefore; i == 0 || at.Before(first) {
