@@ -63,7 +63,7 @@ func (u *Upgrader) explain(parent, shake context.Context, a *Attempt, began time
 // named adds to an error what the remote seems to be: another protocol, or one that says nothing at all.
 func (a *Attempt) named(code muxer.Code, err error) error {
 	switch name := stranger(a.Bytes.begin[:a.Bytes.heard]); {
-	case name != "":
+	case name != "" && name != a.wire:
 		return fmt.Errorf("the remote speaks %s: %w", name, err)
 	case a.Bytes.heard > 0 || a.Side == muxer.Listener:
 		return err

@@ -52,7 +52,7 @@ func hugeKeys(t *testing.T, a *arena) {
 	}{
 		{8200, "rsa key of 8200 bits", "rsa key of 8200 bits"},
 		{16384, "public key: 2091 bytes, at most", "public key: 2091 bytes, at most"},
-		{400_000, "oversized handshake message: 50126 bytes", "public key: 50044 bytes, at most"},
+		{400_000, "oversized handshake message: 50126 bytes", "tls: more than 16384 bytes in a handshake"},
 	} {
 		bits := c.bits
 		key := newHugeKey(bits)
