@@ -279,6 +279,7 @@ func TestAHandlerThatIgnoresItsEndIsLeftBehind(t *testing.T) {
 		}
 		mu.Unlock()
 		b.Dial(a)
+		net.AwaitLink(a, b)
 		open(t, a, b, "/stuck")
 		time.Sleep(time.Second)
 		began := time.Now()
