@@ -70,6 +70,22 @@ func TestRequestFlood(t *testing.T) {
 	})
 }
 
+// A peer that was silent for days may not send the requests of all that time at once.
+func TestRequestFloodAfterSilence(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.node(0, Config{}), w.bare(1)
+		w.link(b, a)
+		time.Sleep(72 * time.Hour)
+		for range maxBurst + 100 {
+			b.say(a, pexpb.EncodeRequest())
+		}
+		time.Sleep(2 * w.delay)
+		if _, responses := b.heard(); len(responses) > maxBurst || a.isLinked(b) {
+			t.Errorf("%d answers, linked %v", len(responses), a.isLinked(b))
+		}
+	})
+}
+
 // Old nodes send 250 addresses. Further ones are ignored; the size of an answer ends no link.
 func TestLargeAnswers(t *testing.T) {
 	for _, n := range []int{101, 250, 251, 900} {

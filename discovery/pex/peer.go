@@ -12,6 +12,8 @@ const (
 	// freeRequests is how many requests we allow a peer beside one per requestInterval: CometBFT's two, and as many
 	// that it may have sent before we saw its link.
 	freeRequests = 4
+	// maxBurst bounds the requests that a peer may send at once, however long it was silent: those of an hour's stall.
+	maxBurst = 400
 	// askMargin keeps our own requests clear of that bound, whatever the clocks and the network do.
 	askMargin = 500 * time.Millisecond
 	// secondAsk is the pause before the second free request. The first often comes too early: nodes that start together
@@ -67,12 +69,13 @@ type peer struct {
 	late       time.Time // until then an answer to a request on its previous link may come
 }
 
-// mayAsk counts a request of the peer, and reports whether it has sent no more than the rule allows since it came up.
-// It does not matter when we read them: they may have waited while our process, or another service of the link, was
-// busy or stopped.
+// mayAsk counts a request of the peer, and reports whether it has sent no more than the rule allows since it came up:
+// a bucket of maxBurst tokens, which time fills. It does not matter when we read the requests: they may have waited
+// while our process, or another service of the link, was busy or stopped.
 func (p *peer) mayAsk(now time.Time) bool {
-	p.requests++
-	return p.requests <= freeRequests+int(elapsed(p.since, now)/requestInterval)
+	allowed := freeRequests + int(elapsed(p.since, now)/requestInterval)
+	p.requests = max(p.requests, allowed-maxBurst) + 1
+	return p.requests <= allowed
 }
 
 // elapsed returns the time that has passed between two times. The monotonic clock stands still while the machine

@@ -77,8 +77,8 @@ func TestAStalledCometBFTNodeIsNotAskedTooOften(t *testing.T) {
 	}
 }
 
-// A peer whose link broke is asked when it is back, also without need and whoever dialed: it may know the other part of
-// a network that was cut. One that hung up is not.
+// A peer whose link broke is asked when it is back, even if we need no peers and it dialed us: it may know the other
+// part of a network that was cut. One that hung up is not.
 func TestALostPeerIsAskedWhenItIsBack(t *testing.T) {
 	for code, want := range map[muxer.Code]int{muxer.CodeIdle: 1, muxer.CodeTransport: 1, muxer.CodeRemoteClosed: 0} {
 		inWorld(t, func(t *testing.T, w *world) {
