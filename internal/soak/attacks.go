@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -238,6 +239,8 @@ func naServer(ctx context.Context, a *attacker) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { l.Close() })()
+	var serving sync.WaitGroup
+	defer serving.Wait()
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -246,7 +249,7 @@ func naServer(ctx context.Context, a *attacker) error {
 			}
 			return err
 		}
-		go func() { // ends with its deadline
+		serving.Go(func() { // ends with its deadline
 			defer c.Close()
 			_ = c.SetDeadline(time.Now().Add(5 * time.Second))
 			_, _ = c.Write([]byte("\x13/multistream/1.0.0\n\x03na\n\x03na\n"))
@@ -254,7 +257,7 @@ func naServer(ctx context.Context, a *attacker) error {
 			for err := error(nil); err == nil; {
 				_, err = c.Read(buf)
 			}
-		}()
+		})
 	}
 }
 
