@@ -165,7 +165,7 @@ func (c *catalog) worse(full []*entry, e *entry, force bool) (victim *entry) {
 func (c *catalog) place(e *entry, ch change) {
 	e.set(configured, slices.ContainsFunc(e.addresses, func(a address) bool { return a.source.Configured() }))
 	switch {
-	case len(e.addresses) == 0: // it is gone, as a rule
+	case len(e.addresses) == 0: // usually it was removed
 		c.buckets.exit(e)
 		c.setTable(e, peerstore.Any)
 	case e.is(kept):

@@ -91,7 +91,7 @@ type reach int
 
 const (
 	nearby  reach = iota // in this machine's networks alone
-	oddPort              // at a port where nodes do not listen as a rule, and never linked: it may be no node at all
+	oddPort              // at an unusual port, and never linked: it may be no node
 	faraway              // reached from anywhere
 	reaches
 )
