@@ -44,9 +44,16 @@ func (q *SendQueues) Queue(i int) *SendQueue { return &q.queues[i] }
 // Dropped counts the messages that TrySend has refused.
 func (q *SendQueues) Dropped() uint64 { return q.dropped.Load() }
 
+// Sender returns what a session shows of its queues.
+func (q *SendQueues) Sender() Sender { return Sender{q} }
+
+// Sender queues messages for a session, which embeds it. Its methods take the session's mutex.
+type Sender struct{ queues *SendQueues }
+
 // Send queues msg and waits while the channel's queue is full. Senders that wait take turns in the order in which they
-// came. It takes the mutex.
-func (q *SendQueues) Send(ctx context.Context, channel byte, msg []byte) error {
+// came.
+func (s Sender) Send(ctx context.Context, channel byte, msg []byte) error {
+	q := s.queues
 	q.mu.Lock()
 	ok, err := q.offer(channel, msg, false)
 	if !ok && err == nil {
@@ -56,12 +63,12 @@ func (q *SendQueues) Send(ctx context.Context, channel byte, msg []byte) error {
 		q.mu.Unlock()
 		return err
 	}
-	s := &q.queues[q.Find(channel)]
-	l := s.join()
+	queue := &q.queues[q.Find(channel)]
+	l := queue.join()
 	q.mu.Unlock()
 	err = q.wait(ctx, l, channel, msg)
 	q.mu.Lock()
-	s.waiting--
+	queue.waiting--
 	q.mu.Unlock()
 	return err
 }
@@ -91,8 +98,9 @@ func (q *SendQueues) wait(ctx context.Context, l *line, channel byte, msg []byte
 	}
 }
 
-// TrySend queues msg if there is room and no sender waits. It takes the mutex.
-func (q *SendQueues) TrySend(channel byte, msg []byte) bool {
+// TrySend queues msg if there is room and no sender waits.
+func (s Sender) TrySend(channel byte, msg []byte) bool {
+	q := s.queues
 	q.mu.Lock()
 	ok, _ := q.offer(channel, msg, false)
 	q.mu.Unlock()

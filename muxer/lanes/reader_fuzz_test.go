@@ -91,7 +91,7 @@ func FuzzLaneQueue(f *testing.F) {
 		var want, got []byte
 		for _, n := range sizes {
 			msg := bytes.Repeat([]byte{n}, int(n)*int(n)*3)
-			if !queues.TrySend(1, msg) {
+			if !queues.Sender().TrySend(1, msg) {
 				t.Fatal("no room")
 			}
 			want = append(binary.AppendUvarint(want, uint64(len(msg))), msg...)

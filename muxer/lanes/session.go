@@ -65,6 +65,9 @@ type Config struct {
 
 // Session is a session over streams. It implements muxer.Session.
 type Session struct {
+	// Sender sends on the channels. Its methods return an ErrUnknownChannel also for one that the remote refuses.
+	muxer.Sender
+
 	streams muxer.Streams
 	cfg     Config
 
@@ -150,6 +153,7 @@ func New(streams muxer.Streams, cfg Config) *Session {
 	}
 	s.work.L = &s.mu
 	s.queues, _ = muxer.NewSendQueues(&s.mu, nil, s.offer) // until SetChannels
+	s.Sender = s.queues.Sender()
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.life, s.end = context.WithCancel(context.Background())
 	ctx, handOver := context.WithCancel(s.life)
@@ -194,6 +198,7 @@ func (s *Session) SetChannels(channels []muxer.Channel, singly ...byte) error {
 		s.partial.Limit = largest + partialReserve
 	}
 	s.lanes, s.queues, s.fair, s.set = lanes, queues, muxer.NewFair(weights), true
+	s.Sender = queues.Sender()
 	s.singles.init(lanes, weights)
 	if s.err != nil {
 		queues.Close(s.err)
@@ -269,14 +274,6 @@ func (s *Session) start(h muxer.Handler) error {
 
 // established tells the handler once that the remote has accepted the link.
 func (s *Session) established() { s.establish.Do(s.handler.Established) }
-
-// Send implements muxer.Session. It returns an ErrUnknownChannel also for a channel that the remote refuses.
-func (s *Session) Send(ctx context.Context, channel byte, msg []byte) error {
-	return s.queues.Send(ctx, channel, msg)
-}
-
-// TrySend implements muxer.Session.
-func (s *Session) TrySend(channel byte, msg []byte) bool { return s.queues.TrySend(channel, msg) }
 
 // Close implements muxer.Session. What was queued before Run is not sent by a Close before Run.
 func (s *Session) Close(code muxer.Code, reason string) error {

@@ -24,6 +24,8 @@ import (
 
 // Session is one MConnection. It implements muxer.Session.
 type Session struct {
+	muxer.Sender // sends on the channels
+
 	conn  Conn
 	side  muxer.Side
 	cfg   Config
@@ -80,7 +82,8 @@ func New(conn Conn, side muxer.Side, channels []muxer.Channel, cfg Config) (*Ses
 		s.largest = max(s.largest, c.WithDefaults().MaxMessage)
 	}
 	s.cfg = cfg.withDefaults(s.largest)
-	s.queues, s.outbound, s.read.inbound = queues, make([]outbound, len(channels)), make([]inbound, len(channels))
+	s.queues, s.Sender = queues, queues.Sender()
+	s.outbound, s.read.inbound = make([]outbound, len(channels)), make([]inbound, len(channels))
 	for i, c := range channels {
 		s.read.inbound[i] = inbound{id: c.ID, max: c.WithDefaults().MaxMessage}
 		s.outbound[i] = outbound{id: c.ID, queue: queues.Queue(i), payload: s.cfg.MaxPacketPayload}
@@ -160,14 +163,6 @@ func (s *Session) launch(ctx context.Context, h muxer.Handler) (finish func() er
 		return err
 	}, nil
 }
-
-// Send implements muxer.Session.
-func (s *Session) Send(ctx context.Context, channel byte, msg []byte) error {
-	return s.queues.Send(ctx, channel, msg)
-}
-
-// TrySend implements muxer.Session.
-func (s *Session) TrySend(channel byte, msg []byte) bool { return s.queues.TrySend(channel, msg) }
 
 // OpenStream implements muxer.Session: the wire has no streams.
 func (s *Session) OpenStream(context.Context, ...string) (muxer.Stream, error) {
