@@ -1,8 +1,10 @@
 package handshake
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -105,7 +107,8 @@ func ParseNodeKey(data []byte) (*NodeKey, error) {
 	if len(data) > maxKeyFile {
 		return nil, &KeyFileError{Why: fmt.Sprintf("longer than %d bytes: this is no node key file", maxKeyFile)}
 	}
-	if len(data) == 0 {
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // as some editors write
+	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, &KeyFileError{Why: "is empty" + mendKeyFile}
 	}
 	var file keyFile
@@ -124,8 +127,18 @@ func ParseNodeKey(data []byte) (*NodeKey, error) {
 			keyFileType)}
 	}
 	secret, err := base64.StdEncoding.DecodeString(file.PrivKey.Value)
+	if _, hexErr := hex.DecodeString(file.PrivKey.Value); hexErr == nil {
+		return nil, &KeyFileError{Why: "the key is written in hex: write the same bytes in base64"}
+	}
+	if _, urlErr := base64.URLEncoding.DecodeString(file.PrivKey.Value); err != nil && urlErr == nil {
+		return nil, &KeyFileError{Why: "the key is URL-safe base64: write + for - and / for _"}
+	}
 	if err != nil {
-		return nil, &KeyFileError{Why: "the key is not base64", Err: err}
+		return nil, &KeyFileError{Why: "the key is not base64" + mendKeyFile, Err: err}
+	}
+	if len(secret) == SeedSize {
+		return nil, &KeyFileError{Why: fmt.Sprintf("the key has %d bytes, want %d: its public half is missing; "+
+			"append those 32 bytes before base64", len(secret), keycrypto.Ed25519PrivateSize)}
 	}
 	if len(secret) != keycrypto.Ed25519PrivateSize {
 		return nil, &KeyFileError{Why: fmt.Sprintf("the key has %d bytes, want %d", len(secret),

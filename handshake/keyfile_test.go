@@ -1,8 +1,10 @@
 package handshake
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -57,6 +59,9 @@ func TestCometKeyFile(t *testing.T) {
 	k, err := ParseNodeKey([]byte(cometKeyFile))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := ParseNodeKey([]byte("\ufeff" + cometKeyFile)); err != nil {
+		t.Fatalf("with a byte order mark: %v", err)
 	}
 	if string(k.ID()) != cometKeyID {
 		t.Fatalf("id %s, CometBFT says %s", k.ID(), cometKeyID)
@@ -116,6 +121,9 @@ func TestBadKeyFiles(t *testing.T) {
 		{"other type", file("tendermint/PrivKeySecp256k1", b64(secret)), "PrivKeySecp256k1"},
 		{"long type", file(strings.Repeat("z", 2000), b64(secret)), "key type"},
 		{"no base64", file(keyFileType, "!!"), "base64"},
+		{"hex", file(keyFileType, hex.EncodeToString(secret)), "in hex"},
+		{"URL-safe", file(keyFileType, base64.URLEncoding.EncodeToString(bytes.Repeat([]byte{0xff}, 64))), "URL-safe"},
+		{"blank", " \n", "is empty"},
 		{"seed only", file(keyFileType, b64(secret[:32])), "32 bytes, want 64"},
 		{"other public half", file(keyFileType, b64(swapped)), "public half"},
 		{"validator key", `{"address":"AA","pub_key":{"type":"tendermint/PubKeyEd25519","value":"AAAA"},` +

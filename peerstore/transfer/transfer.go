@@ -149,14 +149,20 @@ type Imported struct {
 // addresses) and bans that have ended at now; bounds and buckets hold as for all addresses. Times beyond now are cut:
 // what has happened to now, what waits to the longest wait. It counts and leaves out an entry that it cannot read. For
 // a text that is not JSON, not of these forms, or goes on after its end, it returns an error and keeps what came
-// before.
+// before. A byte order mark at the beginning is skipped.
 func Import(r io.Reader, s peerstore.Store, now time.Time) (Imported, error) {
-	in := &importer{s: s, now: now, dec: json.NewDecoder(io.LimitReader(r, maxSize))}
+	text := bufio.NewReader(io.LimitReader(r, maxSize))
+	if begin, _ := text.Peek(len(byteOrderMark)); string(begin) == byteOrderMark {
+		_, _ = text.Discard(len(begin))
+	}
+	in := &importer{s: s, now: now, dec: json.NewDecoder(text)}
 	if err := in.read(); err != nil {
 		return in.Imported, fmt.Errorf("import peers, at byte %d: %w", in.dec.InputOffset(), err)
 	}
 	return in.Imported, nil
 }
+
+const byteOrderMark = "\ufeff" // as some editors write
 
 // ErrForm is returned by Import for JSON that is neither what Export writes nor an addrbook.json.
 var ErrForm = errors.New(`neither exported peers ("peers") nor a CometBFT address book ("addrs")`)

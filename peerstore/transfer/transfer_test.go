@@ -271,8 +271,9 @@ func TestImportInTheWild(t *testing.T) {
 			entry(5, "9.1.1.1")), Imported{Peers: 1, Addresses: 1, Refused: 4}, nil},
 		"two books": {book(entry(1, "9.1.1.1")) + book(entry(2, "9.1.1.2")), Imported{Peers: 1, Addresses: 1},
 			ErrMore},
-		"with blanks": {" " + book(entry(1, "9.1.1.1")) + "\n\n", Imported{Peers: 1, Addresses: 1}, nil},
-		"with a page": {book(entry(1, "9.1.1.1")) + "<html>", Imported{Peers: 1, Addresses: 1}, ErrMore},
+		"with blanks":            {" " + book(entry(1, "9.1.1.1")) + "\n\n", Imported{Peers: 1, Addresses: 1}, nil},
+		"with a byte order mark": {"\ufeff" + book(entry(1, "9.1.1.1")), Imported{Peers: 1, Addresses: 1}, nil},
+		"with a page":            {book(entry(1, "9.1.1.1")) + "<html>", Imported{Peers: 1, Addresses: 1}, ErrMore},
 	} {
 		s := memory.NewSeeded(peerstore.Limits{}, 1)
 		got, err := Import(strings.NewReader(c.text), s, now)
