@@ -60,8 +60,9 @@ func Commands(plugins []Plugin) []CommandSpec {
 	return list
 }
 
-// Extend adds to the graph of each node that is made of the catalogue: a handshake.Gate in the value group "gates",
-// another handshake.Identity (fx.Decorate), code that needs the *host.Host (fx.Invoke). Node lists what the graph has.
+// Extend adds to the graph of each node that is made of the catalogue: a handshake.Gate in the value group "gates", a
+// func(*host.Config) in the value group "tune" that changes what Config has no key for, another handshake.Identity
+// (fx.Decorate), code that needs the *host.Host (fx.Invoke). Node lists what the graph has.
 func Extend(name string, build func(Config) fx.Option) Plugin {
 	return bare(kindExtension, name, func(c *Config) fx.Option { return build(c.Clone()) })
 }

@@ -138,3 +138,18 @@ func TestRenderShowsDefaults(t *testing.T) {
 		t.Errorf("%v, %v", set.Services, err)
 	}
 }
+
+// A function in the value group "tune" sees the host's settings as they are, and changes them.
+func TestTune(t *testing.T) {
+	var network string
+	list := realPlugins(nil, Extend("tune", func(Config) fx.Option {
+		return fx.Provide(fx.Annotate(func() func(*host.Config) {
+			return func(c *host.Config) { network, c.Network = c.Network, "" }
+		}, fx.ResultTags(`group:"tune"`)))
+	}))
+	c := quiet(t)
+	err := Run(t.Context(), Node(c, list...))
+	if err == nil || !strings.Contains(err.Error(), "network") || network != c.Network {
+		t.Errorf("network %q: %v", network, err)
+	}
+}

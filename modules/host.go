@@ -33,6 +33,7 @@ func Metrics(Config) fx.Option {
 
 // Host is the module of the host. It needs []transport.Transport, []handshake.Wire, handshake.Identity, peerstore.Store
 // and *prometheus.Registry, and provides *host.Host. Gates in the value group "gates" are called after the host's own.
+// Each func(*host.Config) in the value group "tune" may change what the configuration has no key for.
 func Host(c Config) fx.Option {
 	return fx.Module("host",
 		fx.Provide(func(s supervisor, in hostParts) (*host.Host, error) {
@@ -43,6 +44,9 @@ func Host(c Config) fx.Option {
 			cfg.Identity, cfg.Store, cfg.Gates = in.Identity, in.Store, in.Gates
 			cfg.Transports, cfg.Wires = in.Transports, in.Wires
 			cfg.Logger, cfg.Metrics = in.Log.For("host"), in.Metrics
+			for _, change := range in.Tune {
+				change(&cfg)
+			}
 			logLimits(in.Log.For("host"), &c, cfg)
 			if err := c.canListen(cfg.Listen, in.Transports); err != nil {
 				return nil, err
@@ -72,7 +76,8 @@ type hostParts struct {
 	Store      peerstore.Store
 	Transports []transport.Transport
 	Wires      []handshake.Wire
-	Gates      []handshake.Gate `group:"gates"`
+	Gates      []handshake.Gate     `group:"gates"`
+	Tune       []func(*host.Config) `group:"tune"`
 	Metrics    *prometheus.Registry
 	Log        logger
 }
