@@ -206,7 +206,15 @@ func (o *options) node(ctx context.Context) (n *Node, err error) {
 		}
 		n.sources = append(n.sources, namedSource{s.name, source})
 	}
+	for _, a := range cfg.Peers.Persistent {
+		if err := n.host.CheckAddress(a); err != nil {
+			return nil, fmt.Errorf("persistent: %w", err)
+		}
+	}
 	for _, a := range o.bootstrap {
+		if err := n.host.CheckAddress(a); err != nil {
+			return nil, fmt.Errorf("bootstrap: %w", err)
+		}
 		n.host.PeerManager().Add(a, peerstore.Source{Kind: "config"})
 	}
 	return n, nil

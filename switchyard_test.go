@@ -202,6 +202,7 @@ func TestDefaultListen(t *testing.T) {
 
 func TestBadOptions(t *testing.T) {
 	broken := errors.New("broken")
+	const nowhere = "013dd783e69093558b5076179dc73a0789d85115@0.0.0.0:26656"
 	for _, tt := range []struct {
 		opt  Option
 		want string
@@ -209,6 +210,8 @@ func TestBadOptions(t *testing.T) {
 		{Listen("nonsense"), "switchyard: listen: "},
 		{Bootstrap("10.0.0.1:1"), "switchyard: bootstrap: "},
 		{Persistent("nonsense"), "switchyard: persistent: "},
+		{Bootstrap(nowhere), "switchyard: bootstrap: "},
+		{Persistent(nowhere), "switchyard: persistent: "},
 		{Network(""), "switchyard: "},
 		{KeyFile("/dev/null"), "switchyard: "},
 		{Store("/dev/null"), "switchyard: store: "},
