@@ -26,10 +26,14 @@ type NodeInfo struct {
 	Height uint64
 	// Wires are the names of the wires that it speaks at these addresses; empty where it did not say.
 	Wires []string
+	// Also are further multiaddrs at which a Switchyard node listens, where its wire has room for one address only
+	// (comet). What we say there is made of our Listen.
+	Also []string
 
 	// Protocol versions of CometBFT: P2P and App are ignored, Block must match.
 	P2PVersion, BlockVersion, AppVersion uint64
-	TxIndex, RPCAddress                  string
+	TxIndex                              string // "on", "off" or "": whether it indexes transactions
+	RPCAddress                           string // where it serves RPC
 
 	// Guest reports whether the remote states no network, versions, moniker and channels: a plain libp2p
 	// peer. These are not compared then; gates and the peer manager decide about guests.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -28,6 +29,12 @@ type Config struct {
 	Version  string // of the software, told to peers; "" means "switchyard"
 	Identity handshake.Identity
 	Store    peerstore.Store // the host uses it; its Run and Close are the caller's
+
+	// Info fills in and changes our node info before each handshake: the versions, TxIndex, RPCAddress, Moniker,
+	// Version, Height, Listen. What identifies us stays as it is: ID, PeerID, Network, Channels, Protocols, Wires,
+	// Guest. It is called concurrently, and must not block. New calls it first, and fails if the result is not valid
+	// (see handshake.NodeInfo.Validate); a handshake with one that is not valid fails. nil changes nothing.
+	Info func(*handshake.NodeInfo)
 
 	Transports []transport.Transport // in order of preference
 	Wires      []handshake.Wire      // in order of preference
@@ -118,6 +125,11 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Info != nil {
+		if info := h.infoFor(nil, netip.Addr{}); info.Validate() != nil {
+			return nil, fmt.Errorf("info: %w", info.Validate())
+		}
 	}
 	if cfg.Metrics != nil {
 		if err := cfg.Metrics.Register(&collector{h: h, seen: map[linkKind]bool{}}); err != nil {

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -15,8 +16,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// infoFor returns our node info for a connection, with the addresses that its remote can use best first. If the node
-// listens on every interface, the address is that of the connection.
+// infoFor returns our node info for a connection, with the addresses that its remote can use best first, and what the
+// program adds. If the node listens on every interface, the address is that of the connection.
 func (h *Host) infoFor(local ma.Multiaddr, remote netip.Addr) handshake.NodeInfo {
 	info := handshake.NodeInfo{
 		ID: h.self, PeerID: h.peerID, Moniker: h.cfg.Moniker, Network: h.cfg.Network, Version: h.cfg.Version,
@@ -36,6 +37,12 @@ func (h *Host) infoFor(local ma.Multiaddr, remote netip.Addr) handshake.NodeInfo
 	slices.SortStableFunc(all, func(a, b ma.Multiaddr) int { return reaches(a, remote) - reaches(b, remote) })
 	for _, m := range all {
 		info.Listen = append(info.Listen, m.String())
+	}
+	if h.cfg.Info != nil {
+		ours := info
+		h.cfg.Info(&info)
+		info.ID, info.PeerID, info.Network, info.Guest = ours.ID, ours.PeerID, ours.Network, false
+		info.Channels, info.Protocols, info.Wires = ours.Channels, ours.Protocols, ours.Wires
 	}
 	return info
 }
@@ -151,7 +158,13 @@ func (l *link) info() PeerInfo {
 		Moniker: s.Remote.Moniker, Network: s.Remote.Network, Version: s.Remote.Version,
 		Channels: slices.Clone(l.channels), Protocols: remote.Protocols, Listen: remote.Listen,
 		Guest: s.Remote.Guest, Stats: l.session.Stats(), InboxDropped: l.box.dropped.Load(),
-		ReceiveQueued: l.box.bytes.Load(),
+		ReceiveQueued: l.box.bytes.Load(), Remote: *remote, IP: l.ip.Unmap(),
+	}
+	for _, c := range s.RemoteAddr {
+		if c.Code() == ma.P_TCP || c.Code() == ma.P_UDP {
+			p.Port = binary.BigEndian.Uint16(c.RawValue())
+			break
+		}
 	}
 	if at := l.connected.Load(); at != nil {
 		p.Connected = *at

@@ -74,6 +74,7 @@ func FuzzDecodeInfo(f *testing.F) {
 	})
 	f.Add(good)
 	f.Add(append(append([]byte(nil), good...), good...))
+	f.Add(append(append([]byte(nil), good...), 0x82, 0x82, 0x0d, 8, 0x0a, 6, 0x6c, 0x69, 0x62, 0x70, 0x32, 0x70))
 	f.Add(good[:len(good)/2])
 	f.Add([]byte{})
 	f.Add([]byte{0x1a, 3, 'a', ':', '1', 0x0b, 0x0c})    // a group among the fields
@@ -194,7 +195,7 @@ func TestOwnListen(t *testing.T) {
 			n.wire.names.resolver = r
 			conn, _ := handshaketest.Pipe(c.local, "/ip4/10.0.0.9/tcp/9")
 			a := &handshake.Attempt{Conn: conn, Local: handshake.NodeInfo{Listen: c.listen}}
-			if got := n.wire.ownListen(context.Background(), a); got != c.want {
+			if got, _ := n.wire.ownListen(context.Background(), a); got != c.want {
 				t.Errorf("%q over %s: %s, want %s", c.listen, c.local, got, c.want)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,13 +66,18 @@ func (w *Wire) ownInfo(ctx context.Context, a *handshake.Attempt) ([]byte, error
 		}
 		return nil, err
 	}
-	return encodeInfo(&a.Local, w.ownListen(ctx, a))
+	listen, at := w.ownListen(ctx, a)
+	a.Local.Also = slices.Clone(a.Local.Listen)
+	if at >= 0 {
+		a.Local.Also = slices.Delete(a.Local.Also, at, at+1)
+	}
+	return encodeInfo(&a.Local, listen)
 }
 
-// ownListen returns the first of our addresses that a comet node can use, as host:port. It replaces an unspecified IP
-// by the one at which this remote reaches us, and a name by its IP.
-func (w *Wire) ownListen(ctx context.Context, a *handshake.Attempt) string {
-	for _, text := range a.Local.Listen {
+// ownListen returns the first of our addresses that a comet node can use, as host:port, and its place among them, -1 if
+// there is none. It replaces an unspecified IP by the one at which this remote reaches us, and a name by its IP.
+func (w *Wire) ownListen(ctx context.Context, a *handshake.Attempt) (listen string, at int) {
+	for i, text := range a.Local.Listen {
 		addr, err := transport.ParseAddress(text)
 		if err != nil || addr.Network() != "tcp" {
 			continue
@@ -88,9 +94,9 @@ func (w *Wire) ownListen(ctx context.Context, a *handshake.Attempt) string {
 				ip = local
 			}
 		}
-		return netip.AddrPortFrom(ip.WithZone(""), uint16(addr.Port())).String()
+		return netip.AddrPortFrom(ip.WithZone(""), uint16(addr.Port())).String(), i
 	}
-	return nowhere
+	return nowhere, -1
 }
 
 // localIP returns the IP of our end of a connection; not valid if it has none.

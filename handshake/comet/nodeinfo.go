@@ -19,8 +19,13 @@ func encodeInfo(n *handshake.NodeInfo, listen string) ([]byte, error) {
 		ProtocolVersion: &cometpb.ProtocolVersion{P2P: n.P2PVersion, Block: n.BlockVersion, App: n.AppVersion},
 		NodeId:          string(n.ID), ListenAddr: listen, Network: n.Network, Version: n.Version, Channels: n.Channels,
 		Moniker: n.Moniker, Other: &cometpb.NodeInfoOther{TxIndex: n.TxIndex, RpcAddress: n.RPCAddress},
+		Switchyard: extension(n),
 	}
 	size := proto.Size(m)
+	if size > handshake.MaxNodeInfoSize {
+		m.Switchyard = nil
+		size = proto.Size(m)
+	}
 	if size > handshake.MaxNodeInfoSize {
 		return nil, fmt.Errorf("node info: %d bytes, at most %d are allowed", size, handshake.MaxNodeInfoSize)
 	}
@@ -96,10 +101,12 @@ func decodeInfo(body []byte) (*handshake.NodeInfo, error) {
 		return nil, err
 	}
 	version, other := m.GetProtocolVersion(), m.GetOther()
-	return &handshake.NodeInfo{
+	info := &handshake.NodeInfo{
 		ID: transport.NodeID(m.NodeId), Moniker: m.Moniker, Network: m.Network, Version: m.Version,
 		Channels: m.Channels,
 		Listen:   []string{where}, P2PVersion: version.GetP2P(), BlockVersion: version.GetBlock(),
 		AppVersion: version.GetApp(), TxIndex: other.GetTxIndex(), RPCAddress: other.GetRpcAddress(),
-	}, nil
+	}
+	readExtension(info, m.Switchyard)
+	return info, nil
 }

@@ -74,6 +74,7 @@ func ownHello(a *handshake.Attempt) *switchyardpb.Hello {
 		Network: l.Network, Moniker: l.Moniker, Version: l.Version, Height: l.Height,
 		BlockVersion: l.BlockVersion, P2PVersion: l.P2PVersion, AppVersion: l.AppVersion,
 		Protocols: l.Protocols[:min(len(l.Protocols), maxProtocols)], Wires: l.Wires,
+		TxIndex: l.TxIndex, RpcAddress: l.RPCAddress,
 	}
 	channels := make([]switchyardpb.HelloChannel, len(a.Channels))
 	for i, c := range a.Channels {
@@ -117,7 +118,7 @@ func helloInfo(m *switchyardpb.Hello, a *handshake.Attempt, info *handshake.Node
 	*info = handshake.NodeInfo{
 		ID: a.RemoteID, PeerID: a.RemoteKey.PeerID(), Network: m.Network, Moniker: m.Moniker, Version: m.Version,
 		Height: m.Height, BlockVersion: m.BlockVersion, P2PVersion: m.P2PVersion, AppVersion: m.AppVersion,
-		Wires: m.Wires,
+		Wires: m.Wires, TxIndex: m.TxIndex, RPCAddress: m.RpcAddress,
 	}
 	var both []muxer.Channel
 	for i, c := range m.Channels {

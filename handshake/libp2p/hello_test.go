@@ -3,6 +3,7 @@ package libp2p
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -10,8 +11,11 @@ import (
 	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/internal/switchyardpb"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -203,6 +207,46 @@ func TestListenInHello(t *testing.T) {
 		}
 		if want := texts[:min(len(texts), 2)]; !slices.Equal(got, want) {
 			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// A hello carries all of CometBFT's node info, and a node from before some fields reads and writes the rest.
+func TestHelloOfAnotherVersion(t *testing.T) {
+	local := handshake.NodeInfo{Network: "n", Moniker: "m", Version: "v", P2PVersion: 8, BlockVersion: 11,
+		AppVersion: 7, Height: 5, TxIndex: "on", RPCAddress: "tcp://0.0.0.0:26657", Wires: []string{"comet", "libp2p"},
+		Listen: []string{"/ip4/1.2.3.4/tcp/5"}}
+	ours, err := proto.Marshal(ownHello(&handshake.Attempt{Local: local}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := ours // a hello without the fields that came later
+	for b := ours; len(b) > 0; {
+		num, _, n := protowire.ConsumeField(b)
+		if num == 12 {
+			old = ours[:len(ours)-len(b)]
+			break
+		}
+		b = b[n:]
+	}
+	if len(old) == len(ours) {
+		t.Fatal("the hello has no field 12")
+	}
+	newer := protowire.AppendString(protowire.AppendTag(slices.Clone(ours), 99, protowire.BytesType), "of tomorrow")
+	for _, c := range []struct {
+		name    string
+		b       []byte
+		tx, rpc string
+	}{{"old", old, "", ""}, {"ours", ours, "on", local.RPCAddress}, {"newer", newer, "on", local.RPCAddress}} {
+		m := &switchyardpb.Hello{}
+		if err := proto.Unmarshal(c.b, m); err != nil {
+			t.Fatal(err)
+		}
+		want := local
+		want.TxIndex, want.RPCAddress = c.tx, c.rpc
+		var got handshake.NodeInfo
+		if _, err := helloInfo(m, &handshake.Attempt{}, &got); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, %+v, want %+v", c.name, err, got, want)
 		}
 	}
 }

@@ -222,7 +222,8 @@ func (x *ProtocolVersion) GetApp() uint64 {
 	return 0
 }
 
-// NodeInfo is what a node says of itself right after the SecretConnection: with a length in front, at most 10,240 bytes.
+// NodeInfo is what a node says of itself right after the SecretConnection: with a length in front, at most 10,240
+// bytes.
 type NodeInfo struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	ProtocolVersion *ProtocolVersion       `protobuf:"bytes,1,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
@@ -233,8 +234,10 @@ type NodeInfo struct {
 	Channels        []byte                 `protobuf:"bytes,6,opt,name=channels,proto3" json:"channels,omitempty"` // one byte a channel
 	Moniker         string                 `protobuf:"bytes,7,opt,name=moniker,proto3" json:"moniker,omitempty"`
 	Other           *NodeInfoOther         `protobuf:"bytes,8,opt,name=other,proto3" json:"other,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// An encoded InfoExtension. CometBFT has no such field and skips it.
+	Switchyard    []byte `protobuf:"bytes,26656,opt,name=switchyard,proto3" json:"switchyard,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *NodeInfo) Reset() {
@@ -323,6 +326,67 @@ func (x *NodeInfo) GetOther() *NodeInfoOther {
 	return nil
 }
 
+func (x *NodeInfo) GetSwitchyard() []byte {
+	if x != nil {
+		return x.Switchyard
+	}
+	return nil
+}
+
+// InfoExtension is what a Switchyard node adds to its node info. A reader ignores one that it cannot decode: another
+// program may use the same number for something else.
+type InfoExtension struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Wires         []string               `protobuf:"bytes,1,rep,name=wires,proto3" json:"wires,omitempty"` // that the node speaks, of those that Switchyard knows
+	Also          [][]byte               `protobuf:"bytes,2,rep,name=also,proto3" json:"also,omitempty"`   // multiaddrs at which it listens besides listen_addr
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InfoExtension) Reset() {
+	*x = InfoExtension{}
+	mi := &file_internal_cometpb_comet_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InfoExtension) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InfoExtension) ProtoMessage() {}
+
+func (x *InfoExtension) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_cometpb_comet_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InfoExtension.ProtoReflect.Descriptor instead.
+func (*InfoExtension) Descriptor() ([]byte, []int) {
+	return file_internal_cometpb_comet_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *InfoExtension) GetWires() []string {
+	if x != nil {
+		return x.Wires
+	}
+	return nil
+}
+
+func (x *InfoExtension) GetAlso() [][]byte {
+	if x != nil {
+		return x.Also
+	}
+	return nil
+}
+
 type NodeInfoOther struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TxIndex       string                 `protobuf:"bytes,1,opt,name=tx_index,json=txIndex,proto3" json:"tx_index,omitempty"` // "", "on" or "off"
@@ -333,7 +397,7 @@ type NodeInfoOther struct {
 
 func (x *NodeInfoOther) Reset() {
 	*x = NodeInfoOther{}
-	mi := &file_internal_cometpb_comet_proto_msgTypes[4]
+	mi := &file_internal_cometpb_comet_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -345,7 +409,7 @@ func (x *NodeInfoOther) String() string {
 func (*NodeInfoOther) ProtoMessage() {}
 
 func (x *NodeInfoOther) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_cometpb_comet_proto_msgTypes[4]
+	mi := &file_internal_cometpb_comet_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -358,7 +422,7 @@ func (x *NodeInfoOther) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeInfoOther.ProtoReflect.Descriptor instead.
 func (*NodeInfoOther) Descriptor() ([]byte, []int) {
-	return file_internal_cometpb_comet_proto_rawDescGZIP(), []int{4}
+	return file_internal_cometpb_comet_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *NodeInfoOther) GetTxIndex() string {
@@ -390,7 +454,7 @@ type Packet struct {
 
 func (x *Packet) Reset() {
 	*x = Packet{}
-	mi := &file_internal_cometpb_comet_proto_msgTypes[5]
+	mi := &file_internal_cometpb_comet_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -402,7 +466,7 @@ func (x *Packet) String() string {
 func (*Packet) ProtoMessage() {}
 
 func (x *Packet) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_cometpb_comet_proto_msgTypes[5]
+	mi := &file_internal_cometpb_comet_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -415,7 +479,7 @@ func (x *Packet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Packet.ProtoReflect.Descriptor instead.
 func (*Packet) Descriptor() ([]byte, []int) {
-	return file_internal_cometpb_comet_proto_rawDescGZIP(), []int{5}
+	return file_internal_cometpb_comet_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Packet) GetSum() isPacket_Sum {
@@ -482,7 +546,7 @@ type PacketPing struct {
 
 func (x *PacketPing) Reset() {
 	*x = PacketPing{}
-	mi := &file_internal_cometpb_comet_proto_msgTypes[6]
+	mi := &file_internal_cometpb_comet_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -494,7 +558,7 @@ func (x *PacketPing) String() string {
 func (*PacketPing) ProtoMessage() {}
 
 func (x *PacketPing) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_cometpb_comet_proto_msgTypes[6]
+	mi := &file_internal_cometpb_comet_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -507,7 +571,7 @@ func (x *PacketPing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PacketPing.ProtoReflect.Descriptor instead.
 func (*PacketPing) Descriptor() ([]byte, []int) {
-	return file_internal_cometpb_comet_proto_rawDescGZIP(), []int{6}
+	return file_internal_cometpb_comet_proto_rawDescGZIP(), []int{7}
 }
 
 type PacketPong struct {
@@ -518,7 +582,7 @@ type PacketPong struct {
 
 func (x *PacketPong) Reset() {
 	*x = PacketPong{}
-	mi := &file_internal_cometpb_comet_proto_msgTypes[7]
+	mi := &file_internal_cometpb_comet_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -530,7 +594,7 @@ func (x *PacketPong) String() string {
 func (*PacketPong) ProtoMessage() {}
 
 func (x *PacketPong) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_cometpb_comet_proto_msgTypes[7]
+	mi := &file_internal_cometpb_comet_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -543,7 +607,7 @@ func (x *PacketPong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PacketPong.ProtoReflect.Descriptor instead.
 func (*PacketPong) Descriptor() ([]byte, []int) {
-	return file_internal_cometpb_comet_proto_rawDescGZIP(), []int{7}
+	return file_internal_cometpb_comet_proto_rawDescGZIP(), []int{8}
 }
 
 // PacketMsg is a piece of a message of a channel.
@@ -558,7 +622,7 @@ type PacketMsg struct {
 
 func (x *PacketMsg) Reset() {
 	*x = PacketMsg{}
-	mi := &file_internal_cometpb_comet_proto_msgTypes[8]
+	mi := &file_internal_cometpb_comet_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +634,7 @@ func (x *PacketMsg) String() string {
 func (*PacketMsg) ProtoMessage() {}
 
 func (x *PacketMsg) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_cometpb_comet_proto_msgTypes[8]
+	mi := &file_internal_cometpb_comet_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +647,7 @@ func (x *PacketMsg) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PacketMsg.ProtoReflect.Descriptor instead.
 func (*PacketMsg) Descriptor() ([]byte, []int) {
-	return file_internal_cometpb_comet_proto_rawDescGZIP(), []int{8}
+	return file_internal_cometpb_comet_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PacketMsg) GetChannelId() int32 {
@@ -622,7 +686,7 @@ const file_internal_cometpb_comet_proto_rawDesc = "" +
 	"\x0fProtocolVersion\x12\x10\n" +
 	"\x03p2p\x18\x01 \x01(\x04R\x03p2p\x12\x14\n" +
 	"\x05block\x18\x02 \x01(\x04R\x05block\x12\x10\n" +
-	"\x03app\x18\x03 \x01(\x04R\x03app\"\xb7\x02\n" +
+	"\x03app\x18\x03 \x01(\x04R\x03app\"\xd9\x02\n" +
 	"\bNodeInfo\x12N\n" +
 	"\x10protocol_version\x18\x01 \x01(\v2#.switchyard.cometpb.ProtocolVersionR\x0fprotocolVersion\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x1f\n" +
@@ -632,7 +696,13 @@ const file_internal_cometpb_comet_proto_rawDesc = "" +
 	"\aversion\x18\x05 \x01(\tR\aversion\x12\x1a\n" +
 	"\bchannels\x18\x06 \x01(\fR\bchannels\x12\x18\n" +
 	"\amoniker\x18\a \x01(\tR\amoniker\x127\n" +
-	"\x05other\x18\b \x01(\v2!.switchyard.cometpb.NodeInfoOtherR\x05other\"K\n" +
+	"\x05other\x18\b \x01(\v2!.switchyard.cometpb.NodeInfoOtherR\x05other\x12 \n" +
+	"\n" +
+	"switchyard\x18\xa0\xd0\x01 \x01(\fR\n" +
+	"switchyard\"9\n" +
+	"\rInfoExtension\x12\x14\n" +
+	"\x05wires\x18\x01 \x03(\tR\x05wires\x12\x12\n" +
+	"\x04also\x18\x02 \x03(\fR\x04also\"K\n" +
 	"\rNodeInfoOther\x12\x19\n" +
 	"\btx_index\x18\x01 \x01(\tR\atxIndex\x12\x1f\n" +
 	"\vrpc_address\x18\x02 \x01(\tR\n" +
@@ -664,25 +734,26 @@ func file_internal_cometpb_comet_proto_rawDescGZIP() []byte {
 	return file_internal_cometpb_comet_proto_rawDescData
 }
 
-var file_internal_cometpb_comet_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_internal_cometpb_comet_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_internal_cometpb_comet_proto_goTypes = []any{
 	(*PublicKey)(nil),       // 0: switchyard.cometpb.PublicKey
 	(*AuthSigMessage)(nil),  // 1: switchyard.cometpb.AuthSigMessage
 	(*ProtocolVersion)(nil), // 2: switchyard.cometpb.ProtocolVersion
 	(*NodeInfo)(nil),        // 3: switchyard.cometpb.NodeInfo
-	(*NodeInfoOther)(nil),   // 4: switchyard.cometpb.NodeInfoOther
-	(*Packet)(nil),          // 5: switchyard.cometpb.Packet
-	(*PacketPing)(nil),      // 6: switchyard.cometpb.PacketPing
-	(*PacketPong)(nil),      // 7: switchyard.cometpb.PacketPong
-	(*PacketMsg)(nil),       // 8: switchyard.cometpb.PacketMsg
+	(*InfoExtension)(nil),   // 4: switchyard.cometpb.InfoExtension
+	(*NodeInfoOther)(nil),   // 5: switchyard.cometpb.NodeInfoOther
+	(*Packet)(nil),          // 6: switchyard.cometpb.Packet
+	(*PacketPing)(nil),      // 7: switchyard.cometpb.PacketPing
+	(*PacketPong)(nil),      // 8: switchyard.cometpb.PacketPong
+	(*PacketMsg)(nil),       // 9: switchyard.cometpb.PacketMsg
 }
 var file_internal_cometpb_comet_proto_depIdxs = []int32{
 	0, // 0: switchyard.cometpb.AuthSigMessage.pub_key:type_name -> switchyard.cometpb.PublicKey
 	2, // 1: switchyard.cometpb.NodeInfo.protocol_version:type_name -> switchyard.cometpb.ProtocolVersion
-	4, // 2: switchyard.cometpb.NodeInfo.other:type_name -> switchyard.cometpb.NodeInfoOther
-	6, // 3: switchyard.cometpb.Packet.ping:type_name -> switchyard.cometpb.PacketPing
-	7, // 4: switchyard.cometpb.Packet.pong:type_name -> switchyard.cometpb.PacketPong
-	8, // 5: switchyard.cometpb.Packet.msg:type_name -> switchyard.cometpb.PacketMsg
+	5, // 2: switchyard.cometpb.NodeInfo.other:type_name -> switchyard.cometpb.NodeInfoOther
+	7, // 3: switchyard.cometpb.Packet.ping:type_name -> switchyard.cometpb.PacketPing
+	8, // 4: switchyard.cometpb.Packet.pong:type_name -> switchyard.cometpb.PacketPong
+	9, // 5: switchyard.cometpb.Packet.msg:type_name -> switchyard.cometpb.PacketMsg
 	6, // [6:6] is the sub-list for method output_type
 	6, // [6:6] is the sub-list for method input_type
 	6, // [6:6] is the sub-list for extension type_name
@@ -699,7 +770,7 @@ func file_internal_cometpb_comet_proto_init() {
 		(*PublicKey_Ed25519)(nil),
 		(*PublicKey_Secp256K1)(nil),
 	}
-	file_internal_cometpb_comet_proto_msgTypes[5].OneofWrappers = []any{
+	file_internal_cometpb_comet_proto_msgTypes[6].OneofWrappers = []any{
 		(*Packet_Ping)(nil),
 		(*Packet_Pong)(nil),
 		(*Packet_Msg)(nil),
@@ -710,7 +781,7 @@ func file_internal_cometpb_comet_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_cometpb_comet_proto_rawDesc), len(file_internal_cometpb_comet_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -35,9 +35,11 @@ type Hello struct {
 	AppVersion    uint64                 `protobuf:"varint,6,opt,name=app_version,json=appVersion,proto3" json:"app_version,omitempty"`
 	Height        uint64                 `protobuf:"varint,7,opt,name=height,proto3" json:"height,omitempty"`
 	Channels      []*HelloChannel        `protobuf:"bytes,8,rep,name=channels,proto3" json:"channels,omitempty"`
-	Protocols     []string               `protobuf:"bytes,9,rep,name=protocols,proto3" json:"protocols,omitempty"` // of the streams that it takes, without those of its channels
-	Listen        [][]byte               `protobuf:"bytes,10,rep,name=listen,proto3" json:"listen,omitempty"`      // multiaddrs
-	Wires         []string               `protobuf:"bytes,11,rep,name=wires,proto3" json:"wires,omitempty"`        // that it speaks there
+	Protocols     []string               `protobuf:"bytes,9,rep,name=protocols,proto3" json:"protocols,omitempty"`             // of the streams that it takes, without those of its channels
+	Listen        [][]byte               `protobuf:"bytes,10,rep,name=listen,proto3" json:"listen,omitempty"`                  // multiaddrs
+	Wires         []string               `protobuf:"bytes,11,rep,name=wires,proto3" json:"wires,omitempty"`                    // that it speaks there
+	TxIndex       string                 `protobuf:"bytes,12,opt,name=tx_index,json=txIndex,proto3" json:"tx_index,omitempty"` // as in CometBFT's node info: "", "on" or "off"
+	RpcAddress    string                 `protobuf:"bytes,13,opt,name=rpc_address,json=rpcAddress,proto3" json:"rpc_address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -147,6 +149,20 @@ func (x *Hello) GetWires() []string {
 		return x.Wires
 	}
 	return nil
+}
+
+func (x *Hello) GetTxIndex() string {
+	if x != nil {
+		return x.TxIndex
+	}
+	return ""
+}
+
+func (x *Hello) GetRpcAddress() string {
+	if x != nil {
+		return x.RpcAddress
+	}
+	return ""
 }
 
 // HelloChannel is a channel that a node serves.
@@ -276,7 +292,7 @@ var File_internal_switchyardpb_hello_proto protoreflect.FileDescriptor
 const file_internal_switchyardpb_hello_proto_rawDesc = "" +
 	"\n" +
 	"!internal/switchyardpb/hello.proto\x12\n" +
-	"switchyard\"\xd6\x02\n" +
+	"switchyard\"\x92\x03\n" +
 	"\x05Hello\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\tR\anetwork\x12\x18\n" +
 	"\amoniker\x18\x02 \x01(\tR\amoniker\x12\x18\n" +
@@ -291,7 +307,10 @@ const file_internal_switchyardpb_hello_proto_rawDesc = "" +
 	"\tprotocols\x18\t \x03(\tR\tprotocols\x12\x16\n" +
 	"\x06listen\x18\n" +
 	" \x03(\fR\x06listen\x12\x14\n" +
-	"\x05wires\x18\v \x03(\tR\x05wires\"2\n" +
+	"\x05wires\x18\v \x03(\tR\x05wires\x12\x19\n" +
+	"\btx_index\x18\f \x01(\tR\atxIndex\x12\x1f\n" +
+	"\vrpc_address\x18\r \x01(\tR\n" +
+	"rpcAddress\"2\n" +
 	"\fHelloChannel\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"l\n" +
