@@ -35,13 +35,15 @@ const (
 	CodeRemoteClosed  Code = 22 // the remote hung up without a reason
 	CodeWrongChannel  Code = 23 // a message for a channel that we did not offer
 	CodeInquiryDone   Code = 24 // the visit was only an inquiry (a seed answered, a crawler has what it wanted)
+	CodeMoved         Code = 25 // another link of the peer has taken over, without a gap
 )
 
 var codeNames = [...]string{"unknown", "shutting-down", "requested", "too-many-peers", "duplicate", "banned",
 	"wrong-network", "wrong-id",
 	"self", "incompatible", "protocol-error", "auth-failed", "invalid-info", "timeout", "idle", "too-many-handshakes",
 	"filtered", "evicted",
-	"message-too-big", "overflow", "misbehaved", "transport", "remote-closed", "wrong-channel", "inquiry-done"}
+	"message-too-big", "overflow", "misbehaved", "transport", "remote-closed", "wrong-channel", "inquiry-done",
+	"moved"}
 
 func (c Code) String() string {
 	if int(c) < len(codeNames) {
@@ -55,7 +57,7 @@ func (c Code) String() string {
 func (c Code) Orderly() bool {
 	switch c {
 	case CodeShuttingDown, CodeRequested, CodeTooManyPeers, CodeDuplicate, CodeSelf, CodeFiltered, CodeEvicted,
-		CodeInquiryDone:
+		CodeInquiryDone, CodeMoved:
 		return true
 	}
 	return false

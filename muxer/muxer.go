@@ -43,6 +43,9 @@ type Handler interface {
 	// Deliver may block, which is how backpressure reaches the remote: on a wire with streams it holds up its channel
 	// alone, on MConn all reading of the connection, but not the answers to keep-alives. An error ends the session: Run
 	// returns it.
+	//
+	// A call without messages, on MConn, says that the remote has closed its end with CodeMoved, and that all it sent
+	// has been delivered. The handler closes ours the same way before it returns nil, or returns an error.
 	Deliver(ctx context.Context, msgs []Message) error
 	// Serves reports whether ServeStream takes streams of a protocol. It must not block.
 	Serves(protocol string) bool
@@ -75,6 +78,11 @@ type Session interface {
 	// Close ends the session and makes Run return; it does not wait for that. After an orderly code the session first
 	// sends what is queued, for at most a short grace. The remote is told code and reason where the wire can. The first
 	// call counts.
+	//
+	// With CodeMoved, another link of the peer takes over, and no message may be lost: on MConn, sends fail with
+	// ErrMoved from then on, what is queued is sent however long it takes, and Deliver is called until the remote has
+	// sent everything too. Run returns an error with CodeMoved if that worked, and another one if not. A Close with
+	// another code cuts it short. The remote must do the same: see Handler.
 	Close(code Code, reason string) error
 }
 
@@ -110,6 +118,8 @@ type Stats struct {
 var (
 	// ErrClosed says that the session was closed on our side. It wraps net.ErrClosed.
 	ErrClosed error = closedError{}
+	// ErrMoved says that a session takes no more messages, because another link of its peer has taken over.
+	ErrMoved = errors.New("the peer has moved to another link")
 	// ErrUnknownChannel names a channel that the session does not have.
 	ErrUnknownChannel = errors.New("unknown channel")
 	// ErrMessageTooLarge says that a message is longer than its channel's MaxMessage.

@@ -93,6 +93,9 @@ func (k *keepalive) look(s *Session) {
 			k.deadline = now + int64(s.cfg.PongTimeout)
 		}
 	}
+	if s.drain.asked { // the remote may answer no more
+		k.deadline = 0
+	}
 	if k.deadline != 0 && now >= k.deadline {
 		switch received := s.receivedBytes.Load(); {
 		case since != 0 || received != k.received:

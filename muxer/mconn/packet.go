@@ -16,15 +16,17 @@ const (
 	tagPing    = 1<<3 | byte(protowire.BytesType)
 	tagPong    = 2<<3 | byte(protowire.BytesType)
 	tagMsg     = 3<<3 | byte(protowire.BytesType)
+	tagEnd     = 15<<3 | byte(protowire.BytesType) // ours: see drain
 	tagChannel = 1<<3 | byte(protowire.VarintType)
 	tagEOF     = 2<<3 | byte(protowire.VarintType)
 	tagData    = 3<<3 | byte(protowire.BytesType)
 )
 
-// Whole ping and pong packets, with their length.
+// Whole packets without a payload, with their length.
 var (
 	pingPacket = []byte{2, tagPing, 0}
 	pongPacket = []byte{2, tagPong, 0}
+	endPacket  = []byte{2, tagEnd, 0}
 )
 
 // maxHeader is the longest header that parseHeader reads: three varints of at most 10 bytes, three tags, a
@@ -40,6 +42,7 @@ const (
 	kindPing kind = iota + 1
 	kindPong
 	kindMsg
+	kindEnd // of all that the remote sends: see drain
 	// kindOther is a packet that does not have its fields in the usual order: its body must be collected whole for
 	// decodePacket.
 	kindOther
@@ -86,7 +89,7 @@ func parseHeader(b []byte, limit int) (h header, n int, err error) {
 	other := header{kind: kindOther, data: int(size)}
 	switch b[n] {
 	case tagMsg:
-	case tagPing, tagPong:
+	case tagPing, tagPong, tagEnd:
 		if size != 2 {
 			return other, n, nil
 		}
@@ -96,8 +99,11 @@ func parseHeader(b []byte, limit int) (h header, n int, err error) {
 		if b[n+1] != 0 {
 			return other, n, nil
 		}
-		if h.kind = kindPing; b[n] == tagPong {
+		switch h.kind = kindPing; b[n] {
+		case tagPong:
 			h.kind = kindPong
+		case tagEnd:
+			h.kind = kindEnd
 		}
 		return h, n + 2, nil
 	default:

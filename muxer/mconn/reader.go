@@ -47,6 +47,7 @@ type reader struct {
 	bodyLeft int    // its bytes to come; it is being received while this is not 0
 
 	ping, pong bool // came in this chunk
+	ended      bool // the remote sends no more: see drain
 }
 
 // deliveries are whole messages on their way to the handler.
@@ -94,8 +95,11 @@ func (s *Session) arrived(chunk []byte, h muxer.Handler) (err error) {
 		s.heardKeepalives(r.ping, r.pong)
 		r.ping, r.pong = false, false
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case r.ended:
+		return s.endHeard(h)
 	}
 	if r.batch != nil && (r.full || !s.conn.Buffered()) {
 		return s.deliver(h)
@@ -191,6 +195,9 @@ func (s *Session) parse(p []byte) ([]byte, error) {
 // begin starts a packet. p is what has come behind its header; begin returns what it has not used.
 func (s *Session) begin(h header, p []byte) ([]byte, error) {
 	r := &s.read
+	if r.ended {
+		return nil, protocolError(errBehindEnd)
+	}
 	switch h.kind {
 	case kindPing:
 		r.ping = true
@@ -200,6 +207,12 @@ func (s *Session) begin(h header, p []byte) ([]byte, error) {
 		return p, nil
 	case kindOther:
 		r.bodyLeft = h.data
+		return p, nil
+	case kindEnd:
+		if !s.between() {
+			return nil, protocolError(errEndInside)
+		}
+		r.ended = true
 		return p, nil
 	}
 	i := -1
@@ -329,6 +342,8 @@ func (s *Session) receiveBody(p []byte) error {
 // readError turns the connection's error into the session's.
 func (s *Session) readError(err error) error {
 	switch {
+	case s.read.ended:
+		return s.hungUp(err)
 	case errors.Is(err, io.EOF) && s.between():
 		return io.EOF
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

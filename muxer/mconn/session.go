@@ -51,6 +51,7 @@ type Session struct {
 	pong     bool      // a pong is due
 	probe    *probe    // the ping in flight, or due
 	grace    *time.Timer
+	drain    drain
 
 	alive keepalive
 
@@ -157,6 +158,9 @@ func (s *Session) launch(ctx context.Context, h muxer.Handler) (finish func() er
 		if s.grace != nil {
 			s.grace.Stop()
 		}
+		if s.drain.timer != nil {
+			s.drain.timer.Stop()
+		}
 		err := s.err
 		s.mu.Unlock()
 		s.cfg.Logger.Debug("mconn: session ended", "cause", err)
@@ -181,6 +185,11 @@ func (s *Session) Close(code muxer.Code, reason string) error {
 func (s *Session) close(why *muxer.CloseError) {
 	s.mu.Lock()
 	if s.err != nil {
+		s.mu.Unlock()
+		return
+	}
+	if why.Code == muxer.CodeMoved && s.running {
+		s.startDrain()
 		s.mu.Unlock()
 		return
 	}

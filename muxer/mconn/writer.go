@@ -46,7 +46,7 @@ func (s *Session) writeLoop() {
 	flushed := true
 	for {
 		s.mu.Lock()
-		for flushed && s.idle() && s.err == nil {
+		for flushed && s.idle() && s.err == nil && !s.drain.due() {
 			if b != nil {
 				batches.Put(b)
 				b = nil
@@ -56,7 +56,9 @@ func (s *Session) writeLoop() {
 		}
 		s.parked = false
 		due := !s.idle()
-		done := s.ended || flushed && !due // closed, and all is sent that was queued
+		end := flushed && !due && s.err == nil && s.drain.due() // only our mark is left to be sent
+		s.drain.marked = s.drain.marked || end
+		done := s.ended || flushed && !due && !end // closed, and all is sent that was queued
 		if due && !done {
 			if b == nil {
 				b = batches.Get().(*batch)
@@ -74,9 +76,12 @@ func (s *Session) writeLoop() {
 			wait(s.ctx, s.sendLimit, b.bytes)
 		}
 		s.alive.writing.Store(s.now())
-		if due {
+		switch {
+		case due:
 			err = s.write(b)
-		} else {
+		case end:
+			err = s.writeEnd()
+		default:
 			err = s.conn.Flush()
 		}
 		s.alive.writing.Store(0)
@@ -85,11 +90,14 @@ func (s *Session) writeLoop() {
 			return
 		}
 		flushed = !due
+		if end {
+			s.endSent()
+		}
 	}
 }
 
-// idle reports whether nothing is queued. The mutex is held.
-func (s *Session) idle() bool { return s.fair.Idle() && !s.ping && !s.pong }
+// idle reports whether nothing is queued, or nothing may be sent any more. The mutex is held.
+func (s *Session) idle() bool { return s.drain.marked || s.fair.Idle() && !s.ping && !s.pong }
 
 // take moves what is due into the batch: keep-alives first, then the lanes by their weights. The mutex is held.
 func (s *Session) take(b *batch) {
