@@ -19,6 +19,12 @@ const (
 // recently is how long after its last link a peer's backoff is bounded by MaxRecentBackoff.
 const recently = 24 * time.Hour
 
+// A peer whose link has ended less than justNow ago is dialed every justNowBackoff at least: most that vanish restart.
+const (
+	justNow        = 10 * time.Minute
+	justNowBackoff = 30 * time.Second
+)
+
 // isolatedFailures is up to where failures count while we have no link at all. The fault may well be ours (a cable, a
 // router): when it is mended we want peers within seconds, and still know all of them. The store calls an address dead
 // after one more.
@@ -34,7 +40,11 @@ func (t *table) countFailure(failures *uint32, rec *peerstore.Record, now time.T
 		n++
 		*failures = n
 	}
-	return exponential(n, t.cfg.MinBackoff, t.maxBackoff(rec, now), t.rng)
+	most := t.maxBackoff(rec, now)
+	if !rec.LastConnected.IsZero() && now.Sub(rec.LastDisconnected) < justNow {
+		most = min(most, max(justNowBackoff, t.cfg.MinBackoff))
+	}
+	return exponential(n, t.cfg.MinBackoff, most, t.rng)
 }
 
 // maxBackoff returns the longest backoff of a peer. A trusted peer is never left for long. A peer that was connected

@@ -63,6 +63,30 @@ func TestBackoffBounds(t *testing.T) {
 	}
 }
 
+// A peer that has just vanished is dialed every half a minute, for ten.
+func TestBackoffOfAPeerThatHasJustVanished(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := newPM(t, Config{})
+		m.up(highID(9)) // not isolated
+		id := lowID(1)
+		m.learn(id)
+		_, link := m.dialUp(id)
+		time.Sleep(time.Hour)
+		m.down(id, link, muxer.CodeIdle)
+		began, dials, longest := time.Now(), 0, time.Duration(0)
+		for last := began; time.Since(began) < justNow; dials++ {
+			if d, err := m.DialNext(t.Context()); err != nil || d.ID != id {
+				t.Fatal(d, err)
+			}
+			longest, last = max(longest, time.Since(last)), time.Now()
+			m.fail(id, errUnreachable)
+		}
+		if longest > justNowBackoff || dials < 20 || dials > 70 {
+			t.Errorf("%d dials, one after %s", dials, longest)
+		}
+	})
+}
+
 func TestFailuresByCode(t *testing.T) {
 	id := lowID(1)
 	refusal := func(code muxer.Code, remote bool) error { return &handshake.Refusal{Code: code, Remote: remote} }

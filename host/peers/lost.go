@@ -106,7 +106,10 @@ func (d *dialer) dialLost(now time.Time) (Dial, bool) {
 			}
 			how := dial{slot: slotOutbound, lost: next.at}
 			if d.freeOutbound() <= 0 {
-				how.slot = slotUpgrade
+				if how.slot = slotUpgrade; d.youngestSince(next.at) == nil { // nobody would make room for it
+					s.peers = append(s.peers, next)
+					continue
+				}
 			}
 			out, ok := d.begin(&rec, how, now)
 			if !ok {
@@ -131,8 +134,8 @@ func (d *dialer) lostDue() (time.Time, bool) {
 }
 
 // youngestSince returns the youngest outbound link that is up, was made after a cut and leads to no peer lost in it.
-func (e *evictor) youngestSince(cut time.Time) (youngest *link) {
-	links, _ := e.evictable(slotOutbound)
+func (t *table) youngestSince(cut time.Time) (youngest *link) {
+	links, _ := t.evictable(slotOutbound)
 	for _, l := range links {
 		if l.lost.IsZero() && !l.ready.IsZero() && l.arrived.After(cut) &&
 			(youngest == nil || l.arrived.After(youngest.arrived)) {

@@ -137,6 +137,25 @@ func TestLostPeersTakeTheirSlotsBack(t *testing.T) {
 	})
 }
 
+// A lost peer for which no link would make room is not dialed, as it would be refused with its link up.
+func TestLostPeersWithoutRoomAreLeftAlone(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		m := cutOff(t)
+		for _, l := range m.links {
+			if l.slot == slotOutbound { // as if it had been there before the cut
+				l.arrived = time.Time{}
+			}
+		}
+		for range 100 {
+			m.noDial()
+			time.Sleep(lostSoonest)
+		}
+		if n := len(m.dialer.lost.peers); n != 4 {
+			t.Errorf("%d are looked for", n)
+		}
+	})
+}
+
 // One link that breaks, links that somebody ends, and peers that had dialed us are not lost.
 func TestWhatIsNotLost(t *testing.T) {
 	for name, tc := range map[string]struct {

@@ -190,7 +190,9 @@ func (r *recorder) linkEnded(l *link, reason *DisconnectError, now time.Time) {
 	}
 	stable := !l.ready.IsZero() && now.Sub(l.ready) >= r.cfg.StableAfter
 	r.store.Update(p.id, func(rec *peerstore.Record) {
-		rec.LastDisconnected = now
+		if !l.ready.IsZero() {
+			rec.LastDisconnected = now
+		}
 		addScore(rec, 0, now) // the store ranks by the plain number
 		if stable {
 			rec.Failures = 0
@@ -215,6 +217,9 @@ func (r *recorder) backoffAfter(
 	case muxer.CodeTooManyPeers, muxer.CodeTooManyStarts, muxer.CodeRequested:
 		return r.backoff(rec, fullBackoff, now)
 	case muxer.CodeEvicted, muxer.CodeInquiryDone:
+		if causeOf(reason) == "found" { // it has done nothing wrong, and there may soon be room again
+			return r.backoff(rec, fullBackoff, now)
+		}
 		return r.backoff(rec, evictedBackoff, now)
 	case muxer.CodeDuplicate:
 		return r.backoff(rec, duplicateBackoff, now)
