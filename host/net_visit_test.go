@@ -81,7 +81,7 @@ func TestANewcomerAsksAFullNodeBeforeItIsRefused(t *testing.T) {
 				if wire == transport.WireLibp2p && (u.Reason.Code != muxer.CodeTooManyPeers || !u.Reason.Remote) {
 					t.Errorf("refused with %v", u.Reason)
 				}
-				if up := newcomer.Updates(full)[0].At; u.At.Sub(up) > time.Second {
+				if up := newcomer.Updates(full)[0].At; u.At.Sub(up) > 3*time.Second {
 					t.Errorf("refused %v after the link was up", u.At.Sub(up))
 				}
 				cancel()

@@ -24,11 +24,14 @@ const (
 	maxVisitsPerIP = 16
 	// visitTime is how long a visitor has to ask.
 	visitTime = 20 * time.Second
-	// visitLinger is how long the link stays after the answer, so that it is read before the news of the end.
-	visitLinger = 250 * time.Millisecond
-	// visitPause is how long a node is refused at once after its visit. A node that only lacks outbound links dials
-	// full nodes again and again, and has peers to ask. maxVisited bounds the nodes of which that is remembered.
+	// visitLinger is how long the link stays after the answer. If it ended before the remote has read the answer, the
+	// remote's next packet would be reset, and the reset would take the answer with it.
+	visitLinger = 2 * time.Second
+	// A node has maxAnswers visits in visitPause, as an answer may be lost, and is refused at once then. A node that
+	// only lacks outbound links dials full nodes again and again, and has peers to ask. maxVisited bounds the nodes of
+	// which that is remembered.
 	visitPause = 5 * time.Minute
+	maxAnswers = 3
 	maxVisited = 1024
 	// visitLimit is the limit that makes a newcomer a visitor.
 	visitLimit = "peers.max_inbound"
@@ -39,14 +42,20 @@ type visits struct {
 	mu    sync.Mutex
 	all   int
 	perIP map[netip.Addr]int
-	last  map[transport.NodeID]time.Time // when a node got its answer
+	given map[transport.NodeID]answers // to nodes that were here
 
 	turnedAway atomic.Int32 // how often we were, by the only node that we know
 }
 
+// answers counts what a node was told in a visitPause.
+type answers struct {
+	first time.Time
+	n     int
+}
+
 // mayCome reports whether there is room for a visit; v.mu is held.
 func (v *visits) mayCome(id transport.NodeID, ip netip.Addr) bool {
-	if at, was := v.last[id]; was && time.Since(at) < visitPause {
+	if a := v.given[id]; a.n >= maxAnswers && time.Since(a.first) < visitPause {
 		return false
 	}
 	return v.all < maxVisits && (v.perIP[ip] < maxVisitsPerIP || ip.Unmap().IsLoopback())
@@ -60,7 +69,7 @@ func (v *visits) take(id transport.NodeID, ip netip.Addr) bool {
 		return false
 	}
 	if v.perIP == nil {
-		v.perIP, v.last = map[netip.Addr]int{}, map[transport.NodeID]time.Time{}
+		v.perIP, v.given = map[netip.Addr]int{}, map[transport.NodeID]answers{}
 	}
 	v.all++
 	v.perIP[ip]++
@@ -71,11 +80,15 @@ func (v *visits) take(id transport.NodeID, ip netip.Addr) bool {
 func (v *visits) answered(id transport.NodeID) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(v.last) >= maxVisited {
-		maps.DeleteFunc(v.last, func(_ transport.NodeID, at time.Time) bool { return time.Since(at) >= visitPause })
+	a, was := v.given[id]
+	if time.Since(a.first) >= visitPause {
+		a = answers{first: time.Now()}
 	}
-	if len(v.last) < maxVisited {
-		v.last[id] = time.Now()
+	if !was && len(v.given) >= maxVisited {
+		maps.DeleteFunc(v.given, func(_ transport.NodeID, a answers) bool { return time.Since(a.first) >= visitPause })
+	}
+	if a.n++; was || len(v.given) < maxVisited {
+		v.given[id] = a
 	}
 }
 
