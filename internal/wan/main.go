@@ -48,7 +48,7 @@ var (
 // run is one run of this program.
 type run struct {
 	nodes  []*node
-	wan    wan
+	wan    *wan
 	began  time.Time
 	missed int // bounds
 }
@@ -60,14 +60,12 @@ func main() {
 	}
 	check(os.RemoveAll(*dir))
 	check(os.MkdirAll(*dir, 0o755))
-	r := &run{began: time.Now()}
+	r := &run{began: time.Now(), wan: newWAN(*count, *loss)}
 	each := strings.Split(*kinds, ",")
 	for i := range *count {
-		n := newNode(newPlace(i), *dir, each[i%len(each)])
-		r.nodes, r.wan.places = append(r.nodes, n), append(r.wan.places, n.place)
+		r.nodes = append(r.nodes, newNode(i, r.wan.Places[i], *dir, each[i%len(each)]))
 	}
 	r.nodes[0].kind = "dual"
-	go r.wan.run(*loss)
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	go func() {

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/switchyard-p2p/switchyard/internal/emunet"
 )
 
 // admin is where each node serves its admin API, in its own namespace.
@@ -20,7 +22,8 @@ const admin = "127.0.0.1:26660"
 
 // node is a real process in its place. kind is what it speaks: comet, tcp, quic or dual (all).
 type node struct {
-	*place
+	*emunet.Place
+	index, region        int
 	kind, home, id, peer string
 	cmd                  *exec.Cmd // nil: it does not run
 	http                 *http.Client
@@ -34,12 +37,12 @@ type link struct {
 	Received  int64   `json:"received_bytes"`
 }
 
-func newNode(p *place, dir, kind string) *node {
+func newNode(i int, p *emunet.Place, dir, kind string) *node {
 	dial := func(context.Context, string, string) (c net.Conn, err error) {
-		p.on(func() { c, err = net.DialTimeout("tcp", admin, 2*time.Second) })
+		p.On(func() { c, err = net.DialTimeout("tcp", admin, 2*time.Second) })
 		return c, err
 	}
-	return &node{place: p, kind: kind, home: fmt.Sprintf("%s/n%03d", dir, p.index),
+	return &node{Place: p, index: i, region: i % regions, kind: kind, home: fmt.Sprintf("%s/n%03d", dir, i),
 		http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: dial}}}
 }
 
@@ -53,11 +56,11 @@ func (n *node) address(kind string) string {
 	}
 	switch kind {
 	case "tcp":
-		return "/ip4/" + n.ip + "/tcp/26656/p2p/" + n.peer
+		return "/ip4/" + n.IP + "/tcp/26656/p2p/" + n.peer
 	case "quic":
-		return "/ip4/" + n.ip + "/udp/26656/quic-v1/p2p/" + n.peer
+		return "/ip4/" + n.IP + "/udp/26656/quic-v1/p2p/" + n.peer
 	}
-	return n.id + "@" + n.ip + ":26656"
+	return n.id + "@" + n.IP + ":26656"
 }
 
 // init makes the node's folder. bootstrap is the one address that it knows; it may be empty.
@@ -70,10 +73,10 @@ func (n *node) init(bin, bootstrap string) {
 		set("peers.bootstrap", fmt.Sprintf("[%q]", bootstrap))
 	}
 	if n.kind != "quic" {
-		args = append(args, "--listen", "/ip4/"+n.ip+"/tcp/26656")
+		args = append(args, "--listen", "/ip4/"+n.IP+"/tcp/26656")
 	}
 	if n.kind == "quic" || n.kind == "dual" {
-		args = append(args, "--listen", "/ip4/"+n.ip+"/udp/26656/quic-v1")
+		args = append(args, "--listen", "/ip4/"+n.IP+"/udp/26656/quic-v1")
 	}
 	switch n.kind {
 	case "comet":
@@ -93,7 +96,7 @@ func (n *node) start(bin string) {
 	defer log.Close()
 	cmd := exec.Command(bin, "start", "--home", n.home)
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = log, log, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	n.on(func() { check(cmd.Start()) })
+	n.On(func() { check(cmd.Start()) })
 	n.cmd = cmd
 }
 

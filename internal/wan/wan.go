@@ -3,11 +3,13 @@
 package main
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/switchyard-p2p/switchyard/internal/emunet"
 )
 
 const regions = 5
@@ -23,17 +25,20 @@ var rtt = [regions][regions]int{
 
 // wan carries packets between places: late by half the round trip of their regions, or not at all.
 type wan struct {
-	places []*place
-	off    [regions]atomic.Bool // regions that are cut from the others
-
-	mu    sync.Mutex
-	now   int64 // ms
-	wheel [512][]packet
+	*emunet.Network
+	loss float64              // between regions
+	off  [regions]atomic.Bool // regions that are cut from the others
 }
 
-type packet struct {
-	to   *place
-	data []byte
+// newWAN makes places, each in a /16 of its own, so that limits per network group see them as on the Internet.
+func newWAN(places int, loss float64) *wan {
+	w := &wan{loss: loss}
+	var ips []string
+	for i := range places {
+		ips = append(ips, fmt.Sprintf("%d.%d.0.1", 40+i%regions, 1+i/regions))
+	}
+	w.Network = must(emunet.New(ips, w.path))
+	return w
 }
 
 func (w *wan) cut(which ...int) {
@@ -44,45 +49,15 @@ func (w *wan) cut(which ...int) {
 
 func (w *wan) heal() { w.cut() }
 
-// carry reads what a place sends.
-func (w *wan) carry(p *place, loss float64) {
-	for buf := make([]byte, 65536); ; {
-		n := must(p.tun.Read(buf))
-		i := (int(buf[17])-1)*regions + int(buf[16]) - 40
-		if buf[0]>>4 != 4 || buf[16] < 40 || buf[16] >= 40+regions || i < 0 || i >= len(w.places) {
-			continue // the kernel's IPv6, or nobody's address
-		}
-		to, risk := w.places[i], loss
-		if p.region == to.region {
-			risk /= 10
-		}
-		if w.off[p.region].Load() != w.off[to.region].Load() || rand.Float64() < risk {
-			continue
-		}
-		w.mu.Lock()
-		slot := &w.wheel[(w.now+int64(rtt[p.region][to.region]/2))%int64(len(w.wheel))]
-		*slot = append(*slot, packet{to, slices.Clone(buf[:n])})
-		w.mu.Unlock()
+// path says how a packet fares between two places.
+func (w *wan) path(from, to int) (time.Duration, bool) {
+	from, to = from%regions, to%regions
+	risk := w.loss
+	if from == to {
+		risk /= 10
 	}
-}
-
-// run carries packets for ever.
-func (w *wan) run(loss float64) {
-	for _, p := range w.places {
-		go w.carry(p, loss)
+	if w.off[from].Load() != w.off[to].Load() || rand.Float64() < risk {
+		return 0, false
 	}
-	start := time.Now()
-	for range time.Tick(time.Millisecond) {
-		for w.now < time.Since(start).Milliseconds() {
-			w.mu.Lock()
-			w.now++
-			slot := &w.wheel[w.now%int64(len(w.wheel))]
-			due := *slot
-			*slot = nil
-			w.mu.Unlock()
-			for _, k := range due {
-				_, _ = k.to.tun.Write(k.data) // a full queue drops it, as a router would
-			}
-		}
-	}
+	return time.Duration(rtt[from][to]) * time.Millisecond / 2, true
 }
