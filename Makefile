@@ -15,11 +15,12 @@ raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
 .PHONY: help run build test unit race lint cross floors ratchets interop compat model crash soak bench bench-store \
-	eclipse microbench fuzz generate clean need-cc need-ip need-js need-protoc
+	eclipse microbench fuzz generate chain chain-bin chain-short chain-migrate chain-soak chain-bench clean need-cc \
+	need-ip need-js need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## a network of real nodes on this machine, until Ctrl-C (NODES=5)
 	./bin/switchyard demo --nodes $(NODES)
@@ -95,6 +96,26 @@ SOAK ?= 1h
 soak: build need-ip ## honest nodes under attack: nobody lost or banned, flat memory (SOAK=10m ARGS="-only churn")
 	@cd internal/soak && go build -o ../../.cache/bin/soak .
 	@.cache/bin/soak -bin bin/switchyard -for $(SOAK) $(ARGS)
+
+# chain builds the program that runs networks of CometBFT nodes.
+chain-bin:
+	@cd internal/chain && go build -o ../../.cache/bin/chain .
+
+chain: chain-bin ## networks of real CometBFT nodes, stock ones and ours, judged (CASES=ssmm VERSIONS=0.40 DO=basic,kill)
+	@.cache/bin/chain $(if $(VERSIONS),-versions $(VERSIONS)) $(if $(CASES),-cases $(CASES) -do $(or $(DO),basic)) $(ARGS)
+
+chain-short: chain-bin ## two of these networks on one release
+	@.cache/bin/chain -versions 0.40 -cases ssmm,sqbb $(ARGS)
+
+chain-migrate: chain-bin ## six stock validators become ours, one a time, and go over to QUIC; transactions flow
+	@.cache/bin/chain -versions $(or $(VERSIONS),0.40) -cases ssssss -do migrate $(ARGS)
+
+chain-soak: chain-bin need-cc ## validators are killed, stopped and paused for SOAK (1h), under the race detector
+	@.cache/bin/chain -versions $(or $(VERSIONS),0.40) -cases $(or $(CASES),sqbb) -do churn -race -for $(SOAK) $(ARGS)
+
+chain-bench: chain-bin ## block rates, commits, CPU, memory, floods and late nodes, stock beside ours: three rounds
+	@.ci/quiet .cache/bin/chain -versions $(or $(VERSIONS),0.40) -cases $(or $(CASES),ssss,mmmm,qqqq) -do idle,flood,sync \
+	  -rounds 3 $(ARGS)
 
 bench: ## ours beside the real peers, in one process (ARGS="-rounds 5 -only set-ups")
 	@cd internal/interop && go build -o ../../.cache/bin/bench ./bench
