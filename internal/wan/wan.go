@@ -3,7 +3,6 @@
 package main
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
@@ -12,17 +11,6 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/emunet"
 )
 
-const regions = 5
-
-// rtt holds the round trips in ms between the regions, and within one.
-var rtt = [regions][regions]int{
-	{20, 80, 140, 180, 250},
-	{80, 20, 60, 200, 210},
-	{140, 60, 20, 120, 150},
-	{180, 200, 120, 20, 100},
-	{250, 210, 150, 100, 20},
-}
-
 // wan carries packets between places: late by half the round trip of their regions, or not at all.
 type wan struct {
 	*emunet.Network
@@ -30,14 +18,9 @@ type wan struct {
 	off  [regions]atomic.Bool // regions that are cut from the others
 }
 
-// newWAN makes places, each in a /16 of its own, so that limits per network group see them as on the Internet.
 func newWAN(places int, loss float64) *wan {
 	w := &wan{loss: loss}
-	var ips []string
-	for i := range places {
-		ips = append(ips, fmt.Sprintf("%d.%d.0.1", 40+i%regions, 1+i/regions))
-	}
-	w.Network = must(emunet.New(ips, w.path))
+	w.Network = must(emunet.New(placesOf(places), w.path))
 	return w
 }
 
