@@ -166,6 +166,7 @@ func (l *link) info() PeerInfo {
 			break
 		}
 	}
+	l.meter.observe(l, &p)
 	if at := l.connected.Load(); at != nil {
 		p.Connected = *at
 	}

@@ -32,6 +32,7 @@ type link struct {
 	push     pushState
 	channels []byte // that both ends serve, in the order of Host.channels
 	box      *mailbox
+	meter    meter
 
 	rtt     time.Duration // the latest that the pulse loop has seen; its own
 	stale   int           // pulses since then; the pulse loop's own

@@ -41,7 +41,9 @@ func (r *router) pulseLoop(ctx context.Context) {
 			return true
 		})
 		h.links.eachUp(func(l *link) {
-			rtt := l.session.Stats().RTT
+			p := PeerInfo{Stats: l.session.Stats()}
+			l.meter.observe(l, &p)
+			rtt := p.Stats.RTT
 			if rtt != l.rtt {
 				l.rtt, l.stale = rtt, 0
 				h.peers.SetLatency(l.peer, rtt)

@@ -29,12 +29,15 @@ type PeerInfo struct {
 	Listen    []string // the listen addresses that it claims
 	// Remote is all that the peer claims, as it last said so: the versions, all its channels, tx_index, RPC address.
 	// Its lists are shared: do not change them.
-	Remote        handshake.NodeInfo
-	Trusted       bool
-	Guest         bool // a plain libp2p peer, which names no network
-	Score         int
-	Connected     time.Time // when the link became ready
-	Stats         muxer.Stats
-	InboxDropped  uint64 // messages dropped by full inboxes
-	ReceiveQueued int64  // bytes waiting in its inboxes
+	Remote    handshake.NodeInfo
+	Trusted   bool
+	Guest     bool // a plain libp2p peer, which names no network
+	Score     int
+	Connected time.Time // when the link became ready
+	Stats     muxer.Stats
+	// SendRate and ReceiveRate are bytes a second of the connection, decayed: what was 10 s ago counts 1/e.
+	SendRate, ReceiveRate float64
+	PerChannel            []ChannelInfo // of the channels that the link carries
+	InboxDropped          uint64        // messages dropped by full inboxes
+	ReceiveQueued         int64         // bytes waiting in its inboxes
 }

@@ -193,6 +193,8 @@ func (s *fakeSession) OpenStream(context.Context, ...string) (muxer.Stream, erro
 }
 
 func (s *fakeSession) Ping(context.Context) (time.Duration, error) { return time.Millisecond, nil }
+func (s *fakeSession) ChannelStats() []muxer.ChannelStats          { return nil }
+
 func (s *fakeSession) Stats() muxer.Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -75,6 +75,8 @@ type Session interface {
 	Ping(context.Context) (time.Duration, error)
 	// Stats returns what passed the link so far.
 	Stats() Stats
+	// ChannelStats returns the same of each channel that the session carries, in no promised order.
+	ChannelStats() []ChannelStats
 	// Close ends the session and makes Run return; it does not wait for that. After an orderly code the session first
 	// sends what is queued, for at most a short grace. The remote is told code and reason where the wire can. The first
 	// call counts.
@@ -113,6 +115,18 @@ type Stats struct {
 	SentMessages, ReceivedMessages uint64
 	Dropped                        uint64        // messages that TrySend refused
 	RTT                            time.Duration // the last measured round trip; 0 before the first
+}
+
+// ChannelStats are the counters of one channel. Bytes are those of messages, without framing.
+type ChannelStats struct {
+	ID                byte
+	Priority          int // weight of its share of a busy connection
+	SendQueue         int // bytes that wait to be sent, with the overhead of each message
+	SendQueueCapacity int // bytes that may
+	SendQueueMessages int // messages that wait
+
+	SentMessages, ReceivedMessages uint64
+	SentBytes, ReceivedBytes       uint64
 }
 
 var (

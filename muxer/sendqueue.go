@@ -16,11 +16,17 @@ type SendQueues struct {
 	ids     []byte // of the channels, by number
 	queues  []SendQueue
 	dropped atomic.Uint64
+	// received counts what came on the channels. It stands here because whoever asks about a channel asks for both.
+	received []Received
 }
+
+// Received counts the messages that came on a channel. The session adds to it.
+type Received struct{ Messages, Bytes atomic.Uint64 }
 
 // NewSendQueues makes the queues of channels. ready is called, with mu held, when a channel has something to send.
 func NewSendQueues(mu *sync.Mutex, channels []Channel, ready func(channel int)) (*SendQueues, error) {
-	q := &SendQueues{mu: mu, ready: ready, ids: make([]byte, len(channels)), queues: make([]SendQueue, len(channels))}
+	q := &SendQueues{mu: mu, ready: ready, ids: make([]byte, len(channels)), queues: make([]SendQueue, len(channels)),
+		received: make([]Received, len(channels))}
 	for i, c := range channels {
 		if err := c.Validate(); err != nil {
 			return nil, err
@@ -30,7 +36,7 @@ func NewSendQueues(mu *sync.Mutex, channels []Channel, ready func(channel int)) 
 		}
 		c = c.WithDefaults()
 		q.ids[i] = c.ID
-		q.queues[i] = SendQueue{budget: c.SendQueue, maxMessage: c.MaxMessage}
+		q.queues[i] = SendQueue{budget: c.SendQueue, maxMessage: c.MaxMessage, priority: c.Priority}
 	}
 	return q, nil
 }
@@ -40,6 +46,9 @@ func (q *SendQueues) Find(channel byte) int { return bytes.IndexByte(q.ids, chan
 
 // Queue returns the queue of a channel, which the mutex guards.
 func (q *SendQueues) Queue(i int) *SendQueue { return &q.queues[i] }
+
+// Received returns the counters of what comes on a channel.
+func (q *SendQueues) Received(i int) *Received { return &q.received[i] }
 
 // Dropped counts the messages that TrySend has refused.
 func (q *SendQueues) Dropped() uint64 { return q.dropped.Load() }
@@ -110,6 +119,22 @@ func (s Sender) TrySend(channel byte, msg []byte) bool {
 	return ok
 }
 
+// ChannelStats returns what passed each channel so far, in the order in which they were given.
+func (s Sender) ChannelStats() []ChannelStats {
+	q := s.queues
+	out := make([]ChannelStats, len(q.ids))
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range out {
+		queue, received := &q.queues[i], &q.received[i]
+		out[i] = ChannelStats{ID: q.ids[i], Priority: queue.priority, SendQueue: queue.cost,
+			SendQueueCapacity: queue.budget, SendQueueMessages: queue.queued,
+			SentMessages: queue.sentMessages, SentBytes: queue.sentBytes,
+			ReceivedMessages: received.Messages.Load(), ReceivedBytes: received.Bytes.Load()}
+	}
+	return out
+}
+
 // offer queues msg if there is room, and nobody waits in line except the caller. The error says why the channel does
 // not take it, now or later. The mutex is held.
 func (q *SendQueues) offer(channel byte, msg []byte, inLine bool) (ok bool, err error) {
@@ -139,6 +164,7 @@ func (q *SendQueues) offer(channel byte, msg []byte, inLine bool) (ok bool, err 
 	}
 	s.last.msgs[s.tail] = msg
 	s.tail++
+	s.queued++
 	s.cost += cost
 	q.ready(i)
 	return true, nil
@@ -186,11 +212,15 @@ var blocks = sync.Pool{New: func() any { return new(block) }}
 type SendQueue struct {
 	maxMessage int
 	budget     int
+	priority   int
 
 	first, last *block // the messages are first.msgs[head:] to last.msgs[:tail]; nil: there are none
 	head, tail  int
 	taken       int // bytes of the first message that the writer has taken
 	cost        int // of the messages, each in whole until it is written
+	queued      int // messages, until they are written
+
+	sentMessages, sentBytes uint64
 
 	err     error // why the channel takes no more
 	waiting int   // senders in line
@@ -257,9 +287,12 @@ func (s *SendQueue) TakeWhole() []byte {
 	return msg
 }
 
-// Done counts a message from TakeWhole, which is written, no more.
+// Done counts a message from TakeWhole, which is written, as sent, and no more as waiting.
 func (s *SendQueue) Done(msg []byte) {
 	s.cost -= len(msg) + MessageOverhead
+	s.queued--
+	s.sentMessages++
+	s.sentBytes += uint64(len(msg))
 	if s.waiting > 0 {
 		select {
 		case s.line.room <- struct{}{}:
@@ -268,5 +301,12 @@ func (s *SendQueue) Done(msg []byte) {
 	}
 }
 
+// Lost is Done for a message that is not sent.
+func (s *SendQueue) Lost(msg []byte) {
+	s.Done(msg)
+	s.sentMessages--
+	s.sentBytes -= uint64(len(msg))
+}
+
 // Skip drops the first message.
-func (s *SendQueue) Skip() { s.Done(s.TakeWhole()) }
+func (s *SendQueue) Skip() { s.Lost(s.TakeWhole()) }

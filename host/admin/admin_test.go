@@ -300,7 +300,9 @@ func TestJSONKeys(t *testing.T) {
 	peer := get("/v1/peers").([]any)[0]
 	for _, k := range []string{"node_id", "peer_id", "address", "direction", "wire", "transport", "security", "muxer",
 		"moniker", "network", "channels", "protocols", "listen", "trusted", "guest", "score",
-		"connected_s", "sent_bytes", "received_bytes", "rtt_ms"} {
+		"connected_s", "sent_bytes", "received_bytes", "rtt_ms", "ip", "port", "app_version", "block_version",
+		"p2p_version", "tx_index", "rpc_address", "remote_channels", "remote_wires", "also", "send_rate",
+		"receive_rate", "channel_stats"} {
 		if _, ok := peer.(map[string]any)[k]; !ok {
 			t.Errorf("a peer has no %s", k)
 		}

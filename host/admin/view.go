@@ -109,6 +109,35 @@ type Peer struct {
 	SendDropped      uint64 `json:"send_dropped"`    // messages that its full send queue refused
 	ReceiveDropped   uint64 `json:"receive_dropped"` // messages that full inboxes of ours dropped
 	ReceiveQueued    int64  `json:"receive_queued_bytes"`
+
+	IP             string         `json:"ip"` // of the connection's remote end
+	Port           uint16         `json:"port"`
+	AppVersion     uint64         `json:"app_version"`
+	BlockVersion   uint64         `json:"block_version"`
+	P2PVersion     uint64         `json:"p2p_version"`
+	TxIndex        string         `json:"tx_index"`
+	RPCAddress     string         `json:"rpc_address"`
+	RemoteChannels []int          `json:"remote_channels"` // all that it announces, ours or not
+	RemoteWires    []string       `json:"remote_wires"`    // that it announces, if it is a Switchyard node
+	Also           []string       `json:"also"`            // further multiaddrs that it announces (comet)
+	SendRate       float64        `json:"send_rate"`       // bytes a second, decayed over 10 s
+	ReceiveRate    float64        `json:"receive_rate"`
+	ChannelStats   []ChannelStats `json:"channel_stats"` // of channels
+}
+
+// ChannelStats is what passed a channel of a link. Bytes are those of messages.
+type ChannelStats struct {
+	ID                int     `json:"id"`
+	Priority          int     `json:"priority"`
+	SendQueue         int     `json:"send_queue_bytes"`
+	SendQueueCapacity int     `json:"send_queue_capacity"` // bytes
+	SendQueueMessages int     `json:"send_queue_messages"`
+	SentMessages      uint64  `json:"sent_messages"`
+	SentBytes         uint64  `json:"sent_bytes"`
+	ReceivedMessages  uint64  `json:"received_messages"`
+	ReceivedBytes     uint64  `json:"received_bytes"`
+	SendRate          float64 `json:"send_rate"` // bytes a second, decayed over 10 s
+	ReceiveRate       float64 `json:"receive_rate"`
 }
 
 // The two directions of a link.
@@ -129,15 +158,35 @@ func peerOf(p *host.PeerInfo, now time.Time) Peer {
 		NodeID: p.ID, PeerID: p.PeerID, Address: p.Address, Direction: direction(p.Inbound),
 		Wire: p.Wire, Transport: p.Transport, Security: p.Security, Muxer: p.Muxer,
 		Moniker: p.Moniker, Network: p.Network, Version: p.Version,
-		Channels: make([]int, len(p.Channels)), Protocols: append([]string{}, p.Protocols...),
+		Channels: ints(p.Channels), Protocols: append([]string{}, p.Protocols...),
 		Listen:  append([]string{}, p.Listen...),
 		Trusted: p.Trusted, Guest: p.Guest, Score: p.Score, Connected: seconds(now.Sub(p.Connected)),
 		Sent: p.Stats.SentBytes, Received: p.Stats.ReceivedBytes, RTT: millis(p.Stats.RTT),
 		SentMessages: p.Stats.SentMessages, ReceivedMessages: p.Stats.ReceivedMessages,
 		SendDropped: p.Stats.Dropped, ReceiveDropped: p.InboxDropped, ReceiveQueued: p.ReceiveQueued,
+		Port:       p.Port,
+		AppVersion: p.Remote.AppVersion, BlockVersion: p.Remote.BlockVersion, P2PVersion: p.Remote.P2PVersion,
+		TxIndex: p.Remote.TxIndex, RPCAddress: p.Remote.RPCAddress, RemoteChannels: ints(p.Remote.Channels),
+		RemoteWires: append([]string{}, p.Remote.Wires...), Also: append([]string{}, p.Remote.Also...),
+		SendRate: p.SendRate, ReceiveRate: p.ReceiveRate, ChannelStats: make([]ChannelStats, len(p.PerChannel)),
 	}
-	for i, c := range p.Channels {
-		out.Channels[i] = int(c)
+	if p.IP.IsValid() {
+		out.IP = p.IP.String()
+	}
+	for i, c := range p.PerChannel {
+		out.ChannelStats[i] = ChannelStats{ID: int(c.ID), Priority: c.Priority, SendQueue: c.SendQueue,
+			SendQueueCapacity: c.SendQueueCapacity, SendQueueMessages: c.SendQueueMessages,
+			SentMessages: c.SentMessages, SentBytes: c.SentBytes, ReceivedMessages: c.ReceivedMessages,
+			ReceivedBytes: c.ReceivedBytes, SendRate: c.SendRate, ReceiveRate: c.ReceiveRate}
+	}
+	return out
+}
+
+// ints returns ids of channels as JSON shows them.
+func ints(ids []byte) []int {
+	out := make([]int, len(ids))
+	for i, id := range ids {
+		out[i] = int(id)
 	}
 	return out
 }

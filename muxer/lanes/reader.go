@@ -233,6 +233,12 @@ func (s *Session) deliver(l *lane, msgs []muxer.Message) error {
 		return nil
 	}
 	s.receivedMessages.Add(uint64(len(msgs)))
+	bytes := 0
+	for i := range msgs {
+		bytes += len(msgs[i].Data)
+	}
+	l.received.Messages.Add(uint64(len(msgs)))
+	l.received.Bytes.Add(uint64(bytes))
 	if err := s.handler.Deliver(s.ctx, msgs); s.ctx.Err() == nil {
 		return err
 	}

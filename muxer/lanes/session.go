@@ -127,7 +127,8 @@ type lane struct {
 	begun   bool            // the length of the first message is written; the writer's
 	refused bool            // the remote does not take our stream
 
-	in         bool       // the remote has a stream open
+	in         bool // the remote has a stream open
+	received   *muxer.Received
 	delivering sync.Mutex // held in Deliver, so that calls are serial
 }
 
@@ -186,6 +187,7 @@ func (s *Session) SetChannels(channels []muxer.Channel, singly ...byte) error {
 		}
 		names[c.Name] = true
 		l := &lanes[i]
+		l.received = queues.Received(i)
 		if l.Channel, l.queue = c, queues.Queue(i); s.cfg.Single != nil {
 			l.single = s.cfg.Single(c)
 			l.singly = l.single != "" && slices.Contains(singly, c.ID)

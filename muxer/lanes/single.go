@@ -100,9 +100,13 @@ func (s *Session) sendNext() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lanes[i].queue.Done(msg)
+	q := s.lanes[i].queue
+	if err != nil {
+		q.Lost(msg)
+	}
 	switch {
 	case err == nil:
+		q.Done(msg)
 		s.sentMessages.Add(1)
 	case errors.Is(err, multistream.ErrRefused):
 		s.refuse(i, err)

@@ -28,6 +28,9 @@ type inbound struct {
 	max  int
 	buf  []byte
 	hint int // size of the last message that came in several packets
+
+	messages, bytes int // in the batch
+	received        *muxer.Received
 }
 
 // reader takes packets apart as their bytes come, in chunks of any size. Only the reader goroutine uses it.
@@ -115,6 +118,13 @@ func (s *Session) deliver(h muxer.Handler) error {
 	var err error
 	if s.ctx.Err() == nil {
 		s.receivedMessages.Add(uint64(len(b.msgs)))
+		for i := range s.read.inbound {
+			if c := &s.read.inbound[i]; c.messages > 0 {
+				c.received.Messages.Add(uint64(c.messages))
+				c.received.Bytes.Add(uint64(c.bytes))
+				c.messages, c.bytes = 0, 0
+			}
+		}
 		s.alive.delivering.Store(s.now())
 		err = h.Deliver(s.ctx, b.msgs)
 		s.alive.delivering.Store(0)
@@ -129,12 +139,14 @@ func (s *Session) deliver(h muxer.Handler) error {
 }
 
 // emit adds a whole message to the batch.
-func (r *reader) emit(channel byte, data []byte) {
+func (r *reader) emit(c *inbound, data []byte) {
 	if r.batch == nil {
 		r.batch = deliveryPool.Get().(*deliveries)
 	}
-	r.batch.msgs = append(r.batch.msgs, muxer.Message{Channel: channel, Data: data})
+	r.batch.msgs = append(r.batch.msgs, muxer.Message{Channel: c.id, Data: data})
 	r.batch.bytes += len(data)
+	c.messages++
+	c.bytes += len(data)
 	r.full = len(r.batch.msgs) == deliverMessages || r.batch.bytes >= deliverBytes
 }
 
@@ -231,7 +243,7 @@ func (s *Session) begin(h header, p []byte) ([]byte, error) {
 	if h.last && len(c.buf) == 0 && h.data <= len(p) { // the whole message is at hand
 		data := muxer.NewBuffer(h.data)
 		copy(data, p)
-		r.emit(c.id, data)
+		r.emit(c, data)
 		return p[h.data:], nil
 	}
 	r.current, r.left, r.last = c, h.data, h.last
@@ -280,7 +292,7 @@ func (s *Session) endPacket() {
 	if data == nil {
 		data = []byte{}
 	}
-	r.emit(c.id, data)
+	r.emit(c, data)
 }
 
 // grow makes room in c for n more bytes that are at hand.

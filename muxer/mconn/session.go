@@ -86,7 +86,7 @@ func New(conn Conn, side muxer.Side, channels []muxer.Channel, cfg Config) (*Ses
 	s.queues, s.Sender = queues, queues.Sender()
 	s.outbound, s.read.inbound = make([]outbound, len(channels)), make([]inbound, len(channels))
 	for i, c := range channels {
-		s.read.inbound[i] = inbound{id: c.ID, max: c.WithDefaults().MaxMessage}
+		s.read.inbound[i] = inbound{id: c.ID, max: c.WithDefaults().MaxMessage, received: queues.Received(i)}
 		s.outbound[i] = outbound{id: c.ID, queue: queues.Queue(i), payload: s.cfg.MaxPacketPayload}
 		if c.ID >= 0x80 {
 			// A CometBFT node takes no packet that is longer than its own largest one on channel 1, so the longer id

@@ -84,7 +84,7 @@ func (s Suite) testPing(t *testing.T) {
 }
 
 func (s Suite) testStats(t *testing.T) {
-	s.with(t, one(muxer.Channel{ID: 1}), func(t *testing.T, a, b *end) {
+	s.with(t, one(muxer.Channel{ID: 1, Priority: 3, SendQueue: 20_000}), func(t *testing.T, a, b *end) {
 		for range 10 {
 			a.Send(t.Context(), 1, make([]byte, 5000))
 		}
@@ -99,6 +99,17 @@ func (s Suite) testStats(t *testing.T) {
 		}
 		if sent.SentBytes < 50_000 || sent.SentBytes > 60_000 || received.ReceivedBytes != sent.SentBytes {
 			t.Errorf("50,000 bytes count as %d sent and %d received", sent.SentBytes, received.ReceivedBytes)
+		}
+		ours, theirs := a.ChannelStats(), b.ChannelStats()
+		want := muxer.ChannelStats{ID: 1, Priority: 3, SendQueueCapacity: 20_000}
+		if theirsWant := want; len(ours) != 1 || len(theirs) != 1 {
+			t.Errorf("one channel has statistics %+v, %+v", ours, theirs)
+		} else {
+			want.SentMessages, want.SentBytes = 10, 50_000
+			theirsWant.ReceivedMessages, theirsWant.ReceivedBytes = 10, 50_000
+			if ours[0] != want || theirs[0] != theirsWant {
+				t.Errorf("the channel's statistics are %+v, %+v, want %+v, %+v", ours[0], theirs[0], want, theirsWant)
+			}
 		}
 	})
 }
@@ -124,6 +135,7 @@ func (s Suite) testEverything(t *testing.T) {
 							if k%50 == j {
 								e.Ping(t.Context())
 								e.Stats()
+								e.ChannelStats()
 								time.Sleep(200 * time.Microsecond) // virtual: time goes on only when all wait
 							}
 						}

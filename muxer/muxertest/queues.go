@@ -98,6 +98,11 @@ func (s Suite) testBackpressure(t *testing.T) {
 		if held := n * size; held > 4<<20 {
 			t.Errorf("a session whose remote does not read holds %d bytes", held)
 		}
+		st := a.ChannelStats()[0]
+		if st.SendQueueCapacity != 256<<10 || st.SendQueue <= st.SendQueueCapacity-2*size ||
+			st.SendQueue > st.SendQueueCapacity || st.SendQueueMessages*(size+muxer.MessageOverhead) != st.SendQueue {
+			t.Errorf("a full queue of messages of %d bytes has statistics %+v", size, st)
+		}
 		dropped := a.Stats().Dropped
 		if dropped == 0 {
 			t.Error("the message that TrySend refused was not counted")
@@ -119,6 +124,10 @@ func (s Suite) testBackpressure(t *testing.T) {
 		synctest.Wait()
 		if extra := b.inbox.Len(); extra != 0 {
 			t.Errorf("%d messages came that Send and TrySend had refused", extra)
+		}
+		if st := a.ChannelStats()[0]; st.SendQueue != 0 || st.SendQueueMessages != 0 || st.SentMessages != uint64(n) ||
+			st.SentBytes != uint64(n*size) {
+			t.Errorf("after %d messages of %d bytes an empty queue has statistics %+v", n, size, st)
 		}
 		if !a.TrySend(1, []byte("again")) {
 			t.Error("TrySend still refuses")
