@@ -106,11 +106,11 @@ func (d *disk) open(now time.Time) *persisted {
 			p.fault = fmt.Errorf("%s is restored twice", id)
 		}
 	}
-	p.write(0)
+	p.write(everything) // what was not restored is not there at the next start
 	return p
 }
 
-// write persists up to limit peers and all removals.
+// write persists up to limit peers, and as many removals at a time.
 func (p *persisted) write(limit int) {
 	for more := true; more; {
 		var c Changes
