@@ -1,11 +1,14 @@
 package host
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // An allow list refuses as soon as it can be known that nothing on it matches, and not before.
@@ -48,5 +51,30 @@ func TestAllowed(t *testing.T) {
 	}
 	if _, err := newAllowed([]peerstore.Target{{}}); err == nil {
 		t.Error("an empty target was taken")
+	}
+}
+
+// With a list of guests, guests that are not on it are refused once they are known to be guests; others never.
+func TestTheseGuestsOnly(t *testing.T) {
+	for _, c := range []struct {
+		list      []transport.NodeID
+		id        transport.NodeID
+		guest, ok bool
+	}{
+		{nil, peerID(1), true, true},
+		{[]transport.NodeID{peerID(1), peerID(2)}, peerID(2), true, true},
+		{[]transport.NodeID{peerID(1)}, peerID(2), true, false},
+		{[]transport.NodeID{peerID(1)}, peerID(2), false, true},
+	} {
+		cfg := testConfig()
+		cfg.AllowGuests = c.list
+		h, _ := newTestHost(t, cfg)
+		err := h.gate(handshake.Visitor{At: handshake.AtInfo, ID: c.id, Wire: transport.WireLibp2p,
+			Info: &handshake.NodeInfo{ID: c.id, Guest: c.guest}})
+		r, _ := errors.AsType[*handshake.Refusal](err)
+		named := r != nil && r.Limit == "peers.allow_guests" && r.Code == muxer.CodeFiltered
+		if (err == nil) != c.ok || !c.ok && !named {
+			t.Errorf("%v: %v", c, err)
+		}
 	}
 }

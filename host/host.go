@@ -42,6 +42,9 @@ type Config struct {
 
 	// Allow are the only ids, IPs and networks that are dialed and accepted; empty allows all.
 	Allow []peerstore.Target
+	// AllowGuests are the only guests (see handshake.NodeInfo.Guest) that are linked, whichever end dials; empty links
+	// any, within Peers.Guests. The list holds for trusted guests too.
+	AllowGuests []transport.NodeID
 
 	Listen   []ma.Multiaddr // where to listen; empty only dials
 	External []ma.Multiaddr // what to advertise instead of the listen addresses

@@ -121,6 +121,11 @@ func (h *Host) gate(v handshake.Visitor) error {
 			return nil // it may ask something first
 		}
 		return err
+	case handshake.AtInfo: // now it is known that the remote is a guest
+		if v.Info.Guest && len(h.cfg.AllowGuests) > 0 && !slices.Contains(h.cfg.AllowGuests, v.ID) {
+			return &handshake.Refusal{Code: muxer.CodeFiltered, Limit: "peers.allow_guests",
+				Reason: "a plain libp2p peer that is not among those which are allowed"}
+		}
 	}
 	return nil
 }

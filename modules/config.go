@@ -82,6 +82,7 @@ type PeersConfig struct {
 	// ids, IP addresses and networks, the only ones that are dialed and accepted; empty allows all
 	AllowNetworks []string `toml:"allow_networks"`
 	Guests        int      `toml:"guests"`       // links to plain libp2p peers; 0 refuses them
+	AllowGuests   []string `toml:"allow_guests"` // node ids of the only guests that are linked; empty allows any
 	Bootstrap     []string `toml:"bootstrap"`    // addresses with their node id, to try first
 	MaxOutbound   int      `toml:"max_outbound"` // outbound links, persistent peers apart; 0 means none
 	// inbound links, persistent and unconditional peers apart; 0 means none
@@ -139,7 +140,7 @@ func Default() Config {
 		Stack: StackConfig{Transports: []string{"tcp", "quic"}, Wires: []string{"comet", "libp2p"},
 			Security: []string{"noise", "tls"}, Muxers: []string{"yamux"}},
 		Peers: PeersConfig{Persistent: []string{}, Unconditional: []string{}, Private: []string{},
-			AllowNetworks: []string{}, Bootstrap: []string{}, SharedNetworks: []string{},
+			AllowNetworks: []string{}, AllowGuests: []string{}, Bootstrap: []string{}, SharedNetworks: []string{},
 			Guests: 16, MaxOutbound: 8, MaxInbound: 40, MaxKnown: 100_000,
 			OutboundPerGroup: 1, Anchors: 2, FeelerInterval: Duration(2 * time.Minute),
 			ChurnInterval: Duration(time.Hour)},
@@ -155,8 +156,8 @@ func Default() Config {
 func (c Config) Clone() Config {
 	for _, list := range []*[]string{&c.Listen.Addresses, &c.Listen.External, &c.Stack.Transports, &c.Stack.Wires,
 		&c.Stack.Security, &c.Stack.Muxers,
-		&c.Peers.Persistent, &c.Peers.Unconditional, &c.Peers.Private, &c.Peers.AllowNetworks, &c.Peers.Bootstrap,
-		&c.Peers.SharedNetworks} {
+		&c.Peers.Persistent, &c.Peers.Unconditional, &c.Peers.Private, &c.Peers.AllowNetworks, &c.Peers.AllowGuests,
+		&c.Peers.Bootstrap, &c.Peers.SharedNetworks} {
 		*list = slices.Clone(*list)
 	}
 	c.Discovery = slices.Clone(c.Discovery)

@@ -128,6 +128,7 @@ func hostConfig(c *Config, m Machine) (host.Config, error) {
 	parse(c.Listen.External, multiaddrs(&cfg.External))
 	parse(c.Peers.Unconditional, ids(&cfg.Peers.Unconditional))
 	parse(c.Peers.Private, ids(&cfg.Peers.Private))
+	parse(c.Peers.AllowGuests, ids(&cfg.AllowGuests))
 	parse(c.Peers.AllowNetworks, func(s string) error {
 		t, err := peerstore.ParseTarget(s)
 		cfg.Allow = append(cfg.Allow, t)

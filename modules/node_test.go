@@ -536,6 +536,8 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		{"peers.private=" + testID, inHost(func(c host.Config) any { return c.Peers.Private }), []transport.NodeID{id}},
 		{"peers.allow_networks=192.0.2.0/24", inHost(func(c host.Config) any { return c.Allow }),
 			[]peerstore.Target{{Prefix: netip.MustParsePrefix("192.0.2.0/24")}}},
+		{"peers.allow_guests=" + testID, inHost(func(c host.Config) any { return c.AllowGuests }),
+			[]transport.NodeID{id}},
 		{"peers.bootstrap=" + testAddr, func(t *testing.T, c Config) any {
 			var st peerstore.Store
 			build(t, c, &st)

@@ -186,7 +186,8 @@ func (c *Config) checkPeers() error {
 	for _, l := range []struct {
 		key  string
 		list []string
-	}{{"peers.unconditional", c.Peers.Unconditional}, {"peers.private", c.Peers.Private}} {
+	}{{"peers.unconditional", c.Peers.Unconditional}, {"peers.private", c.Peers.Private},
+		{"peers.allow_guests", c.Peers.AllowGuests}} {
 		if err := c.each(l.key, l.list,
 			func(s string) error { _, err := transport.ParseNodeID(s); return err }); err != nil {
 			return err

@@ -2,6 +2,7 @@ package hosts
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"testing"
@@ -10,10 +11,12 @@ import (
 	p2phost "github.com/libp2p/go-libp2p/core/host"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/gopeer"
 	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/node"
 	"github.com/switchyard-p2p/switchyard/muxer"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // TestGuests links as many plain libp2p peers as the configuration admits. The next one must be refused with the limit
@@ -79,6 +82,40 @@ func TestNoGuests(t *testing.T) {
 		t.Errorf("refused with %+v", refusal)
 	}
 	p.apart(t)
+}
+
+// TestTheseGuestsOnly checks that a list of guests refuses others, whichever end dials, and names its key.
+func TestTheseGuestsOnly(t *testing.T) {
+	eachStack(t, func(t *testing.T, s gopeer.Stack) {
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+		defer cancel()
+		listed, dialed, other := gopeer.Start(t, s), gopeer.Start(t, s), gopeer.Start(t, s)
+		ours := node.Start(t, node.Config{Tune: func(c *host.Config) {
+			c.AllowGuests = []transport.NodeID{addressOf(t, listed).ID(), addressOf(t, dialed).ID()}
+		}})
+		events := ours.Host.Events(ctx)
+		if err := listed.Connect(ctx, ours.Info(s.Transport)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ours.Host.Dial(ctx, addressOf(t, dialed)); err != nil {
+			t.Fatal(err)
+		}
+		node.Await(t, "both guests are linked", func() bool { return len(ours.Host.Peers()) == 2 })
+		_ = other.Connect(ctx, ours.Info(s.Transport))
+		refusal := awaitRefusal(t, ctx, events)
+		if refusal.ID != addressOf(t, other).ID() || refusal.Reason.Code != muxer.CodeFiltered ||
+			refusal.Reason.Limit != "peers.allow_guests" || refusal.Reason.Remote {
+			t.Errorf("refused with %+v", refusal)
+		}
+		_, err := ours.Host.Dial(ctx, addressOf(t, other))
+		var why *handshake.Refusal
+		if !errors.As(err, &why) || why.Limit != "peers.allow_guests" {
+			t.Errorf("dialed: %v", err)
+		}
+		if n := len(ours.Host.Peers()); n != 2 {
+			t.Errorf("%d guests are linked", n)
+		}
+	})
 }
 
 // TestStorm connects guests and ourselves from both ends at once. A stream that a guest opens on whichever connection
