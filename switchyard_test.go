@@ -52,10 +52,10 @@ func run(t *testing.T, n *Node) {
 			t.Error(err)
 		}
 	})
-	select {
-	case <-n.Host().Listening():
-	case <-time.After(limit):
-		t.Fatal("the node does not listen")
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if err := n.Host().WaitListening(ctx); err != nil {
+		t.Fatal("the node does not listen:", err)
 	}
 }
 
@@ -118,7 +118,7 @@ func TestRestart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- first.Run(ctx) }()
-	<-first.Host().Listening()
+	_ = first.Host().WaitListening(ctx)
 	cancel()
 	if err := <-ended; err != nil {
 		t.Fatal(err)

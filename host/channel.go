@@ -16,6 +16,7 @@ import (
 // Envelope is a message from a peer.
 type Envelope struct {
 	From    transport.NodeID
+	Peering uint64 // the peering on which it came: see Peering.Number
 	Message []byte // the receiver's own
 }
 

@@ -85,6 +85,7 @@ type Host struct {
 	running   bool
 	channels  []*Channel      // in the order of their opening
 	descs     []muxer.Channel // theirs
+	hooks     []func(*Peering)
 	byID      [256]*Channel
 	listeners []transport.Listener
 
@@ -259,11 +260,14 @@ func (h *Host) listen(ctx context.Context) error {
 	return nil
 }
 
-// Listening is closed once every listen address is bound, or Run has failed; WaitListening tells which.
-func (h *Host) Listening() <-chan struct{} { return h.listening }
-
-// WaitListening waits until Run has bound every listen address. It returns why Run could not, or ctx's error.
+// WaitListening waits until Run has bound every listen address. It returns why Run could not, or ctx's error. With a
+// ctx that has ended it tells without waiting how things are.
 func (h *Host) WaitListening(ctx context.Context) error {
+	select {
+	case <-h.listening:
+		return h.listenErr
+	default:
+	}
 	select {
 	case <-h.listening:
 		return h.listenErr

@@ -10,30 +10,36 @@ import (
 // guards it.
 type inbox struct {
 	box    *mailbox
-	queue  [][]byte // queue[head:] waits
+	queue  []waiting // queue[head:] waits
 	head   int
 	bytes  int64 // that wait; 0 when nothing does
 	listed bool  // in Channel.ready
 }
 
-func (ib *inbox) push(msg []byte) {
+// waiting is a message in an inbox.
+type waiting struct {
+	msg     []byte
+	peering uint64
+}
+
+func (ib *inbox) push(msg []byte, peering uint64) {
 	// Reuse the front before growing, where that moves little.
 	if len(ib.queue) == cap(ib.queue) && ib.head > 0 && ib.head >= len(ib.queue)/2 {
 		n := copy(ib.queue, ib.queue[ib.head:])
 		clear(ib.queue[n:])
 		ib.queue, ib.head = ib.queue[:n], 0
 	}
-	ib.queue = append(ib.queue, msg)
+	ib.queue = append(ib.queue, waiting{msg, peering})
 	ib.bytes += cost(msg)
 }
 
 const keepQueue = 1024 // entries of an empty queue's array that are worth keeping while the link is busy
 
-func (ib *inbox) pop() []byte {
-	msg := ib.queue[ib.head]
-	ib.queue[ib.head] = nil
+func (ib *inbox) pop() waiting {
+	next := ib.queue[ib.head]
+	ib.queue[ib.head] = waiting{}
 	ib.head++
-	ib.bytes -= cost(msg)
+	ib.bytes -= cost(next.msg)
 	if ib.bytes == 0 {
 		ib.head = 0
 		if cap(ib.queue) > keepQueue {
@@ -42,7 +48,7 @@ func (ib *inbox) pop() []byte {
 			ib.queue = ib.queue[:0]
 		}
 	}
-	return msg
+	return next
 }
 
 // cost returns what a waiting message counts against a budget: the memory that it holds, so empty messages are not
@@ -64,12 +70,17 @@ const (
 	fits     room = iota
 	peerFull      // the peer has spent the budgets of its inbox and its mailbox
 	nodeFull      // the node has spent the budget of all mailboxes
+	tooLate       // the peering is down, and messages of a later one may be there
 )
 
 // deliver puts messages of one channel into the peer's inbox: as many as there is room for. An inbox without a message
 // has room if the node has.
-func (c *Channel) deliver(box *mailbox, msgs []muxer.Message) (taken int, full room) {
+func (c *Channel) deliver(box *mailbox, p *Peering, msgs []muxer.Message) (taken int, full room) {
 	c.mu.Lock()
+	if p.end.Load() != nil { // looked at under mu, so that no message of a later peering comes between
+		c.mu.Unlock()
+		return 0, tooLate
+	}
 	if c.down {
 		c.mu.Unlock()
 		c.dropped.Add(uint64(len(msgs)))
@@ -93,7 +104,7 @@ func (c *Channel) deliver(box *mailbox, msgs []muxer.Message) (taken int, full r
 			full = peerFull
 			break
 		}
-		ib.push(msg)
+		ib.push(msg, p.number)
 		added += cost(msg)
 	}
 	c.host.memory.add(added)
@@ -128,7 +139,8 @@ func (c *Channel) next() (e Envelope, ok bool) {
 	ib := c.ready[c.first]
 	budget := int64(c.desc.ReceiveQueue)
 	before, held := ib.over(budget), ib.bytes
-	e = Envelope{From: ib.box.peer, Message: ib.pop()}
+	first := ib.pop()
+	e = Envelope{From: ib.box.peer, Peering: first.peering, Message: first.msg}
 	if len(c.ready)-c.first > 1 { // the next peer is next
 		c.ready[c.first] = nil
 		c.first++
@@ -181,10 +193,17 @@ func (c *Channel) clear(ib *inbox) (freed int64) {
 	return freed
 }
 
-// Deliver implements muxer.Handler: it moves what the session read into the inboxes. Where budgets are spent it does
-// what the channel's policy says; with Block it waits, so that the session reads no more.
-func (l *link) Deliver(ctx context.Context, msgs []muxer.Message) error {
+// Deliver implements muxer.Handler: it moves what the session read into the inboxes, once the link's peering has been
+// introduced. Where budgets are spent it does what the channel's policy says; with Block it waits, so that the session
+// reads no more.
+func (l *link) Deliver(ctx context.Context, msgs []muxer.Message) (err error) {
+	p := l.peering.Load()
 	for len(msgs) > 0 {
+		if p == nil || !p.known.Load() {
+			if p, err = l.await(ctx); p == nil {
+				return err
+			}
+		}
 		n := 1
 		for n < len(msgs) && msgs[n].Channel == msgs[0].Channel {
 			n++
@@ -193,14 +212,18 @@ func (l *link) Deliver(ctx context.Context, msgs []muxer.Message) error {
 		if c == nil {
 			return &DisconnectError{Code: muxer.CodeWrongChannel, Reason: "message for a channel that we do not serve"}
 		}
-		taken, full := c.deliver(l.box, msgs[:n])
+		taken, full := c.deliver(l.box, p, msgs[:n])
 		if msgs = msgs[taken:]; taken == n {
 			continue
 		}
 		switch {
+		case full == tooLate && p == l.peering.Load():
+			return nil // another link has taken its place, as for a remote that has restarted
+		case full == tooLate:
+			p = nil // that of a guest's other link
 		case full == nodeFull && l.host.memory.makeRoom(l.box, cost(msgs[0].Data)):
 		case c.desc.Overflow == muxer.Block:
-			taken, err := l.pause(ctx, c, msgs[:n-taken])
+			taken, err := l.pause(ctx, c, p, msgs[:n-taken])
 			if err != nil {
 				return err
 			}
@@ -217,10 +240,11 @@ func (l *link) Deliver(ctx context.Context, msgs []muxer.Message) error {
 }
 
 // pause waits until there may be room. It registers first and tries again, so that no wake-up is lost.
-func (l *link) pause(ctx context.Context, c *Channel, msgs []muxer.Message) (taken int, err error) {
+func (l *link) pause(ctx context.Context, c *Channel, p *Peering, msgs []muxer.Message) (taken int, err error) {
 	room := l.host.memory.wait()
 	defer l.host.memory.unwait(room)
-	if taken, _ = c.deliver(l.box, msgs); taken > 0 {
+	taken, full := c.deliver(l.box, p, msgs)
+	if taken > 0 || full == tooLate {
 		return taken, nil
 	}
 	l.host.pauses.Add(1)

@@ -151,7 +151,8 @@ func (m *inboxModel) deliver() {
 		msg := serial(m.next, rapid.IntRange(8, 3000).Draw(m.t, "size"))
 		for {
 			want := m.room(c, p, msg)
-			taken, full := m.channels[c].deliver(l.box, []muxer.Message{{Channel: m.channels[c].desc.ID, Data: msg}})
+			taken, full := m.channels[c].deliver(l.box, peeringOf(l),
+				[]muxer.Message{{Channel: m.channels[c].desc.ID, Data: msg}})
 			if full != want || taken != 1 && full == fits || taken != 0 && full != fits {
 				m.t.Fatalf("channel %d took %d messages of %d bytes of peer %d: %v, want %v", c, taken, len(msg), p,
 					full, want)
@@ -339,6 +340,7 @@ func TestInboxesUnderConcurrentUse(t *testing.T) {
 			var senders, takers sync.WaitGroup
 			for p := range peers {
 				l, _ := testLink(h, p+1, muxer.Listener, true)
+				peeringOf(l)
 				links = append(links, l)
 				senders.Go(func() {
 					rng := rand.New(rand.NewPCG(uint64(p), 1))
@@ -433,6 +435,7 @@ func TestTinyMessagesAreCharged(t *testing.T) {
 			cfg.Limits.PeerOverflow = overflow
 			h, channels := newTestHost(t, cfg, muxer.Channel{ID: 1, ReceiveQueue: queue, Overflow: muxer.Drop})
 			l, _ := testLink(h, 1, muxer.Listener, true)
+			peeringOf(l)
 			heap := func() int64 {
 				runtime.GC()
 				var m runtime.MemStats
@@ -482,6 +485,7 @@ func TestStrangersThatLeaveHoldNoMoreThanTheBudget(t *testing.T) {
 				cancel() // a paused link hangs up
 				for n := range 48 + 2*mostDeparted*min(1, 4096/size) {
 					l, _ := testLink(h, n+2, muxer.Listener, true)
+					peeringOf(l)
 					for range 1 + (1<<16)/(size+muxer.MessageOverhead) {
 						if l.Deliver(ctx, []muxer.Message{{Channel: 1, Data: make([]byte, size)}}) != nil {
 							break
@@ -493,6 +497,7 @@ func TestStrangersThatLeaveHoldNoMoreThanTheBudget(t *testing.T) {
 					t.Errorf("the heap grew by %d bytes for a budget of %d", grown, limit)
 				}
 				l, _ := testLink(h, 1, muxer.Listener, true)
+				peeringOf(l)
 				if err := l.Deliver(ctx, []muxer.Message{{Channel: 1, Data: []byte("honest")}}); err != nil {
 					t.Fatal(err)
 				}
@@ -515,13 +520,14 @@ func TestStrangersThatLeaveHoldNoMoreThanTheBudget(t *testing.T) {
 func BenchmarkFullInbox(b *testing.B) {
 	h, channels := newTestHost(b, testConfig(), muxer.Channel{ID: 1, ReceiveQueue: 1 << 20})
 	l, _ := testLink(h, 1, muxer.Listener, true)
+	peeringOf(l)
 	msgs := []muxer.Message{{Channel: 1, Data: make([]byte, 1)}}
 	for l.box.excess.Load() == 0 {
-		channels[0].deliver(l.box, msgs)
+		channels[0].deliver(l.box, peeringOf(l), msgs)
 	}
 	for b.Loop() {
 		channels[0].next()
-		if n, full := channels[0].deliver(l.box, msgs); n != 1 {
+		if n, full := channels[0].deliver(l.box, peeringOf(l), msgs); n != 1 {
 			b.Fatal(n, full)
 		}
 	}

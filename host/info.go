@@ -172,8 +172,8 @@ func (l *link) info() PeerInfo {
 		}
 	}
 	l.meter.observe(l, &p)
-	if at := l.connected.Load(); at != nil {
-		p.Connected = *at
+	if up := l.peering.Load(); up != nil {
+		p.Peering, p.Connected = up.number, up.since
 	}
 	if st, ok := h.peers.Status(l.peer); ok {
 		p.Trusted, p.Score = st.Trusted, st.Score

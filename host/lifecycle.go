@@ -90,22 +90,40 @@ func (l *link) Established() {
 // bringUp makes an established link the one that services use. It reports whether that is new. linkTable.change is
 // held.
 func (l *link) bringUp() bool {
-	if l.connected.Load() != nil {
+	if l.peering.Load() != nil {
 		return false
 	}
-	h, now := l.host, time.Now()
-	l.connected.Store(&now)                   // before anyone can see it
-	before, had := h.links.up.Swap(l.peer, l) // before subscribers hear of it, so that they can send at once
-	if h.peers.Ready(l.peer, l.num, l.channels) {
-		return true
+	h, t := l.host, &l.host.links
+	t.peerings++
+	p := &Peering{host: h, id: l.peer, number: t.peerings, since: time.Now(), done: make(chan struct{})}
+	if len(h.hooks) > 0 {
+		p.heard = make(chan struct{})
+	}
+	p.link.Store(l)
+	l.peering.Store(p)                  // before anyone can see it
+	before, had := t.up.Swap(l.peer, l) // before subscribers hear of it, so that they can send at once
+	if !h.peers.Ready(l.peer, l.num, p.number, l.channels) {
+		if had {
+			t.up.Store(l.peer, before)
+		} else {
+			t.up.Delete(l.peer)
+		}
+		l.peering.Store(nil)
+		return false
 	}
 	if had {
-		h.links.up.Store(l.peer, before)
-	} else {
-		h.links.up.Delete(l.peer)
+		before.(*link).peering.Load().finish(peers.Replaced())
 	}
-	l.connected.Store(nil)
-	return false
+	if p.heard != nil {
+		p.introduce()
+	} else {
+		p.known.Store(true)
+	}
+	if t.turn != nil {
+		close(t.turn)
+		t.turn = nil
+	}
+	return true
 }
 
 // announce tells of a link that has come up.
@@ -197,6 +215,9 @@ func (l *link) run(ctx context.Context) {
 	h := l.host
 	h.links.change.Lock()
 	h.links.up.CompareAndDelete(l.peer, l)
+	if p := l.peering.Load(); p != nil && p.link.Load() == l {
+		p.finish(reason)
+	}
 	num, isEstablished := h.peers.Disconnected(l.peer, l.num, reason)
 	heir := h.links.numbered(num)
 	up := heir != nil && isEstablished && heir.bringUp()
@@ -221,7 +242,7 @@ func (l *link) drop(reason *DisconnectError) {
 	e := Event{Kind: EventDown, ID: l.peer, Address: l.address, Inbound: l.inbound, Reason: reason,
 		Duration: time.Since(l.made)}
 	switch remote := l.remote.Load(); {
-	case l.connected.Load() != nil:
+	case l.peering.Load() != nil:
 	case remote.Guest && l.accepted.Load():
 		return // the second link of a guest, which nobody has heard of
 	case !l.inbound && reason.Remote:

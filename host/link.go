@@ -39,9 +39,9 @@ type link struct {
 	used    uint64        // messages and streams at the last pulse, of a guest's second link; the pulse loop's own
 	checked bool          // used is set
 
-	counted   bool                      // its counters are in Host.totals, whose lock guards this
-	accepted  atomic.Bool               // by the remote: see established
-	connected atomic.Pointer[time.Time] // when it came up; nil: not yet
+	counted  bool                    // its counters are in Host.totals, whose lock guards this
+	accepted atomic.Bool             // by the remote: see established
+	peering  atomic.Pointer[Peering] // that it carries, or has carried; nil: it has not come up
 
 	mu        sync.Mutex
 	reason    *DisconnectError // why we ended it; the first one counts
@@ -107,7 +107,10 @@ func (l *link) peerID() string {
 type linkTable struct {
 	// change orders what the peer manager decides on links with what the host makes of it (up), so that both always
 	// agree. It is held for moments, and taken before link.mu.
-	change sync.Mutex
+	change     sync.Mutex
+	peerings   uint64                        // the latest one's number; change guards it, and what follows
+	introduced map[transport.NodeID]*Peering // a goroutine calls the hooks; the value waits for its turn, or is nil
+	turn       chan struct{}                 // closed when a link comes up; nil: nothing waits for that
 
 	last      atomic.Uint64 // the latest link's number
 	all       sync.Map      // link number -> *link: all that have passed their handshake

@@ -18,7 +18,7 @@ const (
 // spare reports whether the link is a guest's second one that carried nothing for one pulse or more. The pulse loop
 // calls it.
 func (l *link) spare() bool {
-	if !l.shake.Remote.Guest || !l.accepted.Load() || l.connected.Load() != nil {
+	if !l.shake.Remote.Guest || !l.accepted.Load() || l.peering.Load() != nil {
 		return false
 	}
 	open, begun := l.streams.count()

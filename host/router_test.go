@@ -228,7 +228,6 @@ func TestRunFailsWhereItCannotListen(t *testing.T) {
 		if err == nil || err.Error() != "address already in use" {
 			t.Errorf("Run: %v", err)
 		}
-		<-h.Listening()
 		if got := h.WaitListening(t.Context()); got != err {
 			t.Errorf("WaitListening: %v", got)
 		}

@@ -76,7 +76,7 @@ func tcpHost(t *testing.T, listen bool) *host.Host {
 		cancel()
 		wg.Wait()
 	})
-	<-h.Listening()
+	_ = h.WaitListening(context.Background())
 	return h
 }
 

@@ -12,6 +12,7 @@ import (
 // PeerInfo describes a peer whose link is up.
 type PeerInfo struct {
 	ID        transport.NodeID
+	Peering   uint64     // see Peering.Number; 0: the link is not up
 	PeerID    string     // libp2p form, where known
 	Address   string     // where we dialed it, or where it came from
 	IP        netip.Addr // of the connection's remote end; not valid where the transport has none

@@ -224,6 +224,12 @@ func (l *link) ServeStream(ctx context.Context, s muxer.Stream) {
 		service.open.Add(-1)
 		l.streams.give(service)
 	}()
+	if p := l.peering.Load(); p == nil || !p.known.Load() {
+		if p, _ := l.await(ctx); p == nil {
+			_ = s.Reset(muxer.CodeUnknown)
+			return
+		}
+	}
 	service.handle(ctx, l.peer, s)
 	_ = s.Close()
 }

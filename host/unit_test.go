@@ -95,7 +95,7 @@ func run(t testing.TB, h *Host) (stop func()) {
 			t.Errorf("Run: %v", err)
 		}
 	})
-	<-h.Listening()
+	_ = h.WaitListening(context.Background())
 	return func() {
 		cancel()
 		wg.Wait()
@@ -223,6 +223,18 @@ func testLink(h *Host, n int, side muxer.Side, confirms bool) (*link, *fakeSessi
 		shake.Confirm = confirmed
 	}
 	return newLink(h, shake, ip), s
+}
+
+// peeringOf is the peering of a test link, which comes up without a peer manager.
+func peeringOf(l *link) *Peering {
+	if p := l.peering.Load(); p != nil {
+		return p
+	}
+	p := &Peering{host: l.host, id: l.peer, number: l.num, since: time.Now(), done: make(chan struct{})}
+	p.link.Store(l)
+	p.known.Store(true)
+	l.peering.Store(p)
+	return p
 }
 
 // dialedLink is a testLink that somebody has asked for.

@@ -209,10 +209,8 @@ func (c *Config) canDial(transports []transport.Transport, wires []handshake.Wir
 
 // listening waits until the host has bound every address. If the host could not, its run is about to end.
 func listening(ctx context.Context, h *host.Host, want int, ended <-chan struct{}) error {
-	select {
-	case <-h.Listening():
-	case <-ctx.Done():
-		return fmt.Errorf("host: not listening yet: %w", ctx.Err())
+	if err := h.WaitListening(ctx); err != nil && ctx.Err() != nil {
+		return fmt.Errorf("host: not listening yet: %w", err)
 	}
 	if len(h.ListenAddrs()) == want {
 		return nil

@@ -84,7 +84,7 @@ type Links interface {
 
 // Watch reports what happens. *host.Host implements it.
 type Watch interface {
-	Listening() <-chan struct{}
+	WaitListening(context.Context) error
 	ListenAddrs() []ma.Multiaddr
 	Events(context.Context) <-chan host.Event
 }

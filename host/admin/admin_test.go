@@ -87,7 +87,15 @@ func (f *fakeNode) Self() transport.NodeID         { return f.key.NodeID() }
 func (f *fakeNode) PublicKey() handshake.PublicKey { return f.key }
 func (f *fakeNode) Network() string                { return "net" }
 func (f *fakeNode) Moniker() string                { return "me" }
-func (f *fakeNode) Listening() <-chan struct{}     { return f.listening }
+func (f *fakeNode) WaitListening(ctx context.Context) error {
+	select {
+	case <-f.listening:
+		return nil
+	default:
+		<-ctx.Done()
+		return ctx.Err()
+	}
+}
 func (f *fakeNode) ListenAddrs() []ma.Multiaddr {
 	return []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/26656")}
 }

@@ -36,13 +36,14 @@ func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(pageHTML)
 }
 
-func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
-	select {
-	case <-s.node.Watch.Listening():
-		Reply(w, http.StatusOK, map[string]bool{"ok": true})
-	default:
+func (s *Server) health(w http.ResponseWriter, r *http.Request) {
+	now, cancel := context.WithCancel(r.Context())
+	cancel()
+	if err := s.node.Watch.WaitListening(now); err != nil {
 		Fail(w, http.StatusServiceUnavailable, errors.New("the node does not listen yet"))
+		return
 	}
+	Reply(w, http.StatusOK, map[string]bool{"ok": true})
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {

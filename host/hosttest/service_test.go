@@ -168,7 +168,7 @@ func (w way) node(t *testing.T, serves bool, tune ...func(*host.Config)) *node {
 		cancel()
 		wg.Wait()
 	})
-	<-h.Listening()
+	_ = h.WaitListening(context.Background())
 	return n
 }
 

@@ -27,7 +27,7 @@ func BenchmarkInbound(b *testing.B) {
 			b.Fatal(err)
 		}
 		m.establish(id, a.LinkID)
-		m.Ready(id, a.LinkID, nil)
+		m.Ready(id, a.LinkID, a.LinkID, nil)
 		m.Disconnected(id, a.LinkID, reason)
 	}
 }

@@ -91,7 +91,7 @@ func playSimultaneous(t *testing.T, seed uint64, confirms, comet bool) {
 			closeLink(i, dup.LinkID, muxer.CodeDuplicate)
 		}
 		if preferred {
-			e.m.Ready(e.peer, link, []byte{1})
+			e.m.Ready(e.peer, link, link, []byte{1})
 		}
 	}
 	run := func(i int, link uint64) { // as runLink does
@@ -131,7 +131,7 @@ func playSimultaneous(t *testing.T, seed uint64, confirms, comet bool) {
 			t.Fatalf("seed %d: end %d: link %d takes over, established %v", seed, i, heir, ready)
 		}
 		if ready {
-			e.m.Ready(e.peer, heir, []byte{1})
+			e.m.Ready(e.peer, heir, heir, []byte{1})
 		}
 	}
 	closeLink = func(i int, link uint64, code muxer.Code) {

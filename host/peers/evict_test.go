@@ -152,7 +152,7 @@ func TestUpgradeChoosesItsVictimWhenItIsUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			m.Established(d.ID, l)
-			if up := m.Ready(d.ID, l, []byte{0}); up == gone {
+			if up := m.Ready(d.ID, l, l, []byte{0}); up == gone {
 				t.Fatalf("up: %v", up)
 			}
 			if gone {
@@ -261,7 +261,7 @@ func TestEvictionsBeyondCapacity(t *testing.T) {
 func (m *pm) settleLink(id transport.NodeID, l uint64) {
 	m.t.Helper()
 	m.establish(id, l)
-	if !m.Ready(id, l, nil) {
+	if !m.Ready(id, l, l, nil) {
 		m.t.Fatalf("link %d is not current", l)
 	}
 }
@@ -306,7 +306,7 @@ func TestExplicitEvictionsGoFirst(t *testing.T) {
 	if b, ok := m.Banned(lowID(4), netip.Addr{}); !ok || b.Reason != "worse" {
 		t.Fatalf("ban %+v %v", b, ok)
 	}
-	if m.Ready(lowID(3), links[3], nil) {
+	if m.Ready(lowID(3), links[3], links[3], nil) {
 		t.Fatal("a link on its way out counts as up")
 	}
 }

@@ -36,7 +36,7 @@ func (f *flood) come(id transport.NodeID, ip netip.Addr) (uint64, bool) {
 		return 0, false
 	}
 	f.m.Established(id, a.LinkID)
-	if !f.m.Ready(id, a.LinkID, nil) {
+	if !f.m.Ready(id, a.LinkID, a.LinkID, nil) {
 		return 0, false
 	}
 	return a.LinkID, true

@@ -31,7 +31,7 @@ func TestGuestsHaveTheirOwnBudget(t *testing.T) {
 				t.Fatal(err)
 			}
 			m.establish(lowID(i), l)
-			m.Ready(lowID(i), l, nil)
+			m.Ready(lowID(i), l, l, nil)
 		}
 		_, err := m.guest(lowID(4))
 		refused(t, err, muxer.CodeTooManyPeers, "peers.guests")
@@ -73,7 +73,8 @@ func TestAGuestHasTwoLinksInOneSlot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if preferred, extra := m.Established(id, second); preferred || extra != nil || m.Ready(id, second, nil) {
+		if preferred, extra := m.Established(id, second); preferred || extra != nil ||
+			m.Ready(id, second, second, nil) {
 			t.Errorf("the second link is preferred: %v, or ends %+v", preferred, extra)
 		}
 		if _, extra := m.Established(id, first); extra != nil {
@@ -87,7 +88,8 @@ func TestAGuestHasTwoLinksInOneSlot(t *testing.T) {
 			t.Errorf("counts %+v", c)
 		}
 		m.noEviction()
-		if heir, ready := m.Disconnected(id, first, nil); heir != second || !ready || !m.Ready(id, second, []byte{0}) {
+		if heir, ready := m.Disconnected(id, first, nil); heir != second || !ready ||
+			!m.Ready(id, second, second, []byte{0}) {
 			t.Errorf("link %d takes over, established %v", heir, ready)
 		}
 		if problem := onlyUp(sub); problem != "" {
@@ -124,7 +126,7 @@ func TestAGuestWithTwoLinksMakesRoom(t *testing.T) {
 					t.Fatal(err)
 				}
 				m.Established(id, a.LinkID)
-				m.Ready(id, a.LinkID, nil)
+				m.Ready(id, a.LinkID, a.LinkID, nil)
 			}
 		}
 		id := highID(1)
@@ -180,7 +182,7 @@ func TestNamedGuestsAreDialed(t *testing.T) {
 				t.Fatal(err)
 			}
 			m.establish(id, a.LinkID)
-			m.Ready(id, a.LinkID, nil)
+			m.Ready(id, a.LinkID, a.LinkID, nil)
 			time.Sleep(time.Minute)
 			if told := m.Advertise("", 10); len(told) != 0 {
 				t.Errorf("advertised: %v", told)

@@ -66,9 +66,10 @@ func (m *Manager) Established(id transport.NodeID, linkID uint64) (preferred boo
 	return preferred, &Eviction{ID: id, LinkID: dup.id, Reason: dup.reason}
 }
 
-// Ready brings an established link up, with the channels that both ends serve; subscribers hear of it. It reports false
-// if the link is not the preferred one, or is closing; then no subscriber hears of it.
-func (m *Manager) Ready(id transport.NodeID, linkID uint64, channels []byte) bool {
+// Ready brings an established link up as the given peering, with the channels that both ends serve; subscribers hear of
+// it. If the peer was up as another peering, they hear first that this one went down. Ready reports false if the link
+// is not the preferred one, or is closing; then no subscriber hears of it.
+func (m *Manager) Ready(id transport.NodeID, linkID, peering uint64, channels []byte) bool {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -93,10 +94,10 @@ func (m *Manager) Ready(id transport.NodeID, linkID uint64, channels []byte) boo
 		}
 		m.record.linkReady(l, now)
 	}
-	if first && l.redial { // the peer may have forgotten all that we sent it: services begin anew
-		m.subs.goDown(l.peer, replaced())
+	if l.peer.up && l.peer.peering != peering { // it may have forgotten all that we sent it: services begin anew
+		m.subs.goDown(l.peer, Replaced())
 	}
-	m.subs.goUp(l.peer)
+	m.subs.goUp(l.peer, peering)
 	if first {
 		if l.slot == slotOutbound {
 			m.dialer.saveAnchors()
@@ -107,7 +108,7 @@ func (m *Manager) Ready(id transport.NodeID, linkID uint64, channels []byte) boo
 }
 
 // Disconnected says that a link has ended. It returns the standby that is the preferred link from now on, 0 for none,
-// and whether it is established: then Ready can bring it up, and subscribers hear nothing.
+// and whether it is established: then Ready can bring it up, as a new peering.
 func (m *Manager) Disconnected(
 	id transport.NodeID, linkID uint64, reason *DisconnectError,
 ) (heir uint64, isEstablished bool) {
@@ -123,7 +124,7 @@ func (m *Manager) Disconnected(
 	}
 	p, held := l.peer, l.slot
 	next := m.end(l)
-	if p.preferred == nil && p.inUse == nil {
+	if p.inUse == nil {
 		m.subs.goDown(p, reason)
 	}
 	if p.preferred == nil && len(p.retired) == 0 {

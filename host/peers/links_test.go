@@ -75,7 +75,7 @@ func TestSimultaneousLinks(t *testing.T) {
 				}
 				if tc.want.settled {
 					m.establish(tc.id, one)
-					m.Ready(tc.id, one, nil)
+					m.Ready(tc.id, one, one, nil)
 				}
 				two, err := arrive(tc.second)
 				if tc.want.duplicate {
@@ -92,7 +92,7 @@ func TestSimultaneousLinks(t *testing.T) {
 				if got := m.preferred(tc.id); err != nil || !slices.Equal(got, []uint64{current, standby}) {
 					t.Fatalf("second: links %d, %v", got, err)
 				}
-				if !tc.confirms && m.Ready(tc.id, standby, nil) {
+				if !tc.confirms && m.Ready(tc.id, standby, standby, nil) {
 					t.Fatal("the standby counts as up")
 				}
 				if _, err := arrive(inbound); err == nil {
@@ -104,7 +104,7 @@ func TestSimultaneousLinks(t *testing.T) {
 				if got := m.establish(tc.id, current); got != standby {
 					t.Fatalf("it closes %d, want %d", got, standby)
 				}
-				if !m.Ready(tc.id, current, nil) {
+				if !m.Ready(tc.id, current, current, nil) {
 					t.Fatal("the current link does not count as up")
 				}
 				if got := m.down(tc.id, standby, muxer.CodeDuplicate); got != 0 {
@@ -127,7 +127,7 @@ func TestStandbyTakesOver(t *testing.T) {
 		m.learn(id)
 		m.mustDial(id)
 		first, _ := m.accepted(id)
-		if m.establish(id, first); !m.Ready(id, first, []byte{1}) {
+		if m.establish(id, first); !m.Ready(id, first, first, []byte{1}) {
 			t.Fatal("not ready")
 		}
 		_, err := m.dialed(id)
@@ -150,7 +150,7 @@ func TestStandbyTakesOver(t *testing.T) {
 		if got := m.down(id, second, muxer.CodeRemoteClosed); got != first {
 			t.Fatalf("promotes %d, want %d", got, first)
 		}
-		if m.establish(id, first) != 0 || !m.Ready(id, first, []byte{1}) {
+		if m.establish(id, first) != 0 || !m.Ready(id, first, first, []byte{1}) {
 			t.Fatal("the promoted link does not count")
 		}
 		if u, err := sub.Next(t.Context()); err != nil || u.Status != Up || !u.Inbound {
@@ -191,7 +191,7 @@ func TestNewLinkReplacesOneOnItsWayOut(t *testing.T) {
 		t.Fatalf("status %+v", st)
 	}
 	m.establish(id, young)
-	if !m.Ready(id, young, nil) {
+	if !m.Ready(id, young, young, nil) {
 		t.Fatal("not ready")
 	}
 }
@@ -348,8 +348,8 @@ func TestIgnoresTheUnknown(t *testing.T) {
 	m.SetLatency(id, time.Second)
 	m.DialFailed(id, []DialFailure{{Err: context.Canceled}})
 	m.DialFailed(known, nil)
-	if m.down(id, l, muxer.CodeUnknown) != 0 || m.establish(id, l) != 0 || m.Ready(id, l, nil) ||
-		m.Ready(known, 77, nil) || m.establish(known, 77) != 0 {
+	if m.down(id, l, muxer.CodeUnknown) != 0 || m.establish(id, l) != 0 || m.Ready(id, l, l, nil) ||
+		m.Ready(known, 77, 77, nil) || m.establish(known, 77) != 0 {
 		t.Fatal("an event on an unknown link did something")
 	}
 	m.Disconnected(known, 77, nil)

@@ -305,7 +305,7 @@ func (w *model) ready(l *modelLink) {
 		}
 	}
 	upgrade := l.ready.IsZero() && w.m.links[l.num].slot == slotUpgrade
-	got := w.m.Ready(l.id, l.num, []byte{1})
+	got := w.m.Ready(l.id, l.num, l.num, []byte{1})
 	if want && upgrade && !got { // nobody makes room any more
 		want = false
 		w.request(l.id, muxer.CodeTooManyPeers)
@@ -442,7 +442,7 @@ func (w *model) disconnect(l *modelLink, code muxer.Code) {
 	if w.using[l.id] == l.num {
 		delete(w.using, l.id)
 	}
-	if w.of(l.id, "current") == nil && w.using[l.id] == 0 {
+	if w.using[l.id] == 0 {
 		delete(w.up, l.id)
 	}
 	rec, still := w.m.store.Get(l.id)

@@ -66,7 +66,7 @@ func TestConcurrentUse(t *testing.T) {
 		if dup := m.establish(id, a.LinkID); dup != 0 {
 			end(id, dup, muxer.CodeDuplicate)
 		}
-		m.Ready(id, a.LinkID, []byte{1})
+		m.Ready(id, a.LinkID, a.LinkID, []byte{1})
 		if rng.IntN(4) > 0 {
 			end(id, a.LinkID, muxer.CodeRemoteClosed)
 		}

@@ -84,6 +84,7 @@ type peer struct {
 
 	// What subscribers know.
 	up       bool
+	peering  uint64
 	inbound  bool
 	guest    bool
 	channels []byte
@@ -159,8 +160,8 @@ func duplicate() *DisconnectError {
 	return &DisconnectError{Code: muxer.CodeDuplicate, Reason: "the peer has another link"}
 }
 
-// replaced is why a link ends that gives way to a newer one.
-func replaced() *DisconnectError {
+// Replaced is why a link ends that gives way to a newer one.
+func Replaced() *DisconnectError {
 	return &DisconnectError{Code: muxer.CodeDuplicate, Reason: "replaced by a newer link"}
 }
 
@@ -229,7 +230,7 @@ func (t *table) establish(l *link) (preferred bool, extra *link) {
 	if s := p.standby; s != nil && !(s.guest && l.guest) {
 		s.reason, s.told = duplicate(), true
 		if s.id < l.id {
-			s.reason = replaced()
+			s.reason = Replaced()
 		}
 		t.retire(s)
 		return true, s

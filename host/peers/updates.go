@@ -19,6 +19,7 @@ const (
 // Update is the latest state of a peer.
 type Update struct {
 	ID      transport.NodeID
+	Peering uint64 // that came up or went down: see host.Peering
 	Status  UpdateStatus
 	Inbound bool
 	Guest   bool // a plain libp2p peer, which names no network
@@ -190,14 +191,14 @@ func (s *Subscription) drop(e *pendingUpdate) {
 	}
 }
 
-// goUp makes the peer's current link the one that subscribers know of. A peer that was up already (another link of it
-// has taken over) is only mentioned again if its channels have changed.
-func (subs subscribers) goUp(p *peer) {
+// goUp makes the peer's current link the one that subscribers know of. A peer that was up already is only mentioned
+// again if its channels have changed.
+func (subs subscribers) goUp(p *peer, peering uint64) {
 	l := p.preferred
 	if p.up && bytes.Equal(p.channels, l.channels) {
 		return
 	}
-	p.up, p.inbound, p.guest, p.channels = true, l.inbound, l.guest, l.channels
+	p.up, p.peering, p.inbound, p.guest, p.channels = true, peering, l.inbound, l.guest, l.channels
 	for s := range subs {
 		s.put(p.update())
 	}
@@ -217,5 +218,6 @@ func (subs subscribers) goDown(p *peer, reason *DisconnectError) {
 }
 
 func (p *peer) update() Update {
-	return Update{ID: p.id, Status: Up, Inbound: p.inbound, Guest: p.guest, Found: p.found, Channels: p.channels}
+	return Update{ID: p.id, Peering: p.peering, Status: Up, Inbound: p.inbound, Guest: p.guest, Found: p.found,
+		Channels: p.channels}
 }

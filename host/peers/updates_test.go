@@ -41,7 +41,7 @@ func TestSubscriptionCoalesces(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.establish(id, l)
-		if !m.Ready(id, l, []byte(channels)) {
+		if !m.Ready(id, l, l, []byte(channels)) {
 			t.Fatal("not ready")
 		}
 		return l
@@ -73,9 +73,9 @@ func TestSubscriptionCoalesces(t *testing.T) {
 	m.down(b, lb, muxer.CodeRemoteClosed)
 	lb = ready(b, "x")
 	check("in order of their waiting", "down aaaaaaaa z", "up bbbbbbbb x")
-	m.Ready(b, lb, []byte("x"))
+	m.Ready(b, lb, lb, []byte("x"))
 	check("nothing new")
-	m.Ready(b, lb, []byte("xy"))
+	m.Ready(b, lb, lb, []byte("xy"))
 	check("other channels", "up bbbbbbbb xy")
 	m.down(b, lb, muxer.CodeRemoteClosed)
 	check("down", "down bbbbbbbb xy")

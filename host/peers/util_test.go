@@ -162,7 +162,7 @@ func (m *pm) settle(id transport.NodeID, l uint64, err error) {
 	if preferred, dup := m.Established(id, l); !preferred || dup != nil {
 		m.t.Fatalf("link %d of %s: preferred %v, closes %+v", l, id, preferred, dup)
 	}
-	if !m.Ready(id, l, []byte{0}) {
+	if !m.Ready(id, l, l, []byte{0}) {
 		m.t.Fatalf("link %d of %s is not the current one", l, id)
 	}
 }

@@ -158,7 +158,7 @@ func (v *victim) newLink(n node, inbound bool) *link {
 func (v *victim) up(l *link) {
 	id := l.peer.addr.ID()
 	v.manager.Established(id, l.id)
-	v.manager.Ready(id, l.id, []byte{0})
+	v.manager.Ready(id, l.id, l.id, []byte{0})
 	first := time.Second
 	if l.inbound {
 		first = askInterval/2 + v.w.soon(askInterval)

@@ -164,7 +164,7 @@ func New(c Config) (*Node, error) {
 			})
 		})
 	}
-	<-n.Host.Listening()
+	_ = n.Host.WaitListening(ctx)
 	if len(n.Host.ListenAddrs()) < len(hc.Listen) {
 		n.Stop()
 		return nil, fmt.Errorf("not listening: %w", n.ended)

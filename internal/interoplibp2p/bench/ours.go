@@ -83,7 +83,7 @@ func newOurs(via string, listen bool) (*node, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
 	n.done.Go(func() { _ = n.Run(ctx) })
-	<-n.Listening()
+	_ = n.WaitListening(ctx)
 	if listen && len(n.ListenAddrs()) == 0 {
 		return nil, errors.New("our node does not listen")
 	}

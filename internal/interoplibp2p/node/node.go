@@ -122,7 +122,7 @@ func New(c Config) (*Node, error) {
 	for _, run := range services {
 		n.done.Go(func() { _ = run(ctx) })
 	}
-	<-n.Host.Listening()
+	_ = n.Host.WaitListening(ctx)
 	if len(n.Host.ListenAddrs()) < len(hc.Listen) {
 		n.Stop()
 		return nil, fmt.Errorf("not listening: %w", n.ended)
