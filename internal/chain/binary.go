@@ -39,8 +39,8 @@ type binaries struct {
 var appSource embed.FS
 
 // build returns the programs of a release, which it builds once for all runs: stock nodes and the application from the
-// release's own source with its own dependencies, ours from this tree.
-func build(ctx context.Context, root string, r release, ours, race bool) (*binaries, error) {
+// release's own source with its own dependencies, ours from this tree unless it is given.
+func build(ctx context.Context, root string, r release, ours, race bool, given string) (*binaries, error) {
 	dir, err := filepath.Abs(filepath.Join(root, ".cache", "chain", r.version))
 	if err != nil {
 		return nil, err
@@ -56,6 +56,10 @@ func build(ctx context.Context, root string, r release, ours, race bool) (*binar
 	b.says, _, _ = strings.Cut(strings.TrimSpace(string(out)), "+") // 1.0 adds its commit, which it does not send
 	if !ours {
 		return b, nil
+	}
+	if given != "" {
+		b.ours, err = filepath.Abs(given)
+		return b, err
 	}
 	args := []string{"build", "-o", filepath.Join(dir, "ours")}
 	if race {
@@ -137,6 +141,7 @@ func (b *binaries) buildStock(ctx context.Context, dir string) error {
 func command(ctx context.Context, dir, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off") // CometBFT 1.0 has a workspace
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
 	}

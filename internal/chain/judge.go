@@ -52,8 +52,11 @@ func judge(ctx context.Context, w *network) (figures, error) {
 		})
 	}
 	sending.Wait()
-	for _, n := range w.nodes {
-		if err := n.reach(ctx, last+1, 2*time.Minute); err != nil {
+	if err := w.nodes[0].reach(ctx, last+1, 2*time.Minute); err != nil {
+		errs = append(errs, err)
+	}
+	for _, n := range w.nodes { // together
+		if err := n.reach(ctx, last+1, 10*time.Second); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -190,6 +193,9 @@ func judgeLinks(ctx context.Context, w *network, n *node, others []*node) error 
 	}
 	if w.seed != nil {
 		delete(byID, w.seed.id)
+	}
+	for _, late := range w.joining {
+		delete(byID, late.id)
 	}
 	for id, p := range byID {
 		complain("unexpected %s (%s)", id, p.NodeInfo.Moniker)

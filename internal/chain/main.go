@@ -45,7 +45,7 @@ import (
 )
 
 type settings struct {
-	root, dir       string
+	root, dir, ours string
 	cases, versions string
 	do              string
 	race            bool
@@ -57,6 +57,7 @@ func main() {
 	var s settings
 	flag.StringVar(&s.root, "root", ".", "the root of this repository")
 	flag.StringVar(&s.dir, "dir", "", "where homes and logs go (default: a temporary folder, removed after success)")
+	flag.StringVar(&s.ours, "ours", "", "the program of our nodes (default: built from modules/cometbft)")
 	flag.StringVar(&s.cases, "cases", "", "networks, separated by commas (default: all of `make chain`)")
 	flag.StringVar(&s.versions, "versions", "0.38.26,0.40.0,1.0.1", "releases of CometBFT; their beginnings suffice")
 	flag.StringVar(&s.do, "do", "basic", "exercises, separated by commas; used with -cases")
@@ -95,7 +96,7 @@ func run(ctx context.Context, s settings) (err error) {
 	defer func() { fmt.Print(t) }()
 	for _, r := range chosen.releases {
 		ours := slices.ContainsFunc(chosen.works, work.ours)
-		b, err := build(ctx, s.root, r, ours, s.race)
+		b, err := build(ctx, s.root, r, ours, s.race, s.ours)
 		if err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ type wan struct {
 	off  [regions]atomic.Bool // regions that are cut from the others
 }
 
+// newWAN makes places and carries packets between them.
 func newWAN(places int, loss float64) *wan {
 	w := &wan{loss: loss}
 	w.Network = must(emunet.New(placesOf(places), w.path))
