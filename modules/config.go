@@ -125,7 +125,7 @@ type StoreConfig struct {
 
 // AdminConfig is where the admin API listens.
 type AdminConfig struct {
-	Address string `toml:"address"` // host:port; "" turns it off
+	Address string `toml:"address"` // host:port or unix:///path; "" turns it off
 	Pprof   bool   `toml:"pprof"`   // serve profiles below /debug/pprof/ too
 }
 
@@ -148,7 +148,7 @@ func Default() Config {
 		Discovery: []Table{{"use": "pex"}},
 		Services:  map[string]Table{},
 		Store:     StoreConfig{Path: "data/peers"},
-		Admin:     AdminConfig{Address: "127.0.0.1:26660"},
+		Admin:     AdminConfig{Address: "127.0.0.1:26670"},
 	}
 }
 

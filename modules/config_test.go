@@ -238,7 +238,7 @@ func TestBadConfig(t *testing.T) {
 		{"plug-in table", "[transports.tpc]\n", "",
 			"config.toml:1: transports.tpc: this build has no such transport (did you mean tcp?)"},
 		{"admin address", "[admin]\naddress = \"localhost\"\n", "",
-			`config.toml:2: admin.address: "localhost": want host:port such as 127.0.0.1:26660`},
+			`config.toml:2: admin.address: "localhost": want host:port such as 127.0.0.1:26670`},
 		{"admin port", "[admin]\naddress = \"localhost:http\"\n", "",
 			`config.toml:2: admin.address: "localhost:http": "http" is not a port`},
 		{"admin everywhere", "[admin]\naddress = \":26660\"\n", "",

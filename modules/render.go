@@ -121,7 +121,7 @@ func Render(c Config, plugins ...Plugin) []byte {
 	w.key("path", c.Store.Path, `folder of the known peers; "" keeps them in memory only`)
 
 	w.table("admin", "The admin API, for the commands status, peers and ban. It has no password: keep it on loopback.")
-	w.key("address", c.Admin.Address, `"" turns it off`)
+	w.key("address", c.Admin.Address, `host:port, or unix:///path of a socket; "" turns it off`)
 	w.key("pprof", c.Admin.Pprof, "serve profiles below /debug/pprof/ too")
 
 	for _, s := range []struct {

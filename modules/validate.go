@@ -3,12 +3,12 @@ package modules
 import (
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -292,14 +292,11 @@ func (c *Config) checkAdmin() error {
 	if c.Admin.Address == "" {
 		return nil
 	}
-	host, port, err := net.SplitHostPort(c.Admin.Address)
+	network, where, err := admin.ParseAddress(c.Admin.Address)
 	if err != nil {
-		return c.errorAt("admin.address",
-			"%.120q: want host:port such as 127.0.0.1:26660, or \"\" to turn it off", c.Admin.Address)
+		return c.errorAt("admin.address", "%.120q: %v (\"\" turns the API off)", c.Admin.Address, err)
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return c.errorAt("admin.address", "%.120q: %q is not a port (0 to 65535)", c.Admin.Address, port)
-	} else if host == "" && n > 0 {
+	if strings.HasPrefix(where, ":") && where != ":0" && network == "tcp" {
 		return c.errorAt("admin.address", "%q would listen everywhere; write 0.0.0.0%s if you mean that",
 			c.Admin.Address, c.Admin.Address)
 	}

@@ -16,7 +16,6 @@ import (
 	"net/http"
 	"net/netip"
 	"regexp"
-	"strconv"
 	"sync"
 	"time"
 
@@ -31,9 +30,6 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// DefaultAddress is the default listen address.
-const DefaultAddress = "127.0.0.1:26660"
-
 const (
 	maxBody        = 64 << 10 // bytes of a request's JSON
 	maxItem        = 1 << 20  // bytes of POST /v1/relay, and of a body below /v1/services/
@@ -46,7 +42,7 @@ const (
 
 // Config is where the API listens and what it reports.
 type Config struct {
-	Address string // host:port; port 0 asks for a free one; "" means DefaultAddress
+	Address string // host:port, where port 0 asks for a free one, or unix:///path; "" means DefaultAddress
 	Version string // of the software
 	Profile bool   // serve /debug/pprof/ too
 }
@@ -157,12 +153,13 @@ func New(cfg Config, node Node, logger *slog.Logger) (*Server, error) {
 	if cfg.Address == "" {
 		cfg.Address = DefaultAddress
 	}
-	name, port, err := net.SplitHostPort(cfg.Address)
+	network, where, err := ParseAddress(cfg.Address)
 	if err != nil {
-		return nil, fmt.Errorf("admin: address %.120q: want host:port such as %s", cfg.Address, DefaultAddress)
+		return nil, fmt.Errorf("admin: address %.120q: %w", cfg.Address, err)
 	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return nil, fmt.Errorf("admin: address %.120q: %q is not a port (0 to 65535)", cfg.Address, port)
+	name := ""
+	if network == "tcp" {
+		name, _, _ = net.SplitHostPort(where)
 	}
 	for name := range node.Services {
 		if !serviceName.MatchString(name) {
@@ -194,7 +191,7 @@ func (s *Server) Addr() net.Addr {
 func (s *Server) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Address)
+	ln, err := listen(ctx, s.cfg.Address)
 	if err != nil {
 		return fmt.Errorf("admin: %w (admin.address; \"\" turns the API off)", err)
 	}

@@ -712,7 +712,8 @@ func TestBadRequests(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	n := newFakeNode(t).node()
-	for _, bad := range []string{"localhost", "127.0.0.1:http", "127.0.0.1:70000"} {
+	for _, bad := range []string{"localhost", "127.0.0.1:http", "127.0.0.1:70000", "unix://relative", "unix:///" +
+		strings.Repeat("x", 200)} {
 		if _, err := New(Config{Address: bad}, n, nil); err == nil || !strings.Contains(err.Error(), "admin: address") {
 			t.Errorf("%s: %v", bad, err)
 		}

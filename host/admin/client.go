@@ -29,24 +29,34 @@ const callTimeout = 10 * time.Second
 // Client calls the admin API of a node. Its methods may be called concurrently. Errors are *APIError if the node
 // answered, and *UnreachableError if it did not.
 type Client struct {
-	address string
+	address string // as errors show it
+	host    string // in URLs
 	http    *http.Client
 }
 
-// NewClient returns a client of the API at address (host:port, as in the node's configuration). It does not connect
-// yet.
+// NewClient returns a client of the API at address (host:port or unix:///path, as in the node's configuration). It does
+// not connect yet.
 func NewClient(address string) (*Client, error) {
-	name, port, err := net.SplitHostPort(address)
+	network, where, err := ParseAddress(address)
 	if err != nil {
-		return nil, fmt.Errorf("admin address %.120q: want host:port such as %s", address, DefaultAddress)
+		return nil, fmt.Errorf("admin address %.120q: %w", address, err)
 	}
+	if network == "unix" {
+		dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, where)
+		}
+		return &Client{address: address, host: "localhost",
+			http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}}, nil
+	}
+	name, port, _ := net.SplitHostPort(where)
 	if ip, err := netip.ParseAddr(name); err == nil && ip.IsUnspecified() { // it listens everywhere, so here, too
 		name = "127.0.0.1"
 		if ip.Is6() {
 			name = "::1"
 		}
 	}
-	return &Client{address: net.JoinHostPort(name, port),
+	address = net.JoinHostPort(name, port)
+	return &Client{address: address, host: address,
 		http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}, nil
 }
 
@@ -254,7 +264,7 @@ func (c *Client) decode(answer io.Reader, path string, out any) error {
 
 // do sends a request. The caller closes the returned body.
 func (c *Client) do(ctx context.Context, method, path, contentType string, body io.Reader) (io.ReadCloser, error) {
-	r, err := http.NewRequestWithContext(ctx, method, "http://"+c.address+path, body)
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+c.host+path, body)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // admin is where each node serves its admin API, in its own namespace.
-const admin = "127.0.0.1:26660"
+const admin = "127.0.0.1:26670"
 
 // node is a real process in its place. kind is what it speaks: comet, tcp, quic or dual (all).
 type node struct {

@@ -139,7 +139,7 @@ enabled = true
 [store]
 path = "data/peers"
 [admin]
-address = "127.0.0.1:26660"
+address = "127.0.0.1:26670"
 `
 	home := initHome(t)
 	if err := os.WriteFile(filepath.Join(home, "config.toml"), []byte(text), 0o600); err != nil {
