@@ -85,6 +85,9 @@ func recovered(ctx context.Context, w *network, v *node) (string, error) {
 	if err := v.reach(ctx, h, time.Minute); err != nil {
 		return "", err
 	}
+	if err := w.current(ctx); err != nil {
+		return "", err
+	}
 	back := time.Since(began)
 	if err := w.nodes[0].reach(ctx, h+2, time.Minute); err != nil { // it may have slept through the last round
 		return "", err

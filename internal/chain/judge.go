@@ -154,8 +154,12 @@ func judgeLinks(ctx context.Context, w *network, n *node, others []*node) error 
 		if other == n || !n.links(other.kind) {
 			continue
 		}
-		p, ok := byID[other.id]
-		delete(byID, other.id)
+		id := other.id
+		if n.kind == libp2p {
+			id = other.peer
+		}
+		p, ok := byID[id]
+		delete(byID, id)
 		if !ok {
 			complain("%s (%c) is missing", other.name, other.kind)
 			continue
@@ -196,6 +200,7 @@ func judgeLinks(ctx context.Context, w *network, n *node, others []*node) error 
 	}
 	for _, late := range w.joining {
 		delete(byID, late.id)
+		delete(byID, late.peer)
 	}
 	for id, p := range byID {
 		complain("unexpected %s (%s)", id, p.NodeInfo.Moniker)

@@ -61,7 +61,10 @@ func (w *network) become(ctx context.Context, n *node, to kind) error {
 	if err != nil {
 		return err
 	}
-	return n.reach(ctx, h+1, time.Minute)
+	if err := n.reach(ctx, h+1, time.Minute); err != nil {
+		return err
+	}
+	return w.current(ctx)
 }
 
 // show prints what each node says of its links.

@@ -178,7 +178,7 @@ func (w *network) configure(n *node) error {
 	if n.bins.libp2p {
 		c.set("p2p.libp2p", "enabled", n.kind == libp2p)
 		if n.kind == libp2p {
-			c.set("p2p.libp2p", "bootstrap_peers", raw(w.bootstrap(n)))
+			c.put("p2p.libp2p", "bootstrap_peers", raw(w.bootstrap(n))) // its template loses an empty list in a comment
 		}
 	}
 	if w.config != nil {
@@ -192,9 +192,6 @@ func (w *network) configure(n *node) error {
 	}
 	return nil
 }
-
-// raw is a TOML value that stands as it is.
-type raw string
 
 // bootstrap returns the list of first peers of a node in CometBFT's libp2p mode.
 func (w *network) bootstrap(n *node) string {
@@ -230,7 +227,26 @@ func (w *network) run(ctx context.Context) error {
 	if err := w.linked(ctx, time.Minute, w.nodes...); err != nil {
 		return err
 	}
-	return w.nodes[0].reach(ctx, 2, time.Minute)
+	return w.current(ctx)
+}
+
+// current waits until each validator has the first two blocks and has left block sync.
+func (w *network) current(ctx context.Context) error {
+	for _, n := range w.nodes {
+		if err := n.reach(ctx, 2, time.Minute); err != nil {
+			return err
+		}
+		if err := await(ctx, time.Minute, n.name+" has left block sync", func() error {
+			s, err := n.status(ctx)
+			if err == nil && s.SyncInfo.Catching {
+				err = fmt.Errorf("it is at height %d", s.SyncInfo.Height)
+			}
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // linked waits until each of the nodes has the links that it should have to the others.
