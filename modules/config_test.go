@@ -576,3 +576,23 @@ func TestAbsentServices(t *testing.T) {
 		}
 	}
 }
+
+// Overlay reads a document over a configuration: what the document does not name stays.
+func TestOverlay(t *testing.T) {
+	base := Default()
+	base.Network, base.Discovery = "chain", []Table{{"use": "static"}}
+	c, err := base.Overlay("more.toml", []byte("[peers]\nmax_inbound = 3\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Network != "chain" || c.Peers.MaxInbound != 3 || len(c.Discovery) != 1 || c.Discovery[0]["use"] != "static" {
+		t.Errorf("%+v", c)
+	}
+	if c, err = base.Overlay("more.toml", []byte("discovery = []\n")); err != nil || len(c.Discovery) != 0 {
+		t.Errorf("%+v: %v", c.Discovery, err)
+	}
+	if _, err = base.Overlay("more.toml", []byte("\npeer = 1\n")); err == nil ||
+		!strings.HasPrefix(err.Error(), "more.toml:2: ") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -54,10 +54,14 @@ func Load(path string, sets []string, plugins ...Plugin) (Config, error) {
 
 // Parse reads a configuration over the defaults. name is the name of the file in errors. Parse checks the form, not the
 // meaning: call Validate afterwards.
-func Parse(name string, data []byte) (Config, error) {
-	c := Default()
-	// go-toml would append to the default list of tables.
-	c.Discovery = nil
+func Parse(name string, data []byte) (Config, error) { return Default().Overlay(name, data) }
+
+// Overlay is Parse over c, for a program that derives a part of its configuration from elsewhere. A list of the document
+// replaces c's.
+func (c Config) Overlay(name string, data []byte) (Config, error) {
+	c = c.Clone()
+	discovery := c.Discovery
+	c.Discovery = nil                               // go-toml would append to the list of tables
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // as some editors write
 	if err := decode(name, data, &c); err != nil {
 		if other := formatOf(data); other != "" {
@@ -66,7 +70,7 @@ func Parse(name string, data []byte) (Config, error) {
 		return Config{}, err
 	}
 	if c.Discovery == nil {
-		c.Discovery = Default().Discovery
+		c.Discovery = discovery
 	}
 	c.where = positions(name, data)
 	return c, nil
