@@ -1,0 +1,68 @@
+package cometbft
+
+import (
+	"reflect"
+	"regexp"
+	"sync"
+
+	"github.com/cometbft/cometbft/p2p"
+)
+
+// metricsOf returns the metrics that a Switch was made with, so that CometBFT's p2p_ figures keep flowing. The field is
+// private; if a later CometBFT has no such field, there are none.
+func metricsOf(sw *p2p.Switch) *p2p.Metrics {
+	f := reflect.ValueOf(sw).Elem().FieldByName("metrics")
+	if !f.IsValid() || f.Type() != reflect.TypeFor[*p2p.Metrics]() || f.IsNil() {
+		return p2p.NopMetrics()
+	}
+	return (*p2p.Metrics)(f.UnsafePointer())
+}
+
+// count holds the counters of one yard, so that their labels are looked up once.
+type count struct {
+	sent, received sync.Map // label of a message type -> counter
+}
+
+func (y *yard) countSent(p *peer, ch byte, label string, n int) {
+	counterOf(&y.count.sent, label, y.metrics.MessageSendBytesTotal).Add(float64(n))
+	y.countPeer(p, ch, true, n)
+}
+
+func (y *yard) countReceived(p *peer, ch byte, label string, n int) {
+	counterOf(&y.count.received, label, y.metrics.MessageReceiveBytesTotal).Add(float64(n))
+	y.countPeer(p, ch, false, n)
+}
+
+// counter is a counter of CometBFT's metrics, whose package depends on the version.
+type counter interface{ Add(float64) }
+
+func counterOf[C interface {
+	counter
+	With(labels ...string) C
+}](known *sync.Map, label string, all C) counter {
+	if c, ok := known.Load(label); ok {
+		return c.(counter)
+	}
+	c, _ := known.LoadOrStore(label, all.With("message_type", label))
+	return c.(counter)
+}
+
+// labels has the label of each type of message.
+var labels sync.Map // reflect.Type -> string
+
+// typeName takes the name of a package and of a type in it apart, as CometBFT does (p2p/metrics.go).
+var typeName = regexp.MustCompile(`\*?(\w+)\.(.*)`)
+
+// labelOf returns the label of a message in CometBFT's metrics, such as consensus_Vote.
+func labelOf(msg any) string {
+	t := reflect.TypeOf(msg)
+	if l, ok := labels.Load(t); ok {
+		return l.(string)
+	}
+	l := t.String()
+	if parts := typeName.FindStringSubmatch(l); parts != nil {
+		l = parts[1] + "_" + parts[2]
+	}
+	labels.Store(t, l)
+	return l
+}
