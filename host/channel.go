@@ -93,13 +93,13 @@ func (c *Channel) Broadcast(msg []byte) int {
 
 // Receive waits for the next message, fair over peers, in order per peer. Its error is ErrStopped or ctx's.
 func (c *Channel) Receive(ctx context.Context) (Envelope, error) {
-	if e, ok := c.next(); ok {
+	if e, _, ok := c.next(false); ok {
 		return e, nil
 	}
 	c.waiting.Add(1)
 	defer c.waiting.Add(-1)
 	for {
-		if e, ok := c.next(); ok {
+		if e, _, ok := c.next(false); ok {
 			return e, nil
 		}
 		select {
@@ -118,10 +118,7 @@ func (c *Channel) Receive(ctx context.Context) (Envelope, error) {
 func (c *Channel) Serve(ctx context.Context, handle func(context.Context, Envelope) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.takeDown()
-			c.host.log.Error("a service panicked; its channel is down", slog.String("channel", c.desc.Name),
-				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
-			err = fmt.Errorf("service of channel %s panicked: %v", c.desc.Name, p)
+			err = c.panicked(p)
 		}
 	}()
 	for {
@@ -133,6 +130,14 @@ func (c *Channel) Serve(ctx context.Context, handle func(context.Context, Envelo
 			return err
 		}
 	}
+}
+
+// panicked takes the channel down, and returns why.
+func (c *Channel) panicked(with any) error {
+	c.takeDown()
+	c.host.log.Error("a service panicked; its channel is down", slog.String("channel", c.desc.Name),
+		slog.Any("panic", with), slog.String("stack", string(debug.Stack())))
+	return fmt.Errorf("service of channel %s panicked: %v", c.desc.Name, with)
 }
 
 func (c *Channel) takeDown() {

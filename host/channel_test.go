@@ -307,11 +307,11 @@ func TestAPausedLinkGoesOnWhenThereIsRoom(t *testing.T) {
 		before           []put // what waits when one more message comes, of 900 bytes, of peer 1 on channel 1
 		room             func([]*Channel)
 	}{
-		{"in its own inbox", 1, 0, own, func(c []*Channel) { c[0].next() }},
-		{"in another inbox of its", 1000, 0, another, func(c []*Channel) { c[1].next() }},
+		{"in its own inbox", 1, 0, own, func(c []*Channel) { c[0].next(false) }},
+		{"in another inbox of its", 1000, 0, another, func(c []*Channel) { c[1].next(false) }},
 		{"in memory, of another peer", 1 << 20, 3000, []put{{2, 3, 1000}, {2, 3, 900}, {1, 1, 200}},
 			func(c []*Channel) {
-				c[2].next()
+				c[2].next(false)
 			}},
 		{"by the end of its service", 1, 0, own, func(c []*Channel) { c[0].takeDown() }},
 		{"by the end of another service", 1000, 0, another, func(c []*Channel) { c[1].takeDown() }},
@@ -379,7 +379,7 @@ func TestAPausedLinkCanEnd(t *testing.T) {
 		if err := l.Deliver(t.Context(), []muxer.Message{{Channel: 9}}); asReason(err).Code != muxer.CodeWrongChannel {
 			t.Errorf("a message of a channel that we do not have: %v", err)
 		}
-		if e, ok := channels[0].next(); !ok || len(e.Message) != 300 {
+		if e, _, ok := channels[0].next(false); !ok || len(e.Message) != 300 {
 			t.Error("the message that had arrived is lost")
 		}
 	})

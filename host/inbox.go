@@ -14,6 +14,7 @@ type inbox struct {
 	head   int
 	bytes  int64 // that wait; 0 when nothing does
 	listed bool  // in Channel.ready
+	held   bool  // a handler of ServeParallel is at a message of the peer; then the inbox is not listed
 }
 
 // waiting is a message in an inbox.
@@ -109,7 +110,7 @@ func (c *Channel) deliver(box *mailbox, p *Peering, msgs []muxer.Message) (taken
 	}
 	c.host.memory.add(added)
 	c.count(box, added)
-	if taken > 0 && !ib.listed {
+	if taken > 0 && !ib.listed && !ib.held {
 		ib.listed = true
 		c.ready = append(c.ready, ib)
 	}
@@ -129,14 +130,15 @@ func (c *Channel) count(box *mailbox, n int64) {
 	}
 }
 
-// next returns the next message, one peer after the other; ok is false if there is none.
-func (c *Channel) next() (e Envelope, ok bool) {
+// next returns the next message, one peer after the other; ok is false if there is none. With hold, no more of that
+// peer is received until the inbox is given back.
+func (c *Channel) next(hold bool) (e Envelope, ib *inbox, ok bool) {
 	c.mu.Lock()
 	if len(c.ready) == c.first {
 		c.mu.Unlock()
-		return Envelope{}, false
+		return Envelope{}, nil, false
 	}
-	ib := c.ready[c.first]
+	ib = c.ready[c.first]
 	budget := int64(c.desc.ReceiveQueue)
 	before, held := ib.over(budget), ib.bytes
 	first := ib.pop()
@@ -144,7 +146,7 @@ func (c *Channel) next() (e Envelope, ok bool) {
 	if len(c.ready)-c.first > 1 { // the next peer is next
 		c.ready[c.first] = nil
 		c.first++
-		if ib.bytes > 0 {
+		if ib.bytes > 0 && !hold {
 			c.ready = append(c.ready, ib)
 		}
 		if c.first > 64 && c.first*2 > len(c.ready) {
@@ -152,17 +154,17 @@ func (c *Channel) next() (e Envelope, ok bool) {
 			clear(c.ready[n:])
 			c.ready, c.first = c.ready[:n], 0
 		}
-	} else if ib.bytes == 0 {
+	} else if ib.bytes == 0 || hold {
 		c.ready, c.first = c.ready[:0], 0
 	}
-	ib.listed = ib.bytes > 0
+	ib.listed, ib.held = ib.bytes > 0 && !hold, hold
 	if before > 0 {
 		ib.box.excess.Add(ib.over(budget) - before)
 	}
 	c.count(ib.box, ib.bytes-held)
 	c.freed += held - ib.bytes
 	release := c.freed
-	if release < c.host.memory.step && len(c.ready) > c.first && c.host.memory.waits.Load() == 0 {
+	if release < c.host.memory.step && (len(c.ready) > c.first || ib.bytes > 0) && c.host.memory.waits.Load() == 0 {
 		release = 0 // in steps: touching the shared counter for each message would cost more than all the rest
 	} else {
 		c.freed = 0
@@ -178,7 +180,32 @@ func (c *Channel) next() (e Envelope, ok bool) {
 	if more && c.waiting.Load() > 0 {
 		c.signal()
 	}
-	return e, true
+	return e, ib, true
+}
+
+// giveBack lets the messages of an inbox be received again.
+func (c *Channel) giveBack(ib *inbox) {
+	var freed int64
+	c.mu.Lock()
+	ib.held = false
+	switch {
+	case ib.bytes == 0:
+	case c.down:
+		freed = c.clear(ib) + c.freed
+		c.freed = 0
+	default:
+		ib.listed = true
+		c.ready = append(c.ready, ib)
+	}
+	more := len(c.ready) > c.first
+	c.mu.Unlock()
+	if freed > 0 {
+		c.host.memory.add(-freed)
+		c.host.memory.drained(ib.box)
+	}
+	if more && c.waiting.Load() > 0 {
+		c.signal()
+	}
 }
 
 // clear drops all messages of an inbox and returns their bytes. c.mu is held.

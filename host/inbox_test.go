@@ -169,7 +169,7 @@ func (m *inboxModel) deliver() {
 
 func (m *inboxModel) receive() {
 	c := rapid.IntRange(0, len(m.channels)-1).Draw(m.t, "channel")
-	e, ok := m.channels[c].next()
+	e, _, ok := m.channels[c].next(false)
 	any := false
 	for p := range m.links {
 		any = any || len(m.waiting[c][p]) > 0
@@ -308,7 +308,7 @@ func TestInboxesDoWhatTheModelDoes(t *testing.T) {
 		})
 		for c, ch := range channels { // all is received in the end
 			for {
-				e, ok := ch.next()
+				e, _, ok := ch.next(false)
 				if !ok {
 					break
 				}
@@ -405,7 +405,7 @@ func TestInboxesUnderConcurrentUse(t *testing.T) {
 			takers.Wait()
 			for _, c := range channels {
 				for {
-					if _, ok := c.next(); !ok { // what other receivers had left when the last end came
+					if _, _, ok := c.next(false); !ok { // what other receivers had left when the last end came
 						break
 					}
 				}
@@ -502,7 +502,7 @@ func TestStrangersThatLeaveHoldNoMoreThanTheBudget(t *testing.T) {
 					t.Fatal(err)
 				}
 				for {
-					e, ok := channels[0].next()
+					e, _, ok := channels[0].next(false)
 					if !ok {
 						t.Fatal("the message of a peer that holds nothing was lost")
 					}
@@ -526,7 +526,7 @@ func BenchmarkFullInbox(b *testing.B) {
 		channels[0].deliver(l.box, peeringOf(l), msgs)
 	}
 	for b.Loop() {
-		channels[0].next()
+		channels[0].next(false)
 		if n, full := channels[0].deliver(l.box, peeringOf(l), msgs); n != 1 {
 			b.Fatal(n, full)
 		}

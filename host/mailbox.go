@@ -211,8 +211,9 @@ func (m *memory) cut(box *mailbox, loose bool) bool {
 		if ib := box.inboxes[c.index]; ib != nil && ib.bytes > 0 {
 			freed += c.clear(ib) + c.freed
 			c.freed = 0
-			i := c.first + slices.Index(c.ready[c.first:], ib)
-			c.ready = slices.Delete(c.ready, i, i+1)
+			if i := slices.Index(c.ready[c.first:], ib); i >= 0 { // else it is held
+				c.ready = slices.Delete(c.ready, c.first+i, c.first+i+1)
+			}
 		}
 		c.mu.Unlock()
 	}

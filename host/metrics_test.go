@@ -90,7 +90,7 @@ func TestMetricsTellTheTruth(t *testing.T) {
 		banned, _ := testLink(h, 4, muxer.Listener, true)
 		handOn(h, banned)
 		synctest.Wait()
-		if _, ok := channels[0].next(); !ok {
+		if _, _, ok := channels[0].next(false); !ok {
 			t.Error("nothing was received")
 		}
 		check(map[string]float64{

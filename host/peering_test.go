@@ -46,7 +46,7 @@ func inHookTest(t *testing.T, fn func(t *testing.T, h *linkTest, c *Channel, hoo
 func got(c *Channel) (all []string) {
 	synctest.Wait()
 	for {
-		e, ok := c.next()
+		e, _, ok := c.next(false)
 		if !ok {
 			return all
 		}
