@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/switchyard-p2p/switchyard/discovery"
 	"github.com/switchyard-p2p/switchyard/discovery/pex"
 	"github.com/switchyard-p2p/switchyard/handshake"
@@ -50,6 +52,16 @@ func Moniker(name string) Option { return set(func(o *options) { o.host.Moniker 
 
 // Logger is where the node logs. Without it the node does not.
 func Logger(log *slog.Logger) Option { return set(func(o *options) { o.host.Logger = log }) }
+
+// Metrics is where the node registers its metrics, until the end of Run. Without it the node counts, but shows nothing.
+// Nodes that share a registry need a label each (prometheus.WrapRegistererWith).
+func Metrics(registry prometheus.Registerer) Option {
+	return set(func(o *options) { o.host.Metrics = registry })
+}
+
+// Info fills in the node info that peers see, before each handshake: versions, TxIndex, RPCAddress and more. See
+// host.Config.Info.
+func Info(fill func(*handshake.NodeInfo)) Option { return set(func(o *options) { o.host.Info = fill }) }
 
 // defaultListen is a free port on all IPv4 interfaces.
 var defaultListen = [...]string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"}

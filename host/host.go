@@ -52,32 +52,35 @@ type Config struct {
 	Peers     peers.Config
 	Handshake HandshakeConfig
 	Limits    Limits
-	Logger    *slog.Logger          // nil discards
-	Metrics   prometheus.Registerer // nil keeps none
+	Logger    *slog.Logger // nil discards
+	// Metrics take the host's collector until the end of Run; nil keeps none. Hosts that share a registry need a label
+	// each: prometheus.WrapRegistererWith(prometheus.Labels{"node": name}, registry).
+	Metrics prometheus.Registerer
 }
 
 // Host is a node's connections, channels and streams. New builds and validates, Run works. All methods may be called
 // concurrently.
 type Host struct {
-	cfg      Config
-	log      *slog.Logger
-	key      handshake.PublicKey
-	self     transport.NodeID
-	peerID   string // our own, as libp2p writes it
-	peers    *peers.Manager
-	router   router
-	links    linkTable
-	visits   visits
-	events   eventHub
-	outcomes outcomes
-	memory   memory
-	streams  streamTable
-	tasks    tasks
-	pauses   atomic.Uint64
-	totals   totals
-	times    times
-	names    names
-	allow    allowed
+	cfg       Config
+	log       *slog.Logger
+	key       handshake.PublicKey
+	self      transport.NodeID
+	peerID    string // our own, as libp2p writes it
+	peers     *peers.Manager
+	router    router
+	links     linkTable
+	visits    visits
+	events    eventHub
+	outcomes  outcomes
+	memory    memory
+	streams   streamTable
+	tasks     tasks
+	pauses    atomic.Uint64
+	totals    totals
+	times     times
+	collector *collector
+	names     names
+	allow     allowed
 	// resolver finds the IPs of our own names; nil means the system's
 	resolver transport.Resolver
 
@@ -135,9 +138,9 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 			return nil, fmt.Errorf("info: %w", info.Validate())
 		}
 	}
-	if cfg.Metrics != nil {
-		if err := cfg.Metrics.Register(&collector{h: h, seen: map[linkKind]bool{}}); err != nil {
-			return nil, fmt.Errorf("metrics: %w", err)
+	if h.collector = (&collector{h: h, seen: map[linkKind]bool{}}); cfg.Metrics != nil {
+		if err := cfg.Metrics.Register(h.collector); err != nil {
+			return nil, metricsError(err)
 		}
 	}
 	return h, nil
@@ -232,6 +235,9 @@ func (h *Host) Run(ctx context.Context) error {
 		_ = t.Close() // it keeps nothing that matters any more
 	}
 	h.events.close()
+	if h.cfg.Metrics != nil { // so that another host may follow
+		h.cfg.Metrics.Unregister(h.collector)
+	}
 	return err
 }
 

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -55,6 +56,15 @@ type collector struct {
 	h    *Host
 	mu   sync.Mutex
 	seen map[linkKind]bool // so that a gauge does not vanish with the last link of its kind
+}
+
+// metricsError explains why a registry refuses a host's metrics.
+func metricsError(err error) error {
+	if _, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+		return fmt.Errorf("metrics: the registry has those of another host: give each host a label of its own "+
+			"(prometheus.WrapRegistererWith): %w", err)
+	}
+	return fmt.Errorf("metrics: %w", err)
 }
 
 // linkKind is the labels of switchyard_peers.

@@ -160,3 +160,29 @@ func TestMetricsOfLinks(t *testing.T) {
 		}
 	})
 }
+
+// Hosts that share a registry have a label each, or are refused. One that follows another needs none.
+func TestSharedRegistry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewPedanticRegistry()
+		make := func(r prometheus.Registerer) (*Host, error) {
+			cfg := testConfig()
+			cfg.Metrics = r
+			return New(t.Context(), cfg)
+		}
+		first, err := make(registry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := make(registry); err == nil || !strings.Contains(err.Error(), "a label of its own") {
+			t.Errorf("a second host: %v", err)
+		}
+		if _, err := make(prometheus.WrapRegistererWithPrefix("other_", registry)); err != nil {
+			t.Errorf("with other names: %v", err)
+		}
+		run(t, first)()
+		if _, err := make(registry); err != nil {
+			t.Errorf("after the first: %v", err)
+		}
+	})
+}

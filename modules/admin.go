@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
 
 	"github.com/switchyard-p2p/switchyard/host"
@@ -13,8 +12,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
-// Admin is the module of the admin API, unless admin.address is empty. It needs *host.Host, peerstore.Store and
-// *prometheus.Registry, serves the routes of services, and provides *admin.Server.
+// Admin is the module of the admin API, unless admin.address is empty. It needs *host.Host, peerstore.Store and the
+// metrics, serves the routes of services, and provides *admin.Server.
 func Admin(c Config) fx.Option {
 	if c.Admin.Address == "" {
 		return fx.Options()
@@ -22,7 +21,7 @@ func Admin(c Config) fx.Option {
 	return fx.Module("admin",
 		fx.Provide(func(s supervisor, in adminParts) (*admin.Server, error) {
 			log := s.Log.For("admin")
-			node := admin.Of(in.Host, in.Store, in.Metrics)
+			node := admin.Of(in.Host, in.Store, in.Metrics.Gatherer)
 			node.Services = map[string]http.Handler{}
 			for _, n := range in.Services {
 				if n.value.routes != nil {
@@ -55,7 +54,7 @@ type adminParts struct {
 
 	Host     *host.Host
 	Store    peerstore.Store
-	Metrics  *prometheus.Registry
+	Metrics  metrics
 	Services []named[builtService] `group:"services"`
 }
 

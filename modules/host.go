@@ -8,8 +8,6 @@ import (
 	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/fx"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
@@ -22,17 +20,8 @@ import (
 // identityTimeout bounds the request for the identity's public key.
 const identityTimeout = 5 * time.Second
 
-// Metrics is the module of the node's own *prometheus.Registry: two nodes in a process do not share counters.
-func Metrics(Config) fx.Option {
-	return fx.Module("metrics", fx.Provide(func() *prometheus.Registry {
-		r := prometheus.NewRegistry()
-		r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-		return r
-	}))
-}
-
 // Host is the module of the host. It needs []transport.Transport, []handshake.Wire, handshake.Identity, peerstore.Store
-// and *prometheus.Registry, and provides *host.Host. Gates in the value group "gates" are called after the host's own.
+// and the metrics, and provides *host.Host. Gates in the value group "gates" are called after the host's own.
 // Each func(*host.Config) in the value group "tune" may change what the configuration has no key for.
 func Host(c Config) fx.Option {
 	return fx.Module("host",
@@ -43,7 +32,7 @@ func Host(c Config) fx.Option {
 			}
 			cfg.Identity, cfg.Store, cfg.Gates = in.Identity, in.Store, in.Gates
 			cfg.Transports, cfg.Wires = in.Transports, in.Wires
-			cfg.Logger, cfg.Metrics = in.Log.For("host"), in.Metrics
+			cfg.Logger, cfg.Metrics = in.Log.For("host"), in.Metrics.Registerer
 			for _, change := range in.Tune {
 				change(&cfg)
 			}
@@ -78,7 +67,7 @@ type hostParts struct {
 	Wires      []handshake.Wire
 	Gates      []handshake.Gate     `group:"gates"`
 	Tune       []func(*host.Config) `group:"tune"`
-	Metrics    *prometheus.Registry
+	Metrics    metrics
 	Log        logger
 }
 

@@ -3,7 +3,6 @@ package modules
 import (
 	"fmt"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
 )
 
@@ -31,30 +30,17 @@ func Services(c Config, plugins ...Plugin) fx.Option {
 		fx.Options(options...),
 		fx.Invoke(func(s supervisor, in struct {
 			fx.In
-			All      []named[builtService] `group:"services"`
-			Registry *prometheus.Registry  `optional:"true"`
+			All     []named[builtService] `group:"services"`
+			Metrics metrics               `optional:"true"`
 		}) error {
 			inOrder(in.All)
 			for _, n := range in.All {
-				if err := register(in.Registry, n.value.metrics); err != nil {
-					return fmt.Errorf("service %s: metrics: %w", n.name, err)
+				if err := in.Metrics.register(false, n.value.metrics...); err != nil {
+					return fmt.Errorf("service %s: %w", n.name, err)
 				}
 				s.add(task{name: n.name, run: n.value.Run})
 			}
 			return nil
 		}),
 	)
-}
-
-// register adds collectors to a node's metrics, if it has any.
-func register(r *prometheus.Registry, list []prometheus.Collector) error {
-	if r == nil {
-		return nil
-	}
-	for _, c := range list {
-		if err := r.Register(c); err != nil {
-			return err
-		}
-	}
-	return nil
 }
