@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -12,10 +13,10 @@ import (
 // cutOff checks the judge itself: it cuts a node off, whose RPC goes on, and the judge must object to all of it.
 func cutOff(ctx context.Context, w *network) (_ string, err error) {
 	v := w.nodes[len(w.nodes)-1]
-	port, others := v.p2p, w.config
+	port := v.p2p
 	defer func() { // as it was
 		v.kill()
-		v.p2p, w.config = port, others
+		v.p2p = port
 		err = errors.Join(err, w.configure(v), v.start())
 		if err == nil {
 			_, err = recovered(ctx, w, v)
@@ -50,14 +51,14 @@ func cutOff(ctx context.Context, w *network) (_ string, err error) {
 	return fmt.Sprintf("the judge finds %d faults with a node that is cut off", faults), nil
 }
 
-// isolate configures a node as one that knows nobody.
+// isolate makes a node one that knows nobody.
 func (w *network) isolate(n *node) error {
-	c, err := readConfig(filepath.Join(n.home, "config", "config.toml"))
-	if err != nil {
-		return err
+	for _, learned := range []string{"config/addrbook.json", "data/switchyard-peers"} {
+		if err := os.RemoveAll(filepath.Join(n.home, learned)); err != nil {
+			return err
+		}
 	}
-	c.set("p2p", "laddr", fmt.Sprintf("tcp://%s:%d", n.host, n.p2p))
-	c.set("p2p", "persistent_peers", "")
-	c.set("p2p", "seeds", "")
-	return c.write()
+	alone := *w
+	alone.nodes, alone.seed, alone.pex = nil, nil, false
+	return alone.configure(n)
 }

@@ -167,6 +167,7 @@ func (w *network) configure(n *node) error {
 	case w.pex && n != w.seed && n.speaksMConn():
 		c.set("p2p", "seeds", w.seed.at())
 	case !w.pex:
+		c.set("p2p", "seeds", "")
 		for _, other := range w.nodes {
 			if other != n && n.speaksMConn() && other.speaksMConn() {
 				persistent = append(persistent, other.at())
