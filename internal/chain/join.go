@@ -65,21 +65,18 @@ func joined(ctx context.Context, w *network) (string, error) {
 
 // fill sends transactions until so many blocks are three quarters full, and returns the height then.
 func (w *network) fill(ctx context.Context, blocks, limit int) (int64, error) {
-	const size = 200_000
 	filling, stop := context.WithCancel(ctx)
-	defer stop()
 	var sending sync.WaitGroup
 	defer sending.Wait()
 	defer stop()
-	for _, n := range w.nodes {
-		sending.Go(func() {
-			for filling.Err() == nil {
-				if n.submit(filling, transaction(n.name, size)) != nil { // its mempool is full
-					_ = sleep(filling, 100*time.Millisecond)
-				}
+	sending.Go(func() {
+		for turn := 0; filling.Err() == nil; turn++ {
+			n := w.nodes[turn%len(w.nodes)]
+			if n.waiting(filling) > 3*limit || n.submit(filling, transaction(n.name, limit/6)) != nil {
+				_ = sleep(filling, 50*time.Millisecond)
 			}
-		})
-	}
+		}
+	})
 	n := w.nodes[0]
 	next, err := n.height(ctx)
 	if err != nil {
@@ -103,6 +100,17 @@ func (w *network) fill(ctx context.Context, blocks, limit int) (int64, error) {
 		}
 	}
 	return next, nil
+}
+
+// waiting returns how many bytes of transactions are in the node's mempool; 0 if it does not say.
+func (n *node) waiting(ctx context.Context) int {
+	var r struct {
+		Bytes int `json:"total_bytes,string"`
+	}
+	if n.quick(ctx, "num_unconfirmed_txs", nil, &r) != nil {
+		return 0
+	}
+	return r.Bytes
 }
 
 // catchUp starts a node that has nothing and returns how long it takes to have all blocks up to a height. Its last
