@@ -95,6 +95,9 @@ type Link struct {
 	Dialed    transport.Address // zero on the listening side
 
 	LocalAddr, RemoteAddr ma.Multiaddr
+	// Binding names the connection to both ends, which have derived it from the key exchange; zero where the wire has
+	// none (libp2p).
+	Binding [BindingSize]byte
 	// Confirm ends the handshake on wires and between nodes that have room for it; nil elsewhere (comet, guests). It
 	// tells the remote whether we take the link (nil) or why not, and returns the remote's answer: nil if both take it,
 	// a *Refusal with Remote set if the remote does not, another error if the link broke first. The host calls it once,
@@ -117,6 +120,17 @@ type Link struct {
 	Farewell func() *Refusal
 	Stages   []Stage
 }
+
+// BindingSize is the length of a Link.Binding.
+const BindingSize = ChallengeSize
+
+// WithReplaces makes the handshake of a dial tell the remote which of our links, by its Binding, the new one is to
+// replace: see NodeInfo.Replaces.
+func WithReplaces(ctx context.Context, binding [BindingSize]byte) context.Context {
+	return context.WithValue(ctx, replacesKey{}, binding[:])
+}
+
+type replacesKey struct{}
 
 // ID returns the remote's proven node id.
 func (l *Link) ID() transport.NodeID { return l.Remote.ID }

@@ -30,6 +30,11 @@ type NodeInfo struct {
 	// (comet). What we say there is made of our Listen.
 	Also []string
 
+	// Moves says, over comet, that the node moves links to a wire that it prefers, and lets the remote do so. Replaces,
+	// over libp2p, is the Link.Binding of the comet link that the dialer's new one replaces; nil for none.
+	Moves    bool
+	Replaces []byte
+
 	// Protocol versions of CometBFT: P2P and App are ignored, Block must match.
 	P2PVersion, BlockVersion, AppVersion uint64
 	TxIndex                              string // "on", "off" or "": whether it indexes transactions

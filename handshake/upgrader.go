@@ -207,6 +207,7 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 	if u.cfg.Self != "" {
 		a.Local.ID = u.cfg.Self
 	}
+	a.Local.Replaces, _ = ctx.Value(replacesKey{}).([]byte)
 	link, err = wire.Upgrade(shake, a)
 	if err != nil {
 		return nil, err

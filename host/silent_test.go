@@ -42,7 +42,7 @@ func tcpHost(t *testing.T, listen bool) *host.Host {
 			if err != nil {
 				return comet.Secured{}, err
 			}
-			return comet.Secured{Reader: c,
+			return comet.Secured{Reader: c, Binding: c.Binding,
 				Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
 					return mconn.New(c, side, channels, mconn.Config{})
 				}}, nil

@@ -29,6 +29,8 @@ const firstByte = 0x22
 // Secured is a connection that is secured, and not muxed yet.
 type Secured struct {
 	io.Reader // reads the remote's node info; what is not read stays for the session
+	// Binding is for handshake.Link.
+	Binding [handshake.BindingSize]byte
 	// Mux makes the session, which owns the connection from then on, and carries the given channels.
 	Mux func(muxer.Side, []muxer.Channel) (muxer.Session, error)
 }
@@ -98,7 +100,8 @@ func (w *Wire) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Li
 		return nil, handshake.Fail(handshake.StageMuxer, muxer.CodeIncompatible, err)
 	}
 	a.Done(handshake.StageInfo)
-	return &handshake.Link{Session: session, Security: "secretconn", Muxer: "mconn", Remote: *info}, nil
+	return &handshake.Link{Session: session, Security: "secretconn", Muxer: "mconn", Remote: *info,
+		Binding: secured.Binding}, nil
 }
 
 // ownIdentity marks the errors of our own identity, for which the remote is not to blame.

@@ -21,7 +21,7 @@ const (
 // extension returns what a Switchyard node adds to its node info: the wires that it speaks, and its addresses besides
 // the one that the wire has room for. CometBFT skips it. A node that has nothing to add sends what CometBFT sends.
 func extension(n *handshake.NodeInfo) []byte {
-	m := &cometpb.InfoExtension{Wires: n.Wires}
+	m := &cometpb.InfoExtension{Wires: n.Wires, Moves: n.Moves}
 	for _, text := range n.Also[:min(len(n.Also), maxAlso)] {
 		if addr, err := ma.NewMultiaddr(text); err == nil && len(addr.Bytes()) <= maxAlsoBytes {
 			m.Also = append(m.Also, addr.Bytes())
@@ -47,6 +47,7 @@ func readExtension(n *handshake.NodeInfo, b []byte) {
 	if len(b) == 0 || len(b) > maxExtension || (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(b, m) != nil {
 		return
 	}
+	n.Moves = m.Moves
 	for _, name := range m.Wires {
 		if len(n.Wires) < maxWires && isWireName(name) {
 			n.Wires = append(n.Wires, name)

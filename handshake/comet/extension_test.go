@@ -24,6 +24,7 @@ func TestExtension(t *testing.T) {
 		d, l := newNode(t, 1), newNode(t, 2)
 		l.info.Wires = []string{"comet", "libp2p"}
 		l.info.Listen = []string{"/ip4/10.0.0.2/udp/26656/quic-v1", "/ip4/5.6.7.8/tcp/1234", "/ip6/2001:db8::1/tcp/5"}
+		l.info.Moves, d.info.Moves = true, true
 		d.info.Wires = []string{"comet"}
 		dr, lr := upgrade(t, d, l, l.address(t))
 		if dr.err != nil || lr.err != nil {
@@ -32,11 +33,14 @@ func TestExtension(t *testing.T) {
 		remote := dr.link.Remote
 		want := []string{"/ip4/10.0.0.2/udp/26656/quic-v1", "/ip6/2001:db8::1/tcp/5"}
 		if !slices.Equal(remote.Wires, l.info.Wires) || !slices.Equal(remote.Also, want) ||
-			!slices.Equal(remote.Listen, []string{"5.6.7.8:1234"}) {
+			!slices.Equal(remote.Listen, []string{"5.6.7.8:1234"}) || !remote.Moves {
 			t.Errorf("the listener is %+v", remote)
 		}
-		if remote := lr.link.Remote; remote.Wires != nil || remote.Also != nil {
+		if remote := lr.link.Remote; remote.Wires != nil || remote.Also != nil || remote.Moves {
 			t.Errorf("a dialer that has nothing to add says %q, %q", remote.Wires, remote.Also)
+		}
+		if b := dr.link.Binding; b != lr.link.Binding || b == [handshake.BindingSize]byte{} {
+			t.Errorf("the connection is %x here and %x there", b, lr.link.Binding)
 		}
 		for _, r := range []result{dr, lr} {
 			_ = r.link.Session.Close(muxer.CodeRequested, "")

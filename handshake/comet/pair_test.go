@@ -25,7 +25,7 @@ func secure(ctx context.Context, conn net.Conn, id handshake.Identity, early []b
 	if err != nil {
 		return Secured{}, err
 	}
-	return Secured{Reader: c,
+	return Secured{Reader: c, Binding: c.Binding,
 		Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
 			return mconn.New(c, side, channels, mconn.Config{})
 		}}, nil

@@ -74,7 +74,7 @@ func ownHello(a *handshake.Attempt) *switchyardpb.Hello {
 		Network: l.Network, Moniker: l.Moniker, Version: l.Version, Height: l.Height,
 		BlockVersion: l.BlockVersion, P2PVersion: l.P2PVersion, AppVersion: l.AppVersion,
 		Protocols: l.Protocols[:min(len(l.Protocols), maxProtocols)], Wires: l.Wires,
-		TxIndex: l.TxIndex, RpcAddress: l.RPCAddress,
+		TxIndex: l.TxIndex, RpcAddress: l.RPCAddress, Replaces: l.Replaces,
 	}
 	channels := make([]switchyardpb.HelloChannel, len(a.Channels))
 	for i, c := range a.Channels {
@@ -110,6 +110,8 @@ func helloInfo(m *switchyardpb.Hello, a *handshake.Attempt, info *handshake.Node
 		return nil, invalid("%d channels, at most %d are allowed", len(m.Channels), handshake.MaxChannels)
 	case len(m.Protocols) > maxProtocols:
 		return nil, invalid("%d protocols, at most %d are allowed", len(m.Protocols), maxProtocols)
+	case len(m.Replaces) > handshake.BindingSize:
+		return nil, invalid("the name of a link of %d bytes", len(m.Replaces))
 	case len(m.Listen) > maxListenAddrs:
 		return nil, invalid("%d listen addresses, at most %d are allowed", len(m.Listen), maxListenAddrs)
 	case len(m.Wires) > maxWires || slices.ContainsFunc(m.Wires, func(s string) bool { return !isName(s) }):
@@ -118,7 +120,7 @@ func helloInfo(m *switchyardpb.Hello, a *handshake.Attempt, info *handshake.Node
 	*info = handshake.NodeInfo{
 		ID: a.RemoteID, PeerID: a.RemoteKey.PeerID(), Network: m.Network, Moniker: m.Moniker, Version: m.Version,
 		Height: m.Height, BlockVersion: m.BlockVersion, P2PVersion: m.P2PVersion, AppVersion: m.AppVersion,
-		Wires: m.Wires, TxIndex: m.TxIndex, RPCAddress: m.RpcAddress,
+		Wires: m.Wires, TxIndex: m.TxIndex, RPCAddress: m.RpcAddress, Replaces: m.Replaces,
 	}
 	var both []muxer.Channel
 	for i, c := range m.Channels {

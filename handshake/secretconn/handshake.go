@@ -54,7 +54,7 @@ func shake(ctx context.Context, conn net.Conn, id handshake.Identity, opts Optio
 	if err != nil {
 		return nil, err
 	}
-	c.reader.aead, c.writer.aead = s.receive, s.send
+	c.reader.aead, c.writer.aead, c.Binding = s.receive, s.send, s.challenge
 
 	sig, err := id.Sign(ctx, handshake.SignChallenge, s.challenge[:])
 	if err != nil {

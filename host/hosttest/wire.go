@@ -104,7 +104,7 @@ func (n *Node) comet() (handshake.Wire, error) {
 			if err != nil {
 				return comet.Secured{}, err
 			}
-			return comet.Secured{Reader: c,
+			return comet.Secured{Reader: c, Binding: c.Binding,
 				Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
 					return mconn.New(c, side, channels, cfg)
 				}}, nil

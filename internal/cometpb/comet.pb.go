@@ -337,8 +337,9 @@ func (x *NodeInfo) GetSwitchyard() []byte {
 // program may use the same number for something else.
 type InfoExtension struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Wires         []string               `protobuf:"bytes,1,rep,name=wires,proto3" json:"wires,omitempty"` // that the node speaks, of those that Switchyard knows
-	Also          [][]byte               `protobuf:"bytes,2,rep,name=also,proto3" json:"also,omitempty"`   // multiaddrs at which it listens besides listen_addr
+	Wires         []string               `protobuf:"bytes,1,rep,name=wires,proto3" json:"wires,omitempty"`  // that the node speaks, of those that Switchyard knows
+	Also          [][]byte               `protobuf:"bytes,2,rep,name=also,proto3" json:"also,omitempty"`    // multiaddrs at which it listens besides listen_addr
+	Moves         bool                   `protobuf:"varint,3,opt,name=moves,proto3" json:"moves,omitempty"` // it moves links to a wire that it prefers, and lets the remote do so
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -385,6 +386,13 @@ func (x *InfoExtension) GetAlso() [][]byte {
 		return x.Also
 	}
 	return nil
+}
+
+func (x *InfoExtension) GetMoves() bool {
+	if x != nil {
+		return x.Moves
+	}
+	return false
 }
 
 type NodeInfoOther struct {
@@ -699,10 +707,11 @@ const file_internal_cometpb_comet_proto_rawDesc = "" +
 	"\x05other\x18\b \x01(\v2!.switchyard.cometpb.NodeInfoOtherR\x05other\x12 \n" +
 	"\n" +
 	"switchyard\x18\xa0\xd0\x01 \x01(\fR\n" +
-	"switchyard\"9\n" +
+	"switchyard\"O\n" +
 	"\rInfoExtension\x12\x14\n" +
 	"\x05wires\x18\x01 \x03(\tR\x05wires\x12\x12\n" +
-	"\x04also\x18\x02 \x03(\fR\x04also\"K\n" +
+	"\x04also\x18\x02 \x03(\fR\x04also\x12\x14\n" +
+	"\x05moves\x18\x03 \x01(\bR\x05moves\"K\n" +
 	"\rNodeInfoOther\x12\x19\n" +
 	"\btx_index\x18\x01 \x01(\tR\atxIndex\x12\x1f\n" +
 	"\vrpc_address\x18\x02 \x01(\tR\n" +

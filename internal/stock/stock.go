@@ -82,7 +82,7 @@ func Comet(cfg mconn.Config, memory int64, id handshake.Identity, log *slog.Logg
 			if err != nil {
 				return comet.Secured{}, err
 			}
-			return comet.Secured{Reader: c,
+			return comet.Secured{Reader: c, Binding: c.Binding,
 				Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
 					return mconn.New(c, side, channels, cfg)
 				}}, nil

@@ -40,6 +40,7 @@ type Hello struct {
 	Wires         []string               `protobuf:"bytes,11,rep,name=wires,proto3" json:"wires,omitempty"`                    // that it speaks there
 	TxIndex       string                 `protobuf:"bytes,12,opt,name=tx_index,json=txIndex,proto3" json:"tx_index,omitempty"` // as in CometBFT's node info: "", "on" or "off"
 	RpcAddress    string                 `protobuf:"bytes,13,opt,name=rpc_address,json=rpcAddress,proto3" json:"rpc_address,omitempty"`
+	Replaces      []byte                 `protobuf:"bytes,14,opt,name=replaces,proto3" json:"replaces,omitempty"` // from a dialer: what names the comet link to this node that the new link replaces
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -163,6 +164,13 @@ func (x *Hello) GetRpcAddress() string {
 		return x.RpcAddress
 	}
 	return ""
+}
+
+func (x *Hello) GetReplaces() []byte {
+	if x != nil {
+		return x.Replaces
+	}
+	return nil
 }
 
 // HelloChannel is a channel that a node serves.
@@ -292,7 +300,7 @@ var File_internal_switchyardpb_hello_proto protoreflect.FileDescriptor
 const file_internal_switchyardpb_hello_proto_rawDesc = "" +
 	"\n" +
 	"!internal/switchyardpb/hello.proto\x12\n" +
-	"switchyard\"\x92\x03\n" +
+	"switchyard\"\xae\x03\n" +
 	"\x05Hello\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\tR\anetwork\x12\x18\n" +
 	"\amoniker\x18\x02 \x01(\tR\amoniker\x12\x18\n" +
@@ -310,7 +318,8 @@ const file_internal_switchyardpb_hello_proto_rawDesc = "" +
 	"\x05wires\x18\v \x03(\tR\x05wires\x12\x19\n" +
 	"\btx_index\x18\f \x01(\tR\atxIndex\x12\x1f\n" +
 	"\vrpc_address\x18\r \x01(\tR\n" +
-	"rpcAddress\"2\n" +
+	"rpcAddress\x12\x1a\n" +
+	"\breplaces\x18\x0e \x01(\fR\breplaces\"2\n" +
 	"\fHelloChannel\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"l\n" +

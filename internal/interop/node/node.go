@@ -73,7 +73,7 @@ func Wire(id handshake.Identity, cfg mconn.Config) (handshake.Wire, error) {
 			if err != nil {
 				return comet.Secured{}, err
 			}
-			return comet.Secured{Reader: c,
+			return comet.Secured{Reader: c, Binding: c.Binding,
 				Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
 					return mconn.New(c, side, channels, cfg)
 				}}, nil

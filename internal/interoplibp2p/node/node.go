@@ -140,7 +140,7 @@ func Wires(id handshake.Identity, logger *slog.Logger) ([]handshake.Wire, error)
 			if err != nil {
 				return comet.Secured{}, err
 			}
-			return comet.Secured{Reader: c,
+			return comet.Secured{Reader: c, Binding: c.Binding,
 				Mux: func(side muxer.Side, channels []muxer.Channel) (muxer.Session, error) {
 					return mconn.New(c, side, channels, mconn.Config{})
 				}}, nil
