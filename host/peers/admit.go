@@ -29,6 +29,9 @@ func (ad *admission) admit(a Arrival, l *link, d *dial, now time.Time) *Disconne
 	if ban, ok := ad.store.Banned(a.ID, a.IP, now); ok {
 		return &DisconnectError{Code: muxer.CodeBanned, Reason: ban.Reason}
 	}
+	if a.Replaces != 0 || d != nil && d.slot == slotMove {
+		return ad.admitMove(a, l, d, now)
+	}
 	if requested := d != nil && d.requested; !requested && !ad.exempt(a.ID) {
 		if refusal := ad.checkIP(a.IP); refusal != nil {
 			return refusal

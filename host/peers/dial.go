@@ -25,6 +25,7 @@ type dialer struct {
 	anchors  anchors
 	pace     pace
 	lost     lost
+	moves    moves
 	feelerAt time.Time // when the next feeler is due
 	churnAt  time.Time // when the next outbound peer is due to be exchanged
 }
@@ -52,6 +53,11 @@ func (d *dialer) look(now time.Time, rejected rejects) (out Dial, ok, again bool
 	}
 	if out, ok := d.dialAnchor(now); ok {
 		return out, true, false
+	}
+	if len(d.moves.due) > 0 {
+		if out, ok := d.move(now); ok {
+			return out, true, false
+		}
 	}
 	q := d.query(rejected, now)
 	for range maxLooks {
@@ -103,6 +109,10 @@ func (d *dialer) nextDue(now time.Time) (at time.Time, ok bool) {
 	}
 	if len(d.lost.peers) > 0 {
 		sooner(d.lostDue())
+	}
+	if len(d.moves.due) > 0 {
+		_, due := d.firstMove()
+		sooner(due, true)
 	}
 	if d.freeOutbound() <= 0 {
 		sooner(d.upgradeDue(now))

@@ -30,10 +30,14 @@ func (m *Manager) Arrived(a Arrival) error {
 	} else {
 		l := &link{
 			id: a.LinkID, inbound: a.Side == muxer.Listener, confirms: a.Confirms, guest: a.Guest,
-			dialed: a.Dialed, ip: a.IP, arrived: now,
+			dialed: a.Dialed, ip: a.IP, arrived: now, moveTo: a.MoveTo,
 		}
 		refusal = m.admission.admit(a, l, d, now)
-		if refusal != nil && a.Side == muxer.Dialer {
+		switch {
+		case refusal == nil || a.Side != muxer.Dialer:
+		case d != nil && d.slot == slotMove:
+			m.dialer.moveFailed(a.ID, d.moves, now)
+		default:
 			m.record.dialRefused(a.ID, refusal, now)
 		}
 	}
@@ -85,8 +89,14 @@ func (m *Manager) Ready(id transport.NodeID, linkID, peering uint64, channels []
 		m.guests.set(id, false) // it may have joined our network
 	}
 	l.channels = append([]byte(nil), channels...)
+	if l.moved && l.state != up {
+		m.record.linkMoved(l, now)
+	}
 	l.state = up
 	l.peer.inUse = l
+	if first && len(l.moveTo) > 0 {
+		m.dialer.planMove(l, now)
+	}
 	if first {
 		l.ready = now
 		if l.peer.found = len(m.dialer.lost.peers) > 0 && m.dialer.lost.found(id, now); l.peer.found {
@@ -124,6 +134,7 @@ func (m *Manager) Disconnected(
 	}
 	p, held := l.peer, l.slot
 	next := m.end(l)
+	m.dialer.moveEnded(l, reason, now)
 	if p.inUse == nil {
 		m.subs.goDown(p, reason)
 	}

@@ -69,6 +69,7 @@ type Dial struct {
 	Addresses []transport.Address // those that are due, best first
 	Upgrade   bool                // a probe beyond full slots
 	Feeler    bool                // only to test an address: Arrived records that it works and refuses the link
+	Replaces  uint64              // the LinkID of the link that the new one replaces, in a move; 0 for none
 }
 
 // Arrival describes a link that has passed its handshake.
@@ -80,6 +81,10 @@ type Arrival struct {
 	LinkID   uint64            // the caller's name for the link, unique and not 0
 	Guest    bool              // the remote is a plain libp2p peer (see handshake.NodeInfo)
 	Confirms bool              // both ends say whether they take the link (see handshake.Link.Confirm)
+	// MoveTo are addresses to which the link moves once it is up, best first; empty for none.
+	MoveTo []transport.Address
+	// Replaces is the LinkID of the link that this one replaces, in a move; 0 for none, NoLink for one that has ended.
+	Replaces uint64
 }
 
 // Eviction is a decision to end a link. Disconnected answers it.
@@ -134,7 +139,8 @@ func New(self transport.NodeID, cfg Config, store peerstore.Store) (*Manager, er
 	m.evictor = evictor{table: t, wake: newWaker(), tally: map[string]uint64{}}
 	m.admission = admission{table: t, evictor: &m.evictor, record: &m.record}
 	m.dialer = dialer{table: t, evictor: &m.evictor, selves: &m.selves, guests: &m.guests,
-		promises: promises{store, map[transport.NodeID]struct{}{}}, pace: newPace(&cfg)}
+		promises: promises{store, map[transport.NodeID]struct{}{}}, pace: newPace(&cfg),
+		moves: moves{map[*link]time.Time{}, map[transport.NodeID]failedMoves{}}}
 
 	key := t.rng.Uint64 // repeatable, for tests
 	if cfg.Seed == 0 {
@@ -278,6 +284,12 @@ func (m *Manager) DialFailed(id transport.NodeID, failures []DialFailure) {
 		return
 	}
 	now, d := time.Now(), m.endDial(p)
+	if d.slot == slotMove { // nobody is to blame: the peer has a link that works
+		m.dialer.moveFailed(id, d.moves, now)
+		m.tidy(p)
+		m.dialWake.wake()
+		return
+	}
 	m.dialer.pace.end(tookTooLong(failures))
 	if d.slot == slotFeeler {
 		if slices.ContainsFunc(failures, func(f DialFailure) bool { return answered(id, f.Err) }) {

@@ -65,7 +65,8 @@ func TestModel(t *testing.T) {
 		"duplicate", "full inbound", "full guests", "enters", "enters and evicts", "entered too late",
 		"entry gets a free slot", "not ours", "guest", "per ip", "per group", "banned", "banned for its misdeeds",
 		"suspect IP", "evict requested", "evict banned", "role", "quarantine",
-		"ready", "down", "no place", "restart", "anchor"}
+		"ready", "down", "no place", "restart", "anchor",
+		"move", "move failed", "move arrives", "move refused", "moved", "move loses its link"}
 	if total >= 200_000 {
 		must = append(must, "dial lost beyond full slots")
 	}
@@ -82,6 +83,7 @@ func TestModel(t *testing.T) {
 
 type modelLink struct {
 	num         uint64
+	peering     uint64
 	id          transport.NodeID
 	side        muxer.Side
 	confirms    bool
@@ -100,6 +102,9 @@ type modelLink struct {
 	newcomer    bool
 	lent        bool // it holds no slot: the link that takes its place has it, or shares it with a guest's first one
 	why         muxer.Code
+	moves       bool       // to a better link, once it is up
+	replaces    *modelLink // it takes the place of that one, in a move
+	moved       bool       // it has done so
 }
 
 // modelSin is what counts against a peer or an IP.
@@ -110,6 +115,7 @@ type modelSin struct {
 
 type modelDial struct {
 	requested, free, upgrade, feeler, lost bool
+	moves                                  uint64 // the link that it replaces
 	addrs                                  []transport.Address
 }
 

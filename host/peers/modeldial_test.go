@@ -39,6 +39,8 @@ func (w *model) step() {
 		w.stepRequest()
 	case n < 95:
 		w.stepBeginDial()
+	case n < 97:
+		w.stepMove()
 	case w.rng.IntN(20) == 0:
 		w.stepRole()
 	case w.rng.IntN(60) == 0:
@@ -106,6 +108,10 @@ func (w *model) stepDial() {
 			}
 		}
 		w.did("no dial", "")
+		return
+	}
+	if d.Replaces != 0 {
+		w.beginMove(d)
 		return
 	}
 	want, lost := mayDial[d.ID], !w.m.peers[d.ID].dial.lost.IsZero()
@@ -222,6 +228,10 @@ func (w *model) stepDialEnds() {
 	ids := slices.Sorted(maps.Keys(w.dials))
 	id := ids[w.rng.IntN(len(ids))]
 	d := w.dials[id]
+	if d.moves != 0 {
+		w.moveEnds(id, d)
+		return
+	}
 	if w.rng.IntN(100) < 60 && !w.dead(id) {
 		addr := d.addrs[w.rng.IntN(len(d.addrs))]
 		ip, _ := addr.IP()

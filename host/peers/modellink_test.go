@@ -96,7 +96,10 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 	a := Arrival{ID: id, LinkID: w.next, IP: ip, Dialed: addr, Confirms: w.rng.IntN(2) == 0,
 		Guest: (w.rng.IntN(10) == 0) != w.plain(id)}
 	l := &modelLink{num: w.next, id: id, side: side, confirms: a.Confirms, guest: a.Guest, ip: ip, arrived: time.Now(),
-		role: "current"}
+		role: "current", peering: w.next}
+	if l.moves = !a.Guest && w.rng.IntN(2) == 0; l.moves {
+		a.MoveTo = []transport.Address{w.addr(id, 2)}
+	}
 	asked := d != nil && d.requested
 	l.free = w.exempt(id) || asked && !a.Guest
 	delete(w.dials, id)
@@ -106,6 +109,9 @@ func (w *model) arrive(id transport.NodeID, side muxer.Side, d *modelDial, ip ne
 			w.dials[id] = &modelDial{requested: pd.requested, free: pd.slot == slotTrusted, lost: !pd.lost.IsZero(),
 				upgrade: pd.slot == slotUpgrade,
 				feeler:  pd.slot == slotFeeler, addrs: w.pending(id)}
+			if pd.moves != nil {
+				w.dials[id].free, w.dials[id].moves = true, pd.moves.id
+			}
 		}
 	}
 	if d != nil && d.feeler {
@@ -305,7 +311,7 @@ func (w *model) ready(l *modelLink) {
 		}
 	}
 	upgrade := l.ready.IsZero() && w.m.links[l.num].slot == slotUpgrade
-	got := w.m.Ready(l.id, l.num, l.num, []byte{1})
+	got := w.m.Ready(l.id, l.num, l.peering, []byte{1})
 	if want && upgrade && !got { // nobody makes room any more
 		want = false
 		w.request(l.id, muxer.CodeTooManyPeers)
@@ -377,6 +383,10 @@ func (w *model) stepEstablish() {
 }
 
 func (w *model) establish(l *modelLink) {
+	if l.replaces != nil {
+		w.takeOver(l)
+		return
+	}
 	preferred := l.role == "current" && !l.evict
 	l.established = l.established || !l.evict
 	var want uint64
@@ -416,7 +426,10 @@ func (w *model) disconnect(l *modelLink, code muxer.Code) {
 	var want uint64
 	s := w.of(l.id, "standby")
 	if l.role == "current" && s != nil {
-		if s.evict {
+		if s.replaces != nil && !s.evict { // services must learn that messages may be lost
+			s.role, s.evict = "leaving", true
+			w.did("move loses its link", "link %d of %s", l.num, l.id)
+		} else if s.evict {
 			s.role, s.entry = "leaving", false
 		} else {
 			s.role, want = "current", s.num

@@ -115,7 +115,7 @@ func (t *table) giveBack(p *peer) {
 			t.setSlot(l, slotTrusted)
 		}
 	}
-	if d := p.dial; d != nil && d.slot != slotFeeler {
+	if d := p.dial; d != nil && d.slot != slotFeeler && d.slot != slotMove {
 		t.dialing[d.slot]--
 		d.slot = slotTrusted
 		t.dialing[d.slot]++

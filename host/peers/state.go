@@ -30,6 +30,8 @@ import (
 // because the remote may decline the preferred one; then it takes over, and at once if it is established already. When
 // the preferred link is established, the other one is a duplicate and closes, except for a guest: go-libp2p keeps two
 // connections and uses both, so the second one goes on serving the streams that the remote opens, in the same slot.
+//
+// A link that replaces another one in a move stands by until it is established. Then it takes over: see takeOver.
 type linkState uint8
 
 const (
@@ -58,6 +60,9 @@ type link struct {
 	ip       netip.Addr
 	group    peerstore.Group // of ip
 	named    peerstore.Group // of dialed
+	moveTo   []transport.Address
+	replaces *link // in a move, until the link takes over
+	moved    bool  // it has taken over
 
 	arrived  time.Time
 	ready    time.Time // zero: not yet
@@ -97,6 +102,7 @@ type dial struct {
 	requested bool              // an operator asked for it
 	churn     bool              // in slotUpgrade: it is an exchange by chance
 	lost      time.Time         // when the peer was lost in a cut; zero: it was not
+	moves     *link             // in slotMove: what is to be replaced
 }
 
 // open returns the links that are not retired, the preferred one first.
@@ -222,8 +228,15 @@ func (t *table) establish(l *link) (preferred bool, extra *link) {
 	if l.state == closing {
 		return false, nil
 	}
-	l.state = max(l.state, established)
 	p := l.peer
+	if old := l.replaces; old != nil {
+		if p.preferred != old || old.state != up {
+			return false, nil
+		}
+		t.takeOver(l)
+		return true, old
+	}
+	l.state = max(l.state, established)
 	if p.preferred != l {
 		return false, nil
 	}
@@ -261,7 +274,7 @@ func (t *table) end(l *link) (heir *link) {
 	switch l {
 	case p.preferred:
 		p.preferred = nil
-		if s := p.standby; s != nil && s.state == closing {
+		if s := p.standby; s != nil && (s.state == closing || s.replaces == l) {
 			t.retire(s)
 		} else if s != nil {
 			p.preferred, p.standby, heir = s, nil, s

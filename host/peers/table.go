@@ -42,6 +42,7 @@ const (
 	slotGuest                // Guests
 	slotEntry                // MaxUpgrades: beyond a full inbound or guest budget, until a link has made room
 	slotFeeler               // one short dial at a time that only tests an address
+	slotMove                 // unlimited: dials of links that replace another one, and take over its slot
 	slotKinds
 )
 
@@ -200,7 +201,7 @@ func (t *table) evictable(s slot) (candidates []*link, leaving int) {
 func (t *table) outboundGroups() map[peerstore.Group]int {
 	out := map[peerstore.Group]int{}
 	for _, p := range t.peers {
-		if p.dial != nil && p.dial.slot != slotFeeler {
+		if p.dial != nil && p.dial.slot != slotFeeler && p.dial.slot != slotMove {
 			out[t.groups.Of(p.dial.first)]++
 		}
 		if l := p.preferred; l != nil && !l.inbound {
