@@ -159,7 +159,7 @@ func parse(what string, texts []string) ([]transport.Address, error) {
 
 // New builds a node. It listens and dials only in Run; a node that never runs must be closed. ctx bounds New alone.
 func New(ctx context.Context, opts ...Option) (*Node, error) {
-	o := options{host: host.Config{Network: "switchyard"}}
+	o := options{host: host.Config{Network: "switchyard", MoveTo: host.ToQUIC}}
 	o.sources = []sourceOption{{"pex", func(env discovery.Env) (discovery.Source, error) {
 		return pex.New(pex.Default(), env)
 	}}}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -51,14 +52,18 @@ func (c *Channel) Descriptor() muxer.Channel { return c.desc }
 // Send queues msg for a peer. It waits while the peer's send queue of this channel is full. The buffer is shared, not
 // copied: do not change it afterwards. Errors: ErrNotConnected, ErrNoSuchChannel, muxer.ErrMessageTooLarge, ctx's.
 func (c *Channel) Send(ctx context.Context, to transport.NodeID, msg []byte) error {
-	l := c.host.links.of(to)
-	if l == nil {
-		return ErrNotConnected
+	for {
+		l := c.host.links.of(to)
+		if l == nil {
+			return ErrNotConnected
+		}
+		if !slices.Contains(l.channels, c.desc.ID) {
+			return ErrNoSuchChannel
+		}
+		if err := l.session.Send(ctx, c.desc.ID, msg); !errors.Is(err, muxer.ErrMoved) {
+			return err
+		}
 	}
-	if !slices.Contains(l.channels, c.desc.ID) {
-		return ErrNoSuchChannel
-	}
-	return l.session.Send(ctx, c.desc.ID, msg)
 }
 
 // TrySend is Send that does not wait.
@@ -67,9 +72,12 @@ func (c *Channel) TrySend(to transport.NodeID, msg []byte) bool {
 	if l == nil || !slices.Contains(l.channels, c.desc.ID) {
 		return false
 	}
-	if !l.session.TrySend(c.desc.ID, msg) {
-		c.refused.Add(1)
-		return false
+	for !l.session.TrySend(c.desc.ID, msg) {
+		if !l.moved() {
+			c.refused.Add(1)
+			return false
+		}
+		l = l.move.Load().to
 	}
 	return true
 }
@@ -82,9 +90,12 @@ func (c *Channel) Broadcast(msg []byte) int {
 		if !slices.Contains(l.channels, c.desc.ID) {
 			return
 		}
-		if l.session.TrySend(c.desc.ID, msg) {
+		switch {
+		case l.session.TrySend(c.desc.ID, msg):
 			n++
-		} else {
+		case l.moved() && c.TrySend(l.peer, msg):
+			n++
+		case !l.moved(): // else TrySend has counted it
 			c.refused.Add(1)
 		}
 	})

@@ -29,8 +29,10 @@ const (
 	EventDown       EventKind = "peer-down" // with CodeDuplicate: another link of the peer goes on
 	EventDialFailed EventKind = "dial-failed"
 	EventRefused    EventKind = "refused"
-	EventFeeler     EventKind = "feeler" // a short dial has shown that an address works
-	EventBan        EventKind = "ban"    // Reason says until when, and why
+	EventFeeler     EventKind = "feeler"      // a short dial has shown that an address works
+	EventMoved      EventKind = "moved"       // the peer stays up, on a better link
+	EventMoveFailed EventKind = "move-failed" // the peer stays up, on the link that it has
+	EventBan        EventKind = "ban"         // Reason says until when, and why
 	EventUnban      EventKind = "unban"
 )
 

@@ -49,6 +49,10 @@ type Config struct {
 	Listen   []ma.Multiaddr // where to listen; empty only dials
 	External []ma.Multiaddr // what to advertise instead of the listen addresses
 
+	// MoveTo says to which addresses links to other Switchyard nodes move from comet, once both ends can: see ToQUIC.
+	// nil leaves links where they are.
+	MoveTo func(transport.Address) bool
+
 	Peers     peers.Config
 	Handshake HandshakeConfig
 	Limits    Limits
@@ -72,6 +76,7 @@ type Host struct {
 	visits    visits
 	events    eventHub
 	outcomes  outcomes
+	moves     moves
 	memory    memory
 	streams   streamTable
 	tasks     tasks

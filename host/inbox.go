@@ -224,6 +224,14 @@ func (c *Channel) clear(ib *inbox) (freed int64) {
 // introduced. Where budgets are spent it does what the channel's policy says; with Block it waits, so that the session
 // reads no more.
 func (l *link) Deliver(ctx context.Context, msgs []muxer.Message) (err error) {
+	if len(msgs) == 0 {
+		return l.lastDelivered(ctx)
+	}
+	if m := l.move.Load(); m != nil {
+		if err := l.awaitDrain(ctx, m); err != nil {
+			return err
+		}
+	}
 	p := l.peering.Load()
 	for len(msgs) > 0 {
 		if p == nil || !p.known.Load() {

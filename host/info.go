@@ -22,7 +22,7 @@ func (h *Host) infoFor(local ma.Multiaddr, remote netip.Addr) handshake.NodeInfo
 	info := handshake.NodeInfo{
 		ID: h.self, PeerID: h.peerID, Moniker: h.cfg.Moniker, Network: h.cfg.Network, Version: h.cfg.Version,
 		P2PVersion: handshake.P2PVersion, BlockVersion: handshake.BlockVersion, Height: h.peers.Height(h.self),
-		Protocols: h.streams.protocols(),
+		Protocols: h.streams.protocols(), Moves: h.cfg.MoveTo != nil,
 	}
 	for _, w := range h.cfg.Wires {
 		info.Wires = append(info.Wires, w.Name())

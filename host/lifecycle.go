@@ -18,8 +18,15 @@ func (l *link) handOver(ctx context.Context) {
 	h := l.host
 	h.links.all.Store(l.num, l)
 	h.times.handshake(l)
-	err := h.peers.Arrived(peers.Arrival{ID: l.peer, Side: l.shake.Side, LinkID: l.num, Dialed: l.shake.Dialed,
-		IP: l.ip, Confirms: l.shake.Confirm != nil, Guest: l.shake.Remote.Guest})
+	a := peers.Arrival{ID: l.peer, Side: l.shake.Side, LinkID: l.num, Dialed: l.shake.Dialed,
+		IP: l.ip, Confirms: l.shake.Confirm != nil, Guest: l.shake.Remote.Guest}
+	if l.shake.Remote.Moves || l.shake.Remote.Replaces != nil || l.replaces != nil {
+		l.plan(&a)
+	}
+	err := h.peers.Arrived(a)
+	if m := l.move.Load(); m != nil && err == nil {
+		m.from.move.Store(m) // before the remote hears that we take the link
+	}
 	if err != nil {
 		h.tasks.wg.Go(func() {
 			defer h.links.all.Delete(l.num)
@@ -70,6 +77,16 @@ func (l *link) Established() {
 	h := l.host
 	h.links.change.Lock()
 	preferred, extra := h.peers.Established(l.peer, l.num)
+	if m := l.move.Load(); m != nil && preferred {
+		up := l.takeOver(m)
+		h.links.change.Unlock()
+		if up {
+			l.learn()
+			h.emit(Event{Kind: EventMoved, ID: l.peer, Address: l.address, Inbound: l.inbound,
+				Duration: time.Since(l.made)})
+		}
+		return
+	}
 	up := preferred && l.bringUp()
 	h.links.change.Unlock()
 	if extra != nil {
@@ -201,7 +218,7 @@ func (l *link) run(ctx context.Context) {
 	l.mu.Lock()
 	reason := l.reason
 	l.mu.Unlock()
-	if reason == nil {
+	if reason == nil || reason.Code == muxer.CodeMoved {
 		reason = asReason(err)
 		if l.shake.Farewell != nil {
 			if told := l.shake.Farewell(); told != nil {
@@ -225,6 +242,9 @@ func (l *link) run(ctx context.Context) {
 	if up {
 		heir.announce()
 	}
+	if m := l.move.Load(); m != nil {
+		l.endMove(m, reason, err)
+	}
 	l.drop(reason)
 	h.links.all.Delete(l.num)
 }
@@ -236,13 +256,19 @@ func (l *link) drop(reason *DisconnectError) {
 	h.memory.leave(l.box)
 	h.totals.close(l)
 	l.tellDialer(reason)
-	if !l.inbound {
+	m := l.move.Load()
+	if !l.inbound && m == nil {
 		h.noteFull(l.peer, reason)
 	}
 	e := Event{Kind: EventDown, ID: l.peer, Address: l.address, Inbound: l.inbound, Reason: reason,
 		Duration: time.Since(l.made)}
 	switch remote := l.remote.Load(); {
+	case m != nil && l.moved(): // its peer is up, or another link tells of its end
+		return
 	case l.peering.Load() != nil:
+	case m != nil:
+		h.moves.failed.Add(1)
+		e.Kind, e.Stage = EventMoveFailed, handshake.StageInfo
 	case remote.Guest && l.accepted.Load():
 		return // the second link of a guest, which nobody has heard of
 	case !l.inbound && reason.Remote:

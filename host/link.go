@@ -43,6 +43,9 @@ type link struct {
 	accepted atomic.Bool             // by the remote: see established
 	peering  atomic.Pointer[Peering] // that it carries, or has carried; nil: it has not come up
 
+	replaces *link                // that our dial is to replace; nil for none
+	move     atomic.Pointer[move] // that it takes part in; nil for none
+
 	mu        sync.Mutex
 	reason    *DisconnectError // why we ended it; the first one counts
 	graceWait *time.Timer
@@ -72,7 +75,7 @@ func newLink(h *Host, s *handshake.Link, ip netip.Addr) *link {
 // after. The first reason counts.
 func (l *link) end(reason *DisconnectError) {
 	l.mu.Lock()
-	first := l.reason == nil
+	first := l.reason == nil || l.reason.Code == muxer.CodeMoved
 	if first {
 		l.reason = reason
 	} else {

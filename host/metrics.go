@@ -141,6 +141,9 @@ var (
 		[]string{"outcome"}, nil)
 	descEvicted = prometheus.NewDesc("switchyard_evictions_total", "Links that the peer manager ended, by cause.",
 		[]string{"cause"}, nil)
+	descMoves = prometheus.NewDesc("switchyard_moves_total",
+		"Links that have moved to a better wire, have failed to, or have lost messages when they moved.",
+		[]string{"outcome"}, nil)
 	descBans  = prometheus.NewDesc("switchyard_bans", "Bans that hold.", nil, nil)
 	descKnown = prometheus.NewDesc("switchyard_known_peers", "Peers in the store.", []string{"state"}, nil)
 
@@ -152,7 +155,7 @@ var (
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descPeers, descBytes, descMessages, descDropped, descWaiting, descPauses,
 		descRefused, descFailed, descQuarantined, descDown, descBuild, descStreams, descServed, descFeelers,
-		descEvicted, descBans, descKnown, descForgotten} {
+		descEvicted, descMoves, descBans, descKnown, descForgotten} {
 		ch <- d
 	}
 	c.h.times.handshakes.Describe(ch)
@@ -216,6 +219,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for cause, n := range tally.Evicted {
 		counter(descEvicted, n, cause)
 	}
+	counter(descMoves, h.moves.moved.Load(), "moved")
+	counter(descMoves, h.moves.failed.Load(), "failed")
+	counter(descMoves, h.moves.lost.Load(), "lost")
 	st := peerstore.Totals(h.cfg.Store, time.Now())
 	gauge(descKnown, float64(st.Tried), "tried")
 	gauge(descKnown, float64(st.New), "new")

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime/debug"
 	"slices"
@@ -48,14 +49,18 @@ func (p *Peering) Reason() *DisconnectError { return p.end.Load() }
 // Send is Channel.Send over this peering: msg never reaches a later one of the peer. After the end it returns
 // ErrNotConnected.
 func (p *Peering) Send(ctx context.Context, c *Channel, msg []byte) error {
-	l := p.link.Load()
-	switch {
-	case p.end.Load() != nil:
-		return ErrNotConnected
-	case !slices.Contains(l.channels, c.desc.ID):
-		return ErrNoSuchChannel
+	for {
+		l := p.link.Load()
+		switch {
+		case p.end.Load() != nil:
+			return ErrNotConnected
+		case !slices.Contains(l.channels, c.desc.ID):
+			return ErrNoSuchChannel
+		}
+		if err := l.session.Send(ctx, c.desc.ID, msg); !errors.Is(err, muxer.ErrMoved) {
+			return err
+		}
 	}
-	return l.session.Send(ctx, c.desc.ID, msg)
 }
 
 // TrySend is Send that does not wait.
@@ -64,9 +69,12 @@ func (p *Peering) TrySend(c *Channel, msg []byte) bool {
 	if p.end.Load() != nil || !slices.Contains(l.channels, c.desc.ID) {
 		return false
 	}
-	if !l.session.TrySend(c.desc.ID, msg) {
-		c.refused.Add(1)
-		return false
+	for !l.session.TrySend(c.desc.ID, msg) {
+		if !l.moved() {
+			c.refused.Add(1)
+			return false
+		}
+		l = l.move.Load().to
 	}
 	return true
 }

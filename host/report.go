@@ -33,7 +33,8 @@ type reporter struct {
 
 	links, trustedLinks, bans, warnings allowance
 
-	causes map[string]*cause
+	causes  map[string]*cause
+	unmoved map[transport.NodeID]bool // peers whose links could not move
 
 	began       time.Time
 	alone       time.Time // since when there is no link; zero while there is one
@@ -78,7 +79,8 @@ func (a *allowance) take(now time.Time) (unsaid int, ok bool) {
 func newReporter(h *Host) *reporter {
 	now := time.Now()
 	return &reporter{
-		host: h, log: h.log, causes: map[string]*cause{}, began: now, alone: now, lastCheck: now, knownAt: now,
+		host: h, log: h.log, causes: map[string]*cause{}, unmoved: map[transport.NodeID]bool{},
+		began: now, alone: now, lastCheck: now, knownAt: now,
 		links:        allowance{burst: 60, every: 15 * time.Second, since: now},
 		trustedLinks: allowance{burst: 60, every: 30 * time.Second, since: now},
 		bans:         allowance{burst: 20, every: time.Minute, since: now},
@@ -120,6 +122,10 @@ func (r *reporter) event(e *Event) {
 		if e.Reason.Code != muxer.CodeDuplicate {
 			r.link("peer down", e)
 		}
+	case EventMoved:
+		r.moved(e)
+	case EventMoveFailed:
+		r.moveFailed(e)
 	case EventBan, EventUnban:
 		if unsaid, ok := r.bans.take(e.Time); ok {
 			attrs := []any{slog.String("target", e.Address)}

@@ -83,6 +83,10 @@ func (r *router) dialLoop(ctx context.Context) {
 			return
 		}
 		h.tasks.wg.Go(func() {
+			if d.Replaces != 0 {
+				r.move(ctx, d)
+				return
+			}
 			if l, _ := r.dialPeer(ctx, d); l != nil {
 				l.handOver(ctx)
 			}

@@ -92,6 +92,8 @@ type PeersConfig struct {
 	// IPs and networks that many share (NAT, proxies): a peer's misdeeds count against its key alone
 	SharedNetworks []string `toml:"shared_networks"`
 
+	// links to other Switchyard nodes move from comet to QUIC when both can
+	PreferQUIC bool `toml:"prefer_quic"`
 	// outbound links in one network group while other groups have peers to dial; 0 means any number
 	OutboundPerGroup int `toml:"outbound_per_group"`
 	// the longest-lived outbound peers, to dial first after a restart; 0 means none
@@ -141,7 +143,7 @@ func Default() Config {
 			Security: []string{"noise", "tls"}, Muxers: []string{"yamux"}},
 		Peers: PeersConfig{Persistent: []string{}, Unconditional: []string{}, Private: []string{},
 			AllowNetworks: []string{}, AllowGuests: []string{}, Bootstrap: []string{}, SharedNetworks: []string{},
-			Guests: 16, MaxOutbound: 8, MaxInbound: 40, MaxKnown: 100_000,
+			PreferQUIC: true, Guests: 16, MaxOutbound: 8, MaxInbound: 40, MaxKnown: 100_000,
 			OutboundPerGroup: 1, Anchors: 2, FeelerInterval: Duration(2 * time.Minute),
 			ChurnInterval: Duration(time.Hour)},
 		Limits:    LimitsConfig{HandshakeTimeout: Duration(5 * time.Second)},

@@ -91,6 +91,9 @@ func hostConfig(c *Config, m Machine) (host.Config, error) {
 		Limits: host.Limits{MessageMemory: l.MessageMemory, PeerStreams: l.PeerStreams,
 			ProtocolStreams: l.ProtocolStreams},
 	}
+	if c.Peers.PreferQUIC {
+		cfg.MoveTo = host.ToQUIC
+	}
 	var err error
 	parse := func(list []string, add func(string) error) {
 		for _, s := range list {

@@ -60,6 +60,7 @@ func Render(c Config, plugins ...Plugin) []byte {
 	w.key("max_known", c.Peers.MaxKnown, "peers that the store keeps")
 	w.key("shared_networks", c.Peers.SharedNetworks,
 		"IPs and networks that many share (NAT, proxies): misdeeds count against the key alone")
+	w.key("prefer_quic", c.Peers.PreferQUIC, "links to other Switchyard nodes move from comet to QUIC when both can")
 	w.key("outbound_per_group", c.Peers.OutboundPerGroup,
 		"links that we dial in one network group while there is a choice; 0 means any number")
 	w.key("anchors", c.Peers.Anchors,

@@ -134,7 +134,9 @@ func (m *Manager) Disconnected(
 	}
 	p, held := l.peer, l.slot
 	next := m.end(l)
-	m.dialer.moveEnded(l, reason, now)
+	if l.moveTo != nil || l.replaces != nil || l.moved {
+		m.dialer.moveEnded(l, reason, now)
+	}
 	if p.inUse == nil {
 		m.subs.goDown(p, reason)
 	}

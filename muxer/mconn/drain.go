@@ -30,9 +30,6 @@ var (
 	errEnd       = errors.New("the remote says that it has sent everything, but the link does not move")
 )
 
-// due reports whether our mark is to be sent once nothing else is queued.
-func (d *drain) due() bool { return d.asked && !d.marked }
-
 // startDrain begins the drain. The mutex is held.
 func (s *Session) startDrain() {
 	d := &s.drain

@@ -46,7 +46,7 @@ func (s *Session) writeLoop() {
 	flushed := true
 	for {
 		s.mu.Lock()
-		for flushed && s.idle() && s.err == nil && !s.drain.due() {
+		for flushed && s.idle() && s.err == nil && (!s.drain.asked || s.drain.marked) {
 			if b != nil {
 				batches.Put(b)
 				b = nil
@@ -56,7 +56,7 @@ func (s *Session) writeLoop() {
 		}
 		s.parked = false
 		due := !s.idle()
-		end := flushed && !due && s.err == nil && s.drain.due() // only our mark is left to be sent
+		end := flushed && !due && s.err == nil && s.drain.asked && !s.drain.marked // only our mark is left to be sent
 		s.drain.marked = s.drain.marked || end
 		done := s.ended || flushed && !due && !end // closed, and all is sent that was queued
 		if due && !done {
