@@ -122,7 +122,7 @@ type Link struct {
 }
 
 // BindingSize is the length of a Link.Binding.
-const BindingSize = ChallengeSize
+const BindingSize = 16
 
 // WithReplaces makes the handshake of a dial tell the remote which of our links, by its Binding, the new one is to
 // replace: see NodeInfo.Replaces.

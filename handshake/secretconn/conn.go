@@ -10,7 +10,7 @@ import (
 // Conn is a secured connection, made by Handshake. Next, Buffered and Read are for one goroutine, Write and Flush for
 // one (which may be another); the other methods are for anyone.
 type Conn struct {
-	// Binding is what both ends have derived from the key exchange, and signed. Handshake sets it.
+	// Binding begins the challenge, which both ends have derived from the key exchange and signed. Handshake sets it.
 	Binding [handshake.BindingSize]byte
 
 	conn   net.Conn

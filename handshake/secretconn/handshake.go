@@ -54,7 +54,8 @@ func shake(ctx context.Context, conn net.Conn, id handshake.Identity, opts Optio
 	if err != nil {
 		return nil, err
 	}
-	c.reader.aead, c.writer.aead, c.Binding = s.receive, s.send, s.challenge
+	c.reader.aead, c.writer.aead = s.receive, s.send
+	copy(c.Binding[:], s.challenge[:])
 
 	sig, err := id.Sign(ctx, handshake.SignChallenge, s.challenge[:])
 	if err != nil {
