@@ -83,7 +83,9 @@ type Config struct {
 	// stream which nobody reads does not hold up the others. It grows from when the link is up.
 	StreamWindow int
 	// MaxWindow and MaxStreamWindow bound the windows of a connection and of a stream, in bytes; 0 means a quarter of
-	// what MaxUnread allows for all, and half of MaxWindow.
+	// what MaxUnread allows for all, and half of MaxWindow. One stream that nobody reads does not stop the others.
+	// Several whose windows have grown do, when these add up to the connection's. A smaller MaxStreamWindow makes that
+	// rarer, and one stream slower over a long path.
 	MaxWindow, MaxStreamWindow int
 	// Unverified is how many connections from addresses that may be forged may be in their handshake at once. Beyond
 	// that, addresses are validated first, which costs the dialer a round trip (RFC 9000, section 8.1.2).
