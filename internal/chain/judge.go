@@ -66,7 +66,7 @@ func judge(ctx context.Context, w *network) (figures, error) {
 	f.blocks, err = judgeBlocks(ctx, w, first, last)
 	errs = append(errs, err)
 	for _, n := range w.nodes {
-		errs = append(errs, judgeLinks(ctx, w, n, w.nodes))
+		errs = append(errs, judgeLinks(ctx, w, n, w.nodes), judgeTransports(ctx, w, n))
 	}
 	return f, errors.Join(errs...)
 }

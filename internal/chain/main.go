@@ -79,14 +79,15 @@ func run(ctx context.Context, s settings) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.dir == "" {
+	own := s.dir == ""
+	if own {
 		// A short name: the applications' sockets are in it.
 		if s.dir, err = os.MkdirTemp("", "chain-"); err != nil {
 			return err
 		}
 	}
 	defer func() {
-		if err == nil {
+		if err == nil && own {
 			_ = os.RemoveAll(s.dir)
 		} else {
 			fmt.Println("homes and logs:", s.dir)

@@ -77,7 +77,10 @@ func (w *network) show(ctx context.Context, title string) {
 			continue
 		}
 		var peers []string
-		by := n.transports(ctx)
+		var by map[string]string
+		if n.kind.ours() {
+			by, _ = n.transports(ctx) // what is missing is not shown
+		}
 		for _, p := range info.Peers {
 			direction := "in"
 			if p.Outbound {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -67,36 +68,58 @@ func list(texts []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
+// judgeTransports judges what carries the links of a node of ours: QUIC wherever both ends have it and ours prefers it.
+func judgeTransports(ctx context.Context, w *network, n *node) error {
+	if !n.kind.ours() {
+		return nil
+	}
+	by, err := n.transports(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: /v1/peers: %w", n.name, err)
+	}
+	var errs []error
+	for _, other := range w.nodes {
+		if other == n || !n.links(other.kind) {
+			continue
+		}
+		want := "tcp"
+		if n.speaksQUIC() && other.speaksQUIC() {
+			want = "quic"
+		}
+		if by[other.id] != want {
+			errs = append(errs, fmt.Errorf("/v1/peers of %s: the link to %s (%c) is over %q, not %q", n.name, other.name,
+				other.kind, by[other.id], want))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // link is what the admin API of a node of ours says of a link.
 type link struct {
 	ID        string `json:"node_id"`
 	Transport string `json:"transport"`
 }
 
-// transports returns what the node of ours says of its links: by the id of the remote, what carries it. Stock nodes know
-// only MConn.
-func (n *node) transports(ctx context.Context) map[string]string {
-	if !n.kind.ours() {
-		return nil
-	}
+// transports returns what a node of ours says of its links: by the id of the remote, what carries it.
+func (n *node) transports(ctx context.Context) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, "GET", fmt.Sprintf("http://%s:%d/v1/peers", n.host, n.admin), nil)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	resp, err := n.http.Do(req)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer resp.Body.Close()
 	var all []link
 	if err := json.NewDecoder(resp.Body).Decode(&all); err != nil {
-		return nil
+		return nil, err
 	}
 	by := map[string]string{}
 	for _, l := range all {
 		by[l.ID] = l.Transport
 	}
-	return by
+	return by, nil
 }
