@@ -1,13 +1,45 @@
 package cometbft
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
 	"github.com/cometbft/cometbft/p2p"
 
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/peerstore"
+	"github.com/switchyard-p2p/switchyard/peerstore/transfer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
+
+// bookRead is the name of the store's value that says that addrbook.json was read.
+const bookRead = "cometbft/addrbook"
+
+// importBook reads CometBFT's address book at the first start. One that cannot be read costs its addresses alone.
+func (y *yard) importBook(store peerstore.Store) {
+	path := y.config.P2P.AddrBookFile()
+	if !y.config.P2P.PexReactor || store.Meta(bookRead) != nil {
+		return
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		y.Logger.Error("Cannot read the address book", "file", path, "err", err)
+		return
+	}
+	defer f.Close()
+	in, err := transfer.Import(f, store, time.Now())
+	if err != nil {
+		y.Logger.Error("Cannot read all of the address book", "file", path, "err", err)
+	}
+	store.SetMeta(bookRead, []byte(time.Now().UTC().Format(time.RFC3339)))
+	y.Logger.Info("Read the address book", "file", path, "peers", in.Peers, "addresses", in.Addresses, "bad", in.Bad)
+}
 
 // book is the Switch's address book over the host's peer manager. Before the host runs there is nobody to tell: the
 // configured peers are the manager's anyway.

@@ -25,7 +25,7 @@ type nodeLife struct {
 }
 
 // OnStart implements service.Service. The node makes its own transport listen, which nothing uses: it does so on a free
-// port of loopback.
+// port of loopback, until it has started.
 func (l *nodeLife) OnStart() error {
 	if l.err != nil {
 		return l.err
@@ -37,8 +37,12 @@ func (l *nodeLife) OnStart() error {
 	cfg.ListenAddress = address
 	if err != nil {
 		l.yard.end()
+		return err
 	}
-	return err
+	if !closeStock(l.Node) {
+		l.yard.Logger.Info("CometBFT's own transport keeps a port of loopback, which nothing uses")
+	}
+	return nil
 }
 
 // OnStop implements service.Service.
@@ -72,6 +76,7 @@ type yard struct {
 	peers    table
 	roles    roles
 	count    count
+	exported exported
 
 	cancel  context.CancelFunc // ends Switchyard; nil before the start
 	closing chan struct{}      // closed when the end begins
@@ -146,6 +151,7 @@ func (y *yard) extension(up chan<- struct{}) modules.Plugin {
 				fx.Annotate(y.gate, fx.ResultTags(`group:"gates"`)),
 				fx.Annotate(y.tune, fx.ResultTags(`group:"tune"`)),
 			),
+			fx.Invoke(y.importBook),
 			fx.Invoke(func(h *host.Host, life fx.Lifecycle) error {
 				if err := y.open(h); err != nil {
 					return err
@@ -174,6 +180,7 @@ func (y *yard) end() {
 		y.restoreRoles()
 		y.cancel()
 		<-y.done
+		y.exported.withdraw()
 		y.report(y.err)
 		served := make(chan struct{})
 		go func() { y.serving.Wait(); close(served) }()

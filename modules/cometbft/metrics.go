@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/cometbft/cometbft/p2p"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // metricsOf returns the metrics that a Switch was made with, so that CometBFT's p2p_ figures keep flowing. The field is
@@ -16,6 +17,48 @@ func metricsOf(sw *p2p.Switch) *p2p.Metrics {
 		return p2p.NopMetrics()
 	}
 	return (*p2p.Metrics)(f.UnsafePointer())
+}
+
+// exported is CometBFT's registry, whose figures its /metrics has, and which outlives Switchyard.
+type exported struct {
+	also prometheus.Registerer // that of Switchyard's admin API
+	mu   sync.Mutex
+	list []prometheus.Collector
+}
+
+// Register implements prometheus.Registerer.
+func (e *exported) Register(c prometheus.Collector) error {
+	if err := prometheus.DefaultRegisterer.Register(c); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.list = append(e.list, c)
+	e.mu.Unlock()
+	return e.also.Register(c)
+}
+
+// MustRegister implements prometheus.Registerer.
+func (e *exported) MustRegister(list ...prometheus.Collector) {
+	for _, c := range list {
+		if err := e.Register(c); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// Unregister implements prometheus.Registerer.
+func (e *exported) Unregister(c prometheus.Collector) bool {
+	return prometheus.DefaultRegisterer.Unregister(c) && e.also.Unregister(c)
+}
+
+// withdraw takes all collectors out of CometBFT's registry.
+func (e *exported) withdraw() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.list {
+		prometheus.DefaultRegisterer.Unregister(c)
+	}
+	e.list = nil
 }
 
 // count holds the counters of one yard, so that their labels are looked up once.

@@ -22,6 +22,7 @@ import (
 	"github.com/cometbft/cometbft/rpc/client/local"
 	"github.com/cometbft/cometbft/types"
 
+	"github.com/switchyard-p2p/switchyard/modules"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -42,6 +43,8 @@ type testNode struct {
 	node   *node.Node
 	client *local.Local
 	failed chan error
+	// plugins replaces the standard ones
+	plugins []modules.Plugin
 }
 
 const testChain = "test-chain"
@@ -131,7 +134,8 @@ func (n *testNode) start(t *testing.T, more ...node.Option) {
 		logger = log.NewTMLogger(log.NewSyncWriter(os.Stderr)).With("node", n.cfg.Moniker)
 	}
 	if n.kind != 's' {
-		more = append(more, Option(Options{NodeKey: n.key, Failed: func(err error) { n.failed <- err }}))
+		more = append(more, Option(Options{NodeKey: n.key, Plugins: n.plugins,
+			Failed: func(err error) { n.failed <- err }}))
 	}
 	var err error
 	n.node, err = newTestNode(n.cfg, n.pv, n.key, proxy.NewLocalClientCreator(kvstore.NewInMemoryApplication()), logger,

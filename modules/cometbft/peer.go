@@ -29,7 +29,8 @@ type peer struct {
 	id       transport.NodeID
 	info     p2p.DefaultNodeInfo
 	outbound bool
-	socket   p2p.NetAddress // of the connection
+	socket   p2p.NetAddress         // of the connection
+	said     func() *p2p.NetAddress // where it says that it listens, resolved once; nil if that is nowhere
 
 	begun    chan struct{} // closed when the Switch has started the peer
 	closed   chan struct{} // closed when the Switch has stopped or refused it
@@ -45,6 +46,10 @@ var _ p2p.Peer = (*peer)(nil)
 // Switch, and returns once the reactors know it.
 func (y *yard) introduce(link *host.Peering) {
 	p := y.newPeer(link)
+	if len(p.info.Channels) == 0 { // a guest that has just started: identify tells what it had a moment ago
+		link.Disconnect(muxer.CodeIncompatible, "it serves no channel yet")
+		return
+	}
 	if !y.switchIsFree(p) {
 		return
 	}
@@ -89,6 +94,13 @@ func (y *yard) newPeer(link *host.Peering) *peer {
 	info := link.Info()
 	p := &peer{yard: y, peering: link, id: link.ID(), outbound: !info.Inbound, info: nodeInfo(&info, y.info),
 		socket: socketOf(&info), begun: make(chan struct{}), closed: make(chan struct{})}
+	p.said = sync.OnceValue(func() *p2p.NetAddress {
+		at, err := p.info.NetAddress()
+		if err != nil {
+			return nil
+		}
+		return at
+	})
 	p.BaseService = *service.NewBaseService(nil, "Peer", p)
 	return p
 }
@@ -180,8 +192,8 @@ func (p *peer) IsPersistent() bool {
 	if p.outbound {
 		return p.yard.sw.IsPeerPersistent(&p.socket)
 	}
-	said, err := p.info.NetAddress()
-	return err == nil && p.yard.sw.IsPeerPersistent(said)
+	said := p.said()
+	return said != nil && p.yard.sw.IsPeerPersistent(said)
 }
 
 // NodeInfo implements p2p.Peer.
@@ -207,7 +219,7 @@ type wrapper interface {
 
 func (p *peer) send(e p2p.Envelope, send func(*host.Channel, []byte) bool) bool {
 	c := p.yard.channels[e.ChannelID]
-	if c == nil || !p.IsRunning() || !p.info.HasChannel(e.ChannelID) {
+	if c == nil || !p.IsRunning() {
 		return false
 	}
 	label := labelOf(e.Message)

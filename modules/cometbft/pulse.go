@@ -2,6 +2,7 @@ package cometbft
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/cometbft/cometbft/p2p"
@@ -28,12 +29,11 @@ func (y *yard) pulse(ctx context.Context) {
 			}
 		case <-queues.C:
 			for _, p := range y.peers.all() {
-				s := p.Status()
-				messages := 0
-				for _, c := range s.Channels {
-					messages += c.SendQueueSize
+				bytes, messages := 0, 0
+				for _, c := range p.peering.Info().PerChannel {
+					bytes, messages = bytes+c.SendQueue, messages+c.SendQueueMessages
 				}
-				y.gaugeQueue(p, 0, messages)
+				y.gaugeQueue(p, bytes, messages)
 			}
 		}
 	}
@@ -50,11 +50,14 @@ func (p *peer) Status() p2p.ConnectionStatus {
 	s.SendMonitor.Bytes, s.RecvMonitor.Bytes = int64(info.Stats.SentBytes), int64(info.Stats.ReceivedBytes)
 	s.SendMonitor.AvgRate = int64(float64(info.Stats.SentBytes) / seconds)
 	s.RecvMonitor.AvgRate = int64(float64(info.Stats.ReceivedBytes) / seconds)
-	for _, id := range p.info.Channels {
-		if c := p.yard.channels[id]; c != nil {
-			s.Channels = append(s.Channels, conn.ChannelStatus{ID: id, Priority: c.desc.Priority,
-				SendQueueCapacity: c.desc.SendQueueCapacity})
+	s.SendMonitor.CurRate, s.RecvMonitor.CurRate = int64(info.SendRate), int64(info.ReceiveRate)
+	for _, c := range info.PerChannel {
+		if ours := p.yard.channels[c.ID]; ours != nil {
+			s.Channels = append(s.Channels, conn.ChannelStatus{ID: c.ID, Priority: ours.desc.Priority,
+				SendQueueCapacity: ours.desc.SendQueueCapacity, SendQueueSize: c.SendQueueMessages,
+				RecentlySent: int64(c.SendRate)})
 		}
 	}
+	slices.SortFunc(s.Channels, func(a, b conn.ChannelStatus) int { return int(a.ID) - int(b.ID) })
 	return s
 }

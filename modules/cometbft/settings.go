@@ -124,6 +124,9 @@ func (y *yard) complete(c *modules.Config, base modules.Config) {
 			}
 		}
 	}
+	if n := len(c.Peers.AllowGuests); n > 0 && c.Peers.Guests == 0 {
+		c.Peers.Guests = n // these alone, so no other bound is needed
+	}
 	add(&c.Peers.Persistent, cfg.PersistentPeers)
 	add(&c.Peers.Unconditional, cfg.UnconditionalPeerIDs)
 	add(&c.Peers.Private, cfg.PrivatePeerIDs)
@@ -193,6 +196,10 @@ func (y *yard) tune() func(*host.Config) {
 	return func(c *host.Config) {
 		c.Peers.MaxTrustedBackoff = y.config.P2P.PersistentPeersMaxDialPeriod
 		c.Limits.DialTimeout = y.config.P2P.DialTimeout
+		if y.config.Instrumentation.IsPrometheusEnabled() {
+			y.exported.also = c.Metrics
+			c.Metrics = &y.exported
+		}
 		c.Info = func(i *handshake.NodeInfo) {
 			v := y.info.ProtocolVersion
 			i.P2PVersion, i.BlockVersion, i.AppVersion = v.P2P, v.Block, v.App
