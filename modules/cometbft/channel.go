@@ -60,9 +60,21 @@ func describe(d *p2p.ChannelDescriptor) muxer.Channel {
 	return c
 }
 
+// Handlers of a channel at once, each for another peer. A peer's messages stay in order, as with CometBFT, which calls
+// Receive concurrently for all peers. Transactions are checked one at a time: an application in the same process has one
+// lock, and a block would wait behind all checks that wait for it.
+const (
+	handlers        = 8
+	mempoolHandlers = 1
+)
+
 // serve hands the messages of the channel to the reactor until ctx or the host ends.
 func (c *channel) serve(ctx context.Context) {
-	_ = c.Serve(ctx, func(_ context.Context, e host.Envelope) error { // only ctx's end, or the host's
+	n := handlers
+	if c.desc.ID == mempoolChannel {
+		n = mempoolHandlers
+	}
+	_ = c.ServeParallel(ctx, n, func(_ context.Context, e host.Envelope) error { // only ctx's end, or the host's
 		if p := c.yard.peers.get(e.Peering); p != nil && p.IsRunning() {
 			c.receive(p, e.Message)
 		}

@@ -72,6 +72,7 @@ func newNetwork(t *testing.T, kinds string, change func(i int, n *testNode)) *ne
 		}
 		n.cfg.Moniker = fmt.Sprintf("%c%d", n.kind, i)
 		n.cfg.RPC.ListenAddress = ""
+		noGRPC(n.cfg)
 		n.cfg.P2P.ListenAddress = fmt.Sprintf("tcp://127.0.0.1:%d", n.port)
 		n.cfg.P2P.AllowDuplicateIP, n.cfg.P2P.AddrBookStrict = true, false
 		n.cfg.Consensus.TimeoutCommit = 50 * time.Millisecond

@@ -16,3 +16,5 @@ func newTestNode(cfg *config.Config, pv *privval.FilePV, key *p2p.NodeKey, app p
 	return node.NewNode(cfg, pv, key, app, node.DefaultGenesisDocProviderFunc(cfg), config.DefaultDBProvider,
 		node.DefaultMetricsProvider(cfg.Instrumentation), logger, options...)
 }
+
+func noGRPC(cfg *config.Config) { cfg.RPC.GRPCListenAddress = "" }

@@ -15,6 +15,8 @@ import (
 
 func newTestNode(cfg *config.Config, pv *privval.FilePV, key *p2p.NodeKey, app proxy.ClientCreator, logger log.Logger,
 	options ...node.Option) (*node.Node, error) {
-	return node.NewNode(context.Background(), cfg, pv, key, app, node.DefaultGenesisDocProviderFunc(cfg), config.DefaultDBProvider,
-		node.DefaultMetricsProvider(cfg.Instrumentation), logger, options...)
+	return node.NewNode(context.Background(), cfg, pv, key, app, node.DefaultGenesisDocProviderFunc(cfg),
+		config.DefaultDBProvider, node.DefaultMetricsProvider(cfg.Instrumentation), logger, options...)
 }
+
+func noGRPC(cfg *config.Config) { cfg.GRPC.ListenAddress = "" }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cometbft/cometbft/abci/example/kvstore"
 	"github.com/cometbft/cometbft/libs/log"
+	"github.com/cometbft/cometbft/p2p"
 	"github.com/cometbft/cometbft/proxy"
 	ctypes "github.com/cometbft/cometbft/rpc/core/types"
 	rpctypes "github.com/cometbft/cometbft/rpc/jsonrpc/types"
@@ -113,11 +114,11 @@ func TestDialPeers(t *testing.T) {
 // yard returns what is below the node's Switch.
 func (n *testNode) yard(t *testing.T) *yard {
 	t.Helper()
-	r, ok := n.node.Switch().Reactor(yardReactor)
+	y, ok := any(n.node.Switch()).(*p2p.Switch).Reactors()[yardReactor].(*yard)
 	if !ok {
 		t.Fatal("the Switch has no Switchyard")
 	}
-	return r.(*yard)
+	return y
 }
 
 // TestRestart stops a validator and starts it again: it is back among its peers.
