@@ -14,8 +14,8 @@ RACE        ?=
 raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit race lint cross floors ratchets interop compat model crash soak bench bench-store \
-	eclipse microbench fuzz generate chain chain-bin chain-short chain-migrate chain-soak chain-bench clean need-cc \
+.PHONY: help run build test unit race lint cross floors ratchets interop cometbft compat model crash soak bench \
+	bench-store eclipse microbench fuzz generate chain chain-bin chain-short chain-migrate chain-soak chain-bench clean need-cc \
 	need-ip need-js need-protoc
 
 help: ## list the targets
@@ -39,6 +39,11 @@ race: need-cc ## the tests of the main module under the race detector
 interop: need-js ## the tests against real peers (modules of their own)
 	@for m in $(filter-out .,$(MODULES)); do \
 	  echo "--- $$m"; (cd $$m && go test -timeout $(TIMEOUT) ./...) || exit 1; done
+
+cometbft: ## modules/cometbft with the other versions of CometBFT, 0.38 and 1.0: vet and tests (go.mod has 0.40)
+	@for v in 038 1; do m=go.v$$v.mod; echo "--- modules/cometbft: $$m"; \
+	  (cd modules/cometbft && go vet -modfile=$$m -tags cometbft$$v ./... && \
+	  go test -modfile=$$m -tags cometbft$$v -timeout $(TIMEOUT) ./...) || exit 1; done
 
 compat: need-js ## our program with CometBFT 0.34 to 1.0, kubo, js-libp2p 1 to 3: fetched and built, in minutes
 	cd internal/interop && go vet -tags compat . && \

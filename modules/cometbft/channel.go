@@ -61,8 +61,8 @@ func describe(d *p2p.ChannelDescriptor) muxer.Channel {
 }
 
 // Handlers of a channel at once, each for another peer. A peer's messages stay in order, as with CometBFT, which calls
-// Receive concurrently for all peers. Transactions are checked one at a time: an application in the same process has one
-// lock, and a block would wait behind all checks that wait for it.
+// Receive concurrently for all peers. Transactions are checked one at a time: an application in the same process has
+// one lock, and a block would wait behind all checks that wait for it.
 const (
 	handlers        = 8
 	mempoolHandlers = 1
@@ -82,7 +82,7 @@ func (c *channel) serve(ctx context.Context) {
 	})
 }
 
-// bytesFilter is a reactor that looks at messages before they are decoded (CometBFT p2p/base_reactor.go, since 0.38.20).
+// bytesFilter is a reactor that looks at messages before they are decoded (CometBFT p2p/base_reactor.go).
 type bytesFilter interface {
 	FilterMsgBytes(channel byte, from p2p.Peer, msg []byte) error
 }

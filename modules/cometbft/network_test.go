@@ -32,8 +32,8 @@ type network struct {
 	nodes []*testNode
 }
 
-// testNode is one validator. kind says what it runs: s stock CometBFT, m ours over MConn alone, q ours over QUIC alone, b
-// ours over both.
+// testNode is one validator. kind says what it runs: s stock CometBFT, m ours over MConn alone, q ours over QUIC
+// alone, b ours over both.
 type testNode struct {
 	kind   byte
 	cfg    *config.Config
@@ -64,7 +64,7 @@ func newNetwork(t *testing.T, kinds string, change func(i int, n *testNode)) *ne
 		ConsensusParams: types.DefaultConsensusParams()}
 	for i := range kinds {
 		n := &testNode{kind: kinds[i], cfg: config.TestConfig(), port: freePort(t), failed: make(chan error, 1)}
-		n.cfg.SetRoot(t.TempDir())
+		n.cfg.SetRoot(folder(t))
 		for _, dir := range []string{"config", "data"} {
 			if err := os.MkdirAll(filepath.Join(n.cfg.RootDir, dir), 0o700); err != nil {
 				t.Fatal(err)
@@ -106,7 +106,7 @@ func (net *network) introduce(n *testNode) {
 	var comet, quic []string
 	for _, o := range net.nodes {
 		switch {
-		case o == n, n.kind == 'q' && (o.kind == 's' || o.kind == 'm'), o.kind == 'q' && (n.kind == 's' || n.kind == 'm'):
+		case o == n, strings.Contains("sq qs mq qm", string([]byte{n.kind, o.kind})):
 		case o.kind == 'q' || n.kind == 'q':
 			peer := transport.PeerIDFromEd25519(o.key.PubKey().Bytes())
 			quic = append(quic, fmt.Sprintf("%q", fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1/p2p/%s", o.port, peer)))
@@ -254,4 +254,15 @@ func freePort(t *testing.T) int {
 	}
 	t.Fatal("no free port")
 	return 0
+}
+
+// folder is t.TempDir for nodes: CometBFT's address book is written after its node has stopped.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "switchyard-cometbft-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }

@@ -19,4 +19,4 @@ func newTestNode(cfg *config.Config, pv *privval.FilePV, key *p2p.NodeKey, app p
 		config.DefaultDBProvider, node.DefaultMetricsProvider(cfg.Instrumentation), logger, options...)
 }
 
-func noGRPC(cfg *config.Config) { cfg.GRPC.ListenAddress = "" }
+func noGRPC(cfg *config.Config) { cfg.GRPC.ListenAddress, cfg.GRPC.Privileged.ListenAddress = "", "" }

@@ -11,8 +11,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// nodeInfo returns what a peer says of itself in CometBFT's form. A guest (CometBFT in libp2p mode) says neither network
-// nor versions: it gets ours, as its messages will have to fit.
+// nodeInfo returns what a peer says of itself in CometBFT's form. A guest (CometBFT in libp2p mode) says neither
+// network nor versions: it gets ours, as its messages will have to fit.
 func nodeInfo(in *host.PeerInfo, ours p2p.DefaultNodeInfo) p2p.DefaultNodeInfo {
 	r := &in.Remote
 	out := p2p.DefaultNodeInfo{

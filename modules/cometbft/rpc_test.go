@@ -58,7 +58,8 @@ func TestNetInfo(t *testing.T) {
 			i := p.NodeInfo
 			if i.Network != testChain || i.Moniker != of.cfg.Moniker || i.Version != Version ||
 				i.ProtocolVersion.Block != 11 || i.ProtocolVersion.App == 0 || i.Other.TxIndex != "on" ||
-				i.Other.RPCAddress != "tcp://127.0.0.1:0" || !strings.HasSuffix(i.ListenAddr, fmt.Sprint(":", of.port)) {
+				i.Other.RPCAddress != "tcp://127.0.0.1:0" ||
+				!strings.HasSuffix(i.ListenAddr, fmt.Sprint(":", of.port)) {
 				t.Errorf("%s of %s: %+v", n.cfg.Moniker, of.cfg.Moniker, i)
 			}
 			want := []byte{0x20, 0x21, 0x22, 0x23, 0x30, 0x38, 0x40, 0x60, 0x61}

@@ -41,8 +41,8 @@ func (t *table) all() []*peer {
 	return list
 }
 
-// add takes a peer that has come up. It returns the dial that waits for it, if there is one; then the dial has the peer.
-// Otherwise Accept is to get it.
+// add takes a peer that has come up. If a dial waits for it, the dial gets it, and add reports true. Otherwise Accept
+// is to get it.
 func (t *table) add(p *peer) (taken bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

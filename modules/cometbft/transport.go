@@ -13,8 +13,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// transportOf is a p2p.Transport over a yard. C is CometBFT's unexported peerConfig, which the methods of that interface
-// name: the compiler infers it (see wrap). What is in it we learn elsewhere.
+// transportOf is a p2p.Transport over a yard. C is CometBFT's unexported peerConfig, which the methods of that
+// interface name: the compiler infers it (see wrap). What is in it we learn elsewhere.
 type transportOf[C any] struct{ *yard }
 
 // wrap is called with the method expression p2p.Transport.Accept, from which the compiler infers C. If CometBFT changes
@@ -102,8 +102,8 @@ func (y *yard) dial(at p2p.NetAddress) (*peer, error) {
 	}
 }
 
-// address returns the address that the Switch names, or, where no wire of this node goes there, one that is known of the
-// peer.
+// address returns the address that the Switch names, or, where no wire of this node goes there, one that is known of
+// the peer.
 func (y *yard) address(at p2p.NetAddress) (transport.Address, error) {
 	h := y.host.Load()
 	a, err := transport.CometAddress(transport.NodeID(at.ID), at.IP.String(), at.Port)
