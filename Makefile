@@ -15,8 +15,8 @@ raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
 .PHONY: help run build test unit race lint cross floors ratchets interop cometbft compat model crash soak bench \
-	bench-store eclipse microbench fuzz generate chain chain-bin chain-short chain-migrate chain-soak chain-bench clean need-cc \
-	need-ip need-js need-protoc
+	bench-store eclipse microbench fuzz generate chain chain-bin chain-short chain-migrate chain-soak chain-bench \
+	clean need-cc need-ip need-js need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'

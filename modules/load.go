@@ -56,8 +56,8 @@ func Load(path string, sets []string, plugins ...Plugin) (Config, error) {
 // meaning: call Validate afterwards.
 func Parse(name string, data []byte) (Config, error) { return Default().Overlay(name, data) }
 
-// Overlay is Parse over c, for a program that derives a part of its configuration from elsewhere. A list of the document
-// replaces c's.
+// Overlay is Parse over c, for a program that derives a part of its configuration from elsewhere. A list of the
+// document replaces c's.
 func (c Config) Overlay(name string, data []byte) (Config, error) {
 	c = c.Clone()
 	discovery := c.Discovery

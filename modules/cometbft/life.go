@@ -10,6 +10,7 @@ import (
 
 	"github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/p2p"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
 
 	"github.com/switchyard-p2p/switchyard/host"
@@ -145,7 +146,12 @@ func (y *yard) watch(ctx context.Context) {
 // extension adds to Switchyard's graph what the node brings: its identity, its gates, and the reactors' channels.
 func (y *yard) extension(up chan<- struct{}) modules.Plugin {
 	return modules.Extend("cometbft", func(modules.Config) fx.Option {
+		registry := fx.Options()
+		if y.config.Instrumentation.IsPrometheusEnabled() {
+			registry = fx.Supply(fx.Annotate(&y.exported, fx.As(new(prometheus.Registerer))))
+		}
 		return fx.Options(
+			registry,
 			y.identity(),
 			fx.Provide(
 				fx.Annotate(y.gate, fx.ResultTags(`group:"gates"`)),

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cometbft/cometbft/p2p"
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // metricsOf returns the metrics that a Switch was made with, so that CometBFT's p2p_ figures keep flowing. The field is
@@ -21,9 +22,8 @@ func metricsOf(sw *p2p.Switch) *p2p.Metrics {
 
 // exported is CometBFT's registry, whose figures its /metrics has, and which outlives Switchyard.
 type exported struct {
-	also prometheus.Registerer // that of Switchyard's admin API
 	mu   sync.Mutex
-	list []prometheus.Collector
+	list []prometheus.Collector // of Switchyard
 }
 
 // Register implements prometheus.Registerer.
@@ -32,9 +32,9 @@ func (e *exported) Register(c prometheus.Collector) error {
 		return err
 	}
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.list = append(e.list, c)
-	e.mu.Unlock()
-	return e.also.Register(c)
+	return nil
 }
 
 // MustRegister implements prometheus.Registerer.
@@ -47,9 +47,12 @@ func (e *exported) MustRegister(list ...prometheus.Collector) {
 }
 
 // Unregister implements prometheus.Registerer.
-func (e *exported) Unregister(c prometheus.Collector) bool {
-	return prometheus.DefaultRegisterer.Unregister(c) && e.also.Unregister(c)
+func (*exported) Unregister(c prometheus.Collector) bool {
+	return prometheus.DefaultRegisterer.Unregister(c)
 }
+
+// Gather implements prometheus.Gatherer, for Switchyard's admin API.
+func (*exported) Gather() ([]*dto.MetricFamily, error) { return prometheus.DefaultGatherer.Gather() }
 
 // withdraw takes all collectors out of CometBFT's registry.
 func (e *exported) withdraw() {

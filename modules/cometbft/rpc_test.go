@@ -124,7 +124,7 @@ func (n *testNode) yard(t *testing.T) *yard {
 
 // TestRestart stops a validator and starts it again: it is back among its peers.
 func TestRestart(t *testing.T) {
-	net := newNetwork(t, "bbb", nil)
+	net := newNetwork(t, "bbb", func(_ int, n *testNode) { n.cfg.DBBackend = "goleveldb" })
 	net.start()
 	net.reach(3)
 	last := net.nodes[2]

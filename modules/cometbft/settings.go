@@ -196,10 +196,6 @@ func (y *yard) tune() func(*host.Config) {
 	return func(c *host.Config) {
 		c.Peers.MaxTrustedBackoff = y.config.P2P.PersistentPeersMaxDialPeriod
 		c.Limits.DialTimeout = y.config.P2P.DialTimeout
-		if y.config.Instrumentation.IsPrometheusEnabled() {
-			y.exported.also = c.Metrics
-			c.Metrics = &y.exported
-		}
 		c.Info = func(i *handshake.NodeInfo) {
 			v := y.info.ProtocolVersion
 			i.P2PVersion, i.BlockVersion, i.AppVersion = v.P2P, v.Block, v.App
