@@ -138,15 +138,15 @@ func (n *testNode) start(t *testing.T, more ...node.Option) {
 		more = append(more, Option(Options{NodeKey: n.key, Plugins: n.plugins,
 			Failed: func(err error) { n.failed <- err }}))
 	}
-	var err error
-	n.node, err = newTestNode(n.cfg, n.pv, n.key, proxy.NewLocalClientCreator(kvstore.NewInMemoryApplication()), logger,
+	made, err := newTestNode(n.cfg, n.pv, n.key, proxy.NewLocalClientCreator(kvstore.NewInMemoryApplication()), logger,
 		more...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.node.Start(); err != nil {
+	if err := made.Start(); err != nil {
 		t.Fatal(err)
 	}
+	n.node = made
 	n.client = local.New(n.node)
 	t.Cleanup(n.stop)
 }

@@ -124,7 +124,9 @@ func (n *testNode) yard(t *testing.T) *yard {
 
 // TestRestart stops a validator and starts it again: it is back among its peers.
 func TestRestart(t *testing.T) {
-	net := newNetwork(t, "bbb", func(_ int, n *testNode) { n.cfg.DBBackend = "goleveldb" })
+	net := newNetwork(t, "bbb", func(_ int, n *testNode) {
+		n.cfg.DBBackend, n.cfg.TxIndex.Indexer = "goleveldb", "null" // CometBFT leaves the indexer's database locked
+	})
 	net.start()
 	net.reach(3)
 	last := net.nodes[2]
