@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	dbm "github.com/cometbft/cometbft-db"
 	"github.com/cometbft/cometbft/abci/example/kvstore"
 	"github.com/cometbft/cometbft/config"
 	"github.com/cometbft/cometbft/crypto/ed25519"
@@ -43,6 +44,7 @@ type testNode struct {
 	node   *node.Node
 	client *local.Local
 	failed chan error
+	stores map[string]*dbm.MemDB // its databases, which survive a restart
 	// plugins replaces the standard ones
 	plugins []modules.Plugin
 }
@@ -63,7 +65,8 @@ func newNetwork(t *testing.T, kinds string, change func(i int, n *testNode)) *ne
 	genesis := types.GenesisDoc{ChainID: testChain, GenesisTime: time.Now().Add(-time.Second),
 		ConsensusParams: types.DefaultConsensusParams()}
 	for i := range kinds {
-		n := &testNode{kind: kinds[i], cfg: config.TestConfig(), port: freePort(t), failed: make(chan error, 1)}
+		n := &testNode{kind: kinds[i], cfg: config.TestConfig(), port: freePort(t), failed: make(chan error, 1),
+			stores: map[string]*dbm.MemDB{}}
 		n.cfg.SetRoot(folder(t))
 		for _, dir := range []string{"config", "data"} {
 			if err := os.MkdirAll(filepath.Join(n.cfg.RootDir, dir), 0o700); err != nil {
@@ -138,7 +141,7 @@ func (n *testNode) start(t *testing.T, more ...node.Option) {
 		more = append(more, Option(Options{NodeKey: n.key, Plugins: n.plugins,
 			Failed: func(err error) { n.failed <- err }}))
 	}
-	made, err := newTestNode(n.cfg, n.pv, n.key, proxy.NewLocalClientCreator(kvstore.NewInMemoryApplication()), logger,
+	made, err := newTestNode(n, proxy.NewLocalClientCreator(kvstore.NewInMemoryApplication()), logger,
 		more...)
 	if err != nil {
 		t.Fatal(err)
@@ -149,6 +152,15 @@ func (n *testNode) start(t *testing.T, more ...node.Option) {
 	n.node = made
 	n.client = local.New(n.node)
 	t.Cleanup(n.stop)
+}
+
+// database is a config.DBProvider. On disk, CometBFT leaves some databases locked, and reads from others when they are
+// closed.
+func (n *testNode) database(ctx *config.DBContext) (dbm.DB, error) {
+	if n.stores[ctx.ID] == nil {
+		n.stores[ctx.ID] = dbm.NewMemDB()
+	}
+	return n.stores[ctx.ID], nil
 }
 
 func (n *testNode) stop() {

@@ -124,9 +124,7 @@ func (n *testNode) yard(t *testing.T) *yard {
 
 // TestRestart stops a validator and starts it again: it is back among its peers.
 func TestRestart(t *testing.T) {
-	net := newNetwork(t, "bbb", func(_ int, n *testNode) {
-		n.cfg.DBBackend, n.cfg.TxIndex.Indexer = "goleveldb", "null" // CometBFT leaves the indexer's database locked
-	})
+	net := newNetwork(t, "bbb", nil)
 	net.start()
 	net.reach(3)
 	last := net.nodes[2]
@@ -170,8 +168,7 @@ func TestPortTaken(t *testing.T) {
 // try starts a node that cannot start, and returns why.
 func (n *testNode) try(t *testing.T) error {
 	t.Helper()
-	made, err := newTestNode(n.cfg, n.pv, n.key, proxy.NewLocalClientCreator(kvstore.NewInMemoryApplication()),
-		log.NewNopLogger(), Option(Options{NodeKey: n.key}))
+	made, err := newTestNode(n, proxy.NewLocalClientCreator(kvstore.NewInMemoryApplication()), log.NewNopLogger(), Option(Options{NodeKey: n.key}))
 	if err != nil {
 		t.Fatal(err)
 	}
