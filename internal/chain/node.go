@@ -40,7 +40,7 @@ func (n *node) rpcAddress() string { return fmt.Sprintf("tcp://%s:%d", n.host, n
 // appAddress and appTransport say where CometBFT finds the application's process, and how they speak.
 func (n *node) appAddress() string {
 	if n.grpc > 0 {
-		return fmt.Sprintf("tcp://%s:%d", n.host, n.grpc)
+		return fmt.Sprintf("%s:%d", n.host, n.grpc) // gRPC takes no tcp:// before it
 	}
 	return "unix://" + filepath.Join(n.home, "app.sock")
 }

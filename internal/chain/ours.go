@@ -22,20 +22,19 @@ func (n *node) quicAddress() string {
 
 // configureOurs writes config/switchyard.toml, which adds to config.toml what CometBFT has no words for.
 func (w *network) configureOurs(n *node) error {
-	var wires, transports, persistent, bootstrap []string
+	var wires, transports, persistent, bootstrap, guests []string
 	if n.speaksMConn() {
 		wires, transports = append(wires, "comet"), append(transports, "tcp")
 	}
 	if n.speaksQUIC() {
 		wires, transports = append(wires, "libp2p"), append(transports, "quic")
 	}
-	guests := 0
 	for _, other := range w.nodes {
 		if other == n || !n.speaksQUIC() || !other.speaksQUIC() {
 			continue
 		}
 		if other.kind == libp2p { // such nodes name no network
-			guests = len(w.nodes)
+			guests = append(guests, other.peer)
 		}
 		if !w.pex && !(n.speaksMConn() && other.speaksMConn()) {
 			persistent = append(persistent, other.quicAddress())
@@ -52,10 +51,10 @@ transports = %s
 address = "%s:%d"
 
 [peers]
-guests = %d
+allow_guests = %s
 persistent = %s
 bootstrap = %s
-`, list(wires), list(transports), n.host, n.admin, guests, list(persistent), list(bootstrap))
+`, list(wires), list(transports), n.host, n.admin, list(guests), list(persistent), list(bootstrap))
 	return os.WriteFile(filepath.Join(n.home, "config", "switchyard.toml"), []byte(text), 0o644)
 }
 
