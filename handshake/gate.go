@@ -39,8 +39,8 @@ type Visitor struct {
 
 // Gate decides at a checkpoint. A nil error lets the connection pass; a *Refusal says why not (any other error is
 // wrapped in one with CodeFiltered). Gates are called concurrently, on the connection's goroutine (at AtAccept of an
-// inbound connection: on the accept loop's), and must not block for long; AskingGate makes one that may. They do not keep
-// Visitor.Info.
+// inbound connection: on the accept loop's), and must not block for long; AskingGate makes one that may. They do not
+// keep Visitor.Info.
 type Gate func(Visitor) error
 
 // CheckDial asks the gates before an address is dialed. ip is that of the address, or what its host name resolved to;

@@ -31,8 +31,10 @@ func (h *Host) infoFor(local ma.Multiaddr, remote netip.Addr) handshake.NodeInfo
 		info.Channels = append(info.Channels, c.desc.ID)
 	}
 	all := slices.Clone(h.advertised())
-	for i := range all {
-		all[i] = specific(all[i], local)
+	for i, m := range all {
+		if ip, ok := transport.MultiaddrIP(local); ok && manet.IsIPUnspecified(m) {
+			all[i] = withIP(m, ip)
+		}
 	}
 	slices.SortStableFunc(all, func(a, b ma.Multiaddr) int { return reaches(a, remote) - reaches(b, remote) })
 	for _, m := range all {
@@ -43,6 +45,7 @@ func (h *Host) infoFor(local ma.Multiaddr, remote netip.Addr) handshake.NodeInfo
 		h.cfg.Info(&info)
 		info.ID, info.PeerID, info.Network, info.Guest = ours.ID, ours.PeerID, ours.Network, false
 		info.Channels, info.Protocols, info.Wires = ours.Channels, ours.Protocols, ours.Wires
+		info.Moves = ours.Moves
 	}
 	return info
 }
@@ -60,18 +63,6 @@ func (h *Host) stack() string {
 		parts = append(parts, t.Name())
 	}
 	return strings.Join(parts, " ")
-}
-
-// specific replaces an unspecified IP (0.0.0.0, ::) with the connection's local IP.
-func specific(m, local ma.Multiaddr) ma.Multiaddr {
-	if local == nil || !manet.IsIPUnspecified(m) {
-		return m
-	}
-	ip, ok := transport.MultiaddrIP(local)
-	if !ok {
-		return m
-	}
-	return withIP(m, ip)
 }
 
 // SelfAddresses returns the addresses at which we can be dialed, as far as we know: External with the IPs of its names,

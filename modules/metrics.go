@@ -12,7 +12,7 @@ import (
 // Metrics is the module of the node's *prometheus.Registry: its own, so that two nodes in a process do not share
 // counters. A program that has a registry puts it in place of that with fx.Replace. One that wants the metrics under
 // other names or with labels supplies a prometheus.Registerer beside it: all metrics go there then. The admin API shows
-// what the Registerer gathers if it can (a registry does), else what the registry does.
+// what the registry gathers.
 func Metrics(Config) fx.Option {
 	return fx.Module("metrics",
 		fx.Provide(prometheus.NewRegistry, newMetrics),
@@ -37,9 +37,6 @@ func newMetrics(in struct {
 	m := metrics{in.Registry, in.Registry}
 	if in.Registerer != nil {
 		m.Registerer = in.Registerer
-		if g, ok := in.Registerer.(prometheus.Gatherer); ok {
-			m.Gatherer = g
-		}
 	}
 	return m
 }

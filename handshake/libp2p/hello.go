@@ -104,7 +104,7 @@ func ownHello(a *handshake.Attempt) *switchyardpb.Hello {
 // are those in common, and those whose id we do not have; an id that means something else to the remote is left out.
 func helloInfo(m *switchyardpb.Hello, a *handshake.Attempt, info *handshake.NodeInfo) ([]muxer.Channel, error) {
 	switch {
-	case len(m.Network) > maxName || m.Network != "" && printable(m.Network) != m.Network:
+	case m.Network != "" && !isName(m.Network):
 		return nil, invalid("network %.40q is not plain text of at most %d bytes", m.Network, maxName)
 	case len(m.Channels) > handshake.MaxChannels:
 		return nil, invalid("%d channels, at most %d are allowed", len(m.Channels), handshake.MaxChannels)
@@ -158,7 +158,10 @@ func helloInfo(m *switchyardpb.Hello, a *handshake.Attempt, info *handshake.Node
 	return both, nil
 }
 
-func isName(s string) bool { return s != "" && len(s) <= maxName && printable(s) == s }
+// isName reports whether s is a possible name: some printable ASCII, without spaces around it.
+func isName(s string) bool {
+	return s != "" && len(s) <= maxName && plainText(s, maxName) == s && strings.TrimSpace(s) == s
+}
 
 func invalid(format string, args ...any) error {
 	return &handshake.Refusal{Code: muxer.CodeInvalidInfo, Stage: handshake.StageInfo,
