@@ -53,13 +53,13 @@ func TestOldMessagesAreNotOfTheNewPeering(t *testing.T) {
 		for seed := range uint64(4) {
 			t.Run(fmt.Sprintf("%s, seed %d", wire, seed+1), func(t *testing.T) {
 				log := &peeringLog{t: t, introduced: map[uint64]bool{}, life: map[uint64]uint64{}}
-				rng := rand.New(rand.NewPCG(seed, 1))
+				rng, hooks := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2)) // log.mu guards hooks
 				lives := uint64(0)
 				services := func(n *hosttest.Node) ([]hosttest.Service, error) {
 					if n.Index == 0 {
 						err := n.Host.OnPeer(func(p *host.Peering) {
 							log.mu.Lock()
-							busy := time.Duration(rng.IntN(3000)) * time.Millisecond
+							busy := time.Duration(hooks.IntN(3000)) * time.Millisecond
 							log.mu.Unlock()
 							time.Sleep(busy)
 							log.mu.Lock()

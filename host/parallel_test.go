@@ -79,12 +79,12 @@ func TestServeParallel(t *testing.T) {
 		close(blocked)
 		senders.Wait()
 		time.Sleep(time.Hour)
-		if n := count[peerID(1)]; n != each || most != handlers || h.memory.used.Load() != 0 {
-			t.Errorf("%d messages of the first peer, %d handlers at once, %d bytes held", n, most, h.memory.used.Load())
-		}
 		cancel()
 		if err := <-served; !errors.Is(err, context.Canceled) {
 			t.Errorf("ServeParallel returned %v", err)
+		}
+		if n := count[peerID(1)]; n != each || most != handlers || h.memory.used.Load() != 0 {
+			t.Errorf("%d messages of the first peer, %d handlers at once, %d bytes held", n, most, h.memory.used.Load())
 		}
 	})
 }
