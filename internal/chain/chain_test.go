@@ -87,15 +87,12 @@ func TestConfigFile(t *testing.T) {
 
 // The table shows medians over the rounds, a column a case.
 func TestMedians(t *testing.T) {
-	tab := table{}
-	for _, r := range []row{
+	tab := table{rows: []row{
 		{version: "1", name: "ss", exercise: "idle", figures: []figure{{"rate", 3}}},
 		{version: "1", name: "mm", exercise: "idle", figures: []figure{{"rate", 10}}},
 		{version: "1", name: "ss", exercise: "idle", figures: []figure{{"rate", 1}}},
 		{version: "1", name: "ss", exercise: "idle", figures: []figure{{"rate", 2}}},
-	} {
-		tab.rows = append(tab.rows, r)
-	}
+	}}
 	if got := tab.medians(); !strings.Contains(got, "| idle: rate | 2 | 10 |") {
 		t.Error(got)
 	}

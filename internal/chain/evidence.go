@@ -119,18 +119,27 @@ func (w *network) accuse(ctx context.Context, n, guilty *node, height int64) err
 
 // precommit returns what a validator signs: a CanonicalVote in protobuf, behind its length.
 func precommit(chain string, height int64, hash []byte, when time.Time) []byte {
-	field := func(b []byte, number byte, data []byte) []byte {
-		b = binary.AppendUvarint(append(b, number<<3|2), uint64(len(data)))
-		return append(b, data...)
-	}
-	parts := field([]byte{1<<3 | 0, 1}, 2, hash) // one part
+	parts := field(number(nil, 1, 1), 2, hash) // one part
 	id := field(field(nil, 1, hash), 2, parts)
-	stamp := binary.AppendUvarint([]byte{1<<3 | 0}, uint64(when.Unix()))
-	if nanos := when.Nanosecond(); nanos != 0 {
-		stamp = binary.AppendUvarint(append(stamp, 2<<3|0), uint64(nanos))
-	}
-	vote := []byte{1<<3 | 0, 2}                                                   // type: precommit
-	vote = binary.LittleEndian.AppendUint64(append(vote, 2<<3|1), uint64(height)) // the round is 0 and absent
+	stamp := number(number(nil, 1, uint64(when.Unix())), 2, uint64(when.Nanosecond()))
+	vote := number(nil, 1, 2) // type: precommit
+	const fixed64 = 1
+	vote = binary.LittleEndian.AppendUint64(append(vote, 2<<3|fixed64), uint64(height)) // the round is 0 and absent
 	vote = field(field(field(vote, 4, id), 5, stamp), 6, []byte(chain))
 	return append(binary.AppendUvarint(nil, uint64(len(vote))), vote...)
+}
+
+// number appends a field of protobuf with a number, unless that is 0.
+func number(b []byte, tag byte, n uint64) []byte {
+	if n == 0 {
+		return b
+	}
+	return binary.AppendUvarint(append(b, tag<<3), n)
+}
+
+// field appends a field of protobuf with bytes.
+func field(b []byte, tag byte, data []byte) []byte {
+	const delimited = 2
+	b = binary.AppendUvarint(append(b, tag<<3|delimited), uint64(len(data)))
+	return append(b, data...)
 }
