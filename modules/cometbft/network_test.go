@@ -13,6 +13,7 @@ import (
 
 	dbm "github.com/cometbft/cometbft-db"
 	"github.com/cometbft/cometbft/abci/example/kvstore"
+	abci "github.com/cometbft/cometbft/abci/types"
 	"github.com/cometbft/cometbft/config"
 	"github.com/cometbft/cometbft/crypto/ed25519"
 	"github.com/cometbft/cometbft/libs/log"
@@ -45,6 +46,7 @@ type testNode struct {
 	client *local.Local
 	failed chan error
 	stores map[string]*dbm.MemDB // its databases, which survive a restart
+	app    abci.Application      // nil: a key-value store
 	// plugins replaces the standard ones
 	plugins []modules.Plugin
 }
@@ -141,7 +143,11 @@ func (n *testNode) start(t *testing.T, more ...node.Option) {
 		more = append(more, Option(Options{NodeKey: n.key, Plugins: n.plugins,
 			Failed: func(err error) { n.failed <- err }}))
 	}
-	made, err := newTestNode(n, proxy.NewLocalClientCreator(kvstore.NewInMemoryApplication()), logger,
+	var app abci.Application = kvstore.NewInMemoryApplication()
+	if n.app != nil {
+		app = n.app
+	}
+	made, err := newTestNode(n, proxy.NewLocalClientCreator(app), logger,
 		more...)
 	if err != nil {
 		t.Fatal(err)

@@ -5,11 +5,14 @@ package cometbft
 import (
 	"context"
 
+	abci "github.com/cometbft/cometbft/abci/types"
 	"github.com/cometbft/cometbft/config"
 	"github.com/cometbft/cometbft/libs/log"
 	"github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/proxy"
 )
+
+type queryResponse = abci.QueryResponse
 
 func newTestNode(n *testNode, app proxy.ClientCreator, logger log.Logger, options ...node.Option) (*node.Node, error) {
 	return node.NewNode(context.Background(), n.cfg, n.pv, n.key, app, node.DefaultGenesisDocProviderFunc(n.cfg), n.database,
