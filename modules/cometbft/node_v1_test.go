@@ -15,8 +15,8 @@ import (
 type queryResponse = abci.QueryResponse
 
 func newTestNode(n *testNode, app proxy.ClientCreator, logger log.Logger, options ...node.Option) (*node.Node, error) {
-	return node.NewNode(context.Background(), n.cfg, n.pv, n.key, app, node.DefaultGenesisDocProviderFunc(n.cfg), n.database,
-		node.DefaultMetricsProvider(n.cfg.Instrumentation), logger, options...)
+	return node.NewNode(context.Background(), n.cfg, n.pv, n.key, app, node.DefaultGenesisDocProviderFunc(n.cfg),
+		n.database, node.DefaultMetricsProvider(n.cfg.Instrumentation), logger, options...)
 }
 
 func noGRPC(cfg *config.Config) { cfg.GRPC.ListenAddress, cfg.GRPC.Privileged.ListenAddress = "", "" }

@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/cometbft/cometbft/abci/example/kvstore"
-	"github.com/cometbft/cometbft/abci/types"
 	"github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/p2p"
 	"github.com/cometbft/cometbft/p2p/conn"
+	gogo "github.com/cosmos/gogoproto/types"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
@@ -69,7 +69,8 @@ func newSlow() *slow {
 }
 
 func (*slow) GetChannels() []*conn.ChannelDescriptor {
-	return []*conn.ChannelDescriptor{{ID: slowChannel, Priority: 1, SendQueueCapacity: 10, MessageType: &types.Request{}}}
+	return []*conn.ChannelDescriptor{{ID: slowChannel, Priority: 1, SendQueueCapacity: 10,
+		MessageType: &gogo.StringValue{}}}
 }
 
 func (r *slow) Receive(p2p.Envelope) {
@@ -77,8 +78,7 @@ func (r *slow) Receive(p2p.Envelope) {
 	<-r.release
 }
 
-// TestSlowReactor: blocks go on while a reactor of the program's own is stuck with a message. It may be listed before our
-// option and after it.
+// TestSlowReactor: blocks go on while a reactor of the program's own is stuck with a message.
 func TestSlowReactor(t *testing.T) {
 	net := newNetwork(t, "mb", nil)
 	var reactors []*slow
@@ -96,7 +96,7 @@ func TestSlowReactor(t *testing.T) {
 	a, b := net.nodes[0], net.nodes[1]
 	p := a.node.Switch().Peers().Get(b.key.ID())
 	for range 20 {
-		p.TrySend(p2p.Envelope{ChannelID: slowChannel, Message: types.ToRequestEcho("hello")})
+		p.TrySend(p2p.Envelope{ChannelID: slowChannel, Message: &gogo.StringValue{Value: "hello"}})
 	}
 	eventually(t, "the reactor is stuck", func() bool { return reactors[1].received.Load() > 0 }, nil)
 	net.reach(a.height() + 5)
@@ -202,7 +202,8 @@ func TestAddressBook(t *testing.T) {
 		`"bucket_type":1,"last_attempt":"2026-01-01T00:00:00Z","last_success":"0001-01-01T00:00:00Z",` +
 		`"last_ban_time":"0001-01-01T00:00:00Z"}]}`
 	write := func(text string) {
-		if err := os.WriteFile(filepath.Join(n.cfg.RootDir, "config", "addrbook.json"), []byte(text), 0o600); err != nil {
+		path := filepath.Join(n.cfg.RootDir, "config", "addrbook.json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -230,7 +231,8 @@ func TestTransactions(t *testing.T) {
 	const count = 300
 	for i := range count {
 		n := net.nodes[i%len(net.nodes)]
-		if res, err := n.client.BroadcastTxSync(ctx, []byte(fmt.Sprintf("tx%d=%d", i, i))); err != nil || res.Code != 0 {
+		res, err := n.client.BroadcastTxSync(ctx, []byte(fmt.Sprintf("tx%d=%d", i, i)))
+		if err != nil || res.Code != 0 {
 			t.Fatal(err, res)
 		}
 	}

@@ -168,7 +168,8 @@ func TestPortTaken(t *testing.T) {
 // try starts a node that cannot start, and returns why.
 func (n *testNode) try(t *testing.T) error {
 	t.Helper()
-	made, err := newTestNode(n, proxy.NewLocalClientCreator(kvstore.NewInMemoryApplication()), log.NewNopLogger(), Option(Options{NodeKey: n.key}))
+	made, err := newTestNode(n, proxy.NewLocalClientCreator(kvstore.NewInMemoryApplication()), log.NewNopLogger(),
+		Option(Options{NodeKey: n.key}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +197,8 @@ func TestFailure(t *testing.T) {
 	net := newNetwork(t, "b", nil)
 	n := net.nodes[0]
 	broken := make(breaker)
-	n.plugins = modules.With(standard.Plugins(), modules.Service("breaker", func() (none struct{}) { return none },
+	n.plugins = modules.With(standard.Plugins(), modules.Service("breaker",
+		func() (none struct{}) { return none },
 		func(struct{}, *host.Host, *slog.Logger) (breaker, error) { return broken, nil }).OnByDefault())
 	n.start(t)
 	close(broken)
