@@ -1,6 +1,7 @@
 package cometbft
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -191,10 +192,14 @@ func shortName(moniker string) string {
 	return strings.TrimSpace(moniker[:min(len(moniker), 50)])
 }
 
+// persistentBackoff is the longest pause between two dials of a persistent peer where persistent_peers_max_dial_period
+// is 0: a Switch of CometBFT tries again after 5 to 8 s (p2p/switch.go).
+const persistentBackoff = 8 * time.Second
+
 // tune changes what modules.Config has no key for.
 func (y *yard) tune() func(*host.Config) {
 	return func(c *host.Config) {
-		c.Peers.MaxTrustedBackoff = y.config.P2P.PersistentPeersMaxDialPeriod
+		c.Peers.MaxTrustedBackoff = cmp.Or(y.config.P2P.PersistentPeersMaxDialPeriod, persistentBackoff)
 		c.Limits.DialTimeout = y.config.P2P.DialTimeout
 		c.Info = func(i *handshake.NodeInfo) {
 			v := y.info.ProtocolVersion
