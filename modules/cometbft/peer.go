@@ -159,12 +159,12 @@ func (p *peer) String() string {
 // FlushStop implements p2p.Peer: the link ends after what is queued was sent. The peer itself stops when the Switch
 // stops it.
 func (p *peer) FlushStop() {
-	p.close(muxer.CodeRequested, "the node has flushed and stopped this peer")
+	p.peering.Disconnect(muxer.CodeRequested, "the node has flushed and stopped this peer")
 }
 
-// CloseConn implements p2p.Peer.
+// CloseConn implements p2p.Peer: watch tells the Switch of the end.
 func (p *peer) CloseConn() error {
-	p.close(muxer.CodeRequested, "the node has closed this link")
+	p.peering.Disconnect(muxer.CodeRequested, "the node has closed this link")
 	return nil
 }
 
