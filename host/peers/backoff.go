@@ -19,10 +19,11 @@ const (
 // recently is how long after its last link a peer's backoff is bounded by MaxRecentBackoff.
 const recently = 24 * time.Hour
 
-// A peer whose link has ended less than justNow ago is dialed every justNowBackoff at least: most that vanish restart.
+// Failures of a peer whose link has ended less than justNow ago count up to justNowFailures, after which it is dialed
+// every half a minute. Most peers that vanish restart, or are behind a cut that ends.
 const (
-	justNow        = 10 * time.Minute
-	justNowBackoff = 30 * time.Second
+	justNow         = 10 * time.Minute
+	justNowFailures = 6
 )
 
 // isolatedFailures is up to where failures count while we have no link at all. The fault may well be ours (a cable, a
@@ -32,19 +33,15 @@ const isolatedFailures = 4
 
 // countFailure adds a failure to those in a row and returns the backoff that follows.
 func (t *table) countFailure(failures *uint32, rec *peerstore.Record, now time.Time) time.Duration {
-	n := *failures
+	n, most := *failures, uint32(math.MaxUint32)
 	if t.isolated() {
-		n = min(n, isolatedFailures-1) + 1
-		*failures = max(*failures, n)
-	} else if n < math.MaxUint32 {
-		n++
-		*failures = n
+		most = isolatedFailures
+	} else if !rec.LastConnected.IsZero() && now.Sub(rec.LastDisconnected) < justNow {
+		most = justNowFailures
 	}
-	most := t.maxBackoff(rec, now)
-	if !rec.LastConnected.IsZero() && now.Sub(rec.LastDisconnected) < justNow {
-		most = min(most, max(justNowBackoff, t.cfg.MinBackoff))
-	}
-	return exponential(n, t.cfg.MinBackoff, most, t.rng)
+	n = min(n, most-1) + 1
+	*failures = max(*failures, n)
+	return exponential(n, t.cfg.MinBackoff, t.maxBackoff(rec, now), t.rng)
 }
 
 // maxBackoff returns the longest backoff of a peer. A trusted peer is never left for long. A peer that was connected

@@ -106,8 +106,9 @@ func (d *dialer) dialLost(now time.Time) (Dial, bool) {
 			}
 			how := dial{slot: slotOutbound, lost: next.at}
 			if d.freeOutbound() <= 0 {
-				if how.slot = slotUpgrade; d.youngestSince(next.at) == nil { // nobody would make room for it
-					s.peers = append(s.peers, next)
+				how.slot = slotUpgrade
+				if d.linked[slotOutbound] >= d.limitOf(slotOutbound) && d.youngestSince(next.at) == nil {
+					s.peers = append(s.peers, next) // nobody would make room for it
 					continue
 				}
 			}
@@ -134,7 +135,9 @@ func (d *dialer) lostDue() (time.Time, bool) {
 }
 
 // youngestSince returns the youngest outbound link that is up, was made after a cut and leads to no peer lost in it.
-func (t *table) youngestSince(cut time.Time) (youngest *link) {
+// The link of a lost peer ended at the time ended, by when others may have been lost, and replaced, for a while.
+func (t *table) youngestSince(ended time.Time) (youngest *link) {
+	cut := ended.Add(-lostWindow)
 	links, _ := t.evictable(slotOutbound)
 	for _, l := range links {
 		if l.lost.IsZero() && !l.ready.IsZero() && l.arrived.After(cut) &&

@@ -313,11 +313,11 @@ func (w *model) stepDialEnds() {
 			n = min(n, isolatedFailures)
 			want = max(before, n)
 		}
-		longest := most
-		if !rec.LastConnected.IsZero() && now.Sub(rec.LastDisconnected) < 10*time.Minute { // it may be restarting
-			longest = min(most, max(30*time.Second, w.cfg.MinBackoff))
+		if !rec.LastConnected.IsZero() && now.Sub(rec.LastDisconnected) < 10*time.Minute && n > 6 {
+			n = 6 // it may be restarting
+			want = max(before, n)
 		}
-		low := longest * 3 / 4
+		low := most * 3 / 4
 		if n < 30 {
 			low = min(w.cfg.MinBackoff<<(n-1), low)
 		}
