@@ -81,6 +81,9 @@ func churned(ctx context.Context, w *network) (string, error) {
 		if b.goroutines > a.goroutines+a.goroutines/4+20 {
 			errs = append(errs, fmt.Errorf("%s: %d goroutines became %d", n.name, a.goroutines, b.goroutines))
 		}
+		if b.mib > 2*a.mib+100 {
+			errs = append(errs, fmt.Errorf("%s: %.0f MiB became %.0f", n.name, a.mib, b.mib))
+		}
 		errs = append(errs, judgeLog(n))
 	}
 	return fmt.Sprintf("%d rounds, %s, %s", rounds, note, f), errors.Join(errs...)
