@@ -112,7 +112,13 @@ func (p *peer) OnStart() error {
 }
 
 // OnStop implements service.Service: the link ends.
-func (p *peer) OnStop() { p.close(muxer.CodeRequested, "the node has stopped this peer") }
+func (p *peer) OnStop() {
+	if !p.yard.sw.IsRunning() {
+		p.close(muxer.CodeShuttingDown, "the node stops")
+		return
+	}
+	p.close(muxer.CodeRequested, "the node has stopped this peer")
+}
 
 // close ends the link. The first call counts.
 func (p *peer) close(code muxer.Code, reason string) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cometbft/cometbft/abci/example/kvstore"
+	"github.com/cometbft/cometbft/crypto/ed25519"
 	"github.com/cometbft/cometbft/libs/log"
 	"github.com/cometbft/cometbft/p2p"
 	"github.com/cometbft/cometbft/proxy"
@@ -154,6 +155,21 @@ func TestWrongSettings(t *testing.T) {
 	}
 }
 
+// TestNodeKey: without a key in Options, that of the node key file is used. It must be the node's.
+func TestNodeKey(t *testing.T) {
+	n := newNetwork(t, "b", nil).nodes[0]
+	if err := n.tryWith(t, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	other := &p2p.NodeKey{PrivKey: ed25519.GenPrivKey()}
+	if err := other.SaveAs(n.cfg.NodeKeyFile()); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.tryWith(t, Options{}); err == nil || !strings.Contains(err.Error(), "set Options.NodeKey") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestPortTaken: a node whose port is taken does not start, and says so.
 func TestPortTaken(t *testing.T) {
 	net := newNetwork(t, "bb", nil)
@@ -168,8 +184,13 @@ func TestPortTaken(t *testing.T) {
 // try starts a node that cannot start, and returns why.
 func (n *testNode) try(t *testing.T) error {
 	t.Helper()
+	return n.tryWith(t, Options{NodeKey: n.key})
+}
+
+func (n *testNode) tryWith(t *testing.T, o Options) error {
+	t.Helper()
 	made, err := newTestNode(n, proxy.NewLocalClientCreator(kvstore.NewInMemoryApplication()), log.NewNopLogger(),
-		Option(Options{NodeKey: n.key}))
+		Option(o))
 	if err != nil {
 		t.Fatal(err)
 	}
