@@ -146,13 +146,11 @@ func (p *peer) watch() {
 	if why := p.peering.Reason(); why != nil {
 		reason = why
 	}
-	select { // the Switch starts a peer that it was given, or refuses it
+	select { // the Switch is starting a peer that it was given
 	case <-p.begun:
+		p.yard.sw.StopPeerForError(p, reason)
 	case <-p.closed:
 	case <-p.yard.closing:
-	}
-	if p.IsRunning() {
-		p.yard.sw.StopPeerForError(p, reason)
 	}
 }
 
