@@ -1,7 +1,6 @@
 package cometbft
 
 import (
-	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -78,7 +77,8 @@ func (y *yard) base() (modules.Config, error) {
 	c.Admin.Address = "" // its default port is that of CometBFT's metrics
 	switch {
 	case !cfg.PexReactor:
-		c.Discovery = []modules.Table{}
+		// As without CometBFT's reactor, nothing is dialed but persistent peers and what RPC asks for.
+		c.Discovery, c.Peers.MaxOutbound = []modules.Table{}, 0
 	case cfg.SeedMode:
 		c.Discovery = []modules.Table{{"use": "pex", "seed": true}}
 	}
@@ -192,14 +192,10 @@ func shortName(moniker string) string {
 	return strings.TrimSpace(moniker[:min(len(moniker), 50)])
 }
 
-// persistentBackoff is the longest pause between two dials of a persistent peer where persistent_peers_max_dial_period
-// is 0: a Switch of CometBFT tries again after 5 to 8 s (p2p/switch.go).
-const persistentBackoff = 8 * time.Second
-
 // tune changes what modules.Config has no key for.
 func (y *yard) tune() func(*host.Config) {
 	return func(c *host.Config) {
-		c.Peers.MaxTrustedBackoff = cmp.Or(y.config.P2P.PersistentPeersMaxDialPeriod, persistentBackoff)
+		c.Peers.MaxTrustedBackoff = y.config.P2P.PersistentPeersMaxDialPeriod
 		c.Limits.DialTimeout = y.config.P2P.DialTimeout
 		c.Info = func(i *handshake.NodeInfo) {
 			v := y.info.ProtocolVersion
