@@ -16,7 +16,7 @@ raceflag    := $(if $(RACE),-race,)
 .DEFAULT_GOAL := help
 .PHONY: help run build test unit race lint cross floors ratchets interop cometbft compat model crash soak bench \
 	bench-store eclipse microbench fuzz generate chain chain-bin chain-short chain-migrate chain-soak chain-bench \
-	clean need-cc need-ip need-js need-protoc
+	chain-suites clean need-cc need-ip need-js need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
@@ -121,6 +121,10 @@ chain-soak: chain-bin need-cc ## validators are killed, stopped and paused for S
 chain-bench: chain-bin ## block rates, commits, CPU, memory, floods and late nodes, stock beside ours: three rounds
 	@.ci/quiet .cache/bin/chain -versions $(or $(VERSIONS),0.40) -cases $(or $(CASES),ssss,mmmm,qqqq) -do idle,flood,sync \
 	  -rounds 3 $(ARGS)
+
+chain-suites: ## CometBFT's own tests of switches and nodes, stock and over ours (ARGS="-suites pex -wires comet -log")
+	@go build -o .cache/bin/suites ./internal/suites
+	@.cache/bin/suites $(ARGS)
 
 bench: ## ours beside the real peers, in one process (ARGS="-rounds 5 -only set-ups")
 	@cd internal/interop && go build -o ../../.cache/bin/bench ./bench

@@ -35,7 +35,7 @@ type network struct {
 }
 
 // testNode is one validator. kind says what it runs: s stock CometBFT, m ours over MConn alone, q ours over QUIC
-// alone, b ours over both, L stock CometBFT in its libp2p mode.
+// alone, b ours over both.
 type testNode struct {
 	kind   byte
 	cfg    *config.Config
@@ -111,15 +111,16 @@ func (net *network) introduce(n *testNode) {
 	var comet, quic []string
 	for _, o := range net.nodes {
 		switch {
-		case o == n, strings.Contains("sq qs mq qm sL Ls mL Lm", string([]byte{n.kind, o.kind})):
-		case o.kind == 'q' || n.kind == 'q' || o.kind == 'L':
-			quic = append(quic, fmt.Sprintf("%q", fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1/p2p/%s", o.port, o.peerID())))
+		case o == n, strings.Contains("sq qs mq qm", string([]byte{n.kind, o.kind})):
+		case o.kind == 'q' || n.kind == 'q':
+			peer := transport.PeerIDFromEd25519(o.key.PubKey().Bytes())
+			quic = append(quic, fmt.Sprintf("%q", fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1/p2p/%s", o.port, peer)))
 		default:
 			comet = append(comet, fmt.Sprintf("%s@127.0.0.1:%d", o.key.ID(), o.port))
 		}
 	}
 	n.cfg.P2P.PersistentPeers = strings.Join(comet, ",")
-	if n.ours() {
+	if n.kind != 's' {
 		text := files[n.kind] + fmt.Sprintf("peers.persistent = [%s]\n", strings.Join(quic, ", "))
 		path := filepath.Join(n.cfg.RootDir, File)
 		if old, err := os.ReadFile(path); err == nil {
@@ -131,10 +132,6 @@ func (net *network) introduce(n *testNode) {
 	}
 }
 
-func (n *testNode) ours() bool { return n.kind != 's' && n.kind != 'L' }
-
-func (n *testNode) peerID() string { return transport.PeerIDFromEd25519(n.key.PubKey().Bytes()) }
-
 // start makes and starts a node, which stops with the test.
 func (n *testNode) start(t *testing.T, more ...node.Option) {
 	t.Helper()
@@ -142,7 +139,7 @@ func (n *testNode) start(t *testing.T, more ...node.Option) {
 	if os.Getenv("COMET_LOG") != "" {
 		logger = log.NewTMLogger(log.NewSyncWriter(os.Stderr)).With("node", n.cfg.Moniker)
 	}
-	if n.ours() {
+	if n.kind != 's' {
 		more = append(more, Option(Options{NodeKey: n.key, Plugins: n.plugins,
 			Failed: func(err error) { n.failed <- err }}))
 	}

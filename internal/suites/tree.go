@@ -1,0 +1,283 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// replacements are what the tests get in place of CometBFT's helpers.
+//
+//go:embed testdata
+var replacements embed.FS
+
+// tree is a changed copy of CometBFT's sources.
+type tree struct {
+	root    string // of the copy
+	overlay string // adds to package cometbft what the tests need of it
+	logs    string
+	bin     string
+}
+
+// renamed are functions of CometBFT's that replacements with their name call.
+var renamed = []struct {
+	file  string
+	funcs []string
+}{
+	{"p2p/test_util.go", []string{"MakeSwitch", "Connect2Switches"}},
+	{"node/node.go", []string{"NewNodeWithContext"}},
+}
+
+// reworded are single expressions.
+var reworded = []struct{ file, from, to string }{
+	// Peers of ours are not of p2p's own type.
+	{"p2p/switch_test.go", "p.(*peer).CloseConn()", "p.CloseConn()"},
+	// The tests run verbosely, to tell which of them pass. Their loggers stay silent.
+	{"libs/log/testing_logger.go", "testing.Verbose()", `testing.Verbose() && os.Getenv("SUITES_LOG") != ""`},
+}
+
+// added are files of testdata, without .txt, and where they go.
+var added = map[string]string{
+	"p2p.go":  "p2p/switchyard.go",
+	"node.go": "node/switchyard.go",
+	"hook.go": "suites/hook.go",
+}
+
+// makeTree copies CometBFT's sources, changes them, and lets them require this repository.
+func makeTree(ctx context.Context, o options) (*tree, error) {
+	source, err := filepath.Abs(o.source)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(o.dir)
+	if err != nil {
+		return nil, err
+	}
+	t := &tree{root: filepath.Join(dir, "cometbft"), overlay: filepath.Join(dir, "overlay.json"),
+		logs: filepath.Join(dir, "logs"), bin: filepath.Join(dir, "bin")}
+	for _, d := range []string{t.root, t.logs} {
+		if err := os.RemoveAll(d); err != nil {
+			return nil, err
+		}
+	}
+	for _, d := range []string{t.logs, t.bin} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	said, err := command(ctx, dir, []string{"GOWORK=off"}, "go", "mod", "download", "-json",
+		"github.com/cometbft/cometbft@"+o.version)
+	if err != nil {
+		return nil, err
+	}
+	var module struct{ Dir string }
+	if err := json.Unmarshal([]byte(said), &module); err != nil {
+		return nil, err
+	}
+	if err := t.copyFrom(module.Dir); err != nil {
+		return nil, err
+	}
+	if err := t.change(); err != nil {
+		return nil, err
+	}
+	export := filepath.Join(dir, "export.go")
+	if err := write("export.go", export); err != nil {
+		return nil, err
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
+		filepath.Join(source, "modules/cometbft/suites_export.go"): export}})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(t.overlay, overlay, 0o644); err != nil {
+		return nil, err
+	}
+	return t, t.require(ctx, source)
+}
+
+// require adds this repository's modules to what the copy requires. A workspace would not do: it sees more of the
+// module graph, in which one package is in two modules.
+func (t *tree) require(ctx context.Context, source string) error {
+	args := []string{"mod", "edit", "-go=1.26.0", "-toolchain=none"}
+	for module, dir := range map[string]string{
+		"github.com/switchyard-p2p/switchyard":                  source,
+		"github.com/switchyard-p2p/switchyard/modules/cometbft": filepath.Join(source, "modules/cometbft"),
+	} {
+		args = append(args, "-require="+module+"@v0.0.0-00010101000000-000000000000", "-replace="+module+"="+dir)
+	}
+	_, err := command(ctx, t.root, []string{"GOWORK=off"}, "go", args...)
+	return err
+}
+
+// copyFrom copies Go's part of a folder.
+func (t *tree) copyFrom(from string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if rel == "docs" || rel == "spec" {
+				return filepath.SkipDir
+			}
+			return os.MkdirAll(filepath.Join(t.root, rel), 0o755)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(t.root, rel), data, 0o644)
+	})
+}
+
+// change changes the copy. It fails where CometBFT is no longer as it was.
+func (t *tree) change() error {
+	for _, r := range renamed {
+		if err := rename(filepath.Join(t.root, r.file), r.funcs); err != nil {
+			return err
+		}
+	}
+	for _, r := range reworded {
+		file := filepath.Join(t.root, r.file)
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if !bytes.Contains(data, []byte(r.from)) {
+			return fmt.Errorf("%s does not contain %s", r.file, r.from)
+		}
+		if err := os.WriteFile(file, bytes.ReplaceAll(data, []byte(r.from), []byte(r.to)), 0o644); err != nil {
+			return err
+		}
+	}
+	for from, to := range added {
+		if err := write(from, filepath.Join(t.root, to)); err != nil {
+			return err
+		}
+	}
+	for _, s := range suites {
+		pkg, err := packageOf(filepath.Join(t.root, s.pkg))
+		if err != nil {
+			return err
+		}
+		// The external test package may import what imports the package under test.
+		text := fmt.Sprintf("package %s_test\n\nimport _ \"github.com/cometbft/cometbft/suites\"\n", pkg)
+		file := filepath.Join(t.root, s.pkg, "switchyard_test.go")
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write writes a file of testdata.
+func write(name, to string) error {
+	data, err := replacements.ReadFile("testdata/" + name + ".txt")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o644)
+}
+
+// rename gives top-level functions of a file the prefix "stock".
+func rename(file string, funcs []string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	set := token.NewFileSet()
+	parsed, err := parser.ParseFile(set, file, data, parser.SkipObjectResolution)
+	if err != nil {
+		return err
+	}
+	at := map[string]int{}
+	for _, d := range parsed.Decls {
+		if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil {
+			at[f.Name.Name] = set.Position(f.Name.Pos()).Offset
+		}
+	}
+	for _, name := range funcs {
+		offset, ok := at[name]
+		if !ok {
+			return fmt.Errorf("%s has no function %s", file, name)
+		}
+		data = append(data[:offset:offset], append([]byte("stock"), data[offset:]...)...)
+		for other, o := range at {
+			if o > offset {
+				at[other] = o + len("stock")
+			}
+		}
+	}
+	return os.WriteFile(file, data, 0o644)
+}
+
+// packageOf returns the name of the package in a folder.
+func packageOf(dir string) (string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return "", err
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.PackageClauseOnly)
+		if err != nil {
+			return "", err
+		}
+		return parsed.Name.Name, nil
+	}
+	return "", fmt.Errorf("no package in %s", dir)
+}
+
+// tests returns the names of a suite's tests.
+func (t *tree) tests(s suite) ([]string, error) {
+	files := s.files
+	if files == nil {
+		all, err := filepath.Glob(filepath.Join(t.root, s.pkg, "*_test.go"))
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range all {
+			files = append(files, filepath.Base(file))
+		}
+	}
+	var names []string
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(t.root, s.pkg, file), nil,
+			parser.SkipObjectResolution)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range parsed.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Test") && f.Name.Name != "TestMain" {
+				names = append(names, f.Name.Name)
+			}
+		}
+	}
+	return names, nil
+}
+
+// build builds the tests of a suite's package.
+func (t *tree) build(ctx context.Context, s suite) (string, error) {
+	binary := filepath.Join(t.bin, strings.ReplaceAll(s.pkg, "/", "-")+".test")
+	_, err := command(ctx, t.root, []string{"GOWORK=off"}, "go", "test", "-c", "-mod=mod", "-vet=off",
+		"-overlay", t.overlay, "-o", binary, "./"+s.pkg)
+	return binary, err
+}
