@@ -68,5 +68,5 @@ func median(values []float64) string {
 	if len(values)%2 == 0 {
 		m = (m + values[len(values)/2-1]) / 2
 	}
-	return fmt.Sprintf("%.3g", m)
+	return fmt.Sprintf("%.4g", m)
 }
