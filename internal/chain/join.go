@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -141,17 +139,4 @@ func sameBlock(ctx context.Context, a, b *node, height int64) error {
 		return fmt.Errorf("block %d of %s is %s, that of %s %s", height, a.name, x.ID.Hash, b.name, y.ID.Hash)
 	}
 	return nil
-}
-
-// folderSize returns the bytes of the files in a folder.
-func folderSize(dir string) (size int64) {
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			if info, err := d.Info(); err == nil {
-				size += info.Size()
-			}
-		}
-		return nil
-	})
-	return size
 }
