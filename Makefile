@@ -106,8 +106,9 @@ soak: build need-ip ## honest nodes under attack: nobody lost or banned, flat me
 chain-bin:
 	@cd internal/chain && go build -o ../../.cache/bin/chain .
 
-chain: chain-bin ## networks of real CometBFT nodes, stock ones and ours, judged (CASES=ssmm VERSIONS=0.40 DO=basic,kill)
-	@.cache/bin/chain $(if $(VERSIONS),-versions $(VERSIONS)) $(if $(CASES),-cases $(CASES) -do $(or $(DO),basic)) $(ARGS)
+chain: chain-bin ## networks of real CometBFT nodes, stock and ours, judged (CASES=ssmm VERSIONS=0.40 DO=kill)
+	@.cache/bin/chain $(if $(VERSIONS),-versions $(VERSIONS)) \
+	  $(if $(CASES),-cases $(CASES) -do $(or $(DO),basic)) $(ARGS)
 
 chain-short: chain-bin ## two of these networks on one release
 	@.cache/bin/chain -versions 0.40 -cases ssmm,sqbb $(ARGS)
@@ -119,8 +120,8 @@ chain-soak: chain-bin need-cc ## validators are killed, stopped and paused for S
 	@.cache/bin/chain -versions $(or $(VERSIONS),0.40) -cases $(or $(CASES),sqbb) -do churn -race -for $(SOAK) $(ARGS)
 
 chain-bench: chain-bin ## block rates, commits, CPU, memory, floods and late nodes, stock beside ours: three rounds
-	@.ci/quiet .cache/bin/chain -versions $(or $(VERSIONS),0.40) -cases $(or $(CASES),ssss,mmmm,qqqq) -do idle,flood,sync \
-	  -rounds 3 $(ARGS)
+	@.ci/quiet .cache/bin/chain -versions $(or $(VERSIONS),0.40) -cases $(or $(CASES),ssss,mmmm,qqqq) \
+	  -do idle,flood,sync -rounds 3 $(ARGS)
 
 chain-suites: ## CometBFT's own tests of switches and nodes, stock and over ours (ARGS="-suites pex -wires comet -log")
 	@go build -o .cache/bin/suites ./internal/suites

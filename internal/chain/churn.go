@@ -133,8 +133,8 @@ func (n *node) goroutines(ctx context.Context) int {
 	return count
 }
 
-// judgeLog returns an error if the log of a node of ours has a data race or a panic that names our code. It prints other
-// panics.
+// judgeLog returns an error if the log of a node of ours has a data race or a panic that names our code. It prints
+// other panics.
 func judgeLog(n *node) error {
 	if !n.kind.ours() {
 		return nil

@@ -21,7 +21,7 @@
 //	statesync  nodes join with a snapshot of the application and no old blocks; then basic
 //	partition  halves of the network, each in network namespaces (root), are cut apart for 60 s; then basic
 //	migrate    nodes become ours, one a time, first over both wires, then over QUIC only; transactions flow
-//	churn      nodes are killed, stopped and paused for -for while transactions flow; then basic, and no node has grown
+//	churn      nodes are killed, stopped and paused for -for while transactions flow; then basic; no node has grown
 //	idle       measures blocks, commits, CPU and memory of a network at rest
 //	flood      measures blocks at rest and while the RPC is flooded, with an application whose CheckTx takes 50 ms
 //	sync       measures how long a late node takes for blocks of 4 MB

@@ -86,8 +86,8 @@ func judgeTransports(ctx context.Context, w *network, n *node) error {
 			want = "quic"
 		}
 		if by[other.id] != want {
-			errs = append(errs, fmt.Errorf("/v1/peers of %s: the link to %s (%c) is over %q, not %q", n.name, other.name,
-				other.kind, by[other.id], want))
+			errs = append(errs, fmt.Errorf("/v1/peers of %s: the link to %s (%c) is over %q, not %q", n.name,
+				other.name, other.kind, by[other.id], want))
 		}
 	}
 	return errors.Join(errs...)
