@@ -127,7 +127,8 @@ var line = regexp.MustCompile(`(=== RUN   |--- PASS: |--- FAIL: |--- SKIP: )(\w+
 
 // runOnce runs tests in one process, whose end may come before it has run all of them.
 func (b batch) runOnce(ctx context.Context, names []string, log io.Writer) attempt {
-	cmd := exec.CommandContext(ctx, b.binary, "-test.v=test2json", "-test.timeout=0", "-test.run=^("+strings.Join(names, "|")+")$")
+	cmd := exec.CommandContext(ctx, b.binary, "-test.v=test2json", "-test.timeout=0",
+		"-test.run=^("+strings.Join(names, "|")+")$")
 	cmd.Dir, cmd.Env = b.dir, append(os.Environ(), "SUITES_WIRE="+string(b.wire), "SUITES_LINKS="+b.log+".links")
 	if b.keepLogs {
 		cmd.Env = append(cmd.Env, "SUITES_LOG=1")
