@@ -63,6 +63,7 @@ func buildRelease(t *testing.T, version string, drop []string) string {
 	for _, args := range steps {
 		cmd := exec.Command("go", args...)
 		cmd.Dir = source
+		cmd.Env = append(os.Environ(), "GOWORK=off") // CometBFT 1.0 has a workspace
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("CometBFT %s: go %v: %v\n%s", version, args, err, out)
 		}
