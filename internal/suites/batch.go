@@ -133,7 +133,8 @@ func (b batch) runOnce(ctx context.Context, names []string, log io.Writer) attem
 	if b.keepLogs {
 		cmd.Env = append(cmd.Env, "SUITES_LOG=1")
 	}
-	if b.silent { // the tests drop their connections, which the garbage collector closes sooner or later
+	if b.silent {
+		// The tests drop their connections, which the garbage collector closes sooner or later.
 		cmd.Env = append(cmd.Env, "SUITES_SILENT=1", "GOGC=off")
 	}
 	got := attempt{states: map[string]string{}}
@@ -142,7 +143,8 @@ func (b batch) runOnce(ctx context.Context, names []string, log io.Writer) attem
 	done := make(chan string)
 	patience := time.NewTimer(b.timeout)
 	defer patience.Stop()
-	go func() { done <- got.read(io.TeeReader(pipe, log), func() { patience.Reset(b.timeout) }) }()
+	begun := func() { patience.Reset(b.timeout) }
+	go func() { done <- got.read(io.TeeReader(pipe, log), begun) }()
 	err := cmd.Start()
 	if err == nil {
 		ended := make(chan struct{})

@@ -3,7 +3,7 @@
 // and nodes of tests (testdata has what replaces them). Each suite runs three times: over CometBFT's own switches, over
 // ours on the comet wire, and over ours with QUIC. Nothing of CometBFT's is kept.
 //
-// It ends with status 1 if a test fails that expected.txt does not name, or if one passes that it names.
+// It ends with status 1 if a test fails that expected.txt does not name, or if one passes that is to fail by it.
 package main
 
 import (
@@ -61,6 +61,7 @@ type options struct {
 	timeout time.Duration
 	out     string
 	log     bool
+	race    bool
 }
 
 func main() {
@@ -75,6 +76,7 @@ func main() {
 	flag.DurationVar(&o.timeout, "timeout", 2*time.Minute, "of one test")
 	flag.StringVar(&o.out, "out", "", "write the table to this Markdown file, too")
 	flag.BoolVar(&o.log, "log", false, "keep what CometBFT's loggers say, in the scratch folder's logs")
+	flag.BoolVar(&o.race, "race", false, "build with the race detector")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer cancel()
@@ -114,7 +116,7 @@ func run(ctx context.Context, o options) error {
 			}
 			return fmt.Errorf("%s: there are no tests in %s", s.name, s.pkg)
 		}
-		binary, err := t.build(ctx, s)
+		binary, err := t.build(ctx, s, o.race)
 		if err != nil {
 			return err
 		}

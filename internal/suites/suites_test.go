@@ -14,8 +14,9 @@ func TestExpected(t *testing.T) {
 	if err != nil || len(known) == 0 {
 		t.Errorf("expected.txt: %d entries, error %v", len(known), err)
 	}
-	got, err := readExpected("# a comment\n\ncomet,quic TestA: because \\\n  it is so\n")
-	want := map[failure]string{{comet, "TestA"}: "because it is so", {quic, "TestA"}: "because it is so"}
+	got, err := readExpected("# a comment\n\ncomet,quic? TestA: because \\\n  it is so\n")
+	want := map[failure]reason{{comet, "TestA"}: {"because it is so", false},
+		{quic, "TestA"}: {"because it is so", true}}
 	if err != nil || !maps.Equal(got, want) {
 		t.Errorf("got %v and %v, want %v", got, err, want)
 	}
@@ -40,7 +41,7 @@ func TestOutputOfTests(t *testing.T) {
 
 func TestJudge(t *testing.T) {
 	pass, fail := &outcome{"pass", 1}, &outcome{"fail", 3}
-	known := map[failure]string{{comet, "TestB"}: "because"}
+	known := map[failure]reason{{comet, "TestB"}: {"because", false}}
 	for _, c := range []struct {
 		name  string
 		tests map[string]*outcome
@@ -60,14 +61,14 @@ func TestJudge(t *testing.T) {
 
 func TestRename(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "a.go")
-	text := "package a\n\nfunc A() { B() }\n\nfunc B() { A() }\n\nfunc (T) A() {}\n"
+	text := "package a\n\nfunc A() { B() }\n\nfunc B() { A() }\n\nfunc (t *T) A() {}\n"
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := rename(file, []string{"B", "A"}); err != nil {
+	if err := rename(file, []string{"B", "A", "T.A"}); err != nil {
 		t.Fatal(err)
 	}
-	want := "package a\n\nfunc stockA() { B() }\n\nfunc stockB() { A() }\n\nfunc (T) A() {}\n"
+	want := "package a\n\nfunc stockA() { B() }\n\nfunc stockB() { A() }\n\nfunc (t *T) stockA() {}\n"
 	if got, err := os.ReadFile(file); err != nil || string(got) != want {
 		t.Errorf("got %q and %v, want %q", got, err, want)
 	}

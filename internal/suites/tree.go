@@ -33,7 +33,8 @@ var renamed = []struct {
 	file  string
 	funcs []string
 }{
-	{"p2p/test_util.go", []string{"MakeSwitch", "Connect2Switches"}},
+	{"p2p/test_util.go", []string{"MakeSwitch", "Connect2Switches", "getFreePort"}},
+	{"p2p/switch.go", []string{"Switch.DialPeerWithAddress"}},
 	{"node/node.go", []string{"NewNodeWithContext"}},
 }
 
@@ -194,7 +195,20 @@ func write(name, to string) error {
 	return os.WriteFile(to, data, 0o644)
 }
 
-// rename gives top-level functions of a file the prefix "stock".
+// receiver returns the type of a method whose receiver is a pointer, and a dot.
+func receiver(f *ast.FuncDecl) string {
+	if f.Recv == nil {
+		return ""
+	}
+	if star, ok := f.Recv.List[0].Type.(*ast.StarExpr); ok {
+		if id, ok := star.X.(*ast.Ident); ok {
+			return id.Name + "."
+		}
+	}
+	return "."
+}
+
+// rename gives functions and methods of a file the prefix "stock".
 func rename(file string, funcs []string) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -207,8 +221,8 @@ func rename(file string, funcs []string) error {
 	}
 	at := map[string]int{}
 	for _, d := range parsed.Decls {
-		if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil {
-			at[f.Name.Name] = set.Position(f.Name.Pos()).Offset
+		if f, ok := d.(*ast.FuncDecl); ok {
+			at[receiver(f)+f.Name.Name] = set.Position(f.Name.Pos()).Offset
 		}
 	}
 	for _, name := range funcs {
@@ -275,9 +289,12 @@ func (t *tree) tests(s suite) ([]string, error) {
 }
 
 // build builds the tests of a suite's package.
-func (t *tree) build(ctx context.Context, s suite) (string, error) {
+func (t *tree) build(ctx context.Context, s suite, race bool) (string, error) {
 	binary := filepath.Join(t.bin, strings.ReplaceAll(s.pkg, "/", "-")+".test")
-	_, err := command(ctx, t.root, []string{"GOWORK=off"}, "go", "test", "-c", "-mod=mod", "-vet=off",
-		"-overlay", t.overlay, "-o", binary, "./"+s.pkg)
+	args := []string{"test", "-c", "-mod=mod", "-vet=off", "-overlay", t.overlay, "-o", binary}
+	if race {
+		args = append(args, "-race")
+	}
+	_, err := command(ctx, t.root, []string{"GOWORK=off"}, "go", append(args, "./"+s.pkg)...)
 	return binary, err
 }
