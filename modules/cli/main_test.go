@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -29,6 +30,7 @@ func TestMain(m *testing.M) {
 	if plan := os.Getenv("SWITCHYARD_TEST_DISK"); plan != "" {
 		fillDisk(plan)
 	}
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // nodes of tests under nohup would ignore it, too
 	dir, err := os.MkdirTemp("", "switchyard-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
