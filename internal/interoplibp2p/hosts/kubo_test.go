@@ -4,6 +4,7 @@ package hosts
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -54,11 +55,7 @@ func startKubo(t *testing.T) *kubo {
 	}
 	k := &kubo{program: filepath.Join(dir, "ipfs"), repo: t.TempDir(), listen: map[string]string{}}
 	if _, err := os.Stat(k.program); err != nil {
-		cmd := exec.Command("go", "install", "-ldflags", "-s -w", "github.com/ipfs/kubo/cmd/ipfs@"+kuboVersion)
-		cmd.Env = append(os.Environ(), "GOBIN="+dir)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("build kubo: %v\n%s", err, out)
-		}
+		buildKubo(t, k.program)
 	}
 	k.call(t, "init", "--profile=test")
 	k.call(t, "bootstrap", "rm", "--all")
@@ -83,6 +80,29 @@ func startKubo(t *testing.T) *kubo {
 		}
 	})
 	return k
+}
+
+// buildKubo builds the program from a copy of its module: as its go.mod excludes versions, go install does not take it.
+func buildKubo(t *testing.T, program string) {
+	t.Helper()
+	source := t.TempDir()
+	var module struct{ Dir string }
+	out, err := exec.Command("go", "mod", "download", "-json", "github.com/ipfs/kubo@"+kuboVersion).Output()
+	if err == nil {
+		err = json.Unmarshal(out, &module)
+	}
+	if err == nil {
+		err = os.CopyFS(source, os.DirFS(module.Dir))
+	}
+	if err != nil {
+		t.Fatalf("download kubo: %v\n%s", err, out)
+	}
+	cmd := exec.Command("go", "build", "-mod=mod", "-ldflags", "-s -w", "-o", program, "./cmd/ipfs")
+	cmd.Dir = source
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build kubo: %v\n%s", err, out)
+	}
 }
 
 // TestKubo checks that our program and kubo find, ping and keep each other over TCP and QUIC, dialed from either end.
