@@ -40,7 +40,7 @@ func (l *nodeLife) OnStart() error {
 		l.yard.end()
 		return err
 	}
-	if !closeStock(l.Node) {
+	if !closeStock(l.Node, l.yard.serving.Go) {
 		l.yard.Logger.Info("CometBFT's own transport keeps a port of loopback, which nothing uses")
 	}
 	return nil
@@ -79,7 +79,8 @@ type yard struct {
 	count    count
 	exported exported
 
-	cancel  context.CancelFunc // ends Switchyard; nil before the start
+	ctx     context.Context    // of Switchyard; nil before the start
+	cancel  context.CancelFunc // ends it
 	closing chan struct{}      // closed when the end begins
 	stopped sync.Once
 	done    chan struct{} // closed when modules.Run has returned err
@@ -103,7 +104,7 @@ func (y *yard) OnStart() error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	y.cancel = cancel
+	y.ctx, y.cancel = ctx, cancel
 	up := make(chan struct{})
 	go func() {
 		defer close(y.done)
@@ -122,7 +123,7 @@ func (y *yard) OnStart() error {
 	for _, c := range y.channels {
 		y.serving.Go(func() { c.serve(ctx) })
 	}
-	go y.watch(ctx)
+	go y.watch(ctx) // ends with y.done; nobody waits for it, as it may stop the node, which waits for all others
 	return nil
 }
 

@@ -10,8 +10,11 @@ import (
 
 // closeStock closes the listener of the node's own transport, which nothing uses once Switchyard has replaced it. The
 // node would rather close it when it stops, and logs then that it is closed already. The way there leads over private
-// fields; if a later CometBFT has others, the transport goes on listening on loopback.
-func closeStock(n *node.Node) bool {
+// fields; if a later CometBFT has others, the transport goes on listening on loopback, and closeStock reports false.
+//
+// The transport's accept loop ends once its error is taken, on a goroutine of spawn, which ends with the transport at
+// the latest: the node closes it when it stops.
+func closeStock(n *node.Node, spawn func(func())) bool {
 	f := inside(reflect.ValueOf(n).Elem().FieldByName("transport"))
 	if !f.IsValid() || f.Type() != reflect.TypeFor[*p2p.MultiplexTransport]() || f.IsNil() {
 		return false
@@ -26,7 +29,7 @@ func closeStock(n *node.Node) bool {
 		return false
 	}
 	_ = (*net.TCPListener)(l.UnsafePointer()).Close()
-	go drain(p2p.Transport.Accept, stock) // ends at once: the transport's accept loop hands over its error, and ends
+	spawn(func() { drain(p2p.Transport.Accept, stock) })
 	return true
 }
 

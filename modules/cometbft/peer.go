@@ -54,7 +54,7 @@ func (y *yard) introduce(link *host.Peering) {
 		return
 	}
 	taken := y.peers.add(p)
-	go p.watch() // ends with the peering, at the latest with the host
+	y.serving.Go(p.watch) // ends with the peering, at the latest with the host
 	if !taken {
 		select {
 		case y.peers.accept <- p:

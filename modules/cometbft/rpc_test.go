@@ -252,7 +252,7 @@ func TestListeners(t *testing.T) {
 	if want := fmt.Sprintf("tcp://127.0.0.1:%d", n.port); n.cfg.P2P.ListenAddress != want {
 		t.Errorf("p2p.laddr is %s now", n.cfg.P2P.ListenAddress)
 	}
-	if tried := closeStock(n.node); !tried {
+	if tried := closeStock(n.node, func(func()) {}); !tried {
 		t.Error("the listener of CometBFT's own transport was not found")
 	}
 }

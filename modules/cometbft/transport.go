@@ -26,7 +26,8 @@ func wrap[C any](_ func(p2p.Transport, C) (p2p.Peer, error), y *yard) transportO
 // NetAddress implements p2p.Transport: where we listen.
 func (t transportOf[C]) NetAddress() p2p.NetAddress { return t.netAddress() }
 
-// Accept implements p2p.Transport. It returns peers that have come up and that no Dial waits for, whoever has dialed.
+// Accept implements p2p.Transport. It returns each peer that comes up, dialed by either end, except those that Dial
+// returns.
 func (t transportOf[C]) Accept(C) (p2p.Peer, error) {
 	for {
 		select {
@@ -71,15 +72,8 @@ func (y *yard) dial(at p2p.NetAddress) (*peer, error) {
 	if !ok {
 		return nil, exists
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	ctx, cancel := context.WithTimeout(y.ctx, dialTimeout)
 	defer cancel()
-	go func() { // ends with ctx
-		select {
-		case <-y.closing:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	addr, err := y.address(at)
 	if err == nil {
 		_, err = h.Dial(ctx, addr)
