@@ -5,6 +5,7 @@ package emunet
 import (
 	"net"
 	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -18,10 +19,13 @@ func TestCarries(t *testing.T) {
 	if _, err := os.Stat("/dev/net/tun"); err != nil || os.Getuid() != 0 {
 		t.Skip("it needs root and /dev/net/tun")
 	}
+	if out, err := exec.Command("unshare", "-n", "true").CombinedOutput(); err != nil {
+		t.Skipf("this machine lets us make no network namespaces: %v %s", err, out)
+	}
 	arrives := make(chan bool)
 	n, err := New([]string{"10.1.0.1", "10.2.0.1"}, func(int, int) (time.Duration, bool) { return 0, <-arrives })
 	if err != nil {
-		t.Skip("this machine lets us make no network namespaces: ", err)
+		t.Fatal(err)
 	}
 	defer n.Close()
 	defer close(arrives)
