@@ -16,7 +16,7 @@ type SendQueues struct {
 	ids     []byte // of the channels, by number
 	queues  []SendQueue
 	dropped atomic.Uint64
-	// received counts what came on the channels. It stands here because whoever asks about a channel asks for both.
+	// received counts incoming messages. It is here so that ChannelStats finds both directions of a channel in one place.
 	received []Received
 }
 

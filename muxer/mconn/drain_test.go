@@ -91,7 +91,7 @@ func movers(t *testing.T, size int, f func(t *testing.T, a, b *mover)) {
 	})
 }
 
-// Whatever is queued arrives, from both ends, whoever begins, and however slow the other end is.
+// A drain loses nothing: all queued messages arrive at both ends, whichever end begins, even if the other one is slow.
 func TestDrain(t *testing.T) {
 	for name, c := range map[string]struct {
 		slow time.Duration
