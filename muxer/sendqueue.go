@@ -16,7 +16,7 @@ type SendQueues struct {
 	ids     []byte // of the channels, by number
 	queues  []SendQueue
 	dropped atomic.Uint64
-	// received counts incoming messages. It is here so that ChannelStats finds both directions of a channel in one place.
+	// received counts incoming messages. It is here so that ChannelStats finds both directions in one place.
 	received []Received
 }
 
