@@ -46,22 +46,27 @@ func within(bound time.Duration, ok func() bool) bool {
 
 func cometID(n *node.Node) p2p.ID { return p2p.ID(n.Key.ID()) }
 
-// startComets starts a network of ordinary CometBFT switches that know one seed, and waits until they know each other.
+// startComets starts ordinary CometBFT switches that dial the first, and waits until it knows them all. They do not
+// have it as their seed: a switch asks its seed again as soon as it has an answer, and a third request within seconds
+// puts it on the denylist of the seed, which then tells nobody about it.
 func startComets(t *testing.T, count int) (seed *cometpeer.Node, nodes []*cometpeer.Node) {
 	t.Helper()
 	seed = cometpeer.Start(t, cometpeer.Config{Network: network, Moniker: "seed"})
 	nodes = append(nodes, seed)
 	for i := 1; i < count; i++ {
-		nodes = append(nodes, cometpeer.Start(t,
-			cometpeer.Config{Network: network, Moniker: fmt.Sprintf("comet-%d", i), Seeds: []string{seed.Address()}}))
+		n := cometpeer.Start(t, cometpeer.Config{Network: network, Moniker: fmt.Sprintf("comet-%d", i)})
+		if err := n.Switch.DialPeersAsync([]string{seed.Address()}); err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, n)
 	}
-	waitFor(t, 60*time.Second, "the CometBFT nodes know the seed", func() bool {
+	waitFor(t, 60*time.Second, "the seed and the CometBFT nodes know each other", func() bool {
 		for _, n := range nodes[1:] {
-			if n.Peer(seed.ID()) == nil {
+			if n.Peer(seed.ID()) == nil || seed.Peer(n.ID()) == nil {
 				return false
 			}
 		}
-		return true
+		return seed.Book.Size() >= count-1
 	})
 	return seed, nodes
 }
