@@ -164,7 +164,7 @@ func (l *link) info() PeerInfo {
 	}
 	l.meter.observe(l, &p)
 	if up := l.peering.Load(); up != nil {
-		p.Peering, p.Connected = up.number, up.since
+		p.Peering, p.Connected, p.Inbound = up.number, up.since, up.inbound
 	}
 	if st, ok := h.peers.Status(l.peer); ok {
 		p.Trusted, p.Score = st.Trusted, st.Score

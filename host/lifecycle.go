@@ -112,7 +112,8 @@ func (l *link) bringUp() bool {
 	}
 	h, t := l.host, &l.host.links
 	t.peerings++
-	p := &Peering{host: h, id: l.peer, number: t.peerings, since: time.Now(), done: make(chan struct{})}
+	p := &Peering{host: h, id: l.peer, number: t.peerings, since: time.Now(), inbound: l.inbound,
+		done: make(chan struct{})}
 	if len(h.hooks) > 0 {
 		p.heard = make(chan struct{})
 	}
@@ -266,6 +267,7 @@ func (l *link) drop(reason *DisconnectError) {
 	case m != nil && l.moved(): // its peer is up, or another link tells of its end
 		return
 	case l.peering.Load() != nil:
+		e.Inbound = l.peering.Load().inbound
 	case m != nil:
 		h.moves.failed.Add(1)
 		e.Kind, e.Stage = EventMoveFailed, handshake.StageInfo

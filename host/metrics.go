@@ -174,7 +174,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counts := map[linkKind]int{}
 	sum := h.totals.sum(h)
 	h.links.eachUp(func(l *link) {
-		counts[linkKind{direction(l.inbound), l.shake.Wire, l.shake.Transport, l.shake.Security, l.shake.Muxer}]++
+		inbound := l.inbound
+		if p := l.peering.Load(); p != nil {
+			inbound = p.inbound
+		}
+		counts[linkKind{direction(inbound), l.shake.Wire, l.shake.Transport, l.shake.Security, l.shake.Muxer}]++
 	})
 	c.mu.Lock()
 	for k := range counts {

@@ -146,6 +146,32 @@ func TestNoMove(t *testing.T) {
 	}
 }
 
+// The end that was dialed moves the link if the other one does not. Who dialed whom stays as it was.
+func TestMoveByTheOtherEnd(t *testing.T) {
+	tune := func(n *hosttest.Node, c *host.Config) {
+		if n.Index == 0 {
+			c.MoveTo = func(transport.Address) bool { return false }
+		}
+	}
+	inNet(t, movers(hosttest.Options{Tune: tune}), func(t *testing.T, net *hosttest.Network) {
+		a, b := net.Nodes[0], net.Nodes[1]
+		a.Dial(b)
+		net.AwaitLink(a, b)
+		net.Await("a move", func() string {
+			if wireOf(a, b) != transport.WireLibp2p || wireOf(b, a) != transport.WireLibp2p {
+				return "the link to move"
+			}
+			return ""
+		})
+		ofB, _ := a.Host.Peer(b.ID)
+		ofA, _ := b.Host.Peer(a.ID)
+		if ofB.Inbound || !ofA.Inbound {
+			t.Errorf("inbound: %v at the end that dialed, %v at the other", ofB.Inbound, ofA.Inbound)
+		}
+		net.AssertNoFlap(a, b)
+	})
+}
+
 // Nodes that find each other in all ways move all their links, and each pair has one peering all along.
 func TestMoveOfANetwork(t *testing.T) {
 	inNet(t, movers(hosttest.Options{Nodes: 6, Conditions: wan}), func(t *testing.T, net *hosttest.Network) {

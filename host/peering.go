@@ -17,11 +17,12 @@ import (
 // that stood by, is a new peering: it may have restarted and forgotten all that was sent. Messages belong to the
 // peering on which they came (Envelope.Peering). All methods may be called concurrently, also after the end.
 type Peering struct {
-	host   *Host
-	id     transport.NodeID
-	number uint64
-	since  time.Time
-	link   atomic.Pointer[link] // that carries it
+	host    *Host
+	id      transport.NodeID
+	number  uint64
+	since   time.Time
+	inbound bool                 // the peer has dialed the first link that carried it
+	link    atomic.Pointer[link] // that carries it
 
 	known atomic.Bool                     // the hooks have returned: messages and streams are handed out
 	heard chan struct{}                   // closed with known; nil for a host without hooks

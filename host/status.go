@@ -17,7 +17,7 @@ type PeerInfo struct {
 	Address   string     // where we dialed it, or where it came from
 	IP        netip.Addr // of the connection's remote end; not valid where the transport has none
 	Port      uint16     // with IP
-	Inbound   bool
+	Inbound   bool       // the peer dialed us; a move to another link does not change that
 	Wire      string
 	Transport string
 	Security  string

@@ -40,7 +40,7 @@ var (
 	kinds    = flag.String("kinds", "comet,tcp,quic,dual", "what the nodes speak, in turn; the first one speaks all")
 	inbound  = flag.Int("inbound", 40, "inbound slots of each node")
 	loss     = flag.Float64("loss", 0.02, "share of packets lost between regions, each way; a tenth of it within one")
-	rate     = flag.Float64("rate", 5, "nodes started per second")
+	rate     = flag.Float64("rate", 5, "nodes started per second, at first and again")
 	steps    = flag.String("do", "form cut:2m cut:10m kill bootstrap", "steps, in order")
 	interval = flag.Duration("every", 2*time.Second, "time between looks at all nodes")
 )
@@ -106,14 +106,19 @@ func (r *run) form() {
 	first.start(*program)
 	first.identify()
 	each(r.nodes[1:], 4, func(n *node) { n.init(*program, first.address(n.kind)) })
+	r.awaitFormed(startAll(r.nodes[1:]))
+}
+
+// startAll starts nodes at the rate that the machine can bear, and returns when the last one was started.
+func startAll(nodes []*node) time.Time {
 	began := time.Now()
-	for i, n := range r.nodes[1:] {
+	for i, n := range nodes {
 		time.Sleep(time.Until(began.Add(time.Duration(float64(i) / *rate * float64(time.Second)))))
 		n.start(*program)
 	}
 	started := time.Now()
-	each(r.nodes[1:], 16, (*node).identify)
-	r.awaitFormed(started)
+	each(nodes, 16, (*node).identify)
+	return started
 }
 
 // awaitFormed holds a network whose last node started then to its bounds.
@@ -169,10 +174,7 @@ func (r *run) killAndRestart() {
 	killed := time.Now()
 	time.Sleep(time.Minute)
 	r.within(killed, 70*time.Second, "the others are one network", func(s *snapshot) bool { return s.parts == 1 })
-	each(dead, 1, func(n *node) { n.start(*program) })
-	started := time.Now()
-	each(dead, 16, (*node).identify)
-	r.awaitFormed(started)
+	r.awaitFormed(startAll(dead))
 }
 
 // killBootstrap kills the first node.
