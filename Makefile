@@ -15,7 +15,7 @@ raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
 .PHONY: help run build test unit race lint cross floors ratchets interop cometbft compat model crash soak bench \
-	bench-store eclipse microbench fuzz generate chain chain-bin chain-short chain-migrate chain-soak chain-bench \
+	bench-store eclipse microbench fuzz generate chain chain-bin chain-short chain-migrate chain-soak chain-bench chain-far \
 	chain-suites clean need-cc need-ip need-js need-protoc
 
 help: ## list the targets
@@ -122,6 +122,11 @@ chain-soak: chain-bin need-cc ## validators are killed, stopped and paused for S
 chain-bench: chain-bin ## block rates, commits, CPU, memory, floods and late nodes, stock beside ours: three rounds
 	@.ci/quiet .cache/bin/chain -versions $(or $(VERSIONS),0.40) -cases $(or $(CASES),ssss,mmmm,qqqq) \
 	  -do idle,flood,sync -rounds 3 $(ARGS)
+
+twenties := 20s,20m,20q
+chain-far: chain-bin ## block rates of 20 validators in five regions, as root, stock beside ours: three rounds
+	@$(root) .cache/bin/chain -versions $(or $(VERSIONS),0.40) -cases $(or $(CASES),$(twenties)) \
+	  -do far -rounds 3 $(ARGS)
 
 chain-suites: ## CometBFT's own tests of switches and nodes, stock and over ours (ARGS="-suites pex -wires comet -log")
 	@go build -o .cache/bin/suites ./internal/suites

@@ -30,6 +30,7 @@ var exercises = []exercise{
 	{name: "migrate", ours: true, run: migrated},
 	{name: "churn", run: churned},
 	{name: "idle", run: idle},
+	{name: "far", plan: planFar, run: far},
 	{name: "flood", plan: planFlood, run: flood},
 	{name: "sync", plan: planSync, run: synced},
 }

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // kind is what a node speaks. Its letter names it in a case.
 type kind byte
@@ -13,13 +16,22 @@ const (
 	both   kind = 'b' // ours, over both
 )
 
-// parseKinds reads the letters of a case.
+// mostOfAKind bounds the numbers in a case.
+const mostOfAKind = 100
+
+// parseKinds reads the letters of a case, such as ss2b, which is ssbb.
 func parseKinds(letters string) ([]kind, error) {
 	var kinds []kind
+	count := 0
 	for _, c := range []byte(letters) {
 		switch k := kind(c); k {
 		case stock, libp2p, mconn, quic, both:
-			kinds = append(kinds, k)
+			kinds = append(kinds, slices.Repeat([]kind{k}, max(count, 1))...)
+			count = 0
+		case '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+			if count = 10*count + int(c-'0'); count > mostOfAKind {
+				return nil, fmt.Errorf("%q: more than %d of a kind", letters, mostOfAKind)
+			}
 		default:
 			return nil, fmt.Errorf("%q: the kinds of nodes are s, m, q, b and L, not %q", letters, c)
 		}

@@ -1,7 +1,7 @@
 // Command chain runs networks of real CometBFT nodes on this machine, stock ones and ours side by side, and judges what
 // they do. See `make chain`.
 //
-// A case names the validators of a network by letters: s is a stock node (MConn), L a stock node in CometBFT's libp2p
+// A case names the validators of a network by letters, with a number before a letter for so many of a kind: s is a stock node (MConn), L a stock node in CometBFT's libp2p
 // mode, m ours over MConn only, q ours over QUIC only, b ours over both. After a plus sign it may say pex (the nodes
 // know only a seed, in seed mode) and app (the application is another process): sqbb+pex. Letters after a slash are
 // nodes that join late, where an exercise has such nodes: ssss/b. Without them the exercise takes one node of each kind
@@ -23,6 +23,7 @@
 //	migrate    nodes become ours, one a time, first over both wires, then over QUIC only; transactions flow
 //	churn      nodes are killed, stopped and paused for -for while transactions flow; then basic; no node has grown
 //	idle       measures blocks, commits, CPU and memory of a network at rest
+//	far        measures blocks and commits of a network spread over five regions, 20 to 250 ms apart (root)
 //	flood      measures blocks at rest and while the RPC is flooded, with an application whose CheckTx takes 50 ms
 //	sync       measures how long a late node takes for blocks of 4 MB
 //

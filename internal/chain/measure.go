@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 )
@@ -29,24 +28,17 @@ func idle(ctx context.Context, w *network) (string, error) {
 		cpu += 100 * (used - before[i]).Minutes()
 		mib += m
 	}
-	const count = 20
-	var took []time.Duration
-	for i := range count {
-		began := time.Now()
-		n := w.nodes[i%len(w.nodes)]
-		if _, err := n.commit(ctx, transaction(n.name, 0)); err != nil {
-			return "", err
-		}
-		took = append(took, time.Since(began))
+	took, err := w.commits(ctx, 20)
+	if err != nil {
+		return "", err
 	}
-	slices.Sort(took)
 	nodes := float64(len(w.nodes))
 	w.measured("blocks a minute", rate)
-	w.measured("commit of a transaction, p50, ms", float64(took[count/2].Milliseconds()))
+	w.measured("commit of a transaction, p50, ms", float64(took.Milliseconds()))
 	w.measured("CPU of a node, % of a core", cpu/nodes)
 	w.measured("memory of a node, MiB", mib/nodes)
 	return fmt.Sprintf("%.1f blocks/min, commit %v, %.1f %% CPU and %.0f MiB a node", rate,
-		took[count/2].Round(time.Millisecond), cpu/nodes, mib/nodes), nil
+		took.Round(time.Millisecond), cpu/nodes, mib/nodes), nil
 }
 
 // rate returns how many blocks a minute the network makes for a while.

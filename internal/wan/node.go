@@ -42,7 +42,7 @@ func newNode(i int, p *emunet.Place, dir, kind string) *node {
 		p.On(func() { c, err = net.DialTimeout("tcp", admin, 2*time.Second) })
 		return c, err
 	}
-	return &node{Place: p, index: i, region: i % regions, kind: kind, home: fmt.Sprintf("%s/n%03d", dir, i),
+	return &node{Place: p, index: i, region: i % emunet.Regions, kind: kind, home: fmt.Sprintf("%s/n%03d", dir, i),
 		http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: dial}}}
 }
 

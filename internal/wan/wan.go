@@ -14,8 +14,8 @@ import (
 // wan carries packets between places: late by half the round trip of their regions, or not at all.
 type wan struct {
 	*emunet.Network
-	loss float64              // between regions
-	off  [regions]atomic.Bool // regions that are cut from the others
+	loss float64                     // between regions
+	off  [emunet.Regions]atomic.Bool // regions that are cut from the others
 }
 
 // newWAN makes places and carries packets between them.
@@ -35,7 +35,7 @@ func (w *wan) heal() { w.cut() }
 
 // path says how a packet fares between two places.
 func (w *wan) path(from, to int) (time.Duration, bool) {
-	from, to = from%regions, to%regions
+	from, to = from%emunet.Regions, to%emunet.Regions
 	risk := w.loss
 	if from == to {
 		risk /= 10
@@ -43,5 +43,5 @@ func (w *wan) path(from, to int) (time.Duration, bool) {
 	if w.off[from].Load() != w.off[to].Load() || rand.Float64() < risk {
 		return 0, false
 	}
-	return time.Duration(rtt[from][to]) * time.Millisecond / 2, true
+	return emunet.OneWay(from, to), true
 }
