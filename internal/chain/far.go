@@ -15,13 +15,13 @@ func planFar(p *plan) {
 	p.far = func(from, to int) time.Duration { return emunet.OneWay(from%emunet.Regions, to%emunet.Regions) }
 }
 
-// far measures a network whose packets take their time: blocks for two minutes; then how long transactions take, one
+// far measures a network whose packets take their time: blocks for a minute and a half; then how long transactions take, one
 // at a time.
 func far(ctx context.Context, w *network) (string, error) {
 	if err := sleep(ctx, 10*time.Second); err != nil {
 		return "", err
 	}
-	rate, err := w.rate(ctx, 2*time.Minute)
+	rate, err := w.rate(ctx, 90*time.Second)
 	if err != nil {
 		return "", err
 	}
