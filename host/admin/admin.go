@@ -34,6 +34,7 @@ const (
 	maxBody        = 64 << 10 // bytes of a request's JSON
 	maxItem        = 1 << 20  // bytes of POST /v1/relay, and of a body below /v1/services/
 	maxConns       = 128      // connections at once
+	maxReaders     = 64       // of them, those that read events: others must get their answers
 	requestTimeout = 10 * time.Second
 	dialTimeout    = 30 * time.Second
 	eventsBeat     = 15 * time.Second // between two keep-alives of an event stream
@@ -139,6 +140,7 @@ type Server struct {
 	host    string // of the configured address
 	started time.Time
 	handler http.Handler
+	readers chan struct{} // a place each for those that read events
 
 	listening chan struct{}
 	mu        sync.Mutex
@@ -169,7 +171,8 @@ func New(cfg Config, node Node, logger *slog.Logger) (*Server, error) {
 	if logger == nil {
 		logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	s := &Server{cfg: cfg, node: node, log: logger, host: name, started: time.Now(), listening: make(chan struct{})}
+	s := &Server{cfg: cfg, node: node, log: logger, host: name, started: time.Now(),
+		readers: make(chan struct{}, maxReaders), listening: make(chan struct{})}
 	s.handler = s.guard(s.routes())
 	return s, nil
 }

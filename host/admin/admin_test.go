@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -802,6 +803,46 @@ func TestStop(t *testing.T) {
 		t.Errorf("stopping took %v", took)
 	}
 	clients.Wait()
+}
+
+// Readers of events beyond a bound are refused, so that other requests are answered; when one goes, another has its
+// place.
+func TestReadersOfEvents(t *testing.T) {
+	c, addr := serve(t, Config{}, newFakeNode(t).node())
+	read := func() (net.Conn, string) {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		if _, err := io.WriteString(conn, "GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		line, err := bufio.NewReader(conn).ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn, line
+	}
+	var first net.Conn
+	for i := range 3 * maxReaders {
+		conn, line := read()
+		if i == 0 {
+			first = conn
+		}
+		if got, want := strings.Contains(line, " 200 "), i < maxReaders; got != want {
+			t.Fatalf("reader %d: %s", i, line)
+		}
+	}
+	if _, err := c.Status(t.Context()); err != nil {
+		t.Error(err)
+	}
+	first.Close()
+	for {
+		if _, line := read(); strings.Contains(line, " 200 ") {
+			return
+		}
+	}
 }
 
 // Silent connections use up the places, but harm neither the node nor the requests in progress; when they go, others
