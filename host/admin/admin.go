@@ -34,7 +34,7 @@ const (
 	maxBody        = 64 << 10 // bytes of a request's JSON
 	maxItem        = 1 << 20  // bytes of POST /v1/relay, and of a body below /v1/services/
 	maxConns       = 128      // connections at once
-	maxReaders     = 64       // of them, those that read events: others must get their answers
+	maxReaders     = 32       // of them, those that read events: others must get their answers
 	requestTimeout = 10 * time.Second
 	dialTimeout    = 30 * time.Second
 	eventsBeat     = 15 * time.Second // between two keep-alives of an event stream

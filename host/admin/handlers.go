@@ -122,11 +122,11 @@ func (s *Server) bans(w http.ResponseWriter, _ *http.Request) {
 // events sends what happens from now on. A reader that lags loses events (see host.Host.Events); a reader that takes
 // nothing is cut off.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Connection", "close") // not to keep its place when it is idle
 	select {
 	case s.readers <- struct{}{}:
 		defer func() { <-s.readers }()
 	default:
-		w.Header().Set("Connection", "close")
 		Fail(w, http.StatusServiceUnavailable, fmt.Errorf("%d connections read events already", maxReaders))
 		return
 	}
