@@ -28,8 +28,20 @@ const (
 	mostQueued    = 8 << 20
 )
 
-// mempoolChannel is that of transactions (CometBFT mempool/mempool.go).
-const mempoolChannel = 0x30
+// Channels that are handled in a way of their own (CometBFT mempool/mempool.go, blocksync/reactor.go and
+// statesync/reactor.go).
+const (
+	mempoolChannel = 0x30
+	blocksChannel  = 0x40
+	chunksChannel  = 0x61
+)
+
+// isAnswer reports whether a message is a block or a chunk that a peer has asked for. Their queues hold less than what
+// a peer asks for at once, and reactors give an answer up for which there is no room: the peer would wait 15 s for it
+// and then leave. So such a message waits. That holds up the handler of the peer's next request, which is right.
+func isAnswer(channel byte, size int) bool {
+	return size > queuedMessage && (channel == blocksChannel || channel == chunksChannel)
+}
 
 // open opens the channels of all reactors, and asks the host for peers.
 func (y *yard) open(h *host.Host) error {
@@ -63,16 +75,21 @@ func describe(d *p2p.ChannelDescriptor) muxer.Channel {
 // Handlers of a channel at once, each for another peer. A peer's messages stay in order, as with CometBFT, which calls
 // Receive concurrently for all peers. Transactions are checked one at a time: an application in the same process has
 // one lock, and a block would wait behind all checks that wait for it.
+// Those of blocks and chunks wait until the peer has read what it asked for.
 const (
 	handlers        = 8
+	answerHandlers  = 64
 	mempoolHandlers = 1
 )
 
 // serve hands the messages of the channel to the reactor until ctx or the host ends.
 func (c *channel) serve(ctx context.Context) {
 	n := handlers
-	if c.desc.ID == mempoolChannel {
+	switch c.desc.ID {
+	case mempoolChannel:
 		n = mempoolHandlers
+	case blocksChannel, chunksChannel:
+		n = answerHandlers
 	}
 	_ = c.ServeParallel(ctx, n, func(_ context.Context, e host.Envelope) error { // only ctx's end, or the host's
 		if p := c.yard.peers.get(e.Peering); p != nil && p.IsRunning() {

@@ -7,7 +7,9 @@ import (
 	"github.com/cometbft/cometbft/config"
 	"github.com/cometbft/cometbft/libs/log"
 	"github.com/cometbft/cometbft/node"
+	ssproto "github.com/cometbft/cometbft/proto/tendermint/statesync"
 	"github.com/cometbft/cometbft/proxy"
+	"github.com/cosmos/gogoproto/proto"
 )
 
 type queryResponse = abci.ResponseQuery
@@ -15,6 +17,11 @@ type queryResponse = abci.ResponseQuery
 func newTestNode(n *testNode, app proxy.ClientCreator, logger log.Logger, options ...node.Option) (*node.Node, error) {
 	return node.NewNode(n.cfg, n.pv, n.key, app, node.DefaultGenesisDocProviderFunc(n.cfg), n.database,
 		node.DefaultMetricsProvider(n.cfg.Instrumentation), logger, options...)
+}
+
+// chunkOf returns a chunk of a snapshot.
+func chunkOf(size int) proto.Message {
+	return &ssproto.ChunkResponse{Height: 1, Chunk: make([]byte, size)}
 }
 
 func noGRPC(cfg *config.Config) { cfg.RPC.GRPCListenAddress = "" }

@@ -105,6 +105,23 @@ func TestSlowReactor(t *testing.T) {
 	}
 }
 
+// TestAnswersWait: a node that is asked for more than its queue holds sends all of it.
+func TestAnswersWait(t *testing.T) {
+	net := newNetwork(t, "mb", nil)
+	net.start()
+	net.reach(2)
+	a, b := net.nodes[0], net.nodes[1]
+	p := a.node.Switch().Peers().Get(b.key.ID())
+	for i := range 20 { // of 1 MiB, in a queue of 640 KiB
+		if !p.TrySend(p2p.Envelope{ChannelID: chunksChannel, Message: chunkOf(1 << 20)}) {
+			t.Fatalf("chunk %d is refused", i)
+		}
+	}
+	if !p.IsRunning() {
+		t.Error("the peer has stopped")
+	}
+}
+
 // filtering is an application that refuses some peers.
 type filtering struct {
 	*kvstore.Application

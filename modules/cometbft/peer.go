@@ -214,8 +214,15 @@ func (p *peer) Send(e p2p.Envelope) bool {
 	})
 }
 
-// TrySend implements p2p.Peer.
-func (p *peer) TrySend(e p2p.Envelope) bool { return p.send(e, p.peering.TrySend) }
+// TrySend implements p2p.Peer. It waits with large answers, see isAnswer, as long as the peer is up.
+func (p *peer) TrySend(e p2p.Envelope) bool {
+	return p.send(e, func(c *host.Channel, msg []byte) bool {
+		if isAnswer(e.ChannelID, len(msg)) {
+			return p.peering.Send(context.Background(), c, msg) == nil
+		}
+		return p.peering.TrySend(c, msg)
+	})
+}
 
 // wrapper is a message that travels within another one (CometBFT p2p/types.go, in 1.0 types/).
 type wrapper interface {
