@@ -1,7 +1,9 @@
 package cometbft
 
 import (
+	"maps"
 	"sync"
+	"time"
 
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -14,13 +16,18 @@ type table struct {
 	byLink  map[uint64]*peer // by the number of the peering
 	latest  map[transport.NodeID]*peer
 	waiting map[transport.NodeID]chan *peer
+	ended   map[transport.NodeID]time.Time // peers that went down less than justEnded ago, and perhaps some more
 }
+
+// justEnded is how long after the end of a link its peer may be about to dial us, because the link has ended there too.
+const justEnded = 5 * time.Second
 
 func (t *table) init() {
 	t.accept = make(chan *peer)
 	t.byLink = map[uint64]*peer{}
 	t.latest = map[transport.NodeID]*peer{}
 	t.waiting = map[transport.NodeID]chan *peer{}
+	t.ended = map[transport.NodeID]time.Time{}
 }
 
 // get returns the peer of a peering; nil for one that has ended.
@@ -64,18 +71,23 @@ func (t *table) remove(p *peer) {
 	if t.latest[p.id] == p {
 		delete(t.latest, p.id)
 	}
+	maps.DeleteFunc(t.ended, func(_ transport.NodeID, at time.Time) bool { return time.Since(at) >= justEnded })
+	t.ended[p.id] = time.Now()
 }
 
-// await registers a dial that waits for a peer. It reports false if the peer is up, or another dial waits for it.
-func (t *table) await(id transport.NodeID) (chan *peer, bool) {
+// await registers a dial that waits for a peer. It returns nil if the peer is up, or another dial waits for it. ended
+// reports that a link of the peer has just ended.
+func (t *table) await(id transport.NodeID) (w chan *peer, ended bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.latest[id]; t.waiting[id] != nil || p != nil && !p.ending() {
+	p := t.latest[id]
+	if t.waiting[id] != nil || p != nil && !p.ending() {
 		return nil, false
 	}
-	w := make(chan *peer, 1)
+	w = make(chan *peer, 1)
 	t.waiting[id] = w
-	return w, true
+	at, was := t.ended[id]
+	return w, p != nil || was && time.Since(at) < justEnded
 }
 
 // forget ends the wait of a dial. It returns the peer if that has come meanwhile.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"time"
 
@@ -58,6 +59,12 @@ func (t transportOf[C]) Cleanup(p p2p.Peer) {
 // dialTimeout bounds a dial that the Switch asks for, with the end of an earlier link of the peer.
 const dialTimeout = 30 * time.Second
 
+// dialSpread is how far apart the two ends of a link that has ended dial each other, at most. When both dial at once, a
+// stock node may keep one of the links and yet forget the peer: it removes peers by their id, so the end of the link
+// that it does not want takes the other one with it (CometBFT p2p/switch.go, stopAndRemovePeer). Keep-alives fail at
+// both ends at the same moment, and the Switch dials at once.
+const dialSpread = time.Second
+
 var errNotRunning = errors.New("switchyard does not run")
 
 // dial connects to a peer on the Switch's request, and returns it unless Accept does.
@@ -68,12 +75,20 @@ func (y *yard) dial(at p2p.NetAddress) (*peer, error) {
 	}
 	id := transport.NodeID(at.ID)
 	exists := p2p.ErrCurrentlyDialingOrExistingAddress{Addr: at.String()}
-	got, ok := y.peers.await(id)
-	if !ok {
+	got, ended := y.peers.await(id)
+	if got == nil {
 		return nil, exists
 	}
 	ctx, cancel := context.WithTimeout(y.ctx, dialTimeout)
 	defer cancel()
+	if ended {
+		select {
+		case p := <-got:
+			return p, nil
+		case <-time.After(rand.N(dialSpread)):
+		case <-ctx.Done():
+		}
+	}
 	addr, err := y.address(at)
 	if err == nil {
 		_, err = h.Dial(ctx, addr)
