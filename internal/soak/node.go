@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -168,6 +169,27 @@ func (n *node) memory() (now, peak float64) {
 		}
 	}
 	return now, peak
+}
+
+// holds returns what the last garbage collection of the process has left, in MiB, and how many peers it knows.
+func (n *node) holds() (heap float64, known int) {
+	r, err := client.Get("http://" + n.admin + "/metrics")
+	if err != nil {
+		return 0, 0
+	}
+	defer r.Body.Close()
+	for lines := bufio.NewScanner(r.Body); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		v, err := strconv.ParseFloat(value, 64)
+		switch {
+		case err != nil:
+		case name == "go_memstats_next_gc_bytes":
+			heap = v / 2 / (1 << 20) // the next collection begins at twice of it
+		case strings.HasPrefix(name, "switchyard_known_peers{"):
+			known += int(v)
+		}
+	}
+	return heap, known
 }
 
 // lines returns the number of lines in the node's log.

@@ -31,6 +31,8 @@ type watch struct {
 type sample struct {
 	at     time.Duration
 	memory []float64 // MiB, by node
+	heap   []float64 // of it, what the last garbage collection has left, in MiB, by node; 0 if it stands still
+	known  []int     // peers in the node's store, by node; 0 if it stands still
 	honest []int     // links with honest nodes, by node; -1 if it stands still
 	others []int     // other links, by node
 }
@@ -77,17 +79,21 @@ func (w *watch) sample() {
 		case <-n.ended:
 			w.fault("%s has ended: %v; its log is %s", n.name, n.cmd.ProcessState, n.log())
 			s.memory, s.honest, s.others = append(s.memory, 0), append(s.honest, -1), append(s.others, 0)
+			s.heap, s.known = append(s.heap, 0), append(s.known, 0)
 			continue
 		default:
 		}
 		now, _ := n.memory()
 		s.memory = append(s.memory, now)
 		honest, others := -1, 0
+		heap, known := 0.0, 0
 		if !n.shaken(grace) {
 			honest, others = w.links(n)
+			heap, known = n.holds()
 			w.bans(n)
 		}
 		s.honest, s.others = append(s.honest, honest), append(s.others, others)
+		s.heap, s.known = append(s.heap, heap), append(s.known, known)
 		// A node is lost if it has fewer honest links than others that run allow.
 		if running := w.running(); honest >= 0 && honest < min(2, running-1) && s.at > settling {
 			w.fault("%s has %d honest links, while %d nodes run", w.nodes[i].name, honest, running)
@@ -146,8 +152,8 @@ func (w *watch) row(s sample) {
 	for _, n := range w.nodes {
 		lines = max(lines, n.lines())
 	}
-	fmt.Printf("%8s  memory %s MiB   honest links %s   others %s   longest log %d lines\n", s.at.Round(time.Second),
-		text(s.memory, "%.0f"), text(s.honest, "%d"), text(s.others, "%d"), lines)
+	fmt.Printf("%8s  memory %s MiB   heap %s   known %s   honest links %s   others %s   longest log %d lines\n", s.at.Round(time.Second),
+		text(s.memory, "%.0f"), text(s.heap, "%.0f"), text(s.known, "%d"), text(s.honest, "%d"), text(s.others, "%d"), lines)
 }
 
 func text[T any](list []T, format string) string {
