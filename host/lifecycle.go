@@ -127,6 +127,7 @@ func (l *link) bringUp() bool {
 			t.up.Delete(l.peer)
 		}
 		l.peering.Store(nil)
+		p.finish(&DisconnectError{Code: muxer.CodeRequested, Reason: "the links to the peer end"})
 		return false
 	}
 	if had {

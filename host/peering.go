@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +29,9 @@ type Peering struct {
 	heard chan struct{}                   // closed with known; nil for a host without hooks
 	end   atomic.Pointer[DisconnectError] // why it went down; set before done is closed
 	done  chan struct{}
+
+	watch sync.Mutex       // guards ends
+	ends  []func(*Peering) // called at the end: see onEnd
 }
 
 // ID returns the peer's node id.
@@ -66,18 +70,26 @@ func (p *Peering) Send(ctx context.Context, c *Channel, msg []byte) error {
 
 // TrySend is Send that does not wait.
 func (p *Peering) TrySend(c *Channel, msg []byte) bool {
+	sent, full := p.trySend(c, msg)
+	if full {
+		c.refused.Add(1)
+	}
+	return sent
+}
+
+// trySend is TrySend that does not count; full reports whether the session has refused the message.
+func (p *Peering) trySend(c *Channel, msg []byte) (sent, full bool) {
 	l := p.link.Load()
 	if p.end.Load() != nil || !slices.Contains(l.channels, c.desc.ID) {
-		return false
+		return false, false
 	}
 	for !l.session.TrySend(c.desc.ID, msg) {
 		if !l.moved() {
-			c.refused.Add(1)
-			return false
+			return false, true
 		}
 		l = l.move.Load().to
 	}
-	return true
+	return true, false
 }
 
 // Disconnect ends this peering, and with it a link of the peer that is not up yet. It does nothing once the peering is
@@ -95,6 +107,27 @@ func (p *Peering) Disconnect(code muxer.Code, reason string) {
 func (p *Peering) finish(reason *DisconnectError) {
 	if p.end.CompareAndSwap(nil, reason) {
 		close(p.done)
+		p.watch.Lock()
+		ends := p.ends
+		p.ends = nil
+		p.watch.Unlock()
+		for _, fn := range ends {
+			fn(p)
+		}
+	}
+}
+
+// onEnd makes the host call fn once when the peering is down, or now if it is. fn must not block, and takes no lock that
+// is held around a call into the host: linkTable.change may be held.
+func (p *Peering) onEnd(fn func(*Peering)) {
+	p.watch.Lock()
+	over := p.end.Load() != nil
+	if !over {
+		p.ends = append(p.ends, fn)
+	}
+	p.watch.Unlock()
+	if over {
+		fn(p)
 	}
 }
 
