@@ -12,7 +12,7 @@ import (
 // TestDependencies keeps small programs free of what they do not use.
 func TestDependencies(t *testing.T) {
 	frameworks := []string{"go.uber.org/fx", "go.uber.org/dig", "github.com/spf13/cobra",
-		"github.com/pelletier/go-toml"}
+		"github.com/pelletier/go-toml", "google.golang.org/grpc"}
 	for _, tt := range []struct {
 		pkg  string
 		has  string // to see that the list is one
@@ -22,6 +22,10 @@ func TestDependencies(t *testing.T) {
 		{"./internal/sizes/testdata/nofx", "github.com/dgraph-io/badger", frameworks},
 		{"./internal/sizes/testdata/parts", "github.com/libp2p/go-yamux",
 			append([]string{"github.com/quic-go", "github.com/dgraph-io"}, frameworks...)},
+		{"./handshake/signer", "google.golang.org/protobuf", frameworks},
+		// a catalogue of one's own, without a signer
+		{"./modules", "go.uber.org/fx", []string{"google.golang.org/grpc", "github.com/spf13/cobra"}},
+		{"./modules/signergrpc", "google.golang.org/grpc", frameworks[:4]},
 	} {
 		out, err := exec.Command("go", "list", "-deps", tt.pkg).CombinedOutput()
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -82,11 +83,12 @@ func Listen(addresses ...string) Option {
 	}
 }
 
-// KeyFile holds the node's key, in the form of CometBFT's node_key.json. New makes the file where there is none.
+// KeyFile holds the node's key, in the form of CometBFT's node_key.json. New makes the file where there is none, and
+// the file of a random key for QUIC beside it (quic.Env.ResetKey).
 // Without it and without Identity, each New makes a key that is not kept.
 func KeyFile(path string) Option { return set(func(o *options) { o.keyFile = path }) }
 
-// Identity signs for the node, instead of a key file.
+// Identity signs for the node, instead of a key file. Its key may be in another process: see handshake/signer.
 func Identity(id handshake.Identity) Option { return set(func(o *options) { o.host.Identity = id }) }
 
 // Store keeps the peers that the node knows in a folder, so that it finds them again after a restart. The folder is
@@ -184,7 +186,8 @@ func (o *options) node(ctx context.Context) (n *Node, err error) {
 			return nil, err
 		}
 	}
-	if err := addStack(cfg); err != nil {
+	proofs, err := o.addStack()
+	if err != nil {
 		return nil, err
 	}
 	if !o.listens {
@@ -205,7 +208,8 @@ func (o *options) node(ctx context.Context) (n *Node, err error) {
 			_ = cfg.Store.Close()
 		}
 	}()
-	n = &Node{store: cfg.Store, log: cfg.Logger, transports: cfg.Transports, done: make(chan struct{})}
+	n = &Node{store: cfg.Store, log: cfg.Logger, transports: cfg.Transports, identity: cfg.Identity, proofs: proofs,
+		done: make(chan struct{})}
 	if n.host, err = host.New(ctx, *cfg); err != nil {
 		return nil, err
 	}
@@ -259,45 +263,54 @@ func (o *options) openStore() (peerstore.Store, error) {
 	return s, nil
 }
 
-// addStack adds the standard transports and wires where the options name none.
-func addStack(cfg *host.Config) error {
+// addStack adds the standard transports and wires where the options name none. It returns the securities in them.
+func (o *options) addStack() (proofs []handshake.Security, err error) {
+	cfg := &o.host
 	id, log := cfg.Identity, cfg.Logger
 	withTLS, err := stock.TLS(stock.DefaultTLS())
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if cfg.Transports == nil || cfg.Wires == nil {
+		proofs = append(proofs, withTLS)
 	}
 	if cfg.Transports == nil {
 		tcp, err := stock.TCP(tcp.Config{})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		quic, err := stock.QUIC(quic.Config{}, 0, id, withTLS, log)
+		var reset *[stock.ResetKeySize]byte
+		if o.keyFile != "" {
+			reset = stock.ResetKey(filepath.Join(filepath.Dir(o.keyFile), stock.ResetKeyFile), log)
+		}
+		quic, err := stock.QUIC(quic.Config{}, 0, id, withTLS, reset, log)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		cfg.Transports = []transport.Transport{tcp, quic}
 	}
 	if cfg.Wires == nil {
 		noise, err := stock.Noise(struct{}{})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		yamux, err := stock.Yamux(yamux.Config{}, 0, log)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		comet, err := stock.Comet(mconn.Config{}, 0, id, log)
 		if err != nil {
-			return err
+			return nil, err
 		}
+		proofs = append(proofs, noise)
 		libp2p, err := stock.Libp2p(stock.Libp2pConfig{}, 0, id,
 			[]handshake.Security{noise, withTLS}, []muxer.StreamMuxer{yamux}, log)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		cfg.Wires = []handshake.Wire{comet, libp2p}
 	}
-	return nil
+	return proofs, nil
 }
 
 // listenEverywhere adds those default listen addresses that a transport takes.

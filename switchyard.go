@@ -35,6 +35,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/switchyard-p2p/switchyard/discovery"
+	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
@@ -52,6 +53,8 @@ type Node struct {
 	log     *slog.Logger
 	// transports are the host's. It closes them at the end of its Run, Close those of a node that never ran.
 	transports []transport.Transport
+	identity   handshake.Identity
+	proofs     []handshake.Security // whose proofs Run keeps fresh
 
 	mu      sync.Mutex // guards what follows
 	cancel  func()     // ends Run; nil before
@@ -98,12 +101,18 @@ func (n *Node) Run(ctx context.Context) error {
 	return errors.Join(err, n.store.Close())
 }
 
-// runSources runs the sources of peers until ctx ends or one fails.
+// runSources runs the sources of peers, and keeps the proofs of the node's key fresh, until ctx ends or one fails.
 func (n *Node) runSources(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range n.sources {
 		group.Go(func() error {
 			return discovery.Run(ctx, s.name, s.Source, n.host, n.log.With(slog.String("part", s.name)))
+		})
+	}
+	for _, s := range n.proofs {
+		group.Go(func() error {
+			s.Keep(ctx, n.identity)
+			return nil
 		})
 	}
 	group.Go(func() error { // a source may be done before the node is

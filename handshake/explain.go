@@ -36,6 +36,7 @@ func (u *Upgrader) explain(parent, shake context.Context, a *Attempt, began time
 	if errors.As(err, &failed) {
 		stage, code, err = failed.Stage, failed.Code, failed.Err
 	}
+	own := IsOwnFault(err)
 	// At the end of the time, and of the caller's patience, the connection is closed under the wire, so its own error
 	// says little.
 	broken := code == muxer.CodeUnknown || code == muxer.CodeTimeout || code == muxer.CodeTransport ||
@@ -44,6 +45,8 @@ func (u *Upgrader) explain(parent, shake context.Context, a *Attempt, began time
 	switch {
 	case broken && parent.Err() != nil && !errors.Is(parent.Err(), context.DeadlineExceeded):
 		code, err = muxer.CodeRequested, fmt.Errorf("given up: %w", context.Cause(parent))
+	case own:
+		code = muxer.CodeNoSignature
 	case broken && (!time.Now().Before(deadline) || errors.Is(err, os.ErrDeadlineExceeded) ||
 		errors.Is(err, context.DeadlineExceeded)):
 		text := fmt.Sprintf("not done within %v", deadline.Sub(began).Round(time.Millisecond))
@@ -54,7 +57,7 @@ func (u *Upgrader) explain(parent, shake context.Context, a *Attempt, began time
 	case code == muxer.CodeUnknown:
 		code = CodeOf(err)
 	}
-	if a.Bytes != nil && stage == StageSecurity && code != muxer.CodeRequested {
+	if a.Bytes != nil && stage == StageSecurity && code != muxer.CodeRequested && !own {
 		err = a.named(code, err)
 	}
 	return &StageError{Stage: stage, Code: code, Err: err, Proven: a.RemoteID}

@@ -47,7 +47,7 @@ func (k *NodeKey) PublicKey(context.Context) (PublicKey, error) { return k.publi
 
 // Sign implements Identity. It does not look at the context: it takes microseconds.
 func (k *NodeKey) Sign(_ context.Context, p Purpose, msg []byte) ([]byte, error) {
-	if err := p.Check(msg); err != nil {
+	if _, err := p.Body(msg); err != nil {
 		return nil, err
 	}
 	return k.secret.Sign(msg), nil

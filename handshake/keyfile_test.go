@@ -44,8 +44,9 @@ func TestNodeKeyRoundTrip(t *testing.T) {
 	if back.ID() != k.ID() || back.Public() != k.Public() {
 		t.Fatal("another key came back")
 	}
-	sig, err := back.Sign(context.Background(), SignResetKey, []byte(ResetKeyText))
-	if err != nil || !k.Public().Verify([]byte(ResetKeyText), sig) || k.Public().Verify([]byte("hallo"), sig) {
+	challenge := bytes.Repeat([]byte{7}, ChallengeSize)
+	sig, err := back.Sign(context.Background(), SignChallenge, challenge)
+	if err != nil || !k.Public().Verify(challenge, sig) || k.Public().Verify([]byte("hallo"), sig) {
 		t.Fatal("signature")
 	}
 	for _, s := range []string{fmt.Sprint(k), fmt.Sprintf("%#v %+v %x %s", k, k, k, k), k.LogValue().String()} {

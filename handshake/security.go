@@ -18,6 +18,11 @@ type Security interface {
 	// Secure does the handshake on conn. The caller sets the deadline of conn and closes it when ctx ends, or when an
 	// error is returned. An error of CheckKey comes back wrapped, or as it is.
 	Secure(ctx context.Context, conn net.Conn, s Securing) (SecureConn, error)
+	// Keep makes what Secure shows of id and id must sign (a static key, a certificate), and makes it anew before it
+	// is too old, until ctx ends. A node runs it, so that no handshake waits for a signature, and none fails because
+	// id cannot sign for a while. Without Keep, Secure asks id itself. A Security that shows nothing of that kind
+	// returns at once.
+	Keep(ctx context.Context, id Identity)
 }
 
 // Securing is what a Security needs to know of one connection.

@@ -190,7 +190,10 @@ func (r *router) dialAddress(ctx context.Context, addr transport.Address) (*link
 		cancel()
 		if err != nil {
 			code := muxer.CodeTransport
-			if errors.Is(err, context.DeadlineExceeded) {
+			switch {
+			case handshake.IsOwnFault(err): // of a transport that secures its connections
+				code = muxer.CodeNoSignature
+			case errors.Is(err, context.DeadlineExceeded):
 				code = muxer.CodeTimeout
 			}
 			return nil, r.unlessStalled(began, handshake.Fail(handshake.StageTransport, code, err))

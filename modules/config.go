@@ -56,8 +56,13 @@ type Table map[string]any
 // IdentityConfig locates the node's key.
 type IdentityConfig struct {
 	// file in the form of CometBFT's node_key.json; the first start makes it
-	Key    string `toml:"key"`
-	Signer string `toml:"signer"` // address of a process that holds the key instead
+	Key string `toml:"key"`
+	// address of a process that holds the key instead: unix:///path/of/socket or tls://host:port
+	Signer string `toml:"signer"`
+	// PEM files for a signer over TLS: its authority, our certificate, that certificate's key
+	SignerCA   string `toml:"signer_ca"`
+	SignerCert string `toml:"signer_cert"`
+	SignerKey  string `toml:"signer_key"`
 }
 
 // ListenConfig is where the node listens and what it advertises.

@@ -1,12 +1,9 @@
 package modules
 
 import (
-	"log/slog"
-
 	"go.uber.org/fx"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
-	"github.com/switchyard-p2p/switchyard/internal/stock"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -16,9 +13,7 @@ import (
 func Handshake(c Config, plugins ...Plugin) fx.Option {
 	c = c.Fit(plugins...)
 	return fx.Module("handshake",
-		fx.Provide(func(log logger) (handshake.Identity, error) {
-			return loadIdentity(&c, log.For("identity"))
-		}),
+		identity(&c, plugins),
 		chosen(&c, "stack.wires", kindWire, c.Stack.Wires, c.Wires, "wires", plugins),
 		fx.Provide(group[handshake.Wire]("wires")),
 		chosen(&c, "stack.muxers", kindMuxer, c.Stack.Muxers, c.Muxers, "muxers", plugins),
@@ -67,20 +62,4 @@ func allSecurities(c *Config, plugins []Plugin) fx.Option {
 		}
 		return all
 	}))...)
-}
-
-// loadIdentity reads the node key, or makes one.
-func loadIdentity(c *Config, log *slog.Logger) (handshake.Identity, error) {
-	path := c.Path(c.Identity.Key)
-	key, made, err := stock.NodeKey(path)
-	if err != nil {
-		return nil, err
-	}
-	if made {
-		log.Info("made a new node key", slog.String("file", path), slog.String("node_id", string(key.ID())))
-	}
-	if w := key.Warning(); w != nil {
-		log.Warn(w.Error())
-	}
-	return key, nil
 }

@@ -2,6 +2,7 @@ package modules
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -204,8 +205,9 @@ func TestStartAndStopInOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"started store", "started host", "started pex", "started echo", "started admin",
-		"stopped admin", "stopped echo", "stopped pex", "stopped host", "stopped store"}
+	want := []string{"started store", "started proofs of noise", "started proofs of tls", "started host", "started pex",
+		"started echo", "started admin", "stopped admin", "stopped echo", "stopped pex", "stopped host",
+		"stopped proofs of tls", "stopped proofs of noise", "stopped store"}
 	if got := p.all(); !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
@@ -255,8 +257,8 @@ func TestFailureShutsDown(t *testing.T) {
 	if !errors.Is(err, broken) || err.Error() != "broken: the disk fell off" {
 		t.Errorf("got %v", err)
 	}
-	if got := p.all(); len(got) < 4 ||
-		!slices.Equal(got[len(got)-4:], []string{"stopped broken", "stopped pex", "stopped host", "stopped store"}) {
+	if got := p.all(); len(got) < 6 || !slices.Equal(got[len(got)-6:], []string{"stopped broken", "stopped pex",
+		"stopped host", "stopped proofs of tls", "stopped proofs of noise", "stopped store"}) {
 		t.Errorf("got %v", got)
 	}
 	// An app that fx itself runs gets exit code 1.
@@ -293,7 +295,8 @@ func TestHungServiceDoesNotHoldTheStop(t *testing.T) {
 			took > StopTimeout {
 			t.Errorf("after %v: %v", took, err)
 		}
-		if got := p.all(); !slices.Equal(got[max(0, len(got)-2):], []string{"stopped host", "stopped store"}) {
+		if got := p.all(); !slices.Equal(got[max(0, len(got)-4):], []string{"stopped host", "stopped proofs of tls",
+			"stopped proofs of noise", "stopped store"}) {
 			t.Errorf("got %v", got)
 		}
 		close(release)
@@ -480,11 +483,12 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 	if err := os.WriteFile(systems, []byte("192.0.2.0/24 AS64496\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	rows := []struct {
+	type row struct {
 		set  string
 		at   func(*testing.T, Config) any
 		want any
-	}{
+	}
+	rows := []row{
 		{"network=other", inHost(func(c host.Config) any { return c.Network }), "other"},
 		{"moniker=me", inHost(func(c host.Config) any { return c.Moniker }), "me"},
 		{"identity.key=other.json", func(t *testing.T, c Config) any {
@@ -676,10 +680,31 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 			return got.PostQuantum
 		}, false},
 	}
-	covered := map[string]bool{
-		// Their consumers come with later plug-ins; naming one is refused, see TestBadConfig.
-		"identity.signer": true,
+	for key, of := range map[string]func(SignerEnv) string{
+		"signer":      func(e SignerEnv) string { return e.Address.Host },
+		"signer_ca":   func(e SignerEnv) string { return e.CA },
+		"signer_cert": func(e SignerEnv) string { return e.Cert },
+		"signer_key":  func(e SignerEnv) string { return e.Key },
+	} {
+		want := "/other.pem"
+		if key == "signer" {
+			want = "other:1"
+		}
+		set := "identity." + key + "=" + strings.Replace(want, "other:", "tls://other:", 1)
+		rows = append(rows, row{set, func(t *testing.T, c Config) any {
+			c.Identity.Signer = cmp.Or(c.Identity.Signer, "tls://host:1")
+			var got SignerEnv
+			_, err := c.OpenSigner(nil, Signer(func(env SignerEnv) (SignerConn, error) {
+				got = env
+				return nil, errors.New("not today")
+			}))
+			if err == nil {
+				t.Error("it opens")
+			}
+			return of(got)
+		}, want})
 	}
+	covered := map[string]bool{}
 	for _, tt := range rows {
 		key, _, _ := strings.Cut(tt.set, "=")
 		for k := key; k != ""; k = parent(k) {

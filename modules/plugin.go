@@ -29,6 +29,7 @@ const (
 	kindService   kind = "service"
 	kindCommand   kind = "command"
 	kindExtension kind = "extension"
+	kindSigner    kind = "signer"
 )
 
 // Plugin is an entry of a catalogue: a name that the configuration can use, and the constructors behind it. A main
@@ -45,8 +46,9 @@ type Plugin struct {
 	check func(c *Config, at string, t Table) error
 	// defaults returns the plug-in's Config with its defaults; nil for one without settings.
 	defaults func() any
-	// command is set for a command.
+	// command is set for a command, signer for a signer.
 	command CommandSpec
+	signer  func(SignerEnv) (SignerConn, error)
 	// option provides the instance to the value group of its kind. order is its position in the configuration.
 	option func(c *Config, at string, t Table, order int) fx.Option
 }
@@ -85,6 +87,7 @@ type TransportEnv struct {
 	// MessageMemory is limits.message_memory, of which the default of what remotes may make the transport hold is a
 	// part.
 	MessageMemory int64
+	Home          string // the node's folder; "" if it has none
 	Logger        *slog.Logger
 }
 
@@ -97,7 +100,7 @@ func SecureTransport[C any, T transport.Transport](name string, defaults func() 
 			func(id handshake.Identity, all securities, log logger) (named[transport.Transport], error) {
 				t, err := construct(kindTransport, name, log, func() (T, error) {
 					return build(cfg, TransportEnv{Identity: id, Security: all.get, MessageMemory: c.messageMemory(),
-						Logger: log.For(name)})
+						Home: c.Home, Logger: log.For(name)})
 				})
 				return named[transport.Transport]{name, order, t}, err
 			})
@@ -145,12 +148,22 @@ func StreamWire[C any, W handshake.Wire](name string, defaults func() C, build f
 	return p
 }
 
-// Security lists a security. All parts of a node share one instance. Its settings are [security.NAME].
+// Security lists a security. All parts of a node share one instance, whose proofs the node keeps fresh while it runs.
+// Its settings are [security.NAME].
 func Security[C any, S handshake.Security](name string, defaults func() C, build func(C) (S, error)) Plugin {
 	return plugin(kindSecurity, name, defaults, nil, func(c *Config, cfg C, order int) fx.Option {
-		return provide("securities", func(log logger) named[func() (handshake.Security, error)] {
+		return provide("securities", func(s supervisor, id handshake.Identity,
+			log logger) named[func() (handshake.Security, error)] {
 			once := sync.OnceValues(func() (handshake.Security, error) {
-				return construct(kindSecurity, name, log, func() (handshake.Security, error) { return build(cfg) })
+				built, err := construct(kindSecurity, name, log,
+					func() (handshake.Security, error) { return build(cfg) })
+				if err == nil {
+					s.add(task{name: "proofs of " + name, run: func(ctx context.Context) error {
+						built.Keep(ctx, id)
+						return nil
+					}})
+				}
+				return built, err
 			})
 			return named[func() (handshake.Security, error)]{name, order, once}
 		})

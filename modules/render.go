@@ -26,7 +26,16 @@ func Render(c Config, plugins ...Plugin) []byte {
 		"key can be used. Keep it secret.")
 	w.key("key", c.Identity.Key, "relative to this file's folder")
 	if c.Identity.Signer != "" {
-		w.key("signer", c.Identity.Signer, "")
+		w.key("signer", c.Identity.Signer, "a process that holds the key instead: docs/signer.md")
+	}
+	for _, file := range []struct{ key, value, comment string }{
+		{"signer_ca", c.Identity.SignerCA, "the authority of the signer's certificate"},
+		{"signer_cert", c.Identity.SignerCert, "our certificate"},
+		{"signer_key", c.Identity.SignerKey, "and its key"},
+	} {
+		if file.value != "" {
+			w.key(file.key, file.value, file.comment)
+		}
 	}
 
 	w.table("listen", "")

@@ -57,14 +57,14 @@ func (f *Failure) set(err error) {
 // host, the host before the transports, the store last. It returns the failure, or nil if ctx ended it. StartTimeout
 // and StopTimeout bound the start and the stop.
 //
-// If ctx ends while the app is built (a large store takes seconds to load), Run returns at once: nothing runs yet. The
-// constructor that is at work returns on its own, and what was opened is closed then.
+// If ctx ends while the app is built (a large store takes seconds to load, a signer may be late), Run returns at once:
+// nothing runs yet. The constructor that is at work returns on its own, and what was opened is closed then.
 func Run(ctx context.Context, opts ...fx.Option) error {
 	var failure *Failure
 	built := make(chan *fx.App, 1)
 	go func() {
 		built <- fx.New(fx.Options(opts...), fx.Populate(&failure), fx.StartTimeout(StartTimeout),
-			fx.StopTimeout(StopTimeout), fx.RecoverFromPanics(),
+			fx.StopTimeout(StopTimeout), fx.RecoverFromPanics(), fx.Supply(ending(ctx.Done())),
 			fx.Invoke(func() error { return ctx.Err() })) // the last: a failed build closes what it has opened
 	}()
 	var app *fx.App

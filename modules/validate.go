@@ -37,7 +37,7 @@ func (c *Config) validate(m Machine, plugins []Plugin) error {
 	checks := []func() error{
 		func() error { return c.checkName("network", c.Network) },
 		func() error { return c.checkName("moniker", c.Moniker) },
-		c.checkIdentity,
+		func() error { return c.checkIdentity(plugins) },
 		func() error { return c.checkMultiaddrs("listen.addresses", c.Listen.Addresses) },
 		func() error { return c.checkMultiaddrs("listen.external", c.Listen.External) },
 		func() error { return c.checkStack(plugins) },
@@ -69,16 +69,6 @@ func (c *Config) checkName(key, name string) error {
 	}
 	if name[0] == ' ' || name[len(name)-1] == ' ' {
 		return c.errorAt(key, "%q begins or ends with a space", name)
-	}
-	return nil
-}
-
-func (c *Config) checkIdentity() error {
-	if c.Identity.Signer != "" {
-		return c.errorAt("identity.signer", "this build has no remote signer; use identity.key")
-	}
-	if c.Identity.Key == "" {
-		return c.errorAt("identity.key", "empty; name the node key file, such as \"node_key.json\"")
 	}
 	return nil
 }

@@ -36,6 +36,7 @@ const (
 	CodeWrongChannel  Code = 23 // a message for a channel that we did not offer
 	CodeInquiryDone   Code = 24 // the visit was only an inquiry (a seed answered, a crawler has what it wanted)
 	CodeMoved         Code = 25 // another link of the peer has taken over, without a gap
+	CodeNoSignature   Code = 26 // our own identity did not sign (its signer is away, hangs or refuses)
 )
 
 var codeNames = [...]string{"unknown", "shutting-down", "requested", "too-many-peers", "duplicate", "banned",
@@ -43,7 +44,7 @@ var codeNames = [...]string{"unknown", "shutting-down", "requested", "too-many-p
 	"self", "incompatible", "protocol-error", "auth-failed", "invalid-info", "timeout", "idle", "too-many-handshakes",
 	"filtered", "evicted",
 	"message-too-big", "overflow", "misbehaved", "transport", "remote-closed", "wrong-channel", "inquiry-done",
-	"moved"}
+	"moved", "no-signature"}
 
 func (c Code) String() string {
 	if int(c) < len(codeNames) {

@@ -107,14 +107,10 @@ func (w *Wire) Upgrade(ctx context.Context, a *handshake.Attempt) (*handshake.Li
 // ownIdentity marks the errors of our own identity, for which the remote is not to blame.
 type ownIdentity struct{ handshake.Identity }
 
-type identityError struct{ error }
-
-func (e *identityError) Unwrap() error { return e.error }
-
 func (o ownIdentity) PublicKey(ctx context.Context) (handshake.PublicKey, error) {
 	key, err := o.Identity.PublicKey(ctx)
 	if err != nil {
-		err = &identityError{err}
+		err = &handshake.IdentityError{Err: err}
 	}
 	return key, err
 }
@@ -122,7 +118,7 @@ func (o ownIdentity) PublicKey(ctx context.Context) (handshake.PublicKey, error)
 func (o ownIdentity) Sign(ctx context.Context, p handshake.Purpose, msg []byte) ([]byte, error) {
 	sig, err := o.Identity.Sign(ctx, p, msg)
 	if err != nil {
-		err = &identityError{err}
+		err = &handshake.IdentityError{Err: err}
 	}
 	return sig, err
 }
@@ -130,7 +126,7 @@ func (o ownIdentity) Sign(ctx context.Context, p handshake.Purpose, msg []byte) 
 // codeOr returns code, or CodeUnknown for an error of the connection beneath or of our own identity: the Upgrader then
 // finds the code.
 func codeOr(err error, code muxer.Code) muxer.Code {
-	var own *identityError
+	var own *handshake.IdentityError
 	if errors.As(err, &own) || handshake.CodeOf(err) != muxer.CodeUnknown {
 		return muxer.CodeUnknown
 	}

@@ -129,7 +129,8 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 	self, err := w.cfg.Identity.PublicKey(ctx)
 	if err != nil {
 		_ = streams.CloseWith(muxer.CodeUnknown, "", 0)
-		return nil, handshake.Fail(handshake.StageInfo, muxer.CodeUnknown, fmt.Errorf("our own key: %w", err))
+		return nil, handshake.Fail(handshake.StageInfo, muxer.CodeUnknown,
+			&handshake.IdentityError{Err: fmt.Errorf("our own key: %w", err)})
 	}
 	s := &server{self: newSelf(self, a), remote: a.RemoteKey}
 	m := &infoExchange{a: a}

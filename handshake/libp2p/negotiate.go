@@ -85,7 +85,7 @@ func (w *Wire) secure(ctx context.Context, a *handshake.Attempt) (handshake.Secu
 	}
 	if err != nil {
 		code := muxer.CodeAuthFailed
-		if handshake.CodeOf(err) != muxer.CodeUnknown {
+		if handshake.CodeOf(err) != muxer.CodeUnknown || handshake.IsOwnFault(err) {
 			code = muxer.CodeUnknown
 		}
 		return nil, "", handshake.Fail(handshake.StageSecurity, code, fmt.Errorf("%s: %w", s.Name(), err))

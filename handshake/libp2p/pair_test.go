@@ -24,8 +24,9 @@ type plainConn struct {
 
 func (c *plainConn) Muxer() string { return c.muxer }
 
-func (plain) Name() string     { return "plain" }
-func (plain) Protocol() string { return "/plain" }
+func (plain) Name() string                             { return "plain" }
+func (plain) Protocol() string                         { return "/plain" }
+func (plain) Keep(context.Context, handshake.Identity) {}
 
 func (p plain) Secure(ctx context.Context, conn net.Conn, s handshake.Securing) (handshake.SecureConn, error) {
 	own, err := s.Identity.PublicKey(ctx)

@@ -331,25 +331,25 @@ func (b brokenIdentity) Sign(context.Context, handshake.Purpose, []byte) ([]byte
 func TestProofIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New()
-		muxers := []string{"/yamux/1.0.0"}
-		first, err := s.prove(t.Context(), dialerKey, muxers)
-		if err != nil {
-			t.Fatal(err)
+		get := func(id handshake.Identity) proof {
+			t.Helper()
+			p, err := s.proofs.Get(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
 		}
+		first := get(dialerKey)
 		time.Sleep(proofLife - time.Second)
-		if p, _ := s.prove(t.Context(), dialerKey, muxers); p != first {
+		if get(dialerKey).static != first.static {
 			t.Error("signed again within the hour")
 		}
 		time.Sleep(time.Second)
-		second, _ := s.prove(t.Context(), dialerKey, muxers)
-		if second == first || second.static == first.static {
+		if get(dialerKey).static == first.static {
 			t.Error("still the same after an hour")
 		}
-		if p, _ := s.prove(t.Context(), listenerKey, muxers); p.node != listenerKey.Public() {
+		if p := get(listenerKey); !bytes.Contains(p.payload, listenerKey.Public().Raw()) {
 			t.Error("another's proof")
-		}
-		if p, _ := s.prove(t.Context(), listenerKey, nil); len(p.muxers) != 0 || len(p.payload) >= len(first.payload) {
-			t.Error("other muxers")
 		}
 	})
 }

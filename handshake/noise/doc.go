@@ -19,8 +19,8 @@
 // remote.
 //
 // A static Noise key is only a name for the node key that has signed it; secrecy of past traffic rests on the ephemeral
-// keys. So one is used for many connections, for an hour: a connection then costs one key generation and no signature,
-// which matters when the node key is in another process.
+// keys. So one is used for many connections, for an hour, or while the identity cannot sign another for a day longer: a
+// connection then costs one key generation and no signature, which matters when the node key is in another process.
 //
 // A Conn writes and reads without an allocation per message. An idle one holds only a small buffer. As in every Noise
 // connection the end of the stream is not authenticated: io.EOF may be a cut between two messages.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/flynn/noise"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/handshake/handshaketest"
@@ -144,4 +145,12 @@ func attackWith(t *testing.T, side muxer.Side, script func(p *naivePeer) error,
 		t.Fatalf("nothing happened: %v", r.err)
 	}
 	return r
+}
+
+// appendProof appends a node key and its signature of the static key, as prove does.
+func appendProof(dst []byte, key handshake.PublicKey, sig []byte) []byte {
+	dst = protowire.AppendTag(dst, fieldKey, protowire.BytesType)
+	dst = protowire.AppendBytes(dst, key.AppendProto(make([]byte, 0, 64)))
+	dst = protowire.AppendTag(dst, fieldSig, protowire.BytesType)
+	return protowire.AppendBytes(dst, sig)
 }

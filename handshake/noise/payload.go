@@ -5,8 +5,6 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
-
-	"github.com/switchyard-p2p/switchyard/handshake"
 )
 
 // Field numbers of NoiseHandshakePayload and NoiseExtensions (libp2p/specs, noise). Field 3 of the payload was early
@@ -24,14 +22,6 @@ const maxMuxers = 100
 
 // maxOurMuxers bounds our own list, in bytes of its encoding, so that our messages stay well below what remotes take.
 const maxOurMuxers = 2 << 10
-
-// appendProof appends a node key and its signature of the static key.
-func appendProof(dst []byte, key handshake.PublicKey, sig []byte) []byte {
-	dst = protowire.AppendTag(dst, fieldKey, protowire.BytesType)
-	dst = protowire.AppendBytes(dst, key.AppendProto(make([]byte, 0, 64)))
-	dst = protowire.AppendTag(dst, fieldSig, protowire.BytesType)
-	return protowire.AppendBytes(dst, sig)
-}
 
 // appendMuxers appends the extensions with the muxers that we offer.
 func appendMuxers(dst []byte, muxers []string) []byte {

@@ -6,27 +6,29 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"sync"
 	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/internal/keycrypto"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// proofLife is for how long one static key is used for new connections.
+// proofLife is for how long one static key is used for new connections, if id can sign another then.
 const proofLife = time.Hour
 
 // Security makes secured connections. Its methods may be called concurrently.
 type Security struct {
-	mu    sync.Mutex
-	proof *proof // the last one; never changed once it is here
+	proofs handshake.Proof[proof]
 }
 
 var _ handshake.Security = (*Security)(nil)
 
 // New makes a Security. It starts nothing.
-func New() *Security { return &Security{} }
+func New() *Security {
+	return &Security{handshake.Proof[proof]{Make: prove, Fresh: proofLife}}
+}
 
 // Name implements handshake.Security.
 func (*Security) Name() string { return "noise" }
@@ -34,47 +36,28 @@ func (*Security) Name() string { return "noise" }
 // Protocol implements handshake.Security.
 func (*Security) Protocol() string { return Protocol }
 
-// proof is a static key with the node key's signature of it.
+// Keep implements handshake.Security.
+func (s *Security) Keep(ctx context.Context, id handshake.Identity) { s.proofs.Keep(ctx, id) }
+
+// proof is a static key with the node key's signature of it. It never changes.
 type proof struct {
-	node    handshake.PublicKey
-	muxers  []string
 	static  keyPair
-	payload []byte // with key, signature and muxers
-	until   time.Time
+	payload []byte // with key and signature, without muxers
 }
 
-// prove returns a static key that id has signed, for a node that offers these muxers.
-func (s *Security) prove(ctx context.Context, id handshake.Identity, muxers []string) (*proof, error) {
-	node, err := id.PublicKey(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("our public key: %w", err)
-	}
-	now := time.Now()
-	s.mu.Lock()
-	p := s.proof
-	s.mu.Unlock()
-	if p != nil && p.node == node && now.Before(p.until) && slices.Equal(p.muxers, muxers) {
-		return p, nil
-	}
-	// Signing may take long, so it is not under the lock. Two connections may both come here; each uses its own.
-	p = &proof{node: node, muxers: slices.Clone(muxers), until: now.Add(proofLife)}
+// prove makes a static key that id has signed.
+func prove(ctx context.Context, id handshake.Identity, node handshake.PublicKey) (p proof, err error) {
 	if p.static.private, p.static.public, err = keycrypto.NewX25519(); err != nil {
-		return nil, fmt.Errorf("make a static key: %w", err)
+		return p, fmt.Errorf("make a static key: %w", err)
 	}
 	sig, err := id.Sign(ctx, handshake.SignNoiseKey, append([]byte(handshake.NoiseKeyPrefix), p.static.public[:]...))
 	if err != nil {
-		return nil, fmt.Errorf("sign the static key: %w", err)
+		return p, fmt.Errorf("sign the static key: %w", err)
 	}
-	p.payload = appendProof(nil, node, sig)
-	if proofSize := len(p.payload); len(muxers) > 0 {
-		p.payload = appendMuxers(p.payload, muxers)
-		if n := len(p.payload) - proofSize; n > maxOurMuxers {
-			return nil, fmt.Errorf("our list of muxers has %d bytes, at most %d", n, maxOurMuxers)
-		}
-	}
-	s.mu.Lock()
-	s.proof = p
-	s.mu.Unlock()
+	p.payload = protowire.AppendTag(nil, fieldKey, protowire.BytesType)
+	p.payload = protowire.AppendBytes(p.payload, node.AppendProto(make([]byte, 0, 64)))
+	p.payload = protowire.AppendTag(p.payload, fieldSig, protowire.BytesType)
+	p.payload = protowire.AppendBytes(p.payload, sig)
 	return p, nil
 }
 
@@ -87,11 +70,18 @@ func (s *Security) Secure(ctx context.Context, conn net.Conn, opts handshake.Sec
 			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
 	}()
-	proof, err := s.prove(ctx, opts.Identity, opts.Muxers)
+	proof, err := s.proofs.Get(ctx, opts.Identity)
 	if err != nil {
 		return nil, err
 	}
-	h := &hand{Conn: newConn(conn), xx: xx{symmetric: initial, s: proof.static}, opts: opts, payload: proof.payload}
+	payload := slices.Clip(proof.payload)
+	if len(opts.Muxers) > 0 {
+		payload = appendMuxers(payload, opts.Muxers)
+		if n := len(payload) - len(proof.payload); n > maxOurMuxers {
+			return nil, fmt.Errorf("our list of muxers has %d bytes, at most %d", n, maxOurMuxers)
+		}
+	}
+	h := &hand{Conn: newConn(conn), xx: xx{symmetric: initial, s: proof.static}, opts: opts, payload: payload}
 	defer h.wipe()
 	if h.e.private, h.e.public, err = keycrypto.NewX25519(); err != nil {
 		return nil, fmt.Errorf("make an ephemeral key: %w", err)

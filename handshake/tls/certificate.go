@@ -24,9 +24,7 @@ import (
 // certificates are our own: one with an ed25519 key, with which signing and verifying together take half the time, and
 // one with a key on P-256, for remotes that do not verify ed25519.
 type certificates struct {
-	node          handshake.PublicKey
 	ed25519, p256 *tls.Certificate
-	until         time.Time
 }
 
 // choose returns the certificate for a remote that verifies these signatures.
@@ -37,21 +35,9 @@ func (c *certificates) choose(schemes []tls.SignatureScheme) *tls.Certificate {
 	return c.p256
 }
 
-// certificates returns certificates that id has signed.
-func (s *Security) certificates(ctx context.Context, id handshake.Identity) (*certificates, error) {
-	node, err := id.PublicKey(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("our public key: %w", err)
-	}
-	now := time.Now()
-	s.mu.Lock()
-	c := s.last
-	s.mu.Unlock()
-	if c != nil && c.node == node && now.Before(c.until) {
-		return c, nil
-	}
-	// Signing may take long, so it is not under the lock. Two connections may both come here; each uses its own.
-	c = &certificates{node: node, until: now.Add(certLife)}
+// certify makes certificates that id has signed.
+func certify(ctx context.Context, id handshake.Identity, node handshake.PublicKey) (*certificates, error) {
+	c, now := &certificates{}, time.Now()
 	edwards, err := keycrypto.NewEd25519()
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate's key: %w", err)
@@ -66,9 +52,6 @@ func (s *Security) certificates(ctx context.Context, id handshake.Identity) (*ce
 	if c.p256, err = newCertificate(ctx, id, node, p256, now); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	s.last = c
-	s.mu.Unlock()
 	return c, nil
 }
 

@@ -18,7 +18,7 @@ import (
 func (s *Security) ServerConfig(id handshake.Identity) *tls.Config {
 	c := s.base(muxer.Listener, []string{ALPN})
 	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-		own, err := s.certificates(hello.Context(), id)
+		own, err := s.own.Get(hello.Context(), id)
 		if err != nil {
 			return nil, err
 		}
@@ -32,7 +32,7 @@ func (s *Security) ServerConfig(id handshake.Identity) *tls.Config {
 func (s *Security) ClientConfig(
 	ctx context.Context, id handshake.Identity, want transport.NodeID,
 ) (*tls.Config, error) {
-	own, err := s.certificates(ctx, id)
+	own, err := s.own.Get(ctx, id)
 	if err != nil {
 		return nil, err
 	}

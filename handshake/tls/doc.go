@@ -4,8 +4,9 @@
 //
 // The certificate's key lives in this process only. It is ed25519 where the remote offers to verify that, and on P-256
 // elsewhere: the specification asks for a key that the remote can verify and that is quick to use. One certificate
-// serves many connections, for half a day, so that a connection needs neither a new key nor a signature of the node
-// key, which may be in another process. There are no session tickets: every connection proves its keys.
+// serves many connections, for half a day (for a day longer while the identity cannot sign), so that a connection needs
+// neither a new key nor a signature of the node key, which may be in another process. There are no session tickets:
+// every connection proves its keys.
 //
 // A dialer offers the post-quantum hybrid X25519MLKEM768 first, then X25519 and P-256, as crypto/tls and go-libp2p do:
 // traffic that is recorded today stays secret from a quantum computer. Config.Classic leaves the hybrid out, which

@@ -21,8 +21,8 @@ type Config struct {
 // Security makes secured connections. Its methods may be called concurrently.
 type Security struct {
 	cfg   Config
-	mu    sync.Mutex    // guards last and hub
-	last  *certificates // never changed once it is here
+	own   handshake.Proof[*certificates]
+	mu    sync.Mutex // guards hub
 	hub   *hub
 	known known
 }
@@ -30,13 +30,18 @@ type Security struct {
 var _ handshake.Security = (*Security)(nil)
 
 // New makes a Security. It starts nothing.
-func New(cfg Config) *Security { return &Security{cfg: cfg} }
+func New(cfg Config) *Security {
+	return &Security{cfg: cfg, own: handshake.Proof[*certificates]{Make: certify, Fresh: certLife}}
+}
 
 // Name implements handshake.Security.
 func (*Security) Name() string { return "tls" }
 
 // Protocol implements handshake.Security.
 func (*Security) Protocol() string { return Protocol }
+
+// Keep implements handshake.Security.
+func (s *Security) Keep(ctx context.Context, id handshake.Identity) { s.own.Keep(ctx, id) }
 
 // Secure implements handshake.Security. ctx is passed to the identity; it does not interrupt reads and writes. The
 // connection is a *Conn.
@@ -56,7 +61,7 @@ func (s *Security) Secure(ctx context.Context, conn net.Conn, opts handshake.Sec
 }
 
 func (s *Security) shake(ctx context.Context, conn net.Conn, opts handshake.Securing) (*Conn, error) {
-	own, err := s.certificates(ctx, opts.Identity)
+	own, err := s.own.Get(ctx, opts.Identity)
 	if err != nil {
 		return nil, err
 	}

@@ -115,20 +115,20 @@ func (r *recorder) Write(p []byte) (int, error) {
 func TestCertificateIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Config{})
-		first, err := s.certificates(t.Context(), dialerKey)
+		first, err := s.own.Get(t.Context(), dialerKey)
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(certLife - time.Second)
-		if c, _ := s.certificates(t.Context(), dialerKey); c != first {
+		if c, _ := s.own.Get(t.Context(), dialerKey); c != first {
 			t.Error("made again within its life")
 		}
 		time.Sleep(time.Second)
-		second, _ := s.certificates(t.Context(), dialerKey)
+		second, _ := s.own.Get(t.Context(), dialerKey)
 		if second == first {
 			t.Error("still the same after its life")
 		}
-		if c, _ := s.certificates(t.Context(), listenerKey); c == second {
+		if c, _ := s.own.Get(t.Context(), listenerKey); c == second {
 			t.Error("another's certificate")
 		}
 	})
@@ -136,7 +136,7 @@ func TestCertificateIsKept(t *testing.T) {
 
 // We show a certificate that the remote can verify, ed25519 if possible.
 func TestCertificateForTheRemote(t *testing.T) {
-	own, err := New(Config{}).certificates(t.Context(), dialerKey)
+	own, err := New(Config{}).own.Get(t.Context(), dialerKey)
 	if err != nil {
 		t.Fatal(err)
 	}

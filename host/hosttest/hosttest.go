@@ -62,6 +62,9 @@ type Options struct {
 	Speaks func(n *Node) []string
 	// Security is that of the libp2p wire: "noise" or "tls"; "" means noise.
 	Security string
+	// Identity signs for a node, by its Key, such as one that asks a signer; nil means the Key itself. It is asked at
+	// each start. While the node runs, its security keeps its proofs fresh (handshake.Security.Keep).
+	Identity func(n *Node) handshake.Identity
 	// Plain replaces SecretConnection and the libp2p securities by an exchange of public keys without proof or
 	// encryption, for networks so large that cryptography counts (about 0.3 ms a link).
 	Plain bool

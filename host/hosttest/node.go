@@ -45,6 +45,7 @@ type Node struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	limits struct{ inbound, outbound int }
+	proofs handshake.Security // of the libp2p wire, if it speaks that
 
 	mu      sync.Mutex // guards what follows
 	running bool
@@ -95,7 +96,8 @@ func (n *Node) start() error {
 		return err
 	}
 	cfg := host.Config{
-		Network: o.Network, Moniker: fmt.Sprintf("n%d", n.Index), Version: "hosttest", Identity: n.Key, Store: n.Store,
+		Network: o.Network, Moniker: fmt.Sprintf("n%d", n.Index), Version: "hosttest", Identity: n.identity(),
+		Store:      n.Store,
 		Transports: []transport.Transport{&machine{n.memory, n}}, Wires: wires, Listen: []ma.Multiaddr{where},
 		Logger: o.Logger.With(slog.String("node", n.Name)),
 	}
@@ -139,6 +141,9 @@ func (n *Node) start() error {
 			n.net.t.Errorf("%s: Run: %v", n.Name, err)
 		}
 	})
+	if s := n.proofs; s != nil && o.Identity != nil {
+		n.wg.Go(func() { s.Keep(ctx, n.identity()) })
+	}
 	for _, s := range services {
 		n.wg.Go(func() {
 			if err := s(ctx); err != nil && ctx.Err() == nil {

@@ -50,6 +50,14 @@ func (n *Node) wires() ([]handshake.Wire, error) {
 	return out, nil
 }
 
+// identity signs for a node.
+func (n *Node) identity() handshake.Identity {
+	if n.net.o.Identity != nil {
+		return n.net.o.Identity(n)
+	}
+	return n.Key
+}
+
 // libp2p is the libp2p wire of a node.
 func (n *Node) libp2p() (handshake.Wire, error) {
 	mux, err := yamux.New(yamux.Config{})
@@ -60,7 +68,8 @@ func (n *Node) libp2p() (handshake.Wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	return libp2p.New(libp2p.Config{Identity: n.Key, Securities: []handshake.Security{security},
+	n.proofs = security
+	return libp2p.New(libp2p.Config{Identity: n.identity(), Securities: []handshake.Security{security},
 		Muxers: []muxer.StreamMuxer{mux}, Logger: n.net.o.Logger.With(slog.String("node", n.Name))})
 }
 
@@ -83,7 +92,7 @@ func (n *Node) comet() (handshake.Wire, error) {
 	cfg := n.net.o.Mconn
 	if n.net.o.Plain {
 		return comet.New(comet.Config{
-			Identity: n.Key,
+			Identity: n.identity(),
 			Secure: func(ctx context.Context, raw net.Conn, id handshake.Identity, early []byte,
 				check func(handshake.PublicKey) error) (comet.Secured, error) {
 				if err := plainHandshake(ctx, raw, id, early, check); err != nil {
@@ -97,7 +106,7 @@ func (n *Node) comet() (handshake.Wire, error) {
 		})
 	}
 	return comet.New(comet.Config{
-		Identity: n.Key,
+		Identity: n.identity(),
 		Secure: func(ctx context.Context, conn net.Conn, id handshake.Identity, early []byte,
 			check func(handshake.PublicKey) error) (comet.Secured, error) {
 			c, err := secretconn.Handshake(ctx, conn, id, secretconn.Options{CheckKey: check, EarlyData: early})
@@ -145,6 +154,9 @@ type plainSecurity struct{}
 
 func (plainSecurity) Name() string     { return "plain" }
 func (plainSecurity) Protocol() string { return "/hosttest/plain" }
+
+// Keep implements handshake.Security.
+func (plainSecurity) Keep(context.Context, handshake.Identity) {}
 
 // Secure implements handshake.Security.
 func (plainSecurity) Secure(ctx context.Context, conn net.Conn, s handshake.Securing) (handshake.SecureConn, error) {

@@ -90,7 +90,8 @@ func (r *recorder) addressFailed(
 		wait = fullBackoff
 	case code == muxer.CodeDuplicate:
 		wait = duplicateBackoff
-	case !remote && (full || code == muxer.CodeRequested): // we ended it ourselves: that says nothing about the peer
+	case !remote && (full || code == muxer.CodeRequested || code == muxer.CodeNoSignature):
+		// we ended it ourselves: that says nothing about the peer
 		wait = r.cfg.MinBackoff
 	default:
 		if !works {

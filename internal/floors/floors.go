@@ -105,6 +105,8 @@ func checkOutside(from room, imported string) string {
 	switch {
 	case is("go.uber.org/fx") && top != "modules" && top != "cmd":
 		return "only modules/ and cmd/ import fx"
+	case is("google.golang.org/grpc") && top != "modules" && top != "cmd":
+		return "only modules/ and cmd/ import gRPC, so that other programs do not link it"
 	case imported == "testing" && !from.suite:
 		return "only tests and test suites import testing"
 	case is("github.com/cometbft") || is("github.com/libp2p") && !is("github.com/libp2p/go-yamux"):

@@ -155,6 +155,8 @@ func TestRules(t *testing.T) {
 		{"handshake/comet", "muxer/mconn", true},
 		{"modules", "host/echo", true},
 		{"cmd/switchyard", "modules", true},
+		{"modules", "handshake/signer", true},
+		{"modules/signergrpc", "handshake/signer", true},
 		{"modules/standard", "internal/stock", true},
 		{"modules/cli", "modules", true},
 		{".", "internal/stock", true},
@@ -180,6 +182,9 @@ func TestRules(t *testing.T) {
 		{".", "modules/standard", false},
 		{"modules", ".", false},
 		{"host", "internal/stock", false},
+		{"handshake/signer", "modules/signergrpc", false},
+		{"handshake/comet", "handshake/signer", false},
+		{".", "modules/signergrpc", false},
 		{"internal/x", "internal/stock", false},
 	} {
 		from, err := roomOf(c.from)
@@ -196,7 +201,8 @@ func TestRules(t *testing.T) {
 	}
 	for pkg, imported := range map[string]string{".": "go.uber.org/fx", "internal/stock": "go.uber.org/fx",
 		"host": "go.uber.org/fx", "discovery/pex": "go.uber.org/fx/fxevent", "transport": "testing",
-		"muxer": "github.com/libp2p/go-libp2p/core"} {
+		"muxer": "github.com/libp2p/go-libp2p/core", "handshake/signer": "google.golang.org/grpc",
+		"host/admin": "google.golang.org/grpc/codes"} {
 		r, err := roomOf(pkg)
 		if err != nil {
 			t.Fatal(err)

@@ -149,7 +149,7 @@ func newIdentity() (*identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	id.quic, err = stock.QUIC(quic.Config{}, 0, key, secure, log)
+	id.quic, err = stock.QUIC(quic.Config{}, 0, key, secure, nil, log)
 	return id, err
 }
 

@@ -5,9 +5,7 @@ package stock
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
 	"net"
@@ -45,27 +43,11 @@ func TCP(cfg tcp.Config) (*tcp.Transport, error) {
 	return tcp.New(cfg), nil
 }
 
-// QUIC builds the QUIC transport around the node's TLS.
-func QUIC(cfg quic.Config, memory int64, id handshake.Identity, withTLS quic.TLS,
+// QUIC builds the QUIC transport around the node's TLS. reset may be nil (quic.Env.ResetKey).
+func QUIC(cfg quic.Config, memory int64, id handshake.Identity, withTLS quic.TLS, reset *[ResetKeySize]byte,
 	log *slog.Logger) (*quic.Transport, error) {
 	cfg.MaxUnread = cmp.Or(cfg.MaxUnread, budget(memory, 1, 8))
-	key, err := resetKey(id)
-	if err != nil {
-		return nil, err
-	}
-	return quic.New(cfg, quic.Env{Identity: id, TLS: withTLS, RemoteKey: tls.RemoteKey, ResetKey: key, Logger: log})
-}
-
-// resetKey derives QUIC's stateless reset key from the node's key, so that it is the same after a restart.
-func resetKey(id handshake.Identity) (*[32]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	sig, err := id.Sign(ctx, handshake.SignResetKey, []byte(handshake.ResetKeyText))
-	if err != nil {
-		return nil, fmt.Errorf("derive the reset key: %w", err)
-	}
-	key := sha256.Sum256(sig)
-	return &key, nil
+	return quic.New(cfg, quic.Env{Identity: id, TLS: withTLS, RemoteKey: tls.RemoteKey, ResetKey: reset, Logger: log})
 }
 
 // Comet builds CometBFT's wire: SecretConnection, then MConnection with the settings cfg.

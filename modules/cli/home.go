@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -74,11 +75,31 @@ func (h *home) config() (modules.Config, error) {
 	return cfg, nil
 }
 
-// key loads the folder's node key.
+// public returns the key of the folder's node: of its file, or of its signer, which it asks.
+func (h *home) public(ctx context.Context) (handshake.PublicKey, error) {
+	key, cfg, err := h.key()
+	if err == nil {
+		return key.Public(), nil
+	}
+	if !errors.Is(err, modules.ErrNoKey) {
+		return handshake.PublicKey{}, err
+	}
+	id, err := cfg.OpenSigner(nil, h.p.Plugins...)
+	if err != nil {
+		return handshake.PublicKey{}, err
+	}
+	defer id.Close()
+	return id.PublicKey(ctx)
+}
+
+// key loads the folder's node key. If it is in a signer, the error is modules.ErrNoKey.
 func (h *home) key() (*handshake.NodeKey, modules.Config, error) {
 	cfg, err := h.config()
 	if err != nil {
 		return nil, cfg, err
+	}
+	if cfg.Identity.Signer != "" {
+		return nil, cfg, modules.ErrNoKey
 	}
 	key, err := handshake.LoadNodeKey(cfg.Path(cfg.Identity.Key))
 	if errors.Is(err, fs.ErrNotExist) {

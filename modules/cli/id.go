@@ -14,20 +14,20 @@ func (p *Program) idCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "id", Short: "Print the node's id in both forms", Args: takes(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			key, _, err := h.key()
+			key, err := h.public(cmd.Context())
 			if err != nil {
 				return err
 			}
-			public := base64.StdEncoding.EncodeToString(key.Public().Raw())
+			public := base64.StdEncoding.EncodeToString(key.Raw())
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), struct {
 					NodeID    string `json:"node_id"`
 					PeerID    string `json:"peer_id"`
 					PublicKey string `json:"public_key"`
-				}{string(key.ID()), key.Public().PeerID(), public})
+				}{string(key.NodeID()), key.PeerID(), public})
 			}
 			printPairs(cmd.OutOrStdout(),
-				[][2]string{{"node id", string(key.ID())}, {"peer id", key.Public().PeerID()}, {"public key", public}})
+				[][2]string{{"node id", string(key.NodeID())}, {"peer id", key.PeerID()}, {"public key", public}})
 			return nil
 		},
 	}

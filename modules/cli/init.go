@@ -87,6 +87,16 @@ func (p *Program) makeHome(cmd *cobra.Command, cfg modules.Config, asked bool) e
 		}
 	}
 
+	next := p.Name + " start"
+	if flags := cmd.Flags(); flags.Changed("home") {
+		next += " --home " + flags.Lookup("home").Value.String()
+	}
+	if at := cfg.Identity.Signer; at != "" {
+		printPairs(cmd.OutOrStdout(), [][2]string{
+			{"config", file}, {"key", "in the signer at " + at}, {"network", cfg.Network}, {"start it", next},
+		})
+		return nil
+	}
 	path := cfg.Path(cfg.Identity.Key)
 	key, made, err := stock.NodeKey(path)
 	if err != nil {
@@ -98,10 +108,6 @@ func (p *Program) makeHome(cmd *cobra.Command, cfg modules.Config, asked bool) e
 	}
 	if w := key.Warning(); w != nil {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", p.Name, message(w))
-	}
-	next := p.Name + " start"
-	if flags := cmd.Flags(); flags.Changed("home") {
-		next += " --home " + flags.Lookup("home").Value.String()
 	}
 	printPairs(cmd.OutOrStdout(), [][2]string{
 		{"config", file}, {"key", keyFile}, {"node id", string(key.ID())}, {"peer id", key.Public().PeerID()},

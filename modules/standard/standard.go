@@ -5,6 +5,7 @@ package standard
 
 import (
 	"errors"
+	"path/filepath"
 
 	"github.com/switchyard-p2p/switchyard/discovery/pex"
 	"github.com/switchyard-p2p/switchyard/discovery/static"
@@ -14,6 +15,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/host/echo"
 	"github.com/switchyard-p2p/switchyard/internal/stock"
 	"github.com/switchyard-p2p/switchyard/modules"
+	"github.com/switchyard-p2p/switchyard/modules/signergrpc"
 	"github.com/switchyard-p2p/switchyard/muxer/mconn"
 	"github.com/switchyard-p2p/switchyard/muxer/yamux"
 	"github.com/switchyard-p2p/switchyard/transport/quic"
@@ -33,6 +35,7 @@ func Plugins() []modules.Plugin {
 		modules.Muxer("yamux", zero[yamux.Config], newYamux),
 		modules.Discovery("pex", pex.Default, pex.New),
 		modules.Discovery("static", static.Default, static.New),
+		modules.Signer(dialSigner),
 		modules.Service("echo", zero[echo.Config], stock.Echo),
 		modules.AbsentService("relay"),
 	}
@@ -50,7 +53,16 @@ func newQUIC(cfg quic.Config, env modules.TransportEnv) (*quic.Transport, error)
 	if !ok {
 		return nil, errors.New("the plug-in of the security tls was replaced: replace that of the transport quic, too")
 	}
-	return stock.QUIC(cfg, env.MessageMemory, env.Identity, withTLS, env.Logger)
+	var reset *[stock.ResetKeySize]byte
+	if env.Home != "" {
+		reset = stock.ResetKey(filepath.Join(env.Home, stock.ResetKeyFile), env.Logger)
+	}
+	return stock.QUIC(cfg, env.MessageMemory, env.Identity, withTLS, reset, env.Logger)
+}
+
+func dialSigner(env modules.SignerEnv) (modules.SignerConn, error) {
+	return signergrpc.Dial(signergrpc.ClientConfig{Address: env.Address,
+		TLS: signergrpc.TLSFiles{CA: env.CA, Cert: env.Cert, Key: env.Key}, Logger: env.Logger})
 }
 
 func newLibp2p(cfg stock.Libp2pConfig, env modules.WireEnv) (*libp2p.Wire, error) {

@@ -23,7 +23,8 @@ func TestPlugins(t *testing.T) {
 	for _, p := range Plugins() {
 		names = append(names, p.Name())
 	}
-	want := []string{"tcp", "quic", "comet", "libp2p", "noise", "tls", "yamux", "pex", "static", "echo", "relay"}
+	want := []string{"tcp", "quic", "comet", "libp2p", "noise", "tls", "yamux", "pex", "static", "signer", "echo",
+		"relay"}
 	if !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)
 	}

@@ -1,0 +1,2 @@
+// Package signerpb holds the protocol buffers of the signer (modules/signergrpc).
+package signerpb
