@@ -2,6 +2,7 @@ package modules
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -26,6 +27,12 @@ func Admin(c Config) fx.Option {
 			for _, n := range in.Services {
 				if n.value.routes != nil {
 					node.Services[n.name] = n.value.routes
+				}
+				switch {
+				case n.value.relay != nil && node.Relay != nil:
+					return nil, fmt.Errorf("service %s: another service is the relay of the admin API", n.name)
+				case n.value.relay != nil:
+					node.Relay = n.value.relay
 				}
 			}
 			a, err := admin.New(adminConfig(&c), node, log)

@@ -13,6 +13,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/discovery"
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -204,8 +205,8 @@ func Discovery[C any](name string, defaults func() C, build func(C, discovery.En
 }
 
 // Service lists a service, such as Service("echo", echo.Default, echo.New). Its settings are [services.NAME], beside
-// enabled = true. build opens the service's channels, which works only before the host runs. WithRoutes and WithMetrics
-// are the extras.
+// enabled = true. build opens the service's channels, which works only before the host runs. WithRoutes, WithMetrics
+// and WithRelay are the extras.
 func Service[C any, S Runner](name string, defaults func() C, build func(C, *host.Host, *slog.Logger) (S, error),
 	extras ...Extra[S]) Plugin {
 	return plugin(kindService, name, defaults, []string{"enabled"}, func(c *Config, cfg C, order int) fx.Option {
@@ -227,7 +228,7 @@ func Service[C any, S Runner](name string, defaults func() C, build func(C, *hos
 	})
 }
 
-// Extra is what a service of type S adds to its node: see WithRoutes and WithMetrics.
+// Extra is what a service of type S adds to its node: see WithRoutes, WithMetrics and WithRelay.
 type Extra[S Runner] func(*builtService, S)
 
 // builtService is a service and its extras.
@@ -235,6 +236,7 @@ type builtService struct {
 	Runner
 	routes  http.Handler
 	metrics []prometheus.Collector
+	relay   admin.Relay
 }
 
 // WithRoutes serves a service's handler in the admin API below /v1/services/NAME/. The handler sees the rest of the
@@ -246,6 +248,11 @@ func WithRoutes[S Runner](handler func(S) http.Handler) Extra[S] {
 // WithMetrics registers a service's collectors with the node's metrics. A name that is taken stops the start.
 func WithMetrics[S Runner](collectors func(S) []prometheus.Collector) Extra[S] {
 	return func(built *builtService, s S) { built.metrics = collectors(s) }
+}
+
+// WithRelay makes a service the relay of the admin API (/v1/relay). A node has at most one.
+func WithRelay[S Runner](api func(S) admin.Relay) Extra[S] {
+	return func(built *builtService, s S) { built.relay = api(s) }
 }
 
 // AbsentService names a service that other builds have and this one lacks, so that one configuration serves all builds.

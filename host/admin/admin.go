@@ -32,7 +32,7 @@ import (
 
 const (
 	maxBody        = 64 << 10 // bytes of a request's JSON
-	maxItem        = 1 << 20  // bytes of POST /v1/relay, and of a body below /v1/services/
+	maxItem        = 1 << 20  // bytes of a body below /v1/services/
 	maxConns       = 128      // connections at once
 	maxReaders     = 32       // of them, those that read events: others must get their answers
 	requestTimeout = 10 * time.Second
@@ -60,8 +60,7 @@ type Node struct {
 	// Services are the handlers of services by name, served below /v1/services/NAME/. A handler sees the rest of the
 	// path.
 	Services map[string]http.Handler
-	// Publish passes an item to the relay; nil means that the node has no relay.
-	Publish func(ctx context.Context, item []byte) error
+	Relay    Relay // nil: the node has no relay
 }
 
 // About identifies the node. *host.Host implements it.

@@ -562,7 +562,7 @@ func TestHungNode(t *testing.T) {
 		for name, call := range map[string]func() error{
 			"status":  func() error { _, err := c.Status(t.Context()); return err },
 			"dial":    func() error { _, err := c.Dial(t.Context(), "x"); return err },
-			"publish": func() error { return c.Publish(t.Context(), []byte("x")) },
+			"publish": func() error { _, err := c.Publish(t.Context(), "", []byte("x"), 0); return err },
 			"events":  func() error { return c.Events(t.Context(), nil, nil) },
 		} {
 			var silent *UnreachableError
@@ -616,30 +616,6 @@ func TestEvents(t *testing.T) {
 	if r := got[1].Reason; r == nil || r.Code != "auth-failed" || !r.Remote ||
 		!strings.Contains(r.Text, "line\nbreak") {
 		t.Errorf("%+v", got[1])
-	}
-}
-
-func TestRelay(t *testing.T) {
-	f := newFakeNode(t)
-	c, _ := serve(t, Config{}, f.node())
-	if err := c.Publish(t.Context(), []byte("x")); statusOf(err) != 404 {
-		t.Errorf("without a relay: %v", err)
-	}
-	var items []string
-	n := f.node()
-	n.Publish = func(_ context.Context, item []byte) error {
-		items = append(items, string(item))
-		return nil
-	}
-	c, _ = serve(t, Config{}, n)
-	if err := c.Publish(t.Context(), []byte("item")); err != nil || !slices.Equal(items, []string{"item"}) {
-		t.Errorf("%v, %v", items, err)
-	}
-	if err := c.Publish(t.Context(), nil); statusOf(err) != 400 {
-		t.Errorf("empty: %v", err)
-	}
-	if err := c.Publish(t.Context(), make([]byte, maxItem+1)); statusOf(err) != 413 {
-		t.Errorf("too long: %v", err)
 	}
 }
 

@@ -143,17 +143,6 @@ func (c *Client) Unprotect(ctx context.Context, id transport.NodeID) error {
 	return err
 }
 
-// Publish passes an item to the node's relay.
-func (c *Client) Publish(ctx context.Context, item []byte) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errSilent)
-	defer cancel()
-	body, err := c.do(ctx, "POST", "/v1/relay", "application/octet-stream", bytes.NewReader(item))
-	if err == nil {
-		_ = body.Close()
-	}
-	return err
-}
-
 // Healthy returns nil if the node listens.
 func (c *Client) Healthy(ctx context.Context) error {
 	_, err := call[any](ctx, c, "GET", "/healthz", nil)
@@ -163,18 +152,23 @@ func (c *Client) Healthy(ctx context.Context) error {
 // Events calls fn with each event from now on, until ctx ends, the node stops, or fn returns an error. ready, if not
 // nil, is called once the stream has begun.
 func (c *Client) Events(ctx context.Context, ready func(), fn func(Event) error) error {
+	return follow(ctx, c, "/v1/events", ready, fn)
+}
+
+// follow reads a stream of server-sent events.
+func follow[E any](ctx context.Context, c *Client, path string, ready func(), fn func(E) error) error {
 	parent := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silence := time.AfterFunc(callTimeout, func() { cancel(errSilent) })
 	defer silence.Stop()
-	body, err := c.do(ctx, "GET", "/v1/events", "", nil)
+	body, err := c.do(ctx, "GET", path, "", nil)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
 	lines := bufio.NewScanner(body)
-	lines.Buffer(nil, maxBody)
+	lines.Buffer(nil, maxAnswer)
 	for lines.Scan() {
 		silence.Reset(2 * eventsBeat)
 		if ready != nil {
@@ -185,7 +179,7 @@ func (c *Client) Events(ctx context.Context, ready func(), fn func(Event) error)
 		if !ok {
 			continue
 		}
-		var e Event
+		var e E
 		if err := json.Unmarshal([]byte(data), &e); err != nil {
 			return fmt.Errorf("event: %w", err)
 		}

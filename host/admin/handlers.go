@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
 	"runtime"
@@ -119,37 +118,58 @@ func (s *Server) bans(w http.ResponseWriter, _ *http.Request) {
 	Reply(w, http.StatusOK, out)
 }
 
-// events sends what happens from now on. A reader that lags loses events (see host.Host.Events); a reader that takes
-// nothing is cut off.
-func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+// join takes one of the places of those who read events, or answers that all are taken.
+func (s *Server) join(w http.ResponseWriter) (leave func(), ok bool) {
 	w.Header().Set("Connection", "close") // not to keep its place when it is idle
 	select {
 	case s.readers <- struct{}{}:
-		defer func() { <-s.readers }()
+		return func() { <-s.readers }, true
 	default:
 		Fail(w, http.StatusServiceUnavailable, fmt.Errorf("%d connections read events already", maxReaders))
+		return nil, false
+	}
+}
+
+// stream is an answer of server-sent events.
+type stream struct {
+	w   http.ResponseWriter
+	out *http.ResponseController
+}
+
+func newStream(w http.ResponseWriter) stream {
+	w.Header().Set("Content-Type", "text/event-stream")
+	return stream{w, http.NewResponseController(w)}
+}
+
+// send reports whether the reader has taken it in time.
+func (s stream) send(format string, args ...any) bool {
+	_ = s.out.SetWriteDeadline(time.Now().Add(requestTimeout))
+	_, err := fmt.Fprintf(s.w, format, args...)
+	return err == nil && s.out.Flush() == nil
+}
+
+// events sends what happens from now on. A reader that lags loses events (see host.Host.Events); a reader that takes
+// nothing is cut off.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	leave, ok := s.join(w)
+	if !ok {
 		return
 	}
-	out := http.NewResponseController(w)
-	w.Header().Set("Content-Type", "text/event-stream")
-	send := func(format string, args ...any) bool {
-		_ = out.SetWriteDeadline(time.Now().Add(requestTimeout))
-		_, err := fmt.Fprintf(w, format, args...)
-		return err == nil && out.Flush() == nil
-	}
+	defer leave()
+	out := newStream(w)
 	happened := s.node.Watch.Events(r.Context())
 	beat := time.NewTicker(eventsBeat)
 	defer beat.Stop()
-	for ok := send(": from now on\n\n"); ok; {
+	for ok := out.send(": from now on\n\n"); ok; {
 		select {
 		case e, open := <-happened:
 			if !open {
 				return
 			}
 			data, err := json.Marshal(eventOf(&e))
-			ok = err == nil && send("event: %s\ndata: %s\n\n", e.Kind, data)
+			ok = err == nil && out.send("event: %s\ndata: %s\n\n", e.Kind, data)
 		case <-beat.C:
-			ok = send(": still here\n\n")
+			ok = out.send(": still here\n\n")
 		case <-r.Context().Done():
 			return
 		}
@@ -252,26 +272,6 @@ func (s *Server) unban(w http.ResponseWriter, r *http.Request) {
 		Fail(w, http.StatusNotFound, fmt.Errorf("%s is not banned", target))
 	default:
 		Reply(w, http.StatusOK, map[string]string{"target": target.String()})
-	}
-}
-
-func (s *Server) relay(w http.ResponseWriter, r *http.Request) {
-	if s.node.Publish == nil {
-		Fail(w, http.StatusNotFound, errors.New("this node has no relay"))
-		return
-	}
-	item, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxItem))
-	switch {
-	case err != nil:
-		Fail(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the item: %w", err))
-	case len(item) == 0:
-		Fail(w, http.StatusBadRequest, errors.New("the item is empty"))
-	default:
-		if err := s.node.Publish(r.Context(), item); err != nil {
-			Fail(w, http.StatusServiceUnavailable, err)
-			return
-		}
-		Reply(w, http.StatusOK, map[string]int{"bytes": len(item)})
 	}
 }
 

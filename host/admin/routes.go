@@ -36,7 +36,8 @@ func (s *Server) routes() http.Handler {
 		"/v1/ban/{target...}": {"DELETE": s.unban},
 		"/v1/protect":         {"POST": s.protect},
 		"/v1/protect/{id}":    {"DELETE": s.unprotect},
-		"/v1/relay":           {"POST": s.relay},
+		"/v1/relay":           {"POST": s.publish},
+		"/v1/relay/events":    {"GET": s.relayEvents},
 	}
 	if s.node.Metrics != nil {
 		metrics := promhttp.HandlerFor(s.node.Metrics,

@@ -78,7 +78,8 @@ func (p *Program) root() *cobra.Command {
 	})
 	root.AddCommand(p.initCommand(), p.startCommand(), p.idCommand(), p.statusCommand(), p.peersCommand(),
 		p.dialCommand(), p.pingCommand(), p.echoCommand(), p.banCommand(), p.unbanCommand(), p.protectCommand(),
-		p.storeCommand(), p.signerCommand(), p.demoCommand(), p.versionCommand(), p.completionCommand())
+		p.publishCommand(), p.storeCommand(), p.signerCommand(), p.demoCommand(), p.versionCommand(),
+		p.completionCommand())
 	for _, spec := range modules.Commands(p.Plugins) {
 		for _, stock := range root.Commands() {
 			if stock.Name() == spec.Name {

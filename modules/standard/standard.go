@@ -37,7 +37,7 @@ func Plugins() []modules.Plugin {
 		modules.Discovery("static", static.Default, static.New),
 		modules.Signer(dialSigner),
 		modules.Service("echo", zero[echo.Config], stock.Echo),
-		modules.AbsentService("relay"),
+		relayPlugin(),
 	}
 }
 
