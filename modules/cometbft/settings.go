@@ -85,6 +85,25 @@ func (y *yard) base() (modules.Config, error) {
 	return c, nil
 }
 
+// StorePath returns the folder of the peer store of a node with this configuration; "" if it keeps its peers in memory.
+func StorePath(cfg *config.Config) (string, error) {
+	home, err := filepath.Abs(cfg.RootDir)
+	if err != nil {
+		return "", err
+	}
+	c := modules.Default()
+	c.Home = home
+	if c.Store.Path, err = filepath.Abs(filepath.Join(cfg.DBDir(), storeFolder)); err != nil {
+		return "", err
+	}
+	over, err := overlay(c, filepath.Join(home, filepath.FromSlash(File)))
+	if err != nil {
+		return "", err
+	}
+	over.Home = home
+	return over.Path(over.Store.Path), nil
+}
+
 // overlay reads a file over c. Without one it returns c.
 func overlay(c modules.Config, path string) (modules.Config, error) {
 	data, err := os.ReadFile(path)

@@ -18,10 +18,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/switchyard-p2p/switchyard/modules/cometbft"
+	"github.com/switchyard-p2p/switchyard/modules/cometbft/internal/reset"
 )
 
 func main() {
 	root := commands.RootCmd
+	reset.Peers(commands.ResetAllCmd)
 	root.AddCommand(
 		commands.GenValidatorCmd, commands.InitFilesCmd, commands.LightCmd, commands.ResetAllCmd,
 		commands.ResetPrivValidatorCmd, commands.ResetStateCmd, commands.ShowValidatorCmd, commands.TestnetFilesCmd,
