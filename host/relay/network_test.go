@@ -25,6 +25,9 @@ type world struct {
 	relays map[*hosttest.Node]*Relay
 	got    map[*hosttest.Node]map[ID]int // how often each was delivered since the node's start
 	past   Stats                         // of relays that have stopped
+
+	// playRogue, if set, gets the relay's channel of the nodes that start, and returns what plays their relay.
+	playRogue func(*host.Channel) hosttest.Service
 }
 
 // inWorld runs a test in a network.
@@ -46,6 +49,10 @@ func (w *world) services(n *hosttest.Node) ([]hosttest.Service, error) {
 	var cfg Config
 	if w.config != nil {
 		cfg = w.config(n)
+	}
+	if w.playRogue != nil {
+		c, err := n.Host.OpenChannel(cfg.withDefaults().channel())
+		return []hosttest.Service{w.playRogue(c)}, err
 	}
 	r, err := New(cfg, n.Host, nil)
 	if err != nil {
@@ -131,12 +138,18 @@ func (w *world) bodies() float64 {
 	return float64(s.Bodies) / float64(s.Delivered-s.Published)
 }
 
-// connect links nodes as a random graph of about that degree, on top of a ring.
-func connect(degree int) func(n *hosttest.Node, c *host.Config) {
-	return func(_ *hosttest.Node, c *host.Config) {
-		c.Peers.MaxOutbound = max(degree/2, 1)
-		c.Peers.MaxInbound = 40
+// random graph: each node knows some others, and dials up to four of them.
+func (w *world) graph(rng *rand.Rand, known int) {
+	for i, n := range w.Nodes {
+		n.Learn(w.Nodes[(i+1)%len(w.Nodes)])
+		for range known {
+			if o := w.Nodes[rng.IntN(len(w.Nodes))]; o != n {
+				n.Learn(o)
+			}
+		}
 	}
+	w.AwaitOutbound(2)
+	w.AwaitConnected()
 }
 
 // mixed lets nodes speak comet, libp2p or both.
