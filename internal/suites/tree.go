@@ -9,10 +9,11 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/switchyard-p2p/switchyard/internal/cometsrc"
 )
 
 // replacements are what the tests get in place of CometBFT's helpers.
@@ -65,26 +66,15 @@ func makeTree(ctx context.Context, o options) (*tree, error) {
 	}
 	t := &tree{root: filepath.Join(dir, "cometbft"), overlay: filepath.Join(dir, "overlay.json"),
 		logs: filepath.Join(dir, "logs"), bin: filepath.Join(dir, "bin")}
-	for _, d := range []string{t.root, t.logs} {
-		if err := os.RemoveAll(d); err != nil {
-			return nil, err
-		}
+	if err := os.RemoveAll(t.logs); err != nil {
+		return nil, err
 	}
 	for _, d := range []string{t.logs, t.bin} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, err
 		}
 	}
-	said, err := command(ctx, dir, []string{"GOWORK=off"}, "go", "mod", "download", "-json",
-		"github.com/cometbft/cometbft@"+o.version)
-	if err != nil {
-		return nil, err
-	}
-	var module struct{ Dir string }
-	if err := json.Unmarshal([]byte(said), &module); err != nil {
-		return nil, err
-	}
-	if err := t.copyFrom(module.Dir); err != nil {
+	if err := cometsrc.Copy(ctx, o.version, t.root); err != nil {
 		return nil, err
 	}
 	if err := t.change(); err != nil {
@@ -102,45 +92,7 @@ func makeTree(ctx context.Context, o options) (*tree, error) {
 	if err := os.WriteFile(t.overlay, overlay, 0o644); err != nil {
 		return nil, err
 	}
-	return t, t.require(ctx, source)
-}
-
-// require adds this repository's modules to what the copy requires. A workspace would not do: it sees more of the
-// module graph, in which one package is in two modules.
-func (t *tree) require(ctx context.Context, source string) error {
-	args := []string{"mod", "edit", "-go=1.26.0", "-toolchain=none"}
-	for module, dir := range map[string]string{
-		"github.com/switchyard-p2p/switchyard":                  source,
-		"github.com/switchyard-p2p/switchyard/modules/cometbft": filepath.Join(source, "modules/cometbft"),
-	} {
-		args = append(args, "-require="+module+"@v0.0.0-00010101000000-000000000000", "-replace="+module+"="+dir)
-	}
-	_, err := command(ctx, t.root, []string{"GOWORK=off"}, "go", args...)
-	return err
-}
-
-// copyFrom copies Go's part of a folder.
-func (t *tree) copyFrom(from string) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			if rel == "docs" || rel == "spec" {
-				return filepath.SkipDir
-			}
-			return os.MkdirAll(filepath.Join(t.root, rel), 0o755)
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(filepath.Join(t.root, rel), data, 0o644)
-	})
+	return t, cometsrc.Require(ctx, filepath.Join(t.root, "go.mod"), source)
 }
 
 // change changes the copy. It fails where CometBFT is no longer as it was.
@@ -295,6 +247,6 @@ func (t *tree) build(ctx context.Context, s suite, race bool) (string, error) {
 	if race {
 		args = append(args, "-race")
 	}
-	_, err := command(ctx, t.root, []string{"GOWORK=off"}, "go", append(args, "./"+s.pkg)...)
+	_, err := cometsrc.Run(ctx, t.root, nil, "go", append(args, "./"+s.pkg)...)
 	return binary, err
 }

@@ -1,0 +1,65 @@
+//go:build linux
+
+package main
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/switchyard-p2p/switchyard/transport"
+)
+
+// quicAddresses returns as TOML the peers that a key of config.toml lists, with their addresses over QUIC.
+func quicAddresses(config []byte, key string, services map[string]service) (string, error) {
+	m := regexp.MustCompile(`(?m)^` + key + ` = "(.*)"$`).FindSubmatch(config)
+	if m == nil {
+		return "", fmt.Errorf("config.toml has no %s", key)
+	}
+	var addresses []string
+	for at := range strings.SplitSeq(string(m[1]), ",") {
+		if at == "" {
+			continue
+		}
+		_, hostPort, _ := strings.Cut(at, "@")
+		ip, port, _ := strings.Cut(hostPort, ":")
+		home := ""
+		for _, s := range services {
+			if s.ip == ip {
+				home = s.home
+			}
+		}
+		id, err := peerID(filepath.Join(home, "config", "node_key.json"))
+		if err != nil {
+			return "", err
+		}
+		addresses = append(addresses, fmt.Sprintf("%q", "/ip4/"+ip+"/udp/"+port+"/quic-v1/p2p/"+id))
+	}
+	return "[" + strings.Join(addresses, ", ") + "]", nil
+}
+
+// peerID returns libp2p's id of the node whose key is in a file.
+func peerID(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	var file struct {
+		Key struct {
+			Value string `json:"value"`
+		} `json:"priv_key"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	key, err := base64.StdEncoding.DecodeString(file.Key.Value)
+	if err != nil || len(key) != ed25519.PrivateKeySize {
+		return "", fmt.Errorf("%s: no Ed25519 key", path)
+	}
+	return transport.PeerIDFromEd25519(ed25519.PrivateKey(key).Public().(ed25519.PublicKey)), nil
+}
