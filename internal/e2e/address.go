@@ -15,11 +15,13 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// quicAddresses returns as TOML the peers that a key of config.toml lists, with their addresses over QUIC.
-func quicAddresses(config []byte, key string, services map[string]service) (string, error) {
-	m := regexp.MustCompile(`(?m)^` + key + ` = "(.*)"$`).FindSubmatch(config)
+// takePeers takes the peers that a key of config.toml lists out of there. It returns what is left, and as TOML the
+// peers' addresses over QUIC.
+func takePeers(config []byte, key string, services map[string]service) (left []byte, peers string, err error) {
+	line := regexp.MustCompile(`(?m)^` + key + ` = "(.*)"$`)
+	m := line.FindSubmatch(config)
 	if m == nil {
-		return "", fmt.Errorf("config.toml has no %s", key)
+		return config, "", fmt.Errorf("config.toml has no %s", key)
 	}
 	var addresses []string
 	for at := range strings.SplitSeq(string(m[1]), ",") {
@@ -36,11 +38,11 @@ func quicAddresses(config []byte, key string, services map[string]service) (stri
 		}
 		id, err := peerID(filepath.Join(home, "config", "node_key.json"))
 		if err != nil {
-			return "", err
+			return config, "", err
 		}
 		addresses = append(addresses, fmt.Sprintf("%q", "/ip4/"+ip+"/udp/"+port+"/quic-v1/p2p/"+id))
 	}
-	return "[" + strings.Join(addresses, ", ") + "]", nil
+	return line.ReplaceAll(config, []byte(key+` = ""`)), "[" + strings.Join(addresses, ", ") + "]", nil
 }
 
 // peerID returns libp2p's id of the node whose key is in a file.

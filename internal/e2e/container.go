@@ -107,24 +107,31 @@ func (c *container) light() bool {
 	return os.IsNotExist(err)
 }
 
-// configure lets Switchyard tell what carries its links. With QUIC alone it needs its peers' addresses, too.
+// configure lets Switchyard tell what carries its links. With QUIC alone, the peers of config.toml move to
+// switchyard.toml, with their addresses over QUIC.
 func (c *container) configure(services map[string]service) error {
-	if c.image == stockImage {
+	own := filepath.Join(c.home, "config", "switchyard.toml")
+	_, err := os.Stat(own) // a node and what it upgrades to share it
+	if c.image == stockImage || c.light() || err == nil {
 		return nil
 	}
 	text := fmt.Sprintf("[admin]\naddress = \"127.0.0.1:%d\"\n", adminPort)
 	if c.image == quicImage {
-		settings, err := os.ReadFile(filepath.Join(c.home, "config", "config.toml"))
+		file := filepath.Join(c.home, "config", "config.toml")
+		settings, err := os.ReadFile(file)
 		if err != nil {
 			return err
 		}
-		persistent, err1 := quicAddresses(settings, "persistent_peers", services)
-		seeds, err2 := quicAddresses(settings, "seeds", services)
+		settings, persistent, err1 := takePeers(settings, "persistent_peers", services)
+		settings, seeds, err2 := takePeers(settings, "seeds", services)
 		if err := errors.Join(err1, err2); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		if err := os.WriteFile(file, settings, 0o644); err != nil {
+			return err
 		}
 		text += fmt.Sprintf("\n[stack]\nwires = [\"libp2p\"]\ntransports = [\"quic\"]\n\n[peers]\npersistent = %s\n"+
 			"bootstrap = %s\n", persistent, seeds)
 	}
-	return os.WriteFile(filepath.Join(c.home, "config", "switchyard.toml"), []byte(text), 0o644)
+	return os.WriteFile(own, []byte(text), 0o644)
 }
