@@ -19,7 +19,7 @@ raceflag    := $(if $(RACE),-race,)
 .DEFAULT_GOAL := help
 .PHONY: help run build test unit race lint cross floors ratchets interop cometbft cometbft-sdk compat model crash \
 	soak bench bench-store eclipse microbench fuzz generate chain chain-bin chain-short chain-migrate chain-soak \
-	chain-bench chain-far chain-suites clean need-cc need-ip need-js need-protoc
+	chain-bench chain-far chain-suites chain-e2e clean need-cc need-ip need-js need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
@@ -139,6 +139,10 @@ chain-far: chain-bin ## block rates of 20 validators in five regions, as root, s
 chain-suites: ## CometBFT's own tests of switches and nodes, stock and over ours (ARGS="-suites pex -wires comet -log")
 	@go build -o .cache/bin/suites ./internal/suites
 	@.cache/bin/suites $(ARGS)
+
+chain-e2e: need-cc need-ip ## CometBFT's end-to-end tests as processes, as root, stock beside ours (ARGS="-networks ci -variants mixed")
+	@go build -o .cache/bin/e2e ./internal/e2e
+	@$(root) env PATH="$$PATH" .cache/bin/e2e $(ARGS)
 
 bench: ## ours beside the real peers, in one process (ARGS="-rounds 5 -only set-ups")
 	@cd internal/interop && go build -o ../../.cache/bin/bench ./bench

@@ -6,13 +6,15 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 
-	"github.com/switchyard-p2p/switchyard/transport"
+	"github.com/mr-tron/base58"
 )
 
 // takePeers takes the peers that a key of config.toml lists out of there. It returns what is left, and as TOML the
@@ -37,6 +39,9 @@ func takePeers(config []byte, key string, services map[string]service) (left []b
 			}
 		}
 		id, err := peerID(filepath.Join(home, "config", "node_key.json"))
+		if errors.Is(err, fs.ErrNotExist) { // a light client
+			continue
+		}
 		if err != nil {
 			return config, "", err
 		}
@@ -63,5 +68,6 @@ func peerID(path string) (string, error) {
 	if err != nil || len(key) != ed25519.PrivateKeySize {
 		return "", fmt.Errorf("%s: no Ed25519 key", path)
 	}
-	return transport.PeerIDFromEd25519(ed25519.PrivateKey(key).Public().(ed25519.PublicKey)), nil
+	// An identity multihash around the public key's protobuf.
+	return base58.Encode(append([]byte{0, 36, 8, 1, 18, 32}, key[ed25519.PrivateKeySize-ed25519.PublicKeySize:]...)), nil
 }

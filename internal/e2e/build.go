@@ -41,6 +41,9 @@ func build(ctx context.Context, o options) (*programs, error) {
 	bin := filepath.Join(o.dir, "bin")
 	p := &programs{e2e: filepath.Join(root, "test", "e2e"), runner: filepath.Join(bin, "runner"),
 		stock: filepath.Join(bin, "stock"), ours: filepath.Join(bin, "ours")}
+	if o.reuse {
+		return p, nil
+	}
 	if err := cometsrc.Copy(ctx, o.version, root); err != nil {
 		return nil, err
 	}

@@ -103,7 +103,7 @@ func (c *container) stop() error {
 
 // light reports whether the process is a light client, which has no peers.
 func (c *container) light() bool {
-	_, err := os.Stat(filepath.Join(c.home, "config", "node_key.json"))
+	_, err := os.Stat(filepath.Join(c.home, "config", "genesis.json"))
 	return os.IsNotExist(err)
 }
 

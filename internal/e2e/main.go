@@ -35,7 +35,7 @@ type options struct {
 	source, dir, version string
 	networks, variants   string
 	limit                time.Duration
-	race                 bool
+	race, reuse          bool
 }
 
 func main() {
@@ -54,6 +54,7 @@ func main() {
 	flag.StringVar(&o.variants, "variants", "stock,mixed,swapped,quic", "which nodes are ours, separated by commas")
 	flag.DurationVar(&o.limit, "limit", 10*time.Minute, "for one network")
 	flag.BoolVar(&o.race, "race", false, "build the nodes with the race detector, as CometBFT does")
+	flag.BoolVar(&o.reuse, "reuse", false, "run the programs that were built before, as they are")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
