@@ -44,5 +44,6 @@ func main() {
 		row("idle end, goroutines", "", "<= theirs + 1", benchkit.AtRest(ourStar, true),
 			benchkit.AtRest(theirStar, true))
 	}
+	rows = append(rows, relayRows()...)
 	benchkit.Main("go-libp2p v0.51.0", rows)
 }

@@ -31,12 +31,14 @@ type node struct {
 	*host.Host
 	key     *handshake.NodeKey
 	channel *host.Channel
+	ctx     context.Context // ends with close
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
 }
 
-// newOurs starts a host with one transport and one security, and with limits that no measurement reaches.
-func newOurs(via string, listen bool) (*node, error) {
+// newOurs starts a host with one transport and one security, and with limits that no measurement reaches. Each of
+// prepare is called before it runs.
+func newOurs(via string, listen bool, prepare ...func(*node) error) (*node, error) {
 	key, err := handshake.GenerateNodeKey()
 	if err != nil {
 		return nil, err
@@ -81,7 +83,12 @@ func newOurs(via string, listen bool) (*node, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	n.cancel = cancel
+	n.cancel, n.ctx = cancel, ctx
+	for _, fn := range prepare {
+		if err := fn(n); err != nil {
+			return nil, err
+		}
+	}
 	n.done.Go(func() { _ = n.Run(ctx) })
 	_ = n.WaitListening(ctx)
 	if listen && len(n.ListenAddrs()) == 0 {
