@@ -209,11 +209,18 @@ func Discovery[C any](name string, defaults func() C, build func(C, discovery.En
 // and WithRelay are the extras.
 func Service[C any, S Runner](name string, defaults func() C, build func(C, *host.Host, *slog.Logger) (S, error),
 	extras ...Extra[S]) Plugin {
+	return HomeService(name, defaults,
+		func(cfg C, h *host.Host, _ string, log *slog.Logger) (S, error) { return build(cfg, h, log) }, extras...)
+}
+
+// HomeService is Service for one that keeps files: build gets the node's home, too.
+func HomeService[C any, S Runner](name string, defaults func() C,
+	build func(cfg C, h *host.Host, home string, log *slog.Logger) (S, error), extras ...Extra[S]) Plugin {
 	return plugin(kindService, name, defaults, []string{"enabled"}, func(c *Config, cfg C, order int) fx.Option {
-		return provide("services", func(h *host.Host, log logger) (named[builtService], error) {
+		return provide("services", func(h *host.Host, at home, log logger) (named[builtService], error) {
 			var built builtService
 			_, err := construct(kindService, name, log, func() (S, error) {
-				s, err := build(cfg, h, log.For(name))
+				s, err := build(cfg, h, string(at), log.For(name))
 				if err != nil || isNil(s) {
 					return s, err
 				}

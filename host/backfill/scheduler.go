@@ -129,7 +129,7 @@ func (s *scheduler) decide(now time.Time) (asks []ask, wake time.Time) {
 	}
 	s.releaseOverdue(now)
 	front := s.front()
-	asks = s.hedge(now, front)
+	asks = s.hedge(now)
 	pos := max(s.low, s.next)
 	first := true
 	for end := s.end(); pos < end; {
@@ -148,7 +148,7 @@ func (s *scheduler) decide(now time.Time) (asks []ask, wake time.Time) {
 			pos++
 			continue
 		}
-		count, bytes := s.portion(p, pos, front, false)
+		count, bytes := s.portion(p, pos, false)
 		if count == 0 {
 			break // the window's bytes are used up
 		}
@@ -163,8 +163,9 @@ func (s *scheduler) decide(now time.Time) (asks []ask, wake time.Time) {
 }
 
 // portion returns how many positions from pos on a peer is asked for, and how many bytes its answer may have: what the
-// peer answers in good time, has, and what fits the window. The front always fits. again allows what is asked for once.
-func (s *scheduler) portion(p *peer, pos, front uint64, again bool) (count uint64, bytes int64) {
+// peer answers in good time, has, and what fits the window. The next height always fits. again allows what is asked for
+// once.
+func (s *scheduler) portion(p *peer, pos uint64, again bool) (count uint64, bytes int64) {
 	most := min(uint64(p.batch), s.share(), s.plan.run(pos), p.has(&s.plan, pos), s.end()-pos)
 	for count < most {
 		sl := s.slot(pos + count)
@@ -176,7 +177,7 @@ func (s *scheduler) portion(p *peer, pos, front uint64, again bool) (count uint6
 	each := s.size + s.size/4 + itemCost
 	room := max(s.cfg.windowBytes-s.held-s.reserved, 0)
 	count = min(count, uint64(room/each), uint64(max(s.cfg.answerBytes/each, 1)))
-	if count == 0 && pos == front {
+	if count == 0 && pos == s.next { // however much is held behind it
 		count = 1
 	}
 	return count, int64(count) * each
@@ -209,7 +210,7 @@ func (s *scheduler) ask(now time.Time, p *peer, pos, count uint64, bytes int64) 
 }
 
 // hedge asks a second peer for what is near the front and slow to come.
-func (s *scheduler) hedge(now time.Time, front uint64) (asks []ask) {
+func (s *scheduler) hedge(now time.Time) (asks []ask) {
 	for _, r := range s.slowRequests(now) {
 		pos := max(r.first, s.next)
 		for pos < r.first+r.count && s.slot(pos).held {
@@ -222,7 +223,7 @@ func (s *scheduler) hedge(now time.Time, front uint64) (asks []ask) {
 		if p == nil {
 			continue
 		}
-		count, bytes := s.portion(p, pos, front, true) // perhaps more than what is slow: that is wanted, too
+		count, bytes := s.portion(p, pos, true) // perhaps more than what is slow: that is wanted, too
 		if count == 0 {
 			continue
 		}

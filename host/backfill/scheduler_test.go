@@ -9,14 +9,6 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/longtest"
 )
 
-// size is how many heights a test has.
-func size(t *testing.T, usual, long int) uint64 {
-	if longtest.Long() {
-		return uint64(longtest.Count(t, longtest.Ops, long))
-	}
-	return uint64(longtest.Count(t, longtest.Ops, usual))
-}
-
 func TestPlan(t *testing.T) {
 	for _, c := range []struct {
 		from, to uint64
@@ -155,7 +147,7 @@ func TestLiarsAlone(t *testing.T) {
 
 // One height in 1,000 fails once, over many heights: tries are forgotten with progress. Few peers, who all fail.
 func TestTriesAreForgotten(t *testing.T) {
-	n := size(t, 50_000, 1_000_000)
+	n := uint64(longtest.Count(t, longtest.Ops, 50_000))
 	failed := map[uint64]bool{}
 	w := newSim(t, 1, testBounds(), newPlan(1, n, nil), honest(1, n), honest(2, n), honest(3, n))
 	w.fails = func(h uint64) bool {
@@ -249,7 +241,7 @@ func TestBatchFollowsTime(t *testing.T) {
 // Random worlds: peers of all kinds come and go, and the run is stopped anywhere and resumed. With one honest peer that
 // has all, all is committed.
 func TestRandomWorlds(t *testing.T) {
-	rounds := longtest.Count(t, longtest.Rounds, 60)
+	rounds := longtest.Count(t, longtest.Ops, 60_000) / 1000
 	first, asked := longtest.FromSeed(t)
 	if asked {
 		rounds = 1

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,7 +35,7 @@ func (p *Program) demoCommand() *cobra.Command {
 			"Every node is complete and has its own key, folder and ports. They speak different wires: the first\n" +
 			"speaks all, the others in turn only comet, only libp2p over TCP, only libp2p over QUIC, or all again.\n" +
 			"All know one address: that of the first. The table shows how they find each other through it (PEX),\n" +
-			"over which wire each link goes, and how the echoes return.",
+			"over which wire each link goes, how the echoes return, and how far each has fetched an example chain.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if nodes < demoFewest || nodes > demoMost {
 				return usage("--nodes %d: want %d to %d", nodes, demoFewest, demoMost)
@@ -74,6 +75,10 @@ func (p *Program) demo(ctx context.Context, out io.Writer, count int, duration t
 	}
 	fmt.Fprintln(out)
 
+	blocks, err := newDemoChain(ctx)
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	// The nodes outlive ctx, so that the last table shows them running.
 	lives, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -81,7 +86,7 @@ func (p *Program) demo(ctx context.Context, out io.Writer, count int, duration t
 	group, running := errgroup.WithContext(lives)
 	nodes := make([]*demoNode, count)
 	for i := range nodes {
-		nodes[i] = newDemoNode(p, i+1, kinds[i%len(kinds)], filepath.Join(dir, fmt.Sprint(i+1)))
+		nodes[i] = newDemoNode(p, i+1, kinds[i%len(kinds)], filepath.Join(dir, fmt.Sprint(i+1)), blocks)
 	}
 	group.Go(func() error { return nodes[0].run(running, nil) })
 	group.Go(func() error {
@@ -95,7 +100,11 @@ func (p *Program) demo(ctx context.Context, out io.Writer, count int, duration t
 		return nil
 	})
 	if page := nodes[0].page(running); page != "" {
-		fmt.Fprintf(out, "Live page of node 1: %s\n\n", page)
+		fmt.Fprintf(out, "Live page of node 1: %s\n", page)
+		seed, _ := nodes[0].addresses(running)
+		fmt.Fprintf(out, "An example chain of %d blocks is with node 1; the others fetch it, and so can you:\n"+
+			"  %s sync %s --target %s\n\n", demoBlocks, p.Name, strings.Join(seed[:min(len(seed), 1)], ""),
+			blocks.target)
 	}
 	watch(ctx, running.Done(), out, nodes, began)
 	total, stopping := sum(nodes), time.Now()
@@ -158,7 +167,8 @@ func watch(ctx context.Context, failed <-chan struct{}, out io.Writer, nodes []*
 // demoTable returns the table of all nodes, and the totals below it. The last column has a letter for the link to each
 // node.
 func demoTable(nodes []*demoNode, up time.Duration) []string {
-	t := table{heads: []string{">NODE", "SPEAKS", "ID", ">PORT", ">PEERS", ">KNOWS", ">ECHOES", ">BACK", ">RTT"}}
+	t := table{heads: []string{">NODE", "SPEAKS", "ID", ">PORT", ">PEERS", ">KNOWS", ">BLOCKS", ">ECHOES", ">BACK",
+		">RTT"}}
 	matrix := len(nodes) <= demoMatrix
 	if matrix {
 		t.heads = append(t.heads, "LINKS")
@@ -166,7 +176,7 @@ func demoTable(nodes []*demoNode, up time.Duration) []string {
 	for _, n := range nodes {
 		s := n.state()
 		cells := []string{fmt.Sprint(n.number), n.kind.name, s.id, s.port, fmt.Sprint(s.peers), fmt.Sprint(s.known),
-			fmt.Sprint(s.sent), fmt.Sprint(s.returned), rtt(milliseconds(s.rtt))}
+			fmt.Sprint(s.blocks), fmt.Sprint(s.sent), fmt.Sprint(s.returned), rtt(milliseconds(s.rtt))}
 		if matrix {
 			cells = append(cells, demoLinks(n, nodes, s.linkTo))
 		}

@@ -15,9 +15,11 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/admin"
+	"github.com/switchyard-p2p/switchyard/host/backfill"
 	"github.com/switchyard-p2p/switchyard/host/echo"
 	"github.com/switchyard-p2p/switchyard/internal/stock"
 	"github.com/switchyard-p2p/switchyard/modules"
+	"github.com/switchyard-p2p/switchyard/modules/chain"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -94,11 +96,13 @@ type demoNode struct {
 	number  int
 	kind    demoKind
 	home    string
+	blocks  demoChain
 	ready   chan struct{} // closed once it listens and the fields below are set
 
 	host  *host.Host
 	store peerstore.Store
 	echo  *echo.Service
+	chain *chain.Service
 	admin *admin.Server
 
 	mu    sync.Mutex // guards what follows
@@ -111,6 +115,7 @@ type demoState struct {
 	peers                  int
 	linkTo                 map[transport.NodeID]linkKind
 	known                  int
+	blocks                 uint64 // of the example chain
 	sent, returned, failed int
 	rtt                    time.Duration // smoothed
 	up                     int           // of all nodes together
@@ -147,8 +152,29 @@ func kindOf(p *host.PeerInfo) linkKind {
 	return linkTCP
 }
 
-func newDemoNode(p *Program, number int, kind demoKind, home string) *demoNode {
-	return &demoNode{program: p, number: number, kind: kind, home: home, ready: make(chan struct{})}
+func newDemoNode(p *Program, number int, kind demoKind, home string, blocks demoChain) *demoNode {
+	return &demoNode{program: p, number: number, kind: kind, home: home, blocks: blocks, ready: make(chan struct{})}
+}
+
+// demoChain is the example chain of a demo. The first node has it from the start, the others fetch it.
+type demoChain struct {
+	store  backfill.Store
+	target chain.Target
+}
+
+const (
+	demoBlocks    = 1000
+	demoBlockSize = 1024
+)
+
+func newDemoChain(ctx context.Context) (d demoChain, err error) {
+	key := chain.NewKey()
+	d.store = backfill.NewMemory()
+	if err := chain.Make(ctx, d.store, key, demoBlocks, demoBlockSize); err != nil {
+		return d, err
+	}
+	d.target, err = chain.TargetOf(ctx, d.store, demoBlocks, chain.Public(key))
+	return d, err
 }
 
 // run runs the node until ctx ends. seed are the addresses of the first node, none for the first node itself; the node
@@ -156,7 +182,11 @@ func newDemoNode(p *Program, number int, kind demoKind, home string) *demoNode {
 func (n *demoNode) run(ctx context.Context, seed []string) error {
 	cfg := n.kind.config()
 	cfg.Home, cfg.Moniker, cfg.Version = n.home, fmt.Sprintf("demo-%d", n.number), n.program.agent()
-	cfg.Services["echo"] = modules.Table{"enabled": true}
+	cfg.Services["echo"], cfg.Services["chain"] = modules.Table{"enabled": true}, modules.Table{"enabled": true}
+	blocks := chain.Config{}
+	if len(seed) == 0 {
+		blocks.Store = n.blocks.store
+	}
 	if len(seed) > 0 {
 		cfg.Peers.Bootstrap = []string{seed[max(0, slices.IndexFunc(seed, n.kind.dials))]}
 	}
@@ -164,6 +194,11 @@ func (n *demoNode) run(ctx context.Context, seed []string) error {
 		func(cfg echo.Config, h *host.Host, log *slog.Logger) (*echo.Service, error) {
 			s, err := stock.Echo(cfg, h, log)
 			n.echo = s
+			return s, err
+		}), modules.HomeService("chain", func() chain.Config { return blocks },
+		func(cfg chain.Config, h *host.Host, home string, log *slog.Logger) (*chain.Service, error) {
+			s, err := chain.New(cfg, h, home, log)
+			n.chain = s
 			return s, err
 		}))
 	var calls sync.WaitGroup
@@ -174,6 +209,7 @@ func (n *demoNode) run(ctx context.Context, seed []string) error {
 			lc.Append(fx.StartStopHook(func() {
 				close(n.ready)
 				calls.Go(func() { n.call(calling) })
+				calls.Go(func() { _ = n.chain.Sync(calling, n.blocks.target, nil) }) // the table shows how far it is
 			}, func() {
 				stop()
 				calls.Wait()
@@ -192,15 +228,19 @@ func (n *demoNode) addresses(ctx context.Context) ([]string, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	var all []string
-	for _, m := range n.host.ListenAddrs() {
-		for _, id := range []string{string(n.host.Self()), n.host.PublicKey().PeerID()} {
+	return boundAddresses(n.host), nil
+}
+
+// boundAddresses are where a host listens, on every wire.
+func boundAddresses(h *host.Host) (all []string) {
+	for _, m := range h.ListenAddrs() {
+		for _, id := range []string{string(h.Self()), h.PublicKey().PeerID()} {
 			if a, err := transport.NewAddress(m, id); err == nil { // comet does not run over UDP
 				all = append(all, a.String())
 			}
 		}
 	}
-	return all, nil
+	return all
 }
 
 // page waits until the node listens, and returns the URL of its live page; "" if ctx ends first.
@@ -268,6 +308,7 @@ func (n *demoNode) state() demoState {
 		return s
 	}
 	s.up, s.id, s.known = 1, n.host.Self().Short(), n.store.Stats().Known
+	s.blocks = n.chain.Blocks(context.Background())
 	if listen := n.host.ListenAddrs(); len(listen) > 0 {
 		if a, err := transport.NewAddress(listen[0], ""); err == nil {
 			s.port = fmt.Sprint(a.Port())

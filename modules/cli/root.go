@@ -78,7 +78,7 @@ func (p *Program) root() *cobra.Command {
 	})
 	root.AddCommand(p.initCommand(), p.startCommand(), p.idCommand(), p.statusCommand(), p.peersCommand(),
 		p.dialCommand(), p.pingCommand(), p.echoCommand(), p.banCommand(), p.unbanCommand(), p.protectCommand(),
-		p.publishCommand(), p.storeCommand(), p.signerCommand(), p.demoCommand(), p.versionCommand(),
+		p.publishCommand(), p.storeCommand(), p.signerCommand(), p.demoCommand(), p.syncCommand(), p.versionCommand(),
 		p.completionCommand())
 	for _, spec := range modules.Commands(p.Plugins) {
 		for _, stock := range root.Commands() {

@@ -15,6 +15,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/host/echo"
 	"github.com/switchyard-p2p/switchyard/internal/stock"
 	"github.com/switchyard-p2p/switchyard/modules"
+	"github.com/switchyard-p2p/switchyard/modules/chain"
 	"github.com/switchyard-p2p/switchyard/modules/signergrpc"
 	"github.com/switchyard-p2p/switchyard/muxer/mconn"
 	"github.com/switchyard-p2p/switchyard/muxer/yamux"
@@ -38,6 +39,7 @@ func Plugins() []modules.Plugin {
 		modules.Signer(dialSigner),
 		modules.Service("echo", zero[echo.Config], stock.Echo),
 		relayPlugin(),
+		chain.Plugin(),
 	}
 }
 
