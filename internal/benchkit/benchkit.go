@@ -44,22 +44,30 @@ var (
 	list     = flag.Bool("list", false, "list the measurements and stop")
 )
 
-// Main parses the command line, runs the rows and prints the table. peer names the other side.
-func Main(peer string, rows []Row) {
+// Table is a table of rows.
+type Table struct {
+	Peer string // names the other side
+	Rows []Row
+}
+
+// Main parses the command line, runs the rows of the tables and prints each table of which a row was chosen.
+func Main(tables ...Table) {
 	flag.Parse()
 	if *list {
-		for _, r := range rows {
-			fmt.Println(r.Name)
+		for _, t := range tables {
+			for _, r := range t.Rows {
+				fmt.Println(r.Name)
+			}
 		}
 		return
 	}
-	if err := run(peer, rows); err != nil {
+	if err := run(tables); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(peer string, rows []Row) (err error) {
+func run(tables []Table) (err error) {
 	end, err := profiles()
 	if err != nil {
 		return err
@@ -69,13 +77,24 @@ func run(peer string, rows []Row) (err error) {
 			err = e
 		}
 	}()
-	w := tabwriter.NewWriter(os.Stdout, 2, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "measurement\tours\t%s\tunit\tratio\tgoal\tour allocs\ttheirs\tour bytes\ttheirs\tour CPU "+
-		"us\ttheirs\t\n", peer)
-	for _, r := range rows {
-		if !strings.Contains(r.Name, *only) {
+	for _, t := range tables {
+		chosen := slices.DeleteFunc(slices.Clone(t.Rows), func(r Row) bool { return !strings.Contains(r.Name, *only) })
+		if len(chosen) == 0 {
 			continue
 		}
+		if err := t.measure(chosen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure runs rows and prints them.
+func (t Table) measure(rows []Row) error {
+	w := tabwriter.NewWriter(os.Stdout, 2, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "measurement\tours\t%s\tunit\tratio\tgoal\tour allocs\ttheirs\tour bytes\ttheirs\tour CPU "+
+		"us\ttheirs\t\n", t.Peer)
+	for _, r := range rows {
 		var ours, theirs []Figure
 		for n := range *rounds { // in turn, so that a drift of the machine hits both
 			progress.Show("%-60s round %d of %d", r.Name, n+1, *rounds)

@@ -1,6 +1,7 @@
 // Command bench measures Switchyard beside CometBFT in one process and prints the ratios: set-ups, throughput, small
 // messages, round trips, idle links. Both ends of everything run in this process over loopback TCP, from service to
-// service: host channels on our side, reactors of a Switch on theirs.
+// service: host channels on our side, reactors of a Switch on theirs. A second table has nodes whose keys are in a
+// signer beside others.
 package main
 
 import "github.com/switchyard-p2p/switchyard/internal/benchkit"
@@ -23,7 +24,7 @@ func main() {
 	row := func(name, unit, goal string, ours, theirs benchkit.Measure) {
 		rows = append(rows, benchkit.Row{Name: name, Unit: unit, Goal: goal, Ours: ours, Theirs: theirs})
 	}
-	row("set-ups, transport and handshake", "/s", ">= 2", benchkit.Setups(newOurUpgrades),
+	row("set-ups, transport and handshake", "/s", ">= 2", benchkit.Setups(newOurUpgrades(nil)),
 		benchkit.Setups(newCometTransport))
 	row("set-ups, whole nodes", "/s", ">= 2", benchkit.Setups(one), benchkit.Setups(theirOne))
 	ours, theirs := rate(64<<10, true)
@@ -39,5 +40,5 @@ func main() {
 	row("idle end, 1 channel", "B", "<= 24 kB", benchkit.AtRest(one, false), benchkit.AtRest(theirOne, false))
 	row("idle end, 14 channels", "B", "<= 24 kB", benchkit.AtRest(all, false), benchkit.AtRest(theirAll, false))
 	row("idle end, goroutines", "", "<= 2", benchkit.AtRest(one, true), benchkit.AtRest(theirOne, true))
-	benchkit.Main("CometBFT v0.40.0", rows)
+	benchkit.Main(benchkit.Table{Peer: "CometBFT v0.40.0", Rows: rows}, signerTable())
 }

@@ -90,14 +90,34 @@ type ourUpgrades struct {
 	links    [][2]*handshake.Link // by dialer: both ends of its link
 }
 
-func newOurUpgrades(n int) (benchkit.Star, error) {
+// newOurUpgrades returns a function that makes them. Each node signs with what sign makes of its key; nil leaves it.
+func newOurUpgrades(sign func(*handshake.NodeKey) (handshake.Identity, error)) func(n int) (benchkit.Star, error) {
+	if sign == nil {
+		sign = func(key *handshake.NodeKey) (handshake.Identity, error) { return key, nil }
+	}
+	return func(n int) (benchkit.Star, error) { return startUpgrades(n, sign) }
+}
+
+func startUpgrades(n int, sign func(*handshake.NodeKey) (handshake.Identity, error)) (benchkit.Star, error) {
+	upgrader := func(limits handshake.Limits) (*handshake.Upgrader, transport.NodeID, error) {
+		key, err := handshake.GenerateNodeKey()
+		if err != nil {
+			return nil, "", err
+		}
+		id, err := sign(key)
+		if err != nil {
+			return nil, "", err
+		}
+		u, err := node.Upgrader(network, id, key.ID(), limits)
+		return u, key.ID(), err
+	}
 	u := &ourUpgrades{t: node.TCP(),
 		links: make([][2]*handshake.Link, n), arrived: map[transport.NodeID]chan *handshake.Link{}}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	var err error
 	limits := handshake.Limits{Handshakes: 1 << 20, HandshakesPerIP: 1 << 20, AttemptsPerIP: 1 << 30}
 	var self transport.NodeID
-	if u.listen, self, err = node.Upgrader(network, limits); err != nil {
+	if u.listen, self, err = upgrader(limits); err != nil {
 		return nil, err
 	}
 	at := ma.StringCast("/ip4/" + benchkit.FreshIP() + "/tcp/0")
@@ -108,7 +128,7 @@ func newOurUpgrades(n int) (benchkit.Star, error) {
 		return nil, err
 	}
 	for range n {
-		d, id, err := node.Upgrader(network, limits)
+		d, id, err := upgrader(limits)
 		if err != nil {
 			return nil, err
 		}

@@ -81,25 +81,21 @@ func Wire(id handshake.Identity, cfg mconn.Config) (handshake.Wire, error) {
 	})
 }
 
-// Upgrader returns the upgrader of a throw-away node with the echo channel.
-func Upgrader(network string, limits handshake.Limits) (*handshake.Upgrader, transport.NodeID, error) {
-	key, err := handshake.GenerateNodeKey()
+// Upgrader returns the upgrader of a throw-away node with the echo channel, which signs with id.
+func Upgrader(network string, id handshake.Identity, self transport.NodeID,
+	limits handshake.Limits) (*handshake.Upgrader, error) {
+	w, err := Wire(id, mconn.Config{})
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	w, err := Wire(key, mconn.Config{})
-	if err != nil {
-		return nil, "", err
-	}
-	info := handshake.NodeInfo{ID: key.ID(), Moniker: "bench", Network: network, Version: "bench",
+	info := handshake.NodeInfo{ID: self, Moniker: "bench", Network: network, Version: "bench",
 		Channels: []byte{0x7e}, Listen: []string{"/ip4/127.0.0.1/tcp/26656"},
 		P2PVersion: handshake.P2PVersion, BlockVersion: handshake.BlockVersion}
 	channels := []muxer.Channel{{ID: 0x7e}}
-	u, err := handshake.NewUpgrader(handshake.Config{Self: key.ID(), Wires: []handshake.Wire{w}, Limits: limits,
+	return handshake.NewUpgrader(handshake.Config{Self: self, Wires: []handshake.Wire{w}, Limits: limits,
 		Local: func(transport.Conn) handshake.NodeInfo { return info }, Channels: func() []muxer.Channel {
 			return channels
 		}})
-	return u, key.ID(), err
 }
 
 // New is Start for callers that are not tests. They call Stop.

@@ -45,5 +45,5 @@ func main() {
 			benchkit.AtRest(theirStar, true))
 	}
 	rows = append(rows, relayRows()...)
-	benchkit.Main("go-libp2p v0.51.0", rows)
+	benchkit.Main(benchkit.Table{Peer: "go-libp2p v0.51.0", Rows: rows})
 }
