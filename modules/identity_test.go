@@ -94,18 +94,23 @@ func TestNodeWaitsForItsSigner(t *testing.T) {
 		l := newLateSigner(t, key)
 		c, plugins := withSigner(l, t)
 		var p parts
-		var h *host.Host
+		up := make(chan *host.Host, 1)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- Run(ctx, Node(c, plugins...), fx.Supply(p.logger()), fx.Populate(&h)) }()
+		go func() {
+			done <- Run(ctx, Node(c, plugins...), fx.Supply(p.logger()), fx.Invoke(func(lc fx.Lifecycle, h *host.Host) {
+				lc.Append(fx.StartHook(func() { up <- h }))
+			}))
+		}()
 		time.Sleep(3 * StartTimeout)
 		synctest.Wait()
-		if h != nil || len(done) > 0 {
+		if len(up)+len(done) > 0 {
 			t.Fatal("it did not wait")
 		}
 		close(l.here)
+		h := <-up
 		time.Sleep(time.Second)
-		if h == nil || h.Self() != key.ID() || len(h.ListenAddrs()) != 1 || l.closes() != 0 {
+		if h.Self() != key.ID() || len(h.ListenAddrs()) != 1 || l.closes() != 0 {
 			t.Fatal("it does not run")
 		}
 		if _, err := os.Stat(filepath.Join(c.Home, "node_key.json")); err == nil {

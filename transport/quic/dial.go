@@ -30,6 +30,9 @@ func (t *Transport) Dial(ctx context.Context, addr ma.Multiaddr) (transport.Conn
 		return nil, transport.NewOpError(ctx, "dial", addr, ctx.Err())
 	}
 	c, err := transport.DialTarget(ctx, to, t.env.Resolver, t.cfg.Stagger, t.dialIP)
+	if handshake.IsOwnFault(err) { // also when it waited for a signature until ctx ended
+		return nil, &transport.OpError{Op: "dial", Addr: addr, Err: err}
+	}
 	if err != nil {
 		return nil, transport.NewOpError(ctx, "dial", addr, err)
 	}
