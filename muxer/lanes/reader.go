@@ -182,6 +182,7 @@ func (r *reader) Read(p []byte) (int, error) {
 func (r *reader) fill() error {
 	buf := r.small[:]
 	switch {
+	case r.full && r.hint > 0: // after a long message another one is likely, which is better read into its place
 	case r.full && r.chunk == nil:
 		r.chunk = chunks.Get().(*[chunkSize]byte)
 		buf = r.chunk[:]
