@@ -13,11 +13,14 @@ type ourSwarm struct {
 	relays []*relay.Relay
 }
 
+// kept is what a node keeps for its peers: four times what is in flight. pubsub keeps what is in flight, too.
+const kept = 8 << 20
+
 func openOurs(t topology, got func(node int, item []byte)) (swarm, error) {
 	s := &ourSwarm{}
 	for i := range t.nodes {
 		n, err := newOurs("noise", true, func(n *node) error {
-			r, err := relay.New(relay.Config{}, n.Host, nil)
+			r, err := relay.New(relay.Config{Keep: kept}, n.Host, nil)
 			if err != nil {
 				return err
 			}
