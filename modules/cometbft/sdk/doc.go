@@ -5,6 +5,6 @@
 // The SDK passes no options to the node that it makes, so the start command has a handler of its own here: command.go
 // decides what it runs, start.go runs an application with its servers, and node.go makes the node.
 //
-// It is a module of its own, so that other users of CometBFT on Switchyard do not inherit the SDK. One source serves SDK
-// 0.55 (go.mod, CometBFT 0.40) and SDK 0.53 (go.v053.mod with the tag cometbft038).
+// It is a module of its own, so that other users of CometBFT on Switchyard do not inherit the SDK. One source serves
+// SDK 0.55 (go.mod, CometBFT 0.40) and SDK 0.53 (go.v053.mod with the tag cometbft038).
 package sdk

@@ -75,22 +75,17 @@ func newNetwork(t *testing.T, kinds ...string) *network {
 		m.account = m.call(t, "keys", "show", "me", "-a", "--keyring-backend", "test")
 	}
 	first := w.members[0]
+	gentxs := filepath.Join(first.home, "config", "gentx")
+	if err := os.MkdirAll(gentxs, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for _, m := range w.members {
 		first.call(t, "genesis", "add-genesis-account", m.account, coins)
 	}
 	for _, m := range w.members {
 		m.take(t, first, "config/genesis.json")
-		m.call(t, "genesis", "gentx", "me", stake, "--chain-id", chain, "--keyring-backend", "test", "--output-document",
-			filepath.Join(first.home, "gentx-"+m.id+".json"))
-	}
-	if err := os.MkdirAll(filepath.Join(first.home, "config", "gentx"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range w.members {
-		name := "gentx-" + m.id + ".json"
-		if err := os.Rename(filepath.Join(first.home, name), filepath.Join(first.home, "config/gentx", name)); err != nil {
-			t.Fatal(err)
-		}
+		m.call(t, "genesis", "gentx", "me", stake, "--chain-id", chain, "--keyring-backend", "test",
+			"--output-document", filepath.Join(gentxs, m.id+".json"))
 	}
 	first.call(t, "genesis", "collect-gentxs")
 	for _, m := range w.members {

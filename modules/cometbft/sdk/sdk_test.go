@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// A validator of the SDK's own and two of ours make blocks together: ours link over MConn to the stock one and over QUIC
-// to each other, serve what the SDK's node serves, and end as it does.
+// A validator of the SDK's own and two of ours make blocks together: ours link over MConn to the stock one and over
+// QUIC to each other, serve what the SDK's node serves, and end as it does.
 func TestNetwork(t *testing.T) {
 	w := newNetwork(t, "stock", "ours", "ours")
 	w.start()
@@ -42,7 +42,8 @@ func TestNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	r, err := bank.NewQueryClient(conn).Balance(t.Context(), &bank.QueryBalanceRequest{Address: one.account, Denom: "stake"})
+	r, err := bank.NewQueryClient(conn).Balance(t.Context(),
+		&bank.QueryBalanceRequest{Address: one.account, Denom: "stake"})
 	if err != nil || r.Balance.String() != "499999990stake" {
 		t.Fatalf("the balance over gRPC: %v, %v", r, err)
 	}

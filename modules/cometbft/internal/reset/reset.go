@@ -12,8 +12,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/modules/cometbft"
 )
 
-// Peers changes CometBFT's unsafe-reset-all. The command deletes the data folder, and with it Switchyard's peers; now it
-// keeps them with --keep-addr-book, and without it says if they are elsewhere, where it deletes nothing.
+// Peers changes CometBFT's unsafe-reset-all. The command deletes the data folder, and with it Switchyard's peers. Now
+// it keeps them with --keep-addr-book; without it, peers elsewhere stay, and it says so.
 func Peers(cmd *cobra.Command) {
 	stock := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
