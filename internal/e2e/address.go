@@ -69,5 +69,6 @@ func peerID(path string) (string, error) {
 		return "", fmt.Errorf("%s: no Ed25519 key", path)
 	}
 	// An identity multihash around the public key's protobuf.
-	return base58.Encode(append([]byte{0, 36, 8, 1, 18, 32}, key[ed25519.PrivateKeySize-ed25519.PublicKeySize:]...)), nil
+	public := key[ed25519.PrivateKeySize-ed25519.PublicKeySize:]
+	return base58.Encode(append([]byte{0, 36, 8, 1, 18, 32}, public...)), nil
 }

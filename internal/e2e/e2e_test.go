@@ -105,8 +105,9 @@ services:
 
 func TestOutcome(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out")
-	text := "I[now] starting\n--- PASS: TestA (1.00s)\n    --- PASS: TestA/validator01 (0.1s)\n--- FAIL: TestB (1.00s)\n" +
-		"    --- FAIL: TestB/validator01 (0.1s)\n    --- PASS: TestB/validator02 (0.1s)\n--- SKIP: TestC (0s)\nE[now] end\n\n"
+	text := "I[now] starting\n--- PASS: TestA (1.00s)\n    --- PASS: TestA/validator01 (0.1s)\n" +
+		"--- FAIL: TestB (1.00s)\n    --- FAIL: TestB/validator01 (0.1s)\n    --- PASS: TestB/validator02 (0.1s)\n" +
+		"--- SKIP: TestC (0s)\nE[now] end\n\n"
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +137,8 @@ func TestLogs(t *testing.T) {
 	if err != nil || len(got) != 5 || !strings.HasPrefix(got[0], "one: I[now] Add address") {
 		t.Errorf("got %q, error %v", got, err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "two.log"), []byte(strings.Repeat("panic: no\n", 15)), 0o644); err != nil {
+	many := []byte(strings.Repeat("panic: no\n", 15))
+	if err := os.WriteFile(filepath.Join(dir, "two.log"), many, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if got, err = readLogs(dir); err != nil || len(got) != 5+10+1 {

@@ -50,8 +50,9 @@ func main() {
 	flag.StringVar(&o.source, "source", ".", "folder of this repository")
 	flag.StringVar(&o.dir, "dir", ".cache/e2e", "scratch folder; homes and logs stay there")
 	flag.StringVar(&o.version, "version", "v0.40.0", "CometBFT's version")
-	flag.StringVar(&o.networks, "networks", "simple,ci,twelve", "networks, separated by commas: twelve, CometBFT's, or files")
-	flag.StringVar(&o.variants, "variants", "stock,mixed,swapped,quic", "which nodes are ours, separated by commas")
+	flag.StringVar(&o.networks, "networks", "simple,ci,twelve",
+		"networks, separated by commas: twelve, CometBFT's, or files")
+	flag.StringVar(&o.variants, "variants", "stock,mixed,reversed,quic", "which nodes are ours, separated by commas")
 	flag.DurationVar(&o.limit, "limit", 10*time.Minute, "for one network")
 	flag.BoolVar(&o.race, "race", false, "build the nodes with the race detector, as CometBFT does")
 	flag.BoolVar(&o.reuse, "reuse", false, "run the programs that were built before, as they are")
@@ -68,6 +69,9 @@ func run(ctx context.Context, o options) error {
 	var err error
 	if o.dir, err = filepath.Abs(o.dir); err != nil {
 		return err
+	}
+	if strings.Contains(o.dir, "app") {
+		return fmt.Errorf("-dir %s: CometBFT's runner makes no light clients below a folder with app in its name", o.dir)
 	}
 	var chosen []variant
 	for _, v := range strings.Split(o.variants, ",") {

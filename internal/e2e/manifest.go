@@ -18,13 +18,13 @@ import (
 type variant string
 
 const (
-	allStock variant = "stock"   // none
-	mixed    variant = "mixed"   // every second one
-	swapped  variant = "swapped" // the others
-	overQUIC variant = "quic"    // all, over QUIC alone
+	allStock variant = "stock"    // none
+	mixed    variant = "mixed"    // every second one
+	reversed variant = "reversed" // the others
+	overQUIC variant = "quic"     // all, over QUIC alone
 )
 
-var variants = []variant{allStock, mixed, swapped, overQUIC}
+var variants = []variant{allStock, mixed, reversed, overQUIC}
 
 // Images are what a manifest calls versions: CometBFT's runner has a container run the image of its version. What
 // follows a colon means nothing, but lets a version differ from the one that a node upgrades to.
@@ -65,7 +65,7 @@ func (m manifest) nodes() []string {
 // adapt lets a network run here: over IPv4, with databases that need no C library, and with the nodes of a variant.
 func (m manifest) adapt(v variant) error {
 	delete(m, "ipv6")
-	image, upgraded := map[variant]string{allStock: stockImage, mixed: oursImage, swapped: oursImage,
+	image, upgraded := map[variant]string{allStock: stockImage, mixed: oursImage, reversed: oursImage,
 		overQUIC: quicImage}[v], ":again"
 	m["upgrade_version"] = image + upgraded
 	for i, name := range m.nodes() {
@@ -80,7 +80,7 @@ func (m manifest) adapt(v variant) error {
 			node["database"] = "goleveldb"
 		}
 		node["version"] = image
-		if v == mixed && i%2 == 0 || v == swapped && i%2 == 1 {
+		if v == mixed && i%2 == 0 || v == reversed && i%2 == 1 {
 			node["version"] = stockImage
 		}
 	}

@@ -25,12 +25,13 @@ type table struct{ rows []row }
 
 func (t *table) String() string {
 	var b strings.Builder
-	b.WriteString("| network | nodes | which are ours | tests passed | at nodes | ends of links of ours | bans, breakdowns |" +
-		" s |\n|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| network | nodes | which are ours | tests passed | at nodes | ends of links of ours | " +
+		"bans, breakdowns | s |\n|---|---|---|---|---|---|---|---|\n")
 	for _, r := range t.rows {
 		o := r.outcome
-		fmt.Fprintf(&b, "| %s | %d | %s | %d of %d | %d of %d | %s | %d | %.0f |\n", r.network, r.nodes, r.variant, o.passed,
-			o.passed+o.failed, o.nodesPassed, o.nodesPassed+o.nodesFailed, carriers(r.links), len(r.faults), r.took.Seconds())
+		fmt.Fprintf(&b, "| %s | %d | %s | %d of %d | %d of %d | %s | %d | %.0f |\n", r.network, r.nodes, r.variant,
+			o.passed, o.passed+o.failed, o.nodesPassed, o.nodesPassed+o.nodesFailed, carriers(r.links), len(r.faults),
+			r.took.Seconds())
 	}
 	for _, r := range t.rows {
 		for _, f := range append(r.outcome.failures, r.faults...) {
