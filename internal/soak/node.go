@@ -149,11 +149,12 @@ func get[T any](n *node, path string) (v T, err error) {
 	return v, json.NewDecoder(r.Body).Decode(&v)
 }
 
-// memory returns the process's resident memory, and its peak, in MiB.
-func (n *node) memory() (now, peak float64) {
+// memory returns what the process holds of the machine's memory, in MiB, without the pages of files, which the kernel
+// takes back when it needs them (badger maps its files); these pages; and the peak of both.
+func (n *node) memory() (now, files, peak float64) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.cmd.Process.Pid))
 	if err != nil {
-		return 0, 0
+		return 0, 0, 0
 	}
 	for line := range bytes.Lines(data) {
 		f := strings.Fields(string(line))
@@ -162,13 +163,15 @@ func (n *node) memory() (now, peak float64) {
 		}
 		kib, _ := strconv.ParseFloat(f[1], 64)
 		switch f[0] {
-		case "VmRSS:":
+		case "RssAnon:":
 			now = kib / 1024
+		case "RssFile:", "RssShmem:":
+			files += kib / 1024
 		case "VmHWM:":
 			peak = kib / 1024
 		}
 	}
-	return now, peak
+	return now, files, peak
 }
 
 // holds returns what the last garbage collection of the process has left, in MiB, and how many peers it knows.

@@ -31,6 +31,7 @@ type watch struct {
 type sample struct {
 	at     time.Duration
 	memory []float64 // MiB, by node
+	files  []float64 // pages of mapped files, MiB, by node
 	heap   []float64 // of it, what the last garbage collection has left, in MiB, by node; 0 if it stands still
 	known  []int     // peers in the node's store, by node; 0 if it stands still
 	honest []int     // links with honest nodes, by node; -1 if it stands still
@@ -78,13 +79,14 @@ func (w *watch) sample() {
 		select {
 		case <-n.ended:
 			w.fault("%s has ended: %v; its log is %s", n.name, n.cmd.ProcessState, n.log())
-			s.memory, s.honest, s.others = append(s.memory, 0), append(s.honest, -1), append(s.others, 0)
+			s.memory, s.files = append(s.memory, 0), append(s.files, 0)
+			s.honest, s.others = append(s.honest, -1), append(s.others, 0)
 			s.heap, s.known = append(s.heap, 0), append(s.known, 0)
 			continue
 		default:
 		}
-		now, _ := n.memory()
-		s.memory = append(s.memory, now)
+		now, files, _ := n.memory()
+		s.memory, s.files = append(s.memory, now), append(s.files, files)
 		honest, others := -1, 0
 		heap, known := 0.0, 0
 		if !n.shaken(grace) {
@@ -152,8 +154,8 @@ func (w *watch) row(s sample) {
 	for _, n := range w.nodes {
 		lines = max(lines, n.lines())
 	}
-	fmt.Printf("%8s  memory %s MiB   heap %s   known %s   honest links %s   others %s   longest log %d lines\n", s.at.Round(time.Second),
-		text(s.memory, "%.0f"), text(s.heap, "%.0f"), text(s.known, "%d"), text(s.honest, "%d"), text(s.others, "%d"), lines)
+	fmt.Printf("%8s  memory %s MiB   files %s   heap %s   known %s   honest links %s   others %s   longest log %d lines\n", s.at.Round(time.Second),
+		text(s.memory, "%.0f"), text(s.files, "%.0f"), text(s.heap, "%.0f"), text(s.known, "%d"), text(s.honest, "%d"), text(s.others, "%d"), lines)
 }
 
 func text[T any](list []T, format string) string {
@@ -193,7 +195,7 @@ func (w *watch) verdict() error {
 			}
 			quarter[q] = median(m)
 		}
-		_, peak := x.memory()
+		_, _, peak := x.memory()
 		least := -1
 		for _, s := range w.samples {
 			if s.honest[i] >= 0 && s.at > settling && (least < 0 || s.honest[i] < least) {
