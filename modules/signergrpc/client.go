@@ -34,6 +34,10 @@ const (
 	pingTimeout     = 3 * time.Second
 	sayAgain        = 10 * time.Second // between two lines about the connection
 	longestWhy      = 300              // bytes of what a signer says
+
+	// Windows of fixed size, at both ends: gRPC would measure the path with pings beside the calls.
+	streamWindow = 256 << 10
+	connWindow   = 1 << 20
 )
 
 // ClientConfig is where a Client finds its signer.
@@ -81,6 +85,7 @@ func Dial(cfg ClientConfig) (*Client, error) {
 				MaxDelay: longestPause}}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout,
 			PermitWithoutStream: true}),
+		grpc.WithStaticStreamWindowSize(streamWindow), grpc.WithStaticConnWindowSize(connWindow),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(false)),
 	)
 	if err != nil {

@@ -75,6 +75,7 @@ func Listen(cfg ServerConfig) (*Server, error) {
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(largest + envelope), grpc.MaxConcurrentStreams(maxCalls),
 		grpc.MaxHeaderListSize(maxHeaders), grpc.ConnectionTimeout(handshakeTime),
+		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connWindow),
 		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))), grpc.WaitForHandlers(true),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingAfter / 2, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 3 * pingAfter, Timeout: pingTimeout}),

@@ -71,8 +71,13 @@ func checkPeer(conn net.Conn) error {
 	if err != nil {
 		return fmt.Errorf("cannot find out whose the other end is: %w", err)
 	}
-	if uid != 0 && uid != os.Getuid() {
-		return fmt.Errorf("the other end is of user %d, want %d", uid, os.Getuid())
+	return checkUser(uid, os.Getuid())
+}
+
+// checkUser refuses a user other than our own, and root.
+func checkUser(uid, own int) error {
+	if uid != 0 && uid != own {
+		return fmt.Errorf("the other end is of user %d, want %d", uid, own)
 	}
 	return nil
 }
