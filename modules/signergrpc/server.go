@@ -26,7 +26,7 @@ import (
 
 // Bounds of a Server.
 const (
-	maxConnections = 16   // at once
+	maxConnections = 64   // at once
 	maxCalls       = 1024 // of a connection, at once
 	maxHeaders     = 8 << 10
 	envelope       = 1 << 10 // bytes of a request beside its body
