@@ -86,6 +86,7 @@ model: ## ten million random operations beside a reference (OPS=1000000; SEED=7 
 	@.ci/long ./peerstore/internal/book '^Test(Model|Invariants)$$'
 	@$(memory) SWITCHYARD_MODEL_OPS=$$(($(OPS) / 10)) .ci/long ./peerstore/badger '^TestStore$$/^Model$$'
 	@.ci/long ./host/peers '^TestModel$$'
+	@.ci/long ./host/relay '^TestModel$$'
 
 networks: export SWITCHYARD_LONG = 1
 networks: ## whole networks of up to 1,000 nodes in memory: how they form, and heal when they were cut

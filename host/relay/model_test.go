@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/internal/longtest"
 	"github.com/switchyard-p2p/switchyard/internal/relaypb"
 )
 
@@ -435,10 +436,12 @@ func (w *model) check() {
 
 // TestModel drives machines with random events.
 func TestModel(t *testing.T) {
-	for seed := range uint64(20) {
+	const each = 10_000
+	first, ops := uint64(longtest.Count(t, longtest.Seed, 1)), longtest.Count(t, longtest.Ops, 6*each)
+	for seed := first; seed < first+uint64(max(ops/each, 1)); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w := newModel(t, seed, seed%2 == 1)
-			for range 20_000 {
+			for range each {
 				w.step()
 			}
 		})

@@ -4,7 +4,8 @@ package relay
 type peer struct {
 	num       uint64
 	outbound  bool
-	frugal    bool // a lone announcement costs a whole frame there: gather them for up to gatherTime
+	frugal    bool  // a lone announcement costs a whole frame there: gather them for up to gatherTime
+	checked   int64 // when the driver last looked whether frugal holds
 	gone      bool
 	inventory *inventory
 

@@ -319,6 +319,9 @@ func (r *Relay) flush() {
 	r.m.begin(now)
 	for p := r.m.nextPeer(); p != nil; p = r.m.nextPeer() {
 		to := r.peerings[p.num]
+		if p.frugal && now-p.checked > int64(time.Second) { // its link may have moved to QUIC
+			p.frugal, p.checked = to.Info().Wire == transport.WireComet, now
+		}
 		for msg := r.m.next(p, now); msg != nil; msg = r.m.next(p, now) {
 			if !to.TrySend(r.ch, msg) {
 				p.full()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/internal/longtest"
 	"github.com/switchyard-p2p/switchyard/internal/relaypb"
 )
 
@@ -233,7 +234,11 @@ func (s *sim) graph(degree int) {
 // TestSpread: in random networks of machines every item reaches every node, once, at about a body a node; also when
 // some nodes announce first and stay silent, and while links are cut and made anew.
 func TestSpread(t *testing.T) {
-	for seed := range uint64(6) {
+	networks := uint64(3)
+	if longtest.Long() {
+		networks = 300
+	}
+	for seed := range networks {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			s := newSim(t, seed, 40)
 			s.graph(8)
@@ -244,7 +249,7 @@ func TestSpread(t *testing.T) {
 				}
 			}
 			var ids []ID
-			for range 300 {
+			for range 200 {
 				size := 1 + s.rng.IntN(2000)
 				if s.rng.IntN(10) == 0 {
 					size = maxPush + 1 + s.rng.IntN(60<<10)

@@ -31,7 +31,7 @@ func TestNetwork(t *testing.T) {
 				rng := rand.New(rand.NewPCG(2, 3))
 				w.graph(rng, 6)
 				var ids []ID
-				for range 120 {
+				for range 80 {
 					size := 1 + rng.IntN(maxPush)
 					if rng.IntN(4) == 0 {
 						size = maxPush + 1 + rng.IntN(20<<10)
