@@ -141,7 +141,7 @@ chain-suites: ## CometBFT's own tests of switches and nodes, stock and over ours
 	@go build -o .cache/bin/suites ./internal/suites
 	@.cache/bin/suites $(ARGS)
 
-chain-e2e: need-cc need-ip ## CometBFT's end-to-end tests, as root, stock beside ours (ARGS="-networks ci -variants quic")
+chain-e2e: need-cc need-ip ## CometBFT's end-to-end tests, as root, stock beside ours (ARGS="-networks ci")
 	@go build -o .cache/bin/e2e ./internal/e2e
 	@$(root) env PATH="$$PATH" .cache/bin/e2e $(ARGS)
 

@@ -117,8 +117,8 @@ func (p *Peering) finish(reason *DisconnectError) {
 	}
 }
 
-// onEnd makes the host call fn once when the peering is down, or now if it is. fn must not block, and takes no lock that
-// is held around a call into the host: linkTable.change may be held.
+// onEnd makes the host call fn once when the peering is down, or now if it is. fn must not block, and takes no lock
+// that is held around a call into the host: linkTable.change may be held.
 func (p *Peering) onEnd(fn func(*Peering)) {
 	p.watch.Lock()
 	over := p.end.Load() != nil

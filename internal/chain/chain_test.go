@@ -23,7 +23,8 @@ func TestSuite(t *testing.T) {
 	}
 	for _, bad := range []settings{
 		{versions: "2"}, {versions: "1", cases: "ssx"}, {versions: "1", cases: "/s", do: "basic"},
-		{versions: "1", cases: "101s", do: "basic"}, {versions: "1", cases: "ss+abci", do: "basic"}, {versions: "1", cases: "ss", do: "magic"},
+		{versions: "1", cases: "101s", do: "basic"},
+		{versions: "1", cases: "ss+abci", do: "basic"}, {versions: "1", cases: "ss", do: "magic"},
 	} {
 		if _, err := choose(bad); err == nil {
 			t.Errorf("%+v is accepted", bad)

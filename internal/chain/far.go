@@ -15,8 +15,8 @@ func planFar(p *plan) {
 	p.far = func(from, to int) time.Duration { return emunet.OneWay(from%emunet.Regions, to%emunet.Regions) }
 }
 
-// far measures a network whose packets take their time: blocks for a minute and a half; then how long transactions take, one
-// at a time.
+// far measures a network whose packets take their time: blocks for a minute and a half; then how long transactions
+// take, one at a time.
 func far(ctx context.Context, w *network) (string, error) {
 	if err := sleep(ctx, 10*time.Second); err != nil {
 		return "", err

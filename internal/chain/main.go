@@ -1,11 +1,11 @@
 // Command chain runs networks of real CometBFT nodes on this machine, stock ones and ours side by side, and judges what
 // they do. See `make chain`.
 //
-// A case names the validators of a network by letters, with a number before a letter for so many of a kind: s is a stock node (MConn), L a stock node in CometBFT's libp2p
-// mode, m ours over MConn only, q ours over QUIC only, b ours over both. After a plus sign it may say pex (the nodes
-// know only a seed, in seed mode) and app (the application is another process): sqbb+pex. Letters after a slash are
-// nodes that join late, where an exercise has such nodes: ssss/b. Without them the exercise takes one node of each kind
-// that the network has and that links to it.
+// A case names the validators of a network by letters, with a number before a letter for so many of a kind: s is a
+// stock node (MConn), L a stock node in CometBFT's libp2p mode, m ours over MConn only, q ours over QUIC only, b ours
+// over both. After a plus sign it may say pex (the nodes know only a seed, in seed mode) and app (the application is
+// another process): sqbb+pex. Letters after a slash are nodes that join late, where an exercise has such nodes: ssss/b.
+// Without them the exercise takes one node of each kind that the network has and that links to it.
 //
 // Exercises (-do):
 //

@@ -154,8 +154,9 @@ func (w *watch) row(s sample) {
 	for _, n := range w.nodes {
 		lines = max(lines, n.lines())
 	}
-	fmt.Printf("%8s  memory %s MiB   files %s   heap %s   known %s   honest links %s   others %s   longest log %d lines\n", s.at.Round(time.Second),
-		text(s.memory, "%.0f"), text(s.files, "%.0f"), text(s.heap, "%.0f"), text(s.known, "%d"), text(s.honest, "%d"), text(s.others, "%d"), lines)
+	fmt.Printf("%8s  memory %s MiB   files %s   heap %s   known %s   honest links %s   others %s   longest log %d\n",
+		s.at.Round(time.Second), text(s.memory, "%.0f"), text(s.files, "%.0f"), text(s.heap, "%.0f"),
+		text(s.known, "%d"), text(s.honest, "%d"), text(s.others, "%d"), lines)
 }
 
 func text[T any](list []T, format string) string {
