@@ -79,7 +79,7 @@ func recovered(ctx context.Context, w *network, v *node) (string, error) {
 	if err := w.linked(ctx, time.Minute, w.nodes...); err != nil {
 		return "", err
 	}
-	h, err := w.nodes[0].height(ctx)
+	h, err := w.highest(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -90,8 +90,10 @@ func recovered(ctx context.Context, w *network, v *node) (string, error) {
 		return "", err
 	}
 	back := time.Since(began)
-	if err := w.nodes[0].reach(ctx, h+2, time.Minute); err != nil { // it may have slept through the last round
-		return "", err
+	for _, n := range w.nodes { // some may be behind, or have slept through the last round
+		if err := n.reach(ctx, h+2, time.Minute); err != nil {
+			return "", err
+		}
 	}
 	f, err := judge(ctx, w)
 	return "back after " + back.Round(100*time.Millisecond).String() + ", " + f.String(), err
