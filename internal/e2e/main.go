@@ -71,7 +71,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	if strings.Contains(o.dir, "app") {
-		return fmt.Errorf("-dir %s: CometBFT's runner makes no light clients below a folder with app in its name", o.dir)
+		return fmt.Errorf("-dir %s: CometBFT's runner makes no light client below a folder with app in its name", o.dir)
 	}
 	var chosen []variant
 	for _, v := range strings.Split(o.variants, ",") {
