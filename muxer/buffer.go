@@ -12,9 +12,9 @@ import (
 
 const (
 	minPooled  = 512     // bytes; smaller buffers cost the allocator less than a pool costs us
-	maxPooled  = 1 << 20 // larger ones are rare, and too much to keep
+	maxPooled  = 2 << 20 // a message of 1 MiB and a little more; larger ones are rare, and too much to keep
 	minOctave  = 9       // log2 of minPooled
-	octaves    = 20 - minOctave
+	octaves    = 21 - minOctave
 	perOctave  = 4 // sizes an octave: a buffer is at most a quarter larger than what was asked for
 	numClasses = octaves*perOctave + 1
 )
