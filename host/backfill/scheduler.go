@@ -148,9 +148,9 @@ func (s *scheduler) decide(now time.Time) (asks []ask, wake time.Time) {
 			pos++
 			continue
 		}
-		count, bytes := s.portion(p, pos, false)
-		if count == 0 {
-			break // the window's bytes are used up
+		count, bytes, short := s.portion(p, pos, false)
+		if count == 0 || short && p.asked > 0 {
+			break // until the window has moved: many small requests would cost more than a moment without one
 		}
 		asks = append(asks, s.ask(now, p, pos, count, bytes))
 		pos += count
@@ -164,29 +164,31 @@ func (s *scheduler) decide(now time.Time) (asks []ask, wake time.Time) {
 
 // portion returns how many positions from pos on a peer is asked for, and how many bytes its answer may have: what the
 // peer answers in good time, has, and what fits the window. The next height always fits. again allows what is asked for
-// once.
-func (s *scheduler) portion(p *peer, pos uint64, again bool) (count uint64, bytes int64) {
-	most := min(uint64(p.batch), s.share(), s.plan.run(pos), p.has(&s.plan, pos), s.end()-pos)
-	for count < most {
+// once. short reports that the window has room for less than half of what the peer could be asked for.
+func (s *scheduler) portion(p *peer, pos uint64, again bool) (count uint64, bytes int64, short bool) {
+	each := s.size + s.size/4 + itemCost
+	want := min(uint64(p.batch), s.share(), uint64(max(s.cfg.answerBytes/each, 1)), s.plan.run(pos),
+		p.has(&s.plan, pos))
+	for count < min(want, s.end()-pos) {
 		sl := s.slot(pos + count)
 		if sl.held || sl.asked > 1 || sl.asked > 0 && !again || count > 0 && slices.Contains(sl.bad, p) {
 			break
 		}
 		count++
 	}
-	each := s.size + s.size/4 + itemCost
-	room := max(s.cfg.windowBytes-s.held-s.reserved, 0)
-	count = min(count, uint64(room/each), uint64(max(s.cfg.answerBytes/each, 1)))
-	if count == 0 && pos == s.next { // however much is held behind it
+	room := uint64(max(s.cfg.windowBytes-s.held-s.reserved, 0) / each)
+	short = 2*min(count, room) < want && (pos+count == s.end() || room < count)
+	if count = min(count, room); count == 0 && pos == s.next { // however much is held behind it
 		count = 1
 	}
-	return count, int64(count) * each
+	return count, int64(count) * each, short
 }
 
-// share returns how many heights one request may have at most, so that all peers have work.
+// share returns how many heights one request may have at most: all peers have work, and half of the window is with the
+// verifier meanwhile.
 func (s *scheduler) share() uint64 {
 	requests := uint64(max(len(s.peers), 1) * s.cfg.peerRequests)
-	return max(min(uint64(s.cfg.batch), uint64(len(s.slots))/requests), 1)
+	return max(min(uint64(s.cfg.batch), uint64(len(s.slots))/requests/2), 1)
 }
 
 // ask makes a request.
@@ -223,7 +225,7 @@ func (s *scheduler) hedge(now time.Time) (asks []ask) {
 		if p == nil {
 			continue
 		}
-		count, bytes := s.portion(p, pos, true) // perhaps more than what is slow: that is wanted, too
+		count, bytes, _ := s.portion(p, pos, true) // perhaps more than what is slow: that is wanted, too
 		if count == 0 {
 			continue
 		}

@@ -54,8 +54,8 @@ func TestHonestPeers(t *testing.T) {
 		if took := w.now.Sub(began); took > alone/2+200*time.Millisecond { // requests are small at first
 			t.Errorf("three peers took %v, where one needs %v", took, alone)
 		}
-		if w.s.count.bad+w.s.count.failed+w.s.count.lacking > 0 {
-			t.Errorf("%+v", w.s.count)
+		if w.s.count.bad+w.s.count.failed+w.s.count.lacking > 0 || w.s.count.requests > 3*p.total/170 {
+			t.Errorf("%+v", w.s.count) // 85 heights are the share of one request
 		}
 	}
 }
@@ -233,7 +233,7 @@ func TestBatchFollowsTime(t *testing.T) {
 	w := newSim(t, 1, testBounds(), newPlan(1, n, nil), quick, slow)
 	w.run(func() bool { return w.s.next > n/2 })
 	q, s := w.s.peers[0], w.s.peers[1]
-	if q.batch < 500 || s.batch > 40 || s.batch < 2 {
+	if q.batch < 128 || s.batch > 40 || s.batch < 2 {
 		t.Errorf("the quick peer is asked for %d heights, the slow one for %d", q.batch, s.batch)
 	}
 }

@@ -31,10 +31,10 @@ const (
 type Config struct {
 	Window      int `toml:"window"`       // heights ahead of the verifier, at most; 0 means 2048
 	WindowBytes int `toml:"window_bytes"` // bytes ahead of the verifier, and one item; 0 means 64 MiB
-	AnswerBytes int `toml:"answer_bytes"` // bytes of one answer, ours and theirs, or one item; 0 means 4 MiB
+	AnswerBytes int `toml:"answer_bytes"` // bytes of one answer, ours and theirs, or one item; 0 means 1 MiB
 	MaxItem     int `toml:"max_item"`     // bytes of the longest item; 0 means 16 MiB
 
-	PeerRequests  int           `toml:"peer_requests"`  // to one peer at once; 0 means 2
+	PeerRequests  int           `toml:"peer_requests"`  // to one peer at once; 0 means 4
 	Batch         int           `toml:"batch"`          // heights of a request, at most; 0 means 1024
 	TargetTime    time.Duration `toml:"target_time"`    // that an answer should take; 0 means 1 s
 	AnswerTimeout time.Duration `toml:"answer_timeout"` // before another peer is asked; 0 means 10 s
@@ -50,9 +50,9 @@ const lateAfter = time.Minute
 func (c Config) withDefaults() Config {
 	c.Window = cmp.Or(c.Window, 2048)
 	c.WindowBytes = cmp.Or(c.WindowBytes, 64<<20)
-	c.AnswerBytes = cmp.Or(c.AnswerBytes, 4<<20)
+	c.AnswerBytes = cmp.Or(c.AnswerBytes, 1<<20)
 	c.MaxItem = cmp.Or(c.MaxItem, 16<<20)
-	c.PeerRequests = cmp.Or(c.PeerRequests, 2)
+	c.PeerRequests = cmp.Or(c.PeerRequests, 4)
 	c.Batch = cmp.Or(c.Batch, 1024)
 	c.TargetTime = cmp.Or(c.TargetTime, time.Second)
 	c.AnswerTimeout = cmp.Or(c.AnswerTimeout, 10*time.Second)
