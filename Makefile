@@ -85,6 +85,7 @@ model: export SWITCHYARD_MODEL_SEED = $(SEED)
 model: ## ten million random operations beside a reference (OPS=1000000; SEED=7 repeats a failure)
 	@.ci/long ./peerstore/internal/book '^Test(Model|Invariants)$$'
 	@$(memory) SWITCHYARD_MODEL_OPS=$$(($(OPS) / 10)) .ci/long ./peerstore/badger '^TestStore$$/^Model$$'
+	@.ci/long ./host/backfill '^Test(TriesAreForgotten|RandomWorlds)$$'
 	@.ci/long ./host/peers '^TestModel$$'
 	@.ci/long ./host/relay '^TestModel$$'
 
@@ -146,10 +147,11 @@ chain-e2e: need-cc need-ip ## CometBFT's end-to-end tests, as root, stock beside
 	@$(root) env PATH="$$PATH" .cache/bin/e2e $(ARGS)
 
 bench: ## ours beside the real peers, in one process (ARGS="-rounds 5 -only set-ups")
-	@cd internal/interop && go build -o ../../.cache/bin/bench ./bench
+	@cd internal/interop && go build -o ../../.cache/bin/ ./bench ./benchsync
 	@cd internal/interoplibp2p && go build -o ../../.cache/bin/bench-libp2p ./bench
 	@.ci/quiet .cache/bin/bench $(ARGS)
 	@.ci/quiet .cache/bin/bench-libp2p $(ARGS)
+	@.ci/quiet .cache/bin/benchsync $(ARGS)
 	@$(MAKE) --no-print-directory bench-store
 
 bench-store: ## our peer store beside others (ARGS="-rounds 5 -only store", STORE="-sizes 1000,10000")

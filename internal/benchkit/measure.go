@@ -51,7 +51,7 @@ func Setups(open func(n int) (Star, error)) Measure {
 				return Figure{}, err
 			}
 		}
-		return counted(func() (int, float64, error) {
+		return Counted(func() (int, float64, error) {
 			var n atomic.Int64
 			var wg sync.WaitGroup
 			var failed atomic.Pointer[error]
@@ -124,7 +124,7 @@ func Rate(open func() (Pair, error), size int, megabytes bool) Measure {
 			n *= 2
 		}
 		n = max(int(perSecond*d.Seconds()), 1)
-		return counted(func() (int, float64, error) {
+		return Counted(func() (int, float64, error) {
 			began := time.Now()
 			err := p.Stream(msg, n)
 			perSecond := float64(n) / time.Since(began).Seconds()
@@ -151,7 +151,7 @@ func RoundTrips(open func() (Pair, error), q float64) Measure {
 				return Figure{}, err
 			}
 		}
-		return counted(func() (int, float64, error) {
+		return Counted(func() (int, float64, error) {
 			took := make([]time.Duration, 0, 1<<18)
 			for began := time.Now(); len(took) == 0 || time.Since(began) < d && len(took) < cap(took); {
 				t := time.Now()
@@ -201,8 +201,8 @@ func AtRest(open func(n int) (Star, error), goroutines bool) Measure {
 	}
 }
 
-// counted runs fn and divides the CPU time and allocations by the units of work that fn reports.
-func counted(fn func() (units int, value float64, err error)) (Figure, error) {
+// Counted runs fn and divides the CPU time and allocations by the units of work that fn reports.
+func Counted(fn func() (units int, value float64, err error)) (Figure, error) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	used := processorTime()
