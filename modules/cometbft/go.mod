@@ -10,9 +10,8 @@ require (
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/client_model v0.6.3
 	github.com/spf13/cobra v1.10.2
-	go.uber.org/fx v1.24.0
 	github.com/switchyard-p2p/switchyard v0.0.0-00010101000000-000000000000
-	google.golang.org/protobuf v1.36.12
+	go.uber.org/fx v1.24.0
 )
 
 require (
@@ -159,8 +158,8 @@ require (
 	golang.org/x/tools v0.51.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260414002931-afd174a4e478 // indirect
 	google.golang.org/grpc v1.82.1 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
 	lukechampine.com/blake3 v1.4.1 // indirect
 )
 
 replace github.com/switchyard-p2p/switchyard => ../..
-

@@ -7,9 +7,7 @@ import (
 	"github.com/cometbft/cometbft/config"
 	"github.com/cometbft/cometbft/libs/log"
 	"github.com/cometbft/cometbft/node"
-	ssproto "github.com/cometbft/cometbft/proto/tendermint/statesync"
 	"github.com/cometbft/cometbft/proxy"
-	"github.com/cosmos/gogoproto/proto"
 )
 
 type queryResponse = abci.ResponseQuery
@@ -19,9 +17,7 @@ func newTestNode(n *testNode, app proxy.ClientCreator, logger log.Logger, option
 		node.DefaultMetricsProvider(n.cfg.Instrumentation), logger, options...)
 }
 
-// chunkOf returns a chunk of a snapshot.
-func chunkOf(size int) proto.Message {
-	return &ssproto.ChunkResponse{Height: 1, Chunk: make([]byte, size)}
-}
+// chunkMessage is the name of a chunk of a snapshot.
+const chunkMessage = "tendermint.statesync.ChunkResponse"
 
 func noGRPC(cfg *config.Config) { cfg.RPC.GRPCListenAddress = "" }

@@ -6,12 +6,10 @@ import (
 	"context"
 
 	abci "github.com/cometbft/cometbft/abci/types"
-	ssproto "github.com/cometbft/cometbft/api/cometbft/statesync/v1"
 	"github.com/cometbft/cometbft/config"
 	"github.com/cometbft/cometbft/libs/log"
 	"github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/proxy"
-	"github.com/cosmos/gogoproto/proto"
 )
 
 type queryResponse = abci.QueryResponse
@@ -21,9 +19,7 @@ func newTestNode(n *testNode, app proxy.ClientCreator, logger log.Logger, option
 		n.database, node.DefaultMetricsProvider(n.cfg.Instrumentation), logger, options...)
 }
 
-// chunkOf returns a chunk of a snapshot.
-func chunkOf(size int) proto.Message {
-	return &ssproto.ChunkResponse{Height: 1, Chunk: make([]byte, size)}
-}
+// chunkMessage is the name of a chunk of a snapshot.
+const chunkMessage = "cometbft.statesync.v1.ChunkResponse"
 
 func noGRPC(cfg *config.Config) { cfg.GRPC.ListenAddress, cfg.GRPC.Privileged.ListenAddress = "", "" }
