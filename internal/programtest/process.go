@@ -2,6 +2,7 @@ package programtest
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -65,6 +66,14 @@ func (p *Process) Stop(t testing.TB) {
 	}
 	if code := p.Code(); code != 0 {
 		t.Fatalf("%s ended with code %d:\n%s", p.Name, code, p.Tail())
+	}
+}
+
+// Signal sends a signal to the process.
+func (p *Process) Signal(t testing.TB, sig os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		t.Fatalf("%s has ended too early: %v\n%s", p.Name, p.cmd.ProcessState, p.Tail())
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/switchyard-p2p/switchyard/internal/programtest"
@@ -109,6 +110,10 @@ func TestNodeAndSigner(t *testing.T) {
 	reach("without the signer", "secretconn")
 	keeping = signerAt(t, keeper, at) // over the socket that the killed one left behind
 	reach("with another signer")
+	keeping.Signal(t, syscall.SIGSTOP)
+	reach("with a signer that hangs", "secretconn")
+	keeping.Signal(t, syscall.SIGCONT)
+	reach("with a signer that goes on")
 
 	p.Kill()
 	p = node.Start(t)

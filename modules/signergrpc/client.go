@@ -71,6 +71,7 @@ func Dial(cfg ClientConfig) (*Client, error) {
 		if err != nil {
 			return nil, err
 		}
+		cfg.TLS.warn(cfg.Logger)
 		dial, secure = dialTCP(cfg.Address.Host), credentials.NewTLS(config)
 	} else if cfg.TLS != (TLSFiles{}) {
 		return nil, errors.New("a unix socket needs no certificates")
