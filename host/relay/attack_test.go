@@ -81,7 +81,7 @@ func (a *attacked) announce(size int, ids ...ID) {
 		all = append(all, id[:]...)
 		sizes[i] = uint32(size)
 	}
-	a.say(relaypb.EncodeAnnounce(all, sizes))
+	a.say(relaypb.EncodeAnnounce(all, sizes, false))
 }
 
 // honestItems publishes items at the honest node, and returns how long they took to the victim.

@@ -23,6 +23,7 @@ type flags uint8
 const (
 	heard flags = 1 << iota // the peer has announced or sent it
 	told                    // we have announced or sent it to the peer
+	given                   // the peer has got it from us
 	known                   // of the relay's own sets: the id is in the set
 )
 

@@ -62,6 +62,7 @@ type shelf struct {
 	order    []*item // order[first:]
 	first    int
 	bytes    int64
+	start    uint64 // number of the oldest item: they are counted
 }
 
 func (s *shelf) add(it *item) {
@@ -72,6 +73,7 @@ func (s *shelf) add(it *item) {
 		old := s.order[s.first]
 		s.order[s.first] = nil
 		s.first++
+		s.start++
 		old.gone = true
 		delete(s.items, old.id)
 		s.bytes -= int64(len(old.body))
@@ -83,5 +85,8 @@ func (s *shelf) add(it *item) {
 	}
 }
 
-// newest returns at most n items, the newest ones, in the order in which they came. The caller must not change it.
-func (s *shelf) newest(n int) []*item { return s.order[max(s.first, len(s.order)-n):] }
+// at returns an item by its number, from start to before end.
+func (s *shelf) at(num uint64) *item { return s.order[s.first+int(num-s.start)] }
+
+// end returns the number of the next item that will come.
+func (s *shelf) end() uint64 { return s.start + uint64(len(s.order)-s.first) }

@@ -23,11 +23,14 @@ const (
 const (
 	answerTime  = 2 * time.Second // for an answer, and a second more for each MiB that the peer owes us
 	gatherTime  = 10 * time.Millisecond
-	frameful    = 28        // announcements that fill a SecretConnection frame, so that there is no use in gathering
-	batchBytes  = 32 << 10  // of small items in one message
-	maxSeen     = 128 << 10 // ids of items that we had
-	maxRejected = 16 << 10  // ids of items that Validate has refused
-	maxOffers   = maxInventory
+	frameful    = 28                      // announcements that fill a SecretConnection frame: no use to gather more
+	batchBytes  = 32 << 10                // of small items in one message
+	maxSeen     = 128 << 10               // ids of items that we had
+	maxRejected = 16 << 10                // ids of items that Validate has refused
+	maxOffers   = maxWaiting              // announcements that wait for room in a peer's send queue
+	fewWaiting  = maxWaiting / 4          // announcements of a peer below which there is room for more
+	offerChunk  = maxWaiting - fewWaiting // items that are offered until the peer asks for more
+	rescanTime  = time.Second             // between two rounds of offers to a peer that asks for them
 )
 
 // machine is the protocol. It has no goroutine, no clock and no lock: its owner passes in what happens and when, sends
@@ -49,7 +52,7 @@ type machine struct {
 	rejected *inventory
 
 	timers timers
-	held   []hold  // of peers whose announcements are gathered, in the order of their ends
+	held   holds   // of peers that wait before they announce
 	dirty  []*peer // that may have something to send
 
 	refills []*peer // with peer.wantsRun
@@ -61,10 +64,20 @@ type machine struct {
 	stats Stats
 }
 
-// hold is the end of gathering a peer's announcements. It is void if they were sent before.
+// hold is when a peer's announcements wait no longer: gathered ones, or another round of offers.
 type hold struct {
 	peer *peer
 	at   int64
+}
+
+// holds are in the order of their ends.
+type holds []hold
+
+func (h *holds) add(p *peer, at int64) {
+	*h = append(*h, hold{p, at})
+	for i := len(*h) - 1; i > 0 && (*h)[i-1].at > at; i-- {
+		(*h)[i-1], (*h)[i] = (*h)[i], (*h)[i-1]
+	}
 }
 
 // sharedMessage is the last message that was made of a list of items: it serves all peers that get the same list.
@@ -115,9 +128,7 @@ func (m *machine) peerUp(num uint64, outbound, frugal bool) {
 	p := &peer{num: num, outbound: outbound, frugal: frugal, inventory: newInventory(maxInventory)}
 	m.peers[num] = p
 	m.order = append(m.order, p)
-	for _, it := range m.shelf.newest(maxWaiting) { // it would cut what is beyond
-		m.offer(p, it)
-	}
+	p.rescan(m)
 }
 
 // peerDown removes a peer: what was asked of it is asked of others.
@@ -141,8 +152,9 @@ func (m *machine) peerDown(num uint64) {
 	p.inFlight, p.line, p.asks, p.answers, p.offers, p.pushes = nil, nil, nil, nil, nil, nil
 }
 
-// announced takes an announcement.
-func (m *machine) announced(p *peer, ids []ID, sizes []uint32) {
+// announced takes an announcement. With more, the peer has more to announce when we have room.
+func (m *machine) announced(p *peer, ids []ID, sizes []uint32, more bool) {
+	p.owes = p.owes || more
 	m.stats.Announced += uint64(len(ids))
 	for i, id := range ids {
 		if int(sizes[i]) > m.maxItem {
@@ -160,6 +172,7 @@ func (m *machine) announced(p *peer, ids []ID, sizes []uint32) {
 		}
 		if p.waiting >= maxWaiting {
 			m.stats.Cut++
+			p.owes = true // it can announce them again
 			continue
 		}
 		if w == nil {
@@ -170,6 +183,9 @@ func (m *machine) announced(p *peer, ids []ID, sizes []uint32) {
 		if w.state == wantIdle {
 			m.list(w)
 		}
+	}
+	if p.owes && p.waiting < fewWaiting {
+		m.touch(p)
 	}
 }
 

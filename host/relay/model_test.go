@@ -127,7 +127,10 @@ func (w *model) step() {
 		w.op("later")
 	case n < 80:
 		w.verdict()
-	case n < 82 && p.full:
+	case n < 81:
+		w.op("%d asks for more", p.num)
+		w.m.moreWanted(w.m.peers[p.num])
+	case n < 83 && p.full:
 		w.op("%d has room", p.num)
 		p.full = false
 		w.m.room(w.m.peers[p.num])
@@ -170,7 +173,7 @@ func (w *model) announce(p *modelPeer) {
 		p.said[it.id] = n
 	}
 	w.op("%d announces %d", p.num, len(ids))
-	w.m.announced(w.m.peers[p.num], ids, sizes)
+	w.m.announced(w.m.peers[p.num], ids, sizes, w.rng.IntN(10) == 0)
 }
 
 // answer lets a peer answer its oldest request: well, or in one of the wrong ways.

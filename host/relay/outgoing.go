@@ -36,7 +36,7 @@ func (p *peer) nextPush(m *machine) []byte {
 		batch[n] = it
 		n++
 		size += len(it.body)
-		p.inventory.mark(it.key, told)
+		p.inventory.mark(it.key, told|given)
 		m.handedOut(it)
 	}
 	if p.pushes = p.pushes[used:]; len(p.pushes) == 0 {
@@ -70,14 +70,15 @@ func (m *machine) handedOut(it *item) {
 
 // nextAnnouncement is a message with what the peer is not known to have.
 func (p *peer) nextAnnouncement(m *machine, now int64) []byte {
-	if len(p.offers) == 0 {
+	p.nextRound(m, now)
+	if len(p.offers) == 0 && !p.scan.on {
 		p.releaseAt = 0
 		return nil
 	}
-	if p.frugal && !p.rode && len(p.offers) < frameful && len(p.answers) == 0 {
+	if p.frugal && !p.rode && !p.scan.on && len(p.offers) < frameful && len(p.answers) == 0 {
 		if p.releaseAt == 0 {
 			p.releaseAt = now + int64(gatherTime)
-			m.held = append(m.held, hold{p, p.releaseAt})
+			m.held.add(p, p.releaseAt)
 		}
 		if now < p.releaseAt {
 			return nil
@@ -98,19 +99,58 @@ func (p *peer) nextAnnouncement(m *machine, now int64) []byte {
 	if p.offers = p.offers[used:]; len(p.offers) == 0 {
 		p.offers = nil
 	}
+	batch = p.scanOn(m, batch)
 	if len(batch) == 0 {
 		return nil
 	}
 	m.stats.Offered += uint64(len(batch))
-	return m.announcement.of(batch, func(items []*item) []byte {
-		ids := make([]byte, 0, len(items)*sha256.Size)
-		sizes := make([]uint32, len(items))
-		for i, it := range items {
-			ids = append(ids, it.id[:]...)
-			sizes[i] = uint32(len(it.body))
+	if p.scan.on && p.scan.room == 0 {
+		return encodeAnnouncement(batch, true)
+	}
+	return m.announcement.of(batch, func(items []*item) []byte { return encodeAnnouncement(items, false) })
+}
+
+// nextRound begins the round of offers that the peer wants, or waits until it may.
+func (p *peer) nextRound(m *machine, now int64) {
+	switch s := &p.scan; {
+	case !s.wanted:
+	case now-s.began >= int64(rescanTime):
+		s.wanted, s.held, s.began = false, false, now
+		p.rescan(m)
+	case !s.held:
+		s.held = true
+		m.held.add(p, s.began+int64(rescanTime))
+	}
+}
+
+// scanOn adds items of the round of offers to an announcement.
+func (p *peer) scanOn(m *machine, batch []*item) []*item {
+	s := &p.scan
+	s.next = max(s.next, m.shelf.start)
+	for s.on && s.room > 0 && len(batch) < maxAnnounced {
+		if s.next >= s.end {
+			s.on = false
+			break
 		}
-		return relaypb.EncodeAnnounce(ids, sizes)
-	})
+		it := m.shelf.at(s.next)
+		s.next++
+		if p.inventory.get(it.key)&(heard|given) == 0 {
+			p.inventory.mark(it.key, told)
+			batch = append(batch, it)
+			s.room--
+		}
+	}
+	return batch
+}
+
+func encodeAnnouncement(items []*item, more bool) []byte {
+	ids := make([]byte, 0, len(items)*sha256.Size)
+	sizes := make([]uint32, len(items))
+	for i, it := range items {
+		ids = append(ids, it.id[:]...)
+		sizes[i] = uint32(len(it.body))
+	}
+	return relaypb.EncodeAnnounce(ids, sizes, more)
 }
 
 // nextAnswer answers the first requests: what is missing, or a large item, or several small ones.
@@ -136,6 +176,7 @@ func (p *peer) nextAnswer(m *machine) []byte {
 		case len(it.body) >= soleItem && n > 0 || n > 0 && size+len(it.body) > batchBytes:
 			return encodeItems(relaypb.KindItems, batch[:n])
 		}
+		p.inventory.mark(it.key, given)
 		m.handedOut(it)
 		if len(it.body) >= soleItem {
 			used++

@@ -1,5 +1,7 @@
 package relay
 
+import "github.com/switchyard-p2p/switchyard/internal/relaypb"
+
 // peer is a peer's part of the machine. It dies with the peering.
 type peer struct {
 	num       uint64
@@ -14,6 +16,7 @@ type peer struct {
 	busy     int        // len(inFlight) and the items that are being judged
 	flying   int64      // bytes of both
 	waiting  int        // announcements that wait
+	owes     bool       // it has more to announce: we ask for that when few wait
 	line     []*want    // that wait for room, in order
 	wantsRun bool       // room has come free: see refillLater
 
@@ -22,10 +25,22 @@ type peer struct {
 	answers   []ID       // requested by the peer, in order
 	pushes    []*item
 	offers    []*item // to be announced
+	scan      scan    // of our items, those that it may lack
 	congested bool    // its send queue was full; room says when that is over
 	dirty     bool    // in machine.dirty
 	rode      bool    // something was sent in this round: announcements go along
 	releaseAt int64   // when announcements are gathered no longer, Unix nanoseconds; 0: they are not gathered
+}
+
+// scan is a round through the items that we keep, to announce to a peer those that it is not known to have: when it
+// comes up, when it was too slow to hear of all of them, and when it asks.
+type scan struct {
+	on        bool
+	next, end uint64 // numbers of items in the shelf
+	room      int    // items to announce until the peer asks for more
+	began     int64  // the last round
+	wanted    bool   // the peer asks for another round, which is not begun yet
+	held      bool   // until rescanTime is over
 }
 
 // hasRoom reports whether a request for size bytes may be sent to the peer.
@@ -51,11 +66,32 @@ func (m *machine) refillLater(p *peer) {
 
 // offer lets an item be announced to a peer.
 func (m *machine) offer(p *peer, it *item) {
-	if len(p.offers) >= maxOffers { // it is slow, and hears of it from others, or when it comes up again
-		p.offers = p.offers[1:]
-		m.stats.OffersLost++
+	if len(p.offers) >= maxOffers { // it is slow: it hears of all that is still kept then
+		p.offers = nil
+		p.rescan(m)
+		return
 	}
 	p.offers = append(p.offers, it)
+	m.touch(p)
+}
+
+// rescan begins a round of offers.
+func (p *peer) rescan(m *machine) {
+	m.stats.Rescans++
+	p.scan.on, p.scan.next, p.scan.end, p.scan.room = true, m.shelf.start, m.shelf.end(), offerChunk
+	m.touch(p)
+}
+
+// moreWanted takes the word that the peer has room for more announcements.
+func (m *machine) moreWanted(p *peer) {
+	switch s := &p.scan; {
+	case !s.on:
+		s.wanted = true
+	case s.room == 0:
+		s.room = offerChunk
+	default:
+		return
+	}
 	m.touch(p)
 }
 
@@ -88,6 +124,10 @@ func (m *machine) nextPeer() *peer {
 // next returns the next message for a peer; nil for none. It counts as sent.
 func (m *machine) next(p *peer, now int64) []byte {
 	msg := p.nextRequest()
+	if msg == nil && p.owes && p.waiting < fewWaiting {
+		p.owes = false
+		msg = relaypb.EncodeMore()
+	}
 	if msg == nil {
 		msg = p.nextPush(m)
 	}

@@ -17,9 +17,11 @@
 // a lone one fills a frame of 1,044 bytes, they are gathered for up to 10 ms.
 //
 // What a peer costs is bounded: 16,384 ids that it is known to have, 4,096 announcements that wait, 64 items or 1 MiB
-// that wait for Validate. A peer that comes up is offered the newest 4,096 items that we keep. Sending what nobody
-// requested, or another size than announced, is reported against a peer; another item than requested, and empty,
-// oversized and malformed messages end the link.
+// that wait for Validate. Sending what nobody requested, or another size than announced, is reported against a peer;
+// another item than requested, and empty, oversized and malformed messages end the link.
+//
+// A peer that comes up is offered all items that we keep, in portions for which it asks (More); so is one that was too
+// slow to be told of them, and one that had to cut announcements.
 //
 // # Implementation
 //

@@ -55,7 +55,7 @@ func (t *timers) remove(r *request) {
 
 // ask requests a want from its i-th source.
 func (m *machine) ask(w *want, i int, now int64) {
-	s := w.take(i)
+	s := w.take(m, i)
 	p := s.peer
 	r := &request{peer: p, want: w, id: w.id, key: w.key, size: s.size}
 	p.inFlight = append(p.inFlight, r)
@@ -194,7 +194,7 @@ func (m *machine) pushed(p *peer, id ID, body []byte) {
 		return
 	case m.validates && !p.hasRoom(int64(len(body))): // as if it had been announced
 		m.stats.PushesCut++
-		m.announced(p, []ID{id}, []uint32{uint32(len(body))})
+		m.announced(p, []ID{id}, []uint32{uint32(len(body))}, false)
 		return
 	}
 	m.stats.Pushed++

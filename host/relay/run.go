@@ -256,9 +256,11 @@ func (in *reader) handle(e host.Envelope) {
 	if p := r.m.peers[e.Peering]; p != nil {
 		switch in.msg.Kind {
 		case relaypb.KindAnnounce:
-			r.m.announced(p, in.ids, in.msg.Sizes)
+			r.m.announced(p, in.ids, in.msg.Sizes, in.msg.More)
 		case relaypb.KindRequest:
 			r.m.requested(p, in.ids)
+		case relaypb.KindMore:
+			r.m.moreWanted(p)
 		case relaypb.KindMissing:
 			r.m.missing(p, in.msg.Count)
 		}

@@ -180,7 +180,9 @@ func (n *simNode) take(from uint64, b []byte) {
 	}
 	switch msg.Kind {
 	case relaypb.KindAnnounce:
-		n.m.announced(p, ids, msg.Sizes)
+		n.m.announced(p, ids, msg.Sizes, msg.More)
+	case relaypb.KindMore:
+		n.m.moreWanted(p)
 	case relaypb.KindRequest:
 		if n.silent {
 			return
@@ -327,5 +329,30 @@ func TestRestart(t *testing.T) {
 				t.Errorf("node %d got %v %d times", o.index, id, times)
 			}
 		}
+	}
+}
+
+// TestCatchUp: a node that comes late, or that hears of too much at once, gets all that its peers keep, though far
+// fewer announcements may wait.
+func TestCatchUp(t *testing.T) {
+	s := newSim(t, 1, 4)
+	a, b, c, late := s.nodes[0], s.nodes[1], s.nodes[2], s.nodes[3]
+	s.link(b, a)
+	s.link(c, b)
+	var ids []ID
+	for range 3 * maxWaiting { // all at once, and too large to be pushed
+		ids = append(ids, a.publish(append(random(s.rng, 8), make([]byte, maxPush)...)))
+	}
+	s.run(2 * time.Minute)
+	s.link(late, b)
+	s.run(2 * time.Minute)
+	for _, n := range s.nodes {
+		if len(n.got) != len(ids) || len(n.m.wants) != 0 || len(n.excluded) != 0 {
+			t.Errorf("node %d has %d of %d, and wants %d; %+v", n.index, len(n.got), len(ids), len(n.m.wants),
+				n.m.stats)
+		}
+	}
+	if b.m.stats.Cut == 0 || late.m.stats.Cut != 0 {
+		t.Errorf("cut: %d and %d", b.m.stats.Cut, late.m.stats.Cut)
 	}
 }

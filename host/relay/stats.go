@@ -17,17 +17,17 @@ type Stats struct {
 	Lies        uint64 // bodies of another size than announced
 	Garbage     uint64 // bodies of another id than requested
 
-	Announced  uint64 // announcements that came
-	Cut        uint64 // of these, those beyond what may wait for one peer
-	PushesCut  uint64 // pushes that were taken for announcements, because their peer had spent its budget
-	Timeouts   uint64 // requests without an answer in time
-	Missing    uint64 // requests that the peer could not serve
-	Misdeeds   uint64 // reports against peers
-	Offered    uint64 // announcements sent
-	OffersLost uint64 // announcements not sent, because the peer was too slow
-	Served     uint64 // bodies sent
-	NotFound   uint64 // requests that we could not serve
-	Missed     uint64 // items that subscribers have missed
+	Announced uint64 // announcements that came
+	Cut       uint64 // of these, those beyond what may wait for one peer
+	PushesCut uint64 // pushes that were taken for announcements, because their peer had spent its budget
+	Timeouts  uint64 // requests without an answer in time
+	Missing   uint64 // requests that the peer could not serve
+	Misdeeds  uint64 // reports against peers
+	Offered   uint64 // announcements sent
+	Rescans   uint64 // rounds of offers: to peers that came up, were slow, or asked
+	Served    uint64 // bodies sent
+	NotFound  uint64 // requests that we could not serve
+	Missed    uint64 // items that subscribers have missed
 
 	ServedBytes uint64 // of bodies sent
 
@@ -88,7 +88,7 @@ var metrics = []metric{
 	counter("missing", "Requests that a peer could not serve.", func(s *Stats) uint64 { return s.Missing }),
 	counter("misdeeds", "Reports against peers.", func(s *Stats) uint64 { return s.Misdeeds }),
 	counter("offered", "Announcements sent.", func(s *Stats) uint64 { return s.Offered }),
-	counter("offers_lost", "Announcements not sent to slow peers.", func(s *Stats) uint64 { return s.OffersLost }),
+	counter("rescans", "Rounds of offers to peers that lack much.", func(s *Stats) uint64 { return s.Rescans }),
 	counter("served", "Bodies sent.", func(s *Stats) uint64 { return s.Served }),
 	counter("served_bytes", "Bytes of bodies sent.", func(s *Stats) uint64 { return s.ServedBytes }),
 	counter("not_found", "Requests that we could not serve.", func(s *Stats) uint64 { return s.NotFound }),

@@ -50,13 +50,15 @@ func (w *want) find(p *peer) int {
 }
 
 // take removes a source.
-func (w *want) take(i int) source {
+func (w *want) take(m *machine, i int) source {
 	s := w.sources[i]
 	last := len(w.sources) - 1
 	w.sources[i] = w.sources[last]
 	w.sources[last] = source{}
 	w.sources = w.sources[:last]
-	s.peer.waiting--
+	if s.peer.waiting--; s.peer.waiting == fewWaiting-1 && s.peer.owes {
+		m.touch(s.peer)
+	}
 	return s
 }
 
@@ -82,7 +84,7 @@ func (m *machine) retry(w *want) {
 	w.state, w.request = wantIdle, nil
 	for i := len(w.sources) - 1; i >= 0; i-- {
 		if w.sources[i].peer.gone {
-			w.take(i)
+			w.take(m, i)
 		}
 	}
 	if len(w.sources) == 0 {
@@ -97,7 +99,7 @@ func (m *machine) drop(w *want) {
 	w.state = wantOver
 	m.leaveLines(w)
 	for len(w.sources) > 0 {
-		w.take(len(w.sources) - 1)
+		w.take(m, len(w.sources)-1)
 	}
 	if w.request != nil {
 		m.timers.remove(w.request)
@@ -137,7 +139,7 @@ func (m *machine) start(w *want, now int64) {
 	for i := len(w.sources) - 1; i >= 0; i-- {
 		s := &w.sources[i]
 		if s.peer.gone {
-			w.take(i) // the last one, which was looked at, takes its place
+			w.take(m, i) // the last one, which was looked at, takes its place
 			if best == len(w.sources) {
 				best = i
 			}

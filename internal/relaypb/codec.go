@@ -25,12 +25,14 @@ const (
 	KindItems    Kind = 3
 	KindMissing  Kind = 4
 	KindPush     Kind = 5
+	KindMore     Kind = 6
 )
 
 // Field numbers within the kinds.
 const (
 	fieldIDs   = 1 // of Announce and Request
 	fieldSizes = 2 // of Announce
+	fieldMore  = 3 // of Announce
 	fieldItems = 1 // of Items
 	fieldCount = 1 // of Missing
 )
@@ -40,6 +42,7 @@ type Message struct {
 	Kind  Kind
 	IDs   []byte   // of KindAnnounce and KindRequest, 32 bytes each; part of what was decoded
 	Sizes []uint32 // of KindAnnounce, one an id
+	More  bool     // of KindAnnounce
 	Items [][]byte // of KindItems and KindPush; parts of what was decoded
 	Count int      // of KindMissing
 }
@@ -58,7 +61,7 @@ func (m *Message) Decode(b []byte) error {
 	*m = Message{Sizes: m.Sizes[:0], Items: m.Items[:0]}
 	var body []byte
 	err := eachField(b, func(num protowire.Number, typ protowire.Type, val []byte, _ uint64) error {
-		if num < protowire.Number(KindAnnounce) || num > protowire.Number(KindPush) {
+		if num < protowire.Number(KindAnnounce) || num > protowire.Number(KindMore) {
 			return nil
 		}
 		if m.Kind != 0 {
@@ -99,6 +102,8 @@ func (m *Message) decodeBody(body []byte) error {
 			return errors.New("items without an item")
 		}
 		return nil
+	case KindMore:
+		return eachField(body, func(protowire.Number, protowire.Type, []byte, uint64) error { return nil })
 	case KindMissing:
 		if err := eachField(body, m.missing); err != nil {
 			return err
@@ -139,7 +144,13 @@ func (m *Message) request(num protowire.Number, typ protowire.Type, val []byte, 
 
 // announce takes a field of Announce.
 func (m *Message) announce(num protowire.Number, typ protowire.Type, val []byte, number uint64) error {
-	if num != fieldSizes {
+	switch {
+	case num == fieldMore && typ != protowire.VarintType:
+		return errWrongType
+	case num == fieldMore:
+		m.More = number != 0
+		return nil
+	case num != fieldSizes:
 		return m.request(num, typ, val, number)
 	}
 	switch typ {

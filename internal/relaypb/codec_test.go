@@ -19,8 +19,12 @@ func TestEncode(t *testing.T) {
 		got  []byte
 		want *RelayMessage
 	}{
-		{EncodeAnnounce(ids(2), []uint32{1, 70000}),
+		{EncodeAnnounce(ids(2), []uint32{1, 70000}, false),
 			&RelayMessage{Sum: &RelayMessage_Announce{Announce: &Announce{Ids: ids(2), Sizes: []uint32{1, 70000}}}}},
+		{EncodeAnnounce(ids(1), []uint32{5}, true),
+			&RelayMessage{Sum: &RelayMessage_Announce{
+				Announce: &Announce{Ids: ids(1), Sizes: []uint32{5}, More: true}}}},
+		{EncodeMore(), &RelayMessage{Sum: &RelayMessage_More{More: &More{}}}},
 		{EncodeRequest(ids(3)), &RelayMessage{Sum: &RelayMessage_Request{Request: &Request{Ids: ids(3)}}}},
 		{EncodeMissing(64), &RelayMessage{Sum: &RelayMessage_Missing{Missing: &Missing{Count: 64}}}},
 		{EncodeItems(KindItems, []byte("a"), bytes.Repeat([]byte("b"), 300)), &RelayMessage{Sum: &RelayMessage_Items{
@@ -60,11 +64,11 @@ func TestDecodeRefuses(t *testing.T) {
 		"no ids":               EncodeRequest(nil),
 		"a cut id":             EncodeRequest(ids(1)[1:]),
 		"too many requests":    EncodeRequest(ids(MaxRequested + 1)),
-		"too many ids":         EncodeAnnounce(ids(MaxAnnounced+1), slices.Repeat([]uint32{1}, MaxAnnounced+1)),
-		"a size too few":       EncodeAnnounce(ids(2), []uint32{1}),
-		"a size too many":      EncodeAnnounce(ids(1), []uint32{1, 2}),
-		"a size of nothing":    EncodeAnnounce(ids(1), []uint32{0}),
-		"a size beyond 31 bit": EncodeAnnounce(ids(1), []uint32{1 << 31}),
+		"too many ids":         EncodeAnnounce(ids(MaxAnnounced+1), slices.Repeat([]uint32{1}, MaxAnnounced+1), false),
+		"a size too few":       EncodeAnnounce(ids(2), []uint32{1}, false),
+		"a size too many":      EncodeAnnounce(ids(1), []uint32{1, 2}, false),
+		"a size of nothing":    EncodeAnnounce(ids(1), []uint32{0}, false),
+		"a size beyond 31 bit": EncodeAnnounce(ids(1), []uint32{1 << 31}, false),
 		"no items":             EncodeItems(KindItems),
 		"an empty item":        EncodeItems(KindPush, nil),
 		"too many items":       EncodeItems(KindItems, many...),
@@ -81,8 +85,9 @@ func TestDecodeRefuses(t *testing.T) {
 
 // FuzzDecode: our decoder takes exactly what the generated one takes, within the bounds, and reads the same.
 func FuzzDecode(f *testing.F) {
-	for _, b := range [][]byte{EncodeAnnounce(ids(2), []uint32{1, 70000}), EncodeRequest(ids(1)), EncodeMissing(3),
-		EncodeItems(KindItems, []byte("a"), []byte("bc")), EncodeItems(KindPush, []byte("a")), {0x0a, 0x00}} {
+	for _, b := range [][]byte{EncodeAnnounce(ids(2), []uint32{1, 70000}, false), EncodeRequest(ids(1)),
+		EncodeMissing(3), EncodeItems(KindItems, []byte("a"), []byte("bc")), EncodeItems(KindPush, []byte("a")),
+		EncodeAnnounce(ids(1), []uint32{5}, true), EncodeMore(), {0x0a, 0x00}} {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -98,7 +103,9 @@ func FuzzDecode(f *testing.F) {
 		switch m.Kind {
 		case KindAnnounce:
 			same = bytes.Equal(m.IDs, want.GetAnnounce().GetIds()) &&
-				slices.Equal(m.Sizes, want.GetAnnounce().GetSizes())
+				slices.Equal(m.Sizes, want.GetAnnounce().GetSizes()) && m.More == want.GetAnnounce().GetMore()
+		case KindMore:
+			same = want.GetMore() != nil
 		case KindRequest:
 			same = bytes.Equal(m.IDs, want.GetRequest().GetIds())
 		case KindItems:

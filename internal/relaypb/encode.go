@@ -4,13 +4,16 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// EncodeAnnounce encodes an announcement. ids are whole ids, one after the other.
-func EncodeAnnounce(ids []byte, sizes []uint32) []byte {
+// EncodeAnnounce encodes an announcement. ids are whole ids, one after the other; more is Announce.more.
+func EncodeAnnounce(ids []byte, sizes []uint32, more bool) []byte {
 	packed := 0
 	for _, s := range sizes {
 		packed += protowire.SizeVarint(uint64(s))
 	}
 	body := fieldSize(len(ids)) + fieldSize(packed)
+	if more {
+		body += 2
+	}
 	b := head(KindAnnounce, body)
 	b = protowire.AppendTag(b, fieldIDs, protowire.BytesType)
 	b = protowire.AppendBytes(b, ids)
@@ -19,8 +22,15 @@ func EncodeAnnounce(ids []byte, sizes []uint32) []byte {
 	for _, s := range sizes {
 		b = protowire.AppendVarint(b, uint64(s))
 	}
+	if more {
+		b = protowire.AppendTag(b, fieldMore, protowire.VarintType)
+		b = protowire.AppendVarint(b, 1)
+	}
 	return b
 }
+
+// EncodeMore encodes the word that there is room for more announcements.
+func EncodeMore() []byte { return head(KindMore, 0) }
 
 // EncodeRequest encodes a request for whole ids, one after the other.
 func EncodeRequest(ids []byte) []byte {

@@ -33,6 +33,7 @@ type RelayMessage struct {
 	//	*RelayMessage_Items
 	//	*RelayMessage_Missing
 	//	*RelayMessage_Push
+	//	*RelayMessage_More
 	Sum           isRelayMessage_Sum `protobuf_oneof:"sum"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -120,6 +121,15 @@ func (x *RelayMessage) GetPush() *Items {
 	return nil
 }
 
+func (x *RelayMessage) GetMore() *More {
+	if x != nil {
+		if x, ok := x.Sum.(*RelayMessage_More); ok {
+			return x.More
+		}
+	}
+	return nil
+}
+
 type isRelayMessage_Sum interface {
 	isRelayMessage_Sum()
 }
@@ -144,6 +154,10 @@ type RelayMessage_Push struct {
 	Push *Items `protobuf:"bytes,5,opt,name=push,proto3,oneof"`
 }
 
+type RelayMessage_More struct {
+	More *More `protobuf:"bytes,6,opt,name=more,proto3,oneof"`
+}
+
 func (*RelayMessage_Announce) isRelayMessage_Sum() {}
 
 func (*RelayMessage_Request) isRelayMessage_Sum() {}
@@ -154,13 +168,17 @@ func (*RelayMessage_Missing) isRelayMessage_Sum() {}
 
 func (*RelayMessage_Push) isRelayMessage_Sum() {}
 
+func (*RelayMessage_More) isRelayMessage_Sum() {}
+
 // Announce offers 1 to 1,024 items: the receiver may request them.
 type Announce struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The ids, SHA-256 of the whole item, one after the other: 32 bytes each.
 	Ids []byte `protobuf:"bytes,1,opt,name=ids,proto3" json:"ids,omitempty"`
 	// The sizes of the items in bytes, in the order of the ids.
-	Sizes         []uint32 `protobuf:"varint,2,rep,packed,name=sizes,proto3" json:"sizes,omitempty"`
+	Sizes []uint32 `protobuf:"varint,2,rep,packed,name=sizes,proto3" json:"sizes,omitempty"`
+	// There are more items, which the sender announces when the receiver asks with More.
+	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -207,6 +225,13 @@ func (x *Announce) GetSizes() []uint32 {
 		return x.Sizes
 	}
 	return nil
+}
+
+func (x *Announce) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 // Request asks for 1 to 64 announced items.
@@ -300,6 +325,44 @@ func (x *Items) GetItems() [][]byte {
 	return nil
 }
 
+// More says that there is room for more announcements: after one with more = true, or after some did not find room. Then
+// those items are announced again that the sender of More is not known to have.
+type More struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *More) Reset() {
+	*x = More{}
+	mi := &file_internal_relaypb_relay_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *More) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*More) ProtoMessage() {}
+
+func (x *More) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_relaypb_relay_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use More.ProtoReflect.Descriptor instead.
+func (*More) Descriptor() ([]byte, []int) {
+	return file_internal_relaypb_relay_proto_rawDescGZIP(), []int{4}
+}
+
 // Missing answers the next so many requests: the sender no longer has these items, or never announced them.
 type Missing struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -310,7 +373,7 @@ type Missing struct {
 
 func (x *Missing) Reset() {
 	*x = Missing{}
-	mi := &file_internal_relaypb_relay_proto_msgTypes[4]
+	mi := &file_internal_relaypb_relay_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -322,7 +385,7 @@ func (x *Missing) String() string {
 func (*Missing) ProtoMessage() {}
 
 func (x *Missing) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_relaypb_relay_proto_msgTypes[4]
+	mi := &file_internal_relaypb_relay_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -335,7 +398,7 @@ func (x *Missing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Missing.ProtoReflect.Descriptor instead.
 func (*Missing) Descriptor() ([]byte, []int) {
-	return file_internal_relaypb_relay_proto_rawDescGZIP(), []int{4}
+	return file_internal_relaypb_relay_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Missing) GetCount() uint32 {
@@ -349,21 +412,24 @@ var File_internal_relaypb_relay_proto protoreflect.FileDescriptor
 
 const file_internal_relaypb_relay_proto_rawDesc = "" +
 	"\n" +
-	"\x1cinternal/relaypb/relay.proto\x12\x10switchyard.relay\"\x9d\x02\n" +
+	"\x1cinternal/relaypb/relay.proto\x12\x10switchyard.relay\"\xcb\x02\n" +
 	"\fRelayMessage\x128\n" +
 	"\bannounce\x18\x01 \x01(\v2\x1a.switchyard.relay.AnnounceH\x00R\bannounce\x125\n" +
 	"\arequest\x18\x02 \x01(\v2\x19.switchyard.relay.RequestH\x00R\arequest\x12/\n" +
 	"\x05items\x18\x03 \x01(\v2\x17.switchyard.relay.ItemsH\x00R\x05items\x125\n" +
 	"\amissing\x18\x04 \x01(\v2\x19.switchyard.relay.MissingH\x00R\amissing\x12-\n" +
-	"\x04push\x18\x05 \x01(\v2\x17.switchyard.relay.ItemsH\x00R\x04pushB\x05\n" +
-	"\x03sum\"2\n" +
+	"\x04push\x18\x05 \x01(\v2\x17.switchyard.relay.ItemsH\x00R\x04push\x12,\n" +
+	"\x04more\x18\x06 \x01(\v2\x16.switchyard.relay.MoreH\x00R\x04moreB\x05\n" +
+	"\x03sum\"F\n" +
 	"\bAnnounce\x12\x10\n" +
 	"\x03ids\x18\x01 \x01(\fR\x03ids\x12\x14\n" +
-	"\x05sizes\x18\x02 \x03(\rR\x05sizes\"\x1b\n" +
+	"\x05sizes\x18\x02 \x03(\rR\x05sizes\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"\x1b\n" +
 	"\aRequest\x12\x10\n" +
 	"\x03ids\x18\x01 \x01(\fR\x03ids\"\x1d\n" +
 	"\x05Items\x12\x14\n" +
-	"\x05items\x18\x01 \x03(\fR\x05items\"\x1f\n" +
+	"\x05items\x18\x01 \x03(\fR\x05items\"\x06\n" +
+	"\x04More\"\x1f\n" +
 	"\aMissing\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\rR\x05countB7Z5github.com/switchyard-p2p/switchyard/internal/relaypbb\x06proto3"
 
@@ -379,25 +445,27 @@ func file_internal_relaypb_relay_proto_rawDescGZIP() []byte {
 	return file_internal_relaypb_relay_proto_rawDescData
 }
 
-var file_internal_relaypb_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_internal_relaypb_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_internal_relaypb_relay_proto_goTypes = []any{
 	(*RelayMessage)(nil), // 0: switchyard.relay.RelayMessage
 	(*Announce)(nil),     // 1: switchyard.relay.Announce
 	(*Request)(nil),      // 2: switchyard.relay.Request
 	(*Items)(nil),        // 3: switchyard.relay.Items
-	(*Missing)(nil),      // 4: switchyard.relay.Missing
+	(*More)(nil),         // 4: switchyard.relay.More
+	(*Missing)(nil),      // 5: switchyard.relay.Missing
 }
 var file_internal_relaypb_relay_proto_depIdxs = []int32{
 	1, // 0: switchyard.relay.RelayMessage.announce:type_name -> switchyard.relay.Announce
 	2, // 1: switchyard.relay.RelayMessage.request:type_name -> switchyard.relay.Request
 	3, // 2: switchyard.relay.RelayMessage.items:type_name -> switchyard.relay.Items
-	4, // 3: switchyard.relay.RelayMessage.missing:type_name -> switchyard.relay.Missing
+	5, // 3: switchyard.relay.RelayMessage.missing:type_name -> switchyard.relay.Missing
 	3, // 4: switchyard.relay.RelayMessage.push:type_name -> switchyard.relay.Items
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	4, // 5: switchyard.relay.RelayMessage.more:type_name -> switchyard.relay.More
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_internal_relaypb_relay_proto_init() }
@@ -411,6 +479,7 @@ func file_internal_relaypb_relay_proto_init() {
 		(*RelayMessage_Items)(nil),
 		(*RelayMessage_Missing)(nil),
 		(*RelayMessage_Push)(nil),
+		(*RelayMessage_More)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -418,7 +487,7 @@ func file_internal_relaypb_relay_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_relaypb_relay_proto_rawDesc), len(file_internal_relaypb_relay_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
