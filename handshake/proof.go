@@ -19,8 +19,8 @@ const (
 )
 
 // Proof is what a Security shows of an identity, over and over: a static key or a certificate, with the identity's
-// signature of it. It has no state beyond one value, for the identity that asked last. Its methods may be called
-// concurrently; those who need a value that is not there wait for one signature together.
+// signature of it. It holds one value, for the identity that asked last. Its methods may be called concurrently; callers
+// that need a value that is not there wait for one signature together.
 type Proof[T any] struct {
 	// Make makes a value that id has signed, whose public key is node.
 	Make func(ctx context.Context, id Identity, node PublicKey) (T, error)
@@ -29,7 +29,7 @@ type Proof[T any] struct {
 
 	mu     sync.Mutex // guards what follows
 	last   *proven[T]
-	making *making // nil while nobody makes one
+	making *making // nil while none is being made
 	kept   int     // calls of Keep that run
 }
 
@@ -40,16 +40,16 @@ type proven[T any] struct {
 	made  time.Time
 }
 
-// making is a value that somebody makes.
+// making is a value that is being made.
 type making struct {
 	node PublicKey
 	done chan struct{} // closed when what follows is set
 	err  error
-	quit bool // whoever made it gave up, so that its error says nothing about the identity
+	quit bool // its maker's context ended, so err says nothing about the identity
 }
 
 // Get returns the present value for id. It makes one if there is none, or if the last is too old: while Keep runs,
-// older than Fresh and ProofGrace, else than Fresh. If somebody makes one already, it waits for that. Its errors are
+// older than Fresh and ProofGrace, else than Fresh. If one is being made, it waits for that. Its errors are
 // *IdentityError.
 func (p *Proof[T]) Get(ctx context.Context, id Identity) (value T, err error) {
 	node, err := id.PublicKey(ctx)
@@ -133,8 +133,8 @@ func (p *Proof[T]) Keep(ctx context.Context, id Identity) {
 	}
 }
 
-// freshen sees to it that the value for id is fresh, and returns for how long it is. Nobody waits for it while the last
-// value is of use.
+// freshen makes the value for id anew if it is not fresh, and returns how long it stays fresh. Get does not wait for it
+// while the last value is usable.
 func (p *Proof[T]) freshen(ctx context.Context, id Identity) (time.Duration, error) {
 	if _, err := p.Get(ctx, id); err != nil {
 		return 0, err

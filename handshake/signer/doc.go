@@ -16,7 +16,7 @@
 // signer. A wrong signature is found here, where each signature is verified once, and is a *WrongSignatureError. All
 // name the signer.
 //
-// While the signer is away, Sign waits for it until its context ends, so a restart of the signer costs the handshakes
-// that need a signature a moment. Over Noise, TLS and QUIC none does: they show proofs that were signed before
+// While the signer is away, Sign waits for it until its context ends, so a restart of the signer only delays handshakes
+// that need a signature. Those over Noise, TLS and QUIC need none: they show proofs that were signed before
 // (handshake.Proof). Only SecretConnection needs a signature for each link.
 package signer

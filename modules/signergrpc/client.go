@@ -109,7 +109,7 @@ func (c *Client) Close() error {
 	return err
 }
 
-// watch keeps the connection up: gRPC does not connect again by itself while nobody calls. It tells the log.
+// watch keeps the connection up, which gRPC does not do by itself between calls, and tells the log.
 func (c *Client) watch(ctx context.Context) {
 	var up bool
 	var said time.Time
@@ -211,7 +211,7 @@ func dialTCP(host string) func(context.Context) (net.Conn, error) {
 	}
 }
 
-// dialUnix dials a socket, and looks whose it is: another user's could be a false signer.
+// dialUnix dials a socket and checks its user: another user's could be a false signer.
 func dialUnix(path string) func(context.Context) (net.Conn, error) {
 	return func(ctx context.Context) (net.Conn, error) {
 		var d net.Dialer

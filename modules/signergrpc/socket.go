@@ -69,7 +69,7 @@ func checkPeer(conn net.Conn) error {
 	}
 	uid, err := peerUID(c)
 	if err != nil {
-		return fmt.Errorf("cannot find out whose the other end is: %w", err)
+		return fmt.Errorf("cannot find out the user of the other end: %w", err)
 	}
 	return checkUser(uid, os.Getuid())
 }
