@@ -19,8 +19,8 @@ const (
 )
 
 // Proof is what a Security shows of an identity, over and over: a static key or a certificate, with the identity's
-// signature of it. It holds one value, for the identity that asked last. Its methods may be called concurrently; callers
-// that need a value that is not there wait for one signature together.
+// signature of it. It holds one value, for the identity that asked last. Its methods may be called concurrently;
+// callers that need a value that is not there wait for one signature together.
 type Proof[T any] struct {
 	// Make makes a value that id has signed, whose public key is node.
 	Make func(ctx context.Context, id Identity, node PublicKey) (T, error)
