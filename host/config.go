@@ -55,7 +55,7 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 // rank is peers.Config.Rank: whether a wire and a transport of ours dial the address, and in which place they stand in
-// our order of wires, then of transports.
+// our order of wires, then of transports. Of the addresses of one wire, those to which links move come first.
 func (c *Config) rank(addr transport.Address) (int, bool) {
 	m := addr.Multiaddr()
 	for i, w := range c.Wires {
@@ -64,7 +64,10 @@ func (c *Config) rank(addr transport.Address) (int, bool) {
 		}
 		for k, t := range c.Transports {
 			if t.CanDial(m) {
-				return i*len(c.Transports) + k, true
+				if c.MoveTo != nil && c.MoveTo(addr) {
+					k = -1
+				}
+				return i*(len(c.Transports)+1) + k, true
 			}
 		}
 	}
