@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // Limits of the protocol. Both ends must keep to them, so they are no settings.
@@ -50,6 +51,7 @@ type machine struct {
 	shelf    shelf
 	seen     *inventory
 	rejected *inventory
+	unjudged int64 // bytes of bodies that wait for a verdict
 
 	timers timers
 	held   holds   // of peers that wait before they announce
@@ -96,11 +98,11 @@ func (s *sharedMessage) of(items []*item, encode func([]*item) []byte) []byte {
 // effect is something that the machine's owner is to do.
 type effect struct {
 	kind effectKind
-	peer uint64 // the peering; 0: we published the item
-	item *item  // of deliver and fetched
-	id   ID     // of judge
-	body []byte // of judge
-	deed host.Behaviour
+	from transport.NodeID // of deliver, judge and report; "": we published the item
+	item *item            // of deliver and fetched
+	id   ID               // of judge
+	body []byte           // of judge
+	deed host.Behaviour   // of report
 }
 
 type effectKind uint8
@@ -108,7 +110,7 @@ type effectKind uint8
 const (
 	deliver effectKind = iota // to the subscribers
 	judge                     // run Validate, then call judged
-	report                    // deed of peer
+	report                    // deed of from
 	fetched                   // item's body went to a peer for the first time
 )
 
@@ -124,8 +126,8 @@ func newMachine(cfg Config, seed maphash.Seed, chance *rand.Rand) *machine {
 func (m *machine) key(id ID) uint64 { return maphash.Comparable(m.seed, id) }
 
 // peerUp adds a peer. It is offered the items that we have: it may have forgotten them, or never have got them.
-func (m *machine) peerUp(num uint64, outbound, frugal bool) {
-	p := &peer{num: num, outbound: outbound, frugal: frugal, inventory: newInventory(maxInventory)}
+func (m *machine) peerUp(num uint64, name transport.NodeID, outbound, frugal bool) {
+	p := &peer{num: num, name: name, outbound: outbound, frugal: frugal, inventory: newInventory(maxInventory)}
 	m.peers[num] = p
 	m.order = append(m.order, p)
 	p.rescan(m)
@@ -202,12 +204,12 @@ func (m *machine) requested(p *peer, ids []ID) {
 	m.touch(p)
 }
 
-// accept takes an item, from a peer or our own, and offers it to all that are not known to have it.
-func (m *machine) accept(id ID, key uint64, body, wire []byte, from uint64) *item {
+// accept takes an item, from a peer or (from "") our own.
+func (m *machine) accept(id ID, key uint64, body, wire []byte, from transport.NodeID) *item {
 	it := &item{id: id, key: key, body: body, wire: wire}
 	m.shelf.add(it)
 	m.seen.mark(key, known)
-	m.effects = append(m.effects, effect{kind: deliver, item: it, peer: from})
+	m.effects = append(m.effects, effect{kind: deliver, item: it, from: from})
 	m.stats.Delivered++
 	return it
 }
@@ -219,7 +221,7 @@ func (m *machine) publish(id ID, body []byte) (it *item, peers int) {
 		return nil, 0
 	}
 	m.stats.Published++
-	it = m.accept(id, key, body, nil, 0)
+	it = m.accept(id, key, body, nil, "")
 	it.own = true
 	if w := m.wants[id]; w != nil {
 		m.drop(w)
@@ -268,7 +270,7 @@ func (m *machine) judged(id ID, v verdict, why string) {
 	from := w.holder
 	switch v {
 	case accepted:
-		m.relay(m.accept(w.id, w.key, w.body, w.wire, from.num))
+		m.relay(m.accept(w.id, w.key, w.body, w.wire, from.name))
 	case refused:
 		m.rejected.mark(w.key, known)
 		m.stats.Rejected++
@@ -282,7 +284,7 @@ func (m *machine) judged(id ID, v verdict, why string) {
 // misdeed reports a peer.
 func (m *machine) misdeed(p *peer, s host.Severity, why string) {
 	m.stats.Misdeeds++
-	m.effects = append(m.effects, effect{kind: report, peer: p.num,
+	m.effects = append(m.effects, effect{kind: report, from: p.name,
 		deed: host.Behaviour{Points: -10, Severity: s, Reason: why}})
 }
 

@@ -6,12 +6,14 @@ import (
 	"hash/maphash"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/internal/longtest"
 	"github.com/switchyard-p2p/switchyard/internal/relaypb"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // model drives one machine with random events, and keeps beside it what a simple reading of the protocol says.
@@ -149,7 +151,7 @@ func (w *model) up() {
 	w.peers[p.num] = p
 	w.live = append(w.live, p)
 	w.op("%d up", p.num)
-	w.m.peerUp(p.num, w.rng.IntN(2) == 0, w.rng.IntN(4) == 0)
+	w.m.peerUp(p.num, transport.NodeID(fmt.Sprint(p.num)), w.rng.IntN(2) == 0, w.rng.IntN(4) == 0)
 }
 
 func (w *model) down(p *modelPeer) {
@@ -273,7 +275,7 @@ func (w *model) effects() {
 			if w.delivered[e.item.id]++; w.delivered[e.item.id] > 1 {
 				w.failf("%.8v was delivered twice", e.item.id)
 			}
-			if e.peer != 0 && w.byID[e.item.id].refused {
+			if e.from != "" && w.byID[e.item.id].refused {
 				w.failf("%.8v was delivered, though refused", e.item.id)
 			}
 		case judge:
@@ -282,7 +284,8 @@ func (w *model) effects() {
 			}
 			w.judging = append(w.judging, e.id)
 		case report:
-			if p := w.peers[e.peer]; p != nil {
+			num, _ := strconv.ParseUint(string(e.from), 10, 64)
+			if p := w.peers[num]; p != nil {
 				p.misdeeds++
 				p.disconnect = p.disconnect || e.deed.Severity >= host.Disconnect
 			}
@@ -427,6 +430,15 @@ func (w *model) check() {
 		if p.busy > maxInFlight || p.waiting > maxWaiting || p.flying > maxFlying && p.busy > 1 {
 			w.failf("peer %d is beyond a limit: %d busy, %d bytes, %d waiting", p.num, p.busy, p.flying, p.waiting)
 		}
+	}
+	var unjudged int64
+	for _, n := range m.wants {
+		if n.state == wantJudged {
+			unjudged += n.heldSize
+		}
+	}
+	if unjudged != m.unjudged {
+		w.failf("%d bytes are to be judged, the machine counts %d", unjudged, m.unjudged)
 	}
 	var bytes int64
 	for _, it := range m.shelf.items {

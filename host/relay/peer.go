@@ -1,10 +1,14 @@
 package relay
 
-import "github.com/switchyard-p2p/switchyard/internal/relaypb"
+import (
+	"github.com/switchyard-p2p/switchyard/internal/relaypb"
+	"github.com/switchyard-p2p/switchyard/transport"
+)
 
 // peer is a peer's part of the machine. It dies with the peering.
 type peer struct {
 	num       uint64
+	name      transport.NodeID
 	outbound  bool
 	frugal    bool  // a lone announcement costs a whole frame there: gather them for up to gatherTime
 	checked   int64 // when the driver last looked whether frugal holds

@@ -283,9 +283,7 @@ func (r *Relay) unlock() {
 		case fetched:
 			close(e.item.receipt.fetched)
 		case report:
-			if p := r.peerings[e.peer]; p != nil {
-				deeds = append(deeds, deed{p.ID(), e.deed})
-			}
+			deeds = append(deeds, deed{e.from, e.deed})
 		}
 	}
 	r.mu.Unlock()
@@ -302,9 +300,9 @@ func (r *Relay) deliver(e *effect) {
 	if len(r.subs.open) == 0 {
 		return
 	}
-	d := Delivery{ID: e.item.id, Item: e.item.body, From: r.host.Self()}
-	if p := r.peerings[e.peer]; p != nil {
-		d.From = p.ID()
+	d := Delivery{ID: e.item.id, Item: e.item.body, From: e.from}
+	if d.From == "" {
+		d.From = r.host.Self()
 	}
 	for s := range r.subs.open {
 		if s.push(d) {

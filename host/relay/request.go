@@ -153,7 +153,16 @@ func (m *machine) arrived(w *want, p *peer, id ID, key uint64, size int64, body,
 			m.drop(w)
 		}
 		m.release(p, size)
-		m.relay(m.accept(id, key, body, wire, p.num))
+		m.relay(m.accept(id, key, body, wire, p.name))
+		return
+	}
+	if m.unjudged > 0 && m.unjudged+size > m.shelf.mostSize { // of peers that have gone, too
+		m.stats.Postponed++
+		p.owes = true
+		m.release(p, size)
+		if w != nil {
+			m.drop(w)
+		}
 		return
 	}
 	if w == nil { // nobody was left to ask, and here it comes late, or pushed
@@ -165,7 +174,8 @@ func (m *machine) arrived(w *want, p *peer, id ID, key uint64, size int64, body,
 	}
 	m.leaveLines(w)
 	w.state, w.holder, w.heldSize, w.body, w.wire = wantJudged, p, size, body, wire
-	m.effects = append(m.effects, effect{kind: judge, peer: p.num, id: id, body: body})
+	m.effects = append(m.effects, effect{kind: judge, from: p.name, id: id, body: body})
+	m.unjudged += size
 }
 
 // missing takes the word that the peer does not have the next count items that were requested.

@@ -74,11 +74,11 @@ func (r *Relay) launch(ctx context.Context, wg *sync.WaitGroup) {
 
 // send sends a message whose peer has a full queue, and waits for that.
 func (r *Relay) send(ctx context.Context, b blockedSend) {
-	if err := b.to.Send(ctx, r.ch, b.msg); err != nil {
-		return // the peer is going, or we are
-	}
+	err := b.to.Send(ctx, r.ch, b.msg)
 	r.mu.Lock()
-	if p := r.m.peers[b.to.Number()]; p != nil {
+	if err != nil { // the peer has gone, or we are going
+		r.peerDown(b.to)
+	} else if p := r.m.peers[b.to.Number()]; p != nil {
 		r.m.room(p)
 	}
 	r.unlock()
@@ -99,13 +99,9 @@ func (r *Relay) validate(ctx context.Context) {
 		if r.unjudged = r.unjudged[1:]; len(r.unjudged) == 0 {
 			r.unjudged = nil
 		}
-		var from transport.NodeID
-		if p := r.peerings[e.peer]; p != nil {
-			from = p.ID()
-		}
 		r.mu.Unlock()
 
-		err := r.ask(ctx, from, e.body)
+		err := r.ask(ctx, e.from, e.body)
 		v, why := accepted, ""
 		switch {
 		case err == nil:
@@ -160,7 +156,7 @@ func (r *Relay) peerUp(p *host.Peering) {
 		r.peerDown(old)
 	}
 	r.byID[p.ID()], r.peerings[p.Number()] = p, p
-	r.m.peerUp(p.Number(), !info.Inbound, info.Wire == transport.WireComet)
+	r.m.peerUp(p.Number(), p.ID(), !info.Inbound, info.Wire == transport.WireComet)
 	r.unlock()
 	r.signal()
 }
@@ -174,28 +170,20 @@ func (r *Relay) peerDown(p *host.Peering) {
 	}
 }
 
-// follow forgets peerings that have ended.
+// follow forgets peerings that have ended. It looks at all of them, as one that was up for a moment may not be told of.
 func (r *Relay) follow(ctx context.Context) error {
 	sub := r.host.Subscribe(ctx)
 	defer sub.Close()
-	r.mu.Lock()
-	for _, p := range r.byID { // those that ended before sub began
-		if p.Reason() != nil {
-			r.peerDown(p)
-		}
-	}
-	r.mu.Unlock()
 	for {
 		u, err := sub.Next(ctx)
 		if err != nil {
 			return err
 		}
-		if u.Status != host.PeerDown {
-			continue
-		}
 		r.mu.Lock()
-		if p := r.byID[u.ID]; p != nil && p.Reason() != nil {
-			r.peerDown(p)
+		for id, p := range r.byID {
+			if p.Reason() != nil || u.Status == host.PeerDown && id == u.ID && p.Number() <= u.Peering {
+				r.peerDown(p)
+			}
 		}
 		r.unlock()
 		r.signal()

@@ -12,6 +12,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/internal/longtest"
 	"github.com/switchyard-p2p/switchyard/internal/relaypb"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // sim is a network of machines without hosts: messages take random times, in order on each link.
@@ -35,7 +36,7 @@ type simNode struct {
 	bodies   int
 	wakes    int64 // the earliest wake-up that is planned; 0: none
 	silent   bool  // takes requests, and never answers
-	excluded []uint64
+	excluded []transport.NodeID
 }
 
 // simLink is one direction of a link: from its owner to the other.
@@ -104,7 +105,7 @@ func (s *sim) link(a, b *simNode) {
 	}{{a, b, true}, {b, a, false}} {
 		num := e.other.byOther[e.at].num
 		e.at.links[num] = e.at.byOther[e.other]
-		e.at.m.peerUp(num, e.outbound, e.at.index%3 == 0)
+		e.at.m.peerUp(num, transport.NodeID(fmt.Sprint(e.other.index)), e.outbound, e.at.index%3 == 0)
 		e.at.work()
 	}
 }
@@ -137,7 +138,7 @@ func (n *simNode) work() {
 			n.got[e.item.id]++
 		case report:
 			if e.deed.Severity >= host.Disconnect {
-				n.excluded = append(n.excluded, e.peer)
+				n.excluded = append(n.excluded, e.from)
 			}
 		}
 	}

@@ -106,6 +106,7 @@ func (m *machine) drop(w *want) {
 		w.request = nil
 	}
 	if w.holder != nil {
+		m.unjudged -= w.heldSize
 		m.release(w.holder, w.heldSize)
 	}
 	w.holder, w.body, w.wire = nil, nil, nil
