@@ -6,7 +6,10 @@ import (
 )
 
 // Span is a run of heights, both ends included. One whose To is below its From is empty.
-type Span struct{ From, To uint64 }
+type Span struct {
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
+}
 
 // Has reports whether the span has a height.
 func (s Span) Has(height uint64) bool { return s.From <= height && height <= s.To }

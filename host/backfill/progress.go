@@ -11,16 +11,16 @@ const tellEvery = 100 * time.Millisecond
 
 // Counts is what the runs of a service have seen so far.
 type Counts struct {
-	Committed uint64 // heights
-	Bytes     uint64 // of their items
-	Requests  uint64 // to peers
-	Hedged    uint64 // second requests near the front
-	Late      uint64 // answers that came after their time
-	Lacking   uint64 // answers of peers that lacked the height
-	Busy      uint64 // refusals of busy peers
-	Failed    uint64 // requests without an answer
-	Bad       uint64 // items that did not verify
-	Restarts  uint64 // ranges that fell
+	Committed uint64 `json:"committed"` // heights
+	Bytes     uint64 `json:"bytes"`     // of their items
+	Requests  uint64 `json:"requests"`  // to peers
+	Hedged    uint64 `json:"hedged"`    // second requests near the front
+	Late      uint64 `json:"late"`      // answers that came after their time
+	Lacking   uint64 `json:"lacking"`   // answers of peers that lacked the height
+	Busy      uint64 `json:"busy"`      // refusals of busy peers
+	Failed    uint64 `json:"failed"`    // requests without an answer
+	Bad       uint64 `json:"bad"`       // items that did not verify
+	Restarts  uint64 `json:"restarts"`  // ranges that fell
 }
 
 func (c *Counts) add(o Counts) {
@@ -70,9 +70,10 @@ func (s *Service) ended(r *run) {
 }
 
 // Runs returns how far the present runs are, in no order.
-func (s *Service) Runs() (out []Progress) {
+func (s *Service) Runs() []Progress {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	out := make([]Progress, 0, len(s.runs))
 	for r := range s.runs {
 		r.mu.Lock()
 		out = append(out, r.progress)

@@ -24,16 +24,17 @@ type Task struct {
 
 // Progress is how far a run is.
 type Progress struct {
-	Run      string // "sync" or "backfill"
-	From, To uint64 // of the task
-	Height   uint64 // that is committed next; that which was last when Done is Total
-	Done     uint64 // heights that were committed
-	Total    uint64 // heights that were lacking at the beginning
-	Bytes    uint64 // of the items that were committed
-	Peers    int    // that are up and serve the channel
-	Asked    int    // requests in flight
-	Held     int64  // bytes ahead of the verifier
-	Elapsed  time.Duration
+	Run     string        `json:"run"`        // "sync" or "backfill"
+	From    uint64        `json:"from"`       // of the task
+	To      uint64        `json:"to"`         // of the task
+	Height  uint64        `json:"height"`     // that is committed next; the task's last one when all are
+	Done    uint64        `json:"done"`       // heights that were committed
+	Total   uint64        `json:"total"`      // heights that were lacking at the beginning
+	Bytes   uint64        `json:"bytes"`      // of the items that were committed
+	Peers   int           `json:"peers"`      // that are up and serve the channel
+	Asked   int           `json:"asked"`      // requests in flight
+	Held    int64         `json:"held"`       // bytes ahead of the verifier
+	Elapsed time.Duration `json:"elapsed_ns"` // since its beginning
 }
 
 // Sync fetches the heights from task.From up to task.To, which the caller trusts, and commits them in ascending order.
@@ -75,18 +76,33 @@ func (s *Service) fill(ctx context.Context, name string, task Task) error {
 	s.runs[r] = struct{}{}
 	s.mu.Unlock()
 	defer s.ended(r)
+	s.log.Info(name+" begins", slog.Uint64("from", task.From), slog.Uint64("to", task.To),
+		slog.Uint64("missing", p.total))
+	if err := r.run(ctx); err != nil {
+		return err
+	}
+	s.log.Info(name+" is done", slog.Uint64("from", task.From), slog.Uint64("to", task.To),
+		slog.Uint64("fetched", p.total), slog.Duration("after", time.Since(r.began)))
+	return nil
+}
+
+// run fetches until all is committed, ctx ends or a height fails.
+func (r *run) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
 	wg.Go(func() { r.follow(ctx) })
 	wg.Go(func() { r.committer.run(ctx, r.signal) })
-	defer func() {
-		for _, o := range r.ongoing {
-			o.Cancel()
-		}
-	}()
-	return r.loop(ctx)
+	err := r.loop(ctx)
+	cancel()
+	wg.Wait()
+	for _, o := range r.ongoing {
+		o.Cancel()
+	}
+	done, bytes, _ := r.committer.take() // what was still done meanwhile
+	r.bytes += bytes
+	r.sched.committed(done)
+	r.tell(true)
+	return err
 }
 
 // run drives a scheduler: it carries out what that decides, and tells it what comes of it. loop owns the scheduler.
@@ -157,12 +173,13 @@ func (r *run) loop(ctx context.Context) error {
 			fn(time.Now())
 		}
 		if err := r.commit(ctx); err != nil {
-			r.tell(true)
 			return err
 		}
-		if r.sched.done() {
-			r.tell(true)
+		switch {
+		case r.sched.done():
 			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
 		}
 		wake := r.ask()
 		r.tell(false)
@@ -174,8 +191,9 @@ func (r *run) loop(ctx context.Context) error {
 		select {
 		case <-r.wake:
 		case <-due:
+		case <-r.service.stopped:
+			return fmt.Errorf("%s: %w", r.name, host.ErrStopped)
 		case <-ctx.Done():
-			r.tell(true)
 			return context.Cause(ctx)
 		}
 	}

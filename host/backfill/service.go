@@ -96,6 +96,7 @@ type Service struct {
 	store    Store
 	log      *slog.Logger
 	requests *requests
+	stopped  chan struct{} // closed when Run has ended
 
 	mu     sync.Mutex // guards what follows
 	has    Span       // what peers are told
@@ -117,14 +118,16 @@ func New(cfg Config, h *host.Host, store Store, logger *slog.Logger) (*Service, 
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{cfg: cfg, host: h, store: store, log: logger, runs: map[*run]struct{}{}}
+	s := &Service{cfg: cfg, host: h, store: store, log: logger, runs: map[*run]struct{}{}, stopped: make(chan struct{})}
 	s.requests = host.NewRequests(ch, host.RequestsConfig[*pb.HeightsRequest, *pb.HeightsAnswer]{
 		Serve: s.serve, Timeout: cfg.AnswerTimeout + lateAfter, PeerHandlers: cfg.PeerHandlers, Handlers: cfg.Handlers})
 	return s, nil
 }
 
-// Run serves and asks until ctx ends, when it returns nil, or until the host stops. Runs of Sync and Backfill need it.
+// Run serves and asks until ctx ends, when it returns nil, or until the host stops. Sync and Backfill need it, and end
+// with it: their error is host.ErrStopped then.
 func (s *Service) Run(ctx context.Context) error {
+	defer close(s.stopped)
 	if err := s.requests.Run(ctx); err != nil {
 		return fmt.Errorf("backfill: %w", err)
 	}

@@ -247,6 +247,25 @@ func TestOwnFailures(t *testing.T) {
 	})
 }
 
+// A run ends when the service or the host does.
+func TestEndsWithItsNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newNetwork(t, 2, backfill.Config{}, transport.WireComet, func(i int) backfill.Store {
+			if i > 0 {
+				return filled(1, 10)
+			}
+			return nil
+		})
+		done := make(chan error, 1)
+		go func() { done <- net.services[0].Sync(t.Context(), backfill.Task{From: 1, To: 11, Verify: verify}) }()
+		time.Sleep(time.Minute)
+		net.Nodes[0].Stop()
+		if err := <-done; !errors.Is(err, host.ErrStopped) {
+			t.Errorf("the host has stopped: %v", err)
+		}
+	})
+}
+
 // lyingStore is a store with some bad items.
 type lyingStore struct {
 	*backfill.Memory

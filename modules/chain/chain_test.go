@@ -2,6 +2,7 @@ package chain
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -178,6 +179,13 @@ func TestServices(t *testing.T) {
 				!slices.Equal(v.Heights, []backfill.Span{{From: 1, To: 100}}) || len(v.Runs) != 0 {
 				t.Errorf("%s (%v)", r.Body, err)
 			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		r := httptest.NewRecorder()
+		services[1].routes().ServeHTTP(r, httptest.NewRequestWithContext(ctx, "GET", "/events", nil))
+		if got := r.Body.String(); got != ": from now on\n\nevent: progress\ndata: []\n\n" {
+			t.Errorf("events %q", got)
 		}
 		if _, made := services[1].Target(t.Context()); made {
 			t.Error("a fetched chain counts as made")

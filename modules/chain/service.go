@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -68,6 +71,8 @@ type Service struct {
 	fill   *backfill.Service
 	log    *slog.Logger
 	closer func() error
+
+	readers atomic.Int32 // of events
 }
 
 // Plugin lists the service.
@@ -252,7 +257,53 @@ func (s *Service) routes() http.Handler {
 		}
 		admin.Reply(w, http.StatusOK, v)
 	})
+	mux.HandleFunc("GET /events", s.events)
 	return mux
+}
+
+const (
+	eventsEvery  = 500 * time.Millisecond
+	eventsWrite  = 10 * time.Second // for one event
+	eventsReader = 8                // at once
+)
+
+// events tells how far the runs are, as server-sent events, when that has changed.
+func (s *Service) events(w http.ResponseWriter, r *http.Request) {
+	if s.readers.Add(1) > eventsReader {
+		s.readers.Add(-1)
+		admin.Fail(w, http.StatusServiceUnavailable, fmt.Errorf("%d others read these events, the most at once",
+			eventsReader))
+		return
+	}
+	defer s.readers.Add(-1)
+	w.Header().Set("Content-Type", "text/event-stream")
+	out := http.NewResponseController(w)
+	send := func(format string, args ...any) bool {
+		_ = out.SetWriteDeadline(time.Now().Add(eventsWrite))
+		_, err := fmt.Fprintf(w, format, args...)
+		return err == nil && out.Flush() == nil
+	}
+	tick := time.NewTicker(eventsEvery)
+	defer tick.Stop()
+	last := ""
+	for ok, quiet := send(": from now on\n\n"), 0; ok; {
+		select {
+		case <-tick.C:
+		case <-r.Context().Done():
+			return
+		}
+		data, err := json.Marshal(s.fill.Runs())
+		switch quiet++; {
+		case err != nil:
+			return
+		case string(data) != last:
+			last, quiet = string(data), 0
+			ok = send("event: progress\ndata: %s\n\n", data)
+		case quiet > 20:
+			quiet = 0
+			ok = send(": still here\n\n")
+		}
+	}
 }
 
 // metrics are the counters of the service, read when they are scraped.

@@ -1,12 +1,19 @@
 package cli
 
 import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/host/backfill"
+	"github.com/switchyard-p2p/switchyard/internal/longtest"
+	"github.com/switchyard-p2p/switchyard/modules/chain"
 )
 
 // sync fetches a chain from nodes that it makes, and a line or an object tells of it.
@@ -52,5 +59,60 @@ func TestSyncLine(t *testing.T) {
 		if got := syncLine(p, columns); len(got) > max(columns, 60) {
 			t.Errorf("%d columns: %q", columns, got)
 		}
+	}
+}
+
+// A sync that is killed goes on where it was: what was stored is whole, and is not fetched again.
+func TestSyncKilledAndResumed(t *testing.T) {
+	const blocks = 8000
+	n := startNode(t, initHome(t), "--set", "services.chain.enabled=true", "--set",
+		fmt.Sprint("services.chain.make=", blocks))
+	var view chain.View
+	eventually(t, "the chain is made", func() bool {
+		r, err := http.Get("http://" + n.admin + "/v1/services/chain/")
+		if err != nil {
+			return false
+		}
+		defer r.Body.Close()
+		return json.NewDecoder(r.Body).Decode(&view) == nil && view.Target != ""
+	})
+	folder := filepath.Join(t.TempDir(), "chain")
+	args := []string{"sync", n.address(), "--network", "test-net", "--target", view.Target, "--folder", folder,
+		"--json"}
+	had := uint64(0)
+	for range longtest.Count(t, longtest.Rounds, 3) {
+		cmd := exec.Command(program, args...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(folder, "blocks")
+		before, _ := os.Stat(file)
+		eventually(t, "blocks arrive", func() bool { // or it is done
+			now, err := os.Stat(file)
+			return err == nil && (before == nil || now.Size() > before.Size() || had == blocks)
+		})
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		store, err := chain.OpenFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spans, _ := store.Range(t.Context(), 0, blocks)
+		_ = store.Close()
+		if len(spans) == 0 && had == 0 {
+			continue
+		}
+		if len(spans) != 1 || spans[0].From != 1 || spans[0].To < had {
+			t.Fatalf("%v is stored, after %d", spans, had)
+		}
+		had = spans[0].To
+	}
+	var got struct{ Height, Fetched uint64 }
+	mustJSON(t, &got, args...)
+	if got.Height != blocks || got.Fetched != blocks-had || had == 0 {
+		t.Errorf("%+v, with %d blocks before", got, had)
+	}
+	if out := must(t, args[:len(args)-1]...); !strings.Contains(out, "were there") {
+		t.Errorf("printed %q", out)
 	}
 }
