@@ -23,7 +23,7 @@ import (
 )
 
 // kindOf names the environment's variable that makes this test the chain's program: stock with the SDK's own start
-// command, ours with this module's.
+// command, ours with this module's, breakable with ours that may fail.
 const kindOf = "SWITCHYARD_SDK_TEST"
 
 func TestMain(m *testing.M) {
@@ -32,6 +32,8 @@ func TestMain(m *testing.M) {
 		example.Main(server.AddCommands)
 	case "ours":
 		example.Main(sdk.AddCommands)
+	case "breakable":
+		example.Main(addBreakable)
 	default:
 		os.Exit(m.Run())
 	}
@@ -51,12 +53,13 @@ type network struct {
 
 // member is one validator.
 type member struct {
-	kind, home string // kind: stock or ours
+	kind, home string // kind: as in kindOf
 	id         string // of its node
 	account    string
 	p2p, rpc   string // host:port
 	grpc, api  string
 	admin      string
+	cmd        *exec.Cmd
 	process    *programtest.Process
 	client     *rpc.HTTP
 }
@@ -145,11 +148,11 @@ func (m *member) take(t *testing.T, from *member, name string) {
 // launch runs the start command.
 func (m *member) launch(t *testing.T, args ...string) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], append([]string{"start", "--home", m.home, "--minimum-gas-prices", "0stake",
+	m.cmd = exec.Command(os.Args[0], append([]string{"start", "--home", m.home, "--minimum-gas-prices", "0stake",
 		"--log_no_color", "--rpc.pprof_laddr", "", "--rpc.laddr", "tcp://" + m.rpc, "--p2p.laddr", "tcp://" + m.p2p,
 		"--grpc.address", m.grpc, "--api.enable", "--api.address", "tcp://" + m.api}, args...)...)
-	cmd.Env = append(os.Environ(), kindOf+"="+m.kind, "HOME="+m.home)
-	m.process = programtest.LaunchCommand(t, cmd)
+	m.cmd.Env = append(os.Environ(), kindOf+"="+m.kind, "HOME="+m.home)
+	m.process = programtest.LaunchCommand(t, m.cmd)
 	var err error
 	if m.client, err = rpc.New("http://"+m.rpc, "/websocket"); err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package sdk_test
 import (
 	"net"
 	"testing"
-	"time"
 
 	bank "github.com/cosmos/cosmos-sdk/x/bank/types"
 	"google.golang.org/grpc"
@@ -82,26 +81,6 @@ func TestWithoutNode(t *testing.T) {
 		return err == nil
 	})
 	m.process.Stop(t)
-}
-
-// A node that cannot listen ends the program with an error.
-func TestFailure(t *testing.T) {
-	w := newNetwork(t, "ours")
-	m := w.members[0]
-	l, err := net.Listen("tcp", m.p2p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	m.launch(t)
-	select {
-	case <-m.process.Done:
-	case <-time.After(time.Minute):
-		t.Fatalf("the process has not ended:\n%s", m.process.Tail())
-	}
-	if m.process.Code() != 1 {
-		t.Fatalf("code %d:\n%s", m.process.Code(), m.process.Tail())
-	}
 }
 
 // checkNetInfo checks that a member shows all others, with all that RPC tells of a peer.
