@@ -76,8 +76,8 @@ func (f *syncFlags) check(cmd *cobra.Command, args []string) error {
 		return usage("--nodes %d: want 1 to %d", f.nodes, syncMostNodes)
 	case f.blocks < 1 || f.blocks > syncMostBlocks:
 		return usage("--blocks %d: want 1 to %d", f.blocks, syncMostBlocks)
-	case f.size < 0 || f.size > 16<<20 || f.size*f.blocks > syncMostBytes:
-		return usage("--size %d: want 0 to 16 MiB, and %d GiB of blocks at most", f.size, syncMostBytes>>30)
+	case f.size < 0 || f.size > 16<<20 || int64(f.size)*int64(f.blocks) > syncMostBytes:
+		return usage("--size %d: want 0 to 16 MiB, and %d GiB of blocks at most", f.size, int64(syncMostBytes>>30))
 	}
 	if f.target != "" {
 		if _, err := chain.ParseTarget(f.target); err != nil {
