@@ -45,6 +45,9 @@ func parseFrame(b []byte) (f requestFrame, err error) {
 		if n < 0 {
 			return f, protowire.ParseError(n)
 		}
+		if !field.IsValid() {
+			return f, fmt.Errorf("there is no field %d", field)
+		}
 		b = b[n:]
 		switch {
 		case wire == protowire.Fixed64Type && field == fieldCall:

@@ -26,8 +26,8 @@ const (
 	manyVerified     = 50_000
 )
 
-// flat is a store whose heights all have the same item; what is put into it is dropped. So the memory that a chain needs
-// is not measured.
+// flat is a store whose heights all have the same item; what is put into it is dropped. So the memory that a chain
+// needs is not measured.
 type flat struct {
 	item []byte
 	has  backfill.Span
