@@ -56,17 +56,17 @@ func (it *item) message() []byte {
 
 // shelf holds the items that we can serve, in the order in which they came; the oldest ones leave first.
 type shelf struct {
-	most     int   // items
-	mostSize int64 // bytes of bodies; a single item may be larger
-	items    map[ID]*item
-	order    []*item // order[first:]
+	most     int              // items
+	mostSize int64            // bytes of bodies; a single item may be larger
+	items    map[uint64]*item // by key
+	order    []*item          // order[first:]
 	first    int
 	bytes    int64
 	start    uint64 // number of the oldest item: they are counted
 }
 
 func (s *shelf) add(it *item) {
-	s.items[it.id] = it
+	s.items[it.key] = it
 	s.order = append(s.order, it)
 	s.bytes += int64(len(it.body))
 	for len(s.items) > s.most || s.bytes > s.mostSize && len(s.items) > 1 {
@@ -75,7 +75,7 @@ func (s *shelf) add(it *item) {
 		s.first++
 		s.start++
 		old.gone = true
-		delete(s.items, old.id)
+		delete(s.items, old.key)
 		s.bytes -= int64(len(old.body))
 	}
 	if s.first > 64 && s.first*2 > len(s.order) {

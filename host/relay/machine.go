@@ -118,7 +118,7 @@ func newMachine(cfg Config, seed maphash.Seed, chance *rand.Rand) *machine {
 	return &machine{
 		maxItem: cfg.MaxItem, validates: cfg.Validate != nil, seed: seed, rand: chance,
 		peers: map[uint64]*peer{}, wants: map[ID]*want{},
-		shelf: shelf{most: maxInventory, mostSize: cfg.Keep, items: map[ID]*item{}},
+		shelf: shelf{most: maxInventory, mostSize: cfg.Keep, items: map[uint64]*item{}},
 		seen:  newInventory(maxSeen), rejected: newInventory(maxRejected),
 	}
 }

@@ -364,7 +364,7 @@ func (w *model) sent(p *modelPeer, b []byte) {
 		}
 	case relaypb.KindMissing:
 		for range msg.Count {
-			if p.told[p.asked[0]] && w.m.shelf.items[p.asked[0]] != nil {
+			if p.told[p.asked[0]] && w.m.shelf.items[w.m.key(p.asked[0])] != nil {
 				w.failf("%d is not served %.8v, of which it was told", p.num, p.asked[0])
 			}
 			p.asked = p.asked[1:]

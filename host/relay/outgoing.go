@@ -194,7 +194,7 @@ func (p *peer) nextAnswer(m *machine) []byte {
 
 // served returns an item that may be served to the peer: we have it, and we have told the peer of it.
 func (p *peer) served(m *machine, id ID) *item {
-	it := m.shelf.items[id]
+	it := m.shelf.items[m.key(id)]
 	if it == nil || p.inventory.get(it.key)&told == 0 {
 		return nil
 	}

@@ -197,7 +197,7 @@ func (r *Relay) MaxItem() int { return r.cfg.MaxItem }
 func (r *Relay) Item(id ID) ([]byte, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	it := r.m.shelf.items[id]
+	it := r.m.shelf.items[r.m.key(id)]
 	if it == nil {
 		return nil, false
 	}
