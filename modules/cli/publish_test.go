@@ -16,8 +16,8 @@ import (
 func TestPublish(t *testing.T) {
 	for _, wire := range []string{"comet", "libp2p"} {
 		t.Run(wire, func(t *testing.T) {
-			set := []string{"--set", "services.relay.enabled=true", "--set", `services.relay.topics=["a=0x50","b=0x51"]`,
-				"--set", `stack.wires=["` + wire + `"]`}
+			set := []string{"--set", "services.relay.enabled=true",
+				"--set", `services.relay.topics=["a=0x50","b=0x51"]`, "--set", `stack.wires=["` + wire + `"]`}
 			a := startNode(t, initHome(t, set...))
 			to := a.address()
 			if wire == "libp2p" {
@@ -64,7 +64,8 @@ func TestPublish(t *testing.T) {
 			if out := must(t, a.ask("publish", file, "--topic", "b")...); !strings.Contains(out, "had it already") {
 				t.Errorf("printed %q", out)
 			}
-			if out := must(t, a.ask("publish", file)...); !strings.Contains(out, "(a, 10000 bytes): 1 peer gets it now") {
+			out := must(t, a.ask("publish", file)...)
+			if !strings.Contains(out, "(a, 10000 bytes): 1 peer gets it now") {
 				t.Errorf("printed %q", out)
 			}
 			for want, args := range map[string][]string{
