@@ -325,8 +325,8 @@ func (x *Items) GetItems() [][]byte {
 	return nil
 }
 
-// More says that there is room for more announcements: after one with more = true, or after some did not find room. Then
-// those items are announced again that the sender of More is not known to have.
+// More says that there is room for more announcements: after one with more = true, or after some did not find room.
+// Then those items are announced again that the sender of More is not known to have.
 type More struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
