@@ -157,7 +157,7 @@ func TestProofIsKeptFresh(t *testing.T) {
 		if n := id.count() - before; n < 24*60/2 || n > 24*120+20 {
 			t.Errorf("asked %d times in a day", n)
 		}
-		time.Sleep(last.Add(testFresh+ProofGrace).Sub(time.Now()) + testFresh)
+		time.Sleep(time.Until(last.Add(testFresh+ProofGrace)) + testFresh)
 		if _, err := p.Get(ctx, id); !IsOwnFault(err) {
 			t.Errorf("a value that is too old: %v", err)
 		}
