@@ -77,9 +77,9 @@ func TestAFullChannelHoldsUpItselfAlone(t *testing.T) {
 		if w.want[0] != transport.WireLibp2p {
 			continue
 		}
-		for _, slow := range []int{1, 3, 8} {
-			if slow > 3 && w.want[1] == "quic" {
-				continue // their windows use up the connection's: see quic.Config.MaxStreamWindow
+		for _, slow := range []int{1, 8} {
+			if slow > 1 && w.want[1] == "quic" {
+				continue // their windows may use up the connection's: see quic.Config.MaxStreamWindow
 			}
 			t.Run(fmt.Sprintf("%s, %d slow", w.name, slow), func(t *testing.T) {
 				channels := []muxer.Channel{{ID: 1, Name: "/slow/fast/1"}}

@@ -58,7 +58,7 @@ const (
 	tokensOfOneNode  = 2
 	connIDSize       = 8 // go-quic's default of 4 makes collisions possible with many connections
 	windowMultiplier = 4 // the connection's first window, in first windows of streams
-	shareOfOne       = 4 // one connection may have this part of MaxUnread, and one stream of its connection's window
+	shareOfOne       = 4 // the part of MaxUnread that one connection may have
 )
 
 // Config are the settings of a Transport. The zero value of every field means its default.
@@ -83,10 +83,9 @@ type Config struct {
 	// stream which nobody reads does not hold up the others. It grows from when the link is up.
 	StreamWindow int
 	// MaxWindow and MaxStreamWindow bound the windows of a connection and of a stream, in bytes; 0 means a quarter of
-	// what MaxUnread allows for all, and a quarter of MaxWindow: 1.4 MiB and 350 KiB by default. Three streams that
-	// nobody reads do not stop the others. Four do, if their windows have grown so far that they add up to the
-	// connection's. A smaller MaxStreamWindow bears more of them, and makes one stream slower: over a round trip of
-	// 100 ms, 350 KiB are 3.5 MB a second.
+	// what MaxUnread allows for all, and half of MaxWindow. One stream that nobody reads does not stop the others.
+	// Several whose windows have grown do, when these add up to the connection's. A smaller MaxStreamWindow makes that
+	// rarer, and one stream slower over a long path.
 	MaxWindow, MaxStreamWindow int
 	// Unverified is how many connections from addresses that may be forged may be in their handshake at once. Beyond
 	// that, addresses are validated first, which costs the dialer a round trip (RFC 9000, section 8.1.2).
@@ -110,7 +109,7 @@ func (c Config) withDefaults() Config {
 	number(&c.MaxStreams, DefaultMaxStreams)
 	number(&c.MaxUnread, DefaultMaxUnread)
 	number(&c.MaxWindow, c.MaxUnread/windowCost/shareOfOne)
-	number(&c.MaxStreamWindow, c.MaxWindow/shareOfOne)
+	number(&c.MaxStreamWindow, c.MaxWindow/2)
 	number(&c.StreamWindow, min(DefaultStreamWindow, c.MaxStreamWindow))
 	number(&c.Unverified, DefaultUnverified)
 	span(&c.HandshakeTimeout, DefaultHandshakeTimeout)
