@@ -157,7 +157,8 @@ func TestOnlyHere(t *testing.T) {
 		where, err := filepath.Rel(root, filepath.Dir(path))
 		for _, i := range f.Imports {
 			name, _ := strconv.Unquote(i.Path.Value)
-			if only, known := elsewhere[name]; known && !slices.Contains(strings.Fields(only), filepath.ToSlash(where)) {
+			only, known := elsewhere[name]
+			if known && !slices.Contains(strings.Fields(only), filepath.ToSlash(where)) {
 				t.Errorf("%s imports %s, which is for %q only", path, name, only)
 			}
 		}
