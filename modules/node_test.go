@@ -455,6 +455,7 @@ func TestNodesMeet(t *testing.T) {
 // TestEveryOptionReachesItsConsumer changes each key of the configuration and looks for it where it is used. A key
 // without a row fails the test.
 func TestEveryOptionReachesItsConsumer(t *testing.T) {
+	t.Chdir(t.TempDir()) // for configurations without a home
 	inHost := func(of func(host.Config) any) func(*testing.T, Config) any {
 		return func(t *testing.T, c Config) any {
 			h, err := hostConfig(&c, Machine{Memory: 4 << 30, Files: 4096})

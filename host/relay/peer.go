@@ -99,7 +99,7 @@ func (m *machine) moreWanted(p *peer) {
 	m.touch(p)
 }
 
-// begin is to be called before nextPeer: it decides what is asked of whom.
+// begin decides what is asked of whom. Call it before nextPeer.
 func (m *machine) begin(now int64) {
 	m.expire(now)
 	m.startAll(now)

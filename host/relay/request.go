@@ -69,7 +69,7 @@ func (m *machine) ask(w *want, i int, now int64) {
 	m.touch(p)
 }
 
-// failed ends a request in vain.
+// failed ends a request that brought no item.
 func (m *machine) failed(r *request) {
 	w := r.want
 	if r.want = nil; w == nil || w.request != r {
