@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log"
+	"sync"
 
+	"github.com/switchyard-p2p/switchyard"
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/backfill"
 )
@@ -36,4 +39,48 @@ func Example() {
 		return nil
 	}
 	_ = run
+}
+
+// A node fetches three items from another one.
+func ExampleService_Sync() {
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	start := func(store backfill.Store, options ...switchyard.Option) (*switchyard.Node, *backfill.Service) {
+		node := must(switchyard.New(ctx, options...))
+		service := must(backfill.New(backfill.Config{}, node.Host(), store, nil))
+		running.Go(func() { _ = service.Run(ctx) })
+		running.Go(func() { _ = node.Run(ctx) })
+		if err := node.Host().WaitListening(ctx); err != nil {
+			panic(err)
+		}
+		return node, service
+	}
+	full, empty := backfill.NewMemory(), backfill.NewMemory()
+	for height := range uint64(3) {
+		if err := full.Put(ctx, height+1, fmt.Append(nil, "block ", height+1)); err != nil {
+			panic(err)
+		}
+	}
+	a, _ := start(full, switchyard.Listen("/ip4/127.0.0.1/tcp/0"))
+	b, service := start(empty, switchyard.Listen())
+	must(b.Host().Dial(ctx, a.Addresses()[0]))
+
+	verify := func(_ context.Context, height uint64, item []byte) error {
+		if string(item) != fmt.Sprint("block ", height) {
+			return backfill.Bad(host.Disconnect, errors.New("not that block"))
+		}
+		return nil
+	}
+	err := service.Sync(ctx, backfill.Task{From: 1, To: 3, Verify: verify})
+	fmt.Printf("%v %s\n", err, must(empty.Get(ctx, 3)))
+	// Output: <nil> block 3
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
 }

@@ -82,22 +82,11 @@ func packages(t *testing.T) []pkg {
 	return out
 }
 
-// withoutExample are packages whose example is still to be written.
-var withoutExample = strings.Fields(`
-discovery discovery/pex discovery/static handshake handshake/comet handshake/handshaketest handshake/libp2p
-handshake/noise handshake/secretconn handshake/signer handshake/tls host host/admin host/backfill host/echo
-host/hosttest host/peers host/relay modules/chain modules/cli modules/signergrpc modules/standard muxer muxer/lanes
-muxer/mconn muxer/muxertest muxer/yamux peerstore peerstore/memory peerstore/storetest peerstore/transfer transport
-transport/memory transport/quic transport/tcp transport/transporttest`)
-
 // Each public package has a comment, and an example whose output is checked.
 func TestExamples(t *testing.T) {
 	for _, p := range packages(t) {
 		if p.doc.Doc == "" {
 			t.Errorf("%s has no package comment", p.dir)
-		}
-		if slices.Contains(withoutExample, p.dir) {
-			continue
 		}
 		if !slices.ContainsFunc(p.examples, func(e *doc.Example) bool { return e.Output != "" || e.EmptyOutput }) {
 			t.Errorf("%s has no example with an output", p.dir)
