@@ -66,5 +66,16 @@ type adminParts struct {
 }
 
 func adminConfig(c *Config) admin.Config {
-	return admin.Config{Address: c.Admin.Address, Version: c.Version, Profile: c.Admin.Pprof}
+	a := admin.Config{Address: c.Admin.Address, Version: c.Version, Profile: c.Admin.Pprof,
+		Protect: admin.Protect(c.Admin.Protect), TokenFile: c.Path(admin.TokenName), Group: c.Admin.Group,
+		InsecureRemote: c.Admin.InsecureRemote}
+	if c.Admin.SocketMode == "0660" {
+		a.SocketMode = 0o660
+	}
+	return a
+}
+
+// AdminClient returns a client of the admin API of a node with this configuration. It sends the token in the home.
+func (c Config) AdminClient() (*admin.Client, error) {
+	return admin.NewClient(c.Admin.Address, admin.WithTokenFile(c.Path(admin.TokenName)))
 }

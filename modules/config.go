@@ -134,6 +134,12 @@ type StoreConfig struct {
 type AdminConfig struct {
 	Address string `toml:"address"` // host:port or unix:///path; "" turns it off
 	Pprof   bool   `toml:"pprof"`   // serve profiles below /debug/pprof/ too
+	// which requests need the token in admin.token, below the home: "writes" (all but GET), "all" (also GET of metrics
+	// and profiles) or "none"
+	Protect        string `toml:"protect"`
+	SocketMode     string `toml:"socket_mode"`     // of a unix socket: "0600", or "0660" for a group
+	Group          string `toml:"group"`           // of a unix socket with mode 0660; "" means that of the process
+	InsecureRemote bool   `toml:"insecure_remote"` // listen where other machines reach it, without encryption
 }
 
 // Default returns the default configuration.
@@ -155,7 +161,7 @@ func Default() Config {
 		Discovery: []Table{{"use": "pex"}},
 		Services:  map[string]Table{},
 		Store:     StoreConfig{Path: "data/peers"},
-		Admin:     AdminConfig{Address: "127.0.0.1:26670"},
+		Admin:     AdminConfig{Address: "127.0.0.1:26670", Protect: "writes", SocketMode: "0600"},
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/switchyard-p2p/switchyard/host/admin"
 )
 
 // Render returns a configuration as a commented file, which Load reads back to the same values. The comments name the
@@ -130,9 +132,14 @@ func Render(c Config, plugins ...Plugin) []byte {
 	w.table("store", "")
 	w.key("path", c.Store.Path, `folder of the known peers; "" keeps them in memory only`)
 
-	w.table("admin", "The admin API, for the commands status, peers and ban. It has no password: keep it on loopback.")
+	w.table("admin", "The admin API, for the commands that ask the running node. Its token is in "+admin.TokenName+
+		", new at each start.")
 	w.key("address", c.Admin.Address, `host:port, or unix:///path of a socket; "" turns it off`)
 	w.key("pprof", c.Admin.Pprof, "serve profiles below /debug/pprof/ too")
+	w.key("protect", c.Admin.Protect, "what needs the token: writes, all (also metrics and profiles) or none")
+	w.key("socket_mode", c.Admin.SocketMode, "of a unix socket, which needs no token: 0600, or 0660 for a group")
+	w.key("group", c.Admin.Group, `of a unix socket of mode 0660; "" means that of the process`)
+	w.key("insecure_remote", c.Admin.InsecureRemote, "listen where other machines reach it, without encryption")
 
 	for _, s := range []struct {
 		section string

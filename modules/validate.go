@@ -290,6 +290,23 @@ func (c *Config) checkAdmin() error {
 		return c.errorAt("admin.address", "%q would listen everywhere; write 0.0.0.0%s if you mean that",
 			c.Admin.Address, c.Admin.Address)
 	}
+	remote := network == "tcp" && admin.Remote(where)
+	a := &c.Admin
+	switch {
+	case remote && !a.InsecureRemote:
+		return c.errorAt("admin.address", "other machines reach %q, without encryption; set admin.insecure_remote = "+
+			"true if you mean that, or listen on 127.0.0.1 or unix:///path", a.Address)
+	case !slices.Contains([]string{"writes", "all", "none"}, a.Protect):
+		return c.errorAt("admin.protect", "%.40q: want writes, all or none", a.Protect)
+	case a.InsecureRemote && a.Protect == "none":
+		return c.errorAt("admin.protect", "an API that other machines reach does not do without the token")
+	case a.SocketMode != "0600" && a.SocketMode != "0660":
+		return c.errorAt("admin.socket_mode", "%.40q: want 0600, or 0660 for a group", a.SocketMode)
+	case a.Group != "" && a.SocketMode != "0660":
+		return c.errorAt("admin.group", "a group needs admin.socket_mode = \"0660\"")
+	case a.Group != "" && network != "unix":
+		return c.errorAt("admin.group", "only a socket has a group: set admin.address = \"unix:///path\"")
+	}
 	return nil
 }
 

@@ -1,15 +1,13 @@
 package admin
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
-	"os"
+	"net/netip"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // DefaultAddress is the default listen address.
@@ -40,32 +38,25 @@ func ParseAddress(address string) (network, where string, err error) {
 	return "tcp", address, nil
 }
 
-// listen listens at an address that is valid. A socket is for the user of this process alone; one that a process has
-// left behind is replaced.
-func listen(ctx context.Context, address string) (net.Listener, error) {
-	network, where, err := ParseAddress(address)
+// Remote reports whether a server at host:port can be reached from other machines. Of a host name, that is not known
+// before it listens.
+func Remote(hostport string) bool {
+	name, _, err := net.SplitHostPort(hostport)
 	if err != nil {
-		return nil, err
+		return false
 	}
-	var cfg net.ListenConfig
-	ln, err := cfg.Listen(ctx, network, where)
-	if network != "unix" {
-		return ln, err
-	}
-	if errors.Is(err, syscall.EADDRINUSE) {
-		c, derr := new(net.Dialer).DialContext(ctx, network, where)
-		if derr == nil {
-			_ = c.Close()
-		} else if errors.Is(derr, syscall.ECONNREFUSED) && os.Remove(where) == nil {
-			ln, err = cfg.Listen(ctx, network, where)
+	ip, err := netip.ParseAddr(name)
+	return name == "" || err == nil && !ip.Unmap().IsLoopback()
+}
+
+// reachable returns where to connect to a server that listens at host:port: one that listens everywhere is here, too.
+func reachable(hostport string) string {
+	name, port, _ := net.SplitHostPort(hostport)
+	if ip, err := netip.ParseAddr(name); err == nil && ip.IsUnspecified() {
+		name = "127.0.0.1"
+		if ip.Is6() {
+			name = "::1"
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(where, 0o600); err != nil {
-		_ = ln.Close()
-		return nil, err
-	}
-	return ln, nil
+	return net.JoinHostPort(name, port)
 }

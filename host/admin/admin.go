@@ -1,9 +1,10 @@
 // Package admin is the node's HTTP API for its operator: JSON below /v1/, Prometheus metrics, a health check and a live
 // page. docs/admin-api.md describes it; it is a contract.
 //
-// The API has no password. It listens on loopback unless the configuration says otherwise. It refuses requests from web
-// pages of another origin, and requests for host names that are not its own, so that no web page reaches it through a
-// name that resolves to this machine.
+// Everybody who reaches the API may read. Every method but GET needs the token of the present start, or comes over the
+// unix socket (Config.Protect). It listens on loopback unless the configuration says otherwise. It refuses requests
+// from web pages of another origin, and requests for host names that are not its own, so that no web page reaches it
+// through a name that resolves to this machine.
 package admin
 
 import (
@@ -11,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -46,6 +48,17 @@ type Config struct {
 	Address string // host:port, where port 0 asks for a free one, or unix:///path; "" means DefaultAddress
 	Version string // of the software
 	Profile bool   // serve /debug/pprof/ too
+
+	Protect Protect // which requests need the token; "" means ProtectWrites
+	Token   string  // at least 32 characters; "" means that New makes one
+	// TokenFile is where Run writes the token, for its owner alone, while it listens on TCP; "" means nowhere. Then the
+	// program passes Server.Token on, or Server.URL.
+	TokenFile string
+	// SocketMode is the mode of a unix socket: 0600 or 0660, which lets Group in, too; 0 means 0600.
+	SocketMode fs.FileMode
+	Group      string // of a unix socket of mode 0660: a name or a number; "" means that of the process
+	// InsecureRemote allows an address that other machines reach. What they send and get is not encrypted.
+	InsecureRemote bool
 }
 
 // Node is what the API shows and controls. Of builds it from a host; tests and other kinds of nodes fill it themselves.
@@ -131,6 +144,14 @@ func (o operator) Unban(target peerstore.Target) (bool, error) { return o.host.U
 
 var serviceName = regexp.MustCompile(`^[a-z0-9_-]+$`)
 
+// RemoteError reports an address that other machines reach, without Config.InsecureRemote.
+type RemoteError struct{ Address string }
+
+func (e *RemoteError) Error() string {
+	return fmt.Sprintf("admin: other machines reach %s, without encryption: set admin.insecure_remote = true if that "+
+		"is meant, or listen on 127.0.0.1 or a unix socket", e.Address)
+}
+
 // Server serves the API. New builds it, Run works.
 type Server struct {
 	cfg     Config
@@ -158,9 +179,32 @@ func New(cfg Config, node Node, logger *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin: address %.120q: %w", cfg.Address, err)
 	}
+	if cfg.SocketMode == 0 {
+		cfg.SocketMode = ownerSocket
+	}
+	if cfg.Protect == "" {
+		cfg.Protect = ProtectWrites
+	}
+	if cfg.Token == "" {
+		cfg.Token = newToken()
+	}
 	name := ""
 	if network == "tcp" {
 		name, _, _ = net.SplitHostPort(where)
+		if Remote(where) && !cfg.InsecureRemote {
+			return nil, &RemoteError{cfg.Address}
+		}
+	}
+	switch {
+	case cfg.Protect != ProtectWrites && cfg.Protect != ProtectAll && cfg.Protect != ProtectNone:
+		return nil, fmt.Errorf("admin: protect %.40q: want writes, all or none", cfg.Protect)
+	case cfg.Protect == ProtectNone && cfg.InsecureRemote:
+		return nil, errors.New("admin: an API that other machines reach does not do without the token")
+	case len(cfg.Token) < leastToken:
+		return nil, fmt.Errorf("admin: a token of %d characters; want at least %d", len(cfg.Token), leastToken)
+	}
+	if err := checkSocket(&cfg); err != nil {
+		return nil, err
 	}
 	for name := range node.Services {
 		if !serviceName.MatchString(name) {
@@ -193,12 +237,23 @@ func (s *Server) Addr() net.Addr {
 func (s *Server) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ln, err := listen(ctx, s.cfg.Address)
+	ln, err := listen(ctx, &s.cfg)
 	if err != nil {
 		return fmt.Errorf("admin: %w (admin.address; \"\" turns the API off)", err)
 	}
-	if a, ok := ln.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
-		s.log.Warn("the admin API can be reached from other machines and has no password", "address", a.String())
+	a, tcp := ln.Addr().(*net.TCPAddr)
+	if tcp && !a.IP.IsLoopback() {
+		if !s.cfg.InsecureRemote { // of a name, only now it is known
+			_ = ln.Close()
+			return &RemoteError{a.String()}
+		}
+		s.log.Warn("the admin API can be reached from other machines, without encryption", "address", a.String())
+	}
+	if tcp && s.cfg.TokenFile != "" && s.cfg.Protect != ProtectNone {
+		if err := writeToken(s.cfg.TokenFile, s.cfg.Token); err != nil { // say, a disk that is full: reading works
+			s.log.Warn("the token of the admin API cannot be written: the commands may only read", "err", err)
+		}
+		defer removeToken(s.cfg.TokenFile, s.cfg.Token)
 	}
 	s.mu.Lock()
 	s.addr = ln.Addr()
@@ -218,6 +273,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}),
 		// so that event streams and dials end with us
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       identify,
 		ReadHeaderTimeout: requestTimeout, ReadTimeout: requestTimeout,
 		WriteTimeout: requestTimeout, // handlers that take longer say so
 		IdleTimeout:  time.Minute, MaxHeaderBytes: 16 << 10,

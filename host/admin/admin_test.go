@@ -1,28 +1,23 @@
 package admin
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	ma "github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
-	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
@@ -31,239 +26,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// fakeNode is a node without a network: dials end with dialErr, bans hold.
-type fakeNode struct {
-	key       handshake.PublicKey
-	listening chan struct{}
-
-	mu          sync.Mutex
-	peers       []host.PeerInfo
-	records     []peerstore.Record
-	bans        []peerstore.Ban
-	roles       map[transport.NodeID]peers.Role
-	down        []peers.DownPeer
-	quarantined map[transport.NodeID]time.Time
-	banErr      error // of the disk
-	dialErr     error
-	dialWait    bool // dials wait for their context
-	watchers    []chan host.Event
-	watched     chan struct{} // gets one for each watcher
-}
-
-const (
-	idA = transport.NodeID("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
-	idB = transport.NodeID("bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb")
-)
-
-func newFakeNode(t *testing.T) *fakeNode {
-	t.Helper()
-	key, err := handshake.NewEd25519Key(make([]byte, handshake.Ed25519KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &fakeNode{key: key, listening: make(chan struct{}), watched: make(chan struct{}, 1000),
-		roles: map[transport.NodeID]peers.Role{}}
-	f.peers = []host.PeerInfo{{
-		ID: idA, PeerID: "12D3KooWx", Address: "/ip4/1.2.3.4/tcp/26656/mconn/" + string(idA), Wire: "comet",
-		Transport: "tcp", Security: "secretconn",
-		Muxer: "mconn", Moniker: "<b>alice</b>", Network: "net", Version: "0.40.0", Channels: []byte{0x00, 0x7e},
-		Listen: []string{"1.2.3.4:26656"}, Trusted: true, Score: 7,
-		Connected: time.Now().Add(-time.Minute),
-		Stats:     muxer.Stats{SentBytes: 10, ReceivedBytes: 20, RTT: 1500 * time.Microsecond},
-	}, {
-		ID: idB, Inbound: true, Connected: time.Now(), Guest: true, PeerID: "12D3KooWy",
-		Address: "/ip4/1.2.3.5/udp/4001/quic-v1", Wire: "libp2p", Transport: "quic",
-		Security: "tls", Muxer: "quic", Version: "go-libp2p/0.51", Protocols: []string{"/ipfs/ping/1.0.0"},
-		Listen: []string{"/ip4/1.2.3.5/udp/4001/quic-v1"},
-	}}
-	return f
-}
-
-func (f *fakeNode) node() Node {
-	return Node{About: f, Links: linksOf{f}, Watch: f, Peers: f, Store: f}
-}
-
-func (f *fakeNode) Self() transport.NodeID         { return f.key.NodeID() }
-func (f *fakeNode) PublicKey() handshake.PublicKey { return f.key }
-func (f *fakeNode) Network() string                { return "net" }
-func (f *fakeNode) Moniker() string                { return "me" }
-func (f *fakeNode) WaitListening(ctx context.Context) error {
-	select {
-	case <-f.listening:
-		return nil
-	default:
-		<-ctx.Done()
-		return ctx.Err()
-	}
-}
-func (f *fakeNode) ListenAddrs() []ma.Multiaddr {
-	return []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/26656")}
-}
-
-func (f *fakeNode) Events(ctx context.Context) <-chan host.Event {
-	w := make(chan host.Event, 16)
-	f.mu.Lock()
-	f.watchers = append(f.watchers, w)
-	f.mu.Unlock()
-	f.watched <- struct{}{}
-	return w
-}
-
-func (f *fakeNode) emit(e host.Event) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, w := range f.watchers {
-		w <- e
-	}
-}
-
-func (f *fakeNode) Ban(target peerstore.Target, until time.Time, reason string) error {
-	if target.ID == f.Self() {
-		return errors.New("ban: that is our own node id")
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.bans = append(f.bans, peerstore.Ban{Target: target, Until: until, Reason: reason})
-	return f.banErr
-}
-
-func (f *fakeNode) Down() []peers.DownPeer { return f.down }
-
-func (f *fakeNode) Quarantined() []transport.NodeID { return slices.Sorted(maps.Keys(f.quarantined)) }
-
-func (f *fakeNode) Status(id transport.NodeID) (peers.Status, bool) {
-	return peers.Status{Quarantined: f.quarantined[id], Reason: "another network"}, true
-}
-
-func (f *fakeNode) Add(a transport.Address, _ peerstore.Source) error {
-	if a.ID() == f.Self() {
-		return &host.DisconnectError{Code: muxer.CodeSelf, Reason: "that is our own address"}
-	}
-	return nil
-}
-
-func (f *fakeNode) SetRole(id transport.NodeID, r peers.Role) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if r.Trusted && id == idB {
-		return errors.New("no address of it is known")
-	}
-	f.roles[id] = r
-	return nil
-}
-
-func (f *fakeNode) Unban(target peerstore.Target) (bool, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n := len(f.bans)
-	f.bans = slices.DeleteFunc(f.bans, func(b peerstore.Ban) bool { return b.Target == target })
-	return len(f.bans) < n, nil
-}
-
-func (f *fakeNode) Banned(id transport.NodeID, ip netip.Addr) (peerstore.Ban, bool) {
-	for _, b := range f.Bans(time.Now()) {
-		if id != "" && b.Target.ID == id || b.Target.Prefix.IsValid() && b.Target.Prefix.Contains(ip) {
-			return b, true
-		}
-	}
-	return peerstore.Ban{}, false
-}
-
-func (f *fakeNode) Bans(time.Time) []peerstore.Ban {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.bans)
-}
-
-func (f *fakeNode) ClearBans(time.Time) {}
-
-func (f *fakeNode) Stats() peerstore.Stats {
-	return peerstore.Stats{Known: 5, Tried: 2, New: 3, Banned: len(f.Bans(time.Now()))}
-}
-
-func (f *fakeNode) Range(fn func(peerstore.Record) bool) {
-	for _, r := range f.records {
-		if !fn(r) {
-			return
-		}
-	}
-}
-
-// linksOf holds the links of a fakeNode: Peers has another meaning there.
-type linksOf struct{ f *fakeNode }
-
-func (l linksOf) Peers() []host.PeerInfo {
-	l.f.mu.Lock()
-	defer l.f.mu.Unlock()
-	return slices.Clone(l.f.peers)
-}
-
-func (l linksOf) Dial(ctx context.Context, a transport.Address) (host.PeerInfo, error) {
-	if l.f.dialWait {
-		<-ctx.Done()
-		return host.PeerInfo{}, ctx.Err()
-	}
-	return host.PeerInfo{ID: a.ID(), Address: a.String()}, l.f.dialErr
-}
-
-func (l linksOf) Disconnect(id transport.NodeID, _ muxer.Code, _ string) {
-	l.f.mu.Lock()
-	defer l.f.mu.Unlock()
-	l.f.peers = slices.DeleteFunc(l.f.peers, func(p host.PeerInfo) bool { return p.ID == id })
-}
-
-// serve runs the API of a node on a free port until the test ends, and returns a client and the address.
-func serve(t *testing.T, cfg Config, node Node) (*Client, string) {
-	t.Helper()
-	cfg.Address = "127.0.0.1:0"
-	s, err := New(cfg, node, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("Run: %v", err)
-		}
-	})
-	<-s.Listening()
-	c, err := NewClient(s.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c, s.Addr().String()
-}
-
-// ask sends a request as it is and returns the status and the body.
-func ask(t *testing.T, method, url, body string, header ...string) (int, string, http.Header) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		if header[i] == "Host" {
-			r.Host = header[i+1]
-		} else {
-			r.Header.Set(header[i], header[i+1])
-		}
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	answer, err := client.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	b, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer.StatusCode, string(b), answer.Header
-}
 
 // The keys are a contract that users script against.
 func TestJSONKeys(t *testing.T) {
@@ -294,7 +56,7 @@ func TestJSONKeys(t *testing.T) {
 	}
 	status := get("/v1/status").(map[string]any)
 	want := []string{"down", "goroutines", "listen", "moniker", "network", "node_id", "peer_id", "peers", "quarantined",
-		"store", "uptime_s", "version"}
+		"store", "uptime_s", "version", "writes"}
 	if got := keys(status); !slices.Equal(got, want) {
 		t.Errorf("status has %v, want %v", got, want)
 	}
@@ -470,7 +232,6 @@ func TestBans(t *testing.T) {
 	}
 }
 
-// All bans are listed, as many as /v1/status counts.
 func TestMissingPeers(t *testing.T) {
 	f := newFakeNode(t)
 	until := time.Now().Add(time.Hour).Round(time.Second).UTC()
@@ -576,6 +337,7 @@ func TestHungNode(t *testing.T) {
 	})
 }
 
+// All bans are listed, as many as /v1/status counts.
 func TestAllBans(t *testing.T) {
 	f := newFakeNode(t)
 	c, _ := serve(t, Config{}, f.node())
@@ -642,77 +404,6 @@ func TestMetricsAndPage(t *testing.T) {
 	}
 }
 
-func TestBadRequests(t *testing.T) {
-	_, addr := serve(t, Config{}, newFakeNode(t).node())
-	for _, c := range []struct {
-		name, method, path, body string
-		header                   []string
-		want                     int
-	}{
-		{"no such path", "GET", "/v1/nothing", "", nil, 404},
-		{"wrong method", "GET", "/v1/dial", "", nil, 405},
-		{"wrong method", "POST", "/v1/status", "", nil, 405},
-		{"wrong method", "POST", "/v1/ban/10.0.0.1", "", nil, 405},
-		{"no profiles unless asked for", "GET", "/debug/pprof/", "", nil, 404},
-		{"no body", "POST", "/v1/dial", "", nil, 400},
-		{"not JSON", "POST", "/v1/dial", "x", nil, 400},
-		{"unknown key", "POST", "/v1/dial", `{"adress":"x"}`, nil, 400},
-		{"two values", "POST", "/v1/ban", `{"target":"1.2.3.4"} {}`, nil, 400},
-		{"wrong type", "POST", "/v1/ban", `{"target":7}`, nil, 400},
-		{"long body", "POST", "/v1/ban", `{"reason":"` + strings.Repeat("x", maxBody) + `"}`, nil, 413},
-		{"bad duration", "POST", "/v1/ban", `{"target":"1.2.3.4","for":"long"}`, nil, 400},
-		{"bad limit", "GET", "/v1/store?limit=x", "", nil, 400},
-		{"rebound name", "GET", "/v1/status", "", []string{"Host", "evil.example"}, 403},
-		{"rebound name", "GET", "/v1/status", "", []string{"Host", "evil.example:26660"}, 403},
-		{"rebound name", "GET", "/", "", []string{"Host", "127.0.0.1.evil.example"}, 403},
-		{"other origin", "POST", "/v1/ban", `{"target":"1.2.3.4"}`, []string{"Origin", "http://evil.example"}, 403},
-		{"other site", "POST", "/v1/ban", `{"target":"1.2.3.4"}`, []string{"Sec-Fetch-Site", "cross-site"}, 403},
-		{"other origin", "DELETE", "/v1/ban/1.2.3.4", "", []string{"Origin", "null"}, 403},
-		{"localhost", "GET", "/v1/status", "", []string{"Host", "localhost:1"}, 200},
-		{"IPv6", "GET", "/v1/status", "", []string{"Host", "[::1]:26660"}, 200},
-		{"HEAD", "HEAD", "/v1/status", "", nil, 200},
-	} {
-		code, body, header := ask(t, c.method, "http://"+addr+c.path, c.body, c.header...)
-		if code != c.want {
-			t.Errorf("%s: %s %s gave %d, want %d: %s", c.name, c.method, c.path, code, c.want, body)
-		}
-		var f failure
-		if code >= 400 && (json.Unmarshal([]byte(body), &f) != nil || f.Error == "" ||
-			strings.Contains(f.Error, "\n")) {
-			t.Errorf("%s: the body of %d is %q", c.name, code, body)
-		}
-		if code == 405 && header.Get("Allow") == "" {
-			t.Errorf("%s: no Allow header", c.name)
-		}
-	}
-}
-
-func TestAddresses(t *testing.T) {
-	n := newFakeNode(t).node()
-	for _, bad := range []string{"localhost", "127.0.0.1:http", "127.0.0.1:70000", "unix://relative", "unix:///" +
-		strings.Repeat("x", 200)} {
-		if _, err := New(Config{Address: bad}, n, nil); err == nil || !strings.Contains(err.Error(), "admin: address") {
-			t.Errorf("%s: %v", bad, err)
-		}
-	}
-	if _, err := New(Config{}, Node{}, nil); err == nil {
-		t.Error("a node of nothing is accepted")
-	}
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	s, err := New(Config{Address: taken.Addr().String()}, n, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "address already in use") ||
-		!strings.Contains(err.Error(), taken.Addr().String()) {
-		t.Errorf("port in use: %v", err)
-	}
-}
-
 func TestClientSaysThatNobodyAnswers(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -737,106 +428,5 @@ func TestClientSaysThatNobodyAnswers(t *testing.T) {
 		if c, err := NewClient(in); err != nil || c.address != want {
 			t.Errorf("%s: %+v, %v", in, c, err)
 		}
-	}
-}
-
-// Run ends promptly although streams and dials are open, and leaves nothing behind (goleak).
-func TestStop(t *testing.T) {
-	f := newFakeNode(t)
-	f.dialWait = true
-	s, err := New(Config{Address: "127.0.0.1:0"}, f.node(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	<-s.Listening()
-	c, err := NewClient(s.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var clients sync.WaitGroup
-	for range 3 {
-		clients.Go(func() {
-			if err := c.Events(t.Context(), nil, func(Event) error { return nil }); err == nil {
-				t.Error("the stream ended without an error")
-			}
-		})
-		<-f.watched
-	}
-	clients.Go(func() {
-		if _, err := c.Dial(t.Context(), string(idB)+"@10.0.0.1:26656"); err == nil {
-			t.Error("the dial succeeded")
-		}
-	})
-	begun := time.Now()
-	stop()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-	if took := time.Since(begun); took > stopGrace/2 {
-		t.Errorf("stopping took %v", took)
-	}
-	clients.Wait()
-}
-
-// Readers of events beyond a bound are refused, so that other requests are answered; when one goes, another has its
-// place.
-func TestReadersOfEvents(t *testing.T) {
-	c, addr := serve(t, Config{}, newFakeNode(t).node())
-	read := func() (net.Conn, string) {
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		if _, err := io.WriteString(conn, "GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		line, err := bufio.NewReader(conn).ReadString('\n')
-		if err != nil {
-			t.Fatal(err)
-		}
-		return conn, line
-	}
-	var first net.Conn
-	for i := range 3 * maxReaders {
-		conn, line := read()
-		if i == 0 {
-			first = conn
-		}
-		if got, want := strings.Contains(line, " 200 "), i < maxReaders; got != want {
-			t.Fatalf("reader %d: %s", i, line)
-		}
-	}
-	if _, err := c.Status(t.Context()); err != nil {
-		t.Error(err)
-	}
-	first.Close()
-	for {
-		if _, line := read(); strings.Contains(line, " 200 ") {
-			return
-		}
-	}
-}
-
-// Silent connections use up the places, but harm neither the node nor the requests in progress; when they go, others
-// are served.
-func TestSilentConnections(t *testing.T) {
-	c, addr := serve(t, Config{}, newFakeNode(t).node())
-	var silent []net.Conn
-	for range maxConns {
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		silent = append(silent, conn)
-	}
-	for _, conn := range silent {
-		conn.Close()
-	}
-	if _, err := c.Status(t.Context()); err != nil {
-		t.Error(err)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -32,11 +31,12 @@ type Client struct {
 	address string // as errors show it
 	host    string // in URLs
 	http    *http.Client
+	token   func() (string, error) // nil: none
 }
 
 // NewClient returns a client of the API at address (host:port or unix:///path, as in the node's configuration). It does
-// not connect yet.
-func NewClient(address string) (*Client, error) {
+// not connect yet. Over TCP, methods that change something need WithToken or WithTokenFile.
+func NewClient(address string, opts ...ClientOption) (*Client, error) {
 	network, where, err := ParseAddress(address)
 	if err != nil {
 		return nil, fmt.Errorf("admin address %.120q: %w", address, err)
@@ -48,16 +48,13 @@ func NewClient(address string) (*Client, error) {
 		return &Client{address: address, host: "localhost",
 			http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}}, nil
 	}
-	name, port, _ := net.SplitHostPort(where)
-	if ip, err := netip.ParseAddr(name); err == nil && ip.IsUnspecified() { // it listens everywhere, so here, too
-		name = "127.0.0.1"
-		if ip.Is6() {
-			name = "::1"
-		}
+	address = reachable(where)
+	c := &Client{address: address, host: address,
+		http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	for _, opt := range opts {
+		opt(c)
 	}
-	address = net.JoinHostPort(name, port)
-	return &Client{address: address, host: address,
-		http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}, nil
+	return c, nil
 }
 
 // APIError is an answer that is not a success.
@@ -120,6 +117,16 @@ func (c *Client) Bans(ctx context.Context) ([]Ban, error) {
 // Ban bans a node id, an IP address or a CIDR for d; 0 means forever.
 func (c *Client) Ban(ctx context.Context, target string, d time.Duration, reason string) (Ban, error) {
 	in := banRequest{Target: target, Reason: reason}
+	if d != 0 {
+		in.For = d.String()
+	}
+	return call[Ban](ctx, c, "POST", "/v1/ban", in)
+}
+
+// ForceBan is Ban for a target that covers a large part of the Internet, or more than half of the links, which Ban
+// refuses (409).
+func (c *Client) ForceBan(ctx context.Context, target string, d time.Duration, reason string) (Ban, error) {
+	in := banRequest{Target: target, Reason: reason, Force: true}
 	if d != 0 {
 		in.For = d.String()
 	}
@@ -265,6 +272,7 @@ func (c *Client) do(ctx context.Context, method, path, contentType string, body 
 	if body != nil {
 		r.Header.Set("Content-Type", contentType)
 	}
+	unsigned := c.sign(r)
 	answer, err := c.http.Do(r)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -284,6 +292,9 @@ func (c *Client) do(ctx context.Context, method, path, contentType string, body 
 	if err := json.NewDecoder(io.LimitReader(answer.Body, maxBody)).Decode(&f); err != nil || f.Error == "" {
 		return nil, &APIError{Status: answer.StatusCode,
 			Message: "the admin API of " + c.address + " answered " + answer.Status}
+	}
+	if answer.StatusCode == http.StatusUnauthorized && unsigned != nil {
+		f.Error += ": " + unsigned.Error()
 	}
 	return nil, &APIError{Status: answer.StatusCode, Message: f.Error, Reason: f.Reason}
 }

@@ -45,12 +45,12 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 	Reply(w, http.StatusOK, map[string]bool{"ok": true})
 }
 
-func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	about, stats := s.node.About, peerstore.Totals(s.node.Store, time.Now())
 	out := Status{
 		NodeID: about.Self(), PeerID: about.PublicKey().PeerID(), Network: about.Network(), Moniker: about.Moniker(),
-		Version: s.cfg.Version,
-		Listen:  []string{}, Uptime: int64(time.Since(s.started) / time.Second), Goroutines: runtime.NumGoroutine(),
+		Version: s.cfg.Version, Writes: s.writes(r),
+		Listen: []string{}, Uptime: int64(time.Since(s.started) / time.Second), Goroutines: runtime.NumGoroutine(),
 		Store: StoreCounts{Known: stats.Known, Tried: stats.Tried, New: stats.New, Banned: stats.Banned},
 	}
 	out.Down, out.Quarantined = []Down{}, []Quarantined{}
@@ -229,6 +229,10 @@ func (s *Server) ban(w http.ResponseWriter, r *http.Request) {
 	target, err := peerstore.ParseTarget(in.Target)
 	if err != nil {
 		Fail(w, http.StatusBadRequest, err)
+		return
+	}
+	if err := s.forcible(target); err != nil && !in.Force {
+		Fail(w, http.StatusConflict, err)
 		return
 	}
 	now, until := time.Now(), time.Time{}

@@ -42,14 +42,14 @@ func (s *Server) routes() http.Handler {
 	if s.node.Metrics != nil {
 		metrics := promhttp.HandlerFor(s.node.Metrics,
 			promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: requestTimeout / 2})
-		paths["/metrics"] = methods{"GET": metrics.ServeHTTP}
+		paths["/metrics"] = methods{"GET": s.private(metrics.ServeHTTP)}
 	}
 	if s.cfg.Profile {
-		paths["/debug/pprof/"] = methods{"GET": pprof.Index}
-		paths["/debug/pprof/profile"] = methods{"GET": long(pprof.Profile)}
-		paths["/debug/pprof/trace"] = methods{"GET": long(pprof.Trace)}
-		paths["/debug/pprof/symbol"] = methods{"GET": pprof.Symbol}
-		paths["/debug/pprof/cmdline"] = methods{"GET": pprof.Cmdline}
+		paths["/debug/pprof/"] = methods{"GET": s.private(pprof.Index)}
+		paths["/debug/pprof/profile"] = methods{"GET": s.private(long(pprof.Profile))}
+		paths["/debug/pprof/trace"] = methods{"GET": s.private(long(pprof.Trace))}
+		paths["/debug/pprof/symbol"] = methods{"GET": s.private(pprof.Symbol)}
+		paths["/debug/pprof/cmdline"] = methods{"GET": s.private(pprof.Cmdline)}
 	}
 	mux := http.NewServeMux()
 	for path, m := range paths {
@@ -88,13 +88,14 @@ func long(fn http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// guard refuses requests that a web page of another origin sends through a browser.
+// guard refuses requests that a web page of another origin sends through a browser, and those that need a token and
+// have none.
 func (s *Server) guard(next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		Fail(w, http.StatusForbidden, errors.New("requests from pages of another origin are refused"))
 	}))
-	guarded := origin.Handler(next)
+	guarded := origin.Handler(s.authorize(next))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")

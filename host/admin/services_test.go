@@ -27,7 +27,7 @@ func TestServices(t *testing.T) {
 	}
 	server := httptest.NewServer(s.Handler())
 	defer server.Close()
-	c, err := NewClient(strings.TrimPrefix(server.URL, "http://"))
+	c, err := NewClient(strings.TrimPrefix(server.URL, "http://"), WithToken(s.Token()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ type Status struct {
 	Peers      PeerCounts       `json:"peers"`
 	Store      StoreCounts      `json:"store"`
 	Goroutines int              `json:"goroutines"`
+	Writes     string           `json:"writes"` // who may do what is not GET: WritesToken, WritesSocket, WritesOpen
 	// Down and Quarantined have the first 100; peers.down and store.quarantined count all.
 	Down        []Down        `json:"down"`
 	Quarantined []Quarantined `json:"quarantined"`
@@ -299,6 +300,7 @@ type (
 		Target string `json:"target"`
 		For    string `json:"for"` // a duration such as "24h"; empty: forever
 		Reason string `json:"reason"`
+		Force  bool   `json:"force"` // also a ban of half of the links, or of a large part of the Internet
 	}
 	// failure is the body of every answer that is not a success.
 	failure struct {

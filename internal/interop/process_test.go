@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/switchyard-p2p/switchyard/host/admin"
@@ -44,8 +45,9 @@ func newNodeDir(t *testing.T, network, moniker string, sets ...string) *nodeDir 
 		args = append(args, "--set", s)
 	}
 	y := &nodeDir{NodeDir: programtest.NewNodeDir(t, switchyardProgram(t), network, moniker, args...)}
+	token := filepath.Join(y.Home, admin.TokenName)
 	var err error
-	if y.client, err = admin.NewClient(y.Admin); err != nil {
+	if y.client, err = admin.NewClient(y.Admin, admin.WithTokenFile(token)); err != nil {
 		t.Fatal(err)
 	}
 	return y

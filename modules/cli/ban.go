@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
@@ -14,6 +17,7 @@ func (p *Program) banCommand() *cobra.Command {
 		h      = home{p: p}
 		period time.Duration
 		reason string
+		force  bool
 	)
 	cmd := &cobra.Command{
 		Use: "ban TARGET", Short: "Ban a node id, an IP or a network (CIDR) at the running node",
@@ -30,7 +34,15 @@ func (p *Program) banCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := c.Ban(cmd.Context(), target, period, reason); err != nil {
+			ban := c.Ban
+			if force {
+				ban = c.ForceBan
+			}
+			_, err = ban(cmd.Context(), target, period, reason)
+			if refused, ok := errors.AsType[*admin.APIError](err); ok && refused.Status == http.StatusConflict {
+				return fmt.Errorf("%w (--force)", err)
+			}
+			if err != nil {
 				return err
 			}
 			until := "until it is lifted"
@@ -43,6 +55,8 @@ func (p *Program) banCommand() *cobra.Command {
 	}
 	h.flags(cmd)
 	cmd.Flags().DurationVar(&period, "for", 0, "how long, such as 24h (default: until it is lifted)")
+	cmd.Flags().BoolVar(&force, "force", false,
+		"also if it ends more than half of the links, or is wider than /8 (IPv6: /16)")
 	cmd.Flags().StringVar(&reason, "reason", "", "a note for the log and the list of bans")
 	return cmd
 }

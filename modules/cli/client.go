@@ -20,5 +20,5 @@ func (h *home) client() (*admin.Client, error) {
 		return nil, fmt.Errorf("admin.address %s has no fixed port: give the real one with --set admin.address=%s:PORT",
 			cfg.Admin.Address, host)
 	}
-	return admin.NewClient(cfg.Admin.Address)
+	return cfg.AdminClient()
 }

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/internal/longtest"
 )
 
@@ -64,10 +63,7 @@ func (l *banLedger) acknowledged(target string, banned bool) {
 // work bans and lifts bans from several goroutines, until the node is killed after so many acknowledgements.
 func (l *banLedger) work(t *testing.T, n *node, random *rand.Rand, acks int) {
 	t.Helper()
-	client, err := admin.NewClient(n.admin)
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := n.client()
 	l.acks, l.enough, l.complete = 0, acks, make(chan struct{})
 	var workers sync.WaitGroup
 	for range 3 {
@@ -106,10 +102,7 @@ func (l *banLedger) work(t *testing.T, n *node, random *rand.Rand, acks int) {
 // records the bans that are there.
 func (l *banLedger) check(t *testing.T, n *node) (lost int) {
 	t.Helper()
-	client, err := admin.NewClient(n.admin)
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := n.client()
 	list, err := client.Bans(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -236,10 +229,7 @@ func TestUnusableStores(t *testing.T) {
 	n := startNode(t, home)
 	oneLine(t, call(t, "start", "--home", home), exitFailed, "in use by another process")
 	oneLine(t, call(t, "store", "export", "--home", home), exitFailed, "in use by another process")
-	client, err := admin.NewClient(n.admin)
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := n.client()
 	if err := client.Healthy(context.Background()); err != nil {
 		t.Error("the one that has the store:", err)
 	}

@@ -243,11 +243,11 @@ func boundAddresses(h *host.Host) (all []string) {
 	return all
 }
 
-// page waits until the node listens, and returns the URL of its live page; "" if ctx ends first.
+// page waits until the node listens, and returns the URL of its live page, with its token; "" if ctx ends first.
 func (n *demoNode) page(ctx context.Context) string {
 	select {
 	case <-n.ready:
-		return fmt.Sprintf("http://%s/", n.admin.Addr())
+		return n.admin.URL()
 	case <-ctx.Done():
 		return ""
 	}

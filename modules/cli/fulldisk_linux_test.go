@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/switchyard-p2p/switchyard/host/admin"
 )
 
 // ownDisk makes the test binary mount a small disk over a node's folder, fill it up to a remainder, and become the
@@ -79,10 +77,7 @@ func TestFullDisk(t *testing.T) {
 		"too little disk space: no space left on device: 31 MiB free, 64 MiB needed")
 
 	n := startCommandNode(t, home, onDisk(home, 256, 256, "start", "--home", home, "--log-format", "json"))
-	client, err := admin.NewClient(n.admin)
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := n.client()
 	ban := func(i int) error {
 		_, err := client.Ban(t.Context(), fmt.Sprintf("%040x", i), time.Hour, "full")
 		return err

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/switchyard-p2p/switchyard/host/admin"
 )
 
 // program is the binary under test, built once.
@@ -112,6 +114,7 @@ type node struct {
 	listen  string // host:port of the first listen address
 	listens []string
 	admin   string // host:port
+	token   string // of its admin API
 	stderr  bytes.Buffer
 	log     chan string // the whole log, once the process has ended
 }
@@ -163,9 +166,11 @@ func startCommandNode(t *testing.T, home string, cmd *exec.Cmd) *node {
 				PeerID string   `json:"peer_id"`
 				Listen []string `json:"listen"`
 				Admin  string   `json:"admin"`
+				Page   string   `json:"page"`
 			}
 			if json.Unmarshal(lines.Bytes(), &l) == nil && l.Msg == "ready" {
 				n.id, n.peerID, n.admin = l.NodeID, l.PeerID, l.Admin
+				_, n.token, _ = strings.Cut(l.Page, "#token=")
 				n.listens = l.Listen
 				if len(l.Listen) > 0 {
 					n.listen = strings.Replace(strings.TrimPrefix(l.Listen[0], "/ip4/"), "/tcp/", ":", 1)
@@ -204,6 +209,16 @@ func (n *node) libp2p() string { return "/ip4/127.0.0.1/tcp/" + n.port() + "/p2p
 // ask adds the arguments with which a command reaches the node's admin API.
 func (n *node) ask(args ...string) []string {
 	return append(args, "--home", n.home, "--set", "admin.address="+n.admin)
+}
+
+// client returns a client of the node's admin API, with its token.
+func (n *node) client() *admin.Client {
+	n.t.Helper()
+	c, err := admin.NewClient(n.admin, admin.WithToken(n.token))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return c
 }
 
 // stop ends the node with a signal and returns its log and exit code.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -56,13 +57,17 @@ func (p *Program) runNode(ctx context.Context, cfg modules.Config, log *slog.Log
 					for _, a := range h.ListenAddrs() {
 						listen = append(listen, a.String())
 					}
-					api := "off"
+					api, page := "off", ""
 					if in.Admin != nil {
-						api = in.Admin.Addr().String()
+						api, page = in.Admin.Addr().String(), in.Admin.URL()
+					}
+					if os.Getenv("JOURNAL_STREAM") != "" { // others may read a journal, and it is kept
+						page, _, _ = strings.Cut(page, "#")
 					}
 					log.Info("ready", slog.String("node_id", string(h.Self())),
 						slog.String("peer_id", h.PublicKey().PeerID()), slog.String("network", cfg.Network),
-						slog.Any("listen", listen), slog.String("admin", api), slog.String("home", cfg.Home))
+						slog.Any("listen", listen), slog.String("admin", api), slog.String("page", page),
+						slog.String("home", cfg.Home))
 					return nil
 				},
 				OnStop: func(context.Context) error {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,7 +50,8 @@ func newArena(t *testing.T) *arena {
 		"muxers.yamux.max_unread=134217728", "transports.quic.max_streams=1024")}
 	a.start(t)
 	var err error
-	if a.client, err = admin.NewClient(a.Admin); err != nil {
+	token := filepath.Join(a.Home, admin.TokenName)
+	if a.client, err = admin.NewClient(a.Admin, admin.WithTokenFile(token)); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range gopeer.Stacks {
