@@ -130,8 +130,9 @@ chain-migrate: chain-bin ## six stock validators become ours, one a time, and go
 chain-soak: chain-bin need-cc ## validators are killed, stopped and paused for SOAK (1h), under the race detector
 	@.cache/bin/chain -versions $(or $(VERSIONS),0.40) -cases $(or $(CASES),sqbb) -do churn -race -for $(SOAK) $(ARGS)
 
+quads := ssss,mmmm,qqqq
 chain-bench: chain-bin ## block rates, commits, CPU, memory, floods and late nodes, stock beside ours: three rounds
-	@.ci/quiet .cache/bin/chain -versions $(or $(VERSIONS),0.40) -cases $(or $(CASES),ssss,mmmm,qqqq) \
+	@.ci/quiet .cache/bin/chain -versions $(or $(VERSIONS),0.40) -cases $(or $(CASES),$(quads)) \
 	  -do idle,flood,sync -rounds 3 $(ARGS)
 
 twenties := 20s,20m,20q
