@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -13,18 +14,22 @@ import (
 func TestDependencies(t *testing.T) {
 	frameworks := []string{"go.uber.org/fx", "go.uber.org/dig", "github.com/spf13/cobra",
 		"github.com/pelletier/go-toml", "google.golang.org/grpc"}
+	// of sources and services that a program has only if it lists them
+	listed := []string{"github.com/fsnotify", "github.com/libp2p/zeroconf", "github.com/miekg/dns",
+		"github.com/multiformats/go-multiaddr-dns", "github.com/huin/goupnp", "github.com/jackpal/go-nat-pmp"}
 	for _, tt := range []struct {
 		pkg  string
 		has  string // to see that the list is one
 		free []string
 	}{
-		{".", "github.com/quic-go/quic-go", frameworks},
-		{"./internal/sizes/testdata/nofx", "github.com/dgraph-io/badger", frameworks},
+		{".", "github.com/quic-go/quic-go", slices.Concat(frameworks, listed)},
+		{"./internal/sizes/testdata/nofx", "github.com/dgraph-io/badger", slices.Concat(frameworks, listed)},
 		{"./internal/sizes/testdata/parts", "github.com/libp2p/go-yamux",
-			append([]string{"github.com/quic-go", "github.com/dgraph-io"}, frameworks...)},
+			slices.Concat([]string{"github.com/quic-go", "github.com/dgraph-io"}, frameworks, listed)},
 		{"./handshake/signer", "google.golang.org/protobuf", frameworks},
 		// a catalogue of one's own, without a signer
-		{"./modules", "go.uber.org/fx", []string{"google.golang.org/grpc", "github.com/spf13/cobra"}},
+		{"./modules", "go.uber.org/fx",
+			slices.Concat([]string{"google.golang.org/grpc", "github.com/spf13/cobra"}, listed)},
 		{"./modules/signergrpc", "google.golang.org/grpc", frameworks[:4]},
 	} {
 		out, err := exec.Command("go", "list", "-deps", tt.pkg).CombinedOutput()

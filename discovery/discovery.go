@@ -1,10 +1,13 @@
 // Package discovery defines the contract of peer sources. A source is a plug-in: its package exports Config, Default()
-// and New(Config, Env) (Source, error), and imports no framework. Built in are discovery/pex and discovery/static.
+// and New(Config, Env) (Source, error), and imports no framework. Built in are pex and static, and for lists that others
+// keep dns, file, http and mdns. ParseList, Pause and the methods of Env are for sources of your own, too.
 package discovery
 
 import (
 	"context"
 	"log/slog"
+
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/muxer"
@@ -28,6 +31,8 @@ type Network interface {
 	Self() transport.NodeID
 	// SelfAddresses returns the addresses at which the node can be dialed, as far as it knows them.
 	SelfAddresses() []transport.Address
+	// ListenAddrs returns the addresses that are bound, with their real ports; none before the node listens.
+	ListenAddrs() []ma.Multiaddr
 	// Peers returns the peers that are up.
 	Peers() []host.PeerInfo
 	// Subscribe reports peers that come up and go down, until ctx ends.

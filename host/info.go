@@ -85,7 +85,7 @@ func (h *Host) SelfAddresses() []transport.Address {
 			add(m)
 			continue
 		}
-		if resolved, err := manet.ResolveUnspecifiedAddress(m, nil); err == nil {
+		if resolved, err := manet.ResolveUnspecifiedAddresses([]ma.Multiaddr{m}, nil); err == nil {
 			for _, r := range resolved {
 				add(r)
 			}

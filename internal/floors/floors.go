@@ -109,6 +109,7 @@ func checkOutside(from room, imported string) string {
 		return "only modules/ and cmd/ import gRPC, so that other programs do not link it"
 	case imported == "testing" && !from.suite:
 		return "only tests and test suites import testing"
+	case is("github.com/libp2p/zeroconf") && from.pkg == "discovery/mdns": // multicast DNS, without the rest of libp2p
 	case is("github.com/cometbft") || is("github.com/libp2p") && !is("github.com/libp2p/go-yamux"):
 		return "the stacks of real peers are judges, in internal/interop only"
 	}

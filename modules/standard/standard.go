@@ -7,6 +7,10 @@ import (
 	"errors"
 	"path/filepath"
 
+	"github.com/switchyard-p2p/switchyard/discovery/dns"
+	"github.com/switchyard-p2p/switchyard/discovery/file"
+	"github.com/switchyard-p2p/switchyard/discovery/http"
+	"github.com/switchyard-p2p/switchyard/discovery/mdns"
 	"github.com/switchyard-p2p/switchyard/discovery/pex"
 	"github.com/switchyard-p2p/switchyard/discovery/static"
 	"github.com/switchyard-p2p/switchyard/handshake/comet"
@@ -36,6 +40,10 @@ func Plugins() []modules.Plugin {
 		modules.Muxer("yamux", zero[yamux.Config], newYamux),
 		modules.Discovery("pex", pex.Default, pex.New),
 		modules.Discovery("static", static.Default, static.New),
+		modules.Discovery("dns", dns.Default, dns.New),
+		modules.Discovery("file", file.Default, file.New),
+		modules.Discovery("http", http.Default, http.New),
+		modules.Discovery("mdns", mdns.Default, mdns.New),
 		modules.Signer(dialSigner),
 		modules.Service("echo", zero[echo.Config], stock.Echo),
 		relayPlugin(),

@@ -23,8 +23,8 @@ func TestPlugins(t *testing.T) {
 	for _, p := range Plugins() {
 		names = append(names, p.Name())
 	}
-	want := []string{"tcp", "quic", "comet", "libp2p", "noise", "tls", "yamux", "pex", "static", "signer", "echo",
-		"relay", "chain"}
+	want := []string{"tcp", "quic", "comet", "libp2p", "noise", "tls", "yamux", "pex", "static", "dns", "file",
+		"http", "mdns", "signer", "echo", "relay", "chain"}
 	if !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)
 	}
