@@ -1,6 +1,6 @@
 // Package discovery defines the contract of peer sources. A source is a plug-in: its package exports Config, Default()
-// and New(Config, Env) (Source, error), and imports no framework. Built in are pex and static, and for lists that others
-// keep dns, file, http and mdns. ParseList, Pause and the methods of Env are for sources of your own, too.
+// and New(Config, Env) (Source, error), and imports no framework. Built in are pex and static, and for lists that
+// others keep dns, file, http and mdns. ParseList, Pause and the methods of Env are for sources of your own, too.
 package discovery
 
 import (

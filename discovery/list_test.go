@@ -32,15 +32,17 @@ func TestParseList(t *testing.T) {
 		"comments": {"# ours\n\n" + a + " # the first\r\n\t" + b + "\n", "A@10.0.0.1:1 B@10.0.0.2:2 ", "[]"},
 		"bad lines": {"nonsense\n" + a + "\n10.0.0.1:26656\n" + a + " " + b + "\n" + b,
 			"A@10.0.0.1:1 B@10.0.0.2:2 ", "[1 3 4]"},
-		"twice":       {a + "\n" + a + "\n/ip4/10.0.0.1/tcp/1/mconn/" + idA, "A@10.0.0.1:1 ", "[]"},
-		"a mark":      {"\ufeff" + a, "A@10.0.0.1:1 ", "[]"},
-		"array":       {`["` + a + `", "` + b + `"]`, "A@10.0.0.1:1 B@10.0.0.2:2 ", "[]"},
-		"objects":     {`[{"node_id":"x","address":"` + a + `"},{"addresses":["` + b + `"]}]`, "A@10.0.0.1:1 B@10.0.0.2:2 ", "[]"},
-		"object":      {`{"v":1,"peers":["` + a + `"],"x":{"y":[1]}}`, "A@10.0.0.1:1 ", "[]"},
-		"bad entries": {"[\n \"" + a + "\",\n 7,\n null, {},\n \"x\",\n\"" + b + "\"]", "A@10.0.0.1:1 B@10.0.0.2:2 ", "[3 4 4 5]"},
-		"cut short":   {"[\n\"" + a + "\",\n\"" + b, "A@10.0.0.1:1 ", "[2]"},
-		"two lists":   {`["` + a + `"] ["` + b + `"]`, "A@10.0.0.1:1 ", "[1]"},
-		"no array":    {`{"peers": 3}`, "", "[1]"},
+		"twice":  {a + "\n" + a + "\n/ip4/10.0.0.1/tcp/1/mconn/" + idA, "A@10.0.0.1:1 ", "[]"},
+		"a mark": {"\ufeff" + a, "A@10.0.0.1:1 ", "[]"},
+		"array":  {`["` + a + `", "` + b + `"]`, "A@10.0.0.1:1 B@10.0.0.2:2 ", "[]"},
+		"objects": {`[{"node_id":"x","address":"` + a + `"},{"addresses":["` + b + `"]}]`,
+			"A@10.0.0.1:1 B@10.0.0.2:2 ", "[]"},
+		"object": {`{"v":1,"peers":["` + a + `"],"x":{"y":[1]}}`, "A@10.0.0.1:1 ", "[]"},
+		"bad entries": {"[\n \"" + a + "\",\n 7,\n null, {},\n \"x\",\n\"" + b + "\"]",
+			"A@10.0.0.1:1 B@10.0.0.2:2 ", "[3 4 4 5]"},
+		"cut short": {"[\n\"" + a + "\",\n\"" + b, "A@10.0.0.1:1 ", "[2]"},
+		"two lists": {`["` + a + `"] ["` + b + `"]`, "A@10.0.0.1:1 ", "[1]"},
+		"no array":  {`{"peers": 3}`, "", "[1]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := ParseList([]byte(test.in))
@@ -62,7 +64,8 @@ func TestListIsBounded(t *testing.T) {
 	if l := ParseList([]byte(good.String())); len(l.Addresses) != MaxListAddresses || l.Left != 10 {
 		t.Errorf("%d addresses, %d left out", len(l.Addresses), l.Left)
 	}
-	if l := ParseList([]byte(bad.String())); len(l.Faults) != maxListFaults || len(l.Faults)+l.More != MaxListAddresses+10 {
+	l := ParseList([]byte(bad.String()))
+	if len(l.Faults) != maxListFaults || len(l.Faults)+l.More != MaxListAddresses+10 {
 		t.Errorf("%d faults and %d more", len(l.Faults), l.More)
 	}
 	long := idA + "@10.0.0.1:1\n" + strings.Repeat("# no more than a comment\n", MaxListBytes/20)
@@ -114,7 +117,8 @@ func FuzzParseList(f *testing.F) {
 }
 
 func TestUsable(t *testing.T) {
-	l := ParseList([]byte(idA + "@10.0.0.1:1\n/ip4/10.0.0.1/udp/1/quic-v1/p2p/12D3KooWEkxXeiWx88tuHU4bFiwpjGoUSk8MLHVnpYtmxTtFkXPv"))
+	l := ParseList([]byte(idA + "@10.0.0.1:1\n" +
+		"/ip4/10.0.0.1/udp/1/quic-v1/p2p/12D3KooWEkxXeiWx88tuHU4bFiwpjGoUSk8MLHVnpYtmxTtFkXPv"))
 	e := Env{CheckAddress: func(a transport.Address) error {
 		if a.Network() == "udp" {
 			return errNoEntry

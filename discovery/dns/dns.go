@@ -184,8 +184,8 @@ func (s *source) lookUp(ctx context.Context, name transport.Address) ([]transpor
 	return w.found, w.err
 }
 
-var errTooMuch = fmt.Errorf("it leads to more than %d addresses, %d look-ups or %d names in a row; the rest is left out",
-	maxAddresses, maxLookups, maxDepth)
+var errTooMuch = fmt.Errorf("it leads to more than %d addresses, %d look-ups or %d names in a row; "+
+	"the rest is left out", maxAddresses, maxLookups, maxDepth)
 
 // walk is one look-up with all that it leads to.
 type walk struct {

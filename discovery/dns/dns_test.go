@@ -100,7 +100,8 @@ func TestLookUp(t *testing.T) {
 		ips: map[string][]string{"c": {"9.9.9.9", "2001:db8::9"}},
 	}
 	for name, want := range map[string]string{
-		"/dnsaddr/a":                  "/ip4/1.2.3.4/tcp/1/p2p/PEER /ip4/1.2.3.5/tcp/1/mconn/ID /ip4/9.9.9.9/udp/9/quic-v1/p2p/PEER",
+		"/dnsaddr/a": "/ip4/1.2.3.4/tcp/1/p2p/PEER /ip4/1.2.3.5/tcp/1/mconn/ID " +
+			"/ip4/9.9.9.9/udp/9/quic-v1/p2p/PEER",
 		"/dnsaddr/a/p2p/" + peerID:    "/ip4/1.2.3.4/tcp/1/p2p/PEER",
 		id + "@c":                     "/ip4/9.9.9.9/tcp/26656/mconn/ID /ip6/2001:db8::9/tcp/26656/mconn/ID",
 		id + "@c:7":                   "/ip4/9.9.9.9/tcp/7/mconn/ID /ip6/2001:db8::9/tcp/7/mconn/ID",

@@ -120,7 +120,8 @@ type source struct {
 func (s *source) Run(ctx context.Context, _ discovery.Network, found func(transport.Address, transport.NodeID)) error {
 	client := &nethttp.Client{
 		// Requests are rare, so connections are not kept. A proxy would hide where a redirect leads.
-		Transport:     &nethttp.Transport{DialContext: s.dial, DisableKeepAlives: true, MaxResponseHeaderBytes: maxHeader},
+		Transport: &nethttp.Transport{DialContext: s.dial, DisableKeepAlives: true,
+			MaxResponseHeaderBytes: maxHeader},
 		CheckRedirect: func(*nethttp.Request, []*nethttp.Request) error { return nethttp.ErrUseLastResponse },
 	}
 	retry := minRetry

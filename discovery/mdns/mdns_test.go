@@ -1,6 +1,7 @@
 package mdns
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -60,8 +61,7 @@ func TestRecords(t *testing.T) {
 		t.Errorf("with loopback: %v", records)
 	}
 	for i := range 200 {
-		n.listen = append(n.listen, ma.StringCast("/ip4/10.0.0."+netip.AddrFrom4([4]byte{0, 0, 0, byte(i)}).String()[6:]+
-			"/tcp/26656"))
+		n.listen = append(n.listen, ma.StringCast(fmt.Sprintf("/ip4/10.0.0.%d/tcp/26656", i)))
 	}
 	_, records = s.records(n)
 	if size := len(strings.Join(records, "")); len(records) > maxRecords || size > maxText || len(records) < 8 {

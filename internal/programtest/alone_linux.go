@@ -17,7 +17,8 @@ const aloneEnv = "SWITCHYARD_TEST_ALONE"
 func Alone(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(aloneEnv) == t.Name() {
-		for _, args := range [][]string{{"link", "set", "lo", "up"}, {"link", "add", "d0", "type", "veth", "peer", "name", "d1"},
+		for _, args := range [][]string{{"link", "set", "lo", "up"},
+			{"link", "add", "d0", "type", "veth", "peer", "name", "d1"},
 			{"address", "add", "10.99.0.1/24", "dev", "d0"}, {"link", "set", "d0", "up", "multicast", "on"},
 			{"link", "set", "d1", "up"}, {"route", "add", "224.0.0.0/4", "dev", "d0"}} {
 			if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
