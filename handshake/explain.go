@@ -25,10 +25,12 @@ func (e *timeoutError) Timeout() bool { return true }
 // explain makes what ended a handshake a *StageError or a *Refusal with the best code that we know. parent is the
 // caller's context, shake the handshake's own.
 func (u *Upgrader) explain(parent, shake context.Context, a *Attempt, began time.Time, err error) error {
+	var stages [4]Stage
+	copy(stages[:], append(a.stages, Stage{a.stage, time.Since(a.last)}))
 	var refusal *Refusal
 	if errors.As(err, &refusal) {
 		mine := *refusal // a gate may return one and the same value to many
-		mine.Proven = a.RemoteID
+		mine.Proven, mine.Stages = a.RemoteID, stages
 		return &mine
 	}
 	stage, code := a.stage, muxer.CodeUnknown
@@ -60,7 +62,7 @@ func (u *Upgrader) explain(parent, shake context.Context, a *Attempt, began time
 	if a.Bytes != nil && stage == StageSecurity && code != muxer.CodeRequested && !own {
 		err = a.named(code, err)
 	}
-	return &StageError{Stage: stage, Code: code, Err: err, Proven: a.RemoteID}
+	return &StageError{Stage: stage, Code: code, Err: err, Proven: a.RemoteID, Stages: stages}
 }
 
 // named adds to an error what the remote seems to be: another protocol, or one that says nothing at all.

@@ -16,6 +16,7 @@ type Refusal struct {
 	Limit  string // the configuration key that set the limit, such as "limits.handshakes_per_ip"; may be empty
 	Reason string
 	Proven transport.NodeID // as in StageError
+	Stages [4]Stage         // as in StageError
 }
 
 func (r *Refusal) Error() string {
@@ -41,6 +42,8 @@ type StageError struct {
 	// Proven is the node id whose key the remote had proven by then; "" if the handshake failed before that. Then the
 	// address is to blame, never the node that was expected there. The Upgrader sets it.
 	Proven transport.NodeID
+	// Stages are the stages up to the failure, as far as that is known; the last one with a name is where it failed.
+	Stages [4]Stage
 }
 
 // ProvenID returns the node id whose key the remote had proven before a handshake failed with err, whatever the

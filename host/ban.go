@@ -12,7 +12,7 @@ import (
 func (h *Host) Ban(target peerstore.Target, until time.Time, reason string) error {
 	err := h.peers.Ban(target, until, reason)
 	if err == nil {
-		h.emitBan(peerstore.Ban{Target: target, Until: until, Reason: reason})
+		h.emit(eventOfBan(peerstore.Ban{Target: target, Until: until, Reason: reason}))
 	}
 	return err
 }
@@ -26,7 +26,7 @@ func (h *Host) Unban(target peerstore.Target) (bool, error) {
 	return was, err
 }
 
-func (h *Host) emitBan(b peerstore.Ban) {
+func eventOfBan(b peerstore.Ban) Event {
 	until := "for ever"
 	if !b.Until.IsZero() {
 		until = "until " + b.Until.Format(time.RFC3339)
@@ -34,6 +34,6 @@ func (h *Host) emitBan(b peerstore.Ban) {
 	if b.Reason != "" {
 		until += ": " + b.Reason
 	}
-	h.emit(Event{Kind: EventBan, ID: b.Target.ID, Address: b.Target.String(),
-		Reason: &DisconnectError{Code: muxer.CodeBanned, Reason: until}})
+	return Event{Kind: EventBan, ID: b.Target.ID, Address: b.Target.String(),
+		Reason: &DisconnectError{Code: muxer.CodeBanned, Reason: until}}
 }

@@ -3,14 +3,15 @@ package host
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
+	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // Event is one thing that happened to a connection, for people and programs that watch a node.
 type Event struct {
+	Seq      uint64 // its number: see Journal
 	Time     time.Time
 	Kind     EventKind
 	ID       transport.NodeID // may be empty
@@ -19,6 +20,9 @@ type Event struct {
 	Stage    string           // of a failed dial or a refusal
 	Reason   *DisconnectError // nil for EventUp
 	Duration time.Duration    // of the dial or the handshake; of the link for EventDown
+	// Stages are those of the handshake, as far as it came: of a failure, the last one is where it failed.
+	Stages []handshake.Stage
+	Source string // of a dial: where the address is from, as in peerstore.Source
 }
 
 // EventKind is what happened.
@@ -36,68 +40,21 @@ const (
 	EventUnban      EventKind = "unban"
 )
 
-const (
-	eventBuffer    = 256 // events that a watcher may lag behind before it loses some
-	maxEventStream = 64  // watchers at once
-)
-
-// eventHub sends events to watchers. A watcher that lags loses events and delays nobody.
-type eventHub struct {
-	mu       sync.Mutex
-	watchers map[chan Event]struct{}
-	closed   bool
-}
-
+// emit writes down what happened: into the journal, the counters, and at level debug the log.
 func (h *Host) emit(e Event) {
 	e.Time = time.Now()
-	h.outcomes.count(&e)
+	if e.Kind == EventRefused || e.Kind == EventDialFailed {
+		h.outcomes.count(&e)
+	}
 	if h.log.Enabled(context.Background(), slog.LevelDebug) {
 		h.log.Debug(string(e.Kind), slog.String("peer", string(e.ID)), slog.String("address", e.Address),
 			slog.Bool("inbound", e.Inbound), slog.Duration("after", e.Duration), slog.Any("reason", e.Reason))
 	}
-	h.events.mu.Lock()
-	defer h.events.mu.Unlock()
-	for w := range h.events.watchers {
-		select {
-		case w <- e:
-		default:
-		}
-	}
+	h.journal.Add(e)
 }
 
-// Events returns the events from now on. The channel is closed when ctx or the host ends. A watcher that lags by more
-// than 256 events loses some. At most 64 watchers are served: a further one gets a closed channel.
-func (h *Host) Events(ctx context.Context) <-chan Event {
-	w := make(chan Event, eventBuffer)
-	h.events.mu.Lock()
-	defer h.events.mu.Unlock()
-	if h.events.closed || len(h.events.watchers) >= maxEventStream {
-		close(w)
-		return w
-	}
-	if h.events.watchers == nil {
-		h.events.watchers = map[chan Event]struct{}{}
-	}
-	h.events.watchers[w] = struct{}{}
-	context.AfterFunc(ctx, func() { h.events.drop(w) })
-	return w
-}
+// Events returns the events from now on, as Journal.Events does.
+func (h *Host) Events(ctx context.Context) <-chan Event { return h.journal.Events(ctx) }
 
-func (e *eventHub) drop(w chan Event) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if _, ok := e.watchers[w]; ok {
-		delete(e.watchers, w)
-		close(w)
-	}
-}
-
-func (e *eventHub) close() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.closed = true
-	for w := range e.watchers {
-		delete(e.watchers, w)
-		close(w)
-	}
-}
+// Journal returns what has happened lately.
+func (h *Host) Journal() *Journal { return &h.journal }

@@ -79,8 +79,8 @@ func TestWatchersAreBounded(t *testing.T) {
 		}
 		cancel()
 		synctest.Wait()
-		if len(h.events.watchers) != 0 {
-			t.Errorf("%d watchers are left", len(h.events.watchers))
+		if len(h.journal.watchers) != 0 {
+			t.Errorf("%d watchers are left", len(h.journal.watchers))
 		}
 	})
 }

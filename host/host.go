@@ -74,7 +74,7 @@ type Host struct {
 	router    router
 	links     linkTable
 	visits    visits
-	events    eventHub
+	journal   Journal
 	outcomes  outcomes
 	moves     moves
 	memory    memory
@@ -239,7 +239,7 @@ func (h *Host) Run(ctx context.Context) error {
 	for _, t := range h.cfg.Transports {
 		_ = t.Close() // it keeps nothing that matters any more
 	}
-	h.events.close()
+	h.journal.close()
 	if h.cfg.Metrics != nil { // so that another host may follow
 		h.cfg.Metrics.Unregister(h.collector)
 	}
@@ -327,7 +327,7 @@ func (h *Host) Report(id transport.NodeID, b Behaviour) {
 		h.log.Debug("peer misbehaved", slog.String("peer", string(id)), slog.String("reason", b.Reason))
 	}
 	if ban, banned := h.peers.Report(id, b); banned {
-		h.emitBan(ban)
+		h.emit(eventOfBan(ban))
 	}
 }
 
@@ -380,7 +380,8 @@ func (h *Host) Dial(ctx context.Context, addr transport.Address) (PeerInfo, erro
 		if ending != nil {
 			_ = ending.waitEnd(dialing)
 		}
-		l, err := h.router.dialPeer(dialing, peers.Dial{ID: id, Addresses: []transport.Address{addr}})
+		l, err := h.router.dialPeer(dialing, peers.Dial{ID: id, Addresses: []transport.Address{addr},
+			Sources: []string{peerstore.SourceOperator}})
 		if err != nil {
 			done <- err
 			return

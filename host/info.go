@@ -132,7 +132,12 @@ func (h *Host) inspect(v handshake.Visitor) {
 // Peers returns the links that are up, in order of node id.
 func (h *Host) Peers() []PeerInfo {
 	var out []PeerInfo
-	h.links.eachUp(func(l *link) { out = append(out, l.info()) })
+	kept := h.peers.Kept()
+	h.links.eachUp(func(l *link) {
+		p := l.info()
+		p.Kept = kept[p.ID]
+		out = append(out, p)
+	})
 	slices.SortFunc(out, func(a, b PeerInfo) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return out
 }
@@ -149,7 +154,7 @@ func (h *Host) Peer(id transport.NodeID) (PeerInfo, bool) {
 func (l *link) info() PeerInfo {
 	h, s, remote := l.host, l.shake, l.remote.Load()
 	p := PeerInfo{
-		ID: l.peer, PeerID: l.peerID(), Address: l.address, Inbound: l.inbound,
+		ID: l.peer, LinkID: l.num, PeerID: l.peerID(), Address: l.address, Inbound: l.inbound, Stages: s.Stages,
 		Wire: s.Wire, Transport: s.Transport, Security: s.Security, Muxer: s.Muxer,
 		Moniker: s.Remote.Moniker, Network: s.Remote.Network, Version: s.Remote.Version,
 		Channels: slices.Clone(l.channels), Protocols: remote.Protocols, Listen: remote.Listen,

@@ -83,7 +83,7 @@ func (l *link) Established() {
 		if up {
 			l.learn()
 			h.emit(Event{Kind: EventMoved, ID: l.peer, Address: l.address, Inbound: l.inbound,
-				Duration: time.Since(l.made)})
+				Duration: time.Since(l.made), Stages: l.shake.Stages, Source: l.source})
 		}
 		return
 	}
@@ -152,7 +152,8 @@ func (l *link) announce() {
 	if height := l.shake.Remote.Height; height > 0 {
 		h.peers.SetHeight(l.peer, height)
 	}
-	h.emit(Event{Kind: EventUp, ID: l.peer, Address: l.address, Inbound: l.inbound, Duration: time.Since(l.made)})
+	h.emit(Event{Kind: EventUp, ID: l.peer, Address: l.address, Inbound: l.inbound, Duration: time.Since(l.made),
+		Stages: l.shake.Stages, Source: l.source})
 	l.tellDialer(nil)
 	if !l.remote.Load().Guest {
 		return
@@ -263,7 +264,7 @@ func (l *link) drop(reason *DisconnectError) {
 		h.noteFull(l.peer, reason)
 	}
 	e := Event{Kind: EventDown, ID: l.peer, Address: l.address, Inbound: l.inbound, Reason: reason,
-		Duration: time.Since(l.made)}
+		Duration: time.Since(l.made), Stages: l.shake.Stages, Source: l.source}
 	switch remote := l.remote.Load(); {
 	case m != nil && l.moved(): // its peer is up, or another link tells of its end
 		return

@@ -22,6 +22,7 @@ type link struct {
 	shake   *handshake.Link
 	inbound bool
 	address string                             // where we dialed it, or where it came from
+	source  string                             // where we have that from, as in peerstore.Source; "" if it came in
 	remote  atomic.Pointer[handshake.NodeInfo] // the remote's latest node info
 	ctx     context.Context                    // ends with the link
 	over    context.CancelFunc

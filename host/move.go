@@ -222,7 +222,8 @@ func (r *router) move(ctx context.Context, d peers.Dial) {
 	h.moves.failed.Add(1)
 	for _, f := range failures {
 		h.emit(Event{Kind: EventMoveFailed, ID: d.ID, Address: f.Address.String(), Stage: stageOf(f.Err),
-			Reason: asReason(f.Err), Duration: time.Since(began)})
+			Reason: asReason(f.Err), Duration: time.Since(began), Stages: stagesOf(f.Err),
+			Source: sourceOf(&d, f.Address)})
 	}
 }
 

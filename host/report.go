@@ -17,34 +17,21 @@ import (
 // Bounds of the reporter. Together its lines stay well below 1,000 an hour, whatever remotes do.
 const (
 	checkInterval = 10 * time.Second
-	lonelyAfter   = time.Minute
-	sameCause     = time.Hour        // before a cause is said again
-	maxCauses     = 200              // that are remembered
-	clockSlack    = 10 * time.Second // by which the wall clock may differ from the time that has passed
-	selfDial      = 10 * time.Second // within which both ends of a dial of ourselves are seen
-	manyForgotten = 100              // and a quarter of the known peers, within a minute
+	sameCause     = time.Hour // before a cause is said again
+	maxCauses     = 200       // that are remembered
 )
 
 // reporter tells the log what an operator wants to know of the node's peers: at level info the links and bans that
 // begin and end, at level warn what needs attention, once a cause and then hourly.
 type reporter struct {
-	host *Host
-	log  *slog.Logger
+	host   *Host
+	log    *slog.Logger
+	health *Health
 
 	links, trustedLinks, bans, warnings allowance
 
 	causes  map[string]*cause
 	unmoved map[transport.NodeID]bool // peers whose links could not move
-
-	began       time.Time
-	alone       time.Time // since when there is no link; zero while there is one
-	lastFailure string
-	lastCheck   time.Time
-	known       int       // peers a minute ago
-	knownAt     time.Time // when that was
-	// the latest connections, in each direction, whose remote proved our own key
-	selfIn, selfOut time.Time
-	selfAddress     string
 }
 
 // cause is what a warning is about.
@@ -79,13 +66,11 @@ func (a *allowance) take(now time.Time) (unsaid int, ok bool) {
 func newReporter(h *Host) *reporter {
 	now := time.Now()
 	return &reporter{
-		host: h, log: h.log, causes: map[string]*cause{}, unmoved: map[transport.NodeID]bool{},
-		began: now, alone: now, lastCheck: now, knownAt: now,
+		host: h, log: h.log, health: NewHealth(h), causes: map[string]*cause{}, unmoved: map[transport.NodeID]bool{},
 		links:        allowance{burst: 60, every: 15 * time.Second, since: now},
 		trustedLinks: allowance{burst: 60, every: 30 * time.Second, since: now},
 		bans:         allowance{burst: 20, every: time.Minute, since: now},
 		warnings:     allowance{burst: 100, every: 30 * time.Second, since: now},
-		known:        h.cfg.Store.Stats().Known,
 	}
 }
 
@@ -93,7 +78,8 @@ func newReporter(h *Host) *reporter {
 func (r *reporter) run(ctx context.Context, events <-chan Event) {
 	tick := time.NewTicker(checkInterval)
 	defer tick.Stop()
-	r.resolveNames(ctx, time.Now())
+	last := time.Now()
+	r.resolveNames(ctx, last)
 	for {
 		select {
 		case e, ok := <-events:
@@ -103,7 +89,8 @@ func (r *reporter) run(ctx context.Context, events <-chan Event) {
 			r.event(&e)
 		case <-tick.C:
 			now := time.Now()
-			r.check(now, now.Sub(r.lastCheck))
+			r.check(now, now.Sub(last))
+			last = now
 			r.resolveNames(ctx, now)
 		case <-ctx.Done():
 			return
@@ -113,9 +100,9 @@ func (r *reporter) run(ctx context.Context, events <-chan Event) {
 
 // event reports what happened to a connection.
 func (r *reporter) event(e *Event) {
+	r.health.Note(e)
 	switch e.Kind {
 	case EventUp:
-		r.alone = time.Time{}
 		r.forget("unlinked " + string(e.ID) + " ")
 		r.link("peer up", e)
 	case EventDown:
@@ -134,16 +121,7 @@ func (r *reporter) event(e *Event) {
 			}
 			r.log.Info(string(e.Kind), withUnsaid(attrs, unsaid)...)
 		}
-	case EventDialFailed:
-		r.lastFailure = e.Reason.Error()
-		if e.Reason.Code == muxer.CodeSelf {
-			r.selfOut = e.Time
-		}
-		r.unlinked(e)
-	case EventRefused:
-		if e.Reason.Code == muxer.CodeSelf && e.Inbound {
-			r.selfIn, r.selfAddress = e.Time, e.Address
-		}
+	case EventDialFailed, EventRefused:
 		r.unlinked(e)
 	}
 }
@@ -197,29 +175,28 @@ func isConfigured(rec *peerstore.Record) bool {
 
 // check looks at what no event tells. passed is the time since the last check, whatever the wall clock says.
 func (r *reporter) check(now time.Time, passed time.Duration) {
-	switch by := jump(r.lastCheck, now, passed); {
-	case by > 0:
-		r.warn(now, "ahead", "the clock jumped ahead, or the machine slept", slog.Duration("by", by))
-	case by < 0:
-		r.warn(now, "back", "the clock jumped back", slog.Duration("by", by))
+	n := r.health.look(now, passed)
+	switch {
+	case n.jump > 0:
+		r.warn(now, "ahead", "the clock jumped ahead, or the machine slept", slog.Duration("by", n.jump))
+	case n.jump < 0:
+		r.warn(now, "back", "the clock jumped back", slog.Duration("by", n.jump))
 	}
-	r.lastCheck = now
-	if !r.selfIn.IsZero() && now.Sub(r.selfIn) >= selfDial {
-		if between := r.selfIn.Sub(r.selfOut).Abs(); between > selfDial {
-			r.warn(now, "self", "another node uses our key: give it one of its own",
-				slog.String("address", r.selfAddress))
-		}
-		r.selfIn = time.Time{}
+	if n.twin != "" {
+		r.warn(now, "self", "another node uses our key: give it one of its own", slog.String("address", n.twin))
 	}
-	r.checkAlone(now)
-	if now.Sub(r.knownAt) < time.Minute {
+	if !n.alone {
+		r.forget("alone")
+	} else if d, lastFailure := r.health.lonely(now); d > 0 {
+		r.warn(now, "alone", "no peers", slog.Duration("for", d.Round(time.Second)),
+			slog.Int("known", r.host.cfg.Store.Stats().Known), slog.String("last_failure", lastFailure))
+	}
+	if !n.minute {
 		return
 	}
-	known := r.host.cfg.Store.Stats().Known
-	if lost := r.known - known; lost >= manyForgotten && lost >= r.known/4 {
-		r.warn(now, "forgotten", "many peers were forgotten", slog.Int("before", r.known), slog.Int("now", known))
+	if n.known < n.before {
+		r.warn(now, "forgotten", "many peers were forgotten", slog.Int("before", n.before), slog.Int("now", n.known))
 	}
-	r.known, r.knownAt = known, now
 	for _, d := range r.host.peers.Down() {
 		switch {
 		case d.Ban.Target != (peerstore.Target{}):
@@ -237,30 +214,6 @@ func (r *reporter) check(now time.Time, passed time.Duration) {
 			delete(r.causes, key)
 		}
 	}
-}
-
-func (r *reporter) checkAlone(now time.Time) {
-	linked := false
-	r.host.links.eachUp(func(*link) { linked = true })
-	switch {
-	case linked:
-		r.alone = time.Time{}
-		r.forget("alone")
-	case r.alone.IsZero():
-		r.alone = now
-	case now.Sub(r.alone) >= lonelyAfter:
-		r.warn(now, "alone", "no peers", slog.Duration("for", now.Sub(r.alone).Round(time.Second)),
-			slog.Int("known", r.host.cfg.Store.Stats().Known), slog.String("last_failure", r.lastFailure))
-	}
-}
-
-// jump returns by how much the wall clock moved more than the time that has passed; 0 if that is within clockSlack.
-func jump(before, now time.Time, passed time.Duration) time.Duration {
-	by := now.Round(0).Sub(before.Round(0)) - passed
-	if by.Abs() <= clockSlack {
-		return 0
-	}
-	return by
 }
 
 // resolveNames warns of a name of ours that does not resolve. It asks hourly.

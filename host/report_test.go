@@ -87,8 +87,8 @@ func TestClockJump(t *testing.T) {
 		}
 	}
 	r, log := reporting(t, nil)
-	r.check(r.lastCheck.Add(time.Hour), 10*time.Second)
-	r.check(r.lastCheck.Add(-time.Hour), 10*time.Second)
+	r.check(r.health.lastLook.Add(time.Hour), 10*time.Second)
+	r.check(r.health.lastLook.Add(-time.Hour), 10*time.Second)
 	for _, want := range []string{"jumped ahead, or the machine slept\" by=59m50s", "jumped back\" by=-1h0m10s"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("no %q in %q", want, log.String())

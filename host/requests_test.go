@@ -122,18 +122,18 @@ func TestRequestsDeadlinesAndLateAnswers(t *testing.T) {
 			synctest.Wait()
 		}
 		wg.Wait()
-		before := h.peers.Scores()[l.peer]
+		before := scoreOf(h, l.peer)
 		respond(t, l, 10, "late")
 		synctest.Wait()
-		if fmt.Sprint(late) != "[true late 10s]" || h.peers.Scores()[l.peer] != before {
-			t.Errorf("late answers %v, the score went from %d to %d", late, before, h.peers.Scores()[l.peer])
+		if fmt.Sprint(late) != "[true late 10s]" || scoreOf(h, l.peer) != before {
+			t.Errorf("late answers %v, the score went from %d to %d", late, before, scoreOf(h, l.peer))
 		}
 		respond(t, l, 10, "again")
 		synctest.Wait()
 		if got := r.Stats(); got.Late != 1 || got.Misdeeds != 1 || got.TimedOut != 10 || got.Waiting != 0 {
 			t.Errorf("stats %+v", got)
 		}
-		if h.peers.Scores()[l.peer] >= before {
+		if scoreOf(h, l.peer) >= before {
 			t.Error("a second answer to one call costs nothing")
 		}
 	})
@@ -252,7 +252,7 @@ func TestRequestsRefusals(t *testing.T) {
 		h, r, stop := newRequests(t, textConfig{})
 		defer stop()
 		l, _ := upLink(t, h, 1)
-		before := h.peers.Scores()[l.peer]
+		before := scoreOf(h, l.peer)
 		done := make(chan error, 1)
 		if _, err := r.Start(l.peer, wrapperspb.String("x"), 0, func(_ *text, err error) { done <- err }); err != nil {
 			t.Fatal(err)
@@ -262,7 +262,7 @@ func TestRequestsRefusals(t *testing.T) {
 		if !ok || *got != (RefusalError{Peer: l.peer, Code: 70, Reason: "not today"}) {
 			t.Errorf("the error is %#v", got)
 		}
-		if h.peers.Scores()[l.peer] != before || r.Stats().Refused != 1 {
+		if scoreOf(h, l.peer) != before || r.Stats().Refused != 1 {
 			t.Errorf("stats %+v", r.Stats())
 		}
 	})
@@ -278,7 +278,7 @@ func TestRequestsMisdeeds(t *testing.T) {
 			l, _ := upLink(t, h, i+2)
 			deliver(t, l, bad)
 			synctest.Wait()
-			if h.peers.Scores()[l.peer] >= 0 || r.Stats().Misdeeds != uint64(i+1) {
+			if scoreOf(h, l.peer) >= 0 || r.Stats().Misdeeds != uint64(i+1) {
 				t.Errorf("%q costs nothing", bad)
 			}
 		}

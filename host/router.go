@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,7 +71,7 @@ func (r *router) admitConn(raw transport.Conn) (transport.Ticket, error) {
 func (r *router) refuse(raw transport.Conn, stage string, err error, began time.Time) {
 	r.host.emit(Event{
 		Kind: EventRefused, Address: remoteText(raw), Inbound: true, Stage: stage, Reason: asReason(err),
-		Duration: time.Since(began),
+		Duration: time.Since(began), Stages: stagesOf(err),
 	})
 }
 
@@ -107,7 +108,8 @@ func (r *router) dialPeer(ctx context.Context, d peers.Dial) (*link, error) {
 	for _, f := range failures {
 		last = f.Err
 		h.emit(Event{Kind: EventDialFailed, ID: d.ID, Address: f.Address.String(), Stage: stageOf(f.Err),
-			Reason: asReason(f.Err), Duration: time.Since(began)})
+			Reason: asReason(f.Err), Duration: time.Since(began), Stages: stagesOf(f.Err),
+			Source: sourceOf(&d, f.Address)})
 	}
 	h.noteFull(d.ID, asReason(last))
 	return nil, last
@@ -117,7 +119,7 @@ func (r *router) dialPeer(ctx context.Context, d peers.Dial) (*link, error) {
 // that comes up (RFC 8305's idea).
 func (r *router) race(ctx context.Context, d peers.Dial) (*link, []peers.DialFailure) {
 	if len(d.Addresses) == 1 { // the usual case needs no goroutine
-		l, err := r.dialAddress(ctx, d.Addresses[0])
+		l, err := r.dialAddress(ctx, &d, 0)
 		if err != nil {
 			return nil, []peers.DialFailure{{Address: d.Addresses[0], Err: err}}
 		}
@@ -142,11 +144,11 @@ func (r *router) race(ctx context.Context, d peers.Dial) (*link, []peers.DialFai
 		}
 		select {
 		case <-due:
-			addr := d.Addresses[started]
+			i := started
 			started++
 			wg.Go(func() {
-				l, err := r.dialAddress(ctx, addr)
-				results <- result{l, peers.DialFailure{Address: addr, Err: err}}
+				l, err := r.dialAddress(ctx, &d, i)
+				results <- result{l, peers.DialFailure{Address: d.Addresses[i], Err: err}}
 			})
 			stagger.Reset(r.host.cfg.Limits.DialStagger)
 		case r := <-results:
@@ -170,9 +172,25 @@ func (r *router) race(ctx context.Context, d peers.Dial) (*link, []peers.DialFai
 	return won, failures
 }
 
-// dialAddress dials one address and does the handshake.
-func (r *router) dialAddress(ctx context.Context, addr transport.Address) (*link, error) {
-	h, m := r.host, addr.Multiaddr()
+// dialAddress dials one address of a peer and does the handshake.
+func (r *router) dialAddress(ctx context.Context, d *peers.Dial, i int) (*link, error) {
+	h, addr := r.host, d.Addresses[i]
+	j, m := &h.journal, addr.Multiaddr()
+	now := &Dialing{ID: d.ID, Address: addr.String(), Since: time.Now(), Stage: handshake.StageTransport}
+	if i < len(d.Sources) {
+		now.Source = d.Sources[i]
+	}
+	j.mu.Lock()
+	if j.dialing == nil {
+		j.dialing = map[*Dialing]struct{}{}
+	}
+	j.dialing[now] = struct{}{}
+	j.mu.Unlock()
+	defer func() {
+		j.mu.Lock()
+		delete(j.dialing, now)
+		j.mu.Unlock()
+	}()
 	ip, literal := addr.IP()
 	if err := r.upgrader.CheckDial(addr, ip); err != nil {
 		return nil, err
@@ -196,14 +214,20 @@ func (r *router) dialAddress(ctx context.Context, addr transport.Address) (*link
 			case errors.Is(err, context.DeadlineExceeded):
 				code = muxer.CodeTimeout
 			}
-			return nil, r.unlessStalled(began, handshake.Fail(handshake.StageTransport, code, err))
+			return nil, r.unlessStalled(began, &handshake.StageError{Stage: handshake.StageTransport, Code: code,
+				Err: err, Stages: [4]handshake.Stage{{Name: handshake.StageTransport, Took: time.Since(began)}}})
 		}
+		j.mu.Lock()
+		now.Stage = handshake.StageSecurity
+		j.mu.Unlock()
 		ip := raw.RemoteIP()
 		shake, err := r.upgrader.Outbound(ctx, raw, addr, time.Since(began))
 		if err != nil {
 			return nil, r.unlessStalled(began, err)
 		}
-		return newLink(r.host, shake, ip), nil
+		l := newLink(h, shake, ip)
+		l.source = now.Source
+		return l, nil
 	}
 	return nil, handshake.Fail(handshake.StageTransport, muxer.CodeIncompatible,
 		fmt.Errorf("%w: %s", transport.ErrNoTransport, addr))
@@ -254,6 +278,30 @@ func stageOf(err error) string {
 	}
 	if r, ok := errors.AsType[*handshake.Refusal](err); ok {
 		return r.Stage
+	}
+	return ""
+}
+
+// stagesOf returns how long the stages of a failed handshake took.
+func stagesOf(err error) (out []handshake.Stage) {
+	var stages [4]handshake.Stage
+	if s, ok := errors.AsType[*handshake.StageError](err); ok {
+		stages = s.Stages
+	} else if r, ok := errors.AsType[*handshake.Refusal](err); ok {
+		stages = r.Stages
+	}
+	for _, s := range stages {
+		if s.Name != "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// sourceOf returns where an address of a dial is from.
+func sourceOf(d *peers.Dial, a transport.Address) string {
+	if i := slices.Index(d.Addresses, a); i >= 0 && i < len(d.Sources) {
+		return d.Sources[i]
 	}
 	return ""
 }

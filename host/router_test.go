@@ -376,7 +376,7 @@ func TestADialHasATimeout(t *testing.T) {
 		}}}
 		h, _ := newTestHost(t, cfg)
 		began := time.Now()
-		_, err := h.router.dialAddress(t.Context(), mustAddress(t, "/ip4/1.2.3.4/tcp/1/mconn/"+string(peerID(1))))
+		_, err := dialOne(t, h, mustAddress(t, "/ip4/1.2.3.4/tcp/1/mconn/"+string(peerID(1))))
 		if d := asReason(err); time.Since(began) != 3*time.Second || d.Code != muxer.CodeTimeout ||
 			stageOf(err) != handshake.StageTransport {
 			t.Errorf("after %v in stage %q: %v", time.Since(began), stageOf(err), err)
@@ -429,7 +429,7 @@ func TestANameDoesNotHideABannedIP(t *testing.T) {
 		"a test"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := h.router.dialAddress(t.Context(), addr)
+	_, err := dialOne(t, h, addr)
 	if r := asReason(err); r.Code != muxer.CodeBanned || r.Remote || stageOf(err) != handshake.StageTransport ||
 		dials != 0 {
 		t.Fatalf("%d dials: %v", dials, err)
@@ -437,7 +437,7 @@ func TestANameDoesNotHideABannedIP(t *testing.T) {
 	if _, err := h.peers.Unban(peerstore.Target{Prefix: netip.MustParsePrefix("90.0.0.0/24")}); err != nil {
 		t.Fatal(err)
 	}
-	l, err := h.router.dialAddress(t.Context(), addr)
+	l, err := dialOne(t, h, addr)
 	if err != nil || dials != 1 {
 		t.Fatalf("%d dials: %v", dials, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
+	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -13,6 +14,7 @@ import (
 type PeerInfo struct {
 	ID        transport.NodeID
 	Peering   uint64     // see Peering.Number; 0: the link is not up
+	LinkID    uint64     // the number of its link, which no other has
 	PeerID    string     // libp2p form, where known
 	Address   string     // where we dialed it, or where it came from
 	IP        netip.Addr // of the connection's remote end; not valid where the transport has none
@@ -25,9 +27,11 @@ type PeerInfo struct {
 	Moniker   string
 	Network   string
 	Version   string
-	Channels  []byte   // that both ends serve
-	Protocols []string // of streams that it serves; empty on comet
-	Listen    []string // the listen addresses that it claims
+	Stages    []handshake.Stage // of the handshake
+	Kept      peers.Kept        // why it keeps its link; Peers alone tells
+	Channels  []byte            // that both ends serve
+	Protocols []string          // of streams that it serves; empty on comet
+	Listen    []string          // the listen addresses that it claims
 	// Remote is all that the peer claims, as it last said so: the versions, all its channels, tx_index, RPC address.
 	// Its lists are shared: do not change them.
 	Remote    handshake.NodeInfo
@@ -41,4 +45,24 @@ type PeerInfo struct {
 	PerChannel            []ChannelInfo // of the channels that the link carries
 	InboxDropped          uint64        // messages dropped by full inboxes
 	ReceiveQueued         int64         // bytes waiting in its inboxes
+}
+
+// ChannelTotals is what became of a channel's messages since the start, over all links.
+type ChannelTotals struct {
+	ID      byte
+	Name    string
+	Dropped uint64 // messages that found an inbox full
+	Refused uint64 // messages that found a peer's send queue full, and were not waited for
+}
+
+// Channels returns the totals of the channels, in the order of their opening.
+func (h *Host) Channels() []ChannelTotals {
+	h.mu.Lock()
+	channels := h.channels[:len(h.channels):len(h.channels)]
+	h.mu.Unlock()
+	out := make([]ChannelTotals, len(channels))
+	for i, c := range channels {
+		out[i] = ChannelTotals{ID: c.desc.ID, Name: c.desc.Name, Dropped: c.dropped.Load(), Refused: c.refused.Load()}
+	}
+	return out
 }

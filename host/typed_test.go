@@ -32,14 +32,14 @@ func TestTypedEncodesAndDecodes(t *testing.T) {
 			t.Fatalf("%d messages were sent", len(s.sent[1]))
 		}
 
-		before := h.peers.Scores()[l.peer]
+		before := scoreOf(h, l.peer)
 		deliver(t, l, string(s.sent[1][0]), "\x0a\xff", string(s.sent[1][2]))
 		for _, want := range []string{"a", "c"} {
 			if from, m, err := texts.Receive(t.Context()); err != nil || m.GetValue() != want || from != l.peer {
 				t.Errorf("received %v, %v; want %q", m, err, want)
 			}
 		}
-		if after := h.peers.Scores()[l.peer]; after >= before {
+		if after := scoreOf(h, l.peer); after >= before {
 			t.Errorf("a message that does not decode has taken the score from %d to %d", before, after)
 		}
 		if h.links.of(l.peer) == nil {

@@ -324,3 +324,15 @@ func TestVisitsAgain(t *testing.T) {
 		three("a")
 	})
 }
+
+// scoreOf returns the score of a peer.
+func scoreOf(h *Host, id transport.NodeID) int {
+	st, _ := h.peers.Status(id)
+	return st.Score
+}
+
+// dialOne dials an address.
+func dialOne(t *testing.T, h *Host, a transport.Address) (*link, error) {
+	t.Helper()
+	return h.router.dialAddress(t.Context(), &peers.Dial{ID: a.ID(), Addresses: []transport.Address{a}}, 0)
+}

@@ -9,6 +9,8 @@ package admin
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -70,6 +72,9 @@ type Node struct {
 	Peers   Peers
 	Store   Store
 	Metrics prometheus.Gatherer // nil: no /metrics
+	Health  Health              // nil: all is well
+	// Observed returns the addresses at which peers see the node; nil: nobody asks them.
+	Observed func() []Observed
 	// Services are the handlers of services by name, served below /v1/services/NAME/. A handler sees the rest of the
 	// path.
 	Services map[string]http.Handler
@@ -89,17 +94,25 @@ type Links interface {
 	Peers() []host.PeerInfo
 	Dial(context.Context, transport.Address) (host.PeerInfo, error)
 	Disconnect(transport.NodeID, muxer.Code, string)
+	Channels() []host.ChannelTotals
 }
 
 // Watch reports what happens. *host.Host implements it.
 type Watch interface {
 	WaitListening(context.Context) error
 	ListenAddrs() []ma.Multiaddr
-	Events(context.Context) <-chan host.Event
+	Journal() *host.Journal
+}
+
+// Health judges the node. *host.Health does.
+type Health interface {
+	Note(*host.Event)
+	Check(now time.Time) []host.Finding
 }
 
 // Peers bans peers and gives them roles, and tells which ones are missing.
 type Peers interface {
+	Tally() peers.Tally
 	Down() []peers.DownPeer
 	Quarantined() []transport.NodeID
 	Status(transport.NodeID) (peers.Status, bool)
@@ -120,7 +133,8 @@ type Store interface {
 
 // Of returns the Node of a host and its store.
 func Of(h *host.Host, store peerstore.Store, metrics prometheus.Gatherer) Node {
-	return Node{About: h, Links: h, Watch: h, Peers: operator{h.PeerManager(), h}, Store: store, Metrics: metrics}
+	return Node{About: h, Links: h, Watch: h, Peers: operator{h.PeerManager(), h}, Store: store, Metrics: metrics,
+		Health: host.NewHealth(h)}
 }
 
 // operator is the peer manager with what the host does of it: it tells the log of bans, and knows what it can dial.
@@ -161,6 +175,8 @@ type Server struct {
 	started time.Time
 	handler http.Handler
 	readers chan struct{} // a place each for those that read events
+	boot    string        // names this start
+	feed    *feed
 
 	listening chan struct{}
 	mu        sync.Mutex
@@ -216,11 +232,15 @@ func New(cfg Config, node Node, logger *slog.Logger) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, node: node, log: logger, host: name, started: time.Now(),
 		readers: make(chan struct{}, maxReaders), listening: make(chan struct{})}
+	var boot [8]byte
+	_, _ = rand.Read(boot[:]) // it never fails
+	s.boot = hex.EncodeToString(boot[:])
+	s.feed = newFeed(s)
 	s.handler = s.guard(s.routes())
 	return s, nil
 }
 
-// Handler returns the API without a listener, for a server of your own.
+// Handler returns the API without a listener, for a server of your own. Watch must run beside it.
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // Listening is closed once Run listens.
@@ -279,6 +299,11 @@ func (s *Server) Run(ctx context.Context) error {
 		IdleTimeout:  time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		_ = s.Watch(ctx)
+	}()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(newLimited(ln, maxConns)) }()
 	select {
@@ -294,6 +319,7 @@ func (s *Server) Run(ctx context.Context) error {
 	cancel()
 	_ = server.Close()
 	requests.end()
+	<-fed
 	return err
 }
 

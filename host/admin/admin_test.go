@@ -55,8 +55,8 @@ func TestJSONKeys(t *testing.T) {
 		return v
 	}
 	status := get("/v1/status").(map[string]any)
-	want := []string{"down", "goroutines", "listen", "moniker", "network", "node_id", "peer_id", "peers", "quarantined",
-		"store", "uptime_s", "version", "writes"}
+	want := []string{"boot_id", "down", "findings", "goroutines", "limits", "listen", "moniker", "network", "node_id",
+		"observed", "peer_id", "peers", "quarantined", "rates", "recent", "store", "uptime_s", "version", "writes"}
 	if got := keys(status); !slices.Equal(got, want) {
 		t.Errorf("status has %v, want %v", got, want)
 	}
@@ -359,9 +359,8 @@ func TestEvents(t *testing.T) {
 	stop := errors.New("enough")
 	var got []Event
 	err := c.Events(t.Context(), func() {
-		<-f.watched
-		f.emit(host.Event{Kind: host.EventUp, ID: idA, Time: time.Unix(1, 0), Duration: time.Millisecond})
-		f.emit(host.Event{Kind: host.EventDialFailed, ID: idB, Stage: "security",
+		f.journal.Add(host.Event{Kind: host.EventUp, ID: idA, Time: time.Unix(1, 0), Duration: time.Millisecond})
+		f.journal.Add(host.Event{Kind: host.EventDialFailed, ID: idB, Stage: "security",
 			Reason: &host.DisconnectError{Code: muxer.CodeAuthFailed, Remote: true, Reason: "line\nbreak"}})
 	}, func(e Event) error {
 		if got = append(got, e); len(got) == 2 {

@@ -38,8 +38,7 @@ type fakeNode struct {
 	banErr      error // of the disk
 	dialErr     error
 	dialWait    bool // dials wait for their context
-	watchers    []chan host.Event
-	watched     chan struct{} // gets one for each watcher
+	journal     host.Journal
 }
 
 const (
@@ -53,7 +52,7 @@ func newFakeNode(t *testing.T) *fakeNode {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fakeNode{key: key, listening: make(chan struct{}), watched: make(chan struct{}, 1000),
+	f := &fakeNode{key: key, listening: make(chan struct{}),
 		roles: map[transport.NodeID]peers.Role{}}
 	f.peers = []host.PeerInfo{{
 		ID: idA, PeerID: "12D3KooWx", Address: "/ip4/1.2.3.4/tcp/26656/mconn/" + string(idA), Wire: "comet",
@@ -92,21 +91,10 @@ func (f *fakeNode) ListenAddrs() []ma.Multiaddr {
 	return []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/26656")}
 }
 
-func (f *fakeNode) Events(ctx context.Context) <-chan host.Event {
-	w := make(chan host.Event, 16)
-	f.mu.Lock()
-	f.watchers = append(f.watchers, w)
-	f.mu.Unlock()
-	f.watched <- struct{}{}
-	return w
-}
+func (f *fakeNode) Journal() *host.Journal { return &f.journal }
 
-func (f *fakeNode) emit(e host.Event) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, w := range f.watchers {
-		w <- e
-	}
+func (f *fakeNode) Tally() peers.Tally {
+	return peers.Tally{MaxInbound: 40, MaxOutbound: 8, Guests: 16}
 }
 
 func (f *fakeNode) Ban(target peerstore.Target, until time.Time, reason string) error {
@@ -196,6 +184,10 @@ func (l linksOf) Dial(ctx context.Context, a transport.Address) (host.PeerInfo, 
 		return host.PeerInfo{}, ctx.Err()
 	}
 	return host.PeerInfo{ID: a.ID(), Address: a.String()}, l.f.dialErr
+}
+
+func (l linksOf) Channels() []host.ChannelTotals {
+	return []host.ChannelTotals{{ID: 0, Name: "pex"}, {ID: 0x7e, Name: "chat", Dropped: 2, Refused: 1}}
 }
 
 func (l linksOf) Disconnect(id transport.NodeID, _ muxer.Code, _ string) {

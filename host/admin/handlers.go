@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -46,12 +45,26 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
-	about, stats := s.node.About, peerstore.Totals(s.node.Store, time.Now())
+	out := s.statusNow(time.Now(), s.node.Links.Peers())
+	out.Writes = s.writes(r)
+	Reply(w, http.StatusOK, out)
+}
+
+// statusNow returns the state of the node, whose links are infos. Writes is each reader's own.
+func (s *Server) statusNow(now time.Time, infos []host.PeerInfo) Status {
+	about, stats, budgets := s.node.About, peerstore.Totals(s.node.Store, now), s.node.Peers.Tally()
+	recent := s.node.Watch.Journal().Recent()
 	out := Status{
 		NodeID: about.Self(), PeerID: about.PublicKey().PeerID(), Network: about.Network(), Moniker: about.Moniker(),
-		Version: s.cfg.Version, Writes: s.writes(r),
-		Listen: []string{}, Uptime: int64(time.Since(s.started) / time.Second), Goroutines: runtime.NumGoroutine(),
-		Store: StoreCounts{Known: stats.Known, Tried: stats.Tried, New: stats.New, Banned: stats.Banned},
+		Version: s.cfg.Version, BootID: s.boot,
+		Listen: []string{}, Uptime: int64(now.Sub(s.started) / time.Second), Goroutines: runtime.NumGoroutine(),
+		Store:    StoreCounts{Known: stats.Known, Tried: stats.Tried, New: stats.New, Banned: stats.Banned},
+		Limits:   Limits{MaxInbound: budgets.MaxInbound, MaxOutbound: budgets.MaxOutbound, Guests: budgets.Guests},
+		Recent:   Recent{Refused: recent.Refused, DialsFailed: recent.DialsFailed, Dials: recent.Dials},
+		Observed: []Observed{}, Findings: s.findings(now),
+	}
+	if s.node.Observed != nil {
+		out.Observed = append(out.Observed, s.node.Observed()...)
 	}
 	out.Down, out.Quarantined = []Down{}, []Quarantined{}
 	down, quarantined := s.node.Peers.Down(), s.node.Peers.Quarantined()
@@ -66,7 +79,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	for _, a := range s.node.Watch.ListenAddrs() {
 		out.Listen = append(out.Listen, a.String())
 	}
-	for _, p := range s.node.Links.Peers() {
+	for _, p := range infos {
 		if p.Inbound {
 			out.Peers.Inbound++
 		} else {
@@ -78,16 +91,40 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 		if p.Guest {
 			out.Peers.Guests++
 		}
+		out.Rates.Receive += p.ReceiveRate
+		out.Rates.Send += p.SendRate
 	}
-	Reply(w, http.StatusOK, out)
+	out.Rates = Rates{round(out.Rates.Receive), round(out.Rates.Send)}
+	return out
 }
 
-func (s *Server) peers(w http.ResponseWriter, _ *http.Request) {
+// findings returns what the node's health is, the worst first.
+func (s *Server) findings(now time.Time) []Finding {
+	if s.node.Health == nil {
+		return []Finding{{Code: host.FindingWell, Severity: host.GradeOK, Text: "all is well", Since: s.started}}
+	}
+	found := s.node.Health.Check(now)
+	out := make([]Finding, len(found))
+	for i, f := range found {
+		out[i] = Finding{Code: f.Code, Severity: f.Severity, Text: oneLine(f.Text), Remedy: oneLine(f.Remedy),
+			Since: f.Since}
+	}
+	return out
+}
+
+func (s *Server) peers(w http.ResponseWriter, r *http.Request) {
+	q, err := peerQueryOf(r.URL.Query())
+	if err != nil {
+		Fail(w, http.StatusBadRequest, err)
+		return
+	}
 	now, infos := time.Now(), s.node.Links.Peers()
 	out := make([]Peer, len(infos))
 	for i := range infos {
 		out[i] = peerOf(&infos[i], now)
 	}
+	out, total := q.apply(out)
+	w.Header().Set(totalCount, strconv.Itoa(total))
 	Reply(w, http.StatusOK, out)
 }
 
@@ -118,64 +155,6 @@ func (s *Server) bans(w http.ResponseWriter, _ *http.Request) {
 	Reply(w, http.StatusOK, out)
 }
 
-// join takes one of the places of those who read events, or answers that all are taken.
-func (s *Server) join(w http.ResponseWriter) (leave func(), ok bool) {
-	w.Header().Set("Connection", "close") // not to keep its place when it is idle
-	select {
-	case s.readers <- struct{}{}:
-		return func() { <-s.readers }, true
-	default:
-		Fail(w, http.StatusServiceUnavailable, fmt.Errorf("%d connections read events already", maxReaders))
-		return nil, false
-	}
-}
-
-// stream is an answer of server-sent events.
-type stream struct {
-	w   http.ResponseWriter
-	out *http.ResponseController
-}
-
-func newStream(w http.ResponseWriter) stream {
-	w.Header().Set("Content-Type", "text/event-stream")
-	return stream{w, http.NewResponseController(w)}
-}
-
-// send reports whether the reader has taken it in time.
-func (s stream) send(format string, args ...any) bool {
-	_ = s.out.SetWriteDeadline(time.Now().Add(requestTimeout))
-	_, err := fmt.Fprintf(s.w, format, args...)
-	return err == nil && s.out.Flush() == nil
-}
-
-// events sends what happens from now on. A reader that lags loses events (see host.Host.Events); a reader that takes
-// nothing is cut off.
-func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	leave, ok := s.join(w)
-	if !ok {
-		return
-	}
-	defer leave()
-	out := newStream(w)
-	happened := s.node.Watch.Events(r.Context())
-	beat := time.NewTicker(eventsBeat)
-	defer beat.Stop()
-	for ok := out.send(": from now on\n\n"); ok; {
-		select {
-		case e, open := <-happened:
-			if !open {
-				return
-			}
-			data, err := json.Marshal(eventOf(&e))
-			ok = err == nil && out.send("event: %s\ndata: %s\n\n", e.Kind, data)
-		case <-beat.C:
-			ok = out.send(": still here\n\n")
-		case <-r.Context().Done():
-			return
-		}
-	}
-}
-
 func (s *Server) dial(w http.ResponseWriter, r *http.Request) {
 	var in dialRequest
 	if !read(w, r, &in) {
@@ -197,6 +176,11 @@ func (s *Server) dial(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		Fail(w, http.StatusBadGateway, fmt.Errorf("dial %s: %w", a, err))
 		return
+	}
+	for _, p := range s.node.Links.Peers() { // with why it is kept
+		if p.ID == info.ID {
+			info.Kept = p.Kept
+		}
 	}
 	Reply(w, http.StatusOK, peerOf(&info, time.Now()))
 }

@@ -101,12 +101,13 @@ func TestStop(t *testing.T) {
 	}
 	var clients sync.WaitGroup
 	for range 3 {
+		begun := make(chan struct{})
 		clients.Go(func() {
-			if err := c.Events(t.Context(), nil, func(Event) error { return nil }); err == nil {
+			if err := c.Events(t.Context(), func() { close(begun) }, func(Event) error { return nil }); err == nil {
 				t.Error("the stream ended without an error")
 			}
 		})
-		<-f.watched
+		<-begun
 	}
 	clients.Go(func() {
 		if _, err := c.Dial(t.Context(), string(idB)+"@10.0.0.1:26656"); err == nil {

@@ -119,7 +119,8 @@ func disagreement(t *testing.T, n *hosttest.Node, metrics *prometheus.Registry, 
 	scores := map[transport.NodeID]int{}
 	for i, p := range peers {
 		if in := p.Direction == admin.Inbound; p.NodeID != infos[i].ID || in != infos[i].Inbound ||
-			p.Trusted != infos[i].Trusted || p.Score != infos[i].Score {
+			p.Trusted != infos[i].Trusted || p.Score != infos[i].Score || p.Kept == "" || p.KeptCode == "" ||
+			len(p.Stages) == 0 || p.LinkID != infos[i].LinkID {
 			return fmt.Sprintf("/v1/peers has %+v of %+v", p, infos[i])
 		} else if in {
 			counts.Inbound++
@@ -194,4 +195,62 @@ func disagreement(t *testing.T, n *hosttest.Node, metrics *prometheus.Registry, 
 		seen[what] += n
 	}
 	return ""
+}
+
+// Dials, kept and stages are what happened: of dials that work, fail and are refused.
+func TestDialsTellWhatHappened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := hosttest.New(t, hosttest.Options{Nodes: 3, Tune: func(n *hosttest.Node, c *host.Config) {
+			if n.Index == 2 {
+				c.Network = "elsewhere"
+			}
+		}})
+		a, b, c := net.Nodes[0], net.Nodes[1], net.Nodes[2]
+		a.Found("pex")(b.Address(), "")
+		a.Found("dns")(c.Address(), "")
+		net.AwaitLink(a, b)
+		time.Sleep(time.Second)
+		server, err := admin.New(admin.Config{}, admin.Of(a.Host, a.Store, nil), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		get := func(path string, into any) {
+			t.Helper()
+			w := httptest.NewRecorder()
+			server.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost"+path, nil))
+			if err := json.Unmarshal(w.Body.Bytes(), into); err != nil {
+				t.Fatalf("%s: %v: %s", path, err, w.Body)
+			}
+		}
+		var dials admin.Dials
+		get("/v1/dials", &dials)
+		found := map[transport.NodeID]admin.Attempt{}
+		for _, d := range dials.Attempts {
+			found[d.NodeID] = d
+		}
+		if d := found[b.ID]; !d.OK || d.Source != "pex" || len(d.Stages) != 4 || d.Address != b.Address().String() {
+			t.Errorf("the dial that worked: %+v", d)
+		}
+		d := found[c.ID]
+		if d.OK || d.Source != "dns" || d.Reason == nil || d.Reason.Code != "wrong-network" || d.Remedy == "" ||
+			d.Stage != "info" || len(d.Stages) != 4 || d.Stages[3].Name != "info" {
+			t.Errorf("the dial of another network: %+v", d)
+		}
+		var list []admin.Peer
+		get("/v1/peers?wire=comet&direction=outbound&sort=kept_code", &list)
+		if len(list) != 1 || list[0].Kept != "outbound slot 1 of 8" || list[0].KeptCode != "outbound" ||
+			list[0].Kind != "comet" || len(list[0].Stages) != 4 || list[0].Since.IsZero() {
+			t.Errorf("the peers are %+v", list)
+		}
+		var status admin.Status
+		get("/v1/status", &status)
+		if s := status; s.Recent.Dials != 2 || s.Recent.DialsFailed != 1 || s.Limits.MaxInbound != 40 ||
+			len(s.BootID) != 16 {
+			t.Errorf("the status is %+v", s)
+		}
+		a.Stop() // nothing is being dialed then
+		if n := len(a.Host.Journal().Dialing()); n != 0 {
+			t.Errorf("%d dials go on", n)
+		}
+	})
 }

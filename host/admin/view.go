@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"math"
 	"time"
 
+	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
@@ -26,6 +28,49 @@ type Status struct {
 	// Down and Quarantined have the first 100; peers.down and store.quarantined count all.
 	Down        []Down        `json:"down"`
 	Quarantined []Quarantined `json:"quarantined"`
+
+	BootID   string     `json:"boot_id"` // 16 hex digits, others at each start
+	Limits   Limits     `json:"limits"`
+	Rates    Rates      `json:"rates"`
+	Recent   Recent     `json:"recent"`
+	Observed []Observed `json:"observed"`
+	Findings []Finding  `json:"findings"`
+}
+
+// Limits are the budgets of links.
+type Limits struct {
+	MaxInbound  int `json:"max_inbound"`
+	MaxOutbound int `json:"max_outbound"`
+	Guests      int `json:"guests"`
+}
+
+// Rates are bytes a second over all links, decayed over 10 s.
+type Rates struct {
+	Receive float64 `json:"receive"`
+	Send    float64 `json:"send"`
+}
+
+// Recent counts the connections of the last 10 minutes.
+type Recent struct {
+	Refused     int `json:"refused"` // that came in
+	DialsFailed int `json:"dials_failed"`
+	Dials       int `json:"dials"` // of addresses
+}
+
+// Observed is an address at which peers see the node.
+type Observed struct {
+	Address   string `json:"address"`
+	Peers     int    `json:"peers"` // that see it there
+	Transport string `json:"transport"`
+}
+
+// Finding is a verdict on the node.
+type Finding struct {
+	Code     string     `json:"code"` // an anchor in docs/reasons.md
+	Severity host.Grade `json:"severity"`
+	Text     string     `json:"text"`
+	Remedy   string     `json:"remedy"`
+	Since    time.Time  `json:"since"`
 }
 
 // maxAway bounds the peers that Status lists.
@@ -123,7 +168,38 @@ type Peer struct {
 	Also           []string       `json:"also"`            // further multiaddrs that it announces (comet)
 	SendRate       float64        `json:"send_rate"`       // bytes a second, decayed over 10 s
 	ReceiveRate    float64        `json:"receive_rate"`
-	ChannelStats   []ChannelStats `json:"channel_stats"` // of channels
+	ChannelStats   []ChannelStats `json:"channel_stats,omitzero"` // of channels; GET /v1/stream leaves them out
+
+	Kind     string         `json:"kind"` // "comet", "libp2p" or "quic"
+	Kept     string         `json:"kept"` // why it keeps its link
+	KeptCode peers.KeptCode `json:"kept_code"`
+	Stages   []Stage        `json:"stages"`  // of the handshake
+	LinkID   uint64         `json:"link_id"` // no other link has it
+	Since    time.Time      `json:"since"`   // when the link came up
+}
+
+// Stage is how long a stage of a handshake took.
+type Stage struct {
+	Name string  `json:"name"` // "transport", "security", "muxer" or "info"
+	MS   float64 `json:"ms"`
+}
+
+func stagesOf(stages []handshake.Stage) []Stage {
+	out := make([]Stage, len(stages))
+	for i, s := range stages {
+		out[i] = Stage{s.Name, millis(s.Took)}
+	}
+	return out
+}
+
+// KindQUIC is the Peer.Kind of links over QUIC; others have the name of their wire.
+const KindQUIC = "quic"
+
+func kindOf(p *host.PeerInfo) string {
+	if p.Transport == KindQUIC {
+		return KindQUIC
+	}
+	return p.Wire
 }
 
 // ChannelStats is what passed a channel of a link. Bytes are those of messages.
@@ -169,7 +245,10 @@ func peerOf(p *host.PeerInfo, now time.Time) Peer {
 		AppVersion: p.Remote.AppVersion, BlockVersion: p.Remote.BlockVersion, P2PVersion: p.Remote.P2PVersion,
 		TxIndex: p.Remote.TxIndex, RPCAddress: p.Remote.RPCAddress, RemoteChannels: ints(p.Remote.Channels),
 		RemoteWires: append([]string{}, p.Remote.Wires...), Also: append([]string{}, p.Remote.Also...),
-		SendRate: p.SendRate, ReceiveRate: p.ReceiveRate, ChannelStats: make([]ChannelStats, len(p.PerChannel)),
+		SendRate: round(p.SendRate), ReceiveRate: round(p.ReceiveRate),
+		ChannelStats: make([]ChannelStats, len(p.PerChannel)),
+		Kind:         kindOf(p), Kept: p.Kept.Text, KeptCode: p.Kept.Code, Stages: stagesOf(p.Stages), LinkID: p.LinkID,
+		Since: p.Connected,
 	}
 	if p.IP.IsValid() {
 		out.IP = p.IP.String()
@@ -178,7 +257,7 @@ func peerOf(p *host.PeerInfo, now time.Time) Peer {
 		out.ChannelStats[i] = ChannelStats{ID: int(c.ID), Priority: c.Priority, SendQueue: c.SendQueue,
 			SendQueueCapacity: c.SendQueueCapacity, SendQueueMessages: c.SendQueueMessages,
 			SentMessages: c.SentMessages, SentBytes: c.SentBytes, ReceivedMessages: c.ReceivedMessages,
-			ReceivedBytes: c.ReceivedBytes, SendRate: c.SendRate, ReceiveRate: c.ReceiveRate}
+			ReceivedBytes: c.ReceivedBytes, SendRate: round(c.SendRate), ReceiveRate: round(c.ReceiveRate)}
 	}
 	return out
 }
@@ -258,6 +337,7 @@ func banOf(b peerstore.Ban) Ban {
 
 // Event is one message of GET /v1/events; its kind is also the name of the server-sent event.
 type Event struct {
+	Seq      uint64           `json:"seq"` // its number; those of a later start are greater
 	Time     time.Time        `json:"time"`
 	Kind     host.EventKind   `json:"kind"`
 	NodeID   transport.NodeID `json:"node_id,omitempty"`
@@ -266,6 +346,7 @@ type Event struct {
 	Stage    string           `json:"stage,omitempty"` // of a failed dial or a refusal
 	Reason   *Reason          `json:"reason,omitempty"`
 	Duration float64          `json:"duration_ms"` // of the dial or the handshake
+	Text     string           `json:"text"`        // one line for people
 }
 
 // Reason is why a link ended, or why there was none.
@@ -274,11 +355,6 @@ type Reason struct {
 	Remote bool   `json:"remote"`          // the remote ended or refused it
 	Limit  string `json:"limit,omitempty"` // the configuration key of the limit that refused
 	Text   string `json:"text"`            // all of it, for people
-}
-
-func eventOf(e *host.Event) Event {
-	return Event{Time: e.Time, Kind: e.Kind, NodeID: e.ID, Address: e.Address, Inbound: e.Inbound, Stage: e.Stage,
-		Reason: reasonOf(e.Reason), Duration: millis(e.Duration)}
 }
 
 func reasonOf(r *host.DisconnectError) *Reason {
@@ -309,5 +385,9 @@ type (
 	}
 )
 
-func millis(d time.Duration) float64  { return float64(d.Microseconds()) / 1000 }
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// round keeps one decimal of a rate, so that one that fades comes to its end.
+func round(x float64) float64 { return math.Round(x*10) / 10 }
+
 func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }

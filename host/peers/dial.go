@@ -180,8 +180,8 @@ func (d *dialer) begin(rec *peerstore.Record, how dial, now time.Time) (Dial, bo
 	how.first = addrs.due[0]
 	d.pace.begin(now)
 	d.startDial(rec.ID, how)
-	return Dial{ID: rec.ID, Addresses: addrs.due, Upgrade: how.slot == slotUpgrade, Feeler: how.slot == slotFeeler},
-		true
+	return Dial{ID: rec.ID, Addresses: addrs.due, Sources: addrs.sources, Upgrade: how.slot == slotUpgrade,
+		Feeler: how.slot == slotFeeler}, true
 }
 
 // isDue reports whether the peer as a whole may be dialed.
@@ -203,6 +203,7 @@ func (d *dialer) postpone(id transport.NodeID, addrs []transport.Address, until 
 // addresses are those of a peer that have no backoff now.
 type addresses struct {
 	due     []transport.Address // best first
+	sources []string            // of those
 	blocked []transport.Address // forbidden for now
 	alien   []transport.Address // our stack cannot dial them
 }
@@ -236,7 +237,7 @@ func (d *dialer) sortAddresses(rec *peerstore.Record, now time.Time) (out addres
 			b.LastSuccess.Compare(a.LastSuccess), b.LastHeard.Compare(a.LastHeard))
 	})
 	for _, a := range due {
-		out.due = append(out.due, a.Address)
+		out.due, out.sources = append(out.due, a.Address), append(out.sources, a.Source.Kind)
 	}
 	return out
 }

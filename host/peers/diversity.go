@@ -105,7 +105,7 @@ func (e *evictor) exchangeable(newcomer *link, now time.Time, groups ...peerstor
 		}
 	}
 	return slices.DeleteFunc(links, func(l *link) bool {
-		if safe[l] || l.ready.IsZero() || now.Sub(l.ready) < churnAge {
+		if safe[l] != unprotected || l.ready.IsZero() || now.Sub(l.ready) < churnAge {
 			return true
 		}
 		return slices.ContainsFunc(groups, func(g peerstore.Group) bool {

@@ -114,7 +114,7 @@ func (e *evictor) crowded(s slot, atLeast int) *link {
 	var open []*link
 	for _, l := range links {
 		switch n := perGroup[l.group]; {
-		case safe[l] || n < most || n <= atLeast:
+		case safe[l] != unprotected || n < most || n <= atLeast:
 		case n > most:
 			most, open = n, append(open[:0], l)
 		default:

@@ -45,7 +45,7 @@ import (
 //	eviction   EvictNext, TryEvictNext, Disconnect, Errored, Ban, Unban, Banned
 //	operators  SetRole, SetStack, Quarantined
 //	services   Subscribe, Report, Advertise, SetHeight, Height, NeedsPeers
-//	views      Status, Down, Peers, Addresses, Scores, Counts, Tally, Check
+//	views      Status, Down, Peers, Addresses, Kept, Counts, Tally, Check
 type Manager struct {
 	mu sync.Mutex // guards everything below; taken before the locks of the store and of subscriptions
 	*table
@@ -67,6 +67,7 @@ type Manager struct {
 type Dial struct {
 	ID        transport.NodeID
 	Addresses []transport.Address // those that are due, best first
+	Sources   []string            // where each of them is from, as in peerstore.Source; may be fewer
 	Upgrade   bool                // a probe beyond full slots
 	Feeler    bool                // only to test an address: Arrived records that it works and refuses the link
 	Replaces  uint64              // the LinkID of the link that the new one replaces, in a move; 0 for none

@@ -18,14 +18,25 @@ const (
 // grounds decides which links make room for nobody. Its key is secret: see priority.
 type grounds struct{ key [16]byte }
 
-// protected returns the links that make room for nobody, at least one on each ground where there is one. The grounds
-// are asked in order, and each protects the best of those that none before it has. So five eighths of the links are
-// protected, and an attacker would have to win on every ground to take their places. On the first he cannot: the oldest
-// quarter stays, whatever comes later.
-func (g *grounds) protected(links []*link) map[*link]bool {
-	out := make(map[*link]bool, len(links))
+// ground is one on which a link makes room for nobody.
+type ground uint8
+
+const (
+	unprotected ground = iota
+	oldest
+	useful
+	nearest
+	grouped // the oldest of a network group that a secret hash chooses
+)
+
+// protected returns the links that make room for nobody, and the ground of each: at least one on each ground where
+// there is one. The grounds are asked in order, and each protects the best of those that none before it has. So five
+// eighths of the links are protected, and an attacker would have to win on every ground to take their places. On the
+// first he cannot: the oldest quarter stays, whatever comes later.
+func (g *grounds) protected(links []*link) map[*link]ground {
+	out := make(map[*link]ground, len(links))
 	rest := slices.Clone(links)
-	protect := func(share int, eligible func(*link) bool, better func(a, b *link) int) {
+	protect := func(on ground, share int, eligible func(*link) bool, better func(a, b *link) int) {
 		slices.SortFunc(rest, func(a, b *link) int { return cmp.Or(better(a, b), older(a, b)) })
 		n := max(1, len(links)/share)
 		rest = slices.DeleteFunc(rest, func(l *link) bool {
@@ -33,14 +44,14 @@ func (g *grounds) protected(links []*link) map[*link]bool {
 				return false
 			}
 			n--
-			out[l] = true
+			out[l] = on
 			return true
 		})
 	}
-	protect(ageShare, func(*link) bool { return true }, older)
-	protect(otherShare, func(l *link) bool { return l.useful > 0 },
+	protect(oldest, ageShare, func(*link) bool { return true }, older)
+	protect(useful, otherShare, func(l *link) bool { return l.useful > 0 },
 		func(a, b *link) int { return cmp.Compare(b.useful, a.useful) })
-	protect(otherShare, func(l *link) bool { return l.latency > 0 },
+	protect(nearest, otherShare, func(l *link) bool { return l.latency > 0 },
 		func(a, b *link) int { return cmp.Compare(uint64(a.latency-1), uint64(b.latency-1)) }) // unknown (0) is last
 	priority := map[peerstore.Group]uint64{}
 	for _, l := range rest {
@@ -48,7 +59,7 @@ func (g *grounds) protected(links []*link) map[*link]bool {
 			priority[l.group] = g.groupPriority(l.group)
 		}
 	}
-	protect(otherShare, func(l *link) bool { // the first of each group is its oldest
+	protect(grouped, otherShare, func(l *link) bool { // the first of each group is its oldest
 		_, first := priority[l.group]
 		delete(priority, l.group)
 		return first

@@ -28,7 +28,7 @@ func (e *evictor) worst(score int, now time.Time) (worst *link) {
 	safe := e.grounds.protected(links)
 	worstScore := score - upgradeMargin
 	for _, l := range links {
-		if safe[l] || l.ready.IsZero() || now.Sub(l.ready) < upgradeAge {
+		if safe[l] != unprotected || l.ready.IsZero() || now.Sub(l.ready) < upgradeAge {
 			continue
 		}
 		rec, _ := e.store.Get(l.peer.id)

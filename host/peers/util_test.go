@@ -260,3 +260,17 @@ func inBubble(t *testing.T, fn func(t *testing.T)) {
 }
 
 func ipPrefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+// Scores returns the scores of the peers that are linked or being dialed. Those of others are in Status.
+func (m *Manager) Scores() map[transport.NodeID]int {
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make(map[transport.NodeID]int, len(m.peers))
+	for id := range m.peers {
+		if rec, ok := m.store.Get(id); ok {
+			out[id] = Score(&rec, now)
+		}
+	}
+	return out
+}

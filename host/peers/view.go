@@ -106,20 +106,6 @@ func (m *Manager) Addresses(id transport.NodeID) []transport.Address {
 	return out
 }
 
-// Scores returns the scores of the peers that are linked or being dialed. Those of others are in Status.
-func (m *Manager) Scores() map[transport.NodeID]int {
-	now := time.Now()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	out := make(map[transport.NodeID]int, len(m.peers))
-	for id := range m.peers {
-		if rec, ok := m.store.Get(id); ok {
-			out[id] = Score(&rec, now)
-		}
-	}
-	return out
-}
-
 // Counts are the totals of the budgets. Links count from their handshake to their end.
 type Counts struct {
 	Inbound, Outbound int
@@ -143,8 +129,10 @@ func (m *Manager) Counts() Counts {
 	return c
 }
 
-// Tally counts what a Manager has done since its start.
+// Tally counts what a Manager has done since its start, and names the budgets of links that hold now.
 type Tally struct {
+	MaxInbound, MaxOutbound, Guests int
+
 	FeelersWorked, FeelersFailed uint64 // short dials that tested an address
 	// Evicted counts the links that it asked to end, by cause: "crowded", "upgrade", "churn", "found", "capacity", or
 	// the code of the reason.
@@ -156,6 +144,7 @@ func (m *Manager) Tally() Tally {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t := m.tally
+	t.MaxInbound, t.MaxOutbound, t.Guests = m.cfg.MaxInbound, m.cfg.MaxOutbound, m.cfg.Guests
 	t.Evicted = maps.Clone(m.evictor.tally)
 	return t
 }
