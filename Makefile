@@ -133,7 +133,7 @@ chain-soak: chain-bin need-cc ## validators are killed, stopped and paused for S
 quads := ssss,mmmm,qqqq
 chain-bench: chain-bin ## block rates, commits, CPU, memory, floods and late nodes, stock beside ours: three rounds
 	@.ci/quiet .cache/bin/chain -versions $(or $(VERSIONS),0.40) -cases $(or $(CASES),$(quads)) \
-	  -do idle,flood,sync -rounds 3 $(ARGS)
+	  -do idle,flood,sync,limited -rounds 3 $(ARGS)
 
 twenties := 20s,20m,20q
 chain-far: chain-bin ## block rates of 20 validators in five regions, as root, stock beside ours: three rounds

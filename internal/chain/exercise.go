@@ -33,6 +33,7 @@ var exercises = []exercise{
 	{name: "far", plan: planFar, run: far},
 	{name: "flood", plan: planFlood, run: flood},
 	{name: "sync", plan: planSync, run: synced},
+	{name: "limited", plan: planLimited, run: synced},
 }
 
 // basic judges the network as it is.

@@ -25,7 +25,8 @@
 //	idle       measures blocks, commits, CPU and memory of a network at rest
 //	far        measures blocks and commits of a network spread over five regions, 20 to 250 ms apart (root)
 //	flood      measures blocks at rest and while the RPC is flooded, with an application whose CheckTx takes 50 ms
-//	sync       measures how long a late node takes for blocks of 4 MB
+//	sync       measures how long a late node takes for blocks of 4 MB, without the rate limits of MConn
+//	limited    the same with these limits at their defaults
 //
 // Stock nodes are built from CometBFT's own releases, into .cache/chain. Networks run one at a time. All processes end
 // with this program, however that ends. The exit code is 1 if anything failed; then homes and logs are kept.

@@ -101,17 +101,22 @@ const (
 	syncSize   = 4 << 20
 )
 
-// planSync makes blocks of 4 MB and adds a node of the network's own kind, which joins late. The limits of MConn links,
-// 5 MB a second by default, are out of the way: QUIC has none.
-func planSync(p *plan) {
+// planLimited makes blocks of 4 MB and adds a node of the network's own kind, which joins late. MConn links keep their
+// limits, 5 MB a second by default; QUIC has none.
+func planLimited(p *plan) {
 	planLarge(p, syncSize)
+	p.joiners = []kind{p.kinds[len(p.kinds)-1]}
+}
+
+// planSync is planLimited without limits.
+func planSync(p *plan) {
+	planLimited(p)
 	large := p.config
 	p.config = func(n *node, c *configFile) {
 		large(n, c)
 		c.set("p2p", "send_rate", 1<<30)
 		c.set("p2p", "recv_rate", 1<<30)
 	}
-	p.joiners = []kind{p.kinds[len(p.kinds)-1]}
 }
 
 // synced measures how long a node takes that joins late.
