@@ -58,12 +58,11 @@ func (l Limits) withDefaults() (Limits, error) {
 // budgets counts inbound handshakes, in all and by source. A connection whose transport has no IPs counts in the whole
 // only.
 type budgets struct {
+	mu       sync.Mutex // guards all
 	limits   Limits
 	all, per Refusal // what a spent budget answers
 	rate     Refusal
 	lost     Refusal // what a handshake ends with whose ticket was taken away
-
-	mu       sync.Mutex
 	inFlight int
 	taken    list.List // of *ticket, oldest first: those with a source; the others only count in inFlight
 	groups   map[netip.Prefix]*group
@@ -90,20 +89,32 @@ type group struct {
 }
 
 func newBudgets(limits Limits) *budgets {
+	b := &budgets{sources: make(map[netip.Prefix]*source), groups: make(map[netip.Prefix]*group)}
+	b.setLimits(limits)
+	return b
+}
+
+// setLimits changes the limits of what begins from now on.
+func (b *budgets) setLimits(limits Limits) {
 	spent := func(key, format string, n int) Refusal {
 		return Refusal{Code: muxer.CodeTooManyStarts, Stage: StageTransport, Limit: key, Reason: fmt.Sprintf(format, n)}
 	}
-	return &budgets{
-		limits: limits,
-		all:    spent(keyHandshakes, "%d handshakes are in flight", limits.Handshakes),
-		per:    spent(keyHandshakesPerIP, "%d handshakes from this IP are in flight", limits.HandshakesPerIP),
-		rate:   spent(keyAttemptsPerIP, "%d connections from this IP within 10 s", limits.AttemptsPerIP),
-		lost: spent(keyHandshakes,
-			"%d handshakes are in flight, and this IP or its network holds the most: a newcomer was preferred",
-			limits.Handshakes),
-		sources: make(map[netip.Prefix]*source),
-		groups:  make(map[netip.Prefix]*group),
-	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.limits = limits
+	b.all = spent(keyHandshakes, "%d handshakes are in flight", limits.Handshakes)
+	b.per = spent(keyHandshakesPerIP, "%d handshakes from this IP are in flight", limits.HandshakesPerIP)
+	b.rate = spent(keyAttemptsPerIP, "%d connections from this IP within 10 s", limits.AttemptsPerIP)
+	b.lost = spent(keyHandshakes,
+		"%d handshakes are in flight, and this IP or its network holds the most: a newcomer was preferred",
+		limits.Handshakes)
+}
+
+// lostTicket returns what a handshake ends with whose ticket was taken away.
+func (b *budgets) lostTicket() Refusal {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lost
 }
 
 // take takes a ticket for a connection from key, or returns which budget is spent. It never waits. A zero key has no

@@ -76,6 +76,15 @@ func NewUpgrader(cfg Config) (*Upgrader, error) {
 	return &Upgrader{cfg: cfg, budgets: newBudgets(limits)}, nil
 }
 
+// SetLimits changes the limits of inbound handshakes; those in flight go on. A zero field means its default.
+func (u *Upgrader) SetLimits(l Limits) error {
+	l, err := l.withDefaults()
+	if err == nil {
+		u.budgets.setLimits(l)
+	}
+	return err
+}
+
 // Admit returns the transport.Admit of our listeners: it takes a ticket of the inbound budgets for a raw connection. It
 // looks first at the rate of the remote's IP, then at what is in flight from it and in all, then asks the gates at
 // AtAccept. When only the budget of all is spent, the source that holds the most loses a ticket to a newcomer from a
@@ -177,9 +186,9 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 		held := a.ticket.finish()
 		if !held { // an error of the wire is only a consequence
 			if err == nil {
-				_ = link.Session.Close(muxer.CodeTooManyStarts, u.budgets.lost.Reason)
+				_ = link.Session.Close(muxer.CodeTooManyStarts, u.budgets.lostTicket().Reason)
 			}
-			lost := u.budgets.lost
+			lost := u.budgets.lostTicket()
 			lost.Stage = a.stage
 			err = &lost
 		}
@@ -194,7 +203,7 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 		}
 	}()
 	if !a.ticket.bind(end) {
-		return nil, refused(u.budgets.lost) // said once more below
+		return nil, refused(u.budgets.lostTicket()) // said once more below
 	}
 
 	wire, err := choose(a)

@@ -10,10 +10,11 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// allowed checks Config.Allow.
+// allowed checks Config.Allow and Config.AllowGuests.
 type allowed struct {
 	ids      []transport.NodeID
 	networks []netip.Prefix
+	guests   []transport.NodeID
 }
 
 func newAllowed(targets []peerstore.Target) (a allowed, err error) {

@@ -85,7 +85,7 @@ type Host struct {
 	times     times
 	collector *collector
 	names     names
-	allow     allowed
+	allow     atomic.Pointer[allowed] // Reconfigure replaces it
 	// resolver finds the IPs of our own names; nil means the system's
 	resolver transport.Resolver
 
@@ -116,9 +116,13 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	h := &Host{cfg: cfg, log: cfg.Logger, key: key, self: key.NodeID(), peerID: key.PeerID(),
 		listening: make(chan struct{}), tasks: tasks{stopped: make(chan struct{})}}
 	h.router.host = h
-	if h.allow, err = newAllowed(cfg.Allow); err != nil {
+	allow, err := newAllowed(cfg.Allow)
+	if err != nil {
 		return nil, fmt.Errorf("peers.allow_networks: %w", err)
 	}
+	allow.guests = cfg.AllowGuests
+	h.allow.Store(&allow)
+	h.streams.limits.Store(&cfg.Limits)
 	h.times = newTimes(cfg.Wires)
 	h.memory.init(h)
 	cfg.Peers.Dials = cfg.Limits.Dials

@@ -96,7 +96,8 @@ func (h *Host) SelfAddresses() []transport.Address {
 
 // gate is the host's own checkpoint: it refuses what is banned, and what needs no more work to be refused.
 func (h *Host) gate(v handshake.Visitor) error {
-	if err := h.allow.check(v); err != nil {
+	allow := h.allow.Load()
+	if err := allow.check(v); err != nil {
 		return err
 	}
 	switch v.At {
@@ -113,7 +114,7 @@ func (h *Host) gate(v handshake.Visitor) error {
 		}
 		return err
 	case handshake.AtInfo: // now it is known that the remote is a guest
-		if v.Info.Guest && len(h.cfg.AllowGuests) > 0 && !slices.Contains(h.cfg.AllowGuests, v.ID) {
+		if v.Info.Guest && len(allow.guests) > 0 && !slices.Contains(allow.guests, v.ID) {
 			return &handshake.Refusal{Code: muxer.CodeFiltered, Limit: "peers.allow_guests",
 				Reason: "a plain libp2p peer that is not among those which are allowed"}
 		}

@@ -45,6 +45,8 @@ type streamTable struct {
 	mu       sync.RWMutex
 	services map[string]*streamService
 	changed  time.Time // the last time
+
+	limits atomic.Pointer[Limits] // of the streams of a link; Reconfigure replaces them
 }
 
 // changedSince reports whether the protocols have changed since then.
@@ -205,7 +207,7 @@ func (l *link) ServeStream(ctx context.Context, s muxer.Stream) {
 		_ = s.Reset(muxer.CodeIncompatible)
 		return
 	}
-	if limit := l.streams.take(service, &h.cfg.Limits); limit != "" {
+	if limit := l.streams.take(service, h.streams.limits.Load()); limit != "" {
 		service.refused.Add(1)
 		h.log.Debug("a stream too many", slog.String("peer", string(l.peer)), slog.String("protocol", s.Protocol()),
 			slog.String("limit", limit))

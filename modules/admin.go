@@ -24,6 +24,9 @@ func Admin(c Config) fx.Option {
 			log := s.Log.For("admin")
 			node := admin.Of(in.Host, in.Store, in.Metrics.Gatherer)
 			node.Services = map[string]http.Handler{}
+			if in.Reloader != nil {
+				node.Settings = in.Reloader
+			}
 			for _, n := range in.Services {
 				if n.value.routes != nil {
 					node.Services[n.name] = n.value.routes
@@ -63,6 +66,7 @@ type adminParts struct {
 	Store    peerstore.Store
 	Metrics  metrics
 	Services []named[builtService] `group:"services"`
+	Reloader *Reloader             `optional:"true"`
 }
 
 func adminConfig(c *Config) admin.Config {

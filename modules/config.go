@@ -39,14 +39,15 @@ type Config struct {
 	Services map[string]Table `toml:"services"`
 	Store    StoreConfig      `toml:"store"`
 	Admin    AdminConfig      `toml:"admin"`
+	Log      LogConfig        `toml:"log"`
 	// Transports, Wires, Security and Muxers are the own keys of the plug-ins that [stack] chooses, by name.
 	Transports map[string]Table `toml:"transports"`
 	Wires      map[string]Table `toml:"wires"`
 	Security   map[string]Table `toml:"security"`
 	Muxers     map[string]Table `toml:"muxers"`
 
-	// where is the place of each given key ("/home/me/config.toml:12" or "--set"), for errors. It never changes after
-	// loading.
+	// where is the place of each given key ("/home/me/config.toml:12", "--set" or "$SWITCHYARD_NETWORK"), for errors
+	// and for Effective. It never changes after loading.
 	where map[string]string
 }
 
@@ -142,6 +143,12 @@ type AdminConfig struct {
 	InsecureRemote bool   `toml:"insecure_remote"` // listen where other machines reach it, without encryption
 }
 
+// LogConfig is what the command line logs of a node. A program that supplies its own *slog.Logger ignores it.
+type LogConfig struct {
+	Level  string `toml:"level"`  // debug, info, warn or error
+	Format string `toml:"format"` // text or json
+}
+
 // Default returns the default configuration.
 func Default() Config {
 	return Config{
@@ -162,6 +169,7 @@ func Default() Config {
 		Services:  map[string]Table{},
 		Store:     StoreConfig{Path: "data/peers"},
 		Admin:     AdminConfig{Address: "127.0.0.1:26670", Protect: "writes", SocketMode: "0600"},
+		Log:       LogConfig{Level: "info", Format: "text"},
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // ConfigError reports which key of the configuration is wrong, where it was given, and why.
 type ConfigError struct {
-	Where  string // "/home/me/.switchyard/config.toml:12" or "--set"; "" for a Config made in Go
+	Where  string // "/home/me/.switchyard/config.toml:12", "--set" or "$NAME"; "" for a Config made in Go
 	Key    string // such as "peers.max_outbound"; "" if the whole file is wrong
 	Reason string
 }
@@ -32,17 +32,20 @@ func (e *ConfigError) Error() string {
 
 // errorAt returns a ConfigError for a key, with the place of the key or of the nearest table around it.
 func (c *Config) errorAt(key, format string, args ...any) *ConfigError {
-	e := &ConfigError{Key: key, Reason: fmt.Sprintf(format, args...)}
-	for k := key; ; {
-		if w, ok := c.where[k]; ok {
-			e.Where = w
-			return e
+	return &ConfigError{Key: key, Reason: fmt.Sprintf(format, args...), Where: c.placeOf(key)}
+}
+
+// placeOf returns where a key was given, or the nearest table around it; "" if neither was.
+func (c *Config) placeOf(key string) string {
+	for {
+		if w, ok := c.where[key]; ok {
+			return w
 		}
-		i := strings.LastIndexByte(k, '.')
+		i := strings.LastIndexByte(key, '.')
 		if i < 0 {
-			return e
+			return ""
 		}
-		k = k[:i]
+		key = key[:i]
 	}
 }
 

@@ -24,32 +24,66 @@ const maxConfigSize = 1 << 20
 // Load reads a configuration file over the defaults, applies sets (each "KEY=VALUE", see Set) and validates the result
 // against the catalogue. Home is the file's folder. Errors that a user can fix are *ConfigError.
 func Load(path string, sets []string, plugins ...Plugin) (Config, error) {
-	f, err := os.Open(path)
+	return Places{File: path, Sets: sets}.Load(plugins...)
+}
+
+// Places are where a configuration comes from. A later place overrides an earlier one, and all override the defaults.
+type Places struct {
+	File string // config.toml
+	// Environ are the variables of the process, as os.Environ returns them. EnvName tells which one sets a key.
+	Environ []string
+	Prefix  string   // of the variables, such as SWITCHYARD; "" reads none
+	Sets    []string // "KEY=VALUE" each, see Config.Set
+}
+
+// Load reads the configuration and validates it, as the function Load does.
+func (p Places) Load(plugins ...Plugin) (Config, error) {
+	c, err := p.Read(plugins...)
+	if err != nil {
+		return c, err
+	}
+	return c, c.Validate(plugins...)
+}
+
+// Read is Load without Validate: the form is checked, the meaning is not.
+func (p Places) Read(plugins ...Plugin) (Config, error) {
+	data, err := readConfig(p.File)
 	if err != nil {
 		return Config{}, err
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxConfigSize+1))
+	c, err := Parse(p.File, data)
 	if err != nil {
 		return Config{}, err
 	}
-	if len(data) > maxConfigSize {
-		return Config{}, &ConfigError{Where: path,
-			Reason: fmt.Sprintf("larger than %d bytes: not a configuration file", maxConfigSize)}
-	}
-	c, err := Parse(path, data)
-	if err != nil {
+	if c.Home, err = filepath.Abs(filepath.Dir(p.File)); err != nil {
 		return Config{}, err
 	}
-	if c.Home, err = filepath.Abs(filepath.Dir(path)); err != nil {
-		return Config{}, err
+	if p.Prefix != "" {
+		if err := c.setEnviron(p.Prefix, p.Environ, plugins); err != nil {
+			return Config{}, err
+		}
 	}
-	for _, s := range sets {
+	for _, s := range p.Sets {
 		if err := c.Set(s); err != nil {
 			return Config{}, err
 		}
 	}
-	return c, c.Validate(plugins...)
+	return c, nil
+}
+
+// readConfig reads a file of bounded size.
+func readConfig(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxConfigSize+1))
+	if err == nil && len(data) > maxConfigSize {
+		err = &ConfigError{Where: path,
+			Reason: fmt.Sprintf("larger than %d bytes: not a configuration file", maxConfigSize)}
+	}
+	return data, err
 }
 
 // Parse reads a configuration over the defaults. name is the name of the file in errors. Parse checks the form, not the
@@ -82,12 +116,20 @@ func (c Config) Overlay(name string, data []byte) (Config, error) {
 func (c *Config) Set(assignment string) error {
 	key, text, ok := strings.Cut(assignment, "=")
 	key = strings.TrimSpace(key)
-	fail := func(format string, args ...any) error {
-		return &ConfigError{Where: "--set", Key: key, Reason: fmt.Sprintf(format, args...)}
-	}
 	if !ok || key == "" {
-		key = ""
-		return fail("%.60q: want KEY=VALUE, such as peers.max_outbound=4", assignment)
+		return &ConfigError{Where: atSet,
+			Reason: fmt.Sprintf("%.60q: want KEY=VALUE, such as peers.max_outbound=4", assignment)}
+	}
+	return c.set(atSet, key, text, nil)
+}
+
+// atSet is the place of keys that Set has changed.
+const atSet = "--set"
+
+// set is Set for a value that is given at a place. want is the type of a plug-in's key; nil if that is not known.
+func (c *Config) set(at, key, text string, want reflect.Type) error {
+	fail := func(format string, args ...any) error {
+		return &ConfigError{Where: at, Key: key, Reason: fmt.Sprintf(format, args...)}
 	}
 	text = strings.TrimSpace(text)
 	path := strings.Split(key, ".")
@@ -100,16 +142,19 @@ func (c *Config) Set(assignment string) error {
 	if next.where == nil {
 		next.where = map[string]string{}
 	}
+	if core, known := fieldOf(reflect.TypeFor[Config](), path); known {
+		want = core
+	}
+	if want != nil {
+		value = fit(value, text, want)
+	}
 	if path[0] == "discovery" && len(path) > 1 {
 		if len(path) != 3 {
 			return fail("want discovery.PLUGIN.KEY, such as discovery.pex.seed=true")
 		}
-		next.setDiscovery(path[1], path[2], value)
+		next.setDiscovery(at, path[1], path[2], value)
 		*c = next
 		return nil
-	}
-	if want, known := fieldOf(reflect.TypeFor[Config](), path); known {
-		value = fit(value, text, want)
 	}
 	if path[0] == "discovery" {
 		next.Discovery = nil
@@ -122,10 +167,10 @@ func (c *Config) Set(assignment string) error {
 	if err != nil {
 		return fail("%s", oneLine(err.Error()))
 	}
-	if err := decode("--set", doc, &next); err != nil {
+	if err := decode(at, doc, &next); err != nil {
 		var ce *ConfigError
 		if errors.As(err, &ce) {
-			ce.Where = "--set" // the line is in a text that the user did not write
+			ce.Where = at // the line is in a text that the user did not write
 			ce.Key = key
 		}
 		return err
@@ -135,26 +180,26 @@ func (c *Config) Set(assignment string) error {
 			delete(next.where, k)
 		}
 	}
-	next.where[key] = "--set"
+	next.where[key] = at
 	for n := 2; n < len(path); n++ { // the key may have made a table
 		if table := strings.Join(path[:n], "."); next.where[table] == "" {
-			next.where[table] = "--set"
+			next.where[table] = at
 		}
 	}
 	*c = next
 	return nil
 }
 
-func (c *Config) setDiscovery(use, key string, value any) {
+func (c *Config) setDiscovery(at, use, key string, value any) {
 	found := false
 	for i, t := range c.Discovery {
 		if t["use"] == use {
 			t[key], found = value, true
-			c.where["discovery."+strconv.Itoa(i)+"."+key] = "--set"
+			c.where["discovery."+strconv.Itoa(i)+"."+key] = at
 		}
 	}
 	if !found {
-		c.where["discovery."+strconv.Itoa(len(c.Discovery))] = "--set"
+		c.where["discovery."+strconv.Itoa(len(c.Discovery))] = at
 		c.Discovery = append(c.Discovery, Table{"use": use, key: value})
 	}
 }

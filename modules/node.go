@@ -9,7 +9,7 @@ import (
 // built.
 //
 // The graph has, for code that adds to it: Config, *Failure, handshake.Identity, peerstore.Store, *host.Host,
-// *prometheus.Registry.
+// *prometheus.Registry, *Reloader.
 func Node(cfg Config, plugins ...Plugin) fx.Option {
 	if err := checkCatalogue(plugins); err != nil {
 		return fx.Error(err)
@@ -34,6 +34,7 @@ func Node(cfg Config, plugins ...Plugin) fx.Option {
 		Store(cfg),
 		Metrics(cfg),
 		Host(cfg),
+		Reload(cfg, plugins...),
 		Sources(cfg, plugins...),
 		Services(cfg, plugins...),
 		Admin(cfg),

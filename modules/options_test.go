@@ -220,6 +220,8 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		{"admin.socket_mode=0660", func(_ *testing.T, c Config) any { return adminConfig(&c).SocketMode },
 			fs.FileMode(0o660)},
 		{"admin.group=wheel", func(_ *testing.T, c Config) any { return adminConfig(&c).Group }, "wheel"},
+		{"log.level=debug", func(_ *testing.T, c Config) any { return c.Log.Level }, "debug"},
+		{"log.format=json", func(_ *testing.T, c Config) any { return c.Log.Format }, "json"},
 		{"admin.pprof=true", func(_ *testing.T, c Config) any { return adminConfig(&c).Profile }, true},
 		{"transports.tcp.keep_alive=7s", inTCP(func(c tcp.Config) any { return c.KeepAlive }), 7 * time.Second},
 		{"transports.tcp.proxy=127.0.0.1:9050", inTCP(func(c tcp.Config) any { return c.Proxy }), "127.0.0.1:9050"},

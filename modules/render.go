@@ -15,8 +15,10 @@ import (
 
 // Render returns a configuration as a commented file, which Load reads back to the same values. The comments name the
 // plug-ins.
-func Render(c Config, plugins ...Plugin) []byte {
-	w := &renderer{}
+func Render(c Config, plugins ...Plugin) []byte { return render(c, plugins).buf.Bytes() }
+
+func render(c Config, plugins []Plugin) *renderer {
+	w := &renderer{comments: map[string]string{}}
 	w.line("# Switchyard: the configuration of a node. " +
 		"Every key is optional; docs/configuration.md describes all of them.")
 	w.line("# A key behind a # shows its default. `start --set KEY=VALUE` sets any key for one run.")
@@ -141,6 +143,10 @@ func Render(c Config, plugins ...Plugin) []byte {
 	w.key("group", c.Admin.Group, `of a unix socket of mode 0660; "" means that of the process`)
 	w.key("insecure_remote", c.Admin.InsecureRemote, "listen where other machines reach it, without encryption")
 
+	w.table("log", "What start logs, to standard output.")
+	w.key("level", c.Log.Level, "debug, info, warn or error")
+	w.key("format", c.Log.Format, "text (in colour on a terminal) or json")
+
 	for _, s := range []struct {
 		section string
 		tables  map[string]Table
@@ -150,12 +156,15 @@ func Render(c Config, plugins ...Plugin) []byte {
 			w.own(s.tables[name], "")
 		}
 	}
-	return w.buf.Bytes()
+	return w
 }
 
 type renderer struct {
-	buf  bytes.Buffer
-	root int // where the keys of no table end
+	buf     bytes.Buffer
+	root    int    // where the keys of no table end
+	section string // the table that is being written
+	// comments are those of the keys, for Keys.
+	comments map[string]string
 }
 
 func (w *renderer) line(s string) {
@@ -172,10 +181,12 @@ func (w *renderer) table(name, comment string) {
 		w.line("# " + comment)
 	}
 	w.line("[" + name + "]")
+	w.section = name
 }
 
 // key writes one key and its value.
 func (w *renderer) key(name string, value any, comment string) {
+	w.comments[join(w.section, name)] = comment
 	s := tomlKey(name) + " = " + tomlText(value)
 	if comment != "" {
 		s = fmt.Sprintf("%-28s # %s", s, comment)
@@ -243,7 +254,11 @@ func tomlText(v any) string {
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
 	case []Table:
-		return "[]"
+		parts := make([]string, len(v))
+		for i, e := range v {
+			parts[i] = tomlText(e)
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
 	case map[string]any:
 		parts := make([]string, 0, len(v))
 		for _, k := range sortedKeys(v) {

@@ -45,6 +45,7 @@ func (c *Config) validate(m Machine, plugins []Plugin) error {
 		func() error { return c.checkPeers() },
 		func() error { return c.checkLimits(m) },
 		func() error { return c.checkAdmin() },
+		func() error { return c.checkLog() },
 		func() error { return c.checkPlugins(plugins) },
 	}
 	for _, check := range checks {
@@ -306,6 +307,20 @@ func (c *Config) checkAdmin() error {
 		return c.errorAt("admin.group", "a group needs admin.socket_mode = \"0660\"")
 	case a.Group != "" && network != "unix":
 		return c.errorAt("admin.group", "only a socket has a group: set admin.address = \"unix:///path\"")
+	}
+	return nil
+}
+
+// LogLevels and LogFormats are the values of log.level and log.format.
+func LogLevels() []string  { return []string{"debug", "info", "warn", "error"} }
+func LogFormats() []string { return []string{"text", "json"} }
+
+func (c *Config) checkLog() error {
+	if !slices.Contains(LogLevels(), c.Log.Level) {
+		return c.errorAt("log.level", "%.40q: want %s", c.Log.Level, strings.Join(LogLevels(), ", "))
+	}
+	if !slices.Contains(LogFormats(), c.Log.Format) {
+		return c.errorAt("log.format", "%.40q: want %s", c.Log.Format, strings.Join(LogFormats(), " or "))
 	}
 	return nil
 }

@@ -78,7 +78,8 @@ type Node struct {
 	// Services are the handlers of services by name, served below /v1/services/NAME/. A handler sees the rest of the
 	// path.
 	Services map[string]http.Handler
-	Relay    Relay // nil: the node has no relay
+	Relay    Relay    // nil: the node has no relay
+	Settings Settings // nil: the node has no configuration
 }
 
 // About identifies the node. *host.Host implements it.

@@ -32,6 +32,7 @@ type Client struct {
 	host    string // in URLs
 	http    *http.Client
 	token   func() (string, error) // nil: none
+	timeout time.Duration          // of a call; 0 means callTimeout
 }
 
 // NewClient returns a client of the API at address (host:port or unix:///path, as in the node's configuration). It does
@@ -56,6 +57,12 @@ func NewClient(address string, opts ...ClientOption) (*Client, error) {
 	}
 	return c, nil
 }
+
+// SetTimeout bounds every later call, and how long a stream may take to begin. 0 means 10 seconds.
+func (c *Client) SetTimeout(d time.Duration) { c.timeout = d }
+
+// patience is how long a call may take.
+func (c *Client) patience() time.Duration { return cmp.Or(c.timeout, callTimeout) }
 
 // APIError is an answer that is not a success.
 type APIError struct {
@@ -167,7 +174,7 @@ func follow[E any](ctx context.Context, c *Client, path string, ready func(), fn
 	parent := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	silence := time.AfterFunc(callTimeout, func() { cancel(errSilent) })
+	silence := time.AfterFunc(c.patience(), func() { cancel(errSilent) })
 	defer silence.Stop()
 	body, err := c.do(ctx, "GET", path, "", nil)
 	if err != nil {
@@ -206,7 +213,7 @@ func follow[E any](ctx context.Context, c *Client, path string, ready func(), fn
 // Call sends in as JSON (nothing for nil) and decodes the answer into out (dropped for nil). It is for the routes of
 // services, below /v1/services/.
 func (c *Client) Call(ctx context.Context, method, path string, in, out any) error {
-	patience := callTimeout
+	patience := c.patience()
 	if path == "/v1/dial" {
 		patience += dialTimeout
 	}

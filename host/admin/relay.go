@@ -184,7 +184,7 @@ func (s *Server) relayEvents(w http.ResponseWriter, r *http.Request) {
 // Publish passes an item to the node's relay; topic "" is its default topic. With wait above 0, at most a minute, the
 // answer comes when somebody has fetched the item, or after that time.
 func (c *Client) Publish(ctx context.Context, topic string, item []byte, wait time.Duration) (p Published, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout+wait, errSilent)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.patience()+wait, errSilent)
 	defer cancel()
 	query := url.Values{}
 	if topic != "" {

@@ -39,6 +39,8 @@ func (s *Server) routes() http.Handler {
 		"/v1/ban/{target...}": {"DELETE": s.unban},
 		"/v1/protect":         {"POST": s.protect},
 		"/v1/protect/{id}":    {"DELETE": s.unprotect},
+		"/v1/config":          {"GET": s.config},
+		"/v1/reload":          {"POST": s.reload},
 		"/v1/relay":           {"POST": s.publish},
 		"/v1/relay/events":    {"GET": s.relayEvents},
 	}

@@ -21,7 +21,8 @@ func (p *Program) banCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "ban TARGET", Short: "Ban a node id, an IP or a network (CIDR) at the running node",
-		Args: takes("ID|IP|CIDR"),
+		Args:              takes("ID|IP|CIDR"),
+		ValidArgsFunction: p.completePeers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			target, err := banTarget(args[0])
 			if err != nil {
@@ -53,7 +54,7 @@ func (p *Program) banCommand() *cobra.Command {
 			return err
 		},
 	}
-	h.flags(cmd)
+	h.callFlags(cmd)
 	cmd.Flags().DurationVar(&period, "for", 0, "how long, such as 24h (default: until it is lifted)")
 	cmd.Flags().BoolVar(&force, "force", false,
 		"also if it ends more than half of the links, or is wider than /8 (IPv6: /16)")
@@ -65,6 +66,7 @@ func (p *Program) unbanCommand() *cobra.Command {
 	h := home{p: p}
 	cmd := &cobra.Command{
 		Use: "unban TARGET", Short: "Lift a ban at the running node", Args: takes("ID|IP|CIDR"),
+		ValidArgsFunction: p.completeBans,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			target, err := banTarget(args[0])
 			if err != nil {
@@ -81,7 +83,7 @@ func (p *Program) unbanCommand() *cobra.Command {
 			return err
 		},
 	}
-	h.flags(cmd)
+	h.callFlags(cmd)
 	return cmd
 }
 

@@ -9,7 +9,7 @@ import (
 
 // client returns a client of the admin API of the node in the home.
 func (h *home) client() (*admin.Client, error) {
-	cfg, err := h.config()
+	cfg, err := h.read()
 	if err != nil {
 		return nil, err
 	}
@@ -20,5 +20,9 @@ func (h *home) client() (*admin.Client, error) {
 		return nil, fmt.Errorf("admin.address %s has no fixed port: give the real one with --set admin.address=%s:PORT",
 			cfg.Admin.Address, host)
 	}
-	return cfg.AdminClient()
+	c, err := cfg.AdminClient()
+	if err == nil && h.timeout > 0 {
+		c.SetTimeout(h.timeout)
+	}
+	return c, err
 }

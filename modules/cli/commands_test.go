@@ -371,7 +371,7 @@ func TestVersionHelpAndCompletion(t *testing.T) {
 		t.Errorf("version printed %q", out)
 	}
 	var v map[string]string
-	if mustJSON(t, &v, "version", "--json"); v["version"] == "" {
+	if mustJSON(t, &v, "version", "--json"); v["version"] == "" || v["go_version"] == "" {
 		t.Errorf("version --json printed %v", v)
 	}
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {

@@ -57,6 +57,7 @@ func (p *Program) initCommand() *cobra.Command {
 	}
 	h.flags(cmd)
 	cmd.Flags().StringVar(&network, "network", "", "the network's name (default \"switchyard\")")
+	complete(cmd, "network", p.completeNetworks)
 	cmd.Flags().StringVar(&moniker, "moniker", "", "the name that peers see (default \"switchyard\")")
 	cmd.Flags().StringArrayVar(&listen, "listen", nil,
 		"multiaddr to listen on, such as /ip4/0.0.0.0/tcp/26656 (repeatable)")

@@ -28,11 +28,15 @@ func (p *Program) pluginCommand(spec modules.CommandSpec) *cobra.Command {
 			})
 		},
 	}
-	h.flags(cmd)
+	own := flag.NewFlagSet(spec.Name, flag.ContinueOnError)
 	if spec.Flags != nil {
-		own := flag.NewFlagSet(spec.Name, flag.ContinueOnError)
 		spec.Flags(own)
-		cmd.Flags().AddGoFlagSet(own)
 	}
+	if own.Lookup("timeout") == nil {
+		h.callFlags(cmd)
+	} else { // the plug-in means something by it
+		h.flags(cmd)
+	}
+	cmd.Flags().AddGoFlagSet(own)
 	return cmd
 }

@@ -9,11 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"runtime/debug"
-	"syscall"
-	"time"
 
 	"github.com/switchyard-p2p/switchyard/modules"
 )
@@ -34,6 +30,8 @@ type Program struct {
 	Version string
 	// Plugins is the catalogue: what the configuration can choose from, and further commands.
 	Plugins []modules.Plugin
+
+	signals *signals // of the running command
 }
 
 // Main runs the command line around plugins: it executes the command that os.Args names, and exits with its code.
@@ -45,11 +43,13 @@ func (p Program) Main() {
 }
 
 // Run executes the command that args name and returns its exit code. The first SIGINT, SIGTERM or SIGHUP ends ctx, so
-// that the command stops cleanly; the second exits at once. A SIGHUP that the parent ignores (nohup) stays ignored.
+// that the command stops cleanly; the second exits at once. For start, SIGHUP asks for a reload instead. A SIGHUP that
+// the parent ignores (nohup) stays ignored.
 func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer onSignals(cancel)()
+	p.signals = watchSignals(cancel)
+	defer p.signals.end()
 
 	if p.Name == "" {
 		p.Name = filepath.Base(os.Args[0])
@@ -72,57 +72,3 @@ func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout
 
 // agent returns the name and version of the software for the node info.
 func (p *Program) agent() string { return p.Name + "/" + p.Version }
-
-// builtVersion is the main module's version, else the commit that the program was built from.
-func builtVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "devel"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			return "devel-" + s.Value[:12]
-		}
-	}
-	return "devel"
-}
-
-// sameSignal is how long after the first signal another one counts as the same: some senders signal both the process
-// and its group.
-const sameSignal = 300 * time.Millisecond
-
-// onSignals calls cancel at the first signal and exits at the second. The returned function ends that.
-func onSignals(cancel func()) func() {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) {
-		signal.Notify(signals, syscall.SIGHUP)
-	}
-	over := make(chan struct{})
-	go func() {
-		select {
-		case <-signals:
-		case <-over:
-			return
-		}
-		first := time.Now()
-		cancel()
-		for {
-			select {
-			case <-signals:
-				if time.Since(first) > sameSignal {
-					os.Exit(exitFailed)
-				}
-			case <-over:
-				return
-			}
-		}
-	}()
-	return func() {
-		signal.Stop(signals)
-		close(over)
-	}
-}

@@ -20,7 +20,8 @@ func (p *Program) protectCommand() *cobra.Command {
 		Long: "Make a peer of the running node trusted (the default), unconditional or private, also after " +
 			"restarts.\nPEER is a node id, or an address that names one. The flags together are the peer's role; " +
 			"--off takes it back.\nAt a start the configuration decides on the peers that it names.",
-		Args: takes("ID|ADDRESS"),
+		Args:              takes("ID|ADDRESS"),
+		ValidArgsFunction: p.completePeers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			given := role.Trusted || role.Unconditional || role.Private
 			if off && given {
@@ -55,7 +56,7 @@ func (p *Program) protectCommand() *cobra.Command {
 			return err
 		},
 	}
-	h.flags(cmd)
+	h.callFlags(cmd)
 	cmd.Flags().BoolVar(&role.Trusted, "trusted", false, "always redialed, and refused by no limit")
 	cmd.Flags().BoolVar(&role.Unconditional, "unconditional", false, "refused by no limit")
 	cmd.Flags().BoolVar(&role.Private, "private", false, "never told to others")

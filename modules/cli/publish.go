@@ -19,19 +19,36 @@ func (p *Program) publishCommand() *cobra.Command {
 	var (
 		h      = home{p: p}
 		topic  string
+		file   string
 		wait   time.Duration
 		asJSON bool
 	)
 	cmd := &cobra.Command{
-		Use: "publish FILE", Short: "Publish an item at the running node's relay", Args: takes("FILE"),
-		Long: "Publish the bytes of a file (- for standard input) as one item at the running node, whose\n" +
-			"services.relay.enabled must be true. Its peers relay the item to the whole network.\n\n" +
+		Use: "publish TEXT", Short: "Publish an item at the running node's relay", Args: atMost(1, "TEXT|-"),
+		Long: "Publish TEXT, the bytes of standard input (-) or those of a file (--file) as one item at the running\n" +
+			"node, whose services.relay.enabled must be true. Its peers relay the item to the whole network.\n\n" +
 			"The answer tells how many peers get it without waiting, and with --wait when the first one has it.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if wait < 0 || wait > time.Minute {
 				return usage("--wait %v: want 0 to 1m", wait)
 			}
-			item, err := readItem(cmd.InOrStdin(), args[0])
+			var item []byte
+			var err error
+			switch {
+			case len(args) == 0 && file == "":
+				return usage("publish: TEXT is missing; want %s TEXT, - for standard input, or --file FILE",
+					cmd.CommandPath())
+			case len(args) > 0 && file != "":
+				return usage("publish: give TEXT or --file %s, not both", file)
+			case file != "":
+				item, err = readItem(nil, file)
+			case args[0] == "-":
+				item, err = readItem(cmd.InOrStdin(), "standard input")
+			case args[0] == "":
+				return usage("publish: TEXT is empty: an item has at least one byte")
+			default:
+				item = []byte(args[0])
+			}
 			if err != nil {
 				return err
 			}
@@ -50,16 +67,18 @@ func (p *Program) publishCommand() *cobra.Command {
 			return err
 		},
 	}
-	h.flags(cmd)
+	h.callFlags(cmd)
 	jsonFlag(cmd, &asJSON)
 	cmd.Flags().StringVar(&topic, "topic", "", "which of services.relay.topics (default: the first)")
+	cmd.Flags().StringVarP(&file, "file", "f", "", "publish the bytes of this file")
+	complete(cmd, "topic", p.completeTopics)
 	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait until somebody has fetched it, up to 1m")
 	return cmd
 }
 
-// readItem reads a file; "-" is in.
+// readItem reads in, or the file of that name if in is nil.
 func readItem(in io.Reader, name string) ([]byte, error) {
-	if name != "-" {
+	if in == nil {
 		f, err := os.Open(name)
 		if err != nil {
 			return nil, err

@@ -49,7 +49,7 @@ func TestPublish(t *testing.T) {
 				t.Fatal(err)
 			}
 			var p admin.Published
-			mustJSON(t, &p, a.ask("publish", file, "--topic", "b", "--wait", "10s", "--json")...)
+			mustJSON(t, &p, a.ask("publish", "--file", file, "--topic", "b", "--wait", "10s", "--json")...)
 			if p.Topic != "b" || p.Peers != 1 || p.Known || p.Bytes != len(item) || p.FetchedMS == nil {
 				t.Errorf("%+v", p)
 			}
@@ -61,18 +61,21 @@ func TestPublish(t *testing.T) {
 			case <-ctx.Done():
 				t.Fatal("the item did not come")
 			}
-			if out := must(t, a.ask("publish", file, "--topic", "b")...); !strings.Contains(out, "had it already") {
+			out := must(t, a.ask("publish", "--file", file, "--topic", "b")...)
+			if !strings.Contains(out, "had it already") {
 				t.Errorf("printed %q", out)
 			}
-			out := must(t, a.ask("publish", file)...)
+			out = must(t, a.ask("publish", strings.Repeat("switchyard", 1000))...)
 			if !strings.Contains(out, "(a, 10000 bytes): 1 peer gets it now") {
 				t.Errorf("printed %q", out)
 			}
 			for want, args := range map[string][]string{
-				"there is a, b":   {"publish", file, "--topic", "c"},
-				"no such file":    {"publish", file + "-not"},
-				"want 0 to 1m":    {"publish", file, "--wait", "2m"},
-				"FILE is missing": {"publish"},
+				"there is a, b":   {"publish", "some text", "--topic", "c"},
+				"no such file":    {"publish", "--file", file + "-not"},
+				"want 0 to 1m":    {"publish", "text", "--wait", "2m"},
+				"TEXT is missing": {"publish"},
+				"not both":        {"publish", "text", "--file", file},
+				"TEXT is empty":   {"publish", ""},
 			} {
 				if r := call(t, a.ask(args...)...); r.code == exitDone || !strings.Contains(r.err, want) {
 					t.Errorf("%v: code %d, %q", args, r.code, r.err)

@@ -20,7 +20,8 @@ func usage(format string, args ...any) error {
 func exitCode(err error) int {
 	var call *modules.UsageError
 	var cfg *modules.ConfigError
-	if errors.As(err, &call) || errors.As(err, &cfg) && cfg.Where == "--set" {
+	if errors.As(err, &call) ||
+		errors.As(err, &cfg) && (strings.HasPrefix(cfg.Where, "--") || strings.HasPrefix(cfg.Where, "$")) {
 		return exitUsage
 	}
 	return exitFailed
@@ -50,6 +51,7 @@ func message(err error) string {
 
 // root returns the tree of commands.
 func (p *Program) root() *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use:   p.Name,
 		Short: "A peer-to-peer node that speaks CometBFT's wire and libp2p's",
@@ -69,8 +71,15 @@ func (p *Program) root() *cobra.Command {
 			}
 			return usage("unknown command %q%s; %s help lists the commands", args[0], hint, p.Name)
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if version {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), p.Name, p.Version)
+				return err
+			}
+			return cmd.Help()
+		},
 	}
+	root.Flags().BoolVar(&version, "version", false, "print the version; the command version says more")
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -79,7 +88,8 @@ func (p *Program) root() *cobra.Command {
 	root.AddCommand(p.initCommand(), p.startCommand(), p.idCommand(), p.statusCommand(), p.peersCommand(),
 		p.dialCommand(), p.pingCommand(), p.echoCommand(), p.banCommand(), p.unbanCommand(), p.protectCommand(),
 		p.publishCommand(), p.storeCommand(), p.signerCommand(), p.demoCommand(), p.syncCommand(), p.versionCommand(),
-		p.completionCommand())
+		p.completionCommand(), p.checkCommand(), p.configCommand(), p.reloadCommand(), p.healthzCommand(),
+		p.connectCommand(), p.disconnectCommand(), p.bansCommand())
 	for _, spec := range modules.Commands(p.Plugins) {
 		for _, stock := range root.Commands() {
 			if stock.Name() == spec.Name {
@@ -106,20 +116,23 @@ func takes(names ...string) cobra.PositionalArgs {
 	}
 }
 
-func (p *Program) versionCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use: "version", Short: "Print the version of this program", Args: takes(),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]string{"version": p.Version})
-			}
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), p.Name, p.Version)
-			return err
-		},
+// atMost checks the number of arguments, all of which are optional.
+func atMost(n int, names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usage("%s: unexpected argument %q; want %s [%s]", cmd.Name(), args[n], cmd.CommandPath(),
+				strings.Join(names, " "))
+		}
+		return nil
 	}
-	jsonFlag(cmd, &asJSON)
-	return cmd
+}
+
+// orElse returns text, or what stands for none.
+func orElse(text, none string) string {
+	if text == "" {
+		return none
+	}
+	return text
 }
 
 func (p *Program) completionCommand() *cobra.Command {

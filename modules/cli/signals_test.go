@@ -17,7 +17,7 @@ import (
 
 // hang is a program that the first signal does not end, in a process of its own: see TestSecondSignalQuits.
 func hang() {
-	defer onSignals(func() { fmt.Println("first") })()
+	defer watchSignals(func() { fmt.Println("first") }).end()
 	fmt.Println("ready")
 	select {}
 }
@@ -68,7 +68,7 @@ func TestSecondSignalQuits(t *testing.T) {
 
 func TestSignalsStopTheNode(t *testing.T) {
 	home := initHome(t)
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		n := startNode(t, home)
 		log, code := n.stop(sig)
 		if code != exitDone || n.stderr.Len() > 0 {

@@ -23,11 +23,11 @@ const nodeKeyName = "node_key.json"
 
 func (p *Program) signerCommand() *cobra.Command {
 	var (
-		h             = home{p: p}
-		address, key  string
-		allow         []string
-		files         signergrpc.TLSFiles
-		format, level string
+		h            = home{p: p}
+		address, key string
+		allow        []string
+		files        signergrpc.TLSFiles
+		logging      logFlags
 	)
 	cmd := &cobra.Command{
 		Use: "signer", Short: "Hold a node's key and sign for the node, until Ctrl-C", Args: takes(),
@@ -37,10 +37,10 @@ func (p *Program) signerCommand() *cobra.Command {
 			"user alone, and only this user can connect.\nOver tls:// both ends need certificates of one authority.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			signal.Ignore(syscall.SIGPIPE) // it outlives the reader of its log
-			log, err := newLogger(cmd.OutOrStdout(), format, level)
-			if err != nil {
+			if err := logging.check(); err != nil {
 				return err
 			}
+			log, _ := newLogger(cmd.OutOrStdout(), logging.format, logging.level)
 			if address == "" {
 				return usage("signer: --listen is missing: want --listen unix:///path/of/socket or tls://host:port")
 			}
@@ -75,8 +75,7 @@ func (p *Program) signerCommand() *cobra.Command {
 	flags.StringVar(&files.CA, "tls-ca", "", "the authority that has signed the node's certificate (PEM)")
 	flags.StringVar(&files.Cert, "tls-cert", "", "our certificate (PEM)")
 	flags.StringVar(&files.Key, "tls-key", "", "and its key (PEM)")
-	flags.StringVar(&format, "log-format", "text", "text or json")
-	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	logging.add(cmd, "text", "info", "")
 	return cmd
 }
 

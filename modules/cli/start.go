@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -19,34 +18,53 @@ import (
 
 func (p *Program) startCommand() *cobra.Command {
 	var (
-		h             = home{p: p}
-		format, level string
+		h       = home{p: p}
+		logging logFlags
 	)
 	cmd := &cobra.Command{
 		Use: "start", Short: "Run the node until Ctrl-C", Args: takes(),
-		Long: "Run the node until Ctrl-C (SIGINT), SIGTERM or SIGHUP, which stop it cleanly; a second signal exits " +
-			"at once.\nThe log goes to standard output.",
+		Long: "Run the node until Ctrl-C (SIGINT) or SIGTERM, which stop it cleanly; a second signal exits at once.\n" +
+			"SIGHUP makes it read its configuration again, as reload does. SIGUSR1 logs what its goroutines do.\n" +
+			"The log goes to standard output, in colour if that is a terminal.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			signal.Ignore(syscall.SIGPIPE) // the node outlives the reader of its log
-			log, err := newLogger(cmd.OutOrStdout(), format, level)
-			if err != nil {
+			hangups := make(chan struct{}, 1)
+			p.signals.onHangup(func() {
+				select {
+				case hangups <- struct{}{}:
+				default: // one is waiting, and reads the same file
+				}
+			})
+			if err := logging.check(); err != nil {
 				return err
+			}
+			if logging.level != "" {
+				h.sets = append(h.sets, "log.level="+logging.level)
+			}
+			if logging.format != "" {
+				h.sets = append(h.sets, "log.format="+logging.format)
 			}
 			cfg, err := h.config()
 			if err != nil {
 				return err
 			}
-			return p.runNode(cmd.Context(), cfg, log)
+			log, leveled := newLogger(cmd.OutOrStdout(), cfg.Log.Format, cfg.Log.Level)
+			for _, line := range modules.UnknownEnviron(p.envPrefix(), os.Environ(), p.Plugins...) {
+				log.Warn(line)
+			}
+			p.signals.onDump(func() { logGoroutines(log) })
+			return p.runNode(cmd.Context(), cfg, log, leveled, hangups, h.config)
 		},
 	}
 	h.flags(cmd)
-	cmd.Flags().StringVar(&format, "log-format", "text", "text or json")
-	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	logging.add(cmd, "", "", "; without it log.format and log.level of the configuration count")
 	return cmd
 }
 
-func (p *Program) runNode(ctx context.Context, cfg modules.Config, log *slog.Logger) error {
-	err := modules.Run(ctx, modules.Node(cfg, p.Plugins...), fx.Supply(log),
+func (p *Program) runNode(ctx context.Context, cfg modules.Config, log *slog.Logger, level *slog.LevelVar,
+	hangups <-chan struct{}, load modules.Loader) error {
+	err := modules.Run(ctx, modules.Node(cfg, p.Plugins...), fx.Supply(log, level, load),
+		fx.Invoke(func(lc fx.Lifecycle, r *modules.Reloader) { reloadOn(lc, hangups, r) }),
 		fx.Invoke(func(lc fx.Lifecycle, h *host.Host, in struct {
 			fx.In
 			Admin *admin.Server `optional:"true"`
@@ -82,20 +100,28 @@ func (p *Program) runNode(ctx context.Context, cfg modules.Config, log *slog.Log
 	return err
 }
 
-// newLogger returns the logger of --log-format and --log-level.
-func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn,
-		"error": slog.LevelError}
-	l, ok := levels[strings.ToLower(level)]
-	if !ok {
-		return nil, usage("--log-level %q: want debug, info, warn or error", level)
-	}
-	opts := &slog.HandlerOptions{Level: l}
-	switch format {
-	case "text":
-		return slog.New(slog.NewTextHandler(w, opts)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, opts)), nil
-	}
-	return nil, usage("--log-format %q: want text or json", format)
+// reloadOn reloads the configuration at each hangup while the node runs. The Reloader logs what comes of it.
+func reloadOn(lc fx.Lifecycle, hangups <-chan struct{}, r *modules.Reloader) {
+	over, ended := make(chan struct{}), make(chan struct{})
+	lc.Append(fx.Hook{
+		OnStart: func(context.Context) error {
+			go func() {
+				defer close(ended)
+				for {
+					select {
+					case <-hangups:
+						_, _ = r.Reload()
+					case <-over:
+						return
+					}
+				}
+			}()
+			return nil
+		},
+		OnStop: func(context.Context) error {
+			close(over)
+			<-ended
+			return nil
+		},
+	})
 }

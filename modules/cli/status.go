@@ -50,7 +50,7 @@ func (p *Program) statusCommand() *cobra.Command {
 			return nil
 		},
 	}
-	h.flags(cmd)
+	h.callFlags(cmd)
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
@@ -108,7 +108,7 @@ func (p *Program) peersCommand() *cobra.Command {
 			return nil
 		},
 	}
-	h.flags(cmd)
+	h.callFlags(cmd)
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

@@ -12,18 +12,95 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/modules"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/peerstore/transfer"
 )
 
 func (p *Program) storeCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "store", Short: "Export and import the peers that a stopped node knows", Args: takes(),
+	cmd := &cobra.Command{Use: "store", Short: "List, export and import the peers that a node knows", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		}}
-	cmd.AddCommand(p.exportCommand(), p.importCommand())
+	cmd.AddCommand(p.listCommand(), p.exportCommand(), p.importCommand())
 	return cmd
+}
+
+func (p *Program) listCommand() *cobra.Command {
+	var (
+		h      = home{p: p}
+		asJSON bool
+		limit  int
+	)
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the peers that the running node knows, best ranked first", Args: takes(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			const most = 10_000 // of the admin API
+			if limit < 1 || limit > most {
+				return usage("--limit %d: want 1 to %d", limit, most)
+			}
+			c, err := h.client()
+			if err != nil {
+				return err
+			}
+			known, err := c.Store(cmd.Context(), limit)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), known)
+			}
+			printKnown(cmd.OutOrStdout(), known, time.Now())
+			return nil
+		},
+	}
+	h.callFlags(cmd)
+	jsonFlag(cmd, &asJSON)
+	cmd.Flags().IntVar(&limit, "limit", 100, "how many peers, at most")
+	return cmd
+}
+
+// printKnown prints a line for each address of known peers.
+func printKnown(out io.Writer, known []admin.KnownPeer, now time.Time) {
+	if len(known) == 0 {
+		fmt.Fprintln(out, "no peers are known")
+		return
+	}
+	ago := func(at time.Time) string {
+		if at.IsZero() {
+			return "-"
+		}
+		return span(now.Sub(at)) + " ago"
+	}
+	t := table{heads: []string{"ID", "KIND", ">SCORE", ">FAILS", ">WORKED", ">HEARD", "SOURCE", "ADDRESS", "NOTE"}}
+	for _, k := range known {
+		kind := "new"
+		if k.Tried {
+			kind = "tried"
+		}
+		for _, role := range []struct {
+			is   bool
+			mark string
+		}{{k.Trusted, "*"}, {k.Unconditional, "u"}, {k.Private, "p"}} {
+			if role.is {
+				kind += role.mark
+			}
+		}
+		note := ""
+		if k.Quarantined.After(now) {
+			note = "quarantined for " + span(k.Quarantined.Sub(now)) + ": " + k.QuarantineReason
+		}
+		for _, a := range k.Addresses {
+			t.add(k.NodeID.Short(), kind, fmt.Sprint(k.Score), fmt.Sprint(a.Failures), ago(a.LastSuccess),
+				ago(a.LastHeard), a.Source, bare(a.Address), orElse(note, a.LastError))
+		}
+		if len(k.Addresses) == 0 {
+			t.add(k.NodeID.Short(), kind, fmt.Sprint(k.Score), "-", "-", "-", "-", "-", note)
+		}
+	}
+	t.print(out)
+	fmt.Fprintf(out, "\n* trusted, u unconditional, p private\n")
 }
 
 func (p *Program) exportCommand() *cobra.Command {

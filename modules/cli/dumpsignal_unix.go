@@ -1,0 +1,11 @@
+//go:build unix
+
+package cli
+
+import (
+	"os"
+	"syscall"
+)
+
+// dumpSignal makes a node log its goroutines.
+var dumpSignal os.Signal = syscall.SIGUSR1
