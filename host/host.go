@@ -215,7 +215,9 @@ func (h *Host) Run(ctx context.Context) error {
 	if err == nil {
 		if h.log.Enabled(ctx, slog.LevelWarn) {
 			events := h.Events(ctx) // from the first one on
-			h.tasks.wg.Go(func() { newReporter(h).run(ctx, events) })
+			r := newReporter(h)
+			h.collector.health.Store(r.health)
+			h.tasks.wg.Go(func() { r.run(ctx, events) })
 		}
 		for _, ln := range h.listeners {
 			h.tasks.wg.Go(func() { h.router.acceptLoop(ctx, ln) })

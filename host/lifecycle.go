@@ -257,7 +257,10 @@ func (l *link) drop(reason *DisconnectError) {
 	h := l.host
 	l.over()
 	h.memory.leave(l.box)
-	h.totals.close(l)
+	h.totals.mu.Lock()
+	h.totals.add(l)
+	l.counted = true
+	h.totals.mu.Unlock()
 	l.tellDialer(reason)
 	m := l.move.Load()
 	if !l.inbound && m == nil {

@@ -3,8 +3,10 @@ package host
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,37 +20,53 @@ import (
 // once: as a running one or in the totals.
 type totals struct {
 	mu sync.Mutex
+	linkStats
+}
+
+// linkStats are the counters of several links.
+type linkStats struct {
 	muxer.Stats
+	channels map[byte]muxer.ChannelStats // by id
 }
 
-// close moves the counters of a link that has ended into the totals.
-func (t *totals) close(l *link) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	l.counted = true
-	addStats(&t.Stats, l.session.Stats())
-}
-
-// sum returns what went over all links of a host so far.
-func (t *totals) sum(h *Host) muxer.Stats {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	sum := t.Stats
-	h.links.all.Range(func(_, v any) bool {
-		if l := v.(*link); !l.counted {
-			addStats(&sum, l.session.Stats())
-		}
-		return true
-	})
-	return sum
-}
-
-func addStats(sum *muxer.Stats, s muxer.Stats) {
+// add adds the counters of a link.
+func (sum *linkStats) add(l *link) {
+	s := l.session.Stats()
 	sum.SentBytes += s.SentBytes
 	sum.ReceivedBytes += s.ReceivedBytes
 	sum.SentMessages += s.SentMessages
 	sum.ReceivedMessages += s.ReceivedMessages
 	sum.Dropped += s.Dropped
+	if sum.channels == nil {
+		sum.channels = map[byte]muxer.ChannelStats{}
+	}
+	for _, c := range l.session.ChannelStats() {
+		s := sum.channels[c.ID]
+		s.SentBytes += c.SentBytes
+		s.ReceivedBytes += c.ReceivedBytes
+		s.SentMessages += c.SentMessages
+		s.ReceivedMessages += c.ReceivedMessages
+		s.SendQueue += c.SendQueue
+		sum.channels[c.ID] = s
+	}
+}
+
+// sum returns what went over all links of a host so far, and what waits to be sent.
+func (t *totals) sum(h *Host) linkStats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sum := linkStats{t.Stats, maps.Clone(t.channels)}
+	for id, s := range sum.channels {
+		s.SendQueue = 0 // of links that have ended
+		sum.channels[id] = s
+	}
+	h.links.all.Range(func(_, v any) bool {
+		if l := v.(*link); !l.counted {
+			sum.add(l)
+		}
+		return true
+	})
+	return sum
 }
 
 // collector reads the node's counters when it is scraped, so that no message pays for a metric.
@@ -56,6 +74,9 @@ type collector struct {
 	h    *Host
 	mu   sync.Mutex
 	seen map[linkKind]bool // so that a gauge does not vanish with the last link of its kind
+
+	health atomic.Pointer[Health] // once the host reports to its log
+	held   map[[2]string]bool     // findings that have held: code and severity; guarded by mu
 }
 
 // metricsError explains why a registry refuses a host's metrics.
@@ -147,6 +168,11 @@ var (
 	descBans  = prometheus.NewDesc("switchyard_bans", "Bans that hold.", nil, nil)
 	descKnown = prometheus.NewDesc("switchyard_known_peers", "Peers in the store.", []string{"state"}, nil)
 
+	descStoreErrors = prometheus.NewDesc("switchyard_store_errors_total",
+		"Times that the disk did not take what the peer store was to write.", nil, nil)
+	descFindings = prometheus.NewDesc("switchyard_findings",
+		"1 for each finding about the node that holds (docs/reasons.md), 0 when it does not any more.",
+		[]string{"code", "severity"}, nil)
 	descForgotten = prometheus.NewDesc("switchyard_forgotten_peers_total",
 		"Peers that the store forgot, as they did not answer while others did.", nil, nil)
 )
@@ -155,7 +181,8 @@ var (
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descPeers, descBytes, descMessages, descDropped, descWaiting, descPauses,
 		descRefused, descFailed, descQuarantined, descDown, descBuild, descStreams, descServed, descFeelers,
-		descEvicted, descMoves, descBans, descKnown, descForgotten} {
+		descEvicted, descMoves, descBans, descKnown, descForgotten, descChannelBytes, descChannelMessages,
+		descChannelQueued, descStoreErrors, descFindings} {
 		ch <- d
 	}
 	c.h.times.handshakes.Describe(ch)
@@ -192,11 +219,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(descBytes, sum.ReceivedBytes, "received")
 	counter(descMessages, sum.SentMessages, "sent")
 	counter(descMessages, sum.ReceivedMessages, "received")
-	for _, chn := range h.channels {
-		id := fmt.Sprintf("0x%02x", chn.desc.ID)
-		counter(descDropped, chn.dropped.Load(), id, "inbox-full")
-		counter(descDropped, chn.refused.Load(), id, "send-queue-full")
-	}
+	c.collectChannels(sum.channels, ch)
 	gauge(descWaiting, float64(h.memory.used.Load()))
 	counter(descPauses, h.pauses.Load())
 	h.outcomes.mu.Lock()
@@ -231,4 +254,31 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descKnown, float64(st.New), "new")
 	gauge(descBans, float64(st.Banned))
 	counter(descForgotten, st.Forgotten)
+	counter(descStoreErrors, st.WriteErrors)
+	c.collectFindings(ch)
+}
+
+// collectFindings sends which findings hold.
+func (c *collector) collectFindings(ch chan<- prometheus.Metric) {
+	health := c.health.Load()
+	if health == nil {
+		return
+	}
+	now := map[[2]string]bool{}
+	for _, f := range health.Check(time.Now()) {
+		now[[2]string{f.Code, string(f.Severity)}] = true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held == nil {
+		c.held = map[[2]string]bool{}
+	}
+	maps.Copy(c.held, now)
+	for k := range c.held {
+		holds := 0.0
+		if now[k] {
+			holds = 1
+		}
+		ch <- prometheus.MustNewConstMetric(descFindings, prometheus.GaugeValue, holds, k[0], k[1])
+	}
 }

@@ -72,6 +72,8 @@ func TestMetricsTellTheTruth(t *testing.T) {
 			"messages_dropped_total{channel=0x70,why=send-queue-full}":                    1,
 			"messages_dropped_total{channel=0x01,why=inbox-full}":                         1,
 			"message_memory_bytes{}":                                                      64 + muxer.MessageOverhead,
+			"channel_queued_bytes{channel=0x01,direction=received}":                       64 + muxer.MessageOverhead,
+			"channel_queued_bytes{channel=0x70,direction=received}":                       0,
 			"link_pauses_total{}":                                                         0,
 			"quarantined_peers{}":                                                         0,
 			"trusted_peers_down{}":                                                        0,

@@ -138,6 +138,7 @@ func (s *Source) Configured() bool { return s.Kind == SourceConfig || s.Kind == 
 type Stats struct {
 	Known, Tried, New, Banned int
 	Forgotten                 uint64 // peers that did not answer, since the store was opened
+	WriteErrors               uint64 // times that the disk did not take what was to be written, since then
 }
 
 // Defaults of Limits.

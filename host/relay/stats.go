@@ -100,8 +100,13 @@ var metrics = []metric{
 	gauge("peers", "Peers with the topic.", func(s *Stats) float64 { return float64(s.Peers) }),
 }
 
+// descItems counts the items of all topics by what became of them.
+var descItems = prometheus.NewDesc("switchyard_relay_items_total",
+	"Items of all topics: our own, accepted from peers, and not valid.", []string{"outcome"}, nil)
+
 // Describe implements prometheus.Collector.
 func (*collector) Describe(out chan<- *prometheus.Desc) {
+	out <- descItems
 	for _, m := range metrics {
 		out <- m.desc
 	}
@@ -109,8 +114,15 @@ func (*collector) Describe(out chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
+	var published, received, rejected uint64
+	defer func() {
+		for outcome, n := range map[string]uint64{"published": published, "received": received, "rejected": rejected} {
+			out <- prometheus.MustNewConstMetric(descItems, prometheus.CounterValue, float64(n), outcome)
+		}
+	}()
 	for _, r := range c.relays {
 		s := r.Stats()
+		published, received, rejected = published+s.Published, received+s.Delivered-s.Published, rejected+s.Rejected
 		for _, m := range metrics {
 			out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(&s), r.cfg.Topic)
 		}

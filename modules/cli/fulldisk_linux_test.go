@@ -97,6 +97,9 @@ func TestFullDisk(t *testing.T) {
 	if err := ban(2); err == nil || !strings.Contains(err.Error(), "too little disk space") {
 		t.Errorf("a ban on a full disk: %v", err)
 	}
+	if text := get(t, "http://"+n.admin+"/metrics"); strings.Contains(text, "switchyard_store_errors_total 0") {
+		t.Error("the error is not counted")
+	}
 	if bans, err := client.Bans(t.Context()); err != nil || len(bans) != 2 {
 		t.Errorf("%d bans hold, want 2 (%v)", len(bans), err)
 	}

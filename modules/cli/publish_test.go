@@ -69,6 +69,14 @@ func TestPublish(t *testing.T) {
 			if !strings.Contains(out, "(a, 10000 bytes): 1 peer gets it now") {
 				t.Errorf("printed %q", out)
 			}
+			for _, n := range []struct {
+				*node
+				want string
+			}{{a, `{outcome="published"} 2`}, {b, `{outcome="received"} 2`}, {b, `{outcome="rejected"} 0`}} {
+				eventually(t, "the items are counted: "+n.want, func() bool {
+					return strings.Contains(get(t, "http://"+n.admin+"/metrics"), "switchyard_relay_items_total"+n.want)
+				})
+			}
 			for want, args := range map[string][]string{
 				"there is a, b":   {"publish", "some text", "--topic", "c"},
 				"no such file":    {"publish", "--file", file + "-not"},

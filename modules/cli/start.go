@@ -63,8 +63,9 @@ func (p *Program) startCommand() *cobra.Command {
 
 func (p *Program) runNode(ctx context.Context, cfg modules.Config, log *slog.Logger, level *slog.LevelVar,
 	hangups <-chan struct{}, load modules.Loader) error {
+	manager := newNotifier(os.Getenv)
 	err := modules.Run(ctx, modules.Node(cfg, p.Plugins...), fx.Supply(log, level, load),
-		fx.Invoke(func(lc fx.Lifecycle, r *modules.Reloader) { reloadOn(lc, hangups, r) }),
+		fx.Invoke(func(lc fx.Lifecycle, r *modules.Reloader) { reloadOn(lc, hangups, r, manager) }),
 		fx.Invoke(func(lc fx.Lifecycle, h *host.Host, in struct {
 			fx.In
 			Admin *admin.Server `optional:"true"`
@@ -93,6 +94,10 @@ func (p *Program) runNode(ctx context.Context, cfg modules.Config, log *slog.Log
 					return nil
 				},
 			})
+			manager.hooks(lc, func() { // takes the locks of the host and of its peer manager
+				h.Peers()
+				h.PeerManager().Tally()
+			})
 		}))
 	if err == nil {
 		log.Info("stopped")
@@ -101,7 +106,7 @@ func (p *Program) runNode(ctx context.Context, cfg modules.Config, log *slog.Log
 }
 
 // reloadOn reloads the configuration at each hangup while the node runs. The Reloader logs what comes of it.
-func reloadOn(lc fx.Lifecycle, hangups <-chan struct{}, r *modules.Reloader) {
+func reloadOn(lc fx.Lifecycle, hangups <-chan struct{}, r *modules.Reloader, manager notifier) {
 	over, ended := make(chan struct{}), make(chan struct{})
 	lc.Append(fx.Hook{
 		OnStart: func(context.Context) error {
@@ -110,7 +115,9 @@ func reloadOn(lc fx.Lifecycle, hangups <-chan struct{}, r *modules.Reloader) {
 				for {
 					select {
 					case <-hangups:
+						manager.reloading()
 						_, _ = r.Reload()
+						manager.ready()
 					case <-over:
 						return
 					}
