@@ -230,7 +230,14 @@ func checkSet(t *testing.T, c call, set string) {
 	if !ok || strings.ToUpper(key) == key {
 		return // KEY=VALUE
 	}
-	_, err := modules.Load(filepath.Join(t.TempDir(), "none"), []string{set}, standard.Plugins()...)
+	for placeholder, value := range placeholders {
+		set = strings.ReplaceAll(set, placeholder, value)
+	}
+	file := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := modules.Load(file, []string{set}, standard.Plugins()...)
 	if err != nil && strings.Contains(err.Error(), "unknown key") {
 		t.Errorf("%s:%d: --set %s: %v", c.page, c.line, set, err)
 	}
