@@ -32,9 +32,8 @@ const (
 	FindingSlowService      = "slow-service"
 	FindingOtherNetwork     = "other-network"
 	FindingUnresolved       = "external-unresolved"
-	// The admin API finds these, as a host does not know of them.
-	FindingStoreFailing = "store-failing"
-	FindingDescriptors  = "descriptors"
+	FindingStoreFailing     = "store-failing"
+	FindingDescriptors      = "descriptors" // the admin API finds it
 )
 
 // judge returns what holds now, in no order.
@@ -121,6 +120,10 @@ func (v *Health) judge(now time.Time) (out []Finding) {
 	if n := h.memory.used.Load(); n*10 >= h.cfg.Limits.MessageMemory*9 {
 		add(FindingNearLimit, GradeWarn, fmt.Sprintf("messages that wait for services take %d of %d bytes", n,
 			h.cfg.Limits.MessageMemory), "a service is too slow, or raise limits.message_memory", time.Time{})
+	}
+	if failing := h.cfg.Store.Stats().Failing; failing != "" {
+		add(FindingStoreFailing, GradeBad, "the peer store cannot write to the disk, and keeps changes in memory: "+
+			failing, "see whether the disk is full or broken; bans are at risk", time.Time{})
 	}
 	v.judgeStrange(now, linked, add)
 	if name := v.unresolved(); name != "" && up >= lonelyAfter/2 {

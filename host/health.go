@@ -33,6 +33,7 @@ var grades = []Grade{GradeBad, GradeWarn, GradeInfo, GradeOK} // worst first
 
 // Bounds of the health's judgement.
 const (
+	lookInterval  = 15 * time.Second // between two looks, at most; the reporter's are more often
 	lonelyAfter   = time.Minute      // without a link
 	fewAfter      = 5 * time.Minute  // with most outbound slots free
 	quietAfter    = 10 * time.Minute // without a connection that came in
@@ -202,13 +203,12 @@ func (v *Health) countDrops() (n uint64) {
 	return n
 }
 
-// Check looks at the host, and returns what it finds, the worst first: at least one finding, which says that all is
-// well.
+// Check returns what it finds, the worst first: at least one finding, which says that all is well.
 func (v *Health) Check(now time.Time) []Finding {
 	v.mu.Lock()
 	last := v.lastLook
 	v.mu.Unlock()
-	if passed := now.Sub(last); passed > 0 {
+	if passed := now.Sub(last); passed >= lookInterval { // else the reporter looks, and logs what it sees
 		v.look(now, passed)
 	}
 	v.mu.Lock()

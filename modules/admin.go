@@ -72,7 +72,7 @@ type adminParts struct {
 func adminConfig(c *Config) admin.Config {
 	a := admin.Config{Address: c.Admin.Address, Version: c.Version, Profile: c.Admin.Pprof,
 		Protect: admin.Protect(c.Admin.Protect), TokenFile: c.Path(admin.TokenName), Group: c.Admin.Group,
-		InsecureRemote: c.Admin.InsecureRemote}
+		InsecureRemote: c.Admin.InsecureRemote, Files: openFiles()}
 	if c.Admin.SocketMode == "0660" {
 		a.SocketMode = 0o660
 	}

@@ -61,6 +61,8 @@ type Store interface {
 	// while fn runs.
 	Range(fn func(Record) bool)
 	Stats() Stats
+	// Buckets returns how full the buckets of learned peers are.
+	Buckets() Buckets
 
 	// Ban refuses a target until the given time (the zero time: forever). The ban is persisted before Ban returns. If
 	// it could not be, Ban returns an error and the ban holds in memory all the same.
@@ -139,6 +141,14 @@ type Stats struct {
 	Known, Tried, New, Banned int
 	Forgotten                 uint64 // peers that did not answer, since the store was opened
 	WriteErrors               uint64 // times that the disk did not take what was to be written, since then
+	Failing                   string // why the store cannot write to the disk; "" while it can
+}
+
+// Buckets are the places of learned peers: how many of each bucket are taken. A source reaches few of them. Trusted,
+// unconditional and configured peers need no place.
+type Buckets struct {
+	New, Tried []int
+	Size       int // places of each
 }
 
 // Defaults of Limits.

@@ -50,6 +50,7 @@ type Config struct {
 	Address string // host:port, where port 0 asks for a free one, or unix:///path; "" means DefaultAddress
 	Version string // of the software
 	Profile bool   // serve /debug/pprof/ too
+	Files   int    // file descriptors that the process may open, for a finding; 0: not known
 
 	Protect Protect // which requests need the token; "" means ProtectWrites
 	Token   string  // at least 32 characters; "" means that New makes one
@@ -116,6 +117,7 @@ type Peers interface {
 	Tally() peers.Tally
 	Down() []peers.DownPeer
 	Quarantined() []transport.NodeID
+	Clear(transport.NodeID) bool
 	Status(transport.NodeID) (peers.Status, bool)
 	Add(transport.Address, peerstore.Source) error
 	SetRole(transport.NodeID, peers.Role) error
@@ -126,6 +128,10 @@ type Peers interface {
 
 // Store has the known peers. Every peerstore.Store implements it.
 type Store interface {
+	Get(transport.NodeID) (peerstore.Record, bool)
+	Remove(transport.NodeID) bool
+	Groups() *peerstore.Groups
+	Buckets() peerstore.Buckets
 	Range(func(peerstore.Record) bool)
 	Stats() peerstore.Stats
 	ClearBans(now time.Time)
@@ -176,12 +182,17 @@ type Server struct {
 	started time.Time
 	handler http.Handler
 	readers chan struct{} // a place each for those that read events
+	scans   chan struct{} // a place for the one that looks at all known peers
 	boot    string        // names this start
 	feed    *feed
 
 	listening chan struct{}
 	mu        sync.Mutex
-	addr      net.Addr // once it listens; guarded by mu
+	addr      net.Addr // once it listens; guarded by mu, as is what follows
+
+	open    int       // file descriptors, when they were counted
+	counted time.Time // when that was
+	scarce  time.Time // since when they run out
 }
 
 // New checks cfg and builds a server, which listens only in Run. A nil logger discards.
@@ -232,7 +243,7 @@ func New(cfg Config, node Node, logger *slog.Logger) (*Server, error) {
 		logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	s := &Server{cfg: cfg, node: node, log: logger, host: name, started: time.Now(),
-		readers: make(chan struct{}, maxReaders), listening: make(chan struct{})}
+		readers: make(chan struct{}, maxReaders), scans: make(chan struct{}, 1), listening: make(chan struct{})}
 	var boot [8]byte
 	_, _ = rand.Read(boot[:]) // it never fails
 	s.boot = hex.EncodeToString(boot[:])

@@ -11,7 +11,6 @@ import (
 	"unicode"
 
 	"github.com/switchyard-p2p/switchyard/host"
-	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 func eventOf(e *host.Event) Event {
@@ -29,7 +28,7 @@ func textOf(e *host.Event) string {
 	if e.Stage != "" {
 		in = " in " + e.Stage
 	}
-	id := ShortID(e.ID)
+	id := e.ID.Short()
 	var text string
 	switch e.Kind {
 	case host.EventUp:
@@ -54,18 +53,6 @@ func textOf(e *host.Event) string {
 		text = fmt.Sprintf("%s %s %s%s", e.Kind, id, e.Address, why)
 	}
 	return oneLine(text)
-}
-
-// ShortID returns the eight characters of a node id that people tell nodes apart by.
-func ShortID(id transport.NodeID) string {
-	switch n := len(id); {
-	case n <= 8:
-		return string(id)
-	case n == 40:
-		return string(id[:8])
-	default:
-		return string(id[n-8:])
-	}
 }
 
 // oneLine replaces what does not print, such as line breaks and marks that change the direction of writing: texts may

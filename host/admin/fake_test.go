@@ -155,6 +155,32 @@ func (f *fakeNode) Bans(time.Time) []peerstore.Ban {
 	return slices.Clone(f.bans)
 }
 
+func (f *fakeNode) Get(id transport.NodeID) (peerstore.Record, bool) {
+	i := slices.IndexFunc(f.records, func(r peerstore.Record) bool { return r.ID == id })
+	if i < 0 {
+		return peerstore.Record{}, false
+	}
+	return f.records[i], true
+}
+
+func (f *fakeNode) Remove(id transport.NodeID) bool {
+	n := len(f.records)
+	f.records = slices.DeleteFunc(f.records, func(r peerstore.Record) bool { return r.ID == id })
+	return len(f.records) < n
+}
+
+func (f *fakeNode) Groups() *peerstore.Groups { return nil }
+
+func (f *fakeNode) Buckets() peerstore.Buckets {
+	return peerstore.Buckets{New: []int{3, 0}, Tried: []int{2}, Size: 64}
+}
+
+func (f *fakeNode) Clear(id transport.NodeID) bool {
+	delete(f.quarantined, id)
+	_, known := f.Get(id)
+	return known
+}
+
 func (f *fakeNode) ClearBans(time.Time) {}
 
 func (f *fakeNode) Stats() peerstore.Stats {

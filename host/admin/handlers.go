@@ -98,20 +98,6 @@ func (s *Server) statusNow(now time.Time, infos []host.PeerInfo) Status {
 	return out
 }
 
-// findings returns what the node's health is, the worst first.
-func (s *Server) findings(now time.Time) []Finding {
-	if s.node.Health == nil {
-		return []Finding{{Code: host.FindingWell, Severity: host.GradeOK, Text: "all is well", Since: s.started}}
-	}
-	found := s.node.Health.Check(now)
-	out := make([]Finding, len(found))
-	for i, f := range found {
-		out[i] = Finding{Code: f.Code, Severity: f.Severity, Text: oneLine(f.Text), Remedy: oneLine(f.Remedy),
-			Since: f.Since}
-	}
-	return out
-}
-
 func (s *Server) peers(w http.ResponseWriter, r *http.Request) {
 	q, err := peerQueryOf(r.URL.Query())
 	if err != nil {

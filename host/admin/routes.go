@@ -22,6 +22,23 @@ type methods map[string]func(http.ResponseWriter, *http.Request)
 
 // routes returns the handler of all paths. docs/admin-api.md describes each.
 func (s *Server) routes() http.Handler {
+	paths := s.paths()
+	mux := http.NewServeMux()
+	for path, m := range paths {
+		mux.HandleFunc(path, m.serve)
+	}
+	for name, h := range s.node.Services {
+		prefix := "/v1/services/" + name
+		mux.Handle(prefix+"/", http.StripPrefix(prefix, http.MaxBytesHandler(h, maxItem)))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		Fail(w, http.StatusNotFound, fmt.Errorf("no such path: %.200q", r.URL.Path))
+	})
+	return mux
+}
+
+// paths returns the handlers of all paths but those of services. operations describes each.
+func (s *Server) paths() map[string]methods {
 	paths := map[string]methods{
 		"/{$}":                {"GET": s.page},
 		"/healthz":            {"GET": s.health},
@@ -30,6 +47,12 @@ func (s *Server) routes() http.Handler {
 		"/v1/store":           {"GET": s.store},
 		"/v1/dials":           {"GET": s.dials},
 		"/v1/traffic":         {"GET": s.traffic},
+		"/v1/waiting":         {"GET": s.waiting},
+		"/v1/clear":           {"POST": s.clear},
+		"/v1/forget":          {"POST": s.forget},
+		"/v1/book":            {"GET": s.book},
+		"/v1/graph":           {"GET": s.graph},
+		"/v1/openapi.json":    {"GET": s.openAPI},
 		"/v1/events":          {"GET": s.events},
 		"/v1/stream":          {"GET": s.stream},
 		"/v1/dial":            {"POST": s.dial},
@@ -56,18 +79,7 @@ func (s *Server) routes() http.Handler {
 		paths["/debug/pprof/symbol"] = methods{"GET": s.private(pprof.Symbol)}
 		paths["/debug/pprof/cmdline"] = methods{"GET": s.private(pprof.Cmdline)}
 	}
-	mux := http.NewServeMux()
-	for path, m := range paths {
-		mux.HandleFunc(path, m.serve)
-	}
-	for name, h := range s.node.Services {
-		prefix := "/v1/services/" + name
-		mux.Handle(prefix+"/", http.StripPrefix(prefix, http.MaxBytesHandler(h, maxItem)))
-	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		Fail(w, http.StatusNotFound, fmt.Errorf("no such path: %.200q", r.URL.Path))
-	})
-	return mux
+	return paths
 }
 
 func (m methods) serve(w http.ResponseWriter, r *http.Request) {

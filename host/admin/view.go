@@ -372,6 +372,9 @@ type (
 	disconnectRequest struct {
 		NodeID string `json:"node_id"`
 	}
+	forgetRequest struct {
+		Peer string `json:"peer"`
+	}
 	banRequest struct {
 		Target string `json:"target"`
 		For    string `json:"for"` // a duration such as "24h"; empty: forever

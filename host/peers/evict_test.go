@@ -2,7 +2,6 @@ package peers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -293,9 +292,9 @@ func TestExplicitEvictionsGoFirst(t *testing.T) {
 		links = append(links, m.up(lowID(i)))
 	}
 	m.cfg.MaxInbound = 5
-	m.Errored(lowID(3), errors.New("bad message"))
-	m.Errored(lowID(3), errors.New("again"))
-	m.Errored(lowID(1), &DisconnectError{Code: muxer.CodeOverflow})
+	m.Disconnect(lowID(3), &DisconnectError{Code: muxer.CodeProtocolError, Reason: "bad message"})
+	m.Disconnect(lowID(3), &DisconnectError{Code: muxer.CodeUnknown, Reason: "again"})
+	m.Disconnect(lowID(1), &DisconnectError{Code: muxer.CodeOverflow})
 	m.Report(lowID(2), Behaviour{Severity: Disconnect, Reason: "nonsense"})
 	m.Report(lowID(4), Behaviour{Severity: Ban, Reason: "worse"})
 	m.mustEvict(lowID(3), links[3], muxer.CodeProtocolError)

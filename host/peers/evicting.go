@@ -46,19 +46,6 @@ func (m *Manager) Disconnect(id transport.NodeID, reason *DisconnectError) bool 
 	return m.evictor.request(id, reason)
 }
 
-// Errored says that a peer did something after which its link cannot go on. A peer without a link is ignored.
-func (m *Manager) Errored(id transport.NodeID, err error) {
-	var reason *DisconnectError
-	if !errors.As(err, &reason) {
-		code, remote := codeOf(err)
-		if code == muxer.CodeTransport {
-			code = muxer.CodeProtocolError
-		}
-		reason = &DisconnectError{Code: code, Remote: remote, Err: err}
-	}
-	m.Disconnect(id, reason)
-}
-
 // Ban refuses a node id, an IP or a network until the given time (the zero time: for ever), and ends the links that
 // match, by way of EvictNext. Its error says that the target is none of these, or that the ban could not be written to
 // disk; in the second case it holds in memory all the same.

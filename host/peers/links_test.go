@@ -343,7 +343,7 @@ func TestIgnoresTheUnknown(t *testing.T) {
 	l := m.up(known)
 	m.Report(id, Behaviour{Points: 5})
 	m.Report(id, Behaviour{Severity: Ban})
-	m.Errored(id, context.Canceled)
+	m.Disconnect(id, nil)
 	m.SetHeight(id, 5)
 	m.SetLatency(id, time.Second)
 	m.DialFailed(id, []DialFailure{{Err: context.Canceled}})

@@ -42,8 +42,8 @@ import (
 //
 //	dialing    Add, DialNext, TryDialNext, BeginDial, DialFailed, WrongNetwork
 //	links      CheckAccept, CheckID, CheckKey, Arrived, Established, Ready, SetLatency, Disconnected
-//	eviction   EvictNext, TryEvictNext, Disconnect, Errored, Ban, Unban, Banned
-//	operators  SetRole, SetStack, Quarantined
+//	eviction   EvictNext, TryEvictNext, Disconnect, Ban, Unban, Banned
+//	operators  SetRole, SetStack, Quarantined, Clear
 //	services   Subscribe, Report, Advertise, SetHeight, Height, NeedsPeers
 //	views      Status, Down, Peers, Addresses, Kept, Counts, Tally, Check
 type Manager struct {

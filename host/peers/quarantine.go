@@ -80,3 +80,19 @@ func (m *Manager) Quarantined() []transport.NodeID {
 	slices.Sort(out)
 	return out
 }
+
+// Clear ends the backoffs of a peer and its addresses, and its quarantine: it may be dialed now. It reports whether the
+// peer is known.
+func (m *Manager) Clear(id transport.NodeID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.record.quarantined, id)
+	known := m.store.Update(id, func(rec *peerstore.Record) {
+		rec.NotBefore, rec.Quarantined, rec.QuarantineReason = time.Time{}, time.Time{}, ""
+		for i := range rec.Addresses {
+			rec.Addresses[i].NotBefore = time.Time{}
+		}
+	})
+	m.dialWake.wake()
+	return known
+}

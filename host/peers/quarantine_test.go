@@ -59,3 +59,26 @@ func TestQuarantinesEndWithTheirCause(t *testing.T) {
 		quarantined()
 	})
 }
+
+// An operator ends what keeps a peer from being dialed.
+func TestClear(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		a, b := lowID(1), lowID(2)
+		m := newPM(t, Config{})
+		m.learn(a)
+		m.fail(m.mustDial(a).ID, otherNetwork(a))
+		m.noDial()
+		if !m.Clear(a) || len(m.Quarantined()) != 0 {
+			t.Fatalf("in quarantine: %v", m.Quarantined())
+		}
+		m.fail(m.mustDial(a).ID, errUnreachable)
+		m.noDial()
+		if !m.Clear(a) {
+			t.Fatal("a is not known")
+		}
+		m.mustDial(a)
+		if _, known := m.Status(b); m.Clear(b) || known {
+			t.Fatal("an unknown peer was cleared")
+		}
+	})
+}

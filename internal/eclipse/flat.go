@@ -218,5 +218,7 @@ func (s *flatStore) Range(fn func(peerstore.Record) bool) {
 	}
 }
 
+func (s *flatStore) Buckets() peerstore.Buckets { return peerstore.Buckets{} }
+
 func (s *flatStore) Meta(string) []byte     { return nil } // nor anchors
 func (s *flatStore) SetMeta(string, []byte) {}

@@ -249,7 +249,7 @@ func (s *Store) writeBehind(ctx context.Context) {
 		case <-time.After(wait):
 		}
 		err := s.persist(ctx, kept)
-		if err != nil {
+		if s.SetFailing(err); err != nil {
 			s.failures.Add(1)
 			s.syncLater()
 		}

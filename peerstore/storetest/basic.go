@@ -392,3 +392,28 @@ func testConcurrent(t *testing.T, f Factory) {
 	}
 	wg.Wait()
 }
+
+func testBuckets(t *testing.T, f Factory) {
+	s, now := f.make(t, peerstore.Limits{}), start()
+	sum := func(fill []int) (n int) {
+		for _, k := range fill {
+			n += k
+		}
+		return n
+	}
+	for n := range 100 {
+		s.Add(Address(n, 1), pex, now)
+	}
+	s.Add(Address(200, 1), peerstore.Source{Kind: peerstore.SourceConfig}, now) // it needs no place
+	for n := range 10 {
+		s.Update(ID(n), func(r *peerstore.Record) { r.Addresses[0].LastSuccess = now })
+	}
+	b := s.Buckets()
+	if st := s.Stats(); b.Size < 1 || sum(b.Tried) != 10 || sum(b.New) != st.New-1 || st.New < 50 {
+		t.Fatalf("%d new, %d tried in buckets of %d; %+v", sum(b.New), sum(b.Tried), b.Size, s.Stats())
+	}
+	b.New[0] = 1 << 20
+	if s.Buckets().New[0] > b.Size {
+		t.Fatal("the buckets are no copy")
+	}
+}

@@ -48,6 +48,7 @@ func Run(t *testing.T, f Factory) {
 		{"Ensure", testEnsure},
 		{"Bounds", testBounds},
 		{"MaxPeers", testMaxPeers},
+		{"Buckets", testBuckets},
 		{"MaxAddresses", testMaxAddresses},
 		{"Forgetting", testForgetting},
 		{"Next", testNext},

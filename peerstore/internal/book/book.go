@@ -20,6 +20,8 @@ type Book struct {
 	mu   sync.Mutex
 	c    catalog
 	meta map[string][]byte
+
+	failing string // why the store that embeds the book cannot write
 }
 
 // New makes an empty book. Its random choices, and the key of its buckets, follow from seed; 0 draws one.
@@ -71,7 +73,16 @@ func (b *Book) Stats() peerstore.Stats {
 	defer b.mu.Unlock()
 	known, tried := len(b.c.peers), b.c.tried
 	return peerstore.Stats{Known: known, Tried: tried, New: known - tried, Banned: b.c.bans.len(),
-		Forgotten: b.c.forgot}
+		Forgotten: b.c.forgot, Failing: b.failing}
+}
+
+// SetFailing says whether a store that persists can write: err says why not.
+func (b *Book) SetFailing(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failing = ""; err != nil {
+		b.failing = err.Error()
+	}
 }
 
 // Groups tells the network group of addresses.

@@ -224,3 +224,17 @@ func (c *catalog) setTable(e *entry, t peerstore.Table) {
 	}
 	e.table = t
 }
+
+// Buckets returns how full the buckets are.
+func (b *Book) Buckets() peerstore.Buckets {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	fill := func(t peerstore.Table) []int {
+		out := make([]int, len(b.c.buckets.tables[t-1]))
+		for i, bucket := range b.c.buckets.tables[t-1] {
+			out[i] = len(bucket)
+		}
+		return out
+	}
+	return peerstore.Buckets{New: fill(peerstore.New), Tried: fill(peerstore.Tried), Size: bucketSize}
+}
