@@ -9,7 +9,7 @@ MODULES     := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/n
 	-not -path './$(SDK)/*' | sort))
 FUZZTIME    ?= 10s
 JSPEER      := internal/interoplibp2p/jspeer
-NODES       ?= 5
+NODES       ?= 8
 PKG         ?= ./...
 TIMEOUT     ?= 15m
 # RACE=1 makes `make test` use the race detector.
@@ -25,8 +25,11 @@ help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: build ## a network of real nodes on this machine, until Ctrl-C (NODES=5)
-	./bin/switchyard demo --nodes $(NODES)
+run: ## a network of real nodes on this machine, until q (NODES=8)
+	@echo 'Building bin/switchyard. The first time that takes a minute or more; then it is quick.'
+	@set -o pipefail; go build -v -tags grpcnotrace -o bin/ ./cmd/... 2>&1 | awk \
+	  '/^[^ #]+$$/ {printf "\r%d packages built", ++n; fflush(); next} {print} END {if (n) print ""}'
+	@./bin/switchyard demo --nodes $(NODES)
 
 # grpcnotrace leaves golang.org/x/net/trace out of gRPC, and so 4 MB out of the binary.
 build: ## bin/switchyard

@@ -1,6 +1,6 @@
 module github.com/switchyard-p2p/switchyard/internal/benchstore
 
-go 1.26.0
+go 1.26.7
 
 require (
 	github.com/btcsuite/btcd v0.26.2

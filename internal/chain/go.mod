@@ -1,6 +1,6 @@
 module github.com/switchyard-p2p/switchyard/internal/chain
 
-go 1.26.0
+go 1.26.7
 
 replace github.com/switchyard-p2p/switchyard => ../..
 

@@ -1,6 +1,6 @@
 module github.com/switchyard-p2p/switchyard/internal/interoplibp2p
 
-go 1.26.6
+go 1.26.7
 
 require (
 	github.com/libp2p/go-libp2p v0.51.0

@@ -1,6 +1,6 @@
 module github.com/switchyard-p2p/switchyard/internal/soak
 
-go 1.26.0
+go 1.26.7
 
 replace github.com/switchyard-p2p/switchyard => ../..
 
@@ -35,7 +35,7 @@ require (
 	github.com/quic-go/quic-go v0.64.1 // indirect
 	github.com/spaolacci/murmur3 v1.1.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
-	golang.org/x/exp v0.0.0-20230725012225-302865e7556b // indirect
+	golang.org/x/exp v0.0.0-20231006140011-7918f672742d // indirect
 	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/time v0.16.0 // indirect

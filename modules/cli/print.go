@@ -7,10 +7,12 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/switchyard-p2p/switchyard/modules/cli/live"
 )
 
 func jsonFlag(cmd *cobra.Command, to *bool) {
@@ -49,11 +51,11 @@ func (t *table) lines() []string {
 	heads := make([]string, len(t.heads))
 	for i, h := range t.heads {
 		heads[i] = strings.TrimPrefix(h, ">")
-		widths[i] = utf8.RuneCountInString(heads[i])
+		widths[i] = live.Width(heads[i])
 	}
 	for _, r := range t.rows {
 		for i, c := range r {
-			widths[i] = max(widths[i], utf8.RuneCountInString(clean(c)))
+			widths[i] = max(widths[i], live.Width(clean(c)))
 		}
 	}
 	var lines []string
@@ -61,7 +63,7 @@ func (t *table) lines() []string {
 		var b strings.Builder
 		for i, c := range r {
 			c = clean(c)
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c))
+			pad := strings.Repeat(" ", widths[i]-live.Width(c))
 			if strings.HasPrefix(t.heads[i], ">") {
 				b.WriteString(pad + c)
 			} else {
@@ -80,20 +82,8 @@ func (t *table) print(w io.Writer) {
 	}
 }
 
-// clean makes text from a remote safe for a terminal: bounded, without control characters.
-func clean(s string) string {
-	const most = 200
-	s = strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == utf8.RuneError {
-			return '?'
-		}
-		return r
-	}, s)
-	if utf8.RuneCountInString(s) > most {
-		s = string([]rune(s)[:most]) + "..."
-	}
-	return s
-}
+// clean makes text from a remote safe for a terminal.
+func clean(s string) string { return live.Clean(s) }
 
 // span formats a duration: 3.2s, 4m10s, 2h05m, 3d4h.
 func span(d time.Duration) string {
@@ -156,10 +146,5 @@ func width(w io.Writer) int {
 	return 80
 }
 
-// cut returns the first n characters.
-func cut(s string, n int) string {
-	if utf8.RuneCountInString(s) <= n {
-		return s
-	}
-	return string([]rune(s)[:n])
-}
+// cut returns the first n columns.
+func cut(s string, n int) string { return ansi.TruncateWc(s, n, "") }
