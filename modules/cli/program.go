@@ -16,9 +16,10 @@ import (
 
 // Exit codes.
 const (
-	exitDone   = 0
-	exitFailed = 1
-	exitUsage  = 2
+	exitDone    = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitPartial = 3 // a part of it is done
 )
 
 // Program is a command line around a catalogue of plug-ins.

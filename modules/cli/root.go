@@ -24,6 +24,9 @@ func exitCode(err error) int {
 		errors.As(err, &cfg) && (strings.HasPrefix(cfg.Where, "--") || strings.HasPrefix(cfg.Where, "$")) {
 		return exitUsage
 	}
+	if _, partial := errors.AsType[*partialError](err); partial {
+		return exitPartial
+	}
 	return exitFailed
 }
 
@@ -90,6 +93,7 @@ func (p *Program) root() *cobra.Command {
 		p.publishCommand(), p.storeCommand(), p.signerCommand(), p.demoCommand(), p.syncCommand(), p.versionCommand(),
 		p.completionCommand(), p.checkCommand(), p.configCommand(), p.reloadCommand(), p.healthzCommand(),
 		p.connectCommand(), p.disconnectCommand(), p.bansCommand())
+	root.AddCommand(p.crawlCommand())
 	for _, spec := range modules.Commands(p.Plugins) {
 		for _, stock := range root.Commands() {
 			if stock.Name() == spec.Name {

@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/switchyard-p2p/switchyard/discovery/crawl"
+)
+
+// crawlBar shows how far a crawl is: on a terminal a bar that is redrawn, elsewhere a line every two seconds.
+type crawlBar struct {
+	out         io.Writer
+	live, quiet bool
+	drawn       bool
+	told        time.Time
+}
+
+const crawlLineEvery = 2 * time.Second
+
+// show is a crawl.Config.Progress.
+func (b *crawlBar) show(p crawl.Progress) {
+	switch {
+	case b.quiet:
+	case b.live:
+		if time.Since(b.told) < 100*time.Millisecond {
+			return
+		}
+		columns := width(b.out) - 1
+		fmt.Fprintf(b.out, "\r\x1b[2K%s", cut(crawlLine(p, columns), columns))
+		b.drawn, b.told = true, time.Now()
+	case b.told.IsZero():
+		b.told = time.Now()
+	case time.Since(b.told) >= crawlLineEvery:
+		fmt.Fprintln(b.out, crawlLine(p, 0))
+		b.told = time.Now()
+	}
+}
+
+// end removes the bar.
+func (b *crawlBar) end() {
+	if b.drawn {
+		fmt.Fprint(b.out, "\r\x1b[2K")
+	}
+}
+
+// crawlLine returns the progress in one line, with a bar if there is room: how much of what is known has been visited.
+func crawlLine(p crawl.Progress, columns int) string {
+	text := fmt.Sprintf("%s  %d known, %d alive, %d visited, %d waiting, %d dials", span(p.Elapsed), p.Known, p.Alive,
+		p.Known-p.States[crawl.Untried], p.Waiting+p.Active, p.Dials)
+	room := min(columns-len(text)-4, 40)
+	if room < 8 || p.Known == 0 {
+		return text
+	}
+	full := room * (p.Known - p.States[crawl.Untried]) / p.Known
+	return "[" + strings.Repeat("#", full) + strings.Repeat(".", room-full) + "]  " + text
+}
+
+// drawMap prints what a crawl has found.
+func drawMap(w io.Writer, m *crawl.Map, dir string) {
+	s := &m.Summary
+	network := s.Network
+	if network == "" {
+		network = "(unknown)"
+	}
+	fmt.Fprintf(w, "network %s: %d nodes in %s, %d visits, %d dials\n", clean(network), s.Known,
+		span(s.Ended.Sub(s.Began)), s.Visits, s.Dials)
+	if s.Partial {
+		fmt.Fprintf(w, "partial: %s\n", s.Why)
+	}
+	fmt.Fprintln(w)
+	var states []crawl.Count
+	for _, state := range []crawl.State{crawl.Reachable, crawl.FullUp, crawl.Refusing, crawl.Elsewhere, crawl.WrongKey,
+		crawl.Unreachable, crawl.Untried} {
+		if n := s.States[state]; n > 0 {
+			states = append(states, crawl.Count{Name: string(state), Nodes: n})
+		}
+	}
+	drawCounts(w, "state", states, len(states))
+	drawCounts(w, "version", s.Versions, 8)
+	drawCounts(w, "wire", s.Wires, 8)
+	if len(s.Networks) > 1 {
+		drawCounts(w, "network", s.Networks, 8)
+	}
+	drawCounts(w, "group", s.Groups, 8)
+	drawCounts(w, "not found because", s.Reasons, 8)
+	drawDegrees(w, "told by", s.Degrees.In)
+	pairs := [][2]string{}
+	add := func(name, format string, args ...any) {
+		pairs = append(pairs, [2]string{name, fmt.Sprintf(format, args...)})
+	}
+	add("edges", "%d, %.0f %% of what was visited is stale", s.Edges, 100*s.Stale.Share)
+	if s.Components > 0 {
+		add("connected", "%d of %d in the largest of %d parts; without one of %d nodes it falls apart", s.Largest,
+			s.Here+s.Away, s.Components, s.Cuts)
+	}
+	if e := s.Estimate; e != nil {
+		add("unseen", "at least %d, by %s (%d and %d nodes, %d in both)", e.Unseen, e.Method, e.First, e.Second, e.Both)
+	}
+	if len(s.Suspects) > 0 {
+		add("suspects", "%d nodes tell of almost nobody real; %d nodes were left unvisited", len(s.Suspects),
+			s.HeldBack)
+	}
+	if dir != "" {
+		add("files", "%s", filepath.Join(dir, "map.html")+" and others")
+	}
+	printPairs(w, pairs)
+}
+
+// drawCounts prints a bar for each of the first counts.
+func drawCounts(w io.Writer, head string, list []crawl.Count, most int) {
+	if len(list) == 0 {
+		return
+	}
+	rest := 0
+	for _, c := range list[min(most, len(list)):] {
+		rest += c.Nodes
+	}
+	list = list[:min(most, len(list))]
+	if rest > 0 {
+		list = append(list[:len(list):len(list)], crawl.Count{Name: "others", Nodes: rest})
+	}
+	largest := 0
+	for _, c := range list {
+		largest = max(largest, c.Nodes)
+	}
+	t := table{heads: []string{strings.ToUpper(head), ">NODES", ""}}
+	for _, c := range list {
+		name := crawl.Plain(c.Name, 40)
+		if name == "" {
+			name = "(none)"
+		}
+		t.add(name, fmt.Sprint(c.Nodes), strings.Repeat("#", max(1, 40*c.Nodes/largest)))
+	}
+	t.print(w)
+	fmt.Fprintln(w)
+}
+
+// drawDegrees prints how many nodes have so many links.
+func drawDegrees(w io.Writer, head string, list []crawl.Bucket) {
+	var counts []crawl.Count
+	for i, b := range list {
+		name := fmt.Sprint(b.From)
+		if i+1 < len(list) && list[i+1].From > b.From+1 {
+			name = fmt.Sprintf("%d-%d", b.From, list[i+1].From-1)
+		} else if i+1 == len(list) && b.From > 1 {
+			name = fmt.Sprintf("%d or more", b.From)
+		}
+		if b.Nodes > 0 {
+			counts = append(counts, crawl.Count{Name: name, Nodes: b.Nodes})
+		}
+	}
+	drawCounts(w, head, counts, len(counts))
+}
