@@ -35,6 +35,10 @@ type NodeInfo struct {
 	Moves    bool
 	Replaces []byte
 
+	// Observed is our end of the connection as the remote sees it, where its wire tells (libp2p): a multiaddr in binary
+	// form, of at most MaxObserved bytes, unchecked.
+	Observed []byte
+
 	// Protocol versions of CometBFT: P2P and App are ignored, Block must match.
 	P2PVersion, BlockVersion, AppVersion uint64
 	TxIndex                              string // "on", "off" or "": whether it indexes transactions
@@ -49,6 +53,7 @@ type NodeInfo struct {
 const (
 	MaxNodeInfoSize = 10240 // bytes on the wire
 	MaxChannels     = 16
+	MaxObserved     = 64 // bytes; not CometBFT's
 )
 
 // Protocol versions that we state (CometBFT version/version.go).

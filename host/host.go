@@ -48,6 +48,9 @@ type Config struct {
 
 	Listen   []ma.Multiaddr // where to listen; empty only dials
 	External []ma.Multiaddr // what to advertise instead of the listen addresses
+	// Observers is how many network groups must agree on where they see us before that is advertised, too; 0 means 3,
+	// less than that never. See Reach.
+	Observers int
 
 	// MoveTo says to which addresses links to other Switchyard nodes move from comet, once both ends can: see ToQUIC.
 	// nil leaves links where they are.
@@ -65,6 +68,9 @@ type Config struct {
 // Host is a node's connections, channels and streams. New builds and validates, Run works. All methods may be called
 // concurrently.
 type Host struct {
+	// Reach is what the host learns of the addresses at which others reach it.
+	Reach Reach
+
 	cfg       Config
 	log       *slog.Logger
 	key       handshake.PublicKey
@@ -115,7 +121,7 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	}
 	h := &Host{cfg: cfg, log: cfg.Logger, key: key, self: key.NodeID(), peerID: key.PeerID(),
 		listening: make(chan struct{}), tasks: tasks{stopped: make(chan struct{})}}
-	h.router.host = h
+	h.router.host, h.Reach.host = h, h
 	allow, err := newAllowed(cfg.Allow)
 	if err != nil {
 		return nil, fmt.Errorf("peers.allow_networks: %w", err)

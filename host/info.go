@@ -65,9 +65,9 @@ func (h *Host) stack() string {
 	return strings.Join(parts, " ")
 }
 
-// SelfAddresses returns the addresses at which we can be dialed, as far as we know: External with the IPs of its names,
-// or the bound addresses, with the machine's own addresses in place of unspecified ones, over each of our wires that
-// goes there, in order of preference.
+// SelfAddresses returns the addresses at which we can be dialed, as far as we know: External with the IPs of its
+// names, or what Reach has learned and the bound addresses, with the machine's own addresses in place of unspecified
+// ones. Each is there over each of our wires that goes there, in order of preference.
 func (h *Host) SelfAddresses() []transport.Address {
 	var out []transport.Address
 	nodes := [...]string{string(h.self), h.peerID}

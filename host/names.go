@@ -57,10 +57,15 @@ func (n *names) run(ctx context.Context, external []ma.Multiaddr, resolver trans
 	}
 }
 
-// advertised returns External, in which the known IPs of a name precede it, or, without it, the bound addresses.
+// advertised returns External, in which the known IPs of a name precede it, or, without it, what was learned at run
+// time (Reach) and the bound addresses.
 func (h *Host) advertised() (out []ma.Multiaddr) {
 	if len(h.cfg.External) == 0 {
-		return h.ListenAddrs()
+		out = h.ListenAddrs()
+		if extra := h.Reach.extra.Load(); extra != nil {
+			out = append(slices.Clone(*extra), out...)
+		}
+		return out
 	}
 	h.names.mu.Lock()
 	defer h.names.mu.Unlock()

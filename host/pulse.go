@@ -32,6 +32,7 @@ func (l *link) spare() bool {
 func (r *router) pulseLoop(ctx context.Context) {
 	h := r.host
 	for sleep(ctx, pulse) {
+		h.Reach.update(time.Now())
 		h.links.all.Range(func(_, v any) bool {
 			if l := v.(*link); l.spare() {
 				h.tasks.wg.Go(func() {

@@ -70,6 +70,8 @@ type IdentityConfig struct {
 type ListenConfig struct {
 	Addresses []string `toml:"addresses"` // multiaddrs; empty only dials
 	External  []string `toml:"external"`  // what to advertise instead
+	// network groups that must agree on where they see us before that is advertised, too; 0 means never
+	Observers int `toml:"observers"`
 }
 
 // StackConfig names plug-ins, in order of preference. Config.Fit drops defaults that do not fit.
@@ -156,7 +158,7 @@ func Default() Config {
 		Moniker:  "switchyard",
 		Identity: IdentityConfig{Key: "node_key.json"},
 		Listen: ListenConfig{Addresses: []string{"/ip4/0.0.0.0/tcp/26656", "/ip4/0.0.0.0/udp/26656/quic-v1"},
-			External: []string{}},
+			External: []string{}, Observers: 3},
 		Stack: StackConfig{Transports: []string{"tcp", "quic"}, Wires: []string{"comet", "libp2p"},
 			Security: []string{"noise", "tls"}, Muxers: []string{"yamux"}},
 		Peers: PeersConfig{Persistent: []string{}, Unconditional: []string{}, Private: []string{},

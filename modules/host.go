@@ -75,7 +75,7 @@ type hostParts struct {
 func hostConfig(c *Config, m Machine) (host.Config, error) {
 	l := c.Limits.Derive(m)
 	cfg := host.Config{
-		Network: c.Network, Moniker: c.Moniker, Version: c.Version,
+		Network: c.Network, Moniker: c.Moniker, Version: c.Version, Observers: orNone(c.Listen.Observers),
 		Peers: peers.Config{
 			MaxOutbound: orNone(c.Peers.MaxOutbound), MaxInbound: orNone(c.Peers.MaxInbound),
 			Guests:           orNone(c.Peers.Guests),

@@ -87,6 +87,8 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 			"[/ip4/127.0.0.1/tcp/7]"},
 		{"listen.external=/ip4/9.9.9.9/tcp/7", inHost(func(c host.Config) any { return fmt.Sprint(c.External) }),
 			"[/ip4/9.9.9.9/tcp/7]"},
+		{"listen.observers=5", inHost(func(c host.Config) any { return c.Observers }), 5},
+		{"listen.observers=0", inHost(func(c host.Config) any { return c.Observers }), -1},
 		{`stack.transports=["other","tcp"]`, func(t *testing.T, c Config) any {
 			var got []transport.Transport
 			build(t, c, &got, Transport("other", zero[struct{}], func(struct{}) (transport.Transport, error) {

@@ -45,6 +45,8 @@ func render(c Config, plugins []Plugin) *renderer {
 	w.table("listen", "")
 	w.key("addresses", c.Listen.Addresses, "where to listen; [] only dials")
 	w.key("external", c.Listen.External, "what to advertise instead, where the listen address is not reachable")
+	w.key("observers", c.Listen.Observers,
+		"network groups that must agree on where they see us before that is advertised, too; 0 means never")
 
 	var has []string
 	for _, k := range []kind{kindTransport, kindWire, kindSecurity, kindMuxer} {

@@ -15,16 +15,17 @@ import (
 
 // Bounds of configured values.
 const (
-	maxName     = 50 // bytes of network and moniker; CometBFT's longest chain id (types/genesis.go)
-	maxList     = 10_000
-	maxKnown    = 10_000_000
-	maxLinks    = 100_000
-	spareFiles  = 32 // file descriptors for the store, the admin API and the like
-	minDeadline = 100 * time.Millisecond
-	minInterval = time.Second
-	maxInterval = 30 * 24 * time.Hour
-	maxAnchors  = 100
-	maxDeadline = 10 * time.Minute
+	maxName      = 50 // bytes of network and moniker; CometBFT's longest chain id (types/genesis.go)
+	maxList      = 10_000
+	maxKnown     = 10_000_000
+	maxLinks     = 100_000
+	spareFiles   = 32 // file descriptors for the store, the admin API and the like
+	minDeadline  = 100 * time.Millisecond
+	minInterval  = time.Second
+	maxInterval  = 30 * 24 * time.Hour
+	maxAnchors   = 100
+	maxObservers = 100
+	maxDeadline  = 10 * time.Minute
 )
 
 // Validate refuses what cannot work: addresses and names that do not parse, limits that contradict each other or the
@@ -208,6 +209,7 @@ func (c *Config) checkPeers() error {
 		{"peers.max_known", c.Peers.MaxKnown, 1, maxKnown},
 		{"peers.outbound_per_group", c.Peers.OutboundPerGroup, 0, maxLinks},
 		{"peers.anchors", c.Peers.Anchors, 0, maxAnchors},
+		{"listen.observers", c.Listen.Observers, 0, maxObservers},
 	} {
 		if n.value < n.lo || n.value > n.hi {
 			return c.errorAt(n.key, "%d is not in %d to %d", n.value, n.lo, n.hi)

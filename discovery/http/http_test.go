@@ -182,7 +182,8 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%q is taken", bad)
 		}
 	}
-	for _, good := range []string{"https://example.com/list", "http://127.0.0.9:80/", "http://[::1]/", "http://localhost/"} {
+	for _, good := range []string{"https://example.com/list", "http://127.0.0.9:80/", "http://[::1]/",
+		"http://localhost/"} {
 		if _, err := New(Config{URL: good}, discovery.Env{}); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}

@@ -76,6 +76,9 @@ func ownHello(a *handshake.Attempt) *switchyardpb.Hello {
 		Protocols: l.Protocols[:min(len(l.Protocols), maxProtocols)], Wires: l.Wires,
 		TxIndex: l.TxIndex, RpcAddress: l.RPCAddress, Replaces: l.Replaces,
 	}
+	if a.Conn != nil {
+		m.Observed = a.Conn.RemoteMultiaddr().Bytes()
+	}
 	channels := make([]switchyardpb.HelloChannel, len(a.Channels))
 	for i, c := range a.Channels {
 		channels[i].Id, channels[i].Name = uint32(c.ID), c.WithDefaults().Name
@@ -121,6 +124,9 @@ func helloInfo(m *switchyardpb.Hello, a *handshake.Attempt, info *handshake.Node
 		ID: a.RemoteID, PeerID: a.RemoteKey.PeerID(), Network: m.Network, Moniker: m.Moniker, Version: m.Version,
 		Height: m.Height, BlockVersion: m.BlockVersion, P2PVersion: m.P2PVersion, AppVersion: m.AppVersion,
 		Wires: m.Wires, TxIndex: m.TxIndex, RPCAddress: m.RpcAddress, Replaces: m.Replaces,
+	}
+	if len(m.Observed) <= handshake.MaxObserved {
+		info.Observed = m.Observed
 	}
 	var both []muxer.Channel
 	for i, c := range m.Channels {

@@ -130,6 +130,9 @@ func (m *message) nodeInfo(key handshake.PublicKey) (*handshake.NodeInfo, error)
 			Reason: "identify names another public key than the one that was proven"}
 	}
 	info := &handshake.NodeInfo{ID: key.NodeID(), PeerID: key.PeerID(), Version: printable(m.agent), Guest: true}
+	if len(m.observed) <= handshake.MaxObserved {
+		info.Observed = m.observed
+	}
 	for _, p := range m.protocols {
 		if p = printable(p); p != "" && !slices.Contains(info.Protocols, p) {
 			info.Protocols = append(info.Protocols, p)

@@ -41,6 +41,7 @@ type Hello struct {
 	TxIndex       string                 `protobuf:"bytes,12,opt,name=tx_index,json=txIndex,proto3" json:"tx_index,omitempty"` // as in CometBFT's node info: "", "on" or "off"
 	RpcAddress    string                 `protobuf:"bytes,13,opt,name=rpc_address,json=rpcAddress,proto3" json:"rpc_address,omitempty"`
 	Replaces      []byte                 `protobuf:"bytes,14,opt,name=replaces,proto3" json:"replaces,omitempty"` // from a dialer: what names the comet link to this node that the new link replaces
+	Observed      []byte                 `protobuf:"bytes,15,opt,name=observed,proto3" json:"observed,omitempty"` // a multiaddr: where the receiver's end of the connection seems to be
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -173,6 +174,13 @@ func (x *Hello) GetReplaces() []byte {
 	return nil
 }
 
+func (x *Hello) GetObserved() []byte {
+	if x != nil {
+		return x.Observed
+	}
+	return nil
+}
+
 // HelloChannel is a channel that a node serves.
 type HelloChannel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -300,7 +308,7 @@ var File_internal_switchyardpb_hello_proto protoreflect.FileDescriptor
 const file_internal_switchyardpb_hello_proto_rawDesc = "" +
 	"\n" +
 	"!internal/switchyardpb/hello.proto\x12\n" +
-	"switchyard\"\xae\x03\n" +
+	"switchyard\"\xca\x03\n" +
 	"\x05Hello\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\tR\anetwork\x12\x18\n" +
 	"\amoniker\x18\x02 \x01(\tR\amoniker\x12\x18\n" +
@@ -319,7 +327,8 @@ const file_internal_switchyardpb_hello_proto_rawDesc = "" +
 	"\btx_index\x18\f \x01(\tR\atxIndex\x12\x1f\n" +
 	"\vrpc_address\x18\r \x01(\tR\n" +
 	"rpcAddress\x12\x1a\n" +
-	"\breplaces\x18\x0e \x01(\fR\breplaces\"2\n" +
+	"\breplaces\x18\x0e \x01(\fR\breplaces\x12\x1a\n" +
+	"\bobserved\x18\x0f \x01(\fR\bobserved\"2\n" +
 	"\fHelloChannel\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"l\n" +
