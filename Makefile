@@ -19,7 +19,7 @@ raceflag    := $(if $(RACE),-race,)
 .DEFAULT_GOAL := help
 .PHONY: help run build test unit race lint cross floors ratchets interop cometbft cometbft-sdk compat model crash \
 	soak bench bench-store eclipse microbench fuzz generate chain chain-bin chain-short chain-migrate chain-soak \
-	chain-bench chain-far chain-suites chain-e2e clean need-cc need-ip need-js need-protoc
+	chain-bench chain-far chain-suites chain-e2e clean page page-bench need-cc need-ip need-js need-browser need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
@@ -62,6 +62,16 @@ compat: need-js ## our program with CometBFT 0.34 to 1.0, kubo, js-libp2p 1 to 3
 	  go test -tags compat -run TestReleases -timeout 30m -v .
 	cd internal/interoplibp2p && go vet -tags compat ./hosts && \
 	  go test -tags compat -run "TestKubo|TestJSReleases" -timeout 30m -v ./hosts
+
+PAGETEST := internal/pagetest/browser
+SHOTS    ?= .cache/page
+
+page: need-browser ## the live page in a browser: looks, behaviour, accessibility; pictures in .cache/page (SHORT=1)
+	@SWITCHYARD_PAGE=$(if $(SHORT),short,long) SWITCHYARD_PAGE_SHOTS=$(abspath $(SHOTS)) \
+	  go test -count=1 -timeout $(TIMEOUT) -v -run '^Test(Looks|Behaves|Truth|RealNode)$$' ./internal/pagetest
+
+page-bench: need-browser ## what the live page costs with 500 peers that change each second, on a quiet machine
+	@SWITCHYARD_PAGE=bench go test -count=1 -timeout $(TIMEOUT) -v -run '^TestCost$$' ./internal/pagetest
 
 lint: floors ratchets cross ## gofmt, go vet, staticcheck, the floors, the ratchets and other systems
 	@bad=$$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$' | xargs gofmt -l); \
@@ -182,7 +192,7 @@ generate: need-protoc ## the Go code of the .proto files
 	  echo "$$f"; protoc --plugin=.cache/bin/protoc-gen-go --go_out=. --go_opt=paths=source_relative "$$f"; done
 
 clean: ## what the other targets made
-	rm -rf bin .cache $(JSPEER)/node_modules
+	rm -rf bin .cache $(JSPEER)/node_modules $(PAGETEST)/node_modules
 	find . -name '*.test' -type f -delete
 	find . -name '*.prof' -type f -delete
 
@@ -198,6 +208,14 @@ need-js:
 	@.ci/need node nodejs
 	@.ci/need npm npm
 	@cd $(JSPEER) && if ! cmp -s package-lock.json node_modules/.installed; then \
+	  npm ci --loglevel=error && cp package-lock.json node_modules/.installed; fi
+
+# The tests of the live page drive Debian's Chromium; their packages are those of the lock file.
+need-browser:
+	@.ci/need node nodejs
+	@.ci/need npm npm
+	@.ci/need chromium chromium fonts-dejavu-core
+	@cd $(PAGETEST) && if ! cmp -s package-lock.json node_modules/.installed; then \
 	  npm ci --loglevel=error && cp package-lock.json node_modules/.installed; fi
 
 need-protoc:

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"net/http"
@@ -22,17 +21,6 @@ const (
 	defaultListed = 100
 	mostListed    = 10_000
 )
-
-//go:embed page.html
-var pageHTML []byte
-
-func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy",
-		"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "+
-			"frame-ancestors 'none'")
-	_, _ = w.Write(pageHTML)
-}
 
 func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 	now, cancel := context.WithCancel(r.Context())

@@ -32,9 +32,11 @@ var (
 
 // operations are all that the API does, by "METHOD PATH", apart from the routes of services.
 var operations = map[string]operation{
-	"GET /{$}":     {does: "a live page of all this"},
-	"GET /healthz": {does: "200 once the node listens", out: map[string]bool{}, also: []int{503}},
-	"GET /metrics": {does: "Prometheus"},
+	"GET /{$}": {does: "a live page of all this"},
+
+	"GET /page/{file...}": {does: "a file of the page"},
+	"GET /healthz":        {does: "200 once the node listens", out: map[string]bool{}, also: []int{503}},
+	"GET /metrics":        {does: "Prometheus"},
 	"GET /v1/status": {does: "the node's ids, where it listens, whether it is well, how many peers it has and knows",
 		out: Status{}},
 	"GET /v1/peers": {does: "the links that are up, in order of node id", out: []Peer{}, query: []param{

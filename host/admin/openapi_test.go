@@ -135,7 +135,8 @@ func TestDocsNameAll(t *testing.T) {
 	docs := string(raw)
 	for name := range operations {
 		method, path, _ := strings.Cut(name, " ")
-		path = strings.NewReplacer("{$}", "", "{target...}", "TARGET", "{id}", "ID").Replace(path)
+		path = strings.NewReplacer("{$}", "", "{target...}", "TARGET", "{file...}", "FILE", "{id}",
+			"ID").Replace(path)
 		if strings.HasPrefix(path, "/debug/pprof/") {
 			continue
 		}

@@ -40,7 +40,8 @@ func (s *Server) routes() http.Handler {
 // paths returns the handlers of all paths but those of services. operations describes each.
 func (s *Server) paths() map[string]methods {
 	paths := map[string]methods{
-		"/{$}":                {"GET": s.page},
+		"/{$}":                {"GET": servePage},
+		"/page/{file...}":     {"GET": servePage},
 		"/healthz":            {"GET": s.health},
 		"/v1/status":          {"GET": s.status},
 		"/v1/peers":           {"GET": s.peers},
