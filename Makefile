@@ -17,9 +17,10 @@ RACE        ?=
 raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit race lint cross floors ratchets interop cometbft cometbft-sdk compat model crash \
-	soak bench bench-store eclipse microbench fuzz generate chain chain-bin chain-short chain-migrate chain-soak \
-	chain-bench chain-far chain-suites chain-e2e clean page page-bench need-cc need-ip need-js need-browser need-protoc
+.PHONY: help run build install release-files deploy-check need-deploy test unit race lint cross floors \
+	ratchets interop cometbft cometbft-sdk compat model crash soak bench bench-store eclipse microbench fuzz \
+	generate chain chain-bin chain-short chain-migrate chain-soak chain-bench chain-far chain-suites chain-e2e \
+	clean page page-bench need-cc need-ip need-js need-browser need-deploy need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
@@ -34,6 +35,38 @@ run: ## a network of real nodes on this machine, until q (NODES=8)
 # grpcnotrace leaves golang.org/x/net/trace out of gRPC, and so 4 MB out of the binary.
 build: ## bin/switchyard
 	go build -tags grpcnotrace -o bin/ ./cmd/...
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+share   := $(DESTDIR)$(PREFIX)/share
+system  := $(DESTDIR)$(PREFIX)/lib
+
+install: build release-files ## the program, completions, man pages and systemd units (PREFIX=/usr/local DESTDIR=)
+	install -D -m 755 bin/switchyard $(DESTDIR)$(PREFIX)/bin/switchyard
+	cd .cache/release/completions && \
+	  install -D -m 644 switchyard.bash $(share)/bash-completion/completions/switchyard && \
+	  install -D -m 644 _switchyard $(share)/zsh/site-functions/_switchyard && \
+	  install -D -m 644 switchyard.fish $(share)/fish/vendor_completions.d/switchyard.fish
+	cd .cache/release/man && for f in $$(find . -type f); do install -D -m 644 $$f $(share)/man/$$f; done
+	for f in deploy/systemd/*.service; do install -D -m 644 $$f $(system)/systemd/system/$${f##*/} && \
+	  sed -i 's,/usr/bin/switchyard,$(PREFIX)/bin/switchyard,' $(system)/systemd/system/$${f##*/} || exit 1; done
+	install -D -m 644 deploy/systemd/sysusers.conf $(system)/sysusers.d/switchyard.conf
+	install -D -m 644 deploy/systemd/tmpfiles.conf $(system)/tmpfiles.d/switchyard.conf
+
+# release-files makes what packages have beside the program: completions and man pages.
+release-files:
+	@rm -rf .cache/release && mkdir -p .cache/release/completions .cache/release/man .cache/bin
+	@go build -tags grpcnotrace -o .cache/bin/ ./cmd/switchyard
+	@set -e; cd .cache/release/completions; x=../../bin/switchyard; $$x completion bash > switchyard.bash; \
+	  $$x completion zsh > _switchyard; $$x completion fish > switchyard.fish; \
+	  $$x completion powershell > switchyard.ps1
+	@if .cache/bin/switchyard man .cache/release/all > /dev/null 2>&1; then set -e; cd .cache/release/all; \
+	  for f in *.[157]; do install -D -m 644 $$f ../man/man$${f##*.}/$$f; done; rm -r ../all; fi
+
+deploy-check: need-deploy ## what is below deploy/: units, their exposure, alerts (promtool), the dashboard
+	@go test -count=1 ./internal/deploy
+	@cd deploy/monitoring && promtool check rules alerts.yml && promtool test rules alerts_test.yml
+	@if command -v goreleaser > /dev/null; then goreleaser check; fi
 
 test: unit interop ## everything: unit tests, then the tests against real peers (RACE=1 for the race detector)
 
@@ -73,7 +106,7 @@ page: need-browser ## the live page in a browser: looks, behaviour, accessibilit
 page-bench: need-browser ## what the live page costs with 500 peers that change each second, on a quiet machine
 	@SWITCHYARD_PAGE=bench go test -count=1 -timeout $(TIMEOUT) -v -run '^TestCost$$' ./internal/pagetest
 
-lint: floors ratchets cross ## gofmt, go vet, staticcheck, the floors, the ratchets and other systems
+lint: floors ratchets cross deploy-check ## gofmt, go vet, staticcheck, the floors, the ratchets, other systems, deploy/
 	@bad=$$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$' | xargs gofmt -l); \
 	  if [ -n "$$bad" ]; then echo "not formatted (gofmt -w):"; echo "$$bad"; exit 1; fi
 	@for m in $(MODULES); do \
@@ -217,6 +250,10 @@ need-browser:
 	@.ci/need chromium chromium fonts-dejavu-core
 	@cd $(PAGETEST) && if ! cmp -s package-lock.json node_modules/.installed; then \
 	  npm ci --loglevel=error && cp package-lock.json node_modules/.installed; fi
+
+need-deploy:
+	@.ci/need systemd-analyze systemd
+	@.ci/need promtool prometheus
 
 need-protoc:
 	@.ci/need protoc protobuf-compiler

@@ -16,8 +16,8 @@ const Module = "github.com/switchyard-p2p/switchyard"
 const MaxLines = 500
 
 // topLevel lists the folders of the repository, without dot-folders.
-var topLevel = []string{"cmd", "discovery", "docs", "handshake", "host", "internal", "modules", "muxer", "peerstore",
-	"transport"}
+var topLevel = []string{"cmd", "deploy", "discovery", "docs", "handshake", "host", "internal", "modules", "muxer",
+	"peerstore", "transport"}
 
 // builtFrom are the packages of the same floor that others are built from: a wire is made of a security and a muxer,
 // the host of its peer manager.
