@@ -20,7 +20,8 @@ var (
 )
 
 // inboxBytes returns what waits for the services of a host, by Channel.index.
-func (h *Host) inboxBytes() []int64 {
+func (c *collector) inboxBytes() []int64 {
+	h := c.h
 	h.memory.mu.Lock()
 	boxes := make([]*mailbox, 0, len(h.memory.boxes))
 	for _, b := range h.memory.boxes {
@@ -28,14 +29,14 @@ func (h *Host) inboxBytes() []int64 {
 	}
 	h.memory.mu.Unlock()
 	bytes := make([]int64, len(h.channels))
-	for i, c := range h.channels {
-		c.mu.Lock()
+	for i, chn := range h.channels {
+		chn.mu.Lock()
 		for _, b := range boxes {
 			if ib := b.inboxes[i]; ib != nil {
 				bytes[i] += ib.bytes
 			}
 		}
-		c.mu.Unlock()
+		chn.mu.Unlock()
 	}
 	return bytes
 }
@@ -45,7 +46,7 @@ func (c *collector) collectChannels(sum map[byte]muxer.ChannelStats, ch chan<- p
 	send := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, kind, v, labels...)
 	}
-	inboxes := c.h.inboxBytes()
+	inboxes := c.inboxBytes()
 	for i, chn := range c.h.channels {
 		id, s := fmt.Sprintf("0x%02x", chn.desc.ID), sum[chn.desc.ID]
 		send(descChannelBytes, prometheus.CounterValue, float64(s.SentBytes), id, "sent")

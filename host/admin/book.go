@@ -34,7 +34,7 @@ type Group struct {
 	Sources int    `json:"sources"` // peers that told of them
 }
 
-func (s *Server) book(w http.ResponseWriter, r *http.Request) {
+func (s reads) book(w http.ResponseWriter, r *http.Request) {
 	type counts struct {
 		Group
 		from map[transport.NodeID]struct{}
@@ -106,7 +106,7 @@ type GraphEdge struct {
 	To   transport.NodeID `json:"to"`
 }
 
-func (s *Server) graph(w http.ResponseWriter, r *http.Request) {
+func (s reads) graph(w http.ResponseWriter, r *http.Request) {
 	self := s.node.About.Self()
 	out := Graph{Nodes: []GraphNode{{ID: self, Moniker: s.node.About.Moniker(), Linked: true}}, Edges: []GraphEdge{}}
 	at, known := map[transport.NodeID]int{self: 0}, 0

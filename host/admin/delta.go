@@ -61,7 +61,7 @@ type view struct {
 }
 
 // lookNow returns the state of the node.
-func (s *Server) lookNow(now time.Time) *view {
+func (s reads) lookNow(now time.Time) *view {
 	infos := s.node.Links.Peers()
 	v := &view{status: s.statusNow(now, infos), peers: make(map[transport.NodeID]Peer, len(infos))}
 	for i := range infos {
@@ -73,7 +73,7 @@ func (s *Server) lookNow(now time.Time) *view {
 }
 
 // snapshot returns a view as the first message of a reader, with the events up to heard. What is later is told next.
-func (s *Server) snapshot(v *view, seq, heard uint64) Snapshot {
+func (s reads) snapshot(v *view, seq, heard uint64) Snapshot {
 	out := Snapshot{Seq: seq, BootID: s.boot, Status: v.status, Peers: make([]Peer, 0, len(v.peers)),
 		Dials: s.dialsNow(0, mostAttempts), Traffic: s.feed.history.view(s.node.Links.Channels())}
 	for _, id := range slices.Sorted(maps.Keys(v.peers)) {

@@ -58,7 +58,7 @@ func attemptOf(e *host.Event) Attempt {
 }
 
 // dialsNow returns the attempts after a number, at most the latest most of them; 0 means all.
-func (s *Server) dialsNow(since uint64, most int) Dials {
+func (s reads) dialsNow(since uint64, most int) Dials {
 	journal := s.node.Watch.Journal()
 	list, seq := journal.Attempts(since)
 	if most > 0 {
@@ -75,7 +75,7 @@ func (s *Server) dialsNow(since uint64, most int) Dials {
 	return out
 }
 
-func (s *Server) dials(w http.ResponseWriter, r *http.Request) {
+func (s reads) dials(w http.ResponseWriter, r *http.Request) {
 	since, _, err := sinceIn(r)
 	if err != nil {
 		Fail(w, http.StatusBadRequest, err)

@@ -114,7 +114,7 @@ func sinceIn(r *http.Request) (seq uint64, ok bool, err error) {
 
 // events sends what happened after a number, as far as the node keeps it, and what happens from now on. A reader that
 // lags loses events (see host.Journal.Events); a reader that takes nothing is cut off.
-func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+func (s reads) events(w http.ResponseWriter, r *http.Request) {
 	seq, past, err := sinceIn(r)
 	follow := true
 	if text := r.URL.Query().Get("follow"); text != "" && err == nil {

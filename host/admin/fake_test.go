@@ -46,7 +46,7 @@ const (
 	idB = transport.NodeID("bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb")
 )
 
-func newFakeNode(t *testing.T) *fakeNode {
+func newFakeNode(t testing.TB) *fakeNode {
 	t.Helper()
 	key, err := handshake.NewEd25519Key(make([]byte, handshake.Ed25519KeySize))
 	if err != nil {

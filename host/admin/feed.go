@@ -23,7 +23,7 @@ const (
 // feed makes the messages of GET /v1/stream, for all readers together, and takes the points of the traffic. One
 // goroutine, that of Server.Watch, makes messages; readers take them at their own pace.
 type feed struct {
-	s       *Server
+	s       reads
 	history *history
 
 	mu       sync.Mutex
@@ -49,7 +49,7 @@ type message struct {
 
 func newFeed(s *Server) *feed {
 	now := time.Now()
-	return &feed{s: s, history: newHistory(now), seq: uint64(max(now.UnixMicro(), 1)), news: make(chan struct{})}
+	return &feed{s: reads{s}, history: newHistory(now), seq: uint64(max(now.UnixMicro(), 1)), news: make(chan struct{})}
 }
 
 // Watch takes the points of the traffic, follows the node's health and feeds the readers of GET /v1/stream until ctx

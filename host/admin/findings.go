@@ -9,7 +9,7 @@ import (
 )
 
 // findings returns how the node is, the worst first; at least one finding.
-func (s *Server) findings(now time.Time) []Finding {
+func (s reads) findings(now time.Time) []Finding {
 	found := []host.Finding{{Code: host.FindingWell, Severity: host.GradeOK, Text: "all is well", Since: s.started}}
 	if s.node.Health != nil {
 		found = s.node.Health.Check(now)
@@ -32,7 +32,7 @@ func (s *Server) findings(now time.Time) []Finding {
 const countFiles = 10 * time.Second
 
 // descriptors warns of file descriptors that run out, where the system tells how many are open.
-func (s *Server) descriptors(now time.Time) *Finding {
+func (s reads) descriptors(now time.Time) *Finding {
 	if s.cfg.Files <= 0 {
 		return nil
 	}

@@ -32,14 +32,14 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 	Reply(w, http.StatusOK, map[string]bool{"ok": true})
 }
 
-func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+func (s reads) status(w http.ResponseWriter, r *http.Request) {
 	out := s.statusNow(time.Now(), s.node.Links.Peers())
 	out.Writes = s.writes(r)
 	Reply(w, http.StatusOK, out)
 }
 
 // statusNow returns the state of the node, whose links are infos. Writes is each reader's own.
-func (s *Server) statusNow(now time.Time, infos []host.PeerInfo) Status {
+func (s reads) statusNow(now time.Time, infos []host.PeerInfo) Status {
 	about, stats, budgets := s.node.About, peerstore.Totals(s.node.Store, now), s.node.Peers.Tally()
 	recent := s.node.Watch.Journal().Recent()
 	out := Status{
@@ -86,7 +86,7 @@ func (s *Server) statusNow(now time.Time, infos []host.PeerInfo) Status {
 	return out
 }
 
-func (s *Server) peers(w http.ResponseWriter, r *http.Request) {
+func (s reads) peers(w http.ResponseWriter, r *http.Request) {
 	q, err := peerQueryOf(r.URL.Query())
 	if err != nil {
 		Fail(w, http.StatusBadRequest, err)
@@ -102,7 +102,7 @@ func (s *Server) peers(w http.ResponseWriter, r *http.Request) {
 	Reply(w, http.StatusOK, out)
 }
 
-func (s *Server) store(w http.ResponseWriter, r *http.Request) {
+func (s reads) store(w http.ResponseWriter, r *http.Request) {
 	limit := defaultListed
 	if text := r.URL.Query().Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
@@ -121,7 +121,7 @@ func (s *Server) store(w http.ResponseWriter, r *http.Request) {
 }
 
 // bans lists all bans; the store bounds their number.
-func (s *Server) bans(w http.ResponseWriter, _ *http.Request) {
+func (s reads) bans(w http.ResponseWriter, _ *http.Request) {
 	out := []Ban{}
 	for _, b := range s.node.Store.Bans(time.Now()) {
 		out = append(out, banOf(b))

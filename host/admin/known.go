@@ -94,7 +94,7 @@ var codeNames = func() (names []string) {
 
 // scan calls fn with all known peers, one scan at a time: a store may have a million. It reports false if the reader
 // has gone, or has been told that others scan.
-func (s *Server) scan(w http.ResponseWriter, r *http.Request, fn func(*peerstore.Record) bool) bool {
+func (s reads) scan(w http.ResponseWriter, r *http.Request, fn func(*peerstore.Record) bool) bool {
 	ctx, cancel := context.WithTimeout(r.Context(), scanPatience)
 	defer cancel()
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(scanPatience + requestTimeout))
@@ -117,7 +117,7 @@ func (s *Server) scan(w http.ResponseWriter, r *http.Request, fn func(*peerstore
 	return true
 }
 
-func (s *Server) waiting(w http.ResponseWriter, r *http.Request) {
+func (s reads) waiting(w http.ResponseWriter, r *http.Request) {
 	now, list, total := time.Now(), []Waiting{}, 0
 	soonest := func(a, b Waiting) int { return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.NodeID, b.NodeID)) }
 	cut := func() {

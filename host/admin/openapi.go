@@ -91,7 +91,7 @@ var operations = map[string]operation{
 // alsoSchemas are types that no operation names.
 var alsoSchemas = []any{Delta{}, StreamEvent{}, Ping{}, failure{}}
 
-func (s *Server) openAPI(w http.ResponseWriter, _ *http.Request) {
+func (s reads) openAPI(w http.ResponseWriter, _ *http.Request) {
 	Reply(w, http.StatusOK, document(s.cfg.Version, s.paths()))
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -145,13 +146,20 @@ func b2i(b bool) int {
 	return 0
 }
 
+// structs are the fields of the struct types that were asked for: a fixed few.
+var structs sync.Map // reflect.Type -> map[string]int
+
 // fieldsOf returns the indexes of a struct's fields by their JSON names.
 func fieldsOf(t reflect.Type) map[string]int {
+	if v, ok := structs.Load(t); ok {
+		return v.(map[string]int)
+	}
 	out := make(map[string]int, t.NumField())
 	for i := range t.NumField() {
 		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" && name != "-" {
 			out[name] = i
 		}
 	}
+	structs.Store(t, out)
 	return out
 }

@@ -37,28 +37,32 @@ func (s *Server) routes() http.Handler {
 	return mux
 }
 
+// reads serves what only tells: the state of the node, as it is and as it changes.
+type reads struct{ *Server }
+
 // paths returns the handlers of all paths but those of services. operations describes each.
 func (s *Server) paths() map[string]methods {
+	tell := reads{s}
 	paths := map[string]methods{
 		"/{$}":                {"GET": servePage},
 		"/page/{file...}":     {"GET": servePage},
 		"/healthz":            {"GET": s.health},
-		"/v1/status":          {"GET": s.status},
-		"/v1/peers":           {"GET": s.peers},
-		"/v1/store":           {"GET": s.store},
-		"/v1/dials":           {"GET": s.dials},
-		"/v1/traffic":         {"GET": s.traffic},
-		"/v1/waiting":         {"GET": s.waiting},
+		"/v1/status":          {"GET": tell.status},
+		"/v1/peers":           {"GET": tell.peers},
+		"/v1/store":           {"GET": tell.store},
+		"/v1/dials":           {"GET": tell.dials},
+		"/v1/traffic":         {"GET": tell.traffic},
+		"/v1/waiting":         {"GET": tell.waiting},
 		"/v1/clear":           {"POST": s.clear},
 		"/v1/forget":          {"POST": s.forget},
-		"/v1/book":            {"GET": s.book},
-		"/v1/graph":           {"GET": s.graph},
-		"/v1/openapi.json":    {"GET": s.openAPI},
-		"/v1/events":          {"GET": s.events},
-		"/v1/stream":          {"GET": s.stream},
+		"/v1/book":            {"GET": tell.book},
+		"/v1/graph":           {"GET": tell.graph},
+		"/v1/openapi.json":    {"GET": tell.openAPI},
+		"/v1/events":          {"GET": tell.events},
+		"/v1/stream":          {"GET": tell.stream},
 		"/v1/dial":            {"POST": s.dial},
 		"/v1/disconnect":      {"POST": s.disconnect},
-		"/v1/bans":            {"GET": s.bans},
+		"/v1/bans":            {"GET": tell.bans},
 		"/v1/ban":             {"POST": s.ban},
 		"/v1/ban/{target...}": {"DELETE": s.unban},
 		"/v1/protect":         {"POST": s.protect},

@@ -8,7 +8,7 @@ import (
 // stream sends a snapshot of the node and then what changes. A reader that comes back with the number of its last
 // message gets those that it has missed, if they are still there. A reader that is too slow is cut off: it comes back
 // by itself.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
+func (s reads) stream(w http.ResponseWriter, r *http.Request) {
 	after, resumes, err := sinceIn(r)
 	if err != nil {
 		Fail(w, http.StatusBadRequest, err)

@@ -163,6 +163,6 @@ func (h *history) latest(channels []host.ChannelTotals) TrafficPoint {
 	return out
 }
 
-func (s *Server) traffic(w http.ResponseWriter, _ *http.Request) {
+func (s reads) traffic(w http.ResponseWriter, _ *http.Request) {
 	Reply(w, http.StatusOK, s.feed.history.view(s.node.Links.Channels()))
 }

@@ -27,7 +27,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	bdb "github.com/dgraph-io/badger/v4"
@@ -53,8 +52,6 @@ type Store struct {
 	changes book.Changes
 	dirty   bool // the disk may lack something of the database
 	closed  bool
-
-	failures atomic.Uint64 // to write
 
 	closeOnce sync.Once
 	closeErr  error
@@ -162,8 +159,7 @@ func (s *Store) keepBan(op string, l line, do func() (done bool, refused error))
 	if err == nil {
 		err = s.keep.sync(file)
 	}
-	if err != nil {
-		s.failures.Add(1)
+	if s.SetFailing(err); err != nil {
 		s.syncLater()
 		return &StoreError{op, s.path, err}
 	}
@@ -193,10 +189,9 @@ func (s *Store) SetMeta(key string, value []byte) {
 // cannotKeep tells the logger of an error that the caller is not told.
 func (s *Store) cannotKeep(err error) {
 	if err != nil && !errors.Is(err, peerstore.ErrClosed) {
-		s.failures.Add(1)
+		s.SetFailing(err)
 		s.syncLater()
-		s.opts.Logger.Error("The peer store cannot write to its keep log; it will try again",
-			"path", s.path, "err", err)
+		s.opts.Logger.Error("The peer store cannot write to its keep log; it tries again", "path", s.path, "err", err)
 	}
 }
 
@@ -206,13 +201,6 @@ func (s *Store) syncLater() {
 	case s.lagging <- struct{}{}:
 	default:
 	}
-}
-
-// Stats implements peerstore.Store.
-func (s *Store) Stats() peerstore.Stats {
-	st := s.Book.Stats()
-	st.WriteErrors = s.failures.Load()
-	return st
 }
 
 // Flush implements peerstore.Store.
@@ -250,7 +238,6 @@ func (s *Store) writeBehind(ctx context.Context) {
 		}
 		err := s.persist(ctx, kept)
 		if s.SetFailing(err); err != nil {
-			s.failures.Add(1)
 			s.syncLater()
 		}
 		if (err != nil) != failing && ctx.Err() == nil {

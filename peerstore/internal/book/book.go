@@ -21,7 +21,8 @@ type Book struct {
 	c    catalog
 	meta map[string][]byte
 
-	failing string // why the store that embeds the book cannot write
+	failing  string // why the store that embeds the book cannot write; "" while it can
+	failures uint64 // times that it could not
 }
 
 // New makes an empty book. Its random choices, and the key of its buckets, follow from seed; 0 draws one.
@@ -73,15 +74,16 @@ func (b *Book) Stats() peerstore.Stats {
 	defer b.mu.Unlock()
 	known, tried := len(b.c.peers), b.c.tried
 	return peerstore.Stats{Known: known, Tried: tried, New: known - tried, Banned: b.c.bans.len(),
-		Forgotten: b.c.forgot, Failing: b.failing}
+		Forgotten: b.c.forgot, Failing: b.failing, WriteErrors: b.failures}
 }
 
-// SetFailing says whether a store that persists can write: err says why not.
+// SetFailing says that the store that persists has written, or why it could not.
 func (b *Book) SetFailing(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.failing = ""; err != nil {
 		b.failing = err.Error()
+		b.failures++
 	}
 }
 
