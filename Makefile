@@ -17,7 +17,7 @@ RACE        ?=
 raceflag    := $(if $(RACE),-race,)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build install release-files deploy-check need-deploy test unit race lint cross floors \
+.PHONY: help run build man install release-files deploy-check need-deploy test unit race lint cross floors \
 	ratchets interop cometbft cometbft-sdk compat model crash soak bench bench-store eclipse microbench fuzz \
 	generate chain chain-bin chain-short chain-migrate chain-soak chain-bench chain-far chain-suites chain-e2e \
 	clean page page-bench need-cc need-ip need-js need-browser need-deploy need-protoc
@@ -67,6 +67,9 @@ deploy-check: need-deploy ## what is below deploy/: units, their exposure, alert
 	@go test -count=1 ./internal/deploy
 	@cd deploy/monitoring && promtool check rules alerts.yml && promtool test rules alerts_test.yml
 	@if command -v goreleaser > /dev/null; then goreleaser check; fi
+man: MANDIR ?= bin/man
+man: build ## the man pages, made by the program (MANDIR=bin/man)
+	@./bin/switchyard man $(MANDIR)
 
 test: unit interop ## everything: unit tests, then the tests against real peers (RACE=1 for the race detector)
 

@@ -20,7 +20,7 @@ func TestWrongCalls(t *testing.T) {
 		want string
 	}{
 		{"strat", `unknown command "strat" (did you mean start?)`},
-		{"forget x", `unknown command "forget"`},
+		{"frget x", `unknown command "frget"`},
 		{"--verbose", "unknown flag: --verbose; switchyard --help lists the flags"},
 		{"start --hom x", "unknown flag: --hom"},
 		{"start --home", "flag needs an argument: --home"},

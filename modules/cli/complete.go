@@ -102,6 +102,34 @@ func (p *Program) completeAddresses(cmd *cobra.Command, args []string, to string
 	})(cmd, args, to)
 }
 
+// completeKnown suggests the ids of known peers.
+func (p *Program) completeKnown(cmd *cobra.Command, args []string, to string) ([]string, cobra.ShellCompDirective) {
+	return p.asks(func(ctx context.Context, c *admin.Client) []string {
+		known, _ := c.Store(ctx, 100)
+		var out []string
+		for _, k := range known {
+			about := ""
+			if len(k.Addresses) > 0 {
+				about = k.Addresses[0].Address
+			}
+			out = append(out, string(k.NodeID)+"\t"+about)
+		}
+		return out
+	})(cmd, args, to)
+}
+
+// completeWaiting suggests the ids of peers that are not dialed for now.
+func (p *Program) completeWaiting(cmd *cobra.Command, args []string, to string) ([]string, cobra.ShellCompDirective) {
+	return p.asks(func(ctx context.Context, c *admin.Client) []string {
+		list, _ := c.Waiting(ctx)
+		var out []string
+		for _, w := range list {
+			out = append(out, string(w.NodeID)+"\t"+w.Kind+": "+w.Reason)
+		}
+		return out
+	})(cmd, args, to)
+}
+
 // completeBans suggests what is banned.
 func (p *Program) completeBans(cmd *cobra.Command, args []string, to string) ([]string, cobra.ShellCompDirective) {
 	return p.asks(func(ctx context.Context, c *admin.Client) []string {

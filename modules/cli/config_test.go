@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"bufio"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -171,7 +174,48 @@ func TestOperate(t *testing.T) {
 	if !strings.HasPrefix(r.out, b.id+"\tbert 127.0.0.1\n") {
 		t.Errorf("completion printed %q", r.out)
 	}
+	if r := call(t, a.ask("forget", b.id)...); r.code != exitFailed || !strings.Contains(r.err, "linked") {
+		t.Errorf("a peer that is linked: %+v", r)
+	}
 	must(t, a.ask("disconnect", b.id)...)
+	eventually(t, "the end of the link is an event", func() bool {
+		return strings.Contains(must(t, a.ask("events")...), b.id[:8]+" is down after")
+	})
+	var first admin.Event
+	lines := strings.SplitAfter(must(t, a.ask("events", "--json", "--since", "1h")...), "\n")
+	if err := json.Unmarshal([]byte(lines[0]), &first); err != nil || first.Seq == 0 {
+		t.Errorf("the first event: %q, %v", lines[0], err)
+	}
+	later := must(t, a.ask("events", "--since", fmt.Sprint(first.Seq))...)
+	if n := strings.Count(later, "\n"); n < len(lines)-2 || strings.Contains(later, fmt.Sprint(first.Seq, " ")) {
+		t.Errorf("%d events after the first of %d:\n%s", n, len(lines)-1, later)
+	}
+	follow := exec.CommandContext(t.Context(), program, a.ask("events", "--follow")...)
+	stream, err := follow.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := follow.Start(); err != nil {
+		t.Fatal(err)
+	}
+	must(t, a.ask("ban", "10.9.9.9")...)
+	for seen := bufio.NewScanner(stream); seen.Scan() && !strings.Contains(seen.Text(), "10.9.9.9"); {
+	}
+	if err := errors.Join(follow.Process.Signal(os.Interrupt), follow.Wait()); err != nil {
+		t.Errorf("events --follow ended with %v", err)
+	}
+	must(t, a.ask("unban", "10.9.9.9")...)
+	dead := b.id[:39] + "0"
+	if r := call(t, a.ask("connect", dead+"@127.0.0.1:1")...); r.code != exitFailed {
+		t.Errorf("%+v", r)
+	}
+	if out := must(t, a.ask("waiting")...); !strings.Contains(out, dead) {
+		t.Errorf("printed %q", out)
+	}
+	if out := must(t, a.ask("clear", dead)...); out != "may be dialed again: "+dead+"\n" {
+		t.Errorf("printed %q", out)
+	}
+	eventually(t, "the peer is forgotten", func() bool { return call(t, a.ask("forget", dead)...).code == exitDone })
 	if out := must(t, a.ask("bans")...); out != "no bans\n" {
 		t.Errorf("printed %q", out)
 	}
@@ -188,6 +232,7 @@ func TestOperate(t *testing.T) {
 		{exitFailed, "connection refused", []string{"connect", b.id[:39] + "0@127.0.0.1:1"}},
 		{exitUsage, "disconnect: ID is missing", []string{"disconnect"}},
 		{exitUsage, "--timeout 0s", []string{"bans", "--timeout", "0s"}},
+		{exitUsage, "--since \"soon\"", []string{"events", "--since", "soon"}},
 		{exitUsage, "--limit 0", []string{"store", "list", "--limit", "0"}},
 	} {
 		if r := call(t, a.ask(tt.args...)...); r.code != tt.code || !strings.Contains(r.err, tt.want) ||

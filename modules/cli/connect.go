@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -59,16 +60,22 @@ func (p *Program) connectCommand() *cobra.Command {
 }
 
 func (p *Program) disconnectCommand() *cobra.Command {
+	return p.onePeer("disconnect", "End the running node's link to a peer",
+		"End the running node's link to a peer. A persistent peer is dialed again, and others may be, too: ban "+
+			"keeps a\n"+
+			"peer away.",
+		"disconnected", (*admin.Client).Disconnect, p.completePeers)
+}
+
+// onePeer returns a command that does one thing to a peer, and says done then.
+func (p *Program) onePeer(name, short, long, done string,
+	act func(*admin.Client, context.Context, transport.NodeID) error, suggest completer) *cobra.Command {
 	var (
 		h      = home{p: p}
 		asJSON bool
 	)
 	cmd := &cobra.Command{
-		Use: "disconnect ID", Short: "End the running node's link to a peer", Args: takes("ID"),
-		Long: "End the running node's link to a peer. A persistent peer is dialed again, and others may be, too: " +
-			"ban\n" +
-			"keeps a peer away.",
-		ValidArgsFunction: p.completePeers,
+		Use: name + " ID", Short: short, Long: long, Args: takes("ID"), ValidArgsFunction: suggest,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := transport.ParseNodeID(args[0])
 			if err != nil {
@@ -78,13 +85,13 @@ func (p *Program) disconnectCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.Disconnect(cmd.Context(), id); err != nil {
+			if err := act(c, cmd.Context(), id); err != nil {
 				return err
 			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), map[string]string{"node_id": string(id)})
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), "disconnected", id)
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), done, id)
 			return err
 		},
 	}

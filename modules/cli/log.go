@@ -98,7 +98,7 @@ func stacks(dump string) []stackPlace {
 		lines := strings.Split(rest, "\n")
 		for i := 0; i+1 < len(lines); i += 2 {
 			call := lines[i]
-			if at := strings.LastIndexByte(call, '('); at > 0 { // without the arguments
+			if at := strings.LastIndexByte(call, '('); at > 0 && strings.HasSuffix(call, ")") { // without arguments
 				call = call[:at]
 			}
 			place, _, _ := strings.Cut(strings.TrimSpace(lines[i+1]), " +")

@@ -67,7 +67,11 @@ func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout
 	if err == nil {
 		return exitDone
 	}
-	fmt.Fprintf(stderr, "%s: %s\n", p.Name, message(err))
+	text := message(err)
+	if h := hint(err); h != "" {
+		text += " (" + h + ")"
+	}
+	fmt.Fprintf(stderr, "%s: %s\n", p.Name, text)
 	return exitCode(err)
 }
 

@@ -92,8 +92,9 @@ func (p *Program) root() *cobra.Command {
 		p.dialCommand(), p.pingCommand(), p.echoCommand(), p.banCommand(), p.unbanCommand(), p.protectCommand(),
 		p.publishCommand(), p.storeCommand(), p.signerCommand(), p.demoCommand(), p.syncCommand(), p.versionCommand(),
 		p.completionCommand(), p.checkCommand(), p.configCommand(), p.reloadCommand(), p.healthzCommand(),
-		p.connectCommand(), p.disconnectCommand(), p.bansCommand())
-	root.AddCommand(p.crawlCommand())
+		p.connectCommand(), p.disconnectCommand(), p.bansCommand(), p.reasonsCommand(), p.manCommand(),
+		p.doctorCommand(), p.eventsCommand(), p.waitingCommand(), p.clearCommand(), p.forgetCommand(),
+		p.crawlCommand())
 	for _, spec := range modules.Commands(p.Plugins) {
 		for _, stock := range root.Commands() {
 			if stock.Name() == spec.Name {
