@@ -165,6 +165,91 @@ func TestCommands(t *testing.T) {
 			t.Errorf("no document shows the command %s", name)
 		}
 	}
+	reference, err := os.ReadFile(filepath.Join(root, "docs/cli.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var walk func(command ...string)
+	walk = func(command ...string) {
+		help := program.helpOf(command...)
+		for _, m := range flagName.FindAllStringSubmatch(help, -1) {
+			either := regexp.MustCompile(`--` + m[2] + `\b`)
+			if m[1] != "" {
+				either = regexp.MustCompile(`--` + m[2] + `\b|\s\[?-` + m[1] + `\b`)
+			}
+			if m[2] != "help" && !either.Match(reference) {
+				t.Errorf("docs/cli.md does not name --%s of switchyard %s", m[2], strings.Join(command, " "))
+			}
+		}
+		for _, name := range below(help) {
+			if name != "help" {
+				walk(append(slices.Clone(command), name)...)
+			}
+		}
+	}
+	walk()
+}
+
+// docs/cli.md names the exit codes.
+func TestExitCodes(t *testing.T) {
+	reference, err := os.ReadFile(filepath.Join(root, "docs/cli.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(root, "modules/cli/*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, file := range files {
+		code, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^\s+exit[A-Z]\w+\s+= (\d+)`).FindAllSubmatch(code, -1) {
+			n++
+			if !regexp.MustCompile(`(?s)[Ee]xit(s with| codes?).{0,600}?\b` + string(m[1]) + `\b`).Match(reference) {
+				t.Errorf("docs/cli.md does not name the exit code %s", m[1])
+			}
+		}
+	}
+	if n < 3 {
+		t.Errorf("only %d exit codes were found", n)
+	}
+}
+
+// key matches a key of the configuration in the text.
+var key = regexp.MustCompile("`((?:identity|listen|stack|transports|wires|muxers|security|peers|limits|store|admin" +
+	"|services|discovery|log)\\.[a-z0-9_]+(?:\\.[a-z0-9_]+)*)`")
+
+// notKeys look like keys: packages, modules, types, and values of CometBFT.
+var notKeys = regexp.MustCompile(`^(discovery|store)\.(pex|dns)$|^(peers\.down|store\.quarantined)$|\.(go|md|toml|json|html|token|sh|yml)$`)
+
+// Keys of the configuration that documents name exist.
+func TestKeys(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n, known := 0, map[string]bool{}
+	for _, p := range pages(t) {
+		for _, l := range p.prose {
+			for _, m := range key.FindAllStringSubmatch(l.text, -1) {
+				n++
+				if known[m[1]] || notKeys.MatchString(m[1]) {
+					continue
+				}
+				_, err := modules.Load(file, []string{m[1] + "=0"}, standard.Plugins()...)
+				if err != nil && (strings.Contains(err.Error(), "unknown key") || strings.Contains(err.Error(), "no such")) {
+					t.Errorf("%s:%d: %s is no key: %v", p.path, l.number, m[1], err)
+				}
+				known[m[1]] = true
+			}
+		}
+	}
+	if n < 100 {
+		t.Errorf("only %d keys were found", n)
+	}
 }
 
 var target = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
