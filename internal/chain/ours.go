@@ -49,6 +49,7 @@ transports = %s
 
 [admin]
 address = "%s:%d"
+insecure_remote = true
 
 [peers]
 allow_guests = %s
