@@ -12,6 +12,8 @@ require (
 	github.com/flynn/noise v1.1.0
 	github.com/fsnotify/fsnotify v1.10.1
 	github.com/google/btree v1.1.3
+	github.com/huin/goupnp v1.3.1
+	github.com/jackpal/go-nat-pmp v1.1.0
 	github.com/klauspost/compress v1.20.1
 	github.com/libp2p/go-yamux/v4 v4.0.2
 	github.com/libp2p/zeroconf/v2 v2.2.0

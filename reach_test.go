@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/switchyard-p2p/switchyard/host/admin"
 )
 
 // Two nodes tell each other where they see each other, over TCP and over QUIC. A node that listens everywhere knows its
@@ -47,6 +49,9 @@ func TestNodesSeeEachOther(t *testing.T) {
 			for name, n := range map[string]*Node{"dialed": a, "dialing": b} {
 				want := strings.Replace(n.Host().ListenAddrs()[0].String(), "0.0.0.0", "127.0.0.1", 1)
 				seen := n.Host().Reach.Observed()
+				if shown := admin.Of(n.Host(), nil, nil).Observed(); len(shown) != 1 || shown[0].Address != want {
+					t.Errorf("the API shows %v, want %s", shown, want)
+				}
 				if len(seen) != 1 || seen[0].Address.String() != want || seen[0].Peers != 1 {
 					t.Errorf("%s, the %s end: %v, want %s", listen, name, seen, want)
 				}

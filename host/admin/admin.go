@@ -141,7 +141,13 @@ type Store interface {
 // Of returns the Node of a host and its store.
 func Of(h *host.Host, store peerstore.Store, metrics prometheus.Gatherer) Node {
 	return Node{About: h, Links: h, Watch: h, Peers: operator{h.PeerManager(), h}, Store: store, Metrics: metrics,
-		Health: host.NewHealth(h)}
+		Health: host.NewHealth(h), Observed: func() []Observed {
+			var out []Observed
+			for _, o := range h.Reach.Observed() {
+				out = append(out, Observed{Address: o.Address.String(), Peers: o.Peers, Transport: o.Transport})
+			}
+			return out
+		}}
 }
 
 // operator is the peer manager with what the host does of it: it tells the log of bans, and knows what it can dial.

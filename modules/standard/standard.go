@@ -17,6 +17,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/handshake/libp2p"
 	"github.com/switchyard-p2p/switchyard/handshake/tls"
 	"github.com/switchyard-p2p/switchyard/host/echo"
+	"github.com/switchyard-p2p/switchyard/host/nat"
 	"github.com/switchyard-p2p/switchyard/internal/stock"
 	"github.com/switchyard-p2p/switchyard/modules"
 	"github.com/switchyard-p2p/switchyard/modules/chain"
@@ -48,6 +49,7 @@ func Plugins() []modules.Plugin {
 		modules.Service("echo", zero[echo.Config], stock.Echo),
 		relayPlugin(),
 		chain.Plugin(),
+		modules.Service("nat", nat.Default, nat.New),
 	}
 }
 
