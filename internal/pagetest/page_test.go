@@ -122,9 +122,10 @@ func TestBehaves(t *testing.T) {
 	if f == "bench" {
 		t.Skip("only figures were asked for")
 	}
+	t.Parallel() // it waits most of the time
 	p := plan(t, "live", 36, 500)
 	p["hostile"] = hostileNode(t)
-	p["short"] = f == "short"
+	p["shots"], p["short"] = shotsFolder(t), f == "short"
 	runBrowser(t, "behaves.mjs", p)
 }
 
@@ -134,6 +135,7 @@ func TestTruth(t *testing.T) {
 	if f == "bench" {
 		t.Skip("only figures were asked for")
 	}
+	t.Parallel() // it waits most of the time
 	p := plan(t, "still", 36)
 	p["shots"], p["short"] = shotsFolder(t), f == "short"
 	runBrowser(t, "truth.mjs", p)

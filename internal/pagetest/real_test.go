@@ -26,6 +26,7 @@ func TestRealNode(t *testing.T) {
 	if form(t) == "bench" {
 		t.Skip("only figures were asked for")
 	}
+	t.Parallel() // it waits most of the time
 	program := programs.Get(t, "../..", programtest.Ours)
 	start := func(moniker string) (*programtest.NodeDir, *programtest.Process) {
 		d := programtest.NewNodeDir(t, program, "page-net", moniker,

@@ -282,7 +282,7 @@ func (s *modelNode) second(step int) map[string]obj {
 			"reason": obj{"code": why[1], "text": why[2]}}
 		delta["attempts"] = []obj{a}
 		e := event(2000+step, -float64(step), "dial-failed", fmt.Sprintf("150.1.2.%d %s: %s", step, why[0], why[2]))
-		out["event"] = e
+		out["event"] = obj{"event": e}
 	}
 	return out
 }

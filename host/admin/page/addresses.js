@@ -18,7 +18,7 @@ export function addresses(root) {
   set(waiting.title, 'Waiting, not dialed until then')
   const refresh = () => read()
   banned.title.after(h('button', { class: 'act small', onclick: () => askBanAddress(refresh) }, 'Ban…'))
-  root.append(h('div', { class: 'grid' },
+  root.append(h('div', { class: 'grid tables' },
     h('div', { class: 'col' },
       h('section', { class: 'card' }, titles.fresh, heats.fresh),
       h('section', { class: 'card' }, titles.tried, heats.tried, note),

@@ -85,9 +85,15 @@ export const askDial = guarded(show => ask({
     clearInterval(timer)
     if (answer.error) return failure(answer)
     say('Linked: ' + name(answer.data))
-    if (state.peers.has(answer.data.node_id)) show(answer.data.node_id)
+    soon(answer.data.node_id, show, 25)
   },
 }))
+
+// soon shows a peer once the stream has told of it, which is within a second or two.
+function soon(id, show, tries) {
+  if (state.peers.has(id)) show(id)
+  else if (tries > 0) setTimeout(() => soon(id, show, tries - 1), 120)
+}
 
 export const askDisconnect = guarded(p => ask({
   title: `Disconnect ${name(p)}?`, verb: 'Disconnect',

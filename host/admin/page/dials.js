@@ -17,7 +17,7 @@ export function dials(root) {
   const scroll = h('section', { class: 'card scroll', tabindex: 0, 'aria-label': 'Attempts' },
     h('table', { class: 'cards fixed' }, head('When|w-when', 'Address|w-where', 'Stages|w-stages', 'Outcome',
       'From|w-from', 'Took|n w-took'), current, body))
-  root.append(h('div', { class: 'grid' }, scroll,
+  root.append(h('div', { class: 'grid tables' }, scroll,
     h('section', { class: 'card' }, h('h2', {}, 'Why not, last 10 minutes'), reasons)))
   const table = rows(body, {
     key: d => d.key, make, update: write,
@@ -69,18 +69,21 @@ function write(row, e) {
 
 const worked = { feeler: 'answers', moved: 'moved to QUIC' }
 
-// why is the reason of a failure without the addresses in it, so that those alike can be counted.
+// why is the reason of a failure, short.
 function why(d) {
   const r = d.reason || {}, text = r.text || r.limit || r.code || 'failed'
   return text.replace(/\b(dial|to|from|at) \/\S+?:? /g, '').replace(/\bdial (tcp|udp)[46]? \S+: (connect: )?/, '')
-    .replace(/^(transport|security|muxer|info): /, '')
+    .replace(/^(transport|security|muxer|info): /, '').replace(/\b[0-9a-f]{40}\b/g, id => id.slice(0, 8))
 }
+
+// alike is the reason without the ids, ports and addresses in it, so that those alike can be counted.
+const alike = d => why(d).replace(/\b[0-9a-f]{8}\b|\b12D3Koo\w+|\[[0-9a-f:]+\]:\d+|\b\d+\.\d+\.\d+\.\d+(:\d+)?/g, '…')
 
 function count(reasons, quiet) {
   const sums = new Map()
   for (const d of state.attempts) {
     if (d.ok || !recent(d.time)) continue
-    const key = why(d), had = sums.get(key)
+    const key = alike(d), had = sums.get(key)
     if (had) had.n++
     else sums.set(key, { key, n: 1, remedy: d.remedy })
   }

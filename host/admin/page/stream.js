@@ -94,7 +94,7 @@ function take(block, came) {
     if (state.boot && m.boot_id !== state.boot) location.reload() // another start: perhaps another version of this page
     snapshot(m)
   } else if (kind === 'delta') delta(m)
-  else if (kind === 'event') event(m)
+  else if (kind === 'event') event(m.event)
   if (id) came.last = id
   came.messages++
   truth.first = false

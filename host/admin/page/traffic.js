@@ -121,7 +121,7 @@ function make(box, list) {
     axes: [
       {
         ...axis, space: 80, grid: line, ticks: { show: false },
-        values: (_, v) => v.map(t => clock(t * 1000).slice(0, 5)),
+        values: (_, v, axis, space, step) => v.map(t => clock(t * 1000).slice(0, step < 60 ? 8 : 5)),
       },
       { ...axis, size: 76, grid: line, ticks: { show: false }, values: (_, v) => v.map(n => n ? short(n) : '0') },
     ],

@@ -5,11 +5,14 @@ import axe from 'axe-core'
 export const sizes = { desk: { width: 1400, height: 900 }, phone: { width: 390, height: 844 } }
 export const themes = ['light', 'dark']
 const patience = 30_000
+let shots = ''
 
 export async function readPlan() {
   let text = ''
   for await (const part of process.stdin) text += part
-  return JSON.parse(text)
+  const plan = JSON.parse(text)
+  shots = plan.shots
+  return plan
 }
 
 let failures = 0
@@ -31,6 +34,10 @@ export async function launch(work) {
     await work(browser)
   } catch (e) {
     fail(String(e.stack || e))
+    const pages = browser.contexts().flatMap(c => c.pages())
+    for (const [i, p] of pages.entries()) {
+      if (shots) await p.screenshot({ path: `${shots}/failed-${i}.png` }).catch(() => {})
+    }
   } finally {
     await browser.close()
   }
