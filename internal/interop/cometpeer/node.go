@@ -38,6 +38,7 @@ type Config struct {
 	IP          string // where to listen; "" means 127.0.0.1
 	Key         *p2p.NodeKey
 	Tune        func(*config.P2PConfig)
+	Logger      log.Logger // nil discards, unless COMET_LOG is set
 }
 
 // Node is a running CometBFT switch with an address book, PEX and an echo reactor.
@@ -121,6 +122,9 @@ func start(c Config, dir string) (*Node, error) {
 	logger := log.NewNopLogger()
 	if os.Getenv("COMET_LOG") != "" {
 		logger = log.NewTMLogger(log.NewSyncWriter(os.Stderr)).With("node", c.Moniker)
+	}
+	if c.Logger != nil {
+		logger = c.Logger.With("node", c.Moniker)
 	}
 	sw := p2p.NewSwitch(pc, mt)
 	sw.SetLogger(logger)
