@@ -74,7 +74,7 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 const (
-	maxTimeout = 15 * time.Second // so that a visit is over before its IP may be dialed again
+	maxTimeout = 15 * time.Second
 	maxPasses  = 8
 	// progressEvery is how often Progress is called while no visit ends.
 	progressEvery = time.Second
@@ -257,11 +257,13 @@ func (c *Crawler) start(ctx context.Context) error {
 				return fmt.Errorf("crawl: %w", err)
 			}
 		}
+		// A name server does not decide that private addresses are wanted.
+		addresses = slices.DeleteFunc(addresses, func(a transport.Address) bool { return !c.scope.allows(a) })
+		if len(addresses) == 0 {
+			return fmt.Errorf("crawl: %s is excluded, our own, or leads to private addresses only", s)
+		}
 		for _, a := range addresses {
-			c.widen(a)
-			if c.scope.allows(a) {
-				c.atlas.seed(a, now)
-			}
+			c.atlas.seed(a, now)
 		}
 	}
 	if c.cfg.Network != "" {
@@ -298,12 +300,24 @@ func (c *Crawler) resolve(ctx context.Context, seed transport.Address) (out []tr
 // enqueue puts a node into the queue if it is to be visited.
 func (c *Crawler) enqueue(i int32) {
 	n := c.atlas.nodes[i]
-	s, due := n.choose(c.pass)
-	if s == nil || n.waiting || !c.scope.allows(s.address) {
+	s, due := c.choose(n)
+	if s == nil || n.waiting {
 		return
 	}
 	n.due, n.waiting = due, true
 	heap.Push(&c.queue, queued{due, i})
+}
+
+// choose returns which address of a node to visit next, and when; nil for none. Those that may not be dialed, as what
+// is allowed has changed since the journal was written, it gives up.
+func (c *Crawler) choose(n *node) (*spot, time.Time) {
+	for {
+		s, due := n.choose(c.pass)
+		if s == nil || c.scope.allows(s.address) {
+			return s, due
+		}
+		s.tries = maxTries
+	}
 }
 
 // launch starts the visits that are due, while there are workers, and returns when the next one is; the zero time if
@@ -330,11 +344,11 @@ func (c *Crawler) launch(active *int, begin func(int32, transport.Address, strin
 			heap.Pop(&c.queue)
 			n := c.atlas.nodes[q.node]
 			n.waiting = false
-			s, due := n.choose(c.pass)
+			s, due := c.choose(n)
 			if s == nil {
 				continue
 			}
-			if at := c.pace.until(s.address); at.After(due) {
+			if at := c.pace.until(s.address, now); at.After(due) {
 				due = at
 			}
 			if due.After(now) {
@@ -342,7 +356,7 @@ func (c *Crawler) launch(active *int, begin func(int32, transport.Address, strin
 				heap.Push(&c.queue, queued{due, q.node})
 				continue
 			}
-			c.pace.note(s.address, now)
+			c.pace.begin(s.address, now)
 			n.flying = true
 			c.dials++
 			*active++
@@ -372,6 +386,7 @@ func (c *Crawler) more() bool {
 func (c *Crawler) take(r result) error {
 	n := c.atlas.nodes[r.node]
 	n.flying = false
+	c.pace.end(r.visit.Address)
 	c.dials += max(r.visit.Dials-1, 0)
 	if !r.ok {
 		return nil

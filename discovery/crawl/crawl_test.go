@@ -255,3 +255,55 @@ func TestScope(t *testing.T) {
 		}
 	})
 }
+
+// fixedNames resolves every name to one IP.
+type fixedNames struct{ ip netip.Addr }
+
+func (f fixedNames) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return []netip.Addr{f.ip}, nil
+}
+
+// A seed may have a name. Where that leads is dialed if it is public: a name server cannot send a crawl into the
+// networks around us.
+func TestSeedWithName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 10, nil, hosttest.Options{})
+		cfg := w.config()
+		seed, err := transport.ParseAddress(string(w.net.Nodes[0].ID) + "@seed.example:26656")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Seeds = []transport.Address{seed}
+		cfg.Resolver = fixedNames{w.net.Nodes[0].IP()}
+		w.check(w.crawl(cfg))
+		cfg.Resolver = fixedNames{privateIP}
+		c, err := crawl.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "private addresses only") {
+			t.Errorf("%v", err)
+		}
+		if len(w.spy.dials[privateIP.String()]) > 0 {
+			t.Error("a private address was dialed")
+		}
+	})
+}
+
+// A node that never answers holds up nobody, and the visit ends in time.
+func TestSilentNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 10, nil, hosttest.Options{})
+		w.answers[3] = nil
+		w.mute = map[int]bool{3: true}
+		from := time.Now()
+		m := w.crawl(w.config())
+		if took := time.Since(from); took > 10*time.Second {
+			t.Errorf("took %v", took)
+		}
+		if s := m.Summary; s.Here != 10 || s.Silent != 1 {
+			t.Errorf("%+v", s)
+		}
+		w.spy.checkManners(t)
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"regexp"
 	"strings"
 	"testing"
@@ -232,6 +233,31 @@ func TestSummary(t *testing.T) {
 	if got, want := written(t, m.WritePeers), numbered(t, 0).CometString()+","; !strings.HasPrefix(got, want) ||
 		strings.Count(got, ",") != 3 {
 		t.Errorf("peers %q", got)
+	}
+}
+
+// Two samples of the nodes tell how many there are.
+func TestEstimate(t *testing.T) {
+	const total, sample = 300, 120
+	rng := rand.New(rand.NewPCG(5, 5))
+	var visits []*crawl.Visit
+	told := map[int]bool{}
+	for range 2 {
+		others := rng.Perm(total)[:sample]
+		for i := range others {
+			others[i]++
+			told[others[i]] = true
+		}
+		visits = append(visits, reached(t, 0, "hub", others...))
+	}
+	for i := range told {
+		visits = append(visits, reached(t, i, "x"))
+	}
+	s := mapOf(t, visits...).Summary
+	e := s.Estimate
+	if e == nil || e.Method != "passes" || e.First != sample || e.Second != sample || e.Total < 240 || e.Total > 360 ||
+		e.Unseen != e.Total-s.Here {
+		t.Errorf("%d nodes: %+v", s.Here, e)
 	}
 }
 

@@ -54,6 +54,7 @@ type world struct {
 	told    []transport.Address   // how others tell of each node
 	answers [][]transport.Address // of each node
 	liars   int
+	mute    map[int]bool // those that do not answer
 	spy     *spy
 	wires   []handshake.Wire
 	key     handshake.PublicKey
@@ -150,6 +151,9 @@ func (w *world) answer(ctx context.Context, n *hosttest.Node) error {
 		m, _, err := pexpb.Decode(e.Message, 1000)
 		if err != nil || m.GetRequest() == nil {
 			w.t.Errorf("%s was sent %v, %v", n.Name, m, err)
+			continue
+		}
+		if w.mute[n.Index] {
 			continue
 		}
 		var list []*pexpb.PexAddress

@@ -112,10 +112,21 @@ func (p *Program) crawl(cmd *cobra.Command, f *crawlFlags, args []string) (err e
 	} else {
 		drawMap(cmd.OutOrStdout(), m, f.out)
 	}
+	if s := &m.Summary; err == nil && s.Here+s.Away+s.Others == 0 && !s.Partial {
+		return fmt.Errorf("crawl: nobody answered%s", reasonOf(s))
+	}
 	if err == nil && f.strict && m.Summary.Partial {
 		err = &partialError{fmt.Sprintf("crawl: the map is partial: %s", m.Summary.Why)}
 	}
 	return err
+}
+
+// reasonOf says why most of the visits failed.
+func reasonOf(s *crawl.Summary) string {
+	if len(s.Reasons) == 0 {
+		return ""
+	}
+	return ": " + s.Reasons[0].Name
 }
 
 // partialError says that a command did a part of its work.

@@ -49,6 +49,8 @@ func TestCrawl(t *testing.T) {
 		!strings.Contains(r.out, "other-network") {
 		t.Errorf("%+v", r)
 	}
+	r = call(t, "crawl", "no-such-name.invalid:26656", "--timeout", "2s")
+	oneLine(t, r, exitFailed, "no-such-name.invalid")
 	r = call(t, "crawl", "--out", dir, "--network", "another")
 	oneLine(t, r, exitFailed, "it is of network")
 }

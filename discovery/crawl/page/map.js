@@ -30,6 +30,7 @@ const fill = (id, of) => {
     o.value = v;
     $(id).append(o);
   }
+  $(id).hidden = counts.size < 2;
 };
 fill('reach', n => n.s);
 fill('version', n => n.v);
@@ -97,7 +98,10 @@ function pick(i) {
 // The picture.
 const canvas = $('map'), ctx = canvas.getContext('2d');
 const css = getComputedStyle(document.documentElement);
-let colour = {}, scale = 1, dx = 0, dy = 0, width = 0, height = 0, due = false;
+let colour = {}, scale = 1, dx = 0, dy = 0, width = 0, height = 0, due = false, fitted = true;
+// The more edges there are, the paler is each.
+const edges = told.reduce((sum, list) => sum + list.length, 0);
+const pale = Math.min(1, Math.max(0.12, Math.sqrt(1500 / Math.max(edges, 1))));
 
 function colours() {
   for (const k of ['comet', 'libp2p', 'quic', 'bad', 'warn', 'faint', 'edge', 'hot', 'ink', 'card']) {
@@ -106,6 +110,7 @@ function colours() {
 }
 
 function fit() {
+  fitted = true;
   const list = nodes.filter((n, i) => shown[i]), all = list.length ? list : nodes;
   let lo = [0, 0], hi = [1, 1];
   if (all.length) {
@@ -125,6 +130,7 @@ function show(i) {
   if (x < 20 || y < 20 || x > width - 20 || y > height - 20) {
     dx += width / 2 - x;
     dy += height / 2 - y;
+    fitted = false;
     draw();
   }
 }
@@ -158,6 +164,7 @@ function paint() {
   ctx.clearRect(0, 0, width, height);
   ctx.lineWidth = 1;
   ctx.strokeStyle = colour.edge;
+  ctx.globalAlpha = pale;
   ctx.beginPath();
   told.forEach((list, i) => {
     if (!shown[i]) return;
@@ -214,7 +221,8 @@ function label(focus) {
     if (!shown[i] && i !== focus) continue;
     const n = nodes[i], x = n.x * scale + dx, y = n.y * scale + dy;
     if (x < 0 || y < 0 || x > width - 60 || y > height - 30) continue;
-    const text = nameOf(n), cells = [];
+    const name = nameOf(n), cells = [];
+    const text = name.length > 26 && i !== focus ? name.slice(0, 24) + '...' : name;
     const w = ctx.measureText(text).width + 16;
     for (let c = Math.floor(x / 20); c <= (x + w) / 20; c++) {
       for (const l of [Math.floor((y - 8) / 16), Math.floor((y + 8) / 16)]) cells.push(c + ',' + l);
@@ -263,6 +271,7 @@ canvas.addEventListener('pointermove', e => {
     return;
   }
   moved += Math.abs(x - was[0]) + Math.abs(y - was[1]);
+  fitted = false;
   if (pointers.size === 1) {
     dx += x - was[0];
     dy += y - was[1];
@@ -282,6 +291,7 @@ canvas.addEventListener('pointerup', release);
 canvas.addEventListener('pointercancel', release);
 function zoom(f, x, y) {
   const to = Math.min(40, Math.max(0.02, scale * f));
+  fitted = false;
   dx = x - (x - dx) * to / scale;
   dy = y - (y - dy) * to / scale;
   scale = to;
@@ -298,7 +308,6 @@ document.addEventListener('keydown', e => {
   if (e.key === '/' && document.activeElement !== $('find')) { e.preventDefault(); $('find').focus(); }
 });
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { colours(); draw(); });
-let first = true;
 new ResizeObserver(() => {
   const r = canvas.getBoundingClientRect(), ratio = window.devicePixelRatio || 1;
   width = r.width;
@@ -306,7 +315,8 @@ new ResizeObserver(() => {
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);
   ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-  if (first) { first = false; fit(); } else paint();
+  if (fitted) fit();
+  paint();
 }).observe(canvas);
 colours();
 filter();
