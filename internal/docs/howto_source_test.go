@@ -96,9 +96,11 @@ func Example_source() {
 	}))
 	defer web.Close()
 
+	cfg := registryDefaults()
+	cfg.URL = web.URL
 	b := must(switchyard.New(ctx, switchyard.Listen(),
 		switchyard.Source("registry", func(env discovery.Env) (discovery.Source, error) {
-			return newRegistry(RegistryConfig{URL: web.URL, Every: time.Minute}, env)
+			return newRegistry(cfg, env)
 		})))
 	peers := b.Host().Subscribe(ctx)
 	defer peers.Close()
