@@ -47,14 +47,7 @@ func (s *modelNode) start() {
 	if s.server != nil {
 		return
 	}
-	var ln net.Listener
-	var err error
-	for range 50 { // the port may still be taken for a moment
-		if ln, err = net.Listen("tcp", s.address); err == nil {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	ln, err := net.Listen("tcp", s.address)
 	if err != nil {
 		s.tb.Error(err)
 		return

@@ -153,4 +153,5 @@ document.onkeydown = e => {
 setInterval(() => truth.now === 'live' && changed(), 1000)
 route()
 banner()
+truth.tell = banner
 follow()

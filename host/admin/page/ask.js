@@ -27,6 +27,7 @@ function ask({ title, text, verb, go, fields = [], run }) {
       doing.hidden = true
       if (d.firstChild !== form) return // another dialog has taken its place
       if (!failed) return d.close()
+      if (!d.open) return say(failed.text)
       set(error, failed.text)
       error.hidden = false
       if (failed.force) {

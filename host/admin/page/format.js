@@ -23,6 +23,7 @@ export function span(seconds) {
 
 export function took(ms) {
   if (!(ms >= 0)) return ''
+  if (ms < .095) return ms.toFixed(2) + ' ms'
   return ms < 9.95 ? ms.toFixed(1) + ' ms' : ms < 999.5 ? Math.round(ms) + ' ms' : (ms / 1000).toFixed(1) + ' s'
 }
 export const rtt = ms => ms > 0 ? (ms < 1 ? ms.toFixed(2) : ms.toFixed(1)) + ' ms' : '–'

@@ -125,6 +125,9 @@ function verdict(card, findings) {
 
 // ticker brings a list of events up to date, newest first.
 export function ticker(list, scroller, quiet, events) {
+  const said = `${events.length} ${events.at(-1)?.seq}`
+  if (list.said === said) return
+  list.said = said
   slide(list, scroller, () => keyed(list, [...events].reverse(), e => e.seq, e => {
     const [kind, label, text] = tell(e)
     return h('li', { class: kind }, h('time', { datetime: e.time }, clock(e.time)),
@@ -146,6 +149,8 @@ export function tell(e) {
     'dial-failed': () => [`${at} ${e.stage ? e.stage + ': ' : ''}${why}`],
     refused: () => [at.replace(/:\d+$/, '') + ': ' + why],
     feeler: () => [at + ' works, moved to tried'],
+    moved: () => [`${who} to ${/\/quic/.test(e.address) ? 'QUIC' : at}`],
+    'move-failed': () => [`${who}: ${why}`],
   }
   const line = lines[e.kind] ? lines[e.kind]().filter(Boolean).join(', ') : e.text || `${who} ${why}`
   const kind = grades[e.kind] || (/failed$/.test(e.kind) ? 'bad' : '')

@@ -51,9 +51,13 @@ export function rows(body, { key, make, update, open, empty }) {
     })
   }
 
+  // columns counts those that are shown: a cell that spans more makes columns of its own, and moves the others.
+  const columns = () => [...body.closest('table').tHead.rows[0].cells]
+    .filter(c => getComputedStyle(c).display !== 'none').length
+
   function makeRow(e) {
-    if (e.gap) return h('tr', { class: 'space', 'aria-hidden': true }, h('td', { colspan: 20 }))
-    if (e.none) return h('tr', {}, h('td', { class: 'empty', colspan: 20 }, empty()))
+    if (e.gap) return h('tr', { class: 'space', 'aria-hidden': true }, h('td'))
+    if (e.none) return h('tr', {}, h('td', { class: 'empty', colspan: columns() }, empty()))
     const row = make(e.item)
     row.classList.add('real')
     row.of = key(e.item)

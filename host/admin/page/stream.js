@@ -5,12 +5,14 @@ const silence = 12_000 // ms without a byte: the node sends a ping each 5 s
 const mostPending = 16 << 20 // characters of a message
 
 // truth is what the page says of itself: live, stale (no word), gone (no connection), or busy (an error with its text).
-export const truth = { now: 'busy', text: '', wait: 2, first: true }
+// Its tell is called at once, also in a tab that nobody sees.
+export const truth = { now: 'busy', text: '', wait: 2, tell() {} }
 
 function become(now, text = '') {
   if (now === truth.now && text === truth.text) return
   truth.now = now
   truth.text = text
+  truth.tell()
   changed()
 }
 
@@ -97,7 +99,6 @@ function take(block, came) {
   else if (kind === 'event') event(m.event)
   if (id) came.last = id
   came.messages++
-  truth.first = false
   become('live')
 }
 

@@ -11,7 +11,8 @@ async function still(page, label, ms) {
   const shifts = await page.evaluate(() => window.seen.shifts)
   const sum = shifts.reduce((n, s) => n + s.value, 0)
   console.log(`${label}: layout shift ${sum.toFixed(5)} in ${ms / 1000} s`)
-  if (sum > 0) fail(`${label}: the layout shifts by ${sum.toFixed(5)}: ${JSON.stringify(shifts.slice(0, 4))}`)
+  if (sum > 0) fail(`${label}: the layout shifts by ${sum.toFixed(5)}: ` +
+    JSON.stringify(shifts.sort((a, b) => b.value - a.value).slice(0, 3)))
 }
 
 async function nothingJumps(browser) {

@@ -18,7 +18,7 @@ export async function readPlan() {
 let failures = 0
 export function fail(text) {
   failures++
-  console.log('FAIL: ' + text.replaceAll('\n', ' ').slice(0, 600))
+  console.log('FAIL: ' + text.replaceAll('\n', ' ').slice(0, 900))
 }
 export const check = (ok, text) => ok || fail(text)
 export const same = (got, want, text) => check(got === want, `${text}: ${got}, want ${want}`)
