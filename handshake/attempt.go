@@ -15,6 +15,9 @@ func (a *Attempt) Done(stage string) {
 	if stage == StageSecurity {
 		a.stage = StageMuxer
 	}
+	if a.Side == muxer.Dialer && a.u != nil && a.u.cfg.Staged != nil {
+		a.u.cfg.Staged(a.Dialed, a.stage)
+	}
 }
 
 // CheckKey passes the checkpoint after the remote's key is proven: it refuses ourselves, compares with Want, asks the

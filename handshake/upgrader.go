@@ -32,6 +32,9 @@ type Config struct {
 	// do not know the network yet. It is called concurrently, on the connection's goroutine, must not block, and may
 	// keep Visitor.Info.
 	Inspect func(Visitor)
+	// Staged, if set, is told of each stage that the handshake of an address that we dialed goes on to, after
+	// StageSecurity. It is called concurrently, and must not block.
+	Staged  func(dialed transport.Address, stage string)
 	Timeout time.Duration // all stages together; 0 means 5 s
 	Limits  Limits
 	Logger  *slog.Logger // nil discards

@@ -140,6 +140,15 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	}
 	h.router.upgrader, err = handshake.NewUpgrader(handshake.Config{
 		Self: h.self, Wires: cfg.Wires, Inspect: h.inspect,
+		Staged: func(addr transport.Address, stage string) {
+			h.journal.mu.Lock()
+			defer h.journal.mu.Unlock()
+			for d := range h.journal.dialing {
+				if d.addr == addr {
+					d.Stage = stage
+				}
+			}
+		},
 		Local:    func(c transport.Conn) handshake.NodeInfo { return h.infoFor(c.LocalMultiaddr(), c.RemoteIP()) },
 		Channels: func() []muxer.Channel { return h.descs },
 		Gates:    append([]handshake.Gate{h.gate}, cfg.Gates...), Timeout: cfg.Handshake.Timeout,

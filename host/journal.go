@@ -42,7 +42,8 @@ type Dialing struct {
 	Address string
 	Source  string // where the address is from, as in peerstore.Source
 	Since   time.Time
-	Stage   string // "transport", or "security" once the transport is connected and the handshake goes on
+	Stage   string // of the handshake: see handshake.Stage
+	addr    transport.Address
 }
 
 // Recent counts what came of connections in the last 10 minutes.
@@ -56,11 +57,6 @@ type Recent struct {
 type recentCounts struct {
 	step int64 // since 1970; the counts are of another time if it is not this one
 	Recent
-}
-
-// isAttempt reports whether the event tells what came of a dial or of a connection that came in.
-func (k EventKind) isAttempt() bool {
-	return k != EventDown && k != EventBan && k != EventUnban
 }
 
 // Worked reports whether the event tells of a dial or a connection that brought what it was to bring.

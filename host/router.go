@@ -176,7 +176,8 @@ func (r *router) race(ctx context.Context, d peers.Dial) (*link, []peers.DialFai
 func (r *router) dialAddress(ctx context.Context, d *peers.Dial, i int) (*link, error) {
 	h, addr := r.host, d.Addresses[i]
 	j, m := &h.journal, addr.Multiaddr()
-	now := &Dialing{ID: d.ID, Address: addr.String(), Since: time.Now(), Stage: handshake.StageTransport}
+	now := &Dialing{ID: d.ID, Address: addr.String(), Since: time.Now(), Stage: handshake.StageTransport,
+		addr: addr}
 	if i < len(d.Sources) {
 		now.Source = d.Sources[i]
 	}

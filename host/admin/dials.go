@@ -19,7 +19,7 @@ type Dials struct {
 type Dialing struct {
 	Address string           `json:"address"`
 	NodeID  transport.NodeID `json:"node_id"`
-	Stage   string           `json:"stage"` // "transport", or "security" while the handshake goes on
+	Stage   string           `json:"stage"` // as in Stage: the one that it is in
 	Since   time.Time        `json:"since"`
 	Source  string           `json:"source"` // where the address is from, as in KnownAddress
 }

@@ -200,9 +200,9 @@ func TestStreamResumes(t *testing.T) {
 		f := newFakeNode(t)
 		s := watched(t, f)
 		r, stop := readStream(t, s.Handler(), "/v1/stream")
-		last := r.messages(t)[0].id
+		r.messages(t)
 		f.journal.Add(host.Event{Kind: host.EventUp, ID: idA})
-		last = r.messages(t)[0].id
+		last := r.messages(t)[0].id
 		stop()
 		for range 5 {
 			f.journal.Add(host.Event{Kind: host.EventUp, ID: idB})

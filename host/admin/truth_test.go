@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/host/hosttest"
 	"github.com/switchyard-p2p/switchyard/peerstore"
 	"github.com/switchyard-p2p/switchyard/transport"
+	"github.com/switchyard-p2p/switchyard/transport/memory"
 )
 
 // The API answers what the router has, and its answers agree with each other, while nodes come and go, are banned,
@@ -250,6 +252,32 @@ func TestDialsTellWhatHappened(t *testing.T) {
 		}
 		a.Stop() // nothing is being dialed then
 		if n := len(a.Host.Journal().Dialing()); n != 0 {
+			t.Errorf("%d dials go on", n)
+		}
+	})
+}
+
+// A dial in progress tells which stage it is in.
+func TestDialingTellsTheStage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := hosttest.New(t, hosttest.Options{Conditions: memory.Conditions{Latency: 100 * time.Millisecond},
+			Speaks: func(*hosttest.Node) []string { return []string{transport.WireLibp2p} }})
+		a, b := net.Nodes[0], net.Nodes[1]
+		a.Found("pex")(b.Address(), "")
+		var stages []string
+		for range 100 {
+			time.Sleep(10 * time.Millisecond)
+			for _, d := range a.Host.Journal().Dialing() {
+				if d.ID != b.ID || d.Source != "pex" || d.Address != b.Address().String() {
+					t.Fatalf("the dial is %+v", d)
+				}
+				stages = append(stages, d.Stage)
+			}
+		}
+		if got := slices.Compact(stages); !slices.Equal(got, []string{"transport", "security", "info"}) {
+			t.Errorf("the stages were %v", got)
+		}
+		if n := len(a.Host.Journal().Dialing()); n != 0 || !a.Has(b) {
 			t.Errorf("%d dials go on", n)
 		}
 	})
