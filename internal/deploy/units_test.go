@@ -79,6 +79,26 @@ func TestCommands(t *testing.T) {
 			}
 		}
 	}
+	// What the nodes of the compose file get: settings by variables and by flags.
+	compose := read(t, "deploy/container/compose.yaml")
+	start := regexp.MustCompile(`command: \["start", "--set", '(.*)'\]`).FindStringSubmatch(compose)
+	variables := regexp.MustCompile(`(?m)^    (SWITCHYARD_[A-Z_]+): "?([^"\n]+)"?$`).FindAllStringSubmatch(compose, -1)
+	if len(start) != 2 || len(variables) != 2 {
+		t.Fatalf("%q, %q", start, variables)
+	}
+	home := t.TempDir()
+	for _, v := range variables {
+		t.Setenv(v[1], v[2])
+	}
+	for _, args := range [][]string{{"init"}, {"init"}, {"check", "--set", start[1]}} {
+		var out bytes.Buffer
+		program := cli.Program{Name: "switchyard", Plugins: standard.Plugins()}
+		code := program.Run(context.Background(), append(args, "--home", home), strings.NewReader(""), &out, &out)
+		if code != 0 {
+			t.Errorf("%v: %d\n%s", args, code, out.String())
+		}
+		t.Log(out.String())
+	}
 	if found < 7 {
 		t.Errorf("%d calls were found", found)
 	}
