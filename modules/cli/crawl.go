@@ -31,7 +31,8 @@ type crawlFlags struct {
 // crawlJournal is the journal's name in the folder of --out.
 const crawlJournal = "visits.jsonl"
 
-func (p *Program) crawlCommand() *cobra.Command {
+// crawlCommand makes the command of a program.
+func crawlCommand(p *Program) *cobra.Command {
 	f := crawlFlags{visit: visitFlags{home: home{p: p}}}
 	cmd := &cobra.Command{
 		Use: "crawl ADDRESS...", Short: "Walk a network through peer exchange, and draw what is there",
@@ -45,7 +46,7 @@ func (p *Program) crawlCommand() *cobra.Command {
 			"without ADDRESS.\n" +
 			"Ctrl-C ends a crawl with what it has found; with --strict the exit code is 3 then.",
 		Args: func(*cobra.Command, []string) error { return nil }, // check says what is missing
-		RunE: func(cmd *cobra.Command, args []string) error { return p.crawl(cmd, &f, args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
 	v := &f.visit
 	v.home.homeFlag(cmd)
@@ -63,12 +64,12 @@ func (p *Program) crawlCommand() *cobra.Command {
 	cmd.Flags().StringVar(&f.out, "out", "", "the folder for journal and map")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "exit with 3 if the map is partial")
 	jsonFlag(cmd, &v.json)
-	cmd.AddCommand(p.crawlExportCommand())
+	cmd.AddCommand(crawlExportCommand())
 	return cmd
 }
 
-// crawl runs the command.
-func (p *Program) crawl(cmd *cobra.Command, f *crawlFlags, args []string) (err error) {
+// run runs the command.
+func (f *crawlFlags) run(cmd *cobra.Command, args []string) (err error) {
 	ctx := cmd.Context()
 	cfg, err := f.config(ctx, args)
 	if err != nil {

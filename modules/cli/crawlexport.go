@@ -14,7 +14,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/discovery/crawl"
 )
 
-func (p *Program) crawlExportCommand() *cobra.Command {
+func crawlExportCommand() *cobra.Command {
 	var dir string
 	forms := []struct {
 		name, help string

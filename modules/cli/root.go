@@ -94,7 +94,7 @@ func (p *Program) root() *cobra.Command {
 		p.completionCommand(), p.checkCommand(), p.configCommand(), p.reloadCommand(), p.healthzCommand(),
 		p.connectCommand(), p.disconnectCommand(), p.bansCommand(), p.reasonsCommand(), p.manCommand(),
 		p.doctorCommand(), p.eventsCommand(), p.waitingCommand(), p.clearCommand(), p.forgetCommand(),
-		p.crawlCommand())
+		crawlCommand(p))
 	for _, spec := range modules.Commands(p.Plugins) {
 		for _, stock := range root.Commands() {
 			if stock.Name() == spec.Name {
