@@ -223,7 +223,7 @@ var key = regexp.MustCompile("`((?:identity|listen|stack|transports|wires|muxers
 	"|services|discovery|log)\\.[a-z0-9_]+(?:\\.[a-z0-9_]+)*)`")
 
 // notKeys look like keys: fields of /v1/status, files.
-var notKeys = regexp.MustCompile(`^(peers\.down|store\.quarantined)$|\.(go|md|toml|json|html|token|sh|yml)$`)
+var notKeys = regexp.MustCompile(`^(peers\.down|store\.quarantined)$|\.(go|md|toml|json|html|token|sh|txt|yml)$`)
 
 // Keys of the configuration that documents name exist.
 func TestKeys(t *testing.T) {
