@@ -7,6 +7,8 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 SDK         := modules/cometbft/sdk
 MODULES     := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/node_modules/*' \
 	-not -path './$(SDK)/*' | sort))
+# Modules as an outsider writes them.
+EXAMPLES    := $(filter ./docs/examples/%,$(MODULES))
 FUZZTIME    ?= 10s
 JSPEER      := internal/interoplibp2p/jspeer
 NODES       ?= 8
@@ -71,16 +73,20 @@ man: MANDIR ?= bin/man
 man: build ## the man pages, made by the program (MANDIR=bin/man)
 	@./bin/switchyard man $(MANDIR)
 
-test: unit interop ## everything: unit tests, then the tests against real peers (RACE=1 for the race detector)
+test: unit examples interop ## everything: unit tests, the examples, then the tests against real peers (RACE=1 for the race detector)
 
 unit: $(if $(RACE),need-cc) ## the tests of the main module (PKG=./host to choose)
 	go test $(raceflag) -timeout $(TIMEOUT) $(PKG)
+
+examples: ## the modules below docs/examples, built and tested as an outsider would
+	@for m in $(EXAMPLES); do \
+	  echo "--- $$m"; (cd $$m && go vet ./... && go build -o /dev/null ./... && go test -timeout $(TIMEOUT) ./...) || exit 1; done
 
 race: need-cc ## the tests of the main module under the race detector
 	go test -race -timeout $(TIMEOUT) $(PKG)
 
 interop: need-js ## the tests against real peers (modules of their own)
-	@for m in $(filter-out .,$(MODULES)); do \
+	@for m in $(filter-out . $(EXAMPLES),$(MODULES)); do \
 	  echo "--- $$m"; (cd $$m && go test -timeout $(TIMEOUT) ./...) || exit 1; done
 
 cometbft: ## modules/cometbft with the other versions of CometBFT, 0.38 and 1.0: vet and tests (go.mod has 0.40)
