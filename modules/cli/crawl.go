@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/switchyard-p2p/switchyard/discovery/crawl"
+	"github.com/switchyard-p2p/switchyard/modules/cli/live"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -22,7 +23,7 @@ type crawlFlags struct {
 	visit                         visitFlags
 	workers, passes               int
 	contact, exclude, budget, out string
-	private, strict               bool
+	private, strict, plain        bool
 	recheck                       time.Duration
 	maxDials                      int
 	maxTime                       time.Duration
@@ -64,6 +65,7 @@ func crawlCommand(p *Program) *cobra.Command {
 	cmd.Flags().StringVar(&f.out, "out", "", "the folder for journal and map")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "exit with 3 if the map is partial")
 	jsonFlag(cmd, &v.json)
+	cmd.Flags().BoolVar(&f.plain, "plain", false, "print a line each 2 s, on a terminal, too")
 	cmd.AddCommand(crawlExportCommand())
 	return cmd
 }
@@ -75,8 +77,10 @@ func (f *crawlFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	bar := &crawlBar{out: cmd.OutOrStdout(), live: isTerminal(cmd.OutOrStdout()) && !f.visit.json, quiet: f.visit.json}
-	cfg.Progress = bar.show
+	view := newCrawlView(cfg)
+	if !f.visit.json {
+		cfg.Progress = view.show
+	}
 	var journal *os.File
 	if f.out != "" {
 		if journal, err = openJournal(f.out); err != nil {
@@ -94,8 +98,11 @@ func (f *crawlFlags) run(cmd *cobra.Command, args []string) (err error) {
 			return err
 		}
 	}
-	err = c.Run(ctx)
-	bar.end()
+	if f.visit.json {
+		err = c.Run(ctx)
+	} else {
+		err = view.watch(ctx, live.Output{In: cmd.InOrStdin(), Out: cmd.OutOrStdout(), Plain: f.plain}, c.Run)
+	}
 	if err != nil {
 		return err
 	}

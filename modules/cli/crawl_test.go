@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/xml"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/discovery/crawl"
+	"github.com/switchyard-p2p/switchyard/modules/cli/live"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // crawl maps two nodes, keeps the map in a folder, goes on from it, and export writes it in other forms.
@@ -77,19 +80,24 @@ func TestCrawlUsage(t *testing.T) {
 	oneLine(t, call(t, "crawl", "export", "--out", bad, "--csv", "-"), exitFailed, "visits.jsonl")
 }
 
-func TestCrawlLine(t *testing.T) {
-	p := crawl.Progress{Known: 40, Alive: 18, Dials: 25, Waiting: 12, Active: 8, Elapsed: 3200 * time.Millisecond,
-		States: map[crawl.State]int{crawl.Untried: 20}}
-	const text = "3.2s  40 known, 18 alive, 20 visited, 20 waiting, 25 dials"
-	if got := crawlLine(p, 0); got != text {
-		t.Errorf("%q", got)
+func TestCrawlView(t *testing.T) {
+	v := newCrawlView(crawl.Config{Workers: 8})
+	p := crawl.Progress{Network: "n", Known: 40, Dials: 25, Waiting: 12, Active: 8, Elapsed: 3200 * time.Millisecond,
+		States: map[crawl.State]int{crawl.Untried: 20, crawl.Reachable: 18, crawl.FullUp: 1, crawl.Refusing: 1}}
+	for i := range 2 * crawlNames {
+		p.Last = &crawl.Visit{Outcome: crawl.Reached, Proven: transport.NodeID(fmt.Sprintf("%040x", i/2)),
+			Wire: "comet", Info: &crawl.Info{Version: fmt.Sprint(i)}}
+		v.show(p)
 	}
-	if got := crawlLine(p, 80); got != "[#########.........]  "+text {
-		t.Errorf("%q", got)
+	p.Last = &crawl.Visit{Outcome: "failed", Code: "timeout", Error: "too late"}
+	v.show(p)
+	got := <-v.updates
+	if got.Nodes != 40 || got.Reachable != 18 || got.SeenOnly != 20 || got.Refused != 2 ||
+		got.Wires.Comet != crawlNames || len(got.Versions) != 5 || len(got.Why) != 1 ||
+		got.Why[0].Name != "timeout" || len(got.Log) != crawlLines {
+		t.Errorf("%+v", got)
 	}
-	for _, columns := range []int{1, 60, 79, 200} {
-		if got := crawlLine(p, columns); len(got) > max(columns, len(text)) {
-			t.Errorf("%d columns: %q", columns, got)
-		}
+	if last := got.Log[len(got.Log)-1]; last.Kind != live.LineDown || !strings.Contains(last.Text, "too late") {
+		t.Errorf("the last line: %+v", last)
 	}
 }

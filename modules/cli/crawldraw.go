@@ -5,58 +5,9 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/switchyard-p2p/switchyard/discovery/crawl"
 )
-
-// crawlBar shows how far a crawl is: on a terminal a bar that is redrawn, elsewhere a line every two seconds.
-type crawlBar struct {
-	out         io.Writer
-	live, quiet bool
-	drawn       bool
-	told        time.Time
-}
-
-const crawlLineEvery = 2 * time.Second
-
-// show is a crawl.Config.Progress.
-func (b *crawlBar) show(p crawl.Progress) {
-	switch {
-	case b.quiet:
-	case b.live:
-		if time.Since(b.told) < 100*time.Millisecond {
-			return
-		}
-		columns := width(b.out) - 1
-		fmt.Fprintf(b.out, "\r\x1b[2K%s", cut(crawlLine(p, columns), columns))
-		b.drawn, b.told = true, time.Now()
-	case b.told.IsZero():
-		b.told = time.Now()
-	case time.Since(b.told) >= crawlLineEvery:
-		fmt.Fprintln(b.out, crawlLine(p, 0))
-		b.told = time.Now()
-	}
-}
-
-// end removes the bar.
-func (b *crawlBar) end() {
-	if b.drawn {
-		fmt.Fprint(b.out, "\r\x1b[2K")
-	}
-}
-
-// crawlLine returns the progress in one line, with a bar if there is room: how much of what is known has been visited.
-func crawlLine(p crawl.Progress, columns int) string {
-	text := fmt.Sprintf("%s  %d known, %d alive, %d visited, %d waiting, %d dials", span(p.Elapsed), p.Known, p.Alive,
-		p.Known-p.States[crawl.Untried], p.Waiting+p.Active, p.Dials)
-	room := min(columns-len(text)-4, 40)
-	if room < 8 || p.Known == 0 {
-		return text
-	}
-	full := room * (p.Known - p.States[crawl.Untried]) / p.Known
-	return "[" + strings.Repeat("#", full) + strings.Repeat(".", room-full) + "]  " + text
-}
 
 // drawMap prints what a crawl has found.
 func drawMap(w io.Writer, m *crawl.Map, dir string) {

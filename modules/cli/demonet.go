@@ -138,6 +138,11 @@ func (d *demoNet) event(n *demoNode, life *demoLife, e host.Event, other int) {
 		wire, found = live.Comet, d.found(life, e)
 		if p, ok := life.host.Peer(e.ID); ok {
 			wire = live.WireOf(p.Wire, p.Transport)
+			took := time.Duration(0)
+			for _, stage := range p.Stages {
+				took += stage.Took
+			}
+			found = ", " + rtt(milliseconds(took)) + found
 		}
 	}
 	pair := pairOf(n.number, other)
@@ -151,7 +156,7 @@ func (d *demoNet) event(n *demoNode, life *demoLife, e host.Event, other int) {
 		}
 		if cut, ok := d.cuts[pair]; ok {
 			delete(d.cuts, pair)
-			found = fmt.Sprintf(", back after %s", span(e.Time.Sub(cut)))
+			found += fmt.Sprintf(", back after %s", span(e.Time.Sub(cut)))
 		}
 		d.say(live.LineOf(wire), "node %d ↔ node %d   %s%s", n.number, other, wire, found)
 	case host.EventMoved:

@@ -9,18 +9,26 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/switchyard-p2p/switchyard/host/admin"
+	"github.com/switchyard-p2p/switchyard/modules/cli/live"
 )
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 func (p *Program) statusCommand() *cobra.Command {
 	var (
-		h      = home{p: p}
-		asJSON bool
+		h        = home{p: p}
+		asJSON   bool
+		watching bool
+		show     live.Output
 	)
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show how the running node is doing", Args: takes(),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if watching {
+				show.In, show.Out, show.JSON = cmd.InOrStdin(), cmd.OutOrStdout(), asJSON
+				return h.watch(cmd.Context(), show, live.NewStatus(p.Name),
+					func(s *admin.Snapshot) any { return s.Status })
+			}
 			c, err := h.client()
 			if err != nil {
 				return err
@@ -52,17 +60,25 @@ func (p *Program) statusCommand() *cobra.Command {
 	}
 	h.callFlags(cmd)
 	jsonFlag(cmd, &asJSON)
+	watchFlags(cmd, &watching, &show)
 	return cmd
 }
 
 func (p *Program) peersCommand() *cobra.Command {
 	var (
-		h      = home{p: p}
-		asJSON bool
+		h        = home{p: p}
+		asJSON   bool
+		watching bool
+		show     live.Output
 	)
 	cmd := &cobra.Command{
 		Use: "peers", Short: "List the peers of the running node", Args: takes(),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if watching {
+				show.In, show.Out, show.JSON = cmd.InOrStdin(), cmd.OutOrStdout(), asJSON
+				return h.watch(cmd.Context(), show, live.NewPeers(p.Name),
+					func(s *admin.Snapshot) any { return s.Peers })
+			}
 			c, err := h.client()
 			if err != nil {
 				return err
@@ -110,6 +126,7 @@ func (p *Program) peersCommand() *cobra.Command {
 	}
 	h.callFlags(cmd)
 	jsonFlag(cmd, &asJSON)
+	watchFlags(cmd, &watching, &show)
 	return cmd
 }
 

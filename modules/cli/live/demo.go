@@ -155,7 +155,7 @@ func (s *DemoScreen) Notice(text string) { s.input.notice = text }
 func (s *DemoScreen) nodes() (nodes []*DemoNode, keys []string) {
 	for i := range s.data.Nodes {
 		n := &s.data.Nodes[i]
-		if s.input.matches(fmt.Sprint(n.Number), n.Speaks, n.Port, n.ID, string(n.State)) {
+		if s.input.matches(fmt.Sprint(n.Number), n.Speaks, n.Port, string(n.State)) {
 			nodes, keys = append(nodes, n), append(keys, fmt.Sprint(n.Number))
 		}
 	}

@@ -365,4 +365,4 @@ func (s *DemoScreen) help(l Look) []string {
 }
 
 // shortID returns the beginning of a node id.
-func shortID(id string) string { return Clean(id[:min(len(id), 10)]) }
+func shortID(id string) string { return Clean(id[:min(len(id), 8)]) }

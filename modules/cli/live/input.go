@@ -84,7 +84,8 @@ func (n *input) matches(texts ...string) bool {
 func (n *input) line(l Look, keys [][2]string) string {
 	switch {
 	case n.question != "":
-		return " " + yellow.Render(l.text(n.question)) + bold.Render(" y/N ")
+		q := cut(l.text(n.question), l.Width-6, l.glyph("…"))
+		return " " + yellow.Render(q) + bold.Render(" y/N")
 	case n.typing:
 		return " filter: " + bold.Render(l.text(n.filter)) + "_" + dim.Render("   enter keep, esc all")
 	case n.notice != "":

@@ -116,12 +116,16 @@ func Show[D any](ctx context.Context, o Output, s Screen[D], data <-chan D,
 	if err := draw(ctx, o, s, data, act); err != nil {
 		return err
 	}
-	return printLast(o, s)
+	return printLast(o, s, "")
 }
 
-func printLast[D any](o Output, s Screen[D]) error {
+// printLast prints the last state, if there is one, after before.
+func printLast[D any](o Output, s Screen[D], before string) error {
 	w := bufio.NewWriter(o.Out)
-	for _, line := range s.Last(o.look()) {
+	for i, line := range s.Last(o.look()) {
+		if i == 0 {
+			fmt.Fprint(w, before)
+		}
 		fmt.Fprintln(w, strings.TrimRight(ansi.Strip(line), " "))
 	}
 	return w.Flush()
@@ -150,8 +154,7 @@ func printLines[D any](ctx context.Context, o Output, s Screen[D], data <-chan D
 		if !known {
 			return nil
 		}
-		fmt.Fprintln(o.Out)
-		return printLast(o, s)
+		return printLast(o, s, "\n")
 	}
 	tick := time.NewTicker(printEvery)
 	defer tick.Stop()
