@@ -84,7 +84,13 @@ export function overview(root, { show, filter }) {
     ticker(list, tick, quiet, state.events)
     draw()
   }
-  return { update, close: () => resize.disconnect() }
+  return {
+    update,
+    close() {
+      resize.disconnect()
+      for (const p of Object.values(pics)) p.close?.()
+    },
+  }
 }
 
 const upper = text => (text || '').slice(0, 1).toUpperCase() + (text || '').slice(1)
