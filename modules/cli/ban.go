@@ -18,6 +18,7 @@ func (p *Program) banCommand() *cobra.Command {
 		period time.Duration
 		reason string
 		force  bool
+		asJSON bool
 	)
 	cmd := &cobra.Command{
 		Use: "ban TARGET", Short: "Ban a node id, an IP or a network (CIDR) at the running node",
@@ -39,12 +40,15 @@ func (p *Program) banCommand() *cobra.Command {
 			if force {
 				ban = c.ForceBan
 			}
-			_, err = ban(cmd.Context(), target, period, reason)
+			made, err := ban(cmd.Context(), target, period, reason)
 			if refused, ok := errors.AsType[*admin.APIError](err); ok && refused.Status == http.StatusConflict {
 				return fmt.Errorf("%w (--force)", err)
 			}
 			if err != nil {
 				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), made)
 			}
 			until := "until it is lifted"
 			if period > 0 {
@@ -55,6 +59,7 @@ func (p *Program) banCommand() *cobra.Command {
 		},
 	}
 	h.callFlags(cmd)
+	jsonFlag(cmd, &asJSON)
 	cmd.Flags().DurationVar(&period, "for", 0, "how long, such as 24h (default: until it is lifted)")
 	cmd.Flags().BoolVar(&force, "force", false,
 		"also if it ends more than half of the links, or is wider than /8 (IPv6: /16)")
@@ -63,7 +68,10 @@ func (p *Program) banCommand() *cobra.Command {
 }
 
 func (p *Program) unbanCommand() *cobra.Command {
-	h := home{p: p}
+	var (
+		h      = home{p: p}
+		asJSON bool
+	)
 	cmd := &cobra.Command{
 		Use: "unban TARGET", Short: "Lift a ban at the running node", Args: takes("ID|IP|CIDR"),
 		ValidArgsFunction: p.completeBans,
@@ -79,11 +87,15 @@ func (p *Program) unbanCommand() *cobra.Command {
 			if err := c.Unban(cmd.Context(), target); err != nil {
 				return err
 			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"target": target})
+			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), "unbanned", target)
 			return err
 		},
 	}
 	h.callFlags(cmd)
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

@@ -45,6 +45,8 @@ func checkNAT(_ context.Context, at *patient) []diagnosis {
 	}
 	external := at.cfg.Listen.External
 	switch {
+	case len(at.cfg.Listen.Addresses) == 0:
+		return []diagnosis{{"nat", gradeOK, "the node only dials", ""}}
 	case onlyLoopback(at.cfg.Listen.Addresses) && len(external) == 0:
 		return []diagnosis{{"nat", gradeOK, "the node listens on loopback only", ""}}
 	case len(external) > 0:
@@ -97,11 +99,11 @@ func checkReach(_ context.Context, at *patient) []diagnosis {
 	case len(from) > 0:
 		out = append(out, diagnosis{"reachable", gradeOK, fmt.Sprintf("%d peers have dialed this node: %s", len(from),
 			dialedAt), ""})
-	case onlyLoopback(at.status.Listen):
-		out = append(out, diagnosis{"reachable", gradeOK, "not from elsewhere: the node listens on loopback only", ""})
 	case len(at.status.Listen) == 0:
 		out = append(out, diagnosis{"reachable", gradeWarn, "the node listens nowhere, so nobody can dial it",
 			"set listen.addresses, unless that is wanted"})
+	case onlyLoopback(at.status.Listen):
+		out = append(out, diagnosis{"reachable", gradeOK, "not from elsewhere: the node listens on loopback only", ""})
 	case at.status.Peers.Inbound+at.status.Peers.Outbound == 0:
 		out = append(out, diagnosis{"reachable", gradeWarn, "no peer to ask", "see the findings"})
 	case up < 10*time.Minute:

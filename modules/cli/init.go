@@ -18,6 +18,7 @@ func (p *Program) initCommand() *cobra.Command {
 		h                = home{p: p}
 		network, moniker string
 		listen           []string
+		asJSON           bool
 	)
 	cmd := &cobra.Command{
 		Use: "init", Short: "Make the folder of a node: config.toml and node_key.json", Args: takes(),
@@ -52,10 +53,11 @@ func (p *Program) initCommand() *cobra.Command {
 			cfg.Home = dir
 			asked := flags.Changed("network") || flags.Changed("moniker") || flags.Changed("listen") ||
 				flags.Changed("set")
-			return p.makeHome(cmd, cfg, asked)
+			return p.makeHome(cmd, cfg, asked, asJSON)
 		},
 	}
 	h.flags(cmd)
+	jsonFlag(cmd, &asJSON)
 	cmd.Flags().StringVar(&network, "network", "", "the network's name (default \"switchyard\")")
 	complete(cmd, "network", p.completeNetworks)
 	cmd.Flags().StringVar(&moniker, "moniker", "", "the name that peers see (default \"switchyard\")")
@@ -67,7 +69,7 @@ func (p *Program) initCommand() *cobra.Command {
 
 // makeHome writes the missing files of a node's folder. asked reports whether the call asks for a certain
 // configuration.
-func (p *Program) makeHome(cmd *cobra.Command, cfg modules.Config, asked bool) error {
+func (p *Program) makeHome(cmd *cobra.Command, cfg modules.Config, asked, asJSON bool) error {
 	file := filepath.Join(cfg.Home, configName)
 	if _, err := os.Stat(file); err == nil {
 		if asked {
@@ -92,29 +94,46 @@ func (p *Program) makeHome(cmd *cobra.Command, cfg modules.Config, asked bool) e
 	if flags := cmd.Flags(); flags.Changed("home") {
 		next += " --home " + flags.Lookup("home").Value.String()
 	}
+	made := madeHome{Config: file, Network: cfg.Network}
 	if at := cfg.Identity.Signer; at != "" {
+		if made.Key = at; asJSON {
+			return printJSON(cmd.OutOrStdout(), made)
+		}
 		printPairs(cmd.OutOrStdout(), [][2]string{
 			{"config", file}, {"key", "in the signer at " + at}, {"network", cfg.Network}, {"start it", next},
 		})
 		return nil
 	}
 	path := cfg.Path(cfg.Identity.Key)
-	key, made, err := stock.NodeKey(path)
+	key, fresh, err := stock.NodeKey(path)
 	if err != nil {
 		return err
 	}
 	keyFile := path
-	if made {
+	if fresh {
 		keyFile += " (new)"
 	}
 	if w := key.Warning(); w != nil {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", p.Name, message(w))
+	}
+	if asJSON {
+		made.Key, made.NodeID, made.PeerID = path, string(key.ID()), key.Public().PeerID()
+		return printJSON(cmd.OutOrStdout(), made)
 	}
 	printPairs(cmd.OutOrStdout(), [][2]string{
 		{"config", file}, {"key", keyFile}, {"node id", string(key.ID())}, {"peer id", key.Public().PeerID()},
 		{"network", cfg.Network}, {"start it", next},
 	})
 	return nil
+}
+
+// madeHome is what init --json prints.
+type madeHome struct {
+	Config  string `json:"config"`
+	Key     string `json:"key"` // the file, or the address of the signer
+	NodeID  string `json:"node_id,omitempty"`
+	PeerID  string `json:"peer_id,omitempty"`
+	Network string `json:"network"`
 }
 
 // writeNew writes a new file, completely or not at all.

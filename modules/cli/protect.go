@@ -14,6 +14,8 @@ func (p *Program) protectCommand() *cobra.Command {
 		h    = home{p: p}
 		role admin.Role
 		off  bool
+
+		asJSON bool
 	)
 	cmd := &cobra.Command{
 		Use: "protect PEER", Short: "Make a peer of the running node trusted, unconditional or private",
@@ -45,18 +47,26 @@ func (p *Program) protectCommand() *cobra.Command {
 				if err := c.Unprotect(cmd.Context(), id); err != nil {
 					return err
 				}
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), admin.Role{Peer: string(id)})
+				}
 				_, err = fmt.Fprintln(cmd.OutOrStdout(), "no longer protected:", id)
 				return err
 			}
 			role.Peer, role.Trusted = args[0], role.Trusted || !given
-			if _, err := c.Protect(cmd.Context(), role); err != nil {
+			made, err := c.Protect(cmd.Context(), role)
+			if err != nil {
 				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), made)
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), "protected", id)
 			return err
 		},
 	}
 	h.callFlags(cmd)
+	jsonFlag(cmd, &asJSON)
 	cmd.Flags().BoolVar(&role.Trusted, "trusted", false, "always redialed, and refused by no limit")
 	cmd.Flags().BoolVar(&role.Unconditional, "unconditional", false, "refused by no limit")
 	cmd.Flags().BoolVar(&role.Private, "private", false, "never told to others")

@@ -107,6 +107,8 @@ func (p *Program) exportCommand() *cobra.Command {
 	var (
 		h    = home{p: p}
 		file string
+
+		asJSON bool
 	)
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write all known peers and bans as JSON", Args: takes(),
@@ -115,7 +117,7 @@ func (p *Program) exportCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return h.withStore(func(s peerstore.Store) error {
 				out := cmd.OutOrStdout()
-				if file == "" {
+				if file == "" { // it is JSON anyhow
 					return transfer.Export(out, s, time.Now())
 				}
 				f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -127,18 +129,25 @@ func (p *Program) exportCommand() *cobra.Command {
 					return fmt.Errorf("%s: %w", file, err)
 				}
 				st := s.Stats()
+				if asJSON {
+					return printJSON(out, map[string]any{"file": file, "peers": st.Known, "bans": st.Banned})
+				}
 				_, err = fmt.Fprintf(out, "wrote %d peers and %d bans to %s\n", st.Known, st.Banned, file)
 				return err
 			})
 		},
 	}
 	h.flags(cmd)
+	jsonFlag(cmd, &asJSON)
 	cmd.Flags().StringVarP(&file, "output", "o", "", "a file to write (default: standard output)")
 	return cmd
 }
 
 func (p *Program) importCommand() *cobra.Command {
-	h := home{p: p}
+	var (
+		h      = home{p: p}
+		asJSON bool
+	)
 	cmd := &cobra.Command{
 		Use: "import FILE", Short: "Learn the peers of an exported file, or of CometBFT's addrbook.json",
 		Args: takes("FILE|-"),
@@ -163,6 +172,10 @@ func (p *Program) importCommand() *cobra.Command {
 				if err != nil {
 					return fmt.Errorf("%s: %w", args[0], err)
 				}
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), map[string]int{"peers": n.Peers, "addresses": n.Addresses,
+						"bans": n.Bans, "refused": n.Refused, "unreadable": n.Bad, "known": s.Stats().Known})
+				}
 				_, err = fmt.Fprintf(cmd.OutOrStdout(),
 					"learned %d peers with %d addresses, and %d bans; %d refused (known already, or no room by the "+
 						"store's rules), %d unreadable; %d peers are known now\n",
@@ -172,6 +185,7 @@ func (p *Program) importCommand() *cobra.Command {
 		},
 	}
 	h.flags(cmd)
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
