@@ -216,3 +216,32 @@ func (c *connWithAddr) RemoteIP() netip.Addr {
 	ip, _ := transport.MultiaddrIP(c.addr)
 	return ip
 }
+
+// TestLimitsChange: new limits hold for what begins after them.
+func TestLimitsChange(t *testing.T) {
+	b, now := newBudgets(Limits{Handshakes: 1, HandshakesPerIP: 1, AttemptsPerIP: 100}), time.Now()
+	one, two := sourceOf(netip.MustParseAddr("1.2.3.4")), sourceOf(netip.MustParseAddr("5.6.7.8"))
+	first, err := takeFrom(b, one, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := takeFrom(b, one, now); spent(t, err) != keyHandshakesPerIP {
+		t.Errorf("got %v", err)
+	}
+	b.setLimits(Limits{Handshakes: 2, HandshakesPerIP: 2, AttemptsPerIP: 3})
+	if _, err := takeFrom(b, one, now); err != nil {
+		t.Error(err)
+	}
+	if _, err := takeFrom(b, one, now); spent(t, err) != keyAttemptsPerIP {
+		t.Errorf("got %v", err)
+	}
+	b.setLimits(Limits{Handshakes: 1, HandshakesPerIP: 1, AttemptsPerIP: 100})
+	first.Release()
+	if _, err := takeFrom(b, two, now); spent(t, err) != keyHandshakes {
+		t.Errorf("beyond a limit that has shrunk: %v", err)
+	}
+	u := &Upgrader{budgets: b}
+	if err := u.SetLimits(Limits{Handshakes: -1}); err == nil {
+		t.Error("a negative limit was accepted")
+	}
+}

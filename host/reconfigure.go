@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -18,11 +19,13 @@ func Reconfigure(h *Host, cfg Config) error {
 		return fmt.Errorf("peers.allow_networks: %w", err)
 	}
 	allow.guests = cfg.AllowGuests
-	if err := h.router.upgrader.SetLimits(cfg.Handshake.Limits); err != nil {
-		return err
+	if l := cfg.Handshake.Limits; min(l.Handshakes, l.HandshakesPerIP, l.AttemptsPerIP) < 0 {
+		return errors.New("limits.handshakes, limits.handshakes_per_ip, limits.attempts_per_ip: one is negative")
 	}
 	if err := peers.Reconfigure(h.peers, cfg.Peers); err != nil {
-		_ = h.router.upgrader.SetLimits(h.cfg.Handshake.Limits)
+		return err
+	}
+	if err := h.router.upgrader.SetLimits(cfg.Handshake.Limits); err != nil {
 		return err
 	}
 	h.allow.Store(&allow)

@@ -83,6 +83,8 @@ type patient struct {
 	client *admin.Client // nil if the API is off
 	status *admin.Status // nil if the node does not run
 	peers  []admin.Peer
+	// mapping is services.nat.enabled; "" if this build has no such service.
+	mapping string
 }
 
 // diagnose runs all checks. An error means that there is nothing to check: the folder or the call is wrong.
@@ -100,6 +102,9 @@ func (h *home) diagnose(ctx context.Context) ([]diagnosis, error) {
 			"right"}}, nil
 	}
 	at := &patient{cfg: cfg.Fit(h.p.Plugins...)}
+	for _, s := range below(cfg.Effective(h.p.Plugins...), "services.nat.enabled") {
+		at.mapping = fmt.Sprint(s.Value)
+	}
 	var list []diagnosis
 	add := func(d ...diagnosis) { list = append(list, d...) }
 	warnings, err := h.p.checkFiles(&cfg)

@@ -56,9 +56,15 @@ func checkNAT(_ context.Context, at *patient) []diagnosis {
 	case len(private) == 0:
 		return []diagnosis{{"nat", gradeBad, "this machine has no address but loopback", "connect it to a network"}}
 	}
-	return []diagnosis{{"nat", gradeWarn, "this machine has private addresses only, so it is behind a NAT: " +
-		strings.Join(private, " "), "forward the ports of listen.addresses and set listen.external, or let nodes of " +
-		"this network alone dial it"}}
+	text := "this machine has private addresses only, so it is behind a NAT: " + strings.Join(private, " ")
+	remedy := "forward the ports of listen.addresses and set listen.external, or let nodes of this network alone dial it"
+	switch at.mapping {
+	case "true":
+		return []diagnosis{{"nat", gradeOK, text + "; services.nat asks the gateway to forward the ports", ""}}
+	case "false":
+		remedy = "set services.nat.enabled = true to ask the gateway, or " + remedy
+	}
+	return []diagnosis{{"nat", gradeWarn, text, remedy}}
 }
 
 // onlyLoopback reports whether no listen address can be reached from elsewhere.
