@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
@@ -144,8 +146,7 @@ func (h *home) visit(ctx context.Context, at *patient) diagnosis {
 	}
 	status, err := at.client.Status(ctx)
 	if err != nil {
-		var away *admin.UnreachableError
-		if errors.As(err, &away) {
+		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {
 			return diagnosis{"node", gradeOK, "the node does not run, so its links are not checked", ""}
 		}
 		return diagnosis{"node", gradeBad, message(err), "see the node's log"}
