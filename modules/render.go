@@ -29,6 +29,11 @@ func render(c Config, plugins []Plugin) *renderer {
 	w.table("identity", "Who the node is. The file has the form of CometBFT's node_key.json, so an existing node's "+
 		"key can be used. Keep it secret.")
 	w.key("key", c.Identity.Key, "relative to this file's folder")
+	w.about("identity.signer", "the address of a process that holds the key instead: unix:///path or tls://host:port")
+	w.about("identity.signer_ca", "of a signer over TLS: the authority of its certificate, a PEM file")
+	w.about("identity.signer_cert", "of a signer over TLS: our certificate, a PEM file")
+	w.about("identity.signer_key", "of a signer over TLS: the key of our certificate, a PEM file")
+	w.about("discovery", "the sources of peers, a table each; without any, pex runs")
 	if c.Identity.Signer != "" {
 		w.key("signer", c.Identity.Signer, "a process that holds the key instead: docs/signer.md")
 	}
@@ -168,6 +173,9 @@ type renderer struct {
 	// comments are those of the keys, for Keys.
 	comments map[string]string
 }
+
+// about is the comment of a key that is not always written.
+func (w *renderer) about(key, comment string) { w.comments[key] = comment }
 
 func (w *renderer) line(s string) {
 	w.buf.WriteString(s)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/peerstore"
@@ -239,9 +240,18 @@ func (s *Server) unban(w http.ResponseWriter, r *http.Request) {
 
 // reasonIn returns the typed reason in an error.
 func reasonIn(err error) *Reason {
-	var d *host.DisconnectError
-	if errors.As(err, &d) {
-		return reasonOf(d)
+	var (
+		ended   *host.DisconnectError
+		refusal *handshake.Refusal
+		failed  *handshake.StageError
+	)
+	switch {
+	case errors.As(err, &ended):
+		return reasonOf(ended)
+	case errors.As(err, &refusal):
+		return &Reason{Code: refusal.Code.String(), Remote: refusal.Remote, Limit: refusal.Limit, Text: err.Error()}
+	case errors.As(err, &failed):
+		return &Reason{Code: failed.Code.String(), Text: err.Error()}
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func checkNAT(_ context.Context, at *patient) []diagnosis {
 		return []diagnosis{{"nat", gradeBad, "this machine has no address but loopback", "connect it to a network"}}
 	}
 	text := "this machine has private addresses only, so it is behind a NAT: " + strings.Join(private, " ")
-	remedy := "forward the ports of listen.addresses and set listen.external, or let nodes of this network alone dial it"
+	remedy := "forward the ports of listen.addresses and set listen.external, or let this network's nodes alone dial it"
 	switch at.mapping {
 	case "true":
 		return []diagnosis{{"nat", gradeOK, text + "; services.nat asks the gateway to forward the ports", ""}}

@@ -85,6 +85,7 @@ func (p *Program) page(name, section, about string) *manPage {
 	m := &manPage{}
 	fmt.Fprintf(m, ".TH \"%s\" \"%s\" \"\" \"%s %s\" \"%s\"\n", strings.ToUpper(roff(name)), section, roff(p.Name),
 		roff(p.Version), roff(p.Name))
+	m.WriteString(".nh\n.ad l\n") // keys and variables stay whole
 	fmt.Fprintf(m, ".SH NAME\n%s \\- %s\n", roff(name), roff(about))
 	return m
 }
