@@ -368,3 +368,12 @@ func TestTrafficHistory(t *testing.T) {
 		}
 	})
 }
+
+func TestPlainName(t *testing.T) {
+	for name, want := range map[string]string{"/pex/1.0.0": "pex", "/app/chat/2": "app/chat", "/app/chat": "app/chat",
+		"chat": "chat", "": "", "/1.0": "1.0", "/a/": "a"} {
+		if got := plainName(name); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +27,7 @@ type Traffic struct {
 // it. What a link carried in its last step may be missing.
 type ChannelTraffic struct {
 	ID          int       `json:"id"`
-	Name        string    `json:"name"`
+	Name        string    `json:"name"`    // pex of /pex/1.0.0
 	Receive     []float64 `json:"receive"` // up to 180 points, oldest first
 	Send        []float64 `json:"send"`
 	ReceiveRate float64   `json:"receive_rate"` // the latest point
@@ -135,7 +136,7 @@ func (h *history) view(channels []host.ChannelTotals) Traffic {
 		out.From = h.at.Add(-time.Duration(points-1) * historyStep)
 	}
 	for i, c := range channels {
-		t := ChannelTraffic{ID: int(c.ID), Name: c.Name, Dropped: c.Dropped + c.Refused,
+		t := ChannelTraffic{ID: int(c.ID), Name: plainName(c.Name), Dropped: c.Dropped + c.Refused,
 			Receive: make([]float64, points), Send: make([]float64, points)}
 		if l := h.lanes[c.ID]; l != nil {
 			for k := range points {
@@ -150,6 +151,15 @@ func (h *history) view(channels []host.ChannelTotals) Traffic {
 		out.Channels[i] = t
 	}
 	return out
+}
+
+// plainName returns the name of a channel without what makes a protocol of it: pex of /pex/1.0.0.
+func plainName(name string) string {
+	name = strings.TrimPrefix(name, "/")
+	if i := strings.LastIndexByte(name, '/'); i > 0 && strings.Trim(name[i+1:], "0123456789.") == "" {
+		return name[:i]
+	}
+	return name
 }
 
 // latest returns the latest point.
