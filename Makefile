@@ -110,7 +110,7 @@ SHOTS    ?= .cache/page
 
 page: need-browser ## the live page in a browser: looks, behaviour, accessibility; pictures in .cache/page (SHORT=1)
 	@SWITCHYARD_PAGE=$(if $(SHORT),short,long) SWITCHYARD_PAGE_SHOTS=$(abspath $(SHOTS)) \
-	  go test -count=1 -timeout $(TIMEOUT) -v -run '^Test(Looks|Behaves|Truth|RealNode)$$' ./internal/pagetest
+	  go test -count=1 -timeout $(TIMEOUT) -v -run '^Test(Looks|Behaves|Truth|RealNode|CrawlMap)$$' ./internal/pagetest
 
 page-bench: need-browser ## what the live page costs with 500 peers that change each second, on a quiet machine
 	@SWITCHYARD_PAGE=bench go test -count=1 -timeout $(TIMEOUT) -v -run '^TestCost$$' ./internal/pagetest
