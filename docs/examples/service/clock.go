@@ -18,8 +18,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// channel is the service's: the number travels on comet links, the name on those with streams.
-var channel = muxer.Channel{ID: 0x60, Name: "/clock/1.0.0", MaxMessage: 1 << 10}
+// channel is the service's: the number travels on comet links, the name on those with streams. CometBFT's own are below
+// 0x70.
+var channel = muxer.Channel{ID: 0x71, Name: "/clock/1.0.0", MaxMessage: 1 << 10}
 
 // Config is what [services.clock] may say.
 type Config struct {
