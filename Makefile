@@ -73,14 +73,15 @@ man: MANDIR ?= bin/man
 man: build ## the man pages, made by the program (MANDIR=bin/man)
 	@./bin/switchyard man $(MANDIR)
 
-test: unit examples interop ## everything: unit tests, the examples, then the tests against real peers (RACE=1 for the race detector)
+test: unit examples interop ## unit tests, examples, then the tests against real peers (RACE=1: the race detector)
 
 unit: $(if $(RACE),need-cc) ## the tests of the main module (PKG=./host to choose)
 	go test $(raceflag) -timeout $(TIMEOUT) $(PKG)
 
 examples: ## the modules below docs/examples, built and tested as an outsider would
 	@for m in $(EXAMPLES); do \
-	  echo "--- $$m"; (cd $$m && go vet ./... && go build -o /dev/null ./... && go test -timeout $(TIMEOUT) ./...) || exit 1; done
+	  echo "--- $$m"; (cd $$m && go vet ./... && go build -o /dev/null ./... && \
+	    go test -timeout $(TIMEOUT) ./...) || exit 1; done
 
 race: need-cc ## the tests of the main module under the race detector
 	go test -race -timeout $(TIMEOUT) $(PKG)

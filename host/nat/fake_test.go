@@ -163,7 +163,8 @@ func (g *gateway) serveUPnP(t *testing.T) (group string) {
 	return conn.LocalAddr().String()
 }
 
-const description = `<?xml version="1.0"?><root xmlns="urn:schemas-upnp-org:device-1-0"><URLBase>http://192.0.2.1/</URLBase>
+const description = `<?xml version="1.0"?>
+<root xmlns="urn:schemas-upnp-org:device-1-0"><URLBase>http://192.0.2.1/</URLBase>
 <device><deviceType>urn:schemas-upnp-org:device:InternetGatewayDevice:1</deviceType><deviceList><device><serviceList>
 <service><serviceType>urn:schemas-upnp-org:service:WANIPConnection:1</serviceType><controlURL>/control</controlURL>
 </service></serviceList></device></deviceList></device></root>`
@@ -220,7 +221,8 @@ func (g *gateway) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		action, answer = "GetExternalIPAddress", "<NewExternalIPAddress>"+g.external.String()+"</NewExternalIPAddress>"
 	}
-	fmt.Fprintf(w, `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><u:%sResponse xmlns:u="%s">%s`+
+	fmt.Fprintf(w, `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/">`+
+		`<s:Body><u:%sResponse xmlns:u="%s">%s`+
 		`</u:%sResponse></s:Body></s:Envelope>`, action, services[1], answer, action)
 }
 

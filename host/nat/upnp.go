@@ -81,8 +81,8 @@ func short(err error) error {
 	if fault, ok := errors.AsType[*soap.SOAPFaultError](err); ok {
 		return fmt.Errorf("the gateway answers %d %.80q", faultOf(err), fault.Detail.UPnPError.ErrorDescription)
 	}
-	if len(err.Error()) > 300 {
-		return fmt.Errorf("%.300s...", err.Error())
+	if text := err.Error(); len(text) > 300 {
+		return errors.New(text[:300] + "...")
 	}
 	return err
 }

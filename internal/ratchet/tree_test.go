@@ -151,7 +151,9 @@ func wideLines(name string, src []byte) []string {
 		return nil
 	case strings.Contains(name, "/vendor/"): // libraries of the live page, as their authors publish them
 		return nil
-	case slices.Contains([]string{".sum", ".mod", ".svg", ".csv", ".json", ".html"}, ext), path.Base(name) == "LICENSE":
+	case slices.Contains([]string{".sum", ".mod", ".svg", ".png", ".csv", ".json", ".html"}, ext):
+		return nil
+	case path.Base(name) == "LICENSE", strings.HasSuffix(name, "_test.yml"): // there a series is one line
 		return nil
 	}
 	markdown := strings.HasSuffix(name, ".md") || strings.HasSuffix(name, ".md.tmpl")
