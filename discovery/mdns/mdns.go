@@ -1,6 +1,6 @@
 // Package mdns finds peers on the local network by multicast DNS, as libp2p's nodes do (libp2p/specs, discovery/mdns):
 // the service _p2p._udp.local, with a TXT record "dnsaddr=MULTIADDR" for each address. Nodes of go-libp2p, js-libp2p
-// and Switchyard find each other.
+// and Switchyard find each other. Addresses of the comet wire are in records "switchyard=MULTIADDR".
 //
 // It tells everybody on the local network that the node is there, and believes what anybody there says. So it is used
 // only where the configuration names it, takes only addresses that are on the local network, and bounds what it takes.
@@ -26,6 +26,9 @@ import (
 
 const (
 	prefix = "dnsaddr="
+	// ownPrefix is that of addresses of other wires. Other implementations leave out what has it, but some leave out a
+	// whole node for a dnsaddr that they do not know.
+	ownPrefix = "switchyard="
 	// maxRecords bounds the TXT records of a node, maxText those that we send together: an mDNS packet should fit into
 	// 1,500 bytes (RFC 6762).
 	maxRecords = 16
@@ -144,6 +147,9 @@ func (s *source) records(n discovery.Network) (ips, records []string) {
 					continue
 				}
 				record := prefix + a.String()
+				if a.Wire() != transport.WireLibp2p {
+					record = ownPrefix + a.String()
+				}
 				if len(record) > maxRecord || len(record) > room || len(records) == maxRecords ||
 					slices.Contains(records, record) {
 					continue
@@ -210,6 +216,9 @@ func parse(records []string, self transport.NodeID, near func(netip.Addr) bool) 
 	var out []transport.Address
 	for _, record := range records[:min(len(records), maxRecords)] {
 		text, ok := strings.CutPrefix(record, prefix)
+		if !ok {
+			text, ok = strings.CutPrefix(record, ownPrefix)
+		}
 		if !ok || len(text) > transport.MaxAddressText {
 			continue
 		}

@@ -52,7 +52,7 @@ func TestRecords(t *testing.T) {
 	ips, records := s.records(n)
 	got := strings.NewReplacer(id, "ID", peerID, "PEER").Replace(strings.Join(records, " "))
 	want := "dnsaddr=/ip4/192.168.7.1/tcp/26656/p2p/PEER dnsaddr=/ip4/192.168.7.1/udp/26656/quic-v1/p2p/PEER " +
-		"dnsaddr=/ip4/192.168.7.1/tcp/26656/mconn/ID"
+		"switchyard=/ip4/192.168.7.1/tcp/26656/mconn/ID"
 	if got != want || strings.Join(ips, " ") != "192.168.7.1" {
 		t.Errorf("%v %s", ips, got)
 	}
@@ -86,6 +86,9 @@ func TestParse(t *testing.T) {
 		"dnsaddr=/ip4/10.0.0.1/tcp/1/mconn/" + id, // us
 	}
 	got := parse(records, id, s.near(here))
+	if own := parse([]string{ownPrefix + "/ip4/10.0.0.1/tcp/1/mconn/" + id}, "", s.near(here)); len(own) != 1 {
+		t.Errorf("another wire: %v", own)
+	}
 	if len(got) != 3 || got[2].Host() != "8.8.8.8" {
 		t.Errorf("%v", got)
 	}
