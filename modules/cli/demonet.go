@@ -195,6 +195,14 @@ func (d *demoNet) found(life *demoLife, e host.Event) string {
 	return ""
 }
 
+// several returns "1 link", "2 links".
+func several(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
 // snapshot returns the network as it is, and brings the log up to date.
 func (d *demoNet) snapshot(now time.Time) live.Demo {
 	s := live.Demo{Now: now, Up: now.Sub(d.began), Page: d.nodes[0].url(), Blocks: demoBlocks, Items: d.items.totals()}
@@ -275,6 +283,10 @@ func (d *demoNet) note(s *live.Demo, enough bool, now time.Time) {
 		d.say(live.LineUp, "%s after %s", how, span(d.formed))
 	}
 	for _, i := range ripe {
+		if i.nodes == 1 {
+			d.say(live.LineItem, "item %.2x from node %d: no other node runs", i.id[:2], i.from)
+			continue
+		}
 		took := rtt(milliseconds(i.took))
 		if !i.inTime {
 			took = demoItemPatient.String()
@@ -285,8 +297,8 @@ func (d *demoNet) note(s *live.Demo, enough bool, now time.Time) {
 	for number, k := range d.killed {
 		if k.noticed >= k.links || now.Sub(k.at) > demoNoticedIn {
 			delete(d.killed, number)
-			d.say(live.LineDown, "node %d killed: %d links ended, %d nodes noticed in %s", number, k.links,
-				k.noticed, rtt(milliseconds(k.last)))
+			d.say(live.LineDown, "node %d killed: %s ended, %s noticed in %s", number, several(k.links, "link"),
+				several(k.noticed, "node"), rtt(milliseconds(k.last)))
 		}
 	}
 	for number, since := range d.backed {

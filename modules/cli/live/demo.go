@@ -277,7 +277,7 @@ func (s *DemoScreen) Line() string {
 	if d.Items.Sent > 0 {
 		text += fmt.Sprintf("; items %s/%s, p50 %s", count(d.Items.Arrived), count(d.Items.Expected), trip(d.Items.P50))
 	}
-	if n := len(d.Log); n > 0 {
+	if n := len(d.Log); n > 0 && d.Now.Sub(d.Log[n-1].Time) < printEvery { // each is told once
 		text += "; " + Clean(d.Log[n-1].Text)
 	}
 	return text

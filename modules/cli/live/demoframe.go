@@ -59,7 +59,7 @@ func (s *DemoScreen) header(l Look) []string {
 	left := fmt.Sprintf(" %s %s   %s  up %s", bold.Render(s.name), bold.Render("demo"), plural(len(d.Nodes), "node"),
 		clock(d.Up))
 	links := fmt.Sprintf("%s/%s links", count(d.Links), count(d.Possible))
-	if d.Links < d.Possible && d.Formed > 0 {
+	if d.Links < d.Possible && d.All {
 		links = yellow.Render(links)
 	}
 	page := ""
@@ -165,7 +165,7 @@ func (s *DemoScreen) table(l Look, screen, room int, last bool) []string {
 				r.text += red.Render(", back in " + span(n.Back+999_999_999))
 			}
 		default:
-			r.cells = append(r.cells, linksCell(l, n, all), fmt.Sprint(n.Knows), rate(n.In), rate(n.Out), trip(n.RTT))
+			r.cells = append(r.cells, s.linksCell(l, n, all), fmt.Sprint(n.Knows), rate(n.In), rate(n.Out), trip(n.RTT))
 			if wide > 0 {
 				r.cells = append(r.cells, s.matrixRow(l, n, wide))
 			}
@@ -219,13 +219,17 @@ func (s *DemoScreen) fold(nodes []*DemoNode, room int, node *DemoNode) (visible 
 }
 
 // linksCell returns the bar of a node's links, out of all other nodes, and their number; also of how many, if some are
-// missing.
-func linksCell(l Look, n *DemoNode, nodes int) string {
+// missing. That is a fault only where each possible link was up: nodes of a large network do not want all.
+func (s *DemoScreen) linksCell(l Look, n *DemoNode, nodes int) string {
 	up, possible := n.up()
 	width := min(barWidth, max(1, nodes-1))
 	filled, rest := l.bar(up, nodes-1, width)
 	if up < possible {
-		return filled + dim.Render(rest) + " " + yellow.Render(fmt.Sprintf("%d/%d", up, possible))
+		style := dim
+		if s.data.All {
+			style = yellow
+		}
+		return filled + dim.Render(rest) + " " + style.Render(fmt.Sprintf("%d/%d", up, possible))
 	}
 	return filled + dim.Render(rest) + fmt.Sprintf(" %d", up)
 }
