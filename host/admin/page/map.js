@@ -4,7 +4,7 @@ import { state, name } from './state.js'
 import { get } from './act.js'
 import { short } from './format.js'
 
-const mostLinks = 120, mostKnown = 200, steps = 160, stepsAFrame = 16, again = 30_000 // ms
+const fewNamed = 16, mostLinks = 120, mostKnown = 200, steps = 160, stepsAFrame = 16, again = 30_000 // ms
 
 // map returns the picture's element and its update(width, height, open).
 export function map(show) {
@@ -34,26 +34,27 @@ export function map(show) {
     put(pic, 'height', H)
     if (now !== shape) {
       shape = now
-      lay(W, H, peers, known)
+      lay(W, H, peers, known, me)
     }
     draw(W, H, open)
   }
 
-  function lay(W, H, peers, known) {
+  function lay(W, H, peers, known, me) {
     const start = n => Object.assign(n, places.get(n.id))
     const nodes = [{ id: '', fx: 0, fy: 0 }, ...peers.map(p => start({ id: p.node_id, p })),
       ...known.map(k => start({ id: k.id, k }))]
     const ids = new Set(nodes.map(n => n.id)), links = peers.map(p => ({ source: '', target: p.node_id, p }))
     for (const e of graph.edges) {
-      if (e.from !== e.to && ids.has(e.from) && ids.has(e.to) && !state.peers.has(e.to)) {
-        links.push({ source: e.from, target: e.to })
+      if (e.from !== e.to && e.from !== me && e.to !== me && ids.has(e.from) && ids.has(e.to)) {
+        links.push({ source: e.from, target: e.to, loose: state.peers.has(e.to) })
       }
     }
     const d3 = window.d3
     if (sim) sim.stop()
     sim = d3.forceSimulation(nodes)
       .force('l', d3.forceLink(links).id(n => n.id)
-        .distance(l => l.p ? 70 + 45 * Math.log10(1 + (l.p.rtt_ms || 1)) : 30).strength(l => l.p ? .5 : .7))
+        .distance(l => l.p ? 70 + 45 * Math.log10(1 + (l.p.rtt_ms || 1)) : 30)
+        .strength(l => l.p ? .5 : l.loose ? 0 : .7))
       .force('c', d3.forceManyBody().strength(-46))
       .force('x', d3.forceX(0).strength(.025)).force('y', d3.forceY(0).strength(.09)).stop()
     const mine = sim
@@ -97,7 +98,8 @@ export function map(show) {
 
 // fit stretches the layout to the picture, around its middle.
 function fit(nodes, W, H) {
-  const far = (k, room) => Math.min(2.2, room / Math.max(1, ...nodes.map(n => Math.abs(n[k]))))
+  const most = nodes.length < 20 ? 3.2 : 2.2
+  const far = (k, room) => Math.min(most, room / Math.max(1, ...nodes.map(n => Math.abs(n[k]))))
   const fx = far('x', W / 2 - (W < 560 ? 12 : 70)), fy = far('y', H / 2 - 14)
   for (const n of nodes) {
     n.sx = (W / 2 + n.x * fx).toFixed(1)
@@ -123,7 +125,8 @@ function drawMark(g, { p, sx, sy }, W, open) {
   put(mark, 'd', shapes[p.kind] || shapes.comet)
   put(mark, 'transform', `translate(${(x - 6).toFixed(1)} ${(y - 6).toFixed(1)}) scale(1.2)`)
   set(title, called)
-  set(text, W > 560 && (p.direction === 'outbound' || open === p.node_id) ? called.slice(0, 24) : '')
+  const named = state.peers.size <= fewNamed || p.direction === 'outbound' || open === p.node_id
+  set(text, W > 560 && named ? called.slice(0, 24) : '')
   put(text, 'x', x + (left ? -11 : 11))
   put(text, 'y', y + 4)
   put(text, 'text-anchor', left ? 'end' : 'start')

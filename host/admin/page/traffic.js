@@ -82,7 +82,7 @@ export function traffic(root) {
       set(out, rate(c.send_rate))
       set(queued, size(c.queued_bytes))
       set(dropped, number(c.dropped))
-      put(dropped, 'class', 'n opt ' + (c.dropped ? 'bad' : 'zero'))
+      put(dropped, 'class', 'n ' + (c.dropped ? 'bad drops' : 'opt zero'))
     })
   }
   const resize = new ResizeObserver(() => changed())
