@@ -176,13 +176,18 @@ func TestIntervals(t *testing.T) {
 		if z.count != 3 || len(found) != 0 {
 			t.Errorf("%d look-ups", z.count)
 		}
-		z.ips = map[string][]string{"late": {"1.2.3.4"}}
+		move := func(ip string) {
+			z.mu.Lock()
+			defer z.mu.Unlock()
+			z.ips = map[string][]string{"late": {ip}}
+		}
+		move("1.2.3.4")
 		time.Sleep(70 * time.Second)
 		synctest.Wait()
 		if text(found) != "/ip4/1.2.3.4/tcp/26656/mconn/ID" {
 			t.Errorf("found %s", text(found))
 		}
-		z.ips["late"] = []string{"1.2.3.5"}
+		move("1.2.3.5")
 		time.Sleep(70 * time.Second)
 		synctest.Wait()
 		if len(found) < 2 || !strings.Contains(found[len(found)-1].String(), "1.2.3.5") {

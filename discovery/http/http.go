@@ -7,6 +7,7 @@ package http
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -113,7 +114,10 @@ type source struct {
 	env  discovery.Env
 	log  *slog.Logger
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
-	tag  string // of the list that was read last; Run's goroutine owns it
+
+	// Run's goroutine owns what follows.
+	tag  string            // of the list that was read last
+	last [sha256.Size]byte // its content
 }
 
 // Run asks for the list until ctx ends.
@@ -145,7 +149,10 @@ func (s *source) Run(ctx context.Context, _ discovery.Network, found func(transp
 		if text != nil {
 			list := discovery.ParseList(text)
 			usable := s.env.Usable(list.Addresses)
-			list.Report(s.log, s.url.Redacted(), len(usable))
+			if sum := sha256.Sum256(text); sum != s.last { // not every server has tags
+				s.last = sum
+				list.Report(s.log, s.url.Redacted(), len(usable))
+			}
 			for _, a := range usable {
 				if ctx.Err() != nil {
 					return nil

@@ -9,6 +9,7 @@ import (
 	"net"
 	nethttp "net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -115,11 +116,20 @@ func TestFetch(t *testing.T) {
 func TestIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := build(t, Config{URL: "http://127.0.0.1:1/list", Interval: 5 * time.Minute})
+		var mu sync.Mutex // guards asked, next and found
 		var asked []time.Duration
 		began := time.Now()
-		answer := ""
+		next := ""
+		set := func(answer string) {
+			mu.Lock()
+			defer mu.Unlock()
+			next = answer
+		}
 		s.dial = func(context.Context, string, string) (net.Conn, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			asked = append(asked, time.Since(began))
+			answer := next
 			if answer == "" {
 				return nil, fmt.Errorf("nobody is there")
 			}
@@ -138,37 +148,37 @@ func TestIntervals(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			if err := s.Run(ctx, nil, func(a transport.Address, _ transport.NodeID) {
+				mu.Lock()
+				defer mu.Unlock()
 				found = append(found, a.CometString())
 			}); err != nil {
 				t.Error(err)
 			}
 		})
-		time.Sleep(90 * time.Second) // at once, after 15 s, 30 s more
-		synctest.Wait()
-		if len(asked) != 3 || asked[0] != 0 || asked[1] < 13*time.Second || asked[1] > 17*time.Second ||
-			asked[2]-asked[1] < 26*time.Second {
-			t.Errorf("asked after %v", asked)
+		after := func(d time.Duration) (requests []time.Duration, addresses int) {
+			time.Sleep(d)
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(asked), len(found)
+		}
+		at, _ := after(90 * time.Second) // at once, after 15 s, 30 s more
+		if len(at) != 3 || at[0] != 0 || at[1] < 13*time.Second || at[1] > 17*time.Second ||
+			at[2]-at[1] < 26*time.Second {
+			t.Errorf("asked after %v", at)
 		}
 		list := `["` + id + `@10.0.0.1:1","bad","` + id + `@10.0.0.2:1"]`
-		answer = fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(list), list)
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if len(asked) != 4 || len(found) != 2 {
-			t.Errorf("asked after %v, found %v", asked, found)
+		set(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(list), list))
+		if at, addresses := after(time.Minute); len(at) != 4 || addresses != 2 {
+			t.Errorf("asked after %v, found %d", at, addresses)
 		}
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if n := len(asked); n < 4+10 || n > 4+14 {
-			t.Errorf("%d requests in an hour", n-4)
+		if at, _ := after(time.Hour); len(at) < 4+10 || len(at) > 4+14 {
+			t.Errorf("%d requests in an hour", len(at)-4)
 		}
-		answer = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7200\r\nContent-Length: 0\r\n\r\n"
-		time.Sleep(6 * time.Minute)
-		synctest.Wait()
-		n := len(asked)
-		time.Sleep(100 * time.Minute)
-		synctest.Wait()
-		if len(asked) != n {
-			t.Errorf("asked %d times although the server wants to rest", len(asked)-n)
+		set("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7200\r\nContent-Length: 0\r\n\r\n")
+		at, _ = after(6 * time.Minute)
+		if later, _ := after(100 * time.Minute); len(later) != len(at) {
+			t.Errorf("asked %d times although the server wants to rest", len(later)-len(at))
 		}
 		stop()
 		wg.Wait()

@@ -148,14 +148,18 @@ func TestUPnPBelievesTheGatewayAlone(t *testing.T) {
 // fake is a mapper whose time is virtual.
 type fake struct {
 	life  time.Duration // that it grants
+	began time.Time
+
+	mu    sync.Mutex // guards the fields below
 	fails bool
 	asked []string
-	began time.Time
 }
 
 func (f *fake) name() string { return "fake" }
 
 func (f *fake) mapPort(_ context.Context, at port, wish uint16, life time.Duration) (mapping, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.asked = append(f.asked, fmt.Sprintf("%s %d %v %v", at, wish, life, time.Since(f.began).Round(time.Second)))
 	if f.fails {
 		return mapping{}, errFake
@@ -174,6 +178,8 @@ func TestRenewal(t *testing.T) {
 			t.Helper()
 			time.Sleep(after)
 			synctest.Wait()
+			f.mu.Lock()
+			defer f.mu.Unlock()
 			got := "-"
 			for len(published) > 0 {
 				got = <-published
@@ -187,12 +193,17 @@ func TestRenewal(t *testing.T) {
 		const here, there = "/ip4/8.8.4.4/tcp/26657", "/ip4/8.8.4.4/tcp/26658"
 		expect(time.Second, here, "tcp/26656 26656 1h0m0s 0s")
 		expect(10*time.Minute, there, "tcp/26656 26657 1h0m0s 10m0s")
-		f.fails = true
+		fails := func(yes bool) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.fails = yes
+		}
+		fails(true)
 		expect(10*time.Minute, "-", "tcp/26656 26658 1h0m0s 20m0s")
 		expect(time.Minute, "-", "tcp/26656 26658 1h0m0s 21m0s")
 		expect(8*time.Minute, "-", "tcp/26656 26658 1h0m0s 23m0s", "tcp/26656 26658 1h0m0s 27m0s")
 		expect(6*time.Minute, "", "tcp/26656 26658 1h0m0s 35m0s") // its life has ended
-		f.fails = false
+		fails(false)
 		expect(20*time.Minute, here, "tcp/26656 26656 1h0m0s 51m0s")
 		stop()
 		if last := f.asked[len(f.asked)-1]; !strings.HasPrefix(last, "tcp/26656 26657 0s ") || len(f.asked) != 1 {
