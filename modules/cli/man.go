@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 
+	"github.com/switchyard-p2p/switchyard/internal/reasons"
 	"github.com/switchyard-p2p/switchyard/modules"
 )
 
@@ -170,10 +171,10 @@ func (p *Program) overviewPage() []byte {
 	for _, s := range startSignals {
 		m.item(s[0], s[1])
 	}
-	for _, part := range [][2]string{{kindReason, "reasons of links"}, {kindStage, "stages of a handshake"},
-		{kindFinding, "findings"}} {
+	for _, part := range [][2]string{{reasons.Link, "reasons of links"}, {reasons.Stage, "stages of a handshake"},
+		{reasons.Finding, "findings"}} {
 		m.head(part[1])
-		for _, r := range reasonCatalogue() {
+		for _, r := range reasons.All() {
 			if r.Kind == part[0] {
 				m.item(r.Code, r.Text+" "+r.Remedy)
 			}

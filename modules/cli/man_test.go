@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/switchyard-p2p/switchyard/internal/reasons"
 	"github.com/switchyard-p2p/switchyard/modules"
 	"github.com/switchyard-p2p/switchyard/modules/standard"
 )
@@ -63,7 +64,7 @@ func TestManPages(t *testing.T) {
 		}
 	}
 	overview := read("switchyard.7")
-	for _, r := range reasonCatalogue() {
+	for _, r := range reasons.All() {
 		if !strings.Contains(overview, "\n"+r.Code+"\n") {
 			t.Errorf("switchyard(7) lacks %s", r.Code)
 		}

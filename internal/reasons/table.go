@@ -1,77 +1,90 @@
-package cli
+package reasons
 
-// reasonCatalogue returns all reasons, stages and findings.
-func reasonCatalogue() []reasonEntry {
-	var list []reasonEntry
-	for _, part := range []struct {
-		kind string
-		rows [][3]string
-	}{{kindReason, reasonRows}, {kindStage, stageRows}, {kindFinding, findingRows}} {
-		for _, r := range part.rows {
-			list = append(list, reasonEntry{Kind: part.kind, Code: r[0], Text: r[1], Remedy: r[2]})
-		}
-	}
-	return list
-}
-
+// The rows name code, text and remedy; those of links also the remedy in short.
 var (
-	reasonRows = [][3]string{
-		{"unknown", "Nothing tells why.", "See the log at level debug, and that of the other node."},
+	linkRows = [][4]string{
+		{"unknown", "Nothing tells why.", "See the log at level debug, and that of the other node.",
+			"see the log of both nodes"},
 		{"shutting-down", "The node that decided it stops.",
-			"None; it is dialed again, and answers once it is back."},
+			"None; it is dialed again, and answers once it is back.",
+			"nothing: a node stops"},
 		{"requested", "An operator or a service asked for it: disconnect, or a dial that was given up.",
-			"None. Ban a peer that should stay away; make one persistent that should stay."},
+			"None. Ban a peer that should stay away; make one persistent that should stay.",
+			"nothing: this node gave it up"},
 		{"too-many-peers", "The node has no slot for another peer; limit names the key.",
 			"If it is ours, raise that key (peers.max_inbound, peers.guests, limits.connections_per_ip). If it is " +
-				"the " +
-				"remote's, wait, or ask its operator to name this node in peers.unconditional."},
+				"the remote's, wait, or ask its operator to name this node in peers.unconditional.",
+			"it is full; it is dialed again by itself"},
 		{"duplicate", "The two nodes have another link, which goes on.",
-			"None. If it repeats, see whether two nodes run with one key (twin)."},
+			"None. If it repeats, see whether two nodes run with one key (twin).",
+			"nothing: another link of the peer goes on"},
 		{"banned", "The node id, the IP address or its network is banned.",
-			"If it is ours, bans lists it and unban lifts it. Bans for misdeeds end by themselves."},
+			"If it is ours, bans lists it and unban lifts it. Bans for misdeeds end by themselves.",
+			"switchyard unban lifts the ban"},
 		{"wrong-network", "The two nodes name different networks.",
 			"Compare network in both configurations; for a CometBFT network it is the chain id. The peer is not " +
-				"dialed for six hours, unless clear ends that."},
+				"dialed for six hours, unless clear ends that.",
+			"it is of another network; if that is yours, give both nodes the same network"},
 		{"wrong-id", "Another key answers at the address than the one it names.",
-			"The address is out of date, or the remote has a new key: ask its operator for the id (switchyard id)."},
+			"The address is out of date, or the remote has a new key: ask its operator for the id (switchyard id).",
+			"another node answers there: the address is out of date, or names the wrong id"},
 		{"self", "The node reached itself.",
-			"None: the address is dropped. If it is persistent, take it out of the list."},
+			"None: the address is dropped. If it is persistent, take it out of the list.",
+			"that is this node itself; it drops the address"},
 		{"incompatible", "The two nodes have no wire, security, muxer or channel in common.",
 			"Compare [stack] in both configurations, and the services that are turned on; dial shows what the remote " +
-				"offers."},
+				"offers.",
+			"the two nodes have no wire, muxer or channel in common"},
 		{"protocol-error", "The remote did not keep to the protocol.",
-			"See whether a node of another kind or another version answers there."},
+			"See whether a node of another kind or another version answers there.",
+			"something else than a node answers there, or another version"},
 		{"auth-failed", "The secure handshake failed: the remote did not prove its key.",
-			"See whether something in between changes the traffic, or another protocol answers there."},
+			"See whether something in between changes the traffic, or another protocol answers there.",
+			"the secure handshake failed: another protocol, or somebody in between"},
 		{"invalid-info", "The remote's node info breaks the rules: too long, without channels, or of another version.",
-			"See the text for the field; that node needs a newer or a fixed version."},
+			"See the text for the field; that node needs a newer or a fixed version.",
+			"the other node says what cannot be; see its version"},
 		{"timeout", "A deadline passed: no answer, or a handshake that took longer than limits.handshake_timeout.",
-			"See whether the host is up and a firewall drops packets; over slow links raise limits.handshake_timeout."},
+			"See whether the host is up and a firewall drops packets; over slow links raise limits.handshake_timeout.",
+			"a firewall drops it, or the host is gone"},
 		{"idle", "The remote did not answer keep-alives.",
-			"None: it is dialed again. If it repeats, the network between loses packets, or the remote hangs."},
+			"None: it is dialed again. If it repeats, the network between loses packets, or the remote hangs.",
+			"the network between loses packets, or the remote hangs"},
 		{"too-many-handshakes", "A budget of handshakes is spent: of all, or of one IP address; limit names the key.",
 			"It passes within seconds. Behind a proxy or a NAT that many share, raise limits.handshakes_per_ip and " +
-				"limits.attempts_per_ip, and name it in peers.shared_networks."},
+				"limits.attempts_per_ip, and name it in peers.shared_networks.",
+			"too many handshakes at once from there; it passes"},
 		{"filtered", "A rule refused it: peers.allow_networks, peers.allow_guests, or an application's filter.",
-			"If it is ours, add the id or the network to that key."},
+			"If it is ours, add the id or the network to that key.",
+			"a rule of that node, such as peers.allow_networks, refuses it"},
 		{"evicted", "Another peer took the slot.",
-			"None. Make peers persistent or unconditional that must stay; raise peers.max_inbound for more."},
+			"None. Make peers persistent or unconditional that must stay; raise peers.max_inbound for more.",
+			"nothing: another peer took the slot"},
 		{"message-too-big", "A message was longer than its channel allows.",
-			"Both nodes need the same limits: compare the services and their versions."},
+			"Both nodes need the same limits: compare the services and their versions.",
+			"compare the services of both nodes and their versions"},
 		{"overflow", "The peer sent more than the service took, and its channel cuts such peers off.",
-			"See slow-service; raise limits.message_memory if that is spent."},
+			"See slow-service; raise limits.message_memory if that is spent.",
+			"a service is too slow for what the peer sends"},
 		{"misbehaved", "A service reported the peer for what it did.",
-			"See the text. If it repeats with honest peers, compare the versions."},
+			"See the text. If it repeats with honest peers, compare the versions.",
+			"see the text, and compare the versions"},
 		{"transport", "The connection failed: refused, reset, no route.",
-			"See whether a node runs and listens there, and whether a firewall lets it through; dial tries once."},
+			"See whether a node runs and listens there, and whether a firewall lets it through; dial tries once.",
+			"nothing listens there, or the network between is broken"},
 		{"remote-closed", "The remote hung up without a reason, as CometBFT nodes do when they refuse.",
-			"It is full, has banned this node, has a link with it already, or is of another network: see its log."},
+			"It is full, has banned this node, has a link with it already, or is of another network: see its log.",
+			"the other end hung up without a word: it is full, or refuses this node"},
 		{"wrong-channel", "A message came for a channel that was not offered.",
-			"See whether the peer has another version."},
-		{"inquiry-done", "The visit was only to ask: a seed has answered, a crawler has what it wanted.", "None."},
-		{"moved", "A better link of the same peer, such as QUIC, has taken over without a gap.", "None."},
+			"See whether the peer has another version.",
+			"the peer has another version"},
+		{"inquiry-done", "The visit was only to ask: a seed has answered, a crawler has what it wanted.", "None.",
+			"nothing: a short visit"},
+		{"moved", "A better link of the same peer, such as QUIC, has taken over without a gap.", "None.",
+			"nothing: a better link goes on"},
 		{"no-signature", "Our own key did not sign: its signer is away, hangs, or refuses.",
-			"Start the signer, and see its log; identity.signer names it."},
+			"Start the signer, and see its log; identity.signer names it.",
+			"see the signer: this node's own key did not sign"},
 	}
 	stageRows = [][3]string{
 		{"transport", "No connection came about, or it was refused before a byte was read.",
