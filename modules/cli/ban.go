@@ -12,9 +12,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/peerstore"
 )
 
-func (p *Program) banCommand() *cobra.Command {
+func (p running) banCommand() *cobra.Command {
 	var (
-		h      = home{p: p}
+		h      = home{p: p.Program}
 		period time.Duration
 		reason string
 		force  bool
@@ -23,7 +23,7 @@ func (p *Program) banCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ban TARGET", Short: "Ban a node id, an IP or a network (CIDR) at the running node",
 		Args:              takes("ID|IP|CIDR"),
-		ValidArgsFunction: p.completePeers,
+		ValidArgsFunction: values{p.Program}.peers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			target, err := banTarget(args[0])
 			if err != nil {
@@ -67,14 +67,14 @@ func (p *Program) banCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *Program) unbanCommand() *cobra.Command {
+func (p running) unbanCommand() *cobra.Command {
 	var (
-		h      = home{p: p}
+		h      = home{p: p.Program}
 		asJSON bool
 	)
 	cmd := &cobra.Command{
 		Use: "unban TARGET", Short: "Lift a ban at the running node", Args: takes("ID|IP|CIDR"),
-		ValidArgsFunction: p.completeBans,
+		ValidArgsFunction: values{p.Program}.bans,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			target, err := banTarget(args[0])
 			if err != nil {

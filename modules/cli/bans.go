@@ -7,9 +7,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func (p *Program) bansCommand() *cobra.Command {
+func (p running) bansCommand() *cobra.Command {
 	var (
-		h      = home{p: p}
+		h      = home{p: p.Program}
 		asJSON bool
 	)
 	cmd := &cobra.Command{

@@ -14,6 +14,9 @@ import (
 // completing bounds how long a completion waits for the running node.
 const completing = time.Second
 
+// values suggests values for arguments and flags in a shell.
+type values struct{ *Program }
+
 // completer suggests values for a flag or an argument.
 type completer = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective)
 
@@ -27,8 +30,8 @@ func completeFrom(cmd *cobra.Command, flag string, values ...string) {
 	complete(cmd, flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// completeKeys suggests KEY= for --set.
-func (p *Program) completeKeys(_ *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+// keys suggests KEY= for --set.
+func (p values) keys(_ *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var out []string
 	for _, k := range modules.Keys(p.Plugins...) {
 		text := k.Name + "="
@@ -40,8 +43,8 @@ func (p *Program) completeKeys(_ *cobra.Command, _ []string, _ string) ([]string
 	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
-// completeKeyArgs suggests keys for an argument.
-func (p *Program) completeKeyArgs(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+// keyArgs suggests keys for an argument.
+func (p values) keyArgs(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var out []string
 	for _, k := range modules.Keys(p.Plugins...) {
 		out = append(out, k.Name+"\t"+k.Comment)
@@ -53,12 +56,12 @@ func (p *Program) completeKeyArgs(_ *cobra.Command, args []string, _ string) ([]
 }
 
 // asks returns a completer for the first argument, which asks the running node of the home that the flags name.
-func (p *Program) asks(values func(context.Context, *admin.Client) []string) completer {
+func (p values) asks(list func(context.Context, *admin.Client) []string) completer {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		h := home{p: p, given: func() bool { return cmd.Flags().Changed("home") }, timeout: completing}
+		h := home{p: p.Program, given: func() bool { return cmd.Flags().Changed("home") }, timeout: completing}
 		h.dir, _ = cmd.Flags().GetString("home")
 		h.sets, _ = cmd.Flags().GetStringArray("set")
 		c, err := h.client()
@@ -67,7 +70,7 @@ func (p *Program) asks(values func(context.Context, *admin.Client) []string) com
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), completing)
 		defer cancel()
-		out := values(ctx, c)
+		out := list(ctx, c)
 		for i := range out { // monikers are of remotes
 			value, about, _ := strings.Cut(out[i], "\t")
 			out[i] = clean(value) + "\t" + clean(about)
@@ -76,8 +79,8 @@ func (p *Program) asks(values func(context.Context, *admin.Client) []string) com
 	}
 }
 
-// completePeers suggests the ids of linked peers.
-func (p *Program) completePeers(cmd *cobra.Command, args []string, to string) ([]string, cobra.ShellCompDirective) {
+// peers suggests the ids of linked peers.
+func (p values) peers(cmd *cobra.Command, args []string, to string) ([]string, cobra.ShellCompDirective) {
 	return p.asks(func(ctx context.Context, c *admin.Client) []string {
 		peers, _ := c.Peers(ctx)
 		var out []string
@@ -88,8 +91,8 @@ func (p *Program) completePeers(cmd *cobra.Command, args []string, to string) ([
 	})(cmd, args, to)
 }
 
-// completeAddresses suggests addresses of known peers.
-func (p *Program) completeAddresses(cmd *cobra.Command, args []string, to string) ([]string, cobra.ShellCompDirective) {
+// addresses suggests addresses of known peers.
+func (p values) addresses(cmd *cobra.Command, args []string, to string) ([]string, cobra.ShellCompDirective) {
 	return p.asks(func(ctx context.Context, c *admin.Client) []string {
 		known, _ := c.Store(ctx, 100)
 		var out []string
@@ -102,8 +105,8 @@ func (p *Program) completeAddresses(cmd *cobra.Command, args []string, to string
 	})(cmd, args, to)
 }
 
-// completeKnown suggests the ids of known peers.
-func (p *Program) completeKnown(cmd *cobra.Command, args []string, to string) ([]string, cobra.ShellCompDirective) {
+// known suggests the ids of known peers.
+func (p values) known(cmd *cobra.Command, args []string, to string) ([]string, cobra.ShellCompDirective) {
 	return p.asks(func(ctx context.Context, c *admin.Client) []string {
 		known, _ := c.Store(ctx, 100)
 		var out []string
@@ -118,8 +121,8 @@ func (p *Program) completeKnown(cmd *cobra.Command, args []string, to string) ([
 	})(cmd, args, to)
 }
 
-// completeWaiting suggests the ids of peers that are not dialed for now.
-func (p *Program) completeWaiting(cmd *cobra.Command, args []string, to string) ([]string, cobra.ShellCompDirective) {
+// waiting suggests the ids of peers that are not dialed for now.
+func (p values) waiting(cmd *cobra.Command, args []string, to string) ([]string, cobra.ShellCompDirective) {
 	return p.asks(func(ctx context.Context, c *admin.Client) []string {
 		list, _ := c.Waiting(ctx)
 		var out []string
@@ -130,8 +133,8 @@ func (p *Program) completeWaiting(cmd *cobra.Command, args []string, to string) 
 	})(cmd, args, to)
 }
 
-// completeBans suggests what is banned.
-func (p *Program) completeBans(cmd *cobra.Command, args []string, to string) ([]string, cobra.ShellCompDirective) {
+// bans suggests what is banned.
+func (p values) bans(cmd *cobra.Command, args []string, to string) ([]string, cobra.ShellCompDirective) {
 	return p.asks(func(ctx context.Context, c *admin.Client) []string {
 		bans, _ := c.Bans(ctx)
 		var out []string
@@ -142,8 +145,8 @@ func (p *Program) completeBans(cmd *cobra.Command, args []string, to string) ([]
 	})(cmd, args, to)
 }
 
-// completeNetworks suggests the networks that the home and its running node know of.
-func (p *Program) completeNetworks(cmd *cobra.Command, _ []string, to string) ([]string, cobra.ShellCompDirective) {
+// networks suggests the networks that the home and its running node know of.
+func (p values) networks(cmd *cobra.Command, _ []string, to string) ([]string, cobra.ShellCompDirective) {
 	seen := map[string]bool{}
 	var out []string
 	add := func(name string) {
@@ -152,7 +155,7 @@ func (p *Program) completeNetworks(cmd *cobra.Command, _ []string, to string) ([
 			out = append(out, clean(name))
 		}
 	}
-	h := home{p: p, given: func() bool { return cmd.Flags().Changed("home") }}
+	h := home{p: p.Program, given: func() bool { return cmd.Flags().Changed("home") }}
 	h.dir, _ = cmd.Flags().GetString("home")
 	if cfg, err := h.config(); err == nil {
 		add(cfg.Network)
@@ -172,9 +175,9 @@ func (p *Program) completeNetworks(cmd *cobra.Command, _ []string, to string) ([
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeTopics suggests the relay's topics of the home.
-func (p *Program) completeTopics(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	h := home{p: p, given: func() bool { return cmd.Flags().Changed("home") }}
+// topics suggests the relay's topics of the home.
+func (p values) topics(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	h := home{p: p.Program, given: func() bool { return cmd.Flags().Changed("home") }}
 	h.dir, _ = cmd.Flags().GetString("home")
 	h.sets, _ = cmd.Flags().GetStringArray("set")
 	cfg, err := h.config()

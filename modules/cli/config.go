@@ -25,7 +25,7 @@ func (p *Program) configCommand() *cobra.Command {
 			"file, env or flag. Defaults are those of this machine. With a KEY, such as peers or " +
 			"peers.max_outbound,\n" +
 			"only that one and those below it. --running asks the running node instead. Passwords are left out.",
-		ValidArgsFunction: p.completeKeyArgs,
+		ValidArgsFunction: values{p}.keyArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			key := strings.Join(args, "")
 			out := cmd.OutOrStdout()
@@ -102,9 +102,9 @@ func valueText(v any) string {
 	return string(b)
 }
 
-func (p *Program) reloadCommand() *cobra.Command {
+func (p running) reloadCommand() *cobra.Command {
 	var (
-		h      = home{p: p}
+		h      = home{p: p.Program}
 		asJSON bool
 	)
 	cmd := &cobra.Command{

@@ -13,9 +13,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-func (p *Program) connectCommand() *cobra.Command {
+func (p running) connectCommand() *cobra.Command {
 	var (
-		h      = home{p: p}
+		h      = home{p: p.Program}
 		asJSON bool
 	)
 	cmd := &cobra.Command{
@@ -25,7 +25,7 @@ func (p *Program) connectCommand() *cobra.Command {
 			"up. ADDRESS names the peer: id@host:port, .../mconn/ID or .../p2p/ID. Use protect to keep it linked, " +
 			"and\n" +
 			"dial to try an address without a node.",
-		ValidArgsFunction: p.completeAddresses,
+		ValidArgsFunction: values{p.Program}.addresses,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			addr, err := namedAddress(args[0])
 			if err != nil {
@@ -59,19 +59,19 @@ func (p *Program) connectCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *Program) disconnectCommand() *cobra.Command {
+func (p running) disconnectCommand() *cobra.Command {
 	return p.onePeer("disconnect", "End the running node's link to a peer",
 		"End the running node's link to a peer. A persistent peer is dialed again, and others may be, too: ban "+
 			"keeps a\n"+
 			"peer away.",
-		"disconnected", (*admin.Client).Disconnect, p.completePeers)
+		"disconnected", (*admin.Client).Disconnect, values{p.Program}.peers)
 }
 
 // onePeer returns a command that does one thing to a peer, and says done then.
-func (p *Program) onePeer(name, short, long, done string,
+func (p running) onePeer(name, short, long, done string,
 	act func(*admin.Client, context.Context, transport.NodeID) error, suggest completer) *cobra.Command {
 	var (
-		h      = home{p: p}
+		h      = home{p: p.Program}
 		asJSON bool
 	)
 	cmd := &cobra.Command{

@@ -12,9 +12,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/host/admin"
 )
 
-func (p *Program) eventsCommand() *cobra.Command {
+func (p running) eventsCommand() *cobra.Command {
 	var (
-		h              = home{p: p}
+		h              = home{p: p.Program}
 		asJSON, follow bool
 		since          string
 	)
@@ -93,9 +93,9 @@ func printEvent(w io.Writer, e *admin.Event, asJSON bool) error {
 	return err
 }
 
-func (p *Program) waitingCommand() *cobra.Command {
+func (p running) waitingCommand() *cobra.Command {
 	var (
-		h      = home{p: p}
+		h      = home{p: p.Program}
 		asJSON bool
 	)
 	cmd := &cobra.Command{
@@ -133,17 +133,17 @@ func (p *Program) waitingCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *Program) clearCommand() *cobra.Command {
+func (p running) clearCommand() *cobra.Command {
 	return p.onePeer("clear", "Let the running node dial a peer again at once",
 		"End the backoff and the quarantine of a peer, so that the running node may dial it at once. waiting "+
 			"lists them.",
-		"may be dialed again:", (*admin.Client).Clear, p.completeWaiting)
+		"may be dialed again:", (*admin.Client).Clear, values{p.Program}.waiting)
 }
 
-func (p *Program) forgetCommand() *cobra.Command {
+func (p running) forgetCommand() *cobra.Command {
 	return p.onePeer("forget", "Remove a peer from the running node's store",
 		"Remove a peer and its addresses from the running node's store. Others may tell of it again: ban keeps it "+
 			"away.\n"+
 			"A peer that is linked, protected or configured is not forgotten.",
-		"forgot", (*admin.Client).Forget, p.completeKnown)
+		"forgot", (*admin.Client).Forget, values{p.Program}.known)
 }

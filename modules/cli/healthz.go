@@ -6,9 +6,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func (p *Program) healthzCommand() *cobra.Command {
+func (p running) healthzCommand() *cobra.Command {
 	var (
-		h      = home{p: p}
+		h      = home{p: p.Program}
 		asJSON bool
 	)
 	cmd := &cobra.Command{

@@ -31,7 +31,7 @@ const configName = "config.toml"
 func (h *home) flags(cmd *cobra.Command) {
 	h.homeFlag(cmd)
 	cmd.Flags().StringArrayVar(&h.sets, "set", nil, "set a configuration key for this run: KEY=VALUE (repeatable)")
-	complete(cmd, "set", h.p.completeKeys)
+	complete(cmd, "set", values{h.p}.keys)
 }
 
 // callFlags are the flags of a command that asks the running node.

@@ -59,7 +59,7 @@ func (p *Program) initCommand() *cobra.Command {
 	h.flags(cmd)
 	jsonFlag(cmd, &asJSON)
 	cmd.Flags().StringVar(&network, "network", "", "the network's name (default \"switchyard\")")
-	complete(cmd, "network", p.completeNetworks)
+	complete(cmd, "network", values{p}.networks)
 	cmd.Flags().StringVar(&moniker, "moniker", "", "the name that peers see (default \"switchyard\")")
 	cmd.Flags().StringArrayVar(&listen, "listen", nil,
 		"multiaddr to listen on, such as /ip4/0.0.0.0/tcp/26656 (repeatable)")

@@ -9,9 +9,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-func (p *Program) protectCommand() *cobra.Command {
+func (p running) protectCommand() *cobra.Command {
 	var (
-		h    = home{p: p}
+		h    = home{p: p.Program}
 		role admin.Role
 		off  bool
 
@@ -23,7 +23,7 @@ func (p *Program) protectCommand() *cobra.Command {
 			"restarts.\nPEER is a node id, or an address that names one. The flags together are the peer's role; " +
 			"--off takes it back.\nAt a start the configuration decides on the peers that it names.",
 		Args:              takes("ID|ADDRESS"),
-		ValidArgsFunction: p.completePeers,
+		ValidArgsFunction: values{p.Program}.peers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			given := role.Trusted || role.Unconditional || role.Private
 			if off && given {

@@ -15,9 +15,9 @@ import (
 // maxPublish bounds what publish reads; the node's services.relay.max_item decides.
 const maxPublish = 256 << 20
 
-func (p *Program) publishCommand() *cobra.Command {
+func (p running) publishCommand() *cobra.Command {
 	var (
-		h      = home{p: p}
+		h      = home{p: p.Program}
 		topic  string
 		file   string
 		wait   time.Duration
@@ -71,7 +71,7 @@ func (p *Program) publishCommand() *cobra.Command {
 	jsonFlag(cmd, &asJSON)
 	cmd.Flags().StringVar(&topic, "topic", "", "which of services.relay.topics (default: the first)")
 	cmd.Flags().StringVarP(&file, "file", "f", "", "publish the bytes of this file")
-	complete(cmd, "topic", p.completeTopics)
+	complete(cmd, "topic", values{p.Program}.topics)
 	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait until somebody has fetched it, up to 1m")
 	return cmd
 }

@@ -88,12 +88,13 @@ func (p *Program) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w; %s --help lists the flags", err, cmd.CommandPath())
 	})
-	root.AddCommand(p.initCommand(), p.startCommand(), p.idCommand(), p.statusCommand(), p.peersCommand(),
-		p.dialCommand(), p.pingCommand(), p.echoCommand(), p.banCommand(), p.unbanCommand(), p.protectCommand(),
-		p.publishCommand(), p.storeCommand(), p.signerCommand(), p.demoCommand(), p.syncCommand(), p.versionCommand(),
-		p.completionCommand(), p.checkCommand(), p.configCommand(), p.reloadCommand(), p.healthzCommand(),
-		p.connectCommand(), p.disconnectCommand(), p.bansCommand(), p.reasonsCommand(), p.manCommand(),
-		p.doctorCommand(), p.eventsCommand(), p.waitingCommand(), p.clearCommand(), p.forgetCommand(),
+	of := running{p}
+	root.AddCommand(p.initCommand(), p.startCommand(), p.idCommand(), of.statusCommand(), of.peersCommand(),
+		p.dialCommand(), p.pingCommand(), p.echoCommand(), of.banCommand(), of.unbanCommand(), of.protectCommand(),
+		of.publishCommand(), p.storeCommand(), p.signerCommand(), p.demoCommand(), p.syncCommand(), p.versionCommand(),
+		p.completionCommand(), p.checkCommand(), p.configCommand(), of.reloadCommand(), of.healthzCommand(),
+		of.connectCommand(), of.disconnectCommand(), of.bansCommand(), p.reasonsCommand(), p.manCommand(),
+		p.doctorCommand(), of.eventsCommand(), of.waitingCommand(), of.clearCommand(), of.forgetCommand(),
 		crawlCommand(p))
 	for _, spec := range modules.Commands(p.Plugins) {
 		for _, stock := range root.Commands() {
@@ -105,6 +106,9 @@ func (p *Program) root() *cobra.Command {
 	}
 	return root
 }
+
+// running has the commands that ask the running node.
+type running struct{ *Program }
 
 // takes checks the number of arguments; names are their names in the help text.
 func takes(names ...string) cobra.PositionalArgs {

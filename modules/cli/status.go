@@ -14,9 +14,9 @@ import (
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-func (p *Program) statusCommand() *cobra.Command {
+func (p running) statusCommand() *cobra.Command {
 	var (
-		h        = home{p: p}
+		h        = home{p: p.Program}
 		asJSON   bool
 		watching bool
 		show     live.Output
@@ -64,9 +64,9 @@ func (p *Program) statusCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *Program) peersCommand() *cobra.Command {
+func (p running) peersCommand() *cobra.Command {
 	var (
-		h        = home{p: p}
+		h        = home{p: p.Program}
 		asJSON   bool
 		watching bool
 		show     live.Output

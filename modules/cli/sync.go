@@ -54,7 +54,7 @@ func (p *Program) syncCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&f.target, "target", "", "HEIGHT:HASH:KEY of the block up to which to fetch")
 	cmd.Flags().StringVar(&f.network, "network", "demo", "the network of the nodes")
-	complete(cmd, "network", p.completeNetworks)
+	complete(cmd, "network", values{p}.networks)
 	cmd.Flags().StringVar(&f.folder, "folder", "", "where to keep the chain (default: in memory)")
 	cmd.Flags().IntVar(&f.nodes, "nodes", 3, "without ADDRESS: nodes that serve")
 	cmd.Flags().IntVar(&f.blocks, "blocks", 20_000, "without ADDRESS: blocks of the chain")

@@ -40,7 +40,7 @@ func (f *visitFlags) add(cmd *cobra.Command, timeout time.Duration) {
 		"use the key of the node of --home instead of a new one; that node must not run")
 	cmd.Flags().StringVar(&f.network, "network", "",
 		"the network to claim (default: that of --home, else the remote's own)")
-	complete(cmd, "network", f.home.p.completeNetworks)
+	complete(cmd, "network", values{f.home.p}.networks)
 	cmd.Flags().DurationVar(&f.timeout, "timeout", timeout, "how long each step may take")
 	jsonFlag(cmd, &f.json)
 }
