@@ -59,6 +59,11 @@ func TestPage(t *testing.T) {
 			t.Errorf("%s: %d, want 404", path, r.StatusCode)
 		}
 	}
+	for name := range pageFiles() { // the zip of a module leaves out what is deeper than one folder below vendor
+		if below, ok := strings.CutPrefix(name, "vendor/"); ok && strings.Contains(below, "/") {
+			t.Errorf("%s would not be in the module as others fetch it", name)
+		}
+	}
 	if strings.Contains(string(body), "<script>") || strings.Contains(string(body), "style=") {
 		t.Error("the page has an inline script or style")
 	}
