@@ -19,6 +19,7 @@ type place struct {
 	public     bool // on the internet: private addresses are meaningless to it and none of its business
 	multiaddrs bool // it reads multiaddrs, not only CometBFT's IP addresses and TCP ports
 	memory     bool // in this process
+	away       bool // on another machine, for sure: our own loopback addresses are meaningless to it
 }
 
 // fits reports whether an address makes sense between us and a peer at p.

@@ -196,7 +196,9 @@ func choose(n node, to transport.NodeID, where place) []*pexpb.PexAddress {
 		}
 	}
 	for _, a := range n.SelfAddresses() {
-		add(a)
+		if !(where.away && a.IsLoopback()) {
+			add(a)
+		}
 	}
 	for _, a := range n.Advertise(to, 2*maxAnswer) { // some may not fit the peer's place
 		add(a)
@@ -302,6 +304,7 @@ func placeOf(info host.PeerInfo) place {
 		info.Wire == transport.WireLibp2p}
 	if a, err := transport.ParseAddress(info.Address); err == nil {
 		ip, ok := a.IP()
+		p.away = ok && !a.IsLoopback()
 		p.public = ok && isDialable(ip) && !a.IsPrivate() && !a.IsLoopback()
 	}
 	return p
