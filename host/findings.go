@@ -70,12 +70,17 @@ func (v *Health) judge(now time.Time) (out []Finding) {
 		add(FindingAlone, GradeBad, text, "see the failed dials for the reason; check the network of this machine, "+
 			"the name of the network and the addresses", v.alone)
 	}
-	if few := budgets.MaxOutbound / 2; linked && counts.Outbound < few && up >= fewAfter &&
+	if counts.Outbound >= budgets.MaxOutbound/2 {
+		v.few = time.Time{}
+	} else if v.few.IsZero() {
+		v.few = latest(v.began, v.lost) // there were no fewer since, as no link has ended
+	}
+	if linked && !v.few.IsZero() && now.Sub(v.few) >= fewAfter &&
 		known > counts.Outbound+inbound+counts.Dialing+budgets.MaxOutbound {
 		add(FindingFewOutbound, GradeInfo, fmt.Sprintf("%d of %d outbound slots are used, though %d peers are known; "+
 			"%d of %d dials failed in the last 10 minutes", counts.Outbound, budgets.MaxOutbound, known,
 			recent.DialsFailed, recent.Dials), "see the failed dials: a firewall, or addresses that are out of date",
-			time.Time{})
+			v.few)
 	}
 	if quiet := now.Sub(latest(v.heard, v.began)); linked && len(h.listeners) > 0 && quiet >= quietAfter &&
 		inbound == 0 && budgets.MaxInbound > 0 {
@@ -117,9 +122,10 @@ func (v *Health) judge(now time.Time) (out []Finding) {
 			"in the last 10 minutes", counts.Inbound, most, recent.Refused),
 			"that is normal for a public node; raise peers.max_inbound to take more", time.Time{})
 	}
-	if n := h.memory.used.Load(); n*10 >= h.cfg.Limits.MessageMemory*9 {
-		add(FindingNearLimit, GradeWarn, fmt.Sprintf("messages that wait for services take %d of %d bytes", n,
-			h.cfg.Limits.MessageMemory), "a service is too slow, or raise limits.message_memory", time.Time{})
+	if n, most := h.memory.used.Load(), h.cfg.Limits.MessageMemory; n*10 >= (most-most/4)*9 {
+		add(FindingNearLimit, GradeWarn, fmt.Sprintf("messages that wait for services take %d of %d bytes, of which a "+
+			"quarter is kept for peers that have none waiting", n, most),
+			"a service is too slow, or raise limits.message_memory", time.Time{})
 	}
 	if failing := h.cfg.Store.Stats().Failing; failing != "" {
 		add(FindingStoreFailing, GradeBad, "the peer store cannot write to the disk, and keeps changes in memory: "+

@@ -54,7 +54,9 @@ type Health struct {
 	began       time.Time
 	alone       time.Time // since when there is no link; zero while there is one
 	lastFailure string    // of a dial
-	heard       time.Time // the latest connection that came in
+	heard       time.Time // the latest connection that came in, or the end of one
+	lost        time.Time // the latest end of a link that we dialed
+	few         time.Time // since when most outbound slots are free, as far as Check has seen; zero while they are not
 	lastLook    time.Time
 	known       int       // peers a minute ago
 	knownAt     time.Time // when that was
@@ -103,8 +105,11 @@ func NewHealth(h *Host) *Health {
 func (v *Health) Note(e *Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if e.Inbound && (e.Kind == EventUp || e.Kind == EventRefused) {
+	switch { // an inbound link shows until its end that we can be reached
+	case e.Inbound && (e.Kind == EventUp || e.Kind == EventDown || e.Kind == EventRefused):
 		v.heard = e.Time
+	case e.Kind == EventDown:
+		v.lost = e.Time
 	}
 	switch e.Kind {
 	case EventUp:

@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/host"
@@ -39,8 +41,10 @@ func (s reads) descriptors(now time.Time) *Finding {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now.Sub(s.counted).Abs() >= countFiles {
-		list, _ := os.ReadDir("/dev/fd")
-		s.open, s.counted = len(list), now
+		list, err := os.ReadDir("/dev/fd")
+		if s.open, s.counted = len(list), now; errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+			s.open = s.cfg.Files // none is left, not even to look
+		}
 	}
 	n := s.open
 	if n*10 < s.cfg.Files*8 {
