@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/internal/programtest"
 )
@@ -34,6 +36,13 @@ func TestMissingPeers(t *testing.T) {
 			}
 		}
 	}
+	out := must(t, n.ask("status")...)
+	for _, want := range []string{"\nhealth      warn: 2 persistent peers are down: ",
+		" (persistent-down)\n            -> see whether it runs"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("status does not show %q:\n%s", want, out)
+		}
+	}
 	metrics := get(t, "http://"+n.admin+"/metrics")
 	for _, want := range []string{"\nswitchyard_quarantined_peers 1\n", "\nswitchyard_trusted_peers_down 2\n",
 		"\nswitchyard_dial_failures_total{cause=\"transport\",limit=\"\",stage=\"transport\"} ",
@@ -42,6 +51,31 @@ func TestMissingPeers(t *testing.T) {
 		"\nswitchyard_round_trip_seconds_count 0\n"} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no metric %q:\n%s", want, metrics)
+		}
+	}
+}
+
+// TestVerdict shows how status prints findings.
+func TestVerdict(t *testing.T) {
+	bad := admin.Finding{Code: "twin", Severity: host.GradeBad, Text: "another\x1b[2J node uses our key",
+		Remedy: "give each a key"}
+	info := admin.Finding{Code: "starting", Severity: host.GradeInfo, Text: "the node has just started"}
+	for _, tt := range []struct {
+		found []admin.Finding
+		want  string
+	}{
+		{nil, ""}, // a node of an earlier version
+		{[]admin.Finding{{Code: "well", Severity: host.GradeOK, Text: "all is well: 3 peers, 9 known"}},
+			"health  all is well: 3 peers, 9 known\n"},
+		{[]admin.Finding{bad, info}, "health  bad: another?[2J node uses our key (twin)\n        -> give each a key\n" +
+			"        info: the node has just started (starting)\n"},
+		{slices.Repeat([]admin.Finding{info}, mostFindings+2), "health  info: the node has just started (starting)\n" +
+			strings.Repeat("        info: the node has just started (starting)\n", mostFindings-1) +
+			"        and 2 more (--json has all)\n"},
+	} {
+		var out strings.Builder
+		if printPairs(&out, verdict(tt.found)); out.String() != tt.want {
+			t.Errorf("got\n%s\nwant\n%s", out.String(), tt.want)
 		}
 	}
 }

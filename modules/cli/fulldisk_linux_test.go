@@ -100,6 +100,10 @@ func TestFullDisk(t *testing.T) {
 	if text := get(t, "http://"+n.admin+"/metrics"); strings.Contains(text, "switchyard_store_errors_total 0") {
 		t.Error("the error is not counted")
 	}
+	const failing = "health      bad: the peer store cannot write to the disk, and keeps changes in memory: "
+	if out := must(t, n.ask("status")...); !strings.Contains(out, failing) {
+		t.Errorf("status does not say so:\n%s", out)
+	}
 	if bans, err := client.Bans(t.Context()); err != nil || len(bans) != 2 {
 		t.Errorf("%d bans hold, want 2 (%v)", len(bans), err)
 	}
@@ -108,6 +112,9 @@ func TestFullDisk(t *testing.T) {
 	}
 	if err := ban(3); err != nil {
 		t.Errorf("with room again: %v", err)
+	}
+	if out := must(t, n.ask("status")...); strings.Contains(out, "store-failing") {
+		t.Errorf("status says that the disk is full:\n%s", out)
 	}
 	log, code := n.stop(syscall.SIGTERM)
 	if code != exitDone || strings.Contains(log, "missing") {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/modules/cli/live"
 )
@@ -40,9 +41,8 @@ func (p running) statusCommand() *cobra.Command {
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), s)
 			}
-			printPairs(cmd.OutOrStdout(), [][2]string{
-				{"node id", string(s.NodeID)},
-				{"peer id", s.PeerID},
+			pairs := [][2]string{{"node id", string(s.NodeID)}, {"peer id", s.PeerID}}
+			pairs = append(append(pairs, verdict(s.Findings)...), [][2]string{
 				{"moniker", s.Moniker},
 				{"network", s.Network},
 				{"version", s.Version},
@@ -53,7 +53,8 @@ func (p running) statusCommand() *cobra.Command {
 				{"store", fmt.Sprintf("%d known (%d tried, %d new), %d banned, %d in quarantine", s.Store.Known,
 					s.Store.Tried, s.Store.New, s.Store.Banned, s.Store.Quarantined)},
 				{"goroutines", fmt.Sprint(s.Goroutines)},
-			})
+			}...)
+			printPairs(cmd.OutOrStdout(), pairs)
 			printAway(cmd.OutOrStdout(), &s)
 			return nil
 		},
@@ -62,6 +63,35 @@ func (p running) statusCommand() *cobra.Command {
 	jsonFlag(cmd, &asJSON)
 	watchFlags(cmd, &watching, &show)
 	return cmd
+}
+
+// mostFindings bounds the findings that status prints.
+const mostFindings = 5
+
+// verdict returns what status prints of a node's findings, which are sorted, the worst first.
+func verdict(found []admin.Finding) (pairs [][2]string) {
+	add := func(text string) {
+		name := ""
+		if len(pairs) == 0 {
+			name = "health"
+		}
+		pairs = append(pairs, [2]string{name, text})
+	}
+	for i, f := range found {
+		switch {
+		case i == mostFindings:
+			add(fmt.Sprintf("and %d more (--json has all)", len(found)-i))
+			return pairs
+		case f.Severity == host.GradeOK:
+			add(f.Text)
+		default:
+			add(fmt.Sprintf("%s: %s (%s)", f.Severity, f.Text, f.Code))
+		}
+		if f.Remedy != "" {
+			add("-> " + f.Remedy)
+		}
+	}
+	return pairs
 }
 
 func (p running) peersCommand() *cobra.Command {
