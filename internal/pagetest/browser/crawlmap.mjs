@@ -62,7 +62,8 @@ await launch(async browser => {
   const box = await page.locator('#map').boundingBox()
   let hit = false
   for (let k = 0; k < 60 && !hit; k++) {
-    await page.mouse.click(box.x + box.width * (0.3 + 0.4 * (k % 8) / 8), box.y + box.height * (0.3 + 0.4 * (k / 8) / 8))
+    const x = 0.3 + 0.4 * (k % 8) / 8, y = 0.3 + 0.4 * (k / 8) / 8
+    await page.mouse.click(box.x + box.width * x, box.y + box.height * y)
     hit = await page.locator('#detail h2').count() > 0
   }
   check(hit, 'no click meets a node')
