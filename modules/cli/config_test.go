@@ -205,7 +205,7 @@ func TestOperate(t *testing.T) {
 		t.Errorf("events --follow ended with %v", err)
 	}
 	must(t, a.ask("unban", "10.9.9.9")...)
-	dead := b.id[:39] + "0"
+	dead := strings.Repeat("d", 40)
 	if r := call(t, a.ask("connect", dead+"@127.0.0.1:1")...); r.code != exitFailed {
 		t.Errorf("%+v", r)
 	}
@@ -229,7 +229,7 @@ func TestOperate(t *testing.T) {
 		args []string
 	}{
 		{exitUsage, "names no node", []string{"connect", "127.0.0.1:1"}},
-		{exitFailed, "connection refused", []string{"connect", b.id[:39] + "0@127.0.0.1:1"}},
+		{exitFailed, "connection refused", []string{"connect", dead + "@127.0.0.1:1"}},
 		{exitUsage, "disconnect: ID is missing", []string{"disconnect"}},
 		{exitUsage, "--timeout 0s", []string{"bans", "--timeout", "0s"}},
 		{exitUsage, "--since \"soon\"", []string{"events", "--since", "soon"}},
