@@ -23,7 +23,7 @@ func (p running) banCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ban TARGET", Short: "Ban a node id, an IP or a network (CIDR) at the running node",
 		Args:              takes("ID|IP|CIDR"),
-		ValidArgsFunction: values{p.Program}.peers,
+		ValidArgsFunction: values(p).peers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			target, err := banTarget(args[0])
 			if err != nil {
@@ -74,7 +74,7 @@ func (p running) unbanCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "unban TARGET", Short: "Lift a ban at the running node", Args: takes("ID|IP|CIDR"),
-		ValidArgsFunction: values{p.Program}.bans,
+		ValidArgsFunction: values(p).bans,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			target, err := banTarget(args[0])
 			if err != nil {

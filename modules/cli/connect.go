@@ -25,7 +25,7 @@ func (p running) connectCommand() *cobra.Command {
 			"up. ADDRESS names the peer: id@host:port, .../mconn/ID or .../p2p/ID. Use protect to keep it linked, " +
 			"and\n" +
 			"dial to try an address without a node.",
-		ValidArgsFunction: values{p.Program}.addresses,
+		ValidArgsFunction: values(p).addresses,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			addr, err := namedAddress(args[0])
 			if err != nil {
@@ -64,7 +64,7 @@ func (p running) disconnectCommand() *cobra.Command {
 		"End the running node's link to a peer. A persistent peer is dialed again, and others may be, too: ban "+
 			"keeps a\n"+
 			"peer away.",
-		"disconnected", (*admin.Client).Disconnect, values{p.Program}.peers)
+		"disconnected", (*admin.Client).Disconnect, values(p).peers)
 }
 
 // onePeer returns a command that does one thing to a peer, and says done then.

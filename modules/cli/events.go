@@ -137,7 +137,7 @@ func (p running) clearCommand() *cobra.Command {
 	return p.onePeer("clear", "Let the running node dial a peer again at once",
 		"End the backoff and the quarantine of a peer, so that the running node may dial it at once. waiting "+
 			"lists them.",
-		"may be dialed again:", (*admin.Client).Clear, values{p.Program}.waiting)
+		"may be dialed again:", (*admin.Client).Clear, values(p).waiting)
 }
 
 func (p running) forgetCommand() *cobra.Command {
@@ -145,5 +145,5 @@ func (p running) forgetCommand() *cobra.Command {
 		"Remove a peer and its addresses from the running node's store. Others may tell of it again: ban keeps it "+
 			"away.\n"+
 			"A peer that is linked, protected or configured is not forgotten.",
-		"forgot", (*admin.Client).Forget, values{p.Program}.known)
+		"forgot", (*admin.Client).Forget, values(p).known)
 }

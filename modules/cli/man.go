@@ -44,8 +44,8 @@ func (p *Program) manCommand() *cobra.Command {
 // manPages returns all pages by file name.
 func (p *Program) manPages(root *cobra.Command) map[string][]byte {
 	pages := map[string][]byte{
-		p.Name + "-config.5": p.configPage(),
-		p.Name + ".7":        p.overviewPage(),
+		p.Name + "-config.5": configPage(p),
+		p.Name + ".7":        overviewPage(p),
 	}
 	var walk func(*cobra.Command)
 	walk = func(c *cobra.Command) {
@@ -82,7 +82,7 @@ func roff(text string) string {
 // manPage writes a page of section 5 or 7.
 type manPage struct{ bytes.Buffer }
 
-func (p *Program) page(name, section, about string) *manPage {
+func newManPage(p *Program, name, section, about string) *manPage {
 	m := &manPage{}
 	fmt.Fprintf(m, ".TH \"%s\" \"%s\" \"\" \"%s %s\" \"%s\"\n", strings.ToUpper(roff(name)), section, roff(p.Name),
 		roff(p.Version), roff(p.Name))
@@ -100,8 +100,8 @@ func (m *manPage) item(term, text string) {
 }
 
 // configPage is the page of the configuration: every key, with its variable.
-func (p *Program) configPage() []byte {
-	m := p.page(p.Name+"-config", "5", "the configuration of a node")
+func configPage(p *Program) []byte {
+	m := newManPage(p, p.Name+"-config", "5", "the configuration of a node")
 	m.head("description")
 	m.text("A node reads config.toml from its folder. Every key is optional. " + p.Name + " init writes a file " +
 		"with all " +
@@ -143,8 +143,8 @@ func (p *Program) configPage() []byte {
 }
 
 // overviewPage is the page of what the commands have in common.
-func (p *Program) overviewPage() []byte {
-	m := p.page(p.Name, "7", "a peer-to-peer node: files, environment, signals, reasons")
+func overviewPage(p *Program) []byte {
+	m := newManPage(p, p.Name, "7", "a peer-to-peer node: files, environment, signals, reasons")
 	m.head("description")
 	m.text(p.Name + " runs a peer-to-peer node that joins CometBFT networks and speaks libp2p, on one port. A " +
 		"node is made " +

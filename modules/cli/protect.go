@@ -23,7 +23,7 @@ func (p running) protectCommand() *cobra.Command {
 			"restarts.\nPEER is a node id, or an address that names one. The flags together are the peer's role; " +
 			"--off takes it back.\nAt a start the configuration decides on the peers that it names.",
 		Args:              takes("ID|ADDRESS"),
-		ValidArgsFunction: values{p.Program}.peers,
+		ValidArgsFunction: values(p).peers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			given := role.Trusted || role.Unconditional || role.Private
 			if off && given {

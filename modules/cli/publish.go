@@ -71,7 +71,7 @@ func (p running) publishCommand() *cobra.Command {
 	jsonFlag(cmd, &asJSON)
 	cmd.Flags().StringVar(&topic, "topic", "", "which of services.relay.topics (default: the first)")
 	cmd.Flags().StringVarP(&file, "file", "f", "", "publish the bytes of this file")
-	complete(cmd, "topic", values{p.Program}.topics)
+	complete(cmd, "topic", values(p).topics)
 	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait until somebody has fetched it, up to 1m")
 	return cmd
 }
