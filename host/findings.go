@@ -137,7 +137,11 @@ func (v *Health) judge(now time.Time) (out []Finding) {
 			"mend the name, or listen.external", time.Time{})
 	}
 	if len(out) == 0 {
-		add(FindingWell, GradeOK, fmt.Sprintf("all is well: %d peers, %d known", inbound+outbound, known), "",
+		some := "peers"
+		if inbound+outbound == 1 {
+			some = "peer"
+		}
+		add(FindingWell, GradeOK, fmt.Sprintf("all is well: %d %s, %d known", inbound+outbound, some, known), "",
 			time.Time{})
 	}
 	return out

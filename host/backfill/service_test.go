@@ -301,6 +301,7 @@ func TestLyingPeerIsReported(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantStored(t, net.stores[0], 1, n)
+		synctest.Wait() // the end of a link is told beside the run
 		down := slices.ContainsFunc(net.Nodes[0].Updates(net.Nodes[1]), func(u hosttest.Update) bool {
 			return u.Status == host.PeerDown && u.Reason.Code == muxer.CodeMisbehaved
 		})
