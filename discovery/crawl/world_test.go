@@ -89,7 +89,7 @@ func newWorld(t testing.TB, n int, shares map[kind]int, o hosttest.Options) *wor
 	for i, node := range w.net.Nodes {
 		a := node.Address()
 		if w.kinds[i] == changed {
-			a = fake(t, fmt.Sprintf("%040x", 1<<40+i), node.IP())
+			a = fake(t, fmt.Sprintf("%040x", uint64(1)<<40+uint64(i)), node.IP())
 		}
 		w.told = append(w.told, a)
 	}
@@ -99,7 +99,7 @@ func newWorld(t testing.TB, n int, shares map[kind]int, o hosttest.Options) *wor
 			for k := range 1000 {
 				k += liars * 1000 % invented
 				ip := netip.AddrFrom4([4]byte{30, byte(k >> 16), byte(k >> 8), byte(k)})
-				w.answers[i] = append(w.answers[i], fake(t, fmt.Sprintf("%040x", 2<<40+k), ip))
+				w.answers[i] = append(w.answers[i], fake(t, fmt.Sprintf("%040x", uint64(2)<<40+uint64(k)), ip))
 			}
 			liars++
 			continue
@@ -328,8 +328,8 @@ func (w *world) check(m *crawl.Map) {
 	}
 	tried := 0
 	for _, n := range m.Nodes {
-		if n.ID >= transport.NodeID(fmt.Sprintf("%040x", 2<<40)) &&
-			n.ID < transport.NodeID(fmt.Sprintf("%040x", 2<<40+invented)) {
+		if n.ID >= transport.NodeID(fmt.Sprintf("%040x", uint64(2)<<40)) &&
+			n.ID < transport.NodeID(fmt.Sprintf("%040x", uint64(2)<<40+invented)) {
 			if n.State == crawl.Unreachable {
 				tried++
 			} else if n.State != crawl.Untried {

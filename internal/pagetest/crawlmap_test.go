@@ -40,7 +40,7 @@ func TestCrawlMap(t *testing.T) {
 func crawled(t *testing.T, n int) *crawl.Map {
 	t.Helper()
 	address := func(i int) transport.Address {
-		a, err := transport.ParseAddress(fmt.Sprintf("%040x@80.%d.%d.1:26656", i*0x9e3779b1+1, i>>8, i&255))
+		a, err := transport.ParseAddress(fmt.Sprintf("%040x@80.%d.%d.1:26656", uint64(i)*0x9e3779b1+1, i>>8, i&255))
 		if err != nil {
 			t.Fatal(err)
 		}
