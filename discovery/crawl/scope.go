@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/switchyard-p2p/switchyard/discovery"
 	"github.com/switchyard-p2p/switchyard/internal/pexpb"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -117,16 +118,7 @@ func (s *scope) filter(in []*pexpb.PexAddress, from transport.Address) (out []tr
 	return out, refused
 }
 
-// fromWire parses one address. It resolves nothing: names come with addresses that no scope allows.
+// fromWire parses one address.
 func fromWire(w *pexpb.PexAddress) (transport.Address, bool) {
-	if text := w.GetMultiaddr(); text != "" {
-		a, err := transport.ParseAddress(text)
-		return a, err == nil && a.ID() != ""
-	}
-	ip, err := netip.ParseAddr(w.GetIp())
-	if err != nil || ip.Zone() != "" || w.GetPort() > 65535 || len(w.GetId()) != 2*transport.NodeIDSize {
-		return transport.Address{}, false
-	}
-	a, err := transport.CometAddress(transport.NodeID(w.GetId()), ip.Unmap().String(), uint16(w.GetPort()))
-	return a, err == nil && a.ID().IsEd25519()
+	return discovery.ParseReported(w.GetMultiaddr(), w.GetId(), w.GetIp(), w.GetPort())
 }

@@ -3,6 +3,7 @@ package pex
 import (
 	"net/netip"
 
+	"github.com/switchyard-p2p/switchyard/discovery"
 	"github.com/switchyard-p2p/switchyard/internal/pexpb"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
@@ -55,18 +56,9 @@ func filter(in []*pexpb.PexAddress, self transport.NodeID, from place) (out []tr
 	return out, refused
 }
 
-// fromWire parses one address. It resolves nothing.
+// fromWire parses one address.
 func fromWire(w *pexpb.PexAddress) (transport.Address, bool) {
-	if text := w.GetMultiaddr(); text != "" {
-		a, err := transport.ParseAddress(text)
-		return a, err == nil && a.ID() != ""
-	}
-	ip, err := netip.ParseAddr(w.GetIp())
-	if err != nil || ip.Zone() != "" || w.GetPort() > 65535 || len(w.GetId()) != 2*transport.NodeIDSize {
-		return transport.Address{}, false
-	}
-	a, err := transport.CometAddress(transport.NodeID(w.GetId()), ip.Unmap().String(), uint16(w.GetPort()))
-	return a, err == nil && a.ID().IsEd25519()
+	return discovery.ParseReported(w.GetMultiaddr(), w.GetId(), w.GetIp(), w.GetPort())
 }
 
 // toWire encodes an address for a peer at to, and reports whether that peer can read it.
