@@ -57,7 +57,7 @@ type node struct {
 	seed    bool
 	spots   []spot
 	tells   []tell    // whom it told of, each node once
-	tellers int       // how many nodes told of it
+	tellers int       // how many nodes reported it
 	quota   int       // how many new addresses we took from it
 	visits  int       // that reached it
 	turned  int       // how often in a row it had no room, or refused us
@@ -89,7 +89,7 @@ type spot struct {
 	ms      float64
 }
 
-// tell is an edge: a node told of another.
+// tell is an edge: a node reported another.
 type tell struct {
 	to     int32
 	at     time.Time // of the last answer that had it

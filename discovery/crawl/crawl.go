@@ -173,7 +173,7 @@ func (c *Crawler) Replay(r io.Reader) (whole int64, err error) {
 	return whole, err
 }
 
-// result is a visit that has ended, and of whom.
+// result is a visit that has ended, and the node that was visited.
 type result struct {
 	visit *Visit
 	node  int32

@@ -84,7 +84,7 @@ func (s reads) book(w http.ResponseWriter, r *http.Request) {
 	Reply(w, http.StatusOK, out)
 }
 
-// Graph is the answer of GET /v1/graph: who told of whom.
+// Graph is the answer of GET /v1/graph: which peer reported which.
 type Graph struct {
 	Nodes   []GraphNode `json:"nodes"` // this node first, then linked peers, then the best ranked
 	Edges   []GraphEdge `json:"edges"`
@@ -100,7 +100,7 @@ type GraphNode struct {
 	Kind    string           `json:"kind"` // as in Peer; of a peer that is not linked, by its first address
 }
 
-// GraphEdge says that a node told of another one.
+// GraphEdge says that a node reported another one.
 type GraphEdge struct {
 	From transport.NodeID `json:"from"`
 	To   transport.NodeID `json:"to"`

@@ -56,7 +56,7 @@ var operations = map[string]operation{
 	"POST /v1/forget": {does: "removes a peer from the store", in: forgetRequest{}, out: forgetRequest{},
 		also: []int{404, 409}},
 	"GET /v1/book":         {does: "how the known peers are spread", out: Book{}, also: []int{503}},
-	"GET /v1/graph":        {does: "who told of whom", out: Graph{}},
+	"GET /v1/graph":        {does: "which peer reported which", out: Graph{}},
 	"GET /v1/openapi.json": {does: "this document"},
 	"GET /v1/events": {does: "events", out: Event{}, stream: "each event, named by its kind", also: []int{503},
 		query: []param{sinceParam, {"follow", "boolean", "false answers with an array of past events alone"}}},

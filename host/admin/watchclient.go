@@ -68,7 +68,7 @@ func (c *Client) Book(ctx context.Context) (Book, error) {
 	return call[Book](ctx, c, "GET", "/v1/book", nil)
 }
 
-// Graph returns who told of whom.
+// Graph returns which peer reported which.
 func (c *Client) Graph(ctx context.Context) (Graph, error) {
 	return call[Graph](ctx, c, "GET", "/v1/graph", nil)
 }

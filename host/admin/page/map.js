@@ -1,4 +1,5 @@
-// The picture of all that this node knows: its links, and who told of whom. d3-force lays it out, a few steps a frame.
+// The picture of all that this node knows: its links, and which peer reported which. d3-force lays it out, a few steps
+// a frame.
 import { s, put, set, keyed, labels, shapes } from './dom.js'
 import { state, name } from './state.js'
 import { get } from './act.js'
@@ -10,7 +11,7 @@ const fewNamed = 16, mostLinks = 120, mostKnown = 200, steps = 160, stepsAFrame 
 export function map(show) {
   const told = s('g'), lines = s('g'), dots = s('g'), marks = s('g'), self = s('circle', { class: 'self', r: 11 })
   const hint = s('text', { class: 'empty', 'text-anchor': 'middle' })
-  const pic = s('svg', { class: 'pic', role: 'group', 'aria-label': 'Links, and who told of whom' },
+  const pic = s('svg', { class: 'pic', role: 'group', 'aria-label': 'Links, and which peer reported which' },
     told, lines, dots, marks, self, hint)
   const places = new Map() // of nodes, so that a new layout begins where the last one ended
   let graph = null, asked = 0, shape = '', sim = null, laid = { nodes: [], links: [] }
