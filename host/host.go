@@ -190,7 +190,7 @@ func (h *Host) OpenChannel(desc muxer.Channel) (*Channel, error) {
 	case h.byID[desc.ID] != nil:
 		return nil, fmt.Errorf("channel 0x%02x (%s) is already open as %s", desc.ID, desc.Name,
 			h.byID[desc.ID].desc.Name)
-	case h.streams.find(desc.Name) != nil:
+	case h.streams.named(desc.Name):
 		return nil, fmt.Errorf("channel 0x%02x: %s is the name of a stream protocol that has a handler", desc.ID,
 			desc.Name)
 	case len(h.channels) >= handshake.MaxChannels:

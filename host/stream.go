@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -26,14 +25,27 @@ var ErrNoStreams = muxer.ErrNoStreams
 type StreamHandler func(ctx context.Context, from transport.NodeID, s muxer.Stream)
 
 const (
-	// maxStreamHandlers and maxProtocolName bound what identify says of our protocols: it has to fit into 4 KiB.
-	maxStreamHandlers = 64
-	maxProtocolName   = 128 // bytes
+	// maxToldProtocols bounds how many of our protocols go into our node info, the first ones that have a handler. It
+	// is what our own nodes keep of a remote. Identify tells those that fit into its 4 KiB, the hello those that fit
+	// into 10 KiB.
+	maxToldProtocols = 256
+	maxProtocolName  = 128 // bytes
 )
 
-// streamService serves the streams of one protocol.
+// A StreamOption changes how a handler is found.
+type StreamOption func(*streamService)
+
+// MatchStreams makes the handler also serve every protocol that match accepts and no handler has by its name. Handlers
+// are asked in the order in which they were given to HandleStream. match is called with names that peers choose,
+// concurrently, and must not block.
+func MatchStreams(match func(protocol string) bool) StreamOption {
+	return func(s *streamService) { s.match = match }
+}
+
+// streamService serves the streams of one protocol, and of those that it matches.
 type streamService struct {
 	protocol string
+	match    func(protocol string) bool // nil: none
 	handle   StreamHandler
 
 	served, refused atomic.Uint64 // streams
@@ -42,9 +54,11 @@ type streamService struct {
 
 // streamTable holds the protocols of a host.
 type streamTable struct {
-	mu       sync.RWMutex
+	mu       sync.RWMutex // guards what follows
 	services map[string]*streamService
-	changed  time.Time // the last time
+	order    []*streamService // in the order of HandleStream; replaced, not changed
+	matching int              // how many have a match
+	changed  time.Time        // the last time
 
 	limits atomic.Pointer[Limits] // of the streams of a link; Reconfigure replaces them
 }
@@ -56,30 +70,66 @@ func (t *streamTable) changedSince(then time.Time) bool {
 	return t.changed.After(then)
 }
 
+// find returns what serves a protocol; nil for nothing.
 func (t *streamTable) find(protocol string) *streamService {
 	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.services[protocol]
+	s, order := t.services[protocol], t.order
+	if t.matching == 0 {
+		order = nil
+	}
+	t.mu.RUnlock()
+	if s != nil {
+		return s
+	}
+	for _, s := range order {
+		if s.match != nil && s.match(protocol) {
+			return s
+		}
+	}
+	return nil
 }
 
-// protocols returns the names, in order.
+// named reports whether a handler has that name.
+func (t *streamTable) named(protocol string) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.services[protocol] != nil
+}
+
+// protocols returns the names that peers are told, in the order of HandleStream.
 func (t *streamTable) protocols() []string {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return slices.Sorted(maps.Keys(t.services))
+	names := make([]string, 0, min(len(t.order), maxToldProtocols))
+	for _, s := range t.order[:cap(names)] {
+		names = append(names, s.protocol)
+	}
+	return names
 }
 
 func (t *streamTable) all() []*streamService {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return slices.Collect(maps.Values(t.services))
+	return t.order
 }
 
-// HandleStream makes handler serve the streams of a protocol that peers open, such as "/echo/1.0.0". It may be called
-// before Run or while the host runs; in the second case connected peers are told, if their wire can. A link may have
-// Limits.ProtocolStreams of them open at once, and Limits.PeerStreams of all protocols; further ones are reset.
-// HandleStream fails for a name that another handler or a channel has, and for one that identify cannot carry.
-func (h *Host) HandleStream(protocol string, handler StreamHandler) error {
+// set replaces the handlers. mu is held.
+func (t *streamTable) set(order []*streamService) {
+	t.order, t.matching, t.changed = order, 0, time.Now()
+	for _, s := range order {
+		if s.match != nil {
+			t.matching++
+		}
+	}
+}
+
+// HandleStream makes handler serve the streams of a protocol that peers open, such as "/echo/1.0.0", and with
+// MatchStreams those of further ones; the stream says which. It may be called before Run or while the host runs; in the
+// second case connected peers are told, if their wire can. They are told the names of the first handlers, as many as
+// fit into what a node says of itself; all others are served all the same. A link may have Limits.ProtocolStreams
+// streams of one handler open at once, and Limits.PeerStreams of all; further ones are reset. HandleStream fails for a
+// name that another handler or a channel has, and for one that identify cannot carry.
+func (h *Host) HandleStream(protocol string, handler StreamHandler, opts ...StreamOption) error {
 	switch {
 	case handler == nil:
 		return fmt.Errorf("protocol %q: no handler", protocol)
@@ -94,37 +144,41 @@ func (h *Host) HandleStream(protocol string, handler StreamHandler) error {
 	if c := h.channelNamed(protocol); c != nil {
 		return fmt.Errorf("protocol %s: that is the name of channel 0x%02x", protocol, c.desc.ID)
 	}
+	s := &streamService{protocol: protocol, handle: handler}
+	for _, o := range opts {
+		o(s)
+	}
 	t := &h.streams
 	t.mu.Lock()
 	switch {
 	case t.services[protocol] != nil:
 		t.mu.Unlock()
 		return fmt.Errorf("protocol %s has a handler already", protocol)
-	case len(t.services) >= maxStreamHandlers:
-		t.mu.Unlock()
-		return fmt.Errorf("protocol %s: a node has handlers for at most %d protocols", protocol, maxStreamHandlers)
 	case t.services == nil:
 		t.services = map[string]*streamService{}
 	}
-	t.services[protocol] = &streamService{protocol: protocol, handle: handler}
-	t.changed = time.Now()
+	t.services[protocol] = s
+	t.set(append(t.order[:len(t.order):len(t.order)], s))
 	t.mu.Unlock()
 	h.protocolsChanged()
 	return nil
 }
 
-// RemoveStreamHandler stops serving new streams of a protocol; open ones go on. It reports whether there was a handler.
+// RemoveStreamHandler stops the handler of that name, which gets no new streams; open ones go on. It reports whether
+// there was one.
 func (h *Host) RemoveStreamHandler(protocol string) bool {
 	t := &h.streams
 	t.mu.Lock()
-	_, had := t.services[protocol]
-	delete(t.services, protocol)
-	t.changed = time.Now()
+	s := t.services[protocol]
+	if s != nil {
+		delete(t.services, protocol)
+		t.set(slices.DeleteFunc(slices.Clone(t.order), func(o *streamService) bool { return o == s }))
+	}
 	t.mu.Unlock()
-	if had {
+	if s != nil {
 		h.protocolsChanged()
 	}
-	return had
+	return s != nil
 }
 
 // channelNamed returns the channel whose streams have that name; nil for none.
@@ -140,12 +194,19 @@ func (h *Host) channelNamed(name string) *Channel {
 }
 
 // OpenStream opens a stream to a connected peer and offers it protocols in order. It returns before the peer has
-// chosen, as muxer.Session.OpenStream does. The caller closes or resets the stream; it ends with the link. Errors:
-// ErrNotConnected, ErrNoStreams, ctx's, or why the link ended.
+// chosen, as muxer.Session.OpenStream does. If the peer says that it speaks some of several protocols, the first of
+// these is the only offer, so that the first Write waits for nothing. The caller closes or resets the stream; it ends
+// with the link. Errors: ErrNotConnected, ErrNoStreams, ctx's, or why the link ended.
 func (h *Host) OpenStream(ctx context.Context, to transport.NodeID, protocols ...string) (muxer.Stream, error) {
 	l := h.links.of(to)
 	if l == nil {
 		return nil, ErrNotConnected
+	}
+	if len(protocols) > 1 {
+		said := l.remote.Load().Protocols
+		if i := slices.IndexFunc(protocols, func(p string) bool { return slices.Contains(said, p) }); i >= 0 {
+			protocols = protocols[i : i+1]
+		}
 	}
 	s, err := l.session.OpenStream(ctx, protocols...)
 	if errors.Is(err, muxer.ErrNoStreams) {

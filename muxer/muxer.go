@@ -68,8 +68,8 @@ type Session interface {
 	// TrySend is Send that never waits. It reports whether msg was queued.
 	TrySend(channel byte, msg []byte) bool
 	// OpenStream opens a byte stream and offers protocols in order. It returns before the remote has chosen: the first
-	// Read, or Protocol, waits for that, and with several protocols so does the first Write. The error is ErrNoStreams
-	// on a wire without streams.
+	// Read waits for that, and with several protocols so do Protocol and the first Write. The error is ErrNoStreams on
+	// a wire without streams.
 	OpenStream(ctx context.Context, protocols ...string) (Stream, error)
 	// Ping measures a round trip with the wire's own keep-alive.
 	Ping(context.Context) (time.Duration, error)
@@ -89,21 +89,30 @@ type Session interface {
 }
 
 // Stream is a byte stream with a protocol. Reads and writes may be concurrent.
+//
+// Errors of Read and Write: io.EOF behind the last byte, a *ResetError after a reset, os.ErrDeadlineExceeded,
+// net.ErrClosed for what was closed on our side, and otherwise why the session ended.
 type Stream interface {
 	// Read waits for the remote's choice of a protocol before all else, and a Read of no bytes for nothing but that.
 	// The error wraps ErrUnknownProtocol if the remote takes none of the offered ones.
 	io.Reader
 	io.Writer
-	// Protocol returns the protocol that both ends agreed on. It waits for the remote's choice; "" if there is none.
+	// Protocol returns the stream's protocol: the only one that was offered, until the remote refuses it, or the one
+	// that the remote has chosen of several, for which it waits. It is "" if there is none.
 	Protocol() string
-	// CloseWrite ends our side. On a stream of OpenStream it waits for the remote's choice of protocol.
+	// CloseWrite ends our side, and waits for nobody. The end goes out behind the remote's choice of protocol:
+	// js-libp2p loses what lies between an offer and an end that come together.
 	CloseWrite() error
-	// CloseRead drops what the remote still sends.
+	// CloseRead ends reading: a Read that waits, and all later ones, return net.ErrClosed. What the remote still sends
+	// is dropped. Over QUIC the remote is told not to send.
 	CloseRead() error
-	// Close ends both directions; what was written still arrives.
+	// Close ends both directions, as CloseWrite and CloseRead do. What was written still arrives. Every stream needs a
+	// Close or a Reset in the end.
 	Close() error
-	// Reset ends both directions at once.
+	// Reset ends both directions at once, with the number of a Code.
 	Reset(Code) error
+	// ResetWith is Reset with any number. The remote finds it in a ResetError.
+	ResetWith(ResetCode) error
 	SetDeadline(time.Time) error
 	SetReadDeadline(time.Time) error
 	SetWriteDeadline(time.Time) error

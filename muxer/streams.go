@@ -42,14 +42,17 @@ type Streams interface {
 
 // RawStream is a byte stream without a protocol. Reads and writes may be concurrent. Concurrent writes take turns.
 //
-// After io.EOF from Accept, a Read that finds nothing returns io.ErrUnexpectedEOF, whatever its deadline.
+// After io.EOF from Accept, a Read that finds nothing returns io.ErrUnexpectedEOF, whatever its deadline. After a
+// reset, by either end, reads and writes return a *ResetError. What ends with its connection returns none.
 type RawStream interface {
 	net.Conn // Close ends both directions; what was written still arrives
 	CloseWrite() error
-	// CloseRead drops what the remote still sends.
+	// CloseRead drops what the remote still sends, and ends reads with net.ErrClosed.
 	CloseRead() error
-	// Reset ends both directions at once.
+	// Reset ends both directions at once, with the number of a Code.
 	Reset(Code) error
+	// ResetWith is Reset with any number.
+	ResetWith(ResetCode) error
 	// Writable returns how many bytes the remote has room for on this stream.
 	Writable() int
 	// NotifyWritable makes f be called whenever Writable grows, and when the stream ends. f must not block, and may

@@ -69,7 +69,7 @@ func openHello(ctx context.Context, session *lanes.Session, own *switchyardpb.He
 	}
 	if err != nil {
 		_ = st.Reset(muxer.CodeUnknown)
-		var gone *muxer.CloseError
+		_, gone := errors.AsType[*muxer.ResetError](err)
 		up := true
 		select {
 		case <-session.Over():
@@ -79,7 +79,7 @@ func openHello(ctx context.Context, session *lanes.Session, own *switchyardpb.He
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case errors.Is(err, muxer.ErrUnknownProtocol), up && (errors.As(err, &gone) || errors.Is(err, io.EOF)):
+		case errors.Is(err, muxer.ErrUnknownProtocol), up && (gone || errors.Is(err, io.EOF)):
 			// go-libp2p answers "na", and resets the stream when it finds our hello where it expects another proposal;
 			// the reset may overtake the answer.
 			return nil, errNoHello

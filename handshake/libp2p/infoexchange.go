@@ -194,11 +194,16 @@ func (m *infoExchange) guest(session *lanes.Session, who *message, err error) (*
 func infoError(what string, err error) error {
 	code := handshake.CodeOf(err)
 	var ce *muxer.CloseError
+	var re *muxer.ResetError
 	switch {
 	case errors.Is(err, errMessage), errors.Is(err, bufio.ErrBufferFull):
 		code = muxer.CodeProtocolError
 	case errors.As(err, &ce):
 		code = ce.Code
+	case errors.As(err, &re) && re.Remote: // of the stream
+		if code = re.Code.Code(); code == muxer.CodeUnknown {
+			code = muxer.CodeRemoteClosed
+		}
 	}
 	return handshake.Fail(handshake.StageInfo, code, fmt.Errorf("%s: %w", what, err))
 }

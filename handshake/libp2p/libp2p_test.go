@@ -248,7 +248,9 @@ func TestFlood(t *testing.T) {
 				t.Errorf("%s: %d streams are held, want %d", protocol, held, most)
 			}
 		}
-		if s, err := ss.OpenStream(t.Context(), "/echo/1.0.0"); err != nil || s.Protocol() == "" {
+		if s, err := ss.OpenStream(t.Context(), "/echo/1.0.0"); err != nil {
+			t.Error(err)
+		} else if _, err := s.Read(nil); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(2 * pingIdle) // virtual: what hangs is given up

@@ -188,7 +188,7 @@ func (s *self) message() []byte {
 			m.protocols = append(m.protocols, c.WithDefaults().Name, cometName(c))
 		}
 	}
-	for _, p := range local.Protocols {
+	for _, p := range local.Protocols[:min(len(local.Protocols), maxProtocols)] {
 		if !slices.Contains(m.protocols, p) {
 			m.protocols = append(m.protocols, p)
 		}

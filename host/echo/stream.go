@@ -28,7 +28,9 @@ var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // HandleStreams registers the service for streams with handle, the host's HandleStream. Call it once, before or while
 // the host runs.
-func (s *Service) HandleStreams(handle func(protocol string, h host.StreamHandler) error) error {
+func (s *Service) HandleStreams(
+	handle func(protocol string, h host.StreamHandler, opts ...host.StreamOption) error,
+) error {
 	if err := handle(StreamProtocol, s.serveStream); err != nil {
 		return fmt.Errorf("echo: %w", err)
 	}

@@ -274,6 +274,17 @@ func (s *Session) start(h muxer.Handler) error {
 	return nil
 }
 
+// spawn runs f on a goroutine of the session; false: the session is over.
+func (s *Session) spawn(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shut {
+		return false
+	}
+	s.wg.Go(f)
+	return true
+}
+
 // established tells the handler once that the remote has accepted the link.
 func (s *Session) established() { s.establish.Do(s.handler.Established) }
 

@@ -122,8 +122,8 @@ func (s *Session) sendNext() bool {
 
 // isFull reports whether the remote has refused a stream because it has too many, before it read the message.
 func isFull(err error) bool {
-	c, ok := errors.AsType[*muxer.CloseError](err)
-	return ok && c.Remote && c.Code == muxer.CodeTooManyPeers
+	r, ok := errors.AsType[*muxer.ResetError](err)
+	return ok && r.Remote && r.Code.Code() == muxer.CodeTooManyPeers
 }
 
 // pause waits. It returns false if the session ends meanwhile.

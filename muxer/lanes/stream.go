@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/switchyard-p2p/switchyard/internal/multistream"
 	"github.com/switchyard-p2p/switchyard/muxer"
@@ -14,8 +18,11 @@ import (
 // stream is a byte stream and how far its ends have agreed on a protocol. It implements muxer.Stream.
 type stream struct {
 	muxer.RawStream
+	session *Session
 
 	protocol atomic.Pointer[string] // nil until it is agreed on
+	denied   atomic.Bool            // there is none: the remote takes no offer, or gives no answer
+	ending   atomic.Uint32          // the end that was asked for before the protocol was agreed on
 
 	writing sync.Mutex             // held while something is written
 	pending atomic.Pointer[[]byte] // what we say of the protocol: it goes ahead of the first byte that is written
@@ -28,6 +35,13 @@ type stream struct {
 
 // aheadSize is how much is read at once while the remote proposes a protocol.
 const aheadSize = 512
+
+// Values of stream.ending.
+const (
+	endOutput = 1 // by CloseWrite
+	endAll    = 2 // by Close
+	endDone   = 4 // it was carried out
+)
 
 // OpenStream implements muxer.Session. It works from the beginning, also before Run.
 func (s *Session) OpenStream(ctx context.Context, protocols ...string) (muxer.Stream, error) {
@@ -44,7 +58,7 @@ func (s *Session) OpenStream(ctx context.Context, protocols ...string) (muxer.St
 		}
 		return nil, s.ended(err)
 	}
-	st := &stream{RawStream: raw, offers: protocols}
+	st := &stream{RawStream: raw, session: s, offers: protocols}
 	if len(protocols) == 1 { // what is written first can go with the proposal
 		proposal := multistream.Propose(protocols[0])
 		st.pending.Store(&proposal)
@@ -57,6 +71,9 @@ func (s *stream) Protocol() string {
 	if p := s.protocol.Load(); p != nil {
 		return *p
 	}
+	if len(s.offers) == 1 && !s.denied.Load() {
+		return s.offers[0]
+	}
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	if s.agree() != nil {
@@ -65,7 +82,8 @@ func (s *stream) Protocol() string {
 	return *s.protocol.Load()
 }
 
-// agree waits for the remote's choice. Any error is final. reading is held.
+// agree waits for the remote's choice. Any error is final, and resets the stream unless the time for the answer is up:
+// what was written may be read all the same. reading is held.
 func (s *stream) agree() (err error) {
 	if s.protocol.Load() != nil || s.refused != nil {
 		return s.refused
@@ -81,9 +99,12 @@ func (s *stream) agree() (err error) {
 		if errors.Is(err, multistream.ErrRefused) {
 			err = fmt.Errorf("%w: %w", muxer.ErrUnknownProtocol, err)
 		}
-		_ = s.RawStream.Reset(muxer.CodeIncompatible)
-		s.refused = err
-		return err
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			_ = s.RawStream.Reset(muxer.CodeIncompatible)
+		}
+		s.refused = s.why(err)
+		s.denied.Store(true)
+		return s.refused
 	}
 	s.protocol.Store(&protocol)
 	return nil
@@ -104,6 +125,9 @@ func (s *stream) flush() {
 
 // Read implements muxer.Stream.
 func (s *stream) Read(p []byte) (int, error) {
+	if s.ending.Load() == endAll {
+		return 0, net.ErrClosed
+	}
 	s.reading.Lock()
 	s.flush()
 	err := s.agree()
@@ -115,22 +139,41 @@ func (s *stream) Read(p []byte) (int, error) {
 	if n > 0 || err != nil || len(p) == 0 {
 		return n, err
 	}
-	return s.RawStream.Read(p)
+	if n, err = s.RawStream.Read(p); err != nil && err != io.EOF {
+		err = s.why(err)
+	}
+	return n, err
+}
+
+// why makes an error that is about the connection what has ended the session.
+func (s *stream) why(err error) error {
+	_, reset := errors.AsType[*muxer.ResetError](err)
+	if reset || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, muxer.ErrUnknownProtocol) {
+		return err
+	}
+	return s.session.ended(err)
 }
 
 // Write implements muxer.Stream.
-func (s *stream) Write(p []byte) (int, error) {
+func (s *stream) Write(p []byte) (n int, err error) {
+	if s.ending.Load() != 0 {
+		return 0, net.ErrClosed
+	}
 	if s.protocol.Load() == nil && len(s.offers) > 1 && s.Protocol() == "" {
 		return 0, s.refusal()
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	ahead := s.pending.Swap(nil)
-	if ahead == nil {
-		return s.RawStream.Write(p)
+	if ahead := s.pending.Swap(nil); ahead == nil {
+		n, err = s.RawStream.Write(p)
+	} else {
+		n, err = s.RawStream.Write(append(*ahead, p...))
+		n = max(n-len(*ahead), 0)
 	}
-	n, err := s.RawStream.Write(append(*ahead, p...))
-	return max(n-len(*ahead), 0), err
+	if err != nil {
+		err = s.why(err)
+	}
+	return n, err
 }
 
 func (s *stream) refusal() error {
@@ -139,11 +182,11 @@ func (s *stream) refusal() error {
 	return s.refused
 }
 
-// CloseWrite implements muxer.Stream. It waits for the remote's choice first: js-libp2p loses what lies between a
-// proposal and an end that arrives together with it.
+// CloseWrite implements muxer.Stream.
 func (s *stream) CloseWrite() error {
-	if s.Protocol() == "" {
-		return s.refusal()
+	s.flush()
+	if s.protocol.Load() == nil && s.endLater(endOutput) {
+		return nil
 	}
 	return s.RawStream.CloseWrite()
 }
@@ -151,7 +194,51 @@ func (s *stream) CloseWrite() error {
 // Close implements muxer.Stream.
 func (s *stream) Close() error {
 	s.flush()
+	if s.protocol.Load() == nil {
+		_ = s.RawStream.SetReadDeadline(time.Now().Add(s.session.cfg.Negotiation))
+		if s.endLater(endAll) {
+			return nil
+		}
+	}
 	return s.RawStream.Close()
+}
+
+// endLater ends the stream, or our side of it, as soon as the remote has chosen a protocol, or will not. Else js-libp2p
+// loses what lies between a proposal and an end that arrive together, and rust-libp2p drops a stream whose remote stops
+// reading before it has the answer. false: there is nothing to wait for.
+func (s *stream) endLater(how uint32) bool {
+	for {
+		before := s.ending.Load()
+		switch {
+		case before&endDone != 0:
+			return false
+		case before >= how:
+			return true
+		case !s.ending.CompareAndSwap(before, how):
+		case before == 0:
+			return s.session.spawn(s.endNow)
+		default:
+			return true
+		}
+	}
+}
+
+// endNow carries out what endLater was asked for, behind the remote's choice.
+func (s *stream) endNow() {
+	s.reading.Lock()
+	_ = s.agree()
+	s.reading.Unlock()
+	for {
+		how := s.ending.Load()
+		if how == endAll {
+			_ = s.RawStream.Close()
+		} else {
+			_ = s.RawStream.CloseWrite()
+		}
+		if s.ending.CompareAndSwap(how, how|endDone) {
+			return
+		}
+	}
 }
 
 // readAhead is a stream while the remote proposes a protocol. What is read together with the proposal stays with it.

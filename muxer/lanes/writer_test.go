@@ -47,11 +47,12 @@ func (s *slowStreams) CloseWith(muxer.Code, string, time.Duration) error {
 // pipeStream always has room.
 type pipeStream struct{ net.Conn }
 
-func (p *pipeStream) CloseWrite() error       { return p.Close() }
-func (p *pipeStream) CloseRead() error        { return nil }
-func (p *pipeStream) Reset(muxer.Code) error  { return p.Close() }
-func (p *pipeStream) Writable() int           { return 1 << 20 }
-func (p *pipeStream) NotifyWritable(f func()) {}
+func (p *pipeStream) CloseWrite() error               { return p.Close() }
+func (p *pipeStream) CloseRead() error                { return nil }
+func (p *pipeStream) Reset(muxer.Code) error          { return p.Close() }
+func (p *pipeStream) ResetWith(muxer.ResetCode) error { return p.Close() }
+func (p *pipeStream) Writable() int                   { return 1 << 20 }
+func (p *pipeStream) NotifyWritable(f func())         {}
 
 type noHandler struct{}
 

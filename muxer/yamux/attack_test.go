@@ -150,8 +150,9 @@ func TestOverBeforeAccept(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var ce *muxer.CloseError
-			if _, err := st.Read(make([]byte, 1)); !errors.As(err, &ce) || ce.Code != muxer.CodeEvicted || !ce.Remote {
+			var re *muxer.ResetError
+			if _, err := st.Read(make([]byte, 1)); !errors.As(err, &re) || re.Code.Code() != muxer.CodeEvicted ||
+				!re.Remote {
 				t.Errorf("not reset: %v", err)
 			}
 		}

@@ -166,7 +166,8 @@ func (c *conn) Read(p []byte) (int, error) {
 			clear(c.head[8:])
 			return copy(p, c.head[:]), nil
 		}
-		c.out.put(typeWindow, flagRST, binary.BigEndian.Uint32(c.head[4:]), int(toWire(muxer.CodeTooManyStarts)), nil)
+		c.out.put(typeWindow, flagRST, binary.BigEndian.Uint32(c.head[4:]),
+			int(muxer.CodeTooManyStarts.Reset()), nil)
 		c.out.drain()
 	}
 }
@@ -222,7 +223,10 @@ func (c *conn) note(h []byte) (what verdict, err error) {
 	if flags&(flagFIN|flagRST) != 0 {
 		t.finIn = t.finIn || flags&flagFIN != 0
 		if flags&flagRST != 0 && t.reset == nil {
-			t.reset = resetBy(length)
+			t.reset = &muxer.ResetError{Remote: true}
+			if kind == typeWindow { // go-yamux 5 and rust-yamux put the code where a window update has its length
+				t.reset.Code = muxer.ResetCode(length)
+			}
 		}
 		c.tidy(t)
 	}

@@ -377,7 +377,7 @@ func TestGrowthIsBounded(t *testing.T) {
 		t.Errorf("they have grown by %d, want %d", c.grown, want)
 	}
 	for _, x := range all {
-		x.reset = errReset
+		x.reset = &muxer.ResetError{}
 		c.tidy(x)
 	}
 	if c.grown != 0 || m.grown.Load() != 0 {

@@ -9,8 +9,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// codeBase marks the length of a GO_AWAY or a reset as one of our codes, "SY" and the code, so that no number of
-// another implementation is taken for one.
+// codeBase marks the length of a GO_AWAY as one of our codes, "SY" and the code, so that no number of another
+// implementation is taken for one. Resets have muxer.ResetCode.
 const codeBase = 0x5359_0000
 
 func toWire(code muxer.Code) uint32 {
@@ -56,19 +56,4 @@ func goneAway(length uint32) error {
 		why.Reason = fmt.Sprintf("the remote gives the code 0x%x", length)
 	}
 	return why
-}
-
-// errReset reports that a stream was reset, by either end or with its connection.
-var errReset error = &muxer.CloseError{
-	Code: muxer.CodeRemoteClosed, Reason: "the stream was reset", Err: io.ErrClosedPipe,
-}
-
-// resetBy returns what the remote's reset says, by its code.
-func resetBy(length uint32) error {
-	if length&^0xffff != codeBase {
-		return errReset
-	}
-	return &muxer.CloseError{
-		Code: muxer.Code(length), Remote: true, Reason: "the stream was reset", Err: io.ErrClosedPipe,
-	}
 }

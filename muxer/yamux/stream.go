@@ -138,7 +138,8 @@ func (s *stream) finish() error {
 	return nil
 }
 
-// CloseRead discards what has arrived and what arrives. The remote is not told, as yamux has no frame for that.
+// CloseRead implements muxer.RawStream. It discards what has arrived and what arrives, up to the end of the window. The
+// remote is not told: yamux has no frame for that.
 func (s *stream) CloseRead() error {
 	s.conn.mu.Lock()
 	s.traffic.deaf = true
@@ -158,14 +159,17 @@ func (s *stream) Close() error {
 }
 
 // Reset implements muxer.RawStream.
-func (s *stream) Reset(code muxer.Code) error {
+func (s *stream) Reset(code muxer.Code) error { return s.ResetWith(code.Reset()) }
+
+// ResetWith implements muxer.RawStream.
+func (s *stream) ResetWith(code muxer.ResetCode) error {
 	c, t := s.conn, s.traffic
 	c.mu.Lock()
 	if t.reset == nil && !(t.finOut && t.finIn) {
 		if t.syn == 0 { // the remote knows of it
-			c.out.put(typeWindow, flagRST, t.id, int(toWire(code)), nil)
+			c.out.put(typeWindow, flagRST, t.id, int(code), nil)
 		}
-		t.reset = errReset
+		t.reset = &muxer.ResetError{Code: code}
 		signal(t.news)
 		c.tidy(t)
 	}
@@ -213,14 +217,26 @@ func (s *stream) explain(err error) error {
 	case errors.Is(err, lib.ErrTimeout):
 		return os.ErrDeadlineExceeded
 	case errors.Is(err, lib.ErrStreamReset):
-		s.conn.mu.Lock()
-		defer s.conn.mu.Unlock()
-		if s.traffic.reset != nil {
-			return s.traffic.reset
-		}
-		return errReset
+		return s.gone()
 	case errors.Is(err, lib.ErrStreamClosed), errors.Is(err, lib.ErrSessionShutdown):
 		return net.ErrClosed
 	}
 	return err
+}
+
+// gone returns why go-yamux says that a stream was reset: it also does so after CloseRead, and when its session is
+// over.
+func (s *stream) gone() error {
+	c, t := s.conn, s.traffic
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case t.reset != nil:
+		return t.reset
+	case t.deaf || c.ended == nil:
+		return net.ErrClosed
+	case c.ended == io.EOF:
+		return io.ErrUnexpectedEOF
+	}
+	return c.ended
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	lib "github.com/libp2p/go-yamux/v4"
+
+	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
 // longAgo is a deadline that has passed.
@@ -35,8 +37,8 @@ type traffic struct {
 
 	finIn  bool
 	finOut bool
-	reset  error // that of its streams; nil: it was not reset
-	closed bool  // Close was called
+	reset  *muxer.ResetError // nil: it was not reset
+	closed bool              // Close was called
 }
 
 // of finds the traffic of a stream, or begins it. mu is held.
@@ -102,10 +104,12 @@ func (c *conn) tidy(t *traffic) {
 // held.
 func (c *conn) writable(t *traffic, n int) (int, error) {
 	switch {
-	case t.finOut || c.closed:
+	case t.finOut:
 		return 0, net.ErrClosed
 	case t.reset != nil:
 		return 0, t.reset
+	case c.closed:
+		return 0, net.ErrClosed
 	case !t.writeBy.IsZero() && !time.Now().Before(t.writeBy):
 		return 0, os.ErrDeadlineExceeded
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"os"
 	"strings"
@@ -14,7 +15,7 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
-// Codes on the wire, of CONNECTION_CLOSE, RESET_STREAM and STOP_SENDING. Ours are
+// Codes on the wire, of CONNECTION_CLOSE. Those of RESET_STREAM and STOP_SENDING are muxer.ResetCode. Ours are
 //
 //	0                  no reason is given (muxer.CodeUnknown)
 //	0x5359_0000 + n    muxer.Code n; the first bytes are "SY", so that no other implementation uses these numbers
@@ -35,6 +36,9 @@ var foreignCodes = map[uint64]muxer.Code{
 	0x1007: muxer.CodeFiltered,      // gated
 }
 
+// outOfRange is libp2p's code for one that has more than 32 bits.
+const outOfRange = 0x1009
+
 // maxReason is how much of a reason is sent, in bytes: it has to fit in one packet.
 const maxReason = 512
 
@@ -45,12 +49,13 @@ func toWire(code muxer.Code) uint64 {
 	return codeBase | uint64(code)
 }
 
-// fromStream is fromWire for streams: libp2p's numbers are the same, plus one.
-func fromStream(n uint64) muxer.Code {
-	if code, ok := foreignCodes[n-1]; ok {
-		return code
+// resetCode makes a number of RESET_STREAM or STOP_SENDING one of 32 bits. Larger ones become the one by which libp2p
+// says so.
+func resetCode(n lib.StreamErrorCode) muxer.ResetCode {
+	if n > math.MaxUint32 {
+		return outOfRange
 	}
-	return fromWire(n)
+	return muxer.ResetCode(n)
 }
 
 func fromWire(n uint64) muxer.Code {
@@ -115,8 +120,8 @@ func explain(err error) error {
 	return &muxer.CloseError{Code: muxer.CodeTransport, Err: err}
 }
 
-// explainStream makes an error of a stream one that callers of a net.Conn know.
-func explainStream(err error) error {
+// explainStream makes an error of a stream one that callers of a net.Conn know. reset: we have reset it.
+func explainStream(err error, reset bool) error {
 	// before the variables, which are on the heap: this is called for every read and write
 	if err == nil || err == io.EOF {
 		return err
@@ -125,11 +130,10 @@ func explainStream(err error) error {
 	var timeout net.Error
 	switch {
 	case errors.As(err, &s):
-		if !s.Remote {
+		if !s.Remote && !reset { // after CloseRead
 			return net.ErrClosed
 		}
-		return &muxer.CloseError{Code: fromStream(uint64(s.ErrorCode)), Remote: true, Reason: "the stream was reset",
-			Err: io.ErrClosedPipe}
+		return &muxer.ResetError{Code: resetCode(s.ErrorCode), Remote: s.Remote}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return os.ErrDeadlineExceeded
 	case errors.Is(err, lib.ErrStreamClosed):

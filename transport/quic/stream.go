@@ -20,6 +20,7 @@ type stream struct {
 
 	writing sync.Mutex  // held while quic-go's Write runs for one of ours
 	closed  atomic.Bool // by Close
+	reset   atomic.Bool // by ResetWith
 }
 
 var _ muxer.RawStream = (*stream)(nil)
@@ -27,7 +28,7 @@ var _ muxer.RawStream = (*stream)(nil)
 // Read implements net.Conn.
 func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.quic.Read(p)
-	return n, explainStream(err)
+	return n, explainStream(err, s.reset.Load())
 }
 
 // Write implements net.Conn. Concurrent writes take turns, each in one piece.
@@ -44,7 +45,7 @@ func (s *stream) Write(p []byte) (int, error) {
 	if err != nil && s.closed.Load() {
 		return n, net.ErrClosed
 	}
-	return n, explainStream(err)
+	return n, explainStream(err, s.reset.Load())
 }
 
 // Writable implements muxer.RawStream.
@@ -72,7 +73,7 @@ func (s *stream) CloseWrite() error {
 	return nil
 }
 
-// CloseRead implements muxer.RawStream.
+// CloseRead implements muxer.RawStream. The remote is told to stop sending.
 func (s *stream) CloseRead() error {
 	s.quic.CancelRead(0)
 	return nil
@@ -91,8 +92,12 @@ func (s *stream) Close() error {
 }
 
 // Reset implements muxer.RawStream.
-func (s *stream) Reset(code muxer.Code) error {
-	n := lib.StreamErrorCode(toWire(code))
+func (s *stream) Reset(code muxer.Code) error { return s.ResetWith(code.Reset()) }
+
+// ResetWith implements muxer.RawStream.
+func (s *stream) ResetWith(code muxer.ResetCode) error {
+	s.reset.Store(true)
+	n := lib.StreamErrorCode(code)
 	s.quic.CancelRead(n)
 	s.quic.CancelWrite(n)
 	return nil
@@ -128,5 +133,5 @@ func (s *stream) explain(err error) error {
 			return why
 		}
 	}
-	return explainStream(err)
+	return explainStream(err, s.reset.Load())
 }
