@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/switchyard-p2p/switchyard/internal/cometsrc"
+	"github.com/switchyard-p2p/switchyard/internal/suitekit"
 )
 
 // ownText is the option that makes the nodes of CometBFT's e2e tests ours, and the networks that are not CometBFT's.
@@ -61,7 +62,7 @@ func build(ctx context.Context, o options) (*programs, error) {
 		append(node, "-o", p.ours, "-mod=mod", "-modfile="+gomod, "-overlay="+overlay, "./test/e2e/node"),
 		{"test", "-tags=bls12381", "-count=1", "./test/e2e/tests"}, // they skip themselves, but are built
 	} {
-		if _, err := cometsrc.Run(ctx, root, nil, "go", args...); err != nil {
+		if _, err := suitekit.Run(ctx, root, nil, "go", args...); err != nil {
 			return nil, err
 		}
 	}

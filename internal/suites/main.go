@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"flag"
 	"fmt"
 	"os"
@@ -15,16 +16,17 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/switchyard-p2p/switchyard/internal/suitekit"
 )
 
-// wire says what carries the links of the switches.
-type wire string
+// wires say what carries the links of the switches. The switches of stock are CometBFT's own.
+var wires = []string{"stock", "comet", "quic"}
 
-const (
-	stock wire = "stock" // CometBFT's own switches
-	comet wire = "comet"
-	quic  wire = "quic"
-)
+// expectedText lists the tests that are known to fail: wire, suite, test, and why.
+//
+//go:embed expected.txt
+var expectedText string
 
 // suite is a set of CometBFT's tests.
 type suite struct {
@@ -86,7 +88,7 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	expected, err := readExpected(expectedText)
+	expected, err := suitekit.ReadExpected(expectedText, wires)
 	if err != nil {
 		return err
 	}
@@ -98,13 +100,9 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	var wires []wire
-	for _, w := range strings.Split(o.wires, ",") {
-		wires = append(wires, wire(w))
-	}
-	r := &report{version: o.version, wires: wires}
+	r := &suitekit.Report{Title: "CometBFT " + o.version, Variants: strings.Split(o.wires, ","), Whole: o.run == ""}
 	for _, s := range chosen {
-		names, err := t.tests(s)
+		names, err := suitekit.Tests(filepath.Join(t.root, s.pkg), s.files)
 		if err != nil {
 			return err
 		}
@@ -119,27 +117,26 @@ func run(ctx context.Context, o options) error {
 		if err != nil {
 			return err
 		}
-		row := &row{suite: s, tests: len(names), results: map[wire]results{}}
-		r.rows = append(r.rows, row)
-		for _, w := range wires {
-			b := batch{binary: binary, dir: filepath.Join(t.root, s.pkg), wire: w, silent: s.silent, timeout: o.timeout,
-				keepLogs: o.log,
-				log:      filepath.Join(t.logs, strings.ReplaceAll(s.name, "/", "-")+"."+string(w)+".log")}
-			if row.results[w], err = b.runAll(ctx, names, o.tries); err != nil {
+		row := &suitekit.Row{Suite: s.name, Tests: len(names), Results: map[string]suitekit.Results{}}
+		r.Rows = append(r.Rows, row)
+		for _, w := range r.Variants {
+			got, err := t.batch(s, binary, w, o).RunAll(ctx, names, o.tries)
+			if err != nil {
 				return err
 			}
-			fmt.Printf("%-18s %-6s %3d of %3d passed in %4.0f s%s\n", s.name, w, row.results[w].passed(), len(names),
-				row.results[w].seconds, row.results[w].notes())
+			row.Results[w] = got
+			fmt.Printf("%-18s %-6s %3d of %3d passed in %4.0f s%s\n", s.name, w, got.Passed(), len(names),
+				got.Seconds, got.Notes())
 		}
 	}
 	fmt.Println()
-	fmt.Print(r.markdown(expected))
+	fmt.Print(r.Markdown(expected))
 	if o.out != "" {
-		if err := os.WriteFile(o.out, []byte(r.markdown(expected)), 0o644); err != nil {
+		if err := os.WriteFile(o.out, []byte(r.Markdown(expected)), 0o644); err != nil {
 			return err
 		}
 	}
-	return r.judge(expected, o.run == "")
+	return r.Judge(expected)
 }
 
 func choose(names string) ([]suite, error) {

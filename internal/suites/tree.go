@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/switchyard-p2p/switchyard/internal/cometsrc"
+	"github.com/switchyard-p2p/switchyard/internal/suitekit"
 )
 
 // replacements are what the tests get in place of CometBFT's helpers.
@@ -211,35 +212,6 @@ func packageOf(dir string) (string, error) {
 	return "", fmt.Errorf("no package in %s", dir)
 }
 
-// tests returns the names of a suite's tests.
-func (t *tree) tests(s suite) ([]string, error) {
-	files := s.files
-	if files == nil {
-		all, err := filepath.Glob(filepath.Join(t.root, s.pkg, "*_test.go"))
-		if err != nil {
-			return nil, err
-		}
-		for _, file := range all {
-			files = append(files, filepath.Base(file))
-		}
-	}
-	var names []string
-	for _, file := range files {
-		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(t.root, s.pkg, file), nil,
-			parser.SkipObjectResolution)
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range parsed.Decls {
-			f, ok := d.(*ast.FuncDecl)
-			if ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Test") && f.Name.Name != "TestMain" {
-				names = append(names, f.Name.Name)
-			}
-		}
-	}
-	return names, nil
-}
-
 // build builds the tests of a suite's package.
 func (t *tree) build(ctx context.Context, s suite, race bool) (string, error) {
 	binary := filepath.Join(t.bin, strings.ReplaceAll(s.pkg, "/", "-")+".test")
@@ -247,6 +219,21 @@ func (t *tree) build(ctx context.Context, s suite, race bool) (string, error) {
 	if race {
 		args = append(args, "-race")
 	}
-	_, err := cometsrc.Run(ctx, t.root, nil, "go", append(args, "./"+s.pkg)...)
+	_, err := suitekit.Run(ctx, t.root, nil, "go", append(args, "./"+s.pkg)...)
 	return binary, err
+}
+
+// batch returns how the tests of a suite run over a wire.
+func (t *tree) batch(s suite, binary, wire string, o options) suitekit.Batch {
+	log := filepath.Join(t.logs, strings.ReplaceAll(s.name, "/", "-")+"."+wire+".log")
+	b := suitekit.Batch{Binary: binary, Dir: filepath.Join(t.root, s.pkg), Timeout: o.timeout, Log: log,
+		Links: log + ".links", Env: []string{"SUITES_WIRE=" + wire, "SUITES_LINKS=" + log + ".links"}}
+	if o.log {
+		b.Env = append(b.Env, "SUITES_LOG=1")
+	}
+	if s.silent {
+		// The tests drop their connections, which the garbage collector closes sooner or later.
+		b.Env = append(b.Env, "SUITES_SILENT=1", "GOGC=off")
+	}
+	return b
 }

@@ -1,4 +1,4 @@
-package main
+package suitekit
 
 import (
 	"bufio"
@@ -14,34 +14,40 @@ import (
 	"time"
 )
 
-// results are how tests ended.
-type results struct {
-	tests   map[string]*outcome
-	seconds float64
-	links   map[string]int // how many links of ours each transport carried
+// Results are how tests ended.
+type Results struct {
+	Tests   map[string]*Outcome
+	Seconds float64
+	Links   map[string]int // how many links of ours each transport carried
 }
 
-// outcome is how a test ended.
-type outcome struct {
-	state string // pass, fail, skip, or why it has no result
-	tries int
+// Outcome is how a test ended.
+type Outcome struct {
+	State string // pass, fail, skip, or why it has no result
+	Tries int
 }
 
-func (r results) passed() int {
+// Passed returns how many tests passed.
+func (r Results) Passed() int { return r.count("pass") }
+
+// Skipped returns how many tests skipped themselves.
+func (r Results) Skipped() int { return r.count("skip") }
+
+func (r Results) count(state string) int {
 	n := 0
-	for _, o := range r.tests {
-		if o.state == "pass" {
+	for _, o := range r.Tests {
+		if o.State == state {
 			n++
 		}
 	}
 	return n
 }
 
-// failed returns the names of the tests that did not pass, without those that were skipped.
-func (r results) failed() []string {
+// Failed returns the names of the tests that did not pass, without those that were skipped.
+func (r Results) Failed() []string {
 	var names []string
-	for name, o := range r.tests {
-		if o.state != "pass" && o.state != "skip" {
+	for name, o := range r.Tests {
+		if o.State != "pass" && o.State != "skip" {
 			names = append(names, name)
 		}
 	}
@@ -49,34 +55,34 @@ func (r results) failed() []string {
 	return names
 }
 
-func (r results) notes() string {
+// Notes returns a line for each test that did not simply pass.
+func (r Results) Notes() string {
 	var b strings.Builder
-	for _, name := range slices.Sorted(mapKeys(r.tests)) {
-		switch o := r.tests[name]; {
-		case o.state == "pass" && o.tries > 1:
-			fmt.Fprintf(&b, "\n    %s passed at try %d", name, o.tries)
-		case o.state != "pass":
-			fmt.Fprintf(&b, "\n    %s: %s", name, o.state)
+	for _, name := range sortedKeys(r.Tests) {
+		switch o := r.Tests[name]; {
+		case o.State == "pass" && o.Tries > 1:
+			fmt.Fprintf(&b, "\n    %s passed at try %d", name, o.Tries)
+		case o.State != "pass":
+			fmt.Fprintf(&b, "\n    %s: %s", name, o.State)
 		}
 	}
 	return b.String()
 }
 
-// batch runs the tests of one binary over one wire.
-type batch struct {
-	binary, dir string
-	wire        wire
-	timeout     time.Duration
-	log         string
-	silent      bool
-	keepLogs    bool
+// Batch runs the tests of one binary.
+type Batch struct {
+	Binary, Dir string
+	Env         []string
+	Timeout     time.Duration // of one test
+	Log         string        // a file for the output
+	Links       string        // a file to which the tests write a word for each link; may be missing
 }
 
-// runAll runs tests until each has a result, those that fail alone and again.
-func (b batch) runAll(ctx context.Context, names []string, tries int) (results, error) {
+// RunAll runs tests until each has a result, those that fail alone and again, up to tries times.
+func (b Batch) RunAll(ctx context.Context, names []string, tries int) (Results, error) {
 	began := time.Now()
-	r := results{tests: map[string]*outcome{}, links: map[string]int{}}
-	log, err := os.Create(b.log)
+	r := Results{Tests: map[string]*Outcome{}, Links: map[string]int{}}
+	log, err := os.Create(b.Log)
 	if err != nil {
 		return r, err
 	}
@@ -89,32 +95,32 @@ func (b batch) runAll(ctx context.Context, names []string, tries int) (results, 
 		var next []string
 		for _, name := range left {
 			if state := got.states[name]; state != "" {
-				r.tests[name] = &outcome{state, 1}
+				r.Tests[name] = &Outcome{state, 1}
 			} else {
 				next = append(next, name)
 			}
 		}
 		if len(next) == len(left) { // nothing has run
 			for _, name := range next {
-				r.tests[name] = &outcome{got.end, 1}
+				r.Tests[name] = &Outcome{got.end, 1}
 			}
 			next = nil
 		}
 		left = next
 	}
 	for _, name := range names {
-		for o := r.tests[name]; o.state != "pass" && o.state != "skip" && o.tries < tries; o.tries++ {
+		for o := r.Tests[name]; o.State != "pass" && o.State != "skip" && o.Tries < tries; o.Tries++ {
 			got := b.runOnce(ctx, []string{name}, log)
 			if err := ctx.Err(); err != nil {
 				return r, err
 			}
-			if o.state = got.states[name]; o.state == "" {
-				o.state = got.end
+			if o.State = got.states[name]; o.State == "" {
+				o.State = got.end
 			}
 		}
 	}
-	r.seconds = time.Since(began).Seconds()
-	return r, b.readLinks(r.links)
+	r.Seconds = time.Since(began).Seconds()
+	return r, b.readLinks(r.Links)
 }
 
 // attempt is what one process has shown.
@@ -126,24 +132,17 @@ type attempt struct {
 var line = regexp.MustCompile(`(=== RUN   |--- PASS: |--- FAIL: |--- SKIP: )(\w+)( \(|$)`)
 
 // runOnce runs tests in one process, whose end may come before it has run all of them.
-func (b batch) runOnce(ctx context.Context, names []string, log io.Writer) attempt {
-	cmd := exec.CommandContext(ctx, b.binary, "-test.v=test2json", "-test.timeout=0",
+func (b Batch) runOnce(ctx context.Context, names []string, log io.Writer) attempt {
+	cmd := exec.CommandContext(ctx, b.Binary, "-test.v=test2json", "-test.timeout=0",
 		"-test.run=^("+strings.Join(names, "|")+")$")
-	cmd.Dir, cmd.Env = b.dir, append(os.Environ(), "SUITES_WIRE="+string(b.wire), "SUITES_LINKS="+b.log+".links")
-	if b.keepLogs {
-		cmd.Env = append(cmd.Env, "SUITES_LOG=1")
-	}
-	if b.silent {
-		// The tests drop their connections, which the garbage collector closes sooner or later.
-		cmd.Env = append(cmd.Env, "SUITES_SILENT=1", "GOGC=off")
-	}
+	cmd.Dir, cmd.Env = b.Dir, append(os.Environ(), b.Env...)
 	got := attempt{states: map[string]string{}}
 	pipe, write := io.Pipe()
 	cmd.Stdout, cmd.Stderr = write, write
 	done := make(chan string)
-	patience := time.NewTimer(b.timeout)
+	patience := time.NewTimer(b.Timeout)
 	defer patience.Stop()
-	begun := func() { patience.Reset(b.timeout) }
+	begun := func() { patience.Reset(b.Timeout) }
 	go func() { done <- got.read(io.TeeReader(pipe, log), begun) }()
 	err := cmd.Start()
 	if err == nil {
@@ -192,8 +191,8 @@ func (a *attempt) read(from io.Reader, begun func()) (running string) {
 }
 
 // readLinks counts the links of ours by transport.
-func (b batch) readLinks(into map[string]int) error {
-	data, err := os.ReadFile(b.log + ".links")
+func (b Batch) readLinks(into map[string]int) error {
+	data, err := os.ReadFile(b.Links)
 	if os.IsNotExist(err) {
 		return nil
 	}
