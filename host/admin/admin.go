@@ -96,6 +96,7 @@ type Links interface {
 	Peers() []host.PeerInfo
 	Dial(context.Context, transport.Address) (host.PeerInfo, error)
 	Disconnect(transport.NodeID, muxer.Code, string)
+	WaitDown(context.Context, transport.NodeID) error
 	Channels() []host.ChannelTotals
 }
 

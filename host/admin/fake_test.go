@@ -222,6 +222,8 @@ func (l linksOf) Disconnect(id transport.NodeID, _ muxer.Code, _ string) {
 	l.f.peers = slices.DeleteFunc(l.f.peers, func(p host.PeerInfo) bool { return p.ID == id })
 }
 
+func (l linksOf) WaitDown(context.Context, transport.NodeID) error { return nil }
+
 // serve runs the API of a node on a free port until the test ends, and returns a client and the address.
 func serve(t *testing.T, cfg Config, node Node) (*Client, string) {
 	t.Helper()

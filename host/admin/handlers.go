@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -51,6 +53,7 @@ func (s reads) statusNow(now time.Time, infos []host.PeerInfo) Status {
 		Limits:   Limits{MaxInbound: budgets.MaxInbound, MaxOutbound: budgets.MaxOutbound, Guests: budgets.Guests},
 		Recent:   Recent{Refused: recent.Refused, DialsFailed: recent.DialsFailed, Dials: recent.Dials},
 		Observed: []Observed{}, Findings: s.findings(now),
+		Services: append([]string{}, slices.Sorted(maps.Keys(s.node.Services))...),
 	}
 	if s.node.Observed != nil {
 		out.Observed = append(out.Observed, s.node.Observed()...)

@@ -24,6 +24,8 @@ const (
 	mostNodes    = 200
 	mostEdges    = 2000
 	scanPatience = 30 * time.Second // for a look at all known peers, and at most for another one before it
+
+	forgetPatience = 5 * time.Second // for the end of the link of a peer that is forgotten
 )
 
 // Kinds of Waiting.
@@ -157,7 +159,7 @@ func (s *Server) clear(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// forget removes a peer from the store.
+// forget removes a peer from the store; first it ends the peer's link, if the request says so.
 func (s *Server) forget(w http.ResponseWriter, r *http.Request) {
 	var in forgetRequest
 	if !read(w, r, &in) {
@@ -168,24 +170,35 @@ func (s *Server) forget(w http.ResponseWriter, r *http.Request) {
 		Fail(w, http.StatusBadRequest, err)
 		return
 	}
-	rec, known := s.node.Store.Get(id)
-	st, _ := s.node.Peers.Status(id)
-	switch {
-	case !known:
-		err = fmt.Errorf("no peer %s is known", id)
-		Fail(w, http.StatusNotFound, err)
+	if status, err := s.mayForget(id); err != nil {
+		Fail(w, status, err)
 		return
-	case rec.Trusted || rec.Unconditional || rec.Private:
-		err = fmt.Errorf("%s has a role: take it back first (DELETE /v1/protect/ID), or from the configuration", id)
-	case slices.ContainsFunc(rec.Addresses, func(a peerstore.AddressRecord) bool { return a.Source.Configured() }):
-		err = fmt.Errorf("%s is named by the configuration, which would bring it back", id)
-	case st.LinkID != 0 || st.State == peers.StateDialing:
-		err = fmt.Errorf("%s is linked or being dialed: end that first", id)
 	}
-	if err != nil {
-		Fail(w, http.StatusConflict, err)
+	if st, _ := s.node.Peers.Status(id); in.Disconnect && st.LinkID != 0 {
+		s.node.Links.Disconnect(id, muxer.CodeRequested, "an operator lets the node forget it")
+		ctx, cancel := context.WithTimeout(r.Context(), forgetPatience)
+		_ = s.node.Links.WaitDown(ctx, id) // if it is still there, that is said now
+		cancel()
+	}
+	if st, _ := s.node.Peers.Status(id); st.LinkID != 0 || st.State == peers.StateDialing {
+		Fail(w, http.StatusConflict, fmt.Errorf("%s is linked or being dialed: end that first", id))
 		return
 	}
 	s.node.Store.Remove(id)
-	Reply(w, http.StatusOK, forgetRequest{Peer: string(id)})
+	Reply(w, http.StatusOK, in)
+}
+
+// mayForget returns why a peer is not forgotten, whether it is linked or not, with the HTTP status of that.
+func (s *Server) mayForget(id transport.NodeID) (int, error) {
+	rec, known := s.node.Store.Get(id)
+	switch {
+	case !known:
+		return http.StatusNotFound, fmt.Errorf("no peer %s is known", id)
+	case rec.Trusted || rec.Unconditional || rec.Private:
+		return http.StatusConflict, fmt.Errorf("%s has a role: take it back first (switchyard protect --off, or "+
+			"DELETE /v1/protect/ID), or out of the configuration", id)
+	case slices.ContainsFunc(rec.Addresses, func(a peerstore.AddressRecord) bool { return a.Source.Configured() }):
+		return http.StatusConflict, fmt.Errorf("%s is named by the configuration, which would bring it back", id)
+	}
+	return 0, nil
 }

@@ -104,6 +104,14 @@ func TestWaitingClearForget(t *testing.T) {
 		if _, known := a.Store.Get(strange.ID); known {
 			t.Error("what was forgotten is known")
 		}
+		// with its link, unless the configuration would bring it back
+		for id, want := range map[transport.NodeID]int{trusted.ID: 409, b.ID: 200} {
+			api.ask("POST", "/v1/forget", fmt.Sprintf(`{"peer":%q,"disconnect":true}`, id), want, nil)
+		}
+		if _, known := a.Store.Get(b.ID); known || a.Has(b) || !a.Has(trusted) {
+			t.Errorf("forgotten with its link: known %t, linked %t; the trusted one linked %t", known, a.Has(b),
+				a.Has(trusted))
+		}
 	})
 }
 

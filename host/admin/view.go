@@ -34,6 +34,7 @@ type Status struct {
 	Rates    Rates      `json:"rates"`
 	Recent   Recent     `json:"recent"`
 	Observed []Observed `json:"observed"`
+	Services []string   `json:"services"` // that serve something below /v1/services/
 	Findings []Finding  `json:"findings"`
 }
 
@@ -373,7 +374,8 @@ type (
 		NodeID string `json:"node_id"`
 	}
 	forgetRequest struct {
-		Peer string `json:"peer"`
+		Peer       string `json:"peer"`
+		Disconnect bool   `json:"disconnect,omitempty"` // end its link first
 	}
 	banRequest struct {
 		Target string `json:"target"`

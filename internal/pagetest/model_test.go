@@ -31,6 +31,7 @@ type model struct {
 	bans     []obj
 	book     obj
 	graph    obj
+	network  int // nodes of its demo; 0: it is in none
 	seq      int
 }
 
@@ -72,7 +73,7 @@ var wireKinds = []wireKind{{"comet", "tcp", "secretconn", "mconn"}, {"libp2p", "
 	{"libp2p", "quic", "tls", "quic"}}
 
 func newModel(n int) *model {
-	m := &model{seed: 7, seq: 1000}
+	m := &model{seed: 7, seq: 1000, network: map[int]int{36: 8, 500: 64}[n]}
 	for i := range n {
 		m.peers = append(m.peers, m.peer(i))
 	}
@@ -332,11 +333,18 @@ func (m *model) makeStatus(n int) {
 	findings := []obj{{"code": "unreachable-quic", "severity": "warn", "since": at(600),
 		"text": "Linked well, but not reachable over QUIC", "remedy": "No inbound QUIC in 10 min; 3 peers see us at " +
 			"198.51.100.7:41022. Open UDP 26656, or set listen.external."}}
+	observed := []obj{{"address": "/ip4/198.51.100.7/udp/41022/quic-v1", "peers": 3, "transport": "quic"},
+		{"address": "/ip4/198.51.100.7/tcp/26656", "peers": 1, "transport": "tcp"}}
+	services := []string{"chain"}
+	if m.network > 0 {
+		services = append(services, "demo")
+	}
 	if n > 48 {
 		inbound = 600
 	}
 	if n == 0 {
 		known, tried = 0, 0
+		observed = []obj{}
 		findings = []obj{{"code": "alone", "severity": "bad", "since": at(600),
 			"text":   "no peers, and no addresses to dial",
 			"remedy": "name one in peers.bootstrap or peers.persistent, or switch on a [[discovery]] source"}}
@@ -346,7 +354,8 @@ func (m *model) makeStatus(n int) {
 	m.status = obj{"node_id": id, "peer_id": "12D3KooW" + m.text(44, base58), "network": "harbor-1",
 		"moniker": "anchor-eu-1", "version": "0.9.2", "listen": []string{"/ip4/0.0.0.0/tcp/26656"},
 		"uptime_s": 273840, "boot_id": "00112233445566aa", "writes": "token", "findings": findings,
-		"limits": obj{"max_inbound": inbound, "max_outbound": 8, "guests": 16},
+		"limits":   obj{"max_inbound": inbound, "max_outbound": 8, "guests": 16},
+		"observed": observed, "services": services,
 		"rates":  obj{"receive": receive, "send": send},
 		"recent": obj{"refused": min(12, n), "dials_failed": min(26, n), "dials": min(42, n)},
 		"store":  obj{"known": known, "tried": tried, "new": known - tried, "banned": 2, "quarantined": 2},

@@ -31,6 +31,7 @@ type modelNode struct {
 	turned chan struct{} // closed when the mode changes
 	server *http.Server
 	asked  []obj // requests that were let in
+	gone   []any // peers whose link has ended, to be told
 }
 
 // startModel serves a model of n peers until the test ends.
@@ -128,7 +129,8 @@ func (s *modelNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m := s.model
 		answer := map[string]any{"/v1/status": m.status, "/v1/peers": m.peers, "/v1/waiting": m.waiting,
 			"/v1/bans": m.bans, "/v1/book": m.book, "/v1/graph": m.graph, "/v1/traffic": m.traffic(),
-			"/v1/dials": obj{"seq": m.seq, "dialing": m.dialing, "attempts": m.attempts}}[path]
+			"/v1/services/demo/network": modelNetwork(m.status["node_id"], m.network),
+			"/v1/dials":                 obj{"seq": m.seq, "dialing": m.dialing, "attempts": m.attempts}}[path]
 		if answer == nil {
 			admin.Fail(w, http.StatusNotFound, errors.New("no such path"))
 			return
@@ -156,6 +158,15 @@ func (s *modelNode) act(w http.ResponseWriter, r *http.Request) {
 		return
 	case r.URL.Path == "/v1/clear":
 		m.waiting = without(m.waiting, "node_id", in["node_id"])
+	case r.URL.Path == "/v1/forget" && s.configured(in["peer"]):
+		admin.Fail(w, http.StatusConflict, errors.New("it is named by the configuration, which would bring it back"))
+		return
+	case r.URL.Path == "/v1/forget":
+		m.waiting = without(m.waiting, "node_id", in["peer"])
+		if in["disconnect"] == true {
+			m.peers = without(m.peers, "node_id", in["peer"])
+			s.gone = append(s.gone, in["peer"])
+		}
 	case r.URL.Path == "/v1/dial":
 		admin.Fail(w, http.StatusBadGateway, errors.New("dial: connection refused"))
 		return
@@ -166,6 +177,16 @@ func (s *modelNode) act(w http.ResponseWriter, r *http.Request) {
 		m.bans = without(m.bans, "target", strings.TrimPrefix(r.URL.Path, "/v1/ban/"))
 	}
 	admin.Reply(w, http.StatusOK, in)
+}
+
+// configured reports whether a peer is persistent.
+func (s *modelNode) configured(id any) bool {
+	for _, p := range s.model.peers {
+		if p["node_id"] == id {
+			return p["trusted"] == true
+		}
+	}
+	return false
 }
 
 func without(list []obj, key string, value any) []obj {
@@ -259,6 +280,9 @@ func (s *modelNode) second(step int) map[string]obj {
 	}
 	delta := obj{"peers": changed, "status": obj{"rates": obj{"receive": receive, "send": send}}}
 	out := map[string]obj{"delta": delta}
+	if len(s.gone) > 0 {
+		delta["gone"], s.gone = s.gone, nil
+	}
 	if step%5 == 0 {
 		points := []obj{}
 		for _, c := range m.channels {

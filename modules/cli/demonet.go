@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,6 +29,7 @@ type demoNet struct {
 	blocks  demoChain
 	began   time.Time
 	items   demoItems
+	last    atomic.Pointer[live.Demo] // what was shown last, for the pages; nobody changes it
 
 	mu     sync.Mutex // guards what follows
 	log    []live.Line
@@ -346,6 +348,8 @@ func (d *demoNet) watch(ctx context.Context, out chan live.Demo) {
 				d.nodes[i].mu.Unlock()
 			}
 		}
+		shown := s
+		d.last.Store(&shown)
 		offer(out, s)
 		select {
 		case <-tick.C:

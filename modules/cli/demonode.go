@@ -133,7 +133,7 @@ func (n *demoNode) live(ctx context.Context, seed []string) error {
 			s, err := relay.NewService(cfg, h, log)
 			life.relay = s
 			return s, err
-		}))
+		}), n.net.page())
 	// What the life does besides: it ends before the node stops.
 	var parts sync.WaitGroup
 	working, stop := context.WithCancel(ctx)
@@ -282,6 +282,7 @@ func (n *demoNode) snapshot(now time.Time, ids map[transport.NodeID]*demoNode) l
 		if a, err := transport.ParseAddress(n.bound[0]); err == nil {
 			s.ID, s.Port = string(n.id), fmt.Sprint(a.Port())
 		}
+		s.Page = "http://" + n.page + "/"
 	default:
 	}
 	if life == nil {

@@ -1,9 +1,9 @@
 // The addresses that the node knows: how they fill its tables, who waits, who is banned.
-import { h, set, put, keyed, head } from './dom.js'
+import { h, set, put, keyed, head, copy } from './dom.js'
 import { state, now } from './state.js'
 import { day, number, span, where, short } from './format.js'
 import { get } from './act.js'
-import { askBanAddress, askUnban, clear } from './ask.js'
+import { askBanAddress, askForget, askUnban, clear } from './ask.js'
 
 const again = 10_000, mostCells = 256, mostShown = 200
 
@@ -17,13 +17,14 @@ export function addresses(root) {
   groups.table.classList.remove('cards')
   set(waiting.title, 'Waiting, not dialed until then')
   const refresh = () => read()
+  const own = ownPlaces()
   banned.title.after(h('button', { class: 'act small', onclick: () => askBanAddress(refresh) }, 'Ban…'))
   root.append(h('div', { class: 'grid tables' },
     h('div', { class: 'col' },
       h('section', { class: 'card' }, titles.fresh, heats.fresh),
       h('section', { class: 'card' }, titles.tried, heats.tried, note),
       waiting.card, banned.card),
-    groups.card))
+    h('div', { class: 'col' }, own.card, groups.card)))
 
   const stop = new AbortController()
   let turns = 0
@@ -57,7 +58,11 @@ export function addresses(root) {
     fill(waiting, all, w => w.node_id + w.kind, w => h('tr', {}, h('td', { class: 'main mono', title: w.address }),
       h('td', { class: 'why full' }), h('td', { class: 'n opt' }), h('td', { class: 'n' }), h('td', { class: 'n btn' },
         h('button', { class: 'act small', 'aria-label': 'Clear ' + where(w.address), onclick: () => clear(w, refresh) },
-          'Clear'))),
+          'Clear'),
+        h('button', {
+          class: 'act small', 'aria-label': 'Forget ' + where(w.address),
+          onclick: () => askForget(w.node_id, where(w.address) || short(w.node_id), refresh),
+        }, 'Forget…'))),
     (row, w) => {
       const left = (Date.parse(w.until) - now()) / 1000
       set(row.cells[0], where(w.address) || short(w.node_id))
@@ -82,10 +87,32 @@ export function addresses(root) {
   const timer = setInterval(() => document.hidden || read(), again)
   read()
   return {
-    update() {},
+    update: own.update,
     close() {
       clearInterval(timer)
       stop.abort()
+    },
+  }
+}
+
+// ownPlaces is a card with the addresses of the node itself: where it listens, and where peers see it.
+function ownPlaces() {
+  const listens = h('ul', { class: 'places', 'aria-label': 'This node listens at' })
+  const seen = h('ul', { class: 'places', 'aria-label': 'Peers see this node at' })
+  const note = h('p', { class: 'note' })
+  const card = h('section', { class: 'card' }, h('h2', {}, 'This node listens at'), listens,
+    h('h2', {}, 'Peers see it at'), seen, note)
+  const make = o => h('li', {}, copy(o.address, 'Address'), h('span'))
+  const many = (row, o) => set(row.lastChild, o.peers === undefined ? '' :
+    `${number(o.peers)} ${o.peers === 1 ? 'peer' : 'peers'}`)
+  return {
+    card,
+    update() {
+      const st = state.status, observed = st?.observed || []
+      keyed(listens, (st?.listen || []).map(address => ({ address })), o => o.address, make, many)
+      keyed(seen, observed, o => o.address, make, many)
+      set(note, observed.length ? 'What peers over libp2p say. An address that no peer can dial needs a forwarded ' +
+        'port, or listen.external.' : 'No peer has said so far. Peers over libp2p do; comet peers cannot.')
     },
   }
 }

@@ -163,6 +163,22 @@ export const askUnban = guarded((target, done) => ask({
   },
 }))
 
+// askForget removes a peer from what the node knows; done is called then. One that is linked loses its link first.
+export const askForget = guarded((id, called, done = () => {}) => {
+  const linked = state.peers.has(id)
+  ask({
+    title: `Forget ${called}?`, verb: 'Forget',
+    text: (linked ? 'Ends this link, and removes' : 'Removes') + ' its addresses and its history from what the node ' +
+      'knows. It may connect again, and others may report it again; a ban keeps it away.',
+    async run() {
+      const answer = await act('POST', 'v1/forget', linked ? { peer: id, disconnect: true } : { peer: id })
+      if (answer.error && answer.status !== 404) return failure(answer)
+      say(answer.error ? 'The node did not know it any more' : 'Forgotten: ' + called)
+      done()
+    },
+  })
+})
+
 // clear ends a peer's backoff and quarantine. It undoes nothing, so it asks nothing.
 export const clear = guarded(async (w, done) => {
   const answer = await act('POST', 'v1/clear', { node_id: w.node_id })

@@ -2,7 +2,7 @@
 import { $, h, set, put, width, wire, copy } from './dom.js'
 import { state, name, up } from './state.js'
 import { clock, number, rate, rtt, size, span, took } from './format.js'
-import { askBan, askDisconnect } from './ask.js'
+import { askBan, askDisconnect, askForget } from './ask.js'
 import { ticker } from './overview.js'
 
 const narrow = matchMedia('(max-width: 760px)')
@@ -66,9 +66,9 @@ function fill(drawer, p, closed) {
     h('h3', {}, 'Link'), h('dl', {}, term('Stack', live.stack), term('Direction', live.direction), term('Up', live.up),
       term('Round trip', live.rtt), term('In / out', live.rates), term('Received', live.received),
       term('Sent', live.sent), term('Dropped', live.dropped), term('Score', live.score)),
-    h('div', { class: 'row' }, disconnect, h('button', {
-      class: 'act danger', onclick: () => askBan(peer),
-    }, 'Ban…')),
+    h('div', { class: 'row' }, disconnect,
+      h('button', { class: 'act', onclick: () => askForget(peer.node_id, name(peer)) }, 'Forget…'),
+      h('button', { class: 'act danger', onclick: () => askBan(peer) }, 'Ban…')),
     h('h3', {}, 'Events'), list)
 
   let told = '', stages = ''

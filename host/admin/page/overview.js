@@ -4,6 +4,7 @@ import { state, count, now } from './state.js'
 import { clock, number, short, size, took, where, words } from './format.js'
 import { yard } from './yard.js'
 import { map } from './map.js'
+import { network, mayShow, legendAll } from './network.js'
 
 const severities = { ok: 'All is well: ', info: 'Note: ', warn: 'Warning: ', bad: 'Bad: ' }
 const rank = ['bad', 'warn', 'info', 'ok']
@@ -17,6 +18,8 @@ const rich = text => words(text).map(([kind, part]) =>
 export function overview(root, { show, filter }) {
   const box = h('div', { id: 'pic' }), pics = {}
   const names = [['yard', 'This node'], ['map', 'All it knows']]
+  if (mayShow()) names.push(['network', 'Whole network'])
+  else if (picture === 'network') picture = 'yard'
   const buttons = names.map(([k, text]) => h('button', {
     'aria-pressed': String(picture === k),
     onclick: () => {
@@ -30,7 +33,8 @@ export function overview(root, { show, filter }) {
     kindCounts[k] = h('span')
     legend.append(h('span', {}, glyph(k), kindCounts[k]))
   }
-  legend.append(h('span', {}, 'thicker: more traffic'))
+  const everyWire = legendAll()
+  legend.append(everyWire, h('span', {}, 'thicker: more traffic'))
 
   const health = h('section', { class: 'card health', 'aria-label': 'Is it well?' })
   const tiles = Object.fromEntries([['inbound', 'Inbound', 1], ['outbound', 'Outbound', 1], ['received', 'Received'],
@@ -51,10 +55,19 @@ export function overview(root, { show, filter }) {
   let opened = ''
   function draw() {
     const W = Math.max(320, box.clientWidth), H = Math.max(440, innerHeight - 232)
-    pics[picture] ||= picture === 'yard' ? yard(show, filter) : map(show)
+    pics[picture] ||= picture === 'yard' ? yard(show, filter) : picture === 'map' ? map(show) : network(show)
     const { pic, update } = pics[picture]
     if (box.firstChild !== pic) box.replaceChildren(pic)
     update(W, H, opened)
+    everyWire.hidden = picture !== 'network'
+    tally()
+  }
+
+  // tally counts the links of the picture by their wire.
+  function tally() {
+    const of = pics[picture]?.tally?.() || {}
+    if (picture !== 'network') for (const p of state.peers.values()) of[p.kind] = (of[p.kind] || 0) + 1
+    for (const k of kinds) set(kindCounts[k], `${labels[k]} ${of[k] || 0}`)
   }
 
   function figures() {
@@ -71,9 +84,6 @@ export function overview(root, { show, filter }) {
     set(tiles.known.more, number(store.tried) + ' tried')
     set(tiles.refused.value, number(recent?.refused))
     set(tiles.refused.more, 'in 10 min')
-    const of = {}
-    for (const p of state.peers.values()) of[p.kind] = (of[p.kind] || 0) + 1
-    for (const k of kinds) set(kindCounts[k], `${labels[k]} ${of[k] || 0}`)
   }
 
   function update(open) {

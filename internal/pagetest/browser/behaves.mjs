@@ -112,6 +112,39 @@ async function keys(browser) {
   await page.getByRole('button', { name: /^Lift the ban of 198/ }).click()
   await page.getByRole('button', { name: 'Lift', exact: true }).click()
   await page.waitForFunction(() => !document.querySelector('main').textContent.includes('198.51.100.0/24'))
+  // where peers see the node; who waits can be forgotten
+  const seen = await page.getByRole('list', { name: 'Peers see this node at' }).innerText()
+  check(/198\.51\.100\.7\/udp\/41022.*\s+3 peers\s/.test(seen) && /tcp\/26656\s+1 peer$/.test(seen.trim()),
+    `peers see the node at "${seen}"`)
+  const waits = page.getByRole('button', { name: /^Forget / })
+  const before = await waits.count()
+  await waits.first().click()
+  check((await page.locator('dialog p').first().innerText()).startsWith('Removes'), 'the dialog says too little')
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('dialog', { state: 'hidden' })
+  await page.waitForFunction(n => document.querySelectorAll('[aria-label^="Forget "]').length < n, before)
+  // a peer is forgotten by the keyboard alone, with its link; one of the configuration is not
+  await go(page, '#peers')
+  const row = name => page.locator('.rows tr.real').filter({ has: page.locator('.main span', { hasText: name }) })
+  await row(/^sentry-fra-1$/).focus()
+  await page.keyboard.press('Enter')
+  await page.getByRole('button', { name: 'Forget…' }).focus()
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('dialog[open]')
+  check(await page.evaluate(() => document.activeElement.textContent === 'Forget'), 'the dialog has no focus')
+  check((await page.locator('dialog p').first().innerText()).startsWith('Ends this link'), 'its link is not spoken of')
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('dialog .bad:not([hidden])')
+  check((await page.locator('dialog .bad').innerText()).includes('configuration'), 'the dialog hides the reason')
+  await page.keyboard.press('Escape')
+  await page.keyboard.press('Escape')
+  await row(/^harbor$/).click()
+  await page.getByRole('button', { name: 'Forget…' }).click()
+  await page.keyboard.press('Enter')
+  await page.waitForFunction(() => /ended/.test(document.querySelector('#drawer [role=status]').textContent))
+  await page.keyboard.press('Escape')
+  const forgot = (await asked(plan, 36)).filter(a => a.path === '/v1/forget').map(a => Boolean(a.disconnect)).join()
+  same(forgot, 'false,true,true', 'what was forgotten with its link')
   const did = (await asked(plan, 36)).map(a => `${a.method} ${a.path} ${a.target || ''} ${a.force || ''}`.trim())
   for (const want of ['POST /v1/ban 0.0.0.0/1', 'POST /v1/ban 0.0.0.0/1  true', 'POST /v1/clear',
     'DELETE /v1/ban/198.51.100.0/24', 'POST /v1/dial']) {
@@ -133,6 +166,36 @@ async function keys(browser) {
   await locked.waitForSelector('dialog', { state: 'hidden' })
   await locked.waitForSelector('#lock', { state: 'hidden' })
   await plain.close()
+}
+
+// The whole network of a demo: the keyboard reaches its nodes, and one that is chosen stays so while all goes on.
+async function wholeNetwork(browser) {
+  const c = await context(browser, 'desk', 'light')
+  const page = await open(c, plan.nodes[36], { hash: '#overview', token: plan.token })
+  const picture = page.getByRole('group', { name: 'Picture' })
+  await picture.getByRole('button', { name: 'Whole network' }).focus()
+  await page.keyboard.press('Enter')
+  await page.waitForFunction(() => document.querySelectorAll('.pic g.p').length === 8)
+  const node = number => page.getByRole('button', { name: new RegExp(`^demo-${number} `) })
+  same(await node(5).getAttribute('aria-label'), 'demo-5 stopped, speaks every wire', 'a node that has stopped')
+  const says = () => page.locator('.caption span').innerText()
+  check((await says()).startsWith('7 of 8 nodes run, 8 of 9 possible links are up; all were linked after 1.9 s.'),
+    `the network in words: ${await says()}`)
+  same(await page.locator('.legend').innerText().then(t => t.replace(/\s+/g, ' ')),
+    'comet 2 libp2p 3 QUIC 3 every wire thicker: more traffic', 'the legend')
+  await node(4).focus()
+  await page.keyboard.press('Enter')
+  check(/demo-4 speaks libp2p over QUIC .* dialed demo-1 \(QUIC\).* dialed by demo-8 \(QUIC\)/.test(await says()),
+    `a node in words: ${await says()}`)
+  same(await page.locator('.caption a').getAttribute('href'), 'http://127.0.0.1:24004/', 'the page of the node')
+  const dim = await page.locator('.pic g.dim').count(), lit = await page.locator('.pic g.lit').count()
+  check(lit === 2 && dim === 6, `${lit} links are lit, ${dim} are not`)
+  await still(page, 'the whole network, desk', 4000)
+  same(await node(4).getAttribute('aria-pressed'), 'true', 'the node that was chosen')
+  check(await page.evaluate(() => /^demo-4 /.test(document.activeElement.getAttribute('aria-label'))), 'no focus')
+  await picture.getByRole('button', { name: 'This node' }).click()
+  await page.waitForSelector('.pic .yard')
+  await c.close()
 }
 
 // Names that are HTML, or that turn the direction of text, are shown as harmless text.
@@ -160,5 +223,6 @@ await launch(async browser => {
   await nothingJumps(browser)
   await thingsStay(browser)
   await keys(browser)
+  await wholeNetwork(browser)
   await strangers(browser)
 })

@@ -23,6 +23,12 @@ async function pictures(browser, size, theme) {
   await page.getByRole('button', { name: 'All it knows' }).click()
   await page.waitForFunction(() => document.querySelectorAll('.pic line').length > 50)
   await take(page, 'map')
+  await page.getByRole('button', { name: 'Whole network' }).click()
+  await page.waitForFunction(() => document.querySelectorAll('.pic g.p').length === 8)
+  await take(page, 'network')
+  await page.getByRole('button', { name: /^demo-3 .*speaks libp2p over TCP/ }).click()
+  await page.waitForFunction(() => /demo-3 speaks/.test(document.querySelector('.caption').textContent))
+  await take(page, 'network-node')
   await page.getByRole('button', { name: 'This node' }).click()
   await go(page, '#peers')
   await page.locator('.rows tr.real').filter({ has: page.locator('.main span', { hasText: /^harbor$/ }) }).click()
@@ -41,6 +47,12 @@ async function pictures(browser, size, theme) {
     for (const v of of) {
       await go(page, '#' + v)
       await take(page, `n${n}-${v}`)
+    }
+    if (n === 500) {
+      await go(page, '#overview')
+      await page.getByRole('button', { name: 'Whole network' }).click()
+      await page.waitForFunction(() => document.querySelectorAll('.pic g.p').length === 64)
+      await take(page, 'n500-network')
     }
     await page.close()
   }

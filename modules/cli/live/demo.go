@@ -41,6 +41,7 @@ type DemoNode struct {
 	ID     string        `json:"node_id"`
 	Speaks string        `json:"speaks"`
 	Port   string        `json:"port"`
+	Page   string        `json:"page"` // URL of its page, without a token; "" before there is one
 	State  NodeState     `json:"state"`
 	For    time.Duration `json:"-"` // how long it has stopped
 	Back   time.Duration `json:"-"` // until it is revived; 0: it is not
