@@ -165,19 +165,27 @@ func RoundTrips(open func() (Pair, error), q float64) Measure {
 	}
 }
 
+// Held is what this process holds.
+type Held struct {
+	Heap, Stacks float64 // in bytes, after a garbage collection
+	Goroutines   float64
+}
+
+// InUse collects garbage and tells what this process holds. It takes 200 ms.
+func InUse() Held {
+	for range 4 {
+		runtime.GC()
+		time.Sleep(50 * time.Millisecond)
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return Held{float64(m.HeapAlloc), float64(m.StackInuse), float64(runtime.NumGoroutine())}
+}
+
 // AtRest measures what one end of an idle link holds: heap and stacks in bytes, or goroutines. The cost of the first
 // link, which includes what all links share, is left out.
 func AtRest(open func(n int) (Star, error), goroutines bool) Measure {
 	return func(time.Duration) (Figure, error) {
-		use := func() (float64, float64) {
-			for range 4 {
-				runtime.GC()
-				time.Sleep(50 * time.Millisecond)
-			}
-			var m runtime.MemStats
-			runtime.ReadMemStats(&m)
-			return float64(m.HeapAlloc + m.StackInuse), float64(runtime.NumGoroutine())
-		}
 		s, err := open(restingLinks + 1)
 		if err != nil {
 			return Figure{}, err
@@ -186,18 +194,18 @@ func AtRest(open func(n int) (Star, error), goroutines bool) Measure {
 		if err := s.Setup(0); err != nil {
 			return Figure{}, err
 		}
-		bytes, routines := use()
+		before := InUse()
 		for i := range restingLinks {
 			if err := s.Setup(i + 1); err != nil {
 				return Figure{}, err
 			}
 		}
 		time.Sleep(500 * time.Millisecond) // let goroutines of the set-up end
-		bytes2, routines2 := use()
+		after := InUse()
 		if goroutines {
-			return Figure{Value: (routines2 - routines) / (2 * restingLinks)}, nil
+			return Figure{Value: (after.Goroutines - before.Goroutines) / (2 * restingLinks)}, nil
 		}
-		return Figure{Value: (bytes2 - bytes) / (2 * restingLinks)}, nil
+		return Figure{Value: (after.Heap + after.Stacks - before.Heap - before.Stacks) / (2 * restingLinks)}, nil
 	}
 }
 

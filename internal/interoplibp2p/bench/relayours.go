@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/switchyard-p2p/switchyard/host/relay"
+	"github.com/switchyard-p2p/switchyard/internal/benchkit"
 )
 
 // ourSwarm is hosts of ours with a relay each.
@@ -16,9 +17,9 @@ type ourSwarm struct {
 // kept is what a node keeps for its peers: four times what is in flight. pubsub keeps what is in flight, too.
 const kept = 8 << 20
 
-func openOurs(t topology, got func(node int, item []byte)) (swarm, error) {
+func openOurs(t benchkit.Topology, got func(node int, item []byte)) (benchkit.Swarm, error) {
 	s := &ourSwarm{}
-	for i := range t.nodes {
+	for i := range t.Nodes {
 		n, err := newOurs("noise", true, func(n *node) error {
 			r, err := relay.New(relay.Config{Keep: kept}, n.Host, nil)
 			if err != nil {
@@ -39,24 +40,24 @@ func openOurs(t topology, got func(node int, item []byte)) (swarm, error) {
 			return nil
 		})
 		if err != nil {
-			s.close()
+			s.Close()
 			return nil, err
 		}
 		s.nodes = append(s.nodes, n)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), benchkit.Patience)
 	defer cancel()
-	for _, l := range t.links {
+	for _, l := range t.Links {
 		addr, err := s.nodes[l[1]].address()
 		if err == nil {
 			_, err = s.nodes[l[0]].Dial(ctx, addr)
 		}
 		if err != nil {
-			s.close()
+			s.Close()
 			return nil, err
 		}
 	}
-	for links := 0; links < 2*len(t.links) && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+	for links := 0; links < 2*len(t.Links) && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
 		links = 0
 		for _, r := range s.relays {
 			links += r.Stats().Peers
@@ -65,12 +66,12 @@ func openOurs(t topology, got func(node int, item []byte)) (swarm, error) {
 	return s, ctx.Err()
 }
 
-func (s *ourSwarm) publish(node int, item []byte) error {
+func (s *ourSwarm) Publish(node int, item []byte) error {
 	_, err := s.relays[node].Publish(context.Background(), item)
 	return err
 }
 
-func (s *ourSwarm) close() {
+func (s *ourSwarm) Close() {
 	for _, n := range s.nodes {
 		n.cancel()
 	}

@@ -10,6 +10,8 @@ import (
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/switchyard-p2p/switchyard/internal/benchkit"
 )
 
 // theirSwarm is go-libp2p hosts with a pubsub each.
@@ -23,8 +25,8 @@ type theirSwarm struct {
 
 // openTheirs makes swarms of floodsub or gossipsub: unsigned, ids by SHA-256, queues so long that nothing is dropped,
 // and for gossipsub flood-publish.
-func openTheirs(kind string) open {
-	return func(t topology, got func(node int, item []byte)) (swarm, error) {
+func openTheirs(kind string) benchkit.OpenSwarm {
+	return func(t benchkit.Topology, got func(node int, item []byte)) (benchkit.Swarm, error) {
 		s := &theirSwarm{}
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		opts := []pubsub.Option{
@@ -41,21 +43,22 @@ func openTheirs(kind string) open {
 			start = pubsub.NewGossipSub
 			opts = append(opts, pubsub.WithFloodPublish(true))
 		}
-		for i := range t.nodes {
+		for i := range t.Nodes {
 			if err := s.add(i, start, opts, got); err != nil {
-				s.close()
+				s.Close()
 				return nil, err
 			}
 		}
-		for _, l := range t.links {
+		for _, l := range t.Links {
 			to := s.hosts[l[1]]
 			if err := s.hosts[l[0]].Connect(s.ctx, peer.AddrInfo{ID: to.ID(), Addrs: to.Addrs()}); err != nil {
-				s.close()
+				s.Close()
 				return nil, err
 			}
 		}
 		began := time.Now()
-		for links := 0; links < 2*len(t.links) && time.Since(began) < patience; time.Sleep(10 * time.Millisecond) {
+		for links := 0; links < 2*len(t.Links) && time.Since(began) < benchkit.Patience; {
+			time.Sleep(10 * time.Millisecond)
 			links = 0
 			for _, topic := range s.topics {
 				links += len(topic.ListPeers())
@@ -101,9 +104,9 @@ func (s *theirSwarm) add(i int, start func(context.Context, host.Host, ...pubsub
 	return nil
 }
 
-func (s *theirSwarm) publish(node int, item []byte) error { return s.topics[node].Publish(s.ctx, item) }
+func (s *theirSwarm) Publish(node int, item []byte) error { return s.topics[node].Publish(s.ctx, item) }
 
-func (s *theirSwarm) close() {
+func (s *theirSwarm) Close() {
 	s.cancel()
 	s.done.Wait()
 	for _, h := range s.hosts {

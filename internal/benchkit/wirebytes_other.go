@@ -1,6 +1,6 @@
 //go:build !linux
 
-package main
+package benchkit
 
 // wireBytes returns 0: only Linux counts the bytes of a connection.
 func wireBytes() uint64 { return 0 }
