@@ -33,8 +33,9 @@ type Summary struct {
 	Versions []Count `json:"versions"` // of the nodes of the network that are alive; at most 50 of each list
 	Networks []Count `json:"networks"` // of all that are alive
 	Wires    []Count `json:"wires"`
-	Groups   []Count `json:"groups"`  // by /16 (IPv6: /32)
-	Reasons  []Count `json:"reasons"` // why nodes were not found: stage and code
+	Groups   []Count `json:"groups"`            // by /16 (IPv6: /32)
+	Systems  []Count `json:"systems,omitempty"` // autonomous systems, after SetSystems; "" for those in none
+	Reasons  []Count `json:"reasons"`           // why nodes were not found: stage and code
 
 	Degrees      Degrees            `json:"degrees"`
 	Components   int                `json:"components"`   // of the nodes that are alive, where an edge links both ends

@@ -58,6 +58,12 @@ var graphKeys = [...]struct {
 	{"address", func(n *Node) string { return n.Best().String() }},
 	{"wires", func(n *Node) string { return strings.Join(n.Wires, " ") }},
 	{"told_by", func(n *Node) string { return strconv.Itoa(n.ToldBy) }},
+	{"as", func(n *Node) string {
+		if n.AS == nil {
+			return ""
+		}
+		return n.AS.String()
+	}},
 }
 
 // info never returns nil.
@@ -135,7 +141,7 @@ func (m *Map) WriteGraphML(w io.Writer) error {
 func (m *Map) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	_ = out.Write([]string{"id", "peer_id", "state", "suspect", "moniker", "network", "version", "address", "wires",
-		"rtt_ms", "told", "told_by", "visits", "seen"})
+		"rtt_ms", "told", "told_by", "visits", "seen", "asn", "as_name"})
 	for i := range m.Nodes {
 		n := &m.Nodes[i]
 		seen := ""
@@ -145,7 +151,10 @@ func (m *Map) WriteCSV(w io.Writer) error {
 		row := []string{string(n.ID), n.PeerID, string(n.State), strconv.FormatBool(n.Suspect), n.info().Moniker,
 			n.info().Network, n.info().Version, n.Best().String(), strings.Join(n.Wires, " "),
 			strconv.FormatFloat(n.RTT, 'f', -1, 64), strconv.Itoa(n.Told), strconv.Itoa(n.ToldBy),
-			strconv.Itoa(n.Visits), seen}
+			strconv.Itoa(n.Visits), seen, "", ""}
+		if n.AS != nil {
+			row[14], row[15] = strconv.FormatUint(uint64(n.AS.Number), 10), n.AS.Name
+		}
 		for k := range row {
 			row[k] = cellText(row[k])
 		}

@@ -150,7 +150,7 @@ func checkXML(t *testing.T, text string) {
 			count[s.Name.Local]++
 		}
 	}
-	if count["node"] != 3 || count["edge"] != 3 || count["graph"] != 1 || count["key"] != 7 {
+	if count["node"] != 3 || count["edge"] != 3 || count["graph"] != 1 || count["key"] != 8 {
 		t.Errorf("%v in %q", count, text)
 	}
 }

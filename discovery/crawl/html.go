@@ -53,6 +53,7 @@ type pageNode struct {
 	Network string   `json:"n,omitempty"` // where it is not the crawl's
 	Version string   `json:"v,omitempty"`
 	Address string   `json:"a,omitempty"`
+	System  string   `json:"as,omitempty"`
 	Why     string   `json:"w,omitempty"`
 	RTT     float64  `json:"r,omitempty"`
 	Told    int      `json:"t,omitempty"`
@@ -140,6 +141,9 @@ func (m *Map) pageNode(n *Node, at forcelayout.Point) pageNode {
 		Name: Plain(info.Moniker, 60), Version: Plain(info.Version, 60), RTT: n.RTT, Told: n.Told, ToldBy: n.ToldBy}
 	if at := n.Best(); !at.IsZero() {
 		out.Address = Plain(cmp.Or(at.CometString(), at.String()), 120)
+	}
+	if n.AS != nil {
+		out.System = n.AS.String()
 	}
 	if info.Network != m.Summary.Network {
 		out.Network = Plain(info.Network, 60)

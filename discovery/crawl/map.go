@@ -34,6 +34,7 @@ type Node struct {
 	Stages    []Stage          `json:"stages,omitempty"`
 	RTT       float64          `json:"rtt_ms,omitempty"`
 	Addresses []Place          `json:"addresses"`
+	AS        *System          `json:"as,omitempty"` // of its best address, after SetSystems
 	PEX       *Answer          `json:"pex,omitempty"`
 	Told      int              `json:"told"`           // nodes that it told of
 	Shared    int              `json:"shared"`         // of these, nodes that others told of, too

@@ -23,6 +23,8 @@ type crawlFlags struct {
 	visit                         visitFlags
 	workers, passes               int
 	contact, exclude, budget, out string
+	asn                           string
+	systems                       *crawl.ASMap // of asn; nil without
 	private, strict, plain        bool
 	recheck                       time.Duration
 	maxDials                      int
@@ -58,6 +60,7 @@ func crawlCommand(p *Program) *cobra.Command {
 	cmd.Flags().StringVar(&f.contact, "contact", "", "what to tell operators of you, such as an e-mail address")
 	cmd.Flags().BoolVar(&f.private, "private", false, "visit private and loopback addresses, too")
 	cmd.Flags().StringVar(&f.exclude, "exclude", "", "a file of node ids, IPs and networks that are never visited")
+	cmd.Flags().StringVar(&f.asn, "asn", "", "a file that says of which autonomous system each IP is")
 	cmd.Flags().StringVar(&f.budget, "budget", "", "the most dials, the most time, or both, such as 5000,20m "+
 		"(default 50000,1h)")
 	cmd.Flags().IntVar(&f.passes, "passes", 1, "how often each node is asked; 2 tells how many are unseen")
@@ -107,6 +110,9 @@ func (f *crawlFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	m := c.Map()
+	if f.systems != nil {
+		m.SetSystems(f.systems)
+	}
 	if f.out != "" {
 		if err := writeMap(f.out, m); err != nil {
 			return err
@@ -192,6 +198,9 @@ func (f *crawlFlags) config(ctx context.Context, args []string) (cfg crawl.Confi
 			return cfg, usage("--exclude %s: %w", f.exclude, err)
 		}
 	}
+	if f.systems, err = readSystems(f.asn); err != nil {
+		return cfg, err
+	}
 	for _, text := range v.cfg.Peers.Private {
 		if id, err := transport.ParseNodeID(text); err == nil {
 			if cfg.Exclude.IDs == nil {
@@ -221,7 +230,7 @@ func (f *crawlFlags) parseBudget() error {
 	return nil
 }
 
-// openJournal opens, or makes, the journal of a folder.
+// openJournal opens, or makes, the journal of a folder, for this crawl alone.
 func openJournal(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("--out: %w", err)
@@ -230,7 +239,31 @@ func openJournal(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--out: %w", err)
 	}
+	free, err := lockJournal(f)
+	if err == nil && !free {
+		err = fmt.Errorf("%s: another crawl writes there; wait for its end, or name another folder", f.Name())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--out: %w", errors.Join(err, f.Close()))
+	}
 	return f, nil
+}
+
+// readSystems reads the file of --asn; nil for none.
+func readSystems(name string) (*crawl.ASMap, error) {
+	if name == "" {
+		return nil, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, usage("--asn: %w", err)
+	}
+	defer f.Close()
+	systems, err := crawl.ReadASMap(f)
+	if err != nil {
+		return nil, usage("--asn %s: %w", name, err)
+	}
+	return systems, nil
 }
 
 // replay reads the journal, cuts a torn last line off, and leaves the file at its end.

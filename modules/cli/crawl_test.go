@@ -39,6 +39,26 @@ func TestCrawl(t *testing.T) {
 	if got := must(t, "crawl", "export", "--out", dir, "--peers", "-"); got != n.id+"@"+n.listen+"\n" {
 		t.Errorf("peers %q", got)
 	}
+	// one crawl at a time writes a folder; export reads it all the same
+	held, err := openJournal(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	oneLine(t, call(t, "crawl", "--out", dir), exitFailed, "another crawl writes there")
+	systems := filepath.Join(t.TempDir(), "as.tsv")
+	if err := os.WriteFile(systems, []byte("127.0.0.0\t127.255.255.255\t64496\tDE\tLOCAL\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := must(t, "crawl", "export", "--out", dir, "--csv", "-", "--asn", systems); !strings.Contains(got,
+		",64496,LOCAL\n") {
+		t.Errorf("with systems: %q", got)
+	}
+	if err := held.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := must(t, "crawl", "--out", dir, "--asn", systems); !strings.Contains(got, "AS64496 LOCAL (DE)") {
+		t.Errorf("with systems: %q", got)
+	}
 	file := filepath.Join(t.TempDir(), "graph.xml")
 	must(t, "crawl", "export", "--out", dir, "--graphml", file, "--dot", filepath.Join(dir, "map.dot"),
 		"--csv", filepath.Join(dir, "map.csv"), "--html", filepath.Join(dir, "again.html"))
@@ -72,6 +92,8 @@ func TestCrawlUsage(t *testing.T) {
 		{"--passes", []string{peer, "--passes", "0"}}, {"--recheck", []string{peer, "--recheck", "-1s"}},
 		{"--budget", []string{peer, "--budget", "x"}}, {"--budget", []string{peer, "--budget", "5,6"}},
 		{"--contact", []string{peer, "--contact", "a\nb"}}, {"--timeout", []string{peer, "--timeout", "1m"}},
+		{"line 2", []string{peer, "--asn", bad}},
+		{"--asn", []string{"export", "--out", "x", "--csv", "-", "--asn", "no"}},
 		{"line 2", []string{peer, "--exclude", bad}}, {"nowhere", []string{"nowhere"}},
 		{"--out is missing", []string{"export"}}, {"say what to write", []string{"export", "--out", "x"}},
 	} {

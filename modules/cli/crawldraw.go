@@ -36,6 +36,7 @@ func drawMap(w io.Writer, m *crawl.Map, dir string) {
 		drawCounts(w, "network", s.Networks, 8)
 	}
 	drawCounts(w, "group", s.Groups, 8)
+	drawCounts(w, "as", s.Systems, 8)
 	drawCounts(w, "not found because", s.Reasons, 8)
 	drawDegrees(w, "told by", s.Degrees.In)
 	pairs := [][2]string{}

@@ -15,7 +15,7 @@ import (
 )
 
 func crawlExportCommand() *cobra.Command {
-	var dir string
+	var dir, asn string
 	forms := []struct {
 		name, help string
 		write      func(*crawl.Map, io.Writer) error
@@ -42,9 +42,16 @@ func crawlExportCommand() *cobra.Command {
 			if !asked {
 				return usage("crawl export: say what to write: --html, --dot, --graphml, --csv or --peers FILE")
 			}
+			systems, err := readSystems(asn)
+			if err != nil {
+				return err
+			}
 			m, err := readMap(dir)
 			if err != nil {
 				return err
+			}
+			if systems != nil {
+				m.SetSystems(systems)
 			}
 			for _, f := range forms {
 				switch f.file {
@@ -62,6 +69,7 @@ func crawlExportCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&dir, "out", "", "the folder of the crawl")
+	cmd.Flags().StringVar(&asn, "asn", "", "a file that says of which autonomous system each IP is")
 	for i := range forms {
 		cmd.Flags().StringVar(&forms[i].file, forms[i].name, "", "write "+forms[i].help+" to this file")
 	}

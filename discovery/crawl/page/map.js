@@ -35,15 +35,16 @@ const fill = (id, of) => {
 fill('reach', n => n.s);
 fill('version', n => n.v);
 fill('network', networkOf);
+fill('as', n => n.as);
 
 let shown = nodes.map(() => true), picked = -1, hover = -1;
-const haystack = nodes.map(n => [n.m, n.id, n.a, n.v, n.n].join(' ').toLowerCase());
+const haystack = nodes.map(n => [n.m, n.id, n.a, n.v, n.n, n.as].join(' ').toLowerCase());
 
 function filter() {
   const q = $('find').value.trim().toLowerCase();
-  const reach = $('reach').value, version = $('version').value, network = $('network').value;
+  const reach = $('reach').value, version = $('version').value, network = $('network').value, as = $('as').value;
   shown = nodes.map((n, i) => (!q || haystack[i].includes(q)) && (!reach || n.s === reach) &&
-    (!version || n.v === version) && (!network || networkOf(n) === network));
+    (!version || n.v === version) && (!network || networkOf(n) === network) && (!as || n.as === as));
   const hits = [];
   shown.forEach((s, i) => { if (s) hits.push(i); });
   hits.sort((a, b) => (nodes[b].b || 0) - (nodes[a].b || 0));
@@ -84,6 +85,7 @@ function pick(i) {
     row('address', n.a, 'mono');
     for (const a of n.o || []) row('also', a, 'mono');
     row('network', networkOf(n));
+    row('AS', n.as);
     row('version', n.v);
     row('wire', n.k === 'quic' ? 'libp2p over QUIC' : n.k);
     row('round trip', n.r ? n.r.toFixed(1) + ' ms' : '');
@@ -302,7 +304,7 @@ canvas.addEventListener('wheel', e => {
   zoom(Math.exp(-e.deltaY / 500), ...at(e));
 }, {passive: false});
 $('fit').addEventListener('click', fit);
-for (const id of ['find', 'reach', 'version', 'network']) $(id).addEventListener('input', filter);
+for (const id of ['find', 'reach', 'version', 'network', 'as']) $(id).addEventListener('input', filter);
 document.addEventListener('keydown', e => {
   if (e.key === 'Escape') pick(-1);
   if (e.key === '/' && document.activeElement !== $('find')) { e.preventDefault(); $('find').focus(); }
