@@ -26,7 +26,8 @@ const firstStream = 250 * time.Millisecond
 // identify itself. The listener waits for the dialer's first stream; unless that is a hello, the listener asks the
 // dialer to identify itself. A hello that comes later still counts until the answer shows that the remote has none.
 type infoExchange struct {
-	a *handshake.Attempt
+	a     *handshake.Attempt
+	plain bool // Config.Plain
 
 	first sync.Once
 	// Of the listener only.
@@ -46,6 +47,10 @@ type arrival struct {
 func (m *infoExchange) run(ctx context.Context, session *lanes.Session) (*handshake.Link, error) {
 	if m.a.Side == muxer.Listener {
 		return m.listen(ctx, session)
+	}
+	if m.plain {
+		who, err := identify(ctx, session)
+		return m.guest(session, who, err)
 	}
 	g, err := openHello(ctx, session, ownHello(m.a))
 	if errors.Is(err, errNoHello) {
@@ -102,7 +107,7 @@ func (m *infoExchange) listen(ctx context.Context, session *lanes.Session) (*han
 
 // serveHello reads the remote's hello and keeps the stream until both ends have said all.
 func (m *infoExchange) serveHello(ctx context.Context, st muxer.Stream) {
-	if m.taken.Swap(true) {
+	if m.plain || m.taken.Swap(true) {
 		_ = st.Reset(muxer.CodeProtocolError)
 		return
 	}
@@ -168,8 +173,12 @@ func (m *infoExchange) ownLink(ctx context.Context, session *lanes.Session, h ar
 	return link, nil
 }
 
-// guest makes a link to a libp2p node without hello, from its answer to identify.
+// guest makes a link to a libp2p node without hello, from its answer to identify. A node that does not know identify
+// either says nothing of itself: go-libp2p dials back so, for AutoNAT.
 func (m *infoExchange) guest(session *lanes.Session, who *message, err error) (*handshake.Link, error) {
+	if noIdentify(session, err) {
+		who, err = new(message), nil
+	}
 	if err != nil {
 		return nil, infoError("identify", session.Why(err))
 	}
@@ -188,6 +197,24 @@ func (m *infoExchange) guest(session *lanes.Session, who *message, err error) (*
 		return nil, err
 	}
 	return &handshake.Link{Session: session, Remote: *info}, nil
+}
+
+// noIdentify reports whether a remote does not know identify. go-libp2p resets the stream behind its "na", and the
+// reset may overtake it.
+func noIdentify(session *lanes.Session, err error) bool {
+	if errors.Is(err, muxer.ErrUnknownProtocol) {
+		return true
+	}
+	reset, ok := errors.AsType[*muxer.ResetError](err)
+	if !ok || !reset.Remote {
+		return false
+	}
+	select {
+	case <-session.Over():
+		return false
+	default:
+		return true
+	}
 }
 
 // infoError wraps an error of the exchange in a StageError.

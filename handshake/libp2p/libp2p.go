@@ -36,6 +36,8 @@ type Config struct {
 	Muxers     []muxer.StreamMuxer  // in order of preference
 	Lanes      lanes.Config         // settings of the sessions; Serve, Proposed, Single and Logger are the wire's
 	Logger     *slog.Logger         // nil discards
+	// Plain makes us a plain libp2p node: we say no hello and answer none, so that every remote takes us as a guest.
+	Plain bool
 }
 
 // Wire is the libp2p wire, a handshake.Wire.
@@ -133,7 +135,8 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 			&handshake.IdentityError{Err: fmt.Errorf("our own key: %w", err)})
 	}
 	s := &server{self: newSelf(self, a), remote: a.RemoteKey}
-	m := &infoExchange{a: a}
+	s.self.plain = w.cfg.Plain
+	m := &infoExchange{a: a, plain: w.cfg.Plain}
 	cfg := w.cfg.Lanes
 	cfg.Serve = s.find
 	if a.Side == muxer.Listener {

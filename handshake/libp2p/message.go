@@ -164,6 +164,7 @@ func printable(s string) string {
 type self struct {
 	key      handshake.PublicKey
 	channels []muxer.Channel
+	plain    bool         // Config.Plain
 	observed ma.Multiaddr // the remote's address, as we see it
 	local    atomic.Pointer[handshake.NodeInfo]
 }
@@ -182,7 +183,10 @@ func (s *self) message() []byte {
 	if s.observed != nil {
 		m.observed = s.observed.Bytes()
 	}
-	m.protocols = append(m.protocols, protocolIdentify, protocolPush, protocolPing, protocolHello)
+	m.protocols = append(m.protocols, protocolIdentify, protocolPush, protocolPing)
+	if !s.plain {
+		m.protocols = append(m.protocols, protocolHello)
+	}
 	for _, c := range s.channels {
 		if c.Guests { // who has the hello learns there of the others
 			m.protocols = append(m.protocols, c.WithDefaults().Name, cometName(c))

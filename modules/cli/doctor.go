@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/switchyard-p2p/switchyard/host/admin"
+	"github.com/switchyard-p2p/switchyard/host/autonat"
 	"github.com/switchyard-p2p/switchyard/modules"
 )
 
@@ -49,7 +50,8 @@ func (p *Program) doctorCommand() *cobra.Command {
 			"ports,\n" +
 			"names, NAT and reachability. Each check says ok, warn or bad, with a remedy. Exit code 1 if one is " +
 			"bad.\n" +
-			"The node may run or not; while it runs, doctor asks it how it is and where its peers see it.",
+			"The node may run or not; while it runs, doctor asks it how it is and where its peers see it, and it\n" +
+			"asks up to three peers to dial it back (up to 50 s; --timeout bounds that, too).",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := h.diagnose(cmd.Context())
 			if err != nil {
@@ -87,6 +89,9 @@ type patient struct {
 	peers  []admin.Peer
 	// mapping is services.nat.enabled; "" if this build has no such service.
 	mapping string
+	// dialBack is what peers say that the node has asked to dial it; nil if it could not ask, which unasked explains.
+	dialBack *autonat.Report
+	unasked  string
 }
 
 // diagnose runs all checks. An error means that there is nothing to check: the folder or the call is wrong.
@@ -119,8 +124,10 @@ func (h *home) diagnose(ctx context.Context) ([]diagnosis, error) {
 		add(diagnosis{"config", gradeOK, "the configuration and the key are right", ""})
 	}
 	add(h.visit(ctx, at))
+	at.askBack(ctx, h.timeout)
 	for _, check := range []func(context.Context, *patient) []diagnosis{
 		checkDescriptors, checkClock, checkPorts, checkDNS, checkNAT, checkReach,
+		checkDialBack,
 	} {
 		bounded, cancel := context.WithTimeout(ctx, h.timeout)
 		add(check(bounded, at)...)

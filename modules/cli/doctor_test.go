@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/switchyard-p2p/switchyard/host/admin"
+	"github.com/switchyard-p2p/switchyard/host/autonat"
 	"github.com/switchyard-p2p/switchyard/internal/programtest"
 )
 
@@ -90,6 +91,31 @@ func TestReachability(t *testing.T) {
 		last := got[len(got)-1]
 		if last.Grade != tt.grade || !strings.Contains(last.Text, tt.text) {
 			t.Errorf("%s: %+v", tt.name, got)
+		}
+	}
+	judged := func(v autonat.Verdict, address string) *autonat.Report {
+		return &autonat.Report{Addresses: []autonat.Judged{{Address: address, Verdict: v, Why: "so"}}}
+	}
+	lonely := &admin.Status{Listen: []string{"/ip4/10.0.0.1/tcp/1"}, Uptime: 5000, Peers: admin.PeerCounts{Outbound: 1}}
+	at := &patient{status: lonely, dialBack: judged(autonat.Reachable, "/ip4/8.8.8.8/tcp/1")}
+	if got := checkReach(t.Context(), at); got[0].Grade != gradeOK {
+		t.Errorf("dialed back: %+v", got)
+	}
+	for _, tt := range []struct {
+		at    *patient
+		grade string
+		text  string
+	}{
+		{at, gradeOK, "/ip4/8.8.8.8/tcp/1 is reachable: so"},
+		{&patient{dialBack: judged(autonat.Unreachable, "/ip4/8.8.8.8/tcp/1")}, gradeWarn, "is not reachable: so"},
+		{&patient{dialBack: judged(autonat.Unreachable, "/ip4/10.0.0.1/tcp/1")}, gradeOK, "is not reachable: so"},
+		{&patient{dialBack: judged(autonat.Unknown, "/ip4/8.8.8.8/tcp/1")}, gradeOK, "not known: so"},
+		{&patient{unasked: "off"}, gradeOK, "not known: off"},
+	} {
+		got := checkDialBack(t.Context(), tt.at)
+		if len(got) != 1 || got[0].Grade != tt.grade || !strings.Contains(got[0].Text, tt.text) ||
+			(got[0].Grade == gradeOK) != (got[0].Remedy == "") {
+			t.Errorf("%+v", got)
 		}
 	}
 	for text, want := range map[string]string{"ab@host.example:1": "host.example", "/dns4/a.b/tcp/1": "a.b",

@@ -12,6 +12,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/switchyard-p2p/switchyard/host/admin"
+	"github.com/switchyard-p2p/switchyard/host/autonat"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -115,6 +116,9 @@ func checkReach(_ context.Context, at *patient) []diagnosis {
 	case up < 10*time.Minute:
 		out = append(out, diagnosis{"reachable", gradeOK,
 			"no peer has dialed this node yet; it has run for " + span(up), ""})
+	case at.dialBack != nil && at.dialBack.Reachable() == autonat.Reachable:
+		out = append(out, diagnosis{"reachable", gradeOK, "no peer has dialed this node in " + span(up) +
+			" but those that were asked to", ""})
 	default:
 		out = append(out, diagnosis{"reachable", gradeWarn, "no peer has dialed this node in " + span(up),
 			"open or forward the ports of listen.addresses, and name the public address in listen.external"})

@@ -50,6 +50,7 @@ func Plugins() []modules.Plugin {
 		relayPlugin(),
 		chain.Plugin(),
 		modules.Service("nat", nat.Default, nat.New),
+		autonatPlugin(),
 	}
 }
 

@@ -24,7 +24,7 @@ func TestPlugins(t *testing.T) {
 		names = append(names, p.Name())
 	}
 	want := []string{"tcp", "quic", "comet", "libp2p", "noise", "tls", "yamux", "pex", "static", "dns", "file",
-		"http", "mdns", "signer", "echo", "relay", "chain", "nat"}
+		"http", "mdns", "signer", "echo", "relay", "chain", "nat", "autonat"}
 	if !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)
 	}
