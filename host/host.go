@@ -5,7 +5,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -80,6 +79,7 @@ type Host struct {
 	router    router
 	links     linkTable
 	visits    visits
+	joins     joins
 	journal   Journal
 	outcomes  outcomes
 	moves     moves
@@ -370,61 +370,6 @@ func (h *Host) WaitDown(ctx context.Context, id transport.NodeID) error {
 		}
 	}
 	return nil
-}
-
-// Dial connects to an address now, whatever the slots say, and returns when the link is ready, or why not. A peer that
-// is connected already is returned as it is; if its link is ending, Dial waits for that and dials anew. When ctx ends,
-// so does the dial, and a link that is not ready.
-func (h *Host) Dial(ctx context.Context, addr transport.Address) (PeerInfo, error) {
-	run := h.runCtx.Load()
-	if run == nil {
-		return PeerInfo{}, errors.New("the host does not run yet")
-	}
-	id := addr.ID()
-	if id == "" {
-		return PeerInfo{}, fmt.Errorf("dial %s: the address names no node id", addr)
-	}
-	ending := h.links.of(id)
-	if err := h.peers.BeginDial(addr); err != nil {
-		if info, ok := h.Peer(id); ok && asReason(err).Code == muxer.CodeDuplicate {
-			return info, nil
-		}
-		return PeerInfo{}, err
-	}
-	done := make(chan error, 1)
-	waiting, cancel := context.WithCancel(ctx)
-	defer cancel()
-	started := h.tasks.spawn(func() {
-		dialing, cancel := context.WithCancel(*run)
-		defer cancel()
-		defer context.AfterFunc(waiting, cancel)()
-		if ending != nil {
-			_ = ending.waitEnd(dialing)
-		}
-		l, err := h.router.dialPeer(dialing, peers.Dial{ID: id, Addresses: []transport.Address{addr},
-			Sources: []string{peerstore.SourceOperator}})
-		if err != nil {
-			done <- err
-			return
-		}
-		l.dialDone = done
-		context.AfterFunc(waiting, l.giveUp)
-		l.handOver(*run)
-	})
-	if !started {
-		return PeerInfo{}, ErrStopped
-	}
-	if err := <-done; err != nil {
-		if ctx.Err() != nil {
-			return PeerInfo{}, ctx.Err()
-		}
-		return PeerInfo{}, err
-	}
-	info, ok := h.Peer(id)
-	if !ok {
-		return PeerInfo{}, ErrNotConnected
-	}
-	return info, nil
 }
 
 // tasks are the goroutines that Run waits for.

@@ -161,6 +161,12 @@ func (l *link) info() PeerInfo {
 		Channels: slices.Clone(l.channels), Protocols: remote.Protocols, Listen: remote.Listen,
 		Guest: s.Remote.Guest, Stats: l.session.Stats(), InboxDropped: l.box.dropped.Load(),
 		ReceiveQueued: l.box.bytes.Load(), Remote: *remote, IP: l.ip.Unmap(),
+		Key: s.RemoteKey, LocalAddr: s.LocalAddr, RemoteAddr: s.RemoteAddr,
+	}
+	if len(remote.Observed) > 0 {
+		if at, err := ma.NewMultiaddrBytes(remote.Observed); err == nil {
+			p.Observed = printable(at.String())
+		}
 	}
 	for _, c := range s.RemoteAddr {
 		if c.Code() == ma.P_TCP || c.Code() == ma.P_UDP {
@@ -176,4 +182,14 @@ func (l *link) info() PeerInfo {
 		p.Trusted, p.Score = st.Trusted, st.Score
 	}
 	return p
+}
+
+// printable returns s, or "" if it has other than printable ASCII characters: a remote wrote it.
+func printable(s string) string {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return ""
+		}
+	}
+	return s
 }

@@ -172,6 +172,9 @@ func (l *link) tellDialer(err error) bool {
 	done := l.dialDone
 	l.dialDone = nil
 	l.mu.Unlock()
+	if l.host.joins.waiting.Load() > 0 {
+		l.host.joins.wake(l.peer)
+	}
 	if done != nil {
 		done <- err
 	}

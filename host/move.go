@@ -210,6 +210,7 @@ func (r *router) move(ctx context.Context, d peers.Dial) {
 	from := h.links.numbered(d.Replaces)
 	if from == nil {
 		h.peers.DialFailed(d.ID, nil)
+		h.joins.wake(d.ID)
 		return
 	}
 	l, failures := r.race(handshake.WithReplaces(ctx, from.shake.Binding), d)
@@ -219,6 +220,7 @@ func (r *router) move(ctx context.Context, d peers.Dial) {
 		return
 	}
 	h.peers.DialFailed(d.ID, failures)
+	h.joins.wake(d.ID)
 	h.moves.failed.Add(1)
 	for _, f := range failures {
 		h.emit(Event{Kind: EventMoveFailed, ID: d.ID, Address: f.Address.String(), Stage: stageOf(f.Err),

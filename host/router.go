@@ -104,6 +104,9 @@ func (r *router) dialPeer(ctx context.Context, d peers.Dial) (*link, error) {
 		return l, nil
 	}
 	h.peers.DialFailed(d.ID, failures)
+	if h.joins.waiting.Load() > 0 {
+		h.joins.wake(d.ID)
+	}
 	var last error = &DisconnectError{Code: muxer.CodeShuttingDown}
 	for _, f := range failures {
 		last = f.Err

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"time"
 
+	ma "github.com/multiformats/go-multiaddr"
+
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host/peers"
 	"github.com/switchyard-p2p/switchyard/muxer"
@@ -12,26 +14,30 @@ import (
 
 // PeerInfo describes a peer whose link is up.
 type PeerInfo struct {
-	ID        transport.NodeID
-	Peering   uint64     // see Peering.Number; 0: the link is not up
-	LinkID    uint64     // the number of its link, which no other has
-	PeerID    string     // libp2p form, where known
-	Address   string     // where we dialed it, or where it came from
-	IP        netip.Addr // of the connection's remote end; not valid where the transport has none
-	Port      uint16     // with IP
-	Inbound   bool       // the peer dialed us; a move to another link does not change that
-	Wire      string
-	Transport string
-	Security  string
-	Muxer     string
-	Moniker   string
-	Network   string
-	Version   string
-	Stages    []handshake.Stage // of the handshake
-	Kept      peers.Kept        // why it keeps its link; Peers alone tells
-	Channels  []byte            // that both ends serve
-	Protocols []string          // of streams that it serves; empty on comet
-	Listen    []string          // the listen addresses that it claims
+	ID         transport.NodeID
+	Peering    uint64              // see Peering.Number; 0: the link is not up
+	LinkID     uint64              // the number of its link, which no other has
+	PeerID     string              // libp2p form, where known
+	Key        handshake.PublicKey // that it has proven, of any type
+	Address    string              // where we dialed it, or where it came from
+	IP         netip.Addr          // of the connection's remote end; not valid where the transport has none
+	Port       uint16              // with IP
+	LocalAddr  ma.Multiaddr        // our end of the connection; nil where the transport has none
+	RemoteAddr ma.Multiaddr        // its other end
+	Observed   string              // our end as the peer sees it, a multiaddr; "" over comet, or if it does not say
+	Inbound    bool                // the peer dialed us; a move to another link does not change that
+	Wire       string
+	Transport  string
+	Security   string
+	Muxer      string
+	Moniker    string
+	Network    string
+	Version    string
+	Stages     []handshake.Stage // of the handshake
+	Kept       peers.Kept        // why it keeps its link; Peers alone tells
+	Channels   []byte            // that both ends serve
+	Protocols  []string          // of streams that it serves; empty on comet
+	Listen     []string          // the listen addresses that it claims
 	// Remote is all that the peer claims, as it last said so: the versions, all its channels, tx_index, RPC address.
 	// Its lists are shared: do not change them.
 	Remote    handshake.NodeInfo

@@ -110,8 +110,7 @@ func identify(ctx context.Context, session *lanes.Session) (*message, error) {
 		return nil, err
 	}
 	defer context.AfterFunc(ctx, func() { _ = st.Reset(muxer.CodeTimeout) })()
-	_ = st.CloseWrite()
-	var m message
+	var m message // nothing is written: the proposal goes out with the first read
 	n, err := readMessages(st, &m)
 	if ctx.Err() != nil {
 		err = ctx.Err()

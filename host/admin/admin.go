@@ -94,7 +94,7 @@ type About interface {
 // Links holds the node's links. *host.Host implements it.
 type Links interface {
 	Peers() []host.PeerInfo
-	Dial(context.Context, transport.Address) (host.PeerInfo, error)
+	Dial(context.Context, ...transport.Address) (host.PeerInfo, error)
 	Disconnect(transport.NodeID, muxer.Code, string)
 	WaitDown(context.Context, transport.NodeID) error
 	Channels() []host.ChannelTotals

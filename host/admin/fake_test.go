@@ -204,12 +204,12 @@ func (l linksOf) Peers() []host.PeerInfo {
 	return slices.Clone(l.f.peers)
 }
 
-func (l linksOf) Dial(ctx context.Context, a transport.Address) (host.PeerInfo, error) {
+func (l linksOf) Dial(ctx context.Context, addrs ...transport.Address) (host.PeerInfo, error) {
 	if l.f.dialWait {
 		<-ctx.Done()
 		return host.PeerInfo{}, ctx.Err()
 	}
-	return host.PeerInfo{ID: a.ID(), Address: a.String()}, l.f.dialErr
+	return host.PeerInfo{ID: addrs[0].ID(), Address: addrs[0].String()}, l.f.dialErr
 }
 
 func (l linksOf) Channels() []host.ChannelTotals {

@@ -159,6 +159,8 @@ type Peer struct {
 
 	IP             string         `json:"ip"` // of the connection's remote end
 	Port           uint16         `json:"port"`
+	Local          string         `json:"local"`    // the node's end of the connection
+	Observed       string         `json:"observed"` // that end as the peer sees it; "" if it does not say
 	AppVersion     uint64         `json:"app_version"`
 	BlockVersion   uint64         `json:"block_version"`
 	P2PVersion     uint64         `json:"p2p_version"`
@@ -242,7 +244,7 @@ func peerOf(p *host.PeerInfo, now time.Time) Peer {
 		Sent: p.Stats.SentBytes, Received: p.Stats.ReceivedBytes, RTT: millis(p.Stats.RTT),
 		SentMessages: p.Stats.SentMessages, ReceivedMessages: p.Stats.ReceivedMessages,
 		SendDropped: p.Stats.Dropped, ReceiveDropped: p.InboxDropped, ReceiveQueued: p.ReceiveQueued,
-		Port:       p.Port,
+		Port: p.Port, Observed: p.Observed,
 		AppVersion: p.Remote.AppVersion, BlockVersion: p.Remote.BlockVersion, P2PVersion: p.Remote.P2PVersion,
 		TxIndex: p.Remote.TxIndex, RPCAddress: p.Remote.RPCAddress, RemoteChannels: ints(p.Remote.Channels),
 		RemoteWires: append([]string{}, p.Remote.Wires...), Also: append([]string{}, p.Remote.Also...),
@@ -253,6 +255,9 @@ func peerOf(p *host.PeerInfo, now time.Time) Peer {
 	}
 	if p.IP.IsValid() {
 		out.IP = p.IP.String()
+	}
+	if p.LocalAddr != nil {
+		out.Local = p.LocalAddr.String()
 	}
 	for i, c := range p.PerChannel {
 		out.ChannelStats[i] = ChannelStats{ID: int(c.ID), Priority: c.Priority, SendQueue: c.SendQueue,

@@ -240,26 +240,37 @@ func dialAt(m *Manager, now time.Time) (d Dial, ok bool) {
 	return d, ok
 }
 
-// BeginDial takes a slot for a dial that an operator asks for, whatever the slots and backoffs say. DialFailed or
-// Arrived answers it, like a dial from DialNext. Errors: *DisconnectError for a banned peer, ourselves, or a peer that
-// has a link or is being dialed.
-func (m *Manager) BeginDial(addr transport.Address) error {
-	id := addr.ID()
+// BeginDial takes a slot for a dial that an operator asks for, of addresses of one peer, whatever slots and backoffs
+// say. DialFailed or Arrived answers it, like a dial from DialNext. Errors: *DisconnectError for a banned peer,
+// ourselves, or a peer that has a link or is being dialed.
+func (m *Manager) BeginDial(addrs ...transport.Address) error {
 	now := time.Now()
+	var id transport.NodeID
+	var ban peerstore.Ban
+	open := false // an address is not banned
+	for _, addr := range addrs {
+		id = addr.ID()
+		ip, _ := addr.IP()
+		if b, banned := m.store.Banned(id, ip, now); banned {
+			ban = b
+		} else {
+			open = true
+		}
+	}
 	switch {
 	case id == "":
 		return &DisconnectError{Code: muxer.CodeWrongID, Reason: "the address names no node id"}
 	case id == m.self:
 		return &DisconnectError{Code: muxer.CodeSelf, Reason: "that is our own node id"}
-	}
-	ip, _ := addr.IP()
-	if ban, ok := m.store.Banned(id, ip, now); ok {
+	case !open:
 		return &DisconnectError{Code: muxer.CodeBanned, Reason: ban.Reason}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	// under mu, so that DialNext does not choose it first
-	m.store.Add(addr, peerstore.Source{Kind: peerstore.SourceOperator}, now)
+	for _, addr := range addrs {
+		m.store.Add(addr, peerstore.Source{Kind: peerstore.SourceOperator}, now)
+	}
 	if p := m.peers[id]; p != nil {
 		switch {
 		case p.dial != nil:
