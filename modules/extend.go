@@ -22,6 +22,8 @@ type CommandSpec struct {
 	// Run does the work until ctx ends. An error is printed in one line, and the exit code is 1, or 2 for a
 	// *UsageError.
 	Run func(ctx context.Context, call Call) error
+	// Commands are the commands below this one, which then has no Args, Flags or Run of its own.
+	Commands []CommandSpec
 }
 
 // Call is one call of a command.

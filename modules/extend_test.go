@@ -2,6 +2,7 @@ package modules
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -15,9 +16,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
 
+	"github.com/switchyard-p2p/switchyard/discovery"
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/host/admin"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 func TestWithAndWithout(t *testing.T) {
@@ -151,5 +154,67 @@ func TestTune(t *testing.T) {
 	err := Run(t.Context(), Node(c, list...))
 	if err == nil || !strings.Contains(err.Error(), "network") || network != c.Network {
 		t.Errorf("network %q: %v", network, err)
+	}
+}
+
+// shared is a part of the graph that an extension provides.
+type shared struct{ built int }
+
+// keeper is a service that is built from it.
+type keeper struct{ part *shared }
+
+func (*keeper) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+
+// optionalKeeper is what a source asks the graph for.
+type optionalKeeper struct {
+	fx.In
+	Part   *shared
+	Keeper *keeper `optional:"true"`
+}
+
+// sharedPlugins are a service and a source that share a part. The source tells which it got.
+func sharedPlugins(part *shared, got func(optionalKeeper)) []Plugin {
+	return []Plugin{
+		Extend("shared", func(Config) fx.Option {
+			return fx.Provide(func(*host.Host) *shared { part.built++; return part })
+		}),
+		ServiceFrom("keeper", zero[struct{}], func(_ struct{}, p *shared, _ *slog.Logger) (*keeper, error) {
+			return &keeper{p}, nil
+		}),
+		DiscoveryFrom("kept", zero[struct{}],
+			func(_ struct{}, p optionalKeeper, env discovery.Env) (discovery.Source, error) {
+				if p.Keeper == nil {
+					return nil, errors.New("set services.keeper.enabled = true")
+				}
+				got(p)
+				return sourceFunc(func(ctx context.Context, _ discovery.Network,
+					_ func(transport.Address, transport.NodeID)) error {
+					<-ctx.Done()
+					return nil
+				}), nil
+			}),
+	}
+}
+
+// A service and a source share a part of the graph, the source gets the service, and so does the program.
+func TestSharedParts(t *testing.T) {
+	part := &shared{}
+	var source optionalKeeper
+	list := realPlugins(nil, sharedPlugins(part, func(p optionalKeeper) { source = p })...)
+	c := quiet(t)
+	c.Discovery = []Table{{"use": "kept"}}
+	c.Services["keeper"] = Table{"enabled": true}
+	var k *keeper
+	ctx, cancel := context.WithCancel(t.Context())
+	err := Run(ctx, Node(c, list...), fx.Populate(&k), fx.Invoke(func(lc fx.Lifecycle) {
+		lc.Append(fx.StartHook(cancel))
+	}))
+	if err != nil || k == nil || source.Keeper != k || source.Part != part || k.part != part || part.built != 1 {
+		t.Errorf("%v: the program has %p, the source %+v; the part was built %d times", err, k, source, part.built)
+	}
+	c.Services["keeper"] = Table{"enabled": false}
+	err = Run(t.Context(), Node(c, list...))
+	if err == nil || err.Error() != "discovery source kept: set services.keeper.enabled = true" {
+		t.Errorf("without the service: %v", err)
 	}
 }

@@ -194,10 +194,9 @@ func Muxer[C any, M muxer.StreamMuxer](name string, defaults func() C, build fun
 // NAME makes one.
 func Discovery[C any](name string, defaults func() C, build func(C, discovery.Env) (discovery.Source, error)) Plugin {
 	return plugin(kindDiscovery, name, defaults, []string{"use"}, func(c *Config, cfg C, order int) fx.Option {
-		return provide("sources", func(h *host.Host, home home, log logger) (named[discovery.Source], error) {
+		return provide("sources", func(h *host.Host, at home, log logger) (named[discovery.Source], error) {
 			s, err := construct(kindDiscovery, name, log, func() (discovery.Source, error) {
-				return build(cfg, discovery.Env{Logger: log.For(name), OpenChannel: h.OpenChannel,
-					CheckAddress: h.CheckAddress, Home: string(home)})
+				return build(cfg, sourceEnv(name, h, at, log))
 			})
 			return named[discovery.Source]{name, order, s}, err
 		})
@@ -224,10 +223,7 @@ func HomeService[C any, S Runner](name string, defaults func() C,
 				if err != nil || isNil(s) {
 					return s, err
 				}
-				built.Runner = s
-				for _, extra := range extras {
-					extra(&built, s)
-				}
+				built = extend(s, extras)
 				return s, nil
 			})
 			return named[builtService]{name, order, built}, err

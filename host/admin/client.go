@@ -169,6 +169,13 @@ func (c *Client) Events(ctx context.Context, ready func(), fn func(Event) error)
 	return follow(ctx, c, "/v1/events", ready, fn)
 }
 
+// ServiceEvents calls fn with the data of each event of a stream of server-sent events, as Events does. It is for the
+// routes of services, below /v1/services/, whose handlers send them with SendEvents.
+func (c *Client) ServiceEvents(ctx context.Context, path string, ready func(),
+	fn func(data json.RawMessage) error) error {
+	return follow(ctx, c, path, ready, fn)
+}
+
 // follow reads a stream of server-sent events.
 func follow[E any](ctx context.Context, c *Client, path string, ready func(), fn func(E) error) error {
 	parent := ctx

@@ -96,6 +96,30 @@ func (s stream) send(format string, args ...any) bool {
 	return err == nil && s.out.Flush() == nil
 }
 
+// SendEvents answers a request with a server-sent event for each value, as JSON, until events is closed, the reader
+// goes, or it takes nothing in time. It is for the handlers of services; Client.ServiceEvents reads it. The caller
+// bounds how many read at once, and ends what sends events when SendEvents returns.
+func SendEvents[E any](w http.ResponseWriter, r *http.Request, events <-chan E) {
+	w.Header().Set("Connection", "close")
+	out := newStream(w)
+	beat := time.NewTicker(eventsBeat)
+	defer beat.Stop()
+	for ok := out.send(": from now on\n\n"); ok; {
+		select {
+		case e, open := <-events:
+			if !open {
+				return
+			}
+			data, err := json.Marshal(e)
+			ok = err == nil && out.send("data: %s\n\n", data)
+		case <-beat.C:
+			ok = out.send(": still here\n\n")
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
 // sinceIn reads the number after which a reader wants to have what happened: of the query, or what its browser says
 // when it comes back. ok reports whether there is one.
 func sinceIn(r *http.Request) (seq uint64, ok bool, err error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -63,5 +64,41 @@ func TestServices(t *testing.T) {
 		if _, err := New(Config{}, node, nil); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", bad)) {
 			t.Errorf("%q: %v", bad, err)
 		}
+	}
+}
+
+// TestServiceEvents: a service's handler sends events, and a client follows them until they end.
+func TestServiceEvents(t *testing.T) {
+	type event struct {
+		N    int
+		Text string
+	}
+	node := newFakeNode(t).node()
+	node.Services = map[string]http.Handler{"counter": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		events := make(chan event, 3)
+		for n := range 3 {
+			events <- event{n, "line\nbreak"}
+		}
+		close(events)
+		SendEvents(w, r, events)
+	})}
+	c, _ := serve(t, Config{}, node)
+	var got []event
+	ready := 0
+	began := func() { ready++ }
+	err := c.ServiceEvents(t.Context(), "/v1/services/counter/events", began, func(data json.RawMessage) error {
+		var e event
+		err := json.Unmarshal(data, &e)
+		got = append(got, e)
+		return err
+	})
+	var gone *UnreachableError
+	want := []event{{0, "line\nbreak"}, {1, "line\nbreak"}, {2, "line\nbreak"}}
+	if !errors.As(err, &gone) || ready != 1 || !slices.Equal(got, want) {
+		t.Errorf("%+v, ready %d times, %v", got, ready, err)
+	}
+	err = c.ServiceEvents(t.Context(), "/v1/services/other/events", nil, nil)
+	if statusOf(err) != http.StatusNotFound {
+		t.Errorf("no such service: %v", err)
 	}
 }

@@ -12,6 +12,9 @@ import (
 
 // pluginCommand returns the command of a plug-in.
 func (p *Program) pluginCommand(spec modules.CommandSpec) *cobra.Command {
+	if len(spec.Commands) > 0 {
+		return p.pluginGroup(spec)
+	}
 	h := home{p: p}
 	cmd := &cobra.Command{
 		Use:   strings.Join(append([]string{spec.Name}, spec.Args...), " "),
@@ -38,5 +41,24 @@ func (p *Program) pluginCommand(spec modules.CommandSpec) *cobra.Command {
 		h.flags(cmd)
 	}
 	cmd.Flags().AddGoFlagSet(own)
+	return cmd
+}
+
+// pluginGroup returns a command that has commands below it.
+func (p *Program) pluginGroup(spec modules.CommandSpec) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: spec.Name, Short: spec.Short, Long: cmp.Or(spec.Long, spec.Short),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return usage("unknown command %q; %s help %s lists the commands",
+				cmd.CommandPath()+" "+args[0], p.Name, spec.Name)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	for _, below := range spec.Commands {
+		cmd.AddCommand(p.pluginCommand(below))
+	}
 	return cmd
 }
