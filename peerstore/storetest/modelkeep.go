@@ -115,7 +115,7 @@ func (m *model) crashed() {
 		got, ok := m.s.Get(id)
 		if !ok {
 			if !slices.Contains(states, nil) {
-				m.peers[id] = states[0] // check says whether it might go
+				m.peers[id] = slices.MinFunc(states, byWorth) // check says whether it might go in one of them
 				continue
 			}
 			delete(m.peers, id)
@@ -153,6 +153,7 @@ func (m *model) copied() {
 	}
 	for id, r := range m.peers {
 		r = m.idle(r)
+		r.Addresses = withoutFalse(r.Addresses) // an import tells what worked of all at once
 		if len(r.Addresses) == 0 || len(m.peers) > m.limits.MaxPeers || m.w.crowded ||
 			slices.ContainsFunc(r.Addresses, func(a peerstore.AddressRecord) bool {
 				return foreign(a.Address, a.Source.IP)

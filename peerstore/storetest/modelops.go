@@ -206,11 +206,19 @@ func (m *inputs) change(r *peerstore.Record) {
 func (m *model) updated(old *peerstore.Record, r peerstore.Record) *peerstore.Record {
 	after := m.bounded(old.ID, r)
 	if lastSuccess(after).After(lastSuccess(old)) {
-		after.Addresses = slices.DeleteFunc(after.Addresses, func(a peerstore.AddressRecord) bool {
-			return a.LastSuccess.IsZero() && a.Failures >= 5 && !a.Source.Configured()
-		})
+		after.Addresses = withoutFalse(after.Addresses)
 	}
 	return after
+}
+
+// withoutFalse returns the addresses that remain once one of them has worked, if one has.
+func withoutFalse(all []peerstore.AddressRecord) []peerstore.AddressRecord {
+	if !slices.ContainsFunc(all, func(a peerstore.AddressRecord) bool { return !a.LastSuccess.IsZero() }) {
+		return all
+	}
+	return slices.DeleteFunc(all, func(a peerstore.AddressRecord) bool {
+		return a.LastSuccess.IsZero() && a.Failures >= 5 && !a.Source.Configured()
+	})
 }
 
 // apply updates a peer, if it is known, and checks what fn is given and the result.

@@ -111,6 +111,19 @@ func worse(a, b *peerstore.Record) bool {
 	return al+unheard < bl
 }
 
+// byWorth orders records, those that go first before the others.
+func byWorth(a, b *peerstore.Record) int {
+	at, al := worth(a)
+	bt, bl := worth(b)
+	switch {
+	case at == bt:
+		return al - bl
+	case at:
+		return 1
+	}
+	return -1
+}
+
 func worth(r *peerstore.Record) (tried bool, level int) {
 	level = 13 + int(r.Score)/25 - int(min(r.Failures, 8))
 	if r.Tried() {
