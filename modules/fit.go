@@ -10,12 +10,15 @@ import (
 
 // Fit returns a copy whose default values of stack.* and listen.addresses are reduced to what this catalogue has and
 // what the other choices can use. With stack.wires = ["comet"], for example, no wire runs over QUIC, so Fit drops that
-// transport and its listen address. Fit never changes a list that the user gave; Validate refuses one that cannot work.
-// Fit is idempotent.
+// transport and its listen address. Fit never changes a list that the user gave and that differs from the default, or
+// names a plug-in that the catalogue lacks; Validate refuses one that cannot work. Fit is idempotent.
 func (c Config) Fit(plugins ...Plugin) Config {
 	def, given := Default(), c.Stack
+	stays := func(list, like []string, k kind) bool {
+		return !slices.Equal(list, like) || c.where[stackKeys[k]] != "" && lacks(plugins, k, list)
+	}
 	keep := func(list *[]string, like []string, k kind, useful func(Plugin) bool) {
-		if !slices.Equal(*list, like) {
+		if stays(*list, like, k) {
 			return
 		}
 		var kept []string
@@ -33,7 +36,7 @@ func (c Config) Fit(plugins ...Plugin) Config {
 	// A catalogue without any wire, or any transport, is part of a larger one: assume that the rest fits.
 	streams := anyOf(plugins, kindWire, c.Stack.Wires, func(p Plugin) bool { return p.streams }) ||
 		len(namesOf(plugins, kindWire)) == 0
-	if slices.Equal(given.Transports, def.Stack.Transports) {
+	if !stays(given.Transports, def.Stack.Transports, kindTransport) {
 		c.Stack.Transports = given.Transports
 		keep(&c.Stack.Transports, def.Stack.Transports, kindTransport, func(p Plugin) bool {
 			return streams || !p.secures
@@ -41,7 +44,7 @@ func (c Config) Fit(plugins ...Plugin) Config {
 	}
 	bytes := anyOf(plugins, kindTransport, c.Stack.Transports, func(p Plugin) bool { return !p.secures }) ||
 		len(namesOf(plugins, kindTransport)) == 0
-	if slices.Equal(given.Wires, def.Stack.Wires) {
+	if !stays(given.Wires, def.Stack.Wires, kindWire) {
 		c.Stack.Wires = given.Wires
 		keep(&c.Stack.Wires, def.Stack.Wires, kindWire, func(p Plugin) bool { return bytes || p.streams })
 	}
@@ -56,6 +59,27 @@ func (c Config) Fit(plugins ...Plugin) Config {
 		}
 	}
 	return c
+}
+
+// stackKeys are the keys of the lists of plug-ins.
+var stackKeys = map[kind]string{kindTransport: "stack.transports", kindWire: "stack.wires",
+	kindSecurity: "stack.security", kindMuxer: "stack.muxers"}
+
+// lacks reports whether a list names a plug-in that the catalogue does not have. A catalogue without any of that kind
+// is part of a larger one.
+func lacks(plugins []Plugin, k kind, names []string) bool {
+	known := namesOf(plugins, k)
+	return len(known) > 0 && slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(known, name) })
+}
+
+// withoutAbsent returns a list without the plug-ins that the catalogue lacks, if that leaves any.
+func withoutAbsent(plugins []Plugin, k kind, names []string) []string {
+	known := namesOf(plugins, k)
+	kept := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(known, name) })
+	if len(kept) == 0 {
+		return names
+	}
+	return kept
 }
 
 // transportIn returns the transport of a default listen address.

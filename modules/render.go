@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +15,7 @@ import (
 )
 
 // Render returns a configuration as a commented file, which Load reads back to the same values. The comments name the
-// plug-ins.
+// plug-ins. Of lists of plug-ins that are those of Default it writes what the catalogue has.
 func Render(c Config, plugins ...Plugin) []byte { return render(c, plugins).buf.Bytes() }
 
 func render(c Config, plugins []Plugin) *renderer {
@@ -53,6 +54,17 @@ func render(c Config, plugins []Plugin) *renderer {
 	w.key("observers", c.Listen.Observers,
 		"network groups that must agree on where they see us before that is advertised, too; 0 means never")
 
+	def := Default().Stack
+	for _, l := range []struct {
+		list *[]string
+		like []string
+		kind kind
+	}{{&c.Stack.Transports, def.Transports, kindTransport}, {&c.Stack.Wires, def.Wires, kindWire},
+		{&c.Stack.Security, def.Security, kindSecurity}, {&c.Stack.Muxers, def.Muxers, kindMuxer}} {
+		if slices.Equal(*l.list, l.like) {
+			*l.list = withoutAbsent(plugins, l.kind, *l.list)
+		}
+	}
 	var has []string
 	for _, k := range []kind{kindTransport, kindWire, kindSecurity, kindMuxer} {
 		if names := namesOf(plugins, k); len(names) > 0 {
