@@ -39,6 +39,10 @@ type NodeInfo struct {
 	// form, of at most MaxObserved bytes, unchecked.
 	Observed []byte
 
+	// SignedRecord is the node's signed peer record in its envelope, where its wire tells (libp2p's identify); nil for
+	// none. A remote's was verified: see OpenPeerRecord.
+	SignedRecord []byte
+
 	// Protocol versions of CometBFT: P2P and App are ignored, Block must match.
 	P2PVersion, BlockVersion, AppVersion uint64
 	TxIndex                              string // "on", "off" or "": whether it indexes transactions

@@ -18,7 +18,7 @@ type Event struct {
 	Address  string           // for EventBan and EventUnban, the target
 	Inbound  bool
 	Stage    string           // of a failed dial or a refusal
-	Reason   *DisconnectError // nil for EventUp
+	Reason   *DisconnectError // nil for EventUp and EventChanged
 	Duration time.Duration    // of the dial or the handshake; of the link for EventDown
 	// Stages are those of the handshake, as far as it came: of a failure, the last one is where it failed.
 	Stages []handshake.Stage
@@ -36,8 +36,10 @@ const (
 	EventFeeler     EventKind = "feeler"      // a short dial has shown that an address works
 	EventMoved      EventKind = "moved"       // the peer stays up, on a better link
 	EventMoveFailed EventKind = "move-failed" // the peer stays up, on the link that it has
-	EventBan        EventKind = "ban"         // Reason says until when, and why
-	EventUnban      EventKind = "unban"
+	// EventChanged: a peer that is up says other protocols or addresses than before. Host.Peer has them.
+	EventChanged EventKind = "peer-changed"
+	EventBan     EventKind = "ban" // Reason says until when, and why
+	EventUnban   EventKind = "unban"
 )
 
 // emit writes down what happened: into the journal, the counters, and at level debug the log.

@@ -79,7 +79,7 @@ func (j *Journal) Add(e Event) {
 	} else {
 		j.events[(e.Seq-j.first)%journalSize] = &e
 	}
-	if e.Kind != EventDown && e.Kind != EventBan && e.Kind != EventUnban {
+	if e.Kind != EventDown && e.Kind != EventBan && e.Kind != EventUnban && e.Kind != EventChanged {
 		if len(j.attempts) < journalSize {
 			j.attempts = append(j.attempts, &e)
 		} else {

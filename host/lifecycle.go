@@ -82,6 +82,7 @@ func (l *link) Established() {
 		h.links.change.Unlock()
 		if up {
 			l.learn()
+			l.report(l.peering.Load(), m.from.remote.Load(), l.remote.Load())
 			h.emit(Event{Kind: EventMoved, ID: l.peer, Address: l.address, Inbound: l.inbound,
 				Duration: time.Since(l.made), Stages: l.shake.Stages, Source: l.source})
 		}
@@ -151,6 +152,9 @@ func (l *link) announce() {
 	l.learn()
 	if height := l.shake.Remote.Height; height > 0 {
 		h.peers.SetHeight(l.peer, height)
+	}
+	if p := l.peering.Load(); p != nil {
+		p.announced.Store(true)
 	}
 	h.emit(Event{Kind: EventUp, ID: l.peer, Address: l.address, Inbound: l.inbound, Duration: time.Since(l.made),
 		Stages: l.shake.Stages, Source: l.source})

@@ -30,8 +30,13 @@ type Peering struct {
 	end   atomic.Pointer[DisconnectError] // why it went down; set before done is closed
 	done  chan struct{}
 
-	watch sync.Mutex       // guards ends
-	ends  []func(*Peering) // called at the end: see onEnd
+	announced atomic.Bool // EventUp tells of it
+
+	watch     sync.Mutex       // guards the fields below
+	ends      []func(*Peering) // called at the end: see onEnd
+	followers []*follower      // told of changes, in order: see OnChange
+	changes   uint64           // so far
+	telling   bool             // a goroutine tells of them
 }
 
 // ID returns the peer's node id.

@@ -33,6 +33,9 @@ type pushState struct {
 
 // protocolsChanged tells all peers whose wire can that our node info has changed.
 func (h *Host) protocolsChanged() {
+	h.streams.mu.Lock()
+	h.streams.changed = time.Now() // for links whose handshake goes on: see followChanges
+	h.streams.mu.Unlock()
 	h.links.all.Range(func(_, v any) bool {
 		v.(*link).pushSoon()
 		return true
@@ -43,10 +46,7 @@ func (h *Host) protocolsChanged() {
 // handshake began.
 func (l *link) followChanges() {
 	if l.shake.Changes != nil {
-		l.shake.Changes(func(info handshake.NodeInfo) {
-			l.remote.Store(&info)
-			l.learn()
-		})
+		l.shake.Changes(func(info handshake.NodeInfo) { l.remoteChanged(&info) })
 	}
 	began := l.made
 	for _, s := range l.shake.Stages {

@@ -35,6 +35,8 @@ func textOf(e *host.Event) string {
 		text = fmt.Sprintf("%s is up, %s, %s", id, direction(e.Inbound), e.Address)
 	case host.EventDown:
 		text = fmt.Sprintf("%s is down after %s%s", id, e.Duration.Round(time.Millisecond), why)
+	case host.EventChanged:
+		text = fmt.Sprintf("%s has other protocols or addresses now", id)
 	case host.EventDialFailed:
 		text = fmt.Sprintf("dialing %s at %s failed%s%s", id, e.Address, in, why)
 	case host.EventRefused:
