@@ -145,13 +145,21 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// why makes an error that is about the connection what has ended the session.
+// why makes an error that is about the connection what has ended the session. That is never io.EOF, which would be the
+// end of the stream.
 func (s *stream) why(err error) error {
 	_, reset := errors.AsType[*muxer.ResetError](err)
 	if reset || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, muxer.ErrUnknownProtocol) {
 		return err
 	}
-	return s.session.ended(err)
+	over := s.session.ended(nil)
+	switch {
+	case over == nil:
+		return err
+	case errors.Is(over, io.EOF):
+		return io.ErrUnexpectedEOF
+	}
+	return over
 }
 
 // Write implements muxer.Stream.

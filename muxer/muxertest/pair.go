@@ -22,6 +22,8 @@ type Traits struct {
 	AnswersAlways bool
 	// Streams says that the wire has byte streams: then a slow channel holds up no other one.
 	Streams bool
+	// StopsSending says that a remote which writes on a stream learns of CloseRead.
+	StopsSending bool
 }
 
 // Suite is one run of the conformance tests.

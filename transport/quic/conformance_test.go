@@ -80,7 +80,8 @@ func sessions(t testing.TB, a, b []muxer.Channel, ca, cb *Conn) (*lanes.Session,
 
 // TestConformance runs the suite of sessions over lanes on QUIC's streams.
 func TestConformance(t *testing.T) {
-	muxertest.Run(t, muxertest.Traits{CarriesCode: true, CarriesReason: true, AnswersAlways: true, Streams: true},
+	muxertest.Run(t, muxertest.Traits{CarriesCode: true, CarriesReason: true, AnswersAlways: true, Streams: true,
+		StopsSending: true},
 		func(t testing.TB, a, b []muxer.Channel) (muxer.Session, muxer.Session) {
 			ca, cb := simulated(t, Config{})
 			return sessions(t, a, b, ca, cb)
