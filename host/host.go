@@ -228,7 +228,7 @@ func (h *Host) Run(ctx context.Context) error {
 	h.runCtx.Store(&ctx)
 	close(h.listening)
 	if err == nil {
-		if h.log.Enabled(ctx, slog.LevelWarn) {
+		if h.cfg.Metrics != nil || h.log.Enabled(ctx, slog.LevelWarn) { // findings are a metric, too
 			events := h.Events(ctx) // from the first one on
 			r := newReporter(h)
 			h.collector.health.Store(r.health)

@@ -188,3 +188,23 @@ func TestSharedRegistry(t *testing.T) {
 		}
 	})
 }
+
+// The findings are a metric whatever the log takes.
+func TestFindingsWithoutALog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewPedanticRegistry()
+		cfg := testConfig()
+		cfg.Metrics, cfg.Logger = registry, nil
+		h, _ := newTestHost(t, cfg)
+		defer run(t, h)()
+		synctest.Wait()
+		if got := scrape(t, registry); got["findings{code=starting,severity=info}"] != 1 {
+			t.Errorf("a node that has just started: %v", got)
+		}
+		time.Sleep(2 * time.Minute)
+		got := scrape(t, registry)
+		if got["findings{code=starting,severity=info}"] != 0 || len(got) == 0 {
+			t.Errorf("later: %v", got)
+		}
+	})
+}

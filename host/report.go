@@ -218,6 +218,9 @@ func (r *reporter) check(now time.Time, passed time.Duration) {
 
 // resolveNames warns of a name of ours that does not resolve. It asks hourly.
 func (r *reporter) resolveNames(ctx context.Context, now time.Time) {
+	if !r.log.Enabled(ctx, slog.LevelWarn) {
+		return
+	}
 	for _, m := range r.host.cfg.External {
 		name := nameIn(m)
 		if key := "name " + name; name != "" && r.due(now, key) {
