@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/switchyard-p2p/switchyard/muxer"
@@ -106,14 +105,6 @@ func BenchmarkRTT(b *testing.B) {
 		s.Send(context.Background(), 1, msg)
 		<-back
 	}
-}
-
-// cpu is the processor time that this process has used, in nanoseconds. Where other processes compete, it tells more
-// than the clock.
-func cpu() int64 {
-	var r syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &r)
-	return r.Utime.Nano() + r.Stime.Nano()
 }
 
 // copier is a connection that costs one copy each way and nothing else: what it brings comes in pieces as long as
