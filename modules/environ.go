@@ -25,8 +25,9 @@ func envWord(s string) string {
 	}, s)
 }
 
-// setEnviron applies the variables that set a key. Their place in errors is "$NAME".
-func (c *Config) setEnviron(prefix string, environ []string, plugins []Plugin) error {
+// SetEnviron applies the variables that set a key, as Places does, and returns their names, in the order of the keys.
+// Their place in errors is "$NAME".
+func (c *Config) SetEnviron(prefix string, environ []string, plugins ...Plugin) (names []string, err error) {
 	values := map[string]string{}
 	for _, e := range environ {
 		if name, value, ok := strings.Cut(e, "="); ok && strings.HasPrefix(name, prefix+"_") {
@@ -34,7 +35,7 @@ func (c *Config) setEnviron(prefix string, environ []string, plugins []Plugin) e
 		}
 	}
 	if len(values) == 0 {
-		return nil
+		return nil, nil
 	}
 	for _, k := range Keys(plugins...) {
 		name := EnvName(prefix, k.Name)
@@ -43,10 +44,11 @@ func (c *Config) setEnviron(prefix string, environ []string, plugins []Plugin) e
 			continue
 		}
 		if err := c.set("$"+name, k.Name, value, k.typ); err != nil {
-			return err
+			return nil, err
 		}
+		names = append(names, name)
 	}
-	return nil
+	return names, nil
 }
 
 // UnknownEnviron returns a line for each variable that looks as if it were to set a key and sets none: it begins with

@@ -59,7 +59,7 @@ func (p Places) Read(plugins ...Plugin) (Config, error) {
 		return Config{}, err
 	}
 	if p.Prefix != "" {
-		if err := c.setEnviron(p.Prefix, p.Environ, plugins); err != nil {
+		if _, err := c.SetEnviron(p.Prefix, p.Environ, plugins...); err != nil {
 			return Config{}, err
 		}
 	}

@@ -55,6 +55,7 @@ func crawlCommand(p *Program) *cobra.Command {
 	v.home.homeFlag(cmd)
 	cmd.Flags().Lookup("home").Usage = "claim the network of this node, use its stack, and leave its peers.private out"
 	cmd.Flags().StringVar(&v.network, "network", "", "the network to crawl (default: that of --home, else the seed's)")
+	complete(cmd, "network", values{v.home.p}.networks)
 	cmd.Flags().DurationVar(&v.timeout, "timeout", crawl.DefaultTimeout, "how long a dial, and a handshake, may take")
 	cmd.Flags().IntVar(&f.workers, "workers", crawl.DefaultWorkers, "visits at once, 1 to 64")
 	cmd.Flags().StringVar(&f.contact, "contact", "", "what to tell operators of you, such as an e-mail address")

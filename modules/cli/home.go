@@ -88,6 +88,20 @@ func (h *home) folder() (string, error) {
 	return abs, nil
 }
 
+// named reports whether --home or the variable names a node's folder. One that only the variable names must have a
+// configuration: commands that need no node do without it.
+func (h *home) named() bool {
+	if h.given() {
+		return true
+	}
+	dir := os.Getenv(h.p.envPrefix() + "_HOME")
+	if dir == "" {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(dir, configName))
+	return err == nil
+}
+
 // config loads the folder's configuration, with the environment and --set over it.
 func (h *home) config() (modules.Config, error) {
 	cfg, err := h.read()

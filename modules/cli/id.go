@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"encoding/base64"
+	"fmt"
 
 	"github.com/spf13/cobra"
 )
@@ -14,7 +16,12 @@ func (p *Program) idCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "id", Short: "Print the node's id in both forms", Args: takes(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			key, err := h.public(cmd.Context())
+			ctx, cancel := context.WithTimeout(cmd.Context(), h.timeout)
+			defer cancel()
+			key, err := h.public(ctx)
+			if err != nil && ctx.Err() != nil && cmd.Context().Err() == nil {
+				return fmt.Errorf("%w (--timeout %v)", err, h.timeout)
+			}
 			if err != nil {
 				return err
 			}
@@ -31,7 +38,8 @@ func (p *Program) idCommand() *cobra.Command {
 			return nil
 		},
 	}
-	h.flags(cmd)
+	h.callFlags(cmd)
+	cmd.Flags().Lookup("timeout").Usage = "how long a signer may take to answer"
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,9 +25,15 @@ func (p *Program) initCommand() *cobra.Command {
 		Use: "init", Short: "Make the folder of a node: config.toml and node_key.json", Args: takes(),
 		Long: "Make the folder of a node: config.toml and node_key.json.\n\n" +
 			"A key that is already there is kept, so you can put the node_key.json of a CometBFT node there first.\n" +
-			"A configuration that is already there is kept, too; then no flag may ask for another one.",
+			"A configuration that is already there is kept, too; then no flag may ask for another one.\n" +
+			"Variables " + p.envPrefix() + "_SECTION_KEY are written into a new configuration; flags come before them.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg := modules.Default()
+			// Other variables of ours may be set that are wrong for a node; they do no harm to what is there already.
+			environ, err := cfg.SetEnviron(p.envPrefix(), os.Environ(), p.Plugins...)
+			if err != nil {
+				return &modules.UsageError{Err: err}
+			}
 			// The flags set keys, so that mistakes in both are reported alike.
 			flags := cmd.Flags()
 			if flags.Changed("network") {
@@ -53,7 +60,7 @@ func (p *Program) initCommand() *cobra.Command {
 			cfg.Home = dir
 			asked := flags.Changed("network") || flags.Changed("moniker") || flags.Changed("listen") ||
 				flags.Changed("set")
-			return p.makeHome(cmd, cfg, asked, asJSON)
+			return p.makeHome(cmd, cfg, environ, asked, asJSON)
 		},
 	}
 	h.flags(cmd)
@@ -68,8 +75,8 @@ func (p *Program) initCommand() *cobra.Command {
 }
 
 // makeHome writes the missing files of a node's folder. asked reports whether the call asks for a certain
-// configuration.
-func (p *Program) makeHome(cmd *cobra.Command, cfg modules.Config, asked, asJSON bool) error {
+// configuration; environ are the variables that are in it.
+func (p *Program) makeHome(cmd *cobra.Command, cfg modules.Config, environ []string, asked, asJSON bool) error {
 	file := filepath.Join(cfg.Home, configName)
 	if _, err := os.Stat(file); err == nil {
 		if asked {
@@ -87,6 +94,12 @@ func (p *Program) makeHome(cmd *cobra.Command, cfg modules.Config, asked, asJSON
 		}
 		if err := writeNew(file, modules.Render(cfg, p.Plugins...)); err != nil {
 			return err
+		}
+		if len(environ) > 0 {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s has the values of %s\n", p.Name, file, strings.Join(environ, ", "))
+		}
+		for _, line := range modules.UnknownEnviron(p.envPrefix(), os.Environ(), p.Plugins...) {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", p.Name, line)
 		}
 	}
 

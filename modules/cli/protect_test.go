@@ -4,7 +4,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestProtect gives a peer a role at run time, which a restart keeps.
@@ -43,25 +42,5 @@ func TestProtect(t *testing.T) {
 	must(t, n.ask("protect", someID, "--off")...)
 	if role(n) != "" {
 		t.Error("the role is still there")
-	}
-}
-
-// TestStoppedNode asks a node that hangs.
-func TestStoppedNode(t *testing.T) {
-	t.Parallel()
-	n := startNode(t, initHome(t))
-	if err := n.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	oneLine(t, call(t, n.ask("status")...), exitFailed, "it accepts connections, but does not answer in time")
-	if took := time.Since(began); took > 30*time.Second {
-		t.Errorf("the call ended after %v", took)
-	}
-	if err := n.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	if _, code := n.stop(syscall.SIGTERM); code != exitDone {
-		t.Errorf("exit code %d", code)
 	}
 }

@@ -79,13 +79,13 @@ func (f *visitFlags) visitor(ctx context.Context) (*visitor, error) {
 	var key *handshake.NodeKey
 	var err error
 	switch {
-	case f.ownKey && !f.home.given():
-		return nil, usage("--own-key needs the --home of the node whose key it is")
+	case f.ownKey && !f.home.named():
+		return nil, usage("--own-key needs the --home of the node whose key it is, or $%s_HOME", f.home.p.envPrefix())
 	case f.ownKey:
 		key, cfg, err = f.home.key()
 	default:
 		v.throwaway = true
-		if f.home.given() {
+		if f.home.named() {
 			cfg, err = f.home.config()
 		}
 		if err == nil {
@@ -95,7 +95,7 @@ func (f *visitFlags) visitor(ctx context.Context) (*visitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.home.given() && v.network == "" {
+	if f.home.named() && v.network == "" {
 		v.network = cfg.Network
 	}
 	v.cfg = cfg
