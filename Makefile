@@ -50,7 +50,7 @@ install: build release-files ## the program, completions, man pages and systemd 
 	  install -D -m 644 _switchyard $(share)/zsh/site-functions/_switchyard && \
 	  install -D -m 644 switchyard.fish $(share)/fish/vendor_completions.d/switchyard.fish
 	cd .cache/release/man && for f in $$(find . -type f); do install -D -m 644 $$f $(share)/man/$$f; done
-	for f in deploy/systemd/*.service; do install -D -m 644 $$f $(system)/systemd/system/$${f##*/} && \
+	for f in deploy/systemd/switchyard*.s*; do install -D -m 644 $$f $(system)/systemd/system/$${f##*/} && \
 	  sed -i 's,/usr/bin/switchyard,$(PREFIX)/bin/switchyard,' $(system)/systemd/system/$${f##*/} || exit 1; done
 	install -D -m 644 deploy/systemd/sysusers.conf $(system)/sysusers.d/switchyard.conf
 	install -D -m 644 deploy/systemd/tmpfiles.conf $(system)/tmpfiles.d/switchyard.conf

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 
 	"go.uber.org/fx"
@@ -38,7 +39,15 @@ func Admin(c Config) fx.Option {
 					node.Relay = n.value.relay
 				}
 			}
-			a, err := admin.New(adminConfig(&c), node, log)
+			cfg := adminConfig(&c)
+			if in.Listener != nil {
+				cfg.Listener = in.Listener.Listener
+			}
+			var err error
+			if cfg.Token, err = c.adminToken(); err != nil {
+				return nil, err
+			}
+			a, err := admin.New(cfg, node, log)
 			if err != nil {
 				return nil, err
 			}
@@ -67,7 +76,12 @@ type adminParts struct {
 	Metrics  metrics
 	Services []named[builtService] `group:"services"`
 	Reloader *Reloader             `optional:"true"`
+	Listener *AdminListener        `optional:"true"`
 }
+
+// AdminListener is where the admin API is served, in place of admin.address, if a program supplies one: a socket that a
+// service manager has passed. The API closes it.
+type AdminListener struct{ net.Listener }
 
 func adminConfig(c *Config) admin.Config {
 	a := admin.Config{Address: c.Admin.Address, Version: c.Version, Profile: c.Admin.Pprof,

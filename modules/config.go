@@ -143,6 +143,8 @@ type AdminConfig struct {
 	SocketMode     string `toml:"socket_mode"`     // of a unix socket: "0600", or "0660" for a group
 	Group          string `toml:"group"`           // of a unix socket with mode 0660; "" means that of the process
 	InsecureRemote bool   `toml:"insecure_remote"` // listen where other machines reach it, without encryption
+	// TokenFile has the token, in place of a new one at each start; "" means a new one.
+	TokenFile string `toml:"token_file"`
 }
 
 // LogConfig is what the command line logs of a node. A program that supplies its own *slog.Logger ignores it.
@@ -197,8 +199,12 @@ func (c Config) Clone() Config {
 	return c
 }
 
-// Path resolves a path of the configuration: a relative one starts at Home. "" stays "".
+// Path resolves a path of the configuration: a relative one starts at Home, credential:NAME is the file that Credential
+// returns. "" stays "".
 func (c Config) Path(p string) string {
+	if file, err := Credential(p); err == nil {
+		p = file
+	}
 	if p == "" || filepath.IsAbs(p) {
 		return p
 	}

@@ -48,6 +48,12 @@ func (c *Config) OpenSigner(log *slog.Logger, plugins ...Plugin) (*RemoteIdentit
 	if !ok {
 		return nil, c.errorAt("identity.signer", "this build has no remote signer; use identity.key")
 	}
+	for _, f := range [][2]string{{"signer_ca", c.Identity.SignerCA}, {"signer_cert", c.Identity.SignerCert},
+		{"signer_key", c.Identity.SignerKey}} {
+		if err := c.checkCredential("identity."+f[0], f[1]); err != nil {
+			return nil, err
+		}
+	}
 	conn, err := p.signer(SignerEnv{Address: at, CA: c.Path(c.Identity.SignerCA), Cert: c.Path(c.Identity.SignerCert),
 		Key: c.Path(c.Identity.SignerKey), Logger: log})
 	if err != nil {
@@ -171,6 +177,9 @@ func waitForSigner(id *signer.Identity, end ending) error {
 
 // loadIdentity reads the node key, or makes one.
 func loadIdentity(c *Config, log *slog.Logger) (handshake.Identity, error) {
+	if err := c.CheckKey(); err != nil {
+		return nil, err
+	}
 	path := c.Path(c.Identity.Key)
 	key, made, err := stock.NodeKey(path)
 	if err != nil {

@@ -222,6 +222,17 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		{"admin.socket_mode=0660", func(_ *testing.T, c Config) any { return adminConfig(&c).SocketMode },
 			fs.FileMode(0o660)},
 		{"admin.group=wheel", func(_ *testing.T, c Config) any { return adminConfig(&c).Group }, "wheel"},
+		{"admin.token_file=t", func(t *testing.T, c Config) any {
+			c.Home = t.TempDir()
+			if err := os.WriteFile(filepath.Join(c.Home, "t"), []byte(strings.Repeat("x", 32)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			token, err := c.adminToken()
+			if err != nil {
+				t.Error(err)
+			}
+			return token
+		}, strings.Repeat("x", 32)},
 		{"log.level=debug", func(_ *testing.T, c Config) any { return c.Log.Level }, "debug"},
 		{"log.format=json", func(_ *testing.T, c Config) any { return c.Log.Format }, "json"},
 		{"admin.pprof=true", func(_ *testing.T, c Config) any { return adminConfig(&c).Profile }, true},

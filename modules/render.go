@@ -161,6 +161,7 @@ func render(c Config, plugins []Plugin) *renderer {
 	w.key("socket_mode", c.Admin.SocketMode, "of a unix socket, which needs no token: 0600, or 0660 for a group")
 	w.key("group", c.Admin.Group, `of a unix socket of mode 0660; "" means that of the process`)
 	w.key("insecure_remote", c.Admin.InsecureRemote, "listen where other machines reach it, without encryption")
+	w.key("token_file", c.Admin.TokenFile, `a file with the token; "" makes a new one at each start`)
 
 	w.table("log", "What start logs, to standard output.")
 	w.key("level", c.Log.Level, "debug, info, warn or error")

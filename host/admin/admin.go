@@ -60,6 +60,9 @@ type Config struct {
 	// SocketMode is the mode of a unix socket: 0600 or 0660, which lets Group in, too; 0 means 0600.
 	SocketMode fs.FileMode
 	Group      string // of a unix socket of mode 0660: a name or a number; "" means that of the process
+	// Listener, if set, is served in place of a listener at Address, which says where the node's user looks for it:
+	// somebody else has made it. Run closes it, and changes no mode and no group.
+	Listener net.Listener
 	// InsecureRemote allows an address that other machines reach. What they send and get is not encrypted.
 	InsecureRemote bool
 }
@@ -276,9 +279,15 @@ func (s *Server) Addr() net.Addr {
 func (s *Server) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ln, err := listen(ctx, &s.cfg)
-	if err != nil {
-		return fmt.Errorf("admin: %w (admin.address; \"\" turns the API off)", err)
+	ln, err := s.cfg.Listener, error(nil)
+	if ln == nil {
+		if ln, err = listen(ctx, &s.cfg); err != nil {
+			return fmt.Errorf("admin: %w (admin.address; \"\" turns the API off)", err)
+		}
+	} else if network, where, _ := ParseAddress(s.cfg.Address); ln.Addr().Network() != network ||
+		ln.Addr().String() != where {
+		s.log.Warn("the socket that was passed is not admin.address: commands look for the node there",
+			"passed", ln.Addr().String(), "address", s.cfg.Address)
 	}
 	a, tcp := ln.Addr().(*net.TCPAddr)
 	if tcp && !a.IP.IsLoopback() {

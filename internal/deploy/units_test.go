@@ -60,6 +60,25 @@ func TestUnits(t *testing.T) {
 	}
 }
 
+// systemd listens for the admin API, and passes the socket on.
+func TestSocketUnit(t *testing.T) {
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		t.Skipf("%v: make deploy-check installs it", err)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"switchyard.socket", "switchyard.service"} {
+		text := strings.ReplaceAll(read(t, "deploy/systemd/"+name), "/usr/bin/switchyard", "/bin/true")
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := exec.Command("systemd-analyze", "verify", "--no-pager", "--man=no",
+		filepath.Join(dir, "switchyard.socket")).CombinedOutput()
+	if strings.Contains(string(out), "switchyard.socket") || err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // The commands and flags that the files below deploy/ call are those of the program.
 func TestCommands(t *testing.T) {
 	calls := regexp.MustCompile(`/usr/bin/switchyard"?,?((?: "?[a-z-][a-z-]*"?| \$\{STATE_DIRECTORY\})+)`)

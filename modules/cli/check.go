@@ -81,6 +81,9 @@ func (p *Program) checkFiles(cfg *modules.Config) (warnings []string, err error)
 		return warnings, err
 	}
 	if cfg.Identity.Signer == "" {
+		if err := cfg.CheckKey(); err != nil {
+			return warnings, err
+		}
 		path := cfg.Path(cfg.Identity.Key)
 		own, err := handshake.LoadNodeKey(path)
 		switch {

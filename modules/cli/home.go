@@ -153,6 +153,9 @@ func (h *home) key() (*handshake.NodeKey, modules.Config, error) {
 	if cfg.Identity.Signer != "" {
 		return nil, cfg, modules.ErrNoKey
 	}
+	if err := cfg.CheckKey(); err != nil {
+		return nil, cfg, err
+	}
 	key, err := handshake.LoadNodeKey(cfg.Path(cfg.Identity.Key))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, cfg, fmt.Errorf("%w; make one with %s init --home %s", err, h.p.Name, cfg.Home)

@@ -117,6 +117,15 @@ func (p *Program) makeHome(cmd *cobra.Command, cfg modules.Config, environ []str
 		})
 		return nil
 	}
+	if cfg.CheckKey() != nil { // a credential is there when the service runs, and nobody makes it
+		if made.Key = cfg.Identity.Key; asJSON {
+			return printJSON(cmd.OutOrStdout(), made)
+		}
+		printPairs(cmd.OutOrStdout(), [][2]string{
+			{"config", file}, {"key", made.Key + " of the service"}, {"network", cfg.Network}, {"start it", next},
+		})
+		return nil
+	}
 	path := cfg.Path(cfg.Identity.Key)
 	key, fresh, err := stock.NodeKey(path)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/handshake/signer"
+	"github.com/switchyard-p2p/switchyard/modules"
 	"github.com/switchyard-p2p/switchyard/modules/signergrpc"
 )
 
@@ -59,6 +60,14 @@ func (p *Program) signerCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			for _, f := range []struct {
+				flag string
+				path *string
+			}{{"--key", &key}, {"--tls-ca", &files.CA}, {"--tls-cert", &files.Cert}, {"--tls-key", &files.Key}} {
+				if *f.path, err = modules.Credential(*f.path); err != nil {
+					return usage("%s %w", f.flag, err)
+				}
+			}
 			if !filepath.IsAbs(key) {
 				key = filepath.Join(dir, key)
 			}
@@ -70,7 +79,7 @@ func (p *Program) signerCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.Lookup("home").Usage = "the folder with the node key (default ~/." + p.Name + ")"
 	flags.StringVar(&address, "listen", "", "where to listen: unix:///path/of/socket or tls://host:port")
-	flags.StringVar(&key, "key", nodeKeyName, "the node key file, relative to --home")
+	flags.StringVar(&key, "key", nodeKeyName, "the node key file, relative to --home, or credential:NAME")
 	flags.StringArrayVar(&allow, "allow", nil, "sign these too: pubsub (repeatable)")
 	flags.StringVar(&files.CA, "tls-ca", "", "the authority that has signed the node's certificate (PEM)")
 	flags.StringVar(&files.Cert, "tls-cert", "", "our certificate (PEM)")

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -64,7 +65,18 @@ func (p *Program) startCommand() *cobra.Command {
 func (p *Program) runNode(ctx context.Context, cfg modules.Config, log *slog.Logger, level *slog.LevelVar,
 	hangups <-chan struct{}, load modules.Loader) error {
 	manager := newNotifier(os.Getenv)
-	err := modules.Run(ctx, modules.Node(cfg, p.Plugins...), fx.Supply(log, level, load),
+	passed := fx.Options()
+	switch socket, err := passedSocket(); {
+	case err != nil:
+		return err
+	case socket != nil && cfg.Admin.Address == "":
+		_ = socket.Close()
+		return errors.New("the service manager passed a socket for the admin API, and admin.address = \"\" turns " +
+			"that off")
+	case socket != nil:
+		passed = fx.Supply(socket)
+	}
+	err := modules.Run(ctx, modules.Node(cfg, p.Plugins...), fx.Supply(log, level, load), passed,
 		fx.Invoke(func(lc fx.Lifecycle, r *modules.Reloader) { reloadOn(lc, hangups, r, manager) }),
 		fx.Invoke(func(lc fx.Lifecycle, h *host.Host, in struct {
 			fx.In
