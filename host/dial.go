@@ -31,6 +31,7 @@ type joins struct {
 type flight struct {
 	id      transport.NodeID
 	addrs   []transport.Address
+	ending  *link              // that ends before the dial begins; nil for none
 	waiting int                // calls that want its result; without one the dial is given up
 	giveUp  context.CancelFunc // may be called at any time
 	done    chan struct{}
@@ -122,7 +123,7 @@ func dialable(h *Host, addrs []transport.Address) (transport.NodeID, []transport
 func (j *joins) fly(h *Host, id transport.NodeID, addrs []transport.Address, ending *link) *flight {
 	run := *h.runCtx.Load()
 	wanted, giveUp := context.WithCancel(context.Background())
-	f := &flight{id: id, addrs: addrs, waiting: 1, giveUp: giveUp, done: make(chan struct{})}
+	f := &flight{id: id, addrs: addrs, ending: ending, waiting: 1, giveUp: giveUp, done: make(chan struct{})}
 	j.mu.Lock()
 	if j.flights == nil {
 		j.flights = map[transport.NodeID]*flight{}
@@ -194,7 +195,7 @@ func (j *joins) await(
 			}
 			return false, f.err
 		case <-woken:
-			if _, up := h.Peer(id); up {
+			if l := h.links.of(id); l != nil && l != f.ending {
 				j.part(f, false)
 				return true, nil
 			}

@@ -24,6 +24,9 @@ func (l *link) handOver(ctx context.Context) {
 		l.plan(&a)
 	}
 	err := h.peers.Arrived(a)
+	if err != nil && a.Replaces == 0 && l.awaitVacancy(ctx, err) {
+		err = h.peers.Arrived(a)
+	}
 	if m := l.move.Load(); m != nil && err == nil {
 		m.from.move.Store(m) // before the remote hears that we take the link
 	}
@@ -51,6 +54,26 @@ func (l *link) handOver(ctx context.Context) {
 		l.followChanges()
 	}
 	h.tasks.wg.Go(func() { l.run(ctx) })
+}
+
+// vacancyTime is how long a link that dialed us waits for the end of others of its peer.
+const vacancyTime = time.Second
+
+// awaitVacancy waits for the end of the links beside which this one is a duplicate, for a moment: a remote that hangs
+// up and dials again at once may be faster than the news of the end. It reports whether they have ended. Where the ends
+// confirm links the remote waits for our answer; a remote whose other link is up uses that meanwhile.
+func (l *link) awaitVacancy(ctx context.Context, refusal error) bool {
+	if !l.inbound || l.shake.Confirm == nil || asReason(refusal).Code != muxer.CodeDuplicate {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, vacancyTime)
+	defer cancel()
+	for _, v := range l.host.links.all.Range {
+		if o := v.(*link); o != l && o.peer == l.peer && o.waitEnd(ctx) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // confirm ends the handshake where the wire can: each end tells the other whether it takes the link. It returns the

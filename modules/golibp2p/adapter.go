@@ -36,6 +36,9 @@ type adapter struct {
 	mux       *protocols
 	manager   connmgr.ConnManager
 	resources network.ResourceManager
+	gater     connmgr.ConnectionGater // nil for none
+	records   bool                    // we sign a record of ourselves
+	addrs     []ma.Multiaddr          // ours, as events last told; addressesChanged has it
 
 	announced chan struct{}   // closed once listenings has told where the host listens
 	ctx       context.Context // ends with Close
@@ -79,16 +82,14 @@ func newAdapter(h *host.Host, opts []Option) (*adapter, error) {
 		return nil, err
 	}
 	a := &adapter{h: h, log: cmp.Or(o.log, slog.New(slog.DiscardHandler)), self: self, store: o.store,
-		manager: o.manager, resources: o.resources, bus: eventbus.NewBus(), announced: make(chan struct{})}
+		manager: o.manager, resources: o.resources, gater: o.gater, bus: eventbus.NewBus(),
+		announced: make(chan struct{})}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	if a.store == nil {
 		if a.store, err = pstoremem.NewPeerstore(); err != nil {
 			return nil, err
 		}
 		a.ownStore = true
-	}
-	if a.resources == nil {
-		a.resources = newResources(self)
 	}
 	if err := a.build(key, o); err != nil {
 		a.cancel()
@@ -114,11 +115,16 @@ func (a *adapter) build(key pubKey, o options) (err error) {
 			return err
 		}
 	}
+	a.records = private != nil
 	a.conns = newConnTable(a)
+	if a.resources == nil {
+		a.resources = &resources{t: a.conns}
+	}
 	a.mux = newProtocols(a)
 	if a.manager == nil {
-		a.manager = newConnManager(a)
+		a.manager = newConnManager(a.conns)
 	}
+	a.conns.Notify(a.manager.Notifee())
 	if a.events, err = newEvents(a.bus, a.ctx.Done()); err != nil {
 		return err
 	}
@@ -152,6 +158,7 @@ func (a *adapter) listenings() {
 		a.conns.notifyAll(func(n network.Notifiee) { n.Listen(a.conns, m) })
 	}
 	a.addressesChanged()
+	a.spawn(a.followAddresses)
 }
 
 // ID returns our peer id.

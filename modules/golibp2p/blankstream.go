@@ -41,9 +41,12 @@ func (b *blankStream) SetProtocol(pid protocol.ID) error {
 	if err != nil {
 		return err
 	}
-	s := b.c.add(under, pid, network.DirOutbound)
-	if s == nil || !b.s.CompareAndSwap(nil, s) || b.over.Load() {
-		_ = under.ResetWith(0)
+	s, err := b.c.add(under, pid, network.DirOutbound)
+	if err != nil {
+		return err
+	}
+	if !b.s.CompareAndSwap(nil, s) || b.over.Load() {
+		_ = s.Reset()
 		return network.ErrReset
 	}
 	return nil

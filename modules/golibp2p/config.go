@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/crypto"
-	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
 	"github.com/switchyard-p2p/switchyard/host"
@@ -36,9 +36,10 @@ type Config struct {
 	Transports []string // of "tcp" and "quic", in order of preference; nil means both
 	Security   []string // of "noise" and "tls", in order of preference, over TCP; nil means both
 
-	Options []Option           // of the adapter
-	Tune    func(*host.Config) // changes any setting of the host at last; nil changes nothing
-	Logger  *slog.Logger       // nil discards
+	Gater   connmgr.ConnectionGater // nil lets everything through
+	Options []Option                // of the adapter
+	Tune    func(*host.Config)      // changes any setting of the host at last; nil changes nothing
+	Logger  *slog.Logger            // nil discards
 }
 
 // defaultListen is where NewHost listens by default.
@@ -98,6 +99,9 @@ func (c *Config) host() (host.Config, []handshake.Security, error) {
 			return cfg, nil, fmt.Errorf("listen: %w", err)
 		}
 		cfg.Listen = append(cfg.Listen, m)
+	}
+	if c.Gater != nil {
+		cfg.Gates = append(cfg.Gates, Gate(c.Gater))
 	}
 	if c.Tune != nil {
 		c.Tune(&cfg)
@@ -161,5 +165,3 @@ func (c *Config) stack(cfg *host.Config, log *slog.Logger) (proofs []handshake.S
 	cfg.Wires = []handshake.Wire{wire}
 	return proofs, nil
 }
-
-var _ network.ResourceManager = (*resources)(nil)

@@ -30,7 +30,7 @@ type conn struct {
 	state         network.ConnectionState
 	direction     network.Direction
 	opened        time.Time
-	scope         *scope
+	scope         network.ConnManagementScope
 	ready         bool // notifiees have heard of it; connTable.mu guards this
 	lastStream    atomic.Uint64
 	told          sync.Mutex // held while notifiees hear of it, so that they hear of the end afterwards
@@ -47,18 +47,32 @@ func newConn(t *connTable, p *host.Peering, info *host.PeerInfo) (*conn, error) 
 		return nil, fmt.Errorf("peer id %q: %w", info.PeerID, err)
 	}
 	c := &conn{t: t, p: p, node: info.ID, remote: remote, direction: network.DirOutbound, opened: info.Connected,
-		streams: map[*stream]struct{}{}, scope: newScope()}
+		streams: map[*stream]struct{}{}}
 	if info.Inbound {
 		c.direction = network.DirInbound
 	}
-	c.key, _ = remote.ExtractPublicKey()
-	c.local, c.far = endsOf(t.a, info)
-	c.state = stateOf(info, c.local)
+	if c.key, err = publicKey(info.Key); err != nil {
+		return nil, err
+	}
+	if c.local, c.far = info.LocalAddr, info.RemoteAddr; c.local == nil {
+		c.local = unknownAddr
+	}
+	if c.far == nil {
+		c.far = unknownAddr
+	}
+	c.state = stateOf(info)
+	if c.scope, err = t.a.resources.OpenConnection(c.direction, true, c.far); err != nil {
+		return nil, err
+	}
+	if err = c.scope.SetPeer(remote); err != nil {
+		c.scope.Done()
+		return nil, err
+	}
 	return c, nil
 }
 
 // stateOf names what secures and muxes a connection as go-libp2p does.
-func stateOf(info *host.PeerInfo, _ ma.Multiaddr) network.ConnectionState {
+func stateOf(info *host.PeerInfo) network.ConnectionState {
 	if info.Transport == "quic" {
 		return network.ConnectionState{Transport: "quic-v1"}
 	}
@@ -214,12 +228,7 @@ func (c *conn) open(ctx context.Context, pids []protocol.ID) (*stream, error) {
 		known = protocol.ID(under.Protocol())
 		_ = a.store.AddProtocols(c.remote, known) // not critical
 	}
-	s := c.add(under, known, network.DirOutbound)
-	if s == nil {
-		_ = under.ResetWith(0)
-		return nil, swarm.ErrConnClosed
-	}
-	return s, nil
+	return c.add(under, known, network.DirOutbound)
 }
 
 // negotiate waits for the remote's choice of a protocol.
@@ -232,18 +241,32 @@ func negotiate(ctx context.Context, s muxer.Stream) error {
 	return err
 }
 
-// add counts a stream in. It returns nil once the connection was closed.
-func (c *conn) add(under muxer.Stream, pid protocol.ID, dir network.Direction) *stream {
-	s := &stream{under: under, c: c, id: c.lastStream.Add(1), direction: dir, opened: time.Now(),
-		done: make(chan struct{}), scope: c.scope.child(dir)}
+// add counts a stream in. If it fails it has reset the stream.
+func (c *conn) add(under muxer.Stream, pid protocol.ID, dir network.Direction) (*stream, error) {
+	scope, err := c.t.a.resources.OpenStream(c.remote, dir)
+	if err == nil {
+		if err = scope.SetProtocol(pid); err != nil {
+			scope.Done()
+		}
+	}
+	if err != nil {
+		_ = under.ResetWith(muxer.ResetCode(network.StreamResourceLimitExceeded))
+		return nil, err
+	}
+	s := &stream{under: under, c: c, id: c.lastStream.Add(1), direction: dir, opened: time.Now(), scope: scope,
+		done: make(chan struct{})}
 	s.protocol.Store(&pid)
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil
+	closed := c.closed
+	if !closed {
+		c.streams[s] = struct{}{}
 	}
-	c.streams[s] = struct{}{}
-	return s
+	c.mu.Unlock()
+	if closed {
+		_ = s.Reset()
+		return nil, swarm.ErrConnClosed
+	}
+	return s, nil
 }
 
 func (c *conn) remove(s *stream) {

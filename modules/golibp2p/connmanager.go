@@ -9,11 +9,14 @@ import (
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/switchyard-p2p/switchyard/host/peers"
 )
 
-// connManager keeps the tags of peers. Which connections stay is decided by the Switchyard host's peer manager.
+// connManager keeps the tags of peers. Which connections stay is decided by the Switchyard host's peer manager: the sum
+// of a peer's tags are points that protect its link as good deeds do, and a protected peer is an unconditional one.
 type connManager struct {
-	a *adapter
+	t *connTable
 
 	mu    sync.Mutex // guards what follows
 	peers map[peer.ID]*tags
@@ -24,11 +27,12 @@ type tags struct {
 	first     time.Time
 	values    map[string]int
 	protected map[string]struct{}
+	exempt    bool // we have made the peer unconditional
 }
 
 var _ connmgr.ConnManager = (*connManager)(nil)
 
-func newConnManager(a *adapter) *connManager { return &connManager{a: a, peers: map[peer.ID]*tags{}} }
+func newConnManager(t *connTable) *connManager { return &connManager{t: t, peers: map[peer.ID]*tags{}} }
 
 // of returns the tags of a peer, and makes them where there are none. mu is held.
 func (m *connManager) of(p peer.ID) *tags {
@@ -42,9 +46,53 @@ func (m *connManager) of(p peer.ID) *tags {
 
 // tidy forgets a peer of which nothing is said. mu is held.
 func (m *connManager) tidy(p peer.ID) {
-	if t := m.peers[p]; t != nil && len(t.values)+len(t.protected) == 0 {
+	if t := m.peers[p]; t != nil && len(t.values)+len(t.protected) == 0 && !t.exempt {
 		delete(m.peers, p)
 	}
+}
+
+// tell tells the peer manager what is said of a peer that has a connection, and takes back what was said of one that
+// has none. mu is held.
+func (m *connManager) tell(p peer.ID) {
+	t := m.peers[p]
+	if t == nil {
+		return
+	}
+	id, err := nodeID(p)
+	if err != nil {
+		return
+	}
+	manager, linked := m.t.a.h.PeerManager(), m.t.Connectedness(p) == network.Connected
+	if exempt := linked && len(t.protected) > 0; exempt != t.exempt {
+		role := peers.Role{Unconditional: exempt}
+		if now, ok := manager.Status(id); ok {
+			role.Trusted, role.Private = now.Trusted, now.Private
+			if now.Unconditional && exempt { // the operator has said so
+				return
+			}
+		}
+		if err := manager.SetRole(id, role); err != nil {
+			m.t.a.log.Debug("a protected peer has no role", "peer", p, "error", err)
+			return
+		}
+		t.exempt = exempt
+	}
+}
+
+// told is called when a peer has got its first connection or lost its last.
+func (m *connManager) told(p peer.ID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tell(p)
+	m.tidy(p)
+}
+
+// sum is the value of a peer.
+func (t *tags) sum() (n int) {
+	for _, v := range t.values {
+		n += v
+	}
+	return n
 }
 
 func (m *connManager) TagPeer(p peer.ID, tag string, value int) {
@@ -56,6 +104,7 @@ func (m *connManager) UntagPeer(p peer.ID, tag string) {
 	defer m.mu.Unlock()
 	if t := m.peers[p]; t != nil {
 		delete(t.values, tag)
+		m.tell(p)
 		m.tidy(p)
 	}
 }
@@ -65,6 +114,7 @@ func (m *connManager) UpsertTag(p peer.ID, tag string, upsert func(int) int) {
 	defer m.mu.Unlock()
 	t := m.of(p)
 	t.values[tag] = upsert(t.values[tag])
+	m.tell(p)
 }
 
 func (m *connManager) GetTagInfo(p peer.ID) *connmgr.TagInfo {
@@ -74,11 +124,9 @@ func (m *connManager) GetTagInfo(p peer.ID) *connmgr.TagInfo {
 	if t == nil {
 		return nil
 	}
-	info := &connmgr.TagInfo{FirstSeen: t.first, Tags: maps.Clone(t.values), Conns: map[string]time.Time{}}
-	for _, v := range t.values {
-		info.Value += v
-	}
-	for _, c := range m.a.conns.ConnsToPeer(p) {
+	info := &connmgr.TagInfo{FirstSeen: t.first, Value: t.sum(), Tags: maps.Clone(t.values),
+		Conns: map[string]time.Time{}}
+	for _, c := range m.t.ConnsToPeer(p) {
 		info.Conns[c.RemoteMultiaddr().String()] = c.Stat().Opened
 	}
 	return info
@@ -88,6 +136,7 @@ func (m *connManager) Protect(p peer.ID, tag string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.of(p).protected[tag] = struct{}{}
+	m.tell(p)
 }
 
 func (m *connManager) Unprotect(p peer.ID, tag string) (protected bool) {
@@ -98,6 +147,7 @@ func (m *connManager) Unprotect(p peer.ID, tag string) (protected bool) {
 		return false
 	}
 	delete(t.protected, tag)
+	m.tell(p)
 	protected = len(t.protected) > 0
 	m.tidy(p)
 	return protected

@@ -13,6 +13,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
@@ -45,8 +46,12 @@ func (t *connTable) comeUp(p *host.Peering) {
 		return
 	}
 	c, err := newConn(t, p, &info)
+	if err == nil && !t.a.allows(c) {
+		c.scope.Done()
+		err = errors.New("a connection gater said no")
+	}
 	if err != nil {
-		t.a.h.Disconnect(info.ID, 0, err.Error())
+		p.Disconnect(muxer.CodeFiltered, err.Error())
 		return
 	}
 	t.a.learn(c, &info)
@@ -63,6 +68,7 @@ func (t *connTable) comeUp(p *host.Peering) {
 	t.mu.Unlock()
 	if first {
 		t.a.events.connectedness(c.remote, network.Connected)
+		t.a.told(c.remote)
 	}
 	t.notifyAll(func(n network.Notifiee) { n.Connected(t, c) })
 	t.a.identified(c, &info)
@@ -73,6 +79,7 @@ func (t *connTable) comeUp(p *host.Peering) {
 		delete(t.waiting, c.remote)
 	}
 	t.mu.Unlock()
+	p.OnChange(func(info host.PeerInfo) { t.a.relearn(c, &info) })
 }
 
 // remove takes a connection out. It reports whether it was the peer's last one.

@@ -1,23 +1,34 @@
 package golibp2p
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
+	madns "github.com/multiformats/go-multiaddr-dns"
 
 	"github.com/switchyard-p2p/switchyard/host"
-	"github.com/switchyard-p2p/switchyard/muxer"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// otherLink is how long a dial waits for the link for which the remote has refused ours.
-const otherLink = 5 * time.Second
+// Bounds of what a /dnsaddr leads to, as in go-libp2p.
+const (
+	maxDNSDepth = 32
+	maxDNSAddrs = 100
+)
+
+// lookAgain is how often a dial looks whether the peer that it waits for is still up.
+const lookAgain = 500 * time.Millisecond
+
+// dialTries is how often a peer is dialed that comes up and goes at once, such as on a link that we were closing.
+const dialTries = 3
 
 // DialPeer returns the connection to a peer. Without one it dials the addresses that the peerstore has.
 func (t *connTable) DialPeer(ctx context.Context, p peer.ID) (network.Conn, error) {
@@ -38,46 +49,45 @@ func (t *connTable) dial(ctx context.Context, p peer.ID) (*conn, error) {
 	if c, _ := t.best(p); c != nil {
 		return c, nil
 	}
+	if t.a.gater != nil && !t.a.gater.InterceptPeerDial(p) {
+		return nil, &swarm.DialError{Peer: p, Cause: swarm.ErrGaterDisallowedConnection}
+	}
 	ctx, cancel := context.WithTimeout(ctx, network.GetDialPeerTimeout(ctx))
 	defer cancel()
 	failed := &swarm.DialError{Peer: p}
-	addrs := t.dialable(p, failed)
+	addrs := t.dialable(ctx, p, failed)
 	if len(addrs) == 0 {
-		if failed.Cause == nil {
-			failed.Cause = swarm.ErrNoGoodAddresses
-		}
+		failed.Cause = cmp.Or(failed.Cause, swarm.ErrNoGoodAddresses)
 		return nil, failed
 	}
-	for _, addr := range addrs {
-		_, err := t.a.h.Dial(ctx, addr)
-		wait := ctx
-		if isDuplicate(err) { // another link of the peer comes up, or another call dials it
-			var cancel context.CancelFunc
-			wait, cancel = context.WithTimeout(ctx, otherLink)
-			defer cancel()
-		} else if err != nil {
-			failed.DialErrors = append(failed.DialErrors, swarm.TransportError{Address: addr.Multiaddr(), Cause: err})
-			continue
+	var err error
+	for range dialTries {
+		var info host.PeerInfo
+		if info, err = t.a.h.Dial(ctx, addrs...); err == nil && info.Wire != transport.WireLibp2p {
+			err = fmt.Errorf("%w: it is linked over %s", host.ErrNoStreams, info.Wire)
 		}
-		if c := t.await(wait, p); c != nil {
-			return c, nil
+		if err != nil && !errors.Is(err, host.ErrNotConnected) {
+			break
 		}
 		if err == nil {
-			err = host.ErrNotConnected
+			if c := t.await(ctx, p, info.ID); c != nil {
+				return c, nil
+			}
 		}
-		failed.DialErrors = append(failed.DialErrors, swarm.TransportError{Address: addr.Multiaddr(), Cause: err})
+		err = host.ErrNotConnected // it came up and went
 	}
-	if c, _ := t.best(p); c != nil {
-		return c, nil
-	}
-	if failed.Cause = context.Cause(ctx); failed.Cause == nil {
+	failed.DialErrors = append(failed.DialErrors, swarm.TransportError{Address: addrs[0].Multiaddr(), Cause: err})
+	if failed.Cause = ctx.Err(); failed.Cause == nil {
 		failed.Cause = swarm.ErrAllDialsFailed
 	}
 	return nil, failed
 }
 
-// await waits for the connection of a peer; nil if ctx ends first.
-func (t *connTable) await(ctx context.Context, p peer.ID) *conn {
+// await waits until notifiees have heard of a connection of a peer that is up; nil if there is none any more, or ctx
+// ends first.
+func (t *connTable) await(ctx context.Context, p peer.ID, id transport.NodeID) *conn {
+	look := time.NewTicker(lookAgain)
+	defer look.Stop()
 	for {
 		c, ready := t.best(p)
 		if c != nil {
@@ -85,38 +95,90 @@ func (t *connTable) await(ctx context.Context, p peer.ID) *conn {
 		}
 		select {
 		case <-ready:
+		case <-look.C: // a peering that ends early is not told of
+			if _, up := t.a.h.Peer(id); !up {
+				return nil
+			}
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// isDuplicate reports whether a dial has failed because the peer has, or may get, another link.
-func isDuplicate(err error) bool {
-	var d *host.DisconnectError
-	return errors.As(err, &d) && d.Code == muxer.CodeDuplicate
+// allows asks the gater about a connection that is up.
+func (a *adapter) allows(c *conn) bool {
+	if a.gater == nil {
+		return true
+	}
+	allow, _ := a.gater.InterceptUpgraded(c)
+	return allow
 }
 
-// dialable returns the addresses of a peer that the host can dial, and notes why it cannot dial others.
-func (t *connTable) dialable(p peer.ID, failed *swarm.DialError) (out []transport.Address) {
+// dialable returns the addresses of a peer that the host can dial, best first, and notes why it cannot dial others.
+func (t *connTable) dialable(ctx context.Context, p peer.ID, failed *swarm.DialError) (out []transport.Address) {
 	known := t.a.store.Addrs(p)
 	if len(known) == 0 {
 		failed.Cause = swarm.ErrNoAddresses
 	}
-	for _, m := range known {
+	for _, m := range t.resolve(ctx, p, known) {
 		addr, err := transport.NewAddress(m, p.String())
 		if err == nil {
-			err = t.a.h.CheckAddress(addr)
+			if err = t.a.h.CheckAddress(addr); err != nil {
+				err = fmt.Errorf("%w: %w", swarm.ErrNoTransport, err)
+			}
+		}
+		if err == nil && t.a.gater != nil && !t.a.gater.InterceptAddrDial(p, m) {
+			err = swarm.ErrGaterDisallowedConnection
 		}
 		if err != nil {
-			failed.DialErrors = append(failed.DialErrors, swarm.TransportError{Address: m,
-				Cause: fmt.Errorf("%w: %w", swarm.ErrNoTransport, err)})
+			failed.DialErrors = append(failed.DialErrors, swarm.TransportError{Address: m, Cause: err})
 			continue
 		}
 		out = append(out, addr)
 	}
+	slices.SortStableFunc(out, func(a, b transport.Address) int {
+		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a.String(), b.String()))
+	})
 	return out
 }
+
+// place orders addresses as go-libp2p's dialer does: QUIC before TCP, and public addresses before others.
+func place(a transport.Address) (n int) {
+	if _, err := a.Multiaddr().ValueForProtocol(ma.P_UDP); err != nil {
+		n += 2
+	}
+	if ip, ok := a.IP(); ok && !transport.IsPublicIP(ip) {
+		n++
+	}
+	return n
+}
+
+// resolve replaces each /dnsaddr by the addresses to which it leads.
+func (t *connTable) resolve(ctx context.Context, p peer.ID, list []ma.Multiaddr) []ma.Multiaddr {
+	if !slices.ContainsFunc(list, isDNSAddr) {
+		return list
+	}
+	resolver := swarm.ResolverFromMaDNS{Resolver: madns.DefaultResolver}
+	var out []ma.Multiaddr
+	for _, m := range list {
+		if !isDNSAddr(m) {
+			out = append(out, m)
+			continue
+		}
+		named := m
+		if _, id := peer.SplitAddr(m); id == "" {
+			named = m.Encapsulate(ma.StringCast("/p2p/" + p.String()))
+		}
+		found, err := resolver.ResolveDNSAddr(ctx, p, named, maxDNSDepth, maxDNSAddrs)
+		if err != nil {
+			t.a.log.Debug("a name does not resolve", "address", m, "error", err)
+		}
+		out = append(out, found...)
+	}
+	return out
+}
+
+func isDNSAddr(m ma.Multiaddr) bool { return len(m) > 0 && m[0].Code() == ma.P_DNSADDR }
 
 // CanDial reports whether the host can dial an address of a peer.
 func (t *connTable) CanDial(p peer.ID, m ma.Multiaddr) bool {

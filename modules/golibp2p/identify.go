@@ -1,27 +1,36 @@
 package golibp2p
 
 import (
+	"slices"
+	"time"
+
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/core/record"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 const (
 	keyAgent = "AgentVersion" // of the peerstore, as go-libp2p's identify has it
 	// maxKeptAddrs is how many addresses of a connected peer the peerstore is given, as in go-libp2p.
 	maxKeptAddrs = 500
+	// addressPulse is how often our own addresses are looked at: interfaces come and go.
+	addressPulse = 30 * time.Second
 )
 
-// learn puts what a peer says of itself into the peerstore.
-func (a *adapter) learn(c *conn, info *host.PeerInfo) {
-	if c.key != nil {
-		_ = a.store.AddPubKey(c.remote, c.key)
-	}
+// nodeID returns the node id that a peer id has.
+func nodeID(p peer.ID) (transport.NodeID, error) { return transport.ParseNodeID(p.String()) }
+
+// learn puts what a peer says of itself into the peerstore. It returns what the peer's protocols were before.
+func (a *adapter) learn(c *conn, info *host.PeerInfo) (before []protocol.ID) {
+	before, _ = a.store.GetProtocols(c.remote)
+	_ = a.store.AddPubKey(c.remote, c.key)
 	_ = a.store.SetProtocols(c.remote, protocol.ConvertFromStrings(info.Protocols)...)
 	_ = a.store.Put(c.remote, keyAgent, info.Version)
 	// what it no longer says is forgotten
@@ -29,6 +38,21 @@ func (a *adapter) learn(c *conn, info *host.PeerInfo) {
 	a.store.UpdateAddrs(c.remote, peerstore.ConnectedAddrTTL, peerstore.TempAddrTTL)
 	a.store.AddAddrs(c.remote, addrsOf(c.remote, info.Listen), peerstore.ConnectedAddrTTL)
 	a.store.UpdateAddrs(c.remote, peerstore.TempAddrTTL, 0)
+	return before
+}
+
+// relearn is learn for a peer that says something new, and tells of that.
+func (a *adapter) relearn(c *conn, info *host.PeerInfo) {
+	if c.IsClosed() {
+		return
+	}
+	before, now := a.learn(c, info), protocol.ConvertFromStrings(info.Protocols)
+	added := slices.DeleteFunc(slices.Clone(now), func(p protocol.ID) bool { return slices.Contains(before, p) })
+	removed := slices.DeleteFunc(before, func(p protocol.ID) bool { return slices.Contains(now, p) })
+	if len(added)+len(removed) > 0 {
+		a.events.emit(event.EvtPeerProtocolsUpdated{Peer: c.remote, Added: added, Removed: removed})
+	}
+	a.identified(c, info)
 }
 
 // addrsOf reads the addresses that a peer claims.
@@ -46,46 +70,91 @@ func addrsOf(p peer.ID, texts []string) []ma.Multiaddr {
 	return out
 }
 
+// told tells the connection manager that a peer has its first connection, or lost its last.
+func (a *adapter) told(p peer.ID) {
+	if m, ok := a.manager.(*connManager); ok {
+		m.told(p)
+	}
+}
+
 // forgot lets the addresses of a peer that has no connection any more grow old.
 func (a *adapter) forgot(c *conn) {
 	a.store.UpdateAddrs(c.remote, peerstore.ConnectedAddrTTL, peerstore.RecentlyConnectedAddrTTL)
+	a.told(c.remote)
 }
 
 // identified tells that the peer of a connection has been identified.
 func (a *adapter) identified(c *conn, info *host.PeerInfo) {
-	a.events.emit(event.EvtPeerIdentificationCompleted{
+	e := event.EvtPeerIdentificationCompleted{
 		Peer: c.remote, Conn: network.Conn(c), ListenAddrs: addrsOf(c.remote, info.Listen),
 		Protocols: protocol.ConvertFromStrings(info.Protocols), AgentVersion: info.Version,
-	})
-}
-
-// addressesChanged puts our addresses into the peerstore and tells of them.
-func (a *adapter) addressesChanged() {
-	addrs := a.Addrs()
-	a.store.SetAddrs(a.self, addrs, peerstore.PermanentAddrTTL)
-	e := event.EvtLocalAddressesUpdated{}
-	for _, m := range addrs {
-		e.Current = append(e.Current, event.UpdatedAddress{Address: m})
+	}
+	if info.Observed != "" {
+		e.ObservedAddr, _ = ma.NewMultiaddr(info.Observed)
 	}
 	a.events.emit(e)
 }
 
-// endsOf returns the addresses of both ends of a connection.
-func endsOf(a *adapter, info *host.PeerInfo) (local, remote ma.Multiaddr) {
-	if m, err := ma.NewMultiaddr(info.Address); err == nil {
-		remote, _ = peer.SplitAddr(m)
-	}
-	for _, m := range a.h.ListenAddrs() {
-		_, err := m.ValueForProtocol(ma.P_UDP)
-		if local == nil || (err == nil) == (info.Transport == "quic") {
-			local = m
+// followAddresses looks at our addresses until Close.
+func (a *adapter) followAddresses() {
+	tick := time.NewTicker(addressPulse)
+	defer tick.Stop()
+	for {
+		select {
+		case <-a.ctx.Done():
+			return
+		case <-tick.C:
+			a.addressesChanged()
 		}
 	}
-	if local == nil {
-		local = ma.StringCast("/ip4/127.0.0.1/tcp/0")
+}
+
+// addressesChanged puts our addresses into the peerstore, signed where we can, and tells of them if they are not those
+// of the last time. One goroutine calls it.
+func (a *adapter) addressesChanged() {
+	addrs := a.Addrs()
+	has := func(list []ma.Multiaddr) func(ma.Multiaddr) bool {
+		return func(m ma.Multiaddr) bool { return ma.Contains(list, m) }
 	}
-	if remote == nil {
-		remote = local
+	before := a.addrs
+	if before != nil && len(before) == len(addrs) && !slices.ContainsFunc(addrs, func(m ma.Multiaddr) bool {
+		return !has(before)(m)
+	}) {
+		return
 	}
-	return local, remote
+	a.addrs = slices.Clone(addrs)
+	a.store.ClearAddrs(a.self)
+	a.store.AddAddrs(a.self, addrs, peerstore.PermanentAddrTTL)
+	e := event.EvtLocalAddressesUpdated{Diffs: true, SignedPeerRecord: a.sign(addrs)}
+	for _, m := range addrs {
+		action := event.Added
+		if has(before)(m) {
+			action = event.Maintained
+		}
+		e.Current = append(e.Current, event.UpdatedAddress{Address: m, Action: action})
+	}
+	for _, m := range before {
+		if !has(addrs)(m) {
+			e.Removed = append(e.Removed, event.UpdatedAddress{Address: m, Action: event.Removed})
+		}
+	}
+	a.events.emit(e)
+}
+
+// sign makes a signed record of our addresses and keeps it in the peerstore. It returns nil if it cannot.
+func (a *adapter) sign(addrs []ma.Multiaddr) *record.Envelope {
+	book, ok := peerstore.GetCertifiedAddrBook(a.store)
+	if !ok || !a.records {
+		return nil
+	}
+	envelope, err := record.Seal(peer.PeerRecordFromAddrInfo(peer.AddrInfo{ID: a.self, Addrs: addrs}),
+		a.store.PrivKey(a.self))
+	if err == nil {
+		_, err = book.ConsumePeerRecord(envelope, peerstore.PermanentAddrTTL)
+	}
+	if err != nil {
+		a.log.Warn("no signed record of our addresses", "error", err)
+		return nil
+	}
+	return envelope
 }

@@ -41,7 +41,8 @@ func newNode(ctx context.Context, cfg Config) (*adapter, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	opts := append([]Option{Identity(cfg.Identity), PrivateKey(cfg.Key), Logger(cfg.Logger)}, cfg.Options...)
+	opts := append([]Option{Identity(cfg.Identity), PrivateKey(cfg.Key), Logger(cfg.Logger), Gater(cfg.Gater)},
+		cfg.Options...)
 	a, err := newAdapter(h, opts)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())

@@ -20,6 +20,7 @@ type options struct {
 	store     peerstore.Peerstore
 	manager   connmgr.ConnManager
 	resources network.ResourceManager
+	gater     connmgr.ConnectionGater
 	log       *slog.Logger
 }
 
@@ -33,11 +34,16 @@ func PrivateKey(key crypto.PrivKey) Option { return func(o *options) { o.key = k
 // Peerstore is where the host keeps what it learns of peers, instead of a peerstore in memory. The caller closes it.
 func Peerstore(store peerstore.Peerstore) Option { return func(o *options) { o.store = store } }
 
-// ConnManager replaces the connection manager, such as by go-libp2p's. The host closes it.
+// ConnManager replaces the connection manager, such as by go-libp2p's, which hangs up when there are too many
+// connections. Without it tags and protections go to the peer manager of the Switchyard host. The host closes it.
 func ConnManager(m connmgr.ConnManager) Option { return func(o *options) { o.manager = m } }
 
 // ResourceManager replaces the resource manager, which only counts. The host closes it.
 func ResourceManager(m network.ResourceManager) Option { return func(o *options) { o.resources = m } }
+
+// Gater is asked before a peer or an address is dialed, and about connections that are up. What it says of connections
+// that are being made is a matter of the Switchyard host: see Gate.
+func Gater(g connmgr.ConnectionGater) Option { return func(o *options) { o.gater = g } }
 
 // Logger is where the adapter logs. Without it, it does not.
 func Logger(log *slog.Logger) Option { return func(o *options) { o.log = log } }

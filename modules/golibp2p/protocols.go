@@ -80,9 +80,8 @@ func (s *served) serve(ctx context.Context, from transport.NodeID, under muxer.S
 		_ = under.ResetWith(muxer.ResetCode(network.StreamShutdown))
 		return
 	}
-	st := c.add(under, protocol.ID(under.Protocol()), network.DirInbound)
-	if st == nil {
-		_ = under.ResetWith(muxer.ResetCode(network.StreamShutdown))
+	st, err := c.add(under, protocol.ID(under.Protocol()), network.DirInbound)
+	if err != nil {
 		return
 	}
 	defer st.end()

@@ -1,70 +1,68 @@
 package golibp2p
 
 import (
-	"net"
-	"sync"
-
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
 // resources is a resource manager that refuses nothing: the limits are those of the Switchyard host, which refuses
-// before a connection or a stream gets here.
-type resources struct{ network.NullResourceManager }
+// before a connection or a stream gets here. It counts connections and streams when it is asked; the memory that
+// programs reserve is not counted.
+type resources struct {
+	network.NullResourceManager
+	t *connTable
+}
 
-func newResources(peer.ID) *resources { return &resources{} }
+var _ network.ResourceManager = (*resources)(nil)
 
-// VerifySourceAddress leaves that to the host.
-func (*resources) VerifySourceAddress(net.Addr) bool { return false }
-
-// scope counts the streams of a connection and the memory that programs reserve.
-type scope struct {
+// counted is a scope that shows counts.
+type counted struct {
 	network.NullScope
-	mu   sync.Mutex
-	stat network.ScopeStat
+	stat     network.ScopeStat
+	peer     peer.ID
+	protocol protocol.ID
 }
 
-func newScope() *scope { return &scope{} }
+func (s *counted) Stat() network.ScopeStat { return s.stat }
+func (s *counted) Peer() peer.ID           { return s.peer }
+func (s *counted) Protocol() protocol.ID   { return s.protocol }
 
-func (s *scope) ReserveMemory(size int, _ uint8) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stat.Memory += int64(size)
-	return nil
-}
-
-func (s *scope) ReleaseMemory(size int) { _ = s.ReserveMemory(-size, 0) }
-
-func (s *scope) Stat() network.ScopeStat {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stat
-}
-
-// child is the scope of a stream.
-func (s *scope) child(dir network.Direction) *streamScope {
-	s.count(dir, 1)
-	return &streamScope{parent: s, dir: dir}
-}
-
-func (s *scope) count(dir network.Direction, n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if dir == network.DirInbound {
-		s.stat.NumStreamsInbound += n
+// add counts one more in a direction.
+func add(in, out *int, d network.Direction) {
+	if d == network.DirInbound {
+		*in++
 	} else {
-		s.stat.NumStreamsOutbound += n
+		*out++
 	}
 }
 
-// streamScope is the scope of one stream.
-type streamScope struct {
-	network.NullScope
-	parent *scope
-	dir    network.Direction
+// count counts the connections for which conns says so, and of all connections the streams for which streams does.
+func (r *resources) count(conns func(network.Conn) bool, streams func(network.Stream) bool) (s network.ScopeStat) {
+	for _, c := range r.t.Conns() {
+		if conns(c) {
+			add(&s.NumConnsInbound, &s.NumConnsOutbound, c.Stat().Direction)
+		}
+		for _, st := range c.GetStreams() {
+			if streams(st) {
+				add(&s.NumStreamsInbound, &s.NumStreamsOutbound, st.Stat().Direction)
+			}
+		}
+	}
+	return s
 }
 
-func (s *streamScope) SetService(string) error       { return nil }
-func (s *streamScope) SetProtocol(protocol.ID) error { return nil }
-func (s *streamScope) Done()                         { s.parent.count(s.dir, -1) }
+func (r *resources) ViewSystem(f func(network.ResourceScope) error) error {
+	return f(&counted{stat: r.count(func(network.Conn) bool { return true },
+		func(network.Stream) bool { return true })})
+}
+
+func (r *resources) ViewProtocol(p protocol.ID, f func(network.ProtocolScope) error) error {
+	return f(&counted{protocol: p, stat: r.count(func(network.Conn) bool { return false },
+		func(s network.Stream) bool { return s.Protocol() == p })})
+}
+
+func (r *resources) ViewPeer(p peer.ID, f func(network.PeerScope) error) error {
+	return f(&counted{peer: p, stat: r.count(func(c network.Conn) bool { return c.RemotePeer() == p },
+		func(s network.Stream) bool { return s.Conn().RemotePeer() == p })})
+}

@@ -25,7 +25,7 @@ type stream struct {
 	direction network.Direction
 	opened    time.Time
 	protocol  atomic.Pointer[protocol.ID]
-	scope     *streamScope
+	scope     network.StreamManagementScope
 	once      sync.Once
 	done      chan struct{} // closed by Close or Reset
 }
