@@ -45,7 +45,7 @@ func (l *link) remoteChanged(info *handshake.NodeInfo) {
 	for { // the second link of a guest: services see the first one
 		before := first.remote.Load()
 		merged := *before
-		merged.Listen, merged.Protocols = info.Listen, info.Protocols
+		merged.Listen, merged.Protocols, merged.SignedRecord = info.Listen, info.Protocols, info.SignedRecord
 		if first.remote.CompareAndSwap(before, &merged) {
 			if p := first.peering.Load(); p != nil {
 				first.report(p, before, &merged)

@@ -80,6 +80,7 @@ type Host struct {
 	links     linkTable
 	visits    visits
 	joins     joins
+	record    ownRecord
 	journal   Journal
 	outcomes  outcomes
 	moves     moves
@@ -131,6 +132,7 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	h.streams.limits.Store(&cfg.Limits)
 	h.times = newTimes(cfg.Wires)
 	h.memory.init(h)
+	h.record.init(cfg.Wires)
 	cfg.Peers.Dials = cfg.Limits.Dials
 	if cfg.Peers.Rank == nil {
 		cfg.Peers.Rank = cfg.rank
@@ -224,6 +226,9 @@ func (h *Host) Run(ctx context.Context) error {
 	defer cancel()
 	h.peers.SetStack(h.stack())
 	err := h.listen(ctx)
+	if err == nil {
+		h.record.start(ctx, h)
+	}
 	h.listenErr = err
 	h.runCtx.Store(&ctx)
 	close(h.listening)

@@ -24,6 +24,9 @@ func (h *Host) infoFor(local ma.Multiaddr, remote netip.Addr) handshake.NodeInfo
 		P2PVersion: handshake.P2PVersion, BlockVersion: handshake.BlockVersion, Height: h.peers.Height(h.self),
 		Protocols: h.streams.protocols(), Moves: h.cfg.MoveTo != nil,
 	}
+	if sealed := h.record.sealed.Load(); sealed != nil {
+		info.SignedRecord = *sealed
+	}
 	for _, w := range h.cfg.Wires {
 		info.Wires = append(info.Wires, w.Name())
 	}
@@ -45,7 +48,7 @@ func (h *Host) infoFor(local ma.Multiaddr, remote netip.Addr) handshake.NodeInfo
 		h.cfg.Info(&info)
 		info.ID, info.PeerID, info.Network, info.Guest = ours.ID, ours.PeerID, ours.Network, false
 		info.Channels, info.Protocols, info.Wires = ours.Channels, ours.Protocols, ours.Wires
-		info.Moves = ours.Moves
+		info.Moves, info.SignedRecord = ours.Moves, ours.SignedRecord
 	}
 	return info
 }
@@ -161,7 +164,7 @@ func (l *link) info() PeerInfo {
 		Channels: slices.Clone(l.channels), Protocols: remote.Protocols, Listen: remote.Listen,
 		Guest: s.Remote.Guest, Stats: l.session.Stats(), InboxDropped: l.box.dropped.Load(),
 		ReceiveQueued: l.box.bytes.Load(), Remote: *remote, IP: l.ip.Unmap(),
-		Key: s.RemoteKey, LocalAddr: s.LocalAddr, RemoteAddr: s.RemoteAddr,
+		SignedRecord: remote.SignedRecord, Key: s.RemoteKey, LocalAddr: s.LocalAddr, RemoteAddr: s.RemoteAddr,
 	}
 	if len(remote.Observed) > 0 {
 		if at, err := ma.NewMultiaddrBytes(remote.Observed); err == nil {

@@ -31,8 +31,14 @@ type pushState struct {
 	done int  // pushes that have succeeded
 }
 
-// protocolsChanged tells all peers whose wire can that our node info has changed.
+// protocolsChanged tells all peers whose wire can that our node info has changed, and makes a new signed record of it.
 func (h *Host) protocolsChanged() {
+	h.record.changed()
+	tellChange(h)
+}
+
+// tellChange tells all peers whose wire can what we say of ourselves now.
+func tellChange(h *Host) {
 	h.streams.mu.Lock()
 	h.streams.changed = time.Now() // for links whose handshake goes on: see followChanges
 	h.streams.mu.Unlock()

@@ -38,6 +38,9 @@ type PeerInfo struct {
 	Channels   []byte            // that both ends serve
 	Protocols  []string          // of streams that it serves; empty on comet
 	Listen     []string          // the listen addresses that it claims
+	// SignedRecord is the envelope of the signed peer record that a libp2p peer told with identify, verified
+	// (handshake.OpenPeerRecord reads it); nil for none. Switchyard nodes tell theirs when it changes. It is shared.
+	SignedRecord []byte
 	// Remote is all that the peer claims, as it last said so: the versions, all its channels, tx_index, RPC address.
 	// Its lists are shared: do not change them.
 	Remote    handshake.NodeInfo

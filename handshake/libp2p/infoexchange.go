@@ -27,7 +27,8 @@ const firstStream = 250 * time.Millisecond
 // dialer to identify itself. A hello that comes later still counts until the answer shows that the remote has none.
 type infoExchange struct {
 	a     *handshake.Attempt
-	plain bool // Config.Plain
+	plain bool   // Config.Plain
+	seq   uint64 // of a guest's signed peer record; 0 without one
 
 	first sync.Once
 	// Of the listener only.
@@ -186,6 +187,7 @@ func (m *infoExchange) guest(session *lanes.Session, who *message, err error) (*
 	if err != nil {
 		return nil, err
 	}
+	m.seq = who.seq
 	both, singly := common(m.a.Channels, info)
 	for _, c := range both {
 		info.Channels = append(info.Channels, c.ID)

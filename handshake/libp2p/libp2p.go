@@ -159,6 +159,9 @@ func (w *Wire) open(ctx context.Context, a *handshake.Attempt, streams muxer.Str
 		_ = session.Run(ctx, nil) // it returns at once; it waits for the session's goroutines
 		return nil, err
 	}
+	if m.seq > 0 {
+		s.changes.began(m.seq)
+	}
 	link.Changes = func(f func(handshake.NodeInfo)) { s.changes.tell(&link.Remote, f) }
 	link.Push = s.push(session)
 	if !link.Remote.Guest {

@@ -32,8 +32,7 @@ const maxOwnMessage = 4 << 10
 // protocolVersion is what all libp2p nodes say (libp2p/specs, identify).
 const protocolVersion = "ipfs/0.1.0"
 
-// Fields of the message (libp2p/specs, identify). Field 8 is a signed peer record: we do not read it, as we take no
-// other node's word for an address.
+// Fields of the message (libp2p/specs, identify).
 const (
 	fieldPublicKey       = 1
 	fieldListenAddr      = 2
@@ -41,6 +40,7 @@ const (
 	fieldObservedAddr    = 4
 	fieldProtocolVersion = 5
 	fieldAgent           = 6
+	fieldSignedRecord    = 8
 )
 
 // message is what a node says of itself.
@@ -50,6 +50,8 @@ type message struct {
 	protocols   []string
 	observed    []byte
 	agent       string
+	record      []byte // the signed peer record
+	seq         uint64 // of record, once nodeInfo has verified it
 }
 
 // append writes the message.
@@ -118,6 +120,8 @@ func (m *message) merge(b []byte) error {
 			}
 		case fieldAgent:
 			m.agent = string(v[:min(len(v), maxAgent)])
+		case fieldSignedRecord:
+			m.record = bytes.Clone(v)
 		}
 	}
 	return nil
@@ -132,6 +136,17 @@ func (m *message) nodeInfo(key handshake.PublicKey) (*handshake.NodeInfo, error)
 	info := &handshake.NodeInfo{ID: key.NodeID(), PeerID: key.PeerID(), Version: printable(m.agent), Guest: true}
 	if len(m.observed) <= handshake.MaxObserved {
 		info.Observed = m.observed
+	}
+	if len(m.record) > 0 {
+		r, err := handshake.OpenPeerRecord(m.record)
+		if err == nil && r.Key != key {
+			err = errors.New("signed peer record: it is that of another node")
+		}
+		if err != nil {
+			return nil, &handshake.Refusal{Code: muxer.CodeInvalidInfo, Stage: handshake.StageInfo,
+				Reason: "identify: " + err.Error()}
+		}
+		info.SignedRecord, m.seq = m.record, r.Seq
 	}
 	for _, p := range m.protocols {
 		if p = printable(p); p != "" && !slices.Contains(info.Protocols, p) {
@@ -176,8 +191,28 @@ func newSelf(key handshake.PublicKey, a *handshake.Attempt) *self {
 	return s
 }
 
-// message is the identify message, at most maxOwnMessage bytes, with its length ahead.
+// message is the identify message, with its length ahead, and the signed peer record, in a message of its own if both
+// are longer than maxOwnMessage (as go-libp2p sends and reads it).
 func (s *self) message() []byte {
+	b, record := s.unsigned(), s.local.Load().SignedRecord
+	switch m := signedField(record); {
+	case len(record) == 0 || len(m) > maxOwnMessage:
+	case len(b)+len(m) <= maxOwnMessage:
+		b = append(b, m...)
+	default:
+		b = append(binary.AppendUvarint(nil, uint64(len(b))), b...)
+		return append(binary.AppendUvarint(b, uint64(len(m))), m...)
+	}
+	return append(binary.AppendUvarint(nil, uint64(len(b))), b...)
+}
+
+// signedField is the field with a signed peer record.
+func signedField(record []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(nil, fieldSignedRecord, protowire.BytesType), record)
+}
+
+// unsigned is the identify message without a signed record, at most maxOwnMessage bytes.
+func (s *self) unsigned() []byte {
 	local := s.local.Load()
 	m := message{publicKey: s.key.AppendProto(nil), agent: local.Version}
 	if s.observed != nil {
@@ -211,5 +246,5 @@ func (s *self) message() []byte {
 		}
 		b = m.append(b[:0])
 	}
-	return append(binary.AppendUvarint(nil, uint64(len(b))), b...)
+	return b
 }

@@ -21,6 +21,8 @@ type changes struct {
 	mu                sync.Mutex          // guards what follows
 	remote            *handshake.NodeInfo // from the handshake; nobody changes it
 	listen, protocols []string            // what pushes say in place of that
+	signed            []byte              // the same, of the signed peer record
+	seq               uint64              // of the latest signed record, from the handshake or a push
 	news              bool
 	told              func(handshake.NodeInfo)
 	spent             int       // pushes that count against the burst
@@ -46,15 +48,28 @@ func (c *changes) allow(now time.Time) bool {
 	return true
 }
 
-// merge takes over what a push says; what it leaves out stays. The mutex is held.
-func (c *changes) merge(listen, protocols []string) {
-	if len(listen) > 0 {
-		c.listen = listen
+// merge takes over what a push says; what it leaves out stays, and so does a signed record that is newer. The mutex is
+// held.
+func (c *changes) merge(info *handshake.NodeInfo, seq uint64) {
+	if len(info.Listen) > 0 {
+		c.listen = info.Listen
 	}
-	if len(protocols) > 0 {
-		c.protocols = protocols
+	if len(info.Protocols) > 0 {
+		c.protocols = info.Protocols
+	}
+	if info.SignedRecord != nil && seq >= c.seq {
+		c.signed, c.seq = info.SignedRecord, seq
 	}
 	c.news = true
+}
+
+// began takes over the number of the signed record of the handshake. Pushes may have come before.
+func (c *changes) began(seq uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if seq > c.seq {
+		c.signed, c.seq = nil, seq
+	}
 }
 
 // tell implements handshake.Link.Changes. Pushes may have come before.
@@ -82,6 +97,9 @@ func (c *changes) pass() {
 		if c.protocols != nil {
 			remote.Protocols = c.protocols
 		}
+		if c.signed != nil {
+			remote.SignedRecord = c.signed
+		}
 	}
 	c.mu.Unlock()
 	if due {
@@ -107,7 +125,7 @@ func (s *server) servePush(st muxer.Stream) {
 		return
 	}
 	s.changes.mu.Lock()
-	s.changes.merge(info.Listen, info.Protocols)
+	s.changes.merge(info, m.seq)
 	s.changes.mu.Unlock()
 	s.changes.pass()
 }

@@ -36,7 +36,8 @@ var conversations = []struct {
 	name string
 	run  func(t *testing.T, p *pair)
 }{
-	{"identify", identifies}, {"push", pushes}, {"ping", pings}, {"echo", echoSizes}, {"many streams", manyStreams},
+	{"identify", identifies}, {"records", records},
+	{"push", pushes}, {"ping", pings}, {"echo", echoSizes}, {"many streams", manyStreams},
 	{"half-close", halfCloses},
 	{"reset", resets}, {"unknown protocol", unknownProtocol},
 }
