@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -108,7 +109,8 @@ func identifyAnswers(t *testing.T, a *arena) {
 	}
 }
 
-// foreignRecords sends correctly signed records of other nodes, which must not enter our store (CVE-2023-40583).
+// foreignRecords sends correctly signed records of other nodes, which must not enter our store (CVE-2023-40583): they
+// cost the link, or the push.
 func foreignRecords(t *testing.T, a *arena) {
 	var others []string
 	var answer []byte
@@ -137,24 +139,43 @@ func foreignRecords(t *testing.T, a *arena) {
 			answer = append(answer, field(8, b)...)
 		}
 	}
-	h := a.answering(t, gopeer.Stacks[0], func(s network.Stream) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	liar := a.answering(t, gopeer.Stacks[0], func(s network.Stream) {
 		_, _ = s.Write(delimited(answer))
 		_ = s.Close()
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
+	_ = liar.Connect(ctx, a.info("tcp")) // it may believe for a moment that it is connected
+	node.Await(t, "the attacker is cut off", func() bool { return len(liar.Network().ConnsToPeer(a.peerID)) == 0 })
+	if a.lists(t, liar.ID().String()) {
+		t.Error("a node that shows the records of others is linked")
+	}
+
+	h := a.answering(t, gopeer.Stacks[0], func(s network.Stream) {
+		_, _ = s.Write(delimited(field(3, []byte("/first/1.0.0"))))
+		_ = s.Close()
+	})
 	if err := h.Connect(ctx, a.info("tcp")); err != nil {
 		t.Fatal(err)
 	}
 	node.Await(t, "the attacker is linked", func() bool { return a.lists(t, h.ID().String()) })
-	st, err := h.NewStream(ctx, a.peerID, "/ipfs/id/push/1.0.0")
-	if err != nil {
-		t.Fatal(err)
+	push := func(b []byte) {
+		st, err := h.NewStream(ctx, a.peerID, "/ipfs/id/push/1.0.0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = st.Write(delimited(b))
+		_ = st.CloseWrite()
+		_, _ = io.Copy(io.Discard, st) // until it is done with the push
+		_ = st.Close()
 	}
-	_, _ = st.Write(delimited(append(field(3, []byte("/pushed/1.0.0")), answer...)))
-	_ = st.Close()
-	node.Await(t, "the push is taken", func() bool {
-		return slices.Contains(a.peer(t, h.ID().String()).Protocols, "/pushed/1.0.0")
+	push(append(field(3, []byte("/pushed/1.0.0")), answer...))
+	if slices.Contains(a.peer(t, h.ID().String()).Protocols, "/pushed/1.0.0") {
+		t.Error("a push with the records of others is taken")
+	}
+	push(field(3, []byte("/later/1.0.0")))
+	node.Await(t, "the next push is taken", func() bool {
+		return slices.Contains(a.peer(t, h.ID().String()).Protocols, "/later/1.0.0")
 	})
 	known, err := a.client.Store(ctx, 1000)
 	if err != nil {
