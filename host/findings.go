@@ -82,10 +82,14 @@ func (v *Health) judge(now time.Time) (out []Finding) {
 			recent.DialsFailed, recent.Dials), "see the failed dials: a firewall, or addresses that are out of date",
 			v.few)
 	}
-	if quiet := now.Sub(latest(v.heard, v.began)); linked && len(h.listeners) > 0 && quiet >= quietAfter &&
-		inbound == 0 && budgets.MaxInbound > 0 {
+	quiet := now.Sub(latest(v.heard, v.began))
+	if reach := h.Reach.Status(); linked && len(h.listeners) > 0 && inbound == 0 && budgets.MaxInbound > 0 &&
+		(quiet >= quietAfter || reach == ReachabilityPrivate) && reach != ReachabilityPublic {
 		since := latest(v.heard, v.began)
-		if v.public() {
+		if reach == ReachabilityPrivate {
+			add(FindingNoInbound, GradeWarn, "others have tried to dial this node, and could not",
+				"open or forward the ports of listen.addresses, and name the public address in listen.external", since)
+		} else if v.public() {
 			add(FindingNoInbound, GradeWarn, "nobody has dialed this node for "+quiet.Round(time.Minute).String(),
 				"open or forward the ports of listen.addresses, and name the public address in listen.external", since)
 		} else {

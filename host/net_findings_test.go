@@ -133,6 +133,12 @@ func TestNoInboundIsFound(t *testing.T) {
 				findsNo(t, v, 9*time.Minute, host.FindingNoInbound)
 				finds(t, v, 2*time.Minute, host.FindingNoInbound, c.severity, c.text)
 				findsNo(t, health(b), 0, host.FindingNoInbound)
+				a.Host.Reach.Set(host.ReachabilityPublic)
+				findsNo(t, v, time.Minute, host.FindingNoInbound)
+				a.Host.Reach.Set(host.ReachabilityPrivate)
+				finds(t, v, 0, host.FindingNoInbound, host.GradeWarn, "open or forward the ports")
+				a.Host.Reach.Set(host.ReachabilityUnknown)
+				finds(t, v, 0, host.FindingNoInbound, c.severity, c.text)
 
 				if _, err := strange.Host.Dial(t.Context(), a.Address()); err == nil {
 					t.Error("another network is not refused")

@@ -34,10 +34,48 @@ type Reach struct {
 	host  *Host
 	extra atomic.Pointer[[]ma.Multiaddr] // what to advertise ahead of the listen addresses; nil for nothing
 
+	status atomic.Uint32 // a Reachability
+
 	mu     sync.Mutex // guards the fields below
 	mapped []ma.Multiaddr
 	agreed map[agreedKey]agreedAddress
 }
+
+// Reachability says whether nodes on the open network can dial this one, in AutoNAT's words.
+type Reachability uint8
+
+const (
+	ReachabilityUnknown Reachability = iota
+	ReachabilityPublic               // others have dialed it
+	ReachabilityPrivate              // others have tried to, and could not
+)
+
+func (r Reachability) String() string {
+	switch r {
+	case ReachabilityPublic:
+		return "public"
+	case ReachabilityPrivate:
+		return "private"
+	}
+	return "unknown"
+}
+
+// Set says whether the node can be dialed, as somebody has found out. While it is ReachabilityPrivate, what peers agree
+// on is not advertised, and Health finds no-inbound; while it is ReachabilityPublic, Health does not.
+func (r *Reach) Set(to Reachability) {
+	if r.status.Swap(uint32(to)) == uint32(to) {
+		return
+	}
+	r.mu.Lock()
+	changed := r.publish()
+	r.mu.Unlock()
+	if changed {
+		r.host.protocolsChanged()
+	}
+}
+
+// Status returns what Set was told last; ReachabilityUnknown before.
+func (r *Reach) Status() Reachability { return Reachability(r.status.Load()) }
 
 // Observed is where peers see the node.
 type Observed struct {
@@ -146,6 +184,9 @@ func (r *Reach) publish() bool {
 	list := slices.Clone(r.mapped)
 	var agreed []ma.Multiaddr
 	for k, a := range r.agreed {
+		if r.Status() == ReachabilityPrivate {
+			break
+		}
 		agreed = append(agreed, multiaddrOf(a.at, k.transport))
 	}
 	slices.SortFunc(agreed, func(a, b ma.Multiaddr) int { return cmp.Compare(a.String(), b.String()) })

@@ -99,6 +99,13 @@ func TestReach(t *testing.T) {
 	if seen := h.Reach.Observed(); len(seen) != 1 || seen[0].Peers != 3 || seen[0].Address.String() != first {
 		t.Errorf("seen: %v", seen)
 	}
+	h.Reach.Set(ReachabilityPrivate) // whatever they say
+	expect()
+	h.Reach.Set(ReachabilityPublic)
+	expect(first)
+	if got := h.Reach.Status(); got != ReachabilityPublic || got.String() != "public" {
+		t.Errorf("status %s", got)
+	}
 	h.links.up.Clear()
 	update(agreedLife)
 	expect(first)
