@@ -89,10 +89,11 @@ type PeersConfig struct {
 	Private       []string `toml:"private"`       // node ids that are never advertised
 	// ids, IP addresses and networks, the only ones that are dialed and accepted; empty allows all
 	AllowNetworks []string `toml:"allow_networks"`
-	Guests        int      `toml:"guests"`       // links to plain libp2p peers; 0 refuses them
-	AllowGuests   []string `toml:"allow_guests"` // node ids of the only guests that are linked; empty allows any
-	Bootstrap     []string `toml:"bootstrap"`    // addresses with their node id, to try first
-	MaxOutbound   int      `toml:"max_outbound"` // outbound links, persistent peers apart; 0 means none
+	Guests        int      `toml:"guests"`        // links to plain libp2p peers; 0 refuses them
+	DialedGuests  int      `toml:"dialed_guests"` // the same, of those that an operator or a program dials
+	AllowGuests   []string `toml:"allow_guests"`  // node ids of the only guests that are linked; empty allows any
+	Bootstrap     []string `toml:"bootstrap"`     // addresses with their node id, to try first
+	MaxOutbound   int      `toml:"max_outbound"`  // outbound links, persistent peers apart; 0 means none
 	// inbound links, persistent and unconditional peers apart; 0 means none
 	MaxInbound int `toml:"max_inbound"`
 	MaxKnown   int `toml:"max_known"` // peers in the store
@@ -165,7 +166,7 @@ func Default() Config {
 			Security: []string{"noise", "tls"}, Muxers: []string{"yamux"}},
 		Peers: PeersConfig{Persistent: []string{}, Unconditional: []string{}, Private: []string{},
 			AllowNetworks: []string{}, AllowGuests: []string{}, Bootstrap: []string{}, SharedNetworks: []string{},
-			PreferQUIC: true, Guests: 16, MaxOutbound: 8, MaxInbound: 40, MaxKnown: 100_000,
+			PreferQUIC: true, Guests: 16, DialedGuests: 64, MaxOutbound: 8, MaxInbound: 40, MaxKnown: 100_000,
 			OutboundPerGroup: 1, Anchors: 2, FeelerInterval: Duration(2 * time.Minute),
 			ChurnInterval: Duration(time.Hour)},
 		Limits:    LimitsConfig{HandshakeTimeout: Duration(5 * time.Second)},

@@ -79,6 +79,7 @@ func hostConfig(c *Config, m Machine) (host.Config, error) {
 		Peers: peers.Config{
 			MaxOutbound: orNone(c.Peers.MaxOutbound), MaxInbound: orNone(c.Peers.MaxInbound),
 			Guests:           orNone(c.Peers.Guests),
+			DialedGuests:     orNone(c.Peers.DialedGuests),
 			OutboundPerGroup: orNone(c.Peers.OutboundPerGroup), Anchors: orNone(c.Peers.Anchors),
 			Feelers: time.Duration(orNone(c.Peers.FeelerInterval)), Churn: time.Duration(orNone(c.Peers.ChurnInterval)),
 			ConnectionsPerIP: l.ConnectionsPerIP, ConnectionsPerGroup: l.ConnectionsPerGroup,

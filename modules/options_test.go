@@ -136,6 +136,7 @@ func TestEveryOptionReachesItsConsumer(t *testing.T) {
 		{"peers.max_inbound=0", inHost(func(c host.Config) any { return c.Peers.MaxInbound }), -1},
 		{"peers.guests=3", inHost(func(c host.Config) any { return c.Peers.Guests }), 3},
 		{"peers.prefer_quic=false", inHost(func(c host.Config) any { return c.MoveTo == nil }), true},
+		{"peers.dialed_guests=3", inHost(func(c host.Config) any { return c.Peers.DialedGuests }), 3},
 		{"peers.guests=0", inHost(func(c host.Config) any { return c.Peers.Guests }), -1},
 		{"peers.max_known=9", func(t *testing.T, c Config) any {
 			var st peerstore.Store

@@ -18,10 +18,11 @@ import (
 // liveKeys are those that a reload applies.
 var liveKeys = map[string]bool{
 	"peers.persistent": true, "peers.unconditional": true, "peers.private": true, "peers.allow_networks": true,
-	"peers.guests": true, "peers.allow_guests": true, "peers.bootstrap": true, "peers.max_outbound": true,
-	"peers.max_inbound": true, "peers.shared_networks": true, "peers.outbound_per_group": true,
-	"peers.anchors": true, "peers.feeler_interval": true, "peers.churn_interval": true,
-	"limits.handshakes": true, "limits.handshakes_per_ip": true, "limits.attempts_per_ip": true,
+	"peers.guests": true, "peers.dialed_guests": true, "peers.allow_guests": true, "peers.bootstrap": true,
+	"peers.max_outbound": true, "peers.max_inbound": true, "peers.shared_networks": true,
+	"peers.outbound_per_group": true, "peers.anchors": true, "peers.feeler_interval": true,
+	"peers.churn_interval": true,
+	"limits.handshakes":    true, "limits.handshakes_per_ip": true, "limits.attempts_per_ip": true,
 	"limits.connections_per_ip": true, "limits.connections_per_group": true,
 	"limits.peer_streams": true, "limits.protocol_streams": true,
 	"log.level": true,

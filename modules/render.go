@@ -85,6 +85,7 @@ func render(c Config, plugins []Plugin) *renderer {
 	w.key("allow_networks", c.Peers.AllowNetworks,
 		"if not empty, only these node ids, IP addresses and networks are dialed and accepted")
 	w.key("guests", c.Peers.Guests, "links to plain libp2p peers, which name no network; 0 refuses them")
+	w.key("dialed_guests", c.Peers.DialedGuests, "the same, of those that an operator or a program dials")
 	w.key("allow_guests", c.Peers.AllowGuests, "if not empty, node ids of the only guests that are linked")
 	w.key("bootstrap", c.Peers.Bootstrap, "first addresses to try")
 	w.key("max_outbound", c.Peers.MaxOutbound, "links that we dial; 0 means none")

@@ -204,6 +204,7 @@ func (c *Config) checkPeers() error {
 		value, lo, hi int
 	}{
 		{"peers.guests", c.Peers.Guests, 0, maxLinks},
+		{"peers.dialed_guests", c.Peers.DialedGuests, 0, maxLinks},
 		{"peers.max_outbound", c.Peers.MaxOutbound, 0, maxLinks},
 		{"peers.max_inbound", c.Peers.MaxInbound, 0, maxLinks},
 		{"peers.max_known", c.Peers.MaxKnown, 1, maxKnown},

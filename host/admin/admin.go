@@ -79,6 +79,8 @@ type Node struct {
 	Health  Health              // nil: all is well
 	// Observed returns the addresses at which peers see the node; nil: nobody asks them.
 	Observed func() []Observed
+	// Reachability returns whether others can dial the node (host.Reach.Status); nil: nobody says.
+	Reachability func() host.Reachability
 	// Services are the handlers of services by name, served below /v1/services/NAME/. A handler sees the rest of the
 	// path.
 	Services map[string]http.Handler
@@ -145,7 +147,7 @@ type Store interface {
 // Of returns the Node of a host and its store.
 func Of(h *host.Host, store peerstore.Store, metrics prometheus.Gatherer) Node {
 	return Node{About: h, Links: h, Watch: h, Peers: operator{h.PeerManager(), h}, Store: store, Metrics: metrics,
-		Health: host.NewHealth(h), Observed: func() []Observed {
+		Health: host.NewHealth(h), Reachability: h.Reach.Status, Observed: func() []Observed {
 			var out []Observed
 			for _, o := range h.Reach.Observed() {
 				out = append(out, Observed{Address: o.Address.String(), Peers: o.Peers, Transport: o.Transport})

@@ -56,8 +56,8 @@ func TestJSONKeys(t *testing.T) {
 	}
 	status := get("/v1/status").(map[string]any)
 	want := []string{"boot_id", "down", "findings", "goroutines", "limits", "listen", "moniker", "network", "node_id",
-		"observed", "peer_id", "peers", "quarantined", "rates", "recent", "services", "store", "uptime_s", "version",
-		"writes"}
+		"observed", "peer_id", "peers", "quarantined", "rates", "reachability", "recent", "services", "store",
+		"uptime_s", "version", "writes"}
 	if got := keys(status); !slices.Equal(got, want) {
 		t.Errorf("status has %v, want %v", got, want)
 	}

@@ -49,11 +49,15 @@ func (s reads) statusNow(now time.Time, infos []host.PeerInfo) Status {
 		NodeID: about.Self(), PeerID: about.PublicKey().PeerID(), Network: about.Network(), Moniker: about.Moniker(),
 		Version: s.cfg.Version, BootID: s.boot,
 		Listen: []string{}, Uptime: int64(now.Sub(s.started) / time.Second), Goroutines: runtime.NumGoroutine(),
-		Store:    StoreCounts{Known: stats.Known, Tried: stats.Tried, New: stats.New, Banned: stats.Banned},
-		Limits:   Limits{MaxInbound: budgets.MaxInbound, MaxOutbound: budgets.MaxOutbound, Guests: budgets.Guests},
+		Store: StoreCounts{Known: stats.Known, Tried: stats.Tried, New: stats.New, Banned: stats.Banned},
+		Limits: Limits{MaxInbound: budgets.MaxInbound, MaxOutbound: budgets.MaxOutbound, Guests: budgets.Guests,
+			DialedGuests: budgets.DialedGuests},
 		Recent:   Recent{Refused: recent.Refused, DialsFailed: recent.DialsFailed, Dials: recent.Dials},
-		Observed: []Observed{}, Findings: s.findings(now),
+		Observed: []Observed{}, Reachability: host.ReachabilityUnknown.String(), Findings: s.findings(now),
 		Services: append([]string{}, slices.Sorted(maps.Keys(s.node.Services))...),
+	}
+	if s.node.Reachability != nil {
+		out.Reachability = s.node.Reachability().String()
 	}
 	if s.node.Observed != nil {
 		out.Observed = append(out.Observed, s.node.Observed()...)

@@ -34,8 +34,10 @@ type Status struct {
 	Rates    Rates      `json:"rates"`
 	Recent   Recent     `json:"recent"`
 	Observed []Observed `json:"observed"`
-	Services []string   `json:"services"` // that serve something below /v1/services/
-	Findings []Finding  `json:"findings"`
+	// Reachability is "public", "private" or "unknown": whether others can dial the node, as somebody has found out.
+	Reachability string    `json:"reachability"`
+	Services     []string  `json:"services"` // that serve something below /v1/services/
+	Findings     []Finding `json:"findings"`
 }
 
 // Limits are the budgets of links.
@@ -43,6 +45,8 @@ type Limits struct {
 	MaxInbound  int `json:"max_inbound"`
 	MaxOutbound int `json:"max_outbound"`
 	Guests      int `json:"guests"`
+
+	DialedGuests int `json:"dialed_guests"` // those that an operator or a program dials
 }
 
 // Rates are bytes a second over all links, decayed over 10 s.

@@ -52,7 +52,8 @@ func (net *Network) untruthOf(n *Node) string {
 	if managed := m.Peers(); !slices.Equal(ids, managed) {
 		return fmt.Sprintf("the host has the peers %v, its peer manager %v", ids, managed)
 	}
-	if counts := m.Counts(); counts.Inbound+counts.Outbound+counts.Upgrades+counts.Trusted+counts.Guests != len(ids) {
+	if counts := m.Counts(); counts.Inbound+counts.Outbound+counts.Upgrades+counts.Trusted+counts.Guests+
+		counts.DialedGuests != len(ids) {
 		return fmt.Sprintf("%d peers are up, the counts are %+v", len(ids), counts)
 	} else if counts.Inbound > n.limits.inbound || counts.Outbound > n.limits.outbound {
 		return fmt.Sprintf("a budget is overdrawn: %+v, with %d inbound and %d outbound slots", counts,

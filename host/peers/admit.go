@@ -79,7 +79,12 @@ func (ad *admission) slotFor(a Arrival, p *peer, d *dial, now time.Time) (s, bid
 	switch {
 	case ad.exempt(a.ID) || d != nil && d.requested && !a.Guest:
 		return slotTrusted, 0, nil
-	case a.Guest && (a.Side == muxer.Listener || d != nil && d.requested):
+	case a.Guest && d != nil && d.requested:
+		if s = slotDialedGuest; ad.linked[s]-p.yields(s, a, now) >= ad.limitOf(s) { // nobody has to make room
+			return slotNone, 0, full(s)
+		}
+		return s, 0, nil
+	case a.Guest && a.Side == muxer.Listener:
 		s = slotGuest
 	case a.Side == muxer.Listener:
 		s = slotInbound
@@ -125,7 +130,8 @@ func (p *peer) yields(s slot, a Arrival, now time.Time) (n int) {
 func full(s slot) *DisconnectError {
 	reason := map[slot]string{
 		slotInbound: "all inbound slots are taken", slotOutbound: "all outbound slots are taken",
-		slotGuest: "all places for guests (plain libp2p peers) are taken",
+		slotGuest:       "all places for guests (plain libp2p peers) are taken",
+		slotDialedGuest: "all places for guests (plain libp2p peers) that we dial are taken",
 	}[s]
 	return &DisconnectError{Code: muxer.CodeTooManyPeers, Limit: limitKeys[s], Reason: reason}
 }

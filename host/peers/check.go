@@ -60,6 +60,7 @@ func (m *Manager) Check(has func(linkID uint64) bool) string {
 	case !maps.Equal(byIP, m.byIP) || !maps.Equal(byGroup, m.byGroup):
 		return fmt.Sprintf("links by IP %v and group %v, counted %v and %v", m.byIP, m.byGroup, byIP, byGroup)
 	case linked[slotInbound] > m.cfg.MaxInbound || linked[slotGuest] > m.cfg.Guests ||
+		linked[slotDialedGuest] > m.cfg.DialedGuests ||
 		linked[slotOutbound]+dialing[slotOutbound] > m.cfg.MaxOutbound ||
 		linked[slotUpgrade]+dialing[slotUpgrade] > m.cfg.MaxUpgrades ||
 		linked[slotEntry] > m.cfg.MaxUpgrades || dialing[slotFeeler] > 1:

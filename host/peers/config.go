@@ -38,10 +38,11 @@ type Config struct {
 	// Churn is the mean time after which an unprotected outbound peer gives its slot to another one, while all are
 	// full, so that an attacker who has gathered our slots does not keep them. 0 means 1 hour, negative means never.
 	Churn time.Duration
-	// Guests bounds the links of plain libp2p peers, which name no network, trusted and unconditional ones apart.
-	// 0 means 16, negative means none. Guests take no other slot, are dialed only on an operator's request or as
-	// persistent peers, and are never advertised.
-	Guests int
+	// Guests bounds the links of plain libp2p peers, which name no network, and DialedGuests those of them that an
+	// operator or the program dials (Host.Dial), trusted and unconditional ones apart from both. 0 means 16 and 64,
+	// negative means none. Guests take no other slot, are dialed only on such a request or as persistent peers, and are
+	// never advertised.
+	Guests, DialedGuests int
 
 	ConnectionsPerIP    int // links at once from one IP, loopback exempt; 0 means 8
 	ConnectionsPerGroup int // links at once from one network group, loopback exempt; 0 means 32
@@ -87,6 +88,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"peers.max_inbound", &c.MaxInbound, 40},
 		{"peers.max_upgrades", &c.MaxUpgrades, 4},
 		{"peers.guests", &c.Guests, 16},
+		{"peers.dialed_guests", &c.DialedGuests, 64},
 		{"peers.anchors", &c.Anchors, 2},
 		{"limits.connections_per_ip", &c.ConnectionsPerIP, 8},
 		{"limits.connections_per_group", &c.ConnectionsPerGroup, 32},

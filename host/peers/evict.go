@@ -76,7 +76,7 @@ func (e *evictor) next() (Eviction, bool) {
 			return Eviction{ID: l.peer.id, LinkID: l.id, Reason: l.reason}, true
 		}
 	}
-	for _, s := range [...]slot{slotInbound, slotOutbound, slotGuest} {
+	for _, s := range [...]slot{slotInbound, slotOutbound, slotGuest, slotDialedGuest} {
 		if e.linked[s] <= e.limitOf(s) {
 			continue
 		}

@@ -10,7 +10,8 @@ import (
 )
 
 // A libp2p node without Switchyard's hello names no network; it is admitted as a guest. Guests that dial us have a
-// budget of their own (Config.Guests). A learned peer that we dialed and that turns out to be a guest is
+// budget of their own (Config.Guests), and so have those that an operator or the program dials (Config.DialedGuests),
+// which evict nobody. A learned peer that we dialed and that turns out to be a guest is
 // refused: we looked for peers of our network. It is remembered as a quarantine, which keeps it from being
 // dialed and advertised and ends when a link shows that it has joined our network.
 

@@ -248,10 +248,11 @@ func TestRankOfAddresses(t *testing.T) {
 	})
 }
 
-// A guest that an operator dials takes one of the slots of guests; when all are taken it is refused.
+// A guest that an operator dials takes a slot of a budget of its own; when all are taken it is refused. Guests that
+// dial us have theirs all the same.
 func TestDialedGuestsAreBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		m := newPM(t, Config{Guests: 2})
+		m := newPM(t, Config{Guests: 1, DialedGuests: 2})
 		for i := range 3 {
 			id := lowID(i)
 			if err := m.BeginDial(addrOf(t, id, 0)); err != nil {
@@ -261,13 +262,27 @@ func TestDialedGuestsAreBounded(t *testing.T) {
 			a.Dialed, a.Guest = addrOf(t, id, 0), true
 			err := m.Arrived(dialed(a))
 			if i == 2 {
-				refused(t, err, muxer.CodeTooManyPeers, "peers.guests")
+				refused(t, err, muxer.CodeTooManyPeers, "peers.dialed_guests")
 				break
 			}
 			m.settle(id, a.LinkID, err)
 		}
-		if c := m.Counts(); c != (Counts{Guests: 2}) {
+		l, err := m.guest(lowID(7))
+		m.settle(lowID(7), l, err)
+		_, err = m.guest(lowID(8))
+		refused(t, err, muxer.CodeTooManyPeers, "peers.guests")
+		if c := m.Counts(); c != (Counts{Guests: 1, DialedGuests: 2}) {
 			t.Fatalf("counts %+v", c)
 		}
+		m.noEviction()
+		if kept := m.Kept()[lowID(1)]; kept.Text != "guest 2 of 2 that we dialed" {
+			t.Errorf("kept: %+v", kept)
+		}
+		cfg := m.cfg
+		cfg.DialedGuests = 1
+		if err := Reconfigure(m.Manager, cfg); err != nil {
+			t.Fatal(err)
+		}
+		m.mustEvict(lowID(1), 2, muxer.CodeEvicted)
 	})
 }

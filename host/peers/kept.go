@@ -94,6 +94,8 @@ func (t *table) kept(l *link, s slot, i int, on ground) Kept {
 		return Kept{KeptInbound, fmt.Sprintf("inbound slot %d of %d", i+1, t.cfg.MaxInbound)}
 	case slotGuest:
 		return Kept{KeptGuest, fmt.Sprintf("guest %d of %d", i+1, t.cfg.Guests)}
+	case slotDialedGuest:
+		return Kept{KeptGuest, fmt.Sprintf("guest %d of %d that we dialed", i+1, t.cfg.DialedGuests)}
 	}
 	return Kept{KeptNew, "until another link has made room"}
 }

@@ -100,6 +100,7 @@ type modelLink struct {
 	useful      int
 	latency     time.Duration
 	newcomer    bool
+	called      bool // its slot is that of a guest that was dialed on request
 	lent        bool // it holds no slot: the link that takes its place has it, or shares it with a guest's first one
 	why         muxer.Code
 	moves       bool       // to a better link, once it is up
@@ -163,7 +164,8 @@ func newModel(t *testing.T, seed uint64) *model {
 		Persistent:    []transport.Address{w.addr(w.ids[0], 0), w.addr(w.ids[1], 0)},
 		Unconditional: []transport.NodeID{w.ids[2]},
 		Private:       []transport.NodeID{w.ids[3]},
-		MaxOutbound:   6, MaxInbound: 7, MaxUpgrades: 2, Guests: 3, Feelers: 2 * time.Minute, Churn: 5 * time.Minute,
+		MaxOutbound:   6, MaxInbound: 7, MaxUpgrades: 2, Guests: 3, DialedGuests: 2,
+		Feelers: 2 * time.Minute, Churn: 5 * time.Minute,
 		ConnectionsPerIP: 3, ConnectionsPerGroup: 6, Dials: 100, DialRate: -1, Seed: seed,
 	}
 	w.m = newPM(t, w.cfg)
@@ -222,7 +224,7 @@ func (w *model) stepRole() {
 	if w.roles[id] = r; w.exempt(id) {
 		for _, l := range w.links {
 			if l.id == id && l.role != "leaving" && !l.lent {
-				l.free, l.entry = true, false
+				l.free, l.entry, l.called = true, false, false
 			}
 		}
 		if d := w.dials[id]; d != nil && !d.feeler {
@@ -266,7 +268,17 @@ func (w *model) inbound() (n int) {
 // guests counts those that hold a slot, or wait for one.
 func (w *model) guests() (n int) {
 	for _, l := range w.links {
-		if l.guest && l.role != "leaving" && !l.lent && !l.free {
+		if l.guest && l.role != "leaving" && !l.lent && !l.free && !l.called {
+			n++
+		}
+	}
+	return n
+}
+
+// called counts the guests that were dialed on request.
+func (w *model) called() (n int) {
+	for _, l := range w.links {
+		if l.called && l.role != "leaving" && !l.lent {
 			n++
 		}
 	}

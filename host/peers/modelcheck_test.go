@@ -75,6 +75,9 @@ func (w *model) check() {
 	if c.Guests != min(guests, w.cfg.Guests) {
 		w.fatal("counts %+v, want %d guests", c, guests)
 	}
+	if called := w.called(); c.DialedGuests != called || called > w.cfg.DialedGuests {
+		w.fatal("counts %+v, want %d dialed guests", c, called)
+	}
 	entries := max(0, guests-w.cfg.Guests) + max(0, in-w.cfg.MaxInbound)
 	if entries != m.linked[slotEntry] || entries > w.cfg.MaxUpgrades {
 		w.fatal("%d entries, want %d: %d in, %d guests", m.linked[slotEntry], entries, in, guests)

@@ -14,7 +14,7 @@ import (
 // bids says that the link holds or waits for a slot of a budget.
 func (w *model) bids(l *modelLink, guest bool) bool {
 	return l.guest == guest && (guest || l.side == muxer.Listener) && l.role != "leaving" && !l.lent &&
-		!l.free
+		!l.free && !l.called
 }
 
 func (w *model) entries(guest bool) (n int) {

@@ -49,8 +49,8 @@ func (g *grounds) protected(links []*link) map[*link]ground {
 		})
 	}
 	protect(oldest, ageShare, func(*link) bool { return true }, older)
-	protect(useful, otherShare, func(l *link) bool { return l.useful > 0 },
-		func(a, b *link) int { return cmp.Compare(b.useful, a.useful) })
+	protect(useful, otherShare, func(l *link) bool { return l.worth() > 0 },
+		func(a, b *link) int { return cmp.Compare(b.worth(), a.worth()) })
 	protect(nearest, otherShare, func(l *link) bool { return l.latency > 0 },
 		func(a, b *link) int { return cmp.Compare(uint64(a.latency-1), uint64(b.latency-1)) }) // unknown (0) is last
 	priority := map[peerstore.Group]uint64{}

@@ -20,6 +20,7 @@ func Reconfigure(m *Manager, cfg Config) error {
 	next.Persistent, next.Unconditional, next.Private = cfg.Persistent, cfg.Unconditional, cfg.Private
 	next.SharedNetworks = cfg.SharedNetworks
 	next.MaxOutbound, next.MaxInbound, next.Guests = cfg.MaxOutbound, cfg.MaxInbound, cfg.Guests
+	next.DialedGuests = cfg.DialedGuests
 	next.MaxUpgrades, next.OutboundPerGroup, next.Anchors = cfg.MaxUpgrades, cfg.OutboundPerGroup, cfg.Anchors
 	next.ConnectionsPerIP, next.ConnectionsPerGroup = cfg.ConnectionsPerIP, cfg.ConnectionsPerGroup
 	if next.Feelers != cfg.Feelers {

@@ -84,6 +84,7 @@ type peer struct {
 	found     bool    // it was lost in a cut and is back
 	inUse     *link   // the link that services use: the last one that came up, until its end
 
+	tag      int  // points of Tag
 	busy     bool // Record.Busy, as the store has it
 	hopeless bool // to be removed from the store once it is idle
 

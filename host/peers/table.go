@@ -34,21 +34,23 @@ type table struct {
 type slot uint8
 
 const (
-	slotNone     slot = iota // none: the link is closing, or another link of its peer holds the slot
-	slotTrusted              // unlimited: trusted and unconditional peers, and links that an operator asked for
-	slotOutbound             // MaxOutbound
-	slotInbound              // MaxInbound
-	slotUpgrade              // MaxUpgrades: beyond full outbound slots, until the victim has gone
-	slotGuest                // Guests
-	slotEntry                // MaxUpgrades: beyond a full inbound or guest budget, until a link has made room
-	slotFeeler               // one short dial at a time that only tests an address
-	slotMove                 // unlimited: dials of links that replace another one, and take over its slot
+	slotNone        slot = iota // none: the link is closing, or another link of its peer holds the slot
+	slotTrusted                 // unlimited: trusted and unconditional peers, and links that an operator asked for
+	slotOutbound                // MaxOutbound
+	slotInbound                 // MaxInbound
+	slotUpgrade                 // MaxUpgrades: beyond full outbound slots, until the victim has gone
+	slotGuest                   // Guests
+	slotDialedGuest             // DialedGuests
+	slotEntry                   // MaxUpgrades: beyond a full inbound or guest budget, until a link has made room
+	slotFeeler                  // one short dial at a time that only tests an address
+	slotMove                    // unlimited: dials of links that replace another one, and take over its slot
 	slotKinds
 )
 
 // limitKeys are the configuration keys of the budgets.
 var limitKeys = [slotKinds]string{
 	slotInbound: "peers.max_inbound", slotOutbound: "peers.max_outbound", slotGuest: "peers.guests",
+	slotDialedGuest: "peers.dialed_guests",
 }
 
 // peer returns a peer's entry, and makes one if there is none.
@@ -165,6 +167,8 @@ func (t *table) limitOf(s slot) int {
 		return t.cfg.MaxOutbound
 	case slotGuest:
 		return t.cfg.Guests
+	case slotDialedGuest:
+		return t.cfg.DialedGuests
 	}
 	return math.MaxInt
 }

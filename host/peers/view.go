@@ -33,6 +33,7 @@ type Status struct {
 	Score         int
 	Misdeeds      int           // points of its misdeeds that are not forgotten yet
 	Useful        int           // points that services gave this link
+	Tag           int           // points that the program gave it: see Tag
 	Latency       time.Duration // the round trip on its link; 0: unknown
 	Height        uint64
 	Failures      uint32    // dials in a row
@@ -71,6 +72,7 @@ func (m *Manager) Status(id transport.NodeID) (Status, bool) {
 		return st, true
 	}
 	st.LinkID, st.Inbound, st.Connected, st.Guest = l.id, l.inbound, l.ready, l.guest
+	st.Tag = p.tag
 	st.Useful, st.Latency, st.Upgrade = l.useful, l.latency, l.slot == slotUpgrade || l.slot == slotEntry
 	switch {
 	case l.state == closing:
@@ -112,6 +114,7 @@ type Counts struct {
 	Upgrades          int // beyond full budgets, in either direction, until a link has made room
 	Trusted           int // trusted and unconditional peers, and links that an operator asked for
 	Guests            int // plain libp2p peers, trusted ones apart
+	DialedGuests      int // the same, of those that an operator or the program dialed
 	Dialing           int // dials in flight, whatever their budget
 }
 
@@ -121,7 +124,8 @@ func (m *Manager) Counts() Counts {
 	defer m.mu.Unlock()
 	c := Counts{
 		Inbound: m.linked[slotInbound], Outbound: m.linked[slotOutbound], Guests: m.linked[slotGuest],
-		Trusted: m.linked[slotTrusted], Upgrades: m.linked[slotUpgrade] + m.linked[slotEntry],
+		DialedGuests: m.linked[slotDialedGuest],
+		Trusted:      m.linked[slotTrusted], Upgrades: m.linked[slotUpgrade] + m.linked[slotEntry],
 	}
 	for _, n := range m.dialing {
 		c.Dialing += n
@@ -131,7 +135,7 @@ func (m *Manager) Counts() Counts {
 
 // Tally counts what a Manager has done since its start, and names the budgets of links that hold now.
 type Tally struct {
-	MaxInbound, MaxOutbound, Guests int
+	MaxInbound, MaxOutbound, Guests, DialedGuests int
 
 	FeelersWorked, FeelersFailed uint64 // short dials that tested an address
 	// Evicted counts the links that it asked to end, by cause: "crowded", "upgrade", "churn", "found", "capacity", or
@@ -145,6 +149,7 @@ func (m *Manager) Tally() Tally {
 	defer m.mu.Unlock()
 	t := m.tally
 	t.MaxInbound, t.MaxOutbound, t.Guests = m.cfg.MaxInbound, m.cfg.MaxOutbound, m.cfg.Guests
+	t.DialedGuests = m.cfg.DialedGuests
 	t.Evicted = maps.Clone(m.evictor.tally)
 	return t
 }

@@ -354,7 +354,7 @@ func (m *model) makeStatus(n int) {
 	m.status = obj{"node_id": id, "peer_id": "12D3KooW" + m.text(44, base58), "network": "harbor-1",
 		"moniker": "anchor-eu-1", "version": "0.9.2", "listen": []string{"/ip4/0.0.0.0/tcp/26656"},
 		"uptime_s": 273840, "boot_id": "00112233445566aa", "writes": "token", "findings": findings,
-		"limits":   obj{"max_inbound": inbound, "max_outbound": 8, "guests": 16},
+		"limits":   obj{"max_inbound": inbound, "max_outbound": 8, "guests": 16, "dialed_guests": 64},
 		"observed": observed, "services": services,
 		"rates":  obj{"receive": receive, "send": send},
 		"recent": obj{"refused": min(12, n), "dials_failed": min(26, n), "dials": min(42, n)},

@@ -111,6 +111,7 @@ persistent    = []
 unconditional = []
 private       = []
 guests        = 16
+dialed_guests = 64
 bootstrap     = []
 max_outbound  = 8
 max_inbound   = 40

@@ -72,7 +72,7 @@ func (y *yard) base() (modules.Config, error) {
 		}
 	}
 	c.Peers.MaxInbound, c.Peers.MaxOutbound = cfg.MaxNumInboundPeers, cfg.MaxNumOutboundPeers
-	c.Peers.Guests = 0 // they name no network: switchyard.toml may let some in
+	c.Peers.Guests, c.Peers.DialedGuests = 0, 0 // they name no network: switchyard.toml may let some in
 	c.Limits.HandshakeTimeout = modules.Duration(min(max(cfg.HandshakeTimeout, 100*time.Millisecond), 10*time.Minute))
 	c.Admin.Address = "" // its default port is that of CometBFT's metrics
 	switch {
@@ -145,7 +145,7 @@ func (y *yard) complete(c *modules.Config, base modules.Config) {
 		}
 	}
 	if n := len(c.Peers.AllowGuests); n > 0 && c.Peers.Guests == 0 {
-		c.Peers.Guests = n // these alone, so no other bound is needed
+		c.Peers.Guests, c.Peers.DialedGuests = n, n // these alone, so no other bound is needed
 	}
 	add(&c.Peers.Persistent, cfg.PersistentPeers)
 	add(&c.Peers.Unconditional, cfg.UnconditionalPeerIDs)

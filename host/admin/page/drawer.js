@@ -74,7 +74,9 @@ function fill(drawer, p, closed) {
   let told = '', stages = ''
   return (p, linked) => {
     set(title, name(p))
-    const most = state.status?.limits?.guests ?? 'the', dropped = (p.send_dropped || 0) + (p.receive_dropped || 0)
+    const limits = state.status?.limits ?? {}
+    const most = (p.direction === 'outbound' ? limits.dialed_guests : limits.guests) ?? 'the'
+    const dropped = (p.send_dropped || 0) + (p.receive_dropped || 0)
     const texts = {
       kept: p.kept || 'not told', version: p.version || 'not told', up: span(up(p)), rtt: rtt(p.rtt_ms),
       guest: p.guest ? `. It said no network, so it counts as one of ${most} guests.` : '.',
