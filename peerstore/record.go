@@ -26,7 +26,7 @@ type Record struct {
 	// Failures in a row: links that ended at once, or dials of the best address; saturates at 65,535.
 	Failures         uint32
 	NotBefore        time.Time // no dial of any address before this
-	Quarantined      time.Time // until then neither dialed nor advertised (wrong network, and the like)
+	Quarantined      time.Time // until then not dialed (wrong network, and the like); not advertised until it is zero
 	QuarantineReason string    // cut to MaxReason bytes
 
 	// Busy marks a peer that is being dialed or is connected: Next and NextDue leave it out, pruning keeps it. It is

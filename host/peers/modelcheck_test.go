@@ -96,7 +96,7 @@ func (w *model) check() {
 		for _, a := range m.Advertise("", 100) {
 			rec, _ := m.store.Get(a.ID())
 			ip, _ := a.IP()
-			if w.roles[a.ID()].Private || w.banned(a.ID(), ip) || rec.Quarantined.After(time.Now()) {
+			if w.roles[a.ID()].Private || w.banned(a.ID(), ip) || !rec.Quarantined.IsZero() {
 				w.fatal("%s is advertised, which is private, banned or in quarantine: %+v", a, rec)
 			}
 			for _, l := range w.links {

@@ -9,7 +9,8 @@ import (
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
-// quarantine keeps a peer of another network from being dialed and advertised. A trusted one is tried again soon: the
+// quarantine keeps a peer of another network from being dialed for a while, and from being advertised until a link has
+// shown that it is of ours. A trusted one is tried again soon: the
 // operator named it.
 func (r *recorder) quarantine(rec *peerstore.Record, reason string, now time.Time) {
 	d := r.cfg.Quarantine
@@ -23,13 +24,13 @@ func (r *recorder) quarantine(rec *peerstore.Record, reason string, now time.Tim
 // recall finds the peers in quarantine. If the stack has changed, so may have the reason, and it lifts all of them.
 func (r *recorder) recall(stack string, now time.Time) {
 	var ids []transport.NodeID
+	changed := string(r.store.Meta(metaStack)) != stack
 	r.store.Range(func(rec peerstore.Record) bool {
-		if rec.Quarantined.After(now) {
+		if rec.Quarantined.After(now) || changed && !rec.Quarantined.IsZero() {
 			ids = append(ids, rec.ID)
 		}
 		return true
 	})
-	changed := string(r.store.Meta(metaStack)) != stack
 	for _, id := range ids {
 		if r.quarantined[id] = true; changed {
 			r.liftQuarantine(id)

@@ -207,7 +207,12 @@ func testAdvertise(t *testing.T, f Factory) {
 		t.Fatal(got)
 	}
 	later := now.Add(2 * time.Hour)
-	// all but the private one, the one banned forever and the dead one
+	// all but the private one, the one banned forever and the dead one; and that whose quarantine has ended, until it
+	// has shown what it is
+	if got := s.Advertise(1000, later, nil); len(got) != peers-4 {
+		t.Fatal("told of", len(got))
+	}
+	s.Update(ID(1), func(r *peerstore.Record) { r.Quarantined = time.Time{} })
 	if got := s.Advertise(1000, later, nil); len(got) != peers-3 {
 		t.Fatal("told of", len(got))
 	}

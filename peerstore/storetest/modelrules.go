@@ -229,7 +229,7 @@ func reach(r *peerstore.Record) (best int) {
 
 // toShare returns the address of a peer to advertise; nil if there is none.
 func (m *rules) toShare(r *peerstore.Record) (best *peerstore.AddressRecord) {
-	if r.Private || r.Quarantined.After(m.now) || m.bannedID(r.ID) {
+	if r.Private || !r.Quarantined.IsZero() || m.bannedID(r.ID) {
 		return nil
 	}
 	for i := range r.Addresses {

@@ -51,9 +51,10 @@ func (c *catalog) fileShare(e *entry) {
 
 // toShare returns the address of e to tell to others, neither dead nor banned, and the set in which that puts e: an
 // address that works before one that may, a routable one before a local one, an IP before a name, the one that worked
-// last. It returns nil if there is none.
+// last. It returns nil if there is none. A peer whose quarantine has ended is told once it has shown what it is: before
+// its next dial, others would hear of a node of another network.
 func (c *catalog) toShare(e *entry) (best *address, set share) {
-	if e.is(private|gone) || e.details.quarantined > c.now || c.bans.endOfNode(&e.key) > c.now {
+	if e.is(private|gone) || e.details.quarantined != 0 || c.bans.endOfNode(&e.key) > c.now {
 		return nil, unshared
 	}
 	for i := range e.addresses {
