@@ -78,6 +78,8 @@ func (g *gateway) answer(b []byte) []byte {
 	switch {
 	case len(b) == pcpHeader+pcpMapSize && b[0] == pcpVersion && g.pcp:
 		return g.answerPCP(b)
+	case len(b) == pcpHeader && b[0] == pcpVersion && b[1] == 0 && g.pcp:
+		return append([]byte{pcpVersion, pcpResponse, 0, g.pcpCode}, make([]byte, pcpHeader-4)...)
 	case len(b) >= 2 && b[0] == pcpVersion && g.pmp: // RFC 6886, section 3.5
 		return []byte{0, 0x80 | b[1], 0, 1, 0, 0, 0, 1}
 	case len(b) == 2 && b[0] == 0 && g.pmp:

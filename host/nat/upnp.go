@@ -129,15 +129,24 @@ func (u *upnp) request(ctx context.Context, at port, wish uint16, life time.Dura
 	if err != nil {
 		return m, err
 	}
-	var ip externalAddress
-	if err := client.PerformActionCtx(ctx, u.urn, "GetExternalIPAddress", nil, &ip); err != nil {
+	external, err := u.external(ctx)
+	if err != nil {
 		return m, err
+	}
+	return mapping{external: netip.AddrPortFrom(external, wish), life: life}, nil
+}
+
+// external returns the address outside.
+func (u *upnp) external(ctx context.Context) (netip.Addr, error) {
+	var ip externalAddress
+	if err := u.service.SOAPClient.PerformActionCtx(ctx, u.urn, "GetExternalIPAddress", nil, &ip); err != nil {
+		return netip.Addr{}, err
 	}
 	external, err := netip.ParseAddr(ip.NewExternalIPAddress)
 	if err != nil {
-		return m, fmt.Errorf("the external address %.60q is none", ip.NewExternalIPAddress)
+		return external, fmt.Errorf("the external address %.60q is none", ip.NewExternalIPAddress)
 	}
-	return mapping{external: netip.AddrPortFrom(external, wish), life: life}, nil
+	return external, nil
 }
 
 // client talks HTTP with the gateway alone, and reads no more than maxUPnP bytes of an answer.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/host/autonat"
+	"github.com/switchyard-p2p/switchyard/host/nat"
 	"github.com/switchyard-p2p/switchyard/modules"
 )
 
@@ -43,6 +44,7 @@ func (p *Program) doctorCommand() *cobra.Command {
 	var (
 		h      = home{p: p}
 		asJSON bool
+		probe  bool
 	)
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look for what keeps the node from working well", Args: takes(),
@@ -53,7 +55,7 @@ func (p *Program) doctorCommand() *cobra.Command {
 			"The node may run or not; while it runs, doctor asks it how it is and where its peers see it, and it\n" +
 			"asks up to three peers to dial it back (up to 50 s; --timeout bounds that, too).",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			list, err := h.diagnose(cmd.Context())
+			list, err := h.diagnose(cmd.Context(), probe)
 			if err != nil {
 				return err
 			}
@@ -78,6 +80,8 @@ func (p *Program) doctorCommand() *cobra.Command {
 	}
 	h.callFlags(cmd)
 	jsonFlag(cmd, &asJSON)
+	cmd.Flags().BoolVar(&probe, "probe", false,
+		"ask the gateway of this network by what it maps ports, also where services.nat is off")
 	return cmd
 }
 
@@ -92,10 +96,12 @@ type patient struct {
 	// dialBack is what peers say that the node has asked to dial it; nil if it could not ask, which unasked explains.
 	dialBack *autonat.Report
 	unasked  string
+	// gateway is what the NAT check asks the gateway with; nil if it does not ask.
+	gateway *nat.Config
 }
 
 // diagnose runs all checks. An error means that there is nothing to check: the folder or the call is wrong.
-func (h *home) diagnose(ctx context.Context) ([]diagnosis, error) {
+func (h *home) diagnose(ctx context.Context, probe bool) ([]diagnosis, error) {
 	if _, err := h.folder(); err != nil {
 		return nil, err
 	}
@@ -112,6 +118,12 @@ func (h *home) diagnose(ctx context.Context) ([]diagnosis, error) {
 	for _, s := range below(cfg.Effective(h.p.Plugins...), "services.nat.enabled") {
 		at.mapping = fmt.Sprint(s.Value)
 	}
+	if probe || at.mapping == "true" {
+		at.gateway = &nat.Config{}
+		for _, s := range below(cfg.Effective(h.p.Plugins...), "services.nat.gateway") {
+			at.gateway.Gateway = fmt.Sprint(s.Value)
+		}
+	}
 	var list []diagnosis
 	add := func(d ...diagnosis) { list = append(list, d...) }
 	warnings, err := h.p.checkFiles(&cfg)
@@ -126,7 +138,8 @@ func (h *home) diagnose(ctx context.Context) ([]diagnosis, error) {
 	add(h.visit(ctx, at))
 	at.askBack(ctx, h.timeout)
 	for _, check := range []func(context.Context, *patient) []diagnosis{
-		checkDescriptors, checkClock, checkPorts, checkDNS, checkNAT, checkReach,
+		checkDescriptors, checkClock, checkPorts, checkDNS, checkNAT, checkGateway,
+		checkReach,
 		checkDialBack,
 	} {
 		bounded, cancel := context.WithTimeout(ctx, h.timeout)

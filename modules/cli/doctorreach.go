@@ -13,18 +13,12 @@ import (
 
 	"github.com/switchyard-p2p/switchyard/host/admin"
 	"github.com/switchyard-p2p/switchyard/host/autonat"
+	"github.com/switchyard-p2p/switchyard/host/nat"
 	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 // askedPeers is how many peers doctor asks where they see the node.
 const askedPeers = 3
-
-// isPublic reports whether anybody may reach an IP.
-func isPublic(ip netip.Addr) bool {
-	ip = ip.Unmap()
-	shared := netip.MustParsePrefix("100.64.0.0/10") // of carriers: RFC 6598
-	return ip.IsValid() && ip.IsGlobalUnicast() && !ip.IsPrivate() && !shared.Contains(ip)
-}
 
 // checkNAT compares the addresses of this machine with those that the node advertises and its peers see.
 func checkNAT(_ context.Context, at *patient) []diagnosis {
@@ -38,7 +32,7 @@ func checkNAT(_ context.Context, at *patient) []diagnosis {
 		if err != nil || !prefix.Addr().IsGlobalUnicast() {
 			continue
 		}
-		if isPublic(prefix.Addr()) {
+		if transport.IsPublicIP(prefix.Addr()) {
 			public = append(public, prefix.Addr().String())
 		} else {
 			private = append(private, prefix.Addr().String())
@@ -66,6 +60,39 @@ func checkNAT(_ context.Context, at *patient) []diagnosis {
 		remedy = "set services.nat.enabled = true to ask the gateway, or " + remedy
 	}
 	return []diagnosis{{"nat", gradeWarn, text, remedy}}
+}
+
+// checkGateway asks the gateway by what it maps ports. It maps none.
+func checkGateway(ctx context.Context, at *patient) []diagnosis {
+	if at.gateway == nil {
+		return nil
+	}
+	ip, found, err := nat.Probe(ctx, *at.gateway)
+	if err != nil {
+		return []diagnosis{{"gateway", gradeWarn, message(err), "forward the ports by hand, if this network has a NAT"}}
+	}
+	if len(found) == 0 {
+		return []diagnosis{{"gateway", gradeWarn, fmt.Sprintf("%s answers neither PCP nor NAT-PMP nor UPnP: it maps "+
+			"no ports", ip), "turn one of them on in the router, or forward the ports by hand and set listen.external"}}
+	}
+	var by []string
+	outside := netip.Addr{}
+	for _, p := range found {
+		by = append(by, p.Protocol)
+		if p.External.IsValid() {
+			outside = p.External
+		}
+	}
+	text := fmt.Sprintf("%s maps ports by %s", ip, strings.Join(by, ", "))
+	switch {
+	case !outside.IsValid():
+		return []diagnosis{{"gateway", gradeOK, text + "; it does not tell its address outside", ""}}
+	case transport.IsPublicIP(outside):
+		return []diagnosis{{"gateway", gradeOK, text + "; its address outside is " + outside.String(), ""}}
+	}
+	return []diagnosis{{"gateway", gradeWarn, text + ", but its address outside, " + outside.String() +
+		", is behind another translator: nobody outside reaches what it maps",
+		"ask the provider for a public address, or use IPv6"}}
 }
 
 // onlyLoopback reports whether no listen address can be reached from elsewhere.
