@@ -58,7 +58,9 @@ func TestCredentials(t *testing.T) {
 	if err := os.Chmod(filepath.Join(dir, "token"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for text, want := range map[string]string{"short": "a token of 5 characters", strings.Repeat("ä", 32): "no ASCII"} {
+	for text, want := range map[string]string{
+		"short": "a token of 5 characters", strings.Repeat("ä", 32): "no ASCII",
+	} {
 		if err := os.WriteFile(filepath.Join(dir, "token"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

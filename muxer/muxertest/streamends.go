@@ -13,6 +13,9 @@ import (
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
+// streamEnds is the part of a Suite that is about the ends of streams, and what comes before and after them.
+type streamEnds Suite
+
 // served is a handler whose streams the test serves, by their protocol.
 type served struct {
 	Inbox
@@ -24,7 +27,7 @@ func (h *served) Serves(protocol string) bool { return h.by[protocol] != nil }
 func (h *served) ServeStream(_ context.Context, s muxer.Stream) { h.by[s.Protocol()](s) }
 
 // servedPair runs f with a pair of sessions whose second one serves streams. It does not run before f says so.
-func (s Suite) servedPair(t *testing.T, by map[string]func(muxer.Stream),
+func (s streamEnds) servedPair(t *testing.T, by map[string]func(muxer.Stream),
 	f func(t *testing.T, a, b muxer.Session, run func()),
 ) {
 	t.Helper()
@@ -46,7 +49,7 @@ func (s Suite) servedPair(t *testing.T, by map[string]func(muxer.Stream),
 }
 
 // testStreamsWaitForNobody writes and closes streams to a remote that does not answer yet.
-func (s Suite) testStreamsWaitForNobody(t *testing.T) {
+func (s streamEnds) testStreamsWaitForNobody(t *testing.T) {
 	got := make(map[string]chan string)
 	by := make(map[string]func(muxer.Stream))
 	for _, name := range []string{"/written", "/half", "/closed", "/bare"} {
@@ -119,7 +122,7 @@ func (s Suite) testStreamsWaitForNobody(t *testing.T) {
 
 // testSilentNegotiation closes streams whose protocol the remote never answers. They end in time, and what was opened
 // does not outlive the session.
-func (s Suite) testSilentNegotiation(t *testing.T) {
+func (s streamEnds) testSilentNegotiation(t *testing.T) {
 	s.servedPair(t, nil, func(t *testing.T, a, _ muxer.Session, run func()) {
 		for range 8 {
 			st, err := a.OpenStream(t.Context(), "/late")
@@ -146,7 +149,7 @@ func (s Suite) testSilentNegotiation(t *testing.T) {
 }
 
 // testResets resets streams from either end, and looks at the code.
-func (s Suite) testResets(t *testing.T) {
+func (s streamEnds) testResets(t *testing.T) {
 	const any muxer.ResetCode = 0xdead_beef
 	var heard chan error
 	by := map[string]func(muxer.Stream){
@@ -214,14 +217,14 @@ func (s Suite) testResets(t *testing.T) {
 }
 
 // testLostStreams ends the session under a stream: that is no reset.
-func (s Suite) testLostStreams(t *testing.T) {
+func (s streamEnds) testLostStreams(t *testing.T) {
 	for _, code := range []muxer.Code{muxer.CodeBanned, muxer.CodeUnknown} {
 		s.testLostStream(t, code, true)
 		s.testLostStream(t, code, false)
 	}
 }
 
-func (s Suite) testLostStream(t *testing.T, code muxer.Code, ours bool) {
+func (s streamEnds) testLostStream(t *testing.T, code muxer.Code, ours bool) {
 	t.Helper()
 	var lost chan error
 	by := map[string]func(muxer.Stream){"/lost": func(st muxer.Stream) {
@@ -258,7 +261,7 @@ func (s Suite) testLostStream(t *testing.T, code muxer.Code, ours bool) {
 }
 
 // testCloseRead ends reading at one end. The other direction goes on.
-func (s Suite) testCloseRead(t *testing.T) {
+func (s streamEnds) testCloseRead(t *testing.T) {
 	var written chan error
 	by := map[string]func(muxer.Stream){"/talks": func(st muxer.Stream) {
 		_, err := st.Write([]byte("hello"))

@@ -46,11 +46,11 @@ func Run(t *testing.T, traits Traits, f Factory) {
 		{"Everything", s.testEverything},
 		{"SlowChannel", s.testSlowChannel},
 		{"Streams", s.testStreams},
-		{"StreamsWaitForNobody", s.testStreamsWaitForNobody},
-		{"SilentNegotiation", s.testSilentNegotiation},
-		{"Resets", s.testResets},
-		{"LostStreams", s.testLostStreams},
-		{"CloseRead", s.testCloseRead},
+		{"StreamsWaitForNobody", streamEnds(s).testStreamsWaitForNobody},
+		{"SilentNegotiation", streamEnds(s).testSilentNegotiation},
+		{"Resets", streamEnds(s).testResets},
+		{"LostStreams", streamEnds(s).testLostStreams},
+		{"CloseRead", streamEnds(s).testCloseRead},
 	} {
 		t.Run(c.name, c.test)
 	}
