@@ -9,8 +9,8 @@ import (
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/record"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -19,46 +19,76 @@ import (
 	"github.com/switchyard-p2p/switchyard/internal/interoplibp2p/node"
 )
 
-// certified returns the addresses of us that they keep as certified, and the sequence number of our record.
-func certified(t *testing.T, p *pair) (addrs []ma.Multiaddr, seq uint64) {
+// seen is what they find in our signed peer records, once they have verified them.
+type seen struct {
+	p   *pair
+	sub event.Subscription
+}
+
+func seeing(t *testing.T, p *pair) seen {
 	t.Helper()
-	book, ok := peerstore.GetCertifiedAddrBook(p.theirs.Peerstore())
-	if !ok {
-		t.Fatal("their peer store keeps no records")
-	}
-	envelope := book.GetPeerRecord(p.ours.PeerID())
-	if envelope == nil {
-		return nil, 0
-	}
-	r, err := envelope.Record()
+	sub, err := p.theirs.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted))
 	if err != nil {
 		t.Fatal(err)
 	}
-	rec := r.(*peer.PeerRecord)
-	if rec.PeerID != p.ours.PeerID() {
-		t.Fatalf("our record is of %s", rec.PeerID)
-	}
-	return rec.Addrs, rec.Seq
+	t.Cleanup(func() { _ = sub.Close() })
+	return seen{p, sub}
 }
 
-// records checks that each end verifies and keeps the other's signed peer record, and a new one when it changes.
-func records(t *testing.T, p *pair) {
-	p.await(t)
-	node.Await(t, "they keep our record", func() bool { _, seq := certified(t, p); return seq > 0 })
-	addrs, before := certified(t, p)
-	for _, m := range p.ours.Host.ListenAddrs() {
-		if !slices.ContainsFunc(addrs, m.Equal) {
-			t.Errorf("our record has %v, we listen on %v", addrs, m)
+// await waits for a record of ours with all of these addresses, and returns its sequence number.
+func (s seen) await(t *testing.T, want ...ma.Multiaddr) uint64 {
+	t.Helper()
+	for {
+		var e event.EvtPeerIdentificationCompleted
+		select {
+		case got := <-s.sub.Out():
+			e = got.(event.EvtPeerIdentificationCompleted)
+		case <-s.p.ctx.Done():
+			t.Fatalf("they have seen no record of ours with %v", want)
+		}
+		if e.SignedPeerRecord == nil || e.Peer != s.p.ours.PeerID() {
+			continue
+		}
+		r, err := e.SignedPeerRecord.Record()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := r.(*peer.PeerRecord)
+		if rec.PeerID != s.p.ours.PeerID() {
+			t.Fatalf("our record is of %s", rec.PeerID)
+		}
+		if !slices.ContainsFunc(want, func(m ma.Multiaddr) bool { return !slices.ContainsFunc(rec.Addrs, m.Equal) }) {
+			return rec.Seq
 		}
 	}
+}
+
+// records checks that each end verifies the other's signed peer record, and a new one when it changes.
+func records(t *testing.T, p *pair) {
+	p.await(t)
+	s := seeing(t, p)
 	mapped := ma.StringCast("/ip4/9.9.9.9/tcp/9")
 	p.ours.Host.Reach.Map([]ma.Multiaddr{mapped})
-	node.Await(t, "they keep our new record", func() bool {
-		addrs, seq := certified(t, p)
-		return seq > before && slices.ContainsFunc(addrs, mapped.Equal)
-	})
+	first := s.await(t, append(p.ours.Host.ListenAddrs(), mapped)...)
 	p.ours.Host.Reach.Map(nil)
+	if second := s.await(t, p.ours.Host.ListenAddrs()...); second <= first {
+		t.Errorf("record %d follows record %d", second, first)
+	}
 	theirs(t, p)
+}
+
+// Our record is there from the beginning of a link, whichever end dials.
+func TestRecordAtTheBeginning(t *testing.T) {
+	eachStack(t, func(t *testing.T, stack gopeer.Stack) {
+		for _, weDial := range []bool{false, true} {
+			p := newPair(t, stack, node.Config{})
+			p.weDial = weDial
+			s := seeing(t, p)
+			p.connect(t)
+			s.await(t, p.ours.Host.ListenAddrs()...)
+			theirs(t, p)
+		}
+	})
 }
 
 // theirs checks that we keep their record, which they can read again.
