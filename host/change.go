@@ -16,9 +16,9 @@ type follower struct {
 }
 
 // OnChange makes the host call fn each time the peer says that its protocols or addresses have changed (libp2p's
-// identify push), at once. PeerInfo has all that it says by then: two changes may be told by one call. If it has
-// changed since it came up, there is a call for that, too; so a hook of OnPeer that takes Info and calls OnChange, in
-// either order, misses nothing.
+// identify push), at once, and when its link moves. PeerInfo has all that it says by then: two changes may be told by
+// one call. If it has changed since it came up, there is a call for that, too; so a hook of OnPeer that takes Info and
+// calls OnChange, in either order, misses nothing.
 //
 // Calls of fn, and of other functions of OnChange for the peering, follow one another. A slow fn holds up the next
 // call, and Host.Run, but not the peer. No call begins after the end of the peering. A call that panics has returned;
@@ -55,19 +55,24 @@ func (l *link) remoteChanged(info *handshake.NodeInfo) {
 	}
 }
 
-// report tells of a change of a peer that is up, if it is one.
+// report tells of a change of a peer that is up, if it is one, with an event.
 func (l *link) report(p *Peering, before, now *handshake.NodeInfo) {
+	if l.noteChange(p, before, now) && p.announced.Load() { // else EventUp is to come
+		l.host.emit(Event{Kind: EventChanged, ID: l.peer, Address: l.address, Inbound: p.inbound, Source: l.source})
+	}
+}
+
+// noteChange tells the functions of OnChange of a change, and reports whether it is one.
+func (l *link) noteChange(p *Peering, before, now *handshake.NodeInfo) bool {
 	if slices.Equal(before.Protocols, now.Protocols) && slices.Equal(before.Listen, now.Listen) &&
 		bytes.Equal(before.SignedRecord, now.SignedRecord) {
-		return
+		return false
 	}
 	p.watch.Lock()
 	p.changes++
 	p.watch.Unlock()
 	p.tellSoon()
-	if p.announced.Load() { // else EventUp is to come
-		l.host.emit(Event{Kind: EventChanged, ID: l.peer, Address: l.address, Inbound: p.inbound, Source: l.source})
-	}
+	return true
 }
 
 // tellSoon starts a goroutine that tells of changes, if there is something to tell and none runs.
