@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,6 +45,13 @@ func (c *changeLog) hook(p *host.Peering) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.began, c.peering = p.Info().Protocols, p
+}
+
+// calls returns how many calls there were.
+func (c *changeLog) calls() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.told)
 }
 
 // knows reports whether the latest that was heard has the protocol.
@@ -89,15 +97,15 @@ func TestOnChange(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			serve(t, b, fmt.Sprintf("/new/%d", i))
 			time.Sleep(time.Second)
-			if !c.knows(fmt.Sprintf("/new/%d", i)) || len(c.told) != i+1 {
+			if !c.knows(fmt.Sprintf("/new/%d", i)) || c.calls() != i+1 {
 				t.Fatalf("after %d changes: %q", i+1, c.told)
 			}
 		}
 		b.Host.Reach.Map([]ma.Multiaddr{ma.StringCast("/ip4/9.9.9.9/tcp/9")})
 		time.Sleep(10 * time.Second)
 		info, _ := a.Host.Peer(b.ID)
-		if len(c.told) != 4 || !slices.Contains(info.Listen, "/ip4/9.9.9.9/tcp/9") {
-			t.Errorf("%d changes, the peer listens on %q", len(c.told), info.Listen)
+		if c.calls() != 4 || !slices.Contains(info.Listen, "/ip4/9.9.9.9/tcp/9") {
+			t.Errorf("%d changes, the peer listens on %q", c.calls(), info.Listen)
 		}
 		events := a.Events(host.EventChanged)
 		if len(events) != 4 || events[0].ID != b.ID || events[0].Address != b.Address().String() {
@@ -110,8 +118,8 @@ func TestOnChange(t *testing.T) {
 		_ = a.Host.WaitDown(t.Context(), b.ID)
 		serve(t, b, "/too/late")
 		time.Sleep(10 * time.Second)
-		if len(c.told) != 4 || c.after {
-			t.Errorf("%d changes; behind the end: %v", len(c.told), c.after)
+		if c.calls() != 4 || c.after {
+			t.Errorf("%d changes; behind the end: %v", c.calls(), c.after)
 		}
 	})
 }
@@ -131,24 +139,24 @@ func TestOnChangeThatIsSlow(t *testing.T) {
 		if info, _ := a.Host.Peer(b.ID); !slices.Contains(info.Protocols, "/new/4") {
 			t.Errorf("the peer has %q", info.Protocols)
 		}
-		if len(c.told) != 1 {
-			t.Fatalf("%d calls at once", len(c.told))
+		if c.calls() != 1 {
+			t.Fatalf("%d calls at once", c.calls())
 		}
 		c.once.Do(func() { close(c.block) })
 		synctest.Wait()
-		if len(c.told) != 2 || !c.knows("/new/4") {
+		if c.calls() != 2 || !c.knows("/new/4") {
 			t.Errorf("in the end: %q", c.told)
 		}
-		calls := 0
+		var calls atomic.Int32
 		c.peering.OnChange(func(host.PeerInfo) {
-			calls++
+			calls.Add(1)
 			panic("for the test")
 		})
 		synctest.Wait()
 		serve(t, b, "/last")
 		time.Sleep(10 * time.Second)
-		if calls != 2 || !c.knows("/last") {
-			t.Errorf("%d calls; %q", calls, c.told)
+		if calls.Load() != 2 || !c.knows("/last") {
+			t.Errorf("%d calls; %q", calls.Load(), c.told)
 		}
 	})
 }
