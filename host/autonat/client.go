@@ -62,6 +62,34 @@ type Report struct {
 	Addresses []Judged           `json:"addresses"`
 }
 
+// leastDoubters is how many peers must have failed to reach any public address of the node before it counts as private:
+// one may lie.
+const leastDoubters = 2
+
+// reachability is what the answers about public addresses show; false if that is nothing. Only a proof makes the node
+// public.
+func (r *Report) reachability() (host.Reachability, bool) {
+	doubt := map[transport.NodeID]bool{}
+	for _, a := range r.Addresses {
+		m, err := ma.NewMultiaddr(a.Address)
+		if err != nil || scope(m) != 0 {
+			continue
+		}
+		switch {
+		case a.Proven:
+			return host.ReachabilityPublic, true
+		case a.Verdict == Reachable:
+			return 0, false
+		}
+		for _, answer := range a.Answers {
+			if answer.Verdict == Unreachable {
+				doubt[answer.Peer] = true
+			}
+		}
+	}
+	return host.ReachabilityPrivate, len(doubt) >= leastDoubters
+}
+
 // Reachable reports whether any public address was reached.
 func (r *Report) Reachable() Verdict {
 	best := Unknown
@@ -87,12 +115,14 @@ func (r *Report) Reachable() Verdict {
 type expected struct {
 	began     time.Time
 	transport string // over which it is to come
+	public    bool   // for a public address: from inside our network it proves nothing
 	arrived   chan struct{}
 	once      sync.Once
 }
 
 // Ask asks up to three peers to dial each of our addresses. Peers that we have dialed are asked first: an attacker
-// chooses whom it dials, not whom we dial. Ask takes up to 45 s; calls wait for each other.
+// chooses whom it dials, not whom we dial. Ask takes up to 45 s; calls wait for each other. It tells host.Reach if a
+// public address is proven, or if two peers have failed to reach any.
 func (s *Service) Ask(ctx context.Context) (Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -132,6 +162,9 @@ func (s *Service) Ask(ctx context.Context) (Report, error) {
 	wg.Wait()
 	for i := range report.Addresses {
 		report.Addresses[i].judge()
+	}
+	if v, ok := report.reachability(); ok {
+		s.host.Reach.Set(v)
 	}
 	return report, nil
 }
@@ -296,7 +329,7 @@ func (s *Service) request(ctx context.Context, to transport.NodeID, m ma.Multiad
 	err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, streamTime, errNoAnswer)
 	defer cancel()
-	e := &expected{began: time.Now(), transport: "tcp", arrived: make(chan struct{})}
+	e := &expected{began: time.Now(), transport: "tcp", public: scope(m) == 0, arrived: make(chan struct{})}
 	if len(m) == 3 {
 		e.transport = "quic"
 	}
@@ -404,7 +437,7 @@ func (s *Service) serveDialBack(_ context.Context, from transport.NodeID, st mux
 	s.mu.Unlock()
 	peer, up := s.host.Peer(from)
 	if err != nil || e == nil || !up || !peer.Inbound || peer.Connected.Before(e.began) ||
-		peer.Transport != e.transport {
+		peer.Transport != e.transport || e.public && !transport.IsPublicIP(peer.IP) {
 		_ = st.Reset(muxer.CodeProtocolError)
 		return
 	}

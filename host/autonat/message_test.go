@@ -11,6 +11,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/switchyard-p2p/switchyard/host"
+	"github.com/switchyard-p2p/switchyard/transport"
 )
 
 func read(t *testing.T, b []byte, limit uint64) []byte {
@@ -133,8 +134,10 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	now = now.Add(time.Minute)
-	if !l.begin(ip("1.1.1.1"), now) || !l.begin(ip("1.1.1.1"), now) || l.begin(ip("1.1.1.1"), now) {
-		t.Error("two at once of an IP")
+	for i := range 3 {
+		if got := l.begin(ip("1.1.1.1"), now); got != (i < maxAtOncePerIP) {
+			t.Errorf("%d at once of an IP: %v", i+1, got)
+		}
 	}
 	if len(l.past) != 2 || len(l.busy) != 1 {
 		t.Errorf("kept %d, %d", len(l.past), len(l.busy))
@@ -147,6 +150,29 @@ func TestJudge(t *testing.T) {
 		{Verdict: Reachable, Proven: true, Why: "proof"}}}
 	if j.judge(); j.Verdict != Reachable || !j.Proven || j.Why != "proof" {
 		t.Errorf("%+v", j)
+	}
+	answers := func(ids ...transport.NodeID) (out []Answer) {
+		for _, id := range ids {
+			out = append(out, Answer{Peer: id, Verdict: Unreachable})
+		}
+		return out
+	}
+	for _, tt := range []struct {
+		public, other Judged
+		want          host.Reachability
+		ok            bool
+	}{
+		{Judged{Verdict: Reachable, Proven: true}, Judged{}, host.ReachabilityPublic, true},
+		{Judged{Verdict: Reachable}, Judged{Answers: answers("a", "b")}, 0, false},
+		{Judged{Answers: answers("a", "b")}, Judged{}, host.ReachabilityPrivate, true},
+		{Judged{Answers: answers("a")}, Judged{Answers: answers("a", "b")}, host.ReachabilityPrivate, false},
+		{Judged{}, Judged{Verdict: Reachable, Proven: true}, host.ReachabilityPrivate, false},
+	} {
+		tt.public.Address, tt.other.Address = "/ip4/8.8.8.8/tcp/1", "/ip4/10.0.0.1/tcp/1"
+		r := Report{Addresses: []Judged{tt.other, tt.public}}
+		if got, ok := r.reachability(); ok != tt.ok || ok && got != tt.want {
+			t.Errorf("%+v: %v, %v", tt, got, ok)
+		}
 	}
 	r := Report{Addresses: []Judged{{Address: "/ip4/10.0.0.1/tcp/1", Verdict: Reachable},
 		{Address: "/ip4/8.8.8.8/tcp/1", Verdict: Unreachable}}}
