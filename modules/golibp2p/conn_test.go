@@ -13,10 +13,9 @@ import (
 	corehost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multistream"
-
-	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/switchyard-p2p/switchyard/modules/golibp2p"
 )
@@ -59,6 +58,25 @@ func (d *diary) await(t *testing.T, n int) []string {
 		case <-d.grown:
 		case <-ctx.Done():
 			t.Fatalf("%d lines, want %d: %q", len(lines), n, lines)
+		}
+	}
+}
+
+// A notifiee may close the connection of which it hears.
+func TestCloseInNotifiee(t *testing.T) {
+	a, b := tcpOnly(t), tcpOnly(t)
+	a.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}})
+	told := newDiary(a)
+	for range 3 {
+		connect(t, a, b)
+	}
+	for i, line := range told.await(t, 6) {
+		if want := []string{"connected", "disconnected"}[i%2]; line != want {
+			t.Errorf("line %d: %s", i, line)
 		}
 	}
 }

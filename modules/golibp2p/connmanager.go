@@ -22,6 +22,9 @@ type connManager struct {
 	peers map[peer.ID]*tags
 }
 
+// maxTagged is how many peers have tags before none without a connection gets one.
+const maxTagged = 4096
+
 // tags are what programs say of a peer.
 type tags struct {
 	first     time.Time
@@ -63,6 +66,9 @@ func (m *connManager) tell(p peer.ID) {
 		return
 	}
 	manager, linked := m.t.a.h.PeerManager(), m.t.Connectedness(p) == network.Connected
+	if linked {
+		peers.Tag(manager, id, t.sum())
+	}
 	if exempt := linked && len(t.protected) > 0; exempt != t.exempt {
 		role := peers.Role{Unconditional: exempt}
 		if now, ok := manager.Status(id); ok {
@@ -79,11 +85,15 @@ func (m *connManager) tell(p peer.ID) {
 	}
 }
 
-// told is called when a peer has got its first connection or lost its last.
+// told is called when a peer has got its first connection or lost its last. Its tags are forgotten with the last one,
+// as go-libp2p does; it stays protected.
 func (m *connManager) told(p peer.ID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.tell(p)
+	if t := m.peers[p]; t != nil && m.t.Connectedness(p) != network.Connected {
+		clear(t.values)
+	}
 	m.tidy(p)
 }
 
@@ -109,9 +119,13 @@ func (m *connManager) UntagPeer(p peer.ID, tag string) {
 	}
 }
 
+// UpsertTag changes a tag. Of peers without a connection only so many can have tags; those of others are dropped.
 func (m *connManager) UpsertTag(p peer.ID, tag string, upsert func(int) int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.peers[p] == nil && len(m.peers) >= maxTagged && m.t.Connectedness(p) != network.Connected {
+		return
+	}
 	t := m.of(p)
 	t.values[tag] = upsert(t.values[tag])
 	m.tell(p)

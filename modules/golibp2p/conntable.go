@@ -24,7 +24,7 @@ type connTable struct {
 	mu      sync.RWMutex // guards what follows
 	byPeer  map[peer.ID][]*conn
 	byNode  map[transport.NodeID]*conn // the latest one of a peer
-	waiting map[peer.ID]chan struct{}  // closed when the peer has a connection
+	waiting map[peer.ID]*waiters       // those that wait for a connection of the peer
 	closed  bool
 
 	notifieesMu sync.RWMutex
@@ -35,7 +35,7 @@ var _ network.Network = (*connTable)(nil)
 
 func newConnTable(a *adapter) *connTable {
 	return &connTable{a: a, byPeer: map[peer.ID][]*conn{}, byNode: map[transport.NodeID]*conn{},
-		waiting: map[peer.ID]chan struct{}{}}
+		waiting: map[peer.ID]*waiters{}}
 }
 
 // comeUp is the host's hook: it makes a connection of a peering. The peer's streams wait for its return, so notifiees
@@ -74,8 +74,9 @@ func (t *connTable) comeUp(p *host.Peering) {
 	t.a.identified(c, &info)
 	t.mu.Lock()
 	c.ready = true
-	if ch := t.waiting[c.remote]; ch != nil {
-		close(ch)
+	if w := t.waiting[c.remote]; w != nil {
+		w.c = c
+		close(w.ready)
 		delete(t.waiting, c.remote)
 	}
 	t.mu.Unlock()
@@ -108,32 +109,51 @@ func (t *connTable) of(id transport.NodeID) *conn {
 	return t.byNode[id]
 }
 
-// best returns the latest connection of a peer that has been told of; nil for none. Otherwise the channel is closed
-// when there is one.
-func (t *connTable) best(p peer.ID) (*conn, <-chan struct{}) {
+// best returns the latest connection of a peer of which notifiees have heard; nil for none.
+func (t *connTable) best(p peer.ID) *conn {
 	t.mu.RLock()
-	list := t.byPeer[p]
-	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].ready {
-			c := list[i]
-			t.mu.RUnlock()
-			return c, nil
+	defer t.mu.RUnlock()
+	return t.latest(p)
+}
+
+// latest is best. mu is held.
+func (t *connTable) latest(p peer.ID) *conn {
+	for _, c := range slices.Backward(t.byPeer[p]) {
+		if c.ready {
+			return c
 		}
 	}
-	t.mu.RUnlock()
+	return nil
+}
+
+// waiters wait for a connection of a peer.
+type waiters struct {
+	n     int           // of them; connTable.mu guards this
+	ready chan struct{} // closed when there is one
+	c     *conn         // it, by then; it may have ended
+}
+
+// wait returns the connection of a peer, or else what tells of one to come; then leave ends the wait.
+func (t *connTable) wait(p peer.ID) (c *conn, w *waiters) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, c := range t.byPeer[p] {
-		if c.ready {
-			return c, nil
-		}
+	if c = t.latest(p); c != nil {
+		return c, nil
 	}
-	ch := t.waiting[p]
-	if ch == nil {
-		ch = make(chan struct{})
-		t.waiting[p] = ch
+	if w = t.waiting[p]; w == nil {
+		w = &waiters{ready: make(chan struct{})}
+		t.waiting[p] = w
 	}
-	return nil, ch
+	w.n++
+	return nil, w
+}
+
+func (t *connTable) leave(p peer.ID, w *waiters) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w.n--; w.n == 0 && t.waiting[p] == w {
+		delete(t.waiting, p)
+	}
 }
 
 // connect returns the connection of a peer, and dials it unless ctx forbids that.

@@ -46,7 +46,7 @@ func (t *connTable) dial(ctx context.Context, p peer.ID) (*conn, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	if c, _ := t.best(p); c != nil {
+	if c := t.best(p); c != nil {
 		return c, nil
 	}
 	if t.a.gater != nil && !t.a.gater.InterceptPeerDial(p) {
@@ -62,17 +62,23 @@ func (t *connTable) dial(ctx context.Context, p peer.ID) (*conn, error) {
 	}
 	var err error
 	for range dialTries {
+		c, w := t.wait(p) // before the dial, so that no connection is missed
+		if c != nil {
+			return c, nil
+		}
 		var info host.PeerInfo
 		if info, err = t.a.h.Dial(ctx, addrs...); err == nil && info.Wire != transport.WireLibp2p {
 			err = fmt.Errorf("%w: it is linked over %s", host.ErrNoStreams, info.Wire)
 		}
+		if err == nil {
+			c = t.await(ctx, w, info.ID)
+		}
+		t.leave(p, w)
+		if c != nil {
+			return c, nil
+		}
 		if err != nil && !errors.Is(err, host.ErrNotConnected) {
 			break
-		}
-		if err == nil {
-			if c := t.await(ctx, p, info.ID); c != nil {
-				return c, nil
-			}
 		}
 		err = host.ErrNotConnected // it came up and went
 	}
@@ -85,23 +91,24 @@ func (t *connTable) dial(ctx context.Context, p peer.ID) (*conn, error) {
 
 // await waits until notifiees have heard of a connection of a peer that is up; nil if there is none any more, or ctx
 // ends first.
-func (t *connTable) await(ctx context.Context, p peer.ID, id transport.NodeID) *conn {
+func (t *connTable) await(ctx context.Context, w *waiters, id transport.NodeID) *conn {
 	look := time.NewTicker(lookAgain)
 	defer look.Stop()
-	for {
-		c, ready := t.best(p)
-		if c != nil {
-			return c
-		}
+	for up := true; up; {
 		select {
-		case <-ready:
+		case <-w.ready:
+			return w.c
 		case <-look.C: // a peering that ends early is not told of
-			if _, up := t.a.h.Peer(id); !up {
-				return nil
-			}
+			_, up = t.a.h.Peer(id)
 		case <-ctx.Done():
-			return nil
+			up = false
 		}
+	}
+	select {
+	case <-w.ready:
+		return w.c
+	default:
+		return nil
 	}
 }
 

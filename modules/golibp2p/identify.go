@@ -36,9 +36,43 @@ func (a *adapter) learn(c *conn, info *host.PeerInfo) (before []protocol.ID) {
 	// what it no longer says is forgotten
 	a.store.UpdateAddrs(c.remote, peerstore.RecentlyConnectedAddrTTL, peerstore.TempAddrTTL)
 	a.store.UpdateAddrs(c.remote, peerstore.ConnectedAddrTTL, peerstore.TempAddrTTL)
-	a.store.AddAddrs(c.remote, addrsOf(c.remote, info.Listen), peerstore.ConnectedAddrTTL)
+	addrs := addrsOf(c.remote, info.Listen)
+	if record := certified(a.store, info); record != nil {
+		addrs = record.Addrs[:min(len(record.Addrs), maxKeptAddrs)]
+	}
+	a.store.AddAddrs(c.remote, addrs, peerstore.ConnectedAddrTTL)
 	a.store.UpdateAddrs(c.remote, peerstore.TempAddrTTL, 0)
 	return before
+}
+
+// certified puts the signed record of a peer into the peerstore, and returns it; nil for none. The host has verified
+// it.
+func certified(store peerstore.Peerstore, info *host.PeerInfo) *peer.PeerRecord {
+	envelope, record := recordOf(info)
+	book, ok := peerstore.GetCertifiedAddrBook(store)
+	if record == nil || !ok {
+		return nil
+	}
+	if _, err := book.ConsumePeerRecord(envelope, peerstore.ConnectedAddrTTL); err != nil {
+		return nil
+	}
+	return record
+}
+
+// recordOf reads the signed record of a peer; nil for none.
+func recordOf(info *host.PeerInfo) (*record.Envelope, *peer.PeerRecord) {
+	if info.SignedRecord == nil {
+		return nil, nil
+	}
+	envelope, any, err := record.ConsumeEnvelope(info.SignedRecord, peer.PeerRecordEnvelopeDomain)
+	if err != nil {
+		return nil, nil
+	}
+	r, ok := any.(*peer.PeerRecord)
+	if !ok || r.PeerID.String() != info.PeerID {
+		return nil, nil
+	}
+	return envelope, r
 }
 
 // relearn is learn for a peer that says something new, and tells of that.
@@ -89,17 +123,23 @@ func (a *adapter) identified(c *conn, info *host.PeerInfo) {
 		Peer: c.remote, Conn: network.Conn(c), ListenAddrs: addrsOf(c.remote, info.Listen),
 		Protocols: protocol.ConvertFromStrings(info.Protocols), AgentVersion: info.Version,
 	}
+	e.SignedPeerRecord, _ = recordOf(info)
 	if info.Observed != "" {
 		e.ObservedAddr, _ = ma.NewMultiaddr(info.Observed)
 	}
 	a.events.emit(e)
 }
 
-// followAddresses looks at our addresses until Close.
+// followAddresses looks at our addresses, and at whether others reach them, until Close.
 func (a *adapter) followAddresses() {
 	tick := time.NewTicker(addressPulse)
 	defer tick.Stop()
+	var told host.Reachability
 	for {
+		if now := a.h.Reach.Status(); now != told {
+			told = now
+			a.events.emit(event.EvtLocalReachabilityChanged{Reachability: reachability(now)})
+		}
 		select {
 		case <-a.ctx.Done():
 			return
@@ -107,6 +147,17 @@ func (a *adapter) followAddresses() {
 			a.addressesChanged()
 		}
 	}
+}
+
+// reachability returns a reachability in go-libp2p's form.
+func reachability(r host.Reachability) network.Reachability {
+	switch r {
+	case host.ReachabilityPublic:
+		return network.ReachabilityPublic
+	case host.ReachabilityPrivate:
+		return network.ReachabilityPrivate
+	}
+	return network.ReachabilityUnknown
 }
 
 // addressesChanged puts our addresses into the peerstore, signed where we can, and tells of them if they are not those

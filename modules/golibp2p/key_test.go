@@ -1,7 +1,6 @@
 package golibp2p_test
 
 import (
-	"bytes"
 	"context"
 	"testing"
 
@@ -70,10 +69,5 @@ func TestRemoteSigner(t *testing.T) {
 		t.Fatal(err)
 	}
 	connect(t, a, b)
-	if err := out.Publish(ctx, []byte("signed"), pubsub.WithReadiness(pubsub.MinTopicSize(1))); err != nil {
-		t.Fatal(err)
-	}
-	if msg, err := sub.Next(ctx); err != nil || !bytes.Equal(msg.Data, []byte("signed")) {
-		t.Errorf("%v, %v", msg, err)
-	}
+	deliver(ctx, t, out, sub, a.ID())
 }
