@@ -92,7 +92,7 @@ func TestCrawlUsage(t *testing.T) {
 		{"--passes", []string{peer, "--passes", "0"}}, {"--recheck", []string{peer, "--recheck", "-1s"}},
 		{"--budget", []string{peer, "--budget", "x"}}, {"--budget", []string{peer, "--budget", "5,6"}},
 		{"--contact", []string{peer, "--contact", "a\nb"}}, {"--timeout", []string{peer, "--timeout", "1m"}},
-		{"line 2", []string{peer, "--asn", bad}},
+		{"line 1: want a last IP", []string{peer, "--asn", bad}},
 		{"--asn", []string{"export", "--out", "x", "--csv", "-", "--asn", "no"}},
 		{"line 2", []string{peer, "--exclude", bad}}, {"nowhere", []string{"nowhere"}},
 		{"--out is missing", []string{"export"}}, {"say what to write", []string{"export", "--out", "x"}},

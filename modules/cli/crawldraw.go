@@ -43,13 +43,29 @@ func drawMap(w io.Writer, m *crawl.Map, dir string) {
 	add := func(name, format string, args ...any) {
 		pairs = append(pairs, [2]string{name, fmt.Sprintf(format, args...)})
 	}
-	add("edges", "%d, %.0f %% of what was visited is stale", s.Edges, 100*s.Stale.Share)
+	add("edges", "%d: a node told of another; %.0f %% of those visited were not found", s.Edges, 100*s.Stale.Share)
 	if s.Components > 0 {
-		add("connected", "%d of %d in the largest of %d parts; without one of %d nodes it falls apart", s.Largest,
-			s.Here+s.Away, s.Components, s.Cuts)
+		connected := fmt.Sprintf("%d of %d nodes, in the largest of %d parts", s.Largest, s.Here+s.Away, s.Components)
+		if s.Components == 1 {
+			connected = fmt.Sprintf("all %d nodes", s.Largest)
+		}
+		switch s.Cuts {
+		case 0:
+			connected += "; none of them alone holds it together"
+		case 1:
+			connected += "; without one of them it falls apart"
+		default:
+			connected += fmt.Sprintf("; without any one of %d nodes it falls apart", s.Cuts)
+		}
+		add("connected", "%s", connected)
 	}
 	if e := s.Estimate; e != nil {
-		add("unseen", "at least %d, by %s (%d and %d nodes, %d in both)", e.Unseen, e.Method, e.First, e.Second, e.Both)
+		unseen := fmt.Sprintf("at least %d nodes", e.Unseen)
+		if e.Unseen == 0 {
+			unseen = "no node, as far as can be told"
+		}
+		add("unseen", "%s (two %s told of %d and %d nodes, of which %d are the same)", unseen, e.Method, e.First,
+			e.Second, e.Both)
 	}
 	if len(s.Suspects) > 0 {
 		add("suspects", "%d nodes tell of almost nobody real; %d nodes were left unvisited", len(s.Suspects),

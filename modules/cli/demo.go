@@ -126,11 +126,19 @@ func (d *demoNet) show(ctx context.Context, c *demoCall, words io.Writer) error 
 	}
 	if !c.out.Terminal() {
 		if seed, err := d.nodes[0].addresses(ctx); err == nil {
-			fmt.Fprintf(words, "Live page of node 1: %s\nAn example chain of %d blocks is with node 1; the others "+
-				"fetch it, and so can you:\n  %s\n\n", d.nodes[0].url(), demoBlocks, d.fetch(seed))
+			fmt.Fprintf(words, "Live page of node 1: %s\n"+
+				"Ask node 1 as you ask any node (peers and doctor work, too):\n  %s\n"+
+				"An example chain of %d blocks is with node 1; the others fetch it, and so can you:\n  %s\n"+
+				"Map the network:\n  %s crawl %s --network demo\n\n", d.nodes[0].url(), d.ask("status"), demoBlocks,
+				d.fetch(seed), d.program.Name, seed[0])
 		}
 	}
 	return live.Show(ctx, c.out, live.NewDemo(d.program.Name), snapshots, d.act)
+}
+
+// ask is a command that asks node 1.
+func (d *demoNet) ask(what string) string {
+	return strings.Join([]string{d.program.Name, what, "--home", d.nodes[0].home}, " ")
 }
 
 // fetch is the command that fetches the example chain from node 1.

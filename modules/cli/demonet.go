@@ -228,7 +228,7 @@ func (d *demoNet) snapshot(now time.Time) live.Demo {
 		}
 	}
 	if s.Page != "" {
-		s.Try = d.fetch(d.nodes[0].bound)
+		s.Try, s.Ask = d.fetch(d.nodes[0].bound), d.ask("status")
 	}
 	d.note(&s, enough, now)
 	s.Items = d.items.totals()

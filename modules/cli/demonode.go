@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -141,7 +142,7 @@ func (n *demoNode) live(ctx context.Context, seed []string) error {
 	return modules.Run(ctx, modules.Node(n.config(seed), list...), fx.Populate(&life.host, &life.store, &life.admin),
 		fx.Invoke(func(lc fx.Lifecycle) {
 			lc.Append(fx.StartStopHook(func() {
-				n.up(life, kill)
+				n.up(life, kill, seed)
 				events, items := life.host.Events(context.WithoutCancel(ctx)), life.relay.Topic("").Subscribe(0)
 				parts.Go(func() { n.net.follow(working, n, life, events) })
 				parts.Go(func() { n.receive(working, items) })
@@ -155,17 +156,26 @@ func (n *demoNode) live(ctx context.Context, seed []string) error {
 }
 
 // up makes a life the node's.
-func (n *demoNode) up(life *demoLife, kill func()) {
+func (n *demoNode) up(life *demoLife, kill func(), seed []string) {
 	if n.listen == nil {
 		for _, a := range life.host.ListenAddrs() {
 			n.listen = append(n.listen, a.String())
 		}
 		n.id, n.bound, n.page = life.host.Self(), boundAddresses(life.host), life.admin.Addr().String()
+		n.describe(seed)
 		close(n.first)
 	}
 	n.mu.Lock()
 	n.life, n.kill, n.back, n.pageURL = life, kill, time.Time{}, life.admin.URL()
 	n.mu.Unlock()
+}
+
+// describe writes the node's configuration into its home, with the real ports, for the commands that ask a node.
+func (n *demoNode) describe(seed []string) {
+	text := modules.Render(n.config(seed), n.net.program.Plugins...)
+	if err := writeNew(filepath.Join(n.home, configName), text); err != nil {
+		n.net.tell(live.LineNote, "node %d cannot be asked by commands: %v", n.number, err)
+	}
 }
 
 // alive returns the node's life, nil if it does not run.

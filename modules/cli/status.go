@@ -47,6 +47,11 @@ func (p running) statusCommand() *cobra.Command {
 				{"network", s.Network},
 				{"version", s.Version},
 				{"listens on", strings.Join(s.Listen, " ")},
+			}...)
+			for _, o := range s.Observed {
+				pairs = append(pairs, [2]string{"seen at", clean(o.Address) + " by " + several(o.Peers, "peer")})
+			}
+			pairs = append(pairs, [][2]string{
 				{"up", span(time.Duration(s.Uptime) * time.Second)},
 				{"peers", fmt.Sprintf("%d outbound, %d inbound, %d trusted, %d guests", s.Peers.Outbound,
 					s.Peers.Inbound, s.Peers.Trusted, s.Peers.Guests)},

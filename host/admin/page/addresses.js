@@ -39,8 +39,8 @@ export function addresses(root) {
   }
 
   function drawBook(b) {
-    set(titles.fresh, `New: ${number(b.new)} heard of, never reached`)
-    set(titles.tried, `Tried: ${number(b.tried)} that have worked`)
+    set(titles.fresh, `New: ${number(b.new)} heard of, never reached by a dial`)
+    set(titles.tried, `Tried: ${number(b.tried)} that ${b.tried === 1 ? 'has' : 'have'} worked`)
     const most = b.buckets.size || 64
     const share = Math.max(heat(heats.fresh, b.buckets.new, most), heat(heats.tried, b.buckets.tried, most))
     const square = share > 1 ? `${share} buckets` : 'a bucket'

@@ -169,7 +169,8 @@ export function tell(e) {
     'move-failed': () => [`${who}: ${why}`],
   }
   const line = lines[e.kind] ? lines[e.kind]().filter(Boolean).join(', ') : e.text || `${who} ${why}`
-  const kind = grades[e.kind] || (/failed$/.test(e.kind) ? 'bad' : '')
+  // a dial that was not needed, as the two are linked already, is no failure
+  const kind = e.reason?.code === 'duplicate' ? '' : grades[e.kind] || (/failed$/.test(e.kind) ? 'bad' : '')
   return [kind, (e.kind || '').replaceAll('-', ' '), line]
 }
 

@@ -124,7 +124,8 @@ function drawTrack(g, p, i, of, side, at) {
   set(title, `${called} ${short(p.node_id)} ${where(p.address)}`)
   const most = at.phone ? 13 : 22
   set(who, called.length > most ? called.slice(0, most - 1) + '…' : called)
-  set(rtt, p.rtt_ms > 0 ? (p.rtt_ms < 1 ? p.rtt_ms.toFixed(1) : p.rtt_ms.toFixed(0)) + ' ms' : '')
+  const ms = p.rtt_ms
+  set(rtt, !(ms > 0) ? '' : (ms < .05 ? '<0.1' : ms < 1 ? ms.toFixed(1) : ms.toFixed(0)) + ' ms')
   put(g, 'aria-label', `${text.textContent}, ${labels[p.kind] || p.kind}, ${p.direction}`)
   put(text, 'x', x + side * 12)
   put(text, 'y', (y + 4).toFixed(1))

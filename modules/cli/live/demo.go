@@ -24,6 +24,7 @@ type Demo struct {
 	Blocks int           `json:"blocks"` // of the example chain
 	Page   string        `json:"page"`   // URL with the token, "" before there is one
 	Try    string        `json:"-"`      // a command that works while the demo runs
+	Ask    string        `json:"-"`      // and one that asks node 1 how it is
 	Log    []Line        `json:"-"`      // oldest first
 }
 

@@ -362,6 +362,12 @@ func (s *DemoScreen) help(l Look) []string {
 			lines = append(lines, "   "+part)
 		}
 	}
+	if s.data.Ask != "" && l.Height > 28 {
+		lines = append(lines, "", " This asks node 1 how it is; peers and doctor work, too:")
+		for _, part := range wrap(s.data.Ask, l.Width-3) {
+			lines = append(lines, "   "+part)
+		}
+	}
 	for i := range lines {
 		lines[i] = l.text(lines[i])
 	}
