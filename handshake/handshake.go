@@ -119,6 +119,8 @@ type Link struct {
 	Goodbye  func(ctx context.Context, reason *Refusal)
 	Farewell func() *Refusal
 	Stages   []Stage
+	// Began is when the handshake began: what we have told of ourselves in it is not older.
+	Began time.Time
 }
 
 // BindingSize is the length of a Link.Binding.

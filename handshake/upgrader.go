@@ -232,6 +232,7 @@ func (u *Upgrader) upgrade(ctx context.Context, a *Attempt, choose func(*Attempt
 	}
 	link.Wire, link.Side, link.RemoteKey, link.Dialed, link.Stages = wire.Name(), a.Side, a.RemoteKey, a.Dialed,
 		a.stages
+	link.Began = began
 	link.LocalAddr, link.RemoteAddr = raw.LocalMultiaddr(), raw.RemoteMultiaddr()
 	link.Transport = transportOf(link.RemoteAddr)
 	return link, nil

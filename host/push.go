@@ -54,11 +54,7 @@ func (l *link) followChanges() {
 	if l.shake.Changes != nil {
 		l.shake.Changes(func(info handshake.NodeInfo) { l.remoteChanged(&info) })
 	}
-	began := l.made
-	for _, s := range l.shake.Stages {
-		began = began.Add(-s.Took)
-	}
-	if l.host.streams.changedSince(began) {
+	if l.host.streams.changedSince(l.shake.Began) {
 		l.pushSoon()
 	}
 }
