@@ -12,7 +12,9 @@ import (
 // version is set by the linker in release builds (-X main.version=v1.2.3).
 var version string
 
-func main() {
-	plugins := modules.With(standard.Plugins(), services.Plugins()...)
-	cli.Program{Name: "switchyard-libp2p", Version: version, Plugins: plugins}.Main()
+func main() { program().Main() }
+
+func program() cli.Program {
+	return cli.Program{Name: "switchyard-libp2p", Version: version,
+		Plugins: modules.With(standard.Plugins(), services.Plugins()...)}
 }
