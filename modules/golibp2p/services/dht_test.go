@@ -196,10 +196,14 @@ func TestBoundedStore(t *testing.T) {
 			t.Errorf("step %d: %s, want %s", i, got, step.want)
 		}
 	}
-	batch := must[datastore.Batch](t)(s.Batch(ctx))
-	if err := errors.Join(batch.Delete(ctx, datastore.NewKey("a")), batch.Put(ctx, datastore.NewKey("c"), []byte("x")),
-		batch.Commit(ctx)); err != nil {
-		t.Error(err)
+	for _, change := range []func(datastore.Batch) error{
+		func(b datastore.Batch) error { return b.Delete(ctx, datastore.NewKey("a")) },
+		func(b datastore.Batch) error { return b.Put(ctx, datastore.NewKey("c"), []byte("x")) },
+	} {
+		batch := must[datastore.Batch](t)(s.Batch(ctx))
+		if err := errors.Join(change(batch), batch.Commit(ctx)); err != nil {
+			t.Error(err)
+		}
 	}
 	if n, size, refused := s.stats(); n != 2 || size != 2+10+2+1 || refused != 3 {
 		t.Errorf("%d records of %d bytes, %d refused", n, size, refused)

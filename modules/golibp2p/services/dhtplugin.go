@@ -40,8 +40,8 @@ const mostValue = 512 << 10
 func dhtCommand() modules.CommandSpec {
 	return modules.CommandSpec{Name: "dht", Short: "Look for peers, providers and values in the Kademlia table",
 		Long: "Look for peers, providers and values in the Kademlia table, through the running node, whose\n" +
-			"services.dht.enabled must be true. The KEY of a provider is a CID; any other text stands for the CID of\n" +
-			"its hash.",
+			"services.dht.enabled must be true. The KEY of a provider is a CID; any other text stands for the CID\n" +
+			"of its hash.",
 		Commands: []modules.CommandSpec{
 			statusCommand(), tableCommand(), findPeerCommand(), findProvidersCommand(), provideCommand(), putCommand(),
 			getCommand(),
@@ -192,8 +192,8 @@ func putCommand() modules.CommandSpec {
 func getCommand() modules.CommandSpec {
 	var l lookupFlags
 	return modules.CommandSpec{Name: "get", Args: []string{"KEY"}, Short: "Print a value of the table",
-		Long: "Print the value of a key, such as /sha256/HASH. Its bytes are printed as they are; --json has them in\n" +
-			"base64.",
+		Long: "Print the value of a key, such as /sha256/HASH. Its bytes are printed as they are; --json has them\n" +
+			"in base64.",
 		Flags: l.add,
 		Run: func(ctx context.Context, call modules.Call) error {
 			var out Value

@@ -98,8 +98,8 @@ func subscribeCommand() modules.CommandSpec {
 	asJSON, count := false, 0
 	return modules.CommandSpec{Name: "subscribe", Args: []string{"TOPIC"}, Short: "Print the messages of a topic",
 		Long: "Print the messages of a topic from now on, until Ctrl-C or --count. The node subscribes to the topic,\n" +
-			"and leaves it at the end unless it was in it before. With --json each line is a message, its data in\n" +
-			"base64; else what does not print is replaced.",
+			"and leaves it at the end unless it was in it before. With --json each line is a message, its data\n" +
+			"in base64; else what does not print is replaced.",
 		Flags: func(f *flag.FlagSet) {
 			jsonFlag(f, &asJSON)
 			f.IntVar(&count, "count", 0, "end after so many messages (default: never)")
