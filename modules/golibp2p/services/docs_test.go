@@ -43,7 +43,8 @@ func TestDocuments(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile(`HandleFunc\("([A-Z]+) /([a-z-]+)"`).FindAllStringSubmatch(string(code), -1) {
+		handled := regexp.MustCompile(`HandleFunc\("([A-Z]+) /([a-z-]+)"`)
+		for _, m := range handled.FindAllStringSubmatch(string(code), -1) {
 			route := m[1] + " " + service + "/" + m[2]
 			if !routes[route] {
 				t.Errorf("the page lacks the route %s", route)

@@ -97,9 +97,9 @@ var errEnough = errors.New("enough")
 func subscribeCommand() modules.CommandSpec {
 	asJSON, count := false, 0
 	return modules.CommandSpec{Name: "subscribe", Args: []string{"TOPIC"}, Short: "Print the messages of a topic",
-		Long: "Print the messages of a topic from now on, until Ctrl-C or --count. The node subscribes to the topic,\n" +
-			"and leaves it at the end unless it was in it before. With --json each line is a message, its data\n" +
-			"in base64; else what does not print is replaced.",
+		Long: "Print the messages of a topic from now on, until Ctrl-C or --count. The node subscribes to the\n" +
+			"topic, and leaves it at the end unless it was in it before. With --json each line is a message, its\n" +
+			"data in base64; else what does not print is replaced.",
 		Flags: func(f *flag.FlagSet) {
 			jsonFlag(f, &asJSON)
 			f.IntVar(&count, "count", 0, "end after so many messages (default: never)")
