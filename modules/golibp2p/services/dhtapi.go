@@ -145,7 +145,7 @@ func parsePeer(text string) (peer.ID, error) {
 		return id, nil
 	}
 	if node, also := transport.ParseNodeID(text); also == nil && node.IsEd25519() {
-		return "", errors.New("a node id of 40 hex digits is a hash: give the peer id, such as 12D3Koo...")
+		return "", errors.New("a node id of 40 hex digits is a hash: give the peer id (12D3Koo...)")
 	}
 	return "", fmt.Errorf("%.80q is no peer id: %w", text, err)
 }
