@@ -62,6 +62,17 @@ func TestMatchStreams(t *testing.T) {
 		if got := answer(t, a, b, "/y"); !strings.Contains(got, "unknown protocol") {
 			t.Errorf("what nobody matches: %q", got)
 		}
+		if err := b.Host.HandleStream("/bug", says("bug"), host.MatchStreams(func(protocol string) bool {
+			if protocol == "/y/bug" {
+				panic("a bug")
+			}
+			return false
+		})); err != nil {
+			t.Fatal(err)
+		}
+		if got := answer(t, a, b, "/y/bug"); !strings.Contains(got, "unknown protocol") {
+			t.Errorf("a match that panics: %q", got)
+		}
 		if err := b.Host.HandleStream("/x/1.2", says("late")); err != nil { // a match does not take its names
 			t.Error(err)
 		}

@@ -257,8 +257,17 @@ func (c *linkStreams) give(s *streamService) {
 	}
 }
 
-// Serves implements muxer.Handler.
-func (l *link) Serves(protocol string) bool { return l.host.streams.find(protocol) != nil }
+// Serves implements muxer.Handler. A match function that panics accepts nothing.
+func (l *link) Serves(protocol string) (serves bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.host.log.Error("the match function of a stream handler panicked", slog.String("protocol", protocol),
+				slog.String("peer", string(l.peer)), slog.Any("panic", p),
+				slog.String("stack", string(debug.Stack())))
+		}
+	}()
+	return l.host.streams.find(protocol) != nil
+}
 
 // ServeStream implements muxer.Handler.
 func (l *link) ServeStream(ctx context.Context, s muxer.Stream) {
