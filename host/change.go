@@ -57,13 +57,13 @@ func (l *link) remoteChanged(info *handshake.NodeInfo) {
 
 // report tells of a change of a peer that is up, if it is one, with an event.
 func (l *link) report(p *Peering, before, now *handshake.NodeInfo) {
-	if l.noteChange(p, before, now) && p.announced.Load() { // else EventUp is to come
+	if p.noteChange(before, now) && p.announced.Load() { // else EventUp is to come
 		l.host.emit(Event{Kind: EventChanged, ID: l.peer, Address: l.address, Inbound: p.inbound, Source: l.source})
 	}
 }
 
 // noteChange tells the functions of OnChange of a change, and reports whether it is one.
-func (l *link) noteChange(p *Peering, before, now *handshake.NodeInfo) bool {
+func (p *Peering) noteChange(before, now *handshake.NodeInfo) bool {
 	if slices.Equal(before.Protocols, now.Protocols) && slices.Equal(before.Listen, now.Listen) &&
 		bytes.Equal(before.SignedRecord, now.SignedRecord) {
 		return false

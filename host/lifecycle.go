@@ -105,7 +105,7 @@ func (l *link) Established() {
 		h.links.change.Unlock()
 		if up {
 			l.learn()
-			l.noteChange(l.peering.Load(), m.from.remote.Load(), l.remote.Load()) // EventMoved tells others
+			l.peering.Load().noteChange(m.from.remote.Load(), l.remote.Load()) // EventMoved tells others
 			h.emit(Event{Kind: EventMoved, ID: l.peer, Address: l.address, Inbound: l.inbound,
 				Duration: time.Since(l.made), Stages: l.shake.Stages, Source: l.source})
 		}
