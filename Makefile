@@ -22,11 +22,11 @@ raceflag    := $(if $(RACE),-race,)
 .PHONY: help run build man install release-files deploy-check need-deploy test unit race lint cross floors \
 	ratchets interop cometbft cometbft-sdk compat model crash soak bench bench-store eclipse microbench fuzz \
 	generate chain chain-bin chain-short chain-migrate chain-soak chain-bench chain-far chain-suites chain-e2e \
-	clean page page-bench need-cc need-ip need-js need-browser need-deploy need-protoc
+	clean page page-bench golibp2p-storm need-cc need-ip need-js need-browser need-deploy need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## a network of real nodes on this machine, until q (NODES=8)
 	@echo 'Building bin/switchyard. The first time that takes a minute or more; then it is quick.'
@@ -105,6 +105,10 @@ compat: need-js ## our program with CometBFT 0.34 to 1.0, kubo, js-libp2p 1 to 3
 	  go test -tags compat -run TestReleases -timeout 30m -v .
 	cd internal/interoplibp2p && go vet -tags compat ./hosts && \
 	  go test -tags compat -run "TestKubo|TestJSReleases" -timeout 30m -v ./hosts
+
+golibp2p-storm: export SWITCHYARD_LONG = 1
+golibp2p-storm: ## storms, redials, rings, a DHT and bitswap among hosts of ours and go-libp2p's, the long forms
+	cd modules/golibp2p && go test -count=1 -timeout 30m -v ./internal/storm
 
 PAGETEST := internal/pagetest/browser
 SHOTS    ?= .cache/page
@@ -207,8 +211,10 @@ chain-e2e: need-cc need-ip ## CometBFT's end-to-end tests, as root, stock beside
 bench: ## ours beside the real peers, in one process (ARGS="-rounds 5 -only set-ups")
 	@cd internal/interop && go build -o ../../.cache/bin/ ./bench ./benchsync
 	@cd internal/interoplibp2p && go build -o ../../.cache/bin/bench-libp2p ./bench
+	@cd modules/golibp2p && go build -o ../../.cache/bin/bench-golibp2p ./internal/bench
 	@.ci/quiet .cache/bin/bench $(ARGS)
 	@.ci/quiet .cache/bin/bench-libp2p $(ARGS)
+	@.ci/quiet .cache/bin/bench-golibp2p $(ARGS)
 	@.ci/quiet .cache/bin/benchsync $(ARGS)
 	@$(MAKE) --no-print-directory bench-store
 

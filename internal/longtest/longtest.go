@@ -3,9 +3,9 @@
 //	SWITCHYARD_MODEL_OPS     operations of each model test
 //	SWITCHYARD_MODEL_SEED    seed of the first run; the only run without SWITCHYARD_MODEL_OPS (failures name it)
 //	SWITCHYARD_CRASH_ROUNDS  kills or damages in each crash test
-//	SWITCHYARD_LONG          any value: whole networks of all sizes, not only of those that take seconds
+//	SWITCHYARD_LONG          any value: whole networks of all sizes, not only of those that take seconds; storms
 //
-// `make model`, `make crash` and `make networks` set them.
+// `make model`, `make crash`, `make networks` and `make golibp2p-storm` set them.
 package longtest
 
 import (
