@@ -34,7 +34,7 @@ func newNode(ctx context.Context, cfg Config) (*adapter, error) {
 	}
 	store := settings.Store
 	if store == nil {
-		store = memory.New(peerstore.Limits{})
+		store = memory.New(peerstore.Limits{MaxPeers: mostKnown})
 		settings.Store = store
 	}
 	h, err := host.New(ctx, settings)
