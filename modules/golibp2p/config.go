@@ -52,8 +52,8 @@ const (
 	mostPerIP       = 1 << 10
 	mostAttempts    = 1 << 12 // in 10 s from one IP
 	mostPeerStreams = 1 << 13
-	// mostKnown peers are kept in the host's own book, from which it chooses nobody to dial. The book of a Switchyard node,
-	// of 100,000 peers, takes 100 kB while it is empty.
+	// mostKnown peers are kept in the host's own book, from which it chooses nobody to dial. The book of a Switchyard
+	// node, of 100,000 peers, takes 100 kB while it is empty.
 	mostKnown = 1 << 13
 )
 

@@ -1,5 +1,5 @@
-// Package hostkit makes the hosts that the tests and benchmarks of this module compare: ours, and go-libp2p's own, alike
-// in what they speak. No limit of theirs is near what a test does.
+// Package hostkit makes the hosts that the tests and benchmarks of this module compare: ours, and go-libp2p's own,
+// alike in what they speak. No limit of theirs is near what a test does.
 package hostkit
 
 import (
