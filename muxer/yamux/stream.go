@@ -70,25 +70,35 @@ func (s *stream) Write(p []byte) (n int, err error) {
 		if room > 0 {
 			turn = c.out.turn
 		}
-		var late <-chan time.Time
-		if !by.IsZero() {
-			late = time.After(time.Until(by))
-		}
+		free := false
 		select {
-		case turn <- struct{}{}:
-			c.mu.Lock()
-			if room, _ = c.writable(t, len(p)-n); room > 0 {
-				t.window -= int64(room)
-				c.out.put(typeData, t.syn, t.id, room, p[n:n+room]) // with mu held: an end comes behind it
-				t.syn = 0
-				n += room
+		case turn <- struct{}{}: // mostly: it takes no timer
+			free = true
+		default:
+			var late <-chan time.Time
+			if !by.IsZero() {
+				late = time.After(time.Until(by))
 			}
-			c.mu.Unlock()
-			c.out.write()
-		case <-t.news:
-		case <-late:
-		case <-c.release:
+			select {
+			case turn <- struct{}{}:
+				free = true
+			case <-t.news:
+			case <-late:
+			case <-c.release:
+			}
 		}
+		if !free {
+			continue
+		}
+		c.mu.Lock()
+		if room, _ = c.writable(t, len(p)-n); room > 0 {
+			t.window -= int64(room)
+			c.out.put(typeData, t.syn, t.id, room, p[n:n+room]) // with mu held: an end comes behind it
+			t.syn = 0
+			n += room
+		}
+		c.mu.Unlock()
+		c.out.write()
 	}
 	return n, nil
 }
