@@ -75,7 +75,7 @@ func (s *Session) accept(raw muxer.RawStream, places <-chan struct{}) {
 // name agrees with the remote on the protocol of its stream, and returns what serves it. That calls s.reading.Done when
 // it has read what the session itself reads.
 func (s *Session) name(raw muxer.RawStream) (serve func()) {
-	st := &stream{RawStream: raw, session: s}
+	st := &stream{RawStream: raw, session: s, turn: make(chan struct{}, 1)}
 	_ = raw.SetReadDeadline(time.Now().Add(s.cfg.Negotiation)) // what we say fits into any window
 	protocol, answer, err := multistream.Answer(readAhead{st}, func(p string) bool { return s.takes(raw, p) })
 	if err != nil {

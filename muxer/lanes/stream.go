@@ -27,10 +27,12 @@ type stream struct {
 	writing sync.Mutex             // held while something is written
 	pending atomic.Pointer[[]byte] // what we say of the protocol: it goes ahead of the first byte that is written
 
-	reading sync.Mutex // guards what follows
-	offers  []string   // what the remote was, or is to be, offered and has not answered
-	refused error      // why there is no protocol
-	ahead   []byte     // bytes that were read together with the remote's proposal
+	// turn guards what follows, while it holds something. It is held while the remote's choice is awaited; waiting for a
+	// sync.Mutex meanwhile would stop the time of testing/synctest.
+	turn    chan struct{}
+	offers  []string // what the remote was, or is to be, offered and has not answered
+	refused error    // why there is no protocol
+	ahead   []byte   // bytes that were read together with the remote's proposal
 }
 
 // aheadSize is how much is read at once while the remote proposes a protocol.
@@ -58,7 +60,7 @@ func (s *Session) OpenStream(ctx context.Context, protocols ...string) (muxer.St
 		}
 		return nil, s.ended(err)
 	}
-	st := &stream{RawStream: raw, session: s, offers: protocols}
+	st := &stream{RawStream: raw, session: s, offers: protocols, turn: make(chan struct{}, 1)}
 	if len(protocols) == 1 { // what is written first can go with the proposal
 		proposal := multistream.Propose(protocols[0])
 		st.pending.Store(&proposal)
@@ -74,8 +76,8 @@ func (s *stream) Protocol() string {
 	if len(s.offers) == 1 && !s.denied.Load() {
 		return s.offers[0]
 	}
-	s.reading.Lock()
-	defer s.reading.Unlock()
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
 	if s.agree() != nil {
 		return ""
 	}
@@ -83,7 +85,7 @@ func (s *stream) Protocol() string {
 }
 
 // agree waits for the remote's choice. Any error is final, and resets the stream unless the time for the answer is up:
-// what was written may be read all the same. reading is held.
+// what was written may be read all the same. turn is held.
 func (s *stream) agree() (err error) {
 	if s.protocol.Load() != nil || s.refused != nil {
 		return s.refused
@@ -128,14 +130,14 @@ func (s *stream) Read(p []byte) (int, error) {
 	if s.ending.Load() == endAll {
 		return 0, net.ErrClosed
 	}
-	s.reading.Lock()
+	s.turn <- struct{}{}
 	s.flush()
 	err := s.agree()
 	n := copy(p, s.ahead) // what was read together with the remote's proposal
 	if s.ahead = s.ahead[n:]; len(s.ahead) == 0 {
 		s.ahead = nil
 	}
-	s.reading.Unlock()
+	<-s.turn
 	if n > 0 || err != nil || len(p) == 0 {
 		return n, err
 	}
@@ -185,8 +187,8 @@ func (s *stream) Write(p []byte) (n int, err error) {
 }
 
 func (s *stream) refusal() error {
-	s.reading.Lock()
-	defer s.reading.Unlock()
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
 	return s.refused
 }
 
@@ -233,9 +235,9 @@ func (s *stream) endLater(how uint32) bool {
 
 // endNow carries out what endLater was asked for, behind the remote's choice.
 func (s *stream) endNow() {
-	s.reading.Lock()
+	s.turn <- struct{}{}
 	_ = s.agree()
-	s.reading.Unlock()
+	<-s.turn
 	for {
 		how := s.ending.Load()
 		if how == endAll {
