@@ -45,12 +45,13 @@ type adapter struct {
 	cancel    context.CancelFunc
 	below     func() error // stops what runs the host; nil: the caller does
 
-	mu     sync.Mutex // orders spawn with Close
-	wg     sync.WaitGroup
-	closed bool
+	mu      sync.Mutex // orders spawn with Close
+	wg      sync.WaitGroup
+	closed  bool // nothing is spawned any more
+	closing bool // Close was called
 
-	closeOnce sync.Once
-	closeErr  error
+	over     chan struct{} // closed at the end of Close; not a sync.Once, whose second caller stops time in synctest
+	closeErr error         // of Close, once over is closed
 }
 
 var _ corehost.Host = (*adapter)(nil)
@@ -83,7 +84,7 @@ func newAdapter(h *host.Host, opts []Option) (*adapter, error) {
 	}
 	a := &adapter{h: h, log: cmp.Or(o.log, slog.New(slog.DiscardHandler)), self: self, store: o.store,
 		manager: o.manager, resources: o.resources, gater: o.gater, bus: eventbus.NewBus(),
-		announced: make(chan struct{})}
+		announced: make(chan struct{}), over: make(chan struct{})}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	if a.store == nil {
 		if a.store, err = pstoremem.NewPeerstore(); err != nil {
@@ -232,24 +233,31 @@ func (a *adapter) NewStream(ctx context.Context, p peer.ID, pids ...protocol.ID)
 
 // Close ends all connections and goroutines of the adapter. Of NewHost's hosts it ends everything.
 func (a *adapter) Close() error {
-	a.closeOnce.Do(func() {
-		a.conns.closeAll()
-		for _, pid := range a.mux.Protocols() {
-			a.mux.RemoveHandler(pid)
-		}
-		if a.below != nil {
-			a.closeErr = a.below()
-		}
-		a.cancel()
-		a.mu.Lock()
-		a.closed = true
-		a.mu.Unlock()
-		a.wg.Wait()
-		a.events.close()
-		a.closeErr = errors.Join(a.closeErr, a.manager.Close(), a.resources.Close())
-		if a.ownStore {
-			a.closeErr = errors.Join(a.closeErr, a.store.Close())
-		}
-	})
+	a.mu.Lock()
+	again := a.closing
+	a.closing = true
+	a.mu.Unlock()
+	if again {
+		<-a.over
+		return a.closeErr
+	}
+	defer close(a.over)
+	a.conns.closeAll()
+	for _, pid := range a.mux.Protocols() {
+		a.mux.RemoveHandler(pid)
+	}
+	if a.below != nil {
+		a.closeErr = a.below()
+	}
+	a.cancel()
+	a.mu.Lock()
+	a.closed = true
+	a.mu.Unlock()
+	a.wg.Wait()
+	a.events.close()
+	a.closeErr = errors.Join(a.closeErr, a.manager.Close(), a.resources.Close())
+	if a.ownStore {
+		a.closeErr = errors.Join(a.closeErr, a.store.Close())
+	}
 	return a.closeErr
 }

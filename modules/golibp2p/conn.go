@@ -126,7 +126,8 @@ func (c *conn) end() {
 // Close ends the connection. It does not wait for the notifiees.
 func (c *conn) Close() error { return c.CloseWithError(0) }
 
-// CloseWithError is Close. Switchyard's peers learn that it was asked for; code does not travel.
+// CloseWithError is Close. Switchyard's peers learn that it was asked for; code does not travel. Streams end here at
+// once, and with the connection at the remote: one that ended before would look like a failure of its own.
 func (c *conn) CloseWithError(network.ConnErrorCode) error {
 	c.mu.Lock()
 	if c.closed {
@@ -142,9 +143,17 @@ func (c *conn) CloseWithError(network.ConnErrorCode) error {
 	c.end()
 	c.p.Disconnect(muxer.CodeRequested, "")
 	for _, s := range streams {
-		_ = s.Reset()
+		_ = s.under.SetDeadline(time.Unix(1, 0))
+		s.end()
 	}
 	return nil
+}
+
+// wasClosed reports whether we have closed the connection.
+func (c *conn) wasClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 func (c *conn) IsClosed() bool {

@@ -34,18 +34,28 @@ var _ network.Stream = (*stream)(nil)
 
 func (s *stream) Read(b []byte) (int, error) {
 	n, err := s.under.Read(b)
-	if err != nil && err != io.EOF {
-		err = streamError(err, []protocol.ID{s.Protocol()})
-	}
-	return n, err
+	return n, s.explain(err)
 }
 
 func (s *stream) Write(b []byte) (int, error) {
 	n, err := s.under.Write(b)
-	if err != nil {
-		err = streamError(err, []protocol.ID{s.Protocol()})
+	return n, s.explain(err)
+}
+
+// explain returns an error of the stream in go-libp2p's words. Whoever learns from it that the connection has ended
+// does not find it any more: pubsub takes a peer that it finds for one with another connection, and dials.
+func (s *stream) explain(err error) error {
+	if err == nil || err == io.EOF {
+		return err
 	}
-	return n, err
+	if s.c.wasClosed() {
+		return &network.ConnError{TransportError: err}
+	}
+	err = streamError(err, []protocol.ID{s.Protocol()})
+	if _, ended := err.(*network.ConnError); ended {
+		s.c.end()
+	}
+	return err
 }
 
 // streamError returns an error in go-libp2p's words.
