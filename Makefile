@@ -22,7 +22,8 @@ raceflag    := $(if $(RACE),-race,)
 .PHONY: help run build man install release-files deploy-check need-deploy test unit race lint cross floors \
 	ratchets interop cometbft cometbft-sdk compat model crash soak bench bench-store eclipse microbench fuzz \
 	generate chain chain-bin chain-short chain-migrate chain-soak chain-bench chain-far chain-suites chain-e2e \
-	clean page page-bench golibp2p-storm need-cc need-ip need-js need-browser need-deploy need-protoc
+	golibp2p-storm golibp2p-suites clean page page-bench need-cc need-ip need-js need-browser need-deploy \
+	need-protoc
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is'
@@ -203,6 +204,10 @@ chain-far: chain-bin ## block rates of 20 validators in five regions, as root, s
 chain-suites: ## CometBFT's own tests of switches and nodes, stock and over ours (ARGS="-suites pex -wires comet -log")
 	@go build -o .cache/bin/suites ./internal/suites
 	@.cache/bin/suites $(ARGS)
+
+golibp2p-suites: ## pubsub's and kad-dht's own tests over hosts of go-libp2p and ours (ARGS="-suites pubsub -variants tls")
+	@cd modules/golibp2p && go build -o ../../.cache/bin/golibp2p-suites ./internal/suites
+	@.cache/bin/golibp2p-suites $(ARGS)
 
 chain-e2e: need-cc need-ip ## CometBFT's end-to-end tests, as root, stock beside ours (ARGS="-networks ci")
 	@go build -o .cache/bin/e2e ./internal/e2e
