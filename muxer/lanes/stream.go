@@ -27,8 +27,8 @@ type stream struct {
 	writing sync.Mutex             // held while something is written
 	pending atomic.Pointer[[]byte] // what we say of the protocol: it goes ahead of the first byte that is written
 
-	// turn guards what follows, while it holds something. It is held while the remote's choice is awaited; waiting for a
-	// sync.Mutex meanwhile would stop the time of testing/synctest.
+	// turn guards what follows, while it holds something. It is held while the remote's choice is awaited; waiting for
+	// a sync.Mutex meanwhile would stop the time of testing/synctest.
 	turn    chan struct{}
 	offers  []string // what the remote was, or is to be, offered and has not answered
 	refused error    // why there is no protocol

@@ -52,8 +52,8 @@ var sides = map[string]muxer.Side{"we dial": muxer.Dialer, "we listen": muxer.Li
 
 // leftOut are subtests that cannot pass, by the side that is ours.
 var leftOut = map[string]bool{
-	// It opens a stream, writes nothing, and waits until the remote has reset it. Ours tells the remote of a stream with
-	// its first bytes, which saves a packet. TestTransport has a test of resets that writes first.
+	// It opens a stream, writes nothing, and waits until the remote has reset it. Ours tells the remote of a stream
+	// with its first bytes, which saves a packet. TestTransport has a test of resets that writes first.
 	"we listen/StreamReset": true,
 }
 
