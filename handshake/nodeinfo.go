@@ -110,8 +110,15 @@ func (n *NodeInfo) CompatibleWith(remote *NodeInfo) error {
 		}
 	}
 	return &Refusal{Code: muxer.CodeIncompatible, Stage: StageInfo,
-		Reason: fmt.Sprintf("no common channel: the remote has 0x%x, we have 0x%x", cut(remote.Channels),
-			cut(n.Channels))}
+		Reason: fmt.Sprintf("no common channel: the remote has %s, we have %s", named(remote.Channels), named(n.Channels))}
+}
+
+// named writes channels for people.
+func named(channels []byte) string {
+	if len(channels) == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("0x%x", cut(channels))
 }
 
 func invalid(format string, args ...any) error {

@@ -305,7 +305,7 @@ func (c *Client) do(ctx context.Context, method, path, contentType string, body 
 	var f failure
 	if err := json.NewDecoder(io.LimitReader(answer.Body, maxBody)).Decode(&f); err != nil || f.Error == "" {
 		return nil, &APIError{Status: answer.StatusCode,
-			Message: "the admin API of " + c.address + " answered " + answer.Status}
+			Message: fmt.Sprintf("the admin API of %s answered %s %s with %s", c.address, method, path, answer.Status)}
 	}
 	if answer.StatusCode == http.StatusUnauthorized && unsigned != nil {
 		f.Error += ": " + unsigned.Error()

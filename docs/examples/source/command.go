@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os/exec"
 	"time"
 
@@ -50,21 +49,7 @@ type source struct {
 
 // Run implements discovery.Source.
 func (s *source) Run(ctx context.Context, _ discovery.Network, found func(transport.Address, transport.NodeID)) error {
-	for {
-		text, err := s.ask(ctx)
-		if err != nil && ctx.Err() == nil {
-			s.env.Log().Warn("the program lists no peers", slog.Any("error", err))
-		}
-		list := discovery.ParseList(text)
-		usable := s.env.Usable(list.Addresses)
-		list.Report(s.env.Log(), s.cfg.Run[0], len(usable))
-		for _, a := range usable {
-			found(a, "") // "": no peer reported it; found may block, which is the backpressure
-		}
-		if !discovery.Pause(ctx, s.cfg.Every) {
-			return nil
-		}
-	}
+	return s.env.Poll(ctx, s.cfg.Every, s.cfg.Run[0], found, s.ask)
 }
 
 // ask runs the program once, and returns what it printed: too much of it is no list.
