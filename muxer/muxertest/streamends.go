@@ -228,10 +228,9 @@ func (s streamEnds) testLostStream(t *testing.T, code muxer.Code, ours bool) {
 	t.Helper()
 	var lost chan error
 	by := map[string]func(muxer.Stream){"/lost": func(st muxer.Stream) {
-		_, err := st.Read(make([]byte, 1))
+		_, err := io.Copy(io.Discard, st)
 		lost <- err
-		_, err = st.Write(make([]byte, 64<<10))
-		lost <- err
+		lost <- lastWrite(st)
 	}}
 	s.servedPair(t, by, func(t *testing.T, a, b muxer.Session, run func()) {
 		lost = make(chan error, 2)
@@ -249,8 +248,8 @@ func (s streamEnds) testLostStream(t *testing.T, code muxer.Code, ours bool) {
 		} else {
 			b.Close(code, "the test")
 		}
-		_, err = st.Read(make([]byte, 1))
-		_, werr := st.Write(make([]byte, 64<<10))
+		_, err = io.Copy(io.Discard, st) // the remote may write until it hears of the end; nil would be io.EOF
+		werr := lastWrite(st)
 		for what, err := range map[string]error{"a read": err, "a write": werr, "a read of the remote": <-lost,
 			"a write of the remote": <-lost} {
 			if _, ok := errors.AsType[*muxer.ResetError](err); ok || err == nil || errors.Is(err, io.EOF) {
@@ -258,6 +257,15 @@ func (s streamEnds) testLostStream(t *testing.T, code muxer.Code, ours bool) {
 			}
 		}
 	})
+}
+
+// lastWrite writes until that fails, and returns why. A write may succeed for a moment after reads say that the session
+// has ended.
+func lastWrite(st muxer.Stream) (err error) {
+	for err == nil {
+		_, err = st.Write(make([]byte, 64<<10))
+	}
+	return err
 }
 
 // testCloseRead ends reading at one end. The other direction goes on.
