@@ -205,7 +205,7 @@ chain-suites: ## CometBFT's own tests of switches and nodes, stock and over ours
 	@go build -o .cache/bin/suites ./internal/suites
 	@.cache/bin/suites $(ARGS)
 
-golibp2p-suites: ## pubsub's and kad-dht's own tests over hosts of go-libp2p and ours (ARGS="-suites pubsub -variants tls")
+golibp2p-suites: ## pubsub's and kad-dht's own tests over hosts of go-libp2p and ours (ARGS="-suites pubsub")
 	@cd modules/golibp2p && go build -o ../../.cache/bin/golibp2p-suites ./internal/suites
 	@.cache/bin/golibp2p-suites $(ARGS)
 
