@@ -38,7 +38,8 @@ func TestPoll(t *testing.T) {
 			}
 			return []byte(readings[n-1]), nil
 		})
-		if want := strings.Join([]string{first, first, first, id + "@10.0.0.2:2"}, " "); err != nil || strings.Join(got, " ") != want {
+		want := strings.Join([]string{first, first, first, id + "@10.0.0.2:2"}, " ")
+		if err != nil || strings.Join(got, " ") != want {
 			t.Errorf("found %v, %v", got, err)
 		}
 		if took := time.Since(began); took < 4*time.Minute || took > 6*time.Minute {

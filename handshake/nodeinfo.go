@@ -110,7 +110,8 @@ func (n *NodeInfo) CompatibleWith(remote *NodeInfo) error {
 		}
 	}
 	return &Refusal{Code: muxer.CodeIncompatible, Stage: StageInfo,
-		Reason: fmt.Sprintf("no common channel: the remote has %s, we have %s", named(remote.Channels), named(n.Channels))}
+		Reason: fmt.Sprintf("no common channel: the remote has %s, we have %s", named(remote.Channels),
+			named(n.Channels))}
 }
 
 // named writes channels for people.
