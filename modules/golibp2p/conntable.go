@@ -72,6 +72,9 @@ func (t *connTable) comeUp(p *host.Peering) {
 	}
 	t.notifyAll(func(n network.Notifiee) { n.Connected(t, c) })
 	t.a.identified(c, &info)
+	if !info.Guest && info.SignedRecord == nil {
+		t.a.spawn(func() { t.a.fetchRecord(c, info) })
+	}
 	t.mu.Lock()
 	c.ready = true
 	if w := t.waiting[c.remote]; w != nil {

@@ -45,8 +45,8 @@ func (a *adapter) learn(c *conn, info *host.PeerInfo) (before []protocol.ID) {
 	return before
 }
 
-// certified puts the signed record of a peer into the peerstore, and returns it; nil for none. The host has verified
-// it.
+// certified puts the signed record of a peer into the peerstore, and returns it; nil for none, and for one that
+// is not valid.
 func certified(store peerstore.Peerstore, info *host.PeerInfo) *peer.PeerRecord {
 	envelope, record := recordOf(info)
 	book, ok := peerstore.GetCertifiedAddrBook(store)
