@@ -5,7 +5,7 @@ SHELL       := /bin/bash
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # The Cosmos SDK alone takes minutes to build: its module has a target of its own, cometbft-sdk.
 SDK         := modules/cometbft/sdk
-MODULES     := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/node_modules/*' \
+MODULES     := $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/node_modules/*' -not -path './.cache/*' \
 	-not -path './$(SDK)/*' | sort))
 # Modules as an outsider writes them.
 EXAMPLES    := $(filter ./docs/examples/%,$(MODULES))
