@@ -29,7 +29,8 @@ func TestTag(t *testing.T) {
 			return m.evictor.grounds.protected(all)[m.links[links[i]]]
 		}
 		m.Report(lowID(14), Behaviour{Points: 50})
-		if !Tag(m.Manager, lowID(15), 100) || !Tag(m.Manager, lowID(14), -1000) || !Tag(m.Manager, lowID(13), math.MaxInt) {
+		if !Tag(m.Manager, lowID(15), 100) || !Tag(m.Manager, lowID(14), -1000) ||
+			!Tag(m.Manager, lowID(13), math.MaxInt) {
 			t.Fatal("a linked peer was not tagged")
 		}
 		if safe(15) != useful || safe(13) != useful || safe(14) == useful {
