@@ -127,7 +127,10 @@ func OpenPeerRecord(envelope []byte) (PeerRecord, error) {
 	if !out.Key.Verify(AppendPeerRecord(nil, payload), sig) {
 		return PeerRecord{}, &RecordError{Why: "the signature is not that of its key"}
 	}
-	return out, out.read(payload)
+	if err := out.read(payload); err != nil {
+		return PeerRecord{}, err
+	}
+	return out, nil
 }
 
 // read reads the payload of a signed peer record, whose key is known.
