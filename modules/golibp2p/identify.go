@@ -69,7 +69,7 @@ func recordOf(info *host.PeerInfo) (*record.Envelope, *peer.PeerRecord) {
 		return nil, nil
 	}
 	r, ok := any.(*peer.PeerRecord)
-	if !ok || r.PeerID.String() != info.PeerID {
+	if !ok || r.PeerID.String() != info.PeerID || !r.PeerID.MatchesPublicKey(envelope.PublicKey) {
 		return nil, nil
 	}
 	return envelope, r
