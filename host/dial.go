@@ -160,7 +160,7 @@ func (j *joins) fly(h *Host, id transport.NodeID, addrs []transport.Address, end
 }
 
 // await waits for the result of a flight, or, if the caller is no member of it, for a reason to look again. up reports
-// that the peer is up, whoever has dialed.
+// that there is a link to the peer, which this flight or somebody else has made.
 func (j *joins) await(
 	ctx context.Context, h *Host, id transport.NodeID, f *flight, member bool, woken <-chan struct{},
 ) (up bool, err error) {

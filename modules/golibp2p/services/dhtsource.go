@@ -99,7 +99,7 @@ func (s *source) Run(ctx context.Context, n discovery.Network,
 				if errors.Is(err, host.ErrStopped) {
 					return nil
 				}
-				s.env.Log().Warn("looked for peers in vain", slog.Any("error", err))
+				s.env.Log().Warn("a lookup in the DHT failed", slog.Any("error", err))
 			}
 		}
 		if !discovery.Pause(ctx, pause) {

@@ -19,7 +19,7 @@ func TestDocuments(t *testing.T) {
 	for _, m := range regexp.MustCompile("`(switchyard_(?:pubsub|dht)_[a-z_]+)`").FindAllStringSubmatch(text, -1) {
 		named[m[1]] = true
 	}
-	pubsub, dht := &PubSub{counts: newPubsubCounts(newTopicFilter(1))}, &DHT{}
+	pubsub, dht := &PubSub{counts: newPubsubCounts(newTopicFilter(1, nil))}, &DHT{}
 	dht.counts = newDHTCounts(dht)
 	for _, c := range append(pubsub.collectors(), dht.collectors()...) {
 		descs := make(chan *prometheus.Desc, 1)

@@ -12,6 +12,7 @@ import (
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	corehost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
@@ -66,9 +67,11 @@ func NewPubSub(ctx context.Context, cfg PubSubConfig, h corehost.Host, id handsh
 	if err := canSign(ctx, cfg, id); err != nil {
 		return nil, err
 	}
-	s := &PubSub{cfg: cfg, host: h, log: log, filter: newTopicFilter(cfg.MaxPeerTopics),
-		life: newLife[*pubsub.PubSub](), readers: make(chan struct{}, mostReaders), turn: make(chan struct{}, 1),
-		in: map[string]*joined{}}
+	s := &PubSub{cfg: cfg, host: h, log: log, life: newLife[*pubsub.PubSub](),
+		readers: make(chan struct{}, mostReaders), turn: make(chan struct{}, 1), in: map[string]*joined{}}
+	s.filter = newTopicFilter(cfg.MaxPeerTopics, func(p peer.ID) bool {
+		return h.Network().Connectedness(p) == network.Connected
+	})
 	s.counts = newPubsubCounts(s.filter)
 	return s, nil
 }

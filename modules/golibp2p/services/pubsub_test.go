@@ -274,7 +274,8 @@ func TestPubSubWithSigner(t *testing.T) {
 
 // What peers subscribe to is bounded for each, and forgotten when they go.
 func TestTopicFilter(t *testing.T) {
-	f := newTopicFilter(2)
+	gone := false
+	f := newTopicFilter(2, func(peer.ID) bool { return !gone })
 	subscribe := func(on bool, topics ...string) (list []*pb.RPC_SubOpts) {
 		for _, topic := range topics {
 			list = append(list, &pb.RPC_SubOpts{Subscribe: &on, Topicid: &topic})
@@ -304,6 +305,10 @@ func TestTopicFilter(t *testing.T) {
 		t.Error("a packet with too many is taken")
 	}
 	f.forget(p)
+	gone = true // and what it sent is handled late
+	if taken, err := f.FilterIncomingSubscriptions(p, subscribe(true, "late")); err != nil || len(taken) > 0 {
+		t.Errorf("of a peer that has gone %v is taken, %v", taken, err)
+	}
 	if len(f.byPeer) != 0 {
 		t.Errorf("%v is left", f.byPeer)
 	}

@@ -16,21 +16,23 @@ const mostSubscriptions = 4096
 // topicFilter bounds what peers may make us remember: the topics that they subscribe to. It implements
 // pubsub.SubscriptionFilter.
 type topicFilter struct {
-	most    int // topics of one peer
-	dropped atomic.Uint64
+	most      int                // topics of one peer
+	connected func(peer.ID) bool // of the host; false by the time that watch hears of a peer's end
+	dropped   atomic.Uint64
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards what follows
 	byPeer map[peer.ID]map[string]struct{}
 }
 
-func newTopicFilter(most int) *topicFilter {
-	return &topicFilter{most: most, byPeer: map[peer.ID]map[string]struct{}{}}
+func newTopicFilter(most int, connected func(peer.ID) bool) *topicFilter {
+	return &topicFilter{most: most, connected: connected, byPeer: map[peer.ID]map[string]struct{}{}}
 }
 
 // CanSubscribe bounds our own topics.
 func (f *topicFilter) CanSubscribe(topic string) bool { return checkTopic(topic) == nil }
 
-// FilterIncomingSubscriptions returns what of a peer's packet is taken.
+// FilterIncomingSubscriptions returns what of a peer's packet is taken. Of a peer that has gone that is nothing: pubsub
+// handles its last packets afterwards, and nobody would forget them.
 func (f *topicFilter) FilterIncomingSubscriptions(from peer.ID, subs []*pb.RPC_SubOpts) ([]*pb.RPC_SubOpts, error) {
 	if len(subs) > mostSubscriptions {
 		f.dropped.Add(uint64(len(subs)))
@@ -39,6 +41,9 @@ func (f *topicFilter) FilterIncomingSubscriptions(from peer.ID, subs []*pb.RPC_S
 	subs = pubsub.FilterSubscriptions(subs, f.CanSubscribe)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !f.connected(from) {
+		return nil, nil
+	}
 	topics := f.byPeer[from]
 	var taken []*pb.RPC_SubOpts
 	for _, s := range subs { // what ends makes room
