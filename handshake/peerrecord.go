@@ -8,6 +8,8 @@ import (
 	"github.com/mr-tron/base58"
 	ma "github.com/multiformats/go-multiaddr"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/switchyard-p2p/switchyard/internal/protofields"
 )
 
 // A signed peer record is what a libp2p node says of its own addresses in a form that others can pass on: a PeerRecord
@@ -103,7 +105,7 @@ func OpenPeerRecord(envelope []byte) (PeerRecord, error) {
 		return out, &RecordError{Why: fmt.Sprintf("%d bytes, at most %d", len(envelope), MaxSignedRecord)}
 	}
 	var key, kind, payload, sig []byte
-	err := fields(envelope, func(field protowire.Number, v []byte, _ uint64) {
+	err := protofields.Each(envelope, func(field protowire.Number, _ protowire.Type, v []byte, _ uint64) error {
 		switch field {
 		case fieldEnvelopeKey:
 			key = v
@@ -114,6 +116,7 @@ func OpenPeerRecord(envelope []byte) (PeerRecord, error) {
 		case fieldEnvelopeSignature:
 			sig = v
 		}
+		return nil
 	})
 	switch {
 	case err != nil:
@@ -137,7 +140,7 @@ func OpenPeerRecord(envelope []byte) (PeerRecord, error) {
 func (r *PeerRecord) read(payload []byte) error {
 	var id []byte
 	n := 0
-	err := fields(payload, func(field protowire.Number, v []byte, number uint64) {
+	err := protofields.Each(payload, func(field protowire.Number, _ protowire.Type, v []byte, number uint64) error {
 		switch field {
 		case fieldRecordID:
 			id = v
@@ -145,17 +148,19 @@ func (r *PeerRecord) read(payload []byte) error {
 			r.Seq = number
 		case fieldRecordAddress:
 			if n++; n > MaxRecordAddresses {
-				return
+				return nil
 			}
-			_ = fields(v, func(field protowire.Number, v []byte, _ uint64) {
+			_ = protofields.Each(v, func(field protowire.Number, _ protowire.Type, v []byte, _ uint64) error {
 				if field != fieldMultiaddr {
-					return
+					return nil
 				}
 				if a, err := ma.NewMultiaddrBytes(v); err == nil && len(a) > 0 {
 					r.Addresses = append(r.Addresses, a)
 				}
+				return nil
 			})
 		}
+		return nil
 	})
 	switch {
 	case err != nil:
@@ -164,41 +169,6 @@ func (r *PeerRecord) read(payload []byte) error {
 		return &RecordError{Why: fmt.Sprintf("%d addresses, at most %d", n, MaxRecordAddresses)}
 	case base58.Encode(id) != r.Key.PeerID():
 		return &RecordError{Why: "it is that of another node than its key"}
-	}
-	return nil
-}
-
-// fields calls fn with the fields of a message: v is the value of one that holds bytes, number that of one that is a
-// varint. Other fields are skipped. v shares b's memory.
-func fields(b []byte, fn func(field protowire.Number, v []byte, number uint64)) error {
-	for len(b) > 0 {
-		field, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		if field > protowire.MaxValidNumber {
-			return fmt.Errorf("field number %d is above the largest", field)
-		}
-		b = b[n:]
-		var v []byte
-		var number uint64
-		switch kind {
-		case protowire.BytesType:
-			v, n = protowire.ConsumeBytes(b)
-		case protowire.VarintType:
-			number, n = protowire.ConsumeVarint(b)
-		default:
-			if n = protowire.ConsumeFieldValue(field, kind, b); n < 0 {
-				return protowire.ParseError(n)
-			}
-			b = b[n:]
-			continue
-		}
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		b = b[n:]
-		fn(field, v, number)
 	}
 	return nil
 }

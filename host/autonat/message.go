@@ -8,6 +8,8 @@ import (
 	"io"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/switchyard-p2p/switchyard/internal/protofields"
 )
 
 // Bounds of what a remote may send, and numbers of the protocol (libp2p/specs, autonat/autonat-v2.md).
@@ -133,38 +135,16 @@ func readFrame(in *bufio.Reader, limit uint64) ([]byte, error) {
 	return b, nil
 }
 
-// fields calls fn with each field of a message: v is the value of a field of bytes, n that of a number.
+// fields calls fn with each field of a message: v is the value of a field of bytes, n that of a number. All its errors
+// are errMalformed.
 func fields(b []byte, fn func(field protowire.Number, v []byte, n uint64) error) error {
-	for len(b) > 0 {
-		field, kind, size := protowire.ConsumeTag(b)
-		if size < 0 {
-			return errMalformed
-		}
-		b = b[size:]
-		var v []byte
-		var n uint64
-		switch kind {
-		case protowire.BytesType:
-			v, size = protowire.ConsumeBytes(b)
-		case protowire.VarintType:
-			n, size = protowire.ConsumeVarint(b)
-		case protowire.Fixed64Type:
-			n, size = protowire.ConsumeFixed64(b)
-		default:
-			if size = protowire.ConsumeFieldValue(field, kind, b); size >= 0 {
-				b = b[size:]
-				continue
-			}
-		}
-		if size < 0 {
-			return errMalformed
-		}
-		b = b[size:]
-		if err := fn(field, v, n); err != nil {
-			return err
-		}
+	err := protofields.Each(b, func(field protowire.Number, _ protowire.Type, v []byte, n uint64) error {
+		return fn(field, v, n)
+	})
+	if err == nil || errors.Is(err, errMalformed) { // of a message within
+		return err
 	}
-	return nil
+	return fmt.Errorf("%w: %w", errMalformed, err)
 }
 
 // parseMessage reads one of the messages of a dial-request stream.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/switchyard-p2p/switchyard/internal/protofields"
 )
 
 // Bounds of one message.
@@ -60,7 +62,7 @@ var errWrongType = errors.New("a field has the wrong type")
 func (m *Message) Decode(b []byte) error {
 	*m = Message{Sizes: m.Sizes[:0], Items: m.Items[:0]}
 	var body []byte
-	err := eachField(b, func(num protowire.Number, typ protowire.Type, val []byte, _ uint64) error {
+	err := protofields.Each(b, func(num protowire.Number, typ protowire.Type, val []byte, _ uint64) error {
 		if num < protowire.Number(KindAnnounce) || num > protowire.Number(KindMore) {
 			return nil
 		}
@@ -85,17 +87,17 @@ func (m *Message) Decode(b []byte) error {
 func (m *Message) decodeBody(body []byte) error {
 	switch m.Kind {
 	case KindAnnounce:
-		if err := eachField(body, m.announce); err != nil {
+		if err := protofields.Each(body, m.announce); err != nil {
 			return err
 		}
 		return m.checkIDs(MaxAnnounced, len(m.Sizes))
 	case KindRequest:
-		if err := eachField(body, m.request); err != nil {
+		if err := protofields.Each(body, m.request); err != nil {
 			return err
 		}
 		return m.checkIDs(MaxRequested, len(m.IDs)/sha256.Size)
 	case KindItems, KindPush:
-		if err := eachField(body, m.item); err != nil {
+		if err := protofields.Each(body, m.item); err != nil {
 			return err
 		}
 		if len(m.Items) == 0 {
@@ -103,9 +105,9 @@ func (m *Message) decodeBody(body []byte) error {
 		}
 		return nil
 	case KindMore:
-		return eachField(body, func(protowire.Number, protowire.Type, []byte, uint64) error { return nil })
+		return protofields.Each(body, func(protowire.Number, protowire.Type, []byte, uint64) error { return nil })
 	case KindMissing:
-		if err := eachField(body, m.missing); err != nil {
+		if err := protofields.Each(body, m.missing); err != nil {
 			return err
 		}
 		if m.Count < 1 || m.Count > MaxRequested {
@@ -208,37 +210,5 @@ func (m *Message) missing(num protowire.Number, typ protowire.Type, _ []byte, nu
 		return errWrongType
 	}
 	m.Count = int(min(number, MaxRequested+1))
-	return nil
-}
-
-// eachField calls fn with each field of a message: val is that of a BytesType, number that of a VarintType.
-func eachField(b []byte, fn func(num protowire.Number, typ protowire.Type, val []byte, number uint64) error) error {
-	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		if num > protowire.MaxValidNumber {
-			return fmt.Errorf("field number %d is above the largest, %d", num, protowire.MaxValidNumber)
-		}
-		b = b[n:]
-		var val []byte
-		var number uint64
-		switch typ {
-		case protowire.BytesType:
-			val, n = protowire.ConsumeBytes(b)
-		case protowire.VarintType:
-			number, n = protowire.ConsumeVarint(b)
-		default:
-			n = protowire.ConsumeFieldValue(num, typ, b)
-		}
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		if err := fn(num, typ, val, number); err != nil {
-			return err
-		}
-		b = b[n:]
-	}
 	return nil
 }
