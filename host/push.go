@@ -39,6 +39,9 @@ func (h *Host) protocolsChanged() {
 
 // tellChange tells all peers whose wire can what we say of ourselves now.
 func tellChange(h *Host) {
+	if h.runCtx.Load() == nil {
+		return // no handshake has begun yet
+	}
 	h.streams.mu.Lock()
 	h.streams.changed = time.Now() // for links whose handshake goes on: see followChanges
 	h.streams.mu.Unlock()

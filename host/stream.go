@@ -58,16 +58,16 @@ type streamTable struct {
 	services map[string]*streamService
 	order    []*streamService // in the order of HandleStream; replaced, not changed
 	matching int              // how many have a match
-	changed  time.Time        // the last time
+	changed  time.Time        // the last change, here or of our addresses, since the host runs
 
 	limits atomic.Pointer[Limits] // of the streams of a link; Reconfigure replaces them
 }
 
-// changedSince reports whether the protocols have changed since then.
+// changedSince reports whether what we say of ourselves has changed since then, or at that very moment.
 func (t *streamTable) changedSince(then time.Time) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.changed.After(then)
+	return !t.changed.Before(then)
 }
 
 // find returns what serves a protocol; nil for nothing.
@@ -115,7 +115,7 @@ func (t *streamTable) all() []*streamService {
 
 // set replaces the handlers. mu is held.
 func (t *streamTable) set(order []*streamService) {
-	t.order, t.matching, t.changed = order, 0, time.Now()
+	t.order, t.matching = order, 0
 	for _, s := range order {
 		if s.match != nil {
 			t.matching++
