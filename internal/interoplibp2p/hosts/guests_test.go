@@ -9,6 +9,7 @@ import (
 	"time"
 
 	p2phost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/switchyard-p2p/switchyard/handshake"
@@ -69,6 +70,36 @@ func TestGuests(t *testing.T) {
 		}
 		if err := echo(st, 1000); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestSilentGuests links nodes that answer identify with a reset: they say nothing of themselves, and are guests, with
+// a guest's place each and nothing more. go-libp2p's node that dials back for AutoNAT is such a one.
+func TestSilentGuests(t *testing.T) {
+	eachStack(t, func(t *testing.T, s gopeer.Stack) {
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+		defer cancel()
+		ours := node.Start(t, node.Config{Tune: func(c *host.Config) { c.Peers.Guests = 1 }})
+		events := ours.Host.Events(ctx)
+		silent := func() p2phost.Host {
+			g := gopeer.Start(t, s)
+			g.SetStreamHandler("/ipfs/id/1.0.0", func(st network.Stream) { _ = st.Reset() })
+			return g
+		}
+		first, second := silent(), silent()
+		if err := first.Connect(ctx, ours.Info(s.Transport)); err != nil {
+			t.Fatal(err)
+		}
+		node.Await(t, "the silent guest is linked", func() bool { return len(ours.Host.Peers()) == 1 })
+		info := ours.Host.Peers()[0]
+		if !info.Guest || info.Network != "" || info.Moniker != "" || len(info.Protocols)+len(info.Channels)+
+			len(info.Listen) > 0 || info.ID != addressOf(t, first).ID() {
+			t.Errorf("the silent guest is %+v", info)
+		}
+		_ = second.Connect(ctx, ours.Info(s.Transport))
+		if refusal := awaitRefusal(t, ctx, events); refusal.Reason.Limit != "peers.guests" {
+			t.Errorf("the second one was refused with %+v", refusal)
 		}
 	})
 }
