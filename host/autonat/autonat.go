@@ -1,5 +1,5 @@
 // Package autonat finds out whether others reach a node, by asking peers to dial it back. It speaks AutoNAT v2 of
-// libp2p (libp2p/specs, autonat/autonat-v2.md), with Switchyard, go-libp2p and kubo nodes alike.
+// libp2p (libp2p/specs, autonat/autonat-v2.md), with Switchyard and go-libp2p nodes alike.
 //
 // The client sends a peer one of its own addresses and a nonce. The peer dials that address from a port, and with a
 // key, that it uses for nothing else, and sends the nonce on the new connection. A nonce that arrives on a new link is
