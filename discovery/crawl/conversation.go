@@ -13,9 +13,9 @@ import (
 
 // conversation is the one question of a visit. It implements muxer.Handler.
 type conversation struct {
-	up      chan struct{} // closed when the remote has accepted the link
 	answers chan *reply
 	answer  *reply // talk's; nil if there was none
+	heard   bool   // the remote has sent a message; to be read when the session has ended
 }
 
 // reply is an answer, and how many of its addresses we left unread.
@@ -25,7 +25,7 @@ type reply struct {
 }
 
 // Established implements muxer.Handler.
-func (c *conversation) Established() { close(c.up) }
+func (*conversation) Established() {}
 
 // Serves implements muxer.Handler: a visit serves nothing.
 func (*conversation) Serves(string) bool { return false }
@@ -40,6 +40,7 @@ func (c *conversation) Deliver(_ context.Context, msgs []muxer.Message) error {
 	if len(msgs) == 0 {
 		return errors.New("a visit does not move to another link")
 	}
+	c.heard = true
 	for _, m := range msgs {
 		if m.Channel != ChannelID {
 			continue
@@ -59,15 +60,6 @@ func (c *conversation) Deliver(_ context.Context, msgs []muxer.Message) error {
 	return nil
 }
 
-func (c *conversation) isUp() bool {
-	select {
-	case <-c.up:
-		return true
-	default:
-		return false
-	}
-}
-
 // talk asks, and waits for the answer. over reports whether the session has ended, and why says why.
 func (c *conversation) talk(ctx context.Context, link *handshake.Link, out *Visit, ended <-chan error) (
 	why error, over bool) {
@@ -77,7 +69,12 @@ func (c *conversation) talk(ctx context.Context, link *handshake.Link, out *Visi
 		out.PEX = &Answer{}
 		if err := link.Session.Send(ctx, ChannelID, pexpb.EncodeRequest()); err != nil {
 			out.Error = bounded(err.Error())
-			return nil, false
+			select {
+			case why = <-ended:
+				return why, true
+			case <-ctx.Done():
+				return nil, false
+			}
 		}
 		ping := make(chan time.Duration, 1)
 		pinging, stop := context.WithTimeout(ctx, answerTime)

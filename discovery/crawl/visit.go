@@ -200,7 +200,7 @@ func (v *visitor) ask(ctx context.Context, link *handshake.Link, out *Visit) {
 	for _, s := range link.Stages {
 		out.Stages = append(out.Stages, Stage{s.Name, milliseconds(s.Took)})
 	}
-	c := &conversation{up: make(chan struct{}), answers: make(chan *reply, 1)}
+	c := &conversation{answers: make(chan *reply, 1)}
 	ended := make(chan error, 1)
 	go func() { ended <- link.Session.Run(ctx, c) }()
 	why, over := c.talk(ctx, link, out, ended)
@@ -226,7 +226,7 @@ func (v *visitor) ask(ctx context.Context, link *handshake.Link, out *Visit) {
 		out.Stage, out.Code = "pex", muxer.CodeTimeout.String()
 		return
 	}
-	out.hungUp(why, c.isUp() || link.Confirm != nil)
+	out.hungUp(why, c.heard || out.RTT > 0 || link.Confirm != nil)
 }
 
 // fail says why there is no link.
@@ -263,8 +263,8 @@ func (o *Visit) fail(err error, info *handshake.NodeInfo, network string) {
 }
 
 // hungUp says what it means that the remote ended the link without an answer. A CometBFT node that is full does so
-// before it sends anything.
-func (o *Visit) hungUp(why error, up bool) {
+// before it sends anything, and gives no reason; where our question is on its way, the kernel resets the connection.
+func (o *Visit) hungUp(why error, spoke bool) {
 	o.Stage, o.Code, o.Error = "pex", handshake.CodeOf(why).String(), bounded(why.Error())
 	code := handshake.CodeOf(why)
 	closed, told := errors.AsType[*muxer.CloseError](why)
@@ -272,12 +272,14 @@ func (o *Visit) hungUp(why error, up bool) {
 		code = closed.Code
 		o.Code = code.String()
 	}
+	reason := told && closed.Remote && code != muxer.CodeRemoteClosed && code != muxer.CodeInquiryDone &&
+		code != muxer.CodeShuttingDown
 	switch {
 	case code == muxer.CodeTooManyPeers, code == muxer.CodeEvicted:
 		o.Outcome = Full
-	case told && closed.Remote && code != muxer.CodeInquiryDone && code != muxer.CodeShuttingDown:
+	case reason:
 		o.Outcome = Refused
-	case !up:
+	case !spoke:
 		o.Outcome = Full
 	}
 }
