@@ -29,16 +29,16 @@ func (y *yard) importBook(store peerstore.Store) {
 		return
 	}
 	if err != nil {
-		y.Logger.Error("Cannot read the address book", "file", path, "err", err)
+		y.logger.Error("Cannot read the address book", "file", path, "err", err)
 		return
 	}
 	defer f.Close()
 	in, err := transfer.Import(f, store, time.Now())
 	if err != nil {
-		y.Logger.Error("Cannot read all of the address book", "file", path, "err", err)
+		y.logger.Error("Cannot read all of the address book", "file", path, "err", err)
 	}
 	store.SetMeta(bookRead, []byte(time.Now().UTC().Format(time.RFC3339)))
-	y.Logger.Info("Read the address book", "file", path, "peers", in.Peers, "addresses", in.Addresses, "bad", in.Bad)
+	y.logger.Info("Read the address book", "file", path, "peers", in.Peers, "addresses", in.Addresses, "bad", in.Bad)
 }
 
 // book is the Switch's address book over the host's peer manager. Before the host runs there is nobody to tell: the

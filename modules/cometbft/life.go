@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cometbft/cometbft/libs/log"
 	"github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/p2p"
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,7 +42,7 @@ func (l *nodeLife) OnStart() error {
 		return err
 	}
 	if !closeStock(l.Node, l.yard.serving.Go) {
-		l.yard.Logger.Info("CometBFT's own transport keeps a port of loopback, which nothing uses")
+		l.yard.logger.Info("CometBFT's own transport keeps a port of loopback, which nothing uses")
 	}
 	return nil
 }
@@ -55,18 +56,43 @@ func (l *nodeLife) OnStop() {
 // fail stops the node for a Switchyard that has failed.
 func (l *nodeLife) fail(err error) {
 	if err := l.Stop(); err != nil {
-		l.yard.Logger.Error("Stopping the node after Switchyard has failed", "err", err)
+		l.yard.logger.Error("Stopping the node after Switchyard has failed", "err", err)
 	}
 	if f := l.yard.Failed; f != nil {
 		f(err)
 	}
 }
 
-// yard is Switchyard below one Switch: a reactor without channels, so that it starts and stops with the Switch.
+// switchLife starts and stops a Switch in place of the Switch itself. Switchyard starts behind all reactors: block sync
+// hands over to consensus a second after its own start, and fails if consensus has not started by then.
+type switchLife struct {
+	*p2p.Switch
+	yard *yard
+}
+
+// OnStart implements service.Service.
+func (l *switchLife) OnStart() error {
+	err := l.Switch.OnStart()
+	if err == nil {
+		err = l.yard.start()
+	}
+	if err != nil {
+		l.OnStop()
+	}
+	return err
+}
+
+// OnStop implements service.Service.
+func (l *switchLife) OnStop() {
+	l.Switch.OnStop()
+	l.yard.end()
+}
+
+// yard is Switchyard below one Switch.
 type yard struct {
-	p2p.BaseReactor
 	parts
 	sw      *p2p.Switch
+	logger  log.Logger
 	info    p2p.DefaultNodeInfo
 	listen  string // p2p.laddr; the configuration has another one while the node starts
 	metrics *p2p.Metrics
@@ -89,17 +115,16 @@ type yard struct {
 }
 
 func newYard(sw *p2p.Switch, in parts, info p2p.DefaultNodeInfo) *yard {
-	y := &yard{parts: in, sw: sw, info: info, listen: in.config.P2P.ListenAddress, channels: map[byte]*channel{},
-		closing: make(chan struct{}), done: make(chan struct{})}
-	y.BaseReactor = *p2p.NewBaseReactor("Switchyard", y)
+	y := &yard{parts: in, sw: sw, logger: sw.Logger, info: info, listen: in.config.P2P.ListenAddress,
+		channels: map[byte]*channel{}, closing: make(chan struct{}), done: make(chan struct{})}
 	y.peers.init()
 	return y
 }
 
-// OnStart implements service.Service: it builds the host and waits until it listens.
-func (y *yard) OnStart() error {
-	log := slog.New(&logHandler{to: y.Logger})
-	cfg, err := y.settings(log)
+// start builds the host and waits until it listens.
+func (y *yard) start() error {
+	logger := slog.New(&logHandler{to: y.logger})
+	cfg, err := y.settings(logger)
 	if err != nil {
 		return err
 	}
@@ -108,7 +133,7 @@ func (y *yard) OnStart() error {
 	up := make(chan struct{})
 	go func() {
 		defer close(y.done)
-		y.err = modules.Run(ctx, modules.Node(cfg, modules.With(y.Plugins, y.extension(up))...), fx.Supply(log))
+		y.err = modules.Run(ctx, modules.Node(cfg, modules.With(y.Plugins, y.extension(up))...), fx.Supply(logger))
 	}()
 	select {
 	case <-up:
@@ -138,7 +163,7 @@ func (y *yard) watch(ctx context.Context) {
 		err = host.ErrStopped
 	}
 	err = fmt.Errorf("switchyard: %w", err)
-	y.Logger.Error("Switchyard has failed; the node stops", "err", err)
+	y.logger.Error("Switchyard has failed; the node stops", "err", err)
 	if y.failed != nil {
 		y.failed(err)
 	}
@@ -174,9 +199,6 @@ func (y *yard) extension(up chan<- struct{}) modules.Plugin {
 // serveGrace is how long the end waits for reactors that are busy with a message.
 const serveGrace = 5 * time.Second
 
-// OnStop implements service.Service.
-func (y *yard) OnStop() { y.end() }
-
 // end stops Switchyard, if it was started, and waits for it. It may be called again.
 func (y *yard) end() {
 	y.stopped.Do(func() {
@@ -194,7 +216,7 @@ func (y *yard) end() {
 		select {
 		case <-served:
 		case <-time.After(serveGrace):
-			y.Logger.Error("A reactor is still busy with a message; the node stops without it", "waited", serveGrace)
+			y.logger.Error("A reactor is still busy with a message; the node stops without it", "waited", serveGrace)
 		}
 	})
 }
@@ -202,7 +224,7 @@ func (y *yard) end() {
 // report logs what went wrong while Switchyard stopped.
 func (y *yard) report(err error) {
 	if err != nil {
-		y.Logger.Error("Stopping Switchyard", "err", err)
+		y.logger.Error("Stopping Switchyard", "err", err)
 	}
 }
 

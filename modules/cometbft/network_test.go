@@ -49,6 +49,7 @@ type testNode struct {
 	app    abci.Application      // nil: a key-value store
 	// plugins replaces the standard ones
 	plugins []modules.Plugin
+	below   *yard // what is below the Switch of the last node that was made
 }
 
 const testChain = "test-chain"
@@ -140,8 +141,8 @@ func (n *testNode) start(t *testing.T, more ...node.Option) {
 		logger = log.NewTMLogger(log.NewSyncWriter(os.Stderr)).With("node", n.cfg.Moniker)
 	}
 	if n.kind != 's' {
-		more = append(more, Option(Options{NodeKey: n.key, Plugins: n.plugins,
-			Failed: func(err error) { n.failed <- err }}))
+		o := Options{NodeKey: n.key, Plugins: n.plugins, Failed: func(err error) { n.failed <- err }}
+		more = append(more, func(made *node.Node) { n.below = change(made, o).yard })
 	}
 	var app abci.Application = kvstore.NewInMemoryApplication()
 	if n.app != nil {

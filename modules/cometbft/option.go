@@ -34,18 +34,22 @@ var errLibp2pMode = errors.New("p2p.libp2p.enabled: the node runs CometBFT's own
 // there are when the node starts. An option cannot return an error, so that of a node that cannot be changed comes from
 // its Start.
 func Option(o Options) node.Option {
-	return func(n *node.Node) {
-		life := &nodeLife{Node: n}
-		if sw, ok := any(n.Switch()).(*p2p.Switch); ok {
-			life.yard, life.err = replace(sw, parts{Options: o, config: n.Config(), query: n.ProxyApp().Query()})
-		} else {
-			life.err = errLibp2pMode
-		}
-		if y := life.yard; y != nil {
-			y.failed = life.fail
-		}
-		n.BaseService = *service.NewBaseService(n.Logger, "Node", life)
+	return func(n *node.Node) { change(n, o) }
+}
+
+// change makes a node use Switchyard. It returns what starts and stops the node from now on.
+func change(n *node.Node, o Options) *nodeLife {
+	life := &nodeLife{Node: n}
+	if sw, ok := any(n.Switch()).(*p2p.Switch); ok {
+		life.yard, life.err = replace(sw, parts{Options: o, config: n.Config(), query: n.ProxyApp().Query()})
+	} else {
+		life.err = errLibp2pMode
 	}
+	if y := life.yard; y != nil {
+		y.failed = life.fail
+	}
+	n.BaseService = *service.NewBaseService(n.Logger, "Node", life)
+	return life
 }
 
 // parts are what a yard needs of its node.
@@ -57,9 +61,6 @@ type parts struct {
 
 // pexReactor is the name of CometBFT's peer exchange, which Switchyard's own replaces.
 const pexReactor = "PEX"
-
-// yardReactor is the name under which Switchyard starts and stops with the Switch.
-const yardReactor = "SWITCHYARD"
 
 // replace overwrites a Switch that has not started with one over Switchyard.
 func replace(sw *p2p.Switch, in parts) (*yard, error) {
@@ -79,12 +80,12 @@ func replace(sw *p2p.Switch, in parts) (*yard, error) {
 	settings := *in.config.P2P
 	settings.MaxNumInboundPeers = 1 << 30
 	settings.AllowDuplicateIP = true
-	reactors, log := sw.Reactors(), sw.Logger
+	reactors := sw.Reactors()
 	persistent := split(in.config.P2P.PersistentPeers)
 	unconditional := split(in.config.P2P.UnconditionalPeerIDs)
 	y.metrics = metricsOf(sw)
 	*sw = *p2p.NewSwitch(&settings, wrap(p2p.Transport.Accept, y), p2p.WithMetrics(y.metrics))
-	sw.BaseService = *service.NewBaseService(log, "P2P Switch", sw)
+	sw.BaseService = *service.NewBaseService(y.logger, "P2P Switch", &switchLife{sw, y})
 	sw.SetNodeInfo(info)
 	sw.SetAddrBook(book{y})
 	if err := sw.AddPersistentPeers(persistent); err != nil {
@@ -98,7 +99,5 @@ func replace(sw *p2p.Switch, in parts) (*yard, error) {
 			sw.AddReactor(name, r)
 		}
 	}
-	y.SetLogger(log)
-	sw.AddReactor(yardReactor, y)
 	return y, nil
 }

@@ -28,7 +28,7 @@ func TestBadMessage(t *testing.T) {
 	net.start()
 	net.reach(2)
 	stock, ours := net.nodes[0], net.nodes[1]
-	y := ours.yard(t)
+	y := ours.below
 	bad := func(from *peer) {
 		if err := from.peering.Send(t.Context(), y.channels[0x20].Channel, []byte("bad")); err != nil {
 			t.Fatal(err)
@@ -226,14 +226,14 @@ func TestAddressBook(t *testing.T) {
 	}
 	write(book)
 	n.start(t)
-	if got := n.yard(t).host.Load().PeerManager().Addresses(transport.NodeID(known.ID())); len(got) != 1 {
+	if got := n.below.host.Load().PeerManager().Addresses(transport.NodeID(known.ID())); len(got) != 1 {
 		t.Errorf("addresses: %v", got)
 	}
 	n.stop()
 	other := strings.Repeat("ab", 20)
 	write(strings.ReplaceAll(book, string(known.ID()), other))
 	n.start(t)
-	if got := n.yard(t).host.Load().PeerManager().Addresses(transport.NodeID(other)); len(got) != 0 {
+	if got := n.below.host.Load().PeerManager().Addresses(transport.NodeID(other)); len(got) != 0 {
 		t.Errorf("the address book was read again: %v", got)
 	}
 }

@@ -58,7 +58,7 @@ func (y *yard) setRole(h *host.Host, id transport.NodeID, persistent bool) {
 		return
 	}
 	if err := m.SetRole(id, want); err != nil {
-		y.Logger.Error("Cannot change the role of a peer", "peer", id, "err", err)
+		y.logger.Error("Cannot change the role of a peer", "peer", id, "err", err)
 		return
 	}
 	if r.before == nil {
@@ -79,7 +79,7 @@ func (y *yard) restoreRoles() {
 	defer y.roles.mu.Unlock()
 	for id, role := range y.roles.before {
 		if err := h.PeerManager().SetRole(id, role); err != nil {
-			y.Logger.Debug("Cannot restore the role of a peer", "peer", id, "err", err)
+			y.logger.Debug("Cannot restore the role of a peer", "peer", id, "err", err)
 		}
 	}
 	y.roles.before = nil

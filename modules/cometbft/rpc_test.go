@@ -15,10 +15,12 @@ import (
 	"github.com/cometbft/cometbft/abci/example/kvstore"
 	"github.com/cometbft/cometbft/crypto/ed25519"
 	"github.com/cometbft/cometbft/libs/log"
+	"github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/p2p"
 	"github.com/cometbft/cometbft/proxy"
 	ctypes "github.com/cometbft/cometbft/rpc/core/types"
 	rpctypes "github.com/cometbft/cometbft/rpc/jsonrpc/types"
+	"go.uber.org/fx"
 
 	"github.com/switchyard-p2p/switchyard/host"
 	"github.com/switchyard-p2p/switchyard/modules"
@@ -93,7 +95,7 @@ func TestDialPeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	net.reach(2)
-	m := a.yard(t).host.Load().PeerManager()
+	m := a.below.host.Load().PeerManager()
 	eventually(t, "the peer has its flags", func() bool {
 		s, _ := m.Status(transport.NodeID(b.key.ID()))
 		return s.Trusted && s.Unconditional && s.Private
@@ -111,16 +113,6 @@ func TestDialPeers(t *testing.T) {
 		return q != nil && q != p
 	}, nil)
 	net.reach(at + 2)
-}
-
-// yard returns what is below the node's Switch.
-func (n *testNode) yard(t *testing.T) *yard {
-	t.Helper()
-	y, ok := any(n.node.Switch()).(*p2p.Switch).Reactors()[yardReactor].(*yard)
-	if !ok {
-		t.Fatal("the Switch has no Switchyard")
-	}
-	return y
 }
 
 // TestRestart stops a validator and starts it again: it is back among its peers.
@@ -236,13 +228,33 @@ func TestFailure(t *testing.T) {
 	}
 }
 
+// TestStartOrder: Switchyard starts behind all reactors, so that one that takes its time delays none of them.
+func TestStartOrder(t *testing.T) {
+	net := newNetwork(t, "b", nil)
+	n := net.nodes[0]
+	var sw *p2p.Switch
+	n.plugins = modules.With(standard.Plugins(), modules.Extend("order", func(modules.Config) fx.Option {
+		return fx.Invoke(func() {
+			for name, r := range sw.Reactors() {
+				if !r.IsRunning() {
+					t.Errorf("%s does not run yet", name)
+				}
+			}
+		})
+	}))
+	n.start(t, func(made *node.Node) { sw, _ = any(made.Switch()).(*p2p.Switch) })
+	if list := sw.Reactors(); len(list) < 4 {
+		t.Errorf("reactors: %v", list)
+	}
+}
+
 // TestListeners: the node listens where config.toml says, and CometBFT's own transport nowhere.
 func TestListeners(t *testing.T) {
 	net := newNetwork(t, "b", nil)
 	n := net.nodes[0]
 	n.start(t)
 	var ports []string
-	for _, a := range n.yard(t).host.Load().ListenAddrs() {
+	for _, a := range n.below.host.Load().ListenAddrs() {
 		ports = append(ports, a.String())
 	}
 	want := []string{fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", n.port), fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1", n.port)}
