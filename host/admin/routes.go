@@ -31,6 +31,11 @@ func (s *Server) routes() http.Handler {
 		prefix := "/v1/services/" + name
 		mux.Handle(prefix+"/", http.StripPrefix(prefix, http.MaxBytesHandler(h, maxItem)))
 	}
+	mux.HandleFunc("/v1/services/{name}/", func(w http.ResponseWriter, r *http.Request) {
+		name := r.PathValue("name")
+		Fail(w, http.StatusNotFound, fmt.Errorf("no service %.64q with an API runs in this node: "+
+			"set services.%.64s.enabled = true if the program has it", name, name))
+	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		Fail(w, http.StatusNotFound, fmt.Errorf("no such path: %.200q", r.URL.Path))
 	})

@@ -20,6 +20,7 @@ func TestBadRequests(t *testing.T) {
 		want                     int
 	}{
 		{"no such path", "GET", "/v1/nothing", "", nil, 404},
+		{"no such service", "GET", "/v1/services/nothing/x", "", nil, 404},
 		{"wrong method", "GET", "/v1/dial", "", nil, 405},
 		{"wrong method", "POST", "/v1/status", "", nil, 405},
 		{"wrong method", "POST", "/v1/ban/10.0.0.1", "", nil, 405},

@@ -55,7 +55,8 @@ func TestCustomBinary(t *testing.T) {
 	eventually(t, "a counts b's two greetings", func() bool {
 		return strings.Contains(get(t, "http://"+a.Admin+"/metrics"), "\ngreeter_heard_total 2\n")
 	})
-	if body := get(t, "http://"+a.Admin+"/v1/services/other/greetings"); !strings.Contains(body, "no such path") {
+	body := get(t, "http://"+a.Admin+"/v1/services/other/greetings")
+	if !strings.Contains(body, "set services.other.enabled = true") {
 		t.Errorf("a service that is not there: %s", body)
 	}
 	for _, p := range running {

@@ -111,7 +111,7 @@ func TestPubSub(t *testing.T) {
 		{[]string{"pubsub", "publish", "", "x"}, 2, "the name of the topic is empty"},
 		{[]string{"pubsub", "publish", "news"}, 2, "TEXT|- is missing"},
 		{[]string{"pubsub", "subscribe", "news", "--count", "-1"}, 2, "--count -1"},
-		{[]string{"dht", "status"}, 1, "no such path"},
+		{[]string{"dht", "status"}, 1, "set services.dht.enabled = true"},
 		{[]string{"dht", "find-peer", "x"}, 2, "is no peer id"},
 	} {
 		r := programtest.Call(t, program, append(bad.args, "--home", a.Home)...)
