@@ -195,8 +195,9 @@ func (h *Host) channelNamed(name string) *Channel {
 
 // OpenStream opens a stream to a connected peer and offers it protocols in order. It returns before the peer has
 // chosen, as muxer.Session.OpenStream does. If the peer says that it speaks some of several protocols, the first of
-// these is the only offer, so that the first Write waits for nothing. The caller closes or resets the stream; it ends
-// with the link. Errors: ErrNotConnected, ErrNoStreams, ctx's, or why the link ended.
+// these is the only offer, so that the first Write waits for nothing. The protocol "" leaves it to the caller to
+// negotiate one with multistream-select over the stream. The caller closes or resets the stream; it ends with the link.
+// Errors: ErrNotConnected, ErrNoStreams, ctx's, or why the link ended.
 func (h *Host) OpenStream(ctx context.Context, to transport.NodeID, protocols ...string) (muxer.Stream, error) {
 	l := h.links.of(to)
 	if l == nil {

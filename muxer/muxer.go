@@ -68,8 +68,8 @@ type Session interface {
 	// TrySend is Send that never waits. It reports whether msg was queued.
 	TrySend(channel byte, msg []byte) bool
 	// OpenStream opens a byte stream and offers protocols in order. It returns before the remote has chosen: the first
-	// Read waits for that, and with several protocols so do Protocol and the first Write. The error is ErrNoStreams on
-	// a wire without streams.
+	// Read waits for that, and with several protocols so do Protocol and the first Write. The protocol "" leaves it to
+	// the caller to negotiate one over the stream. The error is ErrNoStreams on a wire without streams.
 	OpenStream(ctx context.Context, protocols ...string) (Stream, error)
 	// Ping measures a round trip with the wire's own keep-alive.
 	Ping(context.Context) (time.Duration, error)

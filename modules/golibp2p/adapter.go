@@ -222,7 +222,7 @@ func (a *adapter) NewStream(ctx context.Context, p peer.ID, pids ...protocol.ID)
 		return nil, err
 	}
 	if len(pids) == 0 || len(pids) == 1 && pids[0] == "" {
-		return newBlankStream(c), nil
+		return c.NewStream(ctx)
 	}
 	s, err := c.open(ctx, pids)
 	if err != nil {

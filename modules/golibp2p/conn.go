@@ -203,12 +203,16 @@ func (c *conn) GetStreams() []network.Stream {
 	return out
 }
 
-// NewStream returns a stream that is opened by its SetProtocol.
-func (c *conn) NewStream(context.Context) (network.Stream, error) {
+// NewStream opens a stream over which the caller negotiates the protocol, as in go-libp2p. SetProtocol only labels it.
+func (c *conn) NewStream(ctx context.Context) (network.Stream, error) {
 	if c.IsClosed() {
 		return nil, swarm.ErrConnClosed
 	}
-	return newBlankStream(c), nil
+	under, err := c.t.a.h.OpenStream(ctx, c.node, "")
+	if err != nil {
+		return nil, fmt.Errorf("failed to open stream: %w", err)
+	}
+	return c.add(under, "", network.DirOutbound)
 }
 
 // open opens a stream and chooses one of the protocols.
@@ -253,7 +257,7 @@ func negotiate(ctx context.Context, s muxer.Stream) error {
 // add counts a stream in. If it fails it has reset the stream.
 func (c *conn) add(under muxer.Stream, pid protocol.ID, dir network.Direction) (*stream, error) {
 	scope, err := c.t.a.resources.OpenStream(c.remote, dir)
-	if err == nil {
+	if err == nil && pid != "" {
 		if err = scope.SetProtocol(pid); err != nil {
 			scope.Done()
 		}

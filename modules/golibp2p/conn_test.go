@@ -126,8 +126,18 @@ func TestNotifiees(t *testing.T) {
 			}
 		}
 	}
-	once := []string{"connected", "stream", "disconnected"}
-	if got := of.await(t, 9); !slices.Equal(got, slices.Concat(once, once, once)) {
+	// The next connection may come up before the end of the last one is noticed.
+	got := of.await(t, 9)
+	up := 0
+	for _, what := range got {
+		up += map[string]int{"connected": 1, "disconnected": -1}[what]
+		if up < 0 {
+			t.Errorf("disconnected before connected: %q", got)
+		}
+	}
+	once := []string{"connected", "stream"}
+	begun := slices.DeleteFunc(slices.Clone(got), func(what string) bool { return what == "disconnected" })
+	if !slices.Equal(begun, slices.Concat(once, once, once)) {
 		t.Errorf("%q", got)
 	}
 }
@@ -355,6 +365,9 @@ func TestNewStreamDials(t *testing.T) {
 	s, err = a.Network().NewStream(ctx, b.ID())
 	if err == nil {
 		err = s.SetProtocol("/p")
+	}
+	if err == nil {
+		err = multistream.SelectProtoOrFail[protocol.ID]("/p", s)
 	}
 	if err == nil {
 		_, err = io.ReadAll(s)

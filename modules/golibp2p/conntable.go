@@ -243,7 +243,7 @@ func (t *connTable) ConnsToPeer(p peer.ID) []network.Conn {
 // SetStreamHandler is not of use here: streams go to the handlers of their protocols.
 func (t *connTable) SetStreamHandler(network.StreamHandler) {}
 
-// NewStream returns a stream that is opened by its SetProtocol.
+// NewStream opens a stream over which the caller negotiates the protocol, as in go-libp2p. SetProtocol only labels it.
 func (t *connTable) NewStream(ctx context.Context, p peer.ID) (network.Stream, error) {
 	c, err := t.connect(ctx, p)
 	if err != nil {

@@ -9,8 +9,6 @@
 //   - Switchyard's handshake includes identify. A connection is announced when the peer's protocols are known, so
 //     Connected is followed by EvtPeerIdentificationCompleted at once.
 //   - A peer that is linked over CometBFT's wire has no streams, and is not shown.
-//   - Network().NewStream and Conn.NewStream return a stream that is opened by its SetProtocol: the protocol is
-//     negotiated there, not by the caller. Host.NewStream is the usual way.
 //   - The key is ed25519. With a remote signer, Peerstore().PrivKey signs peer records and pubsub messages, and nothing
 //     else.
 //   - There are no relays, no hole punching and no WebRTC.

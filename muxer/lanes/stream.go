@@ -61,7 +61,10 @@ func (s *Session) OpenStream(ctx context.Context, protocols ...string) (muxer.St
 		return nil, s.ended(err)
 	}
 	st := &stream{RawStream: raw, session: s, offers: protocols, turn: make(chan struct{}, 1)}
-	if len(protocols) == 1 { // what is written first can go with the proposal
+	switch {
+	case len(protocols) == 1 && protocols[0] == "":
+		st.protocol.Store(&protocols[0])
+	case len(protocols) == 1: // what is written first can go with the proposal
 		proposal := multistream.Propose(protocols[0])
 		st.pending.Store(&proposal)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/switchyard-p2p/switchyard/internal/multistream"
 	"github.com/switchyard-p2p/switchyard/muxer"
 )
 
@@ -158,6 +159,13 @@ func (s Suite) testStreams(t *testing.T) {
 			if _, err := st.Read(make([]byte, 1)); !errors.Is(err, muxer.ErrUnknownProtocol) || st.Protocol() != "" {
 				t.Errorf("%v: %v, %q", offers, err, st.Protocol())
 			}
+		}
+		st = open("") // we negotiate
+		if chosen, err := multistream.Select(st, []string{"/no", "/hello"}); err != nil || chosen != "/hello" {
+			t.Errorf("a protocol that the caller negotiates: %q, %v", chosen, err)
+		}
+		if got, err := io.ReadAll(st); err != nil || string(got) != "hello" || st.Protocol() != "" {
+			t.Errorf("its greeting: %q, %v; the stream's protocol is %q", got, err, st.Protocol())
 		}
 		ended, cancel := context.WithCancel(ctx)
 		cancel()
