@@ -138,7 +138,7 @@ func (x *choice) draw() *entry {
 
 // walk looks at all learned peers that are due, the farthest reach first, and takes the first that is neither skipped
 // nor avoided. If there is none, it takes the first that is not skipped. Groups and peers may move while it asks, so it
-// may miss some that move.
+// may miss some that move; one that it moves itself it asks for at once, as it may land where the walk has been.
 func (x *choice) walk() bool {
 	for x.c.runDue(manyMoves) {
 		x.b.yield()
@@ -151,10 +151,13 @@ func (x *choice) walk() bool {
 			g := p.groups[i]
 			for j := 0; j < len(g.members); {
 				e := g.members[j]
-				if !x.c.settle(e) || e.group != g { // another one is in its place
+				due := x.c.settle(e)
+				if e.group == g {
+					j++
+				} // else another one is in its place
+				if !due {
 					continue
 				}
-				j++
 				skip, avoid := x.ask(e)
 				switch {
 				case skip:
