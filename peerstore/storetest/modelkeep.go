@@ -64,8 +64,15 @@ func (m *model) reopen() {
 			m.hidden[id] = true
 		}
 	}
+	loaded, saved, since := maps.Clone(m.peers), m.saved, m.since
 	m.check(true)
 	m.flushed()
+	for id, r := range loaded {
+		if m.peers[id] == nil { // left out while the store opened, which is not persisted
+			m.saved[id] = saved[id]
+			m.since[id] = append(since[id], r, nil)
+		}
+	}
 	if m.f.Copy != nil && m.m.IntN(8) == 0 {
 		m.op = "a copy"
 		m.copied()
